@@ -1,0 +1,86 @@
+"""Fixtures for every test: a clean environment, no thread left behind, and servers on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+#: The environment as it was found: what pip and npm need to reach their registries is in there.
+MACHINE_ENVIRONMENT = dict(os.environ)
+
+IN_CI = bool(os.environ.get("CI"))
+
+# Without a deadline: how long an example takes says more about the machine's other work than about the code.
+# In CI the examples are the same every time, so that a red run is the change's fault, and can be run again.
+hypothesis.settings.register_profile("quick", max_examples=100, deadline=None, print_blob=True, derandomize=IN_CI)
+hypothesis.settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--deep", action="store_true", help="give property tests twenty times as many examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
+
+
+# ------------------------------------------------------------------------------------------------ the environment
+
+#: What changes how a program looks, or where it connects.
+_CHANGES_PROGRAMS = {
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLORTERM",
+    "COLUMNS",
+    "EDITOR",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "PAGER",
+    "VISUAL",
+}
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder of the test's own, in an environment without anything of the developer's."""
+    folder = next(_homes)
+    folder.mkdir()
+    for name in os.environ:
+        if name in _CHANGES_PROGRAMS or name.startswith(("DDP_", "LC_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(folder / name.lower()))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------------- the threads
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left(home: Path) -> Iterator[None]:
+    """A test that leaves a thread behind fails: a client or server that was closed has ended its own."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon or thread.name.startswith("ddp"):
+            thread.join(timeout=10)
+            assert not thread.is_alive(), f"{thread.name} still runs"
+
+
+# ---------------------------------------------------------------------------------------------------- the servers
