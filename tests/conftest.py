@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-#: The environment as it was found: what pip and npm need to reach their registries is in there.
-MACHINE_ENVIRONMENT = dict(os.environ)
+from tests import meteor
+from tests.meteor import MeteorServer
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -84,3 +84,33 @@ def _no_thread_left(home: Path) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------------------------------- the servers
+
+
+@pytest.fixture(scope="session")
+def _meteor_installed() -> None:
+    meteor.install()
+
+
+@pytest.fixture(scope="session")
+def meteor_server(_meteor_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeteorServer]:
+    """A real Meteor server that tests share: never stop it, and call its method `reset` where its tasks matter."""
+    server = MeteorServer(tmp_path_factory.mktemp("meteor") / "stderr")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_meteor_server(_meteor_installed: None, tmp_path: Path) -> Iterator[Callable[..., MeteorServer]]:
+    """A function that starts a real Meteor server of the test's own: `own_meteor_server(DDP_HEARTBEAT_INTERVAL="500")`."""
+    servers: list[MeteorServer] = []
+
+    def start(**settings: str) -> MeteorServer:
+        server = MeteorServer(tmp_path / f"meteor-{len(servers)}.stderr", settings)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()

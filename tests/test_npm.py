@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import npm
+
+EMPTY = {
+    "name": "x",
+    "version": "0.0.0",
+    "lockfileVersion": 3,
+    "requires": True,
+    "packages": {"": {"name": "x", "version": "0.0.0"}},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    if shutil.which("npm") is None:
+        npm.unavailable("npm is not installed")
+    (tmp_path / "package.json").write_text(json.dumps({"name": "x", "version": "0.0.0"}))
+    (tmp_path / "package-lock.json").write_text(json.dumps(EMPTY))
+    return tmp_path
+
+
+def test_installs_once_for_each_lock(folder: Path) -> None:
+    modules = npm.install(folder)
+    (modules / "mark").touch()
+    npm.install(folder)
+    assert (modules / "mark").exists()
+    (folder / "package-lock.json").write_text(json.dumps(EMPTY, indent=1))
+    npm.install(folder)
+    assert not (modules / "mark").exists()
+
+
+def test_npm_failing_is_told_in_its_own_words(folder: Path) -> None:
+    (folder / "package.json").write_text("{")
+    with pytest.raises(npm.NpmError, match="EJSONPARSE"):
+        npm.install(folder)
+
+
+def test_without_npm_the_reason_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(npm.NpmError, match="npm is not installed"):
+        npm.install(folder)
+
+
+def test_what_is_wanting_skips_a_test_but_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no such thing"):
+        npm.unavailable("no such thing")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no such thing"):
+        npm.unavailable("no such thing")
