@@ -8,9 +8,8 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
-TOP = Path(__file__).parents[1]
+from tests.machine import TOP
 
 
 def main(pytest_arguments: list[str]) -> int:

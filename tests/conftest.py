@@ -12,9 +12,8 @@ import hypothesis
 import pytest
 
 from tests import meteor
+from tests.machine import IN_CI
 from tests.meteor import MeteorServer
-
-IN_CI = bool(os.environ.get("CI"))
 
 # Without a deadline: how long an example takes says more about the machine's other work than about the code.
 # In CI the examples are the same every time, so that a red run is the change's fault, and can be run again.

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
+from tests.machine import ENVIRONMENT
 
-#: The environment as it was found, with what npm needs to reach its registry; tests change theirs.
-_ENVIRONMENT = dict(os.environ)
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip the test at hand for want of `reason`; in CI, where nothing may be wanting, fail it."""
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+__all__ = ["NpmError", "install"]
 
 
 class NpmError(Exception):
@@ -55,7 +45,7 @@ def _npm_ci(folder: Path) -> None:
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(
-            command, cwd=folder, env=_ENVIRONMENT, stdin=subprocess.DEVNULL,
+            command, cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

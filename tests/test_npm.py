@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import npm
+from tests import machine, npm
 
 EMPTY = {
     "name": "x",
@@ -20,7 +20,7 @@ EMPTY = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     if shutil.which("npm") is None:
-        npm.unavailable("npm is not installed")
+        machine.unavailable("npm is not installed")
     (tmp_path / "package.json").write_text(json.dumps({"name": "x", "version": "0.0.0"}))
     (tmp_path / "package-lock.json").write_text(json.dumps(EMPTY))
     return tmp_path
@@ -46,12 +46,3 @@ def test_without_npm_the_reason_is_told(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", "")
     with pytest.raises(npm.NpmError, match="npm is not installed"):
         npm.install(folder)
-
-
-def test_what_is_wanting_skips_a_test_but_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="no such thing"):
-        npm.unavailable("no such thing")
-    monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="no such thing"):
-        npm.unavailable("no such thing")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests import npm
+from tests import machine, npm
 
 __all__ = ["MeteorServer", "install"]
 
@@ -91,8 +91,8 @@ class MeteorServer:
 def install() -> None:
     """Install what the server runs on; a machine that cannot run it skips the test at hand, unless it is CI's."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
-        npm.unavailable("the real Meteor server runs on Linux, x86-64, with glibc only")
+        machine.unavailable("the real Meteor server runs on Linux, x86-64, with glibc only")
     try:
         npm.install(_FOLDER)
     except npm.NpmError as error:
-        npm.unavailable(f"the real Meteor server: {error}")
+        machine.unavailable(f"the real Meteor server: {error}")

@@ -1,0 +1,94 @@
+"""What a package offers is exactly what its `__init__` re-exports, and each of those names its module offers.
+
+Ruff sees to it that the lists are sorted, and that what they name exists.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.machine import TOP
+
+PACKAGE = TOP / "ddpshell"
+PACKAGES = sorted(PACKAGE.rglob("__init__.py"))
+MODULES = sorted(file for file in PACKAGE.rglob("*.py") if not file.name.startswith("__"))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def listed(tree: ast.Module) -> list[str] | None:
+    """The names in `__all__`, if there is one."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    return None
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """What the top level defines, but for what is private."""
+    names: list[str] = []
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                names.append(name)
+            case ast.Assign(targets):
+                names += [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            case ast.AnnAssign(ast.Name(name)):
+                names.append(name)
+    return {name for name in names if not name.startswith("_") or name == "__version__"}
+
+
+def taken(tree: ast.Module) -> list[tuple[str, str]]:
+    """The modules of the same package that names are imported from, with those names."""
+    return [
+        (node.module or "", alias.asname or alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    ]
+
+
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), file.name)
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=_name)
+def test_a_package_offers_what_it_re_exports(file: Path) -> None:
+    tree = _parsed(file)
+    offered = defined(tree) | {name for _, name in taken(tree)}
+    assert sorted(listed(tree) or []) == sorted(offered)
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=_name)
+def test_a_package_takes_only_what_its_modules_offer(file: Path) -> None:
+    for module, name in taken(_parsed(file)):
+        source = file.parent.joinpath(*module.split("."))
+        if module:
+            source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
+            assert name in (listed(_parsed(source)) or []), f"{module}.{name}"
+        else:
+            assert source.joinpath(name).is_dir() or source.joinpath(f"{name}.py").exists(), name
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_name)
+def test_a_module_says_what_it_offers(file: Path) -> None:
+    assert listed(_parsed(file)) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        pytest.param("def f(): ...\nasync def g(): ...\nclass C: ...", {"f", "g", "C"}, id="definitions"),
+        pytest.param("A = 1\nB: int = 2\nC, D = 3, 4\n_E = 5", {"A", "B", "C", "D"}, id="assignments"),
+        pytest.param("import os\nfrom .x import y\nif True:\n  z = 1", set(), id="not its own"),
+        pytest.param("__version__ = '1'\n__all__ = ['x']", {"__version__"}, id="dunders"),
+    ],
+)
+def test_what_a_module_defines_is_found(source: str, names: set[str]) -> None:
+    assert defined(ast.parse(source)) == names

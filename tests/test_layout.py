@@ -1,0 +1,50 @@
+"""Where files are, and what none of them may hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.machine import ENVIRONMENT, TOP
+
+TOP_LEVEL = set("ddpshell tests completions pyproject.toml README.md .ci .gitignore LICENSE CHANGELOG.md".split())
+
+#: Addresses of registries, and folders of somebody's machine.
+OF_A_MACHINE = re.compile(
+    r"\b(registry|files)\.\w+\.(org|com)\b|\"resolved\":|(?<![\w.$}/~])/(home|root|Users|work)/\w"
+)
+
+
+def _files() -> list[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listing = subprocess.run(command, cwd=TOP, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
+    return sorted(name for name in listing.split("\0") if name and (TOP / name).exists())
+
+
+FILES = _files()
+
+
+def test_the_top_level_holds_what_was_agreed() -> None:
+    assert {name.split("/")[0] for name in FILES} <= TOP_LEVEL
+
+
+def test_every_module_has_its_tests_in_the_same_place() -> None:
+    modules = [Path(name).relative_to("ddpshell") for name in FILES if re.fullmatch(r"ddpshell/.*[^_]\.py", name)]
+    tests = [Path("tests") / module.parent / f"test_{module.name}" for module in modules]
+    assert [str(test) for test in tests if str(test) not in FILES] == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_file_knows_the_machine_it_was_written_on(file: str) -> None:
+    text = (TOP / file).read_text()
+    found = [line for line in text.splitlines() if OF_A_MACHINE.search(line) or str(TOP.parent) + "/" in line]
+    assert [line for line in found if "OF_A_MACHINE" not in line] == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.endswith(".py")])
+def test_nothing_is_left_for_later(file: str) -> None:
+    later = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|NotImplemented" r"Error)\b|mark\.(ski" r"p|xfai" r"l)\b")
+    assert [line for line in (TOP / file).read_text().splitlines() if later.search(line)] == []

@@ -1,0 +1,169 @@
+"""Which file may import what: the tables below are all of it, for imports in functions and for types as well."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine import TOP
+
+PACKAGE = TOP / "ddpshell"
+
+#: A room, and the rooms below it. Those above it, and beside it, it does not know. `exceptions` is below all.
+ROOMS = {
+    "exceptions": (),
+    "clock": (),
+    "protocol": (),
+    "client": ("protocol", "clock"),
+    "server": ("protocol", "clock"),
+    "shell": ("client", "protocol", "clock"),
+    "cli": ("shell", "client", "server", "protocol", "clock"),
+    "__init__": ("client", "protocol"),
+    "__main__": ("cli",),
+}
+
+#: What computes and nothing else: for every room. (Reading the clock through `datetime` is looked for below.)
+PURE = set(
+    "__future__ abc base64 binascii bisect codecs collections colorsys contextlib copy dataclasses datetime decimal difflib"
+    " enum fnmatch fractions functools graphlib hashlib heapq html inspect ipaddress itertools json keyword math numbers"
+    " operator re reprlib shlex string struct textwrap tokenize types typing unicodedata urllib.parse warnings weakref".split()
+)
+
+#: Every other module, and the only rooms (or files) that may import it.
+KEEPERS: dict[str, tuple[str, ...]] = {
+    # Not ours.
+    "click": ("cli/",),
+    "msgspec": ("protocol/",),
+    "platformdirs": ("cli/",),
+    "prompt_toolkit": ("shell/",),
+    "pygments": ("shell/",),
+    "websocket": ("client/transport.py",),
+    "websockets": ("server/transport.py",),
+    # Time, chance, and what goes on at the same time.
+    "asyncio": ("server/", "shell/"),
+    "concurrent": ("client/", "server/", "shell/", "cli/"),
+    "queue": ("client/", "server/", "shell/", "cli/"),
+    "random": ("client/", "server/"),
+    "secrets": ("client/", "server/"),
+    "threading": ("clock.py", "client/", "server/", "shell/", "cli/"),
+    "time": ("clock.py",),
+    # The network.
+    "errno": ("client/", "server/", "cli/"),
+    "http": ("client/transport.py", "server/transport.py"),
+    "select": ("client/transport.py",),
+    "selectors": ("client/transport.py",),
+    "socket": ("client/transport.py", "server/transport.py"),
+    "ssl": ("client/transport.py", "server/transport.py", "cli/"),
+    # The process, the terminal and the disk.
+    "getpass": ("cli/",),
+    "importlib": ("__init__.py", "cli/"),
+    "io": ("shell/", "cli/"),
+    "logging": ("client/", "server/", "cli/main.py"),
+    "os": ("client/", "shell/", "cli/"),
+    "pathlib": ("shell/", "cli/"),
+    "runpy": ("cli/serve.py",),
+    "shutil": ("shell/", "cli/"),
+    "signal": ("shell/", "cli/"),
+    "stat": ("shell/", "cli/"),
+    "subprocess": ("shell/", "cli/"),
+    "sys": ("client/", "server/", "shell/", "cli/", "__main__.py"),
+    "tempfile": ("shell/", "cli/"),
+    "tomllib": ("cli/",),
+    "traceback": ("cli/",),
+}
+
+FILES = sorted(file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py"))
+
+
+def imports(file: str, source: str) -> Iterator[str]:
+    """The absolute dotted name of everything that the source imports."""
+    folder = ["ddpshell", *Path(file).parts[:-1]]
+    for node in ast.walk(ast.parse(source, file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = folder[: len(folder) + 1 - node.level] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def room(path: str) -> str:
+    return path.split("/", maxsplit=1)[0].removesuffix(".py")
+
+
+def forbidden(file: str, source: str) -> list[str]:
+    """What the source imports and may not."""
+    return [name for name in imports(file, source) if not _allowed(file, name)]
+
+
+def _allowed(file: str, name: str) -> bool:
+    parts = name.split(".")
+    if parts[0] == "ddpshell":
+        other = parts[1]
+        if other.startswith("__"):
+            return True  # __version__
+        return other in ("exceptions", room(file), *ROOMS[room(file)])
+    if parts[0] in PURE or ".".join(parts[:2]) in PURE:
+        return True
+    return any(
+        file == keeper or (keeper.endswith("/") and file.startswith(keeper)) for keeper in KEEPERS.get(parts[0], ())
+    )
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_import_goes_downhill(file: str) -> None:
+    assert forbidden(file, (PACKAGE / file).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "found"),
+    [
+        pytest.param("client/runner.py", "from ..server import x", ["ddpshell.server.x"], id="beside"),
+        pytest.param("protocol/a/b.py", "from ...client.c import x", ["ddpshell.client.c.x"], id="uphill"),
+        pytest.param("protocol/a/b.py", "from ..messages import x", [], id="own room"),
+        pytest.param("shell/a.py", "import ddpshell.cli.main", ["ddpshell.cli.main"], id="absolute"),
+        pytest.param("shell/a.py", "from .. import cli", ["ddpshell.cli"], id="the room itself"),
+        pytest.param("shell/a.py", "from .. import exceptions, clock", [], id="the ground"),
+        pytest.param("shell/a.py", "if TYPE_CHECKING:\n from ..server import x", ["ddpshell.server.x"], id="for types"),
+        pytest.param("cli/a.py", "def f():\n  import websockets.sync", ["websockets.sync"], id="in a function"),
+        pytest.param("client/runner.py", "import websocket", ["websocket"], id="not its keeper"),
+        pytest.param("client/transport.py", "import websocket", [], id="its keeper"),
+        pytest.param("cli/a.py", "import requests", ["requests"], id="unheard of"),
+        pytest.param("cli/a.py", "import urllib.request, urllib.parse", ["urllib.request"], id="a module within"),
+        pytest.param("protocol/a.py", "from time import monotonic", ["time.monotonic"], id="time"),
+    ],
+)  # fmt: skip
+def test_a_wrong_import_is_found(file: str, source: str, found: list[str]) -> None:
+    assert forbidden(file, source) == found
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room(file) == "protocol"])
+def test_the_protocol_neither_prints_nor_asks_what_time_it_is(file: str) -> None:
+    for node in ast.walk(ast.parse((PACKAGE / file).read_text(), file)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"print", "input", "open"}, called
+            assert called.rpartition(".")[2] not in {"now", "utcnow", "today"} or "." not in called, called
+
+
+def test_importing_the_library_loads_neither_command_line_nor_server() -> None:
+    program = "import sys, ddpshell; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], cwd=TOP, check=True, capture_output=True, text=True
+    ).stdout
+    others = {
+        "click",
+        "prompt_toolkit",
+        "pygments",
+        "websockets",
+        "asyncio",
+        "ddpshell.server",
+        "ddpshell.shell",
+        "ddpshell.cli",
+    }
+    assert others.isdisjoint(modules.split())
