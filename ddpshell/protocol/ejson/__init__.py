@@ -1,0 +1,26 @@
+"""EJSON, Meteor's JSON with dates, binaries and types of one's own: trees, texts, and equality."""
+
+from __future__ import annotations
+
+from .canonical import dumps, js_number, loads
+from .convert import decode, encode
+from .equality import clone, equals
+from .values import Custom, Date, EJSONValue, JSONValue, ObjectID, RegExp, date_from_ms, date_to_ms
+
+__all__ = [
+    "Custom",
+    "Date",
+    "EJSONValue",
+    "JSONValue",
+    "ObjectID",
+    "RegExp",
+    "clone",
+    "date_from_ms",
+    "date_to_ms",
+    "decode",
+    "dumps",
+    "encode",
+    "equals",
+    "js_number",
+    "loads",
+]

@@ -1,0 +1,100 @@
+"""What JavaScript allows in a regular expression, as far as it can be seen without running one.
+
+ECMAScript, "Patterns", with the additions of its Annex B, which every engine follows. A pattern refused here is refused by
+all of them; where an engine would look closer (escapes, group names, what flag `u` forbids) everything passes.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["problem_with_flags", "problem_with_source"]
+
+_FLAGS = "dgimsuvy"
+
+# What may follow "(?": non-capturing, lookahead, lookbehind, a name, or modifiers as in "(?i-m:".
+_GROUP_OPENING = re.compile(r"\(\?(?:[:=!]|<[=!]|<[^>]+>|[ims]*(?:-[ims]*)?:)")
+_UNREPEATABLE_OPENING = re.compile(r"\(\?<[=!]")
+_COUNT = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
+
+
+def problem_with_flags(flags: str) -> str | None:
+    """What is wrong with the letters after the closing slash, or None."""
+    for position, flag in enumerate(flags):
+        if flag not in _FLAGS:
+            return f"unknown flag {flag!r}; JavaScript knows {_FLAGS}"
+        if flag in flags[:position]:
+            return f"flag {flag!r} is given twice"
+    if "u" in flags and "v" in flags:
+        return "flags 'u' and 'v' exclude each other"
+    return None
+
+
+def problem_with_source(source: str, flags: str) -> str | None:
+    """What is wrong with the pattern between the slashes, with the position at fault, or None."""
+    # For each open group its position, and whether it may be repeated once closed: lookbehinds may not.
+    groups: list[tuple[int, bool]] = []
+    # Whether a quantifier may come next.
+    repeatable = False
+    position = 0
+    while position < len(source):
+        char = source[position]
+        start = position
+        position += 1
+        if char == "\\":
+            if position == len(source):
+                return "a backslash at the end escapes nothing; write \\\\ for the character itself"
+            repeatable = source[position] not in "bB"
+            position += 1
+        elif char == "[":
+            end = _end_of_class(source, start, nested="v" in flags)
+            if end is None:
+                return f"the [ at position {start} is never closed"
+            position = end
+            repeatable = True
+        elif char == "(":
+            groups.append((start, not _UNREPEATABLE_OPENING.match(source, start)))
+            if source.startswith("?", position):
+                opening = _GROUP_OPENING.match(source, start)
+                if opening is None:
+                    return f"the group at position {start} begins in no way that JavaScript knows"
+                position = opening.end()
+            repeatable = False
+        elif char == ")":
+            if not groups:
+                return f"the ) at position {start} closes nothing"
+            _, repeatable = groups.pop()
+        elif (count := _COUNT.match(source, start)) or char in "*+?":
+            if not repeatable:
+                return f"the {char} at position {start} has nothing to repeat"
+            if count:
+                # As floats, for digits may be so many that `int` refuses them (E31).
+                if count[2] and float(count[2]) < float(count[1]):
+                    return f"the numbers at position {start} are out of order"
+                position = count.end()
+            if source.startswith("?", position):  # lazy
+                position += 1
+            repeatable = False
+        else:
+            repeatable = char not in "^$|"
+    if groups:
+        return f"the ( at position {groups[0][0]} is never closed"
+    return None
+
+
+def _end_of_class(source: str, start: int, *, nested: bool) -> int | None:
+    """The index after the `]` that closes the class opened at `start`; classes nest with flag `v` only."""
+    depth = 0
+    position = start
+    while position < len(source):
+        char = source[position]
+        position += 1
+        if char == "\\":
+            position += 1
+        elif char == "[" and (nested or not depth):
+            depth += 1
+        elif char == "]":
+            depth -= 1
+            if not depth:
+                return position
+    return None
