@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from ...exceptions import EJSONError
 from .. import json_text
-from .convert import decode, encode
+from .convert import INTEGER_LIMIT, decode, encode
 from .values import EJSONValue, JSONValue
 
 __all__ = ["dumps", "js_number", "loads"]
@@ -58,11 +58,17 @@ def dumps(value: EJSONValue, *, canonical: bool = False, indent: int | str | boo
 
 
 def js_number(number: int | float) -> str:
-    """Write a finite number as JavaScript does (E26), but an `int` beyond 2^53 with all its digits (E20)."""
+    """Write a finite number as JavaScript does (E26), but an `int` beyond 2^53 with all its digits (E20).
+
+    Raises:
+        EJSONError: An `int` of more than 4300 digits.
+    """
     if isinstance(number, float):
         return _js_float(number)
     if -_MAX_SAFE_INTEGER <= number <= _MAX_SAFE_INTEGER:
         return str(number)
+    if abs(number) >= INTEGER_LIMIT:
+        raise EJSONError("an int of more than 4300 digits; use a str")
     try:
         text = _js_float(float(number))
     except OverflowError:

@@ -155,7 +155,7 @@ _FORMS: dict[str, Callable[[EJSONValue], EJSONValue]] = {
 _FORM_KEYS = [{"$date"}, {"$regexp", "$flags"}, {"$InfNaN"}, {"$binary"}, {"$escape"}, {"$type", "$value"}]
 
 # Python writes and reads no longer decimals (E31), and JavaScript takes those of 309 digits for infinite.
-_INTEGER_LIMIT = 10**4300
+INTEGER_LIMIT = 10**4300
 
 _ACCEPTED = (
     "None, bool, int, float, str, bytes, datetime, Decimal, lists, dicts, and ejson's Date, RegExp, ObjectID and Custom"
@@ -205,7 +205,7 @@ def _encode(value: EJSONValue) -> JSONValue:
     if isinstance(value, list):
         return _encode_items(value, _encode)
     if isinstance(value, int):
-        if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+        if not -INTEGER_LIMIT < value < INTEGER_LIMIT:
             raise _RefusedError("an int of more than 4300 digits; use a str")
         return int(value)
     if isinstance(value, float):
