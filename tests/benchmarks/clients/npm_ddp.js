@@ -1,0 +1,38 @@
+'use strict';
+// npm's `ddp`, doing what a benchmark asks: node npm_ddp.js URL once|ingest|calls [N]
+const DDPClient = require('ddp');
+
+const [url, task, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const client = new DDPClient({ url, autoReconnect: false });
+
+function report(started, check) {
+  console.log(JSON.stringify({ seconds: Number(process.hrtime.bigint() - started) / 1e9, check }));
+  process.stdin.on('end', () => client.close()).resume(); // what reads our memory ends our input
+}
+
+const tasks = {
+  once() {
+    client.call('upper', ['Hello'], (error, result) => {
+      console.log(JSON.stringify(result));
+      client.close();
+    });
+  },
+  ingest() {
+    const started = process.hrtime.bigint();
+    client.subscribe('items', [n], () => report(started, Object.keys(client.collections.items).length));
+  },
+  calls() {
+    const started = process.hrtime.bigint();
+    let done = 0;
+    for (let i = 0; i < n; i++) {
+      client.call('echo', [i], (error, result) => {
+        if (result[0] === i && ++done === n) report(started, done);
+      });
+    }
+  },
+};
+
+client.connect((error) => {
+  if (error) throw error;
+  tasks[task]();
+});

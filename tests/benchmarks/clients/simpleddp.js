@@ -1,0 +1,31 @@
+'use strict';
+// simpleddp with `ws`, doing what a benchmark asks: node simpleddp.js URL once|ingest|calls [N]
+const SimpleDDP = require('simpleddp').default || require('simpleddp');
+const ws = require('ws');
+
+const [endpoint, task, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const server = new SimpleDDP({ endpoint, SocketConstructor: ws, autoReconnect: false });
+
+function report(started, check) {
+  console.log(JSON.stringify({ seconds: Number(process.hrtime.bigint() - started) / 1e9, check }));
+  process.stdin.on('end', () => server.disconnect()).resume(); // what reads our memory ends our input
+}
+
+const tasks = {
+  async once() {
+    console.log(JSON.stringify(await server.call('upper', 'Hello')));
+    server.disconnect();
+  },
+  async ingest() {
+    const started = process.hrtime.bigint();
+    await server.subscribe('items', n).ready();
+    report(started, server.collections.items.length);
+  },
+  async calls() {
+    const started = process.hrtime.bigint();
+    const results = await Promise.all(Array.from({ length: n }, (_, i) => server.call('echo', i)));
+    report(started, results.filter((result, i) => result[0] === i).length);
+  },
+};
+
+server.connect().then(() => tasks[task]());

@@ -1,0 +1,170 @@
+"""A DDP server that is never what a client waits for: frames prepared beforehand, sent as fast as the socket takes them.
+
+`python -m tests.benchmarks.feeder` prints `LISTENING port`, and ends when its standard input does.
+
+Methods: `upper(text)`, and any other echoes its arguments. Publications: `items(n)`, n documents as Meteor's demo has
+them; `ticks(rate, count)`, that many changes of one document, spread evenly over time.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+
+
+class _Message(msgspec.Struct):
+    msg: str
+    id: str = ""
+    method: str = ""
+    name: str = ""
+    params: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+def frame(text: bytes) -> bytes:
+    """A text frame, as a server sends it."""
+    size = len(text)
+    if size < 126:
+        return b"\x81" + bytes((size,)) + text
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2) + text
+    return b"\x81\x7f" + size.to_bytes(8) + text
+
+
+def texts(buffer: bytearray) -> Iterator[bytes]:
+    """Take the whole frames off the front of what a client sent; nothing after a close frame."""
+    position = 0
+    while len(buffer) - position >= 6:
+        size, start = buffer[position + 1] & 127, position + 2
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size, start = int.from_bytes(buffer[start : start + width]), start + width
+        end = start + 4 + size
+        if len(buffer) < end:
+            break
+        mask, data = buffer[start : start + 4], buffer[start + 4 : end]
+        key = bytes(mask) * (size // 4 + 1)
+        opcode = buffer[position] & 15
+        position = end
+        if opcode == 8:
+            raise ConnectionAbortedError
+        yield (int.from_bytes(data) ^ int.from_bytes(key[:size])).to_bytes(size)
+    del buffer[:position]
+
+
+@functools.cache
+def items(count: int) -> bytes:
+    return b"".join(
+        frame(
+            b'{"msg":"added","collection":"items","id":"id%d","fields":{"n":%d,"s":"item %d","d":{"$date":0}}}'
+            % (number, number, number)
+        )
+        for number in range(count)
+    )
+
+
+class _Connection:
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        with self._client as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            buffer = self._handshake()
+            try:
+                while True:
+                    replies = b"".join(self._answer(_decode(text)) for text in texts(buffer))
+                    if replies:
+                        self._send(replies)
+                    received = client.recv(1 << 18)
+                    if not received:
+                        return
+                    buffer += received
+            except OSError:
+                return
+
+    def _handshake(self) -> bytearray:
+        head = bytearray()
+        while b"\r\n\r\n" not in head:
+            head += self._client.recv(65536)
+        key = re.search(rb"^sec-websocket-key: (\S+)", head, re.IGNORECASE | re.MULTILINE)
+        assert key is not None
+        accept = base64.b64encode(hashlib.sha1(key[1] + _MAGIC, usedforsecurity=False).digest())
+        self._send(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        return head[head.index(b"\r\n\r\n") + 4 :]
+
+    def _send(self, data: bytes) -> None:
+        with self._sending:
+            self._client.sendall(data)
+
+    def _answer(self, message: _Message) -> bytes:
+        number = message.id.encode()
+        match message.msg:
+            case "connect":
+                return frame(b'{"server_id":"0"}') + frame(b'{"msg":"connected","session":"feederfeederfeede"}')
+            case "ping":
+                return frame(b'{"msg":"pong","id":"%b"}' % number if number else b'{"msg":"pong"}')
+            case "method":
+                result = bytes(message.params)
+                if message.method == "upper":
+                    result = msgspec.json.encode(msgspec.json.decode(result)[0].upper())
+                return frame(b'{"msg":"updated","methods":["%b"]}' % number) + frame(
+                    b'{"msg":"result","id":"%b","result":%b}' % (number, result)
+                )
+            case "sub":
+                ready = frame(b'{"msg":"ready","subs":["%b"]}' % number)
+                if message.name == "items":
+                    (count,) = msgspec.json.decode(message.params, type=tuple[int])
+                    return items(count) + ready
+                rate, count = msgspec.json.decode(message.params, type=tuple[float, int])
+                threading.Thread(target=self._tick, args=(rate, count, ready), daemon=True).start()
+        return b""
+
+    def _tick(self, rate: float, count: int, ready: bytes) -> None:
+        try:
+            self._send(frame(b'{"msg":"added","collection":"ticks","id":"t","fields":{"n":0}}') + ready)
+            start = time.monotonic()
+            for number in range(1, count + 1):
+                time.sleep(max(0, start + number / rate - time.monotonic()))
+                self._send(frame(b'{"msg":"changed","collection":"ticks","id":"t","fields":{"n":%d}}' % number))
+        except OSError:
+            return  # the client has gone
+
+
+def main() -> None:
+    for count in map(int, sys.argv[1:]):
+        items(count)  # before anyone waits for them
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        print("LISTENING", listening.getsockname()[1], flush=True)
+
+        def serve() -> None:
+            while True:
+                client, _ = listening.accept()
+                threading.Thread(target=_Connection(client).run, daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        sys.stdin.read()
+        sys.stdout.flush()
+        os._exit(0)  # threads are in accept and recv
+
+
+if __name__ == "__main__":
+    main()

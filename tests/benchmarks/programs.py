@@ -1,0 +1,113 @@
+"""Running programs that are measured, and the servers they talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import npm
+from tests.machine import ENVIRONMENT, TOP
+
+__all__ = ["CLIENTS", "DDP", "NODE", "PYTHON", "embedded", "environment", "feeder", "install", "reported", "timed"]
+
+_FOLDER = Path(__file__).parent
+
+#: The folder of the client programs.
+CLIENTS = _FOLDER / "clients"
+
+PYTHON = sys.executable
+NODE = "node"
+
+#: The command as pip installed it beside this Python, or else the same from the checkout.
+DDP = [found] if (found := shutil.which("ddp", path=str(Path(sys.executable).parent))) else [PYTHON, "-m", "ddpshell"]
+
+
+def install() -> None:
+    """Install the clients from npm.
+
+    Raises:
+        NpmError: They could not be.
+    """
+    npm.install(_FOLDER)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """What a user's environment is like: Python may keep what it compiled, and nothing is set for us."""
+    kept = {
+        name: value
+        for name, value in ENVIRONMENT.items()
+        if not name.startswith(("DDP_", "COVERAGE_", "PYTHON")) and not name.lower().endswith("_proxy")
+    }
+    return {**kept, "PYTHONPATH": str(TOP), "TERM": "xterm-256color", **settings}
+
+
+@contextlib.contextmanager
+def feeder(*counts: int) -> Iterator[str]:
+    """The URL of a feeder of its own that has so many documents ready."""
+    command = [PYTHON, "-m", "tests.benchmarks.feeder", *map(str, counts)]
+    with subprocess.Popen(
+        command, cwd=TOP, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("LISTENING "), line
+        yield f"ws://127.0.0.1:{line.split()[1]}/websocket"
+        process.communicate(timeout=20)
+
+
+@contextlib.contextmanager
+def embedded() -> Iterator[str]:
+    """The URL of our server, as `ddp serve` starts it."""
+    command = [*DDP, "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=TOP, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            address = re.search(r"127\.0\.0\.1:\d+", line)
+            assert address is not None, line
+            yield f"ws://{address[0]}/websocket"
+        finally:
+            process.terminate()
+
+
+def timed(command: list[str], expected: str) -> dict[str, float]:
+    """Run a program from its start to its end; it must print what is expected, and nothing else."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, env=environment(), text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+    )
+    seconds = time.perf_counter() - started
+    assert (done.stdout, done.returncode) == (expected, 0), f"{command}: {done.stdout}{done.stderr}"
+    return {"time": seconds * 1000}
+
+
+def reported(command: list[str], count: int) -> dict[str, float]:
+    """Run a program that times itself: it prints `{"seconds": ..., "check": count}` and waits for its input to end."""
+    with subprocess.Popen(
+        command, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        memory = _resident(process.pid) if line else 0
+        process.communicate(timeout=60)
+    assert line, f"{command} printed nothing"
+    assert process.returncode == 0, f"{command} ended with {process.returncode}"
+    measured = json.loads(line)
+    assert measured["check"] == count, f"{command}: {line}"
+    return {"rate": count / measured["seconds"], "memory": memory}
+
+
+def _resident(pid: int) -> float:
+    """The memory that a process holds, in MB."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
