@@ -10,10 +10,12 @@ What it understands, block by block, in order, all in one folder and with one ho
 * `<!-- file: NAME -->` on the line above a block of any language: the block is that file's text, and is not run.
 * `<!-- keeps running -->` above a console block: its one command is a server; once it has printed what it must, the
   reader goes on in another terminal.
+* `<!-- at a terminal -->` above a console block: its one command is a program with a prompt. Each line that begins with a
+  prompt (`word> `) is typed once the screen shows what stands above it.
 
 Compared are lines. `...` stands for any text in a line, and alone on a line for any lines. These may differ, as long as
 each is of its kind: durations (`3 ms`), times, ids of 17 letters and digits, numbers of 13 digits (milliseconds since the
-epoch). A port number after `localhost:`, `127.0.0.1:` or `--port ` stands for some port of the machine, the same each time.
+epoch), and how many spaces there are side by side. A port number after `localhost:`, `127.0.0.1:` or `--port ` stands for some port of the machine, the same each time.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pexpect
+import pyte
+
+from ddpshell.clock import SystemClock
 from tests.machine import TOP
 
 __all__ = ["Block", "Mismatch", "Reader", "read"]
@@ -73,6 +79,7 @@ _KINDS = [
     (re.compile(r"\b\d{13}\b"), "<milliseconds>"),
     (re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])[0-9A-Za-z]{17}\b"), "<id>"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), r"<duration> \2"),
+    (re.compile(r"(?<=\S)  +"), "  "),
 ]
 
 
@@ -121,10 +128,12 @@ class Reader:
     Args:
         folder: Empty; the reader's working directory and home are made in it.
         ports: The port of this machine that a port of the README stands for; those not named yet are found when met.
+        patience: How long a program may take to show something, in seconds.
     """
 
     folder: Path
     ports: dict[str, str] = field(default_factory=dict)
+    patience: float = 30
     _running: list[subprocess.Popen[str]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -154,6 +163,8 @@ class Reader:
                 file.write_text(self._ours(block.text))
             case Block(language="console", comment="keeps running"):
                 self._keep_running(block.text)
+            case Block(language="console", comment="at a terminal"):
+                self._type(block.text)
             case Block(language="console"):
                 self._run_commands(block.text)
             case Block(language="python"):
@@ -171,7 +182,7 @@ class Reader:
         with (self.folder / "printed").open("w+") as printed:
             process = self._start(["bash", "-c", script], stdout=printed)
             try:
-                process.wait(60)
+                process.wait(self.patience)
             finally:
                 _end(process)
             printed.seek(0)
@@ -187,18 +198,54 @@ class Reader:
         assert process.stdout is not None
         actual = ""
         while not matches(expected, self._theirs(actual)):
-            readable, _, _ = select.select([process.stdout], [], [], 60)
+            readable, _, _ = select.select([process.stdout], [], [], self.patience)
             more = os.read(process.stdout.fileno(), 65536).decode() if readable else ""
             actual += more
             if not more:
                 _compare(f"$ {command}", expected, self._theirs(actual))
+
+    def _type(self, text: str) -> None:
+        command, *lines = text.splitlines()
+        command = command.removeprefix("$ ")
+        environment = [f"{name}={value}" for name, value in self._environment("xterm-256color").items()]
+        child: pexpect.spawn[bytes] = pexpect.spawn(
+            "env", ["-i", *environment, "bash", "-c", f"exec {self._ours(command)}"],
+            cwd=str(self.work), dimensions=(_LINES, _COLUMNS),
+        )  # fmt: skip
+        child.delaybeforesend = None
+        screen = _Screen(child)
+        stream = pyte.ByteStream(screen)
+
+        def wait_for(expected: list[str], prompt: str | None) -> None:
+            deadline = SystemClock().now() + self.patience
+            while True:
+                shown = [self._theirs(line.rstrip()) for line in screen.display]
+                above = "\n".join(shown[: screen.cursor.y])
+                if matches("\n".join(expected), above) and (
+                    prompt is None or shown[screen.cursor.y] == prompt.rstrip()
+                ):
+                    return
+                try:
+                    stream.feed(child.read_nonblocking(65536, timeout=deadline - SystemClock().now()))
+                except (pexpect.EOF, pexpect.TIMEOUT):
+                    _compare(f"$ {command}", "\n".join([*expected, prompt or ""]), "\n".join(shown).rstrip())
+                    raise Mismatch(f"$ {command}\nended, or waits, where this is expected: {prompt}") from None
+
+        try:
+            for number, line in enumerate(lines):
+                if typed := re.fullmatch(r"(\S*> )(.*)", line):
+                    wait_for(lines[:number], typed[1])
+                    child.send(self._ours(typed[2]) + "\r")
+            wait_for(lines, None)
+        finally:
+            child.close(force=True)
 
     def _run_program(self, text: str) -> None:
         process = self._start(
             [sys.executable, "-W", "error", "-c", self._ours(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         try:
-            stdout, stderr = process.communicate(timeout=60)
+            stdout, stderr = process.communicate(timeout=self.patience)
         finally:
             _end(process)
         if stderr or process.returncode:
@@ -207,23 +254,20 @@ class Reader:
         _compare("the program's output", "".join(f"{line}\n" for line in expected), self._theirs(stdout))
 
     def _start(self, command: list[str], **streams: object) -> subprocess.Popen[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | {
+        started: subprocess.Popen[str] = subprocess.Popen(
+            command, cwd=self.work, env=self._environment("dumb"), text=True,
+            stdin=subprocess.DEVNULL, start_new_session=True, **streams,
+        )  # type: ignore[call-overload]  # fmt: skip  # the streams are handed on
+        return started
+
+    def _environment(self, terminal: str) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | {
             "DDP_URL": self._ours("localhost:3000"),
             "HOME": str(self.home),
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(TOP),
-            "TERM": "dumb",
+            "TERM": terminal,
         }
-        started: subprocess.Popen[str] = subprocess.Popen(
-            command,
-            cwd=self.work,
-            env=environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            **streams,
-        )  # type: ignore[call-overload]  # the streams are handed on
-        return started
 
     def _ours(self, text: str) -> str:
         def port(found: re.Match[str]) -> str:
@@ -234,6 +278,20 @@ class Reader:
     def _theirs(self, text: str) -> str:
         theirs = {ours: theirs for theirs, ours in self.ports.items()}
         return _PORT.sub(lambda found: found[1] + theirs.get(found[2], found[2]), text)
+
+
+#: No line of an example may be lost at the top.
+_LINES, _COLUMNS = 200, 80
+
+
+class _Screen(pyte.Screen):
+    def __init__(self, program: pexpect.spawn[bytes]) -> None:
+        super().__init__(_COLUMNS, _LINES)
+        self._program = program
+
+    def write_process_input(self, data: str) -> None:
+        """Answer a program's question, such as where the cursor is."""
+        self._program.send(data)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -44,6 +44,8 @@ def follow(reader: Reader, markdown: str) -> None:
         reader.follow(block)
 
 
+TERMINAL = "<!-- at a terminal -->\n```console\n$ python3 -q\n"
+
 TRUE = [
     pytest.param("```console\n$ echo one\none\n$ echo two >&2; false\ntwo\n$ echo $?\n1\n```", id="console"),
     pytest.param("```console\n$ echo a \\\n  b\na b\n```", id="a command of two lines"),
@@ -55,6 +57,7 @@ TRUE = [
     pytest.param("<!-- file: a/b.txt -->\n```toml\nx = 1\n```\n```console\n$ cat a/b.txt\nx = 1\n```", id="file"),
     pytest.param("<!-- file: ~/c -->\n```text\nhome\n```\n```console\n$ cat ~/c\nhome\n```", id="file at home"),
     pytest.param("```console\n$ export A=1\n$ echo $A\n1\n$ cd /; pwd\n/\n$ pwd\n/\n```", id="one shell a block"),
+    pytest.param(f"{TERMINAL}>>> 1 + 1\n2\n>>> print('a   b')\na  b\n>>> 5\n5\n```", id="at a terminal"),
     pytest.param("```text\n$ rm x\n```", id="not run"),
 ]
 
@@ -69,6 +72,8 @@ FALSE = [
     pytest.param("```python\nprint(1)\n```", id="printed and not shown"),
     pytest.param("```python\nraise SystemExit(1)\n```", id="a program that fails"),
     pytest.param("```python\nimport warnings; warnings.warn('x')\n```", id="a program that warns"),
+    pytest.param(f"{TERMINAL}>>> 1 + 1\n3\n>>> 5\n5\n```", id="shown otherwise at a terminal"),
+    pytest.param(f"{TERMINAL}>>> exit()\n>>> 1\n1\n```", id="ended at a terminal"),
     pytest.param("```ruby\nputs 1\n```", id="an unknown language"),
 ]
 
@@ -80,6 +85,7 @@ def test_a_true_readme_is_found_true(reader: Reader, markdown: str) -> None:
 
 @pytest.mark.parametrize("markdown", FALSE)
 def test_a_false_readme_is_found_false(reader: Reader, markdown: str) -> None:
+    reader.patience = 2
     with pytest.raises(AssertionError):
         follow(reader, markdown)
 
