@@ -1,0 +1,470 @@
+r"""The literals that people type: JSON with comforts, and constructors for what EJSON has beyond JSON.
+
+    {name: 'ann', tags: [1, 2,], when: Date("2026-01-02")}   // a comment
+
+- Keys that are identifiers need no quotes; strings may stand in single quotes; a comma may be left at the end;
+  comments are as in JavaScript.
+- `Date("ISO 8601")` (UTC where it names no zone) or `Date(ms)` or `Date(NaN)`, the invalid date · `Binary("base64")` ·
+  `RegExp("source", "flags")` · `ObjectID("24 hex digits")` · `Decimal("1.10")` · `Custom("type", JSON)` ·
+  `Infinity` `-Infinity` `NaN`. MongoDB's spellings `ObjectId` and `ISODate` are understood.
+- An object in EJSON form means what it means in EJSON: `{"$date": 0}` is a date (E1 - E8).
+- Strings take JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are JSON's.
+
+`rendering` writes what this reads.
+
+A reader is a machine that is fed tokens, so that half a text has a state as well: which brackets are open, and what
+may follow. `parse` wants a whole text, `read` takes what there is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple, cast
+
+from ..exceptions import CommandError, EJSONError
+from ..protocol import ejson, json_text
+from ..protocol.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
+from ..protocol.ejson.values import MAX_DATE_MS
+from ..protocol.json_text import JSONValue
+from .tokens import Token, TokenKind, tokens
+
+__all__ = [
+    "CONSTRUCTORS",
+    "Constructor",
+    "Expected",
+    "OpenBracket",
+    "Reading",
+    "opens_literal",
+    "parse",
+    "parse_argument",
+    "read",
+]
+
+
+class Expected(Enum):
+    """What may follow; the values are what to call it."""
+
+    VALUE = "a value"
+    KEY = "a key"
+    COLON = "':' after the key"
+    PARENTHESIS = "'(' after the constructor's name"
+    SEPARATOR = "',' or a closing bracket"
+    NOTHING = "nothing more"
+
+
+class OpenBracket:
+    """A bracket that has been opened and not closed yet.
+
+    Args:
+        token: The bracket.
+        constructor: The name before a parenthesis, or None.
+    """
+
+    __slots__ = ("constructor", "fields", "items", "key", "starts", "token")
+
+    def __init__(self, token: Token, constructor: Token | None) -> None:
+        self.token = token
+        self.constructor = constructor
+        self.key: str | None = None  # of the field whose value is next, or is being read
+        self.fields: dict[str, EJSONValue] = {}  # of {
+        self.items: list[EJSONValue] = []  # of [ and (
+        self.starts: list[int] = []  # where the items begin, of (
+
+
+class Reading(NamedTuple):
+    """What `read` found.
+
+    Args:
+        value: The value; None if there is a problem.
+        start: Index of its first character.
+        end: Index behind its last; what follows has not been read.
+        tokens: Those of the value, comments included, up to the one at fault.
+        problem: Why there is no value, or None.
+        is_open: The problem is that the text ends too early: more of it could still make a value.
+        brackets: Those still open, outermost first.
+        expected: What may follow.
+    """
+
+    value: EJSONValue
+    start: int
+    end: int
+    tokens: tuple[Token, ...]
+    problem: CommandError | None
+    is_open: bool
+    brackets: tuple[OpenBracket, ...]
+    expected: Expected
+
+
+def parse(text: str) -> EJSONValue:
+    """Read a text that is one literal.
+
+    Raises:
+        CommandError: It is none; `position` says where that shows.
+    """
+    # What is JSON, the JSON reader reads faster, and no differently.
+    try:
+        tree = json_text.parse(text)
+    except EJSONError:
+        pass
+    else:
+        if not isinstance(tree, (dict, list)) or ("$" not in text and "\\" not in text):
+            return cast(EJSONValue, tree)
+        try:
+            return ejson.decode(tree)
+        except EJSONError:
+            pass  # The reader below knows where.
+    reading = read(text)
+    if reading.problem is not None:
+        raise reading.problem
+    for token in tokens(text, reading.end):
+        if token.kind is not TokenKind.COMMENT or token.problem:
+            raise CommandError(f"nothing may follow the value: {token.text[:40]}", text, token.start)
+    return reading.value
+
+
+def parse_argument(word: str) -> EJSONValue:
+    """Read an argument: a literal if it is one, else the text as it stands.
+
+    Raises:
+        CommandError: It opens like a literal (`opens_literal`), and is none.
+    """
+    if not word[:1] or (word[0] not in _STARTS and not word[0].isspace()):
+        return word
+    try:
+        return parse(word)
+    except CommandError:
+        if opens_literal(word):
+            raise
+        return word
+
+
+def opens_literal(text: str, start: int = 0) -> bool:
+    """Whether what begins at `start`, after space and comments, is meant as a literal.
+
+    That is so at a bracket, a quote, and a constructor's name with its parenthesis.
+    """
+    name: Token | None = None
+    for token in tokens(text, start):
+        if name is not None:
+            return token.text == "(" and token.start == name.end
+        if token.kind is TokenKind.NAME and token.text in CONSTRUCTORS:
+            name = token
+        elif token.kind is not TokenKind.COMMENT:
+            return token.kind is TokenKind.STRING or token.text in ("{", "[")
+    return False
+
+
+def read(text: str, start: int = 0) -> Reading:
+    """Read the literal that begins at `start`, as far as it goes. Never raises."""
+    reader = _Reader(text)
+    for token in tokens(text, start):
+        reader.seen.append(token)
+        if token.kind is TokenKind.COMMENT and token.problem is None:
+            continue
+        try:
+            reader.take(token)
+        except CommandError as problem:
+            return reader.reading(problem, is_open=token.is_open)
+        if reader.expected is Expected.NOTHING:
+            return reader.reading(None, is_open=False)
+    return reader.reading(reader.missing(), is_open=True)
+
+
+# --------------------------------------------------------------------------------------------------- the machine
+
+_CONSTANTS: dict[str, EJSONValue] = {
+    "true": True,
+    "false": False,
+    "null": None,
+    "Infinity": math.inf,
+    "-Infinity": -math.inf,
+    "NaN": math.nan,
+}
+
+_CLOSING = {"{": "}", "[": "]", "(": ")"}
+
+
+class _Reader:
+    """Takes the tokens of one value, and knows after each what it has and what may follow.
+
+    It keeps its own stack of open brackets: a text may be nested as deeply as it likes.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.seen: list[Token] = []
+        self.expected = Expected.VALUE
+        self._stack: list[OpenBracket] = []
+        self._constructor: Token | None = None
+        self._value: EJSONValue = None
+        # Objects that may be EJSON forms, in the order in which they end, and where they begin.
+        self._forms: list[tuple[int, dict[str, EJSONValue]]] = []
+
+    def take(self, token: Token) -> None:
+        """Take the next token, or raise a CommandError that says why it cannot stand here."""
+        if token.problem is not None:
+            raise CommandError(token.problem, self.text, token.position)
+        match self.expected:
+            case Expected.VALUE:
+                self._take_value(token)
+            case Expected.KEY:
+                self._take_key(token)
+            case Expected.COLON:
+                if token.kind is not TokenKind.COLON:
+                    raise self._unexpected(token)
+                self.expected = Expected.VALUE
+            case Expected.PARENTHESIS:
+                if token.text != "(":
+                    raise self._unexpected(token)
+                self._open(token)
+            case Expected.SEPARATOR:
+                if token.kind is TokenKind.CLOSE:
+                    self._close(token)
+                elif token.kind is TokenKind.COMMA:
+                    self.expected = Expected.KEY if self._stack[-1].token.text == "{" else Expected.VALUE
+                else:
+                    raise self._unexpected(token)
+            case Expected.NOTHING:
+                raise self._unexpected(token)
+
+    def reading(self, problem: CommandError | None, *, is_open: bool) -> Reading:
+        significant = [token for token in self.seen if token.kind is not TokenKind.COMMENT]
+        start = significant[0].start if significant else len(self.text)
+        end = self.seen[-1].end if self.seen else start
+        return Reading(
+            value=None if problem else self._value,
+            start=start,
+            end=end,
+            tokens=tuple(self.seen),
+            problem=problem,
+            is_open=is_open,
+            brackets=tuple(self._stack),
+            expected=self.expected,
+        )
+
+    def missing(self) -> CommandError:
+        """What to say of a text that ends here."""
+        if not self._stack:
+            return CommandError(f"{self.expected.value} is missing", self.text, len(self.text))
+        bracket = self._stack[-1].token
+        what = f"{bracket.text} is not closed"
+        if self.expected is not Expected.SEPARATOR and self.seen[-1] is not bracket:
+            what = f"{self.expected.value} is missing, and {what}"
+        return CommandError(what, self.text, len(self.text))
+
+    def _take_value(self, token: Token) -> None:
+        match token.kind:
+            case TokenKind.STRING | TokenKind.NUMBER:
+                self._put(token.value, token.start)
+            case TokenKind.NAME if token.text in _CONSTANTS:
+                self._put(_CONSTANTS[token.text], token.start)
+            case TokenKind.NAME if token.text in CONSTRUCTORS:
+                self._constructor = token
+                self.expected = Expected.PARENTHESIS
+            case TokenKind.OPEN if token.text != "(":
+                self._open(token)
+            # Behind a comma too: one may be left at the end.
+            case TokenKind.CLOSE if self._stack and self._stack[-1].key is None:
+                self._close(token)
+            case _:
+                raise self._unexpected(token)
+
+    def _take_key(self, token: Token) -> None:
+        bracket = self._stack[-1]
+        if token.kind is TokenKind.CLOSE:
+            self._close(token)
+            return
+        if token.kind is TokenKind.STRING:
+            bracket.key = cast(str, token.value)
+        elif token.kind is TokenKind.NAME or (token.kind is TokenKind.NUMBER and token.text.isdecimal()):
+            bracket.key = token.text
+        else:
+            raise self._unexpected(token)
+        self.expected = Expected.COLON
+
+    def _open(self, token: Token) -> None:
+        self._stack.append(OpenBracket(token, self._constructor))
+        self._constructor = None
+        self.expected = Expected.KEY if token.text == "{" else Expected.VALUE
+
+    def _close(self, token: Token) -> None:
+        bracket = self._stack[-1]
+        opening = bracket.token.text
+        if token.text != _CLOSING[opening]:
+            message = f"{token.text} cannot close the {opening} of column {bracket.token.start + 1}"
+            raise CommandError(message, self.text, token.start)
+        if bracket.constructor is not None:
+            value = self._construct(bracket.constructor, bracket)
+            start = bracket.constructor.start
+        elif opening == "{":
+            value = bracket.fields
+            start = bracket.token.start
+            if 0 < len(bracket.fields) <= 2 and all(key.startswith("$") for key in bracket.fields):
+                self._forms.append((start, bracket.fields))
+        else:
+            value = bracket.items
+            start = bracket.token.start
+        self._stack.pop()
+        self._put(value, start)
+
+    def _put(self, value: EJSONValue, start: int) -> None:
+        """A value is complete: put it where it belongs."""
+        if not self._stack:
+            self._value = self._decode(value)
+            self.expected = Expected.NOTHING
+            return
+        bracket = self._stack[-1]
+        if bracket.key is not None:
+            bracket.fields[bracket.key] = value
+            bracket.key = None
+        else:
+            bracket.items.append(value)
+            bracket.starts.append(start)
+        self.expected = Expected.SEPARATOR
+
+    def _construct(self, name: Token, bracket: OpenBracket) -> EJSONValue:
+        construct, least, most, usage = CONSTRUCTORS[name.text]
+        if not least <= len(bracket.items) <= most:
+            raise CommandError(f"{name.text} takes {usage}", self.text, name.start)
+        try:
+            return construct(*bracket.items)
+        except EJSONError as error:
+            raise CommandError(f"{name.text}: {error}", self.text, bracket.starts[0]) from None
+        except TypeError:
+            raise CommandError(f"{name.text} takes {usage}", self.text, bracket.starts[0]) from None
+        except RecursionError:
+            raise CommandError(f"{name.text}: nested too deeply", self.text, bracket.starts[0]) from None
+
+    def _decode(self, tree: EJSONValue) -> EJSONValue:
+        """Turn EJSON forms into what they mean: from the top down, since `$escape` and `$value` protect what is in them."""
+        if not self._forms:
+            return tree
+        try:
+            return ejson.decode(cast(JSONValue, tree))
+        except EJSONError as error:
+            raise CommandError(str(error), self.text, self._forms[self._form_at_fault()][0]) from None
+
+    def _form_at_fault(self) -> int:
+        """The index of the innermost form that cannot be decoded."""
+        for index, (_, form) in enumerate(self._forms):
+            try:
+                ejson.decode(cast(JSONValue, form))
+            except EJSONError:
+                return index
+        return -1
+
+    def _unexpected(self, token: Token) -> CommandError:
+        if token.kind is TokenKind.NAME and self.expected is Expected.VALUE:
+            from difflib import get_close_matches
+
+            similar = get_close_matches(token.text, [*CONSTRUCTORS, *_CONSTANTS], n=1)
+            advice = f"did you mean {similar[0]}?" if similar else "text goes in quotes"
+            return CommandError(f"{token.text[:40]} is no value; {advice}", self.text, token.start)
+        if token.kind is TokenKind.CLOSE and self._stack and self.expected is not Expected.NOTHING:
+            return CommandError(f"{self.expected.value} is missing before {token.text}", self.text, token.start)
+        return CommandError(f"expected {self.expected.value}, not {token.text[:40]}", self.text, token.start)
+
+
+# -------------------------------------------------------------------------------------------------- constructors
+
+
+def _date(when: EJSONValue) -> EJSONValue:
+    if isinstance(when, str):
+        return _date_of_text(when)
+    if isinstance(when, bool) or not isinstance(when, (int, float)):
+        raise TypeError
+    if math.isnan(when):
+        return Date(None)
+    if abs(when) > MAX_DATE_MS:
+        raise EJSONError(f"{when!r} is outside the range of dates, which ends at {MAX_DATE_MS}")
+    # E4: fractions are cut off.
+    return ejson.date_from_ms(int(when))
+
+
+def _date_of_text(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            return _whole_milliseconds(moment.replace(tzinfo=dt.UTC))
+        return _whole_milliseconds(moment.astimezone(dt.UTC))
+    except (ValueError, OverflowError):
+        raise EJSONError(
+            f"{text[:40]!r} is no date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or 2026-01-02T03:04+01:00"
+        ) from None
+
+
+def _whole_milliseconds(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _binary(text: EJSONValue) -> EJSONValue:
+    if not isinstance(text, str):
+        raise TypeError
+    return ejson.decode({"$binary": text})
+
+
+def _regexp(source: EJSONValue, flags: EJSONValue = "") -> RegExp:
+    if not isinstance(source, str) or not isinstance(flags, str):
+        raise TypeError
+    return RegExp(source, flags)
+
+
+def _object_id(digits: EJSONValue) -> ObjectID:
+    if not isinstance(digits, str):
+        raise TypeError
+    return ObjectID(digits)
+
+
+def _decimal(text: EJSONValue) -> EJSONValue:
+    if not isinstance(text, str):
+        # A number has been rounded before it got here.
+        raise TypeError
+    value = ejson.decode({"$type": "Decimal", "$value": text})
+    if isinstance(value, Custom):
+        raise EJSONError(f"{text[:40]!r} is no decimal number")
+    return value
+
+
+def _custom(name: EJSONValue, value: EJSONValue) -> Custom:
+    if not isinstance(name, str):
+        raise TypeError
+    return Custom(name, _json(value))
+
+
+def _json(value: EJSONValue) -> JSONValue:
+    """What stands in a custom type is JSON, and nobody will encode it: constructors in it are written out (E18)."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return ejson.encode(value)
+
+
+class Constructor(NamedTuple):
+    """How to make a value of its arguments, how few and how many it takes, and what to say of them."""
+
+    construct: Callable[..., EJSONValue]
+    least: int
+    most: int
+    usage: str
+
+
+#: All constructors, by name.
+CONSTRUCTORS: dict[str, Constructor] = {
+    "Date": Constructor(_date, 1, 1, 'a text, "2026-01-02T03:04:05Z", or milliseconds since 1970'),
+    "Binary": Constructor(_binary, 1, 1, 'base64, "AQID"'),
+    "RegExp": Constructor(_regexp, 1, 2, 'its source and its flags, "^a", "i"'),
+    "ObjectID": Constructor(_object_id, 1, 1, '24 hexadecimal digits, "507f1f77bcf86cd799439011"'),
+    "Decimal": Constructor(_decimal, 1, 1, 'a number as text, "1.10"'),
+    "Custom": Constructor(_custom, 2, 2, 'the name of a type and a value, "type", {a: 1}'),
+}
+CONSTRUCTORS["ObjectId"] = CONSTRUCTORS["ObjectID"]
+CONSTRUCTORS["ISODate"] = CONSTRUCTORS["Date"]
+
+# What a literal can begin with, space aside: words beginning with anything else need no closer look.
+_STARTS = frozenset("{[\"'/-0123456789" + "".join(name[0] for name in [*CONSTRUCTORS, *_CONSTANTS]))

@@ -1,0 +1,188 @@
+"""The words of the literal grammar, with their places: any text has tokens, and no text makes this raise.
+
+White space lies between tokens. A token that is wrong by itself (a string without its end, a word that is none)
+says so in `problem`, and the reading goes on behind it; so half-typed and broken lines can be coloured.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["Token", "TokenKind", "tokens"]
+
+# As the JSON reader of the wire does, and JavaScript: longer integers are infinite (E31).
+_MAX_INTEGER_DIGITS = 4300
+
+_SIMPLE_ESCAPES = {
+    '"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+}  # fmt: skip
+
+
+class TokenKind(Enum):
+    """What a token is; the values are the names of the groups of the pattern below."""
+
+    OPEN = "open"  # { [ (
+    CLOSE = "close"  # } ] )
+    COMMA = "comma"
+    COLON = "colon"
+    STRING = "string"
+    NUMBER = "number"
+    NAME = "name"  # true, Date, an unquoted key, ...
+    COMMENT = "comment"
+    WRONG = "wrong"  # nothing of the grammar
+
+
+class Token(NamedTuple):
+    """One token.
+
+    Args:
+        start: Index of its first character in the whole text.
+        end: Index behind its last.
+        text: What is written there.
+        value: What a string or a number means; for the others None.
+        problem: Why it is wrong, or None.
+        position: Index of the first character at fault; `start` where nothing is.
+        is_open: More text could still complete it: a string or a comment without its end.
+    """
+
+    kind: TokenKind
+    start: int
+    end: int
+    text: str
+    value: str | int | float | None
+    problem: str | None
+    position: int
+    is_open: bool
+
+
+def tokens(text: str, start: int = 0) -> Iterator[Token]:
+    """The tokens from `start` on, one by one, so that a reader can stop where its value ends."""
+    pattern = _pattern()
+    position = start
+    while match := pattern.match(text, position):
+        name = match.lastgroup
+        position = match.end()
+        if name is None:  # white space
+            continue
+        token = _string(text, match.start()) if name == "quote" else _token(TokenKind(name), match)
+        yield token
+        position = token.end
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(
+        r"""
+        [\s\ufeff]+
+        | (?P<open> [\[{(] )
+        | (?P<close> [\]})] )
+        | (?P<comma> , )
+        | (?P<colon> : )
+        | (?P<quote> ["'] )
+        | (?P<comment> //[^\n]* | /\*(?s:.*?)(?:\*/|\Z) )
+        | (?P<number> -?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w$.+-]) )
+        | (?P<name> -Infinity(?![\w$]) | (?:[^\W\d]|\$)[\w$]* )
+        | (?P<wrong> [^\s\[\]{}(),:"'/]+ | . )
+        """,
+        re.VERBOSE,
+    )
+
+
+def _token(kind: TokenKind, match: re.Match[str]) -> Token:
+    start, end = match.span()
+    text = match[0]
+    value: int | float | None = None
+    problem = None
+    is_open = False
+    if kind is TokenKind.NUMBER:
+        value = _number(text)
+    elif kind is TokenKind.WRONG:
+        problem = f"{text[:40]} is no value; text goes in quotes"
+    elif kind is TokenKind.COMMENT and text.startswith("/*") and (len(text) < 4 or not text.endswith("*/")):
+        problem = "the comment has no end: */ is missing"
+        is_open = True
+    return Token(kind, start, end, text, value, problem, start, is_open)
+
+
+def _number(text: str) -> int | float:
+    if not text.lstrip("-").isdecimal():
+        return float(text)
+    if len(text) > _MAX_INTEGER_DIGITS:
+        return float("-inf" if text.startswith("-") else "inf")
+    return int(text)
+
+
+# -------------------------------------------------------------------------------------------------------- strings
+
+
+@functools.cache
+def _plain(quote: str) -> re.Pattern[str]:
+    return re.compile(rf"[^{quote}\\\n]*")
+
+
+@functools.cache
+def _escape() -> re.Pattern[str]:
+    # The pair comes first: in JSON, two \u of surrogates are one character.
+    return re.compile(
+        r"""\\(?:
+            u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})
+            | u([0-9a-fA-F]{4}) | u\{([0-9a-fA-F]{1,6})\} | x([0-9a-fA-F]{2}) | (["'\\/bfnrtv])
+        )""",
+        re.VERBOSE,
+    )
+
+
+def _string(text: str, start: int) -> Token:
+    """Read the string whose quote stands at `start`."""
+    quote = text[start]
+    plain = _plain(quote)
+    pieces: list[str] = []
+    problem = None
+    fault = position = start
+    position += 1
+    while True:
+        match = plain.match(text, position)
+        assert match  # it matches the empty text
+        pieces.append(match[0])
+        position = match.end()
+        if text.startswith(quote, position):
+            return _string_token(text, start, position + 1, pieces, problem, fault)
+        if not text.startswith("\\", position):
+            # The end of the text, or a newline, which a string holds as \n only.
+            missing = f"the string has no end: {quote} is missing"
+            return _string_token(
+                text, start, position, pieces, problem or missing, fault, is_open=position == len(text)
+            )
+        escape = _escape().match(text, position)
+        character = _unescape(escape) if escape else None
+        if escape is None or character is None:
+            if position + 1 >= len(text):
+                missing = f"the string has no end: {quote} is missing"
+                return _string_token(text, start, len(text), pieces, problem or missing, fault, is_open=True)
+            if problem is None:
+                problem = rf"no escape of a string: \{text[position + 1]} (a backslash itself is \\)"
+                fault = position
+            position += 1 if text[position + 1] == "\n" else 2
+        else:
+            pieces.append(character)
+            position = escape.end()
+
+
+def _string_token(
+    text: str, start: int, end: int, pieces: list[str], problem: str | None, fault: int, *, is_open: bool = False
+) -> Token:
+    return Token(TokenKind.STRING, start, end, text[start:end], "".join(pieces), problem, fault, is_open)
+
+
+def _unescape(match: re.Match[str]) -> str | None:
+    high, low, code, braced, byte, letter = match.groups()
+    if letter is not None:
+        return _SIMPLE_ESCAPES[letter]
+    if high is not None:
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00))
+    number = int(code or braced or byte, 16)
+    return chr(number) if number <= 0x10FFFF else None
