@@ -1,0 +1,217 @@
+"""Every error that ddpshell raises.
+
+    DDPError
+    ├─ ProtocolError
+    │  ├─ LocalProtocolError     our caller broke the protocol's rules
+    │  └─ RemoteProtocolError    the peer did
+    ├─ EJSONError                a value or a text that is not EJSON (also ValueError)
+    ├─ InvalidURL                no address of a DDP server (also ValueError)
+    ├─ NegotiationError          no common protocol version; never retried
+    ├─ ServerError               the server answered with an error
+    │  ├─ MethodError
+    │  └─ SubscriptionError
+    ├─ TransportError            no answer, because of the network
+    │  ├─ ConnectError           the connection was never established
+    │  ├─ ConnectionLost         it was, and is gone
+    │  ├─ OutcomeUnknown         it went while a call was under way
+    │  ├─ ClientClosed           we ended it ourselves
+    │  └─ DDPTimeout             (also TimeoutError)
+    └─ CommandError              a line typed at the shell, or an argument, that cannot be understood
+
+A class exists where some caller branches on it. Errors carry fields; `str()` makes the sentence.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClientClosed",
+    "CommandError",
+    "ConnectError",
+    "ConnectionLost",
+    "DDPError",
+    "DDPTimeout",
+    "EJSONError",
+    "InvalidURL",
+    "LocalProtocolError",
+    "MethodError",
+    "NegotiationError",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "ServerError",
+    "SubscriptionError",
+    "TransportError",
+]
+
+
+class DDPError(Exception):
+    """Anything that ddpshell raises on purpose."""
+
+
+class ProtocolError(DDPError):
+    """The rules of DDP were broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """Our caller asked for something that the protocol's state forbids."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something that is not DDP, or not now."""
+
+
+class EJSONError(DDPError, ValueError):
+    """A value cannot be written as EJSON, or a text cannot be read as EJSON."""
+
+
+class InvalidURL(DDPError, ValueError):
+    """A text is no address of a DDP server. Nothing was sent.
+
+    Args:
+        url: The text, as given.
+        problem: What is wrong with it, and what to write instead.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(url, problem)
+        self.url = url
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"bad server URL {self.url!r}: {self.problem}"
+
+
+class NegotiationError(DDPError):
+    """The server speaks no version of DDP that we do. Trying again cannot help.
+
+    Args:
+        proposed: The version that we proposed last.
+        suggested: The version that the server's `failed` named.
+    """
+
+    def __init__(self, proposed: str, suggested: str) -> None:
+        super().__init__(proposed, suggested)
+        self.proposed = proposed
+        self.suggested = suggested
+
+    def __str__(self) -> str:
+        # Meteor's own words (C4).
+        return f"DDP version negotiation failed; server requested version {self.suggested}"
+
+
+class ServerError(DDPError):
+    """The server answered with an error; `error` is what to branch on.
+
+    Raised in a method or a publication of `ddpshell.server`, it is sent to the client as it is.
+
+    Args:
+        error: The code, a number or a string, never converted from one to the other (C28).
+        reason: One sentence for people, if the server gave one.
+        details: Whatever else it said: plain JSON, not EJSON (C28).
+        error_type: `Meteor.Error`, unless the server says otherwise.
+    """
+
+    def __init__(
+        self,
+        error: str | int | float,
+        reason: str | None = None,
+        details: object = None,
+        *,
+        error_type: str = "Meteor.Error",
+    ) -> None:
+        super().__init__(error, reason, details)
+        self.error = error
+        self.reason = reason
+        self.details = details
+        self.error_type = error_type
+
+    def __str__(self) -> str:
+        # Built here as Meteor's client does; the wire's own `message` is ignored (C28).
+        return f"{self.reason} [{self.error}]" if self.reason else f"[{self.error}]"
+
+
+class MethodError(ServerError):
+    """A method call was answered with an error."""
+
+
+class SubscriptionError(ServerError):
+    """A subscription was refused, or ended with an error."""
+
+
+class TransportError(DDPError):
+    """The network, not the server's application, is why there is no answer."""
+
+
+class ConnectError(TransportError):
+    """No DDP session came about: name, TCP, TLS, HTTP upgrade or `connected` failed.
+
+    Args:
+        message: What happened, in one sentence.
+        hint: What to try next, or None.
+        retryable: False where the same attempt must fail again: a bad certificate, a refusal by status 4xx.
+        status: The HTTP status of a refused upgrade, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retryable: bool = True,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.retryable = retryable
+        self.status = status
+
+
+class ConnectionLost(TransportError):
+    """An established connection is gone, and with it what waited for it unsent."""
+
+
+class OutcomeUnknown(TransportError):
+    """The connection went after a call was sent and before its result came.
+
+    The server may or may not have run the method. Raised instead of sending the call again when the
+    caller said `retry=False`, when reconnecting is off, and when the client is closed meanwhile.
+
+    Args:
+        method: The method's name.
+        why: What happened to the connection.
+    """
+
+    def __init__(self, method: str, why: str) -> None:
+        super().__init__(method, why)
+        self.method = method
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"outcome of {self.method!r} unknown: {self.why} before its result arrived; it may or may not have run"
+
+
+class ClientClosed(TransportError):
+    """The client was closed by its owner before this could be sent or answered."""
+
+
+class DDPTimeout(TransportError, TimeoutError):
+    """What was waited for did not happen in time. It may still happen."""
+
+
+class CommandError(DDPError):
+    """A line of the shell, or an argument of the command line, cannot be understood.
+
+    Args:
+        message: What is wrong and what would be right, without position.
+        text: The whole text.
+        position: Index into `text` of the first character at fault.
+    """
+
+    def __init__(self, message: str, text: str = "", position: int | None = None) -> None:
+        super().__init__(message, text, position)
+        self.message = message
+        self.text = text
+        self.position = position
+
+    def __str__(self) -> str:
+        return self.message
