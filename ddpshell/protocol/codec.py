@@ -1,0 +1,139 @@
+"""JSON text <-> DDP message: the one place that knows both.
+
+A server's message is read in one step by msgspec. What that refuses, a legal text with a lone surrogate or
+an enormous number in it or a message that is not quite DDP, is read again slowly, and comes back either as the
+same message or as `Unrecognised` with the reason. No text makes `decode` raise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import msgspec
+
+from ..exceptions import EJSONError
+from . import ejson, json_text
+from .ejson import EJSONValue
+from .json_text import JSONValue
+from .messages import Message, Raw, ServerMessage
+
+__all__ = ["Unrecognised", "decode", "ejson_text", "ejson_value", "encode", "json_value"]
+
+
+class Unrecognised(msgspec.Struct, frozen=True):
+    """A text that is no message of a DDP server. It is ignored, and counts as life (C70, C71, H3).
+
+    Args:
+        problem: Why it is none, in a few words.
+        tree: What the text says, where it is JSON at all; else None.
+    """
+
+    problem: str
+    tree: JSONValue = None
+
+    @property
+    def msg(self) -> JSONValue:
+        """Its `msg`; a session counts messages that have one, known or not (R20)."""
+        return self.tree.get("msg") if isinstance(self.tree, dict) else None
+
+
+_server_messages: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
+_encoder = msgspec.json.Encoder()
+
+# The classes by their tag, and the names on the wire of the fields that stay undecoded.
+_CLASSES: dict[str, type[ServerMessage]] = {cast(str, cls.__struct_config__.tag): cls for cls in ServerMessage.__args__}
+_RAW_FIELDS: dict[type[ServerMessage], tuple[str, ...]] = {
+    cls: tuple(field.encode_name for field in msgspec.structs.fields(cls) if field.type is Raw)
+    for cls in _CLASSES.values()
+}
+
+
+def decode(text: str) -> ServerMessage | Unrecognised:
+    """Read one message of a server, of any kind; unknown keys are ignored (C29)."""
+    try:
+        return _server_messages.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return _decode_slowly(text)
+
+
+def encode(message: Message) -> str:
+    """Write one message, of either end."""
+    try:
+        return _encoder.encode(message).decode()
+    except UnicodeEncodeError:
+        # A lone surrogate in a name or an id: escape it (E32).
+        return json_text.dump(_tree_of(message))
+
+
+def ejson_text(value: EJSONValue) -> Raw:
+    """Write a value as the EJSON text that a message's `params`, `result` or `fields` holds.
+
+    Raises:
+        EJSONError: The value cannot be written; the message says where in it.
+    """
+    return Raw(json_text.dump(ejson.encode(value)).encode())
+
+
+def ejson_value(text: Raw) -> EJSONValue:
+    """Read a message's `params`, `result` or `fields`.
+
+    Raises:
+        EJSONError: Not EJSON, or not JSON.
+    """
+    tree = json_text.parse(text)
+    # Every EJSON form has a key that begins with "$", and few values have any: looking for the character takes
+    # a tenth of the time of the walk.
+    data = bytes(text)
+    return ejson.decode(tree) if b"$" in data or b"\\u0024" in data else cast(EJSONValue, tree)
+
+
+def json_value(text: Raw) -> JSONValue:
+    """Read a part of a message that is plain JSON, such as `error` (C28, C74).
+
+    Raises:
+        EJSONError: Not JSON.
+    """
+    return json_text.parse(text)
+
+
+def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
+    try:
+        tree = json_text.parse(text)
+    except EJSONError as error:
+        return Unrecognised(str(error))
+    if not isinstance(tree, dict) or not tree.get("msg"):
+        return Unrecognised("no JSON object with a msg", tree)
+    msg = tree["msg"]
+    cls = _CLASSES.get(msg) if isinstance(msg, str) else None
+    if cls is None:
+        return Unrecognised(f"unknown message {msg!r}", tree)
+    try:
+        return _message_from_tree(cls, tree)
+    except (msgspec.ValidationError, EJSONError) as error:
+        return Unrecognised(f"malformed {msg!r}: {error}", tree)
+
+
+def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> ServerMessage:
+    raw = {name: Raw(json_text.dump(_finite(tree[name])).encode()) for name in _RAW_FIELDS[cls] if name in tree}
+    return msgspec.convert({**tree, **raw}, cls)
+
+
+def _finite(tree: JSONValue) -> JSONValue:
+    """Say EJSON's word for the infinities that a number beyond the range was read as (E22)."""
+    if isinstance(tree, float) and math.isinf(tree):
+        return {"$InfNaN": 1 if tree > 0 else -1}
+    if isinstance(tree, list):
+        return [_finite(item) for item in tree]
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    return tree
+
+
+def _tree_of(message: Message) -> JSONValue:
+    tree: dict[str, JSONValue] = {"msg": cast(str, message.__struct_config__.tag)}
+    for field in msgspec.structs.fields(message):
+        value = getattr(message, field.name)
+        if value is not field.default:
+            tree[field.encode_name] = json_text.parse(value) if isinstance(value, Raw) else value
+    return tree

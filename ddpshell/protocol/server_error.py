@@ -1,0 +1,47 @@
+"""A server's error object, as the error that a caller sees (C28)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ..exceptions import EJSONError, ServerError
+from .codec import json_value
+from .json_text import JSONValue, dump
+from .messages import Raw
+
+__all__ = ["server_error"]
+
+AnyServerError = TypeVar("AnyServerError", bound=ServerError)
+
+
+def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
+    """Make the error that `text` describes, whatever it is.
+
+    Args:
+        cls: `MethodError` or `SubscriptionError`.
+        text: `{"error":404,"reason":"...","details":...,"errorType":"Meteor.Error"}` by rule; Meteor can also
+            send null (C16), and other servers send plain strings.
+    """
+    try:
+        tree = json_value(text)
+    except EJSONError as error:
+        return cls("unreadable-error", str(error))
+    if not isinstance(tree, dict):
+        return cls(_code(tree))
+    reason = tree.get("reason")
+    error_type = tree.get("errorType")
+    return cls(
+        _code(tree.get("error")),
+        reason if isinstance(reason, str) else None,
+        tree.get("details"),
+        error_type=error_type if isinstance(error_type, str) else "Meteor.Error",
+    )
+
+
+def _code(tree: JSONValue) -> str | int | float:
+    # A number stays a number, and a string a string (C28). Nothing at all becomes the empty code.
+    if tree is None:
+        return ""
+    if isinstance(tree, str | int | float) and not isinstance(tree, bool):
+        return tree
+    return dump(tree)
