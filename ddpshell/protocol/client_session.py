@@ -1,0 +1,663 @@
+"""The client's end of DDP: negotiation, calls, subscriptions, documents, heartbeats. No socket, thread or clock.
+
+One `ClientSession` lives as long as its client, over any number of sockets. Its owner
+
+1. says what happens: `connection_made`, `receive_text`, `receive_eof`, `handle_timer`;
+2. says what is wanted: `call`, `subscribe`, `unsubscribe`, `ping`;
+3. after each of these sends all of `texts_to_send()`, in order, if there is a socket, and acts on all of
+   `events_received()`, in order;
+4. calls `handle_timer` when `next_deadline()` has come.
+
+`now` is always seconds on one monotonic clock.
+
+Source: Meteor's `packages/ddp-client/common/livedata_connection.js`, and its rules of resumption (3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from ..exceptions import (
+    DDPError,
+    EJSONError,
+    LocalProtocolError,
+    MethodError,
+    OutcomeUnknown,
+    SubscriptionError,
+)
+from . import codec
+from .codec import Unrecognised
+from .documents import Documents
+from .ejson import EJSONValue
+from .events import (
+    CallAnswered,
+    CallFinished,
+    HeartbeatExpired,
+    PongReceived,
+    SessionEstablished,
+    SessionEvent,
+    SubscriptionReady,
+    SubscriptionStopped,
+    VersionRefused,
+    Warned,
+)
+from .heartbeat import Heartbeat, HeartbeatAction
+from .messages import (
+    ABSENT,
+    Added,
+    AddedBefore,
+    Changed,
+    ClientMessage,
+    Connect,
+    Connected,
+    DataMessage,
+    Disconnect,
+    Error,
+    Failed,
+    Method,
+    MovedBefore,
+    Nosub,
+    Ping,
+    Pong,
+    Raw,
+    Ready,
+    Removed,
+    Result,
+    ServerMessage,
+    Sub,
+    Unsub,
+    Updated,
+)
+from .outstanding import Call, OutstandingCalls
+from .quiescence import Quiescence
+from .random_stream import random_id
+from .server_error import server_error
+from .states import SESSION_TABLE, CallInput, CallState, SessionInput, SessionState, SubscriptionInput, advance
+from .subscriptions import LiveSubscription, LiveSubscriptions
+
+__all__ = ["HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT", "SUPPORTED_VERSIONS", "ClientSession"]
+
+#: Best first (C1).
+SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
+
+#: Seconds, as Meteor's clients have them (H1).
+HEARTBEAT_INTERVAL = 17.5
+HEARTBEAT_TIMEOUT = 15.0
+
+
+class ClientSession:
+    """One client's conversation with one server.
+
+    Args:
+        fractions: Random numbers in [0, 1), for the ids of subscriptions (I3).
+        versions: What to offer, best first.
+        heartbeat_interval: Seconds between looks at whether the server is alive; 0 for none.
+        heartbeat_timeout: Seconds that it has to answer a ping.
+        pipeline: Send calls right behind `connect`, as Meteor does (C6). Without it they wait for `connected`,
+            so that a call whose session never came about is known not to have run.
+    """
+
+    def __init__(
+        self,
+        fractions: Callable[[], float],
+        *,
+        versions: Sequence[str] = SUPPORTED_VERSIONS,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+        pipeline: bool = True,
+    ) -> None:
+        self.state = SessionState.DISCONNECTED
+        #: The id of the session that stands, or stood last.
+        self.session_id: str | None = None
+        self._fractions = fractions
+        self._versions = tuple(versions)
+        self._version = self._versions[0]
+        self._heartbeat_settings = (heartbeat_interval, heartbeat_timeout)
+        self._heartbeat = Heartbeat(0, 0)
+        self._pipeline = pipeline
+
+        self._call_ids = count(1)
+        self._ping_ids = count(1)
+        self._calls = OutstandingCalls()
+        self._subs = LiveSubscriptions()
+        self._quiescence = Quiescence()
+        self._pings: dict[str, float] = {}
+        self._opening_params: Raw | None = None
+
+        self._opened_at = 0.0
+        # Messages of this session so far, in step with the server's own count (R20).
+        self._received_count = 0
+        # Calls may not overtake one that waits for `connected`.
+        self._held_back = False
+        # How many of each went out again on this socket, for whoever wants to be told (R31).
+        self._resent_calls = 0
+        self._resent_subs = 0
+
+        self._texts: list[str] = []
+        self._events: list[SessionEvent] = []
+        self.documents = Documents(self._events_append)
+
+    # Results
+
+    def texts_to_send(self) -> list[str]:
+        """Take what is to be sent, one WebSocket text message each. It is not given out twice."""
+        texts, self._texts = self._texts, []
+        return texts
+
+    def events_received(self) -> list[SessionEvent]:
+        """Take what has happened. It is not given out twice."""
+        events, self._events = self._events, []
+        return events
+
+    def next_deadline(self) -> float | None:
+        """Say when `handle_timer` must be called next; None for never."""
+        return self._heartbeat.next_deadline()
+
+    @property
+    def outstanding(self) -> int:
+        """How many calls are not done."""
+        return len(self._calls)
+
+    @property
+    def unsent(self) -> int:
+        """How many calls wait for a connection, or behind a `wait` call."""
+        return sum(call.state is CallState.HELD for call in self._calls)
+
+    # What happens
+
+    def connection_made(self, now: float) -> None:
+        """A socket is open. Whatever can be sent at once follows `connect` (C1, C6)."""
+        self._advance(SessionInput.OPEN)
+        self._opened_at = now
+        self._held_back = False
+        self._resent_calls = self._resent_subs = 0
+        resuming = self.session_id is not None
+        self._send(
+            Connect(
+                session=self.session_id,
+                version=self._version,
+                support=self._versions,
+                received_count=self._received_count if resuming else None,
+            )
+        )
+        # A session that may be resumed is waited for: its login and its subs need not be sent at all then, and
+        # calls sent again blindly would be run twice (R28).
+        if not resuming:
+            self._open_session(resumed=False)
+
+    def receive_text(self, text: str, now: float) -> None:
+        """Take one WebSocket text message.
+
+        No text makes this raise: what is no DDP is ignored, with a `Warned` (C70-C75).
+        """
+        self._heartbeat.message_received()
+        message = codec.decode(text)
+        match message:
+            case Added() | Changed() | Removed() | AddedBefore() | MovedBefore() | Ready() | Updated() | Nosub():
+                self._received_count += 1
+                self._receive_data(message)
+            case Ping():
+                # Answered even before `connected` (C11), with the id it has, if any (H8).
+                self._send(Pong(id=message.id))
+            case Pong():
+                self._receive_pong(message, now)
+            case Unrecognised():
+                self._receive_unrecognised(message)
+            case _:
+                self._received_count += 1
+                self._receive_other(message, now)
+
+    def receive_eof(self) -> None:
+        """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22)."""
+        state = advance(SESSION_TABLE, self.state, SessionInput.LOST)
+        assert state is not None, "a socket can be lost in every state"
+        self.state = state
+        self._heartbeat.stop()
+        self._pings.clear()
+        self._texts.clear()
+        for call in list(self._calls):
+            sent = call.state in (CallState.SENT, CallState.WRITTEN)
+            call.advance(CallInput.LOST)
+            if sent and not call.retry:
+                # Meteor says so when the next socket opens (C23); nothing will be known then that is not known now.
+                self._finish(call, error=OutcomeUnknown(call.method, "the connection was lost"))
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at `next_deadline()`; earlier calls do nothing."""
+        match self._heartbeat.handle_timer(now):
+            case HeartbeatAction.SEND_PING:
+                self._send(Ping())
+            case HeartbeatAction.GIVE_UP:
+                self._events.append(HeartbeatExpired())
+            case HeartbeatAction.NONE:
+                pass
+
+    # What is wanted
+
+    def call(
+        self,
+        method: str,
+        params: Sequence[EJSONValue],
+        *,
+        wait: bool = False,
+        retry: bool = True,
+        return_at_result: bool = False,
+        random_seed: str | None = None,
+    ) -> str:
+        """Call a method: now, or as soon as connection and `wait` calls allow (C7, C19).
+
+        Args:
+            method: The method's name.
+            params: Its arguments; they are written down now, so that later changes to them do not matter (C12).
+            wait: Run alone: after all calls before it are done, and before any that follow.
+            retry: After a loss send it again, with the same id (C22). Else it is sent once, and only in a session
+                that stands, so that failing to connect means that it has not run.
+            return_at_result: Say `CallAnswered` at the result already, whether or not its writes are visible (C14).
+            random_seed: From which the server makes ids (C27).
+
+        Returns:
+            The id by which `CallAnswered` and `CallFinished` name it.
+
+        Raises:
+            EJSONError: An argument cannot be written.
+        """
+        text = self._method_text(call_id := str(next(self._call_ids)), method, _params_text(params), random_seed)
+        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=return_at_result)
+        self._calls.add(call)
+        if self._may_send_requests() and self._calls.may_send(call):
+            self._send_calls([call])
+        return call_id
+
+    def cancel(self, call_id: str) -> bool:
+        """Take back a call that has not been sent. Nothing more is said of it.
+
+        Returns:
+            Whether it was taken back; one that was ever sent is not.
+        """
+        call = self._calls.get(call_id)
+        if call is None or call.was_sent:
+            return False
+        self._forget(call)
+        return True
+
+    def subscribe(self, name: str, params: Sequence[EJSONValue]) -> str:
+        """Subscribe to a publication: now, or as soon as there is a connection (C30, C31).
+
+        Returns:
+            The id by which `SubscriptionReady` and `SubscriptionStopped` name it.
+
+        Raises:
+            EJSONError: An argument cannot be written.
+        """
+        sub_id = random_id(self._fractions)
+        text = codec.encode(Sub(id=sub_id, name=name, params=_params_text(params)))
+        subscription = LiveSubscription(sub_id, name, text)
+        self._subs.add(subscription)
+        if self._may_send_requests():
+            self._send_sub(subscription)
+        return sub_id
+
+    def unsubscribe(self, sub_id: str) -> None:
+        """Stop a subscription; a second time, nothing happens. Its documents go when the server says so (C36, C37)."""
+        subscription = self._subs.stop(sub_id, SubscriptionInput.STOP)
+        if subscription is None:
+            return
+        if self._may_send_requests():
+            self._send(Unsub(id=sub_id))
+        self._events.append(SubscriptionStopped(sub_id, subscription.name))
+
+    def ping(self, now: float) -> str:
+        """Send a ping of our own, to be told by a `PongReceived` how long the answer took.
+
+        Raises:
+            LocalProtocolError: There is no session.
+        """
+        if self.state is not SessionState.CONNECTED:
+            raise LocalProtocolError("no ping without a session")
+        ping_id = f"p{next(self._ping_ids)}"
+        self._pings[ping_id] = now
+        self._send(Ping(id=Raw(f'"{ping_id}"'.encode())))
+        return ping_id
+
+    def set_opening_login(self, params: Sequence[EJSONValue] | None) -> None:
+        """Begin each new session with this `login`, before any other call; None for no login (A51, A57).
+
+        A resumed session keeps its user, and is not logged in again (R22).
+        """
+        self._opening_params = None if params is None else _params_text(params)
+
+    def say_goodbye(self) -> None:
+        """Announce that the close which follows is wanted (R25). Older servers answer with an error, too late to matter."""
+        if self.state is SessionState.CONNECTED:
+            self._send(Disconnect())
+
+    def abandon(self, error: DDPError, why: str) -> None:
+        """End every call and subscription, after `receive_eof`: there will be no other connection.
+
+        Args:
+            error: For what was never sent, and for subscriptions.
+            why: What happened, for the `OutcomeUnknown` of calls that were sent.
+        """
+        assert not self._may_send_requests(), "abandoned with a connection"
+        for call in list(self._calls):
+            if call.result is not None:
+                # Its answer is here; that its writes may not be visible matters to nobody any more.
+                self._finish(call)
+            elif call.was_sent:
+                self._finish(call, error=OutcomeUnknown(call.method, why))
+            else:
+                self._finish(call, error=error)
+        for subscription in self._subs:
+            self._end_subscription(subscription.id, SubscriptionInput.NOSUB, error)
+
+    # Receiving
+
+    def _receive_data(self, message: DataMessage | Ready | Updated | Nosub) -> None:
+        if not self._quiescence.active:
+            self._apply(message)
+            return
+        match message:
+            case Ready():
+                self._quiescence.keep(message)
+                for sub_id in message.subs:
+                    self._quiescence.release_sub(sub_id)
+            case Updated():
+                self._quiescence.keep(message)
+                for call_id in message.methods:
+                    self._quiescence.release_call(call_id)
+            case Nosub():
+                # Whoever waits for the subscription hears of its end now (C57).
+                self._apply(message)
+                if message.id is not None:
+                    self._quiescence.release_sub(message.id)
+            case _:
+                self._quiescence.keep(message)
+        self._settle()
+
+    def _apply(self, message: DataMessage | Ready | Updated | Nosub) -> None:
+        match message:
+            case Ready():
+                for sub_id in message.subs:
+                    self._receive_ready(sub_id)
+            case Updated():
+                for call_id in message.methods:
+                    # Unknown ids are ignored one by one (C18).
+                    if call := self._calls.get(call_id):
+                        self._move_call(call, CallInput.UPDATED)
+            case Nosub():
+                # Without an id it tells of a publication that nobody asked for (C40, S68).
+                if message.id is not None:
+                    error = None if message.error is ABSENT else server_error(SubscriptionError, message.error)
+                    self._end_subscription(message.id, SubscriptionInput.NOSUB, error)
+            case _:
+                try:
+                    self.documents.apply(message)
+                except EJSONError as error:
+                    self._warn_unreadable(error)
+
+    def _settle(self) -> None:
+        """If nothing is waited for any more, let the view change in one step, and tell what that completes (C55, C56)."""
+        if not self._quiescence.due:
+            return
+        messages, reset = self._quiescence.take()
+        data: list[DataMessage] = []
+        rest: list[Ready | Updated] = []
+        for message in messages:
+            if isinstance(message, Ready | Updated):
+                rest.append(message)
+            else:
+                data.append(message)
+        self.documents.apply_batch(data, reset=reset, failed=self._warn_unreadable)
+        if reset:
+            for call in list(self._calls):
+                if call.state is CallState.SETTLING:
+                    self._move_call(call, CallInput.UPDATED)
+        for message in rest:
+            self._apply(message)
+
+    def _receive_other(self, message: ServerMessage, now: float) -> None:
+        match message:
+            case Result():
+                self._receive_result(message)
+            case Connected():
+                self._receive_connected(message, now)
+            case Failed():
+                self._receive_failed(message)
+            case Error():
+                self._receive_error(message)
+
+    def _receive_connected(self, message: Connected, now: float) -> None:
+        state = advance(SESSION_TABLE, self.state, SessionInput.CONNECTED)
+        if state is None:
+            self._warn("the server said connected twice")
+            return
+        self.state = state
+        asked_for, self.session_id = self.session_id, message.session
+        resumed = asked_for == message.session
+        if not resumed:
+            # `connected` counts itself (R20).
+            self._received_count = 1
+        interval, timeout = self._heartbeat_settings
+        # pre1 had no heartbeats (H6).
+        self._heartbeat = Heartbeat(0 if self._version == "pre1" else interval, timeout)
+        self._heartbeat.start(now)
+        established = len(self._events)
+        if asked_for is not None:
+            self._open_session(resumed=resumed)
+            if not resumed:
+                self._reset()
+        else:
+            self._held_back = False
+            self._send_calls(self._calls.sendable())
+        round_trip = now - self._opened_at
+        # It comes before the events of what it lets go on, and counts what those sent.
+        self._events.insert(
+            established,
+            SessionEstablished(message.session, resumed, self._resent_calls, self._resent_subs, round_trip),
+        )
+
+    def _reset(self) -> None:
+        """What the old session sent is void, but stays in sight until the new one has sent as much (C50-C52)."""
+        ready = [subscription.id for subscription in self._subs if subscription.ready]
+        sent = [call.id for call in self._calls if call.state is CallState.SENT]
+        self._quiescence.begin(ready, sent)
+        self._settle()
+
+    def _receive_failed(self, message: Failed) -> None:
+        if self.state is not SessionState.CONNECTING:
+            self._warn("the server said failed in a session that stands")
+            return
+        retry = message.version in self._versions and message.version != self._version
+        self._events.append(VersionRefused(self._version, message.version, retry))
+        if retry:
+            self._version = message.version
+        else:
+            self._advance(SessionInput.REFUSED)
+        # The server has run nothing of what followed our `connect` (S5).
+        for call in self._calls:
+            if call.state is CallState.SENT:
+                call.advance(CallInput.LOST)
+                call.was_sent = False
+
+    def _receive_result(self, message: Result) -> None:
+        call = self._calls.get(message.id)
+        if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
+            # Answered already, or never asked (C17, R29).
+            self._warn(f"a result for call {message.id!r}, which waits for none")
+            return
+        call.result = message
+        if call.return_at_result or call.wait:
+            result, has_result, error = _outcome(message)
+            self._events.append(CallAnswered(call.id, call.method, result, has_result, error))
+        self._move_call(call, CallInput.RESULT)
+
+    def _receive_ready(self, sub_id: str) -> None:
+        subscription = self._subs.get(sub_id)
+        if subscription is None:
+            return
+        was_ready = subscription.ready
+        subscription.advance(SubscriptionInput.READY)
+        if not was_ready:
+            self._events.append(SubscriptionReady(sub_id, subscription.name))
+
+    def _receive_pong(self, message: Pong, now: float) -> None:
+        if message.id is ABSENT:
+            return
+        ping_id = codec.json_value(message.id)
+        sent_at = self._pings.pop(ping_id, None) if isinstance(ping_id, str) else None
+        if isinstance(ping_id, str) and sent_at is not None:
+            self._events.append(PongReceived(ping_id, now - sent_at))
+
+    def _receive_error(self, message: Error) -> None:
+        """A message of ours was refused. Meteor only logs that, and what it asked for hangs (C72, C63)."""
+        offending = codec.json_value(message.offending_message) if message.offending_message is not ABSENT else None
+        if isinstance(offending, dict) and isinstance(offending_id := offending.get("id"), str):
+            call = self._calls.get(offending_id)
+            if offending.get("msg") == "method" and call is not None and call.was_sent:
+                self._finish(call, error=MethodError("bad-request", message.reason))
+                return
+            if offending.get("msg") == "sub" and self._subs.get(offending_id) is not None:
+                error = SubscriptionError("bad-request", message.reason)
+                self._end_subscription(offending_id, SubscriptionInput.NOSUB, error)
+                self._quiescence.release_sub(offending_id)
+                self._settle()
+                return
+        self._warn(f"the server refused a message: {message.reason}")
+
+    def _receive_unrecognised(self, message: Unrecognised) -> None:
+        if message.msg and message.msg not in ("ping", "pong"):
+            self._received_count += 1
+        if isinstance(message.tree, dict) and message.msg is None:
+            # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
+            return
+        if isinstance(message.tree, dict) and message.msg == "result":
+            self._receive_bad_result(message.tree.get("id"), message.problem)
+        self._warn(message.problem)
+
+    def _receive_bad_result(self, call_id: object, problem: str) -> None:
+        """A `result` that cannot be read must still fail its call (C73)."""
+        call = self._calls.get(call_id) if isinstance(call_id, str) else None
+        if call is not None and call.was_sent:
+            self._finish(call, error=EJSONError(problem))
+
+    # Sending
+
+    def _may_send_requests(self) -> bool:
+        """Whether calls and subscriptions may go out now: in a session, or right behind a first `connect` (C6, R28)."""
+        return self.state is SessionState.CONNECTED or (
+            self.state is SessionState.CONNECTING and self.session_id is None
+        )
+
+    def _open_session(self, *, resumed: bool) -> None:
+        """Send what a socket begins with: login, calls, subscriptions, in this order (C6, C22, C38, A51)."""
+        if resumed:
+            for call in self._calls:
+                call.advance(CallInput.RESUMED)
+            for sub_id in self._subs.stopping():
+                self._send(Unsub(id=sub_id))
+        else:
+            self._subs.forget_stopping()
+            self._add_opening_login()
+        self._send_calls(self._calls.sendable())
+        for subscription in self._subs:
+            # A resumed session has those that are ready. The others it may have; asked twice, it keeps silent (S22).
+            if not (resumed and subscription.ready):
+                self._send_sub(subscription)
+
+    def _add_opening_login(self) -> None:
+        """One login for each new session, with the token of now, whatever became of the one before (A52, A56)."""
+        for call in list(self._calls):
+            if call.opening:
+                self._calls.discard(call)
+                self._quiescence.release_call(call.id)
+        if self._opening_params is not None:
+            call_id = str(next(self._call_ids))
+            text = self._method_text(call_id, "login", self._opening_params, None)
+            self._calls.add_first(Call(call_id, "login", text, wait=True, opening=True))
+
+    def _send_calls(self, calls: list[Call]) -> None:
+        for call in calls:
+            if self.state is SessionState.CONNECTING and (self._held_back or not (self._pipeline and call.retry)):
+                self._held_back = True
+                return
+            self._resent_calls += call.was_sent
+            call.advance(CallInput.SEND)
+            self._texts.append(call.text)
+            if call.wait:
+                self._quiescence.hold_for(call.id)
+
+    def _send_sub(self, subscription: LiveSubscription) -> None:
+        self._resent_subs += subscription.was_sent
+        subscription.was_sent = True
+        self._texts.append(subscription.text)
+
+    def _send(self, message: ClientMessage) -> None:
+        self._texts.append(codec.encode(message))
+
+    @staticmethod
+    def _method_text(call_id: str, method: str, params: Raw, random_seed: str | None) -> str:
+        return codec.encode(Method(id=call_id, method=method, params=params, random_seed=random_seed))
+
+    # Endings
+
+    def _move_call(self, call: Call, move: CallInput) -> None:
+        call.advance(move)
+        if call.state is CallState.DONE:
+            self._finish(call)
+
+    def _finish(self, call: Call, *, error: DDPError | None = None) -> None:
+        """Tell how a call ended, and send those that waited for it."""
+        result: EJSONValue = None
+        has_result = False
+        if error is None and call.result is not None:
+            result, has_result, error = _outcome(call.result)
+        self._events.append(CallFinished(call.id, call.method, result, has_result, error))
+        self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        next_block = self._calls.discard(call)
+        if next_block and self._may_send_requests():
+            self._send_calls(self._calls.sendable())
+        # Whatever became of it, nothing waits for its writes any more (C63).
+        self._quiescence.release_call(call.id)
+        self._settle()
+
+    def _end_subscription(self, sub_id: str, move: SubscriptionInput, error: DDPError | None) -> None:
+        subscription = self._subs.stop(sub_id, move)
+        if subscription is not None:
+            self._events.append(SubscriptionStopped(sub_id, subscription.name, error))
+
+    # Small things
+
+    def _advance(self, move: SessionInput) -> None:
+        state = advance(SESSION_TABLE, self.state, move)
+        if state is None:
+            raise LocalProtocolError(f"{move.value!r} to a session that is {self.state.value}")
+        self.state = state
+
+    def _warn(self, text: str) -> None:
+        self._events.append(Warned(text))
+
+    def _warn_unreadable(self, error: EJSONError) -> None:
+        self._warn(f"a document was dropped that cannot be read: {error}")
+
+    def _events_append(self, event: SessionEvent) -> None:
+        # The list is a new one after every `events_received`.
+        self._events.append(event)
+
+
+def _params_text(params: Sequence[EJSONValue]) -> Raw:
+    return codec.ejson_text(list(params))
+
+
+def _outcome(message: Result) -> tuple[EJSONValue, bool, DDPError | None]:
+    # Having an `error` is failing, whatever it is (C15, C16).
+    if message.error is not ABSENT:
+        return None, False, server_error(MethodError, message.error)
+    if message.result is ABSENT:
+        return None, False, None
+    try:
+        return codec.ejson_value(message.result), True, None
+    except EJSONError as error:
+        return None, False, error

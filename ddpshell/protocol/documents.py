@@ -1,0 +1,229 @@
+"""The local copy of the server's collections, built from data messages (C40-C49).
+
+A document is kept as the text in which it came until somebody reads it: most are never read, and decoding is
+most of the cost. What is read is decoded once, and handed out as a copy.
+
+What is stored is never changed in place: a change makes a new dict. So a batch can remember what stood before
+by keeping a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, cast
+
+from ..exceptions import EJSONError
+from . import ejson
+from .codec import ejson_value
+from .document_ids import DocumentID, decode_document_id, encode_document_id
+from .ejson import EJSONValue
+from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
+
+__all__ = ["Document", "Documents", "Fields"]
+
+#: A document as an application sees it: its fields, and `_id`.
+Document: TypeAlias = dict[str, EJSONValue]
+
+#: A document's fields, without `_id`, which never travels among them (C45).
+Fields: TypeAlias = dict[str, EJSONValue]
+
+_Stored: TypeAlias = Raw | Fields
+_Collection: TypeAlias = dict[str, _Stored]
+
+
+class Documents:
+    """All collections of one client.
+
+    Args:
+        emit: Called with each change, in order, while `watched` is true.
+    """
+
+    def __init__(self, emit: Callable[[DocumentEvent], None]) -> None:
+        #: Whether anybody wants the changes: making events of a hundred thousand `added` takes longer than applying them.
+        self.watched = False
+        self._emit = emit
+        self._collections: dict[str, _Collection] = {}
+        self._before: dict[tuple[str, str], _Stored | None] | None = None
+
+    # Reading
+
+    def names(self) -> list[str]:
+        """The names of the collections that hold a document now, in order of appearance."""
+        return [name for name, collection in self._collections.items() if collection]
+
+    def count(self, collection: str) -> int:
+        """How many documents a collection holds; 0 for one that nobody has heard of."""
+        return len(self._collections.get(collection, ()))
+
+    def get(self, collection: str, document_id: DocumentID) -> Document | None:
+        """One document by its id, as a copy; found without a search."""
+        wire_id = encode_document_id(document_id)
+        if wire_id not in self._collections.get(collection, ()):
+            return None
+        return self._document(collection, wire_id)
+
+    def scan(self, collection: str) -> Iterator[Document]:
+        """The documents of a collection, in order of arrival, not copied: look, keep and change nothing."""
+        for wire_id, stored in list(self._collections.get(collection, {}).items()):
+            fields = self._read(collection, wire_id) if isinstance(stored, Raw) else stored
+            yield {"_id": decode_document_id(wire_id), **fields}
+
+    def _document(self, collection: str, wire_id: str) -> Document:
+        fields = cast(Fields, ejson.clone(self._read(collection, wire_id)))
+        return {"_id": decode_document_id(wire_id), **fields}
+
+    def _read(self, collection: str, wire_id: str) -> Fields:
+        stored = self._collections[collection][wire_id]
+        if isinstance(stored, Raw):
+            stored = self._collections[collection][wire_id] = _decode(stored)
+        return stored
+
+    # Changing
+
+    def apply(self, message: DataMessage) -> None:
+        """Take one data message. Those that do not fit what is here are taken as browsers take them (C44).
+
+        Raises:
+            EJSONError: Its `fields` cannot be read; nothing was changed (C73).
+        """
+        match message:
+            case Added():
+                self._add(message.collection, message.id, message.fields)
+            case Changed():
+                self._change(message.collection, message.id, _decode(message.fields), message.cleared)
+            case Removed():
+                self._remove(message.collection, message.id)
+            case AddedBefore():
+                self._add(message.collection, message.id, message.fields)
+                self._place(message.collection, message.id, message.before)
+            case MovedBefore():
+                self._place(message.collection, message.id, message.before)
+
+    def _add(self, name: str, wire_id: str, fields: Raw) -> None:
+        _check_readable(fields)
+        collection = self._collections.setdefault(name, {})
+        if wire_id in collection:
+            # A document that is here already keeps the fields that are not mentioned (C44).
+            self._change(name, wire_id, _decode(fields), ())
+            return
+        self._remember(name, wire_id, None)
+        collection[wire_id] = fields
+        if self.watched and self._before is None:
+            self._emit(DocumentAdded(name, decode_document_id(wire_id), _decode(fields)))
+
+    def _change(self, name: str, wire_id: str, fields: Fields, cleared: tuple[str, ...]) -> None:
+        collection = self._collections.setdefault(name, {})
+        if wire_id not in collection:
+            # A document that is not here is made; there is nothing to clear (C44).
+            self._remember(name, wire_id, None)
+            collection[wire_id] = fields
+            if self.watched and self._before is None:
+                self._emit(DocumentAdded(name, decode_document_id(wire_id), cast(Fields, ejson.clone(fields))))
+            return
+        old = self._read(name, wire_id)
+        self._remember(name, wire_id, old)
+        # Whole top-level fields are replaced, and `cleared` wins (C42).
+        collection[wire_id] = new = {**old, **fields}
+        for field in cleared:
+            new.pop(field, None)
+        if self.watched and self._before is None:
+            self._emit_difference(name, wire_id, old, new)
+
+    def _remove(self, name: str, wire_id: str) -> None:
+        collection = self._collections.get(name, {})
+        if wire_id in collection:
+            self._remember(name, wire_id, collection.pop(wire_id))
+            if self.watched and self._before is None:
+                self._emit(DocumentRemoved(name, decode_document_id(wire_id)))
+
+    def _place(self, name: str, wire_id: str, before: str | None) -> None:
+        collection = self._collections.get(name, {})
+        if wire_id not in collection:
+            return
+        moved = collection.pop(wire_id)
+        if before is None or before not in collection:
+            collection[wire_id] = moved
+        else:
+            # A dict keeps its order, so a new place is a new dict. No Meteor server sends this (C46).
+            placed: _Collection = {}
+            for other_id, stored in collection.items():
+                if other_id == before:
+                    placed[wire_id] = moved
+                placed[other_id] = stored
+            self._collections[name] = placed
+        if self.watched:
+            successor = None if before is None else decode_document_id(before)
+            self._emit(DocumentMoved(name, decode_document_id(wire_id), successor))
+
+    # Batches
+
+    def apply_batch(self, messages: list[DataMessage], *, reset: bool, failed: Callable[[EJSONError], None]) -> None:
+        """Take many messages as one change: nobody sees what lies between.
+
+        A document that is there before and after is unchanged or changed, never removed and added (C21, C55).
+
+        Args:
+            messages: In order of arrival.
+            reset: Forget every document first: a new session sends them all again.
+            failed: Told of each message that cannot be read; the others are taken (C73).
+        """
+        before = self._before = {} if self.watched else None
+        if reset:
+            old, self._collections = self._collections, {}
+            if before is not None:
+                before.update(
+                    ((name, wire_id), stored)
+                    for name, documents in old.items()
+                    for wire_id, stored in documents.items()
+                )
+        for message in messages:
+            try:
+                self.apply(message)
+            except EJSONError as error:
+                failed(error)
+        self._before = None
+        for (name, wire_id), stored in (before or {}).items():
+            self._emit_net(name, wire_id, stored)
+
+    def _remember(self, name: str, wire_id: str, stored: _Stored | None) -> None:
+        if self._before is not None:
+            self._before.setdefault((name, wire_id), stored)
+
+    def _emit_net(self, name: str, wire_id: str, old: _Stored | None) -> None:
+        new = self._collections.get(name, {}).get(wire_id)
+        if old is None:
+            if new is not None:
+                fields = _decode(new) if isinstance(new, Raw) else cast(Fields, ejson.clone(new))
+                self._emit(DocumentAdded(name, decode_document_id(wire_id), fields))
+        elif new is None:
+            self._emit(DocumentRemoved(name, decode_document_id(wire_id)))
+        elif not (isinstance(old, Raw) and isinstance(new, Raw) and bytes(old) == bytes(new)):
+            before = _decode(old) if isinstance(old, Raw) else old
+            self._emit_difference(name, wire_id, before, self._read(name, wire_id))
+
+    def _emit_difference(self, name: str, wire_id: str, old: Fields, new: Fields) -> None:
+        changed = {
+            field: ejson.clone(value)
+            for field, value in new.items()
+            if field not in old or not ejson.equals(old[field], value)
+        }
+        cleared = tuple(field for field in old if field not in new)
+        if changed or cleared:
+            self._emit(DocumentChanged(name, decode_document_id(wire_id), changed, cleared))
+
+
+def _decode(fields: Raw) -> Fields:
+    decoded = ejson_value(fields)
+    if not isinstance(decoded, dict):
+        raise EJSONError("the fields of a document are no object")
+    decoded.pop("_id", None)
+    return decoded
+
+
+def _check_readable(fields: Raw) -> None:
+    """Refuse now what could not be read later: a document that breaks when it is looked at helps nobody (C73)."""
+    data = bytes(fields)
+    # An object without EJSON in it always can: its syntax was checked when its message was read.
+    if not data.startswith(b"{") or b"$" in data or b"\\u0024" in data:
+        _decode(fields)

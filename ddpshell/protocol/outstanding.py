@@ -1,0 +1,120 @@
+"""Method calls that are not done, in the blocks that decide which of them may be sent (C19-C24).
+
+Calls that may run side by side share a block; a `wait` call has one to itself. Only the first block is on
+the wire. It makes way for the next when all its calls are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .messages import Result
+from .states import CALL_TABLE, CallInput, CallState, advance
+
+__all__ = ["Call", "OutstandingCalls"]
+
+
+@dataclass(slots=True)
+class Call:
+    """One method call, until it is done.
+
+    Args:
+        id: Unique in the life of a client; never reused, so that an answer is never taken for another's (C11).
+        method: The method's name.
+        text: The frame, sent again byte for byte (C12).
+        wait: Nothing else may be under way with it (C19).
+        retry: Send it again after a loss; else its outcome is unknown then (C22, C23).
+        return_at_result: Done as soon as the result is here (C14).
+        opening: A login made by the session itself at the opening of a socket: never sent again (C25, A52).
+    """
+
+    id: str
+    method: str
+    text: str
+    wait: bool = False
+    retry: bool = True
+    return_at_result: bool = False
+    opening: bool = False
+    state: CallState = field(default=CallState.HELD, init=False)
+    result: Result | None = field(default=None, init=False)
+    was_sent: bool = field(default=False, init=False)
+
+    def advance(self, move: CallInput) -> bool:
+        """Move on, if the state allows it."""
+        state = advance(CALL_TABLE, self.state, move)
+        if state is None:
+            return False
+        self.state = state
+        self.was_sent = self.was_sent or move is CallInput.SEND
+        return True
+
+
+class OutstandingCalls:
+    """The blocks, and every call in them by id."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Call] = {}
+        # Dicts, for their order and for removing one of ten thousand without a search.
+        self._blocks: list[dict[str, Call]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Call]:
+        """All calls, in the order in which they will be sent."""
+        return (call for block in self._blocks for call in block.values())
+
+    def get(self, call_id: str) -> Call | None:
+        """The call of that id, if it is not done."""
+        return self._by_id.get(call_id)
+
+    def add(self, call: Call) -> None:
+        """Put a call into its place behind those that are there (C19)."""
+        self._by_id[call.id] = call
+        if call.wait or not self._blocks or _is_wait(self._blocks[-1]):
+            self._blocks.append({})
+        self._blocks[-1][call.id] = call
+
+    def add_first(self, call: Call) -> None:
+        """Put a wait call before all others: the login that a new socket begins with (C24, A51)."""
+        self._by_id[call.id] = call
+        self._blocks.insert(0, {call.id: call})
+
+    def sendable(self) -> list[Call]:
+        """Those of the first block that are still to be sent."""
+        if not self._blocks:
+            return []
+        return [call for call in self._blocks[0].values() if call.state is CallState.HELD]
+
+    def may_send(self, call: Call) -> bool:
+        """Whether a call is in the first block."""
+        return bool(self._blocks) and call.id in self._blocks[0]
+
+    def discard(self, call: Call) -> bool:
+        """Forget a call that is done.
+
+        Returns:
+            Whether that was the last of the first block, so that there may be new ones to send (C20).
+        """
+        del self._by_id[call.id]
+        for index, block in enumerate(self._blocks):
+            if block.pop(call.id, None) is None:
+                continue
+            if block:
+                return False
+            del self._blocks[index]
+            if index:
+                self._join(index)
+            return index == 0
+        return False
+
+    def _join(self, index: int) -> None:
+        """Two blocks without wait calls never stand side by side (C20)."""
+        if index < len(self._blocks) and not _is_wait(self._blocks[index - 1]) and not _is_wait(self._blocks[index]):
+            self._blocks[index - 1].update(self._blocks.pop(index))
+
+
+def _is_wait(block: dict[str, Call]) -> bool:
+    # A wait call is alone in its block, so the first call tells.
+    return next(iter(block.values())).wait

@@ -1,0 +1,84 @@
+"""A client's live subscriptions, by id, in order of creation (C30-C40)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .states import SUBSCRIPTION_TABLE, SubscriptionInput, SubscriptionState, advance
+
+__all__ = ["LiveSubscription", "LiveSubscriptions"]
+
+
+@dataclass(slots=True)
+class LiveSubscription:
+    """One subscription, until it stops.
+
+    Args:
+        id: Random, never reused: servers ignore a second `sub` of the same id (S22, C40).
+        name: The publication's name.
+        text: The frame, sent again to a new session.
+    """
+
+    id: str
+    name: str
+    text: str
+    state: SubscriptionState = field(default=SubscriptionState.REQUESTED, init=False)
+    was_sent: bool = field(default=False, init=False)
+
+    def advance(self, move: SubscriptionInput) -> None:
+        """Move on. Only stopped ones may not, and those are forgotten at once."""
+        state = advance(SUBSCRIPTION_TABLE, self.state, move)
+        assert state is not None, f"{move} to a subscription that is {self.state}"
+        self.state = state
+
+    @property
+    def ready(self) -> bool:
+        """Whether its first documents were all there, be it in a session before (C58)."""
+        return self.state is SubscriptionState.READY
+
+
+class LiveSubscriptions:
+    """All that are requested or ready, and the answers that are still due to those we stopped."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, LiveSubscription] = {}
+        # Stopped, but the server has not said so: a resumed session may still hold them (R22, R23).
+        self._stopping: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[LiveSubscription]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, sub_id: str) -> LiveSubscription | None:
+        """The subscription of that id, if it is live."""
+        return self._by_id.get(sub_id)
+
+    def add(self, subscription: LiveSubscription) -> None:
+        """Take a new one."""
+        self._by_id[subscription.id] = subscription
+
+    def stop(self, sub_id: str, move: SubscriptionInput) -> LiveSubscription | None:
+        """Forget one that was stopped from here (STOP) or ended over there (NOSUB).
+
+        Returns:
+            It, or None if it is not live: then a `nosub` was the answer to our own `unsub`.
+        """
+        subscription = self._by_id.pop(sub_id, None)
+        if move is SubscriptionInput.NOSUB:
+            self._stopping.pop(sub_id, None)
+        if subscription is not None:
+            subscription.advance(move)
+            if move is SubscriptionInput.STOP and subscription.was_sent:
+                self._stopping[sub_id] = None
+        return subscription
+
+    def stopping(self) -> list[str]:
+        """Ids whose `unsub` may not have reached the server of a resumed session."""
+        return list(self._stopping)
+
+    def forget_stopping(self) -> None:
+        """A new session knows nothing of them."""
+        self._stopping.clear()
