@@ -2,6 +2,65 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from .client import (
+    Client,
+    ConcurrentDDPClient,
+    ConnectionState,
+    MethodCall,
+    Status,
+    Subscription,
+    TLSOptions,
+    events,
+)
+from .exceptions import (
+    ClientClosed,
+    CommandError,
+    ConnectError,
+    ConnectionLost,
+    DDPError,
+    DDPTimeout,
+    EJSONError,
+    InvalidURL,
+    LocalProtocolError,
+    MethodError,
+    NegotiationError,
+    OutcomeUnknown,
+    ProtocolError,
+    RemoteProtocolError,
+    ServerError,
+    SubscriptionError,
+    TransportError,
+)
+from .protocol import ejson
+
+__all__ = [
+    "Client",
+    "ClientClosed",
+    "CommandError",
+    "ConcurrentDDPClient",
+    "ConnectError",
+    "ConnectionLost",
+    "ConnectionState",
+    "DDPError",
+    "DDPTimeout",
+    "EJSONError",
+    "InvalidURL",
+    "LocalProtocolError",
+    "MethodCall",
+    "MethodError",
+    "NegotiationError",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "ServerError",
+    "Status",
+    "Subscription",
+    "SubscriptionError",
+    "TLSOptions",
+    "TransportError",
+    "__version__",
+    "ejson",
+    "events",
+]
 
 __version__ = "1.0.0.dev0"

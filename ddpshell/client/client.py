@@ -1,0 +1,445 @@
+"""`Client`: one server, from any thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ..clock import Clock, SystemClock
+from ..exceptions import ClientClosed, ConnectionLost, DDPError, LocalProtocolError
+from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
+from ..protocol.ejson import EJSONValue
+from ..protocol.urls import parse_url
+from .events import (
+    CallAnswered,
+    CallFinished,
+    Closed,
+    ConnectionDropped,
+    ConnectionFailed,
+    Event,
+    Offline,
+    PongReceived,
+    SessionEstablished,
+    SubscriptionReady,
+    SubscriptionStopped,
+)
+from .handles import Awaitable, MethodCall, Subscription
+from .lifecycle import ConnectionState, Lifecycle
+from .runner import Runner
+from .transport import ConnectOptions, Connector, TLSOptions, WebSocketConnector
+
+__all__ = ["CONNECT_TIMEOUT", "Client", "Status"]
+
+logger = logging.getLogger(__name__)
+
+#: Seconds from the beginning of an attempt to `connected` (R7, C8).
+CONNECT_TIMEOUT = 10.0
+
+# Seconds that `close` waits for the goodbye.
+CLOSE_PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a client's connection is doing.
+
+    Args:
+        state: `connecting`, `connected` (a session stands), `waiting`, `offline` or `failed`.
+        url: Where to; credentials masked.
+        retry_count: Attempts since there was a session, not counting the first.
+        retry_in: Seconds to the next attempt, while waiting.
+        session: The session's id, while connected.
+        round_trip: Seconds that the last exchange took, `connect` or a ping; None before any.
+        resumed: Whether the session that stands is one that was resumed; None without.
+        outstanding: Calls that are not done.
+        unsent: Those of them that wait for a connection, or behind a `wait` call.
+        error: Why the last connection or attempt ended; None while connected.
+    """
+
+    state: ConnectionState
+    url: str
+    retry_count: int
+    retry_in: float | None
+    session: str | None
+    round_trip: float | None
+    resumed: bool | None
+    outstanding: int
+    unsent: int
+    error: DDPError | None
+
+
+class Client:
+    """A connection to one DDP server that keeps itself alive, and can be used from any thread.
+
+    It connects in the background, from the start; calls and subscriptions can be made at once, and at any time.
+    While there is no connection they wait, and go out in order when there is one. After a loss, calls without
+    a result are sent again with the same id, subscriptions are renewed, and nothing is forgotten in silence.
+
+        with ddpshell.Client("localhost:3000") as client:
+            print(client.call("upper", "Hello").result(timeout=5))
+
+    Args:
+        url: `host:port`, or a URL with ws, wss, http or https; `/websocket` is added where it is missing.
+        reconnect: Connect again after a loss. Without it, the first loss fails whatever is pending.
+        connect_timeout: Seconds from the beginning of an attempt to `connected`; 0 for no limit.
+        heartbeat_interval: Seconds between looks at whether the server is alive; 0 for none.
+        heartbeat_timeout: Seconds that it has to answer a ping.
+        headers: More headers for the handshake, as (name, value).
+        origin: The `Origin` header; none is sent without.
+        tls: How to trust the server.
+        debug: Have each frame as an event.
+        clock: What passes; another one in tests.
+        fractions: Random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
+        connector: What opens connections, in place of a WebSocket to `url`; for tests.
+
+    Raises:
+        InvalidURL: `url` is no address of a DDP server.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        reconnect: bool = True,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+        headers: Iterable[tuple[str, str]] = (),
+        origin: str | None = None,
+        tls: TLSOptions | None = None,
+        debug: bool = False,
+        clock: Clock | None = None,
+        fractions: Callable[[], float] | None = None,
+        connector: Connector | None = None,
+    ) -> None:
+        fractions = fractions or _system_fraction
+        options = ConnectOptions(tuple(headers), origin, tls or TLSOptions())
+        connector = connector or WebSocketConnector(parse_url(url, fractions), options, fractions)
+        self._url = connector.url
+        self._clock = clock or SystemClock()
+        self._session = ClientSession(
+            fractions,
+            heartbeat_interval=heartbeat_interval,
+            heartbeat_timeout=heartbeat_timeout,
+            # Without a second try, whether a call ran must be known exactly: see ClientSession.
+            pipeline=reconnect,
+        )
+        self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
+        self._calls: dict[str, MethodCall] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._pings: dict[str, Awaitable[float]] = {}
+        self._connection_waiters: list[Awaitable[None]] = []
+        self._callbacks: list[Callable[[Event], object]] = []
+        self._round_trip: float | None = None
+        self._resumed: bool | None = None
+        self._runner = Runner(
+            self._session,
+            self._lifecycle,
+            connector,
+            self._clock,
+            self._publish,
+            connect_timeout=connect_timeout or None,
+            debug=debug,
+        )
+        self._runner.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Calls and subscriptions
+
+    def call(self, method: str, *params: EJSONValue) -> MethodCall:
+        """Call a method of the server.
+
+        Returns:
+            At once, a future: `result(timeout=...)` waits. It is done when the result is here and the documents
+            that the method changed have changed here too (C13).
+
+        Raises:
+            EJSONError: An argument cannot be written as EJSON.
+        """
+        return self.apply(method, params)
+
+    def apply(
+        self,
+        method: str,
+        params: Sequence[EJSONValue],
+        *,
+        wait: bool = False,
+        retry: bool = True,
+        return_at_result: bool = False,
+        random_seed: str | None = None,
+    ) -> MethodCall:
+        """Call a method of the server, with options.
+
+        Args:
+            method: The method's name.
+            params: Its arguments.
+            wait: Run it alone: after all calls before it are done, and before any that follow (C19).
+            retry: After a loss send it again. Without, it is sent once at most, and fails with `OutcomeUnknown`
+                where a loss leaves that open (C22, C23).
+            return_at_result: Be done at the result, whether or not the documents have changed here (C14).
+            random_seed: From which the server makes the ids of documents that it inserts (C27).
+
+        Raises:
+            EJSONError: An argument cannot be written as EJSON.
+        """
+        call = MethodCall(
+            method, tuple(params), self._runner.on_thread, self._cancel, return_at_result=return_at_result
+        )
+        with self._runner.lock:
+            failure = self._failure()
+            if failure is None:
+                call.id = self._session.call(
+                    method,
+                    params,
+                    wait=wait,
+                    retry=retry,
+                    return_at_result=return_at_result,
+                    random_seed=random_seed,
+                )
+                self._calls[call.id] = call
+                self._runner.kick()
+        if failure is not None:
+            call.fail(failure)
+        return call
+
+    def subscribe(self, name: str, *params: EJSONValue) -> Subscription:
+        """Subscribe to a publication of the server.
+
+        Returns:
+            At once: `ready.result(timeout=...)` waits until its first documents are all here.
+
+        Raises:
+            EJSONError: An argument cannot be written as EJSON.
+        """
+        subscription = Subscription(name, params, self._runner.on_thread, self._stop)
+        with self._runner.lock:
+            failure = self._failure()
+            if failure is None:
+                subscription.id = self._session.subscribe(name, params)
+                self._subscriptions[subscription.id] = subscription
+                self._runner.kick()
+        if failure is not None:
+            _end_subscription(subscription, failure)
+        return subscription
+
+    def ping(self) -> Awaitable[float]:
+        """Measure a round trip.
+
+        Returns:
+            At once, a future of the seconds it took; it fails with `ConnectionLost` if there is no session, or
+            it ends before the answer.
+        """
+        answer: Awaitable[float] = Awaitable("answer to a ping", self._runner.on_thread)
+        failure: DDPError | None = None
+        with self._runner.lock:
+            try:
+                self._pings[self._session.ping(self._clock.now())] = answer
+                self._runner.kick()
+            except LocalProtocolError:
+                failure = self._failure() or ConnectionLost(f"not connected to {self._url}")
+        if failure is not None:
+            answer.fail(failure)
+        return answer
+
+    # The connection
+
+    @property
+    def status(self) -> Status:
+        """How the connection is doing, at this moment."""
+        with self._runner.lock:
+            state = self._lifecycle.state
+            connected = state is ConnectionState.CONNECTED
+            waiting = state is ConnectionState.WAITING
+            return Status(
+                state=state,
+                url=self._url,
+                retry_count=self._lifecycle.retry_count,
+                retry_in=max(0.0, self._lifecycle.retry_at - self._clock.now()) if waiting else None,
+                session=self._session.session_id if connected else None,
+                round_trip=self._round_trip,
+                resumed=self._resumed if connected else None,
+                outstanding=self._session.outstanding,
+                unsent=self._session.unsent,
+                error=self._lifecycle.error,
+            )
+
+    def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait until a session stands.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            ConnectError: It cannot be, and will not be tried again.
+            NegotiationError: The server speaks no version of DDP that we do.
+            ClientClosed: The client was closed.
+            DDPTimeout: Not in time; it is still tried.
+        """
+        waiter: Awaitable[None] = Awaitable(f"session with {self._url}", self._runner.on_thread)
+        with self._runner.lock:
+            failure = self._failure()
+            connected = self._lifecycle.state is ConnectionState.CONNECTED
+            if failure is None and not connected:
+                self._connection_waiters.append(waiter)
+        if failure is not None:
+            raise failure
+        if not connected:
+            waiter.result(timeout)
+
+    def disconnect(self) -> None:
+        """Leave the server and stay away, until `reconnect`. Calls and subscriptions wait meanwhile (R11)."""
+        with self._runner.lock:
+            self._runner.post(self._lifecycle.disconnect())
+        self._runner.interrupt()
+
+    def reconnect(self) -> None:
+        """Connect now, where an attempt is some time off, or was not to be made at all. With a session, do nothing (R10)."""
+        with self._runner.lock:
+            idle = self._lifecycle.state not in (ConnectionState.CONNECTED, ConnectionState.CONNECTING)
+            self._lifecycle.reconnect()
+        if idle:
+            self._runner.interrupt()
+
+    def close(self) -> None:
+        """Say goodbye, end the thread, and fail whatever is pending. A second time, nothing happens."""
+        with self._runner.lock:
+            self._runner.post(self._lifecycle.close())
+        self._runner.interrupt()
+        self._runner.join(CLOSE_PATIENCE)
+
+    # Observers
+
+    def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have `callback` called with each event from now on; see `ddpshell.events`.
+
+        It runs on the thread that receives, so that events come in order and none is lost: it must return soon,
+        and must not wait for a call. An exception in it is logged.
+
+        Returns:
+            What ends it.
+        """
+        with self._runner.lock:
+            # A new list, since the thread may be going through the old one.
+            self._callbacks = [*self._callbacks, callback]
+            self._session.documents.watched = True
+
+        def remove() -> None:
+            with self._runner.lock:
+                self._callbacks = [other for other in self._callbacks if other is not callback]
+                self._session.documents.watched = bool(self._callbacks)
+
+        return remove
+
+    # Inside
+
+    def _failure(self) -> DDPError | None:
+        """Why nothing can be sent now or later. With the lock held."""
+        if self._lifecycle.state is not ConnectionState.FAILED:
+            return None
+        return self._lifecycle.error
+
+    def _cancel(self, call: MethodCall) -> bool:
+        with self._runner.lock:
+            if not self._session.cancel(call.id):
+                return False
+            del self._calls[call.id]
+            self._runner.kick()
+            return True
+
+    def _stop(self, subscription: Subscription) -> None:
+        with self._runner.lock:
+            self._session.unsubscribe(subscription.id)
+            self._runner.kick()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        """Complete what events complete, then tell the callbacks. Without the lock."""
+        for event in events:
+            self._complete(event)
+            for callback in self._callbacks:
+                try:
+                    callback(event)
+                except Exception:
+                    logger.exception("a callback failed on %r", type(event).__name__)
+
+    def _complete(self, event: Event) -> None:
+        match event:
+            case CallFinished():
+                if call := self._calls.pop(event.id, None):
+                    _finish_call(call, event)
+            case CallAnswered():
+                call = self._calls.get(event.id)
+                if call is not None and call.return_at_result:
+                    _finish_call(call, event)
+            case SubscriptionReady():
+                self._subscriptions[event.id].ready.fulfil(None)
+            case SubscriptionStopped():
+                _end_subscription(self._subscriptions.pop(event.id), event.error)
+            case PongReceived():
+                self._round_trip = event.round_trip
+                if ping := self._pings.pop(event.id, None):
+                    ping.fulfil(event.round_trip)
+            case SessionEstablished():
+                self._round_trip, self._resumed = event.round_trip, event.resumed
+                self._release_waiters(None)
+            case ConnectionFailed():
+                self._fail_pings(event.error)
+                self._release_waiters(event.error)
+            case ConnectionDropped():
+                self._fail_pings(event.error)
+            case Offline():
+                self._fail_pings(ConnectionLost("disconnected"))
+            case Closed():
+                closed = ClientClosed("the client is closed")
+                self._fail_pings(closed)
+                self._release_waiters(closed)
+            case _:
+                pass
+
+    def _fail_pings(self, error: DDPError) -> None:
+        with self._runner.lock:
+            pings, self._pings = self._pings, {}
+        for ping in pings.values():
+            ping.fail(error)
+
+    def _release_waiters(self, error: DDPError | None) -> None:
+        with self._runner.lock:
+            waiters, self._connection_waiters = self._connection_waiters, []
+        for waiter in waiters:
+            if error is None:
+                waiter.fulfil(None)
+            else:
+                waiter.fail(error)
+
+
+def _finish_call(call: MethodCall, event: CallFinished | CallAnswered) -> None:
+    call.has_result = event.has_result
+    if event.error is None:
+        call.fulfil(event.result)
+    else:
+        call.fail(event.error)
+
+
+def _end_subscription(subscription: Subscription, error: DDPError | None) -> None:
+    subscription.error = error
+    if not subscription.ready.done():
+        if error is None:
+            subscription.ready.cancel()
+        else:
+            subscription.ready.fail(error)
+    subscription.stopped.fulfil(None)
+
+
+def _system_fraction() -> float:
+    # 53 bits are what a float holds; with more, the largest would be rounded to 1.
+    return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)

@@ -1,0 +1,147 @@
+"""What a caller holds: a `MethodCall`, a `Subscription`. Results one can wait for, from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from ..exceptions import DDPError, DDPTimeout
+from ..protocol.ejson import EJSONValue
+
+__all__ = ["Awaitable", "MethodCall", "Subscription"]
+
+Value = TypeVar("Value")
+
+
+class Awaitable(Future[Value], Generic[Value]):
+    """A `concurrent.futures.Future` that times out with our error, and refuses to wait for itself.
+
+    Args:
+        what: What is waited for, for the error.
+        on_client_thread: Whether the caller is the client's own thread, which would wait for ever.
+    """
+
+    def __init__(self, what: str, on_client_thread: Callable[[], bool]) -> None:
+        super().__init__()
+        self._what = what
+        self._on_client_thread = on_client_thread
+
+    def result(self, timeout: float | None = None) -> Value:
+        """Wait for the value.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            DDPTimeout: Not in time. It may still come; ask again.
+            RuntimeError: Called from a callback of the client, whose thread would be waiting for itself.
+        """
+        self._check_thread()
+        try:
+            return super().result(timeout)
+        except TimeoutError:
+            if self.done():
+                raise
+            raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the end, and give the error or None. Raises as `result` does where that waits in vain."""
+        self._check_thread()
+        try:
+            return super().exception(timeout)
+        except TimeoutError:
+            raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+
+    def fulfil(self, value: Value) -> None:
+        """Give the value, unless the owner has cancelled meanwhile."""
+        with suppress(InvalidStateError):
+            self.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the error, unless the owner has cancelled meanwhile."""
+        with suppress(InvalidStateError):
+            self.set_exception(error)
+
+    def _check_thread(self) -> None:
+        if not self.done() and self._on_client_thread():
+            raise RuntimeError(
+                f"waiting for the {self._what} in a callback of the client would wait for ever: "
+                "callbacks run on the thread that receives it; use add_done_callback"
+            )
+
+
+class MethodCall(Awaitable[EJSONValue]):
+    """A method call under way.
+
+    `result()` gives what the method returned, or raises `MethodError` (the server's answer), `OutcomeUnknown`
+    (the connection went in mid-call, and it was not to be sent again), `ConnectError`, `ConnectionLost` or
+    `ClientClosed` (it was never sent, and will not be) or `EJSONError` (the result cannot be read).
+
+    Made by `Client.call` and `Client.apply`.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        params: tuple[EJSONValue, ...],
+        on_client_thread: Callable[[], bool],
+        cancel: Callable[[MethodCall], bool],
+        *,
+        return_at_result: bool,
+    ) -> None:
+        super().__init__(f"result of {method!r}", on_client_thread)
+        #: The method's name.
+        self.method = method
+        #: Its arguments.
+        self.params = params
+        #: The id on the wire; "" for a call that could not be taken.
+        self.id = ""
+        #: Whether the method returned anything; `None` is what it returned, or what stands for nothing (C15).
+        self.has_result = False
+        self.return_at_result = return_at_result
+        self._take_back = cancel
+
+    def cancel(self) -> bool:
+        """Take the call back, if it has not been sent. One that was sent goes on, and False is returned."""
+        return not self.done() and self._take_back(self) and super().cancel()
+
+    def __repr__(self) -> str:
+        return f"<MethodCall {self.id} {self.method!r} {'done' if self.done() else 'outstanding'}>"
+
+
+class Subscription:
+    """A live subscription. It renews itself after every reconnect.
+
+    Made by `Client.subscribe`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        params: tuple[EJSONValue, ...],
+        on_client_thread: Callable[[], bool],
+        stop: Callable[[Subscription], None],
+    ) -> None:
+        #: The publication's name.
+        self.name = name
+        #: Its arguments.
+        self.params = params
+        #: The id on the wire; "" for a subscription that could not be made.
+        self.id = ""
+        #: Done when the first documents are all here; fails if the subscription does before.
+        self.ready: Awaitable[None] = Awaitable(f"documents of {name!r}", on_client_thread)
+        #: Done when it is over, stopped from either side. Never fails: see `error`.
+        self.stopped: Awaitable[None] = Awaitable(f"end of {name!r}", on_client_thread)
+        #: Why it ended, if it failed.
+        self.error: DDPError | None = None
+        self._stop = stop
+
+    def stop(self) -> None:
+        """End it. Its documents go as soon as the server says so; a second time nothing happens (C36, C37)."""
+        self._stop(self)
+
+    def __repr__(self) -> str:
+        state = "stopped" if self.stopped.done() else "ready" if self.ready.done() else "requested"
+        return f"<Subscription {self.id} {self.name!r} {state}>"

@@ -1,0 +1,129 @@
+"""Whether to be connected, and when to try again: decisions, without doing (R1-R16).
+
+    CONNECTING ──established──▶ CONNECTED
+      ▲  ▲  │                       │
+      │  │  └────────lost───────────┤ lost
+      │  │                          ▼
+      │  └──────due, reconnect── WAITING
+      └── reconnect ── OFFLINE ◀── disconnect, from anywhere
+      └── reconnect ── FAILED  ◀── lost without hope, or close, from anywhere
+
+CONNECTED means that the session stands, which is later than Meteor's "socket open" (R9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from ..exceptions import ClientClosed, ConnectError, DDPError, NegotiationError
+from .backoff import delay
+from .events import Closed, ConnectionDropped, ConnectionEvent, ConnectionFailed, Offline, Waiting
+
+__all__ = ["ConnectionState", "Lifecycle"]
+
+
+class ConnectionState(Enum):
+    """What `Client.status` says (R8)."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    OFFLINE = "offline"
+    FAILED = "failed"
+
+
+class Lifecycle:
+    """The state of one client's connection.
+
+    Args:
+        fractions: Random numbers in [0, 1), for the back-off.
+        reconnect: Whether to connect again after a loss.
+    """
+
+    def __init__(self, fractions: Callable[[], float], *, reconnect: bool) -> None:
+        self.state = ConnectionState.CONNECTING
+        #: Attempts since there was a session, not counting the first, nor those asked for by hand (R3, R10).
+        self.retry_count = 0
+        #: When the next attempt is due, while WAITING.
+        self.retry_at = 0.0
+        #: Why the last connection or attempt ended, until there is a session.
+        self.error: DDPError | None = None
+        self._fractions = fractions
+        self._reconnect = reconnect
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can bring a connection back: closed, or no version in common (R10, C4)."""
+        return self.state is ConnectionState.FAILED and isinstance(self.error, ClientClosed | NegotiationError)
+
+    def due(self, now: float) -> bool:
+        """Whether an attempt is to be made now."""
+        if self.state is ConnectionState.WAITING and now >= self.retry_at:
+            self.retry_count += 1
+            self.state = ConnectionState.CONNECTING
+        return self.state is ConnectionState.CONNECTING
+
+    def established(self) -> None:
+        """The session stands. Only now is the server known to be well, so only now the back-off begins anew (R4)."""
+        self.state = ConnectionState.CONNECTED
+        self.retry_count = 0
+        self.error = None
+
+    def lost(self, error: DDPError, now: float, outstanding: int) -> list[ConnectionEvent]:
+        """A connection is gone, or an attempt has failed.
+
+        Args:
+            error: Why.
+            now: Seconds, monotonic.
+            outstanding: How many calls are not done, for the event.
+
+        Returns:
+            What to tell. Nothing, if it was us who wanted it.
+        """
+        if self.state in (ConnectionState.OFFLINE, ConnectionState.FAILED):
+            return []
+        dropped = ConnectionDropped(error, outstanding)
+        self.error = error
+        if not self._reconnect or _is_permanent(error):
+            return [dropped, *self.fail(error)]
+        seconds = delay(self.retry_count, self._fractions)
+        self.state = ConnectionState.WAITING
+        self.retry_at = now + seconds
+        return [dropped, Waiting(seconds, self.retry_count)]
+
+    def renegotiate(self, now: float) -> None:
+        """The server named another version that we have: once more, soon, whatever was said of reconnecting (C4)."""
+        self.state = ConnectionState.WAITING
+        self.retry_at = now + delay(0, self._fractions)
+
+    def disconnect(self) -> list[ConnectionEvent]:
+        """Stay away until told otherwise (R11)."""
+        if self.state in (ConnectionState.OFFLINE, ConnectionState.FAILED):
+            return []
+        self.state = ConnectionState.OFFLINE
+        self.retry_count = 0
+        return [Offline()]
+
+    def reconnect(self) -> None:
+        """Try at once, if there is no session (R10). An attempt asked for by hand is not counted."""
+        if self.state in (ConnectionState.WAITING, ConnectionState.OFFLINE, ConnectionState.FAILED) and not self.over:
+            self.state = ConnectionState.CONNECTING
+
+    def close(self) -> list[ConnectionEvent]:
+        """The end."""
+        if self.over:
+            return []
+        self.state = ConnectionState.FAILED
+        self.error = ClientClosed("the client is closed")
+        return [Closed()]
+
+    def fail(self, error: DDPError) -> list[ConnectionEvent]:
+        """Give up, until told otherwise."""
+        self.state = ConnectionState.FAILED
+        self.error = error
+        return [ConnectionFailed(error)]
+
+
+def _is_permanent(error: DDPError) -> bool:
+    return isinstance(error, NegotiationError) or (isinstance(error, ConnectError) and not error.retryable)

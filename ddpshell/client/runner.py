@@ -1,0 +1,245 @@
+"""The one thread of a client: it connects, reads, writes, runs timers and connects again.
+
+One lock guards the session and the lifecycle. Callers change them under the lock and call `kick`; the thread
+does the rest. What happened is published on the thread, with the lock released, in the order in which it happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from ..clock import Clock
+from ..exceptions import ConnectError, ConnectionLost, DDPError, NegotiationError
+from ..protocol.client_session import ClientSession
+from ..protocol.events import HeartbeatExpired, SessionEstablished, VersionRefused
+from ..protocol.secrets import mask
+from ..protocol.states import SessionState
+from .events import Connecting, Event, FrameReceived, FrameSent
+from .lifecycle import ConnectionState, Lifecycle
+from .transport import Connector, Transport
+from .waiting import Waiter, Woken
+
+__all__ = ["Runner"]
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Keeps one session alive over a network.
+
+    Args:
+        session: What is said.
+        lifecycle: Whether to be connected.
+        connector: What opens connections.
+        clock: What passes.
+        publish: Called with what happened, on the thread, without the lock. Must not raise.
+        connect_timeout: Seconds from the beginning of an attempt to `connected` (C8); None for no limit.
+        debug: Whether to publish each frame.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession,
+        lifecycle: Lifecycle,
+        connector: Connector,
+        clock: Clock,
+        publish: Callable[[Sequence[Event]], None],
+        *,
+        connect_timeout: float | None,
+        debug: bool,
+    ) -> None:
+        self.lock = threading.Lock()
+        self._session = session
+        self._lifecycle = lifecycle
+        self._connector = connector
+        self._clock = clock
+        self._publish = publish
+        self._connect_timeout = connect_timeout
+        self._debug = debug
+        self._waiter = Waiter(clock)
+        # True while the thread waits, or is about to, and would not notice a new text. Guarded by the lock.
+        self._idle = False
+        # What other threads had happen, to be published by this one. Guarded by the lock.
+        self._posted: list[Event] = []
+        # A daemon: a program that forgets to close its client can still end.
+        self._thread = threading.Thread(target=self._run, name=f"ddp {connector.url}", daemon=True)
+
+    # For other threads
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def on_thread(self) -> bool:
+        """Whether the caller is the thread itself."""
+        return threading.current_thread() is self._thread
+
+    def kick(self) -> None:
+        """There may be something to send. Call it with the lock held, after changing the session."""
+        assert self.lock.locked(), "kicked without the lock"
+        if self._idle:
+            # Once is enough, however many calls are made before the thread gets to run.
+            self._idle = False
+            self._waiter.wake()
+
+    def post(self, events: Sequence[Event]) -> None:
+        """The lifecycle was changed, which made these events. Call it with the lock held, and `interrupt` afterwards."""
+        assert self.lock.locked(), "posted without the lock"
+        self._posted += events
+
+    def interrupt(self) -> None:
+        """The lifecycle was changed: end whatever is waited for."""
+        self._waiter.interrupt()
+
+    def join(self, timeout: float | None) -> None:
+        """Wait for the end of the thread, which must have been told; on the thread itself, do not."""
+        if self.on_thread():
+            return
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            # Held up where nobody can interrupt it, in a name resolution. Whoever waits for a call need not be.
+            self._end(None)
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self.lock:
+                    # Whoever interrupts has changed the lifecycle before, so nothing is missed here.
+                    self._waiter.reset()
+                    if self._lifecycle.over:
+                        break
+                    due = self._lifecycle.due(self._clock.now())
+                    waiting = self._lifecycle.state is ConnectionState.WAITING
+                    deadline = self._lifecycle.retry_at if waiting else None
+                    posted = self._take_posted()
+                self._publish(posted)
+                if due:
+                    self._attempt()
+                else:
+                    self._waiter.sleep(deadline)
+        except Exception as error:
+            # A fault of ours must not leave anybody waiting for ever.
+            logger.exception("the client's thread failed")
+            with self.lock:
+                self._posted += self._lifecycle.fail(ConnectionLost(f"the client failed: {error!r}"))
+        finally:
+            self._end(None)
+            self._waiter.close()
+
+    def _attempt(self) -> None:
+        self._publish([Connecting(self._connector.url, self._lifecycle.retry_count)])
+        deadline = None if self._connect_timeout is None else self._clock.now() + self._connect_timeout
+        try:
+            transport = self._connector.connect(self._waiter, deadline)
+        except Woken:
+            return
+        except ConnectError as failure:
+            self._end(failure)
+            return
+        why: DDPError | None = ConnectionLost("the client failed")
+        try:
+            why = self._converse(transport, deadline)
+        finally:
+            transport.close(goodbye=why is None)
+        self._end(why)
+
+    def _converse(self, transport: Transport, connect_deadline: float | None) -> DDPError | None:
+        """Speak DDP over one connection until it ends.
+
+        Returns:
+            Why it ended, or None where we wanted it to.
+        """
+        with self.lock:
+            self._session.connection_made(self._clock.now())
+        # Some may have come with the handshake, and no select would tell.
+        events = self._receive(transport.receive())
+        while True:
+            with self.lock:
+                now = self._clock.now()
+                self._session.handle_timer(now)
+                events += self._session.events_received()
+                events += self._take_posted()
+                wanted = self._lifecycle.state in (ConnectionState.CONNECTING, ConnectionState.CONNECTED)
+                if not wanted:
+                    self._session.say_goodbye()
+                texts = self._session.texts_to_send()
+                established = self._session.state is SessionState.CONNECTED
+                timers = [self._session.next_deadline(), None if established else connect_deadline]
+                deadline = min((timer for timer in timers if timer is not None), default=None)
+                self._idle = True
+            if self._debug:
+                events += [FrameSent(mask(text)) for text in texts]
+            self._publish(events)
+            error = self._verdict(events)
+            events = []
+            transport.send(texts)
+            if not wanted:
+                return None
+            if error is None and transport.lost is not None:
+                error = self._lost(transport.lost, established=established)
+            if error is None and not established and connect_deadline is not None and now >= connect_deadline:
+                error = self._unestablished("accepted the connection, but did not say connected in time")
+            if error is not None:
+                return error
+            ready = self._waiter.wait_any(transport, transport.events, deadline)
+            if ready:
+                transport.flush()
+                events = self._receive(transport.receive())
+
+    def _receive(self, texts: list[str]) -> list[Event]:
+        events: list[Event] = []
+        with self.lock:
+            self._idle = False
+            now = self._clock.now()
+            for text in texts:
+                if self._debug:
+                    # Each frame before what came of it.
+                    events.append(FrameReceived(mask(text)))
+                self._session.receive_text(text, now)
+                if self._debug:
+                    events += self._session.events_received()
+            events += self._session.events_received()
+            for event in events:
+                if isinstance(event, SessionEstablished):
+                    self._lifecycle.established()
+                elif isinstance(event, VersionRefused) and event.retry:
+                    self._lifecycle.renegotiate(now)
+        return events
+
+    def _verdict(self, events: Sequence[Event]) -> DDPError | None:
+        """Whether what the session says means the end of the connection."""
+        for event in events:
+            if isinstance(event, HeartbeatExpired):
+                return ConnectionLost("the server fell silent: no answer to a heartbeat")
+            if isinstance(event, VersionRefused) and not event.retry:
+                return NegotiationError(event.proposed, event.suggested)
+        return None
+
+    def _lost(self, error: ConnectionLost, *, established: bool) -> DDPError:
+        # Without a session, the attempt to get one has failed.
+        return error if established else self._unestablished(f"accepted the connection, but then {error}")
+
+    def _unestablished(self, what: str) -> ConnectError:
+        return ConnectError(f"{self._connector.url} {what}", hint="is this the address of a Meteor server?")
+
+    def _end(self, error: DDPError | None) -> None:
+        """A connection or an attempt is over. Decide what comes next, and end what will get no other chance."""
+        with self.lock:
+            self._session.receive_eof()
+            events = self._take_posted()
+            if error is not None:
+                events += self._lifecycle.lost(error, self._clock.now(), self._session.outstanding)
+            if self._lifecycle.state is ConnectionState.FAILED and self._lifecycle.error is not None:
+                why = "the connection was lost" if error is not None else "the client was closed"
+                self._session.abandon(self._lifecycle.error, why)
+            events += self._session.events_received()
+            self._idle = False
+        self._publish(events)
+
+    def _take_posted(self) -> list[Event]:
+        posted, self._posted = self._posted, []
+        return posted
