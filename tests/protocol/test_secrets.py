@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ddpshell.protocol import ejson
+from ddpshell.protocol.ejson import Custom, EJSONValue, JSONValue
+from ddpshell.protocol.secrets import MASK, mask, mask_params
+from tests import strategies
+
+
+def method(name: str, *params: JSONValue) -> JSONValue:
+    return {"msg": "method", "id": "1", "method": name, "params": list(params)}
+
+
+def result(value: JSONValue) -> JSONValue:
+    return {"msg": "result", "id": "1", "result": value}
+
+
+DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        pytest.param(
+            method("login", {"user": {"username": "u"}, "password": DIGEST}),
+            method("login", {"user": {"username": "u"}, "password": MASK}),
+            id="A1: digest",
+        ),
+        pytest.param(method("login", {"password": "x"}), method("login", {"password": MASK}), id="A2: plain text"),
+        pytest.param(
+            method("login", {"user": {"id": "u"}, "code": "123456"}),
+            method("login", {"user": {"id": "u"}, "code": MASK}),
+            id="A3: code",
+        ),
+        pytest.param(method("login", {"resume": "x"}), method("login", {"resume": MASK}), id="A4: resume"),
+        pytest.param(
+            method("login", {"oauth": {"credentialToken": "t", "credentialSecret": "s"}}),
+            method("login", {"oauth": {"credentialToken": MASK, "credentialSecret": MASK}}),
+            id="A5: oauth",
+        ),
+        pytest.param(
+            method("login", {"selector": {"email": "e"}, "token": "A1"}),
+            method("login", {"selector": {"email": "e"}, "token": MASK}),
+            id="A6: passwordless",
+        ),
+        pytest.param(
+            method("createUser", {"username": "u", "password": DIGEST, "profile": {}}),
+            method("createUser", {"username": "u", "password": MASK, "profile": {}}),
+            id="A7: createUser",
+        ),
+        pytest.param(method("changePassword", DIGEST, "x"), method("changePassword", MASK, MASK), id="A8: positions"),
+        pytest.param(method("resetPassword", "t", DIGEST), method("resetPassword", MASK, MASK), id="A10: positions"),
+        pytest.param(method("verifyEmail", "t"), method("verifyEmail", MASK), id="A11: position"),
+        pytest.param(method("enableUser2fa", 123456), method("enableUser2fa", MASK), id="A16: position"),
+        pytest.param(
+            result({"id": "u", "token": "t", "tokenExpires": {"$date": 1}, "type": "password"}),
+            result({"id": "u", "token": MASK, "tokenExpires": {"$date": 1}, "type": "password"}),
+            id="A1: a login's result",
+        ),
+        pytest.param(
+            result({"svg": "<svg/>", "secret": "s", "uri": "x"}),
+            result({"svg": MASK, "secret": MASK, "uri": MASK}),
+            id="A15: a QR code and its address",
+        ),
+        pytest.param(result(["otpauth://totp/x?secret=s"]), result([MASK]), id="A15: the address alone"),
+        pytest.param(
+            {"msg": "error", "reason": "r", "offendingMessage": method("resetPassword", "t", "x")},
+            {"msg": "error", "reason": "r", "offendingMessage": method("resetPassword", MASK, MASK)},
+            id="S10: a message sent back",
+        ),
+        pytest.param(
+            {
+                "msg": "added",
+                "collection": "users",
+                "id": "u",
+                "fields": {"services": {"resume": {"loginTokens": [1]}}},
+            },
+            {"msg": "added", "collection": "users", "id": "u", "fields": {"services": {"resume": MASK}}},
+            id="a user's document",
+        ),
+        pytest.param(
+            method("setUserPassword", "u", "x", {"force": True}),
+            method("setUserPassword", MASK, MASK, {"force": True}),
+            id="a method of one's own",
+        ),
+        pytest.param({"$escape": {"token": "x"}}, {"$escape": {"token": MASK}}, id="below $escape"),
+        pytest.param({"srpVerifier": "x"}, {"srpVerifier": MASK}, id="the old protocol"),
+        pytest.param({"api_key": 1, "API-Key": "x"}, {"api_key": MASK, "API-Key": MASK}, id="spelt otherwise"),
+    ],
+)
+def test_secrets_are_hidden_and_all_else_is_kept(message: JSONValue, shown: JSONValue) -> None:
+    assert json.loads(mask(json.dumps(message))) == shown
+    assert mask(mask(json.dumps(message))) == mask(json.dumps(message))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"msg":"ping"}', id="nothing like a secret"),
+        pytest.param('{"msg": "result", "result": 1.0, "x": 1e2}', id="spaces and numbers"),
+        pytest.param('{"msg":"result","result":{"passwordChanged":true}}', id="A8: the result"),
+        pytest.param('{ "token": null, "secret": false, "password": "" }', id="that there is none"),
+        pytest.param('{"tokenExpires":1,"passwordHint":"x","secretary":"y"}', id="names that only begin so"),
+        pytest.param('{"msg":"method","method":"pay","params":[{"code":"EUR"}]}', id="another kind of code"),
+        pytest.param('{"error":{"code":404,"reason":"the token is bad"}}', id="words in a text"),
+        pytest.param('{"msg":"method","method":"forgotPassword","params":[{"email":"e"}]}', id="A9"),
+        pytest.param('{"msg":"method","method":"login","params":"x"}', id="params that are none"),
+        pytest.param('"\\u0041"', id="an escaped letter"),
+        pytest.param("not json at all", id="no JSON"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_text_without_secrets_is_left_alone_to_the_byte(text: str) -> None:
+    assert mask(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param('{"msg":"result","result":{"token":"x', '{"msg":"result","result":{"***', id="cut off"),
+        pytest.param('{"params":["x"],"method":"resetPassword"', '{"***', id="parameters first"),
+        pytest.param("{\"p\\u0061ssword\":'x'", '{"p***', id="escaped"),
+        pytest.param('{"method":"login","params":[{"code":"1"', '{"method":"login","***', id="a code"),
+        pytest.param("{'password':'x'}", "{'***", id="not quite JSON"),
+        pytest.param("[" * 100_000 + '"token"', "[" * 100_000 + '"***', id="too deep to follow"),
+    ],
+)
+def test_of_a_text_that_is_not_json_nothing_is_shown_from_the_first_secrets_name_on(text: str, shown: str) -> None:
+    assert mask(text) == shown
+
+
+def test_a_name_spelt_with_escapes_hides_no_secret() -> None:
+    assert mask('{"\\u0074oken":"x"}') == '{"token":"***"}'
+
+
+SECRET_NAMES = ["password", "digest", "token", "resume", "credentialToken", "credentialSecret", "secret", "newPassword"]
+SECRET_NAMES += ["srp", "access_token", "client-secret", "API_KEY", "pwd", "s_r_p", "private-_key", "Passphrase"]
+
+
+@given(strategies.json_trees(max_leaves=6), st.sampled_from(SECRET_NAMES), st.data())
+def test_a_secret_is_hidden_wherever_it_is(tree: JSONValue, name: str, data: st.DataObject) -> None:
+    frame: Any = {name: ["sesame-4711"]}
+    for _ in range(data.draw(st.integers(0, 4))):
+        key = data.draw(strategies.keys())
+        frame = data.draw(st.sampled_from([[tree, frame], {key: frame, "z": tree}, {"method": "m", "params": [frame]}]))
+    text = json.dumps(frame)
+    assert "sesame" not in mask(text)
+    assert "sesame" not in mask(text[:-1])
+
+
+@given(strategies.json_trees(), strategies.texts())
+def test_masking_never_fails_and_keeps_json_json(tree: JSONValue, tail: str) -> None:
+    text = json.dumps(tree)
+    json.loads(mask(text))
+    mask(text + tail)
+
+
+@given(strategies.ejson_values())
+def test_params_without_secrets_come_back_themselves(value: EJSONValue) -> None:
+    assume("otpauth" not in repr(value))
+    params = [value]
+    assert mask_params("m", params) is params or MASK in ejson.dumps(mask_params("m", params))
+
+
+def test_the_values_of_a_call_are_masked_like_its_message() -> None:
+    params: list[EJSONValue] = [{"password": b"x", "n": (1, {"token": 5})}, Custom("t", {"secret": "x"})]
+    assert mask_params("m", params) == [{"password": MASK, "n": [1, {"token": MASK}]}, Custom("t", {"secret": MASK})]
+    assert params[0] == {"password": b"x", "n": (1, {"token": 5})}
+    assert mask_params("login", [{"code": "1"}]) == [{"code": MASK}]
+    assert mask_params("resetPassword", ["t", None]) == [MASK, None]
