@@ -1,9 +1,10 @@
 """A DDP server that is never what a client waits for: frames prepared beforehand, sent as fast as the socket takes them.
 
-`python -m tests.benchmarks.feeder` prints `LISTENING port`, and ends when its standard input does.
+`python -m tests.benchmarks.feeder [PUBLICATION=COUNT]...` prints `LISTENING port`, and ends when its standard input does.
 
-Methods: `upper(text)`, and any other echoes its arguments. Publications: `items(n)`, n documents as Meteor's demo has
-them; `ticks(rate, count)`, that many changes of one document, spread evenly over time.
+Methods: `upper(text)`, and any other echoes its arguments. Publications: `items(n)`, n documents with a date in each;
+`plain(n)`, n documents of JSON and nothing more; `ticks(rate, count)`, that many changes of one document, spread evenly
+over time.
 """
 
 from __future__ import annotations
@@ -66,13 +67,19 @@ def texts(buffer: bytearray) -> Iterator[bytes]:
     del buffer[:position]
 
 
+#: The fields of a document of each publication.
+DOCUMENTS = {
+    "items": b'{"n":%d,"s":"item %d","d":{"$date":1767323045678}}',
+    "plain": b'{"n":%d,"s":"item %d","done":false,"tags":["a","b"]}',
+}
+
+
 @functools.cache
-def items(count: int) -> bytes:
+def documents(publication: str, count: int) -> bytes:
+    """The frames of all its documents."""
+    fields = DOCUMENTS[publication]
     return b"".join(
-        frame(
-            b'{"msg":"added","collection":"items","id":"id%d","fields":{"n":%d,"s":"item %d","d":{"$date":0}}}'
-            % (number, number, number)
-        )
+        frame(b'{"msg":"added","collection":"items","id":"id%d","fields":%b}' % (number, fields % (number, number)))
         for number in range(count)
     )
 
@@ -131,9 +138,9 @@ class _Connection:
                 )
             case "sub":
                 ready = frame(b'{"msg":"ready","subs":["%b"]}' % number)
-                if message.name == "items":
+                if message.name in DOCUMENTS:
                     (count,) = msgspec.json.decode(message.params, type=tuple[int])
-                    return items(count) + ready
+                    return documents(message.name, count) + ready
                 rate, count = msgspec.json.decode(message.params, type=tuple[float, int])
                 threading.Thread(target=self._tick, args=(rate, count, ready), daemon=True).start()
         return b""
@@ -150,8 +157,9 @@ class _Connection:
 
 
 def main() -> None:
-    for count in map(int, sys.argv[1:]):
-        items(count)  # before anyone waits for them
+    for argument in sys.argv[1:]:
+        publication, _, count = argument.partition("=")
+        documents(publication, int(count))  # before anyone waits for them
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
         print("LISTENING", listening.getsockname()[1], flush=True)
 

@@ -49,9 +49,10 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def feeder(*counts: int) -> Iterator[str]:
-    """The URL of a feeder of its own that has so many documents ready."""
-    command = [PYTHON, "-m", "tests.benchmarks.feeder", *map(str, counts)]
+def feeder(**counts: int) -> Iterator[str]:
+    """The URL of a feeder of its own that has so many documents ready for each publication."""
+    prepared = [f"{publication}={count}" for publication, count in counts.items()]
+    command = [PYTHON, "-m", "tests.benchmarks.feeder", *prepared]
     with subprocess.Popen(
         command, cwd=TOP, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

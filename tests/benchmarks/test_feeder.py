@@ -12,7 +12,7 @@ from tests.benchmarks import feeder, programs
 
 @pytest.fixture
 def client() -> Iterator[websocket.WebSocket]:
-    with programs.feeder(3) as url:
+    with programs.feeder(items=3) as url:
         ws = websocket.create_connection(url, timeout=20)
         ws.send('{"msg":"connect","version":"1","support":["1"]}')
         assert [receive(ws), receive(ws)["msg"]] == [{"server_id": "0"}, "connected"]
@@ -31,11 +31,16 @@ def test_a_call_is_answered_as_by_meteor(client: websocket.WebSocket) -> None:
     assert receive(client) == {"msg": "result", "id": "7", "result": "HELLO"}
 
 
+def test_a_publication_that_was_not_prepared_is_made_when_asked_for(client: websocket.WebSocket) -> None:
+    client.send('{"msg":"sub","id":"s","name":"plain","params":[1]}')
+    assert receive(client)["fields"] == {"n": 0, "s": "item 0", "done": False, "tags": ["a", "b"]}
+
+
 def test_a_publication_is_so_many_documents_and_then_ready(client: websocket.WebSocket) -> None:
     client.send('{"msg":"sub","id":"s","name":"items","params":[3]}')
     documents = [receive(client) for _ in range(3)]
     assert documents[2] == {
-        "msg": "added", "collection": "items", "id": "id2", "fields": {"n": 2, "s": "item 2", "d": {"$date": 0}},
+        "msg": "added", "collection": "items", "id": "id2", "fields": {"n": 2, "s": "item 2", "d": {"$date": 1767323045678}},
     }  # fmt: skip
     assert receive(client) == {"msg": "ready", "subs": ["s"]}
 

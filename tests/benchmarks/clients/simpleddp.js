@@ -1,5 +1,5 @@
 'use strict';
-// simpleddp with `ws`, doing what a benchmark asks: node simpleddp.js URL once|ingest|calls [N]
+// simpleddp with `ws`, doing what a benchmark asks: node simpleddp.js URL once|items|plain|calls [N]
 const SimpleDDP = require('simpleddp').default || require('simpleddp');
 const ws = require('ws');
 
@@ -16,9 +16,9 @@ const tasks = {
     console.log(JSON.stringify(await server.call('upper', 'Hello')));
     server.disconnect();
   },
-  async ingest() {
+  async items() {
     const started = process.hrtime.bigint();
-    await server.subscribe('items', n).ready();
+    await server.subscribe(task, n).ready();
     report(started, server.collections.items.length);
   },
   async calls() {
@@ -27,5 +27,6 @@ const tasks = {
     report(started, results.filter((result, i) => result[0] === i).length);
   },
 };
+tasks.plain = tasks.items;
 
 server.connect().then(() => tasks[task]());
