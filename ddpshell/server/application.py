@@ -1,0 +1,143 @@
+"""What a server offers: its methods, publications, hooks and settings. No connection is known here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
+
+from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
+from .handlers import Handler, HandlerFunction
+from .merge import PublicationStrategy
+from .rate_limit import RateLimiter
+
+if TYPE_CHECKING:
+    from .handles import ConnectionHandle
+
+__all__ = ["Application", "Options"]
+
+logger = logging.getLogger(__name__)
+
+Hook = TypeVar("Hook", bound=Callable[..., object])
+
+
+class Options(Struct, frozen=True):
+    """A server's settings. Times are seconds.
+
+    Args:
+        heartbeat_interval: Silence after which a client is pinged; 0 means never (H1, H6).
+        heartbeat_timeout: How long an unanswered ping is waited for.
+        connect_timeout: How long a connection may take to send `connect` (S7).
+        grace_period: How long a session outlives the loss of its connection; 0 means not at all (R24).
+        queue_limit: How many messages are kept for it meanwhile.
+        send_limit: Characters that may wait for a client that reads too slowly, before it is cut off.
+        receive_limit: Messages of one client that may wait for their turn, before no more are read.
+        empty_fields: Send `"fields":{}` where Meteor sends none, for clients that insist on it (K14).
+        forwarded_count: How many proxies in front are trusted to name the client's address (U21).
+    """
+
+    heartbeat_interval: float = 15.0
+    heartbeat_timeout: float = 15.0
+    connect_timeout: float = 45.0
+    grace_period: float = 15.0
+    queue_limit: int = 100
+    send_limit: int = 64 << 20
+    receive_limit: int = 10_000
+    empty_fields: bool = False
+    forwarded_count: int = 0
+
+
+class Application:
+    """The registry behind a `Server`; it may grow while the server runs."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.methods: dict[str, Handler] = {}
+        self.publications: dict[str, Handler] = {}
+        self.universal: list[Handler] = []
+        self.strategies: dict[str, PublicationStrategy] = {}
+        self.rate_limiter = RateLimiter()
+        self._lock = threading.Lock()
+        self._connection_hooks: list[Callable[[ConnectionHandle], object]] = []
+        self._message_hooks: list[
+            Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
+        ] = []
+
+    def add_method(self, name: str, function: HandlerFunction) -> None:
+        """Register a method.
+
+        Raises:
+            ValueError: There is one of this name.
+            TypeError: `function` is none that a client could call.
+        """
+        handler = Handler(name, function, context="this")
+        with self._lock:
+            if name in self.methods:
+                raise ValueError(f"a method named {name!r} is already defined")  # S38
+            self.methods[name] = handler
+
+    def add_publication(self, name: str | None, function: HandlerFunction) -> Handler | None:
+        """Register a publication, or with None a universal one. Returns it, or None if the name is taken (S38)."""
+        handler = Handler(name, function, context="sub")
+        with self._lock:
+            if name is None:
+                self.universal.append(handler)
+            elif name in self.publications:
+                logger.warning("ignored a second publication named %r", name)
+                return None
+            else:
+                self.publications[name] = handler
+        return handler
+
+    def on_connection(self, hook: Callable[[ConnectionHandle], object]) -> Callable[[], None]:
+        """Have `hook` called for each new session. Returns what unregisters it."""
+        return self._add_hook(self._connection_hooks, hook)
+
+    def on_message(
+        self, hook: Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
+    ) -> Callable[[], None]:
+        """Have `hook` called before each call, subscription or unsubscription. Returns what unregisters it."""
+        return self._add_hook(self._message_hooks, hook)
+
+    def connected(self, handle: ConnectionHandle) -> None:
+        """Call the hooks for a new session."""
+        for hook in list(self._connection_hooks):
+            # One hook may unregister another (S78).
+            if hook in self._connection_hooks:
+                self._call(hook, handle)
+
+    def received(self, message: MethodReceived | SubReceived | UnsubReceived, handle: ConnectionHandle) -> None:
+        """Call the hooks for a message whose turn has come."""
+        for hook in list(self._message_hooks):
+            if hook in self._message_hooks:
+                self._call(hook, message, handle)
+
+    @property
+    def has_connection_hooks(self) -> bool:
+        """Whether `connected` calls anything."""
+        return bool(self._connection_hooks)
+
+    @property
+    def has_message_hooks(self) -> bool:
+        """Whether `received` calls anything."""
+        return bool(self._message_hooks)
+
+    def _add_hook(self, hooks: list[Hook], hook: Hook) -> Callable[[], None]:
+        with self._lock:
+            hooks.append(hook)
+
+        def unregister() -> None:
+            with self._lock:
+                if hook in hooks:
+                    hooks.remove(hook)
+
+        return unregister
+
+    def _call(self, hook: Callable[..., object], *arguments: object) -> None:
+        try:
+            hook(*arguments)
+        except Exception:
+            logger.exception("exception in a hook")

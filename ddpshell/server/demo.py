@@ -1,0 +1,305 @@
+"""The server behind `ddp serve` and `ddp demo`: something to call and to subscribe to, and much that goes wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..exceptions import MethodError
+from ..protocol.document_ids import DocumentID
+from ..protocol.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
+from .application import Options
+from .calls import NULL
+from .errors import check
+from .invocation import MethodInvocation
+from .publications import Subscription
+from .server import Server
+
+__all__ = ["demo_server"]
+
+TASKS: dict[str, dict[str, EJSONValue]] = {
+    "a": {"title": "write a client", "done": True, "n": 1},
+    "b": {"title": "write a server", "done": False, "n": 2},
+    "c": {"title": "write the tests", "done": False, "n": 3},
+}
+
+
+def demo_server(options: Options | None = None) -> Server:
+    """Make the demo server; it is yours to start, and to add methods to.
+
+    Args:
+        options: Times and limits; Meteor's unless given.
+    """
+    server = Server(options=options)
+    _add_values(server)
+    _add_failures(server)
+    _add_waiting(server)
+    _add_callers(server)
+    _add_publications(server)
+    return server
+
+
+def _add_values(server: Server) -> None:
+    @server.method
+    def upper(text: str) -> str:
+        check(text, str)
+        return text.upper()
+
+    @server.method
+    def echo(*args: EJSONValue) -> list[EJSONValue]:
+        return list(args)
+
+    @server.method
+    def identity(value: EJSONValue) -> object:
+        return NULL if value is None else value
+
+    @server.method
+    def add(a: float, b: float) -> float:
+        check(a, int, float)
+        check(b, int, float)
+        return a + b
+
+    @server.method
+    def now() -> dt.datetime:
+        return dt.datetime.now(dt.UTC)
+
+    @server.method
+    def nothing() -> None:
+        return None
+
+    @server.method
+    def null() -> object:
+        return NULL
+
+    @server.method
+    def types() -> dict[str, EJSONValue]:
+        return {
+            "string": "plain text",
+            "integer": 42,
+            "float": 1.5,
+            "true": True,
+            "null": None,
+            "array": [1, "two", [3]],
+            "object": {"a": {"b": "c"}},
+            "date": dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC),
+            "distant": Date(8_640_000_000_000_000),
+            "invalid": Date(None),
+            "binary": b"\x00\x01\x02\xff",
+            "infinity": math.inf,
+            "minus_infinity": -math.inf,
+            "nan": math.nan,
+            "regexp": RegExp("a+b", "gi"),
+            "oid": ObjectID("507f1f77bcf86cd799439011"),
+            "decimal": decimal.Decimal("1.10"),
+            "custom": Custom("Point", {"x": 1, "y": 2}),
+            "escaped": {"$date": 5},
+        }
+
+    @server.method
+    def big() -> dict[str, EJSONValue]:
+        return {
+            "safe": 2**53 - 1,
+            "unsafe": 2**53 + 1,
+            "huge": 10**30,
+            "negative": -(2**63),
+            "largest": 1.7976931348623157e308,
+            "smallest": 5e-324,
+        }
+
+    @server.method
+    def text(length: int) -> str:
+        check(length, int)
+        return "x" * length
+
+    @server.method("bytes")
+    def bytes_(length: int) -> bytes:
+        check(length, int)
+        return bytes(number % 256 for number in range(length))
+
+    @server.method
+    def hostile() -> dict[str, EJSONValue]:
+        return {
+            "clipboard": "\x1b]52;c;cm0gLXJmIH4=\x07",
+            "clear": "\x1b[2J\x1b[H",
+            "title": "\x1b]0;owned\x07",
+            "csi": "\x9b31mred",
+            "return": "harmless\rhidden",
+            "bell": "\x07",
+            "backspace": "abc\b\b\bxyz",
+            "delete": "\x7f",
+            "bidi": "\u202etxt.exe\u202c \u2066isolated\u2069",
+            "surrogate": "\ud800",
+            "newline": "one\ntwo\tthree",
+            "\x1b[31mkey": "the key is hostile too",
+        }
+
+
+def _add_failures(server: Server) -> None:
+    @server.method
+    def fail(error: EJSONValue = "demo-failure") -> None:
+        code = error if isinstance(error, (str, int, float)) else "demo-failure"
+        raise MethodError(code, "This method always fails", {"hint": "call another one", "at": 1})
+
+    @server.method
+    def crash() -> None:
+        raise RuntimeError("internal, and not for the client")
+
+    @server.method("hostileError")
+    def hostile_error() -> None:
+        raise MethodError("\x1b[31mred", "\x1b]52;c;Zm9v\x07 reason", {"\u202edetail": "\x9b2J"})
+
+    @server.publish
+    def bad(sub: Subscription, *args: EJSONValue) -> None:
+        raise MethodError(403, "denied", {"why": "always"})
+
+    @server.publish
+    def crashes(sub: Subscription) -> None:
+        raise RuntimeError("internal, and not for the client")
+
+    @server.publish("neverReady")
+    def never_ready(sub: Subscription) -> None:
+        sub.added("never", "x", {"here": True})
+
+    @server.publish("stopsItself")
+    def stops_itself(sub: Subscription, ms: float = 0) -> None:
+        sub.added("brief", "x", {"here": True})
+        sub.ready()
+        if ms:
+            _after(sub, ms, sub.stop)
+        else:
+            sub.stop()
+
+    @server.publish("failsLater")
+    def fails_later(sub: Subscription, ms: float = 100) -> None:
+        sub.added("brief", "x", {"here": True})
+        sub.ready()
+        _after(sub, ms, lambda: sub.error(MethodError("later", "it failed in the end")))
+
+
+def _add_waiting(server: Server) -> None:
+    @server.method
+    def slow(this: MethodInvocation, ms: float) -> float:
+        check(ms, int, float)
+        _wait(this, ms)
+        return ms
+
+    def slow_unblocked(this: MethodInvocation, ms: float) -> float:
+        check(ms, int, float)
+        this.unblock()
+        _wait(this, ms)
+        return ms
+
+    server.method("slowUnblocked")(slow_unblocked)
+    server.method("slow_unblocked")(slow_unblocked)
+
+    @server.method
+    def kick(this: MethodInvocation) -> None:
+        if this.connection is not None:
+            this.connection.close()
+
+
+def _add_callers(server: Server) -> None:
+    @server.method
+    def whoami(this: MethodInvocation) -> object:
+        return NULL if this.user_id is None else this.user_id
+
+    @server.method
+    def session(this: MethodInvocation) -> str | None:
+        return this.connection.id if this.connection is not None else None
+
+    @server.method
+    def headers(this: MethodInvocation) -> dict[str, str]:
+        return dict(this.connection.http_headers) if this.connection is not None else {}
+
+    @server.method
+    def seed(this: MethodInvocation) -> str | None:
+        return this.random_seed
+
+    @server.method("become")
+    def become(this: MethodInvocation, user_id: str | None = None) -> None:
+        this.set_user_id(user_id)
+
+
+def _add_publications(server: Server) -> None:
+    @server.publish
+    def tasks(sub: Subscription, selector: Any = None) -> None:
+        wanted = selector if isinstance(selector, Mapping) else {} if selector is None else {"done": bool(selector)}
+        for id_, fields in TASKS.items():
+            if all(fields.get(key) == value for key, value in wanted.items()):
+                sub.added("tasks", id_, fields)
+        sub.ready()
+
+    @server.publish
+    def items(sub: Subscription, n: int = 10) -> None:
+        check(n, int)
+        for number in range(n):
+            sub.added("items", f"id{number}", {"n": number, "s": f"item {number}"})
+        sub.ready()
+
+    @server.publish
+    def ticker(sub: Subscription, ms: float = 1000) -> None:
+        check(ms, int, float)
+        sub.added("ticks", "tick", {"n": 0, "fifth": True})
+        sub.ready()
+        count = 0
+
+        def tick() -> None:
+            nonlocal count
+            count += 1
+            if count % 5:
+                sub.changed("ticks", "tick", {"n": count}, cleared=["fifth"])
+            else:
+                sub.changed("ticks", "tick", {"n": count, "fifth": True})
+
+        _every(sub, ms, tick)
+
+    @server.publish
+    def late(sub: Subscription, ms: float = 1000) -> None:
+        check(ms, int, float)
+
+        def publish() -> None:
+            sub.added("late", "x", {"after": ms})
+            sub.ready()
+
+        _after(sub, ms, publish)
+
+    @server.publish("oddIds")
+    def odd_ids(sub: Subscription) -> None:
+        oid = "0123456789abcdef01234567"
+        ids: tuple[DocumentID, ...] = (ObjectID(oid), oid, "-dash", "~tilde", "{brace", 42, True, "")
+        for number, id_ in enumerate(ids):
+            sub.added("odd", id_, {"n": number})
+        sub.ready()
+
+    @server.publish
+    def part(sub: Subscription, fields: Any = None) -> None:
+        sub.added("parts", "doc", fields if isinstance(fields, Mapping) else {})
+        sub.ready()
+
+
+def _wait(this: MethodInvocation, ms: float) -> None:
+    if this.connection is not None:
+        this.connection.wait_closed(ms / 1000)
+
+
+def _after(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
+    """Call `function` once, unless the subscription ends before."""
+    stopped = threading.Event()
+    sub.on_stop(stopped.set)
+    threading.Thread(target=lambda: stopped.wait(ms / 1000) or function(), name="ddp-demo-timer", daemon=True).start()
+
+
+def _every(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
+    """Call `function` again and again, until the subscription ends."""
+    stopped = threading.Event()
+    sub.on_stop(stopped.set)
+
+    def run() -> None:
+        while not stopped.wait(ms / 1000):
+            function()
+
+    threading.Thread(target=run, name="ddp-demo-timer", daemon=True).start()

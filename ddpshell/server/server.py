@@ -1,0 +1,411 @@
+"""A small DDP server: methods, publications, and a thread that serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar, overload
+
+from ..exceptions import MethodError
+from ..protocol import ejson
+from ..protocol.ejson import EJSONValue
+from ..protocol.random_stream import random_id
+from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
+from .application import Application, Options
+from .calls import NULL, invoke, invoke_async
+from .connection import Connection
+from .handlers import Handler, HandlerFunction
+from .handles import ConnectionHandle
+from .invocation import MethodInvocation, current_invocation
+from .merge import PublicationStrategy
+from .rate_limit import RateLimiter
+from .runtime import Runtime
+from .transport import Endpoints, Socket
+from .workers import Workers
+
+__all__ = ["Server"]
+
+logger = logging.getLogger(__name__)
+
+Function = TypeVar("Function", bound=HandlerFunction)
+
+_fractions = random.SystemRandom().random
+
+
+class Server:
+    """A DDP server to embed: for trying, teaching, tests and stand-ins, not for the internet.
+
+    Plain functions run on threads of the server's, `async def` functions on its event loop. One client's
+    messages are handled one after another, unless a handler calls `unblock()`.
+
+    Args:
+        options: Times and limits; Meteor's unless given.
+        path_prefix: The path before `/websocket`, such as `/app`.
+        compression: Agree to permessage-deflate where a client offers it (U16).
+        greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
+        max_threads: The most handlers that run at a time as plain functions.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: Options | None = None,
+        path_prefix: str = "",
+        compression: bool = True,
+        greeting: bool = False,
+        max_threads: int = 256,
+    ) -> None:
+        self._application = Application(options or Options())
+        self._path_prefix = path_prefix.rstrip("/")
+        self._compression = compression
+        self._greeting = greeting
+        self._max_threads = max_threads
+        self._running: _Running | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._stopped.set()
+
+    # -------------------------------------------------------------------------------------------- what it offers
+
+    @overload
+    def method(self, target: Function) -> Function: ...
+    @overload
+    def method(self, target: str) -> Callable[[Function], Function]: ...
+    def method(self, target: Function | str) -> Function | Callable[[Function], Function]:
+        """Register a method: `@server.method`, or `@server.method("its/name")`.
+
+        It is called with the client's arguments. If its first parameter is named `this`, it gets the
+        `MethodInvocation` there. What it returns is the result; `NULL` is null, where None is no result at all.
+        A `MethodError` that it raises goes to the client; of any other exception the client learns only that
+        there was one (500), and the log the rest.
+
+        Raises:
+            ValueError: The name is taken.
+            TypeError: Not a function, or one that needs arguments by keyword.
+        """
+        if isinstance(target, str):
+            return self._registering(lambda function: self._application.add_method(target, function))
+        self._application.add_method(_name_of(target), target)
+        return target
+
+    @overload
+    def publish(self, target: Function) -> Function: ...
+    @overload
+    def publish(self, target: str | None) -> Callable[[Function], Function]: ...
+    def publish(self, target: Function | str | None) -> Function | Callable[[Function], Function]:
+        """Register a publication: `@server.publish`, or `@server.publish("its/name")`.
+
+        It is called with a `Subscription` and the client's arguments. It publishes by that, and calls its
+        `ready()`; or it returns a cursor, or a list of cursors of different collections, which does both.
+
+        `@server.publish(None)` is sent to every client without being asked for (S68).
+
+        Raises:
+            TypeError: Not a function, or one that needs arguments by keyword.
+        """
+        if target is None or isinstance(target, str):
+            return self._registering(lambda function: self._publish(target, function))
+        self._publish(_name_of(target), target)
+        return target
+
+    def on_connection(self, hook: Callable[[ConnectionHandle], object]) -> Callable[[], None]:
+        """Have `hook` called for each new session; a resumed one is not new. Returns what unregisters it."""
+        return self._application.on_connection(hook)
+
+    def on_message(
+        self, hook: Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
+    ) -> Callable[[], None]:
+        """Have `hook` called for each call, sub and unsub, before it is handled. Returns what unregisters it."""
+        return self._application.on_message(hook)
+
+    def set_publication_strategy(self, collection: str, strategy: PublicationStrategy) -> None:
+        """Say how much is remembered of a collection for each client (S69). Best before the first one connects."""
+        self._application.strategies[collection] = strategy
+
+    @property
+    def rate_limiter(self) -> RateLimiter:
+        """The rules for how often clients may call and subscribe; none unless added (S50)."""
+        return self._application.rate_limiter
+
+    @property
+    def options(self) -> Options:
+        """Times and limits."""
+        return self._application.options
+
+    @property
+    def method_names(self) -> list[str]:
+        """The names of all methods, sorted."""
+        return sorted(self._application.methods)
+
+    @property
+    def publication_names(self) -> list[str]:
+        """The names of all publications, sorted; universal ones have none."""
+        return sorted(self._application.publications)
+
+    def call(self, method: str, *params: EJSONValue) -> Any:
+        """Call a method here, without a client; inside another method, for that one's client and user (S37).
+
+        Raises:
+            MethodError: What the method raised, or 404.
+        """
+        handler, arguments, invocation = self._local_call(method, params)
+        if not handler.is_async:
+            return self._local_result(invoke(handler, arguments, invocation))
+        running = self._running
+        if running is None or running.on_loop_thread():
+            raise RuntimeError(f"{method!r} is an async method: await server.call_async(...), while the server runs")
+        future = asyncio.run_coroutine_threadsafe(invoke_async(handler, arguments, invocation), running.loop)
+        return self._local_result(future.result())
+
+    async def call_async(self, method: str, *params: EJSONValue) -> Any:
+        """Do what `call` does, in an `async def` method; one that is a plain function runs on the event loop then."""
+        handler, arguments, invocation = self._local_call(method, params)
+        if handler.is_async:
+            return self._local_result(await invoke_async(handler, arguments, invocation))
+        return self._local_result(invoke(handler, arguments, invocation))
+
+    # ------------------------------------------------------------------------------------------------- its running
+
+    def start(self, host: str = "127.0.0.1", port: int = 3000) -> None:
+        """Listen, and return as soon as clients can connect.
+
+        Args:
+            host: An address of this machine; all of them are `0.0.0.0`, which the network can reach.
+            port: 0 takes any free one; `port` and `url` tell which.
+
+        Raises:
+            OSError: The port is taken, or the address is none of this machine's.
+            RuntimeError: It is running.
+        """
+        with self._lock:
+            if self._running is not None:
+                raise RuntimeError("the server is running; stop() it first")
+            running = _Running(
+                self._application, self._path_prefix, self._compression, self._greeting, self._max_threads
+            )
+            running.start(host, port)
+            self._running = running
+            self._stopped.clear()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Close all connections, let running handlers end, and stop listening. Idempotent.
+
+        Args:
+            timeout: Seconds for clients to answer the close, and then for handlers to return.
+        """
+        with self._lock:
+            running, self._running = self._running, None
+            if running is not None:
+                running.stop(timeout)
+                self._stopped.set()
+
+    @contextlib.contextmanager
+    def running(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+        """Run it for the length of a `with` block."""
+        self.start(host, port)
+        try:
+            yield self
+        finally:
+            self.stop()
+
+    def serve_forever(self, host: str = "127.0.0.1", port: int = 3000) -> None:
+        """Run until `stop()` is called on another thread, or an exception such as KeyboardInterrupt ends the wait.
+
+        Raises:
+            OSError: See `start`.
+        """
+        self.start(host, port)
+        try:
+            self.wait()
+        finally:
+            self.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server is stopped. Returns False at the timeout.
+
+        Args:
+            timeout: Seconds, or None for ever.
+        """
+        return self._stopped.wait(timeout)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        return self._now_running().address[1]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, such as `ws://127.0.0.1:3000/websocket`.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        host, port = self._now_running().address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - no binding: where to connect instead
+        return f"ws://{f'[{host}]' if ':' in host else host}:{port}{self._path_prefix}/websocket"
+
+    @property
+    def connections(self) -> list[ConnectionHandle]:
+        """The sessions that there are, those that wait for their client to come back included."""
+        running = self._running
+        return [] if running is None else [item.handle for item in running.connections()]
+
+    @property
+    def sockets(self) -> list[Socket]:
+        """The open connections, for tests that do them harm; see `run_on_loop`."""
+        return list(self._now_running().endpoints.sockets)
+
+    def run_on_loop(self, function: Callable[[], None]) -> None:
+        """Call `function` on the event loop's thread, where alone sockets may be touched; returns when it has.
+
+        Raises:
+            RuntimeError: The server is not running.
+        """
+        self._now_running().run_on_loop(function)
+
+    # ------------------------------------------------------------------------------------------------- in detail
+
+    def _registering(self, register: Callable[[Function], None]) -> Callable[[Function], Function]:
+        def decorate(function: Function) -> Function:
+            register(function)
+            return function
+
+        return decorate
+
+    def _publish(self, name: str | None, function: HandlerFunction) -> None:
+        handler = self._application.add_publication(name, function)
+        running = self._running
+        if handler is not None and name is None and running is not None:
+            running.universal_added(handler)
+
+    def _now_running(self) -> _Running:
+        if self._running is None:
+            raise RuntimeError("the server is not running; start() it first")
+        return self._running
+
+    def _local_call(
+        self, method: str, params: tuple[EJSONValue, ...]
+    ) -> tuple[Handler, list[EJSONValue], MethodInvocation]:
+        handler = self._application.methods.get(method)
+        if handler is None:
+            raise MethodError(404, f"Method '{method}' not found")
+        outer = current_invocation.get()
+        invocation = outer.nested(method) if outer is not None else MethodInvocation(method)
+        return handler, [ejson.clone(param) for param in params], invocation
+
+    def _local_result(self, value: Any) -> Any:
+        # A copy: the caller may change it (S35).
+        return None if value is NULL else ejson.clone(value)
+
+
+class _Running:
+    """One life of a server, from start to stop: the loop, its thread, the workers."""
+
+    def __init__(
+        self, application: Application, path_prefix: str, compression: bool, greeting: bool, max_threads: int
+    ) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._workers = Workers(max_threads, "ddp-server-worker")
+        self._thread = threading.Thread(target=self._run, name="ddp-server", daemon=True)
+        self._runtime = Runtime(application, self.loop, self._thread, self._workers, lambda: random_id(_fractions))
+        self.endpoints = Endpoints(
+            path_prefix,
+            lambda socket: Connection(self._runtime, socket),
+            compression=compression,
+            greeting=greeting,
+        )
+        self._listener: asyncio.Server | None = None
+        self.address = ("", 0)
+
+    def start(self, host: str, port: int) -> None:
+        self._thread.start()
+        listening = asyncio.run_coroutine_threadsafe(self._listen(host, port), self.loop)
+        try:
+            listening.result()
+        except BaseException:
+            self._end()
+            raise
+
+    def stop(self, timeout: float) -> None:
+        if self.on_loop_thread():
+            raise RuntimeError("stop() waits for the event loop, and must not be called on its thread")
+        asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop).result()
+        for name in self._workers.stop(timeout):
+            logger.warning("the handler on thread %s still runs; its connection is closed", name)
+        self._end()
+
+    def on_loop_thread(self) -> bool:
+        return self._runtime.on_loop_thread
+
+    def connections(self) -> list[Connection]:
+        return list(self._runtime.sessions.values())
+
+    def universal_added(self, handler: Handler) -> None:
+        def start() -> None:
+            for connection in self.connections():
+                connection.universal_added(handler)
+
+        self._runtime.on_loop(start)
+
+    def run_on_loop(self, function: Callable[[], None]) -> None:
+        if self.on_loop_thread():
+            function()
+            return
+        done: Future[None] = Future()
+
+        def call() -> None:
+            try:
+                function()
+            except BaseException as error:  # noqa: BLE001 - raised again by result()
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self.loop.call_soon_threadsafe(call)
+        done.result()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    async def _listen(self, host: str, port: int) -> None:
+        self._listener = await self.loop.create_server(
+            lambda: Socket(self.endpoints, lambda: random.SystemRandom().getrandbits(32)), host, port, backlog=1024
+        )
+        name = self._listener.sockets[0].getsockname()
+        self.address = (name[0], name[1])
+
+    async def _close_all(self, patience: float) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for connection in [*self._runtime.sessions.values(), *self._runtime.nameless]:
+            connection.close()
+        for socket in list(self.endpoints.sockets):
+            if socket.owner is None:
+                socket.abort()
+        await self._runtime.cancel_tasks()
+        await self.endpoints.wait_empty(patience)
+
+    def _end(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+
+
+def _name_of(function: HandlerFunction) -> str:
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str) or not callable(function):
+        raise TypeError(f"{function!r} has no name: give one, as in @server.method('name')")
+    return name

@@ -1,0 +1,287 @@
+"""All subscriptions of one client, what it sees by them, and what happens to both when its user changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from ..protocol import codec
+from ..protocol.ejson import EJSONValue
+from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
+from .calls import call_all, outcome, outcome_async
+from .errors import wire_error
+from .handlers import Handler
+from .invocation import current_invocation
+from .merge import Change, MergeBox
+from .publications import Subscription
+from .runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .handles import ConnectionHandle
+
+__all__ = ["Outlet", "Subscriptions"]
+
+
+class Outlet(Protocol):
+    """The client that sees what is published: its connection."""
+
+    lock: threading.RLock
+
+    @property
+    def handle(self) -> ConnectionHandle:
+        """What the application sees of it."""
+        ...
+
+    def send(self, *messages: Message) -> None:
+        """Send messages, one right after the other."""
+        ...
+
+    def wait_for_reader(self) -> None:
+        """On a worker, wait until a slow client has read more."""
+        ...
+
+
+class Subscriptions:
+    """See the module's docstring. All of it may be used from any thread; `lock` is the connection's.
+
+    Attributes:
+        user_id: Who is logged in.
+    """
+
+    def __init__(self, outlet: Outlet, runtime: Runtime) -> None:
+        self.lock = outlet.lock
+        self.user_id: str | None = None
+        self._outlet = outlet
+        self._runtime = runtime
+        self._strategies = runtime.application.strategies
+        self._empty_fields = runtime.application.options.empty_fields
+        self._named: dict[str, Subscription] = {}
+        self._universal: list[Subscription] = []
+        self._view = MergeBox(self._strategies)
+        # While the user changes, the view changes, and nothing is sent of it (S66).
+        self._sending = True
+        self._ready_meanwhile: list[str] = []
+        self._closed = False
+
+    @property
+    def handle(self) -> ConnectionHandle:
+        """The client's connection."""
+        return self._outlet.handle
+
+    # ------------------------------------------------------------------------------------------- their beginning
+
+    def start(self, handler: Handler, id_: str, params: list[EJSONValue], unblock: Callable[[], None]) -> Subscription:
+        """Register a subscription; run it next."""
+        with self.lock:
+            subscription = Subscription(self, handler, id_, params, self.user_id, unblock)
+            self._named[id_] = subscription
+        return subscription
+
+    def start_universal(self, handler: Handler) -> Subscription:
+        """Register a universal publication; run it next."""
+        with self.lock:
+            subscription = Subscription(self, handler, None, [], self.user_id, lambda: None)
+            self._universal.append(subscription)
+        return subscription
+
+    def has(self, id_: str) -> bool:
+        """Say whether a subscription of this id is live."""
+        return id_ in self._named
+
+    def run(self, subscription: Subscription) -> None:
+        """Run a publication that is a plain function."""
+        handler = subscription.handler
+
+        def call() -> object:
+            handler.check_arguments(len(subscription.params))
+            return handler.function(subscription, *subscription.arguments())
+
+        self._ran(subscription, *outcome(call))
+
+    async def run_async(self, subscription: Subscription) -> None:
+        """Run a publication that is an `async def`."""
+        handler = subscription.handler
+
+        async def call() -> object:
+            handler.check_arguments(len(subscription.params))
+            return await handler.function(subscription, *subscription.arguments())
+
+        self._ran(subscription, *await outcome_async(call()))
+
+    def _ran(self, subscription: Subscription, result: object, error: BaseException | None) -> None:
+        if error is not None:
+            self.stop(subscription, error)
+        else:
+            subscription.publish_result(result)
+
+    # -------------------------------------------------------------------------------------------------- their end
+
+    def unsubscribe(self, id_: str | None) -> None:
+        """End a subscription as its client wishes; one that is not there is answered all the same (S26)."""
+        subscription = self._named.get(id_) if id_ is not None else None
+        if subscription is None:
+            self._outlet.send(Nosub(id_))
+        else:
+            self.stop(subscription)
+
+    def stop(self, subscription: Subscription, error: BaseException | None = None) -> None:
+        """End a subscription: `removed`, then its callbacks, then `nosub` (S25, S64)."""
+        with self.lock:
+            if self._closed or subscription.stopped:
+                return
+            for change in self._view.remove_all(subscription):
+                self._send(change)
+            callbacks = subscription.deactivate()
+            if subscription.id is None:
+                self._universal.remove(subscription)
+            else:
+                del self._named[subscription.id]
+        call_all(callbacks)
+        if error is not None:
+            what = f"publication {subscription.name!r}" if subscription.name else "a universal publication"
+            self._outlet.send(Nosub(subscription.id, wire_error(error, what)))
+        elif subscription.id is not None:
+            self._outlet.send(Nosub(subscription.id))
+
+    def close(self) -> list[Callable[[], object]]:
+        """End them all without a word, for the session is over (S76). Returns what is to be called, outside any lock."""
+        with self.lock:
+            self._closed = True
+            subscriptions = [*self._named.values(), *self._universal]
+            self._named.clear()
+            self._universal.clear()
+            self._view = MergeBox(self._strategies)
+            return [callback for subscription in subscriptions for callback in subscription.deactivate()]
+
+    # --------------------------------------------------------------------------------------------- what they publish
+
+    def added(self, subscription: Subscription, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> None:
+        """See Subscription.added."""
+        with self.lock:
+            if subscription.stopped:
+                return
+            self._send(self._view.added(subscription, collection, id_, fields))
+        self._outlet.wait_for_reader()
+
+    def changed(
+        self,
+        subscription: Subscription,
+        collection: str,
+        id_: str,
+        fields: Mapping[str, EJSONValue],
+        cleared: Iterable[str],
+    ) -> None:
+        """See Subscription.changed."""
+        with self.lock:
+            if subscription.stopped:
+                return
+            self._send(self._view.changed(subscription, collection, id_, fields, cleared))
+        self._outlet.wait_for_reader()
+
+    def removed(self, subscription: Subscription, collection: str, id_: str) -> None:
+        """See Subscription.removed."""
+        with self.lock:
+            if subscription.stopped:
+                return
+            self._send(self._view.removed(subscription, collection, id_))
+        self._outlet.wait_for_reader()
+
+    def ready(self, subscription: Subscription) -> None:
+        """See Subscription.ready."""
+        with self.lock:
+            if subscription.stopped or subscription.id is None or subscription.is_ready:
+                return
+            subscription.is_ready = True
+            if self._sending:
+                self._outlet.send(Ready((subscription.id,)))
+            else:
+                self._ready_meanwhile.append(subscription.id)
+
+    def _send(self, change: Change | None) -> None:
+        if change is None or not self._sending:
+            return
+        match change.kind:
+            case "added":
+                # Another object than the default, though equal to it, is written (K14).
+                nothing = Raw(b"{}") if self._empty_fields else EMPTY_OBJECT
+                fields = codec.ejson_text(change.fields) if change.fields else nothing
+                self._outlet.send(Added(change.collection, change.id, fields))
+            case "changed":
+                fields = codec.ejson_text(change.fields) if change.fields else EMPTY_OBJECT
+                self._outlet.send(Changed(change.collection, change.id, fields, change.cleared))
+            case "removed":
+                self._outlet.send(Removed(change.collection, change.id))
+
+    # ------------------------------------------------------------------------------------------------------ the user
+
+    def set_user(self, user_id: str | None) -> None:
+        """See UserSetter: on a worker."""
+        if self._runtime.on_loop_thread:
+            raise RuntimeError("in an `async def` method, await this.set_user_id_async(...)")
+        before, subscriptions = self._begin_user_change(user_id)
+        token = current_invocation.set(None)
+        try:
+            # All at the same time as far as they can be, as in Meteor.
+            running = [
+                asyncio.run_coroutine_threadsafe(self.run_async(subscription), self._runtime.loop)
+                for subscription in subscriptions
+                if subscription.handler.is_async
+            ]
+            for subscription in subscriptions:
+                if not subscription.handler.is_async:
+                    self.run(subscription)
+            for future in running:
+                future.result()
+        finally:
+            current_invocation.reset(token)
+            self._end_user_change(before)
+
+    async def set_user_async(self, user_id: str | None) -> None:
+        """See UserSetter: on the loop."""
+        before, subscriptions = await self._runtime.on_worker(lambda: self._begin_user_change(user_id))
+        outside = contextvars.copy_context()
+        outside.run(current_invocation.set, None)
+        running: list[Awaitable[object]] = []
+        for subscription in subscriptions:
+            if subscription.handler.is_async:
+                running.append(self._runtime.loop.create_task(self.run_async(subscription), context=outside.copy()))
+            else:
+                running.append(self._run_on_worker(subscription))
+        try:
+            await asyncio.gather(*running)
+        finally:
+            self._end_user_change(before)
+
+    async def _run_on_worker(self, subscription: Subscription) -> None:
+        await self._runtime.on_worker(lambda: self.run(subscription))
+
+    def _begin_user_change(self, user_id: str | None) -> tuple[MergeBox, list[Subscription]]:
+        with self.lock:
+            old = [*self._named.values(), *self._universal]
+            callbacks = [callback for subscription in old for callback in subscription.deactivate()]
+        # They still see the user that was (S67).
+        call_all(callbacks)
+        with self.lock:
+            self.user_id = user_id
+            before, self._view = self._view, MergeBox(self._strategies)
+            self._sending = False
+            new = [] if self._closed else [subscription.recreated(user_id) for subscription in old]
+            self._named = {item.id: item for item in new if item.id is not None}
+            self._universal = [item for item in new if item.id is None]
+        return before, new
+
+    def _end_user_change(self, before: MergeBox) -> None:
+        with self.lock:
+            self._sending = True
+            ready, self._ready_meanwhile = self._ready_meanwhile, []
+            if self._closed:
+                return
+            for change in self._view.differences(before):
+                self._send(change)
+            if ready:
+                self._outlet.send(Ready(tuple(ready)))

@@ -1,0 +1,388 @@
+"""Listening on TCP, HTTP requests, WebSockets and SockJS framing: what carries texts, and knows nothing of DDP.
+
+The only file that imports `websockets`, of which it uses the part without I/O: so the many frames that arrive
+together are read in one go, the many that leave together go in one write, and a test can cut a connection
+at any point. All of it runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from ..exceptions import RemoteProtocolError
+from ..protocol import sockjs
+
+__all__ = ["Endpoints", "Socket", "SocketOwner"]
+
+logger = logging.getLogger(__name__)
+
+#: Meteor's limit is one byte less than this (U17).
+MAX_MESSAGE_BYTES = 0x4000000
+
+#: Bytes in the transport's buffer above which no more are given to it until the reader has caught up.
+HIGH_WATER = 1 << 20
+
+#: Seconds that a peer may take for its half of a closing handshake, or for its HTTP request.
+CLOSE_TIMEOUT = 5.0
+REQUEST_TIMEOUT = 15.0
+
+#: Seconds between WebSocket pings on the framed endpoint, and for the pong (U12).
+SOCKJS_PING_INTERVAL = 45.0
+SOCKJS_PONG_TIMEOUT = 10.0
+
+
+class SocketOwner(Protocol):
+    """Who reads a socket. Called on the event loop's thread, never from within a call to the socket."""
+
+    def text_received(self, text: str) -> None:
+        """Take one message."""
+        ...
+
+    def socket_closed(self) -> None:
+        """Take note that the connection is gone; nothing comes after this."""
+        ...
+
+    def writable(self) -> None:
+        """Send on: the reader has caught up."""
+        ...
+
+
+class Endpoints:
+    """What is where below a server's address (U4-U7).
+
+    Args:
+        prefix: The path before all of them, such as `/app`; empty for none.
+        owner: Makes the owner of a new connection.
+        compression: Agree to permessage-deflate where a client offers it (U16).
+        greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        owner: Callable[[Socket], SocketOwner],
+        *,
+        compression: bool = True,
+        greeting: bool = False,
+    ) -> None:
+        self.owner = owner
+        self.greeting = greeting
+        self.sockets: set[Socket] = set()
+        self._changed = asyncio.Event()
+        # Meteor's settings, but for the memory of the compressor: a thousand idle clients should cost little.
+        self.extensions = [ServerPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else []
+        base = re.escape(prefix.rstrip("/"))
+        self._raw = re.compile(f"{base}/(sockjs/)?websocket/?")
+        self._framed = re.compile(f"{base}/sockjs/[^/.]+/[^/.]+/websocket/?")
+        self._info = re.compile(f"{base}/sockjs/info")
+        self._welcome = re.compile(f"{base}/sockjs/?")
+        self._root = re.compile(f"{base}/?")
+
+    async def wait_empty(self, patience: float) -> None:
+        """Wait for all connections to end; after so many seconds cut those that are left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while self.sockets and loop.time() < deadline:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), deadline - loop.time())
+        while self.sockets:
+            for socket in self.sockets:
+                socket.abort()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def joined(self, socket: Socket) -> None:
+        """Take note of a new connection."""
+        self.sockets.add(socket)
+
+    def left(self, socket: Socket) -> None:
+        """Take note of the end of one."""
+        self.sockets.discard(socket)
+        self._changed.set()
+
+    def is_raw(self, path: str) -> bool:
+        """Say whether texts pass as they are at this path."""
+        return self._raw.fullmatch(path) is not None
+
+    def is_framed(self, path: str) -> bool:
+        """Say whether texts pass in SockJS's frames at this path."""
+        return self._framed.fullmatch(path) is not None
+
+    def answer(self, method: str, path: str, entropy: int) -> tuple[int, str, str]:
+        """Answer a request that is none for a WebSocket: status, content type, body."""
+        if method not in {"GET", "HEAD"}:
+            return 405, "text/plain", "Only GET is answered here.\n"
+        if self.is_raw(path) or self.is_framed(path):
+            return 400, "text/plain", "Not a valid websocket request"
+        if self._info.fullmatch(path):
+            info = {"websocket": True, "origins": ["*:*"], "cookie_needed": False, "entropy": entropy}
+            return 200, "application/json", json.dumps(info, separators=(",", ":"))
+        if self._welcome.fullmatch(path):
+            return 200, "text/plain", "Welcome to SockJS!\n"
+        if self._root.fullmatch(path):
+            return 200, "text/plain", "This is a DDP server. DDP clients connect to /websocket below this address.\n"
+        return 404, "text/plain", "There is nothing here. DDP clients connect to /websocket.\n"
+
+
+class Socket(asyncio.Protocol):
+    """One TCP connection: an HTTP request first, then, if it asks for that, a WebSocket.
+
+    Attributes:
+        owner: Who is told of texts; may be replaced between two of them.
+        headers: The request's, names in lower case.
+        client_address: The peer's IP address.
+        paused: The reader is slow: `send` no more before `writable()` (what is sent all the same is kept).
+        reading_paused: `pause_reading()` was called last.
+    """
+
+    def __init__(self, endpoints: Endpoints, entropy: Callable[[], int]) -> None:
+        self.owner: SocketOwner | None = None
+        self.headers: Mapping[str, str] = {}
+        self.client_address = ""
+        self.paused = False
+        self.reading_paused = False
+        self._endpoints = endpoints
+        self._entropy = entropy
+        self._protocol = ServerProtocol(
+            extensions=endpoints.extensions, max_size=MAX_MESSAGE_BYTES - 1, logger=logger.getChild("websocket")
+        )
+        self._framed = False
+        self._fragments: list[bytes] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        self._stalled = False
+
+    # ------------------------------------------------------------------------------------------ for the owner
+
+    def send(self, texts: list[str]) -> None:
+        """Send messages, in order. Once the connection is closing they go nowhere."""
+        if self._protocol.state is not OPEN or self._stalled:
+            return
+        for text in texts:
+            data = sockjs.frame_for_client([text]) if self._framed else text
+            self._protocol.send_text(data.encode())
+        self._write()
+
+    def close(self) -> None:
+        """Close with 1000, as every close of Meteor's is (U22, U13)."""
+        if self._protocol.state is not OPEN:
+            self.abort()
+            return
+        if self._framed:
+            self._protocol.send_text(sockjs.NORMAL_CLOSURE.text.encode())
+        self._protocol.send_close(sockjs.NORMAL_CLOSURE.code, sockjs.NORMAL_CLOSURE.reason)
+        self._write()
+
+    def abort(self) -> None:
+        """Cut the TCP connection, without a word."""
+        self._transport.abort()
+
+    def stall(self) -> None:
+        """Neither read nor write any more, as a peer does whose network went away."""
+        self._stalled = True
+        self._transport.pause_reading()
+
+    def write_raw(self, data: bytes) -> None:
+        """Write bytes past all protocol. For tests of clients."""
+        self._transport.write(data)
+
+    def send_binary(self, data: bytes) -> None:
+        """Send a binary frame, which DDP does not know. For tests of clients."""
+        self._protocol.send_binary(data)
+        self._write()
+
+    def pause_reading(self) -> None:
+        """Take no more messages from the network for now."""
+        self.reading_paused = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take messages from the network again."""
+        self.reading_paused = False
+        if not self._stalled:
+            self._transport.resume_reading()
+
+    # --------------------------------------------------------------------------------------- called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        self.client_address = peer[0] if peer else ""
+        self._endpoints.joined(self)
+        self._later(REQUEST_TIMEOUT, self._give_up_on_request)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._protocol.receive_data(data)
+        self._handle_events()
+        self._write()
+
+    def eof_received(self) -> None:
+        """See asyncio.Protocol."""
+        self._protocol.receive_eof()
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        for timer in self._timers:
+            timer.cancel()
+        self._endpoints.left(self)
+        if self.owner is not None:
+            self.owner.socket_closed()
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self.paused = False
+        if self.owner is not None:
+            self.owner.writable()
+
+    # ----------------------------------------------------------------------------------------------- in detail
+
+    def _handle_events(self) -> None:
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._handle_frame(event)
+            elif isinstance(event, Request):
+                self._handle_request(event)
+
+    def _handle_request(self, request: Request) -> None:
+        self._cancel_timers()
+        path = request.path.partition("?")[0]
+        headers = request.headers
+        wants_websocket = "websocket" in headers.get("Upgrade", "").lower()
+        framed = self._endpoints.is_framed(path)
+        if not wants_websocket or not (framed or self._endpoints.is_raw(path)):
+            self._answer(*self._endpoints.answer(request.method, path, self._entropy()), request.method)
+            return
+        if headers.get("Sec-WebSocket-Version") == "8":
+            # An older draft with the same frames, which Meteor takes too (U7).
+            del headers["Sec-WebSocket-Version"]
+            headers["Sec-WebSocket-Version"] = "13"
+        response = self._protocol.accept(request)
+        self._protocol.send_response(response)
+        self._write()
+        if self._protocol.state is not OPEN:
+            return
+        self.headers = {name.lower(): value for name, value in headers.raw_items()}
+        self._framed = framed
+        if framed:
+            self._protocol.send_text(sockjs.OPEN_FRAME.encode())
+            self._later(SOCKJS_PING_INTERVAL, self._ping)
+        self.owner = self._endpoints.owner(self)
+        if self._endpoints.greeting:
+            self.send(['{"server_id":"0"}'])
+
+    def _answer(self, status: int, content_type: str, body: str, method: str) -> None:
+        response = self._protocol.reject(status, body)
+        for name, value in {
+            "Content-Type": f"{content_type}; charset=utf-8",
+            "Access-Control-Allow-Origin": "*",
+            "Cache-Control": "no-store",
+        }.items():
+            if name in response.headers:
+                del response.headers[name]
+            response.headers[name] = value
+        if method == "HEAD":
+            response = Response(response.status_code, response.reason_phrase, response.headers, b"")
+        self._protocol.send_response(response)
+        self._write()
+
+    def _handle_frame(self, frame: Frame) -> None:
+        if self._stalled or self._protocol.close_sent is not None:
+            return
+        match frame.opcode:
+            case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
+                # A binary frame is taken for the text that it holds (U18).
+                if frame.fin and not self._fragments:
+                    data = bytes(frame.data)
+                else:
+                    self._fragments.append(bytes(frame.data))
+                    if not frame.fin:
+                        return
+                    data = b"".join(self._fragments)
+                    self._fragments.clear()
+                self._handle_message(data)
+            case Opcode.PONG if self._framed:
+                self._cancel_timers()
+                self._later(SOCKJS_PING_INTERVAL, self._ping)
+            case _:
+                pass
+
+    def _handle_message(self, data: bytes) -> None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            self._protocol.fail(1007, f"{error.reason} at position {error.start}")
+            return
+        if not self._framed:
+            self._deliver(text)
+            return
+        try:
+            texts = sockjs.unframe_from_client(text)
+        except RemoteProtocolError:
+            self._protocol.send_close(sockjs.BROKEN_FRAMING.code, sockjs.BROKEN_FRAMING.reason)  # U11
+            return
+        for item in texts:
+            self._deliver(item)
+
+    def _deliver(self, text: str) -> None:
+        # A text before this one may have closed the connection.
+        if self.owner is not None and self._protocol.state is OPEN:
+            self.owner.text_received(text)
+
+    def _write(self) -> None:
+        chunks = self._protocol.data_to_send()
+        if not chunks or self._transport.is_closing():
+            return
+        data = b"".join(chunks)
+        if data and not self._stalled:
+            self._transport.write(data)
+        if chunks[-1] == b"":
+            # Ours to close first, as the WebSocket protocol has it; what is written still goes out.
+            self._cancel_timers()
+            self._transport.close()
+            self._later(CLOSE_TIMEOUT, self.abort)
+        elif self._protocol.close_expected():
+            self._cancel_timers()
+            self._later(CLOSE_TIMEOUT, self.abort)
+
+    def _ping(self) -> None:
+        if self._protocol.state is OPEN:
+            self._protocol.send_ping(b"")
+            self._write()
+            self._later(SOCKJS_PONG_TIMEOUT, self._give_up_on_pong)
+
+    def _give_up_on_pong(self) -> None:
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(3000, "No response from heartbeat")
+            self._write()
+
+    def _give_up_on_request(self) -> None:
+        if self.owner is None:
+            self.abort()
+
+    def _later(self, seconds: float, function: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, function))
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
