@@ -345,14 +345,15 @@ class ScriptedConnector:
         self.attempts += 1
         self._attempts.put(attempt)
         try:
-            if not waiter.wait(attempt.ours, selectors.EVENT_READ, deadline):
-                raise ConnectError("no answer from the test in time")
+            decided = waiter.wait(attempt.ours, selectors.EVENT_READ, deadline)
         except BaseException:
             attempt.end()
             if attempt.transport is not None:
                 attempt.transport.close(goodbye=False)
             raise
         attempt.end()
+        if not decided:
+            raise ConnectError("no answer from the test in time")
         if attempt.failure is not None:
             raise attempt.failure
         assert attempt.transport is not None
