@@ -92,6 +92,7 @@ class Client:
         origin: The `Origin` header; none is sent without.
         tls: How to trust the server.
         debug: Have each frame as an event.
+        on_event: What `on_event` would be called with, from the very first event on.
         clock: What passes; another one in tests.
         fractions: Random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
         connector: What opens connections, in place of a WebSocket to `url`; for tests.
@@ -112,6 +113,7 @@ class Client:
         origin: str | None = None,
         tls: TLSOptions | None = None,
         debug: bool = False,
+        on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
         fractions: Callable[[], float] | None = None,
         connector: Connector | None = None,
@@ -145,6 +147,8 @@ class Client:
             connect_timeout=connect_timeout or None,
             debug=debug,
         )
+        if on_event is not None:
+            self.on_event(on_event)
         self._runner.start()
 
     def __enter__(self) -> Self:
