@@ -8,6 +8,7 @@ same message or as `Unrecognised` with the reason. No text makes `decode` raise.
 from __future__ import annotations
 
 import math
+import re
 from typing import cast
 
 import msgspec
@@ -100,6 +101,8 @@ def json_value(text: Raw) -> JSONValue:
 def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
     try:
         tree = json_text.parse(text)
+    except json_text.NestingError as error:
+        return Unrecognised(str(error), _outermost_strings(text))
     except EJSONError as error:
         return Unrecognised(str(error))
     if not isinstance(tree, dict) or not tree.get("msg"):
@@ -117,6 +120,33 @@ def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
 def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> ServerMessage:
     raw = {name: Raw(json_text.dump(_finite(tree[name])).encode()) for name in _RAW_FIELDS[cls] if name in tree}
     return msgspec.convert({**tree, **raw}, cls)
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]')
+
+
+def _outermost_strings(text: str) -> dict[str, JSONValue] | None:
+    """The members of an object that are strings, whatever the others hold: whose answer it is can still be told."""
+    if not text.lstrip().startswith("{"):
+        return None
+    strings: dict[str, JSONValue] = {}
+    depth = 0
+    key = previous = ""
+    for match in _TOKEN.finditer(text):
+        found = match[0]
+        if found in "[{":
+            depth += 1
+        elif found in "]}":
+            depth -= 1
+        elif depth == 1 and found == ":":
+            key = previous
+        elif depth == 1 and found == ",":
+            key = ""
+        elif depth == 1 and key:
+            strings[cast(str, json_text.parse(key))] = json_text.parse(found)
+            key = ""
+        previous = found
+    return strings
 
 
 def _finite(tree: JSONValue) -> JSONValue:

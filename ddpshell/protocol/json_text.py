@@ -16,13 +16,17 @@ import msgspec
 from ..exceptions import EJSONError
 from .ejson.values import JSONValue
 
-__all__ = ["JSONValue", "dump", "parse"]
+__all__ = ["JSONValue", "NestingError", "dump", "parse", "parse_slowly"]
 
 # CPython refuses longer decimal integers (E31); JavaScript reads them as Infinity.
 MAX_INTEGER_DIGITS = 4300
 
 _decoder: msgspec.json.Decoder[JSONValue] = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+
+
+class NestingError(EJSONError):
+    """JSON, as far as one can tell, but nested too deeply to follow."""
 
 
 def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
@@ -32,18 +36,19 @@ def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
     those beyond a double's range infinite, as in JavaScript (E22). The last of duplicate keys wins (E36).
 
     Raises:
-        EJSONError: Not JSON. Bare `NaN` and `Infinity` are not (E31), nor is a nesting too deep to follow.
+        NestingError: Nested too deeply to follow (E31).
+        EJSONError: Not JSON. Bare `NaN` and `Infinity` are not (E31).
     """
     try:
         return _decoder.decode(text)
     except msgspec.MsgspecError:
         # Not JSON, or a lone surrogate or an enormous number, which are JSON all the same (E22, E31, E32).
-        return _parse_slowly(text if isinstance(text, str) else bytes(text).decode("utf-8", "replace"))
+        return parse_slowly(text if isinstance(text, str) else bytes(text).decode("utf-8", "replace"))
     except UnicodeEncodeError:
         # The text itself holds a lone surrogate, unescaped: no wire can carry one, but a str can.
-        return _parse_slowly(cast(str, text))
+        return parse_slowly(cast(str, text))
     except RecursionError:
-        raise EJSONError("the JSON text is nested too deeply") from None
+        raise NestingError("the JSON text is nested too deeply") from None
 
 
 def dump(tree: JSONValue) -> str:
@@ -52,7 +57,7 @@ def dump(tree: JSONValue) -> str:
     Infinities and NaN are no JSON (E30): `ejson.encode` has words for them.
 
     Raises:
-        EJSONError: Nested too deeply, or cyclic.
+        NestingError: Nested too deeply, or cyclic.
     """
     try:
         return _encoder.encode(tree).decode()
@@ -60,14 +65,15 @@ def dump(tree: JSONValue) -> str:
         # A lone surrogate must be escaped to fit in a frame.
         return json.dumps(tree, separators=(",", ":"), allow_nan=False)
     except RecursionError:
-        raise EJSONError("the value is nested too deeply, or holds itself") from None
+        raise NestingError("the value is nested too deeply, or holds itself") from None
 
 
-def _parse_slowly(text: str) -> JSONValue:
+def parse_slowly(text: str) -> JSONValue:
+    """Read one JSON text as `parse` does, by the standard library alone."""
     try:
         return cast(JSONValue, json.loads(text, parse_constant=_refuse_constant, parse_int=_parse_int))
     except RecursionError:
-        raise EJSONError("the JSON text is nested too deeply") from None
+        raise NestingError("the JSON text is nested too deeply") from None
     except ValueError as error:
         raise EJSONError(f"not JSON: {error}") from None
 

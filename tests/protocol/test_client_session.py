@@ -1,0 +1,1075 @@
+"""The client's end of DDP, as transcripts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.exceptions import (
+    ClientClosed,
+    ConnectionLost,
+    EJSONError,
+    LocalProtocolError,
+    MethodError,
+    OutcomeUnknown,
+    SubscriptionError,
+)
+from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped
+from ddpshell.protocol.states import SessionState
+from tests.playbook import Playbook, counting_fractions
+
+SUB_1 = "2" * 17
+SUB_2 = "3" * 17
+
+CONNECTED = """
+    open
+    << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+    >> {"msg":"connected","session":"one"}
+    !! SessionEstablished session='one'; resumed=False
+"""
+
+
+@pytest.fixture
+def book() -> Playbook:
+    """A session before its first connection."""
+    return Playbook()
+
+
+@pytest.fixture
+def connected() -> Playbook:
+    """A session that stands."""
+    book = Playbook()
+    book.play(CONNECTED)
+    return book
+
+
+def finished(book: Playbook) -> list[tuple[str, object]]:
+    """The calls that are done, by id, with what became of them."""
+    return [
+        (event.id, event.error if event.error is not None else event.result)
+        for event in book.events
+        if isinstance(event, CallFinished)
+    ]
+
+
+def test_a_plain_session_goes_as_in_transcript_t1(book: Playbook) -> None:
+    """T1, with C6: a subscription and a call follow `connect` at once."""
+    book.session.subscribe("tasks", [])
+    book.session.call("add", [2, 3])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"method","id":"1","method":"add","params":[2,3]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        >> {{"msg":"connected","session":"f7Rk2qXw9mTzLh4Bc"}}
+        !! SessionEstablished session='f7Rk2qXw9mTzLh4Bc'
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        >> {{"msg":"added","collection":"tasks","id":"b"}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! SubscriptionReady name='tasks'
+        >> {{"msg":"updated","methods":["1"]}}
+        >> {{"msg":"result","id":"1","result":5}}
+        !! CallFinished id='1'; result=5; has_result=True; error=None
+    """)
+    assert list(book.session.documents.scan("tasks")) == [{"_id": "a", "n": 1}, {"_id": "b"}]
+    book.session.unsubscribe(SUB_1)
+    book.play(f"""
+        !! SubscriptionStopped error=None
+        << {{"msg":"unsub","id":"{SUB_1}"}}
+        >> {{"msg":"removed","collection":"tasks","id":"a"}}
+        >> {{"msg":"removed","collection":"tasks","id":"b"}}
+        >> {{"msg":"nosub","id":"{SUB_1}"}}
+    """)
+    assert book.session.documents.count("tasks") == 0
+
+
+# ------------------------------------------------------------------------------------------ connecting, negotiating
+
+
+def test_another_version_that_we_have_is_proposed_next(book: Playbook) -> None:
+    """C4, C2."""
+    book.session.call("m", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"failed","version":"pre2"}
+        !! VersionRefused proposed='1'; suggested='pre2'; retry=True
+        lost
+        open
+        << {"msg":"connect","version":"pre2","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished resent_calls=0 # the server ran nothing of what followed the refused connect (S5)
+    """)
+
+
+def test_a_version_that_we_have_not_ends_it_for_good(book: Playbook) -> None:
+    """C4."""
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        >> {"msg":"failed","version":"2"}
+        !! VersionRefused suggested='2'; retry=False
+        lost
+    """)
+    assert book.session.state is SessionState.REFUSED
+    with pytest.raises(LocalProtocolError):
+        book.session.connection_made(0.0)
+
+
+def test_the_version_that_was_just_refused_is_not_proposed_again(book: Playbook) -> None:
+    """C4: a server that asks for what it has refused would be asked for ever."""
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        >> {"msg":"failed","version":"1"}
+        !! VersionRefused retry=False
+    """)
+
+
+def test_failed_in_a_session_that_stands_is_ignored(connected: Playbook) -> None:
+    """C4 is for negotiating."""
+    connected.play("""
+        >> {"msg":"failed","version":"2"}
+        !! Warned
+        >> {"msg":"connected","session":"two"}
+        !! Warned
+    """)
+    assert connected.session.session_id == "one"
+
+
+def test_without_pipelining_a_call_waits_for_connected_and_a_subscription_does_not() -> None:
+    """A call whose session never came about is then known not to have run."""
+    book = Playbook(ClientSession(counting_fractions(), pipeline=False))
+    book.session.call("m", [])
+    book.session.subscribe("s", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+    """)
+
+
+def test_a_call_that_may_run_once_only_waits_for_connected_and_is_not_overtaken(book: Playbook) -> None:
+    """C7, C23: in order, and sent only in a session that stands."""
+    book.session.call("first", [])
+    book.session.call("once", [], retry=False)
+    book.session.call("last", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"first","params":[]}
+    """)
+    book.session.call("later still", [])
+    book.play("""
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished
+        << {"msg":"method","id":"2","method":"once","params":[]}
+        << {"msg":"method","id":"3","method":"last","params":[]}
+        << {"msg":"method","id":"4","method":"later still","params":[]}
+    """)
+
+
+def test_a_greeting_without_msg_is_passed_over(book: Playbook) -> None:
+    """U14."""
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        >> {"server_id":"0"}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished
+    """)
+
+
+# ------------------------------------------------------------------------------------------------- heartbeats
+
+
+def test_a_ping_is_answered_at_once_with_the_id_it_has(book: Playbook) -> None:
+    """H8, H10, H11: before `connected` too, and whatever the id is."""
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        >> {"msg":"ping"}
+        << {"msg":"pong"}
+        >> {"msg":"ping","id":"k1"}
+        << {"msg":"pong","id":"k1"}
+        >> {"msg":"ping","id":5}
+        << {"msg":"pong","id":5}
+        >> {"msg":"ping","id":{"a":[null]}}
+        << {"msg":"pong","id":{"a":[null]}}
+        >> {"msg":"ping","id":null}
+        << {"msg":"pong","id":null}
+    """)
+
+
+def test_a_silent_server_is_pinged_and_given_up(connected: Playbook) -> None:
+    """H2, H4, H5, H7."""
+    connected.play("""
+        wait 17.4
+        wait 0.2
+        << {"msg":"ping"}
+        wait 14.8
+        wait 0.2
+        !! HeartbeatExpired
+        wait 1000
+    """)
+
+
+def test_any_message_counts_as_life(connected: Playbook) -> None:
+    """H3: garbage too."""
+    connected.play("""
+        wait 17
+        >> {"msg":"no such thing"}
+        !! Warned
+        wait 1
+        wait 17.4
+        << {"msg":"ping"}
+        wait 1
+        >> nonsense
+        !! Warned
+        wait 15
+    """)
+
+
+def test_pre1_has_no_heartbeats() -> None:
+    """H6."""
+    book = Playbook(ClientSession(counting_fractions(), versions=["pre1"]))
+    book.play("""
+        open
+        << {"msg":"connect","version":"pre1","support":["pre1"]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished
+        wait 1000
+    """)
+
+
+def test_a_ping_of_ours_tells_the_round_trip(connected: Playbook) -> None:
+    connected.session.ping(connected.now)
+    connected.play("""
+        << {"msg":"ping","id":"p1"}
+        wait 0.25
+        >> {"msg":"pong","id":"another's"}
+        >> {"msg":"pong"}
+        >> {"msg":"pong","id":"p1"}
+        !! PongReceived id='p1'; round_trip=0.25
+        >> {"msg":"pong","id":"p1"}
+    """)
+
+
+def test_there_is_no_ping_without_a_session(book: Playbook) -> None:
+    with pytest.raises(LocalProtocolError):
+        book.session.ping(0.0)
+
+
+# ------------------------------------------------------------------------------------------------------- methods
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param(['{"msg":"result","id":"1","result":5}', '{"msg":"updated","methods":["1"]}'], id="result first"),
+        pytest.param(['{"msg":"updated","methods":["1"]}', '{"msg":"result","id":"1","result":5}'], id="updated first"),
+    ],
+)
+def test_a_call_is_done_at_result_and_updated_in_either_order(connected: Playbook, answers: list[str]) -> None:
+    """C13."""
+    connected.session.call("m", [])
+    connected.play(f"""
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        >> {answers[0]}
+        >> {answers[1]}
+        !! CallFinished id='1'; result=5
+    """)
+
+
+def test_a_call_may_return_at_its_result(connected: Playbook) -> None:
+    """C14."""
+    connected.session.call("m", [], return_at_result=True)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"1","result":5}
+        !! CallAnswered id='1'; result=5
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'; result=5
+    """)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param('"result":null', (None, True, None), id="null"),
+        pytest.param('"id":"1"', (None, False, None), id="nothing"),
+        pytest.param('"result":{"$date":5},"id":"1"', None, id="EJSON"),
+    ],
+)
+def test_no_result_differs_from_null(
+    connected: Playbook, answer: str, expected: tuple[object, bool, object] | None
+) -> None:
+    """C15, C74."""
+    connected.session.call("m", [])
+    connected.session.receive_text(f'{{"msg":"result","id":"1",{answer}}}', 0.0)
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    (event,) = connected.session.events_received()
+    assert isinstance(event, CallFinished)
+    if expected is None:
+        assert str(event.result) == "1970-01-01 00:00:00.005000+00:00"
+    else:
+        assert (event.result, event.has_result, event.error) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param('{"error":404,"reason":"no"}', (404, "no", None), id="number"),
+        pytest.param(
+            '{"error":"404","details":{"$date":1}}', ("404", None, {"$date": 1}), id="string, details as JSON"
+        ),
+        pytest.param("null", ("", None, None), id="null"),
+        pytest.param('"gone"', ("gone", None, None), id="a string"),
+        pytest.param("{}", ("", None, None), id="empty"),
+        pytest.param('{"error":[1]}', ("[1]", None, None), id="neither number nor string"),
+    ],
+)
+def test_having_an_error_is_failing(connected: Playbook, error: str, expected: tuple[object, ...]) -> None:
+    """C15, C16, C28."""
+    connected.session.call("m", [])
+    connected.session.receive_text(f'{{"msg":"result","id":"1","error":{error}}}', 0.0)
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    (event,) = connected.session.events_received()
+    assert isinstance(event, CallFinished)
+    assert isinstance(event.error, MethodError)
+    assert (event.error.error, event.error.reason, event.error.details) == expected
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param('"result":{"$binary":"=AAA"}', id="not EJSON"),
+        pytest.param('"result":' + "[" * 100_000 + "]" * 100_000, id="nested too deeply"),
+    ],
+)
+def test_a_result_that_cannot_be_read_fails_its_call(connected: Playbook, result: str) -> None:
+    """C73."""
+    connected.session.call("m", [])
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    connected.session.receive_text(f'{{"msg":"result","id":"1",{result}}}', 0.0)
+    (event,) = [event for event in connected.session.events_received() if isinstance(event, CallFinished)]
+    assert isinstance(event.error, EJSONError)
+    assert connected.session.outstanding == 0
+
+
+def test_a_result_of_the_wrong_shape_fails_its_call(connected: Playbook) -> None:
+    """C73: `id` tells whose it was, whatever else is wrong."""
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"1","result":{"a":"\\ud800"}}
+        >> {"msg":"updated","methods":"1"}
+        !! Warned
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'; has_result=True
+    """)
+
+
+def test_answers_for_no_call_are_ignored_one_by_one(connected: Playbook) -> None:
+    """C17, C18, R29: and the rest of the same message is not."""
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"9","result":5}
+        !! Warned
+        >> {"msg":"result","id":"1","result":5}
+        >> {"msg":"result","id":"1","result":6}
+        !! Warned
+        >> {"msg":"updated","methods":["8","1","9"]}
+        !! CallFinished id='1'; result=5
+        >> {"msg":"result","id":"1","result":7}
+        !! Warned
+    """)
+
+
+def test_arguments_are_written_when_the_call_is_made(book: Playbook) -> None:
+    """C12."""
+    task: dict[str, int] = {"n": 1}
+    book.session.call("m", [task], random_seed="seed")
+    task["n"] = 2
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[{"n":1}],"randomSeed":"seed"}
+    """)
+
+
+def test_an_argument_that_cannot_be_written_is_refused_and_uses_nothing_up(connected: Playbook) -> None:
+    with pytest.raises(EJSONError):
+        connected.session.call("m", [{1, 2}])  # type: ignore[list-item]  # a set is no EJSON value
+    assert connected.session.outstanding == 0
+    assert connected.session.texts_to_send() == []
+
+
+def test_lone_surrogates_are_sent_escaped(connected: Playbook) -> None:
+    """E32: in arguments and in names."""
+    connected.session.call("m\ud800", ["\udfff"])
+    assert connected.session.texts_to_send() == [r'{"msg":"method","id":"1","method":"m\ud800","params":["\udfff"]}']
+
+
+# -------------------------------------------------------------------------------------------------------- blocks
+
+
+def test_a_wait_call_runs_alone(connected: Playbook) -> None:
+    """C19, C20."""
+    call = connected.session.call
+    call("a", [])
+    call("b", [], wait=True)
+    call("c", [])
+    call("d", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        >> {"msg":"result","id":"1"}
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"updated","methods":["2"]}
+        >> {"msg":"result","id":"2"}
+        !! CallAnswered id='2'
+        !! CallFinished id='2'
+        << {"msg":"method","id":"3","method":"c","params":[]}
+        << {"msg":"method","id":"4","method":"d","params":[]}
+    """)
+
+
+def test_data_is_kept_back_while_a_wait_call_is_under_way(connected: Playbook) -> None:
+    """C21: until its `updated`, and then applied as one change."""
+    connected.session.documents.watched = True
+    connected.session.call("w", [], wait=True)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"w","params":[]}
+        >> {"msg":"added","collection":"c","id":"x","fields":{"n":1}}
+        >> {"msg":"changed","collection":"c","id":"x","fields":{"n":2}}
+        >> {"msg":"added","collection":"c","id":"y"}
+        >> {"msg":"removed","collection":"c","id":"y"}
+        >> {"msg":"updated","methods":["1"]}
+        !! DocumentAdded id='x'; fields={'n': 2}
+        >> {"msg":"added","collection":"c","id":"z"}
+        !! DocumentAdded id='z'
+        >> {"msg":"result","id":"1"}
+        !! CallAnswered id='1'
+        !! CallFinished id='1'
+    """)
+
+
+# ----------------------------------------------------------------------------------------------- losing, resending
+
+
+def test_after_a_loss_unanswered_calls_are_sent_again_byte_for_byte(connected: Playbook) -> None:
+    """C12, C22, R21, R28: those with a result are not; and only when the new session stands."""
+    connected.session.call("answered", [])
+    connected.session.call("written", [])
+    connected.session.call("unanswered", [{"b": 1, "a": 2}])
+    before = connected.session.texts_to_send()
+    connected.play("""
+        >> {"msg":"result","id":"1","result":"old"}
+        >> {"msg":"updated","methods":["2"]}
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":3}
+    """)
+    connected.session.receive_text('{"msg":"connected","session":"two"}', 0.0)
+    assert connected.session.texts_to_send() == before[1:]
+    connected.play("""
+        !! SessionEstablished session='two'; resumed=False; resent_calls=2
+        >> {"msg":"result","id":"2","result":2}
+        >> {"msg":"updated","methods":["2"]}
+        >> {"msg":"updated","methods":["3"]}
+        !! CallFinished id='1'; result='old'
+        !! CallFinished id='2'; result=2
+        >> {"msg":"result","id":"3","result":3}
+        !! CallFinished id='3'; result=3
+    """)
+
+
+def test_a_call_not_to_be_sent_again_fails_at_the_loss_if_it_was_sent(connected: Playbook) -> None:
+    """C23: and one that was not is sent normally."""
+    connected.session.call("sent", [], retry=False)
+    connected.session.call("other", [], wait=True)
+    connected.session.call("held", [], retry=False)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"sent","params":[]}
+        lost
+        !! CallFinished id='1'
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resent_calls=0
+        << {"msg":"method","id":"2","method":"other","params":[]}
+        >> {"msg":"result","id":"2"}
+        !! CallAnswered id='2'
+        >> {"msg":"updated","methods":["2"]}
+        !! CallFinished id='2'
+        << {"msg":"method","id":"3","method":"held","params":[]}
+    """)
+    assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
+
+
+def test_a_call_with_updated_but_no_result_that_may_not_be_repeated_does_not_stop_the_replay(
+    connected: Playbook,
+) -> None:
+    """Section 10, C23 (c)."""
+    connected.session.call("m", [], retry=False)
+    connected.session.subscribe("s", [])
+    connected.play(f"""
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        >> {{"msg":"updated","methods":["1"]}}
+        lost
+        !! CallFinished id='1'
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":2}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resent_subs=1
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+    """)
+
+
+def test_calls_made_while_offline_go_out_in_order(book: Playbook) -> None:
+    """C7, C11: ids count on over all connections."""
+    book.session.call("a", [])
+    book.session.call("b", [])
+    book.play("""
+        lost
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished resent_calls=0
+        >> {"msg":"result","id":"1"}
+        >> {"msg":"result","id":"2"}
+        >> {"msg":"updated","methods":["1","2"]}
+        !! CallFinished id='1'
+        !! CallFinished id='2'
+        lost
+    """)
+    assert book.session.call("c", []) == "3"
+
+
+def test_only_a_call_that_was_never_sent_can_be_taken_back(connected: Playbook) -> None:
+    assert not connected.session.cancel("unknown")
+    sent = connected.session.call("a", [], wait=True)
+    held = connected.session.call("b", [])
+    assert not connected.session.cancel(sent)
+    assert connected.session.cancel(held)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        >> {"msg":"updated","methods":["1"]}
+        >> {"msg":"result","id":"1"}
+        !! CallAnswered id='1'
+        !! CallFinished id='1'
+    """)
+    connected.session.call("c", [])
+    connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
+
+
+def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
+    """C26, R6: nothing waits for ever, and a result that is here is given."""
+    connected.session.call("sent", [])
+    connected.session.call("answered", [])
+    connected.session.call("waits", [], wait=True)
+    sub_id = connected.session.subscribe("s", [])
+    connected.session.texts_to_send()
+    connected.session.receive_text('{"msg":"result","id":"2","result":5}', 0.0)
+    connected.session.receive_eof()
+    connected.session.abandon(ClientClosed("closed"), "the client was closed")
+    connected.events += connected.session.events_received()
+    outcomes = dict(finished(connected))
+    assert isinstance(outcomes["1"], OutcomeUnknown)
+    assert outcomes["2"] == 5
+    assert isinstance(outcomes["3"], ClientClosed)
+    assert isinstance(connected.events[-1], SubscriptionStopped)
+    assert connected.events[-1].id == sub_id
+    assert isinstance(connected.events[-1].error, ClientClosed)
+    assert connected.session.outstanding == 0
+
+
+def test_goodbye_is_said_in_a_session_only(book: Playbook) -> None:
+    """R25."""
+    book.session.say_goodbye()
+    book.play(CONNECTED)
+    book.session.say_goodbye()
+    book.play('<< {"msg":"disconnect"}')
+
+
+# ------------------------------------------------------------------------------------------------- subscriptions
+
+
+def test_ready_comes_once_however_often_the_server_says_it(connected: Playbook) -> None:
+    """C32, S63."""
+    connected.session.subscribe("s", [1])
+    connected.session.subscribe("s", [1])
+    connected.play(f"""
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[1]}}
+        << {{"msg":"sub","id":"{SUB_2}","name":"s","params":[1]}} # two of the same are two (C31)
+        >> {{"msg":"ready","subs":["unknown","{SUB_1}"]}}
+        !! SubscriptionReady id='{SUB_1}'
+        >> {{"msg":"ready","subs":["{SUB_1}","{SUB_2}"]}}
+        !! SubscriptionReady id='{SUB_2}'
+    """)
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_subscription_can_fail_before_ready_and_long_after(connected: Playbook, *, ready: bool) -> None:
+    """C34, C35: and is not asked for again."""
+    connected.session.subscribe("s", [])
+    if ready:
+        connected.play(f"""
+            << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+            >> {{"msg":"ready","subs":["{SUB_1}"]}}
+            !! SubscriptionReady
+        """)
+    else:
+        connected.session.texts_to_send()
+    connected.play(f"""
+        >> {{"msg":"nosub","id":"{SUB_1}","error":{{"error":403,"reason":"denied"}}}}
+        !! SubscriptionStopped id='{SUB_1}'
+        >> {{"msg":"nosub","id":"{SUB_1}"}}
+        >> {{"msg":"nosub","error":{{"error":500}}}} # of a universal publication (C40)
+        lost
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":{5 if ready else 4}}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resent_subs=0
+    """)
+    stopped = next(event for event in connected.events if isinstance(event, SubscriptionStopped))
+    assert isinstance(stopped.error, SubscriptionError)
+    assert (stopped.error.error, stopped.error.reason) == (403, "denied")
+
+
+def test_a_subscription_stopped_while_offline_is_forgotten(connected: Playbook) -> None:
+    """C7, C36: and stopping twice is stopping once."""
+    sub_id = connected.session.subscribe("s", [])
+    connected.play(f"""
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        lost
+    """)
+    connected.session.unsubscribe(sub_id)
+    connected.session.unsubscribe(sub_id)
+    connected.play("""
+        !! SubscriptionStopped error=None
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished
+    """)
+
+
+# -------------------------------------------------------------------------------------------- reset, quiescence
+
+
+@pytest.fixture
+def watching() -> Playbook:
+    """A session with a ready subscription and two documents, whose changes are told."""
+    book = Playbook()
+    book.session.documents.watched = True
+    book.session.subscribe("tasks", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        !! DocumentAdded id='a'
+        >> {{"msg":"added","collection":"tasks","id":"b","fields":{{"n":2}}}}
+        !! DocumentAdded id='b'
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! SubscriptionReady
+        lost
+    """)
+    return book
+
+
+RECONNECTING = f"""
+    open
+    << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
+    >> {{"msg":"connected","session":"two"}}
+    !! SessionEstablished session='two'; resumed=False; resent_subs=1
+    << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+"""
+
+
+def test_after_a_reconnect_the_view_changes_in_one_step(watching: Playbook) -> None:
+    """C50-C56, C58: what stayed the same is not told of, and nothing vanishes for a moment."""
+    watching.play(RECONNECTING)
+    watching.play("""
+        >> {"msg":"added","collection":"tasks","id":"a","fields":{"n":1}}
+        >> {"msg":"added","collection":"tasks","id":"c","fields":{"n":3}}
+    """)
+    assert watching.session.documents.count("tasks") == 2
+    watching.play(f"""
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='b'
+        !! DocumentAdded id='c'
+    """)
+    assert [document["_id"] for document in watching.session.documents.scan("tasks")] == ["a", "c"]
+
+
+def test_with_nothing_to_wait_for_the_documents_vanish_at_once(watching: Playbook) -> None:
+    """C52."""
+    watching.session.unsubscribe(SUB_1)
+    watching.play("""
+        !! SubscriptionStopped
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished
+        !! DocumentRemoved id='a'
+        !! DocumentRemoved id='b'
+    """)
+
+
+def test_a_subscription_that_fails_or_is_refused_does_not_hold_the_view(watching: Playbook) -> None:
+    """C54, C57, C63, C72."""
+    watching.play(RECONNECTING)
+    watching.play(f"""
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":5}}}}
+        >> {{"msg":"error","reason":"Malformed subscription","offendingMessage":{{"msg":"sub","id":"{SUB_1}"}}}}
+        !! SubscriptionStopped id='{SUB_1}'
+        !! DocumentChanged id='a'; fields={{'n': 5}}
+        !! DocumentRemoved id='b'
+    """)
+
+
+def test_a_stop_during_quiescence_is_released_by_the_servers_answer(watching: Playbook) -> None:
+    """C59."""
+    watching.play(RECONNECTING)
+    watching.session.unsubscribe(SUB_1)
+    watching.play(f"""
+        !! SubscriptionStopped
+        << {{"msg":"unsub","id":"{SUB_1}"}}
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        >> {{"msg":"removed","collection":"tasks","id":"a"}}
+        >> {{"msg":"nosub","id":"{SUB_1}"}}
+        !! DocumentRemoved id='a'
+        !! DocumentRemoved id='b'
+    """)
+
+
+def test_another_loss_voids_what_was_kept_back(watching: Playbook) -> None:
+    """C62."""
+    watching.play(RECONNECTING)
+    watching.play(f"""
+        >> {{"msg":"added","collection":"tasks","id":"zzz","fields":{{"n":1}}}}
+        lost
+        open
+        << {{"msg":"connect","session":"two","version":"1","support":["1","pre2","pre1"],"receivedCount":2}}
+        >> {{"msg":"connected","session":"three"}}
+        !! SessionEstablished
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        >> {{"msg":"added","collection":"tasks","id":"b","fields":{{"n":2}}}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='a'
+    """)
+
+
+def test_a_call_made_during_quiescence_finishes_with_it(watching: Playbook) -> None:
+    """C60: it is sent at once, but its writes are not to be seen before."""
+    watching.play(RECONNECTING)
+    watching.session.call("m", [])
+    watching.play(f"""
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        >> {{"msg":"updated","methods":["1"]}}
+        >> {{"msg":"result","id":"1"}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='a'
+        !! DocumentRemoved id='b'
+        !! CallFinished id='1'
+    """)
+
+
+def test_the_first_connected_resets_nothing(book: Playbook) -> None:
+    """C61."""
+    book.session.documents.watched = True
+    book.play(CONNECTED)
+    book.play("""
+        >> {"msg":"added","collection":"users","id":"u","fields":{}}
+        !! DocumentAdded id='u'
+    """)
+
+
+# ---------------------------------------------------------------------------------------------------- resumption
+
+
+def test_a_resumed_session_keeps_everything_and_is_sent_only_what_it_may_lack(watching: Playbook) -> None:
+    """R20-R22, R28, R29: no login, no ready subscription; calls on the wire and requests made meanwhile."""
+    book = watching
+    book.session.set_opening_login([{"resume": "token"}])
+    book.session.subscribe("more", [])
+    book.session.call("m", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished session='one'; resumed=True; resent_calls=0; resent_subs=0
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        << {{"msg":"sub","id":"{SUB_2}","name":"more","params":[]}}
+        >> {{"msg":"changed","collection":"tasks","id":"a","fields":{{"n":9}}}}
+        !! DocumentChanged id='a'
+        lost
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":6}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished resumed=True; resent_calls=1; resent_subs=1
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        << {{"msg":"sub","id":"{SUB_2}","name":"more","params":[]}}
+    """)
+    assert book.session.documents.count("tasks") == 2
+
+
+def test_what_was_stopped_while_away_is_stopped_in_a_resumed_session_too(watching: Playbook) -> None:
+    """R22: it still has the subscription, which a new session would not (C7)."""
+    watching.session.unsubscribe(SUB_1)
+    watching.play(f"""
+        !! SubscriptionStopped
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished resumed=True
+        << {{"msg":"unsub","id":"{SUB_1}"}}
+        >> {{"msg":"removed","collection":"tasks","id":"a"}}
+        !! DocumentRemoved id='a'
+        >> {{"msg":"nosub","id":"{SUB_1}"}}
+    """)
+
+
+def test_in_a_resumed_session_an_updated_that_is_due_still_comes(connected: Playbook) -> None:
+    """C22, R22: the call has its result, is not sent again, and is done at its `updated`."""
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"1","result":5}
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":2}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished resumed=True; resent_calls=0
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'; result=5
+    """)
+
+
+def test_quiescence_goes_on_in_a_resumed_session(watching: Playbook) -> None:
+    """C62, R22: what was kept back was received, and will not be sent again."""
+    watching.play(RECONNECTING)
+    watching.play(f"""
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        lost
+        open
+        << {{"msg":"connect","session":"two","version":"1","support":["1","pre2","pre1"],"receivedCount":2}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resumed=True; resent_subs=0
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='b'
+    """)
+
+
+def test_pings_and_pongs_are_not_counted_and_unknown_messages_are(connected: Playbook) -> None:
+    """R20."""
+    connected.play("""
+        >> {"msg":"ping"}
+        << {"msg":"pong"}
+        >> {"msg":"pong"}
+        >> {"msg":"brandNew"}
+        !! Warned
+        >> {"msg":"added","collection":5}
+        !! Warned
+        >> {"server_id":"0"}
+        >> nonsense
+        !! Warned
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":3}
+    """)
+
+
+# -------------------------------------------------------------------------------------------------- opening login
+
+
+def test_each_new_session_begins_with_the_login_and_holds_the_calls(book: Playbook) -> None:
+    """A51, A57, C24: and subscriptions are not held."""
+    book.session.set_opening_login([{"resume": "token"}])
+    book.session.call("m", [])
+    book.session.subscribe("s", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"method","id":"2","method":"login","params":[{{"resume":"token"}}]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished
+        >> {{"msg":"updated","methods":["2"]}}
+        >> {{"msg":"result","id":"2","result":{{"id":"u"}}}}
+        !! CallAnswered id='2'
+        !! CallFinished id='2'
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+    """)
+
+
+def test_a_reconnect_while_logged_in_goes_as_in_transcript_t2(watching: Playbook) -> None:
+    """T2, A52, A55, C51: one login, with the token of now; the call in flight is held behind it."""
+    book = watching
+    book.session.set_opening_login([{"resume": "OLD"}])
+    book.session.call("slow", [])
+    book.session.set_opening_login([{"resume": "TOKEN"}])
+    book.play(f"""
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished
+        << {{"msg":"method","id":"2","method":"login","params":[{{"resume":"TOKEN"}}]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        >> {{"msg":"added","collection":"users","id":"u","fields":{{"username":"ann"}}}}
+        >> {{"msg":"updated","methods":["2"]}}
+        >> {{"msg":"result","id":"2","result":{{"id":"u"}}}}
+        !! CallAnswered id='2'
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='b'
+        !! DocumentAdded collection='users'
+        !! CallFinished id='2'
+        << {{"msg":"method","id":"1","method":"slow","params":[]}}
+    """)
+
+
+def test_a_login_lost_under_way_is_made_anew(book: Playbook) -> None:
+    """A52, A56."""
+    book.session.set_opening_login([{"resume": "token"}])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"login","params":[{"resume":"token"}]}
+        lost
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"2","method":"login","params":[{"resume":"token"}]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished resent_calls=0
+        >> {"msg":"updated","methods":["2"]}
+        >> {"msg":"result","id":"2"}
+        !! CallAnswered id='2'
+        !! CallFinished id='2'
+    """)
+    book.session.call("m", [])
+    book.play('<< {"msg":"method","id":"3","method":"m","params":[]}')
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("nonsense", id="not JSON"),
+        pytest.param("[1]", id="array"),
+        pytest.param("5", id="number"),
+        pytest.param('{"msg":""}', id="empty msg"),
+        pytest.param('{"msg":5}', id="msg a number"),
+        pytest.param('{"msg":"toString"}', id="unknown msg"),
+        pytest.param('{"msg":"added","collection":5,"id":"x"}', id="collection no string"),
+        pytest.param('{"msg":"added","collection":"c"}', id="no id"),
+        pytest.param('{"msg":"added","collection":"c","id":"x","fields":[]}', id="fields no object"),
+        pytest.param('{"msg":"added","collection":"c","id":"x","fields":{"a":{"$binary":"=A"}}}', id="bad EJSON"),
+        pytest.param('{"msg":"added","collection":"c","id":"x","fields":NaN}', id="NaN"),
+        pytest.param('{"msg":"ready"}', id="ready without subs"),
+        pytest.param('{"msg":"updated","methods":[5]}', id="updated with a number"),
+        pytest.param('{"msg":"error","reason":"Parse error"}', id="error about nobody knows what"),
+        pytest.param("[" * 20_000, id="deep"),
+        pytest.param('{"msg":"result","a":' + "[" * 20_000, id="deep result without id"),
+    ],
+)
+def test_what_is_no_ddp_is_ignored_with_a_warning(connected: Playbook, text: str) -> None:
+    """C70, C71, C73, C75, E31: and the session goes on."""
+    connected.play(f"""
+        >> {text}
+        !! Warned
+        >> {{"msg":"ping"}}
+        << {{"msg":"pong"}}
+    """)
+    assert connected.session.documents.names() == []
+
+
+def test_a_refused_call_fails(connected: Playbook) -> None:
+    """C72, section 10: in Meteor it would hang, and with it every wait call after it."""
+    connected.session.call("m", [])
+    connected.session.call("w", [], wait=True)
+    offending = '{"msg":"method","id":"1","method":"m","params":[]}'
+    connected.play(f"""
+        << {offending}
+        >> {{"msg":"error","reason":"Malformed method invocation","offendingMessage":{offending}}}
+        !! CallFinished id='1'
+        << {{"msg":"method","id":"2","method":"w","params":[]}}
+    """)
+    error = dict(finished(connected))["1"]
+    assert isinstance(error, MethodError)
+    assert (error.error, error.reason) == ("bad-request", "Malformed method invocation")
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(),
+            st.sampled_from(
+                [
+                    '{"msg":"connected","session":"two"}',
+                    '{"msg":"failed","version":"pre1"}',
+                    '{"msg":"added","collection":"c","id":"x","fields":{"a":1}}',
+                    '{"msg":"changed","collection":"c","id":"y","cleared":["a"]}',
+                    '{"msg":"removed","collection":"c","id":"x"}',
+                    '{"msg":"addedBefore","collection":"c","id":"z","fields":{},"before":"x"}',
+                    '{"msg":"movedBefore","collection":"c","id":"z","before":null}',
+                    '{"msg":"result","id":"1"}',
+                    '{"msg":"updated","methods":["1","2","3"]}',
+                    f'{{"msg":"ready","subs":["{SUB_1}"]}}',
+                    f'{{"msg":"nosub","id":"{SUB_1}","error":null}}',
+                    '{"msg":"error","reason":"x","offendingMessage":{"msg":"method","id":"2"}}',
+                    '{"msg":"ping","id":[]}',
+                    "lost",
+                    "open",
+                    "call",
+                    "wait",
+                    "sub",
+                ]
+            ),
+        )
+    )
+)
+def test_no_order_of_anything_breaks_a_session(steps: list[str]) -> None:
+    """Whatever comes, in any state: nothing is raised, and each call has one outcome at most."""
+    session = ClientSession(counting_fractions())
+    session.documents.watched = True
+    events: list[object] = []
+    for step in steps:
+        if step == "open" and session.state is SessionState.DISCONNECTED:
+            session.connection_made(0.0)
+        elif step == "lost":
+            session.receive_eof()
+        elif step in ("call", "wait"):
+            session.call("m", [], wait=step == "wait")
+        elif step == "sub":
+            session.subscribe("s", [])
+        else:
+            session.receive_text(step, 0.0)
+        events += session.events_received()
+    session.receive_eof()
+    session.abandon(ConnectionLost("over"), "it was over")
+    events += session.events_received()
+    done = [event.id for event in events if isinstance(event, CallFinished)]
+    assert len(done) == len(set(done)) == sum(step in ("call", "wait") for step in steps)
+    assert not any(isinstance(event, CallAnswered) and event.id not in done for event in events)
+    assert session.outstanding == 0

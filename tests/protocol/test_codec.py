@@ -1,0 +1,198 @@
+"""Messages and texts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.exceptions import EJSONError
+from ddpshell.protocol import ejson, json_text
+from ddpshell.protocol.codec import Unrecognised, decode, ejson_text, ejson_value, encode, json_value
+from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.protocol.messages import (
+    ABSENT,
+    EMPTY_OBJECT,
+    Added,
+    Changed,
+    Connect,
+    Connected,
+    Error,
+    Message,
+    Method,
+    Nosub,
+    Ping,
+    Pong,
+    Raw,
+    Result,
+    Sub,
+)
+from tests.strategies import ejson_values, json_trees
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        pytest.param(
+            Connect(version="1", support=("1", "pre2")),
+            '{"msg":"connect","version":"1","support":["1","pre2"]}',
+            id="C1",
+        ),
+        pytest.param(
+            Connect(session="s", version="1", support=("1",), received_count=5),
+            '{"msg":"connect","session":"s","version":"1","support":["1"],"receivedCount":5}',
+            id="R21",
+        ),
+        pytest.param(
+            Method(id="7", method="add", params=Raw(b"[]")),
+            '{"msg":"method","id":"7","method":"add","params":[]}',
+            id="C10",
+        ),
+        pytest.param(
+            Method(id="7", method="add", params=Raw(b"[1]"), random_seed="x"),
+            '{"msg":"method","id":"7","method":"add","params":[1],"randomSeed":"x"}',
+            id="C27",
+        ),
+        pytest.param(
+            Sub(id="i", name="n", params=Raw(b"[]")), '{"msg":"sub","id":"i","name":"n","params":[]}', id="C30"
+        ),
+        pytest.param(Ping(), '{"msg":"ping"}', id="H2"),
+        pytest.param(Pong(id=Raw(b"null")), '{"msg":"pong","id":null}', id="H10"),
+        pytest.param(Result(id="1"), '{"msg":"result","id":"1"}', id="S33 nothing"),
+        pytest.param(Result(id="1", result=Raw(b"null")), '{"msg":"result","id":"1","result":null}', id="S33 null"),
+        pytest.param(Added(collection="c", id="x"), '{"msg":"added","collection":"c","id":"x"}', id="C41"),
+        pytest.param(
+            Sub(id="\ud800", name="n", params=Raw(b'["x"]')),
+            r'{"msg":"sub","id":"\ud800","name":"n","params":["x"]}',
+            id="E32",
+        ),
+        pytest.param(
+            Connect(session="\ud800", version="1"),
+            r'{"msg":"connect","session":"\ud800","version":"1"}',
+            id="E32, defaults",
+        ),
+    ],
+)
+def test_a_message_is_written_as_the_rule_shows_it(message: Message, text: str) -> None:
+    assert encode(message) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            '{"session":"s","msg":"connected","new":1}', Connected(session="s"), id="C29 unknown keys, any order"
+        ),
+        pytest.param('{"msg":"nosub"}', Nosub(), id="C40 no id"),
+        pytest.param(r'{"msg":"connected","session":"\ud800"}', Connected(session="\ud800"), id="E32 lone surrogate"),
+    ],
+)
+def test_a_message_is_read(text: str, message: Message) -> None:
+    assert decode(text) == message
+
+
+def test_absent_differs_from_null() -> None:
+    """C15."""
+    absent, null = decode('{"msg":"result","id":"1"}'), decode('{"msg":"result","id":"1","result":null,"error":null}')
+    assert isinstance(absent, Result)
+    assert isinstance(null, Result)
+    assert absent.result is absent.error is ABSENT
+    assert bytes(null.result) == bytes(null.error) == b"null"
+
+
+def test_left_out_fields_are_an_empty_object() -> None:
+    """C41, C42."""
+    added, changed = (
+        decode('{"msg":"added","collection":"c","id":"x"}'),
+        decode('{"msg":"changed","collection":"c","id":"x"}'),
+    )
+    assert isinstance(added, Added)
+    assert isinstance(changed, Changed)
+    assert added.fields is changed.fields is EMPTY_OBJECT
+    assert changed.cleared == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "msg"),
+    [
+        pytest.param("", None, id="empty"),
+        pytest.param("[]", None, id="array"),
+        pytest.param('{"msg":"method","id":"1"}', "method", id="a client's message"),
+        pytest.param('{"msg":"added","id":"1"}', "added", id="incomplete"),
+        pytest.param('{"msg":"\\ud800"}', "\ud800", id="surrogate"),
+        pytest.param('{"msg":["added"]}', ["added"], id="an array as msg"),
+    ],
+)
+def test_what_is_no_message_says_what_it_is(text: str, msg: object) -> None:
+    """C70, C71, C75."""
+    message = decode(text)
+    assert isinstance(message, Unrecognised)
+    assert message.msg == msg
+    assert message.problem
+
+
+def test_of_what_is_nested_too_deeply_the_outermost_strings_are_read() -> None:
+    """C73."""
+    deep = "[" * 20_000 + "]" * 20_000
+    message = decode(f'{{"msg":"result","result":[{{"id":"no"}},{deep}],"n":5,"i\\u0064":"yes \\" "}}')
+    assert isinstance(message, Unrecognised)
+    assert message.tree == {"msg": "result", "id": 'yes " '}
+
+
+@given(
+    st.fixed_dictionaries({"fields": st.dictionaries(st.text(max_size=3), json_trees(), max_size=3)}),
+    st.sampled_from(["", "\ud800"]),
+)
+def test_the_slow_way_equals_the_quick_one(body: dict[str, object], odd: str) -> None:
+    """A lone surrogate in an id makes msgspec give up; the same message without one does not."""
+    texts = [json.dumps({"msg": "added", "collection": "c", "id": f"x{suffix}", **body}) for suffix in ("", odd)]
+    quick, slow = (decode(text) for text in texts)
+    assert isinstance(quick, Added)
+    assert isinstance(slow, Added)
+    assert json_value(quick.fields) == json_value(slow.fields) == body["fields"]
+
+
+def test_infinities_survive_the_slow_way() -> None:
+    """E22."""
+    message = decode(r'{"msg":"added","collection":"\ud800","id":"x","fields":{"a":[1e400,{"b":-1e400}]}}')
+    assert isinstance(message, Added)
+    assert ejson_value(message.fields) == {"a": [float("inf"), {"b": float("-inf")}]}
+
+
+@given(ejson_values())
+def test_a_value_survives_the_wire(value: EJSONValue) -> None:
+    """E1 - E22."""
+    assert ejson.equals(ejson_value(ejson_text(value)), value)
+
+
+@given(json_trees())
+def test_a_value_without_dollar_is_read_as_it_stands(tree: ejson.JSONValue) -> None:
+    """The short cut around the EJSON walk changes nothing."""
+    text = json_text.dump(tree)
+    try:
+        expected = ejson.decode(json.loads(text))
+    except EJSONError:
+        with pytest.raises(EJSONError):
+            ejson_value(Raw(text.encode()))
+        return
+    assert ejson.equals(ejson_value(Raw(text.encode())), expected)
+
+
+def test_an_escaped_dollar_is_a_dollar() -> None:
+    """E1: a key is what it says, however it is spelt."""
+    assert str(ejson_value(Raw(rb'{"\u0024date":0}'))) == "1970-01-01 00:00:00+00:00"
+
+
+@given(st.text() | st.builds(json.dumps, json_trees()))
+def test_no_text_makes_decoding_raise(text: str) -> None:
+    """C70."""
+    decode(text)
+
+
+def test_an_offending_message_is_kept_as_it_is() -> None:
+    """C72, E53."""
+    message = decode('{"msg":"error","reason":"Bad request","offendingMessage":{"msg":"x","id":5}}')
+    assert isinstance(message, Error)
+    assert json_value(message.offending_message) == {"msg": "x", "id": 5}

@@ -1,0 +1,20 @@
+"""What a session tells its owner."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddpshell.protocol import events
+from ddpshell.protocol.events import CallFinished, SessionEvent
+
+
+def test_every_event_is_a_session_event() -> None:
+    classes = {getattr(events, name) for name in events.__all__} - {events.SessionEvent, events.DocumentEvent}
+    assert set(SessionEvent.__args__) == classes
+
+
+def test_an_event_cannot_be_changed() -> None:
+    """Callbacks are given the same one, one after the other."""
+    event = CallFinished("1", "m")
+    with pytest.raises(AttributeError):
+        event.result = 5  # type: ignore[misc]  # what is tried

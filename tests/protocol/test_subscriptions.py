@@ -1,0 +1,62 @@
+"""The table of live subscriptions."""
+
+from __future__ import annotations
+
+from ddpshell.protocol.states import SubscriptionInput
+from ddpshell.protocol.subscriptions import LiveSubscription, LiveSubscriptions
+
+
+def table(*ids: str) -> LiveSubscriptions:
+    """Subscriptions of those ids that were sent."""
+    subscriptions = LiveSubscriptions()
+    for sub_id in ids:
+        subscription = LiveSubscription(sub_id, "name", "text")
+        subscription.was_sent = True
+        subscriptions.add(subscription)
+    return subscriptions
+
+
+def test_they_are_listed_in_order_of_creation_while_they_live() -> None:
+    """C38."""
+    subscriptions = table("c", "a", "b")
+    assert subscriptions.stop("a", SubscriptionInput.NOSUB) is not None
+    assert [subscription.id for subscription in subscriptions] == ["c", "b"]
+    assert len(subscriptions) == 2
+    assert subscriptions.get("a") is None
+
+
+def test_stopping_twice_is_stopping_once() -> None:
+    """C36."""
+    subscriptions = table("a")
+    assert subscriptions.stop("a", SubscriptionInput.STOP) is not None
+    assert subscriptions.stop("a", SubscriptionInput.STOP) is None
+
+
+def test_the_answer_to_an_unsub_is_waited_for_until_it_comes_or_a_new_session_does() -> None:
+    """R22, C7."""
+    subscriptions = table("a", "b", "c")
+    subscriptions.stop("a", SubscriptionInput.STOP)
+    subscriptions.stop("b", SubscriptionInput.STOP)
+    subscriptions.stop("c", SubscriptionInput.NOSUB)
+    assert subscriptions.stopping() == ["a", "b"]
+    assert subscriptions.stop("a", SubscriptionInput.NOSUB) is None
+    assert subscriptions.stopping() == ["b"]
+    subscriptions.forget_stopping()
+    assert subscriptions.stopping() == []
+
+
+def test_nothing_is_due_for_one_that_was_never_sent() -> None:
+    """C7."""
+    subscriptions = LiveSubscriptions()
+    subscriptions.add(LiveSubscription("a", "name", "text"))
+    subscriptions.stop("a", SubscriptionInput.STOP)
+    assert subscriptions.stopping() == []
+
+
+def test_a_ready_one_stays_ready() -> None:
+    """C32, C58."""
+    subscription = LiveSubscription("a", "name", "text")
+    assert not subscription.ready
+    subscription.advance(SubscriptionInput.READY)
+    subscription.advance(SubscriptionInput.READY)
+    assert subscription.ready
