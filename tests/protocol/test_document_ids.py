@@ -82,7 +82,7 @@ def test_e31_an_id_has_no_more_digits_than_can_be_read() -> None:
     strategies.wire_ids()
     | strategies.object_ids()
     | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-(2**53), 2**53)  # beyond, JavaScript shows fewer digits than the number has
     | st.booleans()
     | st.none()
     | st.just(UNDEFINED_ID)

@@ -64,8 +64,8 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
             id="A1: a login's result",
         ),
         pytest.param(
-            result({"svg": "<svg/>", "secret": "s", "uri": "x"}),
-            result({"svg": MASK, "secret": MASK, "uri": MASK}),
+            result({"svg": "<svg/>", "secret": "s", "uri": "x", "a": 1}),
+            result({"svg": MASK, "secret": MASK, "uri": MASK, "a": 1}),
             id="A15: a QR code and its address",
         ),
         pytest.param(result(["otpauth://totp/x?secret=s"]), result([MASK]), id="A15: the address alone"),
@@ -112,6 +112,7 @@ def test_secrets_are_hidden_and_all_else_is_kept(message: JSONValue, shown: JSON
         pytest.param('{"msg":"method","method":"forgotPassword","params":[{"email":"e"}]}', id="A9"),
         pytest.param('{"msg":"method","method":"login","params":"x"}', id="params that are none"),
         pytest.param('"\\u0041"', id="an escaped letter"),
+        pytest.param('{"method":"resetPassword","others":["x"],"uri":"y"}', id="lists and addresses elsewhere"),
         pytest.param("not json at all", id="no JSON"),
         pytest.param("", id="nothing"),
     ],
@@ -127,6 +128,7 @@ def test_a_text_without_secrets_is_left_alone_to_the_byte(text: str) -> None:
         pytest.param('{"params":["x"],"method":"resetPassword"', '{"***', id="parameters first"),
         pytest.param("{\"p\\u0061ssword\":'x'", '{"p***', id="escaped"),
         pytest.param('{"method":"login","params":[{"code":"1"', '{"method":"login","***', id="a code"),
+        pytest.param('{"method":"login","code":"1","token":', '{"method":"login","***', id="two of them"),
         pytest.param("{'password':'x'}", "{'***", id="not quite JSON"),
         pytest.param("[" * 100_000 + '"token"', "[" * 100_000 + '"***', id="too deep to follow"),
     ],
@@ -172,5 +174,5 @@ def test_the_values_of_a_call_are_masked_like_its_message() -> None:
     params: list[EJSONValue] = [{"password": b"x", "n": (1, {"token": 5})}, Custom("t", {"secret": "x"})]
     assert mask_params("m", params) == [{"password": MASK, "n": [1, {"token": MASK}]}, Custom("t", {"secret": MASK})]
     assert params[0] == {"password": b"x", "n": (1, {"token": 5})}
-    assert mask_params("login", [{"code": "1"}]) == [{"code": MASK}]
+    assert mask_params("login", [{"Code": "1"}]) == [{"Code": MASK}]
     assert mask_params("resetPassword", ["t", None]) == [MASK, None]

@@ -44,7 +44,8 @@ def test_a_client_understands_a_servers_frame(text: str, expected: Frame) -> Non
         'm["x"]',
         "c",
         "c[]",
-        'c["x",1]',
+        'c["x","y"]',
+        "c[1000,1]",
         "c{}",
     ],
 )

@@ -316,6 +316,7 @@ def _cycle() -> EJSONValue:
         ),
         pytest.param([{1: 2}], "params[0]: the keys of an object must be str, not int", id="a key"),
         pytest.param(iter([1]), "params: list_iterator is no EJSON value", id="an iterator"),
+        pytest.param(-(10**4300), "params: an int of more than 4300 digits", id="E31: a negative one"),
         pytest.param(
             [10**4300], "params[0]: an int of more than 4300 digits; use a str", id="E31: an enormous integer"
         ),

@@ -35,10 +35,12 @@ EQUAL = [
     pytest.param(ObjectID(HEX), ObjectID(HEX.upper()), id="ObjectIDs"),
     pytest.param(Custom("t", {"a": 1, "b": 2}), Custom("t", {"b": 2.0, "a": 1}), id="customs by JSON value"),
     pytest.param(None, None, id="null"),
+    pytest.param("ab", "abc"[:2], id="strings"),
 ]
 
 UNEQUAL = [
     pytest.param(1, "1", id="E40: no coercion"),
+    pytest.param("ab", "aB", id="strings"),
     pytest.param(True, 1, id="E33: booleans are no numbers"),
     pytest.param(False, 0.0, id="E33: False is not 0.0"),
     pytest.param(False, None, id="E40: nor null"),
@@ -60,6 +62,7 @@ UNEQUAL = [
     pytest.param(Date(None), EPOCH, id="nor a date"),
     pytest.param(decimal.Decimal(1), 1, id="a decimal is no number"),
     pytest.param(decimal.Decimal("NaN"), decimal.Decimal(1), id="a decimal that is none"),
+    pytest.param(decimal.Decimal("sNaN"), decimal.Decimal(1), id="a decimal that raises when compared"),
     pytest.param(RegExp("a", "g"), RegExp("a", "i"), id="E41: regexps by flags"),
     pytest.param(RegExp("a"), RegExp("b"), id="E41: regexps by source"),
     pytest.param(ObjectID(HEX), HEX, id="an ObjectID is no string"),

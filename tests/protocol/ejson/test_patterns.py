@@ -58,6 +58,8 @@ def test_a_pattern_that_javascript_refuses_has_a_problem(source: str, problem: s
         "a{,2}",
         "a{1}?",
         "a{2,}",
+        "a{2,2}",
+        "[a]*",
         "a*?b+?c??",
         "()*",
         "(?:a)+",
