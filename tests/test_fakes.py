@@ -1,0 +1,185 @@
+"""The clock and the network of other tests: what they promise, so that a test that trusts them means something."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from ddpshell.client.transport import Connector, Transport
+from ddpshell.client.waiting import Waiter, Woken
+from ddpshell.clock import Clock
+from ddpshell.exceptions import ConnectError
+from tests.fakes import PATIENCE, FakeClock, ScriptedConnector, ScriptedTransport
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(now=1000.0)
+
+
+@pytest.fixture
+def waiter(clock: FakeClock) -> Iterator[Waiter]:
+    waiter = Waiter(clock)
+    yield waiter
+    waiter.close()
+
+
+@pytest.fixture
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """Another thread."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        yield executor
+
+
+@pytest.fixture
+def attempt(aside: ThreadPoolExecutor, waiter: Waiter) -> Callable[[Connector, float | None], Future[Transport]]:
+    return lambda connector, deadline: aside.submit(connector.connect, waiter, deadline)
+
+
+def test_the_fakes_have_the_shape_of_the_real_things(clock: FakeClock) -> None:
+    """For the type checker; at run time there is nothing to see."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        real: tuple[Clock, Connector, Transport] = clock, ScriptedConnector(), ScriptedTransport(ours)
+        assert real
+
+
+# ------------------------------------------------------------------------------------------------------------- time
+
+
+def test_time_stands_still_until_it_is_moved(clock: FakeClock) -> None:
+    now, wall = clock.now(), clock.wall()
+    assert (clock.now(), clock.wall()) == (now, wall)
+    clock.advance(2.5)
+    assert clock.now() == now + 2.5
+    assert (clock.wall() - wall).total_seconds() == 2.5
+
+
+def test_whoever_waits_is_woken_when_the_moment_has_come(
+    clock: FakeClock, waiter: Waiter, aside: ThreadPoolExecutor
+) -> None:
+    sleeper = aside.submit(waiter.sleep, 1010.0)
+    assert clock.wait_until_waiting(deadline=1010.0) == 1010.0
+    clock.advance(9.999)
+    assert clock.wait_until_waiting() == 1010.0
+    assert not sleeper.done()
+    clock.advance(0.001)
+    sleeper.result(PATIENCE)
+
+
+def test_a_deadline_that_has_passed_is_not_waited_for(clock: FakeClock, waiter: Waiter) -> None:
+    waiter.sleep(1000.0)
+    waiter.sleep(0.0)
+
+
+def test_a_thread_is_waiting_only_when_it_has_dealt_with_everything(
+    clock: FakeClock, waiter: Waiter, aside: ThreadPoolExecutor
+) -> None:
+    dealt: list[int] = []
+
+    def echo() -> None:
+        for number in range(200):
+            waiter.sleep(None)
+            dealt.append(number)
+        waiter.sleep(None)
+
+    done = aside.submit(echo)
+    for number in range(200):
+        clock.wait_until_waiting(deadline=None)
+        assert len(dealt) == number
+        waiter.wake()
+    clock.wait_until_waiting()
+    waiter.wake()
+    done.result(PATIENCE)
+
+
+def test_the_selector_is_left_as_it_was(clock: FakeClock) -> None:
+    ours, theirs = socket.socketpair()
+    with selectors.DefaultSelector() as selector, ours, theirs:
+        key = selector.register(ours, selectors.EVENT_READ)
+        theirs.send(b"x")
+        assert clock.select(selector, None) == [key]
+        assert list(selector.get_map().values()) == [key]
+
+
+# ------------------------------------------------------------------------------------------------------ connections
+
+
+def test_an_accepted_attempt_carries_texts_both_ways(
+    attempt: Callable[[Connector, float | None], Future[Transport]], waiter: Waiter
+) -> None:
+    connector = ScriptedConnector()
+    future = attempt(connector, None)
+    peer = connector.accept()
+    transport = future.result(PATIENCE)
+    peer.push("one", {"msg": "two"}, "")
+    assert waiter.wait_any(transport, transport.events, None)
+    assert transport.receive() == ["one", '{"msg": "two"}', ""]
+    large = "x" * 3_000_000
+    transport.send(["a", large])
+    assert transport.events == selectors.EVENT_READ | selectors.EVENT_WRITE
+    assert peer.pull() == "a"
+    flusher = threading.Thread(target=_flush, args=(transport, waiter))
+    flusher.start()
+    assert peer.pull() == large
+    flusher.join()
+    transport.close(goodbye=True)
+    assert peer.await_end()
+
+
+def _flush(transport: Transport, waiter: Waiter) -> None:
+    while transport.events & selectors.EVENT_WRITE:
+        waiter.wait_any(transport, transport.events, None)
+        transport.flush()
+
+
+def test_a_dropped_connection_is_lost(
+    attempt: Callable[[Connector, float | None], Future[Transport]], waiter: Waiter
+) -> None:
+    connector = ScriptedConnector()
+    future = attempt(connector, None)
+    peer = connector.accept()
+    transport = future.result(PATIENCE)
+    peer.push("last words")
+    peer.drop()
+    assert waiter.wait_any(transport, transport.events, None)
+    assert transport.receive() == ["last words"]
+    assert transport.lost is not None
+    transport.close(goodbye=False)
+
+
+def test_a_refused_attempt_raises_what_the_test_gave(
+    attempt: Callable[[Connector, float | None], Future[Transport]],
+) -> None:
+    connector, failure = ScriptedConnector(), ConnectError("no")
+    future = attempt(connector, None)
+    connector.refuse(failure)
+    assert future.exception(PATIENCE) is failure
+
+
+def test_an_attempt_that_nobody_decides_fails_at_its_deadline(
+    attempt: Callable[[Connector, float | None], Future[Transport]], clock: FakeClock
+) -> None:
+    future = attempt(ScriptedConnector(), 1010.0)
+    clock.wait_until_waiting(deadline=1010.0)
+    clock.advance(10)
+    assert isinstance(future.exception(PATIENCE), ConnectError)
+
+
+def test_an_attempt_that_is_not_wanted_any_more_is_passed_over(
+    attempt: Callable[[Connector, float | None], Future[Transport]], waiter: Waiter
+) -> None:
+    connector = ScriptedConnector()
+    given_up = attempt(connector, None)
+    waiter.interrupt()
+    assert isinstance(given_up.exception(PATIENCE), Woken)
+    waiter.reset()
+    future = attempt(connector, None)
+    connector.accept()
+    future.result(PATIENCE).close(goodbye=False)
+    assert connector.attempts == 2
