@@ -44,7 +44,9 @@ class Documents:
         self.watched = False
         self._emit = emit
         self._collections: dict[str, _Collection] = {}
+        # During a batch: what stood before, by collection and id, and the moves, by collection, id and successor.
         self._before: dict[tuple[str, str], _Stored | None] | None = None
+        self._moves: list[tuple[str, str, str | None]] = []
 
     # Reading
 
@@ -152,9 +154,14 @@ class Documents:
                     placed[wire_id] = moved
                 placed[other_id] = stored
             self._collections[name] = placed
-        if self.watched:
-            successor = None if before is None else decode_document_id(before)
-            self._emit(DocumentMoved(name, decode_document_id(wire_id), successor))
+        if self._before is not None:
+            self._moves.append((name, wire_id, before))
+        elif self.watched:
+            self._emit_move(name, wire_id, before)
+
+    def _emit_move(self, name: str, wire_id: str, before: str | None) -> None:
+        successor = None if before is None else decode_document_id(before)
+        self._emit(DocumentMoved(name, decode_document_id(wire_id), successor))
 
     # Batches
 
@@ -185,6 +192,11 @@ class Documents:
         self._before = None
         for (name, wire_id), stored in (before or {}).items():
             self._emit_net(name, wire_id, stored)
+        # After the documents that moved have been told of, if they are there at all.
+        moves, self._moves = self._moves, []
+        for name, wire_id, successor in moves:
+            if wire_id in self._collections.get(name, ()):
+                self._emit_move(name, wire_id, successor)
 
     def _remember(self, name: str, wire_id: str, stored: _Stored | None) -> None:
         if self._before is not None:

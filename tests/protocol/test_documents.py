@@ -1,0 +1,310 @@
+"""The local copy of the server's collections."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.exceptions import EJSONError
+from ddpshell.protocol import ejson
+from ddpshell.protocol.codec import ejson_text
+from ddpshell.protocol.document_ids import decode_document_id
+from ddpshell.protocol.documents import Documents
+from ddpshell.protocol.ejson import EJSONValue, ObjectID
+from ddpshell.protocol.events import (
+    DocumentAdded,
+    DocumentChanged,
+    DocumentEvent,
+    DocumentMoved,
+    DocumentRemoved,
+)
+from ddpshell.protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
+from tests.strategies import ejson_values
+
+C = "things"
+
+
+def added(wire_id: str, **fields: EJSONValue) -> Added:
+    return Added(collection=C, id=wire_id, fields=ejson_text(fields))
+
+
+def changed(wire_id: str, *cleared: str, **fields: EJSONValue) -> Changed:
+    return Changed(collection=C, id=wire_id, fields=ejson_text(fields), cleared=cleared)
+
+
+def removed(wire_id: str) -> Removed:
+    return Removed(collection=C, id=wire_id)
+
+
+class Watched:
+    """Documents, and the changes that were told."""
+
+    def __init__(self, *messages: DataMessage) -> None:
+        self.events: list[DocumentEvent] = []
+        self.documents = Documents(self.events.append)
+        self.documents.watched = True
+        self.apply(*messages)
+
+    def apply(self, *messages: DataMessage) -> list[DocumentEvent]:
+        """Apply, and give what was told of it."""
+        before = len(self.events)
+        for message in messages:
+            self.documents.apply(message)
+        return self.events[before:]
+
+    def batch(self, *messages: DataMessage, reset: bool) -> list[DocumentEvent]:
+        """Apply as one change, and give what was told of it."""
+        before = len(self.events)
+        self.documents.apply_batch(list(messages), reset=reset, failed=_unreadable)
+        return self.events[before:]
+
+    def all(self) -> list[dict[str, EJSONValue]]:
+        return list(self.documents.scan(C))
+
+
+def _unreadable(error: EJSONError) -> None:
+    pytest.fail(f"not to be read: {error}")
+
+
+def test_documents_come_change_and_go() -> None:
+    """C41 - C43."""
+    store = Watched()
+    assert store.apply(added("a", n=1, s="x")) == [DocumentAdded(C, "a", {"n": 1, "s": "x"})]
+    assert store.apply(changed("a", "s", n=2)) == [DocumentChanged(C, "a", {"n": 2}, ("s",))]
+    assert store.all() == [{"_id": "a", "n": 2}]
+    assert store.apply(removed("a")) == [DocumentRemoved(C, "a")]
+    assert store.documents.count(C) == 0
+    assert store.documents.names() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "message", "after"),
+    [
+        pytest.param([added("a", n=1, o=1)], added("a", n=2), [{"_id": "a", "n": 2, "o": 1}], id="added again merges"),
+        pytest.param([], changed("a", "x", n=2), [{"_id": "a", "n": 2}], id="changed unknown creates"),
+        pytest.param([], removed("a"), [], id="removed unknown"),
+        pytest.param([added("a", n=1)], changed("a"), [{"_id": "a", "n": 1}], id="changed nothing"),
+        pytest.param(
+            [added("a", n={"x": 1, "y": 2})], changed("a", n={"x": 3}), [{"_id": "a", "n": {"x": 3}}], id="whole fields"
+        ),
+        pytest.param([added("a", n=1)], changed("a", "n", n=2), [{"_id": "a"}], id="cleared wins"),
+        pytest.param([added("a", n=1)], changed("a", "no such"), [{"_id": "a", "n": 1}], id="cleared unknown"),
+        pytest.param([], Added(collection=C, id="a"), [{"_id": "a"}], id="no fields"),
+        pytest.param([], added("a", _id="b", n=1), [{"_id": "a", "n": 1}], id="_id among the fields"),
+    ],
+)
+def test_what_does_not_fit_is_taken_as_browsers_take_it(
+    before: list[DataMessage], message: DataMessage, after: list[dict[str, EJSONValue]]
+) -> None:
+    """C42, C44, C45."""
+    store = Watched(*before)
+    store.apply(message)
+    assert store.all() == after
+
+
+def test_a_change_that_changes_nothing_is_not_told() -> None:
+    """E40: 1 and 1.0 are one number, 1 and true are not."""
+    store = Watched(added("a", n=1))
+    assert store.apply(changed("a", n=1.0)) == []
+    assert store.apply(changed("a", n=True)) == [DocumentChanged(C, "a", {"n": True}, ())]
+
+
+@pytest.mark.parametrize(
+    ("wire_id", "document_id"),
+    [
+        ("x", "x"),
+        ("~5", 5),
+        ("0123456789abcdef01234567", ObjectID("0123456789abcdef01234567")),
+        ("--x", "-x"),
+        ("", ""),
+    ],
+)
+def test_a_document_is_found_by_its_id(wire_id: str, document_id: EJSONValue) -> None:
+    """I10, C45."""
+    store = Watched(added(wire_id, n=1))
+    assert store.documents.get(C, decode_document_id(wire_id)) == {"_id": document_id, "n": 1}
+    assert store.documents.get(C, "another") is None
+    assert store.documents.get("another", decode_document_id(wire_id)) is None
+
+
+def test_what_is_handed_out_can_be_changed_without_harm() -> None:
+    store = Watched(added("a", n={"deep": [1]}))
+    document = store.documents.get(C, "a")
+    assert document is not None
+    document["n"]["deep"].append(2)  # type: ignore[index,call-overload,union-attr]  # it is what was put in
+    event = store.events[0]
+    assert isinstance(event, DocumentAdded)
+    event.fields["n"]["deep"].append(3)  # type: ignore[index,call-overload,union-attr]  # the same
+    assert store.documents.get(C, "a") == {"_id": "a", "n": {"deep": [1]}}
+
+
+@pytest.mark.parametrize(
+    "fields", ['{"a":{"$binary":"=A"}}', "[]", "5", "null", '{"a":{"$type":"oid","$value":""}}', '"x"']
+)
+def test_what_cannot_be_read_is_refused_at_once_and_changes_nothing(fields: str) -> None:
+    """C73: not when somebody looks at it, much later."""
+    store = Watched(added("a", n=1))
+    for message in (
+        Added(collection=C, id="b", fields=Raw(fields.encode())),
+        Added(collection=C, id="a", fields=Raw(fields.encode())),
+        Changed(collection=C, id="a", fields=Raw(fields.encode())),
+    ):
+        with pytest.raises(EJSONError):
+            store.documents.apply(message)
+    assert store.all() == [{"_id": "a", "n": 1}]
+
+
+def test_an_unreadable_message_in_a_batch_leaves_the_others() -> None:
+    """C73."""
+    store = Watched()
+    errors: list[EJSONError] = []
+    bad = Added(collection=C, id="b", fields=Raw(b"[]"))
+    store.documents.apply_batch([added("a"), bad, added("c")], reset=False, failed=errors.append)
+    assert [document["_id"] for document in store.all()] == ["a", "c"]
+    assert len(errors) == 1
+
+
+def test_ordered_collections_keep_their_order() -> None:
+    """C46."""
+    store = Watched(added("a"), added("b"))
+    assert store.apply(AddedBefore(collection=C, id="c", before="b")) == [
+        DocumentAdded(C, "c", {}),
+        DocumentMoved(C, "c", "b"),
+    ]
+    assert [document["_id"] for document in store.all()] == ["a", "c", "b"]
+    store.apply(MovedBefore(collection=C, id="a", before=None))
+    assert [document["_id"] for document in store.all()] == ["c", "b", "a"]
+    store.apply(
+        MovedBefore(collection=C, id="a", before="no such"), MovedBefore(collection=C, id="no such", before="a")
+    )
+    assert [document["_id"] for document in store.all()] == ["c", "b", "a"]
+
+
+def test_a_batch_tells_only_what_came_of_it() -> None:
+    """C21, C55."""
+    store = Watched(added("same", n=1), added("other", n=1, o=1), added("gone"))
+    assert store.batch(
+        added("other", n=2),
+        added("same", n=1),
+        added("new"),
+        changed("new", n=5),
+        added("brief"),
+        removed("brief"),
+        reset=True,
+    ) == [
+        DocumentChanged(C, "other", {"n": 2}, ("o",)),
+        DocumentRemoved(C, "gone"),
+        DocumentAdded(C, "new", {"n": 5}),
+    ]
+
+
+def test_nothing_is_told_that_nobody_watches() -> None:
+    store = Watched()
+    store.documents.watched = False
+    assert store.apply(added("a"), changed("a", n=1), removed("a")) == []
+    assert store.batch(added("a"), reset=True) == []
+    assert store.all() == [{"_id": "a"}]
+
+
+# ------------------------------------------------------------------------------------------------ against a model
+
+
+class Model:
+    """The least that could be right: dicts of dicts."""
+
+    def __init__(self) -> None:
+        self.documents: dict[EJSONValue, dict[str, EJSONValue]] = {}
+
+    def apply(self, message: DataMessage) -> None:
+        match message:
+            case Added() | AddedBefore():
+                fields = dict(_tree(message.fields))
+                self.documents[message.id] = {**self.documents.get(message.id, {}), **fields}
+            case Changed():
+                known = message.id in self.documents
+                document = {**self.documents.get(message.id, {}), **_tree(message.fields)}
+                for name in message.cleared if known else ():
+                    document.pop(name, None)
+                self.documents[message.id] = document
+            case Removed():
+                self.documents.pop(message.id, None)
+
+    def follow(self, event: DocumentEvent) -> None:
+        """Do what an event says, which must fit."""
+        match event:
+            case DocumentAdded():
+                assert event.id not in self.documents
+                self.documents[event.id] = dict(event.fields)
+            case DocumentChanged():
+                assert event.fields or event.cleared
+                document = self.documents[event.id]
+                document.update(event.fields)
+                for name in event.cleared:
+                    del document[name]
+            case DocumentRemoved():
+                del self.documents[event.id]
+            case DocumentMoved():
+                assert event.id in self.documents
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Model) and ejson.equals(_plain(self), _plain(other))
+
+    __hash__ = None  # type: ignore[assignment]  # models change
+
+
+def _plain(model: Model) -> EJSONValue:
+    return {str(document_id): fields for document_id, fields in model.documents.items()}
+
+
+def _tree(fields: Raw) -> dict[str, EJSONValue]:
+    value = ejson.loads(bytes(fields).decode())
+    assert isinstance(value, dict)
+    return value
+
+
+def messages() -> st.SearchStrategy[DataMessage]:
+    """Data messages about few documents with few fields, so that they meet."""
+    ids = st.sampled_from(["a", "b", "c"])
+    names = st.sampled_from(["x", "y", "z"])
+    fields = st.dictionaries(names, ejson_values(max_leaves=3), max_size=3).map(ejson_text)
+    cleared = st.lists(names, max_size=2).map(tuple)
+    return st.one_of(
+        st.builds(Added, collection=st.just(C), id=ids, fields=fields),
+        st.builds(Changed, collection=st.just(C), id=ids, fields=fields, cleared=cleared),
+        st.builds(Removed, collection=st.just(C), id=ids),
+        st.builds(AddedBefore, collection=st.just(C), id=ids, fields=fields, before=st.none() | ids),
+        st.builds(MovedBefore, collection=st.just(C), id=ids, before=st.none() | ids),
+    )
+
+
+def stored(documents: Documents) -> Model:
+    model = Model()
+    for document in documents.scan(C):
+        model.documents[document["_id"]] = {name: value for name, value in document.items() if name != "_id"}
+    return model
+
+
+@given(st.lists(messages()), st.booleans())
+def test_the_store_equals_the_model_under_any_order_of_messages(sequence: list[DataMessage], watched: bool) -> None:
+    store, model, follower = Watched(), Model(), Model()
+    store.documents.watched = watched
+    for message in sequence:
+        for event in store.apply(message):
+            follower.follow(event)
+        model.apply(message)
+    assert stored(store.documents) == model
+    assert not watched or follower == model
+
+
+@given(st.lists(messages()), st.lists(messages()), st.booleans())
+def test_a_batch_ends_where_its_messages_lead(first: list[DataMessage], then: list[DataMessage], reset: bool) -> None:
+    store, model, follower = Watched(), Model(), Model()
+    for event in store.apply(*first):
+        follower.follow(event)
+    for message in [*([] if reset else first), *then]:
+        model.apply(message)
+    for event in store.batch(*then, reset=reset):
+        follower.follow(event)
+    assert stored(store.documents) == model
+    assert follower == model
