@@ -1,0 +1,75 @@
+"""What pip installs is whole: the wheel is built, installed into an empty environment, and used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import ddpshell
+from tests.machine import ENVIRONMENT, TOP
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    _run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(TOP)], ENVIRONMENT)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of an environment where the wheel and what it asks for are all that is installed."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    _run([sys.executable, "-m", "venv", str(folder)], ENVIRONMENT)
+    _run([str(folder / "bin/pip"), "install", "--quiet", str(wheel)], ENVIRONMENT)
+    return folder / "bin"
+
+
+def _run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd="/", env=environment, text=True, timeout=280, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_wheel_holds_the_package_and_its_marker_for_types(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    sources = [file.relative_to(TOP).as_posix() for file in (TOP / "ddpshell").rglob("*.py")]
+    assert set(names) >= {*sources, "ddpshell/py.typed"}
+    assert not [name for name in names if name.startswith(("tests/", "completions/"))]
+
+
+def test_the_installed_command_says_its_version(scripts: Path) -> None:
+    assert ddpshell.__version__ in _run([str(scripts / "ddp"), "--version"], dict(os.environ))
+
+
+def test_the_installed_package_is_the_same_command(scripts: Path) -> None:
+    as_module = _run([str(scripts / "python"), "-m", "ddpshell", "--version"], dict(os.environ))
+    assert as_module == _run([str(scripts / "ddp"), "--version"], dict(os.environ))
+
+
+def test_what_the_readme_promises_first_is_so(scripts: Path) -> None:
+    printed = _run([str(scripts / "ddp"), "demo", "call", "upper", "Hello, World!"], dict(os.environ))
+    assert printed == '"HELLO, WORLD!"\n'
+
+
+def test_users_code_type_checks_against_what_is_installed(scripts: Path, tmp_path: Path) -> None:
+    shutil.copy(TOP / "tests/typing/api.py", tmp_path)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--python-executable={scripts / 'python'}"]
+    printed = _run([*mypy, f"--cache-dir={tmp_path / 'cache'}", str(tmp_path / "api.py")], dict(os.environ))
+    assert printed == "Success: no issues found in 1 source file\n"
+
+
+def test_nothing_is_missing_among_what_it_installs(scripts: Path) -> None:
+    assert _run([str(scripts / "pip"), "check"], ENVIRONMENT) == "No broken requirements found.\n"
