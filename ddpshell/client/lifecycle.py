@@ -66,6 +66,9 @@ class Lifecycle:
 
     def established(self) -> None:
         """The session stands. Only now is the server known to be well, so only now the back-off begins anew (R4)."""
+        # It may have come while another thread said that it is not wanted any more (R14).
+        if self.state is not ConnectionState.CONNECTING:
+            return
         self.state = ConnectionState.CONNECTED
         self.retry_count = 0
         self.error = None
@@ -94,6 +97,8 @@ class Lifecycle:
 
     def renegotiate(self, now: float) -> None:
         """The server named another version that we have: once more, soon, whatever was said of reconnecting (C4)."""
+        if self.state is not ConnectionState.CONNECTING:
+            return
         self.state = ConnectionState.WAITING
         self.retry_at = now + delay(0, self._fractions)
 

@@ -1,0 +1,340 @@
+"""Whether to be connected, and when to try again (R1-R16): every action in every state."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.client import lifecycle as module
+from ddpshell.client.events import Closed, ConnectionDropped, ConnectionEvent, ConnectionFailed, Offline, Waiting
+from ddpshell.client.lifecycle import ConnectionState, Lifecycle
+from ddpshell.exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError
+
+CONNECTING, CONNECTED = ConnectionState.CONNECTING, ConnectionState.CONNECTED
+WAITING, OFFLINE, FAILED = ConnectionState.WAITING, ConnectionState.OFFLINE, ConnectionState.FAILED
+
+LOST = ConnectionLost("the server ended the connection")
+NO_VERSION = NegotiationError("1", "9")
+REFUSED_FOR_GOOD = ConnectError("401", retryable=False)
+REFUSED_FOR_NOW = ConnectError("refused")
+
+#: When everything here happens.
+NOW = 1000.0
+
+
+def lifecycle(*, reconnect: bool = True) -> Lifecycle:
+    return Lifecycle(lambda: 0.5, reconnect=reconnect)
+
+
+# -------------------------------------------------------------------------------------------------- the whole table
+
+#: How to come into each state. FAILED is two: a failure that `reconnect` can mend, and the end.
+WAYS: dict[str, Callable[[Lifecycle], object]] = {
+    "CONNECTING": lambda life: None,
+    "CONNECTED": lambda life: life.established(),
+    "WAITING": lambda life: life.lost(LOST, NOW, 0),
+    "OFFLINE": lambda life: life.disconnect(),
+    "FAILED": lambda life: life.fail(REFUSED_FOR_GOOD),
+    "OVER": lambda life: life.close(),
+}
+
+ACTIONS: dict[str, Callable[[Lifecycle], object]] = {
+    "due": lambda life: life.due(NOW),
+    "due later": lambda life: life.due(NOW + 1000),
+    "established": lambda life: life.established(),
+    "lost": lambda life: life.lost(LOST, NOW, 3),
+    "lost for good": lambda life: life.lost(REFUSED_FOR_GOOD, NOW, 3),
+    "renegotiate": lambda life: life.renegotiate(NOW),
+    "disconnect": lambda life: life.disconnect(),
+    "reconnect": lambda life: life.reconnect(),
+    "close": lambda life: life.close(),
+}
+
+#: For each state: what each action leads to, in the order of ACTIONS.
+TABLE = {
+    "CONNECTING": "CONNECTING CONNECTING CONNECTED WAITING FAILED WAITING OFFLINE CONNECTING OVER",
+    "CONNECTED": "CONNECTED CONNECTED CONNECTED WAITING FAILED CONNECTED OFFLINE CONNECTED OVER",
+    "WAITING": "WAITING CONNECTING WAITING WAITING FAILED WAITING OFFLINE CONNECTING OVER",
+    "OFFLINE": "OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE CONNECTING OVER",
+    "FAILED": "FAILED FAILED FAILED FAILED FAILED FAILED FAILED CONNECTING OVER",
+    "OVER": "OVER OVER OVER OVER OVER OVER OVER OVER OVER",
+}
+
+
+def state(life: Lifecycle) -> str:
+    return "OVER" if life.over else life.state.name
+
+
+@pytest.mark.parametrize("begin", WAYS)
+@pytest.mark.parametrize(("number", "action"), list(enumerate(ACTIONS)))
+def test_each_action_leads_from_each_state_where_the_table_says(begin: str, number: int, action: str) -> None:
+    """R8, R10, R11. Late news of a connection that is not wanted any more change nothing (R14)."""
+    life = lifecycle()
+    WAYS[begin](life)
+    assert state(life) == begin
+    ACTIONS[action](life)
+    assert state(life) == TABLE[begin].split()[number]
+
+
+def test_the_table_has_every_action() -> None:
+    public = {name for name, _ in inspect.getmembers(Lifecycle, inspect.isfunction) if not name.startswith("_")}
+    assert {action.split()[0] for action in ACTIONS} | {"fail"} == public
+    assert {len(row.split()) for row in TABLE.values()} == {len(ACTIONS)}
+
+
+def test_the_drawing_names_every_state() -> None:
+    for name in ConnectionState.__members__:
+        assert name in (module.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("begin", "action", "told"),
+    [
+        pytest.param("CONNECTING", "lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="an attempt failed"),
+        pytest.param("CONNECTED", "lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="a session was lost"),
+        pytest.param("OFFLINE", "lost", [], id="R14: what we ended ourselves"),
+        pytest.param("FAILED", "lost", [], id="R14: what had failed"),
+        pytest.param("OVER", "lost", [], id="R14: what was closed"),
+        pytest.param(
+            "CONNECTING",
+            "lost for good",
+            [ConnectionDropped(REFUSED_FOR_GOOD, 3), ConnectionFailed(REFUSED_FOR_GOOD)],
+            id="no use in trying",
+        ),
+        pytest.param("CONNECTED", "disconnect", [Offline()], id="R11"),
+        pytest.param("WAITING", "disconnect", [Offline()], id="R11: while waiting"),
+        pytest.param("OFFLINE", "disconnect", [], id="R11: once is enough"),
+        pytest.param("FAILED", "disconnect", [], id="a failure is not made good by it"),
+        pytest.param("CONNECTED", "close", [Closed()], id="close"),
+        pytest.param("FAILED", "close", [Closed()], id="close after a failure"),
+        pytest.param("OVER", "close", [], id="close twice"),
+    ],
+)
+def test_what_is_told(begin: str, action: str, told: list[ConnectionEvent]) -> None:
+    life = lifecycle()
+    WAYS[begin](life)
+    assert ACTIONS[action](life) == told
+
+
+# ------------------------------------------------------------------------------------------------ sequences, by R8
+
+
+class Record:
+    """A lifecycle whose states are written down, each once."""
+
+    def __init__(self, life: Lifecycle) -> None:
+        self.life = life
+        self.states = [life.state]
+
+    def after(self, *actions: str) -> Record:
+        for action in actions:
+            ACTIONS[action](self.life)
+            if self.life.state is not self.states[-1]:
+                self.states.append(self.life.state)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("actions", "states"),
+    [
+        pytest.param(
+            ["established", "lost", "due later", "established"],
+            [CONNECTING, CONNECTED, WAITING, CONNECTING, CONNECTED],
+            id="a loss, and back",
+        ),
+        pytest.param(
+            ["lost", "due later", "lost", "due later"],
+            [CONNECTING, WAITING, CONNECTING, WAITING, CONNECTING],
+            id="a server that is away",
+        ),
+        pytest.param(["established", "disconnect"], [CONNECTING, CONNECTED, OFFLINE], id="disconnect"),
+        pytest.param(
+            ["established", "disconnect", "due later", "reconnect", "due", "established"],
+            [CONNECTING, CONNECTED, OFFLINE, CONNECTING, CONNECTED],
+            id="reconnect from offline",
+        ),
+        pytest.param(
+            ["lost", "reconnect", "established"],
+            [CONNECTING, WAITING, CONNECTING, CONNECTED],
+            id="reconnect while waiting",
+        ),
+        pytest.param(
+            ["renegotiate", "due later", "established"],
+            [CONNECTING, WAITING, CONNECTING, CONNECTED],
+            id="C4: another version",
+        ),
+        pytest.param(
+            ["established", "close", "reconnect"], [CONNECTING, CONNECTED, FAILED], id="R11: close is for ever"
+        ),
+    ],
+)
+def test_the_states_follow_each_other_as_meteors_do(actions: list[str], states: list[ConnectionState]) -> None:
+    assert Record(lifecycle()).after(*actions).states == states
+
+
+# --------------------------------------------------------------------------------------------------- counts and times
+
+
+def test_the_first_attempt_is_not_counted_and_each_one_after_a_loss_is() -> None:
+    """R3."""
+    life = lifecycle()
+    assert life.due(NOW)
+    counts = [life.retry_count]
+    for _ in range(4):
+        life.lost(LOST, NOW, 0)
+        counts.append(life.retry_count)
+        assert life.due(NOW + 1000)
+    assert counts == [0, 0, 1, 2, 3]
+
+
+def test_the_waits_grow_by_the_table() -> None:
+    """R2: with a fraction of one half there is no fuzz."""
+    life, waits, now = lifecycle(), [], NOW
+    for _ in range(10):
+        events = life.lost(LOST, now, 0)
+        waits += [event.seconds for event in events if isinstance(event, Waiting)]
+        assert life.retry_at == now + waits[-1]
+        now = life.retry_at
+        assert life.due(now)
+    assert waits == pytest.approx([0.01, 0.01, 4.84, 10.648, 23.4256, 51.53632, 113.379904, 249.4357888, 300, 300])
+
+
+def test_a_session_begins_the_waits_anew_and_an_open_socket_alone_does_not() -> None:
+    """R4: a server that accepts and closes at once is not hammered."""
+    life = lifecycle()
+    for _ in range(3):
+        life.lost(LOST, NOW, 0)
+        life.due(NOW + 1000)
+    assert life.retry_count == 3
+    life.established()
+    assert life.retry_count == 0
+    assert life.lost(LOST, NOW, 0)[-1] == Waiting(0.01, 0)
+
+
+def test_an_attempt_is_due_at_its_time_and_not_before() -> None:
+    life = lifecycle()
+    life.lost(LOST, NOW, 0)
+    assert not life.due(NOW + 0.009)
+    assert life.due(NOW + 0.01)
+    assert life.due(NOW + 0.01), "while it is under way it is due still"
+    assert life.retry_count == 1
+
+
+def test_an_attempt_asked_for_by_hand_is_not_counted() -> None:
+    """R10."""
+    life = lifecycle()
+    life.lost(LOST, NOW, 0)
+    life.reconnect()
+    assert life.due(NOW)
+    assert life.retry_count == 0
+
+
+def test_disconnecting_begins_the_count_anew() -> None:
+    """R11."""
+    life = lifecycle()
+    life.lost(LOST, NOW, 0)
+    life.due(NOW + 1000)
+    life.disconnect()
+    assert life.retry_count == 0
+
+
+# -------------------------------------------------------------------------------------------------------- the reason
+
+
+def test_the_reason_of_a_loss_stays_until_there_is_a_session() -> None:
+    life = lifecycle()
+    life.lost(LOST, NOW, 0)
+    life.due(NOW + 1000)
+    assert life.error is LOST
+    life.established()
+    assert life.error is None
+
+
+def test_a_closed_client_says_so() -> None:
+    life = lifecycle()
+    life.close()
+    assert isinstance(life.error, ClientClosed)
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        pytest.param(LOST, False, id="a close, whatever its code"),
+        pytest.param(REFUSED_FOR_NOW, False, id="a failed attempt"),
+        pytest.param(REFUSED_FOR_GOOD, True, id="a failed attempt that would fail again"),
+        pytest.param(NO_VERSION, True, id="C4: no version in common"),
+    ],
+)
+def test_only_what_must_fail_again_is_not_tried_again(error: DDPError, permanent: bool) -> None:
+    """R5."""
+    life = lifecycle()
+    life.lost(error, NOW, 0)
+    assert (life.state is FAILED) == permanent
+    assert life.error is error
+
+
+@pytest.mark.parametrize("error", [LOST, REFUSED_FOR_NOW, REFUSED_FOR_GOOD, NO_VERSION])
+@pytest.mark.parametrize("begin", ["CONNECTING", "CONNECTED"])
+def test_without_reconnecting_any_loss_is_the_failure(begin: str, error: DDPError) -> None:
+    """R6, R16."""
+    life = lifecycle(reconnect=False)
+    WAYS[begin](life)
+    assert life.lost(error, NOW, 2) == [ConnectionDropped(error, 2), ConnectionFailed(error)]
+    assert life.state is FAILED
+    assert not life.due(NOW + 1000)
+
+
+def test_another_version_is_proposed_even_without_reconnecting() -> None:
+    """C4: it is the same attempt, in two parts."""
+    life = lifecycle(reconnect=False)
+    life.renegotiate(NOW)
+    assert life.retry_at == NOW + 0.01
+    assert life.due(NOW + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("error", "over"),
+    [
+        pytest.param(REFUSED_FOR_GOOD, False, id="the user may mend what was refused"),
+        pytest.param(LOST, False, id="a loss, without reconnecting"),
+        pytest.param(NO_VERSION, True, id="the server will not learn another version"),
+        pytest.param(ClientClosed("closed"), True, id="closed"),
+    ],
+)
+def test_a_failure_can_be_tried_again_by_hand_unless_that_is_of_no_use(error: DDPError, over: bool) -> None:
+    """R10."""
+    life = lifecycle()
+    life.fail(error)
+    assert life.over == over
+    life.reconnect()
+    assert life.due(NOW) != over
+
+
+# ------------------------------------------------------------------------------------------------------------- laws
+
+
+@given(st.lists(st.sampled_from(sorted(ACTIONS))), st.booleans())
+def test_after_disconnect_only_reconnect_leads_to_an_attempt(actions: list[str], reconnect: bool) -> None:
+    """R11: whatever else happens meanwhile, late news included."""
+    life = lifecycle(reconnect=reconnect)
+    life.disconnect()
+    for action in actions:
+        if action != "reconnect":
+            ACTIONS[action](life)
+    assert life.state in (OFFLINE, FAILED)
+    assert not life.due(NOW + 1e6)
+
+
+@given(st.lists(st.sampled_from(sorted(ACTIONS))), st.lists(st.sampled_from(sorted(ACTIONS))), st.booleans())
+def test_after_close_nothing_leads_to_an_attempt(before: list[str], after: list[str], reconnect: bool) -> None:
+    """R11."""
+    life = lifecycle(reconnect=reconnect)
+    for action in [*before, "close", *after]:
+        ACTIONS[action](life)
+    assert life.over
+    assert isinstance(life.error, ClientClosed)
+    assert not life.due(NOW + 1e6)
