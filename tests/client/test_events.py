@@ -1,0 +1,38 @@
+"""What a client tells: its own events and its session's, in one place for users."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import get_args
+
+import msgspec
+import pytest
+
+from ddpshell.client import events
+from ddpshell.protocol import events as protocol_events
+
+UNIONS = ["ConnectionEvent", "DocumentEvent", "Event", "FrameEvent", "SessionEvent"]
+CLASSES = [name for name in events.__all__ if name not in UNIONS]
+
+
+def test_everything_that_a_session_tells_is_offered_here() -> None:
+    assert set(protocol_events.__all__) <= set(events.__all__)
+
+
+def test_an_event_is_one_of_those_offered_and_nothing_else() -> None:
+    """So that a `match` over `Event` that a type checker calls complete is complete."""
+    assert isinstance(events.Event, UnionType)
+    assert {event.__name__ for event in get_args(events.Event)} == set(CLASSES)
+
+
+def test_an_event_belongs_to_one_kind_only() -> None:
+    kinds = [set(get_args(kind)) for kind in (events.ConnectionEvent, events.FrameEvent, events.SessionEvent)]
+    assert sum(map(len, kinds)) == len(set.union(*kinds)) == len(CLASSES)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_no_callback_can_change_an_event_for_the_next_one(name: str) -> None:
+    event = getattr(events, name)
+    assert issubclass(event, msgspec.Struct)
+    assert event.__struct_config__.frozen
+    assert event.__doc__

@@ -1,0 +1,133 @@
+"""Every error: the sentence that a person reads, and its place in the tree."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+
+import pytest
+
+from ddpshell import exceptions
+from ddpshell.exceptions import (
+    ClientClosed,
+    CommandError,
+    ConnectError,
+    ConnectionLost,
+    DDPError,
+    DDPTimeout,
+    EJSONError,
+    InvalidSelector,
+    InvalidURL,
+    LocalProtocolError,
+    MethodError,
+    NegotiationError,
+    OutcomeUnknown,
+    RemoteProtocolError,
+    ServerError,
+    SubscriptionError,
+)
+
+SENTENCES = [
+    pytest.param(LocalProtocolError("the session is over"), "the session is over", id="local protocol"),
+    pytest.param(RemoteProtocolError("no JSON"), "no JSON", id="remote protocol"),
+    pytest.param(EJSONError("no EJSON: a set"), "no EJSON: a set", id="EJSON"),
+    pytest.param(InvalidSelector("unknown operator $foo"), "unknown operator $foo", id="selector"),
+    pytest.param(InvalidURL("a b", "no spaces"), "bad server URL 'a b': no spaces", id="URL"),
+    pytest.param(
+        NegotiationError("1", "pre2"),
+        "DDP version negotiation failed; server requested version pre2",
+        id="negotiation, in Meteor's words (C4)",
+    ),
+    pytest.param(ServerError("nope", "a reason"), "a reason [nope]", id="server, as Meteor's client has it (C28)"),
+    pytest.param(ServerError("nope"), "[nope]", id="server, no reason"),
+    pytest.param(ServerError("nope", ""), "[nope]", id="server, empty reason"),
+    pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", id="method, number"),
+    pytest.param(MethodError("404", "as a string"), "as a string [404]", id="method, string"),
+    pytest.param(MethodError(4.5, "a fraction", {"d": 1}), "a fraction [4.5]", id="method, fraction and details"),
+    pytest.param(SubscriptionError("denied", "not yours"), "not yours [denied]", id="subscription"),
+    pytest.param(ConnectError("refused", hint="is it running?"), "refused", id="connect: the hint is apart"),
+    pytest.param(ConnectionLost("the server closed the connection"), "the server closed the connection", id="lost"),
+    pytest.param(
+        OutcomeUnknown("pay", "the connection was lost"),
+        "outcome of 'pay' unknown: the connection was lost before its result arrived; it may or may not have run",
+        id="outcome unknown",
+    ),
+    pytest.param(ClientClosed("the client is closed"), "the client is closed", id="closed"),
+    pytest.param(DDPTimeout("no result within 5 s"), "no result within 5 s", id="timeout"),
+    pytest.param(CommandError("no such command", "cll", 0), "no such command", id="command: the position is apart"),
+]
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES)
+def test_an_error_reads_as_one_sentence(error: DDPError, sentence: str) -> None:
+    assert str(error) == sentence
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES)
+def test_an_error_survives_the_way_to_another_process_or_thread(error: DDPError, sentence: str) -> None:
+    """A future that a process pool hands on, and `copy`, take errors apart and put them together again."""
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (type(twin), str(twin), vars(twin)) == (type(error), sentence, vars(error))
+
+
+def test_an_error_says_what_to_branch_on() -> None:
+    server = ServerError("nope", "a reason", {"d": 1}, error_type="My.Error")
+    assert (server.error, server.reason, server.details, server.error_type) == (
+        "nope",
+        "a reason",
+        {"d": 1},
+        "My.Error",
+    )
+    assert MethodError(1).error_type == "Meteor.Error"
+    connect = ConnectError("no", hint="try", retryable=False, status=404)
+    assert (connect.hint, connect.retryable, connect.status) == ("try", False, 404)
+    assert (ConnectError("no").hint, ConnectError("no").retryable, ConnectError("no").status) == (None, True, None)
+    command = CommandError("no", "call {", 5)
+    assert (command.message, command.text, command.position) == ("no", "call {", 5)
+    negotiation = NegotiationError("1", "pre2")
+    assert (negotiation.proposed, negotiation.suggested) == ("1", "pre2")
+    outcome = OutcomeUnknown("pay", "it was lost")
+    assert (outcome.method, outcome.why) == ("pay", "it was lost")
+    url = InvalidURL("a b", "no spaces")
+    assert (url.url, url.problem) == ("a b", "no spaces")
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        pytest.param(EJSONError, ValueError, id="EJSON"),
+        pytest.param(InvalidSelector, ValueError, id="selector"),
+        pytest.param(InvalidURL, ValueError, id="URL"),
+        pytest.param(DDPTimeout, TimeoutError, id="timeout"),
+    ],
+)
+def test_a_few_errors_are_what_python_calls_them_too(error: type[DDPError], builtin: type[Exception]) -> None:
+    assert issubclass(error, builtin)
+
+
+# --------------------------------------------------------------------------------------------------------- the tree
+
+
+def drawn() -> dict[str, str]:
+    """The tree of the module's docstring: each class and its parent."""
+    parents: dict[str, str] = {}
+    path: list[str] = []
+    for line in (exceptions.__doc__ or "").splitlines():
+        if match := re.match(r"    ((?:[│ ]  )*(?:[├└]─ )?)(\w+)( .*)?$", line):
+            depth = len(match[1]) // 3
+            path[depth:] = [match[2]]
+            parents[match[2]] = path[depth - 1] if depth else "Exception"
+    return parents
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
+    errors = dict(inspect.getmembers(exceptions, inspect.isclass))
+    assert {name: error.__bases__[0].__name__ for name, error in errors.items()} == drawn()
+    assert set(errors) == set(exceptions.__all__)
+
+
+def test_every_error_at_the_end_of_a_branch_has_a_sentence_here() -> None:
+    leaves = set(exceptions.__all__) - set(drawn().values())
+    assert leaves <= {type(parameters.values[0]).__name__ for parameters in SENTENCES}
