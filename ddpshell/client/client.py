@@ -367,14 +367,17 @@ class Client:
             self._runner.kick()
 
     def _publish(self, events: Sequence[Event]) -> None:
-        """Complete what events complete, then tell the callbacks. Without the lock."""
+        """Tell the callbacks, then complete what an event completes. Without the lock.
+
+        In this order, whoever has waited for a result knows that all that came before it has been told.
+        """
         for event in events:
-            self._complete(event)
             for callback in self._callbacks:
                 try:
                     callback(event)
                 except Exception:
                     logger.exception("a callback failed on %r", type(event).__name__)
+            self._complete(event)
 
     def _complete(self, event: Event) -> None:
         match event:

@@ -87,8 +87,11 @@ class Documents:
         """Take one data message. Those that do not fit what is here are taken as browsers take them (C44).
 
         Raises:
-            EJSONError: Its `fields` cannot be read; nothing was changed (C73).
+            EJSONError: Its `id` or its `fields` cannot be read; nothing was changed (C73).
         """
+        if message.id.startswith("~"):
+            # The only ids that can be wrong: what follows is to be JSON (I10).
+            decode_document_id(message.id)
         match message:
             case Added():
                 self._add(message.collection, message.id, message.fields)

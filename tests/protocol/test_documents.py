@@ -149,6 +149,9 @@ def test_what_cannot_be_read_is_refused_at_once_and_changes_nothing(fields: str)
         Added(collection=C, id="b", fields=Raw(fields.encode())),
         Added(collection=C, id="a", fields=Raw(fields.encode())),
         Changed(collection=C, id="a", fields=Raw(fields.encode())),
+        added("~{bad"),
+        changed("~", n=1),
+        MovedBefore(collection=C, id="~x"),
     ):
         with pytest.raises(EJSONError):
             store.documents.apply(message)

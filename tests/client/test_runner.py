@@ -1,0 +1,353 @@
+"""The thread of a client: when it connects, gives up, waits, and what it survives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ddpshell import (
+    Client,
+    ClientClosed,
+    ConnectError,
+    ConnectionLost,
+    ConnectionState,
+    NegotiationError,
+    OutcomeUnknown,
+    events,
+)
+from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
+
+PATIENCE = 10
+
+
+class Harness:
+    """A client whose time and network are the test's."""
+
+    def __init__(self, *, reconnect: bool = True, debug: bool = False) -> None:
+        self.clock = FakeClock()
+        self.connector = ScriptedConnector()
+        self.events: list[events.Event] = []
+        self.client = Client(
+            "scripted",
+            reconnect=reconnect,
+            debug=debug,
+            clock=self.clock,
+            # In the middle of the fuzz: the delays are R2's without it.
+            fractions=lambda: 0.5,
+            connector=self.connector,
+            on_event=self.events.append,
+        )
+
+    def establish(self, session: str = "one") -> ScriptedPeer:
+        """Accept, and say connected; wait until the client knows."""
+        peer = self.connector.accept()
+        peer.establish(session)
+        self.client.wait_connected(PATIENCE)
+        return peer
+
+    def kinds(self) -> list[str]:
+        """The events so far, by their classes."""
+        return [type(event).__name__ for event in self.events]
+
+
+@pytest.fixture
+def harness() -> Iterator[Harness]:
+    harness = Harness()
+    yield harness
+    harness.client.close()
+
+
+@pytest.fixture
+def one_shot() -> Iterator[Harness]:
+    """A client that does not connect again."""
+    harness = Harness(reconnect=False)
+    yield harness
+    harness.client.close()
+
+
+def test_the_delays_before_attempts_are_those_of_the_rule(harness: Harness) -> None:
+    """R1 - R3: 10 ms twice, then 2.2^k seconds; and attempts count from the second."""
+    for delay in (0.01, 0.01, 2.2**2, 2.2**3, 2.2**4):
+        harness.connector.refuse(ConnectError("no"))
+        harness.clock.wait_until_waiting(harness.clock.now() + delay)
+        assert harness.client.status.state is ConnectionState.WAITING
+        assert harness.client.status.retry_in == pytest.approx(delay)
+        harness.clock.advance(delay)
+    harness.establish()
+    assert [event.retry_count for event in harness.events if isinstance(event, events.Connecting)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_back_off_begins_anew_at_connected_and_not_before(harness: Harness) -> None:
+    """R4: a server that accepts and closes is not hammered."""
+    for retries in range(3):
+        harness.connector.accept().drop()
+        harness.clock.wait_until_waiting()
+        assert harness.client.status.retry_count == retries
+        harness.clock.advance(400)
+    peer = harness.establish()
+    assert harness.client.status.retry_count == 0
+    peer.drop()
+    harness.clock.wait_until_waiting()
+    assert harness.client.status.retry_in == pytest.approx(0.01)
+
+
+def test_an_attempt_ends_at_its_deadline(harness: Harness) -> None:
+    """R7."""
+    harness.clock.wait_until_waiting(harness.clock.now() + 10)
+    harness.clock.advance(10)
+    harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
+    assert isinstance(harness.client.status.error, ConnectError)
+
+
+def test_a_server_that_accepts_and_stays_silent_is_given_up_at_the_same_deadline(harness: Harness) -> None:
+    """C8."""
+    peer = harness.connector.accept()
+    peer.pull_message()
+    harness.clock.wait_until_waiting(harness.clock.now() + 10)
+    harness.clock.advance(10)
+    peer.await_end()
+    harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
+    assert "did not say connected in time" in str(harness.client.status.error)
+
+
+def test_a_session_has_no_deadline(harness: Harness) -> None:
+    """R7: with the first heartbeat as the next thing to happen."""
+    start = harness.clock.now()
+    harness.establish()
+    harness.clock.wait_until_waiting(start + 17.5)
+
+
+def test_a_silent_server_is_pinged_and_then_left(harness: Harness) -> None:
+    """H2, H4, H5."""
+    peer = harness.establish()
+    harness.clock.wait_until_waiting(harness.clock.now() + 17.5)
+    harness.clock.advance(17.5)
+    assert peer.pull_message() == {"msg": "ping"}
+    harness.clock.wait_until_waiting(harness.clock.now() + 15)
+    harness.clock.advance(15)
+    peer.await_end()
+    harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
+    assert "heartbeat" in str(harness.client.status.error)
+
+
+def test_a_loss_is_told_and_the_calls_are_kept(harness: Harness) -> None:
+    """R31, C22."""
+    peer = harness.establish()
+    call = harness.client.call("m")
+    assert peer.pull_message()["method"] == "m"
+    peer.drop()
+    harness.clock.wait_until_waiting()
+    harness.clock.advance(0.01)
+    peer = harness.establish("two")
+    assert peer.pull_message() == {"msg": "method", "id": "1", "method": "m", "params": []}
+    peer.push({"msg": "result", "id": "1", "result": 5}, {"msg": "updated", "methods": ["1"]})
+    assert call.result(PATIENCE) == 5
+    assert harness.kinds() == [
+        "Connecting",
+        "SessionEstablished",
+        "ConnectionDropped",
+        "Waiting",
+        "Connecting",
+        "SessionEstablished",
+        "CallFinished",
+    ]
+    established = [event for event in harness.events if isinstance(event, events.SessionEstablished)][1]
+    assert (established.resumed, established.resent_calls) == (False, 1)
+
+
+def test_calls_made_at_one_moment_are_sent_in_order(harness: Harness) -> None:
+    """C7."""
+    calls = [harness.client.call("m", number) for number in range(100)]
+    peer = harness.establish()
+    assert [peer.pull_message()["params"] for _ in calls] == [[number] for number in range(100)]
+
+
+def test_the_other_version_is_tried_at_once_even_without_reconnecting(one_shot: Harness) -> None:
+    """C4."""
+    peer = one_shot.connector.accept()
+    assert peer.pull_message()["version"] == "1"
+    peer.push({"msg": "failed", "version": "pre2"})
+    peer.await_end()
+    one_shot.clock.wait_until_waiting(one_shot.clock.now() + 0.01)
+    one_shot.clock.advance(0.01)
+    peer = one_shot.connector.accept()
+    assert peer.pull_message()["version"] == "pre2"
+    peer.push({"msg": "connected", "session": "one"})
+    one_shot.client.wait_connected(PATIENCE)
+
+
+def test_no_version_in_common_is_the_end(harness: Harness) -> None:
+    """C4, R5, R10: nothing is tried again, and nobody waits."""
+    call = harness.client.call("m")
+    peer = harness.connector.accept()
+    peer.pull_message()
+    peer.push({"msg": "failed", "version": "9"})
+    with pytest.raises(NegotiationError, match="requested version 9"):
+        call.result(PATIENCE)
+    harness.client.reconnect()
+    with pytest.raises(NegotiationError):
+        harness.client.wait_connected(PATIENCE)
+    with pytest.raises(NegotiationError):
+        harness.client.call("m").result(PATIENCE)
+    assert harness.client.status.state is ConnectionState.FAILED
+    assert harness.connector.attempts == 1
+
+
+def test_what_must_fail_again_is_not_tried_again_unless_asked_for(harness: Harness) -> None:
+    """R5: a bad certificate, a refusal by status 4xx."""
+    call = harness.client.call("m")
+    harness.connector.refuse(ConnectError("HTTP 404", retryable=False, status=404))
+    with pytest.raises(ConnectError, match="404"):
+        call.result(PATIENCE)
+    with pytest.raises(ConnectError, match="404"):
+        harness.client.wait_connected(PATIENCE)
+    assert harness.client.status.state is ConnectionState.FAILED
+    harness.client.reconnect()
+    harness.establish()
+
+
+def test_without_reconnecting_the_first_refusal_fails_what_is_pending(one_shot: Harness) -> None:
+    """R6, R16, C26."""
+    call, subscription = one_shot.client.call("m"), one_shot.client.subscribe("s")
+    one_shot.connector.refuse(ConnectError("refused"))
+    with pytest.raises(ConnectError, match="refused"):
+        call.result(PATIENCE)
+    with pytest.raises(ConnectError, match="refused"):
+        subscription.ready.result(PATIENCE)
+    assert isinstance(subscription.error, ConnectError)
+
+
+def test_without_reconnecting_a_loss_tells_what_was_sent_from_what_was_not(one_shot: Harness) -> None:
+    """R6, C26."""
+    peer = one_shot.establish()
+    sent = one_shot.client.apply("m", [], wait=True)
+    unsent = one_shot.client.call("n")
+    peer.pull_message()
+    peer.drop()
+    with pytest.raises(OutcomeUnknown):
+        sent.result(PATIENCE)
+    with pytest.raises(ConnectionLost):
+        unsent.result(PATIENCE)
+
+
+def test_without_reconnecting_nothing_is_sent_before_the_session_stands(one_shot: Harness) -> None:
+    """A call that fails with ConnectError has not run."""
+    call = one_shot.client.call("m")
+    peer = one_shot.connector.accept()
+    peer.pull_message()
+    peer.pull_none(one_shot.clock)
+    peer.drop()
+    with pytest.raises(ConnectError, match="accepted the connection, but then"):
+        call.result(PATIENCE)
+
+
+def test_garbage_does_not_end_a_session(harness: Harness) -> None:
+    """C70."""
+    peer = harness.establish()
+    peer.push("garbage", "[1]", '{"msg":"unheard of"}')
+    call = harness.client.call("m")
+    peer.pull_message()
+    peer.push({"msg": "result", "id": "1"}, {"msg": "updated", "methods": ["1"]})
+    assert call.result(PATIENCE) is None
+    assert harness.kinds().count("Warned") == 3
+
+
+def test_frames_are_events_in_the_order_of_what_they_cause_with_secrets_masked() -> None:
+    harness = Harness(debug=True)
+    peer = harness.establish()
+    harness.client.call("login", {"user": {"username": "ann"}, "password": "letmein"})
+    assert peer.pull_message()["params"] == [{"user": {"username": "ann"}, "password": "letmein"}]
+    peer.push({"msg": "result", "id": "1", "result": {"token": "tttt"}}, {"msg": "updated", "methods": ["1"]})
+    peer.push({"msg": "ping"})
+    assert peer.pull_message() == {"msg": "pong"}
+    harness.client.close()
+    assert harness.kinds() == [
+        "Connecting",
+        "FrameSent",
+        "FrameReceived",
+        "SessionEstablished",
+        "FrameSent",
+        "FrameReceived",
+        "FrameReceived",
+        "CallFinished",
+        "FrameReceived",
+        "FrameSent",
+        "Closed",
+        "FrameSent",
+    ]
+    shown = "".join(
+        event.text for event in harness.events if isinstance(event, events.FrameSent | events.FrameReceived)
+    )
+    assert "letmein" not in shown
+    assert "tttt" not in shown
+    assert "ann" in shown
+
+
+def test_closing_says_goodbye_and_ends_the_thread(harness: Harness) -> None:
+    """R25, R11."""
+    peer = harness.establish()
+    call = harness.client.call("m")
+    peer.pull_message()
+    harness.client.close()
+    assert peer.pull_message() == {"msg": "disconnect"}
+    assert peer.await_end()
+    with pytest.raises(OutcomeUnknown, match="closed"):
+        call.result(PATIENCE)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ddp ")]
+
+
+def test_closing_interrupts_an_attempt_and_a_wait(harness: Harness) -> None:
+    """R10, R14: without the deadline's coming."""
+    waiting = Harness()
+    waiting.connector.refuse(ConnectError("no"))
+    waiting.clock.wait_until_waiting(waiting.clock.now() + 0.01)
+    for each in (harness, waiting):
+        call = each.client.call("m")
+        each.client.close()
+        with pytest.raises(ClientClosed):
+            call.result(PATIENCE)
+
+
+def test_offline_is_offline_until_told_otherwise(harness: Harness) -> None:
+    """R8, R11, C26: calls wait."""
+    peer = harness.establish()
+    harness.client.disconnect()
+    assert peer.pull_message() == {"msg": "disconnect"}
+    assert peer.await_end()
+    call = harness.client.call("m")
+    harness.clock.wait_until_waiting(None)
+    harness.clock.advance(1000)
+    assert harness.client.status.state is ConnectionState.OFFLINE
+    harness.client.reconnect()
+    peer = harness.connector.accept()
+    # The old session is asked for, so that its documents can be replaced in one step (C50).
+    assert peer.establish("two")["session"] == "one"
+    assert peer.pull_message()["method"] == "m"
+    peer.push({"msg": "result", "id": "1"}, {"msg": "updated", "methods": ["1"]})
+    call.result(PATIENCE)
+    assert "Offline" in harness.kinds()
+    assert "ConnectionDropped" not in harness.kinds()
+
+
+def test_reconnecting_by_hand_does_not_wait_and_does_not_count(harness: Harness) -> None:
+    """R10."""
+    for _ in range(3):
+        harness.connector.refuse(ConnectError("no"))
+        harness.clock.wait_until_waiting()
+        harness.client.reconnect()
+    assert harness.client.status.retry_count == 0
+    harness.establish()
+    harness.client.reconnect()
+    assert harness.connector.attempts == 4
+
+
+def test_a_fault_of_ours_leaves_nobody_waiting(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    call = harness.client.call("m")
+    harness.connector.refuse(RuntimeError("a fault"))  # type: ignore[arg-type]  # what no connector should raise
+    with pytest.raises(ConnectionLost, match="a fault"):
+        call.result(PATIENCE)
+    assert "the client's thread failed" in caplog.text
+    with pytest.raises(ConnectionLost):
+        harness.client.call("m").result(PATIENCE)
