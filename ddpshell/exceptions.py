@@ -5,6 +5,7 @@
     │  ├─ LocalProtocolError     our caller broke the protocol's rules
     │  └─ RemoteProtocolError    the peer did
     ├─ EJSONError                a value or a text that is not EJSON (also ValueError)
+    ├─ InvalidSelector           a query that is none (also ValueError)
     ├─ InvalidURL                no address of a DDP server (also ValueError)
     ├─ NegotiationError          no common protocol version; never retried
     ├─ ServerError               the server answered with an error
@@ -31,6 +32,7 @@ __all__ = [
     "DDPError",
     "DDPTimeout",
     "EJSONError",
+    "InvalidSelector",
     "InvalidURL",
     "LocalProtocolError",
     "MethodError",
@@ -62,6 +64,10 @@ class RemoteProtocolError(ProtocolError):
 
 class EJSONError(DDPError, ValueError):
     """A value cannot be written as EJSON, or a text cannot be read as EJSON."""
+
+
+class InvalidSelector(DDPError, ValueError):
+    """A selector, sort specifier or choice of fields is none, or asks for what is not known here."""
 
 
 class InvalidURL(DDPError, ValueError):

@@ -1,0 +1,41 @@
+"""What is found at a path; what follows from it for queries is in `test_selector.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ddpshell.protocol.fields import MISSING, is_index, look_up
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "expected"),
+    [
+        pytest.param("a", {"a": 1}, [(1, False)], id="a field"),
+        pytest.param("a", {}, [(MISSING, False)], id="one that is not there"),
+        pytest.param("a", {"a": [1, 2]}, [([1, 2], False)], id="an array, whole"),
+        pytest.param("a.0", {"a": [1, 2]}, [(1, False)], id="an element"),
+        pytest.param("a.0", {"a": [[1]]}, [([1], True)], id="an element that is an array stands for itself"),
+        pytest.param("a.5", {"a": [1]}, [], id="an element beyond the end is nowhere"),
+        pytest.param(
+            "a.b", {"a": [{"b": 1}, 5, {"b": 2}, {}]}, [(1, False), (2, False), (MISSING, False)], id="a field of each"
+        ),
+        pytest.param("a.b", {"a": 1}, [(MISSING, False)], id="a field of a number"),
+        pytest.param("a.0.b", {"a": [5]}, [], id="a field of an element that has none"),
+        pytest.param("a.0", {"a": [{"0": 1}]}, [({"0": 1}, False), (1, False)], id="an index may be a name, too"),
+    ],
+)
+def test_values_are_found(path: str, document: dict[str, Any], expected: list[tuple[Any, bool]]) -> None:
+    assert look_up(path)(document) == expected
+
+
+def test_for_sorting_an_index_is_no_name() -> None:
+    assert look_up("a.0", for_sort=True)({"a": [{"0": 1}]}) == [({"0": 1}, False)]
+
+
+def test_only_ascii_digits_make_an_index() -> None:
+    assert is_index("10")
+    assert not is_index("")
+    assert not is_index("-1")
+    assert not is_index("\u0661")

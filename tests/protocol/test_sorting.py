@@ -1,0 +1,130 @@
+"""The order of values and of documents."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.exceptions import InvalidSelector
+from ddpshell.protocol.ejson import Custom, Date, ObjectID, RegExp
+from ddpshell.protocol.fields import MISSING
+from ddpshell.protocol.sorting import compare, sort_key, type_of
+
+#: One value of each step, in Mongo's order.
+IN_ORDER: list[Any] = [
+    MISSING,
+    None,
+    -math.inf,
+    -1,
+    0,
+    0.5,
+    decimal.Decimal("0.75"),
+    1,
+    2**70,
+    math.inf,
+    "",
+    "A",
+    "a",
+    "ab",
+    "\U0001f600",
+    "\uffff",
+    {},
+    {"a": 1},
+    {"a": 2},
+    {"b": 0},
+    [],
+    [0],
+    [0, 1],
+    [1],
+    b"",
+    b"\x02",
+    b"\x01\x01",
+    ObjectID("0" * 24),
+    ObjectID("f" * 24),
+    False,
+    True,
+    Date(-8_640_000_000_000_000),
+    dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+    dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    RegExp("a"),
+    RegExp("b"),
+]
+
+
+@pytest.mark.parametrize("place", range(len(IN_ORDER)))
+def test_each_value_comes_after_all_before_it(place: int) -> None:
+    for earlier in range(place):
+        assert compare(IN_ORDER[earlier], IN_ORDER[place]) < 0, IN_ORDER[earlier]
+        assert compare(IN_ORDER[place], IN_ORDER[earlier]) > 0, IN_ORDER[earlier]
+    assert compare(IN_ORDER[place], IN_ORDER[place]) == 0
+
+
+def test_nan_comes_neither_before_nor_after_a_number() -> None:
+    assert math.isnan(compare(math.nan, 1))
+    assert math.isnan(compare(1, math.nan))
+
+
+def test_a_custom_value_counts_as_an_object() -> None:
+    assert type_of(Custom("T", 1)) == type_of({})
+    assert compare(Custom("T", 1), Custom("T", 2)) < 0
+
+
+@pytest.mark.parametrize(
+    ("specifier", "expected"),
+    [
+        pytest.param({"n": 1}, "abcd", id="up"),
+        pytest.param({"n": -1}, "dcba", id="down"),
+        pytest.param(["n"], "abcd", id="a list of names"),
+        pytest.param([["n", "desc"]], "dcba", id="a list of pairs"),
+        pytest.param({"even": -1, "n": 1}, "acbd", id="two keys"),
+        pytest.param({"sub.x": 1}, "dcba", id="a path"),
+        pytest.param({}, "abcd", id="none: as they came"),
+    ],
+)
+def test_documents_are_sorted_by_their_fields(specifier: Any, expected: str) -> None:
+    documents: list[dict[str, Any]] = [
+        {"_id": name, "n": number, "even": number % 2 == 0, "sub": {"x": -number}} for number, name in enumerate("abcd")
+    ]
+    if specifier:
+        random.Random(0).shuffle(documents)
+    assert "".join(str(document["_id"]) for document in sorted(documents, key=sort_key(specifier))) == expected
+
+
+def test_of_an_array_the_least_element_decides_or_going_down_the_greatest() -> None:
+    documents: list[dict[str, Any]] = [
+        {"_id": "a", "n": [5, 1]},
+        {"_id": "b", "n": [3, 2]},
+        {"_id": "c", "n": []},
+        {"_id": "d"},
+    ]
+    assert [item["_id"] for item in sorted(documents, key=sort_key({"n": 1}))] == ["c", "d", "a", "b"]
+    assert [item["_id"] for item in sorted(documents, key=sort_key({"n": -1}))] == ["a", "b", "c", "d"]
+
+
+def test_an_index_in_the_path_means_that_element_alone() -> None:
+    documents: list[dict[str, Any]] = [{"_id": "a", "n": [2, 9]}, {"_id": "b", "n": [1, 9]}]
+    assert [item["_id"] for item in sorted(documents, key=sort_key({"n.0": 1}))] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "specifier",
+    [5, "n", [5], [["n"]], [["n", "up"]], {"n": 0}, {"n": True}, {"n": "asc?"}, [["", "asc"]], {"n": None}],
+    ids=str,
+)
+def test_what_is_no_sort_specifier_is_refused(specifier: Any) -> None:
+    with pytest.raises(InvalidSelector):
+        sort_key(specifier)
+
+
+@given(st.lists(st.sampled_from(IN_ORDER[1:]), max_size=8))
+def test_sorting_is_stable_and_by_the_order_of_values(values: list[Any]) -> None:
+    documents = [{"_id": number, "v": value} for number, value in enumerate(values)]
+    result = sorted(documents, key=sort_key({"w": 1}))
+    assert result == documents
