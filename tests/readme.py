@@ -77,7 +77,7 @@ _KINDS = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "<time>"),
     (re.compile(r"\b\d{13}\b"), "<milliseconds>"),
-    (re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])[0-9A-Za-z]{17}\b"), "<id>"),
+    (re.compile(r"\b[2-9A-HJ-NP-TW-Za-km-z]{17}\b"), "<id>"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), r"<duration> \2"),
     (re.compile(r"(?<=\S)  +"), "  "),
 ]
@@ -261,9 +261,12 @@ class Reader:
         return started
 
     def _environment(self, terminal: str) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | {
+        # Nothing of the developer's; what is measured for coverage goes on being measured.
+        kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        return kept | {
             "DDP_URL": self._ours("localhost:3000"),
             "HOME": str(self.home),
+            "LANG": "C.UTF-8",
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(TOP),
             "TERM": terminal,
