@@ -59,8 +59,7 @@ class FrameReader:
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
         self._max_message = max_message
         self._buffer = bytearray()
-        self._fragments: list[bytes] = []
-        self._fragments_size = 0
+        self._fragments = bytearray()
         self._fragmented_opcode: int | None = None
         #: Why nothing can be read any more: these bytes are no frames of a server, or a message is too large.
         self.fault: RemoteProtocolError | None = None
@@ -68,9 +67,12 @@ class FrameReader:
     def receive(self, data: bytes) -> list[Incoming]:
         """Take bytes as they came, and give the messages that they complete; then look at `fault`.
 
-        What came before a fault is still given. Binary messages are dropped, as Meteor's own client does (U18).
+        What came before a fault is still given, and nothing after it. Binary messages are dropped, as Meteor's own
+        client does (U18).
         """
         incoming: list[Incoming] = []
+        if self.fault is not None:
+            return incoming
         try:
             self._cut(data, incoming)
         except RemoteProtocolError as error:
@@ -124,15 +126,14 @@ class FrameReader:
             raise RemoteProtocolError("a new message inside another (RFC 6455, 5.4)")
         elif opcode not in (_TEXT, _BINARY):
             raise RemoteProtocolError(f"a frame of unknown kind {opcode} (RFC 6455, 5.2)")
-        self._fragments.append(payload)
-        self._fragments_size += len(payload)
-        if self._fragments_size > self._max_message:
+        self._fragments += payload
+        if len(self._fragments) > self._max_message:
             raise RemoteProtocolError(f"a message of over {self._max_message:,} bytes, which is the limit")
         if not final:
             self._fragmented_opcode = opcode
             return None
-        whole = b"".join(self._fragments)
-        self._fragments, self._fragments_size, self._fragmented_opcode = [], 0, None
+        whole = self._fragments
+        self._fragments, self._fragmented_opcode = bytearray(), None
         return _text(whole) if opcode == _TEXT else None
 
 
