@@ -5,9 +5,13 @@ const DDPClient = require('ddp');
 const [url, task, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const client = new DDPClient({ url, autoReconnect: false });
 
-function report(started, check) {
-  console.log(JSON.stringify({ seconds: Number(process.hrtime.bigint() - started) / 1e9, check }));
-  process.stdin.on('end', () => client.close()).resume(); // what reads our memory ends our input
+// The time first; when our input ends, our memory has been read, and what was done can be counted.
+function report(started, count) {
+  console.log(Number(process.hrtime.bigint() - started) / 1e9);
+  process.stdin.on('end', () => {
+    console.log(count());
+    client.close();
+  }).resume();
 }
 
 const tasks = {
@@ -19,14 +23,14 @@ const tasks = {
   },
   items() {
     const started = process.hrtime.bigint();
-    client.subscribe(task, [n], () => report(started, Object.keys(client.collections.items).length));
+    client.subscribe(task, [n], () => report(started, () => Object.keys(client.collections.items).length));
   },
   calls() {
     const started = process.hrtime.bigint();
     let done = 0;
     for (let i = 0; i < n; i++) {
       client.call('echo', [i], (error, result) => {
-        if (result[0] === i && ++done === n) report(started, done);
+        if (result[0] === i && ++done === n) report(started, () => done);
       });
     }
   },
