@@ -42,9 +42,10 @@ class Awaitable(Future[Value], Generic[Value]):
         try:
             return super().result(timeout)
         except TimeoutError:
-            if self.done():
-                raise
-            raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+            if not self.done():
+                raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+        # Its own error is a timeout, or it came at the last moment.
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the end, and give the error or None. Raises as `result` does where that waits in vain."""
@@ -52,7 +53,9 @@ class Awaitable(Future[Value], Generic[Value]):
         try:
             return super().exception(timeout)
         except TimeoutError:
-            raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+            if not self.done():
+                raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+        return super().exception(0)
 
     def fulfil(self, value: Value) -> None:
         """Give the value, unless the owner has cancelled meanwhile."""
@@ -105,7 +108,7 @@ class MethodCall(Awaitable[EJSONValue]):
 
     def cancel(self) -> bool:
         """Take the call back, if it has not been sent. One that was sent goes on, and False is returned."""
-        return not self.done() and self._take_back(self) and super().cancel()
+        return self.cancelled() or (not self.done() and self._take_back(self) and super().cancel())
 
     def __repr__(self) -> str:
         return f"<MethodCall {self.id} {self.method!r} {'done' if self.done() else 'outstanding'}>"

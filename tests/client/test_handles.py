@@ -1,0 +1,224 @@
+"""What a caller holds: results that one can wait for, take back, and ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+
+import pytest
+
+from ddpshell.client.handles import Awaitable, MethodCall, Subscription
+from ddpshell.exceptions import ConnectionLost, DDPTimeout, MethodError, TransportError
+from tests.fakes import PATIENCE
+
+#: Seconds that are certain to be over before anything happens.
+AN_INSTANT = 0.001
+
+
+def awaitable(*, on_client_thread: bool = False) -> Awaitable[int]:
+    return Awaitable("answer", lambda: on_client_thread)
+
+
+def method_call(cancel: Callable[[MethodCall], bool] = lambda call: True) -> MethodCall:
+    call = MethodCall("upper", ("a",), lambda: False, cancel, return_at_result=False)
+    call.id = "7"
+    return call
+
+
+def subscription(stop: Callable[[Subscription], None] = lambda subscription: None) -> Subscription:
+    made = Subscription("tasks", ({"done": False},), lambda: False, stop)
+    made.id = "s1"
+    return made
+
+
+# ---------------------------------------------------------------------------------------------------------- waiting
+
+
+def test_what_is_fulfilled_has_a_value_and_no_error() -> None:
+    answer = awaitable()
+    answer.fulfil(5)
+    assert (answer.result(), answer.result(0), answer.exception()) == (5, 5, None)
+
+
+def test_what_failed_raises_its_error_each_time() -> None:
+    answer, error = awaitable(), MethodError(404)
+    answer.fail(error)
+    for _ in range(2):
+        with pytest.raises(MethodError) as raised:
+            answer.result(AN_INSTANT)
+        assert raised.value is error
+    assert answer.exception() is error
+
+
+def test_it_is_a_future_like_any_other() -> None:
+    """So `concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` take it."""
+    answer, told = awaitable(), list[Future[int]]()
+    answer.add_done_callback(told.append)
+    answer.fulfil(5)
+    assert wait([answer], timeout=0).done == {answer}
+    assert told == [answer]
+
+
+def test_another_thread_waits_until_it_is_there() -> None:
+    answer = awaitable()
+    with ThreadPoolExecutor(1) as aside:
+        waiting = aside.submit(answer.result, PATIENCE)
+        answer.fulfil(5)
+        assert waiting.result(PATIENCE) == 5
+
+
+@pytest.mark.parametrize("ask", [Awaitable.result, Awaitable.exception])
+def test_waiting_in_vain_raises_our_error_and_can_be_tried_again(
+    ask: Callable[[Awaitable[int], float], object],
+) -> None:
+    answer = awaitable()
+    for _ in range(2):
+        with pytest.raises(DDPTimeout, match=r"^no answer within 0\.001 s$") as raised:
+            ask(answer, AN_INSTANT)
+        assert isinstance(raised.value, TimeoutError)
+        assert isinstance(raised.value, TransportError)
+    answer.fulfil(5)
+    assert answer.result(AN_INSTANT) == 5
+
+
+def test_an_error_that_is_a_timeout_itself_is_not_taken_for_ours() -> None:
+    answer, error = awaitable(), DDPTimeout("the method says so")
+    answer.fail(error)
+    with pytest.raises(DDPTimeout) as raised:
+        answer.result(AN_INSTANT)
+    assert raised.value is error
+
+
+class AtTheLastMoment(Awaitable[int]):
+    """Fulfilled after a wait has ended in vain, and before anybody looks again."""
+
+    looks = 0
+
+    def done(self) -> bool:
+        self.looks += 1
+        if self.looks == 2:
+            self.fulfil(5)
+        return super().done()
+
+
+def test_a_value_that_comes_at_the_last_moment_is_taken() -> None:
+    assert AtTheLastMoment("answer", lambda: False).result(AN_INSTANT) == 5
+    assert AtTheLastMoment("answer", lambda: False).exception(AN_INSTANT) is None
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+@pytest.mark.parametrize("ask", [Awaitable.result, Awaitable.exception])
+def test_the_clients_own_thread_is_not_made_to_wait_for_itself(
+    ask: Callable[[Awaitable[int], float | None], object], timeout: float | None
+) -> None:
+    """A deadlock that is found only in production, were it not refused at once."""
+    answer = awaitable(on_client_thread=True)
+    with pytest.raises(RuntimeError, match=r"in a callback of the client would wait for ever.*add_done_callback"):
+        ask(answer, timeout)
+
+
+def test_the_clients_own_thread_may_ask_for_what_is_there() -> None:
+    answer = awaitable(on_client_thread=True)
+    answer.fulfil(5)
+    assert (answer.result(), answer.exception()) == (5, None)
+
+
+# ------------------------------------------------------------------------------------------------------ taking back
+
+
+def test_what_was_taken_back_is_not_disturbed_by_a_late_answer() -> None:
+    answer = awaitable()
+    assert answer.cancel()
+    answer.fulfil(5)
+    answer.fail(ConnectionLost("gone"))
+    assert answer.cancelled()
+    with pytest.raises(CancelledError):
+        answer.result(AN_INSTANT)
+
+
+def test_the_first_end_is_the_end() -> None:
+    answer = awaitable()
+    answer.fulfil(5)
+    answer.fail(ConnectionLost("gone"))
+    answer.fulfil(6)
+    assert answer.result() == 5
+
+
+def test_a_call_that_was_not_sent_is_taken_back() -> None:
+    asked: list[MethodCall] = []
+
+    def take_back(call: MethodCall) -> bool:
+        asked.append(call)
+        return True
+
+    call = method_call(take_back)
+    assert call.cancel()
+    assert call.cancelled()
+    assert asked == [call]
+
+
+def test_taking_back_twice_is_as_good_as_once() -> None:
+    """As with any future."""
+    call = method_call()
+    assert [call.cancel(), call.cancel()] == [True, True]
+
+
+def test_a_call_that_was_sent_goes_on() -> None:
+    call = method_call(lambda call: False)
+    assert not call.cancel()
+    assert not call.done()
+    call.fulfil("A")
+    assert call.result() == "A"
+
+
+def test_a_call_that_is_done_is_not_taken_back_and_nobody_is_asked() -> None:
+    def unwanted(call: MethodCall) -> bool:
+        raise AssertionError("asked")
+
+    call = method_call(unwanted)
+    call.fulfil("A")
+    assert not call.cancel()
+    assert call.result() == "A"
+
+
+# ---------------------------------------------------------------------------------------------------------- handles
+
+
+def test_a_call_says_what_it_is() -> None:
+    call = method_call()
+    assert (call.id, call.method, call.params, call.has_result) == ("7", "upper", ("a",), False)
+    with pytest.raises(DDPTimeout, match="no result of 'upper' within"):
+        call.result(AN_INSTANT)
+
+
+def test_a_call_shows_how_it_stands() -> None:
+    call = method_call()
+    assert repr(call) == "<MethodCall 7 'upper' outstanding>"
+    call.fulfil("A")
+    assert repr(call) == "<MethodCall 7 'upper' done>"
+
+
+def test_a_subscription_says_what_it_is() -> None:
+    made = subscription()
+    assert (made.id, made.name, made.params, made.error) == ("s1", "tasks", ({"done": False},), None)
+    with pytest.raises(DDPTimeout, match="no documents of 'tasks' within"):
+        made.ready.result(AN_INSTANT)
+    with pytest.raises(DDPTimeout, match="no end of 'tasks' within"):
+        made.stopped.result(AN_INSTANT)
+
+
+def test_a_subscription_shows_how_it_stands() -> None:
+    made = subscription()
+    assert repr(made) == "<Subscription s1 'tasks' requested>"
+    made.ready.fulfil(None)
+    assert repr(made) == "<Subscription s1 'tasks' ready>"
+    made.stopped.fulfil(None)
+    assert repr(made) == "<Subscription s1 'tasks' stopped>"
+
+
+def test_stopping_a_subscription_asks_the_client() -> None:
+    stopped: list[Subscription] = []
+    made = subscription(stopped.append)
+    made.stop()
+    assert stopped == [made]
+    assert not made.stopped.done(), "the client says when"
