@@ -5,9 +5,9 @@
     │  ├─ LocalProtocolError     our caller broke the protocol's rules
     │  └─ RemoteProtocolError    the peer did
     ├─ EJSONError                a value or a text that is not EJSON (also ValueError)
-    ├─ InvalidSelector           a query that is none (also ValueError)
     ├─ InvalidURL                no address of a DDP server (also ValueError)
     ├─ NegotiationError          no common protocol version; never retried
+    ├─ QueryError                a selector, sort order, projection or modifier that is none (also ValueError)
     ├─ ServerError               the server answered with an error
     │  ├─ MethodError
     │  └─ SubscriptionError
@@ -32,13 +32,13 @@ __all__ = [
     "DDPError",
     "DDPTimeout",
     "EJSONError",
-    "InvalidSelector",
     "InvalidURL",
     "LocalProtocolError",
     "MethodError",
     "NegotiationError",
     "OutcomeUnknown",
     "ProtocolError",
+    "QueryError",
     "RemoteProtocolError",
     "ServerError",
     "SubscriptionError",
@@ -66,8 +66,8 @@ class EJSONError(DDPError, ValueError):
     """A value cannot be written as EJSON, or a text cannot be read as EJSON."""
 
 
-class InvalidSelector(DDPError, ValueError):
-    """A selector, sort specifier or choice of fields is none, or asks for what is not known here."""
+class QueryError(DDPError, ValueError):
+    """A selector, sort order, projection or modifier is none, or asks for what is not known here."""
 
 
 class InvalidURL(DDPError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from ..exceptions import InvalidSelector
+from ..exceptions import QueryError
 from . import ejson
 from .ejson import EJSONValue
 from .fields import is_plain_object
@@ -22,16 +22,16 @@ def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSO
     """Make a function that copies of a document what is asked for.
 
     Raises:
-        InvalidSelector: Including and excluding at once, or what is not known here, such as `$slice`.
+        QueryError: Including and excluding at once, or what is not known here, such as `$slice`.
     """
     including: bool | None = None
     with_id = True
     tree: _Tree = {}
     for path, value in (fields or {}).items():
         if any(part.startswith("$") for part in path.split(".")) or is_plain_object(value):
-            raise InvalidSelector(f"{path!r}: operators in fields are not known here")
+            raise QueryError(f"{path!r}: operators in fields are not known here")
         if value not in (0, 1) or not isinstance(value, (bool, int, float)):
-            raise InvalidSelector(f"{path!r} in fields must be 1 or 0, not {value!r}")
+            raise QueryError(f"{path!r} in fields must be 1 or 0, not {value!r}")
         if path == "_id":
             with_id = bool(value)
             # By itself it decides for all others.
@@ -39,7 +39,7 @@ def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSO
                 including = bool(value)
             continue
         if including is not None and including is not bool(value):
-            raise InvalidSelector("fields can be included or excluded, not both at once")
+            raise QueryError("fields can be included or excluded, not both at once")
         including = bool(value)
         _plant(tree, path)
 
@@ -61,10 +61,10 @@ def _plant(tree: _Tree, path: str) -> None:
     for part in way:
         branch = tree.setdefault(part, {})
         if branch is None:
-            raise InvalidSelector(f"{path!r} in fields is inside another of them")
+            raise QueryError(f"{path!r} in fields is inside another of them")
         tree = branch
     if tree.get(last):
-        raise InvalidSelector(f"{path!r} in fields holds another of them")
+        raise QueryError(f"{path!r} in fields holds another of them")
     tree[last] = None
 
 

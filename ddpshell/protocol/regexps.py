@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ..exceptions import InvalidSelector
+from ..exceptions import QueryError
 from .ejson import RegExp
 
 __all__ = ["compile_regexp"]
@@ -30,17 +30,17 @@ def compile_regexp(regexp: RegExp) -> re.Pattern[str]:
     r"""Make a pattern to `search` with, which finds what JavaScript's finds.
 
     Raises:
-        InvalidSelector: No regular expression, or one with what Python's lack, such as `\p{L}`.
+        QueryError: No regular expression, or one with what Python's lack, such as `\p{L}`.
     """
     flags = re.NOFLAG
     for flag in regexp.flags:
         if flag not in _FLAGS and flag not in _WITHOUT_EFFECT:
-            raise InvalidSelector(f"regular expressions have no flag {flag!r} here")
+            raise QueryError(f"regular expressions have no flag {flag!r} here")
         flags |= _FLAGS.get(flag, re.NOFLAG)
     try:
         return re.compile(_Translation(regexp).text(), flags)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidSelector(f"bad regular expression /{regexp.source}/: {error}") from None
+        raise QueryError(f"bad regular expression /{regexp.source}/: {error}") from None
 
 
 class _Translation:
@@ -106,7 +106,7 @@ class _Translation:
         while True:
             character = self._take()
             if not character:
-                raise InvalidSelector(f"bad regular expression /{self._source}/: unterminated character class")
+                raise QueryError(f"bad regular expression /{self._source}/: unterminated character class")
             if character == "]":
                 return "".join([*parts, "]"])
             if character == "\\":
@@ -127,7 +127,7 @@ class _Translation:
 
     def _literal(self, character: str) -> str:
         if not character:
-            raise InvalidSelector(f"bad regular expression /{self._source}/: it ends with a backslash")
+            raise QueryError(f"bad regular expression /{self._source}/: it ends with a backslash")
         if character in "tnrfv":
             return f"\\{character}"
         if character == "0":
@@ -135,7 +135,7 @@ class _Translation:
         if character == "c" and self._source[self._place : self._place + 1].isalpha():
             return f"\\x{ord(self._take()) % 32:02x}"
         if character in "pP":
-            raise InvalidSelector(f"\\{character}{{...}} in regular expressions is not known here")
+            raise QueryError(f"\\{character}{{...}} in regular expressions is not known here")
         if character in _CODES and (code := _CODES[character].match(self._source, self._place)):
             self._place = code.end()
             return re.escape(chr(min(int(code[0].strip("{}"), 16), 0x10FFFF)))

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ..exceptions import EJSONError, InvalidSelector
+from ..exceptions import EJSONError, QueryError
 from . import ejson
 from .ejson import EJSONValue, ObjectID, RegExp
 from .fields import MISSING, Branches, is_plain_object, look_up
@@ -53,13 +53,13 @@ def compile_selector(selector: Selector) -> Matcher:
     """Make a function that says whether a document is meant.
 
     Raises:
-        InvalidSelector: No selector, or one with an operator that is not known here.
+        QueryError: No selector, or one with an operator that is not known here.
     """
     if isinstance(selector, (str, ObjectID)):
         wanted = selector
         return lambda document: ejson.equals(document.get("_id"), wanted)
     if not is_plain_object(selector):
-        raise InvalidSelector(f"a selector is an object or an id, not {selector!r}")
+        raise QueryError(f"a selector is an object or an id, not {selector!r}")
     if "_id" in selector and selector["_id"] in (None, "", False, 0):
         # An id that is not there means no document, never all of them.
         return lambda _: False
@@ -87,11 +87,11 @@ def _compile_logical(operator: str, operand: Any) -> Callable[[Any], bool]:
     if operator == "$comment":
         return lambda _: True
     if operator not in ("$and", "$or", "$nor"):
-        raise InvalidSelector(f"unrecognized logical operator: {operator}")
+        raise QueryError(f"unrecognized logical operator: {operator}")
     if not isinstance(operand, list) or not operand:
-        raise InvalidSelector(f"{operator} needs an array that is not empty")
+        raise QueryError(f"{operator} needs an array that is not empty")
     if not all(is_plain_object(item) for item in operand):
-        raise InvalidSelector(f"{operator} needs an array of selectors")
+        raise QueryError(f"{operator} needs an array of selectors")
     matchers = [_compile_document(item) for item in operand]
     match operator:
         case "$and":
@@ -152,14 +152,14 @@ def _compile_operator(operator: str, operand: Any, condition: Mapping[str, Any])
             return _any_value(_regexp(_regexp_of(operand, condition.get("$options"))))
         case "$options":
             if "$regex" not in condition:
-                raise InvalidSelector("$options needs a $regex")
+                raise QueryError("$options needs a $regex")
             return lambda _: True
         case "$elemMatch":
             return _any_whole(_element_match(operand))
         case "$bitsAllSet" | "$bitsAllClear" | "$bitsAnySet" | "$bitsAnyClear":
             return _any_value(_bits(operator, operand))
         case _:
-            raise InvalidSelector(f"unrecognized operator: {operator}")
+            raise QueryError(f"unrecognized operator: {operator}")
 
 
 def _is_operators(condition: Any) -> bool:
@@ -168,7 +168,7 @@ def _is_operators(condition: Any) -> bool:
         return False
     kinds = {key.startswith("$") for key in condition}
     if len(kinds) > 1:
-        raise InvalidSelector(f"operators and fields in one object: {', '.join(condition)}")
+        raise QueryError(f"operators and fields in one object: {', '.join(condition)}")
     [are_operators] = kinds
     return bool(are_operators)
 
@@ -219,21 +219,21 @@ def _equality(wanted: Any) -> _ValueMatcher:
 
 def _in(operand: Any, operator: str) -> _ValueMatcher:
     if not isinstance(operand, list):
-        raise InvalidSelector(f"{operator} needs an array")
+        raise QueryError(f"{operator} needs an array")
     if any(_is_operators(item) for item in operand):
-        raise InvalidSelector(f"no operators within {operator}")
+        raise QueryError(f"no operators within {operator}")
     matchers = [_regexp(item) if isinstance(item, RegExp) else _equality(item) for item in operand]
     return lambda value: any(matches(value) for matches in matchers)
 
 
 def _all(operand: Any) -> _BranchMatcher:
     if not isinstance(operand, list):
-        raise InvalidSelector("$all needs an array")
+        raise QueryError("$all needs an array")
     if not operand:
         return lambda _: False
     for item in operand:
         if _is_operators(item) and set(item) != {"$elemMatch"}:
-            raise InvalidSelector("no operators within $all, but $elemMatch")
+            raise QueryError("no operators within $all, but $elemMatch")
     matchers = [_compile_value(item) for item in operand]
     return lambda branches: all(matcher(branches) for matcher in matchers)
 
@@ -253,7 +253,7 @@ def _inequality(operand: Any, holds: Callable[[float], bool]) -> _ValueMatcher:
 
 def _mod(operand: Any) -> _ValueMatcher:
     if not (isinstance(operand, list) and len(operand) == 2 and all(_is_number(item) for item in operand)):
-        raise InvalidSelector("$mod needs an array of two numbers")
+        raise QueryError("$mod needs an array of two numbers")
     divisor, remainder = operand
 
     def matches(value: Any) -> bool:
@@ -273,14 +273,14 @@ def _size(operand: Any) -> _ValueMatcher:
     if isinstance(operand, str):
         operand = 0  # As in Mongo, which does not mind.
     if not _is_number(operand):
-        raise InvalidSelector("$size needs a number")
+        raise QueryError("$size needs a number")
     return lambda value: isinstance(value, list) and len(value) == operand
 
 
 def _type(operand: Any) -> _ValueMatcher:
     number = _TYPES.get(operand) if isinstance(operand, str) else operand
     if number is None or not _is_number(number):
-        raise InvalidSelector(f"unknown $type: {operand!r}")
+        raise QueryError(f"unknown $type: {operand!r}")
     return lambda value: value is not MISSING and type_of(value) == number
 
 
@@ -297,20 +297,20 @@ def _regexp(regexp: RegExp) -> _ValueMatcher:
 
 def _regexp_of(operand: Any, options: Any) -> RegExp:
     if not isinstance(operand, (str, RegExp)):
-        raise InvalidSelector("$regex needs a string or a regular expression")
+        raise QueryError("$regex needs a string or a regular expression")
     if options is not None and not isinstance(options, str):
-        raise InvalidSelector("$options needs a string")
+        raise QueryError("$options needs a string")
     source = operand.source if isinstance(operand, RegExp) else operand
     flags = options if options is not None else operand.flags if isinstance(operand, RegExp) else ""
     try:
         return RegExp(source, flags)
     except EJSONError as error:
-        raise InvalidSelector(str(error)) from None
+        raise QueryError(str(error)) from None
 
 
 def _element_match(operand: Any) -> _ValueMatcher:
     if not is_plain_object(operand):
-        raise InvalidSelector("$elemMatch needs an object")
+        raise QueryError("$elemMatch needs an object")
     fields = {key: value for key, value in operand.items() if key not in ("$and", "$or", "$nor")}
     if fields and _is_operators(fields):
         matches_value = _compile_value(operand)
@@ -352,7 +352,7 @@ def _mask(operator: str, operand: Any) -> int:
         return operand
     if isinstance(operand, Sequence) and all(isinstance(item, int) and item >= 0 for item in operand):
         return sum({1 << item for item in operand})
-    raise InvalidSelector(f"{operator} needs a number, a binary, or an array of positions")
+    raise QueryError(f"{operator} needs a number, a binary, or an array of positions")
 
 
 def _is_number(value: Any) -> bool:

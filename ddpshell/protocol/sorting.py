@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cmp_to_key
 from typing import Any, TypeAlias
 
-from ..exceptions import InvalidSelector
+from ..exceptions import QueryError
 from .ejson import Custom, Date, EJSONValue, ObjectID, RegExp, date_to_ms
 from .fields import MISSING, look_up
 
-__all__ = ["SortSpecifier", "ValueType", "compare", "sort_key", "type_of"]
+__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "type_of"]
 
 #: `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]` where the order of keys should be seen.
 SortSpecifier: TypeAlias = Mapping[str, int] | Sequence[str | Sequence[str]]
@@ -110,11 +110,11 @@ def compare(a: Any, b: Any) -> float:
             return 0
 
 
-def sort_key(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]], Any]:
+def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]], Any]:
     """Make the `key` for sorting documents. Of an array, the least element counts, or going down the greatest.
 
     Raises:
-        InvalidSelector: No sort specifier.
+        QueryError: No sort specifier.
     """
     parts = [(look_up(path, for_sort=True), direction) for path, direction in _parts(specifier)]
 
@@ -137,18 +137,18 @@ def _parts(specifier: SortSpecifier) -> list[tuple[str, int]]:
     parts: list[tuple[str, int]] = []
     items: Sequence[Any] = list(specifier.items()) if isinstance(specifier, Mapping) else specifier
     if isinstance(items, str) or not isinstance(items, Sequence):
-        raise InvalidSelector(f"a sort specifier is an object or an array, not {specifier!r}")
+        raise QueryError(f"a sort specifier is an object or an array, not {specifier!r}")
     for item in items:
         pair = (item, "asc") if isinstance(item, str) else item
         if not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[0], str) or not pair[0]:
-            raise InvalidSelector(f"bad sort key {item!r}; write a field's name, or [name, 'desc']")
+            raise QueryError(f"bad sort key {item!r}; write a field's name, or [name, 'desc']")
         path, direction = pair
         if direction in ("asc", "desc"):
             parts.append((path, 1 if direction == "asc" else -1))
         elif isinstance(direction, (int, float)) and not isinstance(direction, bool) and direction:
             parts.append((path, 1 if direction > 0 else -1))
         else:
-            raise InvalidSelector(f"bad sort direction {direction!r} for {path!r}; write 1 or -1")
+            raise QueryError(f"bad sort direction {direction!r} for {path!r}; write 1 or -1")
     return parts
 
 

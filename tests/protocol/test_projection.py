@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ddpshell.exceptions import InvalidSelector
+from ddpshell.exceptions import QueryError
 from ddpshell.protocol.projection import compile_projection
 
 DOCUMENT: dict[str, Any] = {"_id": "x", "a": 1, "b": {"c": 2, "d": 3}, "e": [{"f": 4, "g": 5}, 6, {"g": 7}]}
@@ -58,5 +58,5 @@ def test_what_is_chosen_is_a_copy() -> None:
     ids=str,
 )
 def test_what_is_no_choice_is_refused(fields: Any) -> None:
-    with pytest.raises(InvalidSelector):
+    with pytest.raises(QueryError):
         compile_projection(fields)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ddpshell.exceptions import InvalidSelector
+from ddpshell.exceptions import QueryError
 from ddpshell.protocol.ejson import ObjectID, RegExp
 from ddpshell.protocol.selector import compile_selector
 
@@ -203,5 +203,5 @@ def test_a_selector_does_not_match(selector: Any, document: dict[str, Any]) -> N
     ids=str,
 )
 def test_what_is_no_selector_is_refused_before_any_document_is_seen(selector: Any) -> None:
-    with pytest.raises(InvalidSelector):
+    with pytest.raises(QueryError):
         compile_selector(selector)
