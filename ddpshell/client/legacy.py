@@ -102,6 +102,7 @@ class ConcurrentDDPClient:
             InvalidURL: The URL is no address of a DDP server.
         """
         self._client = Client(self._url, debug=self._debug)
+        self._stopped.clear()
         if self._debug:
             self._client.on_event(_log)
 
