@@ -145,10 +145,13 @@ class Reader:
         ddp.chmod(0o755)
 
     def close(self) -> None:
-        """End what keeps running."""
+        """End what keeps running, as Ctrl-C in its terminal does."""
         for process in self._running:
-            _end(process)
-            process.communicate()
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=self.patience)
+            finally:
+                _end(process)
 
     def follow(self, block: Block) -> None:
         """Do what the block says.
