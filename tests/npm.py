@@ -14,7 +14,7 @@ __all__ = ["NpmError", "install"]
 
 
 class NpmError(Exception):
-    """The packages could not be installed; the text says why, in npm's own words."""
+    """The packages cannot be had here; the text says why, in npm's own words where it has any."""
 
 
 def install(folder: Path) -> Path:

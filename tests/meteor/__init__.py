@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests import machine, npm
+from tests import npm
 
 __all__ = ["MeteorServer", "install"]
 
@@ -89,10 +89,11 @@ class MeteorServer:
 
 
 def install() -> None:
-    """Install what the server runs on; a machine that cannot run it skips the test at hand, unless it is CI's."""
+    """Install what the server runs on, unless that was done.
+
+    Raises:
+        NpmError: It cannot be installed, or cannot run here.
+    """
     if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
-        machine.unavailable("the real Meteor server runs on Linux, x86-64, with glibc only")
-    try:
-        npm.install(_FOLDER)
-    except npm.NpmError as error:
-        machine.unavailable(f"the real Meteor server: {error}")
+        raise npm.NpmError("the real Meteor server runs on Linux, x86-64, with glibc only")
+    npm.install(_FOLDER)

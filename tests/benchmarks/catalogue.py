@@ -1,0 +1,94 @@
+"""The races, and the goals that the project has set itself."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests import meteor
+from tests.benchmarks import programs
+from tests.benchmarks.programs import CLIENTS, DDP, NODE, PYTHON
+from tests.benchmarks.races import Contender, Goal, Race
+
+__all__ = ["RACES"]
+
+_NPM = {"npm ddp": [NODE, f"{CLIENTS}/npm_ddp.js"], "simpleddp": [NODE, f"{CLIENTS}/simpleddp.js"]}
+_OURS = [PYTHON, f"{CLIENTS}/ddpshell_client.py"]
+
+
+def _once(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    programs.install()
+    url = stack.enter_context(programs.feeder())
+    commands = {
+        "ddpshell": [*DDP, "call", "-u", url, "upper", "Hello"],
+        "script": [PYTHON, f"{CLIENTS}/script.py", url],
+    } | {name: [*command, url, "once"] for name, command in _NPM.items()}
+    return {name: functools.partial(programs.timed, command, '"HELLO"\n') for name, command in commands.items()}
+
+
+def _clients(task: str, stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    programs.install()
+    url = stack.enter_context(programs.feeder(**({} if task == "calls" else {task: size})))
+    return {
+        name: functools.partial(programs.reported, [*command, url, task, str(size)], size)
+        for name, command in {"ddpshell": _OURS, **_NPM}.items()
+    }
+
+
+def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """One client, npm's, that calls our server and Meteor's own."""
+    programs.install()
+    meteor.install()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    theirs = meteor.MeteorServer(folder / "meteor.stderr")
+    theirs.start()
+    stack.callback(theirs.stop)
+    ours = stack.enter_context(programs.embedded())
+    return {
+        name: functools.partial(programs.reported, [*_NPM["npm ddp"], url, "calls", str(size)], size)
+        for name, url in {"ddpshell": ours, "Meteor": theirs.url}.items()
+    }
+
+
+RACES = {
+    race.name: race
+    for race in (
+        Race(
+            "once",
+            "`ddp call upper Hello`, the whole process",
+            size=1,
+            tiny=1,
+            rounds=21,
+            measures={"time": "ms"},
+            goals=(
+                Goal("time", against="script", at_most=1.4),
+                Goal("time", against="npm ddp", at_most=0.6),
+                Goal("time", against="simpleddp", at_most=0.8),
+            ),
+            contenders=_once,
+        ),
+        Race(
+            "calls",
+            "{size} echo calls, all sent before the first result",
+            size=20_000,
+            tiny=100,
+            rounds=5,
+            measures={"rate": "calls/s"},
+            goals=(Goal("rate", against="npm ddp", at_least=1.5),),
+            contenders=functools.partial(_clients, "calls"),
+        ),
+        Race(
+            "server",
+            "{size} echo calls by npm's client to the embedded server",
+            size=20_000,
+            tiny=100,
+            rounds=5,
+            measures={"rate": "calls/s"},
+            goals=(Goal("rate", against="Meteor", at_least=1),),
+            contenders=_servers,
+        ),
+    )
+}

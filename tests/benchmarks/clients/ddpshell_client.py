@@ -1,0 +1,32 @@
+"""Our own client, doing what a benchmark asks: ddpshell_client.py URL calls N."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import ddpshell
+
+
+def calls(client: ddpshell.Client, count: int) -> Callable[[], int]:
+    under_way = [client.call("echo", number) for number in range(count)]
+    results = [call.result() for call in under_way]
+    return lambda: sum(result == [number] for number, result in enumerate(results))
+
+
+TASKS = {"calls": calls}
+
+
+def main(url: str, task: str, count: int) -> None:
+    with ddpshell.Client(url, reconnect=False) as client:
+        client.wait_connected(timeout=10)
+        started = time.perf_counter()
+        done = TASKS[task](client, count)
+        print(time.perf_counter() - started, flush=True)
+        sys.stdin.read()  # ends when our memory has been read; what was done can be counted
+        print(done())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
