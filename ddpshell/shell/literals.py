@@ -8,6 +8,7 @@ r"""The literals that people type: JSON with comforts, and constructors for what
   `RegExp("source", "flags")` · `ObjectID("24 hex digits")` · `Decimal("1.10")` · `Custom("type", JSON)` ·
   `Infinity` `-Infinity` `NaN`. MongoDB's spellings `ObjectId` and `ISODate` are understood.
 - An object in EJSON form means what it means in EJSON: `{"$date": 0}` is a date (E1 - E8).
+- `$_` and `$1` are values that the caller knows, `$1.title` and `$1[0]` parts of them: `read` is given what finds them.
 - Strings take JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are JSON's.
 
 `rendering` writes what this reads.
@@ -22,7 +23,7 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from ..exceptions import CommandError, EJSONError
 from ..protocol import ejson, json_text
@@ -37,11 +38,16 @@ __all__ = [
     "Expected",
     "OpenBracket",
     "Reading",
+    "Variables",
     "opens_literal",
     "parse",
     "parse_argument",
     "read",
 ]
+
+
+#: Finds what a variable stands for, by its text (`$1.title`); raises CommandError, without a position, if nothing.
+Variables: TypeAlias = Callable[[str], EJSONValue]
 
 
 class Expected(Enum):
@@ -157,9 +163,15 @@ def opens_literal(text: str, start: int = 0) -> bool:
     return False
 
 
-def read(text: str, start: int = 0) -> Reading:
-    """Read the literal that begins at `start`, as far as it goes. Never raises."""
-    reader = _Reader(text)
+def read(text: str, start: int = 0, variables: Variables | None = None) -> Reading:
+    """Read the literal that begins at `start`, as far as it goes. Never raises.
+
+    Args:
+        text: The whole text.
+        start: Where in it to begin.
+        variables: What finds the value of a variable; without it, a variable is an error.
+    """
+    reader = _Reader(text, variables)
     for token in tokens(text, start):
         reader.seen.append(token)
         if token.kind is TokenKind.COMMENT and token.problem is None:
@@ -193,8 +205,9 @@ class _Reader:
     It keeps its own stack of open brackets: a text may be nested as deeply as it likes.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variables: Variables | None) -> None:
         self.text = text
+        self._variables = variables
         self.seen: list[Token] = []
         self.expected = Expected.VALUE
         self._stack: list[OpenBracket] = []
@@ -264,6 +277,8 @@ class _Reader:
             case TokenKind.NAME if token.text in CONSTRUCTORS:
                 self._constructor = token
                 self.expected = Expected.PARENTHESIS
+            case TokenKind.VARIABLE:
+                self._put(self._held(token), token.start)
             case TokenKind.OPEN if token.text != "(":
                 self._open(token)
             # Behind a comma too: one may be left at the end.
@@ -279,7 +294,9 @@ class _Reader:
             return
         if token.kind is TokenKind.STRING:
             bracket.key = cast(str, token.value)
-        elif token.kind is TokenKind.NAME or (token.kind is TokenKind.NUMBER and token.text.isdecimal()):
+        elif token.kind in (TokenKind.NAME, TokenKind.VARIABLE) or (
+            token.kind is TokenKind.NUMBER and token.text.isdecimal()
+        ):
             bracket.key = token.text
         else:
             raise self._unexpected(token)
@@ -313,7 +330,8 @@ class _Reader:
     def _put(self, value: EJSONValue, start: int) -> None:
         """A value is complete: put it where it belongs."""
         if not self._stack:
-            self._value = self._decode(value)
+            value = self._decode(value)
+            self._value = _released(value) if self._variables else value
             self.expected = Expected.NOTHING
             return
         bracket = self._stack[-1]
@@ -330,13 +348,23 @@ class _Reader:
         if not least <= len(bracket.items) <= most:
             raise CommandError(f"{name.text} takes {usage}", self.text, name.start)
         try:
-            return construct(*bracket.items)
+            items = [_released(item) for item in bracket.items] if self._variables else bracket.items
+            return construct(*items)
         except EJSONError as error:
             raise CommandError(f"{name.text}: {error}", self.text, bracket.starts[0]) from None
         except TypeError:
             raise CommandError(f"{name.text} takes {usage}", self.text, bracket.starts[0]) from None
         except RecursionError:
             raise CommandError(f"{name.text}: nested too deeply", self.text, bracket.starts[0]) from None
+
+    def _held(self, token: Token) -> EJSONValue:
+        """The value of a variable, in a wrapper: it is what it is, whatever EJSON form it may look like."""
+        if self._variables is None:
+            raise CommandError(f"{token.text[:40]} means something in the shell only", self.text, token.start)
+        try:
+            return cast(EJSONValue, _Held(self._variables(token.text)))
+        except CommandError as error:
+            raise CommandError(error.message, self.text, token.start) from None
 
     def _decode(self, tree: EJSONValue) -> EJSONValue:
         """Turn EJSON forms into what they mean: from the top down, since `$escape` and `$value` protect what is in them."""
@@ -366,6 +394,36 @@ class _Reader:
         if token.kind is TokenKind.CLOSE and self._stack and self.expected is not Expected.NOTHING:
             return CommandError(f"{self.expected.value} is missing before {token.text}", self.text, token.start)
         return CommandError(f"expected {self.expected.value}, not {token.text[:40]}", self.text, token.start)
+
+
+class _Held:
+    """The value of a variable within a tree that may still be decoded."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: EJSONValue) -> None:
+        self.value = value
+
+
+def _released(tree: EJSONValue) -> EJSONValue:
+    """The tree with the values of variables in their places. What was read is changed, what a variable holds is not."""
+    whole: list[object] = [tree]
+    stack: list[object] = [whole]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            for key, item in node.items():
+                if isinstance(item, _Held):
+                    node[key] = item.value
+                else:
+                    stack.append(item)
+        elif isinstance(node, list):
+            for index, item in enumerate(node):
+                if isinstance(item, _Held):
+                    node[index] = item.value
+                else:
+                    stack.append(item)
+    return cast(EJSONValue, whole[0])
 
 
 # -------------------------------------------------------------------------------------------------- constructors

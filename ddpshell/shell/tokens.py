@@ -32,6 +32,7 @@ class TokenKind(Enum):
     STRING = "string"
     NUMBER = "number"
     NAME = "name"  # true, Date, an unquoted key, ...
+    VARIABLE = "variable"  # $_, $1, $2.title[0]: a result of before, or a part of it
     COMMENT = "comment"
     WRONG = "wrong"  # nothing of the grammar
 
@@ -85,6 +86,7 @@ def _pattern() -> re.Pattern[str]:
         | (?P<quote> ["'] )
         | (?P<comment> //[^\n]* | /\*(?s:.*?)(?:\*/|\Z) )
         | (?P<number> -?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w$.+-]) )
+        | (?P<variable> \$(?:_|[0-9]+)(?![\w$])(?:\.[\w$]+|\[[0-9]+\])* )
         | (?P<name> -Infinity(?![\w$]) | (?:[^\W\d]|\$)[\w$]* )
         | (?P<wrong> [^\s\[\]{}(),:"'/]+ | . )
         """,

@@ -266,3 +266,46 @@ def test_reading_stops_where_the_value_ends() -> None:
     second = read(line, first.end)
     assert (first.value, line[first.start : first.end]) == ({"a": 1}, "{a: 1}")
     assert (second.value, line[second.start : second.end]) == (5, "5")
+
+
+def known(name: str) -> EJSONValue:
+    values: dict[str, EJSONValue] = {"$1": {"$date": 5}, "$_": [1, {"a": 2}], "$1.title[0]": "write"}
+    if name not in values:
+        raise CommandError(f"there is no {name}")
+    return values[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("$1", {"$date": 5}, id="alone"),
+        pytest.param("$1.title[0]", "write", id="a part"),
+        pytest.param("[$_, {b: $1}]", [[1, {"a": 2}], {"b": {"$date": 5}}], id="within"),
+        pytest.param("{$1: 1, $_: 2}", {"$1": 1, "$_": 2}, id="as keys they are names"),
+        pytest.param('Custom("t", {a: $_})', Custom("t", {"a": [1, {"a": 2}]}), id="in a constructor"),
+        pytest.param(
+            '{a: $1, b: {"$date": 0}}', {"a": {"$date": 5}, "b": moment(1970, 1, 1)}, id="what looks like EJSON is kept"
+        ),
+    ],
+)
+def test_a_variable_stands_for_its_value(text: str, value: EJSONValue) -> None:
+    reading = read(text, 0, known)
+    assert reading.problem is None
+    assert reading.value == value
+
+
+def test_a_variable_is_never_changed_by_what_it_stands_in() -> None:
+    held = known("$_")
+    assert read("[$_, [$_]]", 0, lambda name: held).value == [held, [held]]
+    assert held == [1, {"a": 2}]
+
+
+def test_an_unknown_variable_is_pointed_at() -> None:
+    reading = read("{a: [1, $9]}", 0, known)
+    assert reading.problem is not None
+    assert (str(reading.problem), reading.problem.position) == ("there is no $9", 8)
+
+
+def test_without_a_shell_there_are_no_variables() -> None:
+    with pytest.raises(CommandError, match="in the shell only"):
+        parse("[$1]")
