@@ -10,6 +10,9 @@
     ├─ QueryError                a selector, sort order, projection or modifier that is none (also ValueError)
     ├─ ServerError               the server answered with an error
     │  ├─ MethodError
+    │  │  ├─ LoginError          who one claims to be was not believed
+    │  │  │  └─ TwoFactorError   a one-time code is missing, or wrong
+    │  │  └─ RateLimited         too many calls; it says when to come back
     │  └─ SubscriptionError
     ├─ TransportError            no answer, because of the network
     │  ├─ ConnectError           the connection was never established
@@ -34,15 +37,18 @@ __all__ = [
     "EJSONError",
     "InvalidURL",
     "LocalProtocolError",
+    "LoginError",
     "MethodError",
     "NegotiationError",
     "OutcomeUnknown",
     "ProtocolError",
     "QueryError",
+    "RateLimited",
     "RemoteProtocolError",
     "ServerError",
     "SubscriptionError",
     "TransportError",
+    "TwoFactorError",
 ]
 
 
@@ -131,6 +137,16 @@ class ServerError(DDPError):
         self.details = details
         self.error_type = error_type
 
+    @property
+    def time_to_reset(self) -> float | None:
+        """Seconds after which a rate limit lets one try again, or None for other errors (S50)."""
+        if self.error != "too-many-requests" or not isinstance(self.details, dict):
+            return None
+        milliseconds = self.details.get("timeToReset")
+        if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+            return None
+        return milliseconds / 1000
+
     def __str__(self) -> str:
         # Built here as Meteor's client does; the wire's own `message` is ignored (C28).
         return f"{self.reason} [{self.error}]" if self.reason else f"[{self.error}]"
@@ -138,6 +154,18 @@ class ServerError(DDPError):
 
 class MethodError(ServerError):
     """A method call was answered with an error."""
+
+
+class RateLimited(MethodError):
+    """The method was called too often; `time_to_reset` says how many seconds to wait (S50)."""
+
+
+class LoginError(MethodError):
+    """The server did not accept a login: wrong password, unknown or expired token, forbidden (A25 - A28)."""
+
+
+class TwoFactorError(LoginError):
+    """The password is right, and a one-time code is needed: `error` is `no-2fa-code` or `invalid-2fa-code` (A26)."""
 
 
 class SubscriptionError(ServerError):

@@ -20,13 +20,16 @@ from ddpshell.exceptions import (
     EJSONError,
     InvalidURL,
     LocalProtocolError,
+    LoginError,
     MethodError,
     NegotiationError,
     OutcomeUnknown,
     QueryError,
+    RateLimited,
     RemoteProtocolError,
     ServerError,
     SubscriptionError,
+    TwoFactorError,
 )
 
 SENTENCES = [
@@ -46,6 +49,11 @@ SENTENCES = [
     pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", id="method, number"),
     pytest.param(MethodError("404", "as a string"), "as a string [404]", id="method, string"),
     pytest.param(MethodError(4.5, "a fraction", {"d": 1}), "a fraction [4.5]", id="method, fraction and details"),
+    pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", id="login"),
+    pytest.param(
+        TwoFactorError("no-2fa-code", "2FA code required"), "2FA code required [no-2fa-code]", id="two factors"
+    ),
+    pytest.param(RateLimited("too-many-requests", "Slow down"), "Slow down [too-many-requests]", id="rate limit"),
     pytest.param(SubscriptionError("denied", "not yours"), "not yours [denied]", id="subscription"),
     pytest.param(ConnectError("refused", hint="is it running?"), "refused", id="connect: the hint is apart"),
     pytest.param(ConnectionLost("the server closed the connection"), "the server closed the connection", id="lost"),
@@ -131,3 +139,18 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
 def test_every_error_at_the_end_of_a_branch_has_a_sentence_here() -> None:
     leaves = set(exceptions.__all__) - set(drawn().values())
     assert leaves <= {type(parameters.values[0]).__name__ for parameters in SENTENCES}
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        pytest.param(RateLimited("too-many-requests", details={"timeToReset": 1500}), 1.5, id="milliseconds"),
+        pytest.param(SubscriptionError("too-many-requests", details={"timeToReset": 0.5}), 0.0005, id="subscription"),
+        pytest.param(RateLimited("too-many-requests"), None, id="no details"),
+        pytest.param(RateLimited("too-many-requests", details={"timeToReset": True}), None, id="no number"),
+        pytest.param(MethodError(403, details={"timeToReset": 1500}), None, id="another error"),
+    ],
+)
+def test_a_rate_limit_says_when_to_come_back(error: ServerError, seconds: float | None) -> None:
+    """S50."""
+    assert error.time_to_reset == seconds

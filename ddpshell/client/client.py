@@ -11,9 +11,11 @@ from typing import Self
 
 from ..clock import Clock, SystemClock
 from ..exceptions import ClientClosed, ConnectionLost, DDPError, LocalProtocolError
+from ..protocol.accounts import LoginToken, UserSelector
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
+from .accounts import Accounts
 from .events import (
     CallAnswered,
     CallFinished,
@@ -57,6 +59,7 @@ class Status:
         resumed: Whether the session that stands is one that was resumed; None without.
         outstanding: Calls that are not done.
         unsent: Those of them that wait for a connection, or behind a `wait` call.
+        user_id: Who one is to the server, or None.
         error: Why the last connection or attempt ended; None while connected.
     """
 
@@ -69,6 +72,7 @@ class Status:
     resumed: bool | None
     outstanding: int
     unsent: int
+    user_id: str | None
     error: DDPError | None
 
 
@@ -91,6 +95,7 @@ class Client:
         headers: More headers for the handshake, as (name, value).
         origin: The `Origin` header; none is sent without.
         tls: How to trust the server.
+        login_required: Fail calls where the login of a new session is refused, rather than make them as nobody.
         debug: Have each frame as an event.
         on_event: What `on_event` would be called with, from the very first event on.
         clock: What passes; another one in tests.
@@ -112,6 +117,7 @@ class Client:
         headers: Iterable[tuple[str, str]] = (),
         origin: str | None = None,
         tls: TLSOptions | None = None,
+        login_required: bool = False,
         debug: bool = False,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
@@ -147,6 +153,8 @@ class Client:
             connect_timeout=connect_timeout or None,
             debug=debug,
         )
+        #: Who one is to the server: logins of all kinds, passwords, tokens.
+        self.accounts = Accounts(self._session, self._runner, self._clock, self._failure, required=login_required)
         if on_event is not None:
             self.on_event(on_event)
         self._runner.start()
@@ -237,6 +245,32 @@ class Client:
             _end_subscription(subscription, failure)
         return subscription
 
+    # The user
+
+    @property
+    def user_id(self) -> str | None:
+        """Who one is to the server, or None."""
+        return self.accounts.user_id
+
+    def login(self, user: UserSelector, *, password: str, code: str | None = None) -> Awaitable[LoginToken]:
+        """Log in, and stay so over every reconnect; for other ways to log in see `accounts`.
+
+        Args:
+            user: Name, e-mail address, or a mapping with one of `username`, `email`, `id`.
+            password: In the clear; only its digest is sent.
+            code: The one-time code, where the account has two factors.
+
+        Returns:
+            At once, a future of the token. It fails with `LoginError`, `TwoFactorError` or `RateLimited`.
+        """
+        return self.accounts.login(user, password, code=code)
+
+    def logout(self) -> Awaitable[EJSONValue]:
+        """Log out, here and on the server. Calls made before are done first."""
+        return self.accounts.logout()
+
+    # The connection
+
     def ping(self) -> Awaitable[float]:
         """Measure a round trip.
 
@@ -256,8 +290,6 @@ class Client:
             answer.fail(failure)
         return answer
 
-    # The connection
-
     @property
     def status(self) -> Status:
         """How the connection is doing, at this moment."""
@@ -275,6 +307,7 @@ class Client:
                 resumed=self._resumed if connected else None,
                 outstanding=self._session.outstanding,
                 unsent=self._session.unsent,
+                user_id=self.accounts.user_id,
                 error=self._lifecycle.error,
             )
 
@@ -372,12 +405,17 @@ class Client:
         In this order, whoever has waited for a result knows that all that came before it has been told.
         """
         for event in events:
-            for callback in self._callbacks:
-                try:
-                    callback(event)
-                except Exception:
-                    logger.exception("a callback failed on %r", type(event).__name__)
+            self._tell(event)
+            for consequence in self.accounts.hear(event):
+                self._tell(consequence)
             self._complete(event)
+
+    def _tell(self, event: Event) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(event)
+            except Exception:
+                logger.exception("a callback failed on %r", type(event).__name__)
 
     def _complete(self, event: Event) -> None:
         match event:

@@ -47,12 +47,15 @@ __all__ = [
     "FrameReceived",
     "FrameSent",
     "HeartbeatExpired",
+    "LoggedIn",
+    "LoggedOut",
     "Offline",
     "PongReceived",
     "SessionEstablished",
     "SessionEvent",
     "SubscriptionReady",
     "SubscriptionStopped",
+    "UserEvent",
     "VersionRefused",
     "Waiting",
     "Warned",
@@ -113,6 +116,26 @@ class Closed(Struct, frozen=True):
     """The client was closed, by whoever owns it."""
 
 
+class LoggedIn(Struct, frozen=True):
+    """One is a user now, be it by a login or by the token at the beginning of a session.
+
+    Args:
+        user_id: Who.
+    """
+
+    user_id: str
+
+
+class LoggedOut(Struct, frozen=True):
+    """One is nobody now.
+
+    Args:
+        error: Why the server refused the token, or None after a logout and where a token came to its end.
+    """
+
+    error: DDPError | None
+
+
 class FrameSent(Struct, frozen=True):
     """A DDP message was sent. Comes only to clients made with `debug=True`.
 
@@ -135,6 +158,8 @@ class FrameReceived(Struct, frozen=True):
 
 ConnectionEvent: TypeAlias = Connecting | ConnectionDropped | Waiting | Offline | ConnectionFailed | Closed
 
+UserEvent: TypeAlias = LoggedIn | LoggedOut
+
 FrameEvent: TypeAlias = FrameSent | FrameReceived
 
-Event: TypeAlias = ConnectionEvent | FrameEvent | SessionEvent
+Event: TypeAlias = ConnectionEvent | FrameEvent | SessionEvent | UserEvent

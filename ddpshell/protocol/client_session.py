@@ -27,6 +27,7 @@ from ..exceptions import (
     SubscriptionError,
 )
 from . import codec
+from .accounts import login_error
 from .codec import Unrecognised
 from .documents import Documents
 from .ejson import EJSONValue
@@ -124,6 +125,9 @@ class ClientSession:
         self._quiescence = Quiescence()
         self._pings: dict[str, float] = {}
         self._opening_params: Raw | None = None
+        self._opening_required = False
+        #: The id of the login that the last new session began with, while it is the one that the next would.
+        self.opening_login: str | None = None
 
         self._opened_at = 0.0
         # Messages of this session so far, in step with the server's own count (R20).
@@ -320,12 +324,22 @@ class ClientSession:
         self._send(Ping(id=Raw(f'"{ping_id}"'.encode())))
         return ping_id
 
-    def set_opening_login(self, params: Sequence[EJSONValue] | None) -> None:
+    def set_opening_login(self, params: Sequence[EJSONValue] | None, *, required: bool = False) -> None:
         """Begin each new session with this `login`, before any other call; None for no login (A51, A57).
 
         A resumed session keeps its user, and is not logged in again (R22).
+
+        Args:
+            params: Those of `login`.
+            required: If it is refused, the calls that wait for it fail with that; else they are sent without a
+                user, as Meteor does (A54).
         """
-        self._opening_params = None if params is None else _params_text(params)
+        text = None if params is None else _params_text(params)
+        if text is None or self._opening_params is None or bytes(text) != bytes(self._opening_params):
+            # What becomes of a login under way says nothing about this one.
+            self.opening_login = None
+        self._opening_params = text
+        self._opening_required = required
 
     def say_goodbye(self) -> None:
         """Announce that the close which follows is wanted (R25). Older servers answer with an error, too late to matter."""
@@ -572,7 +586,7 @@ class ClientSession:
                 self._calls.discard(call)
                 self._quiescence.release_call(call.id)
         if self._opening_params is not None:
-            call_id = str(next(self._call_ids))
+            self.opening_login = call_id = str(next(self._call_ids))
             text = self._method_text(call_id, "login", self._opening_params, None)
             self._calls.add_first(Call(call_id, "login", text, wait=True, opening=True))
 
@@ -613,7 +627,17 @@ class ClientSession:
         if error is None and call.result is not None:
             result, has_result, error = _outcome(call.result)
         self._events.append(CallFinished(call.id, call.method, result, has_result, error))
+        if call.opening and self._opening_required and isinstance(error, MethodError):
+            self._fail_held(login_error(error))
         self._forget(call)
+
+    def _fail_held(self, error: MethodError) -> None:
+        """Fail what waits for a login that was refused, rather than do it as nobody (A54)."""
+        for held in list(self._calls):
+            if held.state is CallState.HELD:
+                why = OutcomeUnknown(held.method, "the connection was lost and the new one's login refused")
+                self._events.append(CallFinished(held.id, held.method, error=why if held.was_sent else error))
+                self._calls.discard(held)
 
     def _forget(self, call: Call) -> None:
         next_block = self._calls.discard(call)

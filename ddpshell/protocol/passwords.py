@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypedDict
 
-__all__ = ["PasswordDigest", "digest"]
-
-
-class PasswordDigest(TypedDict):
-    """The value of `password` in the methods `login` and `createUser`."""
-
-    digest: str
-    algorithm: str
+__all__ = ["digest"]
 
 
-def digest(password: str) -> PasswordDigest:
-    """Hash a password as Meteor's own client does, and so as its accounts expect (A20).
+def digest(password: str) -> dict[str, str]:
+    """Hash a password as Meteor's own client does, and so as its accounts expect: `{"digest":..., "algorithm":...}` (A20).
 
     That is the SHA-256 of CESU-8: beyond U+FFFF each half of a surrogate pair is encoded by itself, and the digest
     is not that of UTF-8. The text is taken as it is: nothing is trimmed or normalised.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from ..exceptions import EJSONError, ServerError
+from ..exceptions import EJSONError, MethodError, RateLimited, ServerError
 from .codec import json_value
 from .json_text import JSONValue, dump
 from .messages import Raw
@@ -18,7 +18,7 @@ def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
     """Make the error that `text` describes, whatever it is.
 
     Args:
-        cls: `MethodError` or `SubscriptionError`.
+        cls: `MethodError`, for which a `RateLimited` may come, or `SubscriptionError`.
         text: `{"error":404,"reason":"...","details":...,"errorType":"Meteor.Error"}` by rule; Meteor can also
             send null (C16), and other servers send plain strings.
     """
@@ -28,10 +28,13 @@ def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
         return cls("unreadable-error", str(error))
     if not isinstance(tree, dict):
         return cls(_code(tree))
+    code = _code(tree.get("error"))
+    if cls is MethodError and code == "too-many-requests":
+        cls = cast(type[AnyServerError], RateLimited)
     reason = tree.get("reason")
     error_type = tree.get("errorType")
     return cls(
-        _code(tree.get("error")),
+        code,
         reason if isinstance(reason, str) else None,
         tree.get("details"),
         error_type=error_type if isinstance(error_type, str) else "Meteor.Error",

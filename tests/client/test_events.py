@@ -11,7 +11,7 @@ import pytest
 from ddpshell.client import events
 from ddpshell.protocol import events as protocol_events
 
-UNIONS = ["ConnectionEvent", "DocumentEvent", "Event", "FrameEvent", "SessionEvent"]
+UNIONS = ["ConnectionEvent", "DocumentEvent", "Event", "FrameEvent", "SessionEvent", "UserEvent"]
 CLASSES = [name for name in events.__all__ if name not in UNIONS]
 
 
@@ -26,7 +26,8 @@ def test_an_event_is_one_of_those_offered_and_nothing_else() -> None:
 
 
 def test_an_event_belongs_to_one_kind_only() -> None:
-    kinds = [set(get_args(kind)) for kind in (events.ConnectionEvent, events.FrameEvent, events.SessionEvent)]
+    unions = (events.ConnectionEvent, events.FrameEvent, events.SessionEvent, events.UserEvent)
+    kinds = [set(get_args(kind)) for kind in unions]
     assert sum(map(len, kinds)) == len(set.union(*kinds)) == len(CLASSES)
 
 

@@ -1,0 +1,130 @@
+"""What the methods of Meteor's accounts packages are given, and what they answer (A1-A41).
+
+Source: Meteor's `packages/accounts-base/accounts_client.js` and `packages/accounts-password`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from ..exceptions import LoginError, MethodError, TwoFactorError
+from .ejson import EJSONValue
+from .passwords import digest
+
+__all__ = [
+    "LoginToken",
+    "UserSelector",
+    "account_options",
+    "keeps_token",
+    "login_error",
+    "login_token",
+    "password_login",
+    "resume_login",
+]
+
+#: A user by one of three keys; a plain string means an e-mail address if there is an `@` in it (A1, A18).
+UserSelector: TypeAlias = str | Mapping[str, str]
+
+# Of a token whose end the server does not tell (A40).
+LIFETIME = timedelta(days=90)
+# A token that ends sooner than a tenth of its life and than this is not worth resuming with (A41).
+SOON = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginToken:
+    """What a login gives: who one is, and what to resume with.
+
+    Args:
+        user_id: The user's id.
+        token: A secret of 43 characters, as good as a password until it ends.
+        expires: When it ends, in UTC.
+        type: How one logged in: `password`, `resume` or a service's name; "" where the server does not say.
+    """
+
+    user_id: str
+    token: str = field(repr=False)
+    expires: datetime
+    type: str = ""
+
+    def expires_soon(self, now: datetime) -> bool:
+        """Whether to act as if it had ended (A41): less than a tenth of its life is left, or an hour if that is less."""
+        return self.expires - now < min(LIFETIME / 10, SOON)
+
+
+def password_login(user: UserSelector, password: str, code: str | None = None) -> dict[str, EJSONValue]:
+    """Make the argument of `login` for a password (A1, A3).
+
+    Args:
+        user: Name, e-mail address, or `{"id": ...}` and the like with exactly one key.
+        password: In the clear; only its digest is sent (A20).
+        code: The one-time code, if the account has two factors; null would be refused.
+    """
+    login: dict[str, EJSONValue] = {"user": _selector(user), "password": digest(password)}
+    if code is not None:
+        login["code"] = code
+    return login
+
+
+def resume_login(token: str) -> dict[str, EJSONValue]:
+    """Make the argument of `login` for a token (A4)."""
+    return {"resume": token}
+
+
+def account_options(
+    password: str, *, username: str | None, email: str | None, profile: Mapping[str, EJSONValue] | None
+) -> dict[str, EJSONValue]:
+    """Make the argument of `createUser` (A7)."""
+    options: dict[str, EJSONValue] = {"password": digest(password)}
+    if username is not None:
+        options["username"] = username
+    if email is not None:
+        options["email"] = email
+    if profile is not None:
+        options["profile"] = profile
+    return options
+
+
+def login_token(result: EJSONValue, now: datetime) -> LoginToken | None:
+    """Read what a login-type method returned; None if that is no login object."""
+    match result:
+        case {"id": str(user_id), "token": str(token), **rest}:
+            expires, kind = rest.get("tokenExpires"), rest.get("type")
+            return LoginToken(
+                user_id,
+                token,
+                expires if isinstance(expires, datetime) else now + LIFETIME,
+                kind if isinstance(kind, str) else "",
+            )
+        case _:
+            return None
+
+
+def login_error(error: MethodError) -> MethodError:
+    """Tell refusals of who one is from errors that any method may have (A25 - A28).
+
+    A rate limit, a fault of the server's and a server without accounts are no refusals.
+    """
+    if error.error in ("no-2fa-code", "invalid-2fa-code", "2fa-enabled"):
+        return _as(TwoFactorError, error)
+    if keeps_token(error) or error.error == 404:
+        return error
+    return _as(LoginError, error)
+
+
+def keeps_token(error: MethodError) -> bool:
+    """Whether a token may still be good though the login with it failed (A54): the server could not, or would not yet."""
+    return error.error == "too-many-requests" or (isinstance(error.error, int) and error.error >= 500)
+
+
+def _as(cls: type[LoginError], error: MethodError) -> LoginError:
+    return cls(error.error, error.reason, error.details, error_type=error.error_type)
+
+
+def _selector(user: UserSelector) -> dict[str, EJSONValue]:
+    if not isinstance(user, str):
+        return dict(user)
+    return {"email" if "@" in user else "username": user}

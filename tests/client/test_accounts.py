@@ -1,0 +1,317 @@
+"""Logins over losses, on a scripted network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from ddpshell import (
+    Client,
+    ClientClosed,
+    LoginError,
+    LoginToken,
+    OutcomeUnknown,
+    RateLimited,
+    RemoteProtocolError,
+    events,
+)
+from ddpshell.client import Awaitable
+from ddpshell.protocol.ejson import EJSONValue, JSONValue
+from ddpshell.protocol.passwords import digest
+from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
+
+PATIENCE = 10
+LOGIN: dict[str, JSONValue] = {"id": "u", "token": "T1", "type": "password"}
+
+
+class Harness:
+    """A client whose time and network are the test's."""
+
+    def __init__(self, *, login_required: bool = False) -> None:
+        self.clock = FakeClock()
+        self.connector = ScriptedConnector()
+        self.told: list[events.Event] = []
+        self.client = Client(
+            "scripted",
+            clock=self.clock,
+            connector=self.connector,
+            login_required=login_required,
+            on_event=self._hear,
+        )
+        self.peer = self.establish("one")
+
+    def _hear(self, event: events.Event) -> None:
+        if isinstance(event, events.LoggedIn | events.LoggedOut):
+            self.told.append(event)
+
+    def establish(self, session: str) -> ScriptedPeer:
+        self.peer = self.connector.accept()
+        self.peer.establish(session)
+        self.client.wait_connected(PATIENCE)
+        return self.peer
+
+    def reconnect(self, session: str) -> ScriptedPeer:
+        """Lose the connection, and get another."""
+        self.peer.drop()
+        self.clock.wait_until_waiting()
+        self.clock.advance(400)
+        return self.establish(session)
+
+    def answer(self, method: str, **outcome: object) -> object:
+        """Take the next message, which must call `method`, answer it, and give its parameters."""
+        message = self.peer.pull_message()
+        assert message["method"] == method
+        call_id = message["id"]
+        self.peer.push(
+            {"msg": "updated", "methods": [call_id]},
+            {"msg": "result", "id": call_id, **outcome},  # type: ignore[dict-item]  # JSON, as the tests below give it
+        )
+        return message["params"]
+
+    def log_in(self) -> None:
+        login = self.client.login("ann", password="secret")
+        self.answer("login", result=LOGIN)
+        login.result(PATIENCE)
+
+
+@pytest.fixture
+def harness() -> Iterator[Harness]:
+    harness = Harness()
+    yield harness
+    harness.client.close()
+
+
+@pytest.fixture
+def strict() -> Iterator[Harness]:
+    """Where calls are not to be made by nobody."""
+    harness = Harness(login_required=True)
+    yield harness
+    harness.client.close()
+
+
+def test_a_login_gives_a_token_and_makes_one_a_user(harness: Harness) -> None:
+    """A1, A20, A59."""
+    login = harness.client.login("ann", password="secret")
+    assert harness.answer("login", result=LOGIN) == [{"user": {"username": "ann"}, "password": digest("secret")}]
+    token = login.result(PATIENCE)
+    assert isinstance(token, LoginToken)
+    assert (token.user_id, token.token, token.type) == ("u", "T1", "password")
+    assert harness.client.user_id == harness.client.status.user_id == "u"
+    assert harness.told == [events.LoggedIn("u")]
+
+
+def test_a_failed_login_leaves_the_one_before(harness: Harness) -> None:
+    """A53."""
+    harness.log_in()
+    failed = harness.client.login("bob", password="wrong")
+    harness.answer("login", error={"error": 403, "reason": "Incorrect password"})
+    with pytest.raises(LoginError, match="Incorrect password"):
+        failed.result(PATIENCE)
+    assert harness.client.user_id == "u"
+    harness.reconnect("two")
+    assert harness.answer("login", result=LOGIN) == [{"resume": "T1"}]
+
+
+def test_every_new_session_begins_with_the_newest_token(harness: Harness) -> None:
+    """A51, A52, A55: one login, before the calls, and no moment of being nobody."""
+    harness.log_in()
+    again = harness.client.accounts.login_with_token("T2")
+    harness.answer("login", result={"id": "u", "token": "T2"})
+    again.result(PATIENCE)
+    call = harness.client.call("m")
+    assert harness.peer.pull_message()["method"] == "m"
+    harness.reconnect("two")
+    assert harness.client.user_id == "u"
+    assert harness.answer("login", result={"id": "u", "token": "T2"}) == [{"resume": "T2"}]
+    harness.answer("m", result=5)
+    assert call.result(PATIENCE) == 5
+    assert harness.told == [events.LoggedIn("u")]
+
+
+def test_the_token_counts_from_its_result_on(harness: Harness) -> None:
+    """A50, A56: the connection goes before the login's `updated`."""
+    login = harness.client.login("ann", password="secret")
+    call_id = harness.peer.pull_message()["id"]
+    harness.peer.push({"msg": "result", "id": call_id, "result": LOGIN})
+    harness.peer.pull_none(harness.clock)
+    harness.reconnect("two")
+    assert harness.answer("login", result=LOGIN) == [{"resume": "T1"}]
+    assert login.result(PATIENCE).token == "T1"
+
+
+def test_a_token_that_the_server_refuses_is_dropped_and_the_calls_are_made_as_nobody(harness: Harness) -> None:
+    """A42, A54: no loop."""
+    harness.log_in()
+    call = harness.client.call("m")
+    harness.peer.pull_message()
+    harness.reconnect("two")
+    harness.answer("login", error={"error": 403, "reason": "You've been logged out by the server."})
+    harness.answer("m", result=5)
+    assert call.result(PATIENCE) == 5
+    assert harness.client.user_id is None
+    assert harness.client.accounts.token is None
+    out = harness.told[-1]
+    assert isinstance(out, events.LoggedOut)
+    assert isinstance(out.error, LoginError)
+    harness.reconnect("three")
+    harness.peer.pull_none(harness.clock)
+
+
+def test_where_a_user_is_required_the_calls_fail_instead(strict: Harness) -> None:
+    """A54: those that were sent before may have run."""
+    strict.log_in()
+    sent = strict.client.call("sent")
+    strict.peer.pull_message()
+    strict.peer.drop()
+    strict.clock.wait_until_waiting()
+    unsent = strict.client.call("unsent")
+    strict.clock.advance(400)
+    strict.establish("two")
+    strict.answer("login", error={"error": 403, "reason": "expired"})
+    with pytest.raises(LoginError, match="expired"):
+        unsent.result(PATIENCE)
+    with pytest.raises(OutcomeUnknown, match="login refused"):
+        sent.result(PATIENCE)
+
+
+@pytest.mark.parametrize("error", [{"error": "too-many-requests", "details": {"timeToReset": 9000}}, {"error": 500}])
+def test_a_server_that_could_not_or_would_not_leaves_the_token(harness: Harness, error: dict[str, object]) -> None:
+    """A54, A34."""
+    harness.log_in()
+    harness.reconnect("two")
+    harness.answer("login", error=error)
+    ping = harness.client.ping()
+    harness.peer.push({"msg": "pong", "id": harness.peer.pull_message()["id"]})
+    ping.result(PATIENCE)
+    assert harness.client.user_id is None
+    harness.reconnect("three")
+    assert harness.answer("login", result=LOGIN) == [{"resume": "T1"}]
+
+
+def test_a_rate_limit_says_how_many_seconds(harness: Harness) -> None:
+    """S50."""
+    login = harness.client.login("ann", password="secret")
+    harness.answer("login", error={"error": "too-many-requests", "details": {"timeToReset": 9500}})
+    with pytest.raises(RateLimited) as caught:
+        login.result(PATIENCE)
+    assert caught.value.time_to_reset == 9.5
+
+
+def test_a_token_kept_from_before_is_used_first_of_all() -> None:
+    """A57."""
+    clock, connector = FakeClock(), ScriptedConnector()
+    with Client("scripted", clock=clock, connector=connector) as client:
+        client.accounts.resume_from(LoginToken("u", "kept", clock.wall() + timedelta(days=1)))
+        call = client.call("m")
+        peer = connector.accept()
+        peer.establish()
+        login = peer.pull_message()
+        assert login["params"] == [{"resume": "kept"}]
+        peer.push({"msg": "updated", "methods": [login["id"]]})
+        peer.push({"msg": "result", "id": login["id"], "result": {"id": "u", "token": "kept"}})
+        message = peer.pull_message()
+        peer.push({"msg": "updated", "methods": [message["id"]]}, {"msg": "result", "id": message["id"]})
+        call.result(PATIENCE)
+        assert client.user_id == "u"
+
+
+def test_a_token_that_ends_soon_is_not_tried(harness: Harness) -> None:
+    """A41: neither one from before nor one that grew old while away."""
+    harness.client.accounts.resume_from(LoginToken("u", "old", harness.clock.wall() + timedelta(minutes=5)))
+    assert harness.client.accounts.token is None
+    login = harness.client.login("ann", password="secret")
+    expires = harness.clock.wall() + timedelta(hours=2)
+    dated: dict[str, object] = {**LOGIN, "tokenExpires": {"$date": int(expires.timestamp() * 1000)}}
+    harness.answer("login", result=dated)
+    login.result(PATIENCE)
+    harness.peer.drop()
+    harness.clock.wait_until_waiting()
+    harness.clock.advance(7000)
+    harness.establish("two")
+    harness.peer.pull_none(harness.clock)
+    assert harness.client.user_id is None
+    assert harness.told[-1] == events.LoggedOut(None)
+
+
+def test_logging_out_forgets_the_token(harness: Harness) -> None:
+    """A12, A43."""
+    harness.log_in()
+    logout = harness.client.logout()
+    harness.answer("logout")
+    logout.result(PATIENCE)
+    assert harness.client.user_id is None
+    assert harness.told[-1] == events.LoggedOut(None)
+    harness.reconnect("two")
+    harness.peer.pull_none(harness.clock)
+
+
+def test_a_resumed_session_is_not_logged_in_again(harness: Harness) -> None:
+    """R22."""
+    harness.log_in()
+    harness.reconnect("one")
+    harness.peer.pull_none(harness.clock)
+    assert harness.client.user_id == "u"
+
+
+def test_getting_rid_of_other_tokens_keeps_the_new_one(harness: Harness) -> None:
+    """A22."""
+    harness.log_in()
+    done = harness.client.accounts.logout_other_clients()
+    harness.answer("getNewToken", result={"id": "u", "token": "T9"})
+    harness.answer("removeOtherTokens")
+    done.result(PATIENCE)
+    assert harness.client.accounts.token is not None
+    assert harness.client.accounts.token.token == "T9"
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        pytest.param("createUser", [{"username": "ann", "password": digest("p")}], id="A7"),
+        pytest.param("resetPassword", ["mail", digest("p")], id="A10"),
+        pytest.param("verifyEmail", ["mail"], id="A11"),
+        pytest.param("changePassword", [digest("old"), digest("p")], id="A8"),
+        pytest.param("forgotPassword", [{"email": "a@b"}], id="A9"),
+        pytest.param("login", [{"oauth": {"credentialToken": "c"}}], id="A5"),
+    ],
+)
+def test_each_operation_sends_what_the_server_expects(harness: Harness, method: str, params: list[object]) -> None:
+    accounts = harness.client.accounts
+    operations: dict[str, Callable[[], Awaitable[LoginToken] | Awaitable[EJSONValue]]] = {
+        "createUser": lambda: accounts.create_user("p", username="ann"),
+        "resetPassword": lambda: accounts.reset_password("mail", "p"),
+        "verifyEmail": lambda: accounts.verify_email("mail"),
+        "changePassword": lambda: accounts.change_password("old", "p"),
+        "forgotPassword": lambda: accounts.forgot_password("a@b"),
+        "login": lambda: accounts.login_with({"oauth": {"credentialToken": "c"}}),
+    }
+    answer = operations[method]()
+    assert harness.answer(method, result=LOGIN) == params
+    answer.result(PATIENCE)
+
+
+def test_what_can_be_done_once_only_is_not_sent_again(harness: Harness) -> None:
+    """A7, A8, A10, A11: the second time would be refused, though the first one worked."""
+    accounts = harness.client.accounts
+    answers = [accounts.change_password("old", "new")]
+    harness.peer.pull_message()
+    harness.peer.drop()
+    for answer in answers:
+        with pytest.raises(OutcomeUnknown):
+            answer.result(PATIENCE)
+
+
+def test_a_login_without_a_login_object_is_no_login(harness: Harness) -> None:
+    login = harness.client.login("ann", password="secret")
+    harness.answer("login", result="welcome")
+    with pytest.raises(RemoteProtocolError):
+        login.result(PATIENCE)
+    assert harness.client.user_id is None
+
+
+def test_after_closing_a_login_fails_at_once(harness: Harness) -> None:
+    harness.client.close()
+    with pytest.raises(ClientClosed):
+        harness.client.login("ann", password="secret").result(PATIENCE)

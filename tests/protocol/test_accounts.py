@@ -1,0 +1,115 @@
+"""What the methods of the accounts packages are given, and what they answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ddpshell.exceptions import LoginError, MethodError, RateLimited, TwoFactorError
+from ddpshell.protocol.accounts import (
+    LIFETIME,
+    LoginToken,
+    UserSelector,
+    account_options,
+    keeps_token,
+    login_error,
+    login_token,
+    password_login,
+    resume_login,
+)
+from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.protocol.passwords import digest
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("user", "selector"),
+    [
+        pytest.param("ann", {"username": "ann"}, id="a name"),
+        pytest.param("ann@example.com", {"email": "ann@example.com"}, id="an address"),
+        pytest.param({"id": "abc"}, {"id": "abc"}, id="as it is"),
+    ],
+)
+def test_a_user_is_named_by_one_key(user: UserSelector, selector: dict[str, str]) -> None:
+    """A1, A18."""
+    assert password_login(user, "secret") == {"user": selector, "password": digest("secret")}
+
+
+def test_a_code_is_sent_only_if_there_is_one() -> None:
+    """A3: null would be refused."""
+    assert "code" not in password_login("ann", "secret")
+    assert password_login("ann", "secret", "123456")["code"] == "123456"
+
+
+def test_a_token_is_all_that_resuming_takes() -> None:
+    """A4."""
+    assert resume_login("token") == {"resume": "token"}
+
+
+def test_an_account_has_what_was_given_for_it() -> None:
+    """A7."""
+    assert account_options("p", username="ann", email=None, profile=None) == {
+        "username": "ann",
+        "password": digest("p"),
+    }
+    assert account_options("p", username=None, email="a@b", profile={"n": 1}) == {
+        "email": "a@b",
+        "password": digest("p"),
+        "profile": {"n": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        pytest.param(
+            {"id": "u", "token": "t", "tokenExpires": NOW, "type": "password"},
+            LoginToken("u", "t", NOW, "password"),
+            id="all",
+        ),
+        pytest.param({"id": "u", "token": "t"}, LoginToken("u", "t", NOW + LIFETIME), id="no end: 90 days (A40)"),
+        pytest.param(
+            {"id": "u", "token": "t", "tokenExpires": "soon"}, LoginToken("u", "t", NOW + LIFETIME), id="odd end"
+        ),
+        pytest.param({"id": "u"}, None, id="no token"),
+        pytest.param(None, None, id="nothing"),
+    ],
+)
+def test_a_login_object_is_read(result: EJSONValue, expected: LoginToken | None) -> None:
+    """A1, A40."""
+    assert login_token(result, NOW) == expected
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "tttt" not in repr(LoginToken("u", "tttt", NOW))
+
+
+@pytest.mark.parametrize(("left", "soon"), [(3601, False), (3599, True), (0, True), (-1, True)])
+def test_a_token_is_not_worth_resuming_with_in_its_last_hour(left: int, *, soon: bool) -> None:
+    """A41."""
+    assert LoginToken("u", "t", NOW + timedelta(seconds=left)).expires_soon(NOW) is soon
+
+
+@pytest.mark.parametrize(
+    ("error", "cls", "kept"),
+    [
+        pytest.param(MethodError(403, "Incorrect password"), LoginError, False, id="403 (A25, A27)"),
+        pytest.param(MethodError(400, "Match failed"), LoginError, False, id="400 (A28)"),
+        pytest.param(MethodError("no-2fa-code"), TwoFactorError, False, id="code missing (A26)"),
+        pytest.param(MethodError("invalid-2fa-code"), TwoFactorError, False, id="code wrong (A26)"),
+        pytest.param(RateLimited("too-many-requests"), RateLimited, True, id="rate limit (A34)"),
+        pytest.param(MethodError(500), MethodError, True, id="the server's fault (A54)"),
+        pytest.param(MethodError(404), MethodError, False, id="no accounts there"),
+        pytest.param(MethodError("You are not logged in."), LoginError, False, id="a sentence as code (A31)"),
+    ],
+)
+def test_refusals_of_who_one_is_are_told_from_other_errors(
+    error: MethodError, cls: type[MethodError], *, kept: bool
+) -> None:
+    """A25 - A31, A54."""
+    told = login_error(error)
+    assert type(told) is cls
+    assert (told.error, told.reason) == (error.error, error.reason)
+    assert keeps_token(error) is kept
