@@ -1,0 +1,161 @@
+"""A line means the same to whoever runs it, colours it and completes it, and half a line is no error of the reader's."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.exceptions import CommandError
+from ddpshell.protocol import ejson
+from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.shell.parser import error_column, is_open, parse
+from ddpshell.shell.rendering import format_value
+from tests.shell.test_tokens import lines as token_lines
+from tests.strategies import ejson_values, texts
+
+
+def words(text: str) -> list[list[EJSONValue]]:
+    """The values of all words, line by line; nothing may be wrong with any."""
+    found = parse(text)
+    assert [line.problem for line in found] == [None] * len(found)
+    return [[word.value for word in line.words] for line in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", [], id="nothing"),
+        pytest.param("  \n\t\n", [], id="space"),
+        pytest.param("status", [["status"]], id="a name"),
+        pytest.param('call upper "Hello"', [["call", "upper", "Hello"]], id="a string"),
+        pytest.param("call add 1 -2 1e3", [["call", "add", 1, -2, 1000.0]], id="numbers"),
+        pytest.param("call f true null Infinity", [["call", "f", True, None, float("inf")]], id="constants"),
+        pytest.param("call f {a: [1, 'b c']} d", [["call", "f", {"a": [1, "b c"]}, "d"]], id="literals hold spaces"),
+        pytest.param(
+            "call f {a: 1,\n  b: 2}\nstatus", [["call", "f", {"a": 1, "b": 2}], ["status"]], id="lines in one"
+        ),
+        pytest.param("call f \\\n  5", [["call", "f", 5]], id="a continued line"),
+        pytest.param("call f c:\\x\\y", [["call", "f", "c:\\x\\y"]], id="backslashes within"),
+        pytest.param("# one\n  # two\nstatus", [["status"]], id="comments"),
+        pytest.param("call f a#b", [["call", "f", "a#b"]], id="no comment within a word"),
+        pytest.param("call f http://x/y?z=1", [["call", "f", "http://x/y?z=1"]], id="an address"),
+        pytest.param("call f don't", [["call", "f", "don't"]], id="a quote within a word"),
+        pytest.param("find t --sort n", [["find", "t", "--sort", "n"]], id="options"),
+        pytest.param("a\nb\n\nc", [["a"], ["b"], ["c"]], id="lines"),
+    ],
+)
+def test_words_mean_what_they_say(text: str, expected: list[list[EJSONValue]]) -> None:
+    assert words(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "operator", "target"),
+    [
+        pytest.param("find tasks | jq .title", "|", "jq .title", id="a program"),
+        pytest.param("find tasks |jq .", "|", "jq .", id="without space behind"),
+        pytest.param("find t | jq . | sort > f '|'", "|", "jq . | sort > f '|'", id="the rest is the system shell's"),
+        pytest.param("find tasks > out.txt", ">", "out.txt", id="a file"),
+        pytest.param("find tasks >out.txt  ", ">", "out.txt", id="a file without space"),
+        pytest.param('find tasks >> "a b.txt"', ">>", "a b.txt", id="a name with a space"),
+    ],
+)
+def test_output_can_go_elsewhere(text: str, operator: str, target: str) -> None:
+    [line] = parse(text)
+    assert line.problem is None
+    assert line.redirection is not None
+    assert (line.redirection.operator, line.redirection.target) == (operator, target)
+    assert text[line.redirection.target_start :].startswith(target) or operator == ">>"
+
+
+def test_operators_in_literals_are_text() -> None:
+    assert words("""call f "a | b" {x: '> y'}""") == [["call", "f", "a | b", {"x": "> y"}]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        pytest.param("call a|b", "| within a word", 6, id="a pipe without space"),
+        pytest.param("call f x->y", "> within a word", 9, id="a file without space"),
+        pytest.param("find t |", "a program is missing", 8, id="no program"),
+        pytest.param("find t > ", "a file is missing", 9, id="no file"),
+        pytest.param("find t > a b", "nothing may follow the file's name", 11, id="two files"),
+        pytest.param("call f {a 1}", "expected ':' after the key, not 1", 10, id="a bad literal"),
+        pytest.param('call f "a"b', "a space is missing", 10, id="something behind a value"),
+        pytest.param('call f Date("x")', "is no date", 12, id="a bad constructor"),
+        pytest.param('call f "a\nstatus', "the string has no end", 7, id="a string ends with its line"),
+        pytest.param("| jq .", "| within a word", 0, id="a pipe from nothing"),
+    ],
+)
+def test_what_is_wrong_is_pointed_at(text: str, message: str, column: int) -> None:
+    problem = parse(text)[0].problem
+    assert problem is not None
+    assert message in str(problem)
+    assert problem.position == column
+    assert problem.text == text
+
+
+def test_variables_are_found_in_words_and_in_literals() -> None:
+    def known(name: str) -> EJSONValue:
+        if name == "$9":
+            raise CommandError("there is no $9")
+        return [name]
+
+    [line] = parse("call f $1 {a: $_.b} $1x", known)
+    assert [word.value for word in line.words] == ["call", "f", ["$1"], {"a": ["$_.b"]}, "$1x"]
+    problem = parse("call f {a: $9}", known)[0].problem
+    assert problem is not None
+    assert (str(problem), problem.position) == ("there is no $9", 11)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("call f {a: 1", True, id="a bracket"),
+        pytest.param("call f {a: [1,\n", True, id="brackets over lines"),
+        pytest.param('call f Date("2026-01-02"', True, id="a constructor"),
+        pytest.param('call f "abc', True, id="a string"),
+        pytest.param("call f {a: 1 /* and", True, id="a comment"),
+        pytest.param("call f \\", True, id="a continued line"),
+        pytest.param("call f {a: 1}", False, id="a whole line"),
+        pytest.param("call f {a 1", False, id="what cannot be completed"),
+        pytest.param("call f Dat", False, id="a bare word"),
+        pytest.param("find t |", False, id="a program to come"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_open_brackets_are_noticed(text: str, expected: bool) -> None:
+    assert is_open(text) is expected
+
+
+def test_the_line_at_fault_is_found_among_many() -> None:
+    problem = parse("status\ncall f {a: 1,\n b 2}\nstatus")[1].problem
+    assert problem is not None
+    assert error_column(problem) == (" b ", "2}")
+
+
+@given(ejson_values())
+def test_whatever_is_shown_can_be_typed(value: EJSONValue) -> None:
+    for width in (20, 80):
+        [line] = parse(f"call f {format_value(value, width=width)} x")
+        assert line.problem is None
+        assert ejson.equals(line.words[2].value, value)
+        assert line.words[3].value == "x"
+
+
+@given(token_lines() | texts() | st.text(alphabet="call $_1.|>#\\\n\"'{}[]():,Date", max_size=40))
+def test_any_text_has_lines_and_none_of_it_is_lost(text: str) -> None:
+    end = 0
+    for line in parse(text):
+        assert end <= line.start < line.end <= len(text)
+        # What lies between lines is space and comments.
+        between = text[end : line.start].replace("\\\n", " ")
+        assert all(part.strip() == "" or part.lstrip().startswith("#") for part in between.split("\n"))
+        place = line.start
+        for word in line.words:
+            assert place <= word.start < word.end <= line.end
+            assert text[word.start : word.end] == word.text
+            place = word.end
+        if line.redirection is not None:
+            assert place <= line.redirection.start < line.redirection.target_start <= line.redirection.end <= line.end
+        end = line.end
