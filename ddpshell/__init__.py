@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import ejson, events
 from .client import (
     Client,
     ConcurrentDDPClient,
@@ -10,7 +11,6 @@ from .client import (
     Status,
     Subscription,
     TLSOptions,
-    events,
 )
 from .exceptions import (
     ClientClosed,
@@ -35,7 +35,6 @@ from .exceptions import (
     TransportError,
     TwoFactorError,
 )
-from .protocol import ejson
 from .protocol.accounts import LoginToken
 
 __all__ = [

@@ -24,7 +24,9 @@ ROOMS = {
     "server": ("protocol", "clock"),
     "shell": ("client", "protocol", "clock"),
     "cli": ("shell", "client", "server", "protocol", "clock"),
-    "__init__": ("client", "protocol"),
+    "ejson": ("protocol",),
+    "events": ("client",),
+    "__init__": ("client", "protocol", "ejson", "events"),
     "__main__": ("cli",),
 }
 
@@ -40,7 +42,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     # Not ours.
     "click": ("cli/",),
     "msgspec": ("protocol/",),
-    "msgspec.Struct": ("client/", "server/", "shell/"),  # for values: quicker to import and to make than a dataclass
+    "msgspec.Struct": ("client/", "server/", "shell/", "cli/"),  # for values: quicker to import and to make than a dataclass
     "platformdirs": ("cli/",),
     "prompt_toolkit": ("shell/",),
     "pygments": ("shell/",),
