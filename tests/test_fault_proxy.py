@@ -1,0 +1,286 @@
+"""The proxy itself: what passes, up to where, and what each end gets to see of a fault."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell import Client
+from ddpshell.client import frames
+from tests.fault_proxy import (
+    AT_ONCE,
+    DOWN,
+    PATIENCE,
+    UP,
+    After,
+    Close,
+    Drip,
+    Fault,
+    FaultProxy,
+    FrameFinder,
+    Inject,
+    Reset,
+    Stall,
+    Swallow,
+    binary_frame,
+    text_frame,
+)
+from tests.loopback import LoopbackServer
+
+HEAD = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+ANSWER = b"HTTP/1.1 101 Yes\r\n\r\n"
+
+
+class Wire:
+    """A proxy, and both ends of the connections through it, in the test's hands."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
+        self.proxy = FaultProxy(self.listener.getsockname()[1], record=True)
+        self.sockets: list[socket.socket] = []
+
+    def connect(self) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.proxy.port), PATIENCE)
+        self.sockets.append(client)
+        return client
+
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """A client's socket and the server's."""
+        client = self.connect()
+        server, _ = self.listener.accept()
+        server.settimeout(PATIENCE)
+        self.sockets.append(server)
+        return client, server
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    with wire.proxy:
+        yield wire
+    for sock in [*wire.sockets, wire.listener]:
+        sock.close()
+
+
+def read(sock: socket.socket, number: int) -> bytes:
+    """Exactly so many bytes."""
+    data = b""
+    while len(data) < number:
+        piece = sock.recv(number - len(data))
+        assert piece, f"ended after {data!r}"
+        data += piece
+    return data
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    data = b""
+    while piece := sock.recv(1 << 16):
+        data += piece
+    return data
+
+
+def test_without_a_fault_everything_passes_both_ways_up_to_the_end(wire: Wire) -> None:
+    client, server = wire.pair()
+    up, down = os.urandom(300_000), os.urandom(300_000)
+    server.sendall(down)
+    client.sendall(up)
+    assert read(client, len(down)) == down
+    assert read(server, len(up)) == up
+    client.shutdown(socket.SHUT_WR)
+    assert read_to_end(server) == b""
+    # One side's end does not end the other.
+    server.sendall(b"still here")
+    server.close()
+    assert read_to_end(client) == b"still here"
+    client.close()
+    wire.proxy.wait_idle()
+
+
+def test_a_server_that_is_down_means_a_reset(wire: Wire) -> None:
+    wire.listener.close()
+    with pytest.raises(ConnectionResetError):
+        # It may come before `connect` has returned.
+        wire.connect().recv(1)
+
+
+def test_a_reset_of_one_end_is_one_of_the_other(wire: Wire) -> None:
+    client, server = wire.pair()
+    wire.proxy.strike(Fault(AT_ONCE, Inject(b"x")))
+    read(client, 1)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    with pytest.raises(ConnectionResetError):
+        server.recv(1)
+
+
+def test_a_server_started_again_is_found_again_on_another_port_too(wire: Wire) -> None:
+    first, _ = wire.pair()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        wire.proxy.target = other.getsockname()[1]
+        second = wire.connect()
+        server, _ = other.accept()
+        with server:
+            second.sendall(b"x")
+            assert read(server, 1) == b"x"
+    first.close()
+
+
+def test_a_close_comes_right_behind_a_message(wire: Wire) -> None:
+    """Also where it comes in pieces, or with what follows it; and the ends see FIN, not RST."""
+    wire.proxy.plan([Fault(After(UP, messages=2), Close())])
+    client, server = wire.pair()
+    one, two = frames.text_frame("one"), frames.text_frame("two" * 100)
+    server.sendall(ANSWER)
+    read(client, len(ANSWER))
+    for piece in (HEAD[:-1], HEAD[-1:] + one[:1], one[1:3], one[3:] + two[:-1]):
+        client.sendall(piece)
+        read(server, len(piece))
+    client.sendall(two[-1:] + frames.text_frame("three"))
+    assert read_to_end(server) == two[-1:]
+    assert read_to_end(client) == b""
+    assert wire.proxy.texts(UP) == [["one", "two" * 100]]
+    assert wire.proxy.fired == [Close()]
+    client.close()
+    server.close()
+    wire.proxy.wait_idle()
+
+
+def test_control_frames_and_fragments_are_no_messages(wire: Wire) -> None:
+    wire.proxy.plan([Fault(After(DOWN, messages=1), Close())])
+    client, server = wire.pair()
+    ping, first, rest = b"\x89\x00", b"\x01\x02on", b"\x80\x01e"
+    server.sendall(ANSWER + ping + first + ping + rest + binary_frame(b"two"))
+    assert read_to_end(client) == ANSWER + ping + first + ping + rest
+    assert wire.proxy.texts(DOWN) == [["one"]]
+
+
+def test_a_reset_comes_right_behind_a_byte(wire: Wire) -> None:
+    wire.proxy.plan([Fault(After(DOWN, bytes=5), Reset())])
+    client, server = wire.pair()
+    server.sendall(b"123456789")
+    assert read(client, 5) == b"12345"
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+    with pytest.raises(ConnectionResetError):
+        server.recv(1)
+
+
+def test_a_link_that_swallows_says_nothing_and_does_not_end(wire: Wire) -> None:
+    client, server = wire.pair()
+    wire.proxy.strike(Fault(After(UP, bytes=3), Swallow()))
+    client.sendall(b"abcdef")
+    assert read(server, 3) == b"abc"
+    wire.proxy.wait_fired(1)
+    server.sendall(b"123")
+    server.shutdown(socket.SHUT_WR)
+    assert wire.proxy.swallowing is True
+    for sock in (client, server):
+        sock.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        sock.settimeout(PATIENCE)
+    client.close()
+    wire.proxy.wait_idle()
+    wire.proxy.wait_for(lambda: not wire.proxy.swallowing, "a link without a client")
+    wire.proxy.bury()
+    assert read_to_end(server) == b""
+
+
+def test_what_was_stalled_goes_on_when_released(wire: Wire) -> None:
+    wire.proxy.plan([Fault(After(DOWN, bytes=3), Stall())])
+    client, server = wire.pair()
+    server.sendall(b"abcdef")
+    assert read(client, 3) == b"abc"
+    client.sendall(b"123")
+    assert wire.proxy.stalling
+    server.settimeout(0.02)
+    with pytest.raises(TimeoutError):
+        server.recv(1)
+    server.settimeout(PATIENCE)
+    server.shutdown(socket.SHUT_WR)
+    wire.proxy.release()
+    assert read_to_end(client) == b"def"
+    assert read(server, 3) == b"123"
+
+
+def test_bytes_are_injected_between_messages(wire: Wire) -> None:
+    wire.proxy.plan([Fault(After(DOWN, messages=1), Inject(b"???"))])
+    client, server = wire.pair()
+    server.sendall(ANSWER + text_frame("one") + text_frame("two"))
+    server.close()
+    assert read_to_end(client) == ANSWER + text_frame("one") + b"???" + text_frame("two")
+
+
+def test_a_drip_loses_nothing(wire: Wire) -> None:
+    wire.proxy.plan([Fault(After(DOWN, bytes=1), Drip(100))])
+    client, server = wire.pair()
+    data = os.urandom(500)
+    server.sendall(data)
+    server.close()
+    assert read_to_end(client) == data
+
+
+def test_a_connection_is_accepted_and_closed_before_the_server_hears_of_it(wire: Wire) -> None:
+    wire.proxy.plan(
+        [Fault(AT_ONCE, Close())],
+        [Fault(AT_ONCE, Inject(b"HTTP/1.1 503 No\r\n\r\n")), Fault(AT_ONCE, Close())],
+        [Fault(AT_ONCE, Reset())],
+    )
+    assert read_to_end(wire.connect()) == b""
+    assert read_to_end(wire.connect()) == b"HTTP/1.1 503 No\r\n\r\n"
+    with pytest.raises(ConnectionResetError):
+        wire.connect().recv(1)
+    client, server = wire.pair()
+    client.sendall(b"x")
+    assert read(server, 1) == b"x"
+    assert wire.proxy.connections == 4
+
+
+def test_faults_that_were_forgotten_do_not_happen(wire: Wire) -> None:
+    client, server = wire.pair()
+    wire.proxy.strike(Fault(After(UP, bytes=1), Close()))
+    wire.proxy.plan([Fault(AT_ONCE, Close())])
+    wire.proxy.forget()
+    client.sendall(b"12")
+    assert read(server, 2) == b"12"
+    wire.pair()
+    assert wire.proxy.fired == []
+
+
+@given(
+    messages=st.lists(st.text(max_size=150), max_size=6),
+    cuts=st.lists(st.integers(1, 200), max_size=20),
+    after=st.integers(0, 6),
+)
+def test_messages_are_found_however_their_bytes_are_cut(messages: list[str], cuts: list[int], after: int) -> None:
+    """What passes before a fault is exactly its messages, and what is recorded is what they said."""
+    seen: list[bytes] = []
+    finder = FrameFinder(seen.append)
+    framed = [frames.text_frame(message) for message in messages]
+    data = HEAD + b"".join(framed)
+    passed = 0
+    while data[passed:]:
+        size = cuts.pop() if cuts else len(data)
+        if finder.messages >= after:
+            break
+        passed += finder.pass_on(data[passed : passed + size], after)
+    if after == 0:
+        assert passed == 0
+    elif after <= len(messages):
+        assert passed == len(HEAD) + len(b"".join(framed[:after]))
+    assert [message.decode() for message in seen] == messages[:after]
+
+
+def test_a_client_and_a_server_notice_nothing_of_it() -> None:
+    with LoopbackServer() as server, FaultProxy(server.port, record=True) as proxy, Client(proxy.url) as client:
+        assert client.call("echo", "x" * 70_000).result(PATIENCE) == ["x" * 70_000]
+        up, down = proxy.messages(UP)[0], proxy.messages(DOWN)[0]
+        assert [message["msg"] for message in up] == ["connect", "method"]
+        assert up[1]["params"] == ["x" * 70_000]
+        assert [message["msg"] for message in down] == ["connected", "updated", "result"]
