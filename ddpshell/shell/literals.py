@@ -23,7 +23,9 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, TypeAlias, cast
+from typing import TypeAlias, cast
+
+from msgspec import Struct
 
 from ..exceptions import CommandError, EJSONError
 from ..protocol import ejson, json_text
@@ -80,7 +82,7 @@ class OpenBracket:
         self.starts: list[int] = []  # where the items begin, of (
 
 
-class Reading(NamedTuple):
+class Reading(Struct, frozen=True):
     """What `read` found.
 
     Args:
@@ -344,16 +346,17 @@ class _Reader:
         self.expected = Expected.SEPARATOR
 
     def _construct(self, name: Token, bracket: OpenBracket) -> EJSONValue:
-        construct, least, most, usage = CONSTRUCTORS[name.text]
-        if not least <= len(bracket.items) <= most:
-            raise CommandError(f"{name.text} takes {usage}", self.text, name.start)
+        constructor = CONSTRUCTORS[name.text]
+        usage = f"{name.text} takes {constructor.usage}"
+        if not constructor.least <= len(bracket.items) <= constructor.most:
+            raise CommandError(usage, self.text, name.start)
         try:
             items = [_released(item) for item in bracket.items] if self._variables else bracket.items
-            return construct(*items)
+            return constructor.construct(*items)
         except EJSONError as error:
             raise CommandError(f"{name.text}: {error}", self.text, bracket.starts[0]) from None
         except TypeError:
-            raise CommandError(f"{name.text} takes {usage}", self.text, bracket.starts[0]) from None
+            raise CommandError(usage, self.text, bracket.starts[0]) from None
         except RecursionError:
             raise CommandError(f"{name.text}: nested too deeply", self.text, bracket.starts[0]) from None
 
@@ -503,7 +506,7 @@ def _json(value: EJSONValue) -> JSONValue:
     return ejson.encode(value)
 
 
-class Constructor(NamedTuple):
+class Constructor(Struct, frozen=True):
     """How to make a value of its arguments, how few and how many it takes, and what to say of them."""
 
     construct: Callable[..., EJSONValue]

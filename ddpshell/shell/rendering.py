@@ -12,7 +12,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
-from typing import NamedTuple, TypeAlias, cast
+from typing import TypeAlias, cast
+
+from msgspec import Struct
 
 from ..exceptions import EJSONError
 from ..protocol import ejson
@@ -38,7 +40,7 @@ class Style(Enum):
 Fragment: TypeAlias = tuple[Style, str]
 
 
-class Limits(NamedTuple):
+class Limits(Struct, frozen=True):
     """How much of a value to show. What is left out is counted, and then it cannot be read back.
 
     Args:
@@ -112,7 +114,7 @@ class _Node:
         self.entries.append((lead, entry))
 
 
-class _Growing(NamedTuple):
+class _Growing(Struct, frozen=True):
     """A node that is being filled.
 
     Args:
@@ -137,23 +139,24 @@ def _node_of(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
         return leaf
     stack = [_growing(value, (), limits, is_json=False)]
     while True:
-        node, entries, omitted, is_json, lead = stack[-1]
-        for key, item in entries:
+        growing = stack[-1]
+        node = growing.node
+        for key, item in growing.entries:
             item_lead = () if key is None else ((Style.KEY, quote(key)), _COLON)
             leaf = _leaf(item, limits)
             if leaf is None and len(stack) >= limits.depth:
                 leaf = _omission(1, limits)
             if leaf is None:
-                stack.append(_growing(item, item_lead, limits, is_json=is_json))
+                stack.append(_growing(item, item_lead, limits, is_json=growing.is_json))
                 break
             node.add(item_lead, leaf)
         else:
-            if omitted:
-                node.add((), _omission(omitted, limits))
+            if growing.omitted:
+                node.add((), _omission(growing.omitted, limits))
             stack.pop()
             if not stack:
                 return node
-            stack[-1].node.add(lead, node)
+            stack[-1].node.add(growing.lead, node)
 
 
 def _growing(value: EJSONValue, lead: _Leaf, limits: Limits, *, is_json: bool) -> _Growing:

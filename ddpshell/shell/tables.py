@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..protocol.ejson import EJSONValue
 from .cells import cell_width, clip
@@ -17,7 +18,7 @@ _GAP = "  "
 _NARROWEST = 4  # columns that remain of a cell that is cut
 
 
-class _Cell(NamedTuple):
+class _Cell(Struct, frozen=True):
     text: str
     is_number: bool
 

@@ -10,7 +10,8 @@ import functools
 import re
 from collections.abc import Iterator
 from enum import Enum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 __all__ = ["Token", "TokenKind", "tokens"]
 
@@ -37,7 +38,7 @@ class TokenKind(Enum):
     WRONG = "wrong"  # nothing of the grammar
 
 
-class Token(NamedTuple):
+class Token(Struct, frozen=True):
     """One token.
 
     Args:

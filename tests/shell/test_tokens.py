@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ddpshell.shell.tokens import Token, TokenKind, tokens
 from tests.strategies import hostile_text
@@ -135,7 +136,7 @@ def test_tokens_cover_any_text_in_order_but_for_space(text: str) -> None:
 def test_tokens_can_begin_anywhere(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     shifted = [
-        token._replace(start=token.start + start, end=token.end + start, position=token.position + start)
+        replace(token, start=token.start + start, end=token.end + start, position=token.position + start)
         for token in tokens(text[start:])
     ]
     assert list(tokens(text, start)) == shifted
