@@ -65,6 +65,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "socket": ("client/transport.py", "client/waiting.py", "server/transport.py"),
     "ssl": ("client/transport.py", "server/transport.py", "cli/"),
     # The process, the terminal and the disk.
+    "gc": ("cli/main.py",),
     "getpass": ("cli/",),
     "importlib": ("__init__.py", "cli/"),
     "io": ("shell/", "cli/"),

@@ -1,0 +1,125 @@
+"""What the words behind a method's name mean: literals and texts, files and standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from ..exceptions import CommandError, EJSONError
+from ..protocol import ejson
+from ..protocol.ejson import EJSONValue
+from ..shell.literals import parse_argument
+from .process import Process
+
+__all__ = ["check_text", "read_arguments"]
+
+# What fits in a message (U17). More of a file would be read for nothing, and some files have no end.
+_MAX_SIZE = 64 << 20
+
+_STANDARD_INPUT = "standard input"
+
+
+def read_arguments(words: Iterable[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
+    """Read the arguments of a call.
+
+    `@file` is a value read from a file, `-` (or `@-`) one from standard input, `@@x` the string `@x`; anything else
+    a literal if it is one, and a string if not.
+
+    Args:
+        as_strings: All words are strings, just as they stand: `@file`, `@@x` and `-` too.
+
+    Raises:
+        CommandError: A literal that is none, a file that cannot be read. The message says which argument.
+        DDPTimeout: Standard input, or a pipe in place of a file, does not end.
+    """
+    values: list[EJSONValue] = []
+    sources: set[str] = set()
+    for number, word in enumerate(words, start=1):
+        name = f"argument {number}"
+        check_text(word, name)
+        if as_strings:
+            values.append(word)
+        elif word in ("-", "@-"):
+            if _STANDARD_INPUT in sources:
+                raise CommandError(f"{name}: standard input can be read only once")
+            sources.add(_STANDARD_INPUT)
+            values.append(_value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})"))
+        elif word.startswith("@@"):
+            values.append(word[1:])
+        elif word.startswith("@"):
+            values.append(_value(_read_file(word[1:], name, process), f"{name} ({word[1:]})"))
+        else:
+            values.append(_value(word, name))
+        try:
+            # Too deep, for example: better said here than where the call is made.
+            ejson.encode(values[-1])
+        except EJSONError as error:
+            raise CommandError(f"{name}: {error}") from None
+    return values
+
+
+def check_text(word: str, name: str) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        CommandError: The bytes of the word are no UTF-8; Python has put halves of surrogate pairs in their place.
+    """
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise CommandError(f'{name} is not UTF-8 text; binary data goes in as Binary("base64")') from None
+
+
+def _value(text: str, name: str) -> EJSONValue:
+    try:
+        return parse_argument(text)
+    except CommandError as error:
+        raise CommandError(f"{name}{_line_of(error)}: {error}", error.text, error.position) from None
+
+
+def _line_of(error: CommandError) -> str:
+    """Which line is meant, where there are several."""
+    if error.position is None or "\n" not in error.text:
+        return ""
+    return f", line {error.text.count(chr(10), 0, error.position) + 1}"
+
+
+def _read_file(path: str, name: str, process: Process) -> str:
+    if not path:
+        raise CommandError(f"{name}: @ must be followed by a file's name; the text @ is written @@")
+    try:
+        with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
+            return _text(file, f"{name} ({path})")
+    except OSError as error:
+        hint = f"; the text itself is written @@{path}"
+        raise CommandError(f"{name}: cannot read {path}: {error.strerror or error}{hint}") from None
+
+
+def _read_standard_input(process: Process) -> str:
+    if sys.stdin is None:
+        raise CommandError("standard input is closed")
+    if sys.stdin.isatty():
+        process.console.note("reading one value from the terminal; end it with Ctrl-D on a line of its own")
+    try:
+        with (
+            process.interrupting(f"end of {_STANDARD_INPUT}"),
+            os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as file,
+        ):
+            return _text(file, _STANDARD_INPUT)
+    except OSError as error:
+        raise CommandError(f"cannot read {_STANDARD_INPUT}: {error.strerror or error}") from None
+
+
+def _text(file: BinaryIO, name: str) -> str:
+    data = file.read(_MAX_SIZE + 1)
+    if len(data) > _MAX_SIZE:
+        raise CommandError(f"{name} is larger than any message may be ({_MAX_SIZE >> 20} MiB)")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{name} is not UTF-8 text, from byte {error.start} on") from None
+    # The newline that ends a text file is not part of what is in it.
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,92 @@
+"""`ddp call`: one method call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+
+from .commands import Command, process_of
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
+from .process import Process
+
+__all__ = ["call"]
+
+# Beyond it, JavaScript's numbers are not all integers (E20).
+_MAX_SAFE_INTEGER = 2**53
+
+
+def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
+    process = process_of(click.get_current_context())
+    settings = ConnectionSettings.of(process.given)
+    process.timeout = settings.timeout
+    # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
+    from .arguments import check_text, read_arguments
+    from .connection import connected, outcome
+
+    check_text(method, "METHOD")
+    params = read_arguments(words, process, as_strings=as_strings)
+    _warn_of_large_integers(params, "an argument", process)
+    with connected(process, settings) as client:
+        call = client.apply(method, params, retry=settings.retry)
+        result = outcome(call, client, process, f"result of {method!r}")
+        # Shown before the goodbye, which may take its time.
+        if call.has_result:
+            process.console.result(result)
+            _warn_of_large_integers([result], "the result", process)
+
+
+def _warn_of_large_integers(values: Iterable[object], where: str, process: Process) -> None:
+    found = next((value for value in _atoms(values) if _is_large(value)), None)
+    if found is not None:
+        process.console.note(f"{found} in {where} is beyond 2^53, where JavaScript rounds integers")
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, int) and abs(value) > _MAX_SAFE_INTEGER
+
+
+def _atoms(values: Iterable[object]) -> Iterable[object]:
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Mapping):
+            stack.extend(value.values())
+        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            stack.extend(value)
+        else:
+            yield value
+
+
+call = Command(
+    "call",
+    callback=_call,
+    help="Call a method of the server and print its result.",
+    params=[
+        click.Argument(["method"], metavar="METHOD"),
+        click.Argument(["words"], metavar="[ARG]...", nargs=-1),
+        click.Option(
+            ["-s", "--string", "as_strings"], is_flag=True, help="Take each ARG as a string, just as it stands."
+        ),
+        *CONNECTION_OPTIONS,
+        *OUTPUT_OPTIONS,
+    ],
+    notes={
+        "Arguments": [
+            ("5  -1  true  null", "numbers and constants of JSON"),
+            ("Hello  http://x", "a string: anything that is no literal"),
+            ("""'"5"'""", "a string that would be something else"),
+            ("'{a: [1, 2]}'", "JSON; keys need no quotes, strings may have single ones"),
+            ("""'Date("2026-01-02")'""", "Date Binary RegExp ObjectID Decimal Custom; Infinity NaN"),
+            ("""'{"$date": 0}'""", "EJSON"),
+            ("@FILE  -", "one value, read from a file or from standard input"),
+            ("@@x", "the string @x"),
+            ("--", "what follows is no option (-1 needs none)"),
+        ]
+    },
+    examples=[
+        ("ddp call upper Hello", "a string"),
+        ("ddp call tasks.insert '{title: \"write\"}'", "an object"),
+        ("ddp call -u wss://example.com stats | jq .users", "JSON for programs"),
+    ],
+)

@@ -1,0 +1,172 @@
+"""Commands and groups as `ddp` has them: help by sections, words like `-1` as arguments, modules loaded when needed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import click
+
+from .process import Process
+
+__all__ = ["Command", "Group", "Rows", "process_of", "spelling"]
+
+#: Two columns of help: what is typed, and what it is.
+Rows: TypeAlias = Sequence[tuple[str, str]]
+
+# No option begins with a digit, so this is a number or a text; never an option.
+_NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
+
+# Marks such a word while click's parser looks for options. No argument of a process can hold it.
+_MARK = "\0"
+
+
+def process_of(ctx: click.Context) -> Process:
+    """The run of the command that a context belongs to."""
+    process = ctx.find_object(Process)
+    assert process is not None, "a context is made with its Process"
+    return process
+
+
+def spelling(param: click.Parameter) -> str:
+    """What to call a parameter in an error: `-u/--url`, `METHOD`."""
+    if isinstance(param, click.Option):
+        return "/".join([*param.opts, *param.secondary_opts])
+    return param.make_metavar(click.get_current_context(silent=True) or click.Context(click.Command("ddp"))).strip(
+        "[]."
+    )
+
+
+def _show_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        process_of(ctx).console.write(ctx.get_help())
+        ctx.exit()
+
+
+# Written as results are written, so that a full disk is noticed here as well.
+_HELP = click.Option(
+    ["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help, help="Show this help."
+)
+
+
+class _Described(click.Command):
+    """What our commands and groups have in common.
+
+    Args:
+        notes: Sections for the end of the help, by heading.
+        examples: Command lines for its beginning, and what they do.
+    """
+
+    def __init__(
+        self, name: str, *, notes: Mapping[str, Rows] | None = None, examples: Rows = (), **attributes: Any
+    ) -> None:
+        super().__init__(name, **attributes)
+        self.notes = dict(notes or {})
+        self.examples = examples
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Make click's parser, but for what `_NUMBER` matches: that is no option."""
+        parser = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
+            values, rest, order = parse([_MARK + word if _NUMBER.match(word) else word for word in args])
+            return {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest), order
+
+        parser.parse_args = parse_numbers  # type: ignore[method-assign]  # click has no other place for it
+        return parser
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """`-h` and `--help`."""
+        return _HELP
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help: usage and text, examples, what comes first, the options by section, the notes."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        if self.examples:
+            column = max([len(command) for command, _ in self.examples])
+            with formatter.section("Examples"):
+                # Not wrapped: a command line is copied as it stands.
+                for command, what in self.examples:
+                    formatter.write(f"  {command.ljust(column)}  # {what}\n")
+        sections = {heading: list(rows) for heading, rows in self.first_notes(ctx).items()}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if isinstance(param, click.Option) and record is not None:
+                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+        for heading, rows in {**sections, **self.notes}.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
+        """Sections that stand before the options."""
+        return {}
+
+
+class Command(_Described):
+    """A subcommand."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it, unless it was given an option that it has no use for."""
+        process = process_of(ctx)
+        known = {param.name for param in self.params}
+        for param in ctx.find_root().command.params:
+            if param.name in process.given and param.name not in known:
+                raise click.UsageError(f"{spelling(param)} means nothing to {ctx.command_path}", ctx)
+        process.configure()
+        return super().invoke(ctx)
+
+
+class Group(_Described, click.Group):
+    """A command with subcommands, each in a module of its own that is loaded when it is asked for.
+
+    Args:
+        lazy: The modules of this package by the names of the commands in them. A command and its module have the same
+            name.
+    """
+
+    def __init__(self, name: str, *, lazy: Sequence[str], **attributes: Any) -> None:
+        super().__init__(name, **attributes)
+        self._lazy = tuple(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which they were declared."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command; None if there is none of that name."""
+        if cmd_name not in self._lazy:
+            return None
+        command = getattr(importlib.import_module(f".{cmd_name}", __package__), cmd_name)
+        assert isinstance(command, Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the words begin with; of one that there is not, say what may be meant."""
+        name, *rest = args
+        command = self.get_command(ctx, name)
+        if command is not None or ctx.resilient_parsing:
+            return name, command, rest
+        from difflib import get_close_matches
+
+        similar = get_close_matches(name, self._lazy, n=1)
+        advice = f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(self._lazy)}"
+        raise click.UsageError(f"no command {name!r}; {advice}", ctx)
+
+    def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
+        """The commands."""
+        commands = [(name, self.get_command(ctx, name)) for name in self._lazy]
+        return {"Commands": [(name, command.get_short_help_str(60)) for name, command in commands if command]}
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.removeprefix(_MARK)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_unmarked(item) for item in value])
+    return value

@@ -1,0 +1,118 @@
+"""A client for one command: connected as the options say, watched as they say, and closed in any case."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from typing import TypeVar
+
+from ..client import Awaitable, Client, ConnectionState, TLSOptions
+from ..client.events import (
+    Connecting,
+    ConnectionDropped,
+    Event,
+    FrameReceived,
+    FrameSent,
+    SessionEstablished,
+    Waiting,
+    Warned,
+)
+from ..exceptions import ClientClosed, ConnectError, DDPTimeout
+from ..shell.escaping import escape_line
+from .options import ConnectionSettings
+from .process import Process
+
+__all__ = ["connected", "outcome"]
+
+Value = TypeVar("Value")
+
+
+@contextlib.contextmanager
+def connected(process: Process, settings: ConnectionSettings) -> Iterator[Client]:
+    """A client that is connecting, for the length of a `with` block.
+
+    Raises:
+        InvalidURL: The settings' URL is none.
+    """
+    debug = process.given.get("debug", False)
+    if settings.insecure:
+        process.console.warning("--insecure: anybody could answer in the server's place")
+    reconnect = bool(settings.reconnect)
+    with Client(
+        settings.url,
+        reconnect=reconnect,
+        connect_timeout=settings.connect_timeout,
+        headers=settings.headers,
+        origin=settings.origin,
+        tls=TLSOptions(
+            cacert=settings.cacert,
+            cert=settings.cert,
+            key=settings.key,
+            insecure=settings.insecure,
+            servername=settings.servername,
+        ),
+        debug=debug,
+        clock=process.clock,
+        on_event=_observer(process, debug=debug, reconnect=reconnect),
+    ) as client:
+        yield client
+
+
+def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:
+    """Wait for an outcome as long as the command may take.
+
+    Raises:
+        DDPTimeout: It has not come; the message says what has come about instead.
+        DDPError: It is an error.
+    """
+    try:
+        return awaited.result(process.time_left)
+    except DDPTimeout:
+        status = client.status
+        limit = f"within {process.timeout:g} s"
+        if status.state is ConnectionState.CONNECTED:
+            raise DDPTimeout(f"no {what} {limit}; the server may still be at it") from None
+        because = f": {status.error}" if status.error is not None else ""
+        raise DDPTimeout(f"no connection to {status.url} {limit}{because}") from None
+    except CancelledError:
+        raise ClientClosed("the client is closed") from None
+    except ConnectError as error:
+        if "url" not in process.given:
+            # Most likely nobody has thought of an address yet.
+            error.hint = " ".join(filter(None, [error.hint, "(-u URL names another server)"]))
+        raise
+
+
+def _observer(process: Process, *, debug: bool, reconnect: bool) -> Callable[[Event], None]:
+    """Show what is worth it, on the client's thread."""
+    console = process.console
+    verbose = bool(process.given.get("verbose", 0)) and not console.quiet
+
+    def show(event: Event) -> None:
+        match event:
+            case FrameSent():
+                frame("36", "->", event.text)
+            case FrameReceived():
+                frame("32", "<-", event.text)
+            case Warned():
+                console.warning(event.text)
+            case Connecting() if verbose:
+                console.note(f"connecting to {event.url}")
+            case SessionEstablished() if verbose or (reconnect and dropped):
+                again = "resumed" if event.resumed else "new"
+                console.note(f"connected: {again} session {event.session}, {event.round_trip * 1000:.0f} ms")
+            case ConnectionDropped() if verbose or reconnect:
+                dropped.append(event)
+                console.note(f"not connected: {event.error}")
+            case Waiting() if verbose or reconnect:
+                console.note(f"next attempt in {event.seconds:.1f} s")
+            case _:
+                pass
+
+    def frame(colour: str, arrow: str, text: str) -> None:
+        time = process.clock.wall().astimezone().strftime("%H:%M:%S.%f")[:-3]
+        console.error_lines([f"{time} {console.emphasised(colour, arrow)} {escape_line(text)}"])
+
+    dropped: list[Event] = []
+    return show

@@ -1,0 +1,51 @@
+"""`ddp demo`: any other command against a server that lives no longer than it."""
+
+from __future__ import annotations
+
+import click
+
+from .commands import Command, Group, process_of
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .serve import announce
+
+__all__ = ["demo"]
+
+
+def _demo(words: tuple[str, ...]) -> None:
+    ctx = click.get_current_context()
+    process = process_of(ctx)
+    from ..server.demo import demo_server
+
+    with demo_server().running() as server:
+        if not words:
+            process.configure(serves=True)
+            announce(server, process.console)
+            server.wait()
+            return
+        process.given["url"] = server.url
+        group = ctx.find_root().command
+        assert isinstance(group, Group)
+        with group.make_context(ctx.find_root().info_name, list(words), obj=process) as inner:
+            group.invoke(inner)
+
+
+demo = Command(
+    "demo",
+    callback=_demo,
+    help=(
+        "Run COMMAND against a demo server of its own, which ends with it. "
+        "Without a command, run the server until Ctrl-C, on any free port."
+    ),
+    short_help="Run COMMAND against a demo server of its own.",
+    context_settings={"allow_interspersed_args": False},
+    params=[
+        click.Argument(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),
+        *(option for option in CONNECTION_OPTIONS if option.name != "url"),
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ('ddp demo call upper "Hello, World!"', "call a method"),
+        ("ddp demo call types", "see what values there are"),
+        ("ddp demo", "a server to play with from another terminal"),
+    ],
+)

@@ -1,0 +1,193 @@
+"""What the process says when it fails: one line, the place if there is one, and what to do next.
+
+With `-o json` it is one JSON object instead: `{"error":...,"reason":...,"details":...,"kind":...}`. `error` is the
+server's own code where the server answered, and otherwise the same word as `kind`; `details` is the server's, or
+what we know: `hint`, `status`, `position`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import Struct
+
+from ..exceptions import (
+    CommandError,
+    ConnectError,
+    DDPTimeout,
+    EJSONError,
+    NegotiationError,
+    OutcomeUnknown,
+    ServerError,
+)
+from ..shell.escaping import escape_line
+from .commands import spelling
+from .exit_codes import ExitCode, exit_code, kind
+from .output import Console, OutputFormat
+
+if TYPE_CHECKING:
+    from ..protocol.ejson import EJSONValue
+
+__all__ = ["Failure", "failure", "show"]
+
+
+class Failure(Struct, frozen=True):
+    """An error, ready to be shown.
+
+    Args:
+        code: What the process ends with.
+        kind: The same in a word.
+        line: One sentence, not escaped yet.
+        error: The server's code, or `kind`.
+        reason: The server's reason, which may be missing, or `line`.
+        details: What a program may want to know besides.
+        place: Two lines that show where in a text, not escaped yet: the text before and behind it.
+        hint: What to do next, or "".
+    """
+
+    code: ExitCode
+    kind: str
+    line: str
+    error: object
+    reason: str | None
+    details: object = None
+    place: tuple[str, str] | None = None
+    hint: str = ""
+
+
+def failure(error: BaseException) -> Failure:
+    """Say what an error means to whoever typed the command."""
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    match error:
+        case ServerError():
+            return Failure(
+                exit_code(error),
+                kind(error),
+                str(error),
+                error.error,
+                error.reason,
+                error.details,
+                hint=_server_hint(error),
+            )
+        case CommandError():
+            return _command(error)
+        case ConnectError():
+            details = {"status": error.status} if error.status is not None else None
+            return _failure(error, str(error), details, hint=error.hint or "")
+        case NegotiationError():
+            return _failure(error, str(error), hint="it speaks no version of DDP that ddp knows (1, pre2, pre1)")
+        case OutcomeUnknown():
+            hint = "find out whether it ran before you repeat it; with --reconnect, ddp sends it again by itself"
+            return _failure(error, str(error), hint=hint)
+        case DDPTimeout():
+            return _failure(error, str(error), hint="--timeout S allows more time; 0 is no limit")
+        case EJSONError():
+            return _failure(error, f"the answer cannot be read: {error}", hint="-d shows what the server sent")
+        case OSError():
+            return _failure(error, _system_reason(error))
+        case KeyboardInterrupt():
+            return _failure(error, "interrupted")
+        case _:
+            return _failure(error, str(error) or type(error).__name__)
+
+
+def show(failure: Failure, console: Console) -> None:
+    """Write it to standard error."""
+    if console.output_format is OutputFormat.JSON:
+        console.error_lines([_as_json(failure)])
+        return
+    lines = [console.emphasised("31", "ddp: error: ") + escape_line(failure.line)]
+    if failure.place is not None:
+        from ..shell.cells import point_at
+
+        before, after = failure.place
+        lines += [f"  {line}" for line in point_at(escape_line(before), escape_line(after), console.err.width - 4)]
+    if failure.kind == "server" and failure.details is not None:
+        lines.append(f"ddp: details: {_shortened(failure.details)}")
+    if failure.hint and not console.quiet:
+        lines.append(f"ddp: hint: {escape_line(failure.hint)}")
+    console.error_lines(lines)
+
+
+def _failure(
+    error: BaseException, line: str, details: object = None, place: tuple[str, str] | None = None, *, hint: str = ""
+) -> Failure:
+    """A failure on our side, where `error` and `kind` are the same."""
+    word = kind(error)
+    return Failure(exit_code(error), word, line, word, line, details, place, hint)
+
+
+def _command(error: CommandError) -> Failure:
+    if error.position is None:
+        return _failure(error, str(error))
+    # Of several lines, the one at fault.
+    start = error.text.rfind("\n", 0, error.position) + 1
+    end = error.text.find("\n", error.position)
+    place = error.text[start : error.position], error.text[error.position : end if end >= 0 else None]
+    hint = "text that is no literal goes in quotes of its own, '\"...\"', or behind -s"
+    return _failure(error, str(error), {"text": error.text, "position": error.position}, place, hint=hint)
+
+
+def _usage(error: click.ClickException) -> Failure:
+    hint = ""
+    ctx = getattr(error, "ctx", None)
+    if ctx is not None:
+        pieces = " ".join(ctx.command.collect_usage_pieces(ctx))
+        hint = f"{ctx.command_path} {pieces}; {ctx.command_path} -h explains it"
+    match error:
+        case click.NoSuchOption():
+            reason = f"no option {error.option_name}"
+            if error.possibilities:
+                reason += f"; did you mean {' or '.join(error.possibilities)}?"
+        case click.MissingParameter() if error.param is not None:
+            reason = f"{spelling(error.param)} is missing"
+        case click.BadParameter() if error.param is not None:
+            reason = f"{spelling(error.param)}: {_sentence(error.message)}"
+        case _:
+            reason = _sentence(error.message)
+    return Failure(ExitCode.USAGE, "usage", reason, "usage", reason, hint=hint)
+
+
+def _sentence(message: str) -> str:
+    """Click's sentences begin with a capital and end in a full stop; ours do not."""
+    message = message.removesuffix(".")
+    return message[:1].lower() + message[1:] if message[:2].istitle() else message
+
+
+def _server_hint(error: ServerError) -> str:
+    if error.error == 500:
+        return "the server hides the detail from its clients: look in its log"
+    if error.error == 404:
+        return "check the spelling; names are case-sensitive"
+    if error.error == "too-many-requests" and isinstance(error.details, dict):
+        wait = error.details.get("timeToReset")
+        if isinstance(wait, (int, float)) and math.isfinite(wait):
+            return f"try again in {max(1, math.ceil(wait / 1000))} s"
+    return ""
+
+
+def _system_reason(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def _shortened(details: object) -> str:
+    from ..shell.rendering import Limits, format_value
+
+    value: EJSONValue = details  # type: ignore[assignment]  # it came as JSON
+    return format_value(value, width=1 << 30, limits=Limits(items=20, characters=500, depth=5, advice="use -o json"))
+
+
+def _as_json(failure: Failure) -> str:
+    from ..protocol import json_text
+    from ..shell.escaping import escape_json
+
+    details = failure.details
+    if failure.kind != "server" and failure.hint:
+        known = details if isinstance(details, dict) else {}
+        details = {**known, "hint": failure.hint}
+    tree = {"error": failure.error, "reason": failure.reason, "details": details, "kind": failure.kind}
+    return escape_json(json_text.dump(tree))  # type: ignore[arg-type]  # the server's part came as JSON

@@ -1,0 +1,193 @@
+"""The command `ddp`: its group, and the one place where a run of it ends, well or badly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+
+from .. import __version__
+from ..shell.escaping import escape_line, escape_text
+from .commands import Group, process_of
+from .errors import failure, show
+from .exit_codes import ExitCode, Terminated
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .output import OutputError, OutputFormat
+from .process import Process, terminable
+
+__all__ = ["ddp", "main", "run"]
+
+
+def main() -> None:
+    """Run the command that the process was started as, and end the process."""
+    code = run(sys.argv[1:])
+    # Looking for garbage once more, in all that was imported, takes the interpreter a tenth of a short command's time.
+    gc.freeze()
+    sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line, and give the code to end with. Errors have been shown.
+
+    Args:
+        words: What stands behind `ddp`.
+    """
+    process = Process()
+    try:
+        with terminable(), _logging(process):
+            return _run(words, process)
+    except (KeyboardInterrupt, Terminated) as error:
+        # A second signal, while the first was being obeyed: no more patience.
+        return failure(error).code
+
+
+def _run(words: Sequence[str], process: Process) -> int:
+    try:
+        with ddp.make_context("ddp", list(words), obj=process) as ctx:
+            ddp.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except OutputError as error:
+        return _without_output(error, process)
+    except Terminated:
+        return ExitCode.TERMINATED
+    except KeyboardInterrupt:
+        # The cursor stands behind the terminal's ^C.
+        if process.console.err.is_terminal:
+            process.console.error_lines([""])
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - this is where all errors end
+        return _failed(error, words, process)
+    return ExitCode.DONE
+
+
+def _failed(error: Exception, words: Sequence[str], process: Process) -> int:
+    if isinstance(error, click.UsageError) and _wants_json(words):
+        # The command line may not have been read as far as that.
+        process.console.configure(OutputFormat.JSON)
+    failed = failure(error)
+    show(failed, process.console)
+    if failed.code is ExitCode.INTERNAL:
+        from traceback import format_exception
+
+        process.console.error_lines(
+            [escape_text("".join(format_exception(error))), "This is a fault of ddp itself: please report it."]
+        )
+    return failed.code
+
+
+def _without_output(error: OutputError, process: Process) -> int:
+    if error.errno == errno.EPIPE:
+        # Whoever reads has seen enough, as in `ddp ... | head`.
+        return ExitCode.DONE
+    show(failure(error), process.console)
+    return ExitCode.USAGE
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    before = ""
+    for word in words:
+        if word == "--":
+            return False
+        if word in ("-ojson", "--output=json") or (before in ("-o", "--output") and word == "json"):
+            return True
+        before = word
+    return False
+
+
+# ---------------------------------------------------------------------------------------------------- the logs
+
+
+class _ConsoleHandler(logging.Handler):
+    """What the client and the server log, on standard error."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self._process = process
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        time = self._process.clock.wall().astimezone().strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        # A traceback has lines of its own; the message is somebody else's text, and has one.
+        text = f"{time} {level}{escape_line(record.getMessage())}"
+        if record.exc_info:
+            text += "\n" + escape_text(logging.Formatter().formatException(record.exc_info))
+        self._process.console.error_lines([text])
+
+
+@contextlib.contextmanager
+def _logging(process: Process) -> Iterator[None]:
+    """Have the logs of the library written as the options say."""
+    logger = logging.getLogger("ddpshell")
+    handler = _ConsoleHandler(process)
+
+    def configure() -> None:
+        level = logging.INFO if process.serves else logging.CRITICAL
+        if process.given.get("quiet"):
+            level = logging.ERROR
+        elif process.given.get("debug"):
+            level = logging.DEBUG
+        elif process.given.get("verbose"):
+            level = logging.INFO
+        logger.setLevel(level)
+
+    process.when_configured = configure
+    before = logger.level, logger.propagate
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
+# --------------------------------------------------------------------------------------------------- the group
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        process_of(ctx).console.write(f"ddp {__version__}")
+        ctx.exit()
+
+
+ddp = Group(
+    "ddp",
+    lazy=["call", "serve", "demo"],
+    help="Talk to servers that speak DDP, Meteor's protocol.",
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_show_version,
+            help="Show the version.",
+        ),
+        *CONNECTION_OPTIONS,
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp demo call upper Hello", "try it, without a server"),
+        ("ddp -u localhost:3000 call tasks.count", "call a method"),
+        ("ddp serve", "run a server to play with"),
+    ],
+    notes={
+        "Exit codes": [
+            ("0", "done"),
+            ("1", "the server answered with an error"),
+            ("2", "usage: a bad option, literal, URL or file"),
+            ("3", "could not connect"),
+            ("4", "login refused, or needed"),
+            ("5", "timeout"),
+            ("6", "connection lost, outcome unknown"),
+            ("130, 143", "Ctrl-C, SIGTERM"),
+        ],
+    },
+)

@@ -1,0 +1,209 @@
+"""What the process writes: results to stdout, everything else to stderr, each line at once, and nothing harmful.
+
+Whether there is colour is decided for each stream by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, TextIO
+
+from ..shell.escaping import escape_json, escape_line, escape_text
+
+if TYPE_CHECKING:
+    from ..protocol.ejson import EJSONValue
+    from ..shell.rendering import Limits
+
+__all__ = ["Console", "OutputError", "OutputFormat", "Stream", "wants_colour"]
+
+
+class OutputFormat(Enum):
+    """How results are written."""
+
+    AUTO = "auto"
+    PRETTY = "pretty"
+    JSON = "json"
+    RAW = "raw"
+    TABLE = "table"
+
+
+class OutputError(OSError):
+    """Standard output cannot be written to."""
+
+
+def wants_colour(choice: str, environment: Mapping[str, str], *, is_terminal: bool) -> bool:
+    """Whether a stream gets colours.
+
+    `--color` beats all; then NO_COLOR, then FORCE_COLOR, where they are not empty (no-color.org, bixense.com/clicolors);
+    then it depends on the terminal.
+    """
+    if choice != "auto":
+        return choice == "always"
+    if environment.get("NO_COLOR"):
+        return False
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+        if environment.get(name, "0") not in ("", "0"):
+            return True
+    return is_terminal and environment.get("TERM") != "dumb" and environment.get("CLICOLOR") != "0"
+
+
+class Stream:
+    """Standard output or error, without a buffer: a line is with the reader as soon as it is written.
+
+    Args:
+        file: `sys.stdout` or `sys.stderr`; None where the process was started without it.
+    """
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._fd = file.fileno() if file is not None else None
+        self.is_terminal = file is not None and file.isatty()
+        # A pipe is read by programs, which agree on UTF-8; a terminal shows what its locale says.
+        self._encoding = file.encoding if file is not None and self.is_terminal else "utf-8"
+
+    @property
+    def width(self) -> int:
+        """The terminal's columns; 80 where there is no terminal."""
+        if not self.is_terminal:
+            return 80
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns) > 0:
+            return int(columns)
+        try:
+            assert self._fd is not None
+            return os.get_terminal_size(self._fd).columns or 80
+        except OSError:
+            return 80
+
+    def write(self, text: str) -> None:
+        """Write, all of it, now.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        if self._fd is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        data = memoryview(text.encode(self._encoding, "backslashreplace"))
+        while data:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except BlockingIOError:
+                # Whoever shares it with us has made it so; a result must not be lost for that.
+                os.set_blocking(self._fd, True)
+
+
+class Console:
+    """The process's two streams, and how things look on them.
+
+    It has its defaults until the command line has been read: an error in that must be shown as well.
+    """
+
+    def __init__(self) -> None:
+        self.out = Stream(sys.stdout)
+        self.err = Stream(sys.stderr)
+        self.configure()
+
+    def configure(
+        self, output_format: OutputFormat = OutputFormat.AUTO, colour: str = "auto", *, quiet: bool = False
+    ) -> None:
+        """Say how things are to look: `-o`, `--color` and `-q`."""
+        self.output_format = output_format
+        self.quiet = quiet
+        self.colours_out = wants_colour(colour, os.environ, is_terminal=self.out.is_terminal)
+        self.colours_err = wants_colour(colour, os.environ, is_terminal=self.err.is_terminal)
+
+    # Standard output
+
+    def result(self, value: EJSONValue) -> None:
+        """Write one result.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        self.write(self._formatted(value))
+
+    def write(self, text: str) -> None:
+        """Write text that is safe as it is, and a newline, to standard output.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        try:
+            self.out.write(f"{text}\n")
+        except OSError as error:
+            raise OutputError(error.errno, f"cannot write to standard output: {error.strerror}") from None
+
+    def _formatted(self, value: EJSONValue) -> str:
+        chosen = self.output_format
+        if chosen is OutputFormat.AUTO:
+            chosen = OutputFormat.PRETTY if self.out.is_terminal else OutputFormat.JSON
+        if chosen is OutputFormat.RAW and isinstance(value, str):
+            return self._raw(value)
+        if chosen in (OutputFormat.JSON, OutputFormat.RAW):
+            return _json(value)
+        if chosen is OutputFormat.TABLE:
+            from ..shell.tables import table_lines
+
+            lines = table_lines(value, self.out.width if self.out.is_terminal else None)
+            if lines is not None:
+                return "\n".join(lines)
+        return self._pretty(value)
+
+    def _raw(self, text: str) -> str:
+        if self.out.is_terminal:
+            return escape_text(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.note("the text holds half characters (lone surrogates), written as \\udxxx; -o json is exact")
+        return text
+
+    def _pretty(self, value: EJSONValue) -> str:
+        from ..shell.rendering import NO_LIMITS, value_fragments
+
+        limits = _terminal_limits() if self.out.is_terminal else NO_LIMITS
+        fragments = value_fragments(value, width=self.out.width, limits=limits)
+        if self.colours_out:
+            from ..shell.highlighting import colour
+
+            return colour(fragments)
+        return "".join([text for _, text in fragments])
+
+    # Standard error
+
+    def note(self, text: str) -> None:
+        """Tell something that can be missed: `-q` does without it."""
+        if not self.quiet:
+            self.error_lines([f"ddp: note: {escape_line(text)}"])
+
+    def warning(self, text: str) -> None:
+        """Tell something that had better not be missed; `-q` does without it all the same."""
+        if not self.quiet:
+            self.error_lines([self.emphasised("33", "ddp: warning: ") + escape_line(text)])
+
+    def error_lines(self, lines: Iterable[str]) -> None:
+        """Write lines that are safe as they are to standard error, together."""
+        # If it cannot be written, there is nowhere left to say so.
+        with contextlib.suppress(OSError):
+            self.err.write("".join([f"{line}\n" for line in lines]))
+
+    def emphasised(self, code: str, text: str) -> str:
+        """Text for standard error in a colour of the terminal's, if there is colour."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colours_err else text
+
+
+def _json(value: EJSONValue) -> str:
+    from ..protocol import ejson, json_text
+
+    return escape_json(json_text.dump(ejson.encode(value)))
+
+
+def _terminal_limits() -> Limits:
+    from ..shell.rendering import Limits
+
+    # Some screens full: what is longer nobody reads, and the terminal has to scroll.
+    return Limits(items=2000, characters=20_000, depth=50, advice="use -o json")

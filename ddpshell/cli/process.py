@@ -1,0 +1,92 @@
+"""One run of the command: its streams, its time, and what it was told."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, TypeAlias
+
+from ..clock import Clock, SystemClock
+from ..exceptions import DDPTimeout
+from .exit_codes import Terminated
+from .output import Console, OutputFormat
+
+__all__ = ["Given", "Process"]
+
+#: The shared options on the command line, before and after the command's name together, by their names.
+Given: TypeAlias = dict[str, Any]
+
+
+class Process:
+    """What commands find in their context.
+
+    Args:
+        console: Where to write.
+        clock: What time it is.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Clock | None = None) -> None:
+        self.console = console or Console()
+        self.clock = clock or SystemClock()
+        self.given: Given = {}
+        #: Whether what runs is a server, whose log is what there is to see.
+        self.serves = False
+        #: Called when it is known what was given.
+        self.when_configured: Callable[[], None] = lambda: None
+        #: Seconds that all of it may take; None for no limit.
+        self.timeout: float | None = None
+        self._began = self.clock.now()
+
+    def configure(self, *, serves: bool = False) -> None:
+        """Have the console and the logs do as they were told: the command line has been read."""
+        self.serves = serves
+        chosen = OutputFormat(self.given.get("output", OutputFormat.AUTO.value))
+        self.console.configure(chosen, self.given.get("color", "auto"), quiet=self.given.get("quiet", False))
+        self.when_configured()
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until it must end, 0 at the least; None for no limit."""
+        if self.timeout is None:
+            return None
+        return max(0.0, self._began + self.timeout - self.clock.now())
+
+    @contextlib.contextmanager
+    def interrupting(self, what: str) -> Iterator[None]:
+        """End what cannot be given a timeout, such as reading a pipe, when the time is over.
+
+        Raises:
+            DDPTimeout: It was; `what` has not come.
+        """
+        left = self.time_left
+        if left is None:
+            yield
+            return
+
+        def interrupt(signal_number: int, frame: FrameType | None) -> None:
+            raise DDPTimeout(f"no {what} within {self.timeout:g} s")
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        # A timer of 0 would never go off.
+        signal.setitimer(signal.ITIMER_REAL, max(left, 0.001))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM raise `Terminated`, as Ctrl-C raises KeyboardInterrupt."""
+
+    def terminate(signal_number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
