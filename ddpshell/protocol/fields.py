@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from .ejson import EJSONValue
+from .ejson import Custom
 
-__all__ = ["MISSING", "Branches", "is_index", "is_plain_object", "look_up"]
+__all__ = ["MISSING", "Branches", "element_index", "fields_of", "is_index", "is_plain_object", "look_up"]
 
 
 class _Missing:
@@ -24,39 +24,54 @@ MISSING: Final = _Missing()
 #: Values found, and with each whether it stands for itself alone, even if it is an array: it was asked for by its index.
 Branches: TypeAlias = list[tuple[Any, bool]]
 
+# More digits than any array needs, and few enough for `int`, which refuses thousands of them.
+_MOST_DIGITS: Final = 15
 
-def look_up(path: str, *, for_sort: bool = False) -> Callable[[Any], Branches]:
-    """Make a function that finds all values at a path in a document.
 
-    Args:
-        path: Names and indexes, with dots between.
-        for_sort: Take an index in the path for that element alone, and not also for a field of all elements.
-    """
+def look_up(path: str) -> Callable[[Any], Branches]:
+    """Make a function that finds all values at a path in a document. The path is names and indexes, with dots between."""
     first, dot, rest = path.partition(".")
-    look_up_rest = look_up(rest, for_sort=for_sort) if dot else None
-    next_is_index = is_index(rest.partition(".")[0])
+    if not dot:
+        return lambda document: _last(document, first)
+    look_up_rest = look_up(rest)
 
     def find(document: Any) -> Branches:
         in_array = isinstance(document, list)
         if in_array:
-            # An impossible index finds nothing, which is other than finding that nothing is there.
-            if not is_index(first) or int(first) >= len(document):
+            index = element_index(first, document)
+            if index is None:
                 return []
-            value = document[int(first)]
+            value = document[index]
         else:
             value = document.get(first, MISSING)
-        if look_up_rest is None:
-            return [(value, in_array and isinstance(value, list))]
-        if not isinstance(value, (list, Mapping)):
-            return [] if in_array else [(MISSING, False)]
-        found = look_up_rest(value)
-        if isinstance(value, list) and not (for_sort and next_is_index):
+        if isinstance(value, list):
+            found = look_up_rest(value)
             for element in value:
-                if is_plain_object(element):
-                    found += look_up_rest(element)
-        return found
+                fields = fields_of(element)
+                if fields is not None:
+                    found += look_up_rest(fields)
+            return found
+        fields = fields_of(value)
+        if fields is None:
+            return [] if in_array else [(MISSING, False)]
+        return look_up_rest(fields)
 
     return find
+
+
+def _last(document: Any, name: str) -> Branches:
+    if isinstance(document, list):
+        index = element_index(name, document)
+        # An impossible index finds nothing, which is other than finding that nothing is there.
+        return [] if index is None else [(document[index], isinstance(document[index], list))]
+    return [(document.get(name, MISSING), False)]
+
+
+def element_index(part: str, array: list[Any]) -> int | None:
+    """The index that a part of a path means in an array, or None where there is no such element."""
+    if not is_index(part) or len(part) > _MOST_DIGITS or int(part) >= len(array):
+        return None
+    return int(part)
 
 
 def is_index(part: str) -> bool:
@@ -64,6 +79,13 @@ def is_index(part: str) -> bool:
     return part.isascii() and part.isdigit()
 
 
-def is_plain_object(value: EJSONValue) -> bool:
-    """Say whether a value has fields: an object, and none of EJSON's own."""
+def fields_of(value: Any) -> Mapping[str, Any] | None:
+    """What a path can lead into: an object, or the fields of a custom type's value; None for all others."""
+    if isinstance(value, Custom):
+        value = value.value
+    return value if isinstance(value, Mapping) else None
+
+
+def is_plain_object(value: Any) -> bool:
+    """Say whether a value is an object, and none of EJSON's own."""
     return isinstance(value, Mapping)

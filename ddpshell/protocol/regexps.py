@@ -10,7 +10,8 @@ from .ejson import RegExp
 
 __all__ = ["compile_regexp"]
 
-_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
+# `m` and `s` are translated.
+_FLAGS = {"i": re.IGNORECASE, "m": re.NOFLAG, "s": re.DOTALL}
 
 # `g` and `y` are about repeated searches, `d` about what a match tells; `u` changes little of what we translate.
 _WITHOUT_EFFECT = "dguy"
@@ -23,6 +24,17 @@ _CODES = {
 }
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": _SPACE}
+
+# All others, for use within a class, where Python has no way to say "not these".
+_COMPLEMENTS = {
+    "D": "\\x00-/:-\U0010ffff",
+    "W": "\\x00-/:-@\\[-\\^`{-\U0010ffff",
+    "S": "\\x00-\\x08\\x0e-\\x1f!-\\x9f\\xa1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027\\u202a-\\u202e\\u2030-\\u205e"
+    "\\u2060-\\u2fff\\u3001-\\ufefe\\uff00-\U0010ffff",
+}
+
+_LINE_ENDS = r"\n\r\u2028\u2029"
+_COUNT = re.compile(r"\{[0-9]+(?:,[0-9]*)?\}")
 
 
 @lru_cache(maxsize=256)
@@ -67,15 +79,20 @@ class _Translation:
             return self._escape()
         if character == "[":
             return self._class()
-        if character == "$" and not self._multiline:
-            return r"\Z"  # Python's $ would match before a last newline, too.
+        if character == "$":
+            # Python's $ would match before a last newline, too, and knows no other ends of lines.
+            return rf"(?=[{_LINE_ENDS}]|\Z)" if self._multiline else r"\Z"
+        if character == "^" and self._multiline:
+            return rf"(?:^|(?<=[{_LINE_ENDS}]))"
+        if character == "{" and not _COUNT.match(self._source, self._place - 1):
+            return r"\{"  # Python takes {,5} for a count.
         if character == "(" and self._source.startswith("?<", self._place):
             after = self._source[self._place + 2 : self._place + 3]
             if after not in ("=", "!"):
                 self._take(2)
                 return "(?P<"
         if character == "." and not self._dot_is_all:
-            return r"[^\n\r\u2028\u2029]"
+            return f"[^{_LINE_ENDS}]"
         return character
 
     def _escape(self) -> str:
@@ -120,9 +137,8 @@ class _Translation:
         character = self._take()
         if character in _CLASSES:
             return _CLASSES[character]
-        if character in ("D", "W", "S"):
-            # ASCII's, for a class within a class can say no more in Python.
-            return f"\\{character}"
+        if character in _COMPLEMENTS:
+            return _COMPLEMENTS[character]
         return r"\x08" if character == "b" else self._literal(character)
 
     def _literal(self, character: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ddpshell.protocol.ejson import Custom
 from ddpshell.protocol.fields import MISSING, is_index, look_up
 
 
@@ -30,8 +31,14 @@ def test_values_are_found(path: str, document: dict[str, Any], expected: list[tu
     assert look_up(path)(document) == expected
 
 
-def test_for_sorting_an_index_is_no_name() -> None:
-    assert look_up("a.0", for_sort=True)({"a": [{"0": 1}]}) == [({"0": 1}, False)]
+def test_more_digits_than_an_int_may_have_are_an_index_of_nothing() -> None:
+    assert look_up("a." + "1" * 5000)({"a": [1]}) == []
+
+
+def test_a_path_leads_into_the_value_of_a_custom_type() -> None:
+    point = Custom("Point", {"x": 1})
+    assert look_up("p.x")({"p": point}) == [(1, False)]
+    assert look_up("p.x")({"p": [point, Custom("Other", 5)]}) == [(1, False)]
 
 
 def test_only_ascii_digits_make_an_index() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ddpshell.exceptions import QueryError
+from ddpshell.protocol import ejson
 from ddpshell.protocol.projection import compile_projection
+from tests import strategies
 
 DOCUMENT: dict[str, Any] = {"_id": "x", "a": 1, "b": {"c": 2, "d": 3}, "e": [{"f": 4, "g": 5}, 6, {"g": 7}]}
 
@@ -32,10 +37,47 @@ DOCUMENT: dict[str, Any] = {"_id": "x", "a": 1, "b": {"c": 2, "d": 3}, "e": [{"f
         ),
         pytest.param({"_id": 0}, {"a": 1, "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but the id"),
         pytest.param({"_id": 1}, {"_id": "x"}, id="the id alone"),
+        pytest.param({"a": 1, "_id": 1}, {"_id": "x", "a": 1}, id="the id, too"),
+        pytest.param({"a": 0, "_id": 0}, {"b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but one and the id"),
     ],
 )
 def test_fields_are_chosen(fields: Any, expected: dict[str, Any]) -> None:
     assert compile_projection(fields)(DOCUMENT) == expected
+
+
+def test_arrays_within_arrays_are_gone_through() -> None:
+    document: dict[str, Any] = {"a": [[{"b": 1, "c": 2}, 3]]}
+    assert compile_projection({"a.b": 1})(document) == {"a": [[{"b": 1}]]}
+    assert compile_projection({"a.b": 0})(document) == {"a": [[{"c": 2}, 3]]}
+
+
+PATHS = st.sampled_from(["a", "b", "a.b", "a.c", "b.a", "a.b.c", "_id", "d"])
+CHOICES = st.dictionaries(PATHS, st.sampled_from([0, 1, True, False]), max_size=3)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(["_id", "a", "b"]),
+    st.recursive(
+        strategies.ejson_atoms(), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.sampled_from("abc"), v)
+    ),
+)
+
+
+@given(CHOICES, DOCUMENTS)
+def test_choosing_twice_is_choosing_once_and_adds_nothing(fields: dict[str, Any], document: dict[str, Any]) -> None:
+    before = ejson.clone(document)
+    try:
+        project = compile_projection(fields)
+    except QueryError:
+        return
+    chosen = project(document)
+    assert ejson.equals(project(chosen), chosen)
+    assert set(chosen) <= set(document)
+    assert ejson.equals(document, before)
+
+
+@given(strategies.ejson_values())
+def test_no_choice_raises_anything_but_ours(fields: Any) -> None:
+    with contextlib.suppress(QueryError):
+        compile_projection(fields)
 
 
 def test_what_is_chosen_is_a_copy() -> None:
@@ -48,7 +90,10 @@ def test_what_is_chosen_is_a_copy() -> None:
     "fields",
     [
         {"a": 1, "b": 0},
+        {"a": 0, "_id": 1},
         {"a": 2},
+        {"a": None},
+        "a",
         {"a": "yes"},
         {"a": {"$slice": 1}},
         {"a.$": 1},

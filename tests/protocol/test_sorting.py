@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ddpshell.exceptions import QueryError
 from ddpshell.protocol.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.protocol.fields import MISSING
-from ddpshell.protocol.sorting import compare, compile_sort, type_of
+from ddpshell.protocol.sorting import compare, compile_sort, order, type_of
+from tests import strategies
 
 #: One value of each step, in Mongo's order.
 IN_ORDER: list[Any] = [
@@ -66,7 +67,7 @@ def test_each_value_comes_after_all_before_it(place: int) -> None:
     assert compare(IN_ORDER[place], IN_ORDER[place]) == 0
 
 
-def test_nan_comes_neither_before_nor_after_a_number() -> None:
+def test_to_selectors_nan_comes_neither_before_nor_after_a_number() -> None:
     assert math.isnan(compare(math.nan, 1))
     assert math.isnan(compare(1, math.nan))
 
@@ -81,6 +82,7 @@ def test_a_custom_value_counts_as_an_object() -> None:
     [
         pytest.param({"n": 1}, "abcd", id="up"),
         pytest.param({"n": -1}, "dcba", id="down"),
+        pytest.param("n", "abcd", id="a name"),
         pytest.param(["n"], "abcd", id="a list of names"),
         pytest.param([["n", "desc"]], "dcba", id="a list of pairs"),
         pytest.param({"even": -1, "n": 1}, "acbd", id="two keys"),
@@ -115,12 +117,68 @@ def test_an_index_in_the_path_means_that_element_alone() -> None:
 
 @pytest.mark.parametrize(
     "specifier",
-    [5, "n", [5], [["n"]], [["n", "up"]], {"n": 0}, {"n": True}, {"n": "asc?"}, [["", "asc"]], {"n": None}],
+    [5, "", [5], [["n"]], [["n", "up"]], {"n": 0}, {"n": True}, {"n": "asc?"}, [["", "asc"]], {"n": None}],
     ids=str,
 )
 def test_what_is_no_sort_specifier_is_refused(specifier: Any) -> None:
     with pytest.raises(QueryError):
         compile_sort(specifier)
+
+
+def test_of_fields_within_one_array_those_of_one_element_count() -> None:
+    """Minimongo's own example: the keys are [0, 5] and [1, 3], and [0, 3] is none."""
+    documents: list[dict[str, Any]] = [
+        {"_id": "a", "a": [{"x": 0, "y": 5}, {"x": 1, "y": 3}]},
+        {"_id": "b", "a": [{"x": 0, "y": 4}]},
+    ]
+    assert [item["_id"] for item in sorted(documents, key=compile_sort({"a.x": 1, "a.y": 1}))] == ["b", "a"]
+
+
+def test_the_elements_of_two_arrays_are_no_order() -> None:
+    key = compile_sort({"a": 1, "b": 1})
+    assert key({"a": [1, 2], "b": 3}) < key({"a": [2], "b": 1})
+    assert key({"a": 1, "b": []}) < key({"a": 1, "b": [1]})
+    with pytest.raises(QueryError, match="more than one array"):
+        key({"a": [1, 2], "b": [1, 2, 3]})
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "expected"),
+    [
+        pytest.param("a.b", {"a": [{"b": 2}, {"b": 1}, 0]}, 1, id="a field of each element"),
+        pytest.param("a.b", {"a": 5}, MISSING, id="a field of what has none"),
+        pytest.param("a.b", {"a": [5]}, MISSING, id="a field of elements that have none"),
+        pytest.param("a.1", {"a": [3, [9, 4]]}, [9, 4], id="an element by its index, whole"),
+        pytest.param("a.1.b", {"a": [{"1": {"b": 0}}, {"b": 7}]}, 7, id="an index is no name"),
+        pytest.param("a.7", {"a": [1]}, MISSING, id="an index beyond the end"),
+        pytest.param("p.x", {"p": Custom("Point", {"x": 3})}, 3, id="a field of a custom value"),
+    ],
+)
+def test_what_decides_is_found(path: str, document: dict[str, Any], expected: Any) -> None:
+    assert compile_sort(path)(document) == (order(expected),)
+
+
+VALUES = st.sampled_from([*IN_ORDER[1:], math.nan, decimal.Decimal("NaN"), Date(None)]) | strategies.ejson_values(10)
+
+
+@given(VALUES, VALUES, VALUES, st.sampled_from([1, -1]))
+def test_the_order_is_total(a: Any, b: Any, c: Any, direction: int) -> None:
+    """Any two can be compared, NaN too, and what comes after another comes after all before that."""
+    key = compile_sort({"v": direction})
+    x, y, z = (key({"v": value}) for value in (a, b, c))
+    assert (x < y) + (y < x) + (x == y) == 1
+    if x < y < z:
+        assert x < z
+    if not y < x and not z < y:
+        assert not z < x
+
+
+@given(VALUES, VALUES)
+def test_selectors_and_sorting_agree_where_no_nan_is(a: Any, b: Any) -> None:
+    difference = compare(a, b)
+    if not math.isnan(difference):
+        one, other = order(a), order(b)
+        assert (one > other) - (one < other) == (difference > 0) - (difference < 0)
 
 
 @given(st.lists(st.sampled_from(IN_ORDER[1:]), max_size=8))
