@@ -135,13 +135,13 @@ def test_a_close_comes_right_behind_a_message(wire: Wire) -> None:
     """Also where it comes in pieces, or with what follows it; and the ends see FIN, not RST."""
     wire.proxy.plan([Fault(After(UP, messages=2), Close())])
     client, server = wire.pair()
-    one, two = frames.text_frame("one"), frames.text_frame("two" * 100)
+    one, two = frames.text_frames(["one"]), frames.text_frames(["two" * 100])
     server.sendall(ANSWER)
     read(client, len(ANSWER))
     for piece in (HEAD[:-1], HEAD[-1:] + one[:1], one[1:3], one[3:] + two[:-1]):
         client.sendall(piece)
         read(server, len(piece))
-    client.sendall(two[-1:] + frames.text_frame("three"))
+    client.sendall(two[-1:] + frames.text_frames(["three"]))
     assert read_to_end(server) == two[-1:]
     assert read_to_end(client) == b""
     assert wire.proxy.texts(UP) == [["one", "two" * 100]]
@@ -262,7 +262,7 @@ def test_messages_are_found_however_their_bytes_are_cut(messages: list[str], cut
     """What passes before a fault is exactly its messages, and what is recorded is what they said."""
     seen: list[bytes] = []
     finder = FrameFinder(seen.append)
-    framed = [frames.text_frame(message) for message in messages]
+    framed = [frames.text_frames([message]) for message in messages]
     data = HEAD + b"".join(framed)
     passed = 0
     while data[passed:]:

@@ -7,6 +7,7 @@ cutting many out of one read gives several times that. The opening handshake, TL
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ __all__ = [
     "PingFrame",
     "close_frame",
     "pong_frame",
-    "text_frame",
+    "text_frames",
 ]
 
 #: Bytes in one message; what Meteor's own WebSocket stack allows (U17).
@@ -137,22 +138,24 @@ class FrameReader:
         return _text(whole) if opcode == _TEXT else None
 
 
-def text_frame(text: str) -> bytes:
-    """Frame one text message of a client."""
-    return _frame(_TEXT, text.encode())
+def text_frames(texts: Sequence[str]) -> bytes:
+    """Frame a client's text messages, one after the other."""
+    # Asking the system once for all of them: a call for each takes a sixth of the time of pipelined calls.
+    masks = os.urandom(4 * len(texts))
+    return b"".join(_frame(_TEXT, text.encode(), masks[4 * index : 4 * index + 4]) for index, text in enumerate(texts))
 
 
 def pong_frame(payload: bytes) -> bytes:
     """Frame the answer to a ping."""
-    return _frame(_PONG, payload)
+    return _frame(_PONG, payload, os.urandom(4))
 
 
 def close_frame(code: int) -> bytes:
     """Frame a client's end of the connection."""
-    return _frame(_CLOSE, code.to_bytes(2, "big"))
+    return _frame(_CLOSE, code.to_bytes(2, "big"), os.urandom(4))
 
 
-def _frame(opcode: int, payload: bytes) -> bytes:
+def _frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
     length = len(payload)
     if length < 126:
         header = bytes((_FIN | opcode, _MASKED | length))
@@ -160,7 +163,6 @@ def _frame(opcode: int, payload: bytes) -> bytes:
         header = bytes((_FIN | opcode, _MASKED | 126)) + length.to_bytes(2, "big")
     else:
         header = bytes((_FIN | opcode, _MASKED | 127)) + length.to_bytes(8, "big")
-    mask = os.urandom(4)
     # One exclusive or of two large integers: Python has no faster way that needs no extension.
     key = int.from_bytes((mask * (length // 4 + 1))[:length], "little")
     masked = (int.from_bytes(payload, "little") ^ key).to_bytes(length, "little")

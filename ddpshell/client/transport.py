@@ -22,7 +22,7 @@ import websocket
 from ..exceptions import ConnectError, ConnectionLost
 from ..protocol import sockjs
 from ..protocol.urls import Endpoint
-from .frames import CloseFrame, FrameReader, PingFrame, close_frame, pong_frame, text_frame
+from .frames import CloseFrame, FrameReader, PingFrame, close_frame, pong_frame, text_frames
 from .waiting import Waiter, Woken
 
 __all__ = ["ConnectOptions", "Connector", "TLSOptions", "Transport", "WebSocketConnector", "WebSocketTransport"]
@@ -422,8 +422,7 @@ class WebSocketTransport:
         """Send messages in one write, as far as the network takes them now."""
         if self._framed:
             texts = [sockjs.frame(texts)] if texts else []
-        for text in texts:
-            self._unsent += text_frame(text)
+        self._unsent += text_frames(texts)
         self.flush()
 
     def flush(self) -> None:

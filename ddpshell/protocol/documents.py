@@ -9,6 +9,7 @@ by keeping a reference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, cast
 
@@ -27,6 +28,9 @@ Document: TypeAlias = dict[str, EJSONValue]
 
 #: A document's fields, without `_id`, which never travels among them (C45).
 Fields: TypeAlias = dict[str, EJSONValue]
+
+# Inside a JSON string a quote is escaped, so no text of an application can look like these.
+_DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-fA-F]{24}")\}')
 
 _Stored: TypeAlias = Raw | Fields
 _Collection: TypeAlias = dict[str, _Stored]
@@ -239,6 +243,7 @@ def _decode(fields: Raw) -> Fields:
 def _check_readable(fields: Raw) -> None:
     """Refuse now what could not be read later: a document that breaks when it is looked at helps nobody (C73)."""
     data = bytes(fields)
-    # An object without EJSON in it always can: its syntax was checked when its message was read.
-    if not data.startswith(b"{") or b"$" in data or b"\\u0024" in data:
+    # An object always can that holds no EJSON but dates and ObjectIDs, which nearly all documents of Meteor's hold:
+    # its syntax was checked when its message was read. Looking for them takes a third of the time of decoding.
+    if not data.startswith(b"{") or b"\\u0024" in data or (b"$" in data and b"$" in _DATES_AND_IDS.sub(b"", data)):
         _decode(fields)
