@@ -95,7 +95,8 @@ class OutstandingCalls:
         """Forget a call that is done.
 
         Returns:
-            Whether that was the last of the first block, so that there may be new ones to send (C20).
+            Whether there may be new ones to send: it was the last of the first block, or all that parted it from
+            the next (C20).
         """
         del self._by_id[call.id]
         for index, block in enumerate(self._blocks):
@@ -106,7 +107,7 @@ class OutstandingCalls:
             del self._blocks[index]
             if index:
                 self._join(index)
-            return index == 0
+            return index <= 1
         return False
 
     def _join(self, index: int) -> None:

@@ -576,6 +576,16 @@ def test_only_a_call_that_was_never_sent_can_be_taken_back(connected: Playbook) 
     connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
 
 
+def test_what_was_held_behind_a_call_that_is_taken_back_is_sent_at_once(connected: Playbook) -> None:
+    """C20: it is in the first block now, and nothing that follows would send it."""
+    connected.session.call("a", [])
+    wait_call = connected.session.call("b", [], wait=True)
+    connected.session.call("c", [])
+    connected.play('<< {"msg":"method","id":"1","method":"a","params":[]}')
+    assert connected.session.cancel(wait_call)
+    connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
+
+
 def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
     """C26, R6: nothing waits for ever, and a result that is here is given."""
     connected.session.call("sent", [])

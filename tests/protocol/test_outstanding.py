@@ -76,6 +76,15 @@ def test_blocks_that_a_wait_call_parted_are_joined_when_it_goes() -> None:
     assert blocks(outstanding) == "x | a c"
 
 
+def test_what_joins_the_first_block_may_be_sent() -> None:
+    """C20: nothing else would ever send it."""
+    outstanding = calls("a b! c")
+    a, b, c = outstanding
+    a.advance(CallInput.SEND)
+    assert outstanding.discard(b)
+    assert outstanding.sendable() == [c]
+
+
 def test_a_call_refuses_what_its_state_forbids() -> None:
     call = Call("1", "m", "")
     assert not call.advance(CallInput.RESULT)
