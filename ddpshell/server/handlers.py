@@ -34,7 +34,7 @@ class Handler:
         self.name = name
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = _parameters(function)
         for parameter in parameters:
             if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
                 raise TypeError(f"{name!r} requires {parameter.name!r} by keyword, but DDP has no named arguments")
@@ -60,3 +60,11 @@ class Handler:
             most = "any number" if self._any_number else str(self._most)
             expected = most if most == str(self._least) else f"{self._least} to {most}"
             raise MatchError(f"{self.name!r} got {count} arguments where it takes {expected}")
+
+
+def _parameters(function: HandlerFunction) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except ValueError:
+        # Some of Python's own functions do not say what they take; they will when called.
+        return [inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)]

@@ -96,19 +96,20 @@ class MergeBox:
         Raises:
             LookupError: No subscription has published the document (S62).
         """
-        fields = _cloned(fields)
+        cleared = tuple(cleared)
+        # What is in both is cleared (C42).
+        fields = {key: value for key, value in _cloned(fields).items() if key not in cleared}
         if not self._has_view(collection):
-            return _changed(collection, id_, fields, tuple(cleared))
+            return _changed(collection, id_, fields, cleared)
         view = self._view(collection, id_, "changed")
         changes = view.change(subscription, fields)
         gone = []
         for key in cleared:
             outcome = view.clear(subscription, key)
-            if outcome is not None:
-                changes.pop(key, None)
+            if outcome:
                 changes.update(outcome)
-                if not outcome:
-                    gone.append(key)
+            elif outcome is not None:
+                gone.append(key)
         return _changed(collection, id_, changes, tuple(gone))
 
     def removed(self, subscription: Hashable, collection: str, id_: str) -> Change | None:

@@ -1,0 +1,98 @@
+"""How many attempts pass, and what the rest are told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.server.rate_limit import Attempt, RateLimiter
+
+
+def attempt(name: str = "m", connection: str = "c1", user: str | None = None, kind: str = "method") -> Attempt:
+    return Attempt("method" if kind == "method" else "subscription", name, user, connection, "127.0.0.1")
+
+
+def test_as_many_as_the_limit_pass_and_the_next_is_told_when_to_come_back() -> None:
+    """S50, S51."""
+    limiter = RateLimiter()
+    limiter.add_rule({"type": "method", "name": "m"}, limit=5, interval=1.0)
+    assert [limiter.refuse(attempt(), 0.1 * number) for number in range(5)] == [None] * 5
+    error = limiter.refuse(attempt(), 0.5)
+    assert error is not None
+    assert error.error == "too-many-requests"
+    assert error.details == {"timeToReset": 500}
+    assert error.reason == "Error, too many requests. Please slow down. You must wait 1 seconds before trying again."
+
+
+def test_refused_attempts_count_too_and_the_window_is_fixed() -> None:
+    """S51: it begins with the first attempt and ends an interval later, whatever is tried meanwhile."""
+    limiter = RateLimiter()
+    limiter.add_rule({}, limit=1, interval=1.0)
+    assert limiter.refuse(attempt(), 0.0) is None
+    assert all(limiter.refuse(attempt(), now) is not None for now in (0.2, 0.9, 1.0))
+    assert limiter.refuse(attempt(), 1.01) is None
+    assert limiter.refuse(attempt(), 1.02) is not None
+
+
+def test_all_counters_of_a_rule_are_reset_together() -> None:
+    """S51."""
+    limiter = RateLimiter()
+    limiter.add_rule({"connection_id": lambda _: True}, limit=1, interval=1.0)
+    assert limiter.refuse(attempt(connection="a"), 0.0) is None
+    assert limiter.refuse(attempt(connection="b"), 0.9) is None
+    assert limiter.refuse(attempt(connection="b"), 0.95) is not None
+    assert limiter.refuse(attempt(connection="a"), 1.1) is None
+    assert limiter.refuse(attempt(connection="b"), 1.2) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [attempt(name="n"), attempt(connection="c2"), attempt(user="u"), attempt(kind="subscription")],
+    ids=["name", "connection", "user", "type"],
+)
+def test_what_a_rule_does_not_match_passes(other: Attempt) -> None:
+    limiter = RateLimiter()
+    limiter.add_rule({"type": "method", "name": "m", "user_id": None, "connection_id": "c1"}, limit=0)
+    assert limiter.refuse(attempt(), 0.0) is not None
+    assert limiter.refuse(other, 0.0) is None
+
+
+def test_of_several_rules_the_longest_wait_is_told() -> None:
+    """S51."""
+    limiter = RateLimiter()
+    limiter.add_rule({}, limit=0, interval=1.0)
+    limiter.add_rule({}, limit=0, interval=60.0)
+    error = limiter.refuse(attempt(), 0.0)
+    assert error is not None
+    assert error.details == {"timeToReset": 60_000}
+
+
+def test_a_rule_can_be_removed_and_the_sentence_chosen() -> None:
+    limiter = RateLimiter(message=lambda seconds: f"wait {seconds}")
+    rule = limiter.add_rule({}, limit=0, interval=1.5)
+    error = limiter.refuse(attempt(), 0.0)
+    assert error is not None
+    assert error.reason == "wait 2"
+    assert limiter.remove_rule(rule)
+    assert not limiter.remove_rule(rule)
+    assert limiter.refuse(attempt(), 0.0) is None
+
+
+def test_a_rule_about_what_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="colour"):
+        RateLimiter().add_rule({"colour": "red"})  # type: ignore[dict-item]  # that is the point
+
+
+@given(st.lists(st.floats(0.0, 0.4), max_size=60), st.integers(1, 5))
+def test_in_no_window_pass_more_than_the_limit(gaps: list[float], limit: int) -> None:
+    limiter = RateLimiter()
+    limiter.add_rule({}, limit=limit, interval=1.0)
+    now, passed = 0.0, []
+    for gap in gaps:
+        now += gap
+        if limiter.refuse(attempt(), now) is None:
+            passed.append(now)
+    # Two windows can meet within one interval.
+    for start in passed:
+        assert len([moment for moment in passed if start <= moment < start + 1.0]) <= 2 * limit
