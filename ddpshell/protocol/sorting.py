@@ -141,8 +141,10 @@ def _is_nan(value: Any) -> bool:
     """Say whether it is NaN, or the invalid date, whose milliseconds are NaN."""
     if isinstance(value, Date):
         return value.ms is None
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()
     # No int is NaN, and `isnan` would make a float of it, for which it may be too large.
-    return isinstance(value, (float, decimal.Decimal)) and math.isnan(value)
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _members(value: Any) -> list[Any]:

@@ -1,0 +1,329 @@
+"""Sort orders, projections and modifiers do here what they do in a real Meteor server.
+
+Selectors are in `tests/server/test_selectors_against_meteor.py`. Where we differ on purpose, it is listed and tried, too:
+so a reason that is none any more makes a test fail.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import ddpshell
+from ddpshell.exceptions import MethodError, QueryError
+from ddpshell.protocol import ejson
+from ddpshell.protocol.ejson import Custom, EJSONValue, ObjectID, RegExp
+from ddpshell.protocol.modifier import modify
+from ddpshell.protocol.projection import compile_projection
+from ddpshell.protocol.selector import compile_selector
+from ddpshell.protocol.sorting import compile_sort
+from tests.meteor import MeteorServer
+from tests.protocol.test_modifier import CASES, LIKE_MONGODB, REFUSED, REFUSED_BY_MONGODB
+
+TIMEOUT = 20.0
+WHEN = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def meteor(meteor_server: MeteorServer) -> Iterator[ddpshell.Client]:
+    with ddpshell.Client(meteor_server.url) as client:
+        yield client
+
+
+def call(client: ddpshell.Client, method: str, *params: EJSONValue) -> Any:
+    return client.call(method, *params).result(TIMEOUT)
+
+
+def store(client: ddpshell.Client, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Have these documents in the collection there, and nothing else; each gets an id."""
+    call(client, "reset")
+    stored = [{"_id": f"d{number:02}", **document} for number, document in enumerate(documents)]
+    for insertion in [client.call("insert", document) for document in stored]:
+        insertion.result(TIMEOUT)
+    return stored
+
+
+def modified(client: ddpshell.Client, document: dict[str, Any], modifier: Any) -> Any:
+    """What the real server makes of a document."""
+    store(client, [{"_id": "x", **document}])
+    call(client, "update", "x", modifier)
+    [result] = call(client, "find", {})
+    return result
+
+
+# -------------------------------------------------------------------------------------------------------- modifiers
+
+
+@pytest.mark.parametrize(
+    ("document", "modifier", "expected"), [pytest.param(*case, id=str(case[:2])) for case in CASES]
+)
+def test_a_real_server_makes_the_same_of_a_document(
+    document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any], meteor: ddpshell.Client
+) -> None:
+    there = modified(meteor, document, modifier)
+    assert ejson.equals(there, modify({"_id": "x", **document}, modifier))
+    assert ejson.equals(there, {"_id": "x", **expected})
+
+
+@pytest.mark.parametrize(
+    ("document", "modifier", "expected"),
+    [pytest.param(*case[:3], id=f"it {case[3]}: {case[:2]}") for case in LIKE_MONGODB],
+)
+def test_minimongo_still_does_less_than_mongodb(
+    document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any], meteor: ddpshell.Client
+) -> None:
+    try:
+        there = modified(meteor, document, modifier)
+    except MethodError:
+        return
+    assert not ejson.equals(there, {"_id": "x", **expected})
+
+
+@pytest.mark.parametrize(("document", "modifier"), [pytest.param(*case, id=str(case)) for case in REFUSED])
+def test_a_real_server_refuses_what_we_refuse(document: dict[str, Any], modifier: Any, meteor: ddpshell.Client) -> None:
+    with pytest.raises(MethodError):
+        modified(meteor, document, modifier)
+
+
+@pytest.mark.parametrize(
+    ("document", "modifier"), [pytest.param(*case, id=str(case)) for case in REFUSED_BY_MONGODB[:-1]]
+)
+def test_minimongo_still_takes_what_mongodb_refuses(
+    document: dict[str, Any], modifier: Any, meteor: ddpshell.Client
+) -> None:
+    """But for the last, which would fill the server's memory."""
+    assert modified(meteor, document, modifier)["_id"] == "x"
+
+
+def test_the_time_is_set(meteor: ddpshell.Client) -> None:
+    there = modified(meteor, {}, {"$currentDate": {"a": True, "b": {"$type": "date"}}})
+    here = modify({"_id": "x"}, {"$currentDate": {"a": True, "b": {"$type": "date"}}}, now=there["a"])
+    assert ejson.equals(here, {**there, "b": there["a"]})
+
+
+ATOMS = st.sampled_from([None, 0, 1, 2, -1.5, True, "", "x", WHEN, b"\x01"])
+NAMES = st.sampled_from("ab")
+VALUES = st.recursive(
+    ATOMS,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(NAMES, values, min_size=1, max_size=2),
+    max_leaves=5,
+)
+PATHS = st.lists(st.sampled_from(["a", "b", "0", "1"]), min_size=1, max_size=3).map(".".join)
+CHANGES = st.one_of(
+    st.fixed_dictionaries({"$set": st.dictionaries(PATHS, VALUES, max_size=2)}),
+    st.fixed_dictionaries({"$unset": st.dictionaries(PATHS, st.just(1), max_size=2)}),
+    st.fixed_dictionaries({"$inc": st.dictionaries(PATHS, st.integers(-2, 2), max_size=2)}),
+    st.fixed_dictionaries({"$push": st.dictionaries(PATHS, VALUES, max_size=2)}),
+    st.fixed_dictionaries({"$addToSet": st.dictionaries(PATHS, VALUES.filter(lambda value: value is not None))}),
+    st.fixed_dictionaries({"$pop": st.dictionaries(PATHS, st.sampled_from([1, -1]), max_size=2)}),
+    st.fixed_dictionaries({"$pullAll": st.dictionaries(PATHS, st.lists(VALUES, max_size=2), max_size=2)}),
+    st.fixed_dictionaries({"$rename": st.dictionaries(PATHS, PATHS, max_size=1)}),
+    st.dictionaries(NAMES, VALUES),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=st.dictionaries(NAMES, VALUES), modifier=CHANGES)
+def test_a_real_server_makes_the_same_of_any_document_by_any_modifier(
+    document: dict[str, Any], modifier: dict[str, Any], meteor: ddpshell.Client
+) -> None:
+    """And what we refuse it refuses, but for what MongoDB refuses, too: two changes at one place."""
+    try:
+        here = modify({"_id": "x", **document}, modifier)
+    except QueryError as error:
+        assume("two changes" not in str(error))
+        with pytest.raises(MethodError):
+            modified(meteor, document, modifier)
+    else:
+        assert ejson.equals(modified(meteor, document, modifier), here)
+
+
+# ------------------------------------------------------------------------------------------------------ sort orders
+
+SORTED: list[dict[str, Any]] = [
+    {"a": 3, "b": "x", "c": {"d": 1}},
+    {"a": 1, "b": "y", "c": {"d": 2, "e": 0}},
+    {"a": 2.5, "b": "x", "l": [4, 9]},
+    {"a": None, "b": "Z"},
+    {"b": "\uffff", "l": [{"n": 5, "m": 1}, {"n": 0, "m": 7}]},
+    {"a": "1", "b": "\U0001f600", "l": []},
+    {"a": {"d": 1}, "l": [{"n": 0, "m": 2}, {"n": 3, "m": 0}]},
+    {"a": [7, 0], "b": "", "l": [1]},
+    {"a": b"\x02", "c": {"d": [3, 1]}},
+    {"a": b"\x01\x01", "l": [[5], 3]},
+    {"a": ObjectID("f" * 24), "b": "x"},
+    {"a": ObjectID("0" * 24)},
+    {"a": True, "b": "y"},
+    {"a": False, "c": 5},
+    {"a": WHEN},
+    {"a": WHEN - dt.timedelta(1), "c": {"d": WHEN}},
+    {"a": math.inf, "c": {"d": "1"}},
+    {"a": -math.inf},
+]
+
+
+@pytest.mark.parametrize(
+    "specifier",
+    [
+        {"a": 1},
+        {"a": -1},
+        {"b": 1, "_id": -1},
+        {"b": -1, "a": 1},
+        {"c.d": 1, "_id": 1},
+        {"c.d": -1, "_id": 1},
+        {"c": 1},
+        {"l": 1, "_id": -1},
+        {"l": -1, "_id": -1},
+        {"l.n": 1, "l.m": 1, "_id": 1},
+        {"l.n": -1, "l.m": 1, "_id": 1},
+        {"l.0": 1, "_id": 1},
+        {"l.0": -1, "_id": 1},
+        {"l.1.n": 1, "_id": 1},
+        {"nothing": 1},
+        {},
+        ["b", "_id"],
+        [["b", "desc"], ["_id", "asc"]],
+        ["b", ["_id", "desc"]],
+    ],
+    ids=str,
+)
+def test_a_real_server_sorts_as_we_do(specifier: Any, meteor: ddpshell.Client) -> None:
+    stored = store(meteor, SORTED)
+    there = [document["_id"] for document in call(meteor, "find", {}, {"sort": specifier})]
+    assert [document["_id"] for document in sorted(stored, key=compile_sort(specifier))] == there
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    documents=st.lists(st.dictionaries(NAMES, VALUES), min_size=1, max_size=6),
+    specifier=st.dictionaries(PATHS, st.sampled_from([1, -1]), min_size=1, max_size=2),
+)
+def test_a_real_server_sorts_any_documents_as_we_do_or_refuses_to(
+    documents: list[dict[str, Any]], specifier: dict[str, int], meteor: ddpshell.Client
+) -> None:
+    stored = store(meteor, documents)
+    try:
+        here = [document["_id"] for document in sorted(stored, key=compile_sort(specifier))]
+    except QueryError:
+        assume(len(documents) > 1)  # of one, no key is made there
+        with pytest.raises(MethodError):
+            call(meteor, "find", {}, {"sort": specifier})
+    else:
+        assert [document["_id"] for document in call(meteor, "find", {}, {"sort": specifier})] == here
+
+
+@pytest.mark.parametrize(("skip", "limit"), [(0, 3), (2, 0), (3, 4), (99, 1)])
+def test_a_real_server_skips_and_limits_as_slices_do(skip: int, limit: int, meteor: ddpshell.Client) -> None:
+    stored = sorted(store(meteor, SORTED), key=compile_sort("a"))
+    there = call(meteor, "find", {}, {"sort": {"a": 1}, "skip": skip, **({"limit": limit} if limit else {})})
+    end = skip + limit if limit else None
+    assert [document["_id"] for document in there] == [document["_id"] for document in stored[skip:end]]
+
+
+# ------------------------------------------------------------------------------------------------------ projections
+
+CHOSEN: list[dict[str, Any]] = [
+    {"a": 1, "b": {"c": 2, "d": {"e": 3, "f": 4}}, "l": [{"c": 1, "d": 2}, {"d": 5}]},
+    {"a": {"b": 1}, "b": 5, "l": [[{"c": 1, "d": 2}]]},
+    {"b": [], "l": None},
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"a": 1},
+        {"a": True, "_id": 0},
+        {"a": 0},
+        {"_id": 0},
+        {"_id": 1},
+        {"a": 0, "_id": 0},
+        {"b.c": 1},
+        {"b.c": 1, "b.d.e": 1},
+        {"b.d.e": 0},
+        {"l.c": 1},
+        {"l.c": 0},
+        {"a.b": 1},
+        {"a.b": 0},
+        {"nothing.at.all": 1},
+        {"nothing": 0},
+    ],
+    ids=str,
+)
+def test_a_real_server_chooses_the_fields_that_we_choose(fields: dict[str, Any], meteor: ddpshell.Client) -> None:
+    stored = store(meteor, CHOSEN)
+    there = call(meteor, "find", {}, {"fields": fields})
+    assert [ejson.encode(document) for document in map(compile_projection(fields), stored)] == [
+        ejson.encode(document) for document in there
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"a": 1, "b": 0}, {"a": 1, "a.b": 1}, {"a": 2}, {"a.$": 1}, {"a": {"$slice": 1}}, {"a": 0, "_id": 1}],
+    ids=str,
+)
+def test_a_real_server_refuses_what_we_refuse_to_choose(fields: dict[str, Any], meteor: ddpshell.Client) -> None:
+    store(meteor, CHOSEN)
+    with pytest.raises(QueryError):
+        compile_projection(fields)
+    with pytest.raises(MethodError):
+        call(meteor, "find", {}, {"fields": fields})
+
+
+# ------------------------------------------------------------------------------------------- selectors, on purpose
+
+#: selector, document, whether we find it, and why minimongo says the opposite, or nothing.
+DIFFERENT: list[tuple[Any, dict[str, Any], bool, str]] = [
+    ({"a": {"$gte": math.inf}}, {"a": math.inf}, True, "it subtracts, and Infinity - Infinity is NaN"),
+    ({"a": {"$elemMatch": {"b": 1}}}, {"a": [5, {"b": 1}]}, True, "it gives up at the first element without fields"),
+    ({"a": {"$all": [{"$elemMatch": {"b": 1}}]}}, {"a": [{"b": 1}]}, True, "it takes no operators within $all"),
+    ({"a": {}}, {"a": []}, False, "to its EJSON.equals, {} equals [] (E41)"),
+    ({"a": {"$type": "number"}}, {"a": 1}, True, "it does not know this name of MongoDB's"),
+    ({"a": {"$regex": "a.b", "$options": "s"}}, {"a": "a\nb"}, True, "it takes the flags g, i and m alone"),
+    ({"a": {"$gt": RegExp("a")}}, {"a": RegExp("b")}, False, "it raises where it has to compare two of them"),
+    ({"a": RegExp("^.$")}, {"a": "\U0001f600"}, True, "to JavaScript it is two characters"),
+]
+
+
+@pytest.mark.parametrize(
+    ("selector", "document", "found"), [pytest.param(*case[:3], id=f"{case[0]}: {case[3]}") for case in DIFFERENT]
+)
+def test_minimongo_still_differs(selector: Any, document: dict[str, Any], found: bool, meteor: ddpshell.Client) -> None:
+    [stored] = store(meteor, [document])
+    assert compile_selector(selector)(stored) is found
+    try:
+        there = bool(call(meteor, "find", selector))
+    except MethodError:
+        return
+    assert there is not found
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        pytest.param({"p": Custom("Point", {"x": 1, "y": 2})}, True, id="equal"),
+        pytest.param({"p": Custom("Point", {"x": 1, "y": 3})}, False, id="not equal"),
+        pytest.param({"p": {"x": 1, "y": 2}}, False, id="no object"),
+        pytest.param({"p.x": 1}, True, id="a field"),
+        pytest.param({"p.x": {"$gt": 1}}, False, id="a field, compared"),
+        pytest.param({"p": {"$gt": Custom("Point", {"x": 1, "y": 1})}}, True, id="ordered by fields"),
+        pytest.param({"p": {"$type": 3}}, True, id="its type"),
+        pytest.param({"l": {"$elemMatch": {"x": 1}}}, True, id="an element"),
+        pytest.param({"l.x": 1}, True, id="a field of an element"),
+    ],
+)
+def test_a_real_server_finds_custom_values_as_we_do(selector: Any, found: bool, meteor: ddpshell.Client) -> None:
+    point = Custom("Point", {"x": 1, "y": 2})
+    [stored] = store(meteor, [{"p": point, "l": [point]}])
+    assert compile_selector(selector)(stored) is found
+    assert bool(call(meteor, "find", selector)) is found
