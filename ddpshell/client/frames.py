@@ -28,7 +28,7 @@ __all__ = [
 #: Bytes in one message; what Meteor's own WebSocket stack allows (U17).
 MAX_MESSAGE = 0x3FFFFFF
 
-_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = _OPCODES = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FIN = 0x80
 _MASKED = 0x80
 
@@ -100,6 +100,8 @@ class FrameReader:
                     raise RemoteProtocolError(f"a message of {length:,} bytes; {self._max_message:,} are the limit")
             end = start + length
             if size < end:
+                # What is no frame must not be waited for.
+                self._check_header(first, length)
                 break
             if first == _FIN | _TEXT and self._fragmented_opcode is None:
                 incoming.append(_text(buffer[start:end]))
@@ -112,21 +114,12 @@ class FrameReader:
 
     def _receive_frame(self, first: int, payload: bytes) -> Incoming | None:
         """Take any frame: control frames, binaries, fragments."""
+        self._check_header(first, len(payload))
         final, opcode = first & _FIN, first & 0x0F
-        if first & 0x70:
-            raise RemoteProtocolError("a frame with reserved bits; no extension was agreed on (RFC 6455, 5.2)")
         if opcode >= _CLOSE:
-            if not final or len(payload) > 125:
-                raise RemoteProtocolError("a control frame that is fragmented or too long (RFC 6455, 5.5)")
             return _control(opcode, payload)
-        if opcode == _CONTINUATION:
-            if self._fragmented_opcode is None:
-                raise RemoteProtocolError("a continuation of nothing (RFC 6455, 5.4)")
+        if self._fragmented_opcode is not None:
             opcode = self._fragmented_opcode
-        elif self._fragmented_opcode is not None:
-            raise RemoteProtocolError("a new message inside another (RFC 6455, 5.4)")
-        elif opcode not in (_TEXT, _BINARY):
-            raise RemoteProtocolError(f"a frame of unknown kind {opcode} (RFC 6455, 5.2)")
         self._fragments += payload
         if len(self._fragments) > self._max_message:
             raise RemoteProtocolError(f"a message of over {self._max_message:,} bytes, which is the limit")
@@ -136,6 +129,21 @@ class FrameReader:
         whole = self._fragments
         self._fragments, self._fragmented_opcode = bytearray(), None
         return _text(whole) if opcode == _TEXT else None
+
+    def _check_header(self, first: int, length: int) -> None:
+        final, opcode = first & _FIN, first & 0x0F
+        if first & 0x70:
+            raise RemoteProtocolError("a frame with reserved bits; no extension was agreed on (RFC 6455, 5.2)")
+        if opcode not in _OPCODES:
+            raise RemoteProtocolError(f"a frame of unknown kind {opcode} (RFC 6455, 5.2)")
+        if opcode >= _CLOSE:
+            if not final or length > 125:
+                raise RemoteProtocolError("a control frame that is fragmented or too long (RFC 6455, 5.5)")
+        elif opcode == _CONTINUATION:
+            if self._fragmented_opcode is None:
+                raise RemoteProtocolError("a continuation of nothing (RFC 6455, 5.4)")
+        elif self._fragmented_opcode is not None:
+            raise RemoteProtocolError("a new message inside another (RFC 6455, 5.4)")
 
 
 def text_frames(texts: Sequence[str]) -> bytes:
@@ -181,8 +189,8 @@ def _control(opcode: int, payload: bytes) -> Incoming | None:
         return PingFrame(payload)
     if opcode == _PONG:
         return None
-    if opcode != _CLOSE or len(payload) == 1:
-        raise RemoteProtocolError(f"a control frame that means nothing, of kind {opcode} (RFC 6455, 5.5)")
+    if len(payload) == 1:
+        raise RemoteProtocolError("a close frame with half a code (RFC 6455, 5.5.1)")
     # 1005: the peer gave no code (RFC 6455, 7.1.5).
     code = int.from_bytes(payload[:2], "big") if payload else 1005
     return CloseFrame(code, payload[2:].decode("utf-8", "replace"))

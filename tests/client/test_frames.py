@@ -178,13 +178,14 @@ FAULTS = [
         for bits in (4, 2, 1)
         for opcode in (TEXT, CONTINUATION, CLOSE)
     ),
-    *(pytest.param(bytes([0x80 | kind, 0]), f"unknown kind {kind}", id=f"kind {kind}") for kind in range(3, 8)),
-    *(pytest.param(bytes([0x80 | kind, 0]), f"of kind {kind}", id=f"control {kind}") for kind in range(11, 16)),
+    *(pytest.param(bytes([0x80 | kind, 0]), f"unknown kind {kind}", id=f"kind {kind}") for kind in (3, 7, 11, 15)),
     pytest.param(frame(PING, final=False), "fragmented or too long", id="fragmented ping"),
     pytest.param(frame(CLOSE, final=False), "fragmented or too long", id="fragmented close"),
     pytest.param(frame(PING, bytes(126)), "fragmented or too long", id="long ping"),
     pytest.param(frame(PONG, bytes(126)), "fragmented or too long", id="long pong"),
-    pytest.param(frame(CLOSE, b"\x03"), "means nothing", id="half a close code"),
+    pytest.param(frame(CLOSE, b"\x03"), "half a code", id="half a close code"),
+    pytest.param(b"HTTP/1.1 400", "reserved bits", id="another protocol, by its first bytes"),
+    pytest.param(b"\x83\x7f" + bytes(7) + b"\x01", "unknown kind 3", id="the header of a frame of unknown kind"),
     pytest.param(frame(CONTINUATION, b"x"), "continuation of nothing", id="continuation of nothing"),
     pytest.param(
         frame(TEXT, b"a", final=False) + frame(CONTINUATION) + frame(CONTINUATION),
