@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http.cookies import CookieError
 from typing import NoReturn, Protocol
 
 import websocket
@@ -163,11 +164,11 @@ class WebSocketConnector:
     def _await_open(self, transport: WebSocketTransport, waiter: Waiter, deadline: float | None) -> None:
         """With SockJS, nothing may be sent before the server says `o` (U11)."""
         while not transport.open:
+            if transport.lost is not None:
+                raise ConnectError(f"{self.url} closed the SockJS connection at once: {transport.lost}")
             if not waiter.wait(transport, transport.events, deadline):
                 raise ConnectError(f"{self.url} accepted a SockJS connection, but did not open it in time")
             transport.take()
-            if transport.lost is not None:
-                raise ConnectError(f"{self.url} closed the SockJS connection at once: {transport.lost}")
 
     # TCP
 
@@ -231,9 +232,21 @@ class WebSocketConnector:
     def _wrap_tls(self, sock: socket.socket, waiter: Waiter, deadline: float | None) -> socket.socket:
         tls = self.options.tls
         context = _tls_context(tls)
-        wrapped = context.wrap_socket(
-            sock, server_hostname=tls.servername or self.endpoint.host, do_handshake_on_connect=False
-        )
+        name = tls.servername or self.endpoint.host
+        try:
+            # Without a socket first: one that a bad name keeps from being wrapped would stay open unseen.
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+        except (ValueError, TypeError) as error:
+            raise ConnectError(
+                f"{name!r} is no name that a certificate can have: {error}",
+                hint="expect another one with --servername NAME",
+                retryable=False,
+            ) from error
+        try:
+            wrapped = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        except OSError as error:
+            # The connection went meanwhile.
+            raise self._untrusted(error) from error
         try:
             while True:
                 try:
@@ -260,13 +273,14 @@ class WebSocketConnector:
                 hint="name the authority that signed it with --cacert FILE, or skip the check with --insecure",
                 retryable=False,
             )
+        reason = _tls_reason(error)
+        if "ALERT" in reason:
+            hint = "the server refused our side of TLS; if it wants a certificate of ours, name it with --cert FILE"
+        else:
+            hint = "does the server speak TLS on this port? Without it the URL begins with ws: or http:"
         # A connection that ends in the handshake may be a server restarting; a fault of TLS stays one.
         permanent = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
-        return ConnectError(
-            f"no TLS with {self.endpoint.authority}: {_tls_reason(error)}",
-            hint="does the server speak TLS on this port? Without it the URL begins with ws: or http:",
-            retryable=not permanent,
-        )
+        return ConnectError(f"no TLS with {self.endpoint.authority}: {reason}", hint=hint, retryable=not permanent)
 
     # HTTP
 
@@ -290,9 +304,11 @@ class WebSocketConnector:
                 redirect_limit=0,
             )
         except websocket.WebSocketBadStatusException as error:
+            if not error.status_code:  # the library's None, for an answer that is one empty line
+                raise self._no_websocket("the answer has no status") from error
             body = error.resp_body or b""
             raise self._refused(error.status_code, error.status_message or "", body, "") from error
-        except (websocket.WebSocketException, ValueError) as error:
+        except (websocket.WebSocketException, CookieError, ValueError) as error:
             if isinstance(sock.failure, ConnectError | Woken):
                 raise sock.failure from None
             response = peer.handshake_response
@@ -303,16 +319,22 @@ class WebSocketConnector:
                     f"{self.endpoint.authority} closed the connection during the handshake",
                     hint="is this the port of a Meteor server?",
                 ) from error
-            raise ConnectError(
-                f"{self.endpoint.authority} does not speak WebSocket: {error}",
-                hint="is this the port of a Meteor server?",
-                retryable=False,
-            ) from error
+            raise self._no_websocket(str(error)) from error
         except OSError as error:
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                # By TLS 1.3, the server judges our certificate when for us the handshake is over.
+                raise self._untrusted(error) from error
             raise ConnectError(
                 f"{self.endpoint.authority} broke the connection during the handshake: {error}"
             ) from error
         return sock.unread
+
+    def _no_websocket(self, why: str) -> ConnectError:
+        return ConnectError(
+            f"{self.endpoint.authority} does not speak WebSocket: {why}",
+            hint="is this the port of a Meteor server?",
+            retryable=False,
+        )
 
     def _refused(self, status: int, phrase: str, body: bytes, location: str) -> ConnectError:
         message = f"{self.url} answered the upgrade with HTTP {status} {phrase}".rstrip()
@@ -372,7 +394,7 @@ class WebSocketTransport:
         return texts
 
     def take(self) -> None:
-        """Read what has arrived, and keep it for `receive`."""
+        """Read some of what has arrived, and keep it for `receive`; of more than `READ_SIZE`, a select tells again."""
         while self.lost is None:
             try:
                 data = self._sock.recv(READ_SIZE)
@@ -383,7 +405,7 @@ class WebSocketTransport:
                 self.lost = ConnectionLost("the server ended the connection")
                 return
             self._take_bytes(data)
-            if len(data) < READ_SIZE and not self._pending():
+            if not self._pending():
                 return
 
     def _pending(self) -> bool:
@@ -396,6 +418,8 @@ class WebSocketTransport:
                 case str():
                     if self._framed:
                         self._take_sockjs(message)
+                        if self.lost is not None:
+                            return
                     else:
                         self._texts.append(message)
                 case PingFrame():
@@ -452,11 +476,10 @@ class WebSocketTransport:
         self._unsent += close_frame(NORMAL_CLOSURE)
         self.flush()
         # The server's own close frame, or the end of its stream, says that it has read ours.
-        while self.lost is None:
-            if not self._waiter.wait_any(self, self.events, deadline) and self._waiter.clock.now() >= deadline:
-                return
-            self.flush()
-            self.take()
+        while self.lost is None and self._waiter.clock.now() < deadline:
+            if self._waiter.wait_any(self, self.events, deadline):
+                self.flush()
+                self.take()
 
 
 class _PatientSocket:
@@ -469,20 +492,33 @@ class _PatientSocket:
         self._sock = sock
         self._waiter = waiter
         self._deadline = deadline
-        self._received = 0
-        self.unread = b""
+        self._read_ahead = b""
+        self._position = 0
+        self._given = 0
         #: What ended the handshake, where the library would wrap it into something else.
         self.failure: ConnectError | Woken | None = None
 
     def recv(self, size: int) -> bytes:
         """Give at least one byte, or b"" at the end."""
-        if not self.unread:
-            self.unread = self._read()
-            self._received += len(self.unread)
-            if self._received > MAX_HANDSHAKE:
-                self._fail(ConnectError("the answer to the upgrade does not end", retryable=False))
-        data, self.unread = self.unread[:size], self.unread[size:]
+        if self._position == len(self._read_ahead):
+            self._read_ahead, self._position = self._read(), 0
+        data = self._read_ahead[self._position : self._position + size]
+        self._position += len(data)
+        self._given += len(data)
+        if self._given > MAX_HANDSHAKE:
+            self._fail(
+                ConnectError(
+                    f"the answer to the upgrade is longer than {MAX_HANDSHAKE:,} bytes",
+                    hint="is this the address of a Meteor server?",
+                    retryable=False,
+                )
+            )
         return data
+
+    @property
+    def unread(self) -> bytes:
+        """What was read, and not given."""
+        return self._read_ahead[self._position :]
 
     def send(self, data: bytes) -> int:
         """Send some of it."""
@@ -551,12 +587,13 @@ def _tls_context(tls: TLSOptions) -> ssl.SSLContext:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
+            # Without a passphrase given, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(tls.cert, tls.key, password="")
     except OSError as error:
         files = ", ".join(name for name in (tls.cacert, tls.cert, tls.key) if name is not None)
         raise ConnectError(
             f"cannot use the certificate files ({files}): {_tls_reason(error)}",
-            hint="they must be readable, in PEM form, and key and certificate must belong together",
+            hint="they must be readable, in PEM form and without a passphrase, and key and certificate must belong together",
             retryable=False,
         ) from error
     return context
