@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..exceptions import MethodError, SubscriptionError
+from .accounts import AccountsOptions, User
 from .application import Options
 from .calls import NULL
+from .collection import Collection, Cursor, Observer
 from .errors import MatchError, check
 from .handles import ConnectionHandle
 from .invocation import MethodInvocation
@@ -15,15 +17,20 @@ from .server import Server
 
 __all__ = [
     "NULL",
+    "AccountsOptions",
+    "Collection",
     "ConnectionHandle",
+    "Cursor",
     "MatchError",
     "MethodError",
     "MethodInvocation",
+    "Observer",
     "Options",
     "PublicationStrategy",
     "RateLimiter",
     "Server",
     "Subscription",
     "SubscriptionError",
+    "User",
     "check",
 ]

@@ -80,14 +80,12 @@ class Connection:
     Attributes:
         lock: Guards the session and what the client sees.
         handle: What the application sees of it. Set once the session is established.
-        login_token: The hash of the login token in use, or None; accounts set it.
     """
 
     handle: ConnectionHandle
 
     def __init__(self, runtime: Runtime, socket: Socket) -> None:
         self.lock = threading.RLock()
-        self.login_token: str | None = None
         self._runtime = runtime
         self._application = runtime.application
         self._options = options = runtime.application.options

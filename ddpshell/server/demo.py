@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..clock import SystemClock
 from ..exceptions import MethodError
 from ..protocol.document_ids import DocumentID
 from ..protocol.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
+from .accounts import User
 from .application import Options
 from .calls import NULL
+from .collection import Collection, Cursor
 from .errors import check
 from .invocation import MethodInvocation
 from .publications import Subscription
@@ -21,11 +24,14 @@ from .server import Server
 
 __all__ = ["demo_server"]
 
-TASKS: dict[str, dict[str, EJSONValue]] = {
-    "a": {"title": "write a client", "done": True, "n": 1},
-    "b": {"title": "write a server", "done": False, "n": 2},
-    "c": {"title": "write the tests", "done": False, "n": 3},
-}
+#: Who can log in.
+USERS = {"alice": User("wonderland", email="alice@example.com", profile={"name": "Alice"}, id="alice-in-wonderland")}
+
+TASKS: tuple[Mapping[str, EJSONValue], ...] = (
+    {"_id": "a", "title": "write a client", "done": True, "n": 1},
+    {"_id": "b", "title": "write a server", "done": False, "n": 2},
+    {"_id": "c", "title": "write the tests", "done": False, "n": 3},
+)
 
 
 def demo_server(options: Options | None = None) -> Server:
@@ -34,11 +40,12 @@ def demo_server(options: Options | None = None) -> Server:
     Args:
         options: Times and limits; Meteor's unless given.
     """
-    server = Server(options=options)
+    server = Server(options=options, users=USERS)
     _add_values(server)
     _add_failures(server)
     _add_waiting(server)
     _add_callers(server)
+    _add_tasks(server)
     _add_publications(server)
     return server
 
@@ -65,7 +72,7 @@ def _add_values(server: Server) -> None:
 
     @server.method
     def now() -> dt.datetime:
-        return dt.datetime.now(dt.UTC)
+        return SystemClock().wall()
 
     @server.method
     def nothing() -> None:
@@ -208,6 +215,11 @@ def _add_callers(server: Server) -> None:
         return NULL if this.user_id is None else this.user_id
 
     @server.method
+    def me(this: MethodInvocation) -> object:
+        user = server.accounts.user(this.user_id)
+        return NULL if user is None else {"id": user["_id"], "username": user.get("username")}
+
+    @server.method
     def session(this: MethodInvocation) -> str | None:
         return this.connection.id if this.connection is not None else None
 
@@ -224,15 +236,55 @@ def _add_callers(server: Server) -> None:
         this.set_user_id(user_id)
 
 
-def _add_publications(server: Server) -> None:
-    @server.publish
-    def tasks(sub: Subscription, selector: Any = None) -> None:
-        wanted = selector if isinstance(selector, Mapping) else {} if selector is None else {"done": bool(selector)}
-        for id_, fields in TASKS.items():
-            if all(fields.get(key) == value for key, value in wanted.items()):
-                sub.added("tasks", id_, fields)
-        sub.ready()
+def _add_tasks(server: Server) -> None:
+    collection = Collection("tasks")
+    for task in TASKS:
+        collection.insert(task)
+    server.expose(collection, allow=lambda user_id, task: not task.get("locked"))
 
+    @server.publish
+    def tasks(sub: Subscription, selector: Any = None, options: Any = None) -> Cursor:
+        wanted = {} if selector is None else {"done": selector} if isinstance(selector, bool) else selector
+        return collection.find(wanted, **_query_options(options))
+
+    @server.method("addTask")
+    def add_task(title: str) -> object:
+        check(title, str)
+        return collection.insert({"title": title, "done": False, "n": len(collection) + 1})
+
+    @server.method("setTask")
+    def set_task(id_: Any, fields: Any) -> int:
+        check(fields, dict)
+        return collection.update(id_, {"$set": fields})
+
+    @server.method("unsetTask")
+    def unset_task(id_: Any, field: str) -> int:
+        check(field, str)
+        return collection.update(id_, {"$unset": {field: 1}})
+
+    @server.method("removeTask")
+    def remove_task(selector: Any) -> int:
+        return collection.remove(selector)
+
+    @server.method("resetTasks")
+    def reset_tasks() -> int:
+        removed = collection.remove({})
+        for task in TASKS:
+            collection.insert(task)
+        return removed
+
+
+def _query_options(options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    check(options, dict)
+    unknown = set(options) - {"sort", "skip", "limit", "fields"}
+    if unknown:
+        raise MethodError(400, f"unknown option: {', '.join(sorted(unknown))}")
+    return dict(options)
+
+
+def _add_publications(server: Server) -> None:
     @server.publish
     def items(sub: Subscription, n: int = 10) -> None:
         check(n, int)

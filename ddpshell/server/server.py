@@ -7,22 +7,27 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar, overload
 
+from ..clock import Clock, SystemClock
 from ..exceptions import MethodError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
 from ..protocol.random_stream import random_id
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
+from .accounts import Accounts, AccountsOptions, User
 from .application import Application, Options
-from .calls import NULL, invoke, invoke_async
+from .calls import NULL, call_all, invoke, invoke_async
+from .collection import Collection
 from .connection import Connection
 from .handlers import Handler, HandlerFunction
 from .handles import ConnectionHandle
 from .invocation import MethodInvocation, current_invocation
 from .merge import PublicationStrategy
+from .mutators import AllowRule, add_mutators
 from .rate_limit import RateLimiter
 from .runtime import Runtime
 from .transport import Endpoints, Socket
@@ -49,6 +54,9 @@ class Server:
         compression: Agree to permessage-deflate where a client offers it (U16).
         greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
         max_threads: The most handlers that run at a time as plain functions.
+        users: Passwords by user name, or more by `User`; with it, or with `accounts`, clients can log in.
+        accounts: Settings for that.
+        clock: What tells the time of day; tests give their own.
     """
 
     def __init__(
@@ -59,6 +67,9 @@ class Server:
         compression: bool = True,
         greeting: bool = False,
         max_threads: int = 256,
+        users: Mapping[str, str | User] | None = None,
+        accounts: AccountsOptions | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._application = Application(options or Options())
         self._path_prefix = path_prefix.rstrip("/")
@@ -69,6 +80,9 @@ class Server:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._stopped.set()
+        self._accounts: Accounts | None = None
+        if users is not None or accounts is not None:
+            self._accounts = Accounts(self, users or {}, accounts or AccountsOptions(), clock or SystemClock())
 
     # -------------------------------------------------------------------------------------------- what it offers
 
@@ -126,6 +140,29 @@ class Server:
     def set_publication_strategy(self, collection: str, strategy: PublicationStrategy) -> None:
         """Say how much is remembered of a collection for each client (S69). Best before the first one connects."""
         self._application.strategies[collection] = strategy
+
+    def expose(self, collection: Collection, allow: AllowRule | None = None) -> None:
+        """Let clients write to a collection by its own methods, `/<name>/insert`, `update` and `remove` (I14).
+
+        Args:
+            collection: What they write to.
+            allow: Says by user id and document who may; without it all are refused, with 403.
+
+        Raises:
+            ValueError: It is exposed.
+        """
+        add_mutators(self, collection, allow)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The users.
+
+        Raises:
+            RuntimeError: There are none.
+        """
+        if self._accounts is None:
+            raise RuntimeError("this server has no users; make it with Server(users={...})")
+        return self._accounts
 
     @property
     def rate_limiter(self) -> RateLimiter:
@@ -191,6 +228,8 @@ class Server:
             running.start(host, port)
             self._running = running
             self._stopped.clear()
+        if self._accounts is not None:
+            self._accounts.started()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Close all connections, let running handlers end, and stop listening. Idempotent.
@@ -263,6 +302,12 @@ class Server:
     def sockets(self) -> list[Socket]:
         """The open connections, for tests that do them harm; see `run_on_loop`."""
         return list(self._now_running().endpoints.sockets)
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Have `function` called on a thread of the server's, unless the server is stopped before."""
+        running = self._running
+        if running is not None:
+            running.call_later(seconds, function)
 
     def run_on_loop(self, function: Callable[[], None]) -> None:
         """Call `function` on the event loop's thread, where alone sockets may be touched; returns when it has.
@@ -355,6 +400,13 @@ class _Running:
                 connection.universal_added(handler)
 
         self._runtime.on_loop(start)
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        job = partial(call_all, [function])
+        self._runtime.on_loop(lambda: self._call_later(seconds, job))
+
+    def _call_later(self, seconds: float, job: Callable[[], None]) -> None:
+        self.loop.call_later(seconds, self._workers.submit, job)
 
     def run_on_loop(self, function: Callable[[], None]) -> None:
         if self.on_loop_thread():

@@ -65,7 +65,7 @@ class Subscriptions:
         self._view = MergeBox(self._strategies)
         # While the user changes, the view changes, and nothing is sent of it (S66).
         self._sending = True
-        self._ready_meanwhile: list[str] = []
+        self._ready_meanwhile: set[str] = set()
         self._closed = False
 
     @property
@@ -200,7 +200,7 @@ class Subscriptions:
             if self._sending:
                 self._outlet.send(Ready((subscription.id,)))
             else:
-                self._ready_meanwhile.append(subscription.id)
+                self._ready_meanwhile.add(subscription.id)
 
     def _send(self, change: Change | None) -> None:
         if change is None or not self._sending:
@@ -278,7 +278,9 @@ class Subscriptions:
     def _end_user_change(self, before: MergeBox) -> None:
         with self.lock:
             self._sending = True
-            ready, self._ready_meanwhile = self._ready_meanwhile, []
+            # One may have been ready and have ended since.
+            ready = [id_ for id_ in self._named if id_ in self._ready_meanwhile]
+            self._ready_meanwhile.clear()
             if self._closed:
                 return
             for change in self._view.differences(before):

@@ -52,6 +52,11 @@ class Workers:
             else:
                 self._waiting.append(job)
 
+    @property
+    def idle(self) -> int:
+        """How many threads have nothing to do."""
+        return len(self._idle)
+
     def next_job(self, worker: _Worker) -> Job | None:
         """Say what a worker without a job does next; None to wait to be handed one."""
         with self._lock:

@@ -39,17 +39,11 @@ def test_one_thread_does_for_jobs_one_after_another() -> None:
     workers = Workers(10, "w")
     threads: set[int] = set()
     for _ in range(20):
-        done = threading.Event()
-
-        def job(done: threading.Event = done) -> None:
-            threads.add(threading.get_ident())
-            done.set()
-
-        workers.submit(job)
-        assert done.wait(PATIENCE)
+        workers.submit(lambda: threads.add(threading.get_ident()))
+        while not workers.idle:
+            threading.Event().wait(0.001)
     workers.stop(PATIENCE)
-    # A job may come before the thread of the last one has said that it is idle.
-    assert len(threads) <= 3
+    assert len(threads) == 1
 
 
 def test_a_job_that_fails_is_logged_and_its_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:

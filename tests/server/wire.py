@@ -55,6 +55,7 @@ class WireClient:
     ) -> None:
         self._socket = websocket.create_connection(url, timeout=PATIENCE, **options)
         self._ids = 0
+        self._pings = 0
         self.session: str | None = None
         self.count = 0
         self.greeting: list[str] = []
@@ -120,10 +121,14 @@ class WireClient:
             messages.append(self.receive())
         return messages
 
+    def receive_rest_after(self, number: int) -> list[Message]:
+        """Wait for so many messages, and take those that came with them."""
+        return [*(self.receive() for _ in range(number)), *self.receive_rest()]
+
     def receive_rest(self) -> list[Message]:
         """Take all that the server has sent up to now: what comes before the answer to a ping, which overtakes nothing."""
-        self._ids += 1
-        id_ = f"rest-{self._ids}"
+        self._pings += 1
+        id_ = f"rest-{self._pings}"
         self.send(msg="ping", id=id_)
         return self.receive_until(lambda message: message.get("id") == id_ and message["msg"] == "pong")[:-1]
 

@@ -1,0 +1,271 @@
+"""A subscription from its publication's side: what it sends, how it ends, what may be returned."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from ddpshell.exceptions import EJSONError, MethodError
+from ddpshell.protocol.ejson import ObjectID
+from ddpshell.server import Collection, Options, Server, Subscription, SubscriptionError
+from tests.server.wire import PATIENCE, WireClient
+
+Connect: TypeAlias = Callable[..., WireClient]
+
+
+def test_documents_come_before_ready_and_empty_ones_have_no_fields(server: Server, connect: Connect) -> None:
+    """S63, C41, S70."""
+
+    @server.publish
+    def docs(sub: Subscription, *names: str) -> None:
+        for name in names:
+            sub.added("c", name, {"n": name} if name != "empty" else {})
+        sub.added("c", ObjectID("0" * 24))
+        sub.ready()
+        sub.ready()
+
+    client = connect(server)
+    assert client.subscribe("docs", "a", "empty", "-dash") == [
+        {"msg": "added", "collection": "c", "id": "a", "fields": {"n": "a"}},
+        {"msg": "added", "collection": "c", "id": "empty"},
+        {"msg": "added", "collection": "c", "id": "--dash", "fields": {"n": "-dash"}},
+        {"msg": "added", "collection": "c", "id": "0" * 24},
+        {"msg": "ready", "subs": ["docs"]},
+    ]
+    assert client.receive_rest() == []
+
+
+def test_empty_fields_can_be_sent_for_clients_that_insist(connect: Connect) -> None:
+    """K14, K30."""
+    server = Server(options=Options(empty_fields=True))
+    server.publish("docs")(lambda sub: sub.added("c", "x"))
+    client = connect(server)
+    client.send(msg="sub", id="s", name="docs")
+    assert client.receive() == {"msg": "added", "collection": "c", "id": "x", "fields": {}}
+
+
+def test_changes_and_removals_are_sent_as_they_come(server: Server, connect: Connect) -> None:
+    """C42, C43."""
+    subs: list[Subscription] = []
+
+    @server.publish
+    def live(sub: Subscription) -> None:
+        sub.added("c", "x", {"a": 1, "b": 2})
+        subs.append(sub)
+        sub.ready()
+
+    client = connect(server)
+    client.subscribe("live")
+    [sub] = subs
+    sub.changed("c", "x", {"a": 5})
+    sub.changed("c", "x", {"a": 5})
+    sub.changed("c", "x", {"new": None}, cleared=["b"])
+    sub.removed("c", "x")
+    assert client.receive_rest() == [
+        {"msg": "changed", "collection": "c", "id": "x", "fields": {"a": 5}},
+        {"msg": "changed", "collection": "c", "id": "x", "fields": {"new": None}, "cleared": ["b"]},
+        {"msg": "removed", "collection": "c", "id": "x"},
+    ]
+
+
+def test_unsub_removes_then_calls_back_then_answers(server: Server, connect: Connect) -> None:
+    """S25: and only once."""
+    calls: list[str] = []
+
+    @server.publish
+    def docs(sub: Subscription) -> None:
+        sub.added("c", "x", {"a": 1})
+        sub.on_stop(lambda: calls.append("stop"))
+        sub.on_stop(sub.stop)
+        sub.on_stop(lambda: sub.added("c", "y"))
+        sub.ready()
+
+    client = connect(server)
+    client.subscribe("docs")
+    assert client.unsubscribe("docs") == [
+        {"msg": "removed", "collection": "c", "id": "x"},
+        {"msg": "nosub", "id": "docs"},
+    ]
+    assert calls == ["stop"]
+    assert client.unsubscribe("docs") == [{"msg": "nosub", "id": "docs"}]
+    client.send(msg="unsub")
+    assert client.receive() == {"msg": "nosub"}
+
+
+def test_an_unknown_publication_is_404(server: Server, connect: Connect) -> None:
+    """S21, S11."""
+    client = connect(server)
+    assert client.subscribe("constructor") == [
+        {
+            "msg": "nosub",
+            "id": "constructor",
+            "error": {
+                "isClientSafe": True,
+                "error": 404,
+                "reason": "Subscription 'constructor' not found",
+                "message": "Subscription 'constructor' not found [404]",
+                "errorType": "Meteor.Error",
+            },
+        }
+    ]
+
+
+def test_an_id_in_use_is_ignored_whatever_it_asks_for(server: Server, connect: Connect) -> None:
+    """S22: also for an unknown name, unlike Meteor."""
+    server.publish("docs")(lambda sub, n: (sub.added("c", str(n)), sub.ready())[1])
+    client = connect(server)
+    client.subscribe("docs", 1, id_="s")
+    client.send(msg="sub", id="s", name="docs", params=[2])
+    client.send(msg="sub", id="s", name="nothing", params=[])
+    assert client.receive_rest() == []
+    assert client.unsubscribe("s") == [{"msg": "removed", "collection": "c", "id": "1"}, {"msg": "nosub", "id": "s"}]
+    assert client.subscribe("docs", 2, id_="s")[0]["id"] == "2"
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["before ready", "after ready"])
+@pytest.mark.parametrize("how", ["stop", "error", "raise"])
+def test_a_publication_may_end_itself(server: Server, connect: Connect, ready: bool, how: str) -> None:
+    """S64."""
+
+    @server.publish
+    def docs(sub: Subscription) -> None:
+        sub.added("c", "x")
+        if ready:
+            sub.ready()
+        if how == "stop":
+            sub.stop()
+        elif how == "error":
+            sub.error(SubscriptionError("no", "reason"))
+        else:
+            raise MethodError("no", "reason")
+        sub.added("c", "late")
+        sub.ready()
+
+    client = connect(server)
+    client.send(msg="sub", id="s", name="docs", params=[])
+    *before, nosub = client.receive_until(lambda message: message["msg"] == "nosub")
+    assert [message["msg"] for message in before] == ["added", *["ready"] * ready, "removed"]
+    assert nosub.get("error", {}).get("message") == (None if how == "stop" else "reason [no]")
+    assert client.receive_rest() == []
+
+
+def test_what_the_client_is_not_told_is_logged(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S43."""
+    server.publish("crashes")(lambda sub: 1 / 0)
+    client = connect(server)
+    assert client.subscribe("crashes")[-1]["error"]["error"] == 500
+    assert "publication 'crashes'" in caplog.text
+    assert client.subscribe("crashes", "too many")[-1]["error"]["error"] == 400
+
+
+@pytest.mark.parametrize("kind", ["plain", "asynchronous"])
+@pytest.mark.parametrize(
+    ("returned", "last"),
+    [
+        pytest.param(lambda c, d: c.find(), "ready", id="a cursor"),
+        pytest.param(lambda c, d: [c.find(), d.find()], "ready", id="cursors"),
+        pytest.param(lambda c, d: [], "ready", id="no cursors"),
+        pytest.param(lambda c, d: (c.find(),), "ready", id="a tuple"),
+        pytest.param(lambda c, d: [c.find(), c.find()], "nosub", id="two of one collection"),
+        pytest.param(lambda c, d: [c.find(), 5], "nosub", id="not only cursors"),
+        pytest.param(lambda c, d: c.find_one(), "nosub", id="a document"),
+        pytest.param(lambda c, d: True, "nosub", id="true"),
+        pytest.param(lambda c, d: 5, "nosub", id="a number"),
+    ],
+)
+def test_a_publication_may_return_cursors_and_nothing_else(
+    server: Server, connect: Connect, returned: Callable[[Collection, Collection], Any], last: str, kind: str
+) -> None:
+    """S63, S64."""
+    first, second = Collection("first"), Collection("second")
+    for collection in (first, second):
+        collection.insert({"_id": "x", "a": 1})
+
+    if kind == "plain":
+        server.publish("docs")(lambda sub: returned(first, second))
+    else:
+
+        @server.publish
+        async def docs(sub: Subscription) -> Any:
+            return returned(first, second)
+
+    client = connect(server)
+    message = client.subscribe("docs")[-1]
+    assert message["msg"] == last
+    if last == "nosub":
+        assert message["error"]["error"] == 500
+    assert client.receive_rest() == []
+
+
+def test_a_publication_that_returns_nothing_is_not_ready(server: Server, connect: Connect) -> None:
+    """S63."""
+    server.publish("docs")(lambda sub: None)
+    client = connect(server)
+    client.send(msg="sub", id="s", name="docs", params=[])
+    server.method("m")(lambda: None)
+    assert [message["msg"] for message in client.call_all("m")] == ["updated", "result"]
+
+
+def test_a_document_that_was_not_published_cannot_change(server: Server, connect: Connect) -> None:
+    """S62."""
+    server.publish("docs")(lambda sub: sub.changed("c", "x", {"a": 1}))
+    assert connect(server).subscribe("docs")[-1]["error"]["error"] == 500
+
+
+def test_values_that_are_no_ejson_fail_where_they_are_published(server: Server, connect: Connect) -> None:
+    caught: list[Exception] = []
+
+    @server.publish
+    def docs(sub: Subscription) -> None:
+        for fields in ({"a": {1, 2}}, {"a": object()}):
+            try:
+                sub.added("c", "x", fields)  # type: ignore[arg-type]  # that is the point
+            except EJSONError as error:
+                caught.append(error)
+        sub.ready()
+
+    connect(server).subscribe("docs")
+    assert len(caught) == 2
+
+
+def test_a_publication_may_publish_from_any_thread(server: Server, connect: Connect) -> None:
+    """And each sees its own order."""
+
+    @server.publish
+    def docs(sub: Subscription) -> None:
+        def run(name: str) -> None:
+            for number in range(100):
+                sub.added(name, str(number), {"n": number})
+
+        threads = [threading.Thread(target=run, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        sub.ready()
+
+    *documents, _ = connect(server).subscribe("docs")
+    for name in "abcd":
+        assert [item["id"] for item in documents if item["collection"] == name] == [str(n) for n in range(100)]
+
+
+def test_params_are_the_publications_to_change(server: Server, connect: Connect) -> None:
+    """S35, and when it runs again it gets them as they came."""
+    seen: list[Any] = []
+
+    @server.publish
+    def docs(sub: Subscription, values: list[int]) -> None:
+        seen.append(list(values))
+        values.clear()
+        sub.ready()
+
+    server.method("become")(lambda this: this.set_user_id("ann"))
+    client = connect(server)
+    client.subscribe("docs", [1, 2])
+    client.call("become")
+    assert seen == [[1, 2], [1, 2]]
