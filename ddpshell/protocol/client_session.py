@@ -375,6 +375,7 @@ class ClientSession:
             case Ready():
                 self._quiescence.keep(message)
                 for sub_id in message.subs:
+                    self._subs.confirm(sub_id)
                     self._quiescence.release_sub(sub_id)
             case Updated():
                 self._quiescence.keep(message)
@@ -501,6 +502,7 @@ class ClientSession:
             self._warn(f"a result for call {message.id!r}, which waits for none")
             return
         call.result = message
+        call.answered_in = self.session_id
         if call.return_at_result or call.wait:
             result, has_result, error = _outcome(message)
             self._events.append(CallAnswered(call.id, call.method, result, has_result, error))
@@ -511,6 +513,7 @@ class ClientSession:
         if subscription is None:
             return
         was_ready = subscription.ready
+        subscription.confirmed = True
         subscription.advance(SubscriptionInput.READY)
         if not was_ready:
             self._events.append(SubscriptionReady(sub_id, subscription.name))
@@ -567,16 +570,19 @@ class ClientSession:
         """Send what a socket begins with: login, calls, subscriptions, in this order (C6, C22, C38, A51)."""
         if resumed:
             for call in self._calls:
-                call.advance(CallInput.RESUMED)
+                # One that was answered in a session before this one still waits for this one's data (C56).
+                if call.answered_in == self.session_id:
+                    call.advance(CallInput.RESUMED)
             for sub_id in self._subs.stopping():
                 self._send(Unsub(id=sub_id))
         else:
-            self._subs.forget_stopping()
+            self._subs.begin_session()
             self._add_opening_login()
         self._send_calls(self._calls.sendable())
         for subscription in self._subs:
-            # A resumed session has those that are ready. The others it may have; asked twice, it keeps silent (S22).
-            if not (resumed and subscription.ready):
+            # A resumed session has those that it said ready of. The others it may have; asked twice, it keeps
+            # silent (S22). That one was ready in a session before says nothing.
+            if not (resumed and subscription.confirmed):
                 self._send_sub(subscription)
 
     def _add_opening_login(self) -> None:

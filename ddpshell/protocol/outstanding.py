@@ -39,6 +39,8 @@ class Call:
     state: CallState = field(default=CallState.HELD, init=False)
     result: Result | None = field(default=None, init=False)
     was_sent: bool = field(default=False, init=False)
+    #: The session that the result came in, which alone will send its `updated`.
+    answered_in: str | None = field(default=None, init=False)
 
     def advance(self, move: CallInput) -> bool:
         """Move on, if the state allows it."""

@@ -25,6 +25,8 @@ class LiveSubscription:
     text: str
     state: SubscriptionState = field(default=SubscriptionState.REQUESTED, init=False)
     was_sent: bool = field(default=False, init=False)
+    #: Whether the session that stands, or stood last, has said `ready`: only then it surely has the subscription.
+    confirmed: bool = field(default=False, init=False)
 
     def advance(self, move: SubscriptionInput) -> None:
         """Move on. Only stopped ones may not, and those are forgotten at once."""
@@ -79,6 +81,13 @@ class LiveSubscriptions:
         """Ids whose `unsub` may not have reached the server of a resumed session."""
         return list(self._stopping)
 
-    def forget_stopping(self) -> None:
-        """A new session knows nothing of them."""
+    def confirm(self, sub_id: str) -> None:
+        """The session has said `ready`, whether or not that is known to those who wait for it yet (C53)."""
+        if subscription := self._by_id.get(sub_id):
+            subscription.confirmed = True
+
+    def begin_session(self) -> None:
+        """A new session knows of none of them, live or stopped."""
         self._stopping.clear()
+        for subscription in self._by_id.values():
+            subscription.confirmed = False

@@ -882,9 +882,62 @@ def test_quiescence_goes_on_in_a_resumed_session(watching: Playbook) -> None:
         open
         << {{"msg":"connect","session":"two","version":"1","support":["1","pre2","pre1"],"receivedCount":2}}
         >> {{"msg":"connected","session":"two"}}
-        !! SessionEstablished resumed=True; resent_subs=0
+        !! SessionEstablished resumed=True; resent_subs=1
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}} # it may not have arrived
         >> {{"msg":"ready","subs":["{SUB_1}"]}}
         !! DocumentRemoved id='b'
+    """)
+
+
+def test_a_subscription_that_was_ready_before_is_sent_to_a_resumed_session_that_never_said_so(
+    watching: Playbook,
+) -> None:
+    """R22, R28: session two may never have heard of it, and then it would be missed for ever."""
+    watching.play(RECONNECTING)
+    watching.play(f"""
+        lost
+        open
+        << {{"msg":"connect","session":"two","version":"1","support":["1","pre2","pre1"],"receivedCount":1}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resumed=True; resent_subs=1
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='b'
+        lost
+        open
+        << {{"msg":"connect","session":"two","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resumed=True; resent_subs=0 # now it has
+    """)
+
+
+def test_a_call_answered_two_sessions_ago_waits_for_the_documents_and_not_for_its_updated(watching: Playbook) -> None:
+    """C56, R22: session two, resumed, never ran it, and will not send an `updated`."""
+    watching.session.call("m", [])
+    watching.play(f"""
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished resumed=True
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        >> {{"msg":"result","id":"1","result":5}}
+        lost
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":6}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resumed=False
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        lost
+        open
+        << {{"msg":"connect","session":"two","version":"1","support":["1","pre2","pre1"],"receivedCount":1}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resumed=True
+        << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
+        >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! DocumentRemoved id='b'
+        !! CallFinished id='1'; result=5
     """)
 
 

@@ -41,7 +41,7 @@ def test_the_answer_to_an_unsub_is_waited_for_until_it_comes_or_a_new_session_do
     assert subscriptions.stopping() == ["a", "b"]
     assert subscriptions.stop("a", SubscriptionInput.NOSUB) is None
     assert subscriptions.stopping() == ["b"]
-    subscriptions.forget_stopping()
+    subscriptions.begin_session()
     assert subscriptions.stopping() == []
 
 
@@ -51,6 +51,16 @@ def test_nothing_is_due_for_one_that_was_never_sent() -> None:
     subscriptions.add(LiveSubscription("a", "name", "text"))
     subscriptions.stop("a", SubscriptionInput.STOP)
     assert subscriptions.stopping() == []
+
+
+def test_what_a_session_has_confirmed_the_next_one_has_not() -> None:
+    """R22, C58: a subscription stays ready for its owner, but each new session must say so anew."""
+    subscriptions = table("a", "b")
+    subscriptions.confirm("a")
+    subscriptions.confirm("unknown")
+    assert [subscription.confirmed for subscription in subscriptions] == [True, False]
+    subscriptions.begin_session()
+    assert [subscription.confirmed for subscription in subscriptions] == [False, False]
 
 
 def test_a_ready_one_stays_ready() -> None:
