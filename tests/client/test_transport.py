@@ -171,13 +171,17 @@ def failure(future: Future[WebSocketTransport]) -> ConnectError:
 # -------------------------------------------------------------------------------------------------------------- TCP
 
 
+#: An address of a kind that this machine does not have, as IPv6 where it was turned off.
+FAMILIES = {"no family": 63}
+
+
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
     """Gives a host name to several addresses of this machine: no name server is asked."""
     entries: dict[str, list[str]] = {}
 
     def look_up(host: str, port: int, *, type: int) -> list[tuple[object, ...]]:  # noqa: A002  # the socket module's
-        return [(socket.AF_INET, type, 0, "", (address, port)) for address in entries[host]]
+        return [(FAMILIES.get(address, socket.AF_INET), type, 0, "", (address, port)) for address in entries[host]]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return entries.__setitem__
@@ -225,9 +229,12 @@ def test_a_host_that_does_not_answer_is_given_up_at_the_deadline(patient: Patien
     assert error.retryable
 
 
-def test_an_address_that_refuses_is_passed_over(client: Client, names: Callable[[str, list[str]], None]) -> None:
+@pytest.mark.parametrize("first", ["127.0.0.2", "no family"])
+def test_an_address_that_is_of_no_use_is_passed_over(
+    client: Client, names: Callable[[str, list[str]], None], first: str
+) -> None:
     """As with localhost, where a server listens on 127.0.0.1 and not on ::1."""
-    names("two.test", ["127.0.0.2", "127.0.0.1"])
+    names("two.test", [first, "127.0.0.1"])
     with ScriptedServer(echo) as server:
         transport = client.connect(f"ws://two.test:{server.port}")
         transport.send(["here"])
@@ -256,9 +263,11 @@ def test_an_address_that_does_not_answer_has_no_more_than_its_share_of_the_time(
 def test_of_several_dead_addresses_the_last_one_says_why(
     client: Client, names: Callable[[str, list[str]], None]
 ) -> None:
-    names("two.test", ["127.0.0.2", "127.0.0.3"])
+    names("two.test", ["no family", "127.0.0.3"])
+    names("one.test", ["no family"])
     port = free_port()
     assert str(client.refusal(f"ws://two.test:{port}")) == f"two.test:{port} refused the connection"
+    assert str(client.refusal(f"ws://one.test:{port}")).startswith(f"cannot reach one.test:{port}: Address family not")
 
 
 def test_an_ipv6_address_is_connected_to(client: Client) -> None:
@@ -335,6 +344,12 @@ def test_headers_and_origin_are_sent(client: Client) -> None:
     assert request.headers["origin"] == "https://app.example.com"
     assert request.headers["user-agent"] == "mine"
     assert request.request.lower().count("user-agent") == 1
+
+
+def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client) -> None:
+    token = "x" * (4 * MEBIBYTE)
+    request = request_of(client, lambda address: connector(f"ws://{address}", headers=[("X-Token", token)]))
+    assert request.headers["x-token"] == token
 
 
 # ----------------------------------------------------------------------------------------------------- HTTP: answer
