@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=HandlerFunction)
 
+# Seconds that clients have to answer the close when the server stops.
+_CLOSE_PATIENCE = 1.0
+
 _fractions = random.SystemRandom().random
 
 
@@ -235,9 +238,14 @@ class Server:
         """Close all connections, let running handlers end, and stop listening. Idempotent.
 
         Args:
-            timeout: Seconds for clients to answer the close, and then for handlers to return.
+            timeout: Seconds for handlers to return; one that waits by `connection.wait_closed()` does so at once.
+
+        Raises:
+            RuntimeError: Called on the event loop's thread.
         """
         with self._lock:
+            if self._running is not None and self._running.on_loop_thread():
+                raise RuntimeError("stop() waits for the event loop, and must not be called on its thread")
             running, self._running = self._running, None
             if running is not None:
                 running.stop(timeout)
@@ -381,9 +389,7 @@ class _Running:
             raise
 
     def stop(self, timeout: float) -> None:
-        if self.on_loop_thread():
-            raise RuntimeError("stop() waits for the event loop, and must not be called on its thread")
-        asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop).result()
+        asyncio.run_coroutine_threadsafe(self._close_all(min(timeout, _CLOSE_PATIENCE)), self.loop).result()
         for name in self._workers.stop(timeout):
             logger.warning("the handler on thread %s still runs; its connection is closed", name)
         self._end()

@@ -180,6 +180,10 @@ class WireClient:
         """Close with a close frame, without saying `disconnect`."""
         self._socket.close()
 
+    def send_close(self, code: int) -> None:
+        """Send a close frame, and wait for nothing."""
+        self._socket.send_close(code)
+
     def drop(self) -> None:
         """Cut the TCP connection."""
         self._socket.shutdown()  # type: ignore[no-untyped-call]  # as it is there

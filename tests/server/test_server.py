@@ -1,0 +1,262 @@
+"""A server's life, and what is registered with it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from ddpshell.exceptions import MethodError
+from ddpshell.server import MethodInvocation, Options, Server, Subscription
+from tests.server.wire import PATIENCE, Closed, WireClient
+
+Connect: TypeAlias = Callable[..., WireClient]
+
+
+def test_started_it_can_be_connected_to_and_stopped_it_cannot(server: Server) -> None:
+    server.start(port=0)
+    url, port = server.url, server.port
+    assert url == f"ws://127.0.0.1:{port}/websocket"
+    with WireClient(url) as client:
+        assert client.session == server.connections[0].id
+        assert not server.wait(0)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert client.wait_closed() == 1000
+        stopping.join(PATIENCE)
+    assert server.wait(0)
+    assert server.connections == []
+    with pytest.raises(ConnectionRefusedError):
+        WireClient(url)
+    with pytest.raises(RuntimeError, match="not running"):
+        server.url  # noqa: B018 - that it raises is the point
+    server.stop()
+
+
+def test_it_can_be_started_again_on_the_same_port(server: Server) -> None:
+    with server.running():
+        port = server.port
+        WireClient(server.url).drop()
+    with server.running(port=port), WireClient(server.url) as client:
+        assert client.session
+        with pytest.raises(RuntimeError, match="running"):
+            server.start(port=0)
+
+
+def test_a_taken_port_is_told_and_leaves_nothing_behind(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(OSError, match="address"):
+            server.start(port=taken.getsockname()[1])
+        assert server.wait(0)
+    with server.running():
+        pass
+
+
+def test_serve_forever_lasts_until_it_is_stopped(server: Server) -> None:
+    thread = threading.Thread(target=lambda: server.serve_forever(port=0))
+    thread.start()
+    while server.wait(0):
+        threading.Event().wait(0.001)
+    with WireClient(server.url) as client:
+        assert client.session
+    server.stop()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_stopping_ends_waiting_handlers_and_their_connections(server: Server, connect: Connect) -> None:
+    """A handler that waits by `wait_closed` returns; one that is a task is cancelled."""
+    ended: list[str] = []
+    started = threading.Barrier(3)
+
+    @server.method
+    def plain(this: MethodInvocation) -> None:
+        assert this.connection is not None
+        started.wait(PATIENCE)
+        assert this.connection.wait_closed(PATIENCE)
+        ended.append("plain")
+
+    @server.method
+    async def asynchronous() -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, started.wait, PATIENCE)
+            await asyncio.Event().wait()
+        finally:
+            ended.append("asynchronous")
+
+    connect(server).start_call("plain")
+    connect(server).start_call("asynchronous")
+    started.wait(PATIENCE)
+    server.stop()
+    assert sorted(ended) == ["asynchronous", "plain"]
+
+
+def test_stopping_does_not_wait_for_ever(server: Server, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    release, started = threading.Event(), threading.Event()
+
+    @server.method
+    def stuck() -> None:
+        started.set()
+        release.wait(PATIENCE)
+
+    connect(server).start_call("stuck")
+    assert started.wait(PATIENCE)
+    server.stop(timeout=0.05)
+    assert "still runs" in caplog.text
+    release.set()
+
+
+def test_methods_are_registered_by_their_own_name_or_another(server: Server, connect: Connect) -> None:
+    @server.method
+    def own() -> str:
+        return "own"
+
+    @server.method("/other/name")
+    def other() -> str:
+        return "other"
+
+    @server.publish
+    def docs(sub: Subscription) -> None:
+        sub.ready()
+
+    @server.publish("more docs")
+    def more(sub: Subscription) -> None:
+        sub.ready()
+
+    assert server.method_names == ["/other/name", "own"]
+    assert server.publication_names == ["docs", "more docs"]
+    client = connect(server)
+    assert client.call("own") == "own"
+    assert client.call("/other/name") == other()
+    assert client.subscribe("more docs")[-1]["msg"] == "ready"
+    with pytest.raises(ValueError, match="already"):
+        server.method("own")(other)
+    with pytest.raises(TypeError):
+        server.method(5)  # type: ignore[call-overload]  # that is the point
+    server.method(lambda: 1)
+    assert "<lambda>" in server.method_names
+
+
+def test_methods_can_be_registered_while_it_runs(server: Server, connect: Connect) -> None:
+    client = connect(server)
+    assert client.call_error("late")["error"] == 404
+    server.method("late")(lambda: 1)
+    assert client.call("late") == 1
+
+
+def test_a_method_can_be_called_here(server: Server, connect: Connect) -> None:
+    """S37, S35: arguments and results are copies."""
+    kept: list[Any] = []
+
+    @server.method
+    def keep(value: list[int]) -> list[int]:
+        kept.append(value)
+        return value
+
+    @server.method
+    async def later(value: int) -> int:
+        return value + 1
+
+    @server.method
+    async def both() -> list[Any]:
+        return [await server.call_async("later", 1), await server.call_async("keep", [1])]
+
+    argument = [1]
+    result = server.call("keep", argument)
+    argument.append(2)
+    result.append(3)
+    assert kept == [[1]]
+    with pytest.raises(RuntimeError, match="call_async"):
+        server.call("later", 1)
+    client = connect(server)
+    assert server.call("later", 1) == 2
+    assert client.call("both") == [2, [1]]
+    with pytest.raises(MethodError):
+        server.call("nothing")
+
+
+def test_a_call_later_is_made_unless_the_server_stops_before(server: Server) -> None:
+    called = threading.Event()
+    with server.running():
+        server.call_later(0.0, called.set)
+        assert called.wait(PATIENCE)
+        called.clear()
+        server.call_later(60.0, called.set)
+    assert not called.is_set()
+    server.call_later(0.0, called.set)
+    assert not called.is_set()
+
+
+def test_what_runs_on_the_loop_may_fail_and_says_so(server: Server) -> None:
+    with server.running():
+        names: list[str] = []
+        server.run_on_loop(lambda: names.append(threading.current_thread().name))
+        assert names == ["ddp-server"]
+        with pytest.raises(ZeroDivisionError):
+            server.run_on_loop(lambda: 1 / 0)  # type: ignore[arg-type]  # it returns nothing
+
+
+def test_it_cannot_be_stopped_on_its_own_loop(server: Server) -> None:
+    with server.running(), pytest.raises(RuntimeError, match="thread"):
+        server.run_on_loop(server.stop)
+
+
+def test_ipv6_and_all_addresses_make_urls_that_work(server: Server) -> None:
+    if socket.has_ipv6:
+        with server.running(host="::1"):
+            assert server.url == f"ws://[::1]:{server.port}/websocket"
+            WireClient(server.url).drop()
+    with server.running(host="0.0.0.0"):
+        assert server.url == f"ws://127.0.0.1:{server.port}/websocket"
+        WireClient(server.url).drop()
+
+
+@pytest.mark.slow
+def test_a_thousand_idle_clients_cost_no_threads(server: Server) -> None:
+    server.method("upper")(lambda text: text.upper())
+    with server.running():
+        before = threading.active_count()
+        clients = [WireClient(server.url) for _ in range(1000)]
+        assert len(server.connections) == 1000
+        assert threading.active_count() == before
+        assert [client.call("upper", str(number)) for number, client in enumerate(clients[::100])] == [
+            str(number) for number in range(10)
+        ]
+        for client in clients:
+            client.send(msg="disconnect")
+        for client in clients:
+            assert client.wait_closed() == 1000
+            client.drop()
+        while server.connections:
+            threading.Event().wait(0.001)
+
+
+def test_many_clients_at_once_all_get_their_own_answers(server: Server) -> None:
+    server.method("echo")(lambda value: value)
+    failures: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            with WireClient(server.url) as client:
+                for number in range(50):
+                    assert client.call("echo", f"{name}-{number}") == f"{name}-{number}"
+        except (AssertionError, Closed, OSError) as error:
+            failures.append(error)
+
+    with server.running():
+        threads = [threading.Thread(target=work, args=(str(number),)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert failures == []
+
+
+def test_options_are_what_they_were_made() -> None:
+    options = Options(heartbeat_interval=1.0)
+    assert Server(options=options).options is options
+    assert Server().options == Options()

@@ -1,0 +1,316 @@
+"""HTTP, WebSockets and SockJS framing, over real connections."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+import websocket
+
+from ddpshell.server import Options, Server
+from ddpshell.server.transport import MAX_MESSAGE_BYTES
+from tests.server.wire import PATIENCE, Closed, WireClient
+
+Connect: TypeAlias = Callable[..., WireClient]
+Start: TypeAlias = Callable[[Server], Server]
+
+CONNECT = '{"msg":"connect","version":"1","support":["1"]}'
+
+
+def request(
+    server: Server, path: str, method: str = "GET", headers: dict[str, str] | None = None
+) -> tuple[int, str, http.client.HTTPMessage]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    try:
+        connection.request(method, path, headers=headers or {})
+        response = connection.getresponse()
+        return response.status, response.read().decode(), response.headers
+    finally:
+        connection.close()
+
+
+# --------------------------------------------------------------------------------------------------------- endpoints
+
+
+@pytest.mark.parametrize(
+    "path", ["/websocket", "/websocket/", "/sockjs/websocket", "/websocket?a=b", "/websocket/?x", "/sockjs/websocket/"]
+)
+def test_the_raw_endpoint_has_several_names(server: Server, start: Start, path: str) -> None:
+    """U4."""
+    start(server)
+    with WireClient(f"ws://127.0.0.1:{server.port}{path}") as client:
+        assert client.session
+        assert client.greeting == []
+
+
+def test_all_paths_may_have_a_prefix(start: Start) -> None:
+    """U4."""
+    server = start(Server(path_prefix="/pre/fix/"))
+    assert server.url.endswith("/pre/fix/websocket")
+    with WireClient(server.url) as client:
+        assert client.session
+    assert request(server, "/pre/fix/sockjs/")[1] == "Welcome to SockJS!\n"
+    assert request(server, "/websocket")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        pytest.param("GET", "/websocket", 400, "Not a valid websocket request", id="the raw endpoint"),
+        pytest.param(
+            "GET", "/sockjs/000/abcdefgh/websocket", 400, "Not a valid websocket request", id="the framed one"
+        ),
+        pytest.param("GET", "/sockjs", 200, "Welcome to SockJS!\n", id="sockjs"),
+        pytest.param("GET", "/sockjs/", 200, "Welcome to SockJS!\n", id="sockjs with a slash"),
+        pytest.param("HEAD", "/sockjs", 200, "", id="the head alone"),
+        pytest.param("GET", "/nothing", 404, None, id="nothing"),
+        pytest.param("GET", "/", 200, None, id="the root"),
+        pytest.param("DELETE", "/", 405, None, id="another method"),
+    ],
+)
+def test_a_plain_request_is_answered(
+    server: Server, start: Start, method: str, path: str, status: int, body: str | None
+) -> None:
+    """U6, U7, U8."""
+    start(server)
+    got, text, headers = request(server, path, method)
+    assert got == status
+    assert headers["Content-Type"].startswith("text/plain")
+    if body is not None:
+        assert text == body
+    elif method == "GET":
+        assert "/websocket" in text
+
+
+def test_sockjs_info_says_what_is_there(server: Server, start: Start) -> None:
+    """U6."""
+    start(server)
+    status, text, headers = request(server, "/sockjs/info?cb=1")
+    info = json.loads(text)
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/json")
+    assert 0 <= info.pop("entropy") < 2**32
+    assert info == {"websocket": True, "origins": ["*:*"], "cookie_needed": False}
+
+
+def test_an_upgrade_at_another_path_is_refused(server: Server, start: Start) -> None:
+    """U8."""
+    start(server)
+    with pytest.raises(websocket.WebSocketBadStatusException) as error:
+        WireClient(f"ws://127.0.0.1:{server.port}/elsewhere")
+    assert error.value.status_code == 404
+
+
+def test_an_older_version_of_the_protocol_is_taken_and_an_unknown_one_refused(server: Server, start: Start) -> None:
+    """U7."""
+    start(server)
+    headers = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    connection.request("GET", "/websocket", headers={**headers, "Sec-WebSocket-Version": "8"})
+    assert connection.getresponse().status == 101
+    connection.close()
+    assert request(server, "/websocket", headers={**headers, "Sec-WebSocket-Version": "7"})[0] == 400
+
+
+def test_what_is_no_http_is_closed_and_the_server_lives(server: Server, start: Start) -> None:
+    start(server)
+    for data in (b"\x16\x03\x01\x02\x00" * 50, b"hello\r\n\r\n", b"GET / SPDY/1\r\n\r\n", b"\x00" * 100_000):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
+            raw.sendall(data)
+            raw.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                while raw.recv(1 << 16):
+                    pass
+    with WireClient(server.url) as client:
+        assert client.session
+
+
+# ---------------------------------------------------------------------------------------------------------- messages
+
+
+def test_a_greeting_is_sent_only_if_asked_for(start: Start) -> None:
+    """U14."""
+    server = start(Server(greeting=True))
+    with WireClient(server.url) as client:
+        assert client.greeting == ['{"server_id":"0"}']
+
+
+def test_binary_frames_are_taken_as_text(server: Server, connect: Connect) -> None:
+    """U18."""
+    client = connect(server)
+    client.send_binary(b'{"msg":"ping","id":"b"}')
+    assert client.receive() == {"msg": "pong", "id": "b"}
+    client.send_binary(b"\x00\x01")
+    assert client.receive() == {"msg": "error", "reason": "Bad request"}
+
+
+def test_bytes_that_are_no_text_close_the_connection(server: Server, connect: Connect) -> None:
+    client = connect(server)
+    client.send_binary(b"\xff\xfe")
+    assert client.wait_closed() == 1007
+
+
+def test_a_message_may_come_in_fragments(server: Server, start: Start) -> None:
+    start(server)
+    raw = websocket.create_connection(server.url, timeout=PATIENCE)
+    parts = ['{"msg":"conn', 'ect","version":"1",', '"support":["1"]}']
+    for number, part in enumerate(parts):
+        opcode = websocket.ABNF.OPCODE_TEXT if number == 0 else websocket.ABNF.OPCODE_CONT
+        raw.send_frame(websocket.ABNF(int(number == 2), 0, 0, 0, opcode, 1, part.encode()))
+        raw.ping()
+    assert json.loads(raw.recv())["msg"] == "connected"
+    raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_messages_of_megabytes_pass_both_ways(server: Server, connect: Connect) -> None:
+    """U17."""
+    server.method("identity")(lambda value: value)
+    text = "x" * (5 << 20)
+    assert connect(server).call("identity", text) == text
+
+
+def test_a_message_beyond_the_limit_closes_with_1009(server: Server, start: Start) -> None:
+    """U17: told from its head, before it is there."""
+    start(server)
+    raw = websocket.create_connection(server.url, timeout=PATIENCE)
+    assert raw.sock is not None
+    raw.sock.sendall(struct.pack("!BBQ", 0x81, 0x80 | 127, MAX_MESSAGE_BYTES) + b"mask")
+    _, data = raw.recv_data()
+    assert int.from_bytes(data[:2], "big") == 1009
+    raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("compression", [True, False])
+def test_compression_is_agreed_to_if_offered_and_not_switched_off(start: Start, compression: bool) -> None:
+    """U16, U15: with context takeover, and no subprotocol."""
+    server = start(Server(compression=compression))
+    raw = websocket.create_connection(
+        server.url,
+        timeout=PATIENCE,
+        header={"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"},
+    )
+    headers = raw.getheaders() or {}
+    extensions = headers.get("sec-websocket-extensions", "")
+    assert ("permessage-deflate" in extensions) == compression
+    assert "no_context_takeover" not in extensions
+    assert "server_max_window_bits" not in extensions
+    assert "sec-websocket-protocol" not in headers
+    raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_a_client_that_compresses_is_understood(server: Server, start: Start) -> None:
+    """U16."""
+    from websockets.sync.client import connect as compressing
+
+    server.method("echo")(lambda *args: list(args))
+    start(server)
+    with compressing(server.url) as client:
+        assert client.protocol.extensions
+        client.send(CONNECT)
+        client.recv(PATIENCE)
+        for number in range(20):
+            client.send(json.dumps({"msg": "method", "id": str(number), "method": "echo", "params": ["x" * 1000]}))
+            client.recv(PATIENCE)
+            assert json.loads(client.recv(PATIENCE))["result"] == ["x" * 1000]
+
+
+# ------------------------------------------------------------------------------------------------------------- SockJS
+
+
+@pytest.fixture
+def framed(server: Server, start: Start) -> Iterator[websocket.WebSocket]:
+    start(server)
+    raw = websocket.create_connection(f"ws://127.0.0.1:{server.port}/sockjs/000/abcdefgh/websocket", timeout=PATIENCE)
+    assert raw.recv() == "o"
+    yield raw
+    raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_the_framed_endpoint_wraps_every_message(framed: websocket.WebSocket, server: Server) -> None:
+    """U5, U10, U11."""
+    framed.send(json.dumps([CONNECT, '{"msg":"ping","id":"1"}']))
+    assert json.loads(json.loads(str(framed.recv())[1:])[0])["msg"] == "connected"
+    assert framed.recv() == r'a["{\"msg\":\"pong\",\"id\":\"1\"}"]'
+    framed.send(json.dumps('{"msg":"ping","id":"2"}'))
+    framed.send("")
+    assert framed.recv() == r'a["{\"msg\":\"pong\",\"id\":\"2\"}"]'
+
+
+def test_the_server_says_why_it_closes(framed: websocket.WebSocket, server: Server) -> None:
+    """U13."""
+    framed.send(json.dumps([CONNECT]))
+    framed.recv()
+    server.connections[0].close()
+    assert framed.recv() == 'c[1000,"Normal closure"]'
+    opcode, data = framed.recv_data()
+    assert (opcode, data[:2]) == (websocket.ABNF.OPCODE_CLOSE, b"\x03\xe8")
+
+
+@pytest.mark.parametrize("payload", ["{", "5", "[1]", "plain"])
+def test_broken_framing_closes_with_3000(framed: websocket.WebSocket, payload: str) -> None:
+    """U11."""
+    framed.send(payload)
+    opcode, data = framed.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE
+    assert struct.unpack("!H", data[:2]) == (3000,)
+    assert data[2:] == b"Broken framing."
+
+
+def test_a_framed_client_that_answers_no_ping_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U12."""
+    monkeypatch.setattr("ddpshell.server.transport.SOCKJS_PING_INTERVAL", 0.02)
+    monkeypatch.setattr("ddpshell.server.transport.SOCKJS_PONG_TIMEOUT", 0.05)
+    server = start(Server())
+    raw = websocket.create_connection(f"ws://127.0.0.1:{server.port}/sockjs/000/abcdefgh/websocket", timeout=PATIENCE)
+    seen: list[tuple[int, bytes]] = []
+    while not seen or seen[-1][0] != websocket.ABNF.OPCODE_CLOSE:
+        frame: Any = raw.recv_frame()  # type: ignore[no-untyped-call]
+        seen.append((frame.opcode, frame.data))
+        if frame.opcode == websocket.ABNF.OPCODE_PING and len(seen) < 6:
+            raw.pong(frame.data)
+    assert seen[-1][1] == b"\x0b\xb8No response from heartbeat"
+    assert len([opcode for opcode, _ in seen if opcode == websocket.ABNF.OPCODE_PING]) >= 4
+    raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+# ---------------------------------------------------------------------------------------------------------------- end
+
+
+def test_a_close_of_the_clients_is_echoed(server: Server, connect: Connect) -> None:
+    client = connect(server)
+    client.send_close(1001)
+    with pytest.raises(Closed) as closed:
+        client.receive()
+    assert closed.value.code == 1001
+
+
+def test_a_client_that_never_answers_a_close_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddpshell.server.transport.CLOSE_TIMEOUT", 0.05)
+    server = start(Server(options=Options(connect_timeout=0.01)))
+    raw = websocket.create_connection(server.url, timeout=PATIENCE)
+    frame: Any = raw.recv_frame()  # type: ignore[no-untyped-call]
+    assert frame.opcode == websocket.ABNF.OPCODE_CLOSE
+    gone = threading.Event()
+    while not gone.wait(0.001):
+        if not server.sockets:
+            gone.set()
+    raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_a_connection_that_sends_no_request_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddpshell.server.transport.REQUEST_TIMEOUT", 0.05)
+    server = start(Server())
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
+        raw.sendall(b"GET /webso")
+        assert raw.recv(1) == b""
