@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from ..exceptions import CommandError, EJSONError
+from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
 from ..shell.literals import parse_argument
@@ -93,6 +93,8 @@ def _read_file(path: str, name: str, process: Process) -> str:
     try:
         with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
             return _text(file, f"{name} ({path})")
+    except DDPTimeout:  # which is an OSError too
+        raise
     except OSError as error:
         hint = f"; the text itself is written @@{path}"
         raise CommandError(f"{name}: cannot read {path}: {error.strerror or error}{hint}") from None
@@ -109,6 +111,8 @@ def _read_standard_input(process: Process) -> str:
             os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as file,
         ):
             return _text(file, _STANDARD_INPUT)
+    except DDPTimeout:  # which is an OSError too
+        raise
     except OSError as error:
         raise CommandError(f"cannot read {_STANDARD_INPUT}: {error.strerror or error}") from None
 

@@ -16,6 +16,7 @@ def _demo(words: tuple[str, ...]) -> None:
     process = process_of(ctx)
     from ..server.demo import demo_server
 
+    process.when_server_runs()
     with demo_server().running() as server:
         if not words:
             process.configure(serves=True)

@@ -132,7 +132,7 @@ def _command(error: CommandError) -> Failure:
 
 
 def _usage(error: click.ClickException) -> Failure:
-    hint = ""
+    hint = "ddp -h explains it"
     ctx = getattr(error, "ctx", None)
     if ctx is not None:
         pieces = " ".join(ctx.command.collect_usage_pieces(ctx))

@@ -123,29 +123,30 @@ class _ConsoleHandler(logging.Handler):
 
 @contextlib.contextmanager
 def _logging(process: Process) -> Iterator[None]:
-    """Have the logs of the library written as the options say."""
-    logger = logging.getLogger("ddpshell")
+    """Have the logs of the library written as the options say.
+
+    A client logs nothing but faults. A server's log is what there is to see where it serves, and where a server is
+    part of a demo, it is there with -v.
+    """
+    client, server = logging.getLogger("ddpshell.client"), logging.getLogger("ddpshell.server")
     handler = _ConsoleHandler(process)
 
     def configure() -> None:
-        level = logging.INFO if process.serves else logging.CRITICAL
-        if process.given.get("quiet"):
-            level = logging.ERROR
-        elif process.given.get("debug"):
-            level = logging.DEBUG
-        elif process.given.get("verbose"):
-            level = logging.INFO
-        logger.setLevel(level)
+        client.setLevel(logging.ERROR)
+        shows = process.serves or process.given.get("verbose", 0) > 0
+        # Never DEBUG: there the WebSocket's own frames are, with the secrets in them.
+        server.setLevel((logging.ERROR if process.given.get("quiet") else logging.INFO) if shows else logging.CRITICAL)
 
     process.when_configured = configure
-    before = logger.level, logger.propagate
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
+    with contextlib.ExitStack() as undo:
+        for logger in (client, server):
+            undo.callback(setattr, logger, "propagate", logger.propagate)
+            undo.callback(logger.setLevel, logger.level)
+            undo.callback(logger.removeHandler, handler)
+            logger.propagate = False
+        client.addHandler(handler)
+        process.when_server_runs = lambda: server.addHandler(handler)
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
 
 
 # --------------------------------------------------------------------------------------------------- the group

@@ -35,6 +35,8 @@ class Process:
         self.serves = False
         #: Called when it is known what was given.
         self.when_configured: Callable[[], None] = lambda: None
+        #: Called before a server is started in this process.
+        self.when_server_runs: Callable[[], None] = lambda: None
         #: Seconds that all of it may take; None for no limit.
         self.timeout: float | None = None
         self._began = self.clock.now()

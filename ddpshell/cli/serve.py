@@ -22,6 +22,7 @@ __all__ = ["announce", "serve"]
 
 def _serve(host: str, port: int) -> None:
     process = process_of(click.get_current_context())
+    process.when_server_runs()
     process.configure(serves=True)
     console = process.console
     from ..server.demo import demo_server

@@ -1,0 +1,121 @@
+"""The command, run within the test's process or as one of its own, and a server for it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+import pytest
+
+from ddpshell.cli.main import run
+from tests.loopback import PATIENCE, LoopbackServer
+from tests.machine import TOP
+
+
+class Run(NamedTuple):
+    """How one run of the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Command(Protocol):
+    """`ddp("call", "upper", "x")`, in the test's process."""
+
+    def __call__(self, *words: str, stdin: bytes | Path | IO[bytes] = b"") -> Run: ...
+
+
+@pytest.fixture
+def ddp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command line, in this process, its streams being files."""
+
+    def command(*words: str, stdin: bytes | Path | IO[bytes] = b"") -> Run:
+        given = tmp_path / "stdin"
+        if isinstance(stdin, bytes):
+            given.write_bytes(stdin)
+            stdin = given
+        out, err = tmp_path / "stdout", tmp_path / "stderr"
+        with (
+            stdin.open("rb") if isinstance(stdin, Path) else stdin as stdin_file,
+            out.open("w") as out_file,
+            err.open("w") as err_file,
+            monkeypatch.context() as patch,
+        ):
+            patch.setattr(sys, "stdin", stdin_file)
+            patch.setattr(sys, "stdout", out_file)
+            patch.setattr(sys, "stderr", err_file)
+            code = run(words)
+        # As they were written: a newline is one.
+        return Run(code, out.read_bytes().decode(), err.read_bytes().decode())
+
+    return command
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Run a command line, in this process, standard output and error being a terminal; gives what stands there."""
+    master, slave = pty.openpty()
+
+    def command(*words: str) -> str:
+        shown: list[bytes] = []
+
+        def read() -> None:
+            # A terminal takes no more than a few screens before somebody looks.
+            while not shown or not shown[-1].endswith(b"\0"):
+                shown.append(os.read(master, 1 << 16))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        with os.fdopen(slave, "w", encoding="utf-8", closefd=False) as file, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", file)
+            patch.setattr(sys, "stderr", file)
+            try:
+                run(words)
+            finally:
+                os.write(slave, b"\0")
+                reader.join(PATIENCE)
+        return b"".join(shown)[:-1].decode().replace("\r\n", "\n")
+
+    yield command
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
+    """The demo server, where the command goes unless told otherwise."""
+    with LoopbackServer() as running:
+        monkeypatch.setenv("DDP_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command as a process; it is gone when the test is over."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def command(*words: str, **settings: object) -> subprocess.Popen[str]:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
+        process: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]  # the streams are among them
+            [sys.executable, "-m", "ddpshell", *words], cwd=TOP, text=True, **streams
+        )
+        processes.append(process)
+        return process
+
+    yield command
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+def finished(process: subprocess.Popen[str]) -> Run:
+    """Wait for a process to end."""
+    out, err = process.communicate(timeout=PATIENCE)
+    return Run(process.returncode, out or "", err or "")

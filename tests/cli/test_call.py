@@ -1,0 +1,182 @@
+"""A method is called once, and what came of it is told."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, close_after, converse
+
+FRAME = re.compile(r"\d\d:\d\d:\d\d\.\d\d\d (->|<-) (\{.*\})")
+
+
+@pytest.mark.usefixtures("server")
+class TestResults:
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            pytest.param(["upper", "Hello, World!"], '"HELLO, WORLD!"\n', id="a string"),
+            pytest.param(["add", "2", "-3"], "-1\n", id="numbers"),
+            pytest.param(["null"], "null\n", id="C15: null"),
+            pytest.param(["nothing"], "", id="C15: nothing at all"),
+        ],
+    )
+    def test_what_a_method_returns_is_printed(self, ddp: Command, words: list[str], out: str) -> None:
+        assert ddp("call", *words) == (0, out, "")
+
+    def test_values_survive_unchanged(self, ddp: Command) -> None:
+        first = ddp("call", "-q", "types").out
+        again = ddp("call", "-q", "identity", "-", stdin=first.encode())
+        assert again == (0, first, "")
+        pretty = ddp("call", "-q", "-o", "pretty", "types").out
+        assert ddp("call", "-q", "identity", "-", stdin=pretty.encode()).out == first
+
+    def test_large_integers_are_exact_with_a_note(self, ddp: Command) -> None:
+        ran = ddp("call", "identity", "{n: [9007199254740993]}")
+        assert (ran.code, ran.out) == (0, '{"n":[9007199254740993]}\n')
+        assert ran.err == (
+            "ddp: note: 9007199254740993 in an argument is beyond 2^53, where JavaScript rounds integers\n"
+            "ddp: note: 9007199254740993 in the result is beyond 2^53, where JavaScript rounds integers\n"
+        )
+        assert ddp("call", "-q", "identity", "9007199254740993").err == ""
+        assert ddp("call", "identity", "9007199254740992", "-o", "json").err == ""
+
+
+@pytest.mark.usefixtures("server")
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("words", "err"),
+        [
+            pytest.param(
+                ["nope"],
+                "ddp: error: Method 'nope' not found [404]\nddp: hint: check the spelling; names are case-sensitive\n",
+                id="404",
+            ),
+            pytest.param(
+                ["fail", "-q"],
+                'ddp: error: This method always fails [demo-failure]\nddp: details: {"hint": "call another one", "at": 1}\n',
+                id="with details",
+            ),
+            pytest.param(["upper", "5"], "ddp: error: Match failed [400]\n", id="400"),
+            pytest.param(["fail", "7", "-q", "-o", "json"], '{"error":7,"reason":"This method always fails","details":{"hint":"call another one","at":1},"kind":"server"}\n', id="C28: a number stays one"),
+            pytest.param(["hostileError"], 'ddp: error: \\x1b]52;c;Zm9v\\x07 reason [\\x1b[31mred]\nddp: details: {"\\u202edetail": "\\x9b2J"}\n', id="hostile"),
+        ],
+    )  # fmt: skip
+    def test_an_error_of_the_server_is_told(self, ddp: Command, words: list[str], err: str) -> None:
+        assert ddp("call", *words) == (1, "", err)
+
+    def test_the_server_hides_what_went_wrong_inside_it(self, ddp: Command) -> None:
+        ran = ddp("call", "crash")
+        assert ran.code == 1
+        assert "look in its log" in ran.err
+
+    def test_a_connection_that_goes_in_mid_call_leaves_the_outcome_open(self, ddp: Command) -> None:
+        ran = ddp("call", "kick")
+        assert (ran.code, ran.out) == (6, "")
+        assert ran.err.startswith("ddp: error: outcome of 'kick' unknown: ")
+        assert "find out whether it ran" in ran.err
+
+    def test_a_call_that_takes_too_long_is_given_up(self, ddp: Command) -> None:
+        ran = ddp("call", "slow", "60000", "--timeout", "0.1")
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err.startswith("ddp: error: no result of 'slow' within 0.1 s; the server may still be at it\n")
+
+
+def test_an_answer_that_cannot_be_read_is_told(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"$binary": "!"})
+
+    with ScriptedServer(converse(talk)) as server:
+        ran = ddp("call", "-u", server.url, "m")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("ddp: error: the answer cannot be read: ")
+
+
+def test_a_lone_surrogate_goes_both_ways(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        call = server.receive_text()
+        assert '"params":["\\ud800"]' in call
+        server.send_text('{"msg":"result","id":"1","result":"\\ud800"}')
+        server.send(msg="updated", methods=["1"])
+
+    with ScriptedServer(converse(talk)) as server:
+        assert ddp("call", "-u", server.url, "m", '"\\ud800"') == (0, '"\\ud800"\n', "")
+
+
+def test_a_result_ten_thousand_levels_deep_is_no_crash(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        server.receive_text()
+        server.send_text('{"msg":"result","id":"1","result":' + "[" * 10_000 + "]" * 10_000 + "}")
+        server.send(msg="updated", methods=["1"])
+
+    with ScriptedServer(converse(talk)) as server:
+        ran = ddp("call", "-u", server.url, "m", "--timeout", "2")
+    assert ran.out == ""
+    assert ran.code in (1, 5)
+    assert "Traceback" not in ran.err
+
+
+class TestResending:
+    def test_with_reconnect_a_lost_call_is_sent_again(self, ddp: Command) -> None:
+        def answer(server: Conversation) -> None:
+            server.finish(server.expect("method"), result="second time")
+
+        with ScriptedServer(close_after(1), converse(answer)) as server:
+            ran = ddp("call", "--reconnect", "-u", server.url, "m")
+        assert (ran.code, ran.out) == (0, '"second time"\n')
+        assert [line.split(":")[2] for line in ran.err.splitlines()] == [
+            " not connected",
+            " next attempt in 0.0 s",
+            " connected",
+        ]
+
+    def test_but_not_if_it_must_not_be(self, ddp: Command) -> None:
+        with ScriptedServer(close_after(1), converse(lambda server: None)) as server:
+            ran = ddp("call", "--reconnect", "--no-retry", "-u", server.url, "m")
+        assert (ran.code, ran.out) == (6, "")
+        assert "outcome of 'm' unknown" in ran.err
+
+    def test_without_reconnect_the_first_loss_is_the_end(self, ddp: Command) -> None:
+        with ScriptedServer(close_after(1)) as server:
+            assert ddp("call", "-u", server.url, "m").code == 6
+            assert len(server.conversations) == 1
+
+
+@pytest.mark.usefixtures("server")
+class TestWatching:
+    def test_debug_shows_each_frame_on_standard_error(self, ddp: Command) -> None:
+        ran = ddp("-d", "call", "add", "1", "2")
+        assert (ran.code, ran.out) == (0, "3\n")
+        matches = [FRAME.fullmatch(line) for line in ran.err.splitlines()]
+        frames = [(match[1], json.loads(match[2])["msg"]) for match in matches if match]
+        assert len(frames) == len(matches)
+        assert frames[:3] == [("->", "connect"), ("<-", "connected"), ("->", "method")]
+        assert sorted(frames[3:5]) == [("<-", "result"), ("<-", "updated")]
+
+    def test_debug_masks_secrets(self, ddp: Command) -> None:
+        ran = ddp("-d", "call", "login", '{user: {username: "ann"}, password: "hunter2"}')
+        assert '"method":"login"' in ran.err
+        assert "hunter2" not in ran.err
+
+    def test_verbose_tells_the_steps(self, ddp: Command, server: LoopbackServer) -> None:
+        err = ddp("call", "-v", "upper", "x").err.splitlines()
+        assert err[0] == f"ddp: note: connecting to {server.url}"
+        assert re.fullmatch(r"ddp: note: connected: new session \w{17}, \d+ ms", err[1])
+
+    def test_quiet_beats_verbose(self, ddp: Command) -> None:
+        assert ddp("call", "-v", "-q", "upper", "x") == (0, '"X"\n', "")
+
+
+def test_what_the_server_should_not_have_said_is_told(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        server.send(msg="error", reason="Bad \x1b[2J request")
+        server.finish(server.expect("method"), result=1)
+
+    with ScriptedServer(converse(talk)) as server:
+        ran = ddp("call", "-u", server.url, "m")
+    assert (ran.code, ran.out) == (0, "1\n")
+    assert ran.err.startswith("ddp: warning: ")
+    assert "\\x1b[2J" in ran.err

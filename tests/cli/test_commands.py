@@ -1,0 +1,81 @@
+"""Words find their commands, help explains them, and numbers are no options."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Command
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        pytest.param(["-1"], "[-1]", id="a negative number"),
+        pytest.param(["-.5", "-1e3", "-Infinity"], '["-.5",-1000.0,{"$InfNaN":-1}]', id="what looks like one"),
+        pytest.param(["-1", "-o", "json", "-2"], "[-1,-2]", id="options between numbers"),
+        pytest.param(["--", "-q", "--", "-1"], '["-q","--",-1]', id="what stands behind --"),
+        pytest.param(["-"], "[5]", id="a dash alone is standard input"),
+    ],
+)
+def test_a_word_that_begins_with_a_dash_is(ddp: Command, words: list[str], out: str) -> None:
+    assert ddp("call", "echo", *words, stdin=b"5") == (0, f"{out}\n", "")
+
+
+def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
+    ran = ddp("call", "upper", "--timeout", "-1")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        2,
+        "ddp: error: --timeout: -1 is no number of seconds; 0 means no limit",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        pytest.param(["cal"], "no command 'cal'; did you mean call?", id="a command misspelled"),
+        pytest.param(["ca"], "no command 'ca'; did you mean call?", id="a command abbreviated"),
+        pytest.param(["frobnicate"], "no command 'frobnicate'; there are: call, ", id="no command"),
+        pytest.param(["call"], "METHOD is missing", id="no method"),
+        pytest.param(["call", "x", "--tiemout", "5"], "no option --tiemout; did you mean --timeout", id="an option misspelled"),
+        pytest.param(["call", "x", "-Z"], "no option -Z", id="no option"),
+        pytest.param(["call", "x", "--url"], "option '--url' requires an argument", id="an option without its value"),
+        pytest.param(["call", "x", "-o", "yaml"], "-o/--output: 'yaml' is not one of", id="no format"),
+        pytest.param(["-u", "x", "serve"], "-u/--url means nothing to ddp serve", id="an option for another command"),
+        pytest.param(["serve", "--port", "70000"], "--port: 70000 is not in the range", id="no port"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_is_told_in_one_line_and_a_hint(ddp: Command, words: list[str], error: str) -> None:
+    ran = ddp(*words)
+    first, hint = ran.err.splitlines()
+    assert (ran.code, ran.out) == (2, "")
+    assert first.startswith(f"ddp: error: {error}")
+    assert hint.startswith("ddp: hint: ddp ")
+
+
+def test_no_command_at_all_is_told(ddp: Command) -> None:
+    ran = ddp()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("ddp: error: ")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_help_lists_commands_options_and_exit_codes(ddp: Command, option: str) -> None:
+    ran = ddp(option)
+    assert (ran.code, ran.err) == (0, "")
+    for text in ("Examples:", "Commands:", "call ", "serve ", "demo ", "--timeout S", "Exit codes:", "130, 143"):
+        assert text in ran.out
+
+
+@pytest.mark.parametrize("command", ["call", "serve", "demo"])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_each_command_has_its_help(ddp: Command, command: str, option: str) -> None:
+    ran = ddp(command, option)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"Usage: ddp {command} ")
+    assert "Examples:" in ran.out
+    assert max(len(line) for line in ran.out.splitlines()) <= 88
+
+
+def test_what_was_typed_is_shown_harmlessly(ddp: Command) -> None:
+    assert ddp("\x1b[2J").err.startswith("ddp: error: no command '\\x1b[2J'")

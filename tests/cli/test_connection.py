@@ -1,0 +1,198 @@
+"""Whatever a server does instead of serving, the command ends in time, with the right code and one line that helps."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+
+import pytest
+import trustme
+
+from ddpshell.clock import SystemClock
+from tests.cli.conftest import Command
+from tests.loopback import (
+    Conversation,
+    LoopbackServer,
+    ScriptedServer,
+    accept_then_close,
+    converse,
+    http_answer,
+    refuse_version,
+    silent_tcp,
+    silent_websocket,
+)
+
+
+def garbage(server: Conversation) -> None:
+    """The upgrade, and then what is no WebSocket frame."""
+    server.upgrade()
+    server.send_bytes(b"\xff" * 64)
+    server.hold()
+
+
+def no_http(server: Conversation) -> None:
+    """Another protocol altogether."""
+    server.send_bytes(b"220 mail.example.com ESMTP\r\n")
+    server.hold()
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "line"),
+    [
+        pytest.param(http_answer(200, "OK", "<html>"), 3, "HTTP 200 OK: <html>", id="a web page"),
+        pytest.param(http_answer(404, "Not Found", "no such \x1b[2J app"), 3, "HTTP 404 Not Found: no such \\x1b[2J app", id="404"),
+        pytest.param(http_answer(503, "Busy"), 3, "HTTP 503 Busy", id="503"),
+        pytest.param(http_answer(301, "Moved", Location="https://example.com"), 3, "HTTP 301", id="a redirect"),
+        pytest.param(no_http, 3, "does not speak WebSocket", id="no HTTP"),
+        pytest.param(silent_tcp, 3, "did not answer the upgrade in time", id="a silent port"),
+        pytest.param(silent_websocket, 3, "did not say connected in time", id="C8: a silent WebSocket"),
+        pytest.param(accept_then_close, 3, "closed the connection", id="an open door to nowhere"),
+        pytest.param(refuse_version("0"), 3, "version negotiation failed; server requested version 0", id="C4: a version refused"),
+        pytest.param(garbage, 3, "no WebSocket frame", id="garbage"),
+    ],
+)  # fmt: skip
+def test_no_session_is_told_in_one_line_with_a_hint(
+    ddp: Command, script: Callable[[Conversation], object], code: int, line: str
+) -> None:
+    clock = SystemClock()
+    began = clock.now()
+    with ScriptedServer(script) as server:
+        ran = ddp("call", "--connect-timeout", "0.3", "-u", server.url, "m")
+        took = clock.now() - began
+    assert (ran.code, ran.out) == (code, "")
+    first, *hints = ran.err.splitlines()
+    assert first.startswith("ddp: error: ")
+    assert line in first
+    assert [hint.startswith("ddp: hint: ") for hint in hints] == [True]
+    assert took < 1.3
+
+
+@pytest.mark.parametrize("script", [silent_tcp, silent_websocket])
+def test_the_whole_commands_time_bounds_the_connection_too(
+    ddp: Command, script: Callable[[Conversation], object]
+) -> None:
+    clock = SystemClock()
+    began = clock.now()
+    with ScriptedServer(script) as server:
+        ran = ddp("call", "--timeout", "0.2", "-u", server.url, "m")
+        took = clock.now() - began
+        assert ran.err.startswith(f"ddp: error: no connection to {server.url} within 0.2 s")
+    assert (ran.code, ran.out) == (5, "")
+    assert took < 1.2
+
+
+def test_a_connection_that_is_tried_again_and_again_ends_with_the_time(ddp: Command) -> None:
+    with ScriptedServer(accept_then_close) as server:
+        ran = ddp("call", "--reconnect", "--timeout", "0.3", "-u", server.url, "m")
+    assert ran.code == 5
+    assert "closed the connection" in ran.err.splitlines()[-2]
+
+
+def test_frames_that_are_no_ddp_are_ignored(ddp: Command) -> None:
+    def talk(server: Conversation) -> None:
+        for text in ("", "rubbish", "[]", '"x"', "{}", '{"msg":"unheard of"}', '{"server_id":"0"}', "[" * 10_000):
+            server.send_text(text)
+        server.finish(server.expect("method"), result=1)
+
+    with ScriptedServer(converse(talk)) as server:
+        assert ddp("call", "-q", "-u", server.url, "m") == (0, "1\n", "")
+
+
+def test_a_closed_port_is_told(ddp: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    ran = ddp("call", "-u", f"127.0.0.1:{port}", "m")
+    assert ran == (
+        3,
+        "",
+        f"ddp: error: 127.0.0.1:{port} refused the connection\nddp: hint: is the server running there?\n",
+    )
+
+
+def test_who_named_no_server_learns_how(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("DDP_URL", f"127.0.0.1:{listener.getsockname()[1]}")
+    assert "(-u URL names another server)" in ddp("call", "m").err
+
+
+def test_an_unknown_host_is_told(ddp: Command) -> None:
+    ran = ddp("call", "-u", "nowhere.invalid", "m")
+    assert ran.code == 3
+    assert ran.err.startswith("ddp: error: cannot find the host 'nowhere.invalid'")
+
+
+def test_errors_are_objects_for_programs(ddp: Command) -> None:
+    with ScriptedServer(http_answer(404, "Not Found")) as server:
+        ran = ddp("call", "-o", "json", "-u", server.url, "m")
+    assert ran.code == 3
+    assert ran.err.startswith('{"error":"connect","reason":"')
+    assert '"details":{"status":404,"hint":"' in ran.err
+    assert ran.err.endswith('},"kind":"connect"}\n')
+    assert ran.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> ssl.SSLContext:
+    """What a server for ddp.example.com presents."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("ddp.example.com").configure_cert(context)
+    return context
+
+
+class TestTLS:
+    @staticmethod
+    def answer(server: Conversation) -> None:
+        server.finish(server.expect("method"), result=1)
+
+    def test_a_certificate_of_an_unknown_authority_is_refused(self, ddp: Command, secure: ssl.SSLContext) -> None:
+        with ScriptedServer(converse(self.answer), tls=secure) as server:
+            ran = ddp("call", "-u", server.url, "m")
+        assert (ran.code, ran.out) == (3, "")
+        assert "is not trusted" in ran.err
+        assert "--cacert" in ran.err
+
+    def test_the_authority_and_the_name_can_be_told(
+        self, ddp: Command, secure: ssl.SSLContext, authority: trustme.CA
+    ) -> None:
+        with authority.cert_pem.tempfile() as file, ScriptedServer(converse(self.answer), tls=secure) as server:
+            words = ["call", "-u", server.url, "--cacert", file, "m"]
+            assert ddp(*words).code == 3
+            assert ddp(*words, "--servername", "ddp.example.com") == (0, "1\n", "")
+
+    def test_the_check_can_be_left_out_with_a_warning(self, ddp: Command, secure: ssl.SSLContext) -> None:
+        with ScriptedServer(converse(self.answer), tls=secure) as server:
+            ran = ddp("call", "-u", server.url, "--insecure", "m")
+        assert (ran.code, ran.out) == (0, "1\n")
+        assert ran.err == "ddp: warning: --insecure: anybody could answer in the server's place\n"
+
+    def test_our_own_certificate_is_shown_to_whoever_asks(
+        self, ddp: Command, secure: ssl.SSLContext, authority: trustme.CA
+    ) -> None:
+        authority.configure_trust(secure)
+        secure.verify_mode = ssl.CERT_REQUIRED
+        ours = authority.issue_cert("client.example.com")
+        with (
+            ours.cert_chain_pems[0].tempfile() as cert,
+            ours.private_key_pem.tempfile() as key,
+            ScriptedServer(converse(self.answer), tls=secure) as server,
+        ):
+            words = ["call", "-q", "--insecure", "-u", server.url, "m"]
+            assert ddp(*words).code == 3
+            assert ddp(*words, "--cert", cert, "--key", key) == (0, "1\n", "")
+
+    def test_a_server_without_tls_is_told(self, ddp: Command, server: LoopbackServer) -> None:
+        ran = ddp("call", "-u", f"wss://127.0.0.1:{server.port}", "m")
+        assert ran.code == 3
+        assert ran.err.startswith("ddp: error: no TLS with ")
+
+    def test_a_certificate_file_that_holds_none_is_told(self, ddp: Command, secure: ssl.SSLContext) -> None:
+        with ScriptedServer(converse(self.answer), tls=secure) as server:
+            ran = ddp("call", "-u", server.url, "--cacert", __file__, "m")
+        assert ran.code == 3
+        assert "cannot use the certificate files" in ran.err

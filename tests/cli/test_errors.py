@@ -1,0 +1,122 @@
+"""What went wrong is said once, in one line, with what to do next."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ddpshell.cli.errors import Failure, failure, show
+from ddpshell.cli.output import Console, OutputFormat
+from ddpshell.exceptions import (
+    CommandError,
+    ConnectError,
+    DDPError,
+    DDPTimeout,
+    EJSONError,
+    InvalidURL,
+    MethodError,
+    NegotiationError,
+    OutcomeUnknown,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "hint"),
+    [
+        pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", "check the spelling", id="404"),
+        pytest.param(MethodError(500, "Internal"), "Internal [500]", "look in its log", id="500"),
+        pytest.param(MethodError("500"), "[500]", "", id="a text is no 500"),
+        pytest.param(MethodError("too-many-requests", "Slow down", {"timeToReset": 2400}), "Slow down [too-many-requests]", "try again in 3 s", id="S50"),
+        pytest.param(MethodError("too-many-requests", None, {"timeToReset": "x"}), "[too-many-requests]", "", id="S50 without a number"),
+        pytest.param(MethodError(403, "denied"), "denied [403]", "", id="403"),
+        pytest.param(ConnectError("no", hint="try that"), "no", "try that", id="no connection"),
+        pytest.param(ConnectError("no"), "no", "", id="no connection, and no idea"),
+        pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),
+        pytest.param(OutcomeUnknown("m", "it went"), "outcome of 'm' unknown: it went before its result arrived; it may or may not have run", "find out", id="C23"),
+        pytest.param(DDPTimeout("late"), "late", "--timeout S", id="too late"),
+        pytest.param(EJSONError("bad"), "the answer cannot be read: bad", "-d shows", id="no EJSON"),
+        pytest.param(InvalidURL("x:y", "odd"), "bad server URL 'x:y': odd", "", id="no URL"),
+        pytest.param(CommandError("wrong"), "wrong", "", id="a wrong command"),
+        pytest.param(OSError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied", "", id="a file"),
+        pytest.param(KeyError("x"), "'x'", "", id="a fault"),
+        pytest.param(DDPError(), "DDPError", "", id="an error without words"),
+    ],
+)  # fmt: skip
+def test_an_error_says(error: BaseException, line: str, hint: str) -> None:
+    failed = failure(error)
+    assert failed.line == line
+    assert hint in failed.hint
+    assert bool(failed.hint) is bool(hint)
+
+
+def lines(
+    failed: Failure, capfd: pytest.CaptureFixture[str], *, quiet: bool = False, as_json: bool = False
+) -> list[str]:
+    console = Console()
+    console.configure(OutputFormat.JSON if as_json else OutputFormat.AUTO, quiet=quiet)
+    show(failed, console)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    return captured.err.splitlines()
+
+
+def test_the_place_of_a_mistake_is_pointed_at(capfd: pytest.CaptureFixture[str]) -> None:
+    failed = failure(CommandError("odd", "line 1\n{\x1b: x}\nline 3", 12))
+    assert lines(failed, capfd, quiet=True) == ["ddp: error: odd", r"  {\x1b: x}", "          ^"]
+
+
+def test_quiet_keeps_the_error_and_leaves_the_hint(capfd: pytest.CaptureFixture[str]) -> None:
+    failed = failure(ConnectError("no", hint="try that"))
+    assert lines(failed, capfd) == ["ddp: error: no", "ddp: hint: try that"]
+    assert lines(failed, capfd, quiet=True) == ["ddp: error: no"]
+
+
+def test_no_text_can_forge_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    forged = "gone\nddp: error: forged\r\x1b[2J"
+    error = MethodError(forged, forged, {forged: forged})
+    written = lines(failure(error), capfd)
+    assert len(written) == 2
+    assert not any(character in "".join(written) for character in "\r\x1b")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(
+            MethodError(404, "not found", {"a": [1]}),
+            {"error": 404, "reason": "not found", "details": {"a": [1]}, "kind": "server"},
+            id="C28: as the server said it",
+        ),
+        pytest.param(
+            MethodError("x"), {"error": "x", "reason": None, "details": None, "kind": "server"}, id="without a reason"
+        ),
+        pytest.param(
+            ConnectError("no", hint="try that", status=502),
+            {"error": "connect", "reason": "no", "details": {"status": 502, "hint": "try that"}, "kind": "connect"},
+            id="no connection",
+        ),
+        pytest.param(
+            InvalidURL("x", "odd"),
+            {"error": "usage", "reason": "bad server URL 'x': odd", "details": None, "kind": "usage"},
+            id="usage",
+        ),
+        pytest.param(
+            MethodError("\x9b\ud800"),
+            {"error": "\x9b\ud800", "reason": None, "details": None, "kind": "server"},
+            id="odd",
+        ),
+    ],
+)
+def test_for_programs_an_error_is_one_object(
+    error: DDPError, expected: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    [line] = lines(failure(error), capfd, as_json=True)
+    assert json.loads(line) == expected
+    assert list(json.loads(line)) == ["error", "reason", "details", "kind"]
+    assert line.isprintable()
+
+
+def test_a_long_detail_is_shortened(capfd: pytest.CaptureFixture[str]) -> None:
+    [_, details] = lines(failure(MethodError(1, "x", {"a": "y" * 10_000})), capfd)
+    assert details.endswith('" ... 9,500 more characters, use -o json}')

@@ -1,0 +1,143 @@
+"""An option means the same before and after the command's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from ddpshell.cli.main import ddp as group
+from ddpshell.cli.options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings, SharedOption
+from ddpshell.cli.process import Given, Process
+from tests.cli.conftest import Command
+from tests.loopback import LoopbackServer
+
+FILE = __file__
+
+#: For each shared option: how it is typed, and what comes of it.
+TYPED: dict[str, tuple[list[str], object]] = {
+    "url": (["-u", "h:1"], "h:1"),
+    "timeout": (["--timeout", "1.5"], 1.5),
+    "connect_timeout": (["--connect-timeout", "0"], 0.0),
+    "reconnect": (["--no-reconnect"], False),
+    "no_retry": (["--no-retry"], True),
+    "headers": (["-H", "X-A: b c "], (("X-A", "b c"),)),
+    "origin": (["--origin", "http://o"], "http://o"),
+    "cacert": (["--cacert", FILE], FILE),
+    "cert": (["--cert", FILE], FILE),
+    "key": (["--key", FILE], FILE),
+    "insecure": (["--insecure"], True),
+    "servername": (["--servername", "s"], "s"),
+    "output": (["-o", "raw"], "raw"),
+    "color": (["--color", "never"], "never"),
+    "debug": (["-d"], True),
+    "verbose": (["-v"], 1),
+    "quiet": (["-q"], True),
+}
+
+SHARED = [*CONNECTION_OPTIONS, *OUTPUT_OPTIONS]
+
+
+def given(*words: str) -> Given:
+    """What is known of the options when the command would run; nothing is run."""
+    process = Process()
+    with group.make_context("ddp", list(words), obj=process) as ctx:
+        rest = [*ctx._protected_args, *ctx.args]  # noqa: SLF001 - where click keeps the subcommand until it is invoked
+        name, command, words_behind = group.resolve_command(ctx, rest)
+        assert command is not None
+        command.make_context(name, words_behind, parent=ctx).close()
+    return process.given
+
+
+@pytest.mark.parametrize("option", SHARED, ids=lambda option: str(option.name))
+def test_an_option_works_before_and_after_the_command(option: SharedOption) -> None:
+    assert option.name is not None
+    typed, value = TYPED[option.name]
+    assert given(*typed, "call", "m") == {option.name: value}
+    assert given("call", *typed, "m") == {option.name: value}
+    assert given("call", "m", "5", *typed) == {option.name: value}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(["-u", "a", "call", "-u", "b", "m"], {"url": "b"}, id="the last one counts"),
+        pytest.param(["--reconnect", "call", "--no-reconnect", "m"], {"reconnect": False}, id="and of opposites"),
+        pytest.param(["-v", "call", "-vv", "m"], {"verbose": 3}, id="what is counted adds up"),
+        pytest.param(
+            ["-H", "A: 1", "call", "-H", "B: 2", "m", "-H", "C:3"],
+            {"headers": (("A", "1"), ("B", "2"), ("C", "3"))},
+            id="what is repeated adds up",
+        ),
+        pytest.param(["call", "m"], {}, id="nothing is nothing"),
+    ],
+)
+def test_options_in_both_places_are_taken_together(words: list[str], expected: Given) -> None:
+    assert given(*words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        pytest.param(["--timeout", "x"], "--timeout: 'x' is no number of seconds", id="no number"),
+        pytest.param(["--timeout", "nan"], "--timeout: nan is no number of seconds", id="not a number"),
+        pytest.param(["--timeout", "inf"], "--timeout: inf is no number of seconds", id="infinite"),
+        pytest.param(["--connect-timeout", "-1"], "--connect-timeout: -1 is no number of seconds", id="negative"),
+        pytest.param(["-H", "no colon"], "-H/--header: must look like 'Name: value'", id="no header"),
+        pytest.param(["-H", "A: b\r\nC: d"], "-H/--header: must look like 'Name: value'", id="two headers in one"),
+        pytest.param(["-H", "A B: c"], "-H/--header: must look like 'Name: value'", id="a name with a space"),
+        pytest.param(["--cacert", "/nowhere"], "--cacert: cannot read '/nowhere': No such file", id="no file"),
+        pytest.param(["--key", FILE], "--key needs --cert", id="a key without its certificate"),
+        pytest.param(["--color", "maybe"], "--color: 'maybe' is not one of", id="no choice"),
+        pytest.param(["-u", "ftp://h"], "bad server URL 'ftp://h'", id="another protocol"),
+        pytest.param(["-u", ""], "bad server URL ''", id="an empty URL"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_is_sent(ddp: Command, words: list[str], error: str) -> None:
+    ran = ddp("call", "m", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"ddp: error: {error}")
+
+
+def test_a_header_that_is_refused_is_not_shown(ddp: Command) -> None:
+    assert "secret" not in ddp("call", "m", "-H", "secret\x01").err
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "url"),
+    [
+        pytest.param({}, {}, "localhost:3000", id="the default"),
+        pytest.param({}, {"DDP_URL": "e:1"}, "e:1", id="the environment"),
+        pytest.param({}, {"DDP_URL": ""}, "localhost:3000", id="an empty variable is none"),
+        pytest.param({"url": "o:1"}, {"DDP_URL": "e:1"}, "o:1", id="the option first"),
+    ],
+)
+def test_the_server_is_named_by_option_environment_or_default(
+    given: Given, environment: dict[str, str], url: str
+) -> None:
+    assert ConnectionSettings.of(given, environment).url == url
+
+
+def test_limits_have_their_defaults_and_zero_is_none() -> None:
+    settings = ConnectionSettings.of({}, {})
+    assert (settings.timeout, settings.connect_timeout, settings.retry) == (30, 10, True)
+    assert ConnectionSettings.of({"timeout": 0.0}, {}).timeout is None
+
+
+def test_a_key_needs_its_certificate() -> None:
+    with pytest.raises(click.UsageError):
+        ConnectionSettings.of({"key": "k"}, {})
+    assert ConnectionSettings.of({"key": "k", "cert": "c"}, {}).key == "k"
+
+
+def test_headers_and_origin_reach_the_server(ddp: Command, server: LoopbackServer) -> None:
+    ran = ddp("call", "headers", "-H", "User-Agent: me", "-H", "X-Real-IP:1.2.3.4")
+    assert ran.code == 0
+    assert '"user-agent":"me"' in ran.out
+    assert '"x-real-ip":"1.2.3.4"' in ran.out
+
+
+def test_a_file_may_stand_in_the_home_folder(home: Path) -> None:
+    (home / "ca.pem").write_text("")
+    assert given("call", "--cacert", "~/ca.pem", "m") == {"cacert": str(home / "ca.pem")}

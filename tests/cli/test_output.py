@@ -1,0 +1,161 @@
+"""Results go to stdout and nothing else does; all of it is harmless, and each line is there at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ddpshell.cli.output import wants_colour
+from tests.cli.conftest import Command, finished
+from tests.loopback import LoopbackServer
+
+#: What no terminal may be sent: C0 but for newline and tab, DEL, C1, and what turns text round.
+HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize(
+    ("choice", "environment", "is_terminal", "wanted"),
+    [
+        pytest.param("auto", {}, True, True, id="a terminal"),
+        pytest.param("auto", {}, False, False, id="a pipe"),
+        pytest.param("auto", {"TERM": "dumb"}, True, False, id="a dumb terminal"),
+        pytest.param("auto", {"CLICOLOR": "0"}, True, False, id="CLICOLOR=0"),
+        pytest.param("auto", {"NO_COLOR": "1"}, True, False, id="NO_COLOR"),
+        pytest.param("auto", {"NO_COLOR": ""}, True, True, id="an empty NO_COLOR is none"),
+        pytest.param("auto", {"FORCE_COLOR": "1"}, False, True, id="FORCE_COLOR"),
+        pytest.param("auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, False, True, id="FORCE_COLOR beats the terminal"),
+        pytest.param("auto", {"FORCE_COLOR": ""}, False, False, id="an empty FORCE_COLOR is none"),
+        pytest.param("auto", {"FORCE_COLOR": "0"}, False, False, id="FORCE_COLOR=0"),
+        pytest.param("auto", {"CLICOLOR_FORCE": "1"}, False, True, id="CLICOLOR_FORCE"),
+        pytest.param("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False, id="NO_COLOR beats FORCE_COLOR"),
+        pytest.param("always", {"NO_COLOR": "1", "TERM": "dumb"}, False, True, id="the option beats all: always"),
+        pytest.param("never", {"FORCE_COLOR": "1"}, True, False, id="the option beats all: never"),
+    ],
+)
+def test_colour_depends_on(choice: str, environment: dict[str, str], is_terminal: bool, wanted: bool) -> None:
+    assert wants_colour(choice, environment, is_terminal=is_terminal) is wanted
+
+
+@pytest.mark.usefixtures("server")
+class TestFormats:
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            pytest.param(["[1, 'a']"], '[1,"a"]\n', id="a pipe gets JSON"),
+            pytest.param(["-o", "json", "Date(0)"], '{"$date":0}\n', id="json is EJSON"),
+            pytest.param(["-o", "pretty", "{a: Date(0)}"], '{"a": Date("1970-01-01T00:00:00.000Z")}\n', id="pretty"),
+            pytest.param(["-o", "raw", "Hello\nyou"], "Hello\nyou\n", id="raw strings have no quotes"),
+            pytest.param(["-o", "raw", "[1, 'a']"], '[1,"a"]\n', id="raw leaves the rest"),
+            pytest.param(["-o", "raw", "\x1b[2J\x9b"], "\x1b[2J\x9b\n", id="raw is exact on a pipe"),
+            pytest.param(["-o", "table", "[{a: 1}, {a: 22}]"], "a\n--\n 1\n22\n", id="a table"),
+            pytest.param(["-o", "table", "5"], "5\n", id="what is no table is pretty"),
+            pytest.param(["-o", "auto", "null"], "null\n", id="auto"),
+            pytest.param(["\x7f\x9b\u202e\x1b"], '"\\u007f\\u009b\\u202e\\u001b"\n', id="JSON is harmless"),
+        ],
+    )
+    def test_a_result_looks_like(self, ddp: Command, words: list[str], out: str) -> None:
+        assert ddp("call", "identity", *words) == (0, out, "")
+
+    def test_pretty_output_on_a_pipe_is_complete_and_not_coloured(self, ddp: Command) -> None:
+        ran = ddp("call", "-o", "pretty", "echo", json.dumps(list(range(5000))))
+        assert ran.out.count("\n") == 5004
+        assert not HARMFUL.search(ran.out)
+
+    def test_colour_can_be_asked_for(self, ddp: Command) -> None:
+        ran = ddp("call", "-o", "pretty", "--color", "always", "echo", "x", "5")
+        assert COLOUR.sub("", ran.out) == '["x", 5]\n'
+        assert ran.out.count("\x1b[") == 4
+
+    def test_json_is_never_coloured(self, ddp: Command) -> None:
+        assert ddp("call", "--color", "always", "-o", "json", "upper", "x").out == '"X"\n'
+
+    def test_errors_have_colour_of_their_own(self, ddp: Command) -> None:
+        assert ddp("call", "--color", "always", "nope").err.startswith("\x1b[31mddp: error: \x1b[0mMethod")
+
+    def test_half_a_pair_in_raw_text_is_spelled_out_and_told(self, ddp: Command) -> None:
+        ran = ddp("call", "-o", "raw", "identity", '"a\\ud800"')
+        assert (ran.code, ran.out) == (0, "a\\ud800\n")
+        assert "lone surrogates" in ran.err
+
+    def test_half_a_pair_in_json_is_exact(self, ddp: Command) -> None:
+        assert ddp("call", "identity", '"a\\ud800"') == (0, '"a\\ud800"\n', "")
+
+
+@pytest.mark.usefixtures("server")
+class TestTerminal:
+    def test_a_terminal_gets_pretty_output_in_colour(self, terminal: Callable[..., str]) -> None:
+        shown = terminal("call", "types")
+        assert COLOUR.search(shown)
+        assert '\n  "date": Date("2026-01-02T03:04:05.678Z"),\n' in COLOUR.sub("", shown)
+
+    @pytest.mark.parametrize("output", ["auto", "pretty", "json", "raw", "table"])
+    @pytest.mark.parametrize("method", ["hostile", "hostileError"])
+    def test_nothing_that_a_server_sends_reaches_a_terminal(
+        self, terminal: Callable[..., str], method: str, output: str
+    ) -> None:
+        shown = terminal("call", "-d", "-v", "--color", "always", "-o", output, method)
+        assert not HARMFUL.search(COLOUR.sub("", shown))
+
+    def test_raw_text_is_escaped_on_a_terminal(self, terminal: Callable[..., str]) -> None:
+        assert terminal("call", "-o", "raw", "identity", "a\x1b[2Jb\nc") == "a\\x1b[2Jb\nc\n"
+
+    def test_what_is_too_long_to_read_is_counted(self, terminal: Callable[..., str]) -> None:
+        shown = COLOUR.sub("", terminal("call", "echo", json.dumps([0] * 14_345)))
+        assert "... 12,345 more, use -o json" in shown
+        assert shown.count("\n") < 2020
+
+    def test_no_color_is_obeyed(self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert terminal("call", "nope").startswith("ddp: error: Method 'nope' not found [404]\n")
+
+    def test_a_narrow_terminal_gets_narrow_output(
+        self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "11")
+        assert terminal("call", "--color", "never", "echo", "1000", "2000") == "[\n  1000,\n  2000\n]\n"
+
+
+class TestStreams:
+    def test_a_reader_that_has_seen_enough_is_no_error(
+        self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        process = start("call", "text", "5000000")
+        assert process.stdout is not None
+        assert process.stdout.read(5) == '"xxxx'
+        process.stdout.close()
+        process.stdout = None
+        assert finished(process) == (0, "", "")
+
+    @pytest.mark.parametrize("words", [["call", "upper", "x"], ["--help"], ["--version"]])
+    def test_a_full_disk_is_told(
+        self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]], words: list[str]
+    ) -> None:
+        with Path("/dev/full").open("w") as full:
+            ran = finished(start(*words, stdout=full))
+        assert ran == (2, "", "ddp: error: cannot write to standard output: No space left on device\n")
+
+    def test_a_closed_standard_output_is_told(
+        self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        ran = finished(start("call", "upper", "x", stdout=None, preexec_fn=lambda: os.close(1)))
+        assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: Bad file descriptor\n")
+
+    def test_a_closed_standard_error_changes_nothing(
+        self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        ran = finished(start("call", "-d", "nope", stderr=None, preexec_fn=lambda: os.close(2)))
+        assert (ran.code, ran.out) == (1, "")
+
+    def test_a_result_that_does_not_fit_into_a_pipe_that_refuses_to_wait_is_whole(
+        self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        process = start("call", "text", "5000000", preexec_fn=lambda: os.set_blocking(1, False))
+        assert len(finished(process).out) == 5_000_003
