@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import ejson, events
 from .client import (
     Client,
+    Collection,
     ConcurrentDDPClient,
     ConnectionState,
     MethodCall,
@@ -40,6 +41,7 @@ from .protocol.accounts import LoginToken
 __all__ = [
     "Client",
     "ClientClosed",
+    "Collection",
     "CommandError",
     "ConcurrentDDPClient",
     "ConnectError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .client import Client, Status
+from .collection import Collection
 from .handles import Awaitable, MethodCall, Subscription
 from .legacy import ConcurrentDDPClient, ResultFuture, ResultMessage
 from .lifecycle import ConnectionState
@@ -11,6 +12,7 @@ from .transport import TLSOptions
 __all__ = [
     "Awaitable",
     "Client",
+    "Collection",
     "ConcurrentDDPClient",
     "ConnectionState",
     "MethodCall",

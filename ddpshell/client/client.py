@@ -29,9 +29,10 @@ from .events import (
     SubscriptionReady,
     SubscriptionStopped,
 )
+from .collection import Collection
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
-from .runner import Runner
+from .runner import Mark, Published, Runner
 from .transport import ConnectOptions, Connector, TLSOptions, WebSocketConnector
 
 __all__ = ["CONNECT_TIMEOUT", "Client", "Status"]
@@ -269,6 +270,18 @@ class Client:
         """Log out, here and on the server. Calls made before are done first."""
         return self.accounts.logout()
 
+    # Documents
+
+    def collection(self, name: str) -> Collection:
+        """The local copy of one of the server's collections, whether or not it holds a document yet."""
+        return Collection(name, self._session.documents, self._runner, self.on_event)
+
+    @property
+    def collections(self) -> list[str]:
+        """The names of the collections that hold a document now, in order of appearance."""
+        with self._runner.lock:
+            return self._session.documents.names()
+
     # The connection
 
     def ping(self) -> Awaitable[float]:
@@ -399,12 +412,15 @@ class Client:
             self._session.unsubscribe(subscription.id)
             self._runner.kick()
 
-    def _publish(self, events: Sequence[Event]) -> None:
+    def _publish(self, events: Sequence[Published]) -> None:
         """Tell the callbacks, then complete what an event completes. Without the lock.
 
         In this order, whoever has waited for a result knows that all that came before it has been told.
         """
         for event in events:
+            if isinstance(event, Mark):
+                event.reached()
+                continue
             self._tell(event)
             for consequence in self.accounts.hear(event):
                 self._tell(consequence)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from ..clock import Clock
 from ..exceptions import ConnectError, ConnectionLost, DDPError, NegotiationError
@@ -21,9 +24,18 @@ from .lifecycle import ConnectionState, Lifecycle
 from .transport import Connector, Transport
 from .waiting import Waiter, Woken
 
-__all__ = ["Runner"]
+__all__ = ["Mark", "Published", "Runner"]
 
 logger = logging.getLogger(__name__)
+
+
+class Mark(Struct, frozen=True):
+    """A place in the order of events, and what to do when everything before it is told."""
+
+    reached: Callable[[], object]
+
+
+Published: TypeAlias = Event | Mark
 
 
 class Runner:
@@ -45,7 +57,7 @@ class Runner:
         lifecycle: Lifecycle,
         connector: Connector,
         clock: Clock,
-        publish: Callable[[Sequence[Event]], None],
+        publish: Callable[[Sequence[Published]], None],
         *,
         connect_timeout: float | None,
         debug: bool,
@@ -62,7 +74,7 @@ class Runner:
         # True while the thread waits, or is about to, and would not notice a new text. Guarded by the lock.
         self._idle = False
         # What other threads had happen, to be published by this one. Guarded by the lock.
-        self._posted: list[Event] = []
+        self._posted: list[Published] = []
         # A daemon: a program that forgets to close its client can still end.
         self._thread = threading.Thread(target=self._run, name=f"ddp {connector.url}", daemon=True)
 
@@ -87,7 +99,23 @@ class Runner:
     def post(self, events: Sequence[Event]) -> None:
         """The lifecycle was changed, which made these events. Call it with the lock held, and `interrupt` afterwards."""
         assert self.lock.locked(), "posted without the lock"
-        self._posted += events
+        # What the session has to tell by now came before.
+        self._posted += [*self._session.events_received(), *events]
+
+    def mark(self, reached: Callable[[], object]) -> bool:
+        """Call something on the thread, after all that has happened is told, and before anything that happens later is.
+
+        Call it with the lock held. What is called must not raise.
+
+        Returns:
+            Whether it will be called: False where the thread has come to its end, and nothing happens later.
+        """
+        assert self.lock.locked(), "marked without the lock"
+        if self._lifecycle.over:
+            return False
+        self._posted += [*self._session.events_received(), Mark(reached)]
+        self._waiter.wake()
+        return True
 
     def interrupt(self) -> None:
         """The lifecycle was changed: end whatever is waited for."""
@@ -161,8 +189,9 @@ class Runner:
             with self.lock:
                 now = self._clock.now()
                 self._session.handle_timer(now)
-                events += self._session.events_received()
+                # In this order: what is posted holds what the session had to tell before.
                 events += self._take_posted()
+                events += self._session.events_received()
                 wanted = self._lifecycle.state in (ConnectionState.CONNECTING, ConnectionState.CONNECTED)
                 if not wanted:
                     self._session.say_goodbye()
@@ -190,9 +219,9 @@ class Runner:
                 transport.flush()
                 events = self._receive(transport.receive())
 
-    def _receive(self, texts: list[str]) -> list[Event]:
-        events: list[Event] = []
+    def _receive(self, texts: list[str]) -> list[Published]:
         with self.lock:
+            events = self._take_posted()
             self._idle = False
             now = self._clock.now()
             for text in texts:
@@ -210,7 +239,7 @@ class Runner:
                     self._lifecycle.renegotiate(now)
         return events
 
-    def _verdict(self, events: Sequence[Event]) -> DDPError | None:
+    def _verdict(self, events: Sequence[Published]) -> DDPError | None:
         """Whether what the session says means the end of the connection."""
         for event in events:
             if isinstance(event, HeartbeatExpired):
@@ -240,6 +269,6 @@ class Runner:
             self._idle = False
         self._publish(events)
 
-    def _take_posted(self) -> list[Event]:
+    def _take_posted(self) -> list[Published]:
         posted, self._posted = self._posted, []
         return posted
