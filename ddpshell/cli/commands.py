@@ -55,7 +55,7 @@ class _Described(click.Command):
     """What our commands and groups have in common.
 
     Args:
-        notes: Sections for the end of the help, by heading.
+        notes: Sections for the help, by heading.
         examples: Command lines for its beginning, and what they do.
     """
 
@@ -83,7 +83,7 @@ class _Described(click.Command):
         return _HELP
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help: usage and text, examples, what comes first, the options by section, the notes."""
+        """Write the help: usage and text, examples, notes, the options by section, notes."""
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
         if self.examples:
@@ -97,12 +97,16 @@ class _Described(click.Command):
             record = param.get_help_record(ctx)
             if isinstance(param, click.Option) and record is not None:
                 sections.setdefault(getattr(param, "section", "Options"), []).append(record)
-        for heading, rows in {**sections, **self.notes}.items():
+        for heading, rows in {**sections, **self.last_notes()}.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
-        """Sections that stand before the options."""
+        """Sections that stand before the options: what the arguments are."""
+        return self.notes
+
+    def last_notes(self) -> Mapping[str, Rows]:
+        """Sections that stand behind them."""
         return {}
 
 
@@ -129,8 +133,19 @@ class Group(_Described, click.Group):
     """
 
     def __init__(self, name: str, *, lazy: Sequence[str], **attributes: Any) -> None:
-        super().__init__(name, **attributes)
+        super().__init__(
+            name,
+            invoke_without_command=True,
+            subcommand_metavar="COMMAND [ARG]...",
+            callback=self._without_command,
+            **attributes,
+        )
         self._lazy = tuple(lazy)
+
+    def _without_command(self) -> None:
+        ctx = click.get_current_context()
+        if ctx.invoked_subcommand is None:
+            raise click.UsageError(f"a command is missing; there are: {', '.join(self._lazy)}", ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order in which they were declared."""
@@ -155,13 +170,17 @@ class Group(_Described, click.Group):
         from difflib import get_close_matches
 
         similar = get_close_matches(name, self._lazy, n=1)
-        advice = f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(self._lazy)}"
+        advice = f"did you mean {similar[0]}?" if similar else f"a method is called with: ddp call {name}"
         raise click.UsageError(f"no command {name!r}; {advice}", ctx)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
         """The commands."""
         commands = [(name, self.get_command(ctx, name)) for name in self._lazy]
         return {"Commands": [(name, command.get_short_help_str(60)) for name, command in commands if command]}
+
+    def last_notes(self) -> Mapping[str, Rows]:
+        """The notes."""
+        return self.notes
 
 
 def _unmarked(value: Any) -> Any:

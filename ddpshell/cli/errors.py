@@ -162,6 +162,8 @@ def _server_hint(error: ServerError) -> str:
         return "the server hides the detail from its clients: look in its log"
     if error.error == 404:
         return "check the spelling; names are case-sensitive"
+    if error.error == 400:
+        return "the server does not take these arguments"
     if error.error == "too-many-requests" and isinstance(error.details, dict):
         wait = error.details.get("timeToReset")
         if isinstance(wait, (int, float)) and math.isfinite(wait):

@@ -60,7 +60,7 @@ class TestErrors:
                 'ddp: error: This method always fails [demo-failure]\nddp: details: {"hint": "call another one", "at": 1}\n',
                 id="with details",
             ),
-            pytest.param(["upper", "5"], "ddp: error: Match failed [400]\n", id="400"),
+            pytest.param(["upper", "5", "-q"], "ddp: error: Match failed [400]\n", id="400"),
             pytest.param(["fail", "7", "-q", "-o", "json"], '{"error":7,"reason":"This method always fails","details":{"hint":"call another one","at":1},"kind":"server"}\n', id="C28: a number stays one"),
             pytest.param(["hostileError"], 'ddp: error: \\x1b]52;c;Zm9v\\x07 reason [\\x1b[31mred]\nddp: details: {"\\u202edetail": "\\x9b2J"}\n', id="hostile"),
         ],

@@ -35,8 +35,9 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
     [
         pytest.param(["cal"], "no command 'cal'; did you mean call?", id="a command misspelled"),
         pytest.param(["ca"], "no command 'ca'; did you mean call?", id="a command abbreviated"),
-        pytest.param(["frobnicate"], "no command 'frobnicate'; there are: call, ", id="no command"),
+        pytest.param(["frobnicate"], "no command 'frobnicate'; a method is called with: ddp call frobnicate", id="no command"),
         pytest.param(["call"], "METHOD is missing", id="no method"),
+        pytest.param(["-v"], "a command is missing", id="no command but options"),
         pytest.param(["call", "x", "--tiemout", "5"], "no option --tiemout; did you mean --timeout", id="an option misspelled"),
         pytest.param(["call", "x", "-Z"], "no option -Z", id="no option"),
         pytest.param(["call", "x", "--url"], "option '--url' requires an argument", id="an option without its value"),
@@ -56,7 +57,7 @@ def test_a_wrong_command_line_is_told_in_one_line_and_a_hint(ddp: Command, words
 def test_no_command_at_all_is_told(ddp: Command) -> None:
     ran = ddp()
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("ddp: error: ")
+    assert ran.err.startswith("ddp: error: a command is missing; there are: call, ")
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

@@ -26,6 +26,7 @@ from ddpshell.exceptions import (
     [
         pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", "check the spelling", id="404"),
         pytest.param(MethodError(500, "Internal"), "Internal [500]", "look in its log", id="500"),
+        pytest.param(MethodError(400, "Match failed"), "Match failed [400]", "does not take these arguments", id="400"),
         pytest.param(MethodError("500"), "[500]", "", id="a text is no 500"),
         pytest.param(MethodError("too-many-requests", "Slow down", {"timeToReset": 2400}), "Slow down [too-many-requests]", "try again in 3 s", id="S50"),
         pytest.param(MethodError("too-many-requests", None, {"timeToReset": "x"}), "[too-many-requests]", "", id="S50 without a number"),
