@@ -46,6 +46,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "platformdirs": ("cli/",),
     "prompt_toolkit": ("shell/",),
     "pygments": ("shell/",),
+    "pytest": ("server/testing.py",),
     "websocket": ("client/transport.py",),
     "websockets": ("server/transport.py",),
     # Time, chance, and what goes on at the same time.
@@ -71,8 +72,8 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "io": ("shell/", "cli/"),
     "logging": ("client/", "server/", "cli/main.py"),
     "os": ("client/", "shell/", "cli/"),
-    "pathlib": ("shell/", "cli/"),
-    "runpy": ("cli/serve.py",),
+    "pathlib": ("server/loading.py", "shell/", "cli/"),
+    "runpy": ("server/loading.py",),
     "shutil": ("shell/", "cli/"),
     "signal": ("shell/", "cli/"),
     "stat": ("shell/", "cli/"),

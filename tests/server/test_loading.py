@@ -1,0 +1,130 @@
+"""Servers in files: how they are found, and how their mistakes are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ddpshell.exceptions import CommandError
+from ddpshell.server.loading import ServedApp, load_app
+from tests.server.wire import WireClient
+
+GOOD = """
+from ddpshell.server import Server
+
+server = Server()
+
+@server.method
+def version():
+    return 1
+
+if __name__ == "__main__":
+    server.serve_forever()
+"""
+
+
+def app(folder: Path, text: str, name: str = "app.py") -> str:
+    file = folder / name
+    file.write_text(text)
+    return str(file)
+
+
+def test_the_server_of_a_file_is_taken_and_not_started(tmp_path: Path) -> None:
+    path = list(sys.path)
+    server = load_app(app(tmp_path, GOOD))
+    assert server.method_names == ["version"]
+    assert server.wait(0)
+    assert sys.path == path
+
+
+def test_a_file_may_import_what_is_beside_it(tmp_path: Path) -> None:
+    app(tmp_path, "def greet(name):\n    return 'Hello, ' + name\n", "greetings_of_a_test.py")
+    text = GOOD + "\nfrom greetings_of_a_test import greet\nserver.method(greet)\n"
+    assert load_app(app(tmp_path, text)).call("greet", "Ann") == "Hello, Ann"
+    del sys.modules["greetings_of_a_test"]
+
+
+def test_the_only_server_needs_no_certain_name(tmp_path: Path) -> None:
+    assert load_app(app(tmp_path, GOOD.replace("server =", "mine = server =").replace("\nserver", "\nmine"))).wait(0)
+    assert load_app(app(tmp_path, "from ddpshell.server import Server\nmine = also = Server()")).wait(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("x = 1\ny = (\n", "app.py, line 2: SyntaxError", id="no Python"),
+        pytest.param("x = 1\n\nx.y\n", "app.py, line 3: AttributeError: 'int'", id="an exception"),
+        pytest.param("def f():\n    1 / 0\n\nf()\n", "app.py, line 2: ZeroDivisionError", id="one further in"),
+        pytest.param("import json\njson.loads('{')\n", "app.py, line 2: JSONDecodeError", id="one of a library's"),
+        pytest.param("import nothing_of_the_sort\n", "app.py, line 1: ModuleNotFoundError", id="a missing module"),
+        pytest.param("open('/nonexistent/file')\n", "app.py, line 1: FileNotFoundError", id="a missing file"),
+        pytest.param("import sys\nsys.exit(3)\n", "app.py, line 2: it exits", id="an exit"),
+        pytest.param("x = 1\n", "makes no server: write `server = Server()`", id="no server"),
+        pytest.param(
+            "from ddpshell.server import Server\na = Server()\nb = Server()\n", "name the one to run `server`", id="two"
+        ),
+        pytest.param(
+            "from ddpshell.server import Server\nserver = Server()\n@server.method\ndef f(*, key): pass\n",
+            "app.py, line 3: TypeError: 'f' requires 'key' by keyword",
+            id="a method that cannot be one",
+        ),
+        pytest.param(
+            "from ddpshell.server import Server\nserver = Server()\nserver.start(port=0)\n",
+            "starts its server by itself",
+            id="one that runs",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(CommandError) as error:
+        load_app(app(tmp_path, text))
+    assert expected in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"cannot read .*app\.py: No such file"):
+        load_app(str(tmp_path / "app.py"))
+
+
+def test_a_changed_file_is_served_on_the_same_port(tmp_path: Path) -> None:
+    helper = app(tmp_path, "NUMBER = 1\n", "number_of_a_test.py")
+    text = GOOD.replace("return 1", "return NUMBER") + "\nfrom number_of_a_test import NUMBER\n"
+    path = app(tmp_path, text)
+    served = ServedApp(path)
+    served.start(port=0)
+    try:
+        url = served.server.url
+        assert not served.is_changed()
+        with WireClient(url) as client:
+            assert client.call("version") == 1
+        app(tmp_path, "NUMBER = 22\n", "number_of_a_test.py")
+        os.utime(helper, ns=(1, 1))
+        assert served.is_changed()
+        served.reload()
+        assert not served.is_changed()
+        assert served.server.url == url
+        with WireClient(url) as client:
+            assert client.call("version") == 22
+    finally:
+        served.stop()
+        del sys.modules["number_of_a_test"]
+
+
+def test_a_change_that_fails_leaves_the_old_server_running_until_the_next(tmp_path: Path) -> None:
+    path = app(tmp_path, GOOD)
+    served = ServedApp(path)
+    served.start(port=0)
+    try:
+        app(tmp_path, "this is no Python\n")
+        with pytest.raises(CommandError):
+            served.reload()
+        assert not served.is_changed()
+        with WireClient(served.server.url) as client:
+            assert client.call("version") == 1
+        Path(path).unlink()
+        assert served.is_changed()
+    finally:
+        served.stop()
