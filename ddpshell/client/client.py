@@ -13,13 +13,16 @@ from ..clock import Clock, SystemClock
 from ..exceptions import ClientClosed, ConnectionLost, DDPError, LocalProtocolError
 from ..protocol.accounts import LoginToken, UserSelector
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
+from ..protocol.codec import ejson_text
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
 from .accounts import Accounts
+from .collection import Collection
 from .events import (
     CallAnswered,
     CallFinished,
     Closed,
+    Connecting,
     ConnectionDropped,
     ConnectionFailed,
     Event,
@@ -29,7 +32,6 @@ from .events import (
     SubscriptionReady,
     SubscriptionStopped,
 )
-from .collection import Collection
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
 from .runner import Mark, Published, Runner
@@ -209,12 +211,14 @@ class Client:
         call = MethodCall(
             method, tuple(params), self._runner.on_thread, self._cancel, return_at_result=return_at_result
         )
+        # Writing them down takes longer than all the rest, so it is done before the lock is taken.
+        text = ejson_text(call.params)
         with self._runner.lock:
             failure = self._failure()
             if failure is None:
                 call.id = self._session.call(
                     method,
-                    params,
+                    text,
                     wait=wait,
                     retry=retry,
                     return_at_result=return_at_result,
@@ -291,7 +295,7 @@ class Client:
             At once, a future of the seconds it took; it fails with `ConnectionLost` if there is no session, or
             it ends before the answer.
         """
-        answer: Awaitable[float] = Awaitable("answer to a ping", self._runner.on_thread)
+        answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._runner.on_thread)
         failure: DDPError | None = None
         with self._runner.lock:
             try:
@@ -336,7 +340,7 @@ class Client:
             ClientClosed: The client was closed.
             DDPTimeout: Not in time; it is still tried.
         """
-        waiter: Awaitable[None] = Awaitable(f"session with {self._url}", self._runner.on_thread)
+        waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._runner.on_thread)
         with self._runner.lock:
             failure = self._failure()
             connected = self._lifecycle.state is ConnectionState.CONNECTED
@@ -369,6 +373,15 @@ class Client:
         self._runner.join(CLOSE_PATIENCE)
 
     # Observers
+
+    @property
+    def debug(self) -> bool:
+        """Whether each frame is an event; it can be changed at any time."""
+        return self._runner.debug
+
+    @debug.setter
+    def debug(self, on: bool) -> None:
+        self._runner.debug = on
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Have `callback` called with each event from now on; see `ddpshell.events`.
@@ -421,9 +434,8 @@ class Client:
             if isinstance(event, Mark):
                 event.reached()
                 continue
-            self._tell(event)
-            for consequence in self.accounts.hear(event):
-                self._tell(consequence)
+            if self._callbacks:
+                self._tell(event)
             self._complete(event)
 
     def _tell(self, event: Event) -> None:
@@ -438,10 +450,16 @@ class Client:
             case CallFinished():
                 if call := self._calls.pop(event.id, None):
                     _finish_call(call, event)
+                else:
+                    self._complete_account(event)
             case CallAnswered():
                 call = self._calls.get(event.id)
-                if call is not None and call.return_at_result:
+                if call is None:
+                    self._complete_account(event)
+                elif call.return_at_result:
                     _finish_call(call, event)
+            case Connecting():
+                self._complete_account(event)
             case SubscriptionReady():
                 self._subscriptions[event.id].ready.fulfil(None)
             case SubscriptionStopped():
@@ -466,6 +484,11 @@ class Client:
                 self._release_waiters(closed)
             case _:
                 pass
+
+    def _complete_account(self, event: Event) -> None:
+        """What is not a call of the application's may be one of its user's."""
+        for consequence in self.accounts.hear(event):
+            self._tell(consequence)
 
     def _fail_pings(self, error: DDPError) -> None:
         with self._runner.lock:

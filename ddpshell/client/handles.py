@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 from ..exceptions import DDPError, DDPTimeout
@@ -19,13 +18,16 @@ class Awaitable(Future[Value], Generic[Value]):
     """A `concurrent.futures.Future` that times out with our error, and refuses to wait for itself.
 
     Args:
-        what: What is waited for, for the error.
+        what: What is waited for, for the error; `%r` in it stands for `name`.
+        name: Whose.
         on_client_thread: Whether the caller is the client's own thread, which would wait for ever.
     """
 
-    def __init__(self, what: str, on_client_thread: Callable[[], bool]) -> None:
+    def __init__(self, what: str, name: str, on_client_thread: Callable[[], bool]) -> None:
         super().__init__()
+        # Put together when there is an error to tell, which is nearly never.
         self._what = what
+        self._name = name
         self._on_client_thread = on_client_thread
 
     def result(self, timeout: float | None = None) -> Value:
@@ -43,7 +45,7 @@ class Awaitable(Future[Value], Generic[Value]):
             return super().result(timeout)
         except TimeoutError:
             if not self.done():
-                raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+                raise DDPTimeout(f"no {self._what % self._name} within {timeout:g} s") from None
         # Its own error is a timeout, or it came at the last moment.
         return super().result(0)
 
@@ -54,23 +56,27 @@ class Awaitable(Future[Value], Generic[Value]):
             return super().exception(timeout)
         except TimeoutError:
             if not self.done():
-                raise DDPTimeout(f"no {self._what} within {timeout:g} s") from None
+                raise DDPTimeout(f"no {self._what % self._name} within {timeout:g} s") from None
         return super().exception(0)
 
     def fulfil(self, value: Value) -> None:
         """Give the value, unless the owner has cancelled meanwhile."""
-        with suppress(InvalidStateError):
+        try:
             self.set_result(value)
+        except InvalidStateError:
+            return
 
     def fail(self, error: BaseException) -> None:
         """Give the error, unless the owner has cancelled meanwhile."""
-        with suppress(InvalidStateError):
+        try:
             self.set_exception(error)
+        except InvalidStateError:
+            return
 
     def _check_thread(self) -> None:
-        if not self.done() and self._on_client_thread():
+        if self._on_client_thread() and not self.done():
             raise RuntimeError(
-                f"waiting for the {self._what} in a callback of the client would wait for ever: "
+                f"waiting for the {self._what % self._name} in a callback of the client would wait for ever: "
                 "callbacks run on the thread that receives it; use add_done_callback"
             )
 
@@ -94,7 +100,7 @@ class MethodCall(Awaitable[EJSONValue]):
         *,
         return_at_result: bool,
     ) -> None:
-        super().__init__(f"result of {method!r}", on_client_thread)
+        super().__init__("result of %r", method, on_client_thread)
         #: The method's name.
         self.method = method
         #: Its arguments.
@@ -134,9 +140,9 @@ class Subscription:
         #: The id on the wire; "" for a subscription that could not be made.
         self.id = ""
         #: Done when the first documents are all here; fails if the subscription does before.
-        self.ready: Awaitable[None] = Awaitable(f"documents of {name!r}", on_client_thread)
+        self.ready: Awaitable[None] = Awaitable("documents of %r", name, on_client_thread)
         #: Done when it is over, stopped from either side. Never fails: see `error`.
-        self.stopped: Awaitable[None] = Awaitable(f"end of {name!r}", on_client_thread)
+        self.stopped: Awaitable[None] = Awaitable("end of %r", name, on_client_thread)
         #: Why it ended, if it failed.
         self.error: DDPError | None = None
         self._stop = stop

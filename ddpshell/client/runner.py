@@ -69,7 +69,8 @@ class Runner:
         self._clock = clock
         self._publish = publish
         self._connect_timeout = connect_timeout
-        self._debug = debug
+        #: Whether to publish each frame; it may be changed at any time.
+        self.debug = debug
         self._waiter = Waiter(clock)
         # True while the thread waits, or is about to, and would not notice a new text. Guarded by the lock.
         self._idle = False
@@ -86,7 +87,7 @@ class Runner:
 
     def on_thread(self) -> bool:
         """Whether the caller is the thread itself."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._thread.ident
 
     def kick(self) -> None:
         """There may be something to send. Call it with the lock held, after changing the session."""
@@ -200,7 +201,7 @@ class Runner:
                 timers = [self._session.next_deadline(), None if established else connect_deadline]
                 deadline = min((timer for timer in timers if timer is not None), default=None)
                 self._idle = True
-            if self._debug:
+            if self.debug:
                 events += [FrameSent(mask(text)) for text in texts]
             self._publish(events)
             error = self._verdict(events)
@@ -225,11 +226,11 @@ class Runner:
             self._idle = False
             now = self._clock.now()
             for text in texts:
-                if self._debug:
+                if self.debug:
                     # Each frame before what came of it.
                     events.append(FrameReceived(mask(text)))
                 self._session.receive_text(text, now)
-                if self._debug:
+                if self.debug:
                     events += self._session.events_received()
             events += self._session.events_received()
             for event in events:

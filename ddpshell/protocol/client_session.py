@@ -242,7 +242,7 @@ class ClientSession:
     def call(
         self,
         method: str,
-        params: Sequence[EJSONValue],
+        params: Sequence[EJSONValue] | Raw,
         *,
         wait: bool = False,
         retry: bool = True,
@@ -254,6 +254,7 @@ class ClientSession:
         Args:
             method: The method's name.
             params: Its arguments; they are written down now, so that later changes to them do not matter (C12).
+                Or their text already, an EJSON array.
             wait: Run alone: after all calls before it are done, and before any that follow.
             retry: After a loss send it again, with the same id (C22). Else it is sent once, and only in a session
                 that stands, so that failing to connect means that it has not run.
@@ -677,8 +678,8 @@ class ClientSession:
         self._events.append(event)
 
 
-def _params_text(params: Sequence[EJSONValue]) -> Raw:
-    return codec.ejson_text(list(params))
+def _params_text(params: Sequence[EJSONValue] | Raw) -> Raw:
+    return params if isinstance(params, Raw) else codec.ejson_text(list(params))
 
 
 def _outcome(message: Result) -> tuple[EJSONValue, bool, DDPError | None]:

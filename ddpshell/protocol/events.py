@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+# Without garbage collection for each: what events hold are trees.
 from msgspec import Struct
 
 from ..exceptions import DDPError
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-class SessionEstablished(Struct, frozen=True):
+class SessionEstablished(Struct, frozen=True, gc=False):
     """`connected` arrived: from here on the session stands.
 
     Args:
@@ -50,7 +51,7 @@ class SessionEstablished(Struct, frozen=True):
     round_trip: float
 
 
-class VersionRefused(Struct, frozen=True):
+class VersionRefused(Struct, frozen=True, gc=False):
     """`failed` arrived (C4).
 
     Args:
@@ -64,11 +65,11 @@ class VersionRefused(Struct, frozen=True):
     retry: bool
 
 
-class HeartbeatExpired(Struct, frozen=True):
+class HeartbeatExpired(Struct, frozen=True, gc=False):
     """The peer is silent: the owner drops the connection (H5)."""
 
 
-class PongReceived(Struct, frozen=True):
+class PongReceived(Struct, frozen=True, gc=False):
     """The answer to a `ClientSession.ping`.
 
     Args:
@@ -80,7 +81,7 @@ class PongReceived(Struct, frozen=True):
     round_trip: float
 
 
-class CallAnswered(Struct, frozen=True):
+class CallAnswered(Struct, frozen=True, gc=False):
     """A call's result is here; its writes may not be visible yet (C14).
 
     Args:
@@ -98,7 +99,7 @@ class CallAnswered(Struct, frozen=True):
     error: DDPError | None = None
 
 
-class CallFinished(Struct, frozen=True):
+class CallFinished(Struct, frozen=True, gc=False):
     """A call is done: its result is here and its writes are visible, or neither will ever be (C13).
 
     Args:
@@ -116,14 +117,14 @@ class CallFinished(Struct, frozen=True):
     error: DDPError | None = None
 
 
-class SubscriptionReady(Struct, frozen=True):
+class SubscriptionReady(Struct, frozen=True, gc=False):
     """A subscription's first documents are all here. Comes once for each (C32, C58)."""
 
     id: str
     name: str
 
 
-class SubscriptionStopped(Struct, frozen=True):
+class SubscriptionStopped(Struct, frozen=True, gc=False):
     """A subscription ended, with an error or without (C34). Comes once for each, and nothing after it."""
 
     id: str
@@ -131,7 +132,7 @@ class SubscriptionStopped(Struct, frozen=True):
     error: DDPError | None = None
 
 
-class DocumentAdded(Struct, frozen=True):
+class DocumentAdded(Struct, frozen=True, gc=False):
     """A document appeared in a collection."""
 
     collection: str
@@ -139,7 +140,7 @@ class DocumentAdded(Struct, frozen=True):
     fields: dict[str, EJSONValue]
 
 
-class DocumentChanged(Struct, frozen=True):
+class DocumentChanged(Struct, frozen=True, gc=False):
     """A document's top-level fields changed.
 
     Args:
@@ -155,14 +156,14 @@ class DocumentChanged(Struct, frozen=True):
     cleared: tuple[str, ...]
 
 
-class DocumentRemoved(Struct, frozen=True):
+class DocumentRemoved(Struct, frozen=True, gc=False):
     """A document went from a collection."""
 
     collection: str
     id: DocumentID
 
 
-class DocumentMoved(Struct, frozen=True):
+class DocumentMoved(Struct, frozen=True, gc=False):
     """A document of an ordered collection has a new place (C46).
 
     Args:
@@ -176,7 +177,7 @@ class DocumentMoved(Struct, frozen=True):
     before: DocumentID | None
 
 
-class Warned(Struct, frozen=True):
+class Warned(Struct, frozen=True, gc=False):
     """The server did what DDP does not say; it was ignored (C70-C75)."""
 
     text: str

@@ -7,7 +7,8 @@ the wire. It makes way for the next when all its calls are done.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from .messages import Result
 from .states import CALL_TABLE, CallInput, CallState, advance
@@ -15,8 +16,7 @@ from .states import CALL_TABLE, CallInput, CallState, advance
 __all__ = ["Call", "OutstandingCalls"]
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct, gc=False):
     """One method call, until it is done.
 
     Args:
@@ -27,6 +27,10 @@ class Call:
         retry: Send it again after a loss; else its outcome is unknown then (C22, C23).
         return_at_result: Done as soon as the result is here (C14).
         opening: A login made by the session itself at the opening of a socket: never sent again (C25, A52).
+        state: How far it has come.
+        result: What the server answered, once it has.
+        was_sent: Whether the server may know of it.
+        answered_in: The session that the result came in, which alone will send its `updated`.
     """
 
     id: str
@@ -36,11 +40,10 @@ class Call:
     retry: bool = True
     return_at_result: bool = False
     opening: bool = False
-    state: CallState = field(default=CallState.HELD, init=False)
-    result: Result | None = field(default=None, init=False)
-    was_sent: bool = field(default=False, init=False)
-    #: The session that the result came in, which alone will send its `updated`.
-    answered_in: str | None = field(default=None, init=False)
+    state: CallState = CallState.HELD
+    result: Result | None = None
+    was_sent: bool = False
+    answered_in: str | None = None
 
     def advance(self, move: CallInput) -> bool:
         """Move on, if the state allows it."""

@@ -52,7 +52,13 @@ __all__ = [
 ]
 
 
-class SessionState(Enum):
+class _Member(Enum):
+    # Members are the only ones of their kind, so they may hash as objects do. Enum's own hash of the name is
+    # a Python function, and looking up states was a tenth of the time of a call.
+    __hash__ = object.__hash__
+
+
+class SessionState(_Member):
     """Where the conversation stands."""
 
     DISCONNECTED = "disconnected"
@@ -61,7 +67,7 @@ class SessionState(Enum):
     REFUSED = "refused"
 
 
-class SessionInput(Enum):
+class SessionInput(_Member):
     """What moves it."""
 
     OPEN = "socket open"
@@ -70,7 +76,7 @@ class SessionInput(Enum):
     LOST = "socket lost"
 
 
-class SubscriptionState(Enum):
+class SubscriptionState(_Member):
     """What a subscriber may count on."""
 
     REQUESTED = "requested"
@@ -78,7 +84,7 @@ class SubscriptionState(Enum):
     STOPPED = "stopped"
 
 
-class SubscriptionInput(Enum):
+class SubscriptionInput(_Member):
     """What moves it."""
 
     READY = "ready"
@@ -86,7 +92,7 @@ class SubscriptionInput(Enum):
     STOP = "stop"
 
 
-class CallState(Enum):
+class CallState(_Member):
     """How far a call has come."""
 
     HELD = "held"
@@ -97,7 +103,7 @@ class CallState(Enum):
     DONE = "done"
 
 
-class CallInput(Enum):
+class CallInput(_Member):
     """What moves it."""
 
     SEND = "sent"

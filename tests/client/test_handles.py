@@ -16,7 +16,7 @@ AN_INSTANT = 0.001
 
 
 def awaitable(*, on_client_thread: bool = False) -> Awaitable[int]:
-    return Awaitable("answer", lambda: on_client_thread)
+    return Awaitable("%s", "answer", lambda: on_client_thread)
 
 
 def method_call(cancel: Callable[[MethodCall], bool] = lambda call: True) -> MethodCall:
@@ -96,14 +96,14 @@ class AtTheLastMoment(Awaitable[int]):
 
     def done(self) -> bool:
         self.looks += 1
-        if self.looks == 2:
+        if self.looks == 1:
             self.fulfil(5)
         return super().done()
 
 
 def test_a_value_that_comes_at_the_last_moment_is_taken() -> None:
-    assert AtTheLastMoment("answer", lambda: False).result(AN_INSTANT) == 5
-    assert AtTheLastMoment("answer", lambda: False).exception(AN_INSTANT) is None
+    assert AtTheLastMoment("%s", "answer", lambda: False).result(AN_INSTANT) == 5
+    assert AtTheLastMoment("%s", "answer", lambda: False).exception(AN_INSTANT) is None
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0])
