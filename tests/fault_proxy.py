@@ -317,7 +317,8 @@ class FaultProxy:
         self._history: list[Link] = []
         self._connections = 0
         self._fired: list[Harm] = []
-        self._changed = threading.Condition()
+        #: What `wait_for` waits on: notify it of what else a condition depends on.
+        self.changed = threading.Condition()
         self._requests: deque[Callable[[], None]] = deque()
         self._selector = selectors.DefaultSelector()
         self._ours, self._theirs = socket.socketpair()
@@ -396,10 +397,16 @@ class FaultProxy:
 
         self._ask(end)
 
+    def catch_up(self) -> None:
+        """Wait until all that has come so far has been dealt with."""
+        for _ in range(2):
+            # The first may be answered without another look at what has come.
+            self._ask(lambda: None)
+
     def wait_for(self, condition: Callable[[], bool], what: str = "it") -> None:
         """Wait until `condition` is so, which is asked again whenever something happens here."""
-        with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE), f"{what} does not happen; {self._describe()}"
+        with self.changed:
+            assert self.changed.wait_for(condition, PATIENCE), f"{what} does not happen; {self._describe()}"
 
     def wait_fired(self, number: int) -> None:
         """Wait until so many faults have happened."""
@@ -422,13 +429,13 @@ class FaultProxy:
     @property
     def swallowing(self) -> bool:
         """Whether there is a dead link whose client has not noticed."""
-        with self._changed:
+        with self.changed:
             return any(link.dead and not link.streams[UP].ended for link in self._links)
 
     @property
     def stalling(self) -> bool:
         """Whether there is a link that waits for `release`."""
-        with self._changed:
+        with self.changed:
             return any(link.stalled for link in self._links)
 
     def texts(self, direction: Direction) -> list[list[str]]:
@@ -470,8 +477,8 @@ class FaultProxy:
                         self._serve(link, direction, events)
             while self._requests:
                 self._requests.popleft()()
-            with self._changed:
-                self._changed.notify_all()
+            with self.changed:
+                self.changed.notify_all()
         self._selector.close()
         for sock in (self._listener, self._ours, self._theirs):
             sock.close()
@@ -490,7 +497,7 @@ class FaultProxy:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         faults = self._plans.popleft() if self._plans else ()
         link = Link(self._connections, client, faults, record=self._record)
-        with self._changed:
+        with self.changed:
             self._connections += 1
             self._links.append(link)
         if self._record:
@@ -577,7 +584,7 @@ class FaultProxy:
                         link.client.send(data)
             case Drip(number):
                 link.drip = number
-        with self._changed:
+        with self.changed:
             self._fired.append(fault.harm)
 
     def _flush(self, link: Link) -> None:
@@ -615,7 +622,7 @@ class FaultProxy:
         self._watch(link)
 
     def _end(self, link: Link, *, reset: bool) -> None:
-        with self._changed:
+        with self.changed:
             self._links.remove(link)
         for sock in (link.client, link.server):
             if sock is None:

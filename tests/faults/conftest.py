@@ -1,0 +1,78 @@
+"""Servers that the trials of one file share, each with a proxy before it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.fault_proxy import FaultProxy
+from tests.faults.trial import Trial
+from tests.faults.worlds import MeteorWorld, OurWorld, World
+
+
+@dataclass
+class Bench:
+    """A server, and the way to it."""
+
+    world: World
+    proxy: FaultProxy
+
+    @contextmanager
+    def trial(self, *, login: bool = False, chance: int = 0) -> Iterator[Trial]:
+        """A client of it, which in the end is closed, and leaves nothing behind."""
+        trial = Trial(self.world, self.proxy, login=login, chance=chance)
+        try:
+            yield trial
+        finally:
+            trial.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left(home: object) -> Iterator[None]:
+    """Servers are shared here, and have their threads between tests; of all others none may be left."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if not thread.name.startswith("ddp-server"):
+            thread.join(timeout=10)
+            assert not thread.is_alive(), f"{thread.name} still runs"
+
+
+@contextmanager
+def _bench(name: str, size: int, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    world: OurWorld | MeteorWorld
+    if name == "meteor":
+        world = MeteorWorld(size, request.getfixturevalue("meteor_server"))
+    else:
+        world = OurWorld(size, grace_period=15.0 if name == "resuming" else 0.0)
+    world.start()
+    try:
+        with FaultProxy(world.port) as proxy:
+            yield Bench(world, proxy)
+    finally:
+        world.stop()
+
+
+@pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
+def large(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """200 documents in each subscription: our server that resumes sessions, the same that does not, and Meteor."""
+    with _bench(request.param, 200, request) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
+def small(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The same with three documents in each."""
+    with _bench(request.param, 3, request) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def ours(request: pytest.FixtureRequest) -> Iterator[Callable[[bool], Bench]]:
+    """Our server with three documents in each subscription: `ours(True)` resumes sessions, `ours(False)` does not."""
+    with _bench("resuming", 3, request) as resuming, _bench("forgetful", 3, request) as forgetful:
+        yield lambda resumes: resuming if resumes else forgetful

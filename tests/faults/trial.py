@@ -1,0 +1,342 @@
+"""One client behind a proxy that does harm, all that it says, and what must be true of it in the end."""
+
+from __future__ import annotations
+
+import random
+import selectors
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ddpshell import Client, ConnectionState, MethodCall, MethodError, OutcomeUnknown, Subscription, events
+from ddpshell.client.backoff import delay
+from ddpshell.protocol.ejson import EJSONValue
+from tests.fakes import FakeClock
+from tests.fault_proxy import PATIENCE, FaultProxy
+from tests.faults.application import PASSWORD, USER
+from tests.faults.worlds import SELECTORS, World, matches, seeds
+
+__all__ = ["PASSWORD", "USER", "Call", "SkippingClock", "Trial", "open_files"]
+
+
+_numbers = count()
+
+
+class SkippingClock(FakeClock):
+    """A clock that stands still while a socket is waited for, and jumps over every wait for nothing but time.
+
+    So back-off costs no time, and its delays are exact; heartbeats and deadlines come when the test says so.
+    """
+
+    def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
+        """Wait for sockets; without one, have `deadline` come at once."""
+        # A client that only waits to be woken has one file registered.
+        if deadline is not None and len(selector.get_map()) == 1:
+            keys = [key for key, _ in selector.select(0)]
+            if not keys:
+                self.advance(max(0.0, deadline - self.now()))
+            return keys
+        return super().select(selector, deadline)
+
+
+@dataclass
+class Call:
+    """A call that was made, and what it must come to."""
+
+    handle: MethodCall
+    kind: str
+    key: str
+    retry: bool
+
+
+class Trial:
+    """See the module's docstring.
+
+    Args:
+        world: The server.
+        proxy: The way to it.
+        login: Be a user, from the beginning on.
+        chance: For ids and back-off.
+    """
+
+    def __init__(self, world: World, proxy: FaultProxy, *, login: bool = False, chance: int = 0) -> None:
+        self.world = world
+        self.proxy = proxy
+        #: What its documents are known by.
+        self.name = f"trial{next(_numbers)}"
+        self.clock = SkippingClock()
+        self.calls: list[Call] = []
+        self.subscriptions: dict[str, tuple[Subscription, Mapping[str, Any]]] = {}
+        self.sessions: list[events.SessionEstablished] = []
+        self.warnings: list[str] = []
+        self.drops = 0
+        #: Documents, by collection and id, as one has them who only listens to events.
+        self.told: dict[tuple[str, object], dict[str, EJSONValue]] = {}
+        #: Ids of documents that must never be told to have gone.
+        self.kept: set[object] = set()
+        self._complaints: list[str] = []
+        self._finished: dict[str, int] = {}
+        self._ready: set[str] = set()
+        self._stopped: set[str] = set()
+        self._keys = 0
+        self._retries: int | None = None
+        self._due: float | None = None
+        self._by_hand = False
+        self._user: str | None = None
+        self._threads = set(threading.enumerate())
+        proxy.wait_idle()
+        proxy.bury()
+        self._files = len(open_files())
+        self.client = Client(proxy.url, clock=self.clock, fractions=random.Random(chance).random, on_event=self._listen)
+        if login:
+            token = self.client.login(USER, password=PASSWORD).result(PATIENCE)
+            self._user = token.user_id
+
+    # ------------------------------------------------------------------------------------------------- what it does
+
+    def call(self, kind: str, *, retry: bool = True, wait: bool = False, early: bool = False) -> Call:
+        """Make a call: `echo`, `add` (whose runs are counted), `boom` (an error) or `slow`."""
+        self._keys += 1
+        key = f"{self.name}-{self._keys}"
+        methods: dict[str, tuple[str, list[EJSONValue]]] = {
+            "echo": ("echo", [key]),
+            "add": ("add", [key]),
+            "boom": ("boom", []),
+            "slow": ("slowUnblocked", [5]),
+        }
+        method, params = methods[kind]
+        handle = self.client.apply(method, params, wait=wait, retry=retry, return_at_result=early)
+        call = Call(handle, kind, key, retry)
+        self.calls.append(call)
+        return call
+
+    def subscribe(self, selector: Mapping[str, Any], *, keep: bool = False) -> Subscription:
+        """Subscribe to what a selector asks for.
+
+        Args:
+            selector: Which of the tasks.
+            keep: Wait until it is ready; from then on none of the documents that are always there may go.
+        """
+        subscription = self.client.subscribe("tasks", dict(selector))
+        self.subscriptions[subscription.id] = (subscription, selector)
+        if keep:
+            subscription.ready.result(PATIENCE)
+            self.kept |= {id_ for id_, document in seeds(self.world.size).items() if matches(selector, document)}
+        return subscription
+
+    def subscribe_to_all(self) -> None:
+        """Have the five subscriptions of a load, ready."""
+        for selector in SELECTORS:
+            self.subscribe(selector, keep=True)
+
+    def change(self, number: int) -> None:
+        """Have the server change a document of every group, insert one, and remove one that was inserted before."""
+        self.world.ask_all(
+            "setField", *((f"{group}-{number % self.world.size}", "n", f"{self.name}-{number}") for group in range(5))
+        )
+        self.world.ask("insert", {"_id": f"extra-{self.name}-{number}", "g": number % 5, "done": True, "n": number})
+        if number > 1:
+            self.world.ask("remove", f"extra-{self.name}-{number - 2}")
+
+    # --------------------------------------------------------------------------------------------------- what it is told
+
+    def _listen(self, event: events.Event) -> None:
+        with self.proxy.changed:
+            self._take(event)
+            self.proxy.changed.notify_all()
+
+    def _take(self, event: events.Event) -> None:
+        match event:
+            case events.CallFinished():
+                self._finished[event.id] = self._finished.get(event.id, 0) + 1
+            case events.SubscriptionReady():
+                if event.id in self._ready:
+                    self._complain(f"{event} twice (C58)")
+                self._ready.add(event.id)
+            case events.SubscriptionStopped():
+                if event.id in self._stopped:
+                    self._complain(f"{event} twice")
+                self._stopped.add(event.id)
+            case events.DocumentAdded() | events.DocumentChanged() | events.DocumentRemoved():
+                self._take_document(event)
+            case events.SessionEstablished():
+                self.sessions.append(event)
+                self._retries = None
+            case events.ConnectionDropped():
+                self.drops += 1
+            case events.Offline():
+                self._retries = self._due = None
+            case events.Waiting():
+                self._check_wait(event)
+            case events.Connecting():
+                if self._due is not None and abs(self._due - self.clock.now()) > 1e-6:
+                    self._complain(f"an attempt at {self.clock.now()}, due at {self._due} (R2)")
+                self._due = None
+            case events.LoggedOut():
+                self._complain(f"{event} (A55)")
+            case events.Warned():
+                self.warnings.append(event.text)
+            case _:
+                pass
+
+    def _take_document(self, event: events.DocumentAdded | events.DocumentChanged | events.DocumentRemoved) -> None:
+        name = (event.collection, event.id)
+        match event:
+            case events.DocumentAdded():
+                if name in self.told:
+                    self._complain(f"{name} added, and was there")
+                self.told[name] = dict(event.fields)
+            case events.DocumentChanged():
+                fields = self.told.setdefault(name, {})
+                fields.update(event.fields)
+                for field in event.cleared:
+                    fields.pop(field, None)
+            case events.DocumentRemoved():
+                if event.id in self.kept or (event.collection == "users" and self._user is not None):
+                    self._complain(f"{name} vanished (C55)")
+                if self.told.pop(name, None) is None:
+                    self._complain(f"{name} removed, and was not there")
+
+    def _check_wait(self, event: events.Waiting) -> None:
+        """R2, R3: how long, and how many went before."""
+        expected = {0} if self._retries is None else {self._retries + 1}
+        if self._by_hand and self._retries is not None:
+            # One that was asked for by hand is not counted (R10).
+            expected.add(self._retries)
+        if event.retry_count not in expected:
+            self._complain(f"{event}: not after {expected} attempts (R3)")
+        self._retries, self._by_hand = event.retry_count, False
+        least, most = delay(event.retry_count, lambda: 0.0), delay(event.retry_count, lambda: 1.0)
+        if not least <= event.seconds <= most:
+            self._complain(f"{event}: not between {least} and {most} (R2)")
+        self._due = self.clock.now() + event.seconds
+
+    def expect_attempt(self) -> None:
+        """The next attempt is asked for by hand, and may come before its time (R10)."""
+        with self.proxy.changed:
+            self._due, self._by_hand = None, True
+
+    def _complain(self, text: str) -> None:
+        self._complaints.append(text)
+
+    # ---------------------------------------------------------------------------------------------- what must come of it
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for something of the client's; while it talks to a dead link, let time pass until it notices."""
+
+        def dead() -> bool:
+            return self.proxy.swallowing
+
+        while True:
+            self.proxy.wait_for(lambda: condition() or dead(), what)
+            if condition():
+                return
+            deadline = self.clock.wait_until_waiting()
+            # What the client has done before it began to wait, the proxy knows then.
+            self.proxy.catch_up()
+            if deadline is not None and dead():
+                self.clock.advance(deadline - self.clock.now())
+
+    def bring_about(self, faults: int) -> None:
+        """Make calls until so many faults have happened, or one waits to be released."""
+
+        def happened() -> bool:
+            return len(self.proxy.fired) >= faults or self.proxy.stalling
+
+        while not happened():
+            last = [self.call("echo") for _ in range(5)][-1].handle
+            self.wait_for(lambda last=last: happened() or last.id in self._finished, f"fault number {faults}")  # type: ignore[misc]
+
+    def settle(self) -> None:
+        """With a network that works from now on, wait until all that was asked for has come about."""
+        self.proxy.forget()
+        self.proxy.release()
+        if self.client.status.state is ConnectionState.OFFLINE:
+            self.expect_attempt()
+            self.client.reconnect()
+        self.wait_for(
+            lambda: all(self._finished.get(call.handle.id) for call in self.calls), f"an end of {self._unfinished()}"
+        )
+        self.wait_for(
+            lambda: all(id_ in self._ready or id_ in self._stopped for id_ in self.subscriptions), "readiness of all"
+        )
+        # What the server has changed up to now was sent before its answer to this.
+        self.wait_for(self.call("echo").handle.done, "an answer to a last call")
+
+    def check(self) -> None:
+        """Compare everything with everything."""
+        assert self._complaints == []
+        for call in self.calls:
+            assert self._finished[call.handle.id] == 1, "more than one outcome"
+            self._check_call(call)
+        stored = self._stored()
+        assert stored == self.told
+        live = [selector for id_, (_, selector) in self.subscriptions.items() if id_ not in self._stopped]
+        documents = {document["_id"]: document for document in self.world.ask("find", {})}
+        wanted = {id_: item for id_, item in documents.items() if any(matches(selector, item) for selector in live)}
+        here = {
+            document_id: {"_id": document_id, **fields}
+            for (name, document_id), fields in stored.items()
+            if name == "tasks"
+        }
+        assert here.keys() == wanted.keys()
+        assert here == wanted
+        assert self.client.user_id == self._user
+        if self._user is not None:
+            assert ("users", self._user) in stored
+        assert self.client.call("whoami").result(PATIENCE) == self._user
+
+    def _check_call(self, call: Call) -> None:
+        runs = (
+            [document["_id"] for document in self.world.ask("find", {"title": call.key})] if call.kind == "add" else []
+        )
+        error = call.handle.exception(PATIENCE)
+        if isinstance(error, OutcomeUnknown):
+            assert not call.retry, f"{call} was to be sent again (C22)"
+            assert len(runs) <= 1, f"{call} ran twice (C23)"
+            return
+        if call.kind == "boom":
+            assert isinstance(error, MethodError), call
+            assert error.error == "nope"
+            return
+        result = call.handle.result(PATIENCE)
+        match call.kind:
+            case "echo":
+                assert result == [call.key]
+            case "slow":
+                assert result == 5
+            case _:
+                assert result in runs, call
+                assert call.retry or len(runs) == 1, f"{call} ran twice (C23)"
+
+    def close(self) -> None:
+        """End it, and make sure that nothing is left behind."""
+        self.proxy.forget()
+        self.proxy.release()
+        self.client.close()
+        self.proxy.wait_idle()
+        self.proxy.bury()
+        self.world.ask("remove", {"title": {"$regex": f"^{self.name}-"}})
+        self.world.ask("remove", {"_id": {"$regex": f"^extra-{self.name}-"}})
+        self.world.settle()
+        left = [thread.name for thread in set(threading.enumerate()) - self._threads if "ddp-server" not in thread.name]
+        assert left == []
+        assert len(open_files()) <= self._files, "a file is left open"
+
+    def _unfinished(self) -> list[Call]:
+        return [call for call in self.calls if call.handle.id not in self._finished]
+
+    def _stored(self) -> dict[tuple[str, object], dict[str, EJSONValue]]:
+        return {
+            (name, document.pop("_id")): document
+            for name in ("tasks", "users")
+            for document in self.client.collection(name).find()
+        }
+
+
+def open_files() -> set[str]:
+    """The numbers of this process's open files."""
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
