@@ -521,12 +521,14 @@ class _PatientSocket:
         return self._read_ahead[self._position :]
 
     def send(self, data: bytes) -> int:
-        """Send some of it."""
-        while True:
+        """Send all of it: the library takes one call for enough, however little that sends."""
+        unsent = memoryview(data)
+        while unsent:
             try:
-                return self._sock.send(data)
+                unsent = unsent[self._sock.send(unsent) :]
             except OSError as error:
                 self._wait(_blocked_on(error, selectors.EVENT_WRITE), error)
+        return len(data)
 
     def gettimeout(self) -> float | None:
         """None: waiting is done in here."""

@@ -347,9 +347,23 @@ def test_headers_and_origin_are_sent(client: Client) -> None:
 
 
 def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client) -> None:
-    token = "x" * (4 * MEBIBYTE)
-    request = request_of(client, lambda address: connector(f"ws://{address}", headers=[("X-Token", token)]))
-    assert request.headers["x-token"] == token
+    token = "x" * (8 * MEBIBYTE)
+
+    def read() -> bytes:
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(PATIENCE)
+            request = bytearray()
+            while not request.endswith(b"\r\n\r\n") and (data := peer.recv(MEBIBYTE)):
+                request += data
+        return bytes(request)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as aside:
+        listener.settimeout(PATIENCE)
+        reading = aside.submit(read)
+        with pytest.raises(ConnectError, match="closed the connection during the handshake"):
+            client.open(connector(f"ws://127.0.0.1:{listener.getsockname()[1]}", headers=[("X-Token", token)]))
+        assert f"\r\nX-Token: {token}\r\n".encode() in reading.result(PATIENCE)
 
 
 # ----------------------------------------------------------------------------------------------------- HTTP: answer
