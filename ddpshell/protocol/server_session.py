@@ -321,7 +321,7 @@ class ServerSession:
         id_, params = tree.get("id"), tree.get("params", [])
         match msg:
             case "method":
-                # An absent seed is none; null is malformed (S30).
+                # An absent seed is none, and so is an empty one; null is malformed (S30).
                 name, seed = tree.get("method"), tree.get("randomSeed", "")
                 if not (
                     isinstance(id_, str)
@@ -331,9 +331,7 @@ class ServerSession:
                 ):
                     self._refuse_later("Malformed method invocation", text)
                     return
-                self._events.append(
-                    MethodReceived(id_, name, cast(list[EJSONValue], params), seed if "randomSeed" in tree else None)
-                )
+                self._events.append(MethodReceived(id_, name, cast(list[EJSONValue], params), seed or None))
             case "sub":
                 name = tree.get("name")
                 # The empty id is Meteor's word for a universal publication: not for clients (S23).

@@ -293,7 +293,7 @@ def test_a_lone_surrogate_that_came_unescaped_can_be_quoted() -> None:
         ),
         pytest.param(
             '{"msg":"method","id":"1","method":"m","randomSeed":""}',
-            MethodReceived("1", "m", [], ""),
+            MethodReceived("1", "m", [], None),
             id="method: empty seed",
         ),
         pytest.param(
