@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -64,6 +63,8 @@ def is_truthy(value: Any) -> bool:
 
 def nearest(word: str, known: Iterable[str], what: str) -> str:
     """Make the sentence that there is no such word, and which one may be meant."""
+    import difflib  # only who is wrong needs it
+
     words = sorted(known)
     close = difflib.get_close_matches(word, words, 1)
     return f"there is no {what} {word}; " + (f"do you mean {close[0]}?" if close else f"known are {', '.join(words)}")
