@@ -1,0 +1,162 @@
+"""The demo server has what the documents promise, and nothing of it breaks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+import ddpshell
+from ddpshell.protocol import ejson
+from ddpshell.server import Server
+from ddpshell.server.demo import demo_server
+from tests.server.wire import PATIENCE, WireClient, digest
+
+Connect: TypeAlias = Callable[..., WireClient]
+
+
+@pytest.fixture
+def client(connect: Connect) -> Iterator[WireClient]:
+    with connect(demo_server()) as wire:
+        yield wire
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "result"),
+    [
+        ("upper", ["Hello"], "HELLO"),
+        ("echo", [1, "two", [3]], [1, "two", [3]]),
+        ("echo", [], []),
+        ("identity", [{"a": 1}], {"a": 1}),
+        ("identity", [None], None),
+        ("add", [1, 2.5], 3.5),
+        ("nothing", [], None),
+        ("null", [], None),
+        ("text", [3], "xxx"),
+        ("bytes", [3], {"$binary": "AAEC"}),
+        ("slow", [1], 1),
+        ("slowUnblocked", [1], 1),
+        ("slow_unblocked", [1], 1),
+        ("whoami", [], None),
+        ("me", [], None),
+    ],
+)
+def test_methods_answer(client: WireClient, method: str, params: list[Any], result: object) -> None:
+    assert client.call(method, *params) == result
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("upper", [5]), ("upper", []), ("add", ["1", 2]), ("add", [True, 1]), ("slow", ["x"]), ("text", [1.5])],
+)
+def test_wrong_arguments_are_refused(client: WireClient, method: str, params: list[Any]) -> None:
+    assert client.call_error(method, *params)["error"] == 400
+
+
+def test_errors_of_all_kinds_can_be_had(client: WireClient) -> None:
+    error = client.call_error("fail")
+    assert error["reason"]
+    assert error["details"]
+    assert client.call_error("fail", 42)["error"] == 42
+    assert client.call_error("crash")["error"] == 500
+    assert "\x1b" in client.call_error("hostileError")["error"]
+    assert client.subscribe("bad")[-1]["error"]["error"] == 403
+    assert client.subscribe("crashes")[-1]["error"]["error"] == 500
+
+
+def test_types_has_every_form_that_ejson_has(client: WireClient) -> None:
+    text = json.dumps(client.call("types"))
+    for form in ("$date", "$binary", "$InfNaN", "$regexp", "$escape", '"oid"', '"Decimal"', '"Point"'):
+        assert form in text
+    values = ejson.loads(text)
+    assert ejson.equals(ejson.loads(ejson.dumps(values)), values)
+
+
+def test_big_has_numbers_beyond_those_of_javascript(client: WireClient) -> None:
+    numbers = client.call("big")
+    assert numbers["unsafe"] == 2**53 + 1
+    assert numbers["huge"] == 10**30
+
+
+def test_hostile_has_what_a_terminal_must_not_see(client: WireClient) -> None:
+    text = "".join([*client.call("hostile").values(), *client.call("hostile")])
+    for character in "\x1b\x07\r\b\x7f\x9b\u202e\u2066\ud800":
+        assert character in text
+    assert "\x1b]52;" in text
+
+
+def test_now_is_a_date(client: WireClient) -> None:
+    moment = ejson.decode(client.call("now"))
+    assert isinstance(moment, dt.datetime)
+
+
+def test_tasks_are_live_and_can_be_chosen(client: WireClient) -> None:
+    assert len(client.subscribe("tasks", id_="all")) == 4
+    assert len(client.subscribe("tasks", {"done": False}, id_="some")) == 1
+    assert client.unsubscribe("all")[0]["msg"] == "removed"
+    id_ = client.call("addTask", "new")
+    assert client.call_all("setTask", id_, {"done": True})[0]["msg"] == "removed"
+    assert client.call("unsetTask", id_, "done") == 1
+    assert client.call("/tasks/insert", {"title": "by its own method"}) is None
+    assert client.call("removeTask", {}) == 5
+    assert client.call("resetTasks") == 0
+    assert client.subscribe("tasks", True, {"limit": 1}, id_="done")[0]["fields"] == {
+        "done": True,
+        "title": "write a client",
+        "n": 1,
+    }
+    assert client.subscribe("tasks", {}, {"colour": 1}, id_="bad")[-1]["error"]["error"] == 400
+
+
+def test_other_publications_do_what_they_say(client: WireClient) -> None:
+    assert [message["id"] for message in client.subscribe("items", 3)[:-1]] == ["id0", "id1", "id2"]
+    assert client.subscribe("late", 1)[0]["fields"] == {"after": 1}
+    assert len(client.subscribe("oddIds")) == 9
+    assert client.subscribe("part", {"a": 1})[0]["fields"] == {"a": 1}
+    assert [message["msg"] for message in client.subscribe("stopsItself")] == ["added", "ready"]
+    client.receive_until(lambda message: message["msg"] == "nosub")
+    client.subscribe("stopsItself", 1)
+    client.receive_until(lambda message: message["msg"] == "nosub")
+    client.subscribe("failsLater", 1)
+    assert client.receive_until(lambda message: message["msg"] == "nosub")[-1]["error"]["error"] == "later"
+    client.subscribe("ticker", 1)
+    ticks = [client.receive() for _ in range(6)]
+    assert [tick["fields"]["n"] for tick in ticks] == [1, 2, 3, 4, 5, 6]
+    assert [tick.get("cleared") for tick in ticks] == [["fifth"], None, None, None, None, ["fifth"]]
+    client.unsubscribe("ticker")
+    client.send(msg="sub", id="never", name="neverReady", params=[])
+    assert client.receive()["msg"] == "added"
+
+
+def test_alice_can_log_in_and_anybody_can_become_anybody(client: WireClient) -> None:
+    client.call("login", {"user": {"username": "alice"}, "password": digest("wonderland")})
+    assert client.call("me") == {"id": "alice-in-wonderland", "username": "alice"}
+    client.call("become", "somebody")
+    assert client.call("whoami") == "somebody"
+    assert client.call("session") == client.session
+    assert client.call("headers")["host"]
+    assert client.call("seed", randomSeed="s") == "s"
+
+
+def test_one_can_be_kicked_out(client: WireClient) -> None:
+    client.start_call("kick")
+    assert client.wait_closed() == 1000
+
+
+def test_each_demo_server_has_tasks_of_its_own() -> None:
+    first, second = demo_server(), demo_server()
+    first.call("removeTask", {})
+    assert second.call("removeTask", {}) == 3
+
+
+def test_our_own_client_gets_the_same_values_back(start: Callable[[Server], Server]) -> None:
+    server = start(demo_server())
+    with ddpshell.Client(server.url) as client:
+        values = client.call("types").result(PATIENCE)
+        again = client.call("echo", values).result(PATIENCE)
+        assert ejson.equals([values], again)
+        tasks = client.subscribe("tasks", {"done": False})
+        tasks.ready.result(PATIENCE)
