@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from . import ejson, events
-from .client import (
-    Client,
-    Collection,
-    ConcurrentDDPClient,
-    ConnectionState,
-    MethodCall,
-    Status,
-    Subscription,
-    TLSOptions,
-)
-from .exceptions import (
-    ClientClosed,
-    CommandError,
-    ConnectError,
-    ConnectionLost,
-    DDPError,
-    DDPTimeout,
-    EJSONError,
-    InvalidURL,
-    LocalProtocolError,
-    LoginError,
-    MethodError,
-    NegotiationError,
-    OutcomeUnknown,
-    ProtocolError,
-    QueryError,
-    RateLimited,
-    RemoteProtocolError,
-    ServerError,
-    SubscriptionError,
-    TransportError,
-    TwoFactorError,
-)
-from .protocol.accounts import LoginToken
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from . import ejson, events
+    from .client import (
+        Client,
+        ConnectionState,
+        MethodCall,
+        Status,
+        Subscription,
+        TLSOptions,
+    )
+    from .client.collection import Collection
+    from .client.legacy import ConcurrentDDPClient
+    from .exceptions import (
+        ClientClosed,
+        CommandError,
+        ConnectError,
+        ConnectionLost,
+        DDPError,
+        DDPTimeout,
+        EJSONError,
+        InvalidURL,
+        LocalProtocolError,
+        LoginError,
+        MethodError,
+        NegotiationError,
+        OutcomeUnknown,
+        ProtocolError,
+        QueryError,
+        RateLimited,
+        RemoteProtocolError,
+        ServerError,
+        SubscriptionError,
+        TransportError,
+        TwoFactorError,
+    )
+    from .protocol.accounts import LoginToken
 
 __all__ = [
     "Client",
@@ -75,3 +79,21 @@ __all__ = [
 ]
 
 __version__ = "1.0.0.dev0"
+
+# Where the names are at home, the lightest first. They are loaded when they are asked for: a command needs few of them.
+_HOMES = (".exceptions", ".client", ".client.collection", ".client.legacy", ".protocol.accounts")
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("ejson", "events"):
+        return importlib.import_module(f".{name}", __name__)
+    homes = (importlib.import_module(home, __name__) for home in _HOMES)
+    # The next one finds it without asking.
+    value = globals()[name] = next(getattr(home, name) for home in homes if name in home.__all__)
+    return cast(object, value)
+
+
+def __dir__() -> list[str]:
+    return __all__

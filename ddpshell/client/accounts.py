@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..clock import Clock
 from ..exceptions import DDPError, MethodError, RemoteProtocolError
@@ -27,8 +28,7 @@ from .runner import Runner
 __all__ = ["Accounts"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
+class _Operation(Struct, frozen=True):
     """A method of the accounts packages that is under way.
 
     Args:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from ..clock import Clock, SystemClock
 from ..exceptions import ClientClosed, ConnectionLost, DDPError, LocalProtocolError
-from ..protocol.accounts import LoginToken, UserSelector
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
 from ..protocol.codec import ejson_text
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
-from .accounts import Accounts
-from .collection import Collection
 from .events import (
     CallAnswered,
     CallFinished,
@@ -37,6 +35,11 @@ from .lifecycle import ConnectionState, Lifecycle
 from .runner import Mark, Published, Runner
 from .transport import ConnectOptions, Connector, TLSOptions, WebSocketConnector
 
+if TYPE_CHECKING:
+    from ..protocol.accounts import LoginToken, UserSelector
+    from .accounts import Accounts
+    from .collection import Collection
+
 __all__ = ["CONNECT_TIMEOUT", "Client", "Status"]
 
 logger = logging.getLogger(__name__)
@@ -44,12 +47,12 @@ logger = logging.getLogger(__name__)
 #: Seconds from the beginning of an attempt to `connected` (R7, C8).
 CONNECT_TIMEOUT = 10.0
 
-# Seconds that `close` waits for the goodbye.
-CLOSE_PATIENCE = 2.0
+# Seconds that `close` waits for the thread, which a name resolution can hold up: long enough for a goodbye, and short
+# enough for a command to keep its own time limit.
+CLOSE_PATIENCE = 0.75
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """How a client's connection is doing.
 
     Args:
@@ -156,8 +159,8 @@ class Client:
             connect_timeout=connect_timeout or None,
             debug=debug,
         )
-        #: Who one is to the server: logins of all kinds, passwords, tokens.
-        self.accounts = Accounts(self._session, self._runner, self._clock, self._failure, required=login_required)
+        self._login_required = login_required
+        self._accounts: Accounts | None = None
         if on_event is not None:
             self.on_event(on_event)
         self._runner.start()
@@ -253,9 +256,22 @@ class Client:
     # The user
 
     @property
+    def accounts(self) -> Accounts:
+        """Who one is to the server: logins of all kinds, passwords, tokens."""
+        # Made when it is asked for first: a command that makes one call as nobody needs not load it.
+        from .accounts import Accounts
+
+        with self._runner.lock:
+            if self._accounts is None:
+                self._accounts = Accounts(
+                    self._session, self._runner, self._clock, self._failure, required=self._login_required
+                )
+            return self._accounts
+
+    @property
     def user_id(self) -> str | None:
         """Who one is to the server, or None."""
-        return self.accounts.user_id
+        return None if self._accounts is None else self._accounts.user_id
 
     def login(self, user: UserSelector, *, password: str, code: str | None = None) -> Awaitable[LoginToken]:
         """Log in, and stay so over every reconnect; for other ways to log in see `accounts`.
@@ -278,6 +294,8 @@ class Client:
 
     def collection(self, name: str) -> Collection:
         """The local copy of one of the server's collections, whether or not it holds a document yet."""
+        from .collection import Collection
+
         return Collection(name, self._session.documents, self._runner, self.on_event)
 
     @property
@@ -324,7 +342,7 @@ class Client:
                 resumed=self._resumed if connected else None,
                 outstanding=self._session.outstanding,
                 unsent=self._session.unsent,
-                user_id=self.accounts.user_id,
+                user_id=self.user_id,
                 error=self._lifecycle.error,
             )
 
@@ -487,8 +505,9 @@ class Client:
 
     def _complete_account(self, event: Event) -> None:
         """What is not a call of the application's may be one of its user's."""
-        for consequence in self.accounts.hear(event):
-            self._tell(consequence)
+        if self._accounts is not None:
+            for consequence in self._accounts.hear(event):
+                self._tell(consequence)
 
     def _fail_pings(self, error: DDPError) -> None:
         with self._runner.lock:

@@ -17,7 +17,6 @@ from ..clock import Clock
 from ..exceptions import ConnectError, ConnectionLost, DDPError, NegotiationError
 from ..protocol.client_session import ClientSession
 from ..protocol.events import HeartbeatExpired, SessionEstablished, VersionRefused
-from ..protocol.secrets import mask
 from ..protocol.states import SessionState
 from .events import Connecting, Event, FrameReceived, FrameSent
 from .lifecycle import ConnectionState, Lifecycle
@@ -202,7 +201,7 @@ class Runner:
                 deadline = min((timer for timer in timers if timer is not None), default=None)
                 self._idle = True
             if self.debug:
-                events += [FrameSent(mask(text)) for text in texts]
+                events += [FrameSent(_masked(text)) for text in texts]
             self._publish(events)
             error = self._verdict(events)
             events = []
@@ -228,7 +227,7 @@ class Runner:
             for text in texts:
                 if self.debug:
                     # Each frame before what came of it.
-                    events.append(FrameReceived(mask(text)))
+                    events.append(FrameReceived(_masked(text)))
                 self._session.receive_text(text, now)
                 if self.debug:
                     events += self._session.events_received()
@@ -273,3 +272,10 @@ class Runner:
     def _take_posted(self) -> list[Published]:
         posted, self._posted = self._posted, []
         return posted
+
+
+def _masked(text: str) -> str:
+    # Loaded by those who debug only.
+    from ..protocol.secrets import mask
+
+    return mask(text)

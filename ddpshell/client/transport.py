@@ -14,11 +14,11 @@ import selectors
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http.cookies import CookieError
 from typing import NoReturn, Protocol
 
 import websocket
+from msgspec import Struct
 
 from ..exceptions import ConnectError, ConnectionLost
 from ..protocol import sockjs
@@ -92,8 +92,7 @@ class Connector(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TLSOptions:
+class TLSOptions(Struct, frozen=True):
     """How to trust a server, and how to be trusted.
 
     Args:
@@ -111,8 +110,7 @@ class TLSOptions:
     servername: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectOptions:
+class ConnectOptions(Struct, frozen=True):
     """What a handshake says besides the address.
 
     Args:
@@ -128,8 +126,7 @@ class ConnectOptions:
     user_agent: str = "ddpshell"
 
 
-@dataclass(frozen=True, slots=True)
-class WebSocketConnector:
+class WebSocketConnector(Struct, frozen=True):
     """Opens WebSockets to one endpoint.
 
     Args:

@@ -6,9 +6,10 @@ Source: Meteor's `packages/accounts-base/accounts_client.js` and `packages/accou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from ..exceptions import LoginError, MethodError, TwoFactorError
 from .ejson import EJSONValue
@@ -34,8 +35,7 @@ LIFETIME = timedelta(days=90)
 SOON = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class LoginToken:
+class LoginToken(Struct, frozen=True):
     """What a login gives: who one is, and what to resume with.
 
     Args:
@@ -46,9 +46,13 @@ class LoginToken:
     """
 
     user_id: str
-    token: str = field(repr=False)
+    token: str
     expires: datetime
     type: str = ""
+
+    def __repr__(self) -> str:
+        # Without the secret, which would end up in logs.
+        return f"<LoginToken of {self.user_id!r} until {self.expires:%Y-%m-%d}>"
 
     def expires_soon(self, now: datetime) -> bool:
         """Whether to act as if it had ended (A41): less than a tenth of its life is left, or an hour if that is less."""

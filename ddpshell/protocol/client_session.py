@@ -27,7 +27,6 @@ from ..exceptions import (
     SubscriptionError,
 )
 from . import codec
-from .accounts import login_error
 from .codec import Unrecognised
 from .documents import Documents
 from .ejson import EJSONValue
@@ -635,6 +634,8 @@ class ClientSession:
             result, has_result, error = _outcome(call.result)
         self._events.append(CallFinished(call.id, call.method, result, has_result, error))
         if call.opening and self._opening_required and isinstance(error, MethodError):
+            from .accounts import login_error
+
             self._fail_held(login_error(error))
         self._forget(call)
 

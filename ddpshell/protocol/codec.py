@@ -42,12 +42,8 @@ class Unrecognised(msgspec.Struct, frozen=True):
 _server_messages: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 _encoder = msgspec.json.Encoder()
 
-# The classes by their tag, and the names on the wire of the fields that stay undecoded.
+# The classes by their tag.
 _CLASSES: dict[str, type[ServerMessage]] = {cast(str, cls.__struct_config__.tag): cls for cls in ServerMessage.__args__}
-_RAW_FIELDS: dict[type[ServerMessage], tuple[str, ...]] = {
-    cls: tuple(field.encode_name for field in msgspec.structs.fields(cls) if field.type is Raw)
-    for cls in _CLASSES.values()
-}
 
 
 def decode(text: str) -> ServerMessage | Unrecognised:
@@ -118,7 +114,11 @@ def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
 
 
 def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> ServerMessage:
-    raw = {name: Raw(json_text.dump(_finite(tree[name])).encode()) for name in _RAW_FIELDS[cls] if name in tree}
+    raw = {
+        field.encode_name: Raw(json_text.dump(_finite(tree[field.encode_name])).encode())
+        for field in msgspec.structs.fields(cls)
+        if field.type is Raw and field.encode_name in tree
+    }
     return msgspec.convert({**tree, **raw}, cls)
 
 

@@ -7,8 +7,9 @@ A client may not write before it has read `Open` (U11).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeGuard
+
+from msgspec import Struct
 
 from ..exceptions import EJSONError, RemoteProtocolError
 from . import json_text
@@ -32,25 +33,21 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """The session is open. It comes first, and once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """A sign of life, to be ignored otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
+class Messages(Struct, frozen=True):
     """DDP messages, to be handled in order."""
 
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """The server is about to close, and says why (U13)."""
 
     code: int
@@ -62,8 +59,7 @@ class Close:
         return "c" + json_text.dump([self.code, self.reason])
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """A frame that says nothing we know. Like every frame it counts as life."""
 
     text: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from .states import SUBSCRIPTION_TABLE, SubscriptionInput, SubscriptionState, advance
 
 __all__ = ["LiveSubscription", "LiveSubscriptions"]
 
 
-@dataclass(slots=True)
-class LiveSubscription:
+class LiveSubscription(Struct):
     """One subscription, until it stops.
 
     Args:
@@ -23,10 +23,10 @@ class LiveSubscription:
     id: str
     name: str
     text: str
-    state: SubscriptionState = field(default=SubscriptionState.REQUESTED, init=False)
-    was_sent: bool = field(default=False, init=False)
+    state: SubscriptionState = SubscriptionState.REQUESTED
+    was_sent: bool = False
     #: Whether the session that stands, or stood last, has said `ready`: only then it surely has the subscription.
-    confirmed: bool = field(default=False, init=False)
+    confirmed: bool = False
 
     def advance(self, move: SubscriptionInput) -> None:
         """Move on. Only stopped ones may not, and those are forgotten at once."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from ..exceptions import InvalidURL
 from .random_stream import Fractions, pick
@@ -40,8 +41,7 @@ _EXAMPLE = "localhost:3000 or wss://app.example.com"
 _IPV6_EXAMPLE = "[::1]:3000"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """Where a server listens, and how it wants to be spoken to.
 
     Args:
@@ -58,9 +58,13 @@ class Endpoint:
     host: str
     port: int
     path: str
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    user: str | None = None
+    password: str | None = None
     framed: bool = False
+
+    def __repr__(self) -> str:
+        # Without the credentials, which would end up in logs.
+        return f"<Endpoint {self.url}>"
 
     @property
     def authority(self) -> str:
@@ -82,7 +86,7 @@ class Endpoint:
 
     def connection_url(self, fractions: Fractions) -> str:
         """The URL of one connection: `url` with the `connection_path`."""
-        return replace(self, path=self.connection_path(fractions)).url
+        return msgspec.structs.replace(self, path=self.connection_path(fractions)).url
 
 
 def parse_url(text: str, fractions: Fractions | None = None) -> Endpoint:

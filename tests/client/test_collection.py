@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ddpshell
-from ddpshell.client import Client, Collection
+from ddpshell import Client, Collection
 from ddpshell.client.events import Event
 from ddpshell.exceptions import ConnectError, EJSONError, QueryError
 from ddpshell.protocol.ejson import ObjectID

@@ -10,8 +10,10 @@ import datetime as dt
 import decimal
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from ...exceptions import EJSONError
 from . import patterns
@@ -38,8 +40,7 @@ _LAST_DATETIME_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLIS
 _OBJECT_ID = re.compile("[0-9a-fA-F]{24}")
 
 
-@dataclass(frozen=True, slots=True)
-class Date:
+class Date(Struct, frozen=True):
     """A moment that `datetime` cannot hold, or an invalid date.
 
     Args:
@@ -60,8 +61,7 @@ class Date:
             raise EJSONError(f"{self.ms} ms is outside the range of dates, which ends at {MAX_DATE_MS} ms")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectID:
+class ObjectID(Struct, frozen=True):
     """MongoDB's 12-byte document id.
 
     Args:
@@ -76,14 +76,13 @@ class ObjectID:
     def __post_init__(self) -> None:
         if not _is_str(self.hex) or not _OBJECT_ID.fullmatch(self.hex):
             raise EJSONError(f"an ObjectID is 24 hexadecimal digits, not {self.hex!r}")
-        object.__setattr__(self, "hex", self.hex.lower())
+        force_setattr(self, "hex", self.hex.lower())
 
     def __str__(self) -> str:
         return self.hex
 
 
-@dataclass(frozen=True, slots=True)
-class RegExp:
+class RegExp(Struct, frozen=True):
     """A JavaScript regular expression: text, never run here.
 
     Args:
@@ -105,8 +104,7 @@ class RegExp:
             raise EJSONError(f"bad regular expression: {problem}")
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Struct, frozen=True):
     """A value of an application's own EJSON type, kept as it came and sent back unchanged.
 
     Args:
