@@ -391,23 +391,21 @@ class WebSocketTransport:
         return texts
 
     def take(self) -> None:
-        """Read some of what has arrived, and keep it for `receive`; of more than `READ_SIZE`, a select tells again."""
-        while self.lost is None:
-            try:
-                data = self._sock.recv(READ_SIZE)
-            except OSError as error:
-                self._check(error)
-                return
-            if not data:
-                self.lost = ConnectionLost("the server ended the connection")
-                return
-            self._take_bytes(data)
-            if not self._pending():
-                return
+        """Read some of what has arrived, and keep it for `receive`; of more than `READ_SIZE`, a select tells again.
 
-    def _pending(self) -> bool:
-        """Whether TLS has decrypted more than was asked for: no select would ever tell."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        No select would tell of what TLS has decrypted and nobody has read; but its records are far smaller.
+        """
+        if self.lost is not None:
+            return
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except OSError as error:
+            self._check(error)
+            return
+        if data:
+            self._take_bytes(data)
+        else:
+            self.lost = ConnectionLost("the server ended the connection")
 
     def _take_bytes(self, data: bytes) -> None:
         for message in self._reader.receive(data):

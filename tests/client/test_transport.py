@@ -440,6 +440,14 @@ def test_a_refusal_says_status_and_first_line_and_what_to_do(
     assert (error.retryable, error.status) == (retryable, status)
 
 
+def test_a_server_that_points_elsewhere_is_not_followed(client: Client) -> None:
+    """The user says where to, and whom to give credentials."""
+    with ScriptedServer(echo) as other, ScriptedServer(http_answer(307, "Moved", Location=other.url)) as server:
+        error = client.refusal(server.url)
+        assert error.hint == f"it points to {other.url}: use that address"
+        assert other.conversations == []
+
+
 def test_a_refusal_shows_no_password(client: Client) -> None:
     with ScriptedServer(http_answer(401, "Unauthorized")) as server:
         error = client.refusal(f"ws://user:wonderland@127.0.0.1:{server.port}")
