@@ -1,0 +1,58 @@
+"""Text in colour is the same text, and nothing that a terminal obeys gets through."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hypothesis import given
+from prompt_toolkit.styles import Attrs
+
+from ddpshell.shell.rendering import Style
+from ddpshell.shell.style import INKS, frame_text, inked, plain, prompt_style, terminal_text
+from tests.shell.test_escaping import harmless
+from tests.strategies import hostile_text, json_trees
+
+_CODE = re.compile(r"\x1b\[[0-9;]+m")
+
+
+def test_every_style_of_a_value_has_an_ink() -> None:
+    assert {style.value for style in Style} <= set(INKS)
+
+
+@given(hostile_text(40))
+def test_whatever_the_text_only_our_own_codes_reach_the_terminal(text: str) -> None:
+    shown = terminal_text([("string", text), ("", text)], colour=True)
+    assert harmless(_CODE.sub("", shown))
+    without = terminal_text([("string", text), ("", text)], colour=False)
+    assert harmless(without)
+    assert _CODE.sub("", shown) == without
+
+
+def test_a_colour_ends_with_its_text() -> None:
+    assert terminal_text([("error", "no"), ("", "!")], colour=True) == "\x1b[31mno\x1b[0m!"
+
+
+def test_fragments_of_values_keep_their_text() -> None:
+    text = inked([(Style.KEY, '"a"'), (Style.PUNCTUATION, ": ")])
+    assert text == [("key", '"a"'), ("punctuation", ": ")]
+    assert plain(text) == '"a": '
+
+
+@given(json_trees())
+def test_a_frame_in_colour_is_the_same_frame(tree: object) -> None:
+    text = json.dumps(tree)
+    assert plain(frame_text(text)) == text
+
+
+def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
+    inks = [ink for ink, piece in frame_text('{"msg":"x","n":-1.5e3,"ok":true}') if ink]
+    assert inks == ["key", "string", "key", "number", "key", "constant"]
+
+
+def test_the_prompt_has_the_same_inks() -> None:
+    style = prompt_style()
+    attributes: Attrs = style.get_attrs_for_style_str("class:mistake")
+    assert attributes.underline
+    assert attributes.color == "ansired"
+    assert style.get_attrs_for_style_str("class:key").color == "ansibrightblue"
