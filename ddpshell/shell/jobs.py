@@ -1,0 +1,92 @@
+"""What is under way: commands whose answers are still to come, by their numbers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from msgspec import Struct
+
+__all__ = ["Job", "Jobs"]
+
+
+class Job(Struct, eq=False):
+    """A command that was given, and is not answered.
+
+    Args:
+        number: What its answer is tagged with.
+        what: What to call it, safe to show.
+        started: When, in seconds of the clock.
+        cancel: Takes it back, if that is still possible.
+        may_be_left: Nobody who leaves the shell is kept waiting for it.
+        is_answered: The answer is here, and about to be shown.
+    """
+
+    number: int
+    what: str
+    started: float
+    cancel: Callable[[], bool] | None = None
+    may_be_left: bool = False
+    is_answered: bool = False
+
+
+class Jobs:
+    """The numbers, and the jobs. They begin on the prompt's thread, and end on any."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pending: dict[int, Job] = {}
+        self._last = 0
+        # The first error of each job that failed, until somebody asks.
+        self._errors: dict[int, BaseException] = {}
+
+    def number(self) -> int:
+        """A number for the next command."""
+        with self._changed:
+            self._last += 1
+            return self._last
+
+    @property
+    def pending(self) -> list[Job]:
+        """What is under way, in order."""
+        with self._changed:
+            return [job for job in self._pending.values() if not job.is_answered]
+
+    def begin(self, job: Job) -> None:
+        """Wait for its answer from now on."""
+        with self._changed:
+            self._pending[job.number] = job
+
+    def end(self, job: Job, error: BaseException | None = None) -> None:
+        """It is answered, or will never be."""
+        with self._changed:
+            self._pending.pop(job.number, None)
+            if error is not None:
+                self._errors[job.number] = error
+                while len(self._errors) > 100:
+                    del self._errors[next(iter(self._errors))]
+            self._changed.notify_all()
+
+    def get(self, number: int) -> Job | None:
+        """The job under way with this number."""
+        with self._changed:
+            return self._pending.get(number)
+
+    def error(self, number: int) -> BaseException | None:
+        """Why a job failed, once."""
+        with self._changed:
+            return self._errors.pop(number, None)
+
+    def wait(self, numbers: set[int] | None = None, timeout: float | None = None) -> bool:
+        """Wait until some jobs have ended, or all that are under way now; any signal may interrupt that.
+
+        Args:
+            numbers: Which; None for all.
+            timeout: Seconds; None for no limit.
+
+        Returns:
+            Whether they have.
+        """
+        with self._changed:
+            awaited = set(self._pending) if numbers is None else numbers
+            return self._changed.wait_for(lambda: awaited.isdisjoint(self._pending), timeout)

@@ -1,0 +1,58 @@
+"""What is under way is listed until it is answered, and can be waited for."""
+
+from __future__ import annotations
+
+import threading
+
+from ddpshell.shell.jobs import Job, Jobs
+
+
+def test_numbers_begin_at_one_and_never_come_again() -> None:
+    jobs = Jobs()
+    assert [jobs.number() for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_job_is_pending_until_it_ends() -> None:
+    jobs = Jobs()
+    first, second = Job(1, "call a", 0.0), Job(2, "call b", 0.0)
+    jobs.begin(first)
+    jobs.begin(second)
+    assert jobs.pending == [first, second]
+    assert jobs.get(2) is second
+    jobs.end(first)
+    assert jobs.pending == [second]
+    assert jobs.get(1) is None
+
+
+def test_what_is_being_shown_is_not_pending_but_is_waited_for() -> None:
+    jobs = Jobs()
+    job = Job(1, "call a", 0.0)
+    jobs.begin(job)
+    job.is_answered = True
+    assert jobs.pending == []
+    assert not jobs.wait(timeout=0)
+
+
+def test_an_error_is_told_once() -> None:
+    jobs = Jobs()
+    job = Job(1, "call a", 0.0)
+    error = ValueError()
+    jobs.begin(job)
+    jobs.end(job, error)
+    assert jobs.error(1) is error
+    assert jobs.error(1) is None
+
+
+def test_waiting_ends_with_the_jobs_that_are_waited_for() -> None:
+    jobs = Jobs()
+    first, second = Job(1, "call a", 0.0), Job(2, "call b", 0.0)
+    jobs.begin(first)
+    jobs.begin(second)
+    thread = threading.Thread(target=jobs.end, args=[first])
+    thread.start()
+    assert jobs.wait({1}, timeout=20)
+    thread.join()
+    assert not jobs.wait(timeout=0)
+    assert jobs.wait({7}, timeout=0), "what is not under way has ended"
+    jobs.end(second)
+    assert jobs.wait()

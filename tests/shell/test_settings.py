@@ -1,0 +1,51 @@
+"""Settings take what they can be, and say what that is."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddpshell.exceptions import CommandError
+from ddpshell.shell.settings import SETTINGS, Settings
+
+
+def test_all_have_defaults_that_they_take_themselves() -> None:
+    settings = Settings()
+    for setting, value in settings:
+        assert value == setting.default == setting.read(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        pytest.param("output", "TABLE", "table", id="a choice in capitals"),
+        pytest.param("items", "7", "7", id="a number"),
+        pytest.param("colour", "off", "off", id="British spelling"),
+    ],
+)
+def test_a_value_is_taken(name: str, text: str, value: str) -> None:
+    settings = Settings()
+    settings.change(name, text)
+    assert settings[settings.find(name).name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        pytest.param("output", "xml", "output can be auto, pretty, json, raw, table; not xml", id="no choice"),
+        pytest.param("items", "0", "items is a number, 1 or more; not 0", id="zero"),
+        pytest.param("items", "-1", "items is a number", id="a negative number"),
+        pytest.param("items", "9" * 50, "items is a number", id="a huge number"),
+        pytest.param("ouptut", "json", "no setting ouptut; did you mean output?", id="a slip"),
+        pytest.param("zzz", "1", "no setting zzz; there are output, timing", id="unheard of"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_would_be_right(name: str, text: str, message: str) -> None:
+    settings = Settings()
+    with pytest.raises(CommandError, match=message):
+        settings.change(name, text)
+    assert [value for _, value in settings] == [setting.default for setting in SETTINGS.values()]
+
+
+def test_limits_come_of_two_settings() -> None:
+    limits = Settings(items="3", length="5").limits
+    assert (limits.items, limits.characters) == (3, 5)
