@@ -20,7 +20,7 @@ from ..protocol.ejson import EJSONValue
 from .literals import CONSTRUCTORS, Reading, Variables, parse_argument, read
 from .tokens import Token, TokenKind, tokens
 
-__all__ = ["Line", "Redirection", "Word", "error_column", "is_open", "parse"]
+__all__ = ["Line", "Redirection", "Word", "error_column", "is_open", "parse", "reparse"]
 
 
 class Word(NamedTuple):
@@ -130,6 +130,11 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
         line = _line(text, position, variables)
         lines.append(line)
         position = line.end
+
+
+def reparse(line: Line, variables: Variables) -> Line:
+    """Read a line again, now that its variables have values."""
+    return _line(line.text, line.start, variables)
 
 
 def is_open(text: str) -> bool:
