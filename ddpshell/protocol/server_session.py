@@ -207,6 +207,11 @@ class ServerSession:
         ):
             self._end(EndReason.LOST)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether `events_received()` has something to return."""
+        return bool(self._events)
+
     def events_received(self) -> list[ServerEvent]:
         """Take what happened since the last time, in order."""
         events, self._events = self._events, []

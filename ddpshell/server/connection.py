@@ -15,7 +15,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias, assert_never
 
@@ -115,12 +115,22 @@ class Connection:
 
     # ---------------------------------------------------------------------------- the socket's owner (loop's thread)
 
-    def text_received(self, text: str) -> None:
+    def texts_received(self, texts: Sequence[str]) -> None:
         """See SocketOwner."""
-        with self.lock:
-            self._session.receive_text(text, self._runtime.loop.time())
-            events = self._session.events_received()
-        self._take_events(events)
+        socket, now = self._socket, self._runtime.loop.time()
+        waiting = deque(texts)
+        while waiting:
+            with self.lock:
+                while waiting and not (self._session.has_events and '"ping"' in waiting[0]):
+                    self._session.receive_text(waiting.popleft(), now)
+                    if self._session.state is ServerSessionState.PROPOSED:
+                        break  # What follows may be for the session that this client left, and comes back to.
+                events = self._session.events_received()
+            # A ping is not to be answered before what came ahead of it and can be dealt with at once.
+            self._take_events(events)
+            if waiting and socket is not None and socket.owner is not self and socket.owner is not None:
+                socket.owner.texts_received(waiting)
+                return
         self._flush()
         if len(self._queue) > self._options.receive_limit and self._socket is not None:
             self._socket.pause_reading()
@@ -140,10 +150,11 @@ class Connection:
         self._flush()
 
     def _take_events(self, events: Iterable[ServerEvent]) -> None:
+        tasks: list[_Task] = []
         for event in events:
             match event:
                 case MethodReceived() | SubReceived() | UnsubReceived() | MessageRefused():
-                    self._enqueue(event)
+                    tasks.append(event)
                 case ConnectReceived():
                     self._connect(event)
                 case SessionEnded():
@@ -151,6 +162,8 @@ class Connection:
                     self.close()
                 case _:
                     assert_never(event)
+        if tasks:
+            self._enqueue(*tasks)
 
     def _connect(self, event: ConnectReceived) -> None:
         earlier = self._runtime.sessions.get(event.session) if event.session is not None else None
@@ -306,11 +319,11 @@ class Connection:
         """Start a universal publication that was registered just now; to be called on the loop's thread."""
         self._enqueue(_UniversalAdded(handler))
 
-    def _enqueue(self, task: _Task) -> None:
+    def _enqueue(self, *tasks: _Task) -> None:
         with self.lock:
             if self._ended:
                 return
-            self._queue.append(task)
+            self._queue.extend(tasks)
             if self._queue_is_owned:
                 return
             self._queue_is_owned = True

@@ -408,6 +408,41 @@ def test_a_client_that_missed_a_message_gets_a_new_session(
     assert again.call("whoami") is None
 
 
+def test_what_is_sent_right_behind_connect_is_for_the_session_that_it_opens(
+    resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect
+) -> None:
+    """C6, R28: Meteor's own client waits for no `connected`."""
+    server, client, publish = resumable
+    detach(server, client)
+    publish("a")
+    opening = {"msg": "connect", "version": "1", "support": ["1"], "session": client.session}
+    call = {"msg": "method", "id": "1", "method": "whoami", "params": []}
+    again = connect(server, connect=False)
+    again.send_together({**opening, "receivedCount": client.count}, call, {"msg": "sub", "id": "live", "name": "live"})
+    assert kinds([again.receive() for _ in range(4)]) == ["connected ", "added a", "updated 1", "result 1"]
+    assert again.receive_rest() == []
+    new = connect(server, connect=False)
+    new.send_together(opening, {"msg": "ping", "id": "p"}, call, {"msg": "sub", "id": "live", "name": "live"})
+    assert kinds([new.receive() for _ in range(5)]) == ["connected ", "pong p", "updated 1", "result 1", "ready "]
+
+
+def test_what_is_sent_before_a_ping_and_needs_no_time_is_answered_before_it(server: Server, connect: Connect) -> None:
+    client = connect(server)
+    client.send_together(
+        {"msg": "garbage"}, {"msg": "method", "id": "1", "method": "nothing"}, {"msg": "ping", "id": "p"}
+    )
+    assert kinds([client.receive() for _ in range(4)]) == ["error ", "result 1", "updated 1", "pong p"]
+
+
+def test_what_is_sent_before_a_close_frame_is_done(server: Server, connect: Connect) -> None:
+    done = threading.Event()
+    server.method("note")(done.set)
+    client = connect(server)
+    client.start_call("note")
+    client.close()
+    assert done.wait(PATIENCE)
+
+
 def test_a_client_that_says_disconnect_is_forgotten_at_once(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect
 ) -> None:

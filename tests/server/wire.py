@@ -87,6 +87,15 @@ class WireClient:
         """Send a text frame."""
         self._socket.send(text)
 
+    def send_together(self, *messages: Message) -> None:
+        """Send messages in one piece, so that they arrive together."""
+        frames = [
+            websocket.ABNF.create_frame(json.dumps(message), websocket.ABNF.OPCODE_TEXT).format()
+            for message in messages
+        ]
+        assert self._socket.sock is not None
+        self._socket.sock.sendall(b"".join(frames))
+
     def send_binary(self, data: bytes) -> None:
         """Send a binary frame."""
         self._socket.send_binary(data)
