@@ -66,7 +66,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "socket": ("client/transport.py", "client/waiting.py", "server/transport.py"),
     "ssl": ("client/transport.py", "server/transport.py", "cli/"),
     # The process, the terminal and the disk.
-    "gc": ("cli/main.py",),
+    "gc": ("cli/__init__.py", "cli/main.py"),
     "getpass": ("cli/",),
     "importlib": ("__init__.py", "cli/"),
     "io": ("shell/", "cli/"),
@@ -80,6 +80,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("shell/", "cli/"),
     "sys": ("client/", "server/", "shell/", "cli/", "__main__.py"),
     "tempfile": ("shell/", "cli/"),
+    "termios": ("shell/",),
     "tomllib": ("cli/",),
     "traceback": ("cli/",),
 }

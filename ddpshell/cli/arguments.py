@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import BinaryIO
 
 from ..exceptions import CommandError, DDPTimeout, EJSONError
@@ -91,6 +90,8 @@ def _read_file(path: str, name: str, process: Process) -> str:
     if not path:
         raise CommandError(f"{name}: @ must be followed by a file's name; the text @ is written @@")
     try:
+        from pathlib import Path
+
         with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
             return _text(file, f"{name} ({path})")
     except DDPTimeout:  # which is an OSError too

@@ -6,7 +6,6 @@ Meteor's own translation appends `/websocket` without looking; this one reads th
 from __future__ import annotations
 
 import re
-import unicodedata
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -21,14 +20,15 @@ _SCHEMES = {"ws": False, "wss": True, "http": False, "https": True}
 # Meteor's old names for SockJS addresses, where `*` in the host stands for a random digit (U1).
 _SOCKJS_SCHEMES = {"ddp+sockjs": True, "ddpi+sockjs": False}
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SCHEME_WITHOUT_SLASHES = re.compile("(?:ws|http)s?:(?![0-9])", re.IGNORECASE)
+# Compiled when they are needed, which most are not: together they take a millisecond of every command.
+_SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*)://"
+_SCHEME_WITHOUT_SLASHES = "(?i:(?:ws|http)s?):(?![0-9])"
 # Letters of other scripts are left to the socket, which knows IDNA.
-_HOST = re.compile(r"[A-Za-z0-9._\-\u0080-\U0010ffff]+")
+_HOST = r"[A-Za-z0-9._\-\u0080-\U0010ffff]+"
 # U5: below `sockjs`, the server's and the session's segments mean that frames are framed.
-_FRAMED_PATH = re.compile(r".*/sockjs/[^/.]+/[^/.]+/websocket/?")
+_FRAMED_PATH = r".*/sockjs/[^/.]+/[^/.]+/websocket/?"
 
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_NOT_ASCII = r"[^\x00-\x7f]+"
 
 # RFC 1035, section 2.3.4, in text without the last dot.
 _MAX_HOST_LENGTH = 253
@@ -80,7 +80,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     def connection_path(self, fractions: Fractions) -> str:
         """What to ask the host for on one connection: with framing, a new SockJS session each time (U9)."""
         path, mark, query = self.path.partition("?")
-        if self.framed and not _FRAMED_PATH.fullmatch(path):
+        if self.framed and not re.fullmatch(_FRAMED_PATH, path):
             path += f"/{pick(fractions, _DIGITS, 3)}/{pick(fractions, _SESSION_CHARACTERS, 8)}/websocket"
         return path + mark + query
 
@@ -143,7 +143,7 @@ def _split_scheme(text: str) -> tuple[str, str]:
                 f"there is a space or control character ({character!a}) at position {position};"
                 " a space in a path is written %20"
             )
-    match = _SCHEME.match(text)
+    match = re.match(_SCHEME, text)
     if match:
         scheme = match[1].lower()
         if scheme not in _SCHEMES and scheme not in _SOCKJS_SCHEMES:
@@ -151,7 +151,7 @@ def _split_scheme(text: str) -> tuple[str, str]:
         return scheme, text[match.end() :]
     if text.startswith("/"):
         raise _ProblemError("a path alone names no server; begin with the host, as in localhost:3000/path")
-    if _SCHEME_WITHOUT_SLASHES.match(text):
+    if re.match(_SCHEME_WITHOUT_SLASHES, text):
         raise _ProblemError("after the scheme come a colon and two slashes, as in http://localhost:3000")
     return "ws", text
 
@@ -196,17 +196,31 @@ def _checked_host(host: str) -> str:
         raise _ProblemError(f"it names no host; write, for example, {_EXAMPLE}")
     if host.startswith("["):
         return _ipv6_address(host[1:])
-    # Compatibility forms, such as a wide slash, become what they look like only when the socket looks the name up.
-    if not _HOST.fullmatch(host) or not _HOST.fullmatch(unicodedata.normalize("NFKC", host)):
+    if not re.fullmatch(_HOST, host) or not (host.isascii() or _is_host_when_normalised(host)):
         raise _ProblemError("the host has a character that no host name has")
     if len(host) > _MAX_HOST_LENGTH:
         raise _ProblemError(f"the host is longer than a name can be, {_MAX_HOST_LENGTH} characters")
+    if not _has_labels(host):
+        raise _ProblemError("the host is no name of DNS; the parts between its dots have 1 to 63 characters")
+    return host.lower()
+
+
+def _is_host_when_normalised(host: str) -> bool:
+    """Compatibility forms, such as a wide slash, become what they look like only when the socket looks the name up."""
+    import unicodedata
+
+    return bool(re.fullmatch(_HOST, unicodedata.normalize("NFKC", host)))
+
+
+def _has_labels(host: str) -> bool:
+    """Whether the socket will take the name: each part between dots has 1 to 63 characters, as DNS has it."""
+    if host.isascii():
+        return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
     try:
-        # As the socket will do: it refuses labels that are empty or longer than 63 characters.
         host.encode("idna")
     except UnicodeError:
-        raise _ProblemError("the host is no name of DNS; the parts between its dots have 1 to 63 characters") from None
-    return host.lower()
+        return False
+    return True
 
 
 def _ipv6_address(text: str) -> str:
@@ -230,16 +244,17 @@ def _endpoint_path(text: str, *, sockjs: bool) -> tuple[str, bool]:
     folder = path.rstrip("/")
     last = folder.rpartition("/")[2]
     if last == "websocket":
-        framed = bool(_FRAMED_PATH.fullmatch(path))
+        framed = bool(re.fullmatch(_FRAMED_PATH, path))
     elif last == "sockjs" or sockjs:
         path, framed = folder, True
     else:
         path, framed = f"{folder}/websocket", False
-    return _NOT_ASCII.sub(lambda match: quote(match[0]), path + mark + query), framed
+    whole = path + mark + query
+    return whole if whole.isascii() else re.sub(_NOT_ASCII, lambda match: quote(match[0]), whole), framed
 
 
 def _without_credentials(text: str) -> str:
     # The last @ anywhere: that of a password with a slash in it stands in what looks like the path.
     before, at, after = text.rpartition("@")
-    scheme = _SCHEME.match(before)
+    scheme = re.match(_SCHEME, before)
     return f"{scheme[0] if scheme else ''}***@{after}" if at else text
