@@ -388,11 +388,11 @@ class FaultProxy:
 
         self._ask(clear)
 
-    def bury(self) -> None:
-        """End the connections to the server of links that are dead and whose client has gone."""
+    def bury(self, *, alive: bool = False) -> None:
+        """End the dead links whose client has gone; with `alive` those too whose client has not noticed."""
 
         def end() -> None:
-            for link in [link for link in self._links if link.dead and link.streams[UP].ended]:
+            for link in [link for link in self._links if link.dead and (alive or link.streams[UP].ended)]:
                 self._end(link, reset=False)
 
         self._ask(end)

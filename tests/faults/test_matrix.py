@@ -143,10 +143,9 @@ def fifty_calls(trial: Trial) -> None:
 def test_nothing_is_lost(large: Bench, case: Case, load: Load) -> None:
     """R2-R4, C13, C22, C23, C38, C55, C58, C62, A51, A55."""
     with large.trial(login=load.login) as trial:
+        trial.begin()
         if load.subscriptions:
             trial.subscribe_to_all()
-        elif not load.login:
-            trial.client.wait_connected(20)
         before = trial.drops
         fired = len(large.proxy.fired)
         large.proxy.plan(*case.then)
@@ -154,12 +153,12 @@ def test_nothing_is_lost(large: Bench, case: Case, load: Load) -> None:
         if load.calls:
             fifty_calls(trial)
         if load.subscriptions:
-            for number in range(3):
-                trial.change(number)
+            for _ in range(3):
+                trial.change()
         trial.bring_about(fired + len(case.now) + sum(len(faults) for faults in case.then))
         if load.subscriptions:
-            for number in range(3, 6):
-                trial.change(number)
+            for _ in range(3):
+                trial.change()
         trial.settle()
         trial.check()
         if case.drops is not None:

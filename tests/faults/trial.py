@@ -82,6 +82,7 @@ class Trial:
         self._ready: set[str] = set()
         self._stopped: set[str] = set()
         self._keys = 0
+        self._changes = 0
         self._retries: int | None = None
         self._due: float | None = None
         self._by_hand = False
@@ -91,9 +92,9 @@ class Trial:
         proxy.bury()
         self._files = len(open_files())
         self.client = Client(proxy.url, clock=self.clock, fractions=random.Random(chance).random, on_event=self._listen)
+        self._login = login
         if login:
-            token = self.client.login(USER, password=PASSWORD).result(PATIENCE)
-            self._user = token.user_id
+            self.client.login(USER, password=PASSWORD)
 
     # ------------------------------------------------------------------------------------------------- what it does
 
@@ -123,7 +124,7 @@ class Trial:
         subscription = self.client.subscribe("tasks", dict(selector))
         self.subscriptions[subscription.id] = (subscription, selector)
         if keep:
-            subscription.ready.result(PATIENCE)
+            self.wait_for(lambda: subscription.id in self._ready, f"readiness of {selector}")
             self.kept |= {id_ for id_, document in seeds(self.world.size).items() if matches(selector, document)}
         return subscription
 
@@ -132,13 +133,15 @@ class Trial:
         for selector in SELECTORS:
             self.subscribe(selector, keep=True)
 
-    def change(self, number: int) -> None:
+    def change(self) -> None:
         """Have the server change a document of every group, insert one, and remove one that was inserted before."""
+        self._changes += 1
+        number = self._changes
         self.world.ask_all(
             "setField", *((f"{group}-{number % self.world.size}", "n", f"{self.name}-{number}") for group in range(5))
         )
         self.world.ask("insert", {"_id": f"extra-{self.name}-{number}", "g": number % 5, "done": True, "n": number})
-        if number > 1:
+        if number > 2:
             self.world.ask("remove", f"extra-{self.name}-{number - 2}")
 
     # --------------------------------------------------------------------------------------------------- what it is told
@@ -175,6 +178,10 @@ class Trial:
                 if self._due is not None and abs(self._due - self.clock.now()) > 1e-6:
                     self._complain(f"an attempt at {self.clock.now()}, due at {self._due} (R2)")
                 self._due = None
+            case events.LoggedIn():
+                if self._user not in (None, event.user_id):
+                    self._complain(f"{event}, and was {self._user}")
+                self._user = event.user_id
             case events.LoggedOut():
                 self._complain(f"{event} (A55)")
             case events.Warned():
@@ -237,8 +244,14 @@ class Trial:
             deadline = self.clock.wait_until_waiting()
             # What the client has done before it began to wait, the proxy knows then.
             self.proxy.catch_up()
-            if deadline is not None and dead():
+            if dead():
+                assert deadline is not None, f"the client waits for ever on a dead link, for {what}"
                 self.clock.advance(deadline - self.clock.now())
+
+    def begin(self) -> None:
+        """Wait until there is a session, and the user is logged in."""
+        self.wait_for(lambda: bool(self.sessions), "a session")
+        self.wait_for(lambda: not self._login or self._user is not None, "the login")
 
     def bring_about(self, faults: int) -> None:
         """Make calls until so many faults have happened, or one waits to be released."""
@@ -250,13 +263,19 @@ class Trial:
             last = [self.call("echo") for _ in range(5)][-1].handle
             self.wait_for(lambda last=last: happened() or last.id in self._finished, f"fault number {faults}")  # type: ignore[misc]
 
-    def settle(self) -> None:
-        """With a network that works from now on, wait until all that was asked for has come about."""
-        self.proxy.forget()
+    def settle(self, *, forget: bool = True) -> None:
+        """Wait until all that was asked for has come about.
+
+        Args:
+            forget: With a network that works from now on.
+        """
+        if forget:
+            self.proxy.forget()
         self.proxy.release()
         if self.client.status.state is ConnectionState.OFFLINE:
             self.expect_attempt()
             self.client.reconnect()
+        self.begin()
         self.wait_for(
             lambda: all(self._finished.get(call.handle.id) for call in self.calls), f"an end of {self._unfinished()}"
         )
@@ -264,7 +283,8 @@ class Trial:
             lambda: all(id_ in self._ready or id_ in self._stopped for id_ in self.subscriptions), "readiness of all"
         )
         # What the server has changed up to now was sent before its answer to this.
-        self.wait_for(self.call("echo").handle.done, "an answer to a last call")
+        last = self.call("echo").handle
+        self.wait_for(lambda: last.id in self._finished, "an answer to a last call")
 
     def check(self) -> None:
         """Compare everything with everything."""
@@ -285,9 +305,12 @@ class Trial:
         assert here.keys() == wanted.keys()
         assert here == wanted
         assert self.client.user_id == self._user
-        if self._user is not None:
+        assert (self._user is not None) == self._login
+        if self._login:
             assert ("users", self._user) in stored
-        assert self.client.call("whoami").result(PATIENCE) == self._user
+        whoami = self.client.call("whoami")
+        self.wait_for(lambda: whoami.id in self._finished, "an answer to who one is")
+        assert whoami.result(PATIENCE) == self._user
 
     def _check_call(self, call: Call) -> None:
         runs = (
@@ -316,6 +339,8 @@ class Trial:
         """End it, and make sure that nothing is left behind."""
         self.proxy.forget()
         self.proxy.release()
+        # On a dead link the goodbye would be waited for, by a clock that stands still.
+        self.proxy.bury(alive=True)
         self.client.close()
         self.proxy.wait_idle()
         self.proxy.bury()

@@ -174,9 +174,8 @@ class MeteorWorld:
     def restart(self, meanwhile: Callable[[], None]) -> None:
         """Stop and start; it forgets everything, so the documents are put back. Users and tokens are gone."""
         documents = self.ask("find", {})
-        self.control.close()
         self.server.stop()
         meanwhile()
         self.server.start()
-        self.control = Client(self.server.url)
+        self.control.reconnect()
         self.ask_all("insert", *((document,) for document in documents))

@@ -1,0 +1,151 @@
+"""When a loss is noticed, how long the way back takes, and servers that come back as others."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ddpshell import ConnectionState
+from tests.fault_proxy import AT_ONCE, Close, Fault, FaultProxy, Reset, Swallow
+from tests.faults.conftest import Bench
+from tests.faults.trial import Trial
+from tests.faults.worlds import MeteorWorld
+from tests.meteor import MeteorServer
+
+#: The heartbeat settings of a client by default, in seconds (H1).
+INTERVAL, TIMEOUT = 17.5, 15.0
+
+
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port on which nobody listens, and nobody else can."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+def let_time_pass(trial: Trial, seconds: float) -> None:
+    """Have the client do what is due, one thing after the other, on a link that works."""
+    end = trial.clock.now() + seconds
+    while (deadline := trial.clock.wait_until_waiting()) is not None and deadline <= end:
+        trial.clock.advance(deadline - trial.clock.now())
+        # Its ping, if it sent one, must be answered before more time passes.
+        trial.call("echo").handle.result(20)
+    trial.clock.advance(end - trial.clock.now())
+
+
+@pytest.mark.parametrize("phase", [0.0, 1.0, 17.0, 18.0, 30.0, 70.5])
+def test_a_half_open_link_is_noticed_in_the_time_that_the_heartbeat_allows(small: Bench, phase: float) -> None:
+    """H4: between one and two intervals, and the timeout, after the last message; R2: and left 10 ms later."""
+    with small.trial() as trial:
+        trial.begin()
+        let_time_pass(trial, phase)
+        trial.call("echo").handle.result(20)
+        last = trial.clock.now()
+        small.proxy.strike(Fault(AT_ONCE, Swallow()))
+        call = trial.call("add")
+        sessions = len(trial.sessions)
+        trial.wait_for(lambda: len(trial.sessions) > sessions, "another session")
+        silence = trial.clock.now() - last
+        assert INTERVAL + TIMEOUT <= silence - 0.01 <= 2 * INTERVAL + TIMEOUT + 1e-6
+        trial.settle()
+        trial.check()
+        assert call.handle.result(20)
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2, 5, 8])
+def test_the_way_back_takes_what_the_back_off_says(small: Bench, failures: int) -> None:
+    """R1-R4: to the millisecond of a clock on which nothing else takes time."""
+    least = [0.01, 0.01, 3.63, 7.986, 17.5692, 38.65224, 85.034928, 187.0768416, 225.0]
+    most = [0.01, 0.01, 6.05, 13.31, 29.282, 64.4204, 141.72488, 311.794736, 375.0]
+    with small.trial(chance=failures) as trial:
+        trial.begin()
+        start = trial.clock.now()
+        small.proxy.plan(*[[Fault(AT_ONCE, Close())]] * failures)
+        small.proxy.strike(Fault(AT_ONCE, Reset()))
+        trial.wait_for(lambda: len(trial.sessions) == 2, "another session")
+        took = trial.clock.now() - start
+        assert sum(least[: failures + 1]) <= took + 1e-6
+        assert took <= sum(most[: failures + 1]) + 1e-6
+        trial.settle()
+        trial.check()
+
+
+@pytest.mark.parametrize("login", [False, True], ids=["nobody", "logged in"])
+def test_a_session_that_its_server_ends_is_followed_by_another(small: Bench, login: bool) -> None:
+    """U22, R26, S76: with code 1000, which means nothing."""
+    with small.trial(login=login) as trial:
+        trial.begin()
+        trial.subscribe_to_all()
+        sessions = len(trial.sessions)
+        small.world.kick()
+        load(trial)
+        trial.wait_for(lambda: len(trial.sessions) > sessions, "another session")
+        trial.settle()
+        trial.check()
+        assert not trial.sessions[-1].resumed
+
+
+@pytest.mark.parametrize("login", [False, True], ids=["nobody", "logged in"])
+@pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])
+def test_a_server_that_is_restarted_is_found_again(ours: Callable[[bool], Bench], resumes: bool, login: bool) -> None:
+    """C22, C38, R31, A51: what was asked for before, and while it was away, comes about."""
+    bench = ours(resumes)
+    with bench.trial(login=login) as trial:
+        trial.begin()
+        trial.subscribe_to_all()
+        load(trial)
+        bench.world.restart(lambda: load(trial))
+        load(trial)
+        trial.settle()
+        trial.check()
+        assert trial.drops > 0
+
+
+def test_a_meteor_server_that_is_restarted_is_found_again(
+    own_meteor_server: Callable[..., MeteorServer], dead_port: int
+) -> None:
+    """The same; all that it knew of its clients is gone."""
+    world = MeteorWorld(3, own_meteor_server())
+    world.start()
+    with FaultProxy(world.port) as proxy:
+        bench = Bench(world, proxy)
+        with bench.trial() as trial:
+            trial.begin()
+            trial.subscribe_to_all()
+            load(trial)
+            # Nobody may see it before its documents are back.
+            port, proxy.target = proxy.target, dead_port
+            world.restart(lambda: load(trial, changes=False))
+            proxy.target = port
+            load(trial)
+            trial.settle()
+            trial.check()
+            assert trial.drops > 0
+    world.stop()
+
+
+def test_calls_made_while_offline_by_choice_wait(small: Bench) -> None:
+    """R10, R11, C7, C26."""
+    with small.trial() as trial:
+        trial.begin()
+        trial.subscribe_to_all()
+        for _ in range(3):
+            load(trial)
+            trial.client.disconnect()
+            load(trial)
+            assert trial.client.status.state is ConnectionState.OFFLINE
+            trial.expect_attempt()
+            trial.client.reconnect()
+        trial.settle()
+        trial.check()
+
+
+def load(trial: Trial, *, changes: bool = True) -> None:
+    """Some calls, and some changes."""
+    for number, kind in enumerate(["echo", "add", "add", "boom", "slow"]):
+        trial.call(kind, retry=number != 2, wait=number == 1)
+    if changes:
+        trial.change()
