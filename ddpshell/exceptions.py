@@ -5,7 +5,8 @@
     │  ├─ LocalProtocolError     our caller broke the protocol's rules
     │  └─ RemoteProtocolError    the peer did
     ├─ EJSONError                a value or a text that is not EJSON (also ValueError)
-    ├─ InvalidURL                no address of a DDP server (also ValueError)
+    ├─ InvalidURL                no address of a DDP server, or of a proxy (also ValueError)
+    ├─ LoginNeeded               somebody must be logged in, and nobody is
     ├─ NegotiationError          no common protocol version; never retried
     ├─ QueryError                a selector, sort order, projection or modifier that is none (also ValueError)
     ├─ ServerError               the server answered with an error
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidURL",
     "LocalProtocolError",
     "LoginError",
+    "LoginNeeded",
     "MethodError",
     "NegotiationError",
     "OutcomeUnknown",
@@ -77,20 +79,35 @@ class QueryError(DDPError, ValueError):
 
 
 class InvalidURL(DDPError, ValueError):
-    """A text is no address of a DDP server. Nothing was sent.
+    """A text is no address of a DDP server, or of a proxy. Nothing was sent.
 
     Args:
         url: The text, as given.
         problem: What is wrong with it, and what to write instead.
+        what: What it was to be.
     """
 
-    def __init__(self, url: str, problem: str) -> None:
+    def __init__(self, url: str, problem: str, *, what: str = "server URL") -> None:
         super().__init__(url, problem)
         self.url = url
         self.problem = problem
+        self.what = what
 
     def __str__(self) -> str:
-        return f"bad server URL {self.url!r}: {self.problem}"
+        return f"bad {self.what} {self.url!r}: {self.problem}"
+
+
+class LoginNeeded(DDPError):
+    """Somebody must be logged in: nobody is, or what there was to log in with is of no use.
+
+    Args:
+        message: Why, in one sentence.
+        hint: What to do next.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class NegotiationError(DDPError):

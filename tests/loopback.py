@@ -276,6 +276,14 @@ class Conversation:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.sendall(data)
 
+    def read_bytes(self, count: int) -> bytes:
+        """Read so many bytes, whatever they are.
+
+        Raises:
+            PeerGone: The client closed.
+        """
+        return self._read(count)
+
     def ping_websocket(self, data: bytes = b"") -> None:
         """Send a ping of the WebSocket's own, which DDP does not see (H13)."""
         self._send_frame(0x9, data)

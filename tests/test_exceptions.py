@@ -21,6 +21,7 @@ from ddpshell.exceptions import (
     InvalidURL,
     LocalProtocolError,
     LoginError,
+    LoginNeeded,
     MethodError,
     NegotiationError,
     OutcomeUnknown,
@@ -64,6 +65,8 @@ SENTENCES = [
     ),
     pytest.param(ClientClosed("the client is closed"), "the client is closed", id="closed"),
     pytest.param(DDPTimeout("no result within 5 s"), "no result within 5 s", id="timeout"),
+    pytest.param(LoginNeeded("nobody is logged in", hint="ddp login"), "nobody is logged in", id="login needed"),
+    pytest.param(InvalidURL("a", "b", what="proxy URL"), "bad proxy URL 'a': b", id="proxy"),
     pytest.param(CommandError("no such command", "cll", 0), "no such command", id="command: the position is apart"),
 ]
 

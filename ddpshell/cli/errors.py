@@ -18,9 +18,12 @@ from ..exceptions import (
     ConnectError,
     DDPTimeout,
     EJSONError,
+    LoginError,
+    LoginNeeded,
     NegotiationError,
     OutcomeUnknown,
     ServerError,
+    TwoFactorError,
 )
 from ..shell.escaping import escape_line
 from .commands import spelling
@@ -56,6 +59,11 @@ class Failure(Struct, frozen=True):
     place: tuple[str, str] | None = None
     hint: str = ""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was found on our side, so that `details` are ours too."""
+        return self.kind != "server" and self.error == self.kind
+
 
 def failure(error: BaseException) -> Failure:
     """Say what an error means to whoever typed the command."""
@@ -72,6 +80,8 @@ def failure(error: BaseException) -> Failure:
                 error.details,
                 hint=_server_hint(error),
             )
+        case LoginNeeded():
+            return _failure(error, str(error), hint=error.hint)
         case CommandError():
             return _command(error)
         case ConnectError():
@@ -105,7 +115,7 @@ def show(failure: Failure, console: Console) -> None:
 
         before, after = failure.place
         lines += [f"  {line}" for line in point_at(escape_line(before), escape_line(after), console.err.width - 4)]
-    if failure.kind == "server" and failure.details is not None:
+    if failure.details is not None and not failure.is_ours:
         lines.append(f"ddp: details: {_shortened(failure.details)}")
     if failure.hint and not console.quiet:
         lines.append(f"ddp: hint: {escape_line(failure.hint)}")
@@ -158,6 +168,8 @@ def _sentence(message: str) -> str:
 
 
 def _server_hint(error: ServerError) -> str:
+    if isinstance(error, LoginError):
+        return _login_hint(error)
     if error.error == 500:
         return "the server hides the detail from its clients: look in its log"
     if error.error == 404:
@@ -169,6 +181,14 @@ def _server_hint(error: ServerError) -> str:
         if isinstance(wait, (int, float)) and math.isfinite(wait):
             return f"try again in {max(1, math.ceil(wait / 1000))} s"
     return ""
+
+
+def _login_hint(error: LoginError) -> str:
+    if isinstance(error, TwoFactorError):
+        return "the account has two factors: ddp login asks for the code, or reads it from --code-file"
+    if error.error == 400:
+        return "the server may not know logins of this kind"
+    return "check the user's name and the password; an e-mail address has an @, and --id means an id"
 
 
 def _system_reason(error: OSError) -> str:
@@ -188,7 +208,7 @@ def _as_json(failure: Failure) -> str:
     from ..shell.escaping import escape_json
 
     details = failure.details
-    if failure.kind != "server" and failure.hint:
+    if failure.is_ours and failure.hint:
         known = details if isinstance(details, dict) else {}
         details = {**known, "hint": failure.hint}
     tree = {"error": failure.error, "reason": failure.reason, "details": details, "kind": failure.kind}

@@ -10,6 +10,8 @@ from ..exceptions import (
     DDPError,
     DDPTimeout,
     InvalidURL,
+    LoginError,
+    LoginNeeded,
     NegotiationError,
     ServerError,
     TransportError,
@@ -39,6 +41,7 @@ class Terminated(BaseException):
 
 # In order: the first class that fits decides. The names are for programs (`kind` of an error with -o json).
 _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode, str], ...] = (
+    ((LoginError, LoginNeeded), ExitCode.LOGIN, "login"),
     (ServerError, ExitCode.SERVER_ERROR, "server"),
     ((CommandError, InvalidURL), ExitCode.USAGE, "usage"),
     ((ConnectError, NegotiationError), ExitCode.NOT_CONNECTED, "connect"),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..protocol.accounts import LoginToken, UserSelector
     from .accounts import Accounts
     from .collection import Collection
+    from .proxy import Proxy
 
 __all__ = ["CONNECT_TIMEOUT", "Client", "Status"]
 
@@ -101,6 +102,9 @@ class Client:
         headers: More headers for the handshake, as (name, value).
         origin: The `Origin` header; none is sent without.
         tls: How to trust the server.
+        proxy: The URL of a proxy to go through: `http://host:port`, or `socks5h://`. None goes straight to the
+            server, whatever the environment says.
+        user_agent: The `User-Agent` header.
         login_required: Fail calls where the login of a new session is refused, rather than make them as nobody.
         debug: Have each frame as an event.
         on_event: What `on_event` would be called with, from the very first event on.
@@ -109,7 +113,7 @@ class Client:
         connector: What opens connections, in place of a WebSocket to `url`; for tests.
 
     Raises:
-        InvalidURL: `url` is no address of a DDP server.
+        InvalidURL: `url` is no address of a DDP server, or `proxy` none of a proxy.
     """
 
     def __init__(
@@ -123,6 +127,8 @@ class Client:
         headers: Iterable[tuple[str, str]] = (),
         origin: str | None = None,
         tls: TLSOptions | None = None,
+        proxy: str | None = None,
+        user_agent: str = "ddpshell",
         login_required: bool = False,
         debug: bool = False,
         on_event: Callable[[Event], object] | None = None,
@@ -131,7 +137,12 @@ class Client:
         connector: Connector | None = None,
     ) -> None:
         fractions = fractions or _system_fraction
-        options = ConnectOptions(tuple(headers), origin, tls or TLSOptions())
+        through: Proxy | None = None
+        if proxy is not None:
+            from .proxy import parse_proxy
+
+            through = parse_proxy(proxy)
+        options = ConnectOptions(tuple(headers), origin, tls or TLSOptions(), user_agent, through)
         connector = connector or WebSocketConnector(parse_url(url, fractions), options, fractions)
         self._url = connector.url
         self._clock = clock or SystemClock()

@@ -15,9 +15,12 @@ from ddpshell.exceptions import (
     DDPTimeout,
     EJSONError,
     InvalidURL,
+    LoginError,
+    LoginNeeded,
     MethodError,
     NegotiationError,
     OutcomeUnknown,
+    TwoFactorError,
 )
 
 
@@ -31,6 +34,10 @@ from ddpshell.exceptions import (
         pytest.param(MethodError("too-many-requests", "Slow down", {"timeToReset": 2400}), "Slow down [too-many-requests]", "try again in 3 s", id="S50"),
         pytest.param(MethodError("too-many-requests", None, {"timeToReset": "x"}), "[too-many-requests]", "", id="S50 without a number"),
         pytest.param(MethodError(403, "denied"), "denied [403]", "", id="403"),
+        pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", "check the user's name", id="a wrong password"),
+        pytest.param(LoginError(400, "Unrecognized options"), "Unrecognized options [400]", "logins of this kind", id="no such login"),
+        pytest.param(TwoFactorError("no-2fa-code", "no code"), "no code [no-2fa-code]", "--code-file", id="two factors"),
+        pytest.param(LoginNeeded("nobody", hint="ddp login"), "nobody", "ddp login", id="a login needed"),
         pytest.param(ConnectError("no", hint="try that"), "no", "try that", id="no connection"),
         pytest.param(ConnectError("no"), "no", "", id="no connection, and no idea"),
         pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),

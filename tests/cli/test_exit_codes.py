@@ -15,11 +15,15 @@ from ddpshell.exceptions import (
     DDPTimeout,
     EJSONError,
     InvalidURL,
+    LoginError,
+    LoginNeeded,
     MethodError,
     NegotiationError,
     OutcomeUnknown,
+    RateLimited,
     RemoteProtocolError,
     SubscriptionError,
+    TwoFactorError,
 )
 
 
@@ -28,6 +32,10 @@ from ddpshell.exceptions import (
     [
         pytest.param(MethodError(404), 1, "server", id="a method's error"),
         pytest.param(SubscriptionError(403), 1, "server", id="a subscription's error"),
+        pytest.param(RateLimited("too-many-requests"), 1, "server", id="too many calls"),
+        pytest.param(LoginError(403), 4, "login", id="a login refused"),
+        pytest.param(TwoFactorError("no-2fa-code"), 4, "login", id="a login without its second factor"),
+        pytest.param(LoginNeeded("x"), 4, "login", id="a login needed"),
         pytest.param(EJSONError("x"), 1, "unreadable", id="a result that cannot be read"),
         pytest.param(RemoteProtocolError("x"), 1, "unreadable", id="an answer that is no DDP"),
         pytest.param(CommandError("x"), 2, "usage", id="a bad argument"),

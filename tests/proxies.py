@@ -1,0 +1,202 @@
+"""Proxies on 127.0.0.1 that tests go through: HTTP's CONNECT and SOCKS5, with a password if need be.
+
+They write down where they were asked to connect to, and connect to whatever address the test says is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import socket
+import struct
+import threading
+from types import TracebackType
+from typing import Self
+
+from tests.loopback import PATIENCE
+
+__all__ = ["HTTPProxy", "Proxy", "SOCKSProxy"]
+
+
+class Refused(Exception):
+    """The proxy has said no."""
+
+
+class Proxy:
+    """What both have in common.
+
+    Args:
+        user: Who may use it; None for everybody.
+        password: Theirs.
+        hosts: For names that no resolver knows, the address.
+    """
+
+    scheme = ""
+
+    def __init__(
+        self, user: str | None = None, password: str = "", hosts: dict[str, tuple[str, int]] | None = None
+    ) -> None:
+        self.user, self.password = user, password
+        self.hosts = hosts or {}
+        #: Where it was asked to connect to, as it was asked.
+        self.targets: list[tuple[str, int]] = []
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        #: Host and port.
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for sock in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        for sock in (self._listener, *self._sockets):
+            sock.close()
+
+    @property
+    def url(self) -> str:
+        """What to give a client, credentials and all."""
+        credentials = f"{self.user}:{self.password}@" if self.user is not None else ""
+        return f"{self.scheme}://{credentials}{self.address}"
+
+    def greet(self, client: socket.socket) -> socket.socket:
+        """Find out where to, and say so. Returns the connection to there.
+
+        Raises:
+            Refused: Nothing came of it.
+        """
+        raise Refused
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """Connect to where the client wants to go."""
+        self.targets.append((host, port))
+        server = socket.create_connection(self.hosts.get(host, (host, port)), PATIENCE)
+        self._sockets.append(server)
+        return server
+
+    def _start(self, target: object, *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, name="ddp-proxy")  # type: ignore[arg-type]  # it is a method
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            client.settimeout(PATIENCE)
+            self._sockets.append(client)
+            self._start(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            server = self.greet(client)
+        except (Refused, OSError):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            return
+        self._start(_relay, server, client)
+        _relay(client, server)
+
+
+class HTTPProxy(Proxy):
+    """CONNECT, and Basic authentication."""
+
+    scheme = "http"
+
+    def greet(self, client: socket.socket) -> socket.socket:
+        """Answer 200, 407 or 502."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += _received(client, 1)
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        expected = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        if self.user is not None and headers.get("proxy-authorization") != f"Basic {expected}":
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
+            raise Refused
+        method, target, _ = first.split(" ")
+        assert (method, headers["host"]) == ("CONNECT", target)
+        host, _, port = target.rpartition(":")
+        try:
+            server = self.connect(host.strip("[]"), int(port))
+        except OSError:
+            client.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            raise Refused from None
+        client.sendall(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n")
+        return server
+
+
+class SOCKSProxy(Proxy):
+    """SOCKS5, and RFC 1929."""
+
+    scheme = "socks5h"
+
+    def greet(self, client: socket.socket) -> socket.socket:
+        """Take the conversation byte by byte, as the RFC has it."""
+        version, count = _received(client, 2)
+        methods = _received(client, count)
+        wanted = 0 if self.user is None else 2
+        assert version == 5
+        if wanted not in methods:
+            client.sendall(b"\x05\xff")
+            raise Refused
+        client.sendall(bytes([5, wanted]))
+        if self.user is not None:
+            self._authenticate(client)
+        version, command, _, kind = _received(client, 4)
+        assert (version, command) == (5, 1)
+        match kind:
+            case 3:
+                host = _received(client, _received(client, 1)[0]).decode()
+            case _:
+                host = str(ipaddress.ip_address(_received(client, 4 if kind == 1 else 16)))
+        [port] = struct.unpack("!H", _received(client, 2))
+        try:
+            server = self.connect(host, port)
+        except ConnectionRefusedError:
+            client.sendall(b"\x05\x05\x00\x01" + bytes(6))
+            raise Refused from None
+        except OSError:
+            client.sendall(b"\x05\x04\x00\x01" + bytes(6))
+            raise Refused from None
+        # The address that it connects from, once by name: that is allowed too.
+        client.sendall(b"\x05\x00\x00\x03\x04here" + struct.pack("!H", 1080))
+        return server
+
+    def _authenticate(self, client: socket.socket) -> None:
+        version, length = _received(client, 2)
+        user = _received(client, length).decode()
+        password = _received(client, _received(client, 1)[0]).decode()
+        is_right = (version, user, password) == (1, self.user, self.password)
+        client.sendall(b"\x01\x00" if is_right else b"\x01\x01")
+        if not is_right:
+            raise Refused
+
+
+def _received(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise Refused
+        data += more
+    return data
+
+
+def _relay(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
