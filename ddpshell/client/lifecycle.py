@@ -49,6 +49,8 @@ class Lifecycle:
         self.retry_at = 0.0
         #: Why the last connection or attempt ended, until there is a session.
         self.error: DDPError | None = None
+        #: How often `disconnect` was called: a connection from before the last time is not wanted, whatever the state.
+        self.departures = 0
         self._fractions = fractions
         self._reconnect = reconnect
 
@@ -56,6 +58,11 @@ class Lifecycle:
     def over(self) -> bool:
         """Whether nothing can bring a connection back: closed, or no version in common (R10, C4)."""
         return self.state is ConnectionState.FAILED and isinstance(self.error, ClientClosed | NegotiationError)
+
+    @property
+    def wants_connection(self) -> bool:
+        """Whether one is being made, or there, and is to stay."""
+        return self.state in (ConnectionState.CONNECTING, ConnectionState.CONNECTED)
 
     def due(self, now: float) -> bool:
         """Whether an attempt is to be made now."""
@@ -108,6 +115,7 @@ class Lifecycle:
             return []
         self.state = ConnectionState.OFFLINE
         self.retry_count = 0
+        self.departures += 1
         return [Offline()]
 
     def reconnect(self) -> None:

@@ -183,6 +183,7 @@ class Runner:
         """
         with self.lock:
             self._session.connection_made(self._clock.now())
+            departures = self._lifecycle.departures
         # Some may have come with the handshake, and no select would tell.
         events = self._receive(transport.receive())
         while True:
@@ -192,7 +193,7 @@ class Runner:
                 # In this order: what is posted holds what the session had to tell before.
                 events += self._take_posted()
                 events += self._session.events_received()
-                wanted = self._lifecycle.state in (ConnectionState.CONNECTING, ConnectionState.CONNECTED)
+                wanted = self._lifecycle.wants_connection and self._lifecycle.departures == departures
                 if not wanted:
                     self._session.say_goodbye()
                 texts = self._session.texts_to_send()

@@ -331,6 +331,28 @@ def test_offline_is_offline_until_told_otherwise(harness: Harness) -> None:
     assert "ConnectionDropped" not in harness.kinds()
 
 
+def test_leaving_and_coming_back_in_one_moment_makes_a_new_connection(harness: Harness) -> None:
+    """R10, R11: though the thread may not have had the time to see that we were away."""
+    peer = harness.establish()
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def block(event: events.Event) -> None:
+        if isinstance(event, events.Warned):
+            blocked.set()
+            go_on.wait(PATIENCE)
+
+    harness.client.on_event(block)
+    peer.push("garbage")
+    assert blocked.wait(PATIENCE)
+    harness.client.disconnect()
+    harness.client.reconnect()
+    go_on.set()
+    assert peer.pull_message() == {"msg": "disconnect"}
+    assert peer.await_end()
+    harness.establish("two")
+    assert harness.client.status.session == "two"
+
+
 def test_reconnecting_by_hand_does_not_wait_and_does_not_count(harness: Harness) -> None:
     """R10."""
     for _ in range(3):
