@@ -1,0 +1,152 @@
+"""A typed function is a command: its words are read as its annotations say, and mistakes are pointed at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ddpshell.exceptions import CommandError
+from ddpshell.shell.parser import parse
+from ddpshell.shell.registry import (
+    Collection,
+    Command,
+    Count,
+    Fields,
+    File,
+    Flag,
+    Invocation,
+    Method,
+    Number,
+    Registry,
+    Role,
+    Seconds,
+    Selector,
+    Text,
+    Value,
+    command,
+)
+
+
+@command(examples=[("call x 1", "an example")], options={"fast": "be quick"}, is_numbered=True)
+def call(shell: Any, method: Method, *params: Value, fast: Flag = False, limit: Count | None = None) -> Any:
+    """Call it.
+
+    More about it,
+    over lines.
+    """
+    return shell, method, params, fast, limit
+
+
+@command(labels={"which": "ONE|TWO"})
+def take(
+    shell: Any,
+    collection: Collection,
+    selector: Selector | None = None,
+    which: Text = "one",
+    *,
+    sort: Fields | None = None,
+    wait: Seconds | None = None,
+    from_file: File | None = None,
+) -> Any:
+    """Take it."""
+    return collection, selector, which, sort, wait, from_file
+
+
+@command()
+def number_(shell: Any, number: Number) -> Any:
+    """Number it."""
+    return number
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry({"One": [call, take], "Two": [number_]})
+
+
+def bound(registry: Registry, text: str) -> Invocation:
+    [line] = parse(text)
+    return registry.bind(line)
+
+
+def test_a_command_knows_itself() -> None:
+    assert (call.name, call.summary, call.is_numbered) == ("call", "Call it.", True)
+    assert call.details == "More about it,\nover lines."
+    assert call.usage == "call METHOD [VALUE]... [--fast] [--limit N]"
+    assert take.usage == "take COLLECTION [SELECTOR] [ONE|TWO] [--sort FIELDS] [--wait S] [--from-file FILE]"
+    assert number_.name == "number", "an underscore at the end is Python's need, not the user's"
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        pytest.param("call x", ("s", "x", (), False, None), id="no arguments"),
+        pytest.param("call x 1 'a' {b: 2}", ("s", "x", (1, "a", {"b": 2}), False, None), id="values"),
+        pytest.param("call 5 -1", ("s", "5", (-1,), False, None), id="a number as a name, and a negative one"),
+        pytest.param("call 'a b'", ("s", "a b", (), False, None), id="a quoted name"),
+        pytest.param("call x --fast 1 --limit 3", ("s", "x", (1,), True, 3), id="options anywhere"),
+        pytest.param("call --limit=3 x", ("s", "x", (), False, 3), id="an option with a sign"),
+        pytest.param("call x -- --fast", ("s", "x", ("--fast",), False, None), id="the end of options"),
+        pytest.param("call x '--fast'", ("s", "x", ("--fast",), False, None), id="a quoted option is text"),
+        pytest.param("take t", ("t", None, "one", None, None, None), id="defaults"),
+        pytest.param("take t {a: 1} two", ("t", {"a": 1}, "two", None, None, None), id="a selector"),
+        pytest.param("take t abc", ("t", "abc", "one", None, None, None), id="an id for a selector"),
+        pytest.param("take t --sort -n", ("t", None, "one", "-n", None, None), id="a value with a dash"),
+        pytest.param("take t --wait 1.5", ("t", None, "one", None, 1.5, None), id="seconds"),
+        pytest.param("take t --from-file ~/x", ("t", None, "one", None, None, "~/x"), id="a file"),
+        pytest.param("number 3", 3, id="a number"),
+        pytest.param("number [3]", 3, id="a number as it is shown"),
+        pytest.param("number $3", 3, id="a number as a variable"),
+    ],
+)
+def test_words_become_arguments(registry: Registry, text: str, result: object) -> None:
+    assert bound(registry, text).run("s") == result
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        pytest.param("cal x", "no command cal; did you mean call?", 0, id="a slip"),
+        pytest.param("TAKE x", "no command TAKE; did you mean take?", 0, id="capitals"),
+        pytest.param("zzz", "no command zzz; `help` lists all", 0, id="unheard of"),
+        pytest.param("call", "METHOD is missing: call METHOD", 4, id="a missing argument"),
+        pytest.param("number 1 2", "number takes no more than that: number NUMBER", 9, id="too many"),
+        pytest.param("call x --fats", "no option --fats; did you mean --fast?", 7, id="a slip in an option"),
+        pytest.param("call x --zzz", "no option --zzz; call has --fast --limit; behind -- it", 7, id="no such option"),
+        pytest.param("number --zzz", "no option --zzz; number has no options", 7, id="no options at all"),
+        pytest.param("call x --fast=1", "--fast takes no value", 13, id="a value for a flag"),
+        pytest.param("call x --limit", "--limit needs a value: --limit N", 14, id="no value for an option"),
+        pytest.param("call x --limit a", "N is a whole number", 15, id="no number"),
+        pytest.param("take t --wait soon", "soon is no number of seconds", 14, id="no seconds"),
+        pytest.param("take t [1]", "a selector is an object, such as {done: false}, or an id", 7, id="no selector"),
+        pytest.param("number x", "NUMBER is the number of a command, such as 3", 7, id="no number of a command"),
+        pytest.param("call x {a 1}", "expected ':' after the key", 10, id="a bad literal"),
+    ],
+)
+def test_a_mistake_is_pointed_at(registry: Registry, text: str, message: str, column: int) -> None:
+    with pytest.raises(CommandError) as caught:
+        bound(registry, text)
+    assert message in str(caught.value)
+    assert caught.value.position == column
+
+
+def test_a_command_that_does_not_exist_is_said_before_its_words_are_looked_at(registry: Registry) -> None:
+    with pytest.raises(CommandError, match="no command zzz"):
+        bound(registry, "zzz {a 1}")
+
+
+def test_a_place_has_a_parameter() -> None:
+    def role(found: Command, index: int) -> Role | None:
+        parameter = found.argument(index)
+        return None if parameter is None else parameter.role
+
+    assert [role(call, index) for index in range(3)] == [Role.METHOD, Role.VALUE, Role.VALUE]
+    assert [role(number_, index) for index in range(2)] == [Role.NUMBER, None]
+    assert call.option("--limit") is not None
+    assert call.option("--no") is None
+
+
+def test_a_prefix_of_one_command_means_it(registry: Registry) -> None:
+    assert registry.similar("num") == "number"
+    assert registry.names() == ["call", "take", "number"]
+    assert [found.name for found in registry] == registry.names()
