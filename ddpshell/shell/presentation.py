@@ -1,0 +1,222 @@
+"""Answers, laid out: for the screen, with number and time; and for files, programs and scripts, exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ..exceptions import CommandError, ConnectError, EJSONError, OutcomeUnknown, ServerError
+from ..protocol import ejson, json_text
+from ..protocol.ejson import EJSONValue
+from .cells import cell_width, point_at
+from .escaping import escape_json, escape_line, escape_text
+from .parser import error_column
+from .rendering import NO_LIMITS, Limits, format_value, value_fragments
+from .replies import Documents, Message, Nothing, Reply, Result
+from .settings import Settings
+from .style import StyledText, inked, plain
+from .tables import table_lines
+from .wrapping import wrapped
+
+__all__ = ["duration", "error_text", "exact_text", "exact_value", "plural", "screen_text", "tagged", "with_time"]
+
+
+def plural(count: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 call`, `2 calls`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people, in few digits."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min" if seconds < 6000 else f"{int(seconds) // 3600} h"
+
+
+# --------------------------------------------------------------------------------------------------- the screen
+
+
+def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> StyledText:
+    """An answer as it is shown: behind its tag, as the settings say.
+
+    Args:
+        reply: The answer.
+        settings: `output`, and the limits.
+        width: Columns of the terminal.
+        tag: What it begins with, such as `[3] `, or "".
+    """
+    limits = settings.limits
+    match reply:
+        case Message(text):
+            return wrapped(tagged(tag, text), width)
+        case Nothing():
+            return tagged(tag, [("note", "nothing was returned")])
+        case Result(value, is_full):
+            limits = NO_LIMITS if is_full else limits
+            return tagged(tag, _value(value, settings["output"], width, len(tag), limits))
+        case Documents(items, as_table):
+            return tagged(tag, _documents(items, "table" if as_table else settings["output"], width, limits))
+
+
+def tagged(tag: str, text: StyledText) -> StyledText:
+    """A text behind the number that it answers."""
+    return [("tag", tag), *text] if tag else text
+
+
+def with_time(text: StyledText, seconds: float, width: int) -> StyledText:
+    """A text with a time at the right: at the end of its first line, of its last, or on a line of its own."""
+    time = duration(seconds)
+    whole = plain(text)
+    first, newline, rest = whole.partition("\n")
+    for line in (first, rest.rpartition("\n")[2] if newline else None):
+        if line is not None and (room := width - cell_width(line) - len(time)) >= 2:
+            note = ("time", " " * room + time)
+            return _inserted(text, note) if line is first and newline else [*text, note]
+    return [*text, ("time", "\n" + " " * max(0, width - len(time)) + time)]
+
+
+def _inserted(text: StyledText, note: tuple[str, str]) -> StyledText:
+    """A text with something before its first newline."""
+    for index, (ink, piece) in enumerate(text):
+        before, newline, behind = piece.partition("\n")
+        if newline:
+            return [*text[:index], (ink, before), note, (ink, newline + behind), *text[index + 1 :]]
+    return [*text, note]
+
+
+def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limits) -> StyledText:
+    if output == "raw" and isinstance(value, str):
+        return _cut(escape_text(value), limits)
+    if output in ("json", "raw"):
+        return _cut(exact_value(value), limits)
+    if output == "table" and (lines := table_lines(value, width)) is not None:
+        return [("", "\n"), *_lines(lines, limits)]
+    return inked(value_fragments(value, width=width, limits=limits, column=column))
+
+
+def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limits: Limits) -> StyledText:
+    text: StyledText = [("", plural(len(items), "document"))]
+    if output == "table":
+        return [*text, *([("", "\n")] if items else []), *_lines(table_lines(list(items), width) or (), limits)]
+    shown = len(items) if limits.items >= len(items) else int(limits.items)
+    for item in islice(items, shown):
+        text += [("", "\n"), *_value(item, output, width, 0, limits)]
+    if shown < len(items):
+        text.append(("omission", f"\n... {len(items) - shown:,} more, use `full`"))
+    return text
+
+
+def _lines(lines: Iterable[str], limits: Limits) -> Iterator[tuple[str, str]]:
+    """A table: its two lines of heading, and as many rows as may be."""
+    rows = iter(lines)
+    shown = list(islice(rows, None if limits.items == NO_LIMITS.items else int(limits.items) + 2))
+    for index, row in enumerate(shown):
+        yield ("heading" if index == 0 else "punctuation" if index == 1 else ""), ("\n" if index else "") + row
+    omitted = sum(1 for _ in rows)
+    if omitted:
+        yield "omission", f"\n... {omitted:,} more, use `full`"
+
+
+def _cut(text: str, limits: Limits) -> StyledText:
+    if len(text) <= limits.characters:
+        return [("", text)]
+    shown = int(limits.characters)
+    return [("", text[:shown]), ("omission", f" ... {len(text) - shown:,} more characters, use `full`")]
+
+
+# ------------------------------------------------------------------------------------------------------- errors
+
+
+def error_text(error: BaseException, width: int, hint: str = "") -> StyledText:
+    """An error: one line, the place if there is one, and what to do next if we know."""
+    match error:
+        case ServerError():
+            text: StyledText = [("error", f"error {escape_line(str(error.error))}: ")]
+            text.append(("", escape_line(error.reason or "the server gives no reason")))
+            if error.details is not None:
+                text += [("", "\n  details: "), *_details(error.details, width)]
+            hint = hint or _server_hint(error)
+        case _:
+            text = [("error", "error: "), ("", escape_line(str(error) or type(error).__name__))]
+            hint = hint or _local_hint(error)
+    text = wrapped(text, width)
+    place = error_column(error) if isinstance(error, CommandError) else None
+    if place is not None and "\n" not in str(error):
+        before, behind = place
+        line, caret = point_at(escape_line(before), escape_line(behind), width - 4)
+        text += [("", f"\n  {line}\n  "), ("error", caret)]
+    if hint:
+        text += [("", "\n"), *wrapped([("hint", f"  {escape_line(hint)}")], width)]
+    return text
+
+
+def _details(details: object, width: int) -> StyledText:
+    limits = Limits(items=20, characters=500, depth=5)
+    try:
+        return inked(value_fragments(details, width=width, limits=limits, column=11))  # type: ignore[arg-type]  # JSON
+    except EJSONError:
+        return [("", escape_line(repr(details)[:500]))]
+
+
+def _server_hint(error: ServerError) -> str:
+    if error.error == 500:
+        return "the server hides the detail from its clients: look in its log"
+    if error.error == "too-many-requests" and isinstance(error.details, dict):
+        wait = error.details.get("timeToReset")
+        if isinstance(wait, (int, float)) and 0 <= wait < 1e9:
+            return f"try again in {max(1, -(-int(wait) // 1000))} s"
+    return ""
+
+
+def _local_hint(error: BaseException) -> str:
+    match error:
+        case ConnectError():
+            return error.hint or ""
+        case OutcomeUnknown():
+            return "find out whether it ran before you repeat it"
+        case EJSONError():
+            return "`debug on` shows what the server sends"
+        case _:
+            return ""
+
+
+# ------------------------------------------------------------------------------- files, programs and scripts
+
+
+def exact_value(value: EJSONValue) -> str:
+    """A value as one line of JSON: exact, and harmless on a terminal."""
+    return escape_json(json_text.dump(ejson.encode(value)))
+
+
+def exact_text(reply: Reply, output: str) -> str:
+    """An answer for a file, a program, or the output of a script; "" for nothing.
+
+    Args:
+        reply: The answer.
+        output: The setting; what is "auto" here is JSON, one value a line.
+    """
+    match reply:
+        case Message(text):
+            return plain(text) + "\n"
+        case Nothing():
+            return ""
+        case Result(value):
+            return _exact(value, output) + "\n"
+        case Documents(items, as_table):
+            if as_table or output == "table":
+                return "".join([f"{line}\n" for line in table_lines(list(items)) or ()])
+            return "".join([f"{_exact(item, output)}\n" for item in items])
+
+
+def _exact(value: EJSONValue, output: str) -> str:
+    if output == "raw" and isinstance(value, str):
+        return value
+    if output == "pretty":
+        return format_value(value)
+    if output == "table" and (lines := table_lines(value)) is not None:
+        return "\n".join(lines)
+    return exact_value(value)

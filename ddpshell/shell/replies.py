@@ -1,0 +1,78 @@
+"""What commands answer with: values, or text for people; at once, or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from ..exceptions import CommandError, DDPError
+from ..protocol.ejson import EJSONValue
+from .style import StyledText
+
+__all__ = ["Documents", "Later", "Message", "Nothing", "Reply", "Result"]
+
+
+class Message(Struct, frozen=True):
+    """Text for people. In a script it goes where results go if somebody asked for it, else where notes go.
+
+    Args:
+        text: Without a newline at its end.
+        is_answer: Somebody asked for it: `help`, `status`; else it only says what was done.
+    """
+
+    text: StyledText
+    is_answer: bool = True
+
+
+class Result(Struct, frozen=True):
+    """One value.
+
+    Args:
+        value: The value.
+        is_full: Somebody asked for all of it, however long it is.
+    """
+
+    value: EJSONValue
+    is_full: bool = False
+
+
+class Documents(Struct, frozen=True):
+    """Many values, one a line.
+
+    Args:
+        items: The documents.
+        as_table: Whether somebody asked for a table.
+    """
+
+    items: list[dict[str, EJSONValue]]
+    as_table: bool = False
+
+
+class Nothing(Struct, frozen=True):
+    """A method that returned nothing at all, which is not null (C15)."""
+
+
+Reply: TypeAlias = Message | Result | Documents | Nothing
+
+
+class Later(Struct, frozen=True):
+    """An answer that is still to come.
+
+    Args:
+        future: What is waited for.
+        reply: Makes the answer of what came.
+        what: What to call it while it is pending, safe to show.
+        when_cancelled: What to say if it was.
+        cancel: Takes it back, and says whether that was possible; None where it never is.
+        may_be_left: Nobody who leaves the shell is kept waiting for it.
+    """
+
+    future: Future[Any]
+    reply: Callable[[Any], Reply]
+    what: str
+    when_cancelled: DDPError = CommandError("cancelled: it was not sent")
+    cancel: Callable[[], bool] | None = None
+    may_be_left: bool = False

@@ -1,0 +1,158 @@
+"""Answers are laid out for the window; what goes to files and programs is exact."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import pytest
+from hypothesis import given
+
+from ddpshell.exceptions import CommandError, ConnectError, MethodError, OutcomeUnknown
+from ddpshell.protocol import ejson, json_text
+from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.shell.cells import cell_width
+from ddpshell.shell.presentation import duration, error_text, exact_text, plural, screen_text, with_time
+from ddpshell.shell.replies import Documents, Message, Nothing, Reply, Result
+from ddpshell.shell.settings import Settings
+from ddpshell.shell.style import plain
+from tests.shell.test_escaping import harmless
+from tests.strategies import ejson_values, hostile_text
+
+TASKS: list[dict[str, EJSONValue]] = [{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]
+
+
+def shown(reply: Reply, width: int = 80, tag: str = "[3] ", **settings: str) -> str:
+    return plain(screen_text(reply, Settings(**settings), width, tag))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.00042, "0.4 ms"), (0.0123, "12 ms"), (3.64, "3.6 s"), (400, "6 min"), (9000, "2 h")],
+)
+def test_a_time_has_few_digits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert [plural(1, "call"), plural(2, "call"), plural(1000, "is", "are")] == ["1 call", "2 calls", "1,000 are"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "settings", "text"),
+    [
+        pytest.param(Result("HELLO"), {}, '[3] "HELLO"', id="a string"),
+        pytest.param(Result("a\nb"), {"output": "raw"}, "[3] a\nb", id="a string without quotes"),
+        pytest.param(Result({"a": [1]}), {"output": "json"}, '[3] {"a":[1]}', id="JSON"),
+        pytest.param(Result(None), {}, "[3] null", id="null"),
+        pytest.param(Nothing(), {}, "[3] nothing was returned", id="C15: nothing at all"),
+        pytest.param(Message([("", "done")]), {}, "[3] done", id="text"),
+        pytest.param(Result("x" * 9), {"length": "4"}, '[3] "xxxx" ... 5 more characters, use `full`', id="cut"),
+        pytest.param(Result("x" * 9, is_full=True), {"length": "4"}, '[3] "xxxxxxxxx"', id="in full"),
+        pytest.param(Result(list(TASKS)), {"output": "table"}, "[3] \n_id  n\n---  -\na    1\nb    2", id="a table"),
+        pytest.param(
+            Documents(TASKS), {}, '[3] 2 documents\n{"_id": "a", "n": 1}\n{"_id": "b", "n": 2}', id="documents"
+        ),
+        pytest.param(
+            Documents([*TASKS, {}]),
+            {"items": "2"},
+            '[3] 3 documents\n{"_id": "a", "n": 1}\n{"_id": "b", "n": 2}\n... 1 more, use `full`',
+            id="some",
+        ),
+        pytest.param(Documents([]), {}, "[3] 0 documents", id="no documents"),
+        pytest.param(
+            Documents(TASKS, as_table=True), {}, "[3] 2 documents\n_id  n\n---  -\na    1\nb    2", id="a table of them"
+        ),
+    ],
+)
+def test_an_answer_is_shown_as_the_settings_say(reply: Reply, settings: dict[str, str], text: str) -> None:
+    assert shown(reply, **settings) == text
+
+
+def test_the_time_stands_at_the_right_of_the_first_line_with_room() -> None:
+    assert plain(with_time([("", "[1] 5")], 0.002, 20)) == "[1] 5         2.0 ms"
+    assert plain(with_time([("", "[1] {\n  1\n}")], 0.002, 20)) == "[1] {         2.0 ms\n  1\n}"
+    assert plain(with_time([("", "x" * 19 + "\n}")], 0.002, 20)) == "x" * 19 + "\n}             2.0 ms"
+    assert plain(with_time([("", "x" * 19)], 0.002, 20)) == "x" * 19 + "\n" + "2.0 ms".rjust(20)
+
+
+@given(ejson_values())
+def test_a_value_fits_its_window_and_is_harmless(value: EJSONValue) -> None:
+    for output in ("auto", "json", "raw", "table"):
+        assert harmless(shown(Result(value), 30, output=output))
+
+
+# ------------------------------------------------------------------------------------------------------- errors
+
+
+def test_an_error_of_the_server_has_its_code_reason_and_details() -> None:
+    error = MethodError("demo-failure", "This method always fails", {"at": 1})
+    assert plain(error_text(error, 80)) == 'error demo-failure: This method always fails\n  details: {"at": 1}'
+
+
+@pytest.mark.parametrize(
+    ("error", "hint", "text"),
+    [
+        pytest.param(MethodError(404, "Method 'x' not found"), "did you mean y?", "did you mean y?", id="a hint"),
+        pytest.param(MethodError(500, "Internal server error"), "", "look in its log", id="500"),
+        pytest.param(MethodError("nope"), "", "error nope: the server gives no reason", id="no reason"),
+        pytest.param(
+            MethodError("too-many-requests", "Slow down", {"timeToReset": 1500}), "", "try again in 2 s", id="S50"
+        ),
+        pytest.param(ConnectError("no", hint="is it running?"), "", "is it running?", id="not connected"),
+        pytest.param(OutcomeUnknown("pay", "lost"), "", "find out whether it ran", id="outcome unknown"),
+        pytest.param(CommandError("no\nsuch\x1b[2J"), "", r"no\nsuch\x1b[2J", id="an error with controls"),
+    ],
+)
+def test_an_error_says_what_to_do(error: Exception, hint: str, text: str) -> None:
+    assert text in plain(error_text(error, 80, hint))
+
+
+def test_a_mistake_has_a_caret_below_it() -> None:
+    error = CommandError("expected ':'", "status\ncall f {a 1}\nstatus", 17)
+    assert plain(error_text(error, 80)) == "error: expected ':'\n  call f {a 1}\n            ^"
+
+
+@given(hostile_text(60), hostile_text(60))
+def test_no_error_is_harmful(reason: str, details: str) -> None:
+    assert harmless(plain(error_text(MethodError(reason, details, {reason: details}), 40, details)))
+    assert harmless(plain(error_text(CommandError(reason, details, len(details) // 2), 40)))
+
+
+@pytest.mark.parametrize("width", [12, 20, 40])
+def test_an_error_fits_its_window(width: int) -> None:
+    error = CommandError("there is no such thing in here at all", "call some.method {a: 1, b 2, c: 3, d: 4}", 26)
+    lines = plain(error_text(error, width)).split("\n")
+    assert max(map(cell_width, lines)) <= width
+
+
+# ------------------------------------------------------------------------------------------------- exact output
+
+
+@pytest.mark.parametrize(
+    ("reply", "output", "text"),
+    [
+        pytest.param(Result({"a": [1, None]}), "auto", '{"a":[1,null]}\n', id="JSON"),
+        pytest.param(Result(dt.datetime(1970, 1, 1, tzinfo=dt.UTC)), "auto", '{"$date":0}\n', id="EJSON"),
+        pytest.param(Result("a\x1bb"), "raw", "a\x1bb\n", id="a string as it is"),
+        pytest.param(Result("a\x9bb"), "auto", '"a\\u009bb"\n', id="a string in JSON is harmless"),
+        pytest.param(Result({"a": 1}), "pretty", '{"a": 1}\n', id="pretty"),
+        pytest.param(Result([{"a": 1}]), "table", "a\n-\n1\n", id="a table"),
+        pytest.param(Documents(TASKS), "auto", '{"_id":"a","n":1}\n{"_id":"b","n":2}\n', id="one a line"),
+        pytest.param(Documents(TASKS), "table", "_id  n\n---  -\na    1\nb    2\n", id="documents as a table"),
+        pytest.param(Documents([]), "auto", "", id="no documents"),
+        pytest.param(Nothing(), "auto", "", id="C15: nothing"),
+        pytest.param(Message([("error", "a"), ("", "b")]), "auto", "ab\n", id="text"),
+    ],
+)
+def test_output_for_files_and_programs_is_exact(reply: Reply, output: str, text: str) -> None:
+    assert exact_text(reply, output) == text
+
+
+@given(ejson_values())
+def test_a_value_survives_a_file(value: EJSONValue) -> None:
+    text = exact_text(Result(value), "auto")
+    assert harmless(text)
+    assert text.count("\n") == 1
+    assert ejson.equals(ejson.decode(json_text.parse(text)), value)
+    assert json.loads(text) is not ...
