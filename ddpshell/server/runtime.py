@@ -67,6 +67,11 @@ class Runtime:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The handlers that run as tasks."""
+        return set(self._tasks)
+
     async def cancel_tasks(self) -> None:
         """End the handlers that run as tasks."""
         tasks = list(self._tasks)

@@ -448,6 +448,13 @@ class _Running:
 
     async def _close_all(self, patience: float) -> None:
         assert self._listener is not None
+        # Those that are just being accepted are tasks of asyncio's own, which lose them once the listener is closed: accept
+        # no more, let them arrive, and then close.
+        for listening in self._listener.sockets:
+            self.loop.remove_reader(listening)
+        arriving = asyncio.all_tasks() - self._runtime.tasks - {asyncio.current_task()}
+        if arriving:
+            await asyncio.wait(arriving, timeout=patience)
         self._listener.close()
         for connection in [*self._runtime.sessions.values(), *self._runtime.nameless]:
             connection.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -260,3 +262,24 @@ def test_options_are_what_they_were_made() -> None:
     options = Options(heartbeat_interval=1.0)
     assert Server(options=options).options is options
     assert Server().options == Options()
+
+
+def test_stopping_while_clients_connect_leaves_no_socket_behind() -> None:
+    """Those that were accepted in the last moment are closed like all others, and the collector finds none open."""
+    for _ in range(40):
+        server = Server()
+        server.start(port=0)
+        clients: list[socket.socket] = []
+
+        def connect(port: int = server.port, clients: list[socket.socket] = clients) -> None:
+            with contextlib.suppress(OSError):
+                clients.extend(socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(5))
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        server.stop()
+        thread.join()
+        for client in clients:
+            client.close()
+    # What was left open is a ResourceWarning now, and that is an error.
+    gc.collect()
