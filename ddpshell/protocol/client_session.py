@@ -578,6 +578,10 @@ class ClientSession:
         else:
             self._subs.begin_session()
             self._add_opening_login()
+        # All of them, those too that still have to wait for the login.
+        self._resent_calls = sum(
+            call.was_sent and call.state is CallState.HELD and not call.opening for call in self._calls
+        )
         self._send_calls(self._calls.sendable())
         for subscription in self._subs:
             # A resumed session has those that it said ready of. The others it may have; asked twice, it keeps
@@ -601,7 +605,6 @@ class ClientSession:
             if self.state is SessionState.CONNECTING and (self._held_back or not (self._pipeline and call.retry)):
                 self._held_back = True
                 return
-            self._resent_calls += call.was_sent
             call.advance(CallInput.SEND)
             self._texts.append(call.text)
             if call.wait:

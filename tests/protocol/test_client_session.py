@@ -993,7 +993,7 @@ def test_a_reconnect_while_logged_in_goes_as_in_transcript_t2(watching: Playbook
         open
         << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":4}}
         >> {{"msg":"connected","session":"two"}}
-        !! SessionEstablished
+        !! SessionEstablished resent_calls=0; resent_subs=1
         << {{"msg":"method","id":"2","method":"login","params":[{{"resume":"TOKEN"}}]}}
         << {{"msg":"sub","id":"{SUB_1}","name":"tasks","params":[]}}
         >> {{"msg":"added","collection":"users","id":"u","fields":{{"username":"ann"}}}}
@@ -1006,6 +1006,21 @@ def test_a_reconnect_while_logged_in_goes_as_in_transcript_t2(watching: Playbook
         !! DocumentAdded collection='users'
         !! CallFinished id='2'
         << {{"msg":"method","id":"1","method":"slow","params":[]}}
+    """)
+
+
+def test_calls_that_wait_for_the_login_count_as_sent_again(connected: Playbook) -> None:
+    """R31: users are told what becomes of their calls, not when."""
+    connected.session.set_opening_login([{"resume": "token"}])
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resumed=False; resent_calls=1
+        << {"msg":"method","id":"2","method":"login","params":[{"resume":"token"}]}
     """)
 
 
