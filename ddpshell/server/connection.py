@@ -1,12 +1,8 @@
-"""One client: its session, its socket while there is one, and its queue.
+"""One client: its session, its socket while there is one, and what it is sent.
 
 Threads: the socket and all timers belong to the event loop's thread; plain handlers run on workers; handles may
 be used anywhere. `lock` guards the session and what the client sees. No code of the application's is called
 with it held, and nobody who holds it waits for a collection's lock; the other way round is allowed.
-
-Order: one message is handled at a time (S15). The queue is always owned by one turn: the message being handled,
-until it ends or unblocks. A turn with a plain handler goes through the queue on its worker as long as it meets
-plain handlers, so that a client that sends much does not pay a change of threads for each message.
 """
 
 from __future__ import annotations
@@ -17,10 +13,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-from ..exceptions import EJSONError, MethodError
-from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
+from ..protocol.messages import Message
 from ..protocol.server_session import (
     ConnectReceived,
     EndReason,
@@ -33,16 +28,13 @@ from ..protocol.server_session import (
     SubReceived,
     UnsubReceived,
 )
-from .calls import call_all, invoke, invoke_async, outcome, outcome_async, result_text
-from .errors import wire_error
+from .calls import call_all
 from .handlers import Handler
 from .handles import ConnectionHandle, client_address, visible_headers
-from .invocation import MethodInvocation
-from .publications import Subscription
-from .rate_limit import Attempt
 from .runtime import Runtime
 from .subscriptions import Subscriptions
 from .transport import Socket
+from .turns import Turns
 from .workers import may_wait
 
 __all__ = ["Connection"]
@@ -51,27 +43,6 @@ logger = logging.getLogger(__name__)
 
 # Characters waiting for a slow reader above which a publication's worker waits too.
 _HIGH_WATER = 1 << 20
-
-
-class _Opened:
-    """The first thing in a session's queue: universal publications, and the hooks (S4)."""
-
-
-class _UniversalAdded:
-    """A universal publication that came while the session was there (S68)."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-
-
-_Task: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefused | _Opened | _UniversalAdded
-
-
-class _Turn:
-    """The handling of one message. It owns the queue until it ends or unblocks, whichever is first."""
-
-    def __init__(self) -> None:
-        self.owns_queue = True
 
 
 class Connection:
@@ -87,7 +58,6 @@ class Connection:
     def __init__(self, runtime: Runtime, socket: Socket) -> None:
         self.lock = threading.RLock()
         self._runtime = runtime
-        self._application = runtime.application
         self._options = options = runtime.application.options
         self._socket: Socket | None = socket
         self._session = ServerSession(
@@ -99,9 +69,8 @@ class Connection:
             queue_limit=options.queue_limit,
         )
         self._subscriptions = Subscriptions(self, runtime)
+        self._turns = Turns(self, runtime, self._subscriptions, self._resume_reading)
         self._ended = False
-        self._queue: deque[_Task] = deque()
-        self._queue_is_owned = False
         self._flush_due = False
         self._reader_moved = threading.Condition(self.lock)
         self._timer: asyncio.TimerHandle | None = None
@@ -132,7 +101,7 @@ class Connection:
                 socket.owner.texts_received(waiting)
                 return
         self._flush()
-        if len(self._queue) > self._options.receive_limit and self._socket is not None:
+        if len(self._turns) > self._options.receive_limit and self._socket is not None:
             self._socket.pause_reading()
 
     def socket_closed(self) -> None:
@@ -150,11 +119,11 @@ class Connection:
         self._flush()
 
     def _take_events(self, events: Iterable[ServerEvent]) -> None:
-        tasks: list[_Task] = []
+        received: list[MethodReceived | SubReceived | UnsubReceived | MessageRefused] = []
         for event in events:
             match event:
                 case MethodReceived() | SubReceived() | UnsubReceived() | MessageRefused():
-                    tasks.append(event)
+                    received.append(event)
                 case ConnectReceived():
                     self._connect(event)
                 case SessionEnded():
@@ -162,8 +131,8 @@ class Connection:
                     self.close()
                 case _:
                     assert_never(event)
-        if tasks:
-            self._enqueue(*tasks)
+        if received:
+            self._turns.add(*received)
 
     def _connect(self, event: ConnectReceived) -> None:
         earlier = self._runtime.sessions.get(event.session) if event.session is not None else None
@@ -181,8 +150,7 @@ class Connection:
         self._runtime.nameless.discard(self)
         self._runtime.sessions[session_id] = self
         self._set_timer()
-        if self._application.universal or self._application.has_connection_hooks:
-            self._enqueue(_Opened())
+        self._turns.open()
 
     def resume(self, newcomer: Connection, event: ConnectReceived) -> bool:
         """Take over the socket of a client that comes back, if this is the session that it left (R22, R23)."""
@@ -202,10 +170,15 @@ class Connection:
         socket, self._socket = self._socket, None
         assert socket is not None
         self._ended = True
+        self._turns.close()
         self._session.close()
         self._runtime.nameless.discard(self)
         self._set_timer()
         return socket
+
+    def _resume_reading(self) -> None:
+        if self._socket is not None and self._socket.reading_paused:
+            self._socket.resume_reading()
 
     def _flush(self) -> None:
         with self.lock:
@@ -243,6 +216,10 @@ class Connection:
             logging.DEBUG if quiet else logging.INFO, "session %s ended: %s", self._session.id or "-", reason.value
         )
 
+    def universal_added(self, handler: Handler) -> None:
+        """Start a universal publication that was registered just now; to be called on the loop's thread."""
+        self._turns.universal_added(handler)
+
     # ------------------------------------------------------------------------------------------- the end (any thread)
 
     def close(self) -> None:
@@ -252,7 +229,7 @@ class Connection:
                 return
             self._ended = True
             self._session.close()
-            self._queue.clear()
+            self._turns.close()
             callbacks = self._subscriptions.close()
             if self._session.id is not None:
                 callbacks += self.handle.end()
@@ -312,201 +289,3 @@ class Connection:
         with self.lock:
             events = self._session.events_received()
         self._take_events(events)
-
-    # ------------------------------------------------------------------------------------------------------ the queue
-
-    def universal_added(self, handler: Handler) -> None:
-        """Start a universal publication that was registered just now; to be called on the loop's thread."""
-        self._enqueue(_UniversalAdded(handler))
-
-    def _enqueue(self, *tasks: _Task) -> None:
-        with self.lock:
-            if self._ended:
-                return
-            self._queue.extend(tasks)
-            if self._queue_is_owned:
-                return
-            self._queue_is_owned = True
-        self._work_on_loop()
-
-    def _next_task(self) -> _Task | None:
-        """Take the next message; with None the queue has nothing, and no owner."""
-        with self.lock:
-            if not self._queue:
-                self._queue_is_owned = False
-                return None
-            task = self._queue.popleft()
-        if len(self._queue) == self._options.receive_limit // 2:
-            self._runtime.on_loop(self._resume_reading)
-        return task
-
-    def _resume_reading(self) -> None:
-        if self._socket is not None and self._socket.reading_paused:
-            self._socket.resume_reading()
-
-    def _unblock(self, turn: _Turn) -> None:
-        """Let the queue go on without a turn that owns it."""
-        with self.lock:
-            if not turn.owns_queue:
-                return
-            turn.owns_queue = False
-        self._runtime.on_loop(self._work_on_loop)
-
-    def _work_on_loop(self) -> None:
-        """Go through the queue on the loop's thread, up to the first message that needs a worker or takes time."""
-        while (task := self._next_task()) is not None:
-            handler = self._handler(task)
-            if handler is not None and handler.is_async:
-                self._runtime.start_task(self._run_async(task, handler))
-                return
-            if handler is not None or isinstance(task, (UnsubReceived, _Opened)):
-                self._runtime.workers.submit(partial(self._work, task))
-                return
-            self._handle(task, None, _Turn())
-
-    def _work(self, task: _Task | None) -> None:
-        """Go through the queue on a worker, up to the first message that belongs on the loop."""
-        while task is not None:
-            handler = self._handler(task)
-            if handler is not None and handler.is_async:
-                self._runtime.on_loop(partial(self._start_async, task, handler))
-                return
-            turn = _Turn()
-            try:
-                self._handle(task, handler, turn)
-            except Exception:
-                logger.exception("internal error of the server")
-            if not turn.owns_queue:
-                return
-            task = self._next_task()
-
-    def _start_async(self, task: _Task, handler: Handler) -> None:
-        self._runtime.start_task(self._run_async(task, handler))
-
-    async def _run_async(self, task: _Task, handler: Handler) -> None:
-        turn = _Turn()
-        try:
-            await self._handle_async(task, handler, turn)
-        except Exception:
-            logger.exception("internal error of the server")
-        if turn.owns_queue:
-            self._work_on_loop()
-
-    def _handler(self, task: _Task) -> Handler | None:
-        match task:
-            case MethodReceived():
-                return self._application.methods.get(task.method)
-            case SubReceived():
-                return self._application.publications.get(task.name)
-            case _UniversalAdded():
-                return task.handler
-            case _:
-                return None
-
-    def _handle(self, task: _Task, handler: Handler | None, turn: _Turn) -> None:
-        """Handle a message; its handler, if there is one, is a plain function."""
-        if self._application.has_message_hooks and isinstance(task, (MethodReceived, SubReceived, UnsubReceived)):
-            self._application.received(task, self.handle)
-        match task:
-            case MethodReceived():
-                invocation = self._start_method(task, handler, turn)
-                if invocation is not None and handler is not None:
-                    self._finish_method(task, *outcome(partial(invoke, handler, task.params, invocation)))
-            case SubReceived():
-                subscription = self._start_subscription(task, handler, turn)
-                if subscription is not None:
-                    self._subscriptions.run(subscription)
-            case UnsubReceived():
-                self._subscriptions.unsubscribe(task.id)
-            case MessageRefused():
-                self.send(task.answer)
-            case _Opened():
-                self._open()
-            case _UniversalAdded():
-                self._subscriptions.run(self._subscriptions.start_universal(task.handler))
-            case _:
-                assert_never(task)
-
-    async def _handle_async(self, task: _Task, handler: Handler, turn: _Turn) -> None:
-        """Handle a message whose handler is an `async def`."""
-        if self._application.has_message_hooks and isinstance(task, (MethodReceived, SubReceived)):
-            self._application.received(task, self.handle)
-        match task:
-            case MethodReceived():
-                invocation = self._start_method(task, handler, turn)
-                if invocation is not None:
-                    self._finish_method(task, *await outcome_async(invoke_async(handler, task.params, invocation)))
-            case SubReceived():
-                subscription = self._start_subscription(task, handler, turn)
-                if subscription is not None:
-                    await self._subscriptions.run_async(subscription)
-            case _UniversalAdded():
-                await self._subscriptions.run_async(self._subscriptions.start_universal(task.handler))
-            case _:
-                pass
-
-    def _open(self) -> None:
-        for handler in list(self._application.universal):
-            subscription = self._subscriptions.start_universal(handler)
-            if handler.is_async:
-                # Nobody waits for it, as in Meteor.
-                self._runtime.on_loop(partial(self._start_universal_async, subscription))
-            else:
-                self._subscriptions.run(subscription)
-        self._application.connected(self.handle)
-
-    def _start_universal_async(self, subscription: Subscription) -> None:
-        self._runtime.start_task(self._subscriptions.run_async(subscription))
-
-    # -------------------------------------------------------------------------------------------- methods and subs
-
-    def _start_method(self, task: MethodReceived, handler: Handler | None, turn: _Turn) -> MethodInvocation | None:
-        """Prepare a call; None if it has been answered."""
-        if handler is None:
-            error = MethodError(404, f"Method '{task.method}' not found")
-            # The one case in which the result comes first (S32).
-            self.send(Result(task.id, error=wire_error(error, "")), Updated((task.id,)))
-            return None
-        refusal = self._application.rate_limiter.refuse(
-            Attempt("method", task.method, self.user_id, self.handle.id, self.handle.client_address),
-            self._runtime.loop.time(),
-        )
-        if refusal is not None:
-            self._finish_method(task, None, refusal)
-            return None
-        return MethodInvocation(
-            task.method,
-            user_id=self.user_id,
-            connection=self.handle,
-            random_seed=task.random_seed,
-            unblock=partial(self._unblock, turn),
-            session=self._subscriptions,
-        )
-
-    def _finish_method(self, task: MethodReceived, value: object, error: BaseException | None) -> None:
-        # A method's writes are in the client's messages by now, and before these (S46).
-        result = ABSENT
-        if error is None:
-            try:
-                result = result_text(value)
-            except EJSONError as not_ejson:
-                error = not_ejson
-        failure = ABSENT if error is None else wire_error(error, f"method {task.method!r}")
-        self.send(Updated((task.id,)), Result(task.id, result, failure))
-
-    def _start_subscription(self, task: SubReceived, handler: Handler | None, turn: _Turn) -> Subscription | None:
-        """Register a subscription; None if there is nothing to run."""
-        if self._subscriptions.has(task.id):
-            return None  # S22
-        if handler is None:
-            error = MethodError(404, f"Subscription '{task.name}' not found")
-            self.send(Nosub(task.id, wire_error(error, "")))
-            return None
-        refusal = self._application.rate_limiter.refuse(
-            Attempt("subscription", task.name, self.user_id, self.handle.id, self.handle.client_address),
-            self._runtime.loop.time(),
-        )
-        if refusal is not None:
-            self.send(Nosub(task.id, wire_error(refusal, "")))
-            return None
-        return self._subscriptions.start(handler, task.id, task.params, partial(self._unblock, turn))

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 
 import websocket
 
-__all__ = ["Closed", "Message", "WireClient", "digest"]
+__all__ = ["Closed", "Message", "WireClient", "digest", "kinds"]
 
 from ddpshell.protocol.passwords import digest
 
@@ -204,6 +204,11 @@ class WireClient:
                 self.receive_text()
         except Closed as closed:
             return closed.code
+
+
+def kinds(messages: list[Message]) -> list[str]:
+    """Say what came, and for which id."""
+    return [f"{message['msg']} {message.get('id') or ' '.join(message.get('methods', ()))}" for message in messages]
 
 
 def is_nosub(message: Message, id_: str) -> bool:

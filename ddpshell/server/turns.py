@@ -1,0 +1,302 @@
+"""What one client has asked for, each message in its turn: calls, subscriptions and their ends.
+
+Order: one message is handled at a time (S15). The queue is always owned by one turn: the message being handled,
+until it ends or unblocks. A turn with a plain handler goes through the queue on its worker as long as it meets
+plain handlers, so that a client that sends much does not pay a change of threads for each message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias, assert_never
+
+from ..exceptions import EJSONError, MethodError
+from ..protocol.messages import ABSENT, Nosub, Result, Updated
+from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
+from .calls import invoke, invoke_async, outcome, outcome_async, result_text
+from .errors import wire_error
+from .handlers import Handler
+from .invocation import MethodInvocation
+from .publications import Subscription
+from .rate_limit import Attempt
+from .runtime import Runtime
+from .subscriptions import Outlet, Subscriptions
+
+__all__ = ["Turns"]
+
+logger = logging.getLogger(__name__)
+
+
+class _Opened:
+    """The first thing in a session's queue: universal publications, and the hooks (S4)."""
+
+
+class _UniversalAdded:
+    """A universal publication that came while the session was there (S68)."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+
+_Task: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefused | _Opened | _UniversalAdded
+
+
+class _Turn:
+    """The handling of one message. It owns the queue until it ends or unblocks, whichever is first."""
+
+    def __init__(self) -> None:
+        self.owns_queue = True
+
+
+class Turns:
+    """See the module's docstring.
+
+    Args:
+        outlet: The client; its `lock` guards the queue.
+        runtime: Where handlers run.
+        subscriptions: The client's.
+        has_room: Called on the loop's thread when many messages have waited, and not so many do any more.
+    """
+
+    def __init__(
+        self, outlet: Outlet, runtime: Runtime, subscriptions: Subscriptions, has_room: Callable[[], None]
+    ) -> None:
+        self._outlet = outlet
+        self._lock = outlet.lock
+        self._runtime = runtime
+        self._application = runtime.application
+        self._subscriptions = subscriptions
+        self._has_room = has_room
+        self._queue: deque[_Task] = deque()
+        self._queue_is_owned = False
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return len(self._queue)
+
+    # ------------------------------------------------------------------------------ what comes (the loop's thread)
+
+    def add(self, *messages: MethodReceived | SubReceived | UnsubReceived | MessageRefused) -> None:
+        """Have messages handled, when all before them have been."""
+        self._enqueue(*messages)
+
+    def open(self) -> None:
+        """Begin a session: the hooks are called, and the universal publications start (S4)."""
+        if self._application.universal or self._application.has_connection_hooks:
+            self._enqueue(_Opened())
+
+    def universal_added(self, handler: Handler) -> None:
+        """Start a universal publication that was registered just now."""
+        self._enqueue(_UniversalAdded(handler))
+
+    def close(self) -> None:
+        """Drop what waits, and all that comes; from any thread."""
+        with self._lock:
+            self._closed = True
+            self._queue.clear()
+
+    # ------------------------------------------------------------------------------------------------------ the queue
+
+    def _enqueue(self, *tasks: _Task) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._queue.extend(tasks)
+            if self._queue_is_owned:
+                return
+            self._queue_is_owned = True
+        self._work_on_loop()
+
+    def _next_task(self) -> _Task | None:
+        """Take the next message; with None the queue has nothing, and no owner."""
+        with self._lock:
+            if not self._queue:
+                self._queue_is_owned = False
+                return None
+            task = self._queue.popleft()
+        if len(self._queue) == self._application.options.receive_limit // 2:
+            self._runtime.on_loop(self._has_room)
+        return task
+
+    def _unblock(self, turn: _Turn) -> None:
+        """Let the queue go on without a turn that owns it."""
+        with self._lock:
+            if not turn.owns_queue:
+                return
+            turn.owns_queue = False
+        self._runtime.on_loop(self._work_on_loop)
+
+    def _work_on_loop(self) -> None:
+        """Go through the queue on the loop's thread, up to the first message that needs a worker or takes time."""
+        while (task := self._next_task()) is not None:
+            handler = self._handler(task)
+            if handler is not None and handler.is_async:
+                self._runtime.start_task(self._run_async(task, handler))
+                return
+            if handler is not None or isinstance(task, (UnsubReceived, _Opened)):
+                self._runtime.workers.submit(partial(self._work, task))
+                return
+            self._handle(task, None, _Turn())
+
+    def _work(self, task: _Task | None) -> None:
+        """Go through the queue on a worker, up to the first message that belongs on the loop."""
+        while task is not None:
+            handler = self._handler(task)
+            if handler is not None and handler.is_async:
+                self._runtime.on_loop(partial(self._start_async, task, handler))
+                return
+            turn = _Turn()
+            try:
+                self._handle(task, handler, turn)
+            except Exception:
+                logger.exception("internal error of the server")
+            if not turn.owns_queue:
+                return
+            task = self._next_task()
+
+    def _start_async(self, task: _Task, handler: Handler) -> None:
+        self._runtime.start_task(self._run_async(task, handler))
+
+    async def _run_async(self, task: _Task, handler: Handler) -> None:
+        turn = _Turn()
+        try:
+            await self._handle_async(task, handler, turn)
+        except Exception:
+            logger.exception("internal error of the server")
+        if turn.owns_queue:
+            self._work_on_loop()
+
+    def _handler(self, task: _Task) -> Handler | None:
+        match task:
+            case MethodReceived():
+                return self._application.methods.get(task.method)
+            case SubReceived():
+                return self._application.publications.get(task.name)
+            case _UniversalAdded():
+                return task.handler
+            case _:
+                return None
+
+    def _handle(self, task: _Task, handler: Handler | None, turn: _Turn) -> None:
+        """Handle a message; its handler, if there is one, is a plain function."""
+        if self._application.has_message_hooks and isinstance(task, (MethodReceived, SubReceived, UnsubReceived)):
+            self._application.received(task, self._outlet.handle)
+        match task:
+            case MethodReceived():
+                invocation = self._start_method(task, handler, turn)
+                if invocation is not None and handler is not None:
+                    self._finish_method(task, *outcome(partial(invoke, handler, task.params, invocation)))
+            case SubReceived():
+                subscription = self._start_subscription(task, handler, turn)
+                if subscription is not None:
+                    self._subscriptions.run(subscription)
+            case UnsubReceived():
+                self._subscriptions.unsubscribe(task.id)
+            case MessageRefused():
+                self._outlet.send(task.answer)
+            case _Opened():
+                self._open()
+            case _UniversalAdded():
+                self._subscriptions.run(self._subscriptions.start_universal(task.handler))
+            case _:
+                assert_never(task)
+
+    async def _handle_async(self, task: _Task, handler: Handler, turn: _Turn) -> None:
+        """Handle a message whose handler is an `async def`."""
+        if self._application.has_message_hooks and isinstance(task, (MethodReceived, SubReceived)):
+            self._application.received(task, self._outlet.handle)
+        match task:
+            case MethodReceived():
+                invocation = self._start_method(task, handler, turn)
+                if invocation is not None:
+                    self._finish_method(task, *await outcome_async(invoke_async(handler, task.params, invocation)))
+            case SubReceived():
+                subscription = self._start_subscription(task, handler, turn)
+                if subscription is not None:
+                    await self._subscriptions.run_async(subscription)
+            case _UniversalAdded():
+                await self._subscriptions.run_async(self._subscriptions.start_universal(task.handler))
+            case _:
+                pass
+
+    def _open(self) -> None:
+        for handler in list(self._application.universal):
+            subscription = self._subscriptions.start_universal(handler)
+            if handler.is_async:
+                # Nobody waits for it, as in Meteor.
+                self._runtime.on_loop(partial(self._start_universal_async, subscription))
+            else:
+                self._subscriptions.run(subscription)
+        self._application.connected(self._outlet.handle)
+
+    def _start_universal_async(self, subscription: Subscription) -> None:
+        self._runtime.start_task(self._subscriptions.run_async(subscription))
+
+    # -------------------------------------------------------------------------------------------- methods and subs
+
+    def _start_method(self, task: MethodReceived, handler: Handler | None, turn: _Turn) -> MethodInvocation | None:
+        """Prepare a call; None if it has been answered."""
+        if handler is None:
+            error = MethodError(404, f"Method '{task.method}' not found")
+            # The one case in which the result comes first (S32).
+            self._outlet.send(Result(task.id, error=wire_error(error, "")), Updated((task.id,)))
+            return None
+        refusal = self._application.rate_limiter.refuse(
+            Attempt(
+                "method",
+                task.method,
+                self._subscriptions.user_id,
+                self._outlet.handle.id,
+                self._outlet.handle.client_address,
+            ),
+            self._runtime.loop.time(),
+        )
+        if refusal is not None:
+            self._finish_method(task, None, refusal)
+            return None
+        return MethodInvocation(
+            task.method,
+            user_id=self._subscriptions.user_id,
+            connection=self._outlet.handle,
+            random_seed=task.random_seed,
+            unblock=partial(self._unblock, turn),
+            session=self._subscriptions,
+        )
+
+    def _finish_method(self, task: MethodReceived, value: object, error: BaseException | None) -> None:
+        # A method's writes are in the client's messages by now, and before these (S46).
+        result = ABSENT
+        if error is None:
+            try:
+                result = result_text(value)
+            except EJSONError as not_ejson:
+                error = not_ejson
+        failure = ABSENT if error is None else wire_error(error, f"method {task.method!r}")
+        self._outlet.send(Updated((task.id,)), Result(task.id, result, failure))
+
+    def _start_subscription(self, task: SubReceived, handler: Handler | None, turn: _Turn) -> Subscription | None:
+        """Register a subscription; None if there is nothing to run."""
+        if self._subscriptions.has(task.id):
+            return None  # S22
+        if handler is None:
+            error = MethodError(404, f"Subscription '{task.name}' not found")
+            self._outlet.send(Nosub(task.id, wire_error(error, "")))
+            return None
+        refusal = self._application.rate_limiter.refuse(
+            Attempt(
+                "subscription",
+                task.name,
+                self._subscriptions.user_id,
+                self._outlet.handle.id,
+                self._outlet.handle.client_address,
+            ),
+            self._runtime.loop.time(),
+        )
+        if refusal is not None:
+            self._outlet.send(Nosub(task.id, wire_error(refusal, "")))
+            return None
+        return self._subscriptions.start(handler, task.id, task.params, partial(self._unblock, turn))

@@ -1,0 +1,295 @@
+"""One client's messages: in which order they are handled, and how they are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from ddpshell.server import MethodError, MethodInvocation, Server, Subscription
+from tests.protocol.test_server_session import REFUSED_IN_TURN
+from tests.server.gates import Gate
+from tests.server.wire import PATIENCE, Closed, WireClient, kinds
+
+Connect: TypeAlias = Callable[..., WireClient]
+
+
+# ----------------------------------------------------------------------------------------------------------- methods
+
+
+def test_updated_comes_before_the_result(server: Server, connect: Connect) -> None:
+    """S33, S34, S46."""
+    server.method("one")(lambda: 1)
+    client = connect(server)
+    assert client.call_all("one") == [{"msg": "updated", "methods": ["1"]}, {"msg": "result", "id": "1", "result": 1}]
+
+
+def test_an_unknown_method_is_404_and_its_result_comes_first(server: Server, connect: Connect) -> None:
+    """S32, S11: also for names that JavaScript knows."""
+    client = connect(server)
+    result, updated = client.call_all("toString")
+    assert result["error"] == {
+        "isClientSafe": True,
+        "error": 404,
+        "reason": "Method 'toString' not found",
+        "message": "Method 'toString' not found [404]",
+        "errorType": "Meteor.Error",
+    }
+    assert updated == {"msg": "updated", "methods": ["1"]}
+
+
+def test_a_reused_id_runs_twice(server: Server, connect: Connect) -> None:
+    """S31."""
+    server.method("echo")(lambda value: value)
+    client = connect(server)
+    for value in (1, 2):
+        client.send(msg="method", id="same", method="echo", params=[value])
+    results = [message["result"] for message in client.receive_rest_after(4) if message["msg"] == "result"]
+    assert results == [1, 2]
+
+
+def test_params_may_be_left_out(server: Server, connect: Connect) -> None:
+    """S30, K30."""
+    server.method("echo")(lambda *args: list(args))
+    client = connect(server)
+    client.send(msg="method", id="1", method="echo")
+    assert client.receive_rest_after(2)[-1]["result"] == []
+
+
+@pytest.mark.parametrize("method", ["plain", "asynchronous"])
+def test_errors_of_a_method_reach_the_client_or_the_log(
+    server: Server, connect: Connect, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S40, S41, for both kinds of handlers."""
+
+    def plain(which: str) -> None:
+        if which == "own":
+            raise MethodError("own", "reason", {"d": 1})
+        raise RuntimeError("hidden")
+
+    async def asynchronous(which: str) -> None:
+        plain(which)
+
+    server.method(plain)
+    server.method(asynchronous)
+    client = connect(server)
+    assert client.call_error(method, "own")["message"] == "reason [own]"
+    assert client.call_error(method, "other")["error"] == 500
+    assert client.call_error(method)["error"] == 400
+    assert client.call_error(method, 1, 2)["error"] == 400
+    assert "hidden" in caplog.text
+
+
+def test_a_handler_that_exits_is_a_failed_call(server: Server, connect: Connect) -> None:
+    """S41."""
+    server.method("leave")(lambda: sys.exit(3))
+    client = connect(server)
+    assert client.call_error("leave")["error"] == 500
+    assert client.call_error("leave")["error"] == 500
+
+
+def test_a_result_that_is_no_ejson_is_an_error_of_the_servers(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.method("bad")(lambda: {"a": {1, 2}})
+    client = connect(server)
+    assert client.call_error("bad")["error"] == 500
+    assert "method 'bad'" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------------------------- order
+
+
+@pytest.mark.parametrize("kind", ["plain", "asynchronous"])
+def test_messages_are_handled_one_at_a_time_and_pings_meanwhile(server: Server, connect: Connect, kind: str) -> None:
+    """S15, H9."""
+    gate = Gate()
+    log: list[str] = []
+
+    def slow() -> str:
+        gate.wait()
+        log.append("slow")
+        return "slow"
+
+    async def slow_async() -> str:
+        await asyncio.get_running_loop().run_in_executor(None, gate.wait)
+        log.append("slow")
+        return "slow"
+
+    server.method("slow")(slow if kind == "plain" else slow_async)
+    server.method("quick")(lambda: log.append("quick"))
+
+    @server.publish
+    def pub(sub: Subscription) -> None:
+        log.append("pub")
+        sub.ready()
+
+    client = connect(server)
+    client.start_call("slow")
+    client.send(msg="sub", id="s", name="pub", params=[])
+    client.send(msg="garbage")
+    client.start_call("quick")
+    client.send(msg="unsub", id="s")
+    assert gate.reached.wait(PATIENCE)
+    assert client.receive_rest() == []
+    gate.opened.set()
+    messages = client.receive_until(lambda message: message["msg"] == "nosub")
+    assert kinds(messages) == ["updated 1", "result 1", "ready ", "error ", "updated 2", "result 2", "nosub s"]
+    assert log == ["slow", "pub", "quick"]
+
+
+def test_a_result_comes_before_anything_of_the_next_message(server: Server, connect: Connect) -> None:
+    """S18: stricter than Meteor."""
+    server.method("quick")(lambda: 1)
+    client = connect(server)
+    for _ in range(200):
+        client.start_call("quick")
+    messages = client.receive_rest_after(400)
+    assert kinds(messages) == [f"{kind} {number}" for number in range(1, 201) for kind in ("updated", "result")]
+
+
+@pytest.mark.parametrize("kind", ["plain", "asynchronous"])
+def test_unblock_lets_the_next_message_start(server: Server, connect: Connect, kind: str) -> None:
+    """S16, and twice is once."""
+    gate = Gate()
+
+    def slow(this: MethodInvocation) -> str:
+        this.unblock()
+        this.unblock()
+        gate.wait()
+        return "slow"
+
+    async def slow_async(this: MethodInvocation) -> str:
+        this.unblock()
+        await asyncio.get_running_loop().run_in_executor(None, gate.wait)
+        return "slow"
+
+    server.method("slow")(slow if kind == "plain" else slow_async)
+    server.method("quick")(lambda: "quick")
+    client = connect(server)
+    client.start_call("slow")
+    assert client.call("quick") == "quick"
+    assert client.call("quick") == "quick"
+    gate.opened.set()
+    assert kinds(client.receive_rest_after(2)) == ["updated 1", "result 1"]
+
+
+def test_a_publication_blocks_even_its_own_unsub_unless_it_unblocks(server: Server, connect: Connect) -> None:
+    """S17."""
+    gates = {"blocking": Gate(), "unblocking": Gate()}
+
+    def run(sub: Subscription) -> None:
+        assert sub.name is not None
+        if sub.name == "unblocking":
+            sub.unblock()
+        gates[sub.name].wait()
+        sub.added("c", "x", {"late": True})
+        sub.ready()
+
+    server.publish("blocking")(run)
+    server.publish("unblocking")(run)
+    client = connect(server)
+
+    client.send(msg="sub", id="b", name="blocking", params=[])
+    client.send(msg="unsub", id="b")
+    assert gates["blocking"].reached.wait(PATIENCE)
+    assert client.receive_rest() == []
+    gates["blocking"].opened.set()
+    assert kinds(client.receive_rest_after(4)) == ["added x", "ready ", "removed x", "nosub b"]
+
+    client.send(msg="sub", id="u", name="unblocking", params=[])
+    client.send(msg="unsub", id="u")
+    assert kinds(client.receive_rest_after(1)) == ["nosub u"]
+    gates["unblocking"].opened.set()
+    server.method("last")(lambda: None)
+    assert kinds(client.call_all("last")) == ["updated 1", "result 1"]
+
+
+def test_sessions_do_not_wait_for_each_other(server: Server, connect: Connect) -> None:
+    """S15."""
+    gate = Gate()
+    server.method("slow")(gate.wait)
+    server.method("quick")(lambda: 1)
+    first, second = connect(server), connect(server)
+    first.start_call("slow")
+    assert gate.reached.wait(PATIENCE)
+    assert second.call("quick") == 1
+    gate.opened.set()
+    assert kinds(first.receive_rest_after(2)) == ["updated 1", "result 1"]
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED_IN_TURN)
+def test_no_refused_message_ends_the_connection(server: Server, connect: Connect, text: str, reason: str) -> None:
+    """S10, S80."""
+    client = connect(server)
+    client.send_text(text)
+    [error] = client.receive_rest()
+    assert (error["msg"], error["reason"]) == ("error", reason)
+
+
+def test_the_connection_may_be_closed_inside_a_method_whose_result_then_never_comes(
+    server: Server, connect: Connect
+) -> None:
+    """S77, S19."""
+    went_on = threading.Event()
+
+    @server.method
+    def kick(this: MethodInvocation) -> str:
+        assert this.connection is not None
+        this.connection.close()
+        went_on.set()
+        return "never seen"
+
+    ran: list[int] = []
+    server.method("later")(lambda: ran.append(1))
+    client = connect(server)
+    client.start_call("kick")
+    client.start_call("later")
+    with pytest.raises(Closed) as closed:
+        client.receive()
+    assert closed.value.code == 1000
+    assert went_on.wait(PATIENCE)
+    assert ran == []
+
+
+def test_hooks_see_each_session_and_each_message_first(server: Server, connect: Connect) -> None:
+    """S4, S78: not ping, pong and connect."""
+    log: list[Any] = []
+    unregister_second = server.on_connection(lambda handle: log.append(("first", handle.id)))
+    server.on_connection(lambda _: unregister_last())
+    unregister_last = server.on_connection(lambda handle: log.append("never called"))
+    server.on_message(lambda message, handle: log.append(type(message).__name__))
+    server.on_message(lambda message, handle: 1 / 0)
+    server.method("m")(lambda: log.append("m"))
+    server.publish("p")(lambda sub: log.append("p"))
+    client = connect(server)
+    client.send(msg="pong")
+    client.call("m")
+    client.send(msg="sub", id="s", name="p", params=[])
+    client.unsubscribe("s")
+    assert log == [("first", client.session), "MethodReceived", "m", "SubReceived", "p", "UnsubReceived"]
+    unregister_second()
+    connect(server).receive_rest()
+    assert len([item for item in log if item[0] == "first"]) == 1
+
+
+def test_a_limited_method_is_answered_with_updated_and_the_wait(server: Server, connect: Connect) -> None:
+    """S50."""
+    server.method("limited")(lambda: "ok")
+    server.publish("pub")(lambda sub: sub.ready())
+    server.rate_limiter.add_rule({"name": "limited", "connection_id": lambda _: True}, limit=2, interval=60.0)
+    server.rate_limiter.add_rule({"type": "subscription", "connection_id": lambda _: True}, limit=1, interval=60.0)
+    client = connect(server)
+    assert [client.call("limited") for _ in range(2)] == ["ok", "ok"]
+    updated, result = client.call_all("limited")
+    assert updated == {"msg": "updated", "methods": ["3"]}
+    assert result["error"]["error"] == "too-many-requests"
+    assert 0 < result["error"]["details"]["timeToReset"] <= 60_000
+    assert connect(server).call("limited") == "ok"
+    client.subscribe("pub", id_="1")
+    [nosub] = client.subscribe("pub", id_="2")
+    assert nosub["error"]["error"] == "too-many-requests"
