@@ -46,6 +46,7 @@ def demo_server(options: Options | None = None) -> Server:
     _add_waiting(server)
     _add_callers(server)
     _add_tasks(server)
+    _add_chat(server)
     _add_publications(server)
     return server
 
@@ -257,6 +258,15 @@ def _add_tasks(server: Server) -> None:
         check(fields, dict)
         return collection.update(id_, {"$set": fields})
 
+    @server.method("toggleTask")
+    def toggle_task(id_: Any) -> bool:
+        task = collection.find_one(id_)
+        if task is None:
+            raise MethodError(404, f"no task {id_!r}")
+        done = not task.get("done")
+        collection.update(id_, {"$set": {"done": done}})
+        return done
+
     @server.method("unsetTask")
     def unset_task(id_: Any, field: str) -> int:
         check(field, str)
@@ -272,6 +282,21 @@ def _add_tasks(server: Server) -> None:
         for task in TASKS:
             collection.insert(task)
         return removed
+
+
+def _add_chat(server: Server) -> None:
+    """Messages that everybody sees who has subscribed to `messages`: open two terminals and talk."""
+    collection = Collection("messages")
+
+    @server.method
+    def say(this: MethodInvocation, text: str) -> object:
+        check(text, str)
+        return collection.insert({"from": this.user_id or "somebody", "text": text, "at": SystemClock().wall()})
+
+    @server.publish
+    def messages(sub: Subscription, limit: int = 20) -> Cursor:
+        check(limit, int)
+        return collection.find({}, sort={"at": -1}, limit=limit)
 
 
 def _query_options(options: Any) -> dict[str, Any]:

@@ -111,6 +111,20 @@ def test_tasks_are_live_and_can_be_chosen(client: WireClient) -> None:
     assert client.subscribe("tasks", {}, {"colour": 1}, id_="bad")[-1]["error"]["error"] == 400
 
 
+def test_a_task_is_toggled(client: WireClient) -> None:
+    assert [client.call("toggleTask", "b"), client.call("toggleTask", "b")] == [True, False]
+    assert client.call_error("toggleTask", "no such task")["error"] == 404
+
+
+def test_what_one_says_all_hear(client: WireClient) -> None:
+    client.subscribe("messages", id_="chat")
+    added, *_ = client.call_all("say", "hello")
+    assert (added["msg"], added["collection"]) == ("added", "messages")
+    assert added["fields"].pop("at").keys() == {"$date"}
+    assert added["fields"] == {"from": "somebody", "text": "hello"}
+    assert client.call_error("say", 5)["error"] == 400
+
+
 def test_other_publications_do_what_they_say(client: WireClient) -> None:
     assert [message["id"] for message in client.subscribe("items", 3)[:-1]] == ["id0", "id1", "id2"]
     assert client.subscribe("late", 1)[0]["fields"] == {"after": 1}
