@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..exceptions import MethodError, SubscriptionError
 from .accounts import AccountsOptions, User
+from .activity import Activity, Frame
 from .application import Options
 from .calls import NULL
 from .collection import Collection, Cursor, Observer
@@ -18,9 +19,11 @@ from .server import Server
 __all__ = [
     "NULL",
     "AccountsOptions",
+    "Activity",
     "Collection",
     "ConnectionHandle",
     "Cursor",
+    "Frame",
     "MatchError",
     "MethodError",
     "MethodInvocation",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from ..protocol import secrets
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
+from .activity import Activity, ActivityKind, Frame
+from .errors import visible_error
 from .handlers import Handler, HandlerFunction
 from .merge import PublicationStrategy
 from .rate_limit import RateLimiter
@@ -65,6 +68,8 @@ class Application:
         self._message_hooks: list[
             Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
         ] = []
+        self._activity_hooks: list[Callable[[Activity], object]] = []
+        self._frame_hooks: list[Callable[[Frame], object]] = []
 
     def add_method(self, name: str, function: HandlerFunction) -> None:
         """Register a method.
@@ -102,6 +107,14 @@ class Application:
         """Have `hook` called before each call, subscription or unsubscription. Returns what unregisters it."""
         return self._add_hook(self._message_hooks, hook)
 
+    def on_activity(self, hook: Callable[[Activity], object]) -> Callable[[], None]:
+        """Have `hook` called for each call answered, and each subscription begun or ended. Returns what unregisters it."""
+        return self._add_hook(self._activity_hooks, hook)
+
+    def on_frame(self, hook: Callable[[Frame], object]) -> Callable[[], None]:
+        """Have `hook` called for each message on the wire. Returns what unregisters it."""
+        return self._add_hook(self._frame_hooks, hook)
+
     def connected(self, handle: ConnectionHandle) -> None:
         """Call the hooks for a new session."""
         for hook in list(self._connection_hooks):
@@ -114,6 +127,37 @@ class Application:
         for hook in list(self._message_hooks):
             if hook in self._message_hooks:
                 self._call(hook, message, handle)
+
+    def happened(
+        self,
+        kind: ActivityKind,
+        name: str,
+        argument_count: int,
+        duration: float,
+        error: BaseException | None,
+        handle: ConnectionHandle,
+    ) -> None:
+        """Call the hooks for what has come of a call or a subscription."""
+        if not self._activity_hooks:
+            return
+        code = None if error is None else visible_error(error).error
+        activity = Activity(kind, name, argument_count, duration, code, handle.id, handle.client_address)
+        for hook in list(self._activity_hooks):
+            self._call(hook, activity)
+
+    def frames_passed(
+        self, texts: Sequence[str], session: str | None, client_address: str | None, *, is_sent: bool
+    ) -> None:
+        """Call the hooks for messages on the wire."""
+        for text in texts:
+            frame = Frame(is_sent, secrets.mask(text), session, client_address)
+            for hook in list(self._frame_hooks):
+                self._call(hook, frame)
+
+    @property
+    def has_frame_hooks(self) -> bool:
+        """Whether `frames_passed` calls anything."""
+        return bool(self._frame_hooks)
 
     @property
     def has_connection_hooks(self) -> bool:

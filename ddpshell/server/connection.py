@@ -82,6 +82,11 @@ class Connection:
         """Who is logged in."""
         return self._subscriptions.user_id
 
+    @property
+    def session_id(self) -> str | None:
+        """The session's id; None before there is one."""
+        return self._session.id
+
     # ---------------------------------------------------------------------------- the socket's owner (loop's thread)
 
     def texts_received(self, texts: Sequence[str]) -> None:

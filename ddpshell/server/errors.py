@@ -14,7 +14,7 @@ from ..protocol.ejson import Custom, Date, ObjectID, RegExp
 from ..protocol.json_text import JSONValue
 from ..protocol.messages import Raw
 
-__all__ = ["MatchError", "check", "wire_error"]
+__all__ = ["MatchError", "check", "visible_error", "wire_error"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,14 @@ def check(value: object, *types: type) -> None:
         raise MatchError(f"expected {names}, got {type(value).__name__}")
 
 
+def visible_error(error: BaseException) -> ServerError:
+    """Say what a client is told of an exception (S40-S42)."""
+    if isinstance(error, ServerError):
+        return error
+    sanitized = getattr(error, "sanitized_error", None)
+    return sanitized if isinstance(sanitized, ServerError) else MethodError(500, "Internal server error")
+
+
 def wire_error(error: BaseException, where: str) -> Raw:
     """Write the `error` of a `result` or `nosub`, and log what the client is not told.
 
@@ -48,15 +56,13 @@ def wire_error(error: BaseException, where: str) -> Raw:
             `sanitized_error`, if it has one; anything else as 500, without detail.
         where: What raised it, for the log.
     """
-    if not isinstance(error, ServerError):
-        sanitized = getattr(error, "sanitized_error", None)
-        if isinstance(sanitized, ServerError):
+    visible = visible_error(error)
+    if visible is not error:
+        if visible is getattr(error, "sanitized_error", None):
             logger.info("%s: %s: %s", where, type(error).__name__, error)
-            error = sanitized
         else:
             logger.error("exception in %s", where, exc_info=error)
-            error = MethodError(500, "Internal server error")
-    return _client_safe(error)
+    return _client_safe(visible)
 
 
 def _client_safe(error: ServerError) -> Raw:

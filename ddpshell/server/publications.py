@@ -51,12 +51,14 @@ class Subscription:
         params: list[EJSONValue],
         user_id: str | None,
         unblock: Callable[[], None],
+        began: float,
     ) -> None:
         self.id = id_
         self.name = handler.name
         self.user_id = user_id
         self.handler = handler
         self.params = params
+        self.began = began
         self.is_ready = False
         self._subscriptions = subscriptions
         self._unblock = unblock
@@ -134,7 +136,7 @@ class Subscription:
 
     def recreated(self, user_id: str | None) -> Subscription:
         """Make a handle for running the publication again, for another user (S66)."""
-        return Subscription(self._subscriptions, self.handler, self.id, self.params, user_id, lambda: None)
+        return Subscription(self._subscriptions, self.handler, self.id, self.params, user_id, lambda: None, self.began)
 
     def arguments(self) -> list[EJSONValue]:
         """Say what to call the publication with: itself, and copies of the client's parameters."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -19,6 +19,7 @@ from ..protocol.ejson import EJSONValue
 from ..protocol.random_stream import random_id
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .accounts import Accounts, AccountsOptions, User
+from .activity import Activity, Frame
 from .application import Application, Options
 from .calls import NULL, call_all, invoke, invoke_async
 from .collection import Collection
@@ -139,6 +140,21 @@ class Server:
     ) -> Callable[[], None]:
         """Have `hook` called for each call, sub and unsub, before it is handled. Returns what unregisters it."""
         return self._application.on_message(hook)
+
+    def on_activity(self, hook: Callable[[Activity], object]) -> Callable[[], None]:
+        """Have `hook` called for each call answered, and each subscription that begins, fails or ends.
+
+        It is called just before the client is told, on the thread that does this: the event loop's, where the handler
+        is an `async def`. Returns what unregisters it.
+        """
+        return self._application.on_activity(hook)
+
+    def on_frame(self, hook: Callable[[Frame], object]) -> Callable[[], None]:
+        """Have `hook` called for each message received or sent, secrets masked, on the event loop's thread.
+
+        Returns what unregisters it.
+        """
+        return self._application.on_frame(hook)
 
     def set_publication_strategy(self, collection: str, strategy: PublicationStrategy) -> None:
         """Say how much is remembered of a collection for each client (S69). Best before the first one connects."""
@@ -375,6 +391,7 @@ class _Running:
             lambda socket: Connection(self._runtime, socket),
             compression=compression,
             greeting=greeting,
+            observe=self._observe,
         )
         self._listener: asyncio.Server | None = None
         self.address = ("", 0)
@@ -410,6 +427,13 @@ class _Running:
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
         job = partial(call_all, [function])
         self._runtime.on_loop(lambda: self._call_later(seconds, job))
+
+    def _observe(self, socket: Socket, texts: Sequence[str], is_sent: bool) -> None:
+        application = self._runtime.application
+        if application.has_frame_hooks:
+            owner = socket.owner
+            session = owner.session_id if isinstance(owner, Connection) else None
+            application.frames_passed(texts, session, socket.client_address, is_sent=is_sent)
 
     def _call_later(self, seconds: float, job: Callable[[], None]) -> None:
         self.loop.call_later(seconds, self._workers.submit, job)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..protocol import codec
 from ..protocol.ejson import EJSONValue
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
+from .activity import ActivityKind
 from .calls import call_all, outcome, outcome_async
 from .errors import wire_error
 from .handlers import Handler
@@ -78,14 +79,14 @@ class Subscriptions:
     def start(self, handler: Handler, id_: str, params: list[EJSONValue], unblock: Callable[[], None]) -> Subscription:
         """Register a subscription; run it next."""
         with self.lock:
-            subscription = Subscription(self, handler, id_, params, self.user_id, unblock)
+            subscription = Subscription(self, handler, id_, params, self.user_id, unblock, self._runtime.loop.time())
             self._named[id_] = subscription
         return subscription
 
     def start_universal(self, handler: Handler) -> Subscription:
         """Register a universal publication; run it next."""
         with self.lock:
-            subscription = Subscription(self, handler, None, [], self.user_id, lambda: None)
+            subscription = Subscription(self, handler, None, [], self.user_id, lambda: None, self._runtime.loop.time())
             self._universal.append(subscription)
         return subscription
 
@@ -142,11 +143,20 @@ class Subscriptions:
             else:
                 del self._named[subscription.id]
         call_all(callbacks)
+        self._happened("sub" if error is not None and not subscription.is_ready else "nosub", subscription, error)
         if error is not None:
             what = f"publication {subscription.name!r}" if subscription.name else "a universal publication"
             self._outlet.send(Nosub(subscription.id, wire_error(error, what)))
         elif subscription.id is not None:
             self._outlet.send(Nosub(subscription.id))
+
+    def _happened(self, kind: ActivityKind, subscription: Subscription, error: BaseException | None = None) -> None:
+        # Nobody has asked for a universal publication.
+        if subscription.name is not None:
+            duration = self._runtime.loop.time() - subscription.began
+            self._runtime.application.happened(
+                kind, subscription.name, len(subscription.params), duration, error, self.handle
+            )
 
     def close(self) -> list[Callable[[], object]]:
         """End them all without a word, for the session is over (S76). Returns what is to be called, outside any lock."""
@@ -197,10 +207,18 @@ class Subscriptions:
             if subscription.stopped or subscription.id is None or subscription.is_ready:
                 return
             subscription.is_ready = True
+        self._happened("sub", subscription)
+        self._send_ready(subscription, subscription.id)
+
+    def _send_ready(self, subscription: Subscription, id_: str) -> None:
+        with self.lock:
+            # It may have ended meanwhile.
+            if subscription.stopped:
+                return
             if self._sending:
-                self._outlet.send(Ready((subscription.id,)))
+                self._outlet.send(Ready((id_,)))
             else:
-                self._ready_meanwhile.add(subscription.id)
+                self._ready_meanwhile.add(id_)
 
     def _send(self, change: Change | None) -> None:
         if change is None or not self._sending:

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
@@ -43,6 +43,16 @@ SOCKJS_PING_INTERVAL = 45.0
 SOCKJS_PONG_TIMEOUT = 10.0
 
 
+class _WebSocketLogger(logging.LoggerAdapter[logging.Logger]):
+    """What `websockets` logs, but that connections come and go is no news here."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        super().log(logging.DEBUG if level == logging.INFO else level, msg, *args, **kwargs)
+
+
+_websocket_logger = _WebSocketLogger(logger.getChild("websocket"))
+
+
 class SocketOwner(Protocol):
     """Who reads a socket. Called on the event loop's thread, never from within a call to the socket."""
 
@@ -67,6 +77,7 @@ class Endpoints:
         owner: Makes the owner of a new connection.
         compression: Agree to permessage-deflate where a client offers it (U16).
         greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
+        observe: Called with all texts, those received before their owner gets them, and whether they are sent.
     """
 
     def __init__(
@@ -76,8 +87,10 @@ class Endpoints:
         *,
         compression: bool = True,
         greeting: bool = False,
+        observe: Callable[[Socket, Sequence[str], bool], None] = lambda socket, texts, is_sent: None,
     ) -> None:
         self.owner = owner
+        self.observe = observe
         self.greeting = greeting
         self.sockets: set[Socket] = set()
         self._changed = asyncio.Event()
@@ -157,7 +170,7 @@ class Socket(asyncio.Protocol):
         self._endpoints = endpoints
         self._entropy = entropy
         self._protocol = ServerProtocol(
-            extensions=endpoints.extensions, max_size=MAX_MESSAGE_BYTES - 1, logger=logger.getChild("websocket")
+            extensions=endpoints.extensions, max_size=MAX_MESSAGE_BYTES - 1, logger=_websocket_logger
         )
         self._framed = False
         self._fragments: list[bytes] = []
@@ -171,6 +184,7 @@ class Socket(asyncio.Protocol):
         """Send messages, in order. Once the connection is closing they go nowhere."""
         if self._protocol.state is not OPEN or self._stalled:
             return
+        self._endpoints.observe(self, texts, True)
         for text in texts:
             data = sockjs.frame_for_client([text]) if self._framed else text
             self._protocol.send_text(data.encode())
@@ -354,6 +368,7 @@ class Socket(asyncio.Protocol):
     def _deliver(self, texts: list[str]) -> None:
         # Also what came before a close frame of the client's; but nothing once we have closed.
         if texts and self.owner is not None and self._protocol.close_rcvd_then_sent is not False:
+            self._endpoints.observe(self, texts, False)
             self.owner.texts_received(texts[:])
         texts.clear()
 

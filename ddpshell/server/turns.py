@@ -16,6 +16,7 @@ from typing import TypeAlias, assert_never
 from ..exceptions import EJSONError, MethodError
 from ..protocol.messages import ABSENT, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
+from .activity import ActivityKind
 from .calls import invoke, invoke_async, outcome, outcome_async, result_text
 from .errors import wire_error
 from .handlers import Handler
@@ -45,9 +46,14 @@ _Task: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefused
 
 
 class _Turn:
-    """The handling of one message. It owns the queue until it ends or unblocks, whichever is first."""
+    """The handling of one message. It owns the queue until it ends or unblocks, whichever is first.
 
-    def __init__(self) -> None:
+    Args:
+        began: When, by the event loop's clock.
+    """
+
+    def __init__(self, began: float) -> None:
+        self.began = began
         self.owns_queue = True
 
 
@@ -140,7 +146,7 @@ class Turns:
             if handler is not None or isinstance(task, (UnsubReceived, _Opened)):
                 self._runtime.workers.submit(partial(self._work, task))
                 return
-            self._handle(task, None, _Turn())
+            self._handle(task, None, self._new_turn())
 
     def _work(self, task: _Task | None) -> None:
         """Go through the queue on a worker, up to the first message that belongs on the loop."""
@@ -149,7 +155,7 @@ class Turns:
             if handler is not None and handler.is_async:
                 self._runtime.on_loop(partial(self._start_async, task, handler))
                 return
-            turn = _Turn()
+            turn = self._new_turn()
             try:
                 self._handle(task, handler, turn)
             except Exception:
@@ -162,13 +168,16 @@ class Turns:
         self._runtime.start_task(self._run_async(task, handler))
 
     async def _run_async(self, task: _Task, handler: Handler) -> None:
-        turn = _Turn()
+        turn = self._new_turn()
         try:
             await self._handle_async(task, handler, turn)
         except Exception:
             logger.exception("internal error of the server")
         if turn.owns_queue:
             self._work_on_loop()
+
+    def _new_turn(self) -> _Turn:
+        return _Turn(self._runtime.loop.time())
 
     def _handler(self, task: _Task) -> Handler | None:
         match task:
@@ -189,7 +198,7 @@ class Turns:
             case MethodReceived():
                 invocation = self._start_method(task, handler, turn)
                 if invocation is not None and handler is not None:
-                    self._finish_method(task, *outcome(partial(invoke, handler, task.params, invocation)))
+                    self._finish_method(task, turn, *outcome(partial(invoke, handler, task.params, invocation)))
             case SubReceived():
                 subscription = self._start_subscription(task, handler, turn)
                 if subscription is not None:
@@ -213,7 +222,9 @@ class Turns:
             case MethodReceived():
                 invocation = self._start_method(task, handler, turn)
                 if invocation is not None:
-                    self._finish_method(task, *await outcome_async(invoke_async(handler, task.params, invocation)))
+                    self._finish_method(
+                        task, turn, *await outcome_async(invoke_async(handler, task.params, invocation))
+                    )
             case SubReceived():
                 subscription = self._start_subscription(task, handler, turn)
                 if subscription is not None:
@@ -242,6 +253,7 @@ class Turns:
         """Prepare a call; None if it has been answered."""
         if handler is None:
             error = MethodError(404, f"Method '{task.method}' not found")
+            self._happened(task, turn, error)
             # The one case in which the result comes first (S32).
             self._outlet.send(Result(task.id, error=wire_error(error, "")), Updated((task.id,)))
             return None
@@ -256,7 +268,7 @@ class Turns:
             self._runtime.loop.time(),
         )
         if refusal is not None:
-            self._finish_method(task, None, refusal)
+            self._finish_method(task, turn, None, refusal)
             return None
         return MethodInvocation(
             task.method,
@@ -267,7 +279,7 @@ class Turns:
             session=self._subscriptions,
         )
 
-    def _finish_method(self, task: MethodReceived, value: object, error: BaseException | None) -> None:
+    def _finish_method(self, task: MethodReceived, turn: _Turn, value: object, error: BaseException | None) -> None:
         # A method's writes are in the client's messages by now, and before these (S46).
         result = ABSENT
         if error is None:
@@ -275,6 +287,7 @@ class Turns:
                 result = result_text(value)
             except EJSONError as not_ejson:
                 error = not_ejson
+        self._happened(task, turn, error)
         failure = ABSENT if error is None else wire_error(error, f"method {task.method!r}")
         self._outlet.send(Updated((task.id,)), Result(task.id, result, failure))
 
@@ -284,6 +297,7 @@ class Turns:
             return None  # S22
         if handler is None:
             error = MethodError(404, f"Subscription '{task.name}' not found")
+            self._happened(task, turn, error)
             self._outlet.send(Nosub(task.id, wire_error(error, "")))
             return None
         refusal = self._application.rate_limiter.refuse(
@@ -297,6 +311,13 @@ class Turns:
             self._runtime.loop.time(),
         )
         if refusal is not None:
+            self._happened(task, turn, refusal)
             self._outlet.send(Nosub(task.id, wire_error(refusal, "")))
             return None
         return self._subscriptions.start(handler, task.id, task.params, partial(self._unblock, turn))
+
+    def _happened(self, task: MethodReceived | SubReceived, turn: _Turn, error: BaseException | None) -> None:
+        duration = self._runtime.loop.time() - turn.began
+        kind: ActivityKind = "method" if isinstance(task, MethodReceived) else "sub"
+        name = task.method if isinstance(task, MethodReceived) else task.name
+        self._application.happened(kind, name, len(task.params), duration, error, self._outlet.handle)

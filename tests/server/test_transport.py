@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import socket
 import struct
 import threading
@@ -314,3 +315,11 @@ def test_a_connection_that_sends_no_request_is_cut_off(start: Start, monkeypatch
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
         raw.sendall(b"GET /webso")
         assert raw.recv(1) == b""
+
+
+def test_that_connections_come_and_go_is_no_news(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="ddpshell.server"), server.running():
+        with WireClient(server.url) as client:
+            client.close()
+        request(server, "/")
+    assert caplog.records == []
