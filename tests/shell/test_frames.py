@@ -15,7 +15,7 @@ from tests.strategies import hostile_text
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5000, UTC)
 
-CONVERSATION = [
+CONVERSATION: list[dict[str, object]] = [
     {"msg": "method", "id": "1", "method": "tasks.insert", "params": [1]},
     {"msg": "sub", "id": "s1", "name": "tasks", "params": []},
     {"msg": "added", "collection": "tasks", "id": "a", "fields": {"msg": "method", "name": "x"}},

@@ -1,0 +1,76 @@
+"""A shell learns names from what is typed and what comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.names import MOST_FIELDS, MOST_NAMES, Names
+from ddpshell.shell.registry import Role
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names(shell_registry())
+
+
+def test_lines_teach_names_and_the_latest_come_first(names: Names) -> None:
+    names.learn("call a.b 1\nsub tasks {done: true}\nfind items\ncall 'c d' | jq .\ncall a.b")
+    assert names.of(Role.METHOD) == ["a.b", "c d"]
+    assert names.of(Role.PUBLICATION) == ["tasks"]
+    assert names.of(Role.COLLECTION) == ["items"]
+
+
+def test_broken_lines_and_other_words_teach_nothing(names: Names) -> None:
+    names.learn("call x {a 1}\nzzz y\ncall --no-retry x\nset output json")
+    assert names.of(Role.METHOD) == []
+
+
+def test_a_name_that_does_not_exist_is_forgotten(names: Names) -> None:
+    names.learn("call nope")
+    names.forget(Role.METHOD, "nope")
+    names.forget(Role.METHOD, "never known")
+    assert names.of(Role.METHOD) == []
+
+
+def test_documents_teach_collections_and_fields(names: Names) -> None:
+    names.add_fields("tasks", ["title", "done"])
+    names.add_fields("tasks", ["n"])
+    names.add_fields("items", ["title", "s"])
+    assert names.of(Role.COLLECTION) == ["items", "tasks"]
+    assert names.fields("tasks") == ["_id", "title", "done", "n"]
+    assert names.fields() == ["_id", "title", "done", "n", "s"]
+    assert names.fields("unknown") == []
+
+
+def test_history_is_read_when_somebody_asks_and_not_before(names: Names) -> None:
+    asked = []
+
+    def history() -> list[str]:
+        asked.append(1)
+        return ["call old", "call older.than.new"]
+
+    names.begin_with(history)
+    names.learn("call new")
+    assert asked == []
+    assert set(names.of(Role.METHOD)) == {"old", "older.than.new", "new"}
+    names.of(Role.METHOD)
+    assert asked == [1]
+
+
+def test_a_similar_name_is_found_but_never_the_same(names: Names) -> None:
+    names.learn("call tasks.insert\ncall tasks.inser")
+    assert names.similar(Role.METHOD, "tasks.inser") == "tasks.insert"
+    assert names.similar(Role.METHOD, "zzz") is None
+
+
+def test_a_server_cannot_fill_the_memory_with_names(names: Names) -> None:
+    for number in range(MOST_NAMES + 10):
+        names.add_fields(f"c{number}", ["a"])
+        names.add(Role.METHOD, f"m{number}")
+    names.add_fields("c0", [f"f{number}" for number in range(MOST_FIELDS)])
+    names.add_fields("c0", ["one more"])
+    assert len(names.of(Role.METHOD)) == MOST_NAMES
+    assert len(names.of(Role.COLLECTION)) == MOST_NAMES
+    assert "one more" not in names.fields("c0")
+    assert names.fields("c1005") == []
