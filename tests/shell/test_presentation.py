@@ -22,8 +22,8 @@ from tests.strategies import ejson_values, hostile_text
 TASKS: list[dict[str, EJSONValue]] = [{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]
 
 
-def shown(reply: Reply, width: int = 80, tag: str = "[3] ", **settings: str) -> str:
-    return plain(screen_text(reply, Settings(**settings), width, tag))
+def shown(reply: Reply, settings: Settings, width: int = 80) -> str:
+    return plain(screen_text(reply, settings, width, "[3] "))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_numbers_agree_with_their_nouns() -> None:
     ],
 )
 def test_an_answer_is_shown_as_the_settings_say(reply: Reply, settings: dict[str, str], text: str) -> None:
-    assert shown(reply, **settings) == text
+    assert shown(reply, Settings(**settings)) == text
 
 
 def test_the_time_stands_at_the_right_of_the_first_line_with_room() -> None:
@@ -79,7 +79,7 @@ def test_the_time_stands_at_the_right_of_the_first_line_with_room() -> None:
 @given(ejson_values())
 def test_a_value_fits_its_window_and_is_harmless(value: EJSONValue) -> None:
     for output in ("auto", "json", "raw", "table"):
-        assert harmless(shown(Result(value), 30, output=output))
+        assert harmless(shown(Result(value), Settings(output=output), 30))
 
 
 # ------------------------------------------------------------------------------------------------------- errors

@@ -1,0 +1,194 @@
+"""What commands work with: the client, and all that a shell knows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+from ..clock import Clock
+from ..exceptions import CommandError
+from .display import Display
+from .frames import FrameFilter
+from .jobs import Jobs
+from .names import Names
+from .registry import Registry
+from .settings import Settings
+from .subscriptions import Subscriptions, Watches
+from .variables import Results
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..client.events import Event
+    from .observer import Observer
+
+__all__ = ["Connect", "Shell", "Terminal"]
+
+
+class Connect(Protocol):
+    """Opens connections, as the command line's options say: a shell never does it by itself."""
+
+    def __call__(self, url: str | None, on_event: Callable[[Event], object], /) -> Client:
+        """Make a client that connects in the background.
+
+        Args:
+            url: Where to; None for where the options say.
+            on_event: What it is to call.
+
+        Raises:
+            InvalidURL: That is no address.
+        """
+        ...
+
+
+class Terminal(Protocol):
+    """What only a terminal can do."""
+
+    def ask_secret(self, question: str) -> str:
+        """Ask for something that is not shown while it is typed.
+
+        Raises:
+            KeyboardInterrupt: The user would rather not.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Clear the screen."""
+        ...
+
+    def lent(self) -> AbstractContextManager[None]:
+        """Let a program have the terminal for a while."""
+        ...
+
+
+class Shell:
+    """One shell: its client, and what it knows. Commands get it as their first argument.
+
+    Args:
+        registry: The commands.
+        display: Where to show things.
+        settings: How they look.
+        clock: What passes.
+        connect: Opens connections.
+        url: Where the first of them will go, for the prompt.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        display: Display,
+        settings: Settings,
+        clock: Clock,
+        connect: Connect,
+        url: str = "",
+    ) -> None:
+        self.registry = registry
+        self.display = display
+        self.settings = settings
+        self.clock = clock
+        #: The terminal; None where there is none.
+        self.terminal: Terminal | None = None
+        #: Where the client goes; credentials masked.
+        self.url = url
+        self.results = Results()
+        self.jobs = Jobs()
+        self.names = Names(registry)
+        self.subscriptions = Subscriptions()
+        self.watches = Watches()
+        #: The lines of this session that anybody may see, in order.
+        self.lines: list[str] = []
+        #: What was typed, in earlier sessions too, oldest first.
+        self.past: Callable[[], list[str]] = lambda: self.lines
+        #: Which frames to show; None for none.
+        self.debug: FrameFilter | None = None
+        #: The number of the command that is being run, if it has one.
+        self.number: int | None = None
+        #: Whether calls are sent again after a loss.
+        self.retry = True
+        #: Set by `exit`.
+        self.is_leaving = False
+        #: Who is logged in, by the name that was typed.
+        self.user: str | None = None
+        self._connect = connect
+        self._client: Client | None = None
+        self._observer: Observer | None = None
+        self._opening: threading.Thread | None = None
+        self._running: list[str] = []
+
+    @property
+    def client(self) -> Client:
+        """The client. Who asks for it while it is being made, waits for the moment that takes.
+
+        Raises:
+            CommandError: There is none yet.
+        """
+        if self._opening is not None:
+            self._opening.join()
+        if self._client is None:
+            raise CommandError("there is no server; `connect HOST:PORT` goes to one")
+        return self._client
+
+    @property
+    def made_client(self) -> Client | None:
+        """The client, if there is one at this moment: for those who only look."""
+        return self._client
+
+    def open(self, url: str | None) -> None:
+        """Go to a server, and leave the one before.
+
+        Raises:
+            InvalidURL: That is no address.
+        """
+        from .observer import Observer
+
+        observer = Observer(self)
+        client = self._connect(url, observer)
+        self.leave()
+        self.url = client.status.url
+        self._client, self._observer = client, observer
+        client.debug = self.debug is not None
+
+    def open_soon(self) -> None:
+        """Go to where the options say, on a thread: a prompt need not wait for all that has to be loaded for that."""
+        self._opening = threading.Thread(target=self.open, args=[None], name="ddp opening", daemon=True)
+        self._opening.start()
+
+    def leave(self) -> None:
+        """Leave the server, if there is one. What was pending fails."""
+        client, self._client = self._client, None
+        if self._observer is not None:
+            self._observer.is_current = False
+        self.user = None
+        self.subscriptions.clear()
+        self.watches.clear()
+        if client is not None:
+            # A goodbye may take its time, and nobody needs to wait for it.
+            threading.Thread(target=client.close, name="ddp goodbye", daemon=True).start()
+
+    def close(self) -> None:
+        """Leave the server, and wait for the goodbye."""
+        if self._opening is not None:
+            self._opening.join()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    @contextmanager
+    def nested(self, name: str) -> Iterator[None]:
+        """While a file is being run: a file that runs itself would have no end.
+
+        Raises:
+            CommandError: It is being run already.
+        """
+        if name in self._running:
+            raise CommandError(f"{name} is being run already; it must not run itself")
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._running.pop()
+
+    def lent_terminal(self) -> AbstractContextManager[None]:
+        """Let a program have the terminal for a while, if there is one."""
+        return nullcontext() if self.terminal is None else self.terminal.lent()

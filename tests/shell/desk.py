@@ -1,0 +1,133 @@
+"""A shell to type at, without a terminal: what is typed is run, what is shown is kept as text."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ddpshell.client import Client
+from ddpshell.client.events import Event
+from ddpshell.clock import Clock, SystemClock
+from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.context import Shell
+from ddpshell.shell.dispatch import dispatch_text
+from ddpshell.shell.display import ScreenDisplay
+from ddpshell.shell.printer import Printer
+from ddpshell.shell.settings import Settings
+from tests.fakes import FakeClock, ScriptedConnector
+from tests.loopback import PATIENCE
+
+__all__ = ["Desk", "FakeTerminal", "RecordingScreen", "desk", "scripted_desk"]
+
+
+class RecordingScreen:
+    """A screen that keeps what is written to it."""
+
+    def __init__(self, columns: int = 80) -> None:
+        self.columns = columns
+        self.text = ""
+        self._changed = threading.Condition()
+
+    def write_raw(self, data: str) -> None:
+        with self._changed:
+            self.text += data
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """It is there already."""
+
+    def wait_for(self, text: str, start: int = 0) -> str:
+        """Wait until a text has been written behind an index; gives all that was."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: text in self.text[start:], PATIENCE), self.text[start:]
+            return self.text[start:]
+
+
+class FakeTerminal:
+    """A terminal that answers what it is told to."""
+
+    def __init__(self, *secrets: str) -> None:
+        self.secrets = list(secrets)
+        self.questions: list[str] = []
+        self.cleared = 0
+        self.lendings = 0
+
+    def ask_secret(self, question: str) -> str:
+        self.questions.append(question)
+        if not self.secrets:
+            raise KeyboardInterrupt
+        return self.secrets.pop(0)
+
+    def clear(self) -> None:
+        self.cleared += 1
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        self.lendings += 1
+        yield
+
+
+class Desk:
+    """A shell, and its screen."""
+
+    def __init__(self, shell: Shell, screen: RecordingScreen) -> None:
+        self.shell = shell
+        self.screen = screen
+
+    def type(self, text: str) -> str:
+        """Run a text, wait until all is answered, and give what was shown for it."""
+        start = len(self.screen.text)
+        self.send(text)
+        assert self.shell.jobs.wait(timeout=PATIENCE), f"not answered: {self.shell.jobs.pending}"
+        self.shell.display.flush()
+        return self.screen.text[start:]
+
+    def send(self, text: str) -> None:
+        """Run a text; do not wait."""
+        dispatch_text(self.shell, text)
+
+    def shown(self) -> str:
+        """All that was shown."""
+        self.shell.display.flush()
+        return self.screen.text
+
+
+@contextlib.contextmanager
+def _desk(connect: Callable[..., Client], clock: Clock, columns: int) -> Iterator[Desk]:
+    screen = RecordingScreen(columns)
+    settings = Settings(color="off", timing="off")
+    printer = Printer(screen, lambda: settings.is_on("color"))
+    printer.start()
+    shell = Shell(shell_registry(), ScreenDisplay(printer, settings), settings, clock, connect)
+    try:
+        yield Desk(shell, screen)
+    finally:
+        shell.close()
+        printer.close()
+
+
+@contextlib.contextmanager
+def desk(url: str, *, columns: int = 80, **options: Any) -> Iterator[Desk]:
+    """A desk connected to a server."""
+
+    def connect(other: str | None, on_event: Callable[[Event], object]) -> Client:
+        return Client(other or url, on_event=on_event, **options)
+
+    with _desk(connect, SystemClock(), columns) as made:
+        made.shell.open(None)
+        made.screen.wait_for("connected")
+        yield made
+
+
+@contextlib.contextmanager
+def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: int = 80) -> Iterator[Desk]:
+    """A desk whose server is the test, and whose time stands still."""
+
+    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
+        return Client("", clock=clock, connector=connector, fractions=lambda: 0.5, on_event=on_event)
+
+    with _desk(connect, clock, columns) as made:
+        made.shell.open(None)
+        yield made

@@ -1,0 +1,97 @@
+"""What is shown: on a terminal as a person wants it, from a script as a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from ddpshell.client.events import DocumentRemoved
+from ddpshell.exceptions import CommandError, MethodError
+from ddpshell.shell.display import Display, ScreenDisplay, ScriptDisplay
+from ddpshell.shell.printer import Printer
+from ddpshell.shell.replies import Message, Result
+from ddpshell.shell.settings import Settings
+from tests.shell.desk import RecordingScreen
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, 5000, UTC)
+
+
+def show_all(display: Display) -> None:
+    display.answer(1, Result("a\x1bb"), 0.002)
+    display.answer(None, Message([("note", "ended")], is_answer=False))
+    display.answer(None, Message([("", "asked for")]))
+    display.failure(2, MethodError("x", "no"), 0.002, hint="try y")
+    display.failure(None, CommandError("what?"), 0.002)
+    display.note([("state", "lost")], 3)
+    display.warn("careful\x1b[2J")
+    display.change(4, DocumentRemoved("tasks", "a"))
+    display.change(None, DocumentRemoved("tasks", "b"))
+    display.frame('{"msg":"ping"}', is_sent=True, when=NOON)
+    display.flush()
+
+
+@pytest.fixture
+def screen() -> Iterator[tuple[RecordingScreen, Printer]]:
+    screen = RecordingScreen(40)
+    printer = Printer(screen, lambda: False)
+    printer.start()
+    yield screen, printer
+    printer.close()
+
+
+def test_on_a_terminal_everything_is_shown_with_its_number_and_answers_with_their_times(
+    screen: tuple[RecordingScreen, Printer],
+) -> None:
+    show_all(ScreenDisplay(screen[1], Settings()))
+    stamp = NOON.astimezone().strftime("%H:%M:%S")
+    assert screen[0].text.split("\n") == [
+        '[1] "a\\x1bb"                      2.0 ms',
+        "ended",
+        "asked for",
+        "[2] error x: no                   2.0 ms",
+        "  try y",
+        "error: what?",
+        "[3] lost",
+        "warning: careful\\x1b[2J",
+        "[4] - tasks/a",
+        "- tasks/b",
+        f'{stamp}.005 -> {{"msg":"ping"}}',
+        "",
+    ]
+
+
+def test_times_can_be_left_out(screen: tuple[RecordingScreen, Printer]) -> None:
+    display = ScreenDisplay(screen[1], Settings(timing="off"))
+    display.answer(1, Result(1), 0.002)
+    display.flush()
+    assert screen[0].text == "[1] 1\n"
+
+
+def test_from_a_script_results_go_one_way_and_the_rest_another() -> None:
+    out: list[str] = []
+    err: list[str] = []
+    show_all(ScriptDisplay(Settings(), out.append, err.append))
+    stamp = NOON.astimezone().strftime("%H:%M:%S")
+    assert out == ['"a\\u001bb"\n', "asked for\n", "- tasks/a\n"]
+    assert err == [
+        "ddp: ended",
+        "error x: no\n  try y",
+        "error: what?",
+        "ddp: lost",
+        "ddp: warning: careful\\x1b[2J",
+        f'{stamp}.005 -> {{"msg":"ping"}}',
+    ]
+
+
+def test_a_script_can_be_quiet() -> None:
+    out: list[str] = []
+    err: list[str] = []
+    errors: list[BaseException] = []
+    display = ScriptDisplay(
+        Settings(), out.append, err.append, show_notes=False, show_warnings=False, fail=errors.append
+    )
+    show_all(display)
+    assert len(err) == 1, "the frame was asked for"
+    assert [str(error) for error in errors] == ["no [x]", "what?"]

@@ -1,0 +1,67 @@
+"""Documents that come before `ready` are counted for the subscriptions that wait for them."""
+
+from __future__ import annotations
+
+from ddpshell.shell.subscriptions import Subscribed, Subscriptions, Watch, Watches
+
+
+def subscribed(number: int) -> Subscribed:
+    return Subscribed(number, f"p{number}", f"p{number}", 0.0)
+
+
+def test_documents_are_counted_until_ready() -> None:
+    subscriptions = Subscriptions()
+    assert not subscriptions.count_added()
+    one = subscribed(1)
+    subscriptions.add(one)
+    assert subscriptions.count_added()
+    assert subscriptions.count_added()
+    subscriptions.ready(one)
+    assert not subscriptions.count_added()
+    assert (one.added, one.is_ready, one.was_alone) == (2, True, True)
+    assert subscriptions.all() == [one]
+
+
+def test_two_that_wait_at_once_cannot_tell_their_documents_apart() -> None:
+    subscriptions = Subscriptions()
+    one, two = subscribed(1), subscribed(2)
+    subscriptions.add(one)
+    subscriptions.add(two)
+    subscriptions.count_added()
+    assert not one.was_alone
+    assert not two.was_alone
+
+
+def test_one_that_ended_is_gone() -> None:
+    subscriptions = Subscriptions()
+    one = subscribed(1)
+    subscriptions.add(one)
+    assert subscriptions.get(1) is one
+    subscriptions.end(one)
+    assert subscriptions.get(1) is None
+    assert not subscriptions.count_added()
+
+
+def test_those_of_a_client_that_is_left_end_by_our_will() -> None:
+    subscriptions = Subscriptions()
+    one = subscribed(1)
+    subscriptions.add(one)
+    subscriptions.clear()
+    assert one.is_ending
+    assert subscriptions.all() == []
+
+
+def test_a_collection_is_watched_as_long_as_anybody_does() -> None:
+    watches = Watches()
+    stopped: list[int] = []
+    first = Watch(1, "tasks", "tasks", lambda: stopped.append(1))
+    second = Watch(2, "tasks", "tasks {}", lambda: stopped.append(2))
+    watches.add(first)
+    watches.add(second)
+    watches.remove(first)
+    assert watches.covers("tasks")
+    assert not watches.covers("items")
+    watches.clear()
+    assert not watches.covers("tasks")
+    assert stopped == [1, 2]
+    assert watches.all() == []
