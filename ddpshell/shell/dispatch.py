@@ -1,0 +1,156 @@
+"""From a line to its answer: find the command, run it, and see that whatever it answers, now or later, is shown."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from ..exceptions import CommandError, DDPError, MethodError, SubscriptionError
+from .context import Shell
+from .jobs import Job
+from .parser import Line, parse, reparse
+from .registry import Invocation, Role
+from .replies import Documents, Later, Reply, Result
+from .sinks import Sink, sink_for
+
+__all__ = ["dispatch", "dispatch_text", "hint_for"]
+
+
+def dispatch_text(shell: Shell, text: str) -> list[int]:
+    """Run all lines of a text, without waiting for answers; if one of them cannot be understood, none.
+
+    Returns:
+        The numbers of those that are under way.
+    """
+    lines = parse(text)
+    for line in lines:
+        try:
+            shell.registry.bind(line)
+        except CommandError as error:
+            shell.display.failure(None, error)
+            return []
+    numbers = []
+    for line in lines:
+        try:
+            number = dispatch(shell, line)
+        except DDPError as error:
+            shell.display.failure(None, error)
+            break
+        if number is not None:
+            numbers.append(number)
+        if shell.is_leaving:
+            break
+    return numbers
+
+
+def dispatch(shell: Shell, line: Line) -> int | None:
+    """Run one line.
+
+    Returns:
+        Its number, if its answer is still to come.
+
+    Raises:
+        DDPError: It cannot be run; nothing was sent.
+    """
+    invocation = shell.registry.bind(reparse(line, shell.results))
+    sink = sink_for(shell, line, invocation.redirection) if invocation.redirection is not None else None
+    shell.number = number = shell.jobs.number() if invocation.command.is_numbered else None
+    started = shell.clock.now()
+    reply = invocation.run(shell)
+    if isinstance(reply, Later):
+        job = Job(number or shell.jobs.number(), reply.what, started, reply.cancel, reply.may_be_left)
+        shell.jobs.begin(job)
+        if sink is not None and sink.needs_terminal and not _waited(reply.future):
+            sink = None
+        reply.future.add_done_callback(partial(_answered, shell, invocation, reply, job, sink))
+        return job.number
+    if reply is None:
+        return None
+    _keep(shell, number, reply)
+    if sink is None:
+        shell.display.answer(number, reply)
+        return None
+    job = Job(number or shell.jobs.number(), line.source[:80], started)
+    shell.jobs.begin(job)
+    _pour(shell, number, sink, reply, job)
+    return job.number
+
+
+def hint_for(shell: Shell, error: BaseException, invocation: Invocation) -> str:
+    """What to do about an error that the server answered with."""
+    if isinstance(error, (MethodError, SubscriptionError)) and error.error == 404 and invocation.positional:
+        role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
+        similar = shell.names.similar(role, str(invocation.positional[0]))
+        return f"did you mean {similar}?" if similar else "names are case-sensitive"
+    return ""
+
+
+def _waited(future: Future[Any]) -> bool:
+    """Wait on the prompt's thread, and say whether that was long enough; Ctrl-C ends it."""
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    try:
+        done.wait()
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _answered(
+    shell: Shell, invocation: Invocation, later: Later, job: Job, sink: Sink | None, future: Future[Any]
+) -> None:
+    """What was waited for is here. On the client's thread as a rule."""
+    job.is_answered = sink is None
+    seconds = shell.clock.now() - job.started
+    error = later.when_cancelled if future.cancelled() else future.exception()
+    if error is None:
+        try:
+            reply = later.reply(future.result())
+        except DDPError as problem:
+            error = problem
+        else:
+            _keep(shell, job.number, reply)
+            if sink is not None:
+                _pour(shell, job.number, sink, reply, job)
+                return
+            shell.display.answer(job.number, reply, seconds)
+            shell.jobs.end(job)
+            return
+    if invocation.positional and isinstance(error, MethodError) and error.error == 404:
+        shell.names.forget(Role.METHOD, str(invocation.positional[0]))
+    shell.display.failure(job.number, error, seconds, hint=hint_for(shell, error, invocation))
+    shell.jobs.end(job, error)
+
+
+def _keep(shell: Shell, number: int | None, reply: Reply) -> None:
+    if number is not None:
+        match reply:
+            case Result(value):
+                shell.results.keep(number, value)
+            case Documents(items):
+                shell.results.keep(number, list(items))
+            case _:
+                pass
+
+
+def _pour(shell: Shell, number: int | None, sink: Sink, reply: Reply, job: Job) -> None:
+    """Give an answer to a sink: on a thread of its own, unless the prompt's thread waits for it anyway."""
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            shown = sink.take(reply)
+            if shown is not None:
+                shell.display.answer(number, shown)
+        except (DDPError, OSError) as problem:
+            error = problem
+            shell.display.failure(number, problem)
+        shell.jobs.end(job, error)
+
+    if sink.needs_terminal:
+        with shell.lent_terminal():
+            run()
+    else:
+        threading.Thread(target=run, name="ddp pipe", daemon=True).start()

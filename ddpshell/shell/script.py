@@ -1,0 +1,99 @@
+"""Commands from a file or a pipe: one after another, each when the one before is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from ..exceptions import CommandError, DDPError, DDPTimeout
+from .context import Shell
+from .dispatch import dispatch
+from .parser import Line, is_open, parse
+
+__all__ = ["Done", "run_script"]
+
+
+class Done(Struct, frozen=True):
+    """How far a script got.
+
+    Args:
+        commands: How many were run.
+        error: The first error, or None.
+    """
+
+    commands: int
+    error: BaseException | None
+
+
+def run_script(
+    shell: Shell,
+    lines: Iterable[str],
+    name: str = "",
+    *,
+    keep_going: bool = False,
+    timeout: float | None = None,
+) -> Done:
+    """Run commands; results and errors are shown by the shell's display.
+
+    Lines are run as they come, so they may come from a pipe whose other end is somebody's program.
+
+    Args:
+        shell: What runs them.
+        lines: The script; a command may stretch over several lines.
+        name: The script's, for errors.
+        keep_going: Go on after an error.
+        timeout: Seconds that each command may take; None for no limit.
+
+    Returns:
+        How many there were, and the first error. What was under way at an error, goes on.
+    """
+    commands = 0
+    first: BaseException | None = None
+    for number, text in _whole(lines):
+        for line in parse(text):
+            commands += 1
+            error = _run(
+                shell, line, f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}", timeout
+            )
+            first = first or error
+            if (error is not None and not keep_going) or shell.is_leaving:
+                return Done(commands, first)
+    return Done(commands, first)
+
+
+def _run(shell: Shell, line: Line, where: str, timeout: float | None) -> BaseException | None:
+    try:
+        job = dispatch(shell, line)
+    except DDPError as error:
+        located = _located(error, where)
+        shell.display.failure(None, located)
+        return located
+    if job is None:
+        return None
+    if not shell.jobs.wait({job}, timeout):
+        late = DDPTimeout(f"no answer to {line.words[0].text} within {timeout:g} s")
+        shell.display.failure(None, late)
+        return late
+    return shell.jobs.error(job)
+
+
+def _located(error: DDPError, where: str) -> DDPError:
+    if isinstance(error, CommandError):
+        return CommandError(f"{where}: {error.message}", error.text, error.position)
+    return error
+
+
+def _whole(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Texts that are complete, and the numbers of the lines at which they begin."""
+    text = ""
+    begin = 1
+    for number, line in enumerate(lines, start=1):
+        if not text:
+            begin = number
+        text += line
+        if not is_open(text.rstrip("\n")):
+            yield begin, text
+            text = ""
+    if text:
+        yield begin, text

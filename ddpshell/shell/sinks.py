@@ -1,0 +1,127 @@
+"""Where output goes instead of to the screen: programs and files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from ..exceptions import CommandError
+from .context import Shell
+from .escaping import escape_text
+from .parser import Line, Redirection
+from .presentation import exact_text, plural
+from .replies import Message, Reply
+
+__all__ = ["FileSink", "ProgramSink", "Sink", "sink_for"]
+
+#: Programs that need the terminal for themselves, and show no control characters from it.
+_FULL_SCREEN = frozenset("less more most pager vi vim nvim view nano emacs emacsclient fzf".split())
+
+
+class Sink(Protocol):
+    """Takes one answer. It may take its time: it has a thread of its own, unless it needs the terminal."""
+
+    #: Whether it needs the terminal, while nobody else has it.
+    needs_terminal: bool
+
+    def take(self, reply: Reply) -> Reply | None:
+        """Take the answer, and give what is to be shown instead.
+
+        Raises:
+            CommandError: That went wrong.
+        """
+        ...
+
+
+def sink_for(shell: Shell, line: Line, redirection: Redirection) -> Sink:
+    """The sink that a line asks for.
+
+    Raises:
+        CommandError: Its file cannot be written.
+    """
+    if redirection.operator == "|":
+        return ProgramSink(shell, redirection.target)
+    return FileSink(shell, line, redirection)
+
+
+class FileSink:
+    """A file: written anew, or added to.
+
+    Args:
+        shell: For its settings.
+        line: Where it was asked for.
+        redirection: How.
+    """
+
+    needs_terminal = False
+
+    def __init__(self, shell: Shell, line: Line, redirection: Redirection) -> None:
+        self._shell = shell
+        self._line = line
+        self._redirection = redirection
+        self._path = Path(redirection.target).expanduser()
+        # Whether it can be written is known before anything is sent, and what is in it stays until there is more.
+        self._write("", "a")
+
+    def take(self, reply: Reply) -> Reply | None:
+        """Write it."""
+        text = exact_text(reply, self._shell.settings["output"])
+        self._write(text, "a" if self._redirection.operator == ">>" else "w")
+        return Message(
+            [("note", f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")], is_answer=False
+        )
+
+    def _write(self, text: str, mode: str) -> None:
+        try:
+            with self._path.open(mode, encoding="utf-8", errors="surrogatepass", newline="") as file:
+                file.write(text)
+        except OSError as error:
+            message = f"cannot write {self._redirection.target}: {error.strerror or error}"
+            raise CommandError(message, self._line.text, self._redirection.target_start) from None
+
+
+class ProgramSink:
+    """A command line of the system's shell, which gets the answer as its input.
+
+    On a terminal, what it writes is shown as an answer, escaped as such; in a script it goes where results go.
+
+    Args:
+        shell: For its settings, and its terminal.
+        target: The command line.
+    """
+
+    def __init__(self, shell: Shell, target: str) -> None:
+        self._shell = shell
+        self._target = target
+        last = target.rpartition("|")[2].split()
+        self.needs_terminal = shell.terminal is not None and bool(last) and Path(last[0]).name in _FULL_SCREEN
+
+    def take(self, reply: Reply) -> Reply | None:
+        """Run it to its end."""
+        text = exact_text(reply, self._shell.settings["output"])
+        if self.needs_terminal:
+            # It may pass on what it gets, so it gets nothing that a terminal obeys.
+            text = escape_text(text)
+        data = text.encode("utf-8", "surrogatepass")
+        capture = None if self.needs_terminal or self._shell.terminal is None else subprocess.PIPE
+        with subprocess.Popen(  # noqa: S602 - it is what the user typed, to be run by the system's shell
+            self._target,
+            shell=True,
+            stdin=subprocess.PIPE,
+            stdout=capture,
+            stderr=subprocess.STDOUT if capture else None,
+            # Ctrl-C is for the shell, not for what runs behind the prompt.
+            start_new_session=bool(capture),
+        ) as program:
+            output, _ = program.communicate(data)
+        shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
+        if program.returncode:
+            code = program.returncode
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            said = f": {shown.strip()[:500]}" if shown.strip() else ""
+            raise CommandError(f"{self._target[:80]} {how}{said}")
+        if not shown:
+            return None
+        # Several lines begin below the number that they answer, so that columns stay columns.
+        return Message([("", f"\n{shown}" if "\n" in shown else shown)])

@@ -1,0 +1,73 @@
+"""From a line to its answer: numbers, order, hints, and nothing run that was not understood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.loopback import LoopbackServer
+from tests.shell.desk import Desk, FakeTerminal, desk
+
+
+@pytest.fixture
+def table() -> Iterator[Desk]:
+    with LoopbackServer() as server, desk(server.url) as made:
+        yield made
+
+
+def test_of_a_text_that_is_not_understood_nothing_is_run(table: Desk) -> None:
+    shown = table.type("call upper a\ncall f {a 1}\ncall upper b")
+    assert shown == "error: expected ':' after the key, not 1\n  call f {a 1}\n            ^\n"
+
+
+def test_only_commands_that_are_answered_have_numbers(table: Desk) -> None:
+    table.type("help call\nset items 5\ncall upper a\nwhoami\ncall upper b")
+    assert table.shown().endswith('[2] "B"\n')
+
+
+def test_a_mistake_costs_no_number(table: Desk) -> None:
+    table.type("call f {a 1}\nzzz\ncall $9")
+    assert table.type("call upper a") == '[1] "A"\n'
+
+
+def test_variables_mean_what_they_do_when_their_line_is_run(table: Desk) -> None:
+    table.type("call upper a")
+    shown = table.type("call echo $_\ncall echo $7")
+    assert '[2] ["A"]' in shown
+    assert "$7 has no value: [7] is no command with a result, or has none yet" in " ".join(shown.split())
+
+
+def test_documents_found_are_results_too(table: Desk) -> None:
+    table.type("sub tasks\nfind tasks {n: 1}")
+    assert table.type("echo $2[0].title") == "write a client\n"
+
+
+def test_a_subscription_has_no_value(table: Desk) -> None:
+    table.type("sub tasks")
+    assert "there is no result yet" in table.type("echo $1")
+
+
+def test_the_time_that_an_answer_took_is_shown_at_the_right(table: Desk) -> None:
+    table.shell.settings.change("timing", "on")
+    [line] = table.type("call slow 20").splitlines()
+    assert len(line) == 80
+    assert line.startswith("[1] 20 ")
+    assert line.endswith(" ms")
+
+
+def test_a_program_that_needs_the_terminal_is_waited_for(table: Desk, tmp_path: Path) -> None:
+    table.shell.terminal = terminal = FakeTerminal()
+    pager = tmp_path / "less"
+    pager.write_text(f"#!/bin/sh\ncat > {tmp_path}/seen\n")
+    pager.chmod(0o755)
+    table.send(f"call upper a | {pager}")
+    assert terminal.lendings == 1
+    assert (tmp_path / "seen").read_text() == '"A"\n'
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_sent(table: Desk) -> None:
+    shown = table.type("call upper a > /nowhere/x")
+    assert "error: cannot write /nowhere/x: No such file or directory\n  call upper a > /nowhere/x" in shown
+    assert table.type("call upper b") == '[1] "B"\n'

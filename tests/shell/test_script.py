@@ -1,0 +1,126 @@
+"""Scripts run one command after another, and say where they stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ddpshell.client import Client
+from ddpshell.clock import SystemClock
+from ddpshell.exceptions import CommandError, DDPTimeout, MethodError
+from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.context import Shell
+from ddpshell.shell.display import ScriptDisplay
+from ddpshell.shell.script import Done, run_script
+from ddpshell.shell.settings import Settings
+from tests.loopback import LoopbackServer
+
+
+class Stage:
+    """A shell for scripts; what it writes is kept."""
+
+    def __init__(self, url: str) -> None:
+        self.out: list[str] = []
+        self.err: list[str] = []
+        settings = Settings()
+        display = ScriptDisplay(settings, self.out.append, self.err.append, show_notes=False)
+        self.shell = Shell(
+            shell_registry(),
+            display,
+            settings,
+            SystemClock(),
+            lambda _, on_event: Client(url, reconnect=False, on_event=on_event),
+        )
+        self.shell.open(None)
+
+    def run(self, text: str, *, keep_going: bool = False, timeout: float | None = 20) -> Done:
+        return run_script(self.shell, text.splitlines(keepends=True), keep_going=keep_going, timeout=timeout)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with LoopbackServer() as server:
+        stage = Stage(server.url)
+        yield stage
+        stage.shell.close()
+
+
+def test_each_command_waits_for_the_one_before(stage: Stage) -> None:
+    done = stage.run("call slowUnblocked 50\ncall echo $1\nsub tasks\nfind tasks {n: 1} --fields n\ncount tasks\n")
+    assert done == Done(5, None)
+    assert stage.out == ["50\n", "[50]\n", '{"_id":"a","n":1}\n', "3\n"]
+    assert stage.err == []
+
+
+def test_a_command_may_stretch_over_lines(stage: Stage) -> None:
+    assert stage.run("call echo {a: 1,\n  b: [2,\n 3]}\ncall upper \\\n 'x'").commands == 2
+    assert stage.out == ['[{"a":1,"b":[2,3]}]\n', '"X"\n']
+
+
+def test_comments_and_empty_lines_are_nothing(stage: Stage) -> None:
+    assert stage.run("# one\n\n  # two\ncall upper a\n") == Done(1, None)
+
+
+def test_the_first_error_ends_it(stage: Stage) -> None:
+    done = stage.run("call upper a\ncall fail\ncall upper b")
+    assert isinstance(done.error, MethodError)
+    assert done.commands == 2
+    assert stage.out == ['"A"\n']
+    assert "error demo-failure: This method always fails" in stage.err[0]
+
+
+def test_unless_it_is_to_go_on(stage: Stage) -> None:
+    done = stage.run("call fail\nzzz\ncall upper b", keep_going=True)
+    assert isinstance(done.error, MethodError), "the first of them"
+    assert done.commands == 3
+    assert stage.out == ['"B"\n']
+    assert len(stage.err) == 2
+
+
+def test_a_mistake_names_its_line(stage: Stage) -> None:
+    done = stage.run("call upper a\n\ncall f {a: 1,\n b 2}\n")
+    assert isinstance(done.error, CommandError)
+    assert "script, line 3: expected ':' after the key, not 2" in stage.err[0]
+    assert "\n   b 2}\n     ^" in stage.err[0]
+
+
+def test_a_bracket_that_is_never_closed_is_a_mistake(stage: Stage) -> None:
+    done = stage.run("call f {a: 1\ncall upper b\n")
+    assert isinstance(done.error, CommandError)
+    assert stage.out == []
+
+
+def test_lines_are_run_as_they_come(stage: Stage) -> None:
+    def lines() -> Iterator[str]:
+        yield "call upper a\n"
+        assert stage.out == ['"A"\n'], "it has not waited for the next line"
+        yield "call upper b\n"
+
+    assert run_script(stage.shell, lines()) == Done(2, None)
+
+
+def test_a_command_may_take_so_long_and_no_longer(stage: Stage) -> None:
+    done = stage.run("call slow 60000", timeout=0.05)
+    assert isinstance(done.error, DDPTimeout)
+    assert "no answer to call within 0.05 s" in stage.err[0]
+
+
+def test_exit_ends_it(stage: Stage) -> None:
+    assert stage.run("call upper a\nexit\ncall upper b") == Done(2, None)
+    assert stage.out == ['"A"\n']
+
+
+def test_text_goes_to_the_output_where_somebody_asked_for_it(stage: Stage) -> None:
+    stage.run("whoami\nset output raw\ncall upper a\nset output")
+    assert stage.out == ["nobody; `login USER` logs in\n", "A\n", stage.out[2]]
+    assert stage.out[2].startswith("output is raw")
+
+
+def test_a_watch_writes_its_lines_among_the_results(stage: Stage) -> None:
+    stage.run("sub tasks\nwatch tasks {n: 1}\ncall upper a\n")
+    assert '+ tasks/a {"title": "write a client", "done": true, "n": 1}\n' in stage.out
+
+
+def test_a_program_that_fails_is_an_error(stage: Stage) -> None:
+    assert isinstance(stage.run("call upper a | exit 3").error, CommandError)

@@ -1,0 +1,106 @@
+"""Output goes to programs and files, exact, and what programs say of it is shown, harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.loopback import LoopbackServer
+from tests.shell.desk import Desk, FakeTerminal, desk
+from tests.shell.test_escaping import harmless
+
+
+@pytest.fixture
+def table() -> Iterator[Desk]:
+    with LoopbackServer() as server, desk(server.url, columns=300) as made:
+        made.shell.terminal = FakeTerminal()
+        yield made
+
+
+def test_a_program_gets_the_answer_as_json_and_is_shown_as_an_answer(table: Desk) -> None:
+    assert table.type("call echo {a: 1} | cat") == '[1] [{"a":1}]\n'
+
+
+def test_it_gets_one_document_a_line(table: Desk) -> None:
+    table.type("sub tasks")
+    assert table.type("find tasks | wc -l | tr -d ' '") == "[2] 3\n"
+
+
+def test_several_lines_begin_below_the_number(table: Desk) -> None:
+    assert table.type("call upper a | cat; echo two") == '[1] \n"A"\ntwo\n'
+
+
+def test_it_gets_text_where_the_answer_is_text(table: Desk) -> None:
+    assert table.type("help call | head -1") == "call METHOD [VALUE]... [--wait] [--no-retry]\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        pytest.param("false", "[1] error: false ended with code 1", id="one that fails"),
+        pytest.param("no-such-program", "no-such-program ended with code 127: ", id="one that there is not"),
+        pytest.param("kill -9 $$", "was ended by signal 9", id="one that is killed"),
+        pytest.param("cat >/dev/null; echo why >&2; exit 3", "ended with code 3: why", id="one that says why"),
+    ],
+)
+def test_a_program_that_fails_is_told_and_the_shell_goes_on(table: Desk, program: str, message: str) -> None:
+    assert message in table.type(f"call upper a | {program}")
+    assert table.type("call upper b") == '[2] "B"\n'
+
+
+def test_a_program_that_reads_nothing_is_no_error(table: Desk) -> None:
+    assert table.type("call text 1000000 | true") == ""
+
+
+def test_without_an_answer_no_program_is_run(table: Desk, tmp_path: Path) -> None:
+    assert "error 404" in table.type(f"call nope | touch {tmp_path}/x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_a_program_writes_is_harmless(table: Desk) -> None:
+    shown = table.type(r"call hostile | printf '\033[2J\233\007\342\200\256'")
+    assert harmless(shown)
+    assert r"\x1b[2J" in shown
+
+
+def test_the_prompt_returns_while_a_program_runs(table: Desk, tmp_path: Path) -> None:
+    (tmp_path / "go").unlink(missing_ok=True)
+    table.send(f"call upper a | until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo done")
+    table.send("call upper b")
+    table.screen.wait_for('[2] "B"')
+    (tmp_path / "go").touch()
+    table.screen.wait_for("[1] done")
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def test_a_file_gets_the_answer_exactly(table: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    assert table.type(f"call hostile > {path}") == f"[1] {path}: 1 line\n"
+    text = path.read_text()
+    assert harmless(text)
+    assert '"clear":"\\u001b[2J\\u001b[H"' in text
+
+
+def test_a_file_is_written_anew_or_added_to(table: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    table.type(f"call upper a > {path}")
+    table.type(f"call upper b >> {path}")
+    assert path.read_text() == '"A"\n"B"\n'
+    table.type(f"call upper c > {path}")
+    assert path.read_text() == '"C"\n'
+
+
+def test_an_answer_that_does_not_come_leaves_the_file_as_it_was(table: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("precious\n")
+    table.type(f"call nope > {path}")
+    assert path.read_text() == "precious\n"
+
+
+def test_the_setting_says_how(table: Desk, tmp_path: Path) -> None:
+    table.type(f"set output raw\ncall upper 'a' > {tmp_path}/x")
+    assert (tmp_path / "x").read_text() == "A\n"
