@@ -1,0 +1,279 @@
+"""Commands that call and subscribe, and those that look after what is under way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ClientClosed, CommandError, DDPTimeout
+from ..protocol.ejson import EJSONValue
+from ..protocol.secrets import mask_params
+from .context import Shell
+from .escaping import escape_line
+from .presentation import duration, plural
+from .registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
+from .rendering import Limits, format_value
+from .replies import Later, Message, Nothing, Reply, Result
+from .style import StyledText
+from .subscriptions import Subscribed
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ..client import MethodCall
+
+__all__ = ["apply", "call", "cancel", "chosen_numbers", "named", "pending", "sub", "subs", "unsub", "wait"]
+
+_SHORT = Limits(items=5, characters=40, depth=2)
+
+
+@command(
+    examples=[
+        ('call upper "Hello"', "one argument; the answer comes tagged with a number"),
+        ("call tasks.insert {title: 'write', due: Date(\"2026-01-02\")}", "an object; keys need no quotes"),
+        ("call tasks.update $1._id {$set: {done: true}}", "with a part of an earlier result"),
+    ],
+    labels={"params": "VALUE"},
+    options={
+        "wait": "run it alone: after all calls before it, and before any that follow",
+        "no_retry": "send it once at most; after a loss its outcome may be unknown",
+    },
+    is_numbered=True,
+)
+def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_retry: Flag = False) -> Later:
+    """Call a method.
+
+    The prompt returns at once; the answer is shown when it comes. A VALUE is JSON with comforts (keys and words
+    without quotes, 'single quotes') or a constructor: Date Binary RegExp ObjectID Decimal Custom. Anything else is text.
+
+    `$_` is the last result, `$3` that of [3], `$3.title[0]` a part of it. `| jq .` and `> file` take the result as JSON.
+    """
+    return _later(shell.client.apply(method, params, wait=wait, retry=shell.retry and not no_retry))
+
+
+@command(
+    examples=[
+        ("apply upper ['Hello']", "the same as call upper 'Hello'"),
+        ("apply tasks.insert [$1] --no-retry", "never send it twice"),
+        ("apply add [1, 2] --wait", "after all calls before it"),
+    ],
+    labels={"params": "ARRAY", "random_seed": "TEXT"},
+    options={
+        "wait": "run it alone: after all calls before it, and before any that follow",
+        "no_retry": "send it once at most; after a loss its outcome may be unknown",
+        "at_result": "be done at the result, even if its documents have not changed here yet",
+        "random_seed": "from which the server makes the ids of new documents",
+    },
+    is_numbered=True,
+)
+def apply(
+    shell: Shell,
+    method: Method,
+    params: Value,
+    *,
+    wait: Flag = False,
+    no_retry: Flag = False,
+    at_result: Flag = False,
+    random_seed: Text | None = None,
+) -> Later:
+    """Call a method with an array of arguments, and with all options.
+
+    For arguments that are already in an array, such as an earlier result.
+    """
+    if not isinstance(params, list):
+        raise CommandError(f"ARRAY is an array of the arguments: apply {method} [...]")
+    return _later(
+        shell.client.apply(
+            method,
+            params,
+            wait=wait,
+            retry=shell.retry and not no_retry,
+            return_at_result=at_result,
+            random_seed=random_seed,
+        )
+    )
+
+
+def _later(call: MethodCall) -> Later:
+    def reply(result: EJSONValue) -> Reply:
+        return Result(result) if call.has_result else Nothing()
+
+    what = f"call {named(call.method, mask_params(call.method, call.params))}"
+    return Later(call, reply, what, cancel=call.cancel)
+
+
+def named(name: str, params: Sequence[EJSONValue]) -> str:
+    """A method or publication with its arguments, shortened, on one line, safe to show."""
+    values = [format_value(value, width=sys.maxsize, limits=_SHORT) for value in params]
+    return " ".join([escape_line(name), *values])
+
+
+# ----------------------------------------------------------------------------------------------- subscriptions
+
+
+@command(
+    examples=[
+        ("sub tasks", "keep a local copy of what it publishes"),
+        ("sub tasks {done: false}", "with an argument"),
+        ("find tasks", "look at the documents"),
+    ],
+    labels={"params": "VALUE"},
+    is_numbered=True,
+)
+def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
+    """Subscribe to a publication.
+
+    When it is ready, its documents are in the local collections: `collections`, `find`, `count`. Changes that come
+    later are shown as lines, + - ~ (`set changes off` stops that). It is renewed after every loss of the connection.
+    """
+    number = shell.number
+    assert number is not None, "sub is numbered"
+    what = named(publication, mask_params(publication, params))
+    client = shell.client
+    subscribed = Subscribed(number, publication, what, shell.clock.now())
+    shell.subscriptions.add(subscribed)
+    handle = subscribed.handle = client.subscribe(publication, *params)
+    handle.stopped.add_done_callback(partial(_stopped, shell, subscribed))
+
+    def reply(_: Any) -> Reply:
+        shell.subscriptions.ready(subscribed)
+        return Message([("", f"sub {escape_line(publication)}: "), *_ready(subscribed)], is_answer=False)
+
+    ended = CommandError(f"sub {escape_line(publication)}: ended before it was ready")
+    return Later(handle.ready, reply, f"sub {what}", when_cancelled=ended, may_be_left=True)
+
+
+def _ready(subscribed: Subscribed) -> StyledText:
+    if not subscribed.was_alone:
+        # Which of several subscriptions a document belongs to, DDP does not say.
+        return [("good", "ready")]
+    if not subscribed.added:
+        return [("good", "ready"), ("", ", no new documents")]
+    return [("good", "ready"), ("", f", {plural(subscribed.added, 'document')}")]
+
+
+def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
+    handle = subscribed.handle
+    assert handle is not None, "it was made"
+    was_ready = subscribed.is_ready
+    shell.subscriptions.end(subscribed)
+    if isinstance(handle.error, ClientClosed) or not (was_ready or subscribed.is_ending):
+        return
+    name = f"sub {escape_line(subscribed.name)}: "
+    if handle.error is not None:
+        shell.display.failure(subscribed.number, handle.error)
+    elif subscribed.is_ending:
+        shell.display.note([("", f"{name}ended")], subscribed.number)
+    else:
+        shell.display.note([("", name), ("state", "ended by the server")], subscribed.number)
+
+
+@command(
+    examples=[("unsub 2", "the one of [2]"), ("unsub tasks", "all of this name"), ("unsub --all", "all")],
+    labels={"which": "NUMBER|PUBLICATION"},
+    options={"all": "end all"},
+)
+def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> None:  # noqa: A002 - the option's name
+    """End a subscription.
+
+    Documents that no other subscription has go from the local collections.
+    """
+    every = shell.subscriptions.all()
+    numbers = chosen_numbers(which)
+    chosen = [item for item in every if all or item.name == which or item.number in numbers]
+    if not chosen:
+        if all or not which:
+            raise CommandError("which one? `subs` lists them" if every and not all else "there are no subscriptions")
+        raise CommandError(f"no subscription {which}; `subs` lists them")
+    for item in chosen:
+        item.is_ending = True
+        if item.handle is not None:
+            item.handle.stop()
+
+
+def chosen_numbers(which: str) -> set[int]:
+    """The number of a command that a word may mean: 3, [3] or $3."""
+    digits = which.strip("[]$")
+    return {int(digits)} if digits.isascii() and digits.isdecimal() else set()
+
+
+@command(examples=[("subs", "numbers, arguments, state and age")])
+def subs(shell: Shell) -> Message:
+    """List the subscriptions.
+
+    `unsub` ends one by its number.
+    """
+    now = shell.clock.now()
+    lines = [
+        (item.number, item.what, "ready" if item.is_ready else f"not ready, {plural(item.added, 'document')} so far", now - item.started)
+        for item in shell.subscriptions.all()
+    ]  # fmt: skip
+    return _listed(lines, "no subscriptions; `sub PUBLICATION` makes one")
+
+
+def _listed(lines: list[tuple[int, str, str, float]], nothing: str) -> Message:
+    if not lines:
+        return Message([("note", nothing)])
+    text: StyledText = []
+    width = max(len(what) for _, what, _, _ in lines)
+    for number, what, state, age in lines:
+        text += [("tag", f"[{number}] "), ("", what.ljust(width)), ("note", f"  {state}  {duration(age)}\n")]
+    ink, last = text[-1]
+    return Message([*text[:-1], (ink, last.rstrip("\n"))])
+
+
+# --------------------------------------------------------------------------------------------- what is under way
+
+
+@command(examples=[("pending", "numbers, calls and their ages")])
+def pending(shell: Shell) -> Message:
+    """List what is not answered yet.
+
+    Calls, subscriptions that are not ready, pings, programs behind pipes. `cancel` takes a call back that was not sent.
+    """
+    now = shell.clock.now()
+    lines = [(job.number, job.what, "waiting", now - job.started) for job in shell.jobs.pending]
+    reply = _listed(lines, "nothing is under way")
+    unsent = 0 if shell.made_client is None else shell.made_client.status.unsent
+    if unsent:
+        note = (
+            f"\n{plural(unsent, 'call')} not sent yet: {'it waits' if unsent == 1 else 'they wait'} for the connection"
+        )
+        return Message([*reply.text, ("note", f"{note}, or behind a --wait call")])
+    return reply
+
+
+@command(
+    examples=[("cancel 3", "the call of [3]")],
+)
+def cancel(shell: Shell, number: Number) -> Message:
+    """Take back a call that was not sent yet.
+
+    While there is no connection, calls wait in the outbox. What was sent goes on: the server cannot be told to stop.
+    """
+    job = shell.jobs.get(number)
+    if job is None:
+        raise CommandError(f"[{number}] is not under way; `pending` lists what is")
+    if job.cancel is None or not job.cancel():
+        raise CommandError(
+            f"[{number}] cannot be taken back: it was sent, or is no call; its answer is shown when it comes"
+        )
+    return Message([("note", f"took back [{number}] {job.what}")], is_answer=False)
+
+
+@command(
+    examples=[("wait", "for everything"), ("wait 3", "for [3]"), ("wait --timeout 5", "no longer than 5 s")],
+    options={"timeout": "give up after so many seconds; what is under way goes on"},
+)
+def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None = None) -> None:
+    """Wait until all is answered.
+
+    Ctrl-C stops the waiting; what is under way goes on.
+    """
+    if number is not None and shell.jobs.get(number) is None:
+        return
+    if not shell.jobs.wait(None if number is None else {number}, timeout):
+        assert timeout is not None, "without a timeout it waits for ever"
+        raise DDPTimeout(f"not all is answered after {timeout:g} s; `pending` lists what is under way")

@@ -1,0 +1,66 @@
+"""The line below the line: which server, and how it is."""
+
+from __future__ import annotations
+
+from .cells import cell_width, clip
+from .context import Shell
+from .escaping import escape_line
+from .presentation import duration, plural
+from .session_commands import state_text
+from .style import StyledText
+
+__all__ = ["prompt_text", "short_url", "toolbar"]
+
+_GAP = " · "
+
+
+def short_url(url: str) -> str:
+    """A server as people call it: host and port, and what path there is before DDP's own; escaped."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    path = path.removesuffix("websocket").strip("/")
+    return escape_line(host + (f"/{path}" if path else "") if slash else rest or scheme)
+
+
+def prompt_text(shell: Shell, width: int) -> str:
+    """What stands before the line: `localhost:3000> `; in a narrow window, less of it."""
+    return clip(short_url(shell.url) or "ddp", max(3, width // 3)) + "> "
+
+
+def toolbar(shell: Shell, width: int) -> StyledText:
+    """Server, state, user, round trip, calls pending, messages in the outbox: as much as fits, in this order."""
+    parts = _parts(shell)
+    text: StyledText = []
+    used = 0
+    for ink, part in parts:
+        gap = _GAP if text else ""
+        if used + len(gap) + cell_width(part) > width:
+            break
+        text += [("", gap), (ink, part)]
+        used += len(gap) + cell_width(part)
+    if not text:
+        ink, part = parts[0]
+        text = [(ink, clip(part, width))]
+    return text
+
+
+def _parts(shell: Shell) -> StyledText:
+    client = shell.made_client
+    if client is None:
+        return [("state", "connecting"), ("", short_url(shell.url))]
+    status = client.status
+    [(ink, state)] = state_text(status)
+    parts: StyledText = [(ink, state), ("", short_url(status.url))]
+    user = shell.user or status.user_id
+    if user is not None:
+        parts.append(("", escape_line(user)))
+    pending = len(shell.jobs.pending)
+    if pending:
+        parts.append(("state", f"{pending:,} pending"))
+    if status.unsent:
+        parts.append(("state", f"{plural(status.unsent, 'call')} in the outbox"))
+    if status.round_trip is not None and status.session is not None:
+        parts.append(("", duration(status.round_trip)))
+    if shell.debug is not None:
+        parts.append(("", "debug"))
+    return parts
