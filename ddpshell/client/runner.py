@@ -170,7 +170,8 @@ class Runner:
             return
         why: DDPError | None = ConnectionLost("the client failed")
         try:
-            why = self._converse(transport, deadline)
+            with self._waiter.watching(transport):
+                why = self._converse(transport, deadline)
         finally:
             transport.close(goodbye=why is None)
         self._end(why)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import selectors
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from ..clock import Clock
@@ -38,6 +40,7 @@ class Waiter:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._ours, selectors.EVENT_READ)
         self._interrupted = False
+        self._watched: selectors.SelectorKey | None = None
 
     def wake(self) -> None:
         """End the wait that is under way, or else the next one. Any thread may call it."""
@@ -83,10 +86,21 @@ class Waiter:
 
     def wait_any(self, sock: Selectable, events: int, deadline: float | None) -> bool:
         """Wait for a socket, to be woken, or for the deadline, and say whether the socket is ready."""
-        self._selector.register(sock, events)
+        if self._watched is None or self._watched.fileobj is not sock:
+            with self.watching(sock):
+                return self.wait_any(sock, events, deadline)
+        if self._watched.events != events:
+            self._watched = self._selector.modify(sock, events)
+        return self._wait(deadline)
+
+    @contextmanager
+    def watching(self, sock: Selectable) -> Iterator[None]:
+        """Keep a socket for many a `wait_any`: putting it into the selector and out again takes longer than a wait."""
+        self._watched = self._selector.register(sock, selectors.EVENT_READ)
         try:
-            return self._wait(deadline)
+            yield
         finally:
+            self._watched = None
             self._selector.unregister(sock)
 
     def close(self) -> None:
@@ -105,8 +119,6 @@ class Waiter:
         return ready
 
     def _drain(self) -> None:
-        try:
-            while self._ours.recv(4096):
-                pass
-        except BlockingIOError:
-            return
+        # Once: whatever is left would only end the next wait as well.
+        with suppress(BlockingIOError):
+            self._ours.recv(4096)
