@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from ..exceptions import CommandError
-from .server import Server
+from .server import Server, being_loaded
 
 __all__ = ["ServedApp", "load_app"]
 
@@ -22,8 +22,9 @@ def load_app(path: str) -> Server:
     Raises:
         CommandError: It cannot be read or run, with the line where it failed; or it makes no server.
     """
-    folder = str(Path(path).absolute().parent)
+    folder = str(_folder(path))
     sys.path.insert(0, folder)
+    token = being_loaded.set(True)
     try:
         names = runpy.run_path(path, run_name="ddp_app")
     except SyntaxError as error:
@@ -36,6 +37,7 @@ def load_app(path: str) -> Server:
     except (Exception, SystemExit) as error:
         raise CommandError(_failure(path, error)) from error
     finally:
+        being_loaded.reset(token)
         sys.path.remove(folder)
     return _server_among(path, names)
 
@@ -45,16 +47,19 @@ class ServedApp:
 
     Args:
         path: The Python file.
+        prepare: Called with each server that the file makes, before it runs.
 
     Attributes:
         server: The one that runs, or ran last.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, prepare: Callable[[Server], object] = lambda server: None) -> None:
         self._path = path
+        self._prepare = prepare
         self._address = ("127.0.0.1", 3000)
-        self.server = load_app(path)
-        self._seen = self._times()
+        self._files = {path}
+        self._seen: dict[str, int] = {}
+        self.server = self._load()
 
     def start(self, host: str = "127.0.0.1", port: int = 3000) -> None:
         """See Server.start."""
@@ -78,29 +83,39 @@ class ServedApp:
         """
         for name in self._modules():
             del sys.modules[name]
-        try:
-            server = load_app(self._path)
-        finally:
-            # A file that fails is not tried again before it has changed again.
-            self._seen = self._times()
+        server = self._load()
         self.server.stop()
         self.server = server
         server.start(*self._address)
 
+    def _load(self) -> Server:
+        before = self._times()
+        try:
+            server = load_app(self._path)
+            self._files = {self._path, *self._modules().values()}
+        except CommandError:
+            # What has to be mended may be a file that could not be imported, and so is not known.
+            self._files |= {self._path, *self._modules().values(), *map(str, _folder(self._path).glob("*.py"))}
+            raise
+        finally:
+            # What was changed while it was read is read again; what fails is not, before it has changed again.
+            self._seen = {file: before.get(file, time) for file, time in self._times().items()}
+        self._prepare(server)
+        return server
+
     def _modules(self) -> dict[str, str]:
         """What was imported from the file's own folder, and from which files."""
-        folder = Path(self._path).absolute().parent
         found = {}
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
             ours = name == "__main__" or name.split(".")[0] == "ddpshell"
-            if not ours and isinstance(file, str) and folder in Path(file).parents:
+            if not ours and isinstance(file, str) and _is_beside(self._path, file):
                 found[name] = file
         return found
 
     def _times(self) -> dict[str, int]:
         times = {}
-        for file in {self._path, *self._modules().values()}:
+        for file in self._files:
             try:
                 times[file] = Path(file).stat().st_mtime_ns
             except OSError:
@@ -108,20 +123,31 @@ class ServedApp:
         return times
 
 
+def _folder(path: str) -> Path:
+    return Path(path).absolute().parent
+
+
+def _is_beside(path: str, file: str) -> bool:
+    """Say whether a file belongs to the program at `path`: it is in its folder or below, and was not installed there."""
+    folder, place = _folder(path), Path(file).absolute()
+    if folder not in place.parents or {"site-packages", "dist-packages"} & set(place.parts):
+        return False
+    return not any(
+        folder in root.parents and root in place.parents for root in map(Path, {sys.prefix, sys.base_prefix})
+    )
+
+
 def _failure(path: str, error: BaseException) -> str:
     what = "it exits" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    line = _line_in(path, error.__traceback__)
-    return f"{path}, line {line}: {what}" if line is not None else f"{path}: {what}"
-
-
-def _line_in(path: str, trace: TracebackType | None) -> int | None:
-    """Find the last line of the file itself that led to an exception."""
-    line = None
+    where = path
+    trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == path:
-            line = trace.tb_lineno
+        # The last place in the program itself, before a library's.
+        file = trace.tb_frame.f_code.co_filename
+        if file == path or _is_beside(path, file):
+            where = f"{file}, line {trace.tb_lineno}"
         trace = trace.tb_next
-    return line
+    return f"{where}: {what}"
 
 
 def _server_among(path: str, names: dict[str, object]) -> Server:
@@ -135,8 +161,4 @@ def _server_among(path: str, names: dict[str, object]) -> Server:
         raise CommandError(f"{path} makes several servers: name the one to run `server`")
     if not servers:
         raise CommandError(f"{path} makes no server: write `server = Server()`, from ddpshell.server")
-    [server] = servers
-    if not server.wait(0):
-        server.stop()
-        raise CommandError(f"{path} starts its server by itself: put that under `if __name__ == '__main__':`")
-    return server
+    return servers[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 import threading
@@ -34,7 +35,7 @@ from .runtime import Runtime
 from .transport import Endpoints, Socket
 from .workers import Workers
 
-__all__ = ["Server"]
+__all__ = ["Server", "being_loaded"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ Function = TypeVar("Function", bound=HandlerFunction)
 
 # Seconds that clients have to answer the close when the server stops.
 _CLOSE_PATIENCE = 1.0
+
+#: Whether this thread runs a file for the server that it makes, which is then started by somebody else.
+being_loaded: contextvars.ContextVar[bool] = contextvars.ContextVar("being_loaded", default=False)
 
 _fractions = random.SystemRandom().random
 
@@ -236,8 +240,10 @@ class Server:
 
         Raises:
             OSError: The port is taken, or the address is none of this machine's.
-            RuntimeError: It is running.
+            RuntimeError: It is running, or its file is only being loaded.
         """
+        if being_loaded.get():
+            raise RuntimeError("the file starts its server by itself: put that under `if __name__ == '__main__':`")
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("the server is running; stop() it first")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.exceptions import CommandError
+from ddpshell.server import Server
 from ddpshell.server.loading import ServedApp, load_app
 from tests.server.wire import WireClient
 
@@ -73,8 +74,13 @@ def test_the_only_server_needs_no_certain_name(tmp_path: Path) -> None:
         ),
         pytest.param(
             "from ddpshell.server import Server\nserver = Server()\nserver.start(port=0)\n",
-            "starts its server by itself",
+            "app.py, line 3: RuntimeError: the file starts its server by itself: put that under",
             id="one that runs",
+        ),
+        pytest.param(
+            "from ddpshell.server import Server\nserver = Server()\nserver.serve_forever(port=0)\n",
+            "app.py, line 3: RuntimeError: the file starts its server by itself",
+            id="one that would run for ever",
         ),
     ],
 )
@@ -87,6 +93,75 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, expected
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"cannot read .*app\.py: No such file"):
         load_app(str(tmp_path / "app.py"))
+
+
+def test_a_mistake_in_a_file_beside_it_is_told_with_its_own_line(tmp_path: Path) -> None:
+    for name, text in [("broken_of_a_test.py", "x = (\n"), ("failing_of_a_test.py", "x = 1\nx.y\n")]:
+        helper = app(tmp_path, text, name)
+        with pytest.raises(CommandError) as error:
+            load_app(app(tmp_path, f"import {name.removesuffix('.py')}\n"))
+        assert str(error.value).startswith(f"{helper}, line {text.count(chr(10))}: ")
+
+
+def test_what_is_installed_below_the_file_is_not_of_its_program(tmp_path: Path) -> None:
+    installed = tmp_path / ".venv/lib/python3/site-packages"
+    installed.mkdir(parents=True)
+    app(installed, "NUMBER = 1\n", "installed_of_a_test.py")
+    text = GOOD + f"\nimport sys\nsys.path.append({str(installed)!r})\nimport installed_of_a_test\nsys.path.pop()\n"
+    served = ServedApp(app(tmp_path, text))
+    served.start(port=0)
+    try:
+        library = sys.modules["installed_of_a_test"]
+        os.utime(str(installed / "installed_of_a_test.py"), ns=(1, 1))
+        assert not served.is_changed()
+        served.reload()
+        assert sys.modules["installed_of_a_test"] is library
+    finally:
+        served.stop()
+        del sys.modules["installed_of_a_test"]
+
+
+def test_every_server_of_the_file_is_prepared_before_it_runs(tmp_path: Path) -> None:
+    prepared: list[tuple[Server, bool]] = []
+    served = ServedApp(app(tmp_path, GOOD), lambda server: prepared.append((server, server.wait(0))))
+    served.start(port=0)
+    try:
+        served.reload()
+        assert [is_stopped for _, is_stopped in prepared] == [True, True]
+        assert prepared[1][0] is served.server
+    finally:
+        served.stop()
+
+
+def test_a_file_that_could_not_be_imported_is_watched_until_it_can(tmp_path: Path) -> None:
+    served = ServedApp(app(tmp_path, GOOD))
+    served.start(port=0)
+    try:
+        helper = app(tmp_path, "x = (\n", "mended_of_a_test.py")
+        app(tmp_path, GOOD + "\nimport mended_of_a_test\n")
+        with pytest.raises(CommandError, match=r"mended_of_a_test\.py, line 1"):
+            served.reload()
+        assert not served.is_changed()
+        app(tmp_path, "x = ()\n", "mended_of_a_test.py")
+        os.utime(helper, ns=(1, 1))
+        assert served.is_changed()
+        served.reload()
+        assert not served.is_changed()
+    finally:
+        served.stop()
+        del sys.modules["mended_of_a_test"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    path = app(tmp_path, GOOD)
+    served = ServedApp(path)
+    served.start(port=0)
+    try:
+        app(tmp_path, GOOD + f"\nimport os\nos.utime({path!r}, ns=(1, 1))\n")
+        served.reload()
+        assert served.is_changed()
+    finally:
+        served.stop()
 
 
 def test_a_changed_file_is_served_on_the_same_port(tmp_path: Path) -> None:
