@@ -34,13 +34,14 @@ TASKS: tuple[Mapping[str, EJSONValue], ...] = (
 )
 
 
-def demo_server(options: Options | None = None) -> Server:
+def demo_server(options: Options | None = None, *, greeting: bool = False) -> Server:
     """Make the demo server; it is yours to start, and to add methods to.
 
     Args:
         options: Times and limits; Meteor's unless given.
+        greeting: See `Server`.
     """
-    server = Server(options=options, users=USERS)
+    server = Server(options=options, users=USERS, greeting=greeting)
     _add_values(server)
     _add_failures(server)
     _add_waiting(server)

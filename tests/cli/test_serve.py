@@ -6,11 +6,18 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import ddpshell
+from ddpshell.events import Event, SessionEstablished
 from tests.cli.conftest import Command, finished
+from tests.loopback import PATIENCE
+from tests.server.wire import WireClient
 
 
 def url_of(process: subprocess.Popen[str]) -> str:
@@ -20,6 +27,42 @@ def url_of(process: subprocess.Popen[str]) -> str:
         if found := re.match(r"ddp: note: serving at (ws://\S+); Ctrl-C ends it$", line):
             return found[1]
     raise AssertionError("it does not serve")
+
+
+def line_with(process: subprocess.Popen[str], text: str) -> str:
+    """Wait until the server says this, and take the line."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return line.rstrip("\n")
+    raise AssertionError(f"it never says {text!r}")
+
+
+def ended(process: subprocess.Popen[str]) -> list[str]:
+    """End it, and take the lines that were not read yet."""
+    assert process.stderr is not None
+    process.send_signal(signal.SIGTERM)
+    lines = process.stderr.read().splitlines()
+    assert process.wait(PATIENCE) == 143
+    return lines
+
+
+APP = """
+from ddpshell.server import Server
+
+server = Server()
+
+@server.method
+def version(*args):
+    return 1
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    file = tmp_path / "app.py"
+    file.write_text(APP)
+    return file
 
 
 @pytest.mark.parametrize(
@@ -74,3 +117,202 @@ def test_a_name_that_is_none_is_told(ddp: Command) -> None:
     ran = ddp("serve", "--host", "nowhere.invalid", "-q")
     assert ran.code == 2
     assert ran.err.startswith("ddp: error: cannot listen on nowhere.invalid, port 3000: ")
+
+
+# ---------------------------------------------------------------------------------------------------------- a file
+
+
+def test_the_server_of_a_file_is_served(ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path) -> None:
+    process = start("serve", str(app), "--port", "0")
+    url = url_of(process)
+    assert line_with(process, "methods:") == "ddp: note: methods: version"
+    assert line_with(process, "publications:") == "ddp: note: publications: none"
+    assert line_with(process, "talk to it") == f"ddp: note: talk to it: ddp -u {url}"
+    assert ddp("call", "-u", url, "version") == (0, "1\n", "")
+    process.send_signal(signal.SIGTERM)
+    assert finished(process).code == 143
+
+
+def test_a_method_may_import_what_is_beside_it_when_it_is_called(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
+) -> None:
+    (app.parent / "beside_of_a_test.py").write_text("NUMBER = 5\n")
+    app.write_text(APP.replace("return 1", "import beside_of_a_test; return beside_of_a_test.NUMBER"))
+    url = url_of(start("serve", str(app), "--port", "0"))
+    assert ddp("call", "-u", url, "version").out == "5\n"
+
+
+def test_a_file_that_stops_its_server_ends_the_command_well(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
+) -> None:
+    app.write_text(APP.replace("return 1", "server.call_later(0, server.stop)"))
+    process = start("serve", str(app), "--port", "0")
+    ddp("call", "-u", url_of(process), "version")
+    assert finished(process).code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("x = 1\nx = = 2\n", "app.py, line 2: SyntaxError: invalid syntax", id="no Python"),
+        pytest.param("x = 1\n\nx.y\n", "app.py, line 3: AttributeError: 'int' object has no attribute 'y'", id="error"),
+        pytest.param(APP + "other = Server()\ndel server\nmore = Server()\n", "name the one to run `server`", id="two"),
+        pytest.param("x = 1\n", "makes no server: write `server = Server()`, from ddpshell.server", id="none"),
+        pytest.param(APP + "server.serve_forever()\n", "app.py, line 9: RuntimeError: the file starts", id="it runs"),
+    ],
+)
+def test_a_bad_file_is_told_with_its_line(ddp: Command, app: Path, text: str, expected: str) -> None:
+    app.write_text(text)
+    path = list(sys.path)
+    ran = ddp("serve", str(app))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("ddp: error: ")
+    assert expected in ran.err
+    assert ran.err.count("\n") == 1
+    assert sys.path == path
+
+
+def test_a_file_that_is_not_there_is_told(ddp: Command, tmp_path: Path) -> None:
+    missing = tmp_path / "app.py"
+    assert ddp("serve", str(missing)) == (2, "", f"ddp: error: cannot read {missing}: No such file or directory\n")
+
+
+def test_an_address_of_another_machine_is_told_for_a_file_as_well(ddp: Command, app: Path) -> None:
+    ran = ddp("serve", str(app), "--host", "192.0.2.1")
+    assert ran.code == 2
+    assert ran.err.splitlines() == [
+        "ddp: warning: 192.0.2.1 can be reached from the network, and this server is made for trying and tests",
+        "ddp: error: cannot listen on 192.0.2.1, port 3000: Cannot assign requested address",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--reload"], "--reload needs a file: ddp serve APP --reload"),
+        (["app.py", "--greeting"], "--greeting is for the demo: write Server(greeting=True) in app.py"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(ddp: Command, words: list[str], expected: str) -> None:
+    ran = ddp("serve", *words)
+    assert ran.code == 2
+    assert ran.err.startswith(f"ddp: error: {expected}\n")
+
+
+def test_it_greets_if_it_is_to(start: Callable[..., subprocess.Popen[str]]) -> None:
+    """U14."""
+    with WireClient(url_of(start("serve", "--port", "0", "--greeting"))) as client:
+        assert client.greeting == ['{"server_id":"0"}']
+
+
+# ------------------------------------------------------------------------------------------------------- reloading
+
+
+def test_a_changed_file_is_served_on_the_same_port_and_clients_come_back(
+    start: Callable[..., subprocess.Popen[str]], app: Path
+) -> None:
+    process = start("serve", str(app), "--port", "0", "--reload")
+    url = url_of(process)
+    sessions = threading.Semaphore(0)
+
+    def note(event: Event) -> None:
+        if isinstance(event, SessionEstablished):
+            sessions.release()
+
+    with ddpshell.Client(url, on_event=note) as client:
+        assert client.call("version").result(PATIENCE) == 1
+        assert sessions.acquire(timeout=PATIENCE)
+        app.write_text(APP.replace("return 1", "return 22"))
+        assert line_with(process, "reloaded") == f"ddp: note: reloaded {app}"
+        assert sessions.acquire(timeout=PATIENCE)
+        assert client.call("version").result(PATIENCE) == 22
+        # The new server's calls are logged like the old one's.
+        assert "  ok  " in line_with(process, "version()")
+    process.send_signal(signal.SIGTERM)
+    assert finished(process).code == 143
+
+
+def test_a_change_that_fails_is_told_in_a_line_and_leaves_the_server_as_it_was(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
+) -> None:
+    process = start("serve", str(app), "--port", "0", "--reload")
+    url = url_of(process)
+    with ddpshell.Client(url) as client:
+        session = client.call("version").result(PATIENCE), client.status.session
+        app.write_text(APP + "\nx = (\n")
+        assert line_with(process, "error") == (
+            f"ddp: error: {app}, line 10: SyntaxError: '(' was never closed; the server goes on as it was"
+        )
+        assert (client.call("version").result(PATIENCE), client.status.session) == session
+    app.write_text(APP.replace("return 1", "return 22"))
+    line_with(process, "reloaded")
+    assert ddp("call", "-u", url, "version").out == "22\n"
+
+
+# --------------------------------------------------------------------------------------------------------- the log
+
+
+def test_each_call_is_a_line_and_its_arguments_are_not_in_it(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start("serve", "--port", "0")
+    url = url_of(process)
+    with WireClient(url) as client:
+        client.call("echo", "very-secret", 2)
+        client.call_error("fail")
+        client.call_error("no\x1b[2Jsuch")
+        client.call("now")
+        client.subscribe("items", 3)
+        client.unsubscribe("items")
+        client.subscribe("bad")
+        session = client.session
+    assert session is not None
+    said = ended(process)
+    lines = [line for line in said if re.match(r"\d\d:\d\d:\d\d\.\d{3} ", line)]
+    assert [re.sub(r"\d+(\.\d)? (ms|s)$", "TIME", line[len("00:00:00.000 ") :]) for line in lines] == [
+        f"{session[:4]} echo(2 arguments)  ok  TIME",
+        f"{session[:4]} fail()  error demo-failure  TIME",
+        f'{session[:4]} "no\\x1b[2Jsuch"()  error 404  TIME',
+        f"{session[:4]} now()  ok  TIME",
+        f"{session[:4]} sub items(1 argument)  ok  TIME",
+        f"{session[:4]} unsub items(1 argument)  ok  TIME",
+        f"{session[:4]} sub bad  error 403  TIME",
+    ]
+    # That connections come and go is no news.
+    notes = [line for line in said if line not in lines]
+    assert [line.split()[2] for line in notes] == ["methods:", "publications:", "try"]
+    assert "very-secret" not in "".join(said)
+
+
+@pytest.mark.parametrize("option", ["-v", "-d"])
+def test_frames_are_shown_too_with_their_secrets_masked(
+    start: Callable[..., subprocess.Popen[str]], option: str
+) -> None:
+    process = start("serve", "--port", "0", option)
+    url = url_of(process)
+    with WireClient(url) as client:
+        client.call_error("login", {"user": {"username": "alice"}, "password": "very-secret\x1b[2J"})
+        client.call("upper", "\x9b2J")
+    said = "\n".join(ended(process))
+    assert re.search(r' -    <- \{"msg":"connect",', said)
+    assert re.search(r' \w{4} -> \{"msg":"connected",', said)
+    assert re.search(r' \w{4} <- \{"msg":"method".*"login".*\*\*\*', said)
+    assert re.search(r" \w{4} login\(1 argument\)  error 403 ", said)
+    assert "very-secret" not in said
+    assert "\x1b" not in said
+    assert "\x9b" not in said
+
+
+def test_quietly_nothing_but_errors_is_said(start: Callable[..., subprocess.Popen[str]], app: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    app.write_text(APP.replace("return 1", "1 / 0 if args else 1"))
+    process = start("serve", str(app), "--port", str(port), "-q", "-v", "--reload")
+    with ddpshell.Client(f"localhost:{port}") as client:
+        client.call("version").result(PATIENCE)
+        with pytest.raises(ddpshell.MethodError):
+            client.call("version", 1).result(PATIENCE)
+    first, *trace, last = ended(process)
+    assert first.endswith("error: exception in method 'version'")
+    assert all(line.startswith(("Traceback", "  ")) for line in trace)
+    assert last == "ZeroDivisionError: division by zero"
