@@ -180,8 +180,9 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
     """Gives a host name to several addresses of this machine: no name server is asked."""
     entries: dict[str, list[str]] = {}
 
-    def look_up(host: str, port: int, *, type: int) -> list[tuple[object, ...]]:  # noqa: A002  # the socket module's
-        return [(FAMILIES.get(address, socket.AF_INET), type, 0, "", (address, port)) for address in entries[host]]
+    def look_up(host: bytes, port: int, *, type: int) -> list[tuple[object, ...]]:  # noqa: A002  # the socket module's
+        addresses = entries[host.decode()]
+        return [(FAMILIES.get(address, socket.AF_INET), type, 0, "", (address, port)) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return entries.__setitem__
