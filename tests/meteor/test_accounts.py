@@ -16,15 +16,24 @@ PATIENCE = 20
 names = (f"user{number}" for number in itertools.count())
 
 
+@pytest.fixture(scope="module")
+def server(_meteor_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeteorServer]:
+    """A server of its own: the users that are made here are nobody else's business."""
+    server = MeteorServer(tmp_path_factory.mktemp("accounts") / "stderr")
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def client(meteor_server: MeteorServer) -> Iterator[Client]:
-    with Client(meteor_server.url) as client:
+def client(server: MeteorServer) -> Iterator[Client]:
+    with Client(server.url) as client:
         yield client
 
 
 @pytest.fixture
-def other(meteor_server: MeteorServer) -> Iterator[Client]:
-    with Client(meteor_server.url) as client:
+def other(server: MeteorServer) -> Iterator[Client]:
+    with Client(server.url) as client:
         yield client
 
 

@@ -143,7 +143,13 @@ def test_a_real_server_makes_the_same_of_any_document_by_any_modifier(
         with pytest.raises(MethodError):
             modified(meteor, document, modifier)
     else:
-        assert ejson.equals(modified(meteor, document, modifier), here)
+        try:
+            there = modified(meteor, document, modifier)
+        except MethodError:
+            # minimongo fails at a `$unset` below a number in an array; MongoDB, and we, find nothing to do there.
+            assume("$unset" not in modifier)
+            raise
+        assert ejson.equals(there, here)
 
 
 # ------------------------------------------------------------------------------------------------------ sort orders
