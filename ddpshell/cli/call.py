@@ -9,6 +9,7 @@ import click
 from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
 from .process import Process
+from .words import GRAMMAR, STRING_OPTION, WORDS
 
 __all__ = ["call"]
 
@@ -64,26 +65,12 @@ call = Command(
     help="Call a method of the server and print its result.",
     params=[
         click.Argument(["method"], metavar="METHOD"),
-        click.Argument(["words"], metavar="[ARG]...", nargs=-1),
-        click.Option(
-            ["-s", "--string", "as_strings"], is_flag=True, help="Take each ARG as a string, just as it stands."
-        ),
+        WORDS,
+        STRING_OPTION,
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
-    notes={
-        "Arguments": [
-            ("5  -1  true  null", "numbers and constants of JSON"),
-            ("Hello  http://x", "a string: anything that is no literal"),
-            ("""'"5"'""", "a string that would be something else"),
-            ("'{a: [1, 2]}'", "JSON; keys need no quotes, strings may have single ones"),
-            ("""'Date("2026-01-02")'""", "Date Binary RegExp ObjectID Decimal Custom; Infinity NaN"),
-            ("""'{"$date": 0}'""", "EJSON"),
-            ("@FILE  -", "one value, read from a file or from standard input"),
-            ("@@x", "the string @x"),
-            ("--", "what follows is no option (-1 needs none)"),
-        ]
-    },
+    notes={"Arguments": GRAMMAR},
     examples=[
         ("ddp call upper Hello", "a string"),
         ("ddp call tasks.insert '{title: \"write\"}'", "an object"),
