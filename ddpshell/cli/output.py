@@ -14,12 +14,18 @@ from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 from ..shell.escaping import escape_json, escape_line, escape_text
+from .signals import unbroken
 
 if TYPE_CHECKING:
     from ..protocol.ejson import EJSONValue
+    from ..protocol.json_text import JSONValue
     from ..shell.rendering import Limits
 
 __all__ = ["Console", "OutputError", "OutputFormat", "Stream", "wants_colour"]
+
+
+# The least that POSIX has a pipe take in one piece.
+_PIPE_BUF = 512
 
 
 class OutputFormat(Enum):
@@ -60,7 +66,8 @@ class Stream:
     """
 
     def __init__(self, file: TextIO | None) -> None:
-        self._fd = file.fileno() if file is not None else None
+        #: The file that the system knows it by; None for none.
+        self.fd = file.fileno() if file is not None else None
         self.is_terminal = file is not None and file.isatty()
         # A pipe is read by programs, which agree on UTF-8; a terminal shows what its locale says.
         self._encoding = file.encoding if file is not None and self.is_terminal else "utf-8"
@@ -74,8 +81,8 @@ class Stream:
         if columns.isdecimal() and int(columns) > 0:
             return int(columns)
         try:
-            assert self._fd is not None
-            return os.get_terminal_size(self._fd).columns or 80
+            assert self.fd is not None
+            return os.get_terminal_size(self.fd).columns or 80
         except OSError:
             return 80
 
@@ -85,15 +92,21 @@ class Stream:
         Raises:
             OSError: It cannot be.
         """
-        if self._fd is None:
+        if self.fd is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         data = memoryview(text.encode(self._encoding, "backslashreplace"))
+        # What a pipe takes in one piece is written or not. Of more than that a signal might leave a part.
+        with contextlib.nullcontext() if len(data) <= _PIPE_BUF else unbroken():
+            self._write(data)
+
+    def _write(self, data: memoryview) -> None:
+        assert self.fd is not None, "checked by write"
         while data:
             try:
-                data = data[os.write(self._fd, data) :]
+                data = data[os.write(self.fd, data) :]
             except BlockingIOError:
                 # Whoever shares it with us has made it so; a result must not be lost for that.
-                os.set_blocking(self._fd, True)
+                os.set_blocking(self.fd, True)
 
 
 class Console:
@@ -116,6 +129,22 @@ class Console:
         self.colours_out = wants_colour(colour, os.environ, is_terminal=self.out.is_terminal)
         self.colours_err = wants_colour(colour, os.environ, is_terminal=self.err.is_terminal)
 
+    @property
+    def shown_as(self) -> OutputFormat:
+        """How results are written, when it is known what to; never `AUTO`."""
+        if self.output_format is not OutputFormat.AUTO:
+            return self.output_format
+        return OutputFormat.PRETTY if self.out.is_terminal else OutputFormat.JSON
+
+    def limits(self) -> Limits:
+        """How much of a value to show to people."""
+        from ..shell.rendering import NO_LIMITS, Limits
+
+        if not self.out.is_terminal:
+            return NO_LIMITS
+        # Some screens full: what is longer nobody reads, and the terminal has to scroll.
+        return Limits(items=2000, characters=20_000, depth=50, advice="use -o json")
+
     # Standard output
 
     def result(self, value: EJSONValue) -> None:
@@ -125,6 +154,16 @@ class Console:
             OutputError: It could not be written.
         """
         self.write(self._formatted(value))
+
+    def tree(self, tree: JSONValue) -> None:
+        """Write one line of JSON, whatever the format.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        from ..protocol import json_text
+
+        self.write(escape_json(json_text.dump(tree)))
 
     def write(self, text: str) -> None:
         """Write text that is safe as it is, and a newline, to standard output.
@@ -138,9 +177,7 @@ class Console:
             raise OutputError(error.errno, f"cannot write to standard output: {error.strerror}") from None
 
     def _formatted(self, value: EJSONValue) -> str:
-        chosen = self.output_format
-        if chosen is OutputFormat.AUTO:
-            chosen = OutputFormat.PRETTY if self.out.is_terminal else OutputFormat.JSON
+        chosen = self.shown_as
         if chosen is OutputFormat.RAW and isinstance(value, str):
             return self._raw(value)
         if chosen in (OutputFormat.JSON, OutputFormat.RAW):
@@ -163,10 +200,9 @@ class Console:
         return text
 
     def _pretty(self, value: EJSONValue) -> str:
-        from ..shell.rendering import NO_LIMITS, value_fragments
+        from ..shell.rendering import value_fragments
 
-        limits = _terminal_limits() if self.out.is_terminal else NO_LIMITS
-        fragments = value_fragments(value, width=self.out.width, limits=limits)
+        fragments = value_fragments(value, width=self.out.width, limits=self.limits())
         if self.colours_out:
             from ..shell.highlighting import colour
 
@@ -200,10 +236,3 @@ def _json(value: EJSONValue) -> str:
     from ..protocol import ejson, json_text
 
     return escape_json(json_text.dump(ejson.encode(value)))
-
-
-def _terminal_limits() -> Limits:
-    from ..shell.rendering import Limits
-
-    # Some screens full: what is longer nobody reads, and the terminal has to scroll.
-    return Limits(items=2000, characters=20_000, depth=50, advice="use -o json")
