@@ -62,7 +62,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "errno": ("client/", "server/", "cli/"),
     "http": ("client/transport.py", "server/transport.py"),
     "select": ("client/transport.py",),
-    "selectors": ("clock.py", "client/transport.py", "client/tunnels.py", "client/waiting.py"),
+    "selectors": ("clock.py", "client/transport.py", "client/tunnels.py", "client/waiting.py", "cli/inbox.py"),
     "socket": ("client/transport.py", "client/tunnels.py", "client/waiting.py", "server/transport.py"),
     "ssl": ("client/transport.py", "server/transport.py", "cli/"),
     # The process, the terminal and the disk.

@@ -18,19 +18,26 @@ from ..client.events import (
     Waiting,
     Warned,
 )
-from ..exceptions import ClientClosed, ConnectError, DDPTimeout
+from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout
 from ..shell.escaping import escape_line
 from .options import ConnectionSettings
 from .process import Process
 
-__all__ = ["connected", "outcome"]
+__all__ = ["advise", "connected", "outcome", "overdue", "wait_for_session"]
 
 Value = TypeVar("Value")
 
 
 @contextlib.contextmanager
-def connected(process: Process, settings: ConnectionSettings) -> Iterator[Client]:
+def connected(
+    process: Process, settings: ConnectionSettings, watch: Callable[[Event], object] | None = None
+) -> Iterator[Client]:
     """A client that is connecting, for the length of a `with` block.
+
+    Args:
+        process: What was given, and where to show what happens.
+        settings: How to connect.
+        watch: Called with every event, the first ones too, on the client's thread.
 
     Raises:
         InvalidURL: The settings' URL is none.
@@ -54,7 +61,7 @@ def connected(process: Process, settings: ConnectionSettings) -> Iterator[Client
         ),
         debug=debug,
         clock=process.clock,
-        on_event=_observer(process, debug=debug, reconnect=reconnect),
+        on_event=_observer(process, watch, reconnect=reconnect),
     ) as client:
         yield client
 
@@ -69,27 +76,54 @@ def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: s
     try:
         return awaited.result(process.time_left)
     except DDPTimeout:
-        status = client.status
-        limit = f"within {process.timeout:g} s"
-        if status.state is ConnectionState.CONNECTED:
-            raise DDPTimeout(f"no {what} {limit}; the server may still be at it") from None
-        because = f": {status.error}" if status.error is not None else ""
-        raise DDPTimeout(f"no connection to {status.url} {limit}{because}") from None
+        raise overdue(what, client, process) from None
     except CancelledError:
         raise ClientClosed("the client is closed") from None
     except ConnectError as error:
-        if "url" not in process.given:
-            # Most likely nobody has thought of an address yet.
-            error.hint = " ".join(filter(None, [error.hint, "(-u URL names another server)"]))
+        advise(error, process)
         raise
 
 
-def _observer(process: Process, *, debug: bool, reconnect: bool) -> Callable[[Event], None]:
+def wait_for_session(client: Client, process: Process) -> None:
+    """Wait until a session stands, as long as the command may take.
+
+    Raises:
+        DDPTimeout: It does not yet.
+        DDPError: It never will.
+    """
+    try:
+        client.wait_connected(process.time_left)
+    except DDPTimeout:
+        raise overdue("session", client, process) from None
+    except DDPError as error:
+        advise(error, process)
+        raise
+
+
+def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
+    """The error for what has not come in the time that the command may take: it says what has come about instead."""
+    status = client.status
+    limit = f"within {process.timeout:g} s"
+    if status.state is ConnectionState.CONNECTED:
+        return DDPTimeout(f"no {what} {limit}; the server may still be at it")
+    because = f": {status.error}" if status.error is not None else ""
+    return DDPTimeout(f"no connection to {status.url} {limit}{because}")
+
+
+def advise(error: BaseException, process: Process) -> None:
+    """Where nobody has thought of an address yet, say how to give one."""
+    if isinstance(error, ConnectError) and "url" not in process.given:
+        error.hint = " ".join(filter(None, [error.hint, "(-u URL names another server)"]))
+
+
+def _observer(process: Process, watch: Callable[[Event], object] | None, *, reconnect: bool) -> Callable[[Event], None]:
     """Show what is worth it, on the client's thread."""
     console = process.console
     verbose = bool(process.given.get("verbose", 0)) and not console.quiet
 
     def show(event: Event) -> None:
+        if watch is not None:
+            watch(event)
         match event:
             case FrameSent():
                 frame("36", "->", event.text)

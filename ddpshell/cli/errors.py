@@ -8,7 +8,7 @@ what we know: `hint`, `status`, `position`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 from msgspec import Struct
@@ -16,6 +16,7 @@ from msgspec import Struct
 from ..exceptions import (
     CommandError,
     ConnectError,
+    ConnectionLost,
     DDPTimeout,
     EJSONError,
     LoginError,
@@ -32,8 +33,9 @@ from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
     from ..protocol.ejson import EJSONValue
+    from ..protocol.json_text import JSONValue
 
-__all__ = ["Failure", "failure", "show"]
+__all__ = ["Failure", "error_tree", "failure", "show"]
 
 
 class Failure(Struct, frozen=True):
@@ -92,6 +94,8 @@ def failure(error: BaseException) -> Failure:
         case OutcomeUnknown():
             hint = "find out whether it ran before you repeat it; with --reconnect, ddp sends it again by itself"
             return _failure(error, str(error), hint=hint)
+        case ConnectionLost():
+            return _failure(error, str(error), hint="--reconnect connects again after a loss, and goes on")
         case DDPTimeout():
             return _failure(error, str(error), hint="--timeout S allows more time; 0 is no limit")
         case EJSONError():
@@ -207,9 +211,14 @@ def _as_json(failure: Failure) -> str:
     from ..protocol import json_text
     from ..shell.escaping import escape_json
 
+    return escape_json(json_text.dump(error_tree(failure)))
+
+
+def error_tree(failure: Failure) -> JSONValue:
+    """The object that it is for programs."""
     details = failure.details
     if failure.is_ours and failure.hint:
         known = details if isinstance(details, dict) else {}
         details = {**known, "hint": failure.hint}
     tree = {"error": failure.error, "reason": failure.reason, "details": details, "kind": failure.kind}
-    return escape_json(json_text.dump(tree))  # type: ignore[arg-type]  # the server's part came as JSON
+    return cast("JSONValue", tree)  # the server's part came as JSON

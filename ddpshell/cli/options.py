@@ -18,7 +18,14 @@ from msgspec import Struct
 from .output import OutputFormat
 from .process import Given, Process
 
-__all__ = ["CONNECTION_OPTIONS", "OUTPUT_OPTIONS", "ConnectionSettings", "Seconds", "SharedOption"]
+__all__ = [
+    "CONNECTION_OPTIONS",
+    "OUTPUT_OPTIONS",
+    "ConnectionSettings",
+    "Seconds",
+    "SharedOption",
+    "connection_options",
+]
 
 DEFAULT_URL = "localhost:3000"
 DEFAULT_TIMEOUT = 30.0
@@ -152,6 +159,20 @@ OUTPUT_OPTIONS = [
     SharedOption("-v", "--verbose", section=_OUTPUT, count=True, help="Show the steps of the connection on stderr."),
     SharedOption("-q", "--quiet", section=_OUTPUT, is_flag=True, help="No notes, warnings and hints on stderr."),
 ]  # fmt: skip
+
+
+def connection_options(timeout: str) -> list[SharedOption]:
+    """`CONNECTION_OPTIONS` for a command where `--timeout` means something else.
+
+    Args:
+        timeout: What, for the help.
+    """
+    return [
+        SharedOption("--timeout", section=_CONNECTION, type=Seconds(), metavar="S", help=timeout)
+        if option.name == "timeout"
+        else option
+        for option in CONNECTION_OPTIONS
+    ]
 
 
 class ConnectionSettings(Struct, frozen=True):
