@@ -10,7 +10,7 @@ from ddpshell.cli.words import GRAMMAR
 from tests.cli.conftest import Command
 
 
-@pytest.mark.parametrize("command", ["call"])
+@pytest.mark.parametrize("command", ["call", "sub"])
 def test_the_commands_that_take_such_words_explain_them(ddp: Command, command: str) -> None:
     out = ddp(command, "--help").out
     assert "[ARG]..." in out

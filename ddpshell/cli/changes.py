@@ -1,0 +1,204 @@
+"""Documents as a subscription makes them: a copy that keeps in step with the events, and how changes are written.
+
+Lines for programs have always the same keys:
+
+    {"msg":"added","collection":...,"id":...,"fields":{...}}
+    {"msg":"changed","collection":...,"id":...,"fields":{...},"cleared":[...]}
+    {"msg":"removed","collection":...,"id":...}
+    {"msg":"movedBefore","collection":...,"id":...,"before":...}
+
+Ids and fields are EJSON; `before` is null for the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol, cast
+
+from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ..protocol.document_ids import DocumentID, encode_document_id
+from .output import Console, OutputFormat
+
+if TYPE_CHECKING:
+    from ..protocol.documents import Document
+    from ..protocol.ejson import EJSONValue
+
+__all__ = ["ChangeLines", "CountLines", "DocumentLines", "Lines", "Mirror", "TableLines"]
+
+
+class Mirror:
+    """The documents as they were when the last event was told: the client's own copy may be ahead of that."""
+
+    def __init__(self) -> None:
+        # By the wire's form of their ids, since `True == 1`.
+        self._collections: dict[str, dict[str, Document]] = {}
+
+    def apply(self, event: DocumentEvent) -> Document | None:
+        """Take a change, and give the document as it is after it; None where it went."""
+        documents = self._collections.setdefault(event.collection, {})
+        wire_id = encode_document_id(event.id)
+        match event:
+            case DocumentAdded(id=id_, fields=fields):
+                documents[wire_id] = {"_id": id_, **fields}
+            case DocumentChanged(fields=fields, cleared=cleared):
+                # A new one, for the old one may have been handed out.
+                documents[wire_id] = {
+                    name: value for name, value in {**documents[wire_id], **fields}.items() if name not in cleared
+                }
+            case DocumentRemoved():
+                del documents[wire_id]
+                return None
+            case DocumentMoved(before=before):
+                self._move(documents, wire_id, before)
+        return documents[wire_id]
+
+    def count(self) -> int:
+        """How many there are, of all collections."""
+        return sum([len(documents) for documents in self._collections.values()])
+
+    def collections(self) -> Iterator[tuple[str, list[Document]]]:
+        """The documents of each collection that has any, both in order of arrival."""
+        for name, documents in self._collections.items():
+            if documents:
+                yield name, list(documents.values())
+
+    @staticmethod
+    def _move(documents: dict[str, Document], wire_id: str, before: DocumentID | None) -> None:
+        document = documents.pop(wire_id)
+        successor = None if before is None else encode_document_id(before)
+        rest = list(documents.items())
+        ids = [other for other, _ in rest]
+        place = ids.index(successor) if successor in ids else len(rest)
+        documents.clear()
+        documents.update([*rest[:place], (wire_id, document), *rest[place:]])
+
+
+class Lines(Protocol):
+    """Writes what a subscription brings to standard output.
+
+    Raises of all: OutputError.
+    """
+
+    def snapshot(self, mirror: Mirror) -> None:
+        """Write all documents: they are all here, and nothing follows."""
+        ...
+
+    def ready(self, mirror: Mirror) -> None:
+        """The first documents are all here, and changes follow."""
+        ...
+
+    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Write a change, after which the document is as given."""
+        ...
+
+
+class ChangeLines:
+    """One line for each change: for programs JSON, for people `+ tasks/a {"n": 1}`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._write = self._pretty if console.shown_as is OutputFormat.PRETTY else self._json
+
+    def snapshot(self, mirror: Mirror) -> None:
+        """Write each document as added."""
+        for name, documents in mirror.collections():
+            for document in documents:
+                fields = dict(document)
+                self._write(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
+
+    def ready(self, mirror: Mirror) -> None:
+        """The changes have been written as they came."""
+
+    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Write the change."""
+        self._write(event)
+
+    def _json(self, event: DocumentEvent) -> None:
+        self._console.result(_change_value(event))
+
+    def _pretty(self, event: DocumentEvent) -> None:
+        from ..shell.changes import change_line
+        from ..shell.style import terminal_text
+
+        console = self._console
+        console.write(terminal_text(change_line(event, console.limits()), colour=console.colours_out))
+
+
+class DocumentLines:
+    """Whole documents, as they come and when they have changed; of those that go nothing is left to show."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def snapshot(self, mirror: Mirror) -> None:
+        """Write each of them."""
+        for _, documents in mirror.collections():
+            for document in documents:
+                self._console.result(document)
+
+    def ready(self, mirror: Mirror) -> None:
+        """The documents have been written as they came."""
+
+    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Write the document as it is now."""
+        if document is not None:
+            self._console.result(document)
+
+
+class TableLines:
+    """A table for each collection. It can be laid out only when all is there, so there are no changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def snapshot(self, mirror: Mirror) -> None:
+        """Write the tables; of several, each below its name."""
+        from ..shell.escaping import escape_line
+
+        tables = list(mirror.collections())
+        for number, (name, documents) in enumerate(tables):
+            if len(tables) > 1:
+                self._console.write(f"{chr(10) if number else ''}{escape_line(name)}:")
+            self._console.result(cast("list[EJSONValue]", documents))
+
+    def ready(self, mirror: Mirror) -> None:
+        """Write what there is; the command line asks for no more."""
+        self.snapshot(mirror)
+
+    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Nothing follows a table."""
+
+
+class CountLines:
+    """The number of documents: once they are all here, and whenever it changes after that."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown: int | None = None
+
+    def snapshot(self, mirror: Mirror) -> None:
+        """Write the number."""
+        self._shown = mirror.count()
+        self._console.result(self._shown)
+
+    def ready(self, mirror: Mirror) -> None:
+        """Write the number, from which on changes count."""
+        self.snapshot(mirror)
+
+    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Write the number, if it is another one."""
+        if self._shown is not None and self._shown != mirror.count():
+            self.snapshot(mirror)
+
+
+def _change_value(event: DocumentEvent) -> EJSONValue:
+    value: dict[str, EJSONValue] = {"collection": event.collection, "id": event.id}
+    match event:
+        case DocumentAdded(fields=fields):
+            return {"msg": "added", **value, "fields": fields}
+        case DocumentChanged(fields=fields, cleared=cleared):
+            return {"msg": "changed", **value, "fields": fields, "cleared": list(cleared)}
+        case DocumentRemoved():
+            return {"msg": "removed", **value}
+        case DocumentMoved(before=before):
+            return {"msg": "movedBefore", **value, "before": before}
