@@ -160,7 +160,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 ddp = Group(
     "ddp",
-    lazy=["call", "sub", "ping", "serve", "demo"],
+    lazy=["call", "sub", "ping", "batch", "serve", "demo"],
     help="Talk to servers that speak DDP, Meteor's protocol.",
     params=[
         click.Option(

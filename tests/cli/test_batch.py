@@ -1,0 +1,342 @@
+"""Every line is answered, by its number, whatever becomes of the others; and however many there are, memory is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command, finished
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
+from tests.machine import TOP
+from tests.meteor import MeteorServer
+
+MIXED = b"""\
+["upper", "Hello"]
+
+{"method": "add", "params": [1, 2], "id": {"any": "JSON"}}
+["nope"]
+not json
+["nothing"]
+["null"]
+["identity", {"$date": 0}]
+["fail"]
+"""
+
+ANSWERS = """\
+{"line":1,"result":"HELLO"}
+{"line":3,"id":{"any":"JSON"},"result":3}
+{"line":4,"error":{"error":404,"reason":"Method 'nope' not found","details":null,"kind":"server"}}
+{"line":5,"error":{"error":"usage","reason":"not JSON: Expecting value: line 1 column 1 (char 0)","details":null,"kind":"usage"}}
+{"line":6}
+{"line":7,"result":null}
+{"line":8,"result":{"$date":0}}
+{"line":9,"error":{"error":"demo-failure","reason":"This method always fails","details":{"hint":"call another one","at":1},"kind":"server"}}
+"""
+
+
+def answers(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def lines(*calls: object) -> bytes:
+    return "".join(json.dumps(call) + "\n" for call in calls).encode()
+
+
+@pytest.mark.usefixtures("server")
+class TestAnswers:
+    @pytest.mark.parametrize("words", [[], ["-"], ["-j", "1"], ["-j", "1000"], ["-o", "json"]])
+    def test_each_line_has_one_in_order(self, ddp: Command, words: list[str]) -> None:
+        ran = ddp("batch", *words, stdin=MIXED)
+        assert (ran.code, ran.out) == (1, ANSWERS)
+        assert ran.err == "ddp: note: 8 calls, 3 failed\n"
+
+    def test_a_file_will_do_as_well(self, ddp: Command, tmp_path: Path) -> None:
+        (tmp_path / "calls").write_bytes(MIXED)
+        assert ddp("batch", "-q", str(tmp_path / "calls")) == (1, ANSWERS, "")
+
+    def test_where_all_went_well_there_is_nothing_to_note(self, ddp: Command) -> None:
+        assert ddp("batch", stdin=b'["upper", "x"]') == (0, '{"line":1,"result":"X"}\n', "")
+
+    def test_nothing_to_do_is_done(self, ddp: Command) -> None:
+        assert ddp("batch") == (0, "", "")
+
+    def test_they_can_be_for_people(self, ddp: Command) -> None:
+        ran = ddp("batch", "-o", "pretty", stdin=lines(["identity", {"$date": 0}], ["fail"]))
+        assert ran.out == (
+            '{"line": 1, "result": Date("1970-01-01T00:00:00.000Z")}\n'
+            '{\n  "line": 2,\n  "error": {\n    "error": "demo-failure",\n    "reason": "This method always fails",\n'
+            '    "details": {"hint": "call another one", "at": 1},\n    "kind": "server"\n  }\n}\n'
+        )
+
+    def test_hostile_ones_are_harmless(self, ddp: Command) -> None:
+        out = ddp("batch", stdin=lines(["hostile"], ["hostileError"])).out
+        assert out.count("\n") == 2
+        assert out.replace("\n", "").isprintable()
+
+    @pytest.mark.parametrize(
+        ("words", "err"),
+        [
+            pytest.param(["-o", "table"], "-o table means nothing to ddp batch; json and pretty do", id="a table"),
+            pytest.param(["-o", "raw"], "-o raw means nothing to ddp batch", id="raw"),
+            pytest.param(["-j", "0"], "-j/--jobs: 0 is not in the range", id="no jobs"),
+            pytest.param(["nowhere.ndjson"], "cannot read nowhere.ndjson: No such file or directory", id="no file"),
+            pytest.param(["/"], "Is a directory", id="a folder"),
+        ],
+    )
+    def test_a_wrong_command_line_is_told(self, ddp: Command, words: list[str], err: str) -> None:
+        ran = ddp("batch", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert err in ran.err
+
+
+def answer_all(server: Conversation) -> None:
+    while (call := server.receive())["msg"] == "method":
+        server.finish(call, result=call["params"][0])
+
+
+class TestOrder:
+    def test_only_so_many_are_in_flight(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            calls = [server.expect("method") for _ in range(3)]
+            server.send(msg="ping")
+            # A fourth call would have come before the answer.
+            server.expect("pong")
+            for call in reversed(calls):
+                server.finish(call, result=call["params"][0])
+            answer_all(server)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "-j", "3", stdin=lines(*(["m", n] for n in range(9))))
+        assert [answer["result"] for answer in answers(ran.out)] == list(range(9))
+
+    def test_they_can_come_as_they_are_ready(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            for call in reversed([server.expect("method") for _ in range(3)]):
+                server.finish(call, result=call["params"][0])
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "--unordered", stdin=lines(*(["m", n] for n in range(3))))
+        assert [answer["line"] for answer in answers(ran.out)] == [3, 2, 1]
+
+    @pytest.mark.parametrize("options", [[], ["--unordered"]])
+    def test_those_that_wait_for_a_slow_one_are_not_without_number(self, ddp: Command, options: list[str]) -> None:
+        seen: list[int] = []
+
+        def talk(server: Conversation) -> None:
+            slow = server.expect("method")
+            while len(seen) < (19 if not options else 39):
+                server.finish(call := server.expect("method"), result=0)
+                seen.append(call["params"][0])
+            server.send(msg="ping")
+            server.expect("pong")
+            server.finish(slow, result=0)
+            answer_all(server)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "-j", "2", *options, stdin=lines(*(["m", n] for n in range(40))))
+        assert (ran.code, len(answers(ran.out))) == (0, 40)
+
+    @pytest.mark.usefixtures("server")
+    def test_an_answer_does_not_wait_for_the_next_line(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        process = start("batch", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text in ("a", "b"):
+            process.stdin.write(f'["upper", "{text}"]\n')
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["result"] == text.upper()
+        assert finished(process) == (0, "", "")
+
+
+class TestFailing:
+    @pytest.mark.usefixtures("server")
+    def test_after_the_first_error_nothing_more_is_sent_if_so_wanted(self, ddp: Command) -> None:
+        ran = ddp("batch", "--fail-fast", "-j", "1", stdin=lines(["upper", "a"], ["nope"], ["upper", "b"]))
+        assert (ran.code, [answer["line"] for answer in answers(ran.out)]) == (1, [1, 2])
+        assert ran.err == "ddp: note: 2 calls, 1 failed\n"
+        assert answers(ddp("batch", "--fail-fast", stdin=b'x\n["upper", "b"]\n').out)[0]["error"]["kind"] == "usage"
+
+    def test_what_was_sent_by_then_is_told_all_the_same(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            first, second = server.expect("method"), server.expect("method")
+            server.finish(second, error={"error": "no"})
+            server.finish(first, result=1)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "--fail-fast", "-j", "2", stdin=lines(["m"], ["m"], ["m"]))
+        assert [(answer["line"], "error" in answer) for answer in answers(ran.out)] == [(1, False), (2, True)]
+
+    def test_a_call_that_takes_too_long_has_failed_and_the_rest_goes_on(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            server.expect("method")
+            server.finish(server.expect("method"), result=2)
+            server.finish(server.expect("method"), result=3)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "-j", "2", "--timeout", "0.3", stdin=lines(["m"], ["m"], ["m"]))
+        assert ran.code == 1
+        first, *rest = answers(ran.out)
+        assert (first["error"]["kind"], first["error"]["reason"]) == ("timeout", "no result of 'm' within 0.3 s")
+        assert rest == [{"line": 2, "result": 2}, {"line": 3, "result": 3}]
+
+    def test_a_connection_that_goes_is_the_end_and_nothing_is_kept_quiet(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            server.finish(server.expect("method"), result=1)
+            server.expect("method")
+            server.drop()
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "-j", "1", stdin=lines(["m"], ["m"], ["m"], ["m"]))
+        assert ran.code == 6
+        assert [answer.get("error", {}).get("kind") for answer in answers(ran.out)] == [None, "lost"]
+        assert ran.err.startswith("ddp: note: not sent: what follows line 2\nddp: error: ")
+
+    def test_it_is_noticed_though_nothing_is_in_flight(
+        self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
+    ) -> None:
+        process = start("batch", stdin=subprocess.PIPE)
+        server.wait_for_sessions(1)
+        server.drop()
+        assert process.wait(PATIENCE) == 6
+
+    def test_with_reconnect_calls_are_sent_again(self, ddp: Command) -> None:
+        def lose(server: Conversation) -> None:
+            server.expect("method")
+            server.drop()
+
+        with ScriptedServer(converse(lose), converse(answer_all)) as server:
+            ran = ddp("batch", "-q", "-u", server.url, "--reconnect", stdin=lines(["m", 1], ["m", 2]))
+        assert ran == (0, '{"line":1,"result":1}\n{"line":2,"result":2}\n', "")
+
+    def test_but_not_those_that_must_not_be(self, ddp: Command) -> None:
+        def lose(server: Conversation) -> None:
+            server.expect("method")
+            server.drop()
+
+        with ScriptedServer(converse(lose), converse(answer_all)) as server:
+            ran = ddp(
+                "batch", "-q", "-u", server.url, "--reconnect", "--no-retry", "-j", "1", stdin=lines(["m", 1], ["m", 2])
+            )
+        assert ran.code == 1
+        assert [answer.get("result") for answer in answers(ran.out)] == [None, 2]
+
+    def test_no_server_is_no_batch(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DDP_URL", "localhost:1")
+        ran = ddp("batch", stdin=MIXED)
+        assert (ran.code, ran.out) == (3, "")
+
+    @pytest.mark.usefixtures("server")
+    def test_a_closed_standard_input_is_told(self) -> None:
+        command = f"exec {sys.executable} -m ddpshell batch <&-"
+        ran = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "ddp: error: standard input is closed\n")
+
+
+class TestSignalsAndPipes:
+    @pytest.mark.usefixtures("server")
+    def test_nobody_reading_ends_it_quietly(self) -> None:
+        script = f'yes \'["upper", "x"]\' | {sys.executable} -m ddpshell batch | head -2; echo ${{PIPESTATUS[1]}}'
+        ran = subprocess.run(
+            ["bash", "-c", script], cwd=TOP, capture_output=True, text=True, check=True, timeout=PATIENCE
+        )
+        assert ran.stdout == '{"line":1,"result":"X"}\n{"line":2,"result":"X"}\n0\n'
+        assert "ddp" not in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+    @pytest.mark.usefixtures("server")
+    def test_a_full_disk_is_told(self, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+        (tmp_path / "calls").write_bytes(MIXED)
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - no path of ours
+            ran = finished(start("batch", str(tmp_path / "calls"), stdout=full))
+        assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: No space left on device\n")
+
+    @pytest.mark.parametrize(
+        ("number", "code"),
+        [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
+    )
+    def test_an_interruption_tells_what_is_in_flight_and_says_goodbye(
+        self, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int
+    ) -> None:
+        processes: list[subprocess.Popen[str]] = []
+        said: list[object] = []
+
+        def talk(server: Conversation) -> None:
+            server.expect("method")
+            server.expect("method")
+            processes[0].send_signal(number)
+            said.append(server.expect("disconnect"))
+            said.append(server.wait_closed())
+
+        with ScriptedServer(converse(talk)) as server:
+            process = start("batch", "-u", server.url, stdin=subprocess.PIPE)
+            processes.append(process)
+            assert process.stdin is not None
+            process.stdin.write('["m"]\n["m"]\n')
+            process.stdin.flush()
+            assert process.wait(PATIENCE) == code
+            assert process.stderr is not None
+            assert process.stderr.read() == ("ddp: note: calls in flight, of which nobody knows whether they ran: 2\n")
+        assert said == [{"msg": "disconnect"}, 1000]
+
+    @pytest.mark.usefixtures("server")
+    def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(self, tmp_path: Path) -> None:
+        calls = tmp_path / "calls"
+        calls.write_bytes(lines(*(["slow", 20] for _ in range(20))))
+        master, slave = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ddpshell", "batch", str(calls)],
+            cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave,
+        )  # fmt: skip
+        os.close(slave)
+        assert process.wait(PATIENCE) == 0
+        shown = os.read(master, 1 << 16).decode()
+        os.close(master)
+        assert "[####################] 100%" in shown
+        assert shown.endswith("\r\x1b[K")
+
+
+def peak_memory(url: str, calls: int) -> int:
+    """The most memory, in KiB, that a batch of so many calls has ever had."""
+    producer = f"for n in range({calls}): print('[\"upper\", \"' + 'x' * 200 + str(n) + '\"]')"
+    with (
+        subprocess.Popen([sys.executable, "-c", producer], stdout=subprocess.PIPE) as source,
+        subprocess.Popen(
+            [sys.executable, "-m", "ddpshell", "batch", "-u", url, "-j", "50"],
+            cwd=TOP, stdin=source.stdout, stdout=subprocess.DEVNULL,
+        ) as process,
+    ):  # fmt: skip
+        assert source.stdout is not None
+        source.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+    return usage.ru_maxrss
+
+
+@pytest.mark.slow
+def test_more_calls_take_no_more_memory(server: LoopbackServer) -> None:
+    few, many = peak_memory(server.url, 1_000), peak_memory(server.url, 20_000)
+    # Kept, 19,000 answers of this length would take 10 MiB and more.
+    assert many - few < 3 * 1024
+
+
+def test_a_real_meteor_server_does_the_same(ddp: Command, meteor_server: MeteorServer) -> None:
+    calls = [["upper", str(number)] for number in range(500)]
+    ran = ddp("batch", "-u", meteor_server.url, "-j", "50", stdin=lines(*calls, ["boom"], ["nothing"], ["nullResult"]))
+    *plain, boom, nothing, null = answers(ran.out)
+    assert plain == [{"line": number + 1, "result": str(number)} for number in range(500)]
+    # C28: the details are what the server said, as JSON.
+    assert boom == {
+        "line": 501,
+        "error": {"error": "nope", "reason": "a reason", "details": boom["error"]["details"], "kind": "server"},
+    }
+    assert boom["error"]["details"]["d"] == 1
+    assert (nothing, null) == ({"line": 502}, {"line": 503, "result": None})
