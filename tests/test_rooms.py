@@ -80,7 +80,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("shell/", "cli/"),
     "sys": ("client/", "server/", "shell/", "cli/", "__main__.py"),
     "tempfile": ("shell/", "cli/"),
-    "termios": ("shell/",),
+    "termios": ("shell/", "cli/credentials.py"),
     "tomllib": ("cli/",),
     "traceback": ("cli/",),
 }

@@ -18,8 +18,9 @@ from ..client.events import (
     Waiting,
     Warned,
 )
-from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout
+from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
 from ..shell.escaping import escape_line
+from .credentials import find_credential
 from .options import ConnectionSettings
 from .process import Process
 
@@ -30,19 +31,26 @@ Value = TypeVar("Value")
 
 @contextlib.contextmanager
 def connected(
-    process: Process, settings: ConnectionSettings, watch: Callable[[Event], object] | None = None
+    process: Process,
+    settings: ConnectionSettings,
+    watch: Callable[[Event], object] | None = None,
+    *,
+    as_user: bool = True,
 ) -> Iterator[Client]:
-    """A client that is connecting, for the length of a `with` block.
+    """A client that is connecting, for the length of a `with` block; where there is a login, it is logged in already.
 
     Args:
         process: What was given, and where to show what happens.
         settings: How to connect.
         watch: Called with every event, the first ones too, on the client's thread.
+        as_user: Whether to log in with what there is to log in with.
 
     Raises:
         InvalidURL: The settings' URL is none.
+        LoginNeeded: There is no login where there has to be one, or the server refuses it.
     """
     debug = process.given.get("debug", False)
+    credential = find_credential(process, settings) if as_user else None
     if settings.insecure:
         process.console.warning("--insecure: anybody could answer in the server's place")
     reconnect = bool(settings.reconnect)
@@ -59,10 +67,18 @@ def connected(
             insecure=settings.insecure,
             servername=settings.servername,
         ),
+        proxy=settings.proxy,
+        user_agent=settings.user_agent,
+        login_required=credential is not None,
         debug=debug,
         clock=process.clock,
         on_event=_observer(process, watch, reconnect=reconnect),
     ) as client:
+        if credential is not None:
+            try:
+                outcome(credential.begin(client), client, process, "answer to the login")
+            except LoginError as error:
+                raise credential.refused(error) from None
         yield client
 
 

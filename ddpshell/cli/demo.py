@@ -24,6 +24,9 @@ def _demo(words: tuple[str, ...]) -> None:
             server.wait()
             return
         process.given["url"] = server.url
+        if not {"login", "token_file"} & process.given.keys():
+            # What is saved, or in the environment, is for servers that stay.
+            process.given["no_login"] = True
         group = ctx.find_root().command
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words), obj=process) as inner:
@@ -41,7 +44,7 @@ demo = Command(
     context_settings={"allow_interspersed_args": False},
     params=[
         click.Argument(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),
-        *(option for option in CONNECTION_OPTIONS if option.name != "url"),
+        *(option for option in CONNECTION_OPTIONS if option.name not in ("url", "profile")),
         *OUTPUT_OPTIONS,
     ],
     examples=[

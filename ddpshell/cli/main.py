@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gc
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -38,6 +39,11 @@ def run(words: Sequence[str]) -> int:
         words: What stands behind `ddp`.
     """
     process = Process()
+    instruction = os.environ.get("_DDP_COMPLETE")
+    if instruction:
+        from .completion import complete
+
+        return complete(instruction, ddp, process)
     try:
         with terminable(), _logging(process):
             return _run(words, process)
@@ -160,7 +166,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 ddp = Group(
     "ddp",
-    lazy=["call", "sub", "ping", "batch", "serve", "demo"],
+    lazy=["call", "sub", "ping", "batch", "login", "logout", "whoami", "config", "serve", "demo", "completion"],
     help="Talk to servers that speak DDP, Meteor's protocol.",
     params=[
         click.Option(
@@ -189,6 +195,19 @@ ddp = Group(
             ("5", "timeout"),
             ("6", "connection lost, outcome unknown"),
             ("130, 143", "Ctrl-C, SIGTERM"),
+        ],
+        "Environment": [
+            ("DDP_URL", "the server, without -u and -p"),
+            ("DDP_TOKEN", "a login token, for the server of DDP_URL; others on this machine may see it"),
+            ("DDP_CONFIG", "the config file"),
+            ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy for wss, for ws, for both; in lower case too"),
+            ("NO_PROXY", "hosts, domains, networks (10.0.0.0/8) and host:port without a proxy; * for all"),
+            ("NO_COLOR, FORCE_COLOR", "never colour; always colour"),
+        ],
+        "Files": [
+            ("~/.config/ddpshell/config.toml", "settings; see ddp config -h"),
+            ("~/.local/state/ddpshell/logins/", "saved logins"),
+            ("~/.local/state/ddpshell/history", "the shell's history"),
         ],
     },
 )

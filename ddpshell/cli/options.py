@@ -5,11 +5,8 @@ An option given in both places counts where it stands last; one that can be repe
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,16 +14,22 @@ from msgspec import Struct
 
 from .output import OutputFormat
 from .process import Given, Process
+from .types import Cookie, Header, ProfileName, ReadableFile, Seconds, SecretFile
 
 __all__ = [
     "CONNECTION_OPTIONS",
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_TIMEOUT",
+    "DEFAULT_URL",
     "OUTPUT_OPTIONS",
     "ConnectionSettings",
+    "Identity",
     "Seconds",
     "SharedOption",
     "connection_options",
 ]
 
+#: What is so unless said otherwise.
 DEFAULT_URL = "localhost:3000"
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_CONNECT_TIMEOUT = 10.0
@@ -50,6 +53,9 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     process = ctx.find_object(Process)
     assert process is not None, "a context is made with its Process"
     given = process.given
+    if isinstance(param.type, (Header, Cookie)):
+        # Each may have been several, from a file.
+        value = tuple([pair for pairs in value for pair in pairs])
     before = given.get(param.name)
     if before is not None and param.multiple:
         value = (*before, *value)
@@ -58,62 +64,20 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     given[param.name] = value
 
 
-# --------------------------------------------------------------------------------------------------------- types
-
-
-class Seconds(click.ParamType[float]):
-    """A time, in seconds; 0 stands for no limit."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it; negative, infinite and other numbers that are no time are refused."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
-        if not 0 <= seconds < math.inf:
-            self.fail(f"{value} is no number of seconds; 0 means no limit", param, ctx)
-        return seconds
-
-
-class _Header(click.ParamType[tuple[str, str]]):
-    name = "header"
-
-    # RFC 9110, "Field Names" and "Field Values".
-    _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Read `Name: value`, which must fit on one line of HTTP."""
-        match = self._FIELD.fullmatch(value)
-        if match is None:
-            # Not repeated here: a header's value may be a secret.
-            self.fail("must look like 'Name: value', in Latin letters, without line breaks", param, ctx)
-        return match[1], match[2].rstrip(" \t")
-
-
-class _ReadableFile(click.ParamType[str]):
-    name = "file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that it can be read, before anything is sent."""
-        path = Path(value).expanduser()
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            self.fail(f"cannot read {value!r}: {error.strerror}", param, ctx)
-        return str(path)
-
-
 # ------------------------------------------------------------------------------------------------------- options
 
 _CONNECTION = "Connection"
+_LOGIN = "Login"
 _OUTPUT = "Output"
 
 CONNECTION_OPTIONS = [
     SharedOption(
         "-u", "--url", section=_CONNECTION, metavar="URL",
         help=f"The server: host:port, or ws, wss, http or https URL. [default: $DDP_URL, or {DEFAULT_URL}]",
+    ),
+    SharedOption(
+        "-p", "--profile", section=_CONNECTION, type=ProfileName(), metavar="NAME",
+        help="The server [servers.NAME] of the config file; `ddp config` shows what it comes to.",
     ),
     SharedOption(
         "--timeout", section=_CONNECTION, type=Seconds(), metavar="S",
@@ -129,24 +93,46 @@ CONNECTION_OPTIONS = [
     ),
     SharedOption("--no-retry", section=_CONNECTION, is_flag=True, help="Never send a call twice."),
     SharedOption(
-        "-H", "--header", "headers", section=_CONNECTION, type=_Header(), multiple=True, metavar="'NAME: VALUE'",
-        help="Add a header to the handshake; can be repeated.",
+        "-H", "--header", "headers", section=_CONNECTION, type=Header(), multiple=True, metavar="'NAME: VALUE'",
+        help="Add a header to the handshake, or those in @FILE; can be repeated.",
     ),
+    SharedOption(
+        "--cookie", "cookies", section=_CONNECTION, type=Cookie(), multiple=True, metavar="NAME=VALUE",
+        help="Send a cookie, or those in @FILE; can be repeated.",
+    ),
+    SharedOption("--user-agent", section=_CONNECTION, metavar="TEXT", help="Send this User-Agent header."),
     SharedOption("--origin", section=_CONNECTION, metavar="ORIGIN", help="Send this Origin header."),
     SharedOption(
-        "--cacert", section=_CONNECTION, type=_ReadableFile(), metavar="FILE",
+        "--cacert", section=_CONNECTION, type=ReadableFile(), metavar="FILE",
         help="Trust the authorities in this file (PEM) instead of the system's.",
     ),
     SharedOption(
-        "--cert", section=_CONNECTION, type=_ReadableFile(), metavar="FILE", help="Show this certificate (PEM)."
+        "--cert", section=_CONNECTION, type=ReadableFile(), metavar="FILE", help="Show this certificate (PEM)."
     ),
     SharedOption(
-        "--key", section=_CONNECTION, type=_ReadableFile(), metavar="FILE", help="The certificate's key, if it is not in there."
+        "--key", section=_CONNECTION, type=ReadableFile(), metavar="FILE", help="The certificate's key, if it is not in there."
     ),
     SharedOption("--insecure", section=_CONNECTION, is_flag=True, help="Do not check the server's certificate."),
     SharedOption(
         "--servername", section=_CONNECTION, metavar="NAME", help="Expect this name in the server's certificate."
     ),
+    SharedOption(
+        "--proxy", section=_CONNECTION, metavar="URL",
+        help="Go through an HTTP or SOCKS5 proxy. [default: $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY but for $NO_PROXY]",
+    ),
+    SharedOption("--no-proxy", section=_CONNECTION, is_flag=True, help="Go through no proxy."),
+    SharedOption(
+        "--login", section=_LOGIN, metavar="USER", help="Be this user, by a saved login. [default: who logged in last]"
+    ),
+    SharedOption(
+        "--password-file", section=_LOGIN, type=SecretFile(), metavar="FILE",
+        help="Log in with the password in the file's first line, - for standard input.",
+    ),
+    SharedOption(
+        "--token-file", section=_LOGIN, type=SecretFile(), metavar="FILE",
+        help="Log in with the token in the file's first line. [default: $DDP_TOKEN]",
+    ),
+    SharedOption("--no-login", section=_LOGIN, is_flag=True, help="Be nobody, whatever login is saved."),
 ]  # fmt: skip
 
 OUTPUT_OPTIONS = [
@@ -175,8 +161,24 @@ def connection_options(timeout: str) -> list[SharedOption]:
     ]
 
 
+class Identity(Struct, frozen=True):
+    """Who to be on the server.
+
+    Args:
+        kind: `saved` (by a saved login, if there is one), `password`, `token` or `nobody`.
+        user: By a name, an e-mail address or an id; None for whoever logged in last.
+        file: Where the password or the token stands; None for `$DDP_TOKEN`.
+        origin: Where that was said; "" where it was not.
+    """
+
+    kind: str
+    user: str | None = None
+    file: str | None = None
+    origin: str = ""
+
+
 class ConnectionSettings(Struct, frozen=True):
-    """How to connect, when all is taken together: options, environment, defaults, in this order.
+    """How to connect, when all is taken together: options, environment, config file, defaults, in this order.
 
     Args:
         url: As given.
@@ -184,13 +186,16 @@ class ConnectionSettings(Struct, frozen=True):
         connect_timeout: Seconds; 0 for no limit.
         reconnect: Whether to connect again after a loss; None where the command decides.
         retry: Whether a call may be sent twice.
-        headers: More headers, as (name, value).
+        headers: More headers, cookies among them, as (name, value).
         origin: The Origin header, or None.
+        user_agent: The User-Agent header.
         cacert: A file.
         cert: A file.
         key: A file.
         insecure: Trust any certificate.
         servername: The name to expect in it, or None for the host's.
+        proxy: The URL of the proxy to go through, or None.
+        identity: Who to be.
     """
 
     url: str
@@ -200,11 +205,14 @@ class ConnectionSettings(Struct, frozen=True):
     retry: bool
     headers: tuple[tuple[str, str], ...]
     origin: str | None
+    user_agent: str
     cacert: str | None
     cert: str | None
     key: str | None
     insecure: bool
     servername: str | None
+    proxy: str | None
+    identity: Identity
 
     @classmethod
     def of(cls, given: Given, environment: Mapping[str, str] = os.environ) -> ConnectionSettings:
@@ -212,20 +220,9 @@ class ConnectionSettings(Struct, frozen=True):
 
         Raises:
             click.UsageError: Options that make no sense together.
+            CommandError: The config file cannot be used.
+            InvalidURL: That of the proxy, or one in the config file, is none.
         """
-        if given.get("key") and not given.get("cert"):
-            raise click.UsageError("--key needs --cert, the certificate that it belongs to")
-        return cls(
-            url=given.get("url", environment.get("DDP_URL") or DEFAULT_URL),
-            timeout=given.get("timeout", DEFAULT_TIMEOUT) or None,
-            connect_timeout=given.get("connect_timeout", DEFAULT_CONNECT_TIMEOUT),
-            reconnect=given.get("reconnect"),
-            retry=not given.get("no_retry", False),
-            headers=given.get("headers", ()),
-            origin=given.get("origin"),
-            cacert=given.get("cacert"),
-            cert=given.get("cert"),
-            key=given.get("key"),
-            insecure=given.get("insecure", False),
-            servername=given.get("servername"),
-        )
+        from .precedence import take_together
+
+        return take_together(given, environment).connection()

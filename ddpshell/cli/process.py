@@ -56,6 +56,15 @@ class Process:
         return max(0.0, self._began + self.timeout - self.clock.now())
 
     @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let time stand still, while somebody is asked."""
+        began = self.clock.now()
+        try:
+            yield
+        finally:
+            self._began += self.clock.now() - began
+
+    @contextlib.contextmanager
     def interrupting(self, what: str) -> Iterator[None]:
         """End what cannot be given a timeout, such as reading a pipe, when the time is over.
 

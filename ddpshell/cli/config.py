@@ -1,0 +1,131 @@
+"""`ddp config`: what options, variables and the config file come to, and which of them says so."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ..exceptions import CommandError
+from ..shell.escaping import escape_line
+from .commands import Command, process_of
+from .folders import config_file, is_there
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .output import OutputFormat
+from .precedence import Setting, Together, take_together
+from .process import Process
+
+if TYPE_CHECKING:
+    from ..protocol.ejson import EJSONValue
+
+__all__ = ["config"]
+
+_MASK = "***"
+
+
+def _config(path: bool) -> None:
+    process = process_of(click.get_current_context())
+    console = process.console
+    if path:
+        file = config_file()
+        if file is None:
+            raise CommandError("there is no home folder, and so no config file; $DDP_CONFIG can name one")
+        console.write(escape_line(file) if console.out.is_terminal else file)
+        return
+    together = take_together(process.given, os.environ)
+    rows = list(_rows(together, process))
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        tree: dict[str, EJSONValue] = {
+            name: {"value": setting.value, "origin": setting.origin} for name, setting in rows
+        }
+        console.result(tree)
+        return
+    texts = [(name, escape_line(_text(setting.value)), escape_line(setting.origin)) for name, setting in rows]
+    names, values = (max(len(row[column]) for row in texts) for column in (0, 1))
+    for name, value, origin in texts:
+        console.write(f"{name:{names}}  {value:{values}}  {origin}")
+    file = config_file()
+    if file is None or not is_there(file):
+        console.note(f"there is no config file; it would be {file or 'in the home folder, which there is not'}")
+
+
+def _rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
+    for name, setting in together.simple.items():
+        yield name, Setting(_without_credentials(setting.value) if name == "url" else setting.value, setting.origin)
+    for setting in together.headers:
+        # Which of them are secrets nobody can know.
+        yield f"headers.{setting.value[0]}", Setting(_MASK, setting.origin)
+    for setting in together.cookies:
+        yield f"cookies.{setting.value[0]}", Setting(_MASK, setting.origin)
+    proxy = together.proxy
+    yield "proxy", Setting(proxy.value and _without_credentials(proxy.value), proxy.origin)
+    yield from _login_rows(together, process)
+
+
+def _login_rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
+    identity = together.identity
+    match identity.kind:
+        case "nobody":
+            yield "login", Setting(None, identity.origin)
+        case "token":
+            yield ("token", Setting(_MASK, identity.origin)) if identity.file is None else (
+                "token-file", Setting(identity.file, identity.origin)
+            )  # fmt: skip
+        case "password":
+            yield "login", Setting(identity.user, identity.origin)
+            yield "password-file", Setting(identity.file, "--password-file")
+        case _:
+            from ..shell.logins import server_of
+            from .credentials import endpoint_of, login_store
+
+            server = server_of(endpoint_of(together.connection()))
+            saved = login_store(process).find(server, identity.user)
+            if saved is None:
+                yield "login", Setting(identity.user, f"{identity.origin}, not saved" if identity.user else "default")
+                return
+            until = f"saved, until {saved.token.expires:%Y-%m-%d}"
+            yield "login", Setting(saved.user, ", ".join(filter(None, [identity.origin, until])))
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1***@", url)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
+config = Command(
+    "config",
+    callback=_config,
+    help="Show what options, variables and the config file come to for a server, and which of them says so.",
+    short_help="Show the settings, and where each comes from.",
+    params=[
+        click.Option(["--path"], is_flag=True, help="Show where the config file is, or would be."),
+        *CONNECTION_OPTIONS,
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp config", "as all commands have it"),
+        ("ddp config -p prod", "as they have it with -p prod"),
+        ('$EDITOR "$(ddp config --path)"', "edit the file"),
+    ],
+    notes={
+        "The file": [
+            ("[default]", "for every command, unless something else says otherwise"),
+            ("[servers.NAME]", "for -p NAME; its url is where the server is"),
+            ('url = "..."', "settings have the names of options: login, headers, cacert, proxy, timeout, ..."),
+        ]
+    },
+)

@@ -1,0 +1,122 @@
+"""Each setting is shown with its value and its origin, and no secret is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.loopback import LoopbackServer
+
+FILE = """
+[default]
+timeout = 60
+
+[servers.prod]
+url = "https://ann:hunter2@app.example.com"
+login = "ann"
+headers = { Authorization = "Bearer hunter2" }
+cookies = { session = "hunter2" }
+proxy = "http://bob:hunter2@proxy:3128"
+"""
+
+
+@pytest.fixture
+def file(home: Path) -> Path:
+    path = home / "config/ddpshell/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.usefixtures("file")
+def test_each_value_has_its_origin(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDP_URL", "localhost:9")
+    ran = ddp("config", "--connect-timeout", "3")
+    assert (ran.code, ran.err) == (0, "")
+    told = json.loads(ran.out)
+    assert told["url"] == {"value": "localhost:9", "origin": "$DDP_URL"}
+    assert told["connect-timeout"] == {"value": 3.0, "origin": "--connect-timeout"}
+    assert told["timeout"] == {"value": 60.0, "origin": "[default]"}
+    assert told["insecure"] == {"value": False, "origin": "default"}
+
+
+@pytest.mark.usefixtures("file")
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_no_secret_is_shown(ddp: Command, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setenv("DDP_TOKEN", "hunter2")
+    ran = ddp("config", "-p", "prod", "-o", form, "-H", "X: hunter2")
+    assert ran.code == 0
+    assert "hunter2" not in ran.out
+    for shown in ("https://***@app.example.com", "http://***@proxy:3128", "headers.X", "cookies.session", "$DDP_TOKEN"):
+        assert shown in ran.out
+
+
+@pytest.mark.usefixtures("file")
+def test_for_people_it_is_a_table(ddp: Command) -> None:
+    lines = ddp("config", "-p", "prod", "-o", "pretty").out.splitlines()
+    assert lines[0] == "url                    https://***@app.example.com  [servers.prod]"
+    assert "timeout                60                           [default]" in lines
+    assert "cert                   -                            default" in lines
+    assert lines[-1] == "login                  ann                          [servers.prod], not saved"
+
+
+def test_the_login_is_that_of_other_commands(ddp: Command, server: LoopbackServer) -> None:
+    ddp("login", "alice", "--password-file", "-", stdin=b"wonderland")
+    told = json.loads(ddp("config").out)["login"]
+    assert told["value"] == "alice"
+    assert told["origin"].startswith("saved, until 20")
+    for words, row in (
+        (["--no-login"], ["login", None, "--no-login"]),
+        (["--token-file", __file__], ["token-file", __file__, "--token-file"]),
+        (["--login", "bob", "--password-file", "-"], ["login", "bob", "--login"]),
+        (["--login", "bob"], ["login", "bob", "--login, not saved"]),
+    ):
+        name, value, origin = row
+        assert json.loads(ddp("config", *words).out)[str(name)] == {"value": value, "origin": origin}
+    assert server.sessions == 1
+
+
+def test_the_place_of_the_file_is_told(ddp: Command, home: Path) -> None:
+    path = home / "config/ddpshell/config.toml"
+    assert ddp("config", "--path") == (0, f"{path}\n", "")
+    ran = ddp("config", "-o", "pretty")
+    assert ran.err == f"ddp: note: there is no config file; it would be {path}\n"
+
+
+def test_without_a_home_that_is_told(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", "nowhere")
+    ran = ddp("config", "--path")
+    assert (ran.code, ran.out) == (2, "")
+    assert "$DDP_CONFIG can name one" in ran.err
+
+
+@pytest.mark.parametrize("command", [["config"], ["call", "m"], ["whoami"]])
+def test_a_mistake_in_the_file_is_told_by_every_command(ddp: Command, file: Path, command: list[str]) -> None:
+    file.write_text("[default]\ntimeuot = 5\n")
+    ran = ddp(*command)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"ddp: error: {file}, line 2, [default]: no setting 'timeuot'; did you mean timeout?\n"
+
+
+def test_a_profile_is_used_by_a_command(ddp: Command, file: Path, server: LoopbackServer) -> None:
+    file.write_text(f"[servers.here]\nurl = '{server.url}'\n")
+    assert ddp("-p", "here", "call", "upper", "x") == (0, '"X"\n', "")
+    assert ddp("call", "-p", "here", "upper", "x") == (0, '"X"\n', "")
+    ran = ddp("call", "-p", "her", "upper", "x")
+    assert (ran.code, ran.out) == (2, "")
+    assert "did you mean here?" in ran.err
+
+
+def test_a_demo_needs_no_profile(ddp: Command) -> None:
+    assert ddp("demo", "call", "-p", "x", "upper", "x").code == 2
+    assert ddp("demo", "config").code == 0
+
+
+@pytest.mark.parametrize("variable", ["DDP_TOKEN", "DDP_URL"])
+def test_a_demo_does_without_the_environment(ddp: Command, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "nowhere.invalid")
+    assert ddp("demo", "call", "upper", "x") == (0, '"X"\n', "")

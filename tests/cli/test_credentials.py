@@ -1,0 +1,88 @@
+"""What there is to log in with is found before anything is sent, and shown nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ddpshell.cli.credentials import Credential, find_credential, login_command, read_secret
+from ddpshell.cli.options import ConnectionSettings
+from ddpshell.cli.process import Process
+from ddpshell.exceptions import CommandError, LoginError, LoginNeeded
+
+
+def settings(process: Process, **environment: str) -> ConnectionSettings:
+    return ConnectionSettings.of(process.given, environment)
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        pytest.param({}, "ddp login ann", id="the usual server"),
+        pytest.param({"url": "h:1"}, "ddp login ann -u h:1", id="a server"),
+        pytest.param({"profile": "my prod"}, "ddp login ann -p 'my prod'", id="a profile, to be copied as it stands"),
+    ],
+)
+def test_how_to_log_in_again_names_the_server(given: dict[str, object], command: str) -> None:
+    process = Process()
+    process.given.update(given)
+    assert login_command(process, "ann") == command
+
+
+def test_nobody_has_nothing() -> None:
+    process = Process()
+    assert find_credential(process, settings(process)) is None
+    process.given["no_login"] = True
+    assert find_credential(process, settings(process)) is None
+
+
+def test_a_user_who_never_logged_in_is_missed() -> None:
+    process = Process()
+    process.given["login"] = "ann"
+    with pytest.raises(LoginNeeded, match="no saved login of 'ann'") as raised:
+        find_credential(process, settings(process))
+    assert raised.value.hint == "ddp login ann"
+
+
+def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("t0ken\nmore")
+    process = Process()
+    process.given["token_file"] = str(file)
+    credential = find_credential(process, settings(process))
+    assert credential is not None
+    assert credential.token == "t0ken"
+    assert "t0ken" not in repr(credential)
+
+
+def test_a_refusal_says_what_was_refused_and_what_to_do() -> None:
+    error = Credential("the login of 'ann'", "log in again", token="t0ken").refused(LoginError(403, "logged out"))
+    assert str(error) == "the login of 'ann' was refused: logged out [403]"
+    assert error.hint == "log in again"
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        pytest.param(b"pw", "pw", id="a line"),
+        pytest.param(b"pw\n", "pw", id="with its end"),
+        pytest.param(b"pw\r\nx", "pw", id="the first one"),
+        pytest.param(b" p w \n", " p w ", id="spaces are part of it"),
+        pytest.param(b"\xef\xbb\xbfpw", "pw", id="the mark of some editors is not"),
+        pytest.param("pässwörd\n".encode(), "pässwörd", id="other letters"),
+    ],
+)
+def test_a_secret_is_the_first_line(tmp_path: Path, content: bytes, secret: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    assert read_secret(str(file), "password", Process()) == secret
+
+
+@pytest.mark.parametrize("prepare", [Path.mkdir, Path.touch], ids=["a folder", "an empty file"])
+def test_a_file_without_one_is_told(tmp_path: Path, prepare: Callable[[Path], object]) -> None:
+    file = tmp_path / "secret"
+    prepare(file)
+    with pytest.raises(CommandError, match="password"):
+        read_secret(str(file), "password", Process())

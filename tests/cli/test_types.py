@@ -1,0 +1,103 @@
+"""What an option's value can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.cli.types import Cookie, Header, ProfileName, ReadableFile, Seconds, SecretFile
+
+OPTION = click.Option(["--x"])
+CONTEXT = click.Context(click.Command("x"))
+
+
+@given(st.floats(min_value=0, allow_infinity=False, allow_nan=False))
+def test_any_time_is_read_as_it_was_written(seconds: float) -> None:
+    assert Seconds().convert(repr(seconds), None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["x", "", "-1", "nan", "inf", "1e999"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Seconds().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        pytest.param("a=b", ("a", "b"), id="plain"),
+        pytest.param("a=", ("a", ""), id="empty"),
+        pytest.param('a="x y=z,1"', ("a", '"x y=z,1"'), id="what servers set"),
+    ],
+)
+def test_a_cookie_is_a_name_and_a_value(text: str, pair: tuple[str, str]) -> None:
+    assert Cookie().convert(text, None, None) == (pair,)
+
+
+@pytest.mark.parametrize("text", ["secret", "=secret", "a b=secret", "a=secret;b=1", "a=secret\r\nX: y", "a=sécret"])
+def test_what_is_no_cookie_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(click.BadParameter) as raised:
+        Cookie().convert(text, None, None)
+    assert "cret" not in raised.value.message
+
+
+class TestFiles:
+    def test_headers_can_stand_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "headers"
+        file.write_text("# ours\n\nAuthorization: Bearer x\n  X-Team:red  \r\n")
+        assert Header().convert(f"@{file}", None, None) == (("Authorization", "Bearer x"), ("X-Team", "red"))
+
+    def test_a_wrong_line_is_told_by_its_number(self, tmp_path: Path) -> None:
+        file = tmp_path / "headers"
+        file.write_text("A: b\nsecret\n")
+        with pytest.raises(click.BadParameter) as raised:
+            Header().convert(f"@{file}", None, None)
+        assert raised.value.message.startswith(f"{file}, line 2, must look like 'Name: value'")
+        assert "secret" not in raised.value.message
+
+    @pytest.mark.parametrize("content", [None, b"\xff"], ids=["not there", "no text"])
+    def test_a_file_that_cannot_be_read_is_told(self, tmp_path: Path, content: bytes | None) -> None:
+        file = tmp_path / "headers"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(click.BadParameter):
+            Header().convert(f"@{file}", None, None)
+
+    def test_a_file_must_be_readable(self, tmp_path: Path) -> None:
+        file = tmp_path / "x"
+        file.write_text("")
+        assert ReadableFile().convert(str(file), None, None) == str(file)
+        with pytest.raises(click.BadParameter, match="cannot read"):
+            ReadableFile().convert(str(tmp_path / "y"), None, None)
+        with pytest.raises(click.BadParameter, match="cannot read"):
+            ReadableFile().convert("-", None, None)
+
+    def test_a_secret_can_come_from_standard_input(self) -> None:
+        assert SecretFile().convert("-", None, None) == "-"
+
+
+class TestCompletion:
+    def test_files_are_completed_by_the_shell(self) -> None:
+        assert [item.type for item in ReadableFile().shell_complete(CONTEXT, OPTION, "a")] == ["file"]
+
+    @pytest.mark.parametrize(
+        ("content", "typed", "names"),
+        [
+            pytest.param('[servers.prod]\nurl="a"\n[servers.test]\nurl="b"', "", ["prod", "test"], id="all"),
+            pytest.param('[servers.prod]\nurl="a"\n[servers.test]\nurl="b"', "t", ["test"], id="those that fit"),
+            pytest.param("rubbish", "", [], id="a broken file has none"),
+            pytest.param(None, "", [], id="nor has no file"),
+        ],
+    )
+    def test_profiles_are_those_of_the_config_file(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, typed: str, names: list[str]
+    ) -> None:
+        file = tmp_path / "config.toml"
+        if content is not None:
+            file.write_text(content)
+        monkeypatch.setenv("DDP_CONFIG", str(file))
+        assert [item.value for item in ProfileName().shell_complete(CONTEXT, OPTION, typed)] == names

@@ -1,0 +1,222 @@
+"""A saved login is found for its server and user, by nobody else, and not for another server."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ddpshell.protocol.accounts import LoginToken
+from ddpshell.protocol.urls import parse_url
+from ddpshell.shell.logins import LoginStore, SavedLogin, server_of
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SERVER = "wss://app.example.com"
+
+
+def login(user: str = "ann", server: str = SERVER, *, hours: int = 0, token: str = "t0ken") -> SavedLogin:
+    made = LoginToken(f"id-of-{user}", token, NOW + timedelta(days=90), "password")
+    return SavedLogin(server, made, (user, f"{user}@example.com"), NOW + timedelta(hours=hours))
+
+
+class Store(LoginStore):
+    """A store that keeps what it warns of."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.warnings: list[str] = []
+        super().__init__(folder, self.warnings.append)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "state" / "logins")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "logins"
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        pytest.param("localhost:3000", "ws://localhost:3000", id="a host"),
+        pytest.param("http://LOCALHOST:3000/", "ws://localhost:3000", id="written otherwise"),
+        pytest.param("ws://localhost:3000/websocket", "ws://localhost:3000", id="the endpoint"),
+        pytest.param("http://localhost:3000/sockjs", "ws://localhost:3000", id="through SockJS"),
+        pytest.param("ws://h/sockjs/000/abc/websocket", "ws://h", id="one session of SockJS"),
+        pytest.param("https://h:443/prefix/?a=b", "wss://h/prefix", id="a path, and a query"),
+        pytest.param("wss://ann:secret@h", "wss://h", id="credentials"),
+    ],
+)
+def test_a_server_is_the_same_however_it_is_written(url: str, server: str) -> None:
+    assert server_of(parse_url(url)) == server
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("ws://h", "wss://h", id="TLS"),
+        pytest.param("ws://h:1", "ws://h:2", id="port"),
+        pytest.param("ws://h", "ws://h.example.com", id="host"),
+        pytest.param("ws://h/a", "ws://h/b", id="path"),
+        pytest.param("localhost", "127.0.0.1", id="name and address"),
+    ],
+)
+def test_other_servers_are_others(one: str, other: str) -> None:
+    assert server_of(parse_url(one)) != server_of(parse_url(other))
+
+
+class TestFinding:
+    def test_what_was_saved_comes_back(self, store: Store) -> None:
+        store.save(login())
+        assert store.find(SERVER) == login()
+        assert store.warnings == []
+
+    def test_it_is_not_found_for_another_server(self, store: Store) -> None:
+        store.save(login())
+        assert store.find("ws://app.example.com") is None
+        assert store.find(f"{SERVER}/prefix") is None
+
+    @pytest.mark.parametrize("name", ["ann", "ann@example.com", "id-of-ann"])
+    def test_a_user_is_known_by_each_name(self, store: Store, name: str) -> None:
+        store.save(login())
+        store.save(login("bob", hours=1))
+        found = store.find(SERVER, name)
+        assert found is not None
+        assert found.user == "ann"
+        assert store.find(SERVER, "an") is None
+
+    def test_without_a_name_it_is_who_logged_in_last(self, store: Store) -> None:
+        for user, hours in (("ann", 2), ("bob", 3), ("eve", 1)):
+            store.save(login(user, hours=hours))
+        assert [found.user for found in store.all(SERVER)] == ["eve", "ann", "bob"]
+        assert store.find(SERVER) == login("bob", hours=3)
+
+    def test_a_second_login_takes_the_place_of_the_first(self, store: Store, folder: Path) -> None:
+        store.save(login(token="old"))
+        store.save(login(token="new", hours=1))
+        assert [found.token.token for found in store.all()] == ["new"]
+        assert len(list(folder.iterdir())) == 1
+
+    def test_each_server_has_its_own(self, store: Store) -> None:
+        store.save(login())
+        store.save(login(server="ws://localhost", hours=1, token="other"))
+        found = store.find(SERVER)
+        assert found is not None
+        assert found.token.token == "t0ken"
+        assert len(store.all()) == 2
+
+    def test_what_was_forgotten_is_gone(self, store: Store, folder: Path) -> None:
+        store.save(login())
+        store.forget(login())
+        store.forget(login())
+        assert store.find(SERVER) is None
+        assert list(folder.iterdir()) == []
+
+    def test_hostile_names_make_no_paths(self, store: Store, folder: Path) -> None:
+        store.save(login("../../etc/passwd", server="ws://h/../..\0/\n"))
+        assert [path.parent for path in folder.iterdir()] == [folder]
+
+    def test_without_a_folder_there_is_nothing(self, tmp_path: Path) -> None:
+        store = Store(None)
+        assert store.find(SERVER) is None
+        store.forget(login())
+        with pytest.raises(OSError, match="no home folder"):
+            store.save(login())
+        assert Store(tmp_path / "nowhere").all() == []
+        (tmp_path / "file").write_text("")
+        assert Store(tmp_path / "file").all() == []
+
+
+class TestSafety:
+    def test_nobody_else_can_read_it(self, store: Store, folder: Path) -> None:
+        before = os.umask(0)
+        try:
+            store.save(login())
+        finally:
+            os.umask(before)
+        [file] = folder.iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    def test_files_that_others_can_read_are_warned_of(self, store: Store, folder: Path) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        file.chmod(0o640)
+        folder.chmod(0o755)
+        assert store.find(SERVER) == login()
+        assert [warning.rpartition(": ")[2] for warning in store.warnings] == [
+            f"chmod 700 {folder}",
+            f"chmod 600 {file}",
+        ]
+
+    def test_links_are_not_followed(self, store: Store, folder: Path, tmp_path: Path) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        other = tmp_path / "other"
+        file.rename(other)
+        file.symlink_to(other)
+        assert store.find(SERVER) is None
+        assert "cannot be read" in store.warnings[0]
+        # Neither is one written through: it is replaced.
+        store.save(login(token="new"))
+        assert "t0ken" in other.read_text()
+        assert not file.is_symlink()
+
+    def test_a_left_over_of_a_broken_write_is_in_nobodys_way(self, store: Store, folder: Path) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        file.with_suffix(f".{os.getpid()}.new").write_text("half")
+        store.save(login(token="new"))
+        assert [found.token.token for found in store.all()] == ["new"]
+        assert len(list(folder.iterdir())) == 1
+
+    def test_a_failed_write_leaves_what_was_there(self, store: Store, folder: Path) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        content = file.read_text()
+        file.unlink()
+        file.mkdir()
+        with pytest.raises(OSError, match="directory"):
+            store.save(login())
+        assert list(folder.iterdir()) == [file]
+        file.rmdir()
+        file.write_text(content)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param("", id="nothing"),
+            pytest.param("{", id="half of it"),
+            pytest.param("[]", id="another thing"),
+            pytest.param('"text"', id="a text"),
+            pytest.param("\xff", id="bytes"),
+            pytest.param("[" * 100_000, id="depth"),
+            pytest.param('{"server": 1, "id": "i", "token": "t", "type": "", "names": [], "expires": "2026-01-01T00:00:00Z", "saved": "2026-01-01T00:00:00Z"}', id="a number"),
+            pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [], "expires": "2026-01-01", "saved": "2026-01-01"}', id="no time zone"),
+            pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [7], "expires": "2026-01-01T00:00:00Z", "saved": "2026-01-01T00:00:00Z"}', id="no name"),
+        ],
+    )  # fmt: skip
+    def test_a_file_that_is_none_is_told_and_left_alone(self, store: Store, folder: Path, content: str) -> None:
+        store.save(login())
+        file = folder / "x.json"
+        file.write_bytes(content.encode("latin-1"))
+        file.chmod(0o600)
+        assert store.find(SERVER) == login()
+        assert store.warnings == [
+            f"{file} holds no saved login; `ddp login` saves a new one, and the file can be deleted"
+        ]
+        assert file.exists()
+
+    def test_the_file_holds_what_it_must(self, store: Store, folder: Path) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        assert json.loads(file.read_text())["server"] == SERVER
+
+    def test_the_token_is_in_no_representation(self) -> None:
+        assert "t0ken" not in repr(login())
