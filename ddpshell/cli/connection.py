@@ -53,6 +53,10 @@ def connected(
     credential = find_credential(process, settings) if as_user else None
     if settings.insecure:
         process.console.warning("--insecure: anybody could answer in the server's place")
+    if settings.proxy is not None and process.given.get("verbose"):
+        from ..client.proxy import parse_proxy
+
+        process.console.note(f"through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)
     with Client(
         settings.url,

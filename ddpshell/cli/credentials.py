@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -139,6 +138,8 @@ def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
 
 def login_command(process: Process, user: str) -> str:
     """What to type to log in, with the options that name the server."""
+    import shlex
+
     given = process.given
     words = ["ddp", "login", user]
     for option, name in (("-u", "url"), ("-p", "profile")):

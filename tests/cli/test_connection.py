@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import trustme
 
 from ddpshell.clock import SystemClock
+from ddpshell.server.demo import demo_server
 from tests.cli.conftest import Command
 from tests.loopback import (
     Conversation,
@@ -22,6 +24,8 @@ from tests.loopback import (
     silent_tcp,
     silent_websocket,
 )
+from tests.machine import unavailable
+from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
 
 
 def garbage(server: Conversation) -> None:
@@ -196,3 +200,91 @@ class TestTLS:
             ran = ddp("call", "-u", server.url, "--cacert", __file__, "m")
         assert ran.code == 3
         assert "cannot use the certificate files" in ran.err
+
+
+class TestProxy:
+    @pytest.fixture(params=[HTTPProxy, SOCKSProxy], ids=["HTTP", "SOCKS5"])
+    def proxy(self, request: pytest.FixtureRequest, server: LoopbackServer) -> Iterator[Proxy]:
+        """A proxy that knows ddp.invalid, and who may use it."""
+        with request.param("ann", "hunter2", hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
+            yield proxy
+
+    def test_a_call_goes_through_the_one_that_is_named(self, ddp: Command, proxy: Proxy) -> None:
+        assert ddp("call", "-u", "ddp.invalid", "--proxy", proxy.url, "upper", "x") == (0, '"X"\n', "")
+        assert proxy.targets == [("ddp.invalid", 80)]
+
+    @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+    def test_or_that_of_the_environment(
+        self, ddp: Command, monkeypatch: pytest.MonkeyPatch, proxy: Proxy, variable: str
+    ) -> None:
+        monkeypatch.setenv(variable, proxy.url)
+        assert ddp("call", "-u", "ddp.invalid", "upper", "x") == (0, '"X"\n', "")
+        for words in (["--no-proxy"], ["-u", "ddp.invalid:81"]):
+            monkeypatch.setenv("NO_PROXY", ".invalid:81")
+            ran = ddp("call", "-u", "ddp.invalid", *words, "upper", "x")
+            assert (ran.code, ran.out) == (3, "")
+            assert "cannot find the host 'ddp.invalid'" in ran.err
+        assert len(proxy.targets) == 1
+
+    def test_this_machine_is_reached_without_it_unless_it_is_named(
+        self, ddp: Command, monkeypatch: pytest.MonkeyPatch, proxy: Proxy
+    ) -> None:
+        """U20"""
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert ddp("call", "upper", "x").code == 0
+        assert proxy.targets == []
+        assert ddp("call", "--proxy", proxy.url, "upper", "x").code == 0
+        assert [host for host, _ in proxy.targets] == ["127.0.0.1"]
+
+    def test_its_credentials_are_never_shown(self, ddp: Command, proxy: Proxy) -> None:
+        words = ["call", "-u", "ddp.invalid", "-d", "-v", "upper", "x", "--proxy"]
+        shown = ddp(*words, proxy.url).err
+        assert f"ddp: note: through the proxy {proxy.scheme}://***@{proxy.address}\n" in shown
+        ran = ddp(*words, proxy.url.replace("hunter2", "hunter3"))
+        assert ran.code == 3
+        assert f"ddp: error: the proxy {proxy.address} " in ran.err
+        assert "hunter" not in shown + ran.err
+
+
+class TestHandshake:
+    def test_what_was_given_is_sent(self, ddp: Command, tmp_path: Path) -> None:
+        headers = tmp_path / "headers"
+        headers.write_text("X-One: 1\nX-Two: 2\n")
+        seen: list[dict[str, str]] = []
+
+        def talk(server: Conversation) -> None:
+            seen.append(server.headers)
+            server.finish(server.expect("method"), result=1)
+
+        with ScriptedServer(converse(talk)) as server:
+            words = [
+                "-H",
+                f"@{headers}",
+                "--cookie",
+                "a=b",
+                "--cookie",
+                "c=d e",
+                "--user-agent",
+                "me/1",
+                "--origin",
+                "o",
+            ]
+            assert ddp("call", "m", "-u", server.url, *words) == (0, "1\n", "")
+            assert ddp("call", "m", "-u", server.url) == (0, "1\n", "")
+        assert {name: seen[0][name] for name in ("x-one", "x-two", "cookie", "user-agent", "origin")} == {
+            "x-one": "1", "x-two": "2", "cookie": "a=b; c=d e", "user-agent": "me/1", "origin": "o",
+        }  # fmt: skip
+        assert seen[1]["user-agent"] == "ddpshell"
+        assert not {"cookie", "origin"} & seen[1].keys()
+
+    def test_an_ipv6_address_stands_in_brackets(self, ddp: Command) -> None:
+        server = demo_server()
+        try:
+            server.start("::1", 0)
+        except OSError as error:
+            unavailable(f"no IPv6 on this machine: {error}")
+        try:
+            assert ddp("call", "-u", f"[::1]:{server.port}", "upper", "x") == (0, '"X"\n', "")
+            assert ddp("call", "-u", f"http://[::1]:{server.port}/sockjs", "upper", "x") == (0, '"X"\n', "")
+        finally:
+            server.stop()

@@ -24,6 +24,17 @@ def test_the_time_left_runs_out_and_stays_so() -> None:
     assert left == [None, 20, 0]
 
 
+def test_time_stands_still_while_somebody_is_asked() -> None:
+    clock = FakeClock()
+    process = Process(clock=clock)
+    process.timeout = 30
+    clock.advance(10)
+    with process.paused():
+        clock.advance(300)
+    clock.advance(5)
+    assert process.time_left == 15
+
+
 def test_what_waits_without_a_limit_of_its_own_is_ended() -> None:
     process = Process()
     process.timeout = 0.01
