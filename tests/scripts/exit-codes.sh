@@ -1,0 +1,26 @@
+# Each way to end has its code, so a script can tell them apart.
+set -uo pipefail
+. "$(dirname "$0")/json.sh"
+
+code_of() {
+    "$@" >/dev/null 2>&1 </dev/null
+    echo $?
+}
+
+same "done" 0 "$(code_of ddp sub tasks)"
+same "an error of the server" 1 "$(code_of ddp sub nope)"
+same "no answer" 1 "$(printf '["nope"]\n' | ddp batch >/dev/null 2>&1; echo $?)"
+same "usage" 2 "$(code_of ddp sub)"
+same "a bad selector" 2 "$(code_of ddp sub tasks --until '{a: ')"
+same "no such file" 2 "$(code_of ddp batch /nowhere/calls.ndjson)"
+same "no server" 3 "$(code_of ddp ping -u localhost:1)"
+same "too late" 5 "$(code_of ddp sub neverReady --timeout 0.2)"
+same "lost" 6 "$(printf '["kick"]\n' | ddp batch >/dev/null 2>&1; echo $?)"
+
+# SIGTERM, when it is known to be running.
+exec 3< <(ddp sub tasks --follow)
+following=$!
+read -r _ <&3
+kill "$following"
+wait "$following"
+same "SIGTERM" 143 $?

@@ -1,0 +1,26 @@
+# Pipes that end early, that are closed, that are full: an end without a word, or with one.
+set -uo pipefail
+. "$(dirname "$0")/json.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# Nothing changes after the third line, and nobody reads after the first.
+same "the first line" added "$(ddp sub tasks --follow 2>>"$folder/err" | head -n 1 | field msg)"
+same "the first ping" 1 "$(ddp ping -i 60 2>>"$folder/err" | head -n 1 | field seq)"
+same "the first answer" A "$(while echo '["upper", "a"]'; do :; done 2>/dev/null | ddp batch 2>>"$folder/err" | head -n 1 | field result)"
+same "what was said about it" "" "$(cat "$folder/err")"
+
+for command in "sub tasks" "sub tasks --follow" "ping -c 1" "call upper x"; do
+    # shellcheck disable=SC2086 # words of a command
+    error=$(ddp $command 2>&1 >/dev/full)
+    same "the code of $command on a full disk" 2 $?
+    same "the error" "ddp: error: cannot write to standard output: No space left on device" "$error"
+    error=$(ddp $command 2>&1 >&-)
+    same "the code of $command without output" 2 $?
+    same "the error" "ddp: error: cannot write to standard output: Bad file descriptor" "$error"
+done
+
+error=$(ddp batch 2>&1 <&-)
+same "the code without input" 2 $?
+same "the error" "ddp: error: standard input is closed" "$error"
+same "no use for input" 3 "$(ddp sub tasks --count <&-)"
