@@ -73,6 +73,8 @@ class Runner:
         self._waiter = Waiter(clock)
         # True while the thread waits, or is about to, and would not notice a new text. Guarded by the lock.
         self._idle = False
+        # How often we had left when this connection was made. For the thread alone.
+        self._departures = 0
         # What other threads had happen, to be published by this one. Guarded by the lock.
         self._posted: list[Published] = []
         # A daemon: a program that forgets to close its client can still end.
@@ -184,7 +186,7 @@ class Runner:
         """
         with self.lock:
             self._session.connection_made(self._clock.now())
-            departures = self._lifecycle.departures
+            self._departures = self._lifecycle.departures
         # Some may have come with the handshake, and no select would tell.
         events = self._receive(transport.receive())
         while True:
@@ -194,7 +196,7 @@ class Runner:
                 # In this order: what is posted holds what the session had to tell before.
                 events += self._take_posted()
                 events += self._session.events_received()
-                wanted = self._lifecycle.wants_connection and self._lifecycle.departures == departures
+                wanted = self._lifecycle.wants_connection and self._lifecycle.departures == self._departures
                 if not wanted:
                     self._session.say_goodbye()
                 texts = self._session.texts_to_send()
@@ -234,7 +236,9 @@ class Runner:
                 if self.debug:
                     events += self._session.events_received()
             events += self._session.events_received()
-            for event in events:
+            # Of a connection that was left meanwhile, nothing tells of the next one (R14).
+            current = self._lifecycle.departures == self._departures
+            for event in events if current else ():
                 if isinstance(event, SessionEstablished):
                     self._lifecycle.established()
                 elif isinstance(event, VersionRefused) and event.retry:

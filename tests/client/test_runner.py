@@ -353,6 +353,29 @@ def test_leaving_and_coming_back_in_one_moment_makes_a_new_connection(harness: H
     assert harness.client.status.session == "two"
 
 
+def test_what_the_connection_that_was_left_still_says_is_not_the_new_ones(harness: Harness) -> None:
+    """R14: its `connected`, read when we were away and back already, does not mean that there is a session."""
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def block(event: events.Event) -> None:
+        if isinstance(event, events.Warned):
+            blocked.set()
+            go_on.wait(PATIENCE)
+
+    harness.client.on_event(block)
+    peer = harness.connector.accept()
+    peer.pull_message()
+    peer.push("garbage")
+    assert blocked.wait(PATIENCE)
+    harness.client.disconnect()
+    harness.client.reconnect()
+    peer.push({"msg": "connected", "session": "one"})
+    go_on.set()
+    assert peer.await_end()
+    harness.establish("two")
+    assert harness.client.status.session == "two"
+
+
 def test_reconnecting_by_hand_does_not_wait_and_does_not_count(harness: Harness) -> None:
     """R10."""
     for _ in range(3):
