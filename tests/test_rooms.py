@@ -42,7 +42,12 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     # Not ours.
     "click": ("cli/",),
     "msgspec": ("protocol/",),
-    "msgspec.Struct": ("client/", "server/", "shell/", "cli/"),  # for values: quicker to import and to make than a dataclass
+    "msgspec.Struct": (
+        "client/",
+        "server/",
+        "shell/",
+        "cli/",
+    ),  # for values: quicker to import and to make than a dataclass
     "platformdirs": ("cli/",),
     "prompt_toolkit": ("shell/",),
     "pygments": ("shell/",),

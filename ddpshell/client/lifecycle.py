@@ -23,6 +23,12 @@ from .events import Closed, ConnectionDropped, ConnectionEvent, ConnectionFailed
 __all__ = ["ConnectionState", "Lifecycle"]
 
 
+# A session that stood for so many seconds was of use, whatever became of it.
+PROBATION = 10.0
+# So many in a row may come to nothing before the pauses grow.
+FUTILE_SESSIONS = 3
+
+
 class ConnectionState(Enum):
     """What `Client.status` says (R8)."""
 
@@ -51,6 +57,9 @@ class Lifecycle:
         self.error: DDPError | None = None
         #: How often `disconnect` was called: a connection from before the last time is not wanted, whatever the state.
         self.departures = 0
+        # Sessions in a row that came to nothing, and since when the one that stands does.
+        self._futile = 0
+        self._established_at = 0.0
         self._fractions = fractions
         self._reconnect = reconnect
 
@@ -71,7 +80,7 @@ class Lifecycle:
             self.state = ConnectionState.CONNECTING
         return self.state is ConnectionState.CONNECTING
 
-    def established(self) -> None:
+    def established(self, now: float) -> None:
         """The session stands. Only now is the server known to be well, so only now the back-off begins anew (R4)."""
         # It may have come while another thread said that it is not wanted any more (R14).
         if self.state is not ConnectionState.CONNECTING:
@@ -79,6 +88,12 @@ class Lifecycle:
         self.state = ConnectionState.CONNECTED
         self.retry_count = 0
         self.error = None
+        self._established_at = now
+        self._futile += 1
+
+    def proven(self) -> None:
+        """The session was of use: a call was answered in it."""
+        self._futile = 0
 
     def lost(self, error: DDPError, now: float, outstanding: int) -> list[ConnectionEvent]:
         """A connection is gone, or an attempt has failed.
@@ -97,10 +112,15 @@ class Lifecycle:
         self.error = error
         if not self._reconnect or _is_permanent(error):
             return [dropped, *self.fail(error)]
-        seconds = delay(self.retry_count, self._fractions)
+        if self.state is ConnectionState.CONNECTED and now - self._established_at >= PROBATION:
+            self._futile = 0
+        # A call that takes its connection, or the whole server, down each time it is sent must not do so for ever at
+        # full speed: after some sessions that came to nothing, the pauses grow as if there had been none.
+        count = max(self.retry_count, self._futile - FUTILE_SESSIONS + 1 if self._futile > FUTILE_SESSIONS else 0)
+        seconds = delay(count, self._fractions)
         self.state = ConnectionState.WAITING
         self.retry_at = now + seconds
-        return [dropped, Waiting(seconds, self.retry_count)]
+        return [dropped, Waiting(seconds, count)]
 
     def renegotiate(self, now: float) -> None:
         """The server named another version that we have: once more, soon, whatever was said of reconnecting (C4)."""

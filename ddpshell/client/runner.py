@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..clock import Clock
 from ..exceptions import ConnectError, ConnectionLost, DDPError, NegotiationError
 from ..protocol.client_session import ClientSession
-from ..protocol.events import HeartbeatExpired, SessionEstablished, VersionRefused
+from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
 from ..protocol.states import SessionState
 from .events import Connecting, Event, FrameReceived, FrameSent
 from .lifecycle import ConnectionState, Lifecycle
@@ -240,7 +240,9 @@ class Runner:
             current = self._lifecycle.departures == self._departures
             for event in events if current else ():
                 if isinstance(event, SessionEstablished):
-                    self._lifecycle.established()
+                    self._lifecycle.established(now)
+                elif isinstance(event, CallFinished):
+                    self._lifecycle.proven()
                 elif isinstance(event, VersionRefused) and event.retry:
                     self._lifecycle.renegotiate(now)
         return events

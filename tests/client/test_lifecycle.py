@@ -35,7 +35,7 @@ def lifecycle(*, reconnect: bool = True) -> Lifecycle:
 #: How to come into each state. FAILED is two: a failure that `reconnect` can mend, and the end.
 WAYS: dict[str, Callable[[Lifecycle], object]] = {
     "CONNECTING": lambda life: None,
-    "CONNECTED": lambda life: life.established(),
+    "CONNECTED": lambda life: life.established(0.0),
     "WAITING": lambda life: life.lost(LOST, NOW, 0),
     "OFFLINE": lambda life: life.disconnect(),
     "FAILED": lambda life: life.fail(REFUSED_FOR_GOOD),
@@ -45,7 +45,8 @@ WAYS: dict[str, Callable[[Lifecycle], object]] = {
 ACTIONS: dict[str, Callable[[Lifecycle], object]] = {
     "due": lambda life: life.due(NOW),
     "due later": lambda life: life.due(NOW + 1000),
-    "established": lambda life: life.established(),
+    "established": lambda life: life.established(0.0),
+    "proven": lambda life: life.proven(),
     "lost": lambda life: life.lost(LOST, NOW, 3),
     "lost for good": lambda life: life.lost(REFUSED_FOR_GOOD, NOW, 3),
     "renegotiate": lambda life: life.renegotiate(NOW),
@@ -56,12 +57,12 @@ ACTIONS: dict[str, Callable[[Lifecycle], object]] = {
 
 #: For each state: what each action leads to, in the order of ACTIONS.
 TABLE = {
-    "CONNECTING": "CONNECTING CONNECTING CONNECTED WAITING FAILED WAITING OFFLINE CONNECTING OVER",
-    "CONNECTED": "CONNECTED CONNECTED CONNECTED WAITING FAILED CONNECTED OFFLINE CONNECTED OVER",
-    "WAITING": "WAITING CONNECTING WAITING WAITING FAILED WAITING OFFLINE CONNECTING OVER",
-    "OFFLINE": "OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE CONNECTING OVER",
-    "FAILED": "FAILED FAILED FAILED FAILED FAILED FAILED FAILED CONNECTING OVER",
-    "OVER": "OVER OVER OVER OVER OVER OVER OVER OVER OVER",
+    "CONNECTING": "CONNECTING CONNECTING CONNECTED CONNECTING WAITING FAILED WAITING OFFLINE CONNECTING OVER",
+    "CONNECTED": "CONNECTED CONNECTED CONNECTED CONNECTED WAITING FAILED CONNECTED OFFLINE CONNECTED OVER",
+    "WAITING": "WAITING CONNECTING WAITING WAITING WAITING FAILED WAITING OFFLINE CONNECTING OVER",
+    "OFFLINE": "OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE OFFLINE CONNECTING OVER",
+    "FAILED": "FAILED FAILED FAILED FAILED FAILED FAILED FAILED FAILED CONNECTING OVER",
+    "OVER": "OVER OVER OVER OVER OVER OVER OVER OVER OVER OVER",
 }
 
 
@@ -210,7 +211,7 @@ def test_a_session_begins_the_waits_anew_and_an_open_socket_alone_does_not() -> 
         life.lost(LOST, NOW, 0)
         life.due(NOW + 1000)
     assert life.retry_count == 3
-    life.established()
+    life.established(0.0)
     assert life.retry_count == 0
     assert life.lost(LOST, NOW, 0)[-1] == Waiting(0.01, 0)
 
@@ -250,7 +251,7 @@ def test_the_reason_of_a_loss_stays_until_there_is_a_session() -> None:
     life.lost(LOST, NOW, 0)
     life.due(NOW + 1000)
     assert life.error is LOST
-    life.established()
+    life.established(0.0)
     assert life.error is None
 
 

@@ -331,6 +331,39 @@ def test_offline_is_offline_until_told_otherwise(harness: Harness) -> None:
     assert "ConnectionDropped" not in harness.kinds()
 
 
+def test_a_call_that_ends_every_session_does_not_end_them_at_full_speed(harness: Harness) -> None:
+    """R4, and more: a method that takes the server down must not be sent again a hundred times a second."""
+    harness.client.call("crash")
+    pauses = []
+    for session in range(6):
+        peer = harness.establish(f"session {session}")
+        assert peer.pull_message()["method"] == "crash"
+        peer.drop()
+        harness.clock.wait_until_waiting()
+        pauses.append(harness.client.status.retry_in)
+        harness.clock.advance(400)
+    assert pauses == pytest.approx([0.01, 0.01, 0.01, 2.2**2, 2.2**3, 2.2**4])
+
+
+@pytest.mark.parametrize("proof", ["a call is answered", "it stands for some time"])
+def test_a_session_that_was_of_use_makes_the_pauses_short_again(harness: Harness, proof: str) -> None:
+    for session in range(6):
+        peer = harness.establish(f"session {session}")
+        if session == 4:
+            if proof == "a call is answered":
+                call = harness.client.call("m")
+                call_id = peer.pull_message()["id"]
+                peer.push({"msg": "result", "id": call_id}, {"msg": "updated", "methods": [call_id]})
+                call.result(PATIENCE)
+            else:
+                harness.clock.advance(10)
+        peer.drop()
+        harness.clock.wait_until_waiting()
+        if session >= 4:
+            assert harness.client.status.retry_in == pytest.approx(0.01)
+        harness.clock.advance(400)
+
+
 def test_leaving_and_coming_back_in_one_moment_makes_a_new_connection(harness: Harness) -> None:
     """R10, R11: though the thread may not have had the time to see that we were away."""
     peer = harness.establish()

@@ -74,7 +74,7 @@ def behind_bytes(direction: Direction, step: int) -> Iterable[Fault]:
 @pytest.mark.parametrize("direction", [UP, DOWN], ids=["up", "down"])
 def test_a_connection_may_break_behind_any_message(small: Bench, direction: Direction, again: bool) -> None:
     """C13, C22, C23, C38, C55, R22, R29."""
-    assert broken_at(small, behind_messages(direction), again=again) > 5
+    assert broken_at(small, behind_messages(direction), again=again) >= 3
 
 
 @pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])

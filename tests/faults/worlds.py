@@ -116,8 +116,6 @@ class OurWorld:
         while self.server.server.sockets:
             self.server.server.run_on_loop(lambda: None)
             assert clock.now() < deadline, "the server keeps a connection whose client is gone"
-        # The last is off the list a moment before its file is closed.
-        self.server.server.run_on_loop(lambda: None)
 
     def restart(self, meanwhile: Callable[[], None]) -> None:
         """Stop and start; documents and users stay."""
