@@ -311,6 +311,8 @@ class FaultProxy:
 
     def __init__(self, target: int, *, record: bool = False) -> None:
         self.target = target
+        #: Have all connections to come reset at once, as if no server were there; plans are kept for later.
+        self.refusing = False
         self._record = record
         self._plans: deque[Sequence[Fault]] = deque()
         self._links: list[Link] = []
@@ -367,6 +369,20 @@ class FaultProxy:
                 self._pump(link)
 
         self._ask(arm)
+
+    def cut(self) -> None:
+        """End every connection, now, whatever else there was in store for it."""
+
+        def end() -> None:
+            for link in list(self._links):
+                if link.dead:
+                    self._end(link, reset=False)
+                else:
+                    link.stalled = False
+                    self._flush(link)
+                    self._close(link)
+
+        self._ask(end)
 
     def release(self) -> None:
         """Let what was stalled go on."""
@@ -495,7 +511,7 @@ class FaultProxy:
             return
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        faults = self._plans.popleft() if self._plans else ()
+        faults = self._plans.popleft() if self._plans and not self.refusing else ()
         link = Link(self._connections, client, faults, record=self._record)
         with self.changed:
             self._connections += 1
@@ -508,6 +524,9 @@ class FaultProxy:
                 return
         if link.closing or link.dead:
             self._watch(link)
+            return
+        if self.refusing:
+            self._end(link, reset=True)
             return
         try:
             server = socket.create_connection(("127.0.0.1", self.target), PATIENCE)

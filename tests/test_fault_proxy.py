@@ -23,6 +23,7 @@ from tests.fault_proxy import (
     Fault,
     FaultProxy,
     FrameFinder,
+    Harm,
     Inject,
     Reset,
     Stall,
@@ -107,6 +108,16 @@ def test_a_server_that_is_down_means_a_reset(wire: Wire) -> None:
     with pytest.raises(ConnectionResetError):
         # It may come before `connect` has returned.
         wire.connect().recv(1)
+
+
+def test_a_proxy_that_refuses_keeps_its_plans(wire: Wire) -> None:
+    wire.proxy.plan([Fault(AT_ONCE, Inject(b"planned"))])
+    wire.proxy.refusing = True
+    with pytest.raises(ConnectionResetError):
+        wire.connect().recv(1)
+    wire.proxy.refusing = False
+    client, _ = wire.pair()
+    assert read(client, 7) == b"planned"
 
 
 def test_a_reset_of_one_end_is_one_of_the_other(wire: Wire) -> None:
@@ -207,6 +218,21 @@ def test_what_was_stalled_goes_on_when_released(wire: Wire) -> None:
     wire.proxy.release()
     assert read_to_end(client) == b"def"
     assert read(server, 3) == b"123"
+
+
+def test_a_cut_ends_what_is_stalled_and_what_is_dead(wire: Wire) -> None:
+    pairs = [wire.pair() for _ in range(3)]
+    harms: list[Harm] = [Stall(), Swallow()]
+    for index, harm in enumerate(harms):
+        wire.proxy.strike(Fault(After(UP, bytes=1), harm))
+        pairs[index][0].sendall(b"x")
+        wire.proxy.wait_fired(index + 1)
+    wire.proxy.cut()
+    for client, server in pairs:
+        server.close()
+        assert read_to_end(client) == b""
+        client.close()
+    wire.proxy.wait_idle()
 
 
 def test_bytes_are_injected_between_messages(wire: Wire) -> None:

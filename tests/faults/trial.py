@@ -86,7 +86,6 @@ class Trial:
         self._keys = 0
         self._changes = 0
         self._retries = 0
-        self._futile = 0
         # Sessions in a row in which no call was answered, and since when the last one stood.
         self._futile = 0
         self._stood_since: float | None = None
@@ -171,7 +170,6 @@ class Trial:
         match event:
             case events.CallFinished():
                 self._finished[event.id] = self._finished.get(event.id, 0) + 1
-                self._futile = 0
                 if event.error is None or isinstance(event.error, MethodError):
                     self._futile = 0
             case events.SubscriptionReady():
@@ -186,7 +184,7 @@ class Trial:
                 self._take_document(event)
             case events.SessionEstablished():
                 self.sessions.append(event)
-                self._retries = None
+                self._retries = 0
                 self._futile += 1
                 self._stood_since = self.clock.now()
             case events.ConnectionDropped():
@@ -236,12 +234,14 @@ class Trial:
                 self._complain(f"an attempt at {self.clock.now()}, due at {self._due} (R2)")
             if event.retry_count != self._retries + 1:
                 self._complain(f"{event}: not the one after {self._retries} (R3)")
-        self._retries, self._due = event.retry_count, None
+        self._retries, self._due, self._by_hand = event.retry_count, None, False
 
     def _check_wait(self, event: events.Waiting) -> None:
         """R1, R2: how long; after sessions that came to nothing as long as after attempts that did."""
         count = self._retries
-        if event.retry_count != count and not (self._futile > 3 and event.retry_count == max(count, self._futile - 2)):
+        if self._futile > FUTILE_SESSIONS:
+            count = max(count, self._futile - FUTILE_SESSIONS + 1)
+        if event.retry_count != count:
             self._complain(f"{event}: not after {count} attempts (R3)")
         least, most = delay(event.retry_count, lambda: 0.0), delay(event.retry_count, lambda: 1.0)
         if not least <= event.seconds <= most:
