@@ -303,22 +303,21 @@ class TestSignalsAndPipes:
         assert shown.endswith("\r\x1b[K")
 
 
+# Between the test and the command, for the system counts what a process was before it became another program.
+MEASURED = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak_memory(url: str, calls: int) -> int:
     """The most memory, in KiB, that a batch of so many calls has ever had."""
     producer = f"for n in range({calls}): print('[\"upper\", \"' + 'x' * 200 + str(n) + '\"]')"
-    with (
-        subprocess.Popen([sys.executable, "-c", producer], stdout=subprocess.PIPE) as source,
-        subprocess.Popen(
-            [sys.executable, "-m", "ddpshell", "batch", "-u", url, "-j", "50"],
-            cwd=TOP, stdin=source.stdout, stdout=subprocess.DEVNULL,
-        ) as process,
-    ):  # fmt: skip
-        assert source.stdout is not None
-        source.stdout.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-    return usage.ru_maxrss
+    batch = [sys.executable, "-m", "ddpshell", "batch", "-u", url, "-j", "50"]
+    with subprocess.Popen([sys.executable, "-c", producer], stdout=subprocess.PIPE) as source:
+        command = [sys.executable, "-c", MEASURED, *batch]
+        return int(subprocess.run(command, cwd=TOP, check=True, stdin=source.stdout, stdout=subprocess.PIPE).stdout)
 
 
 @pytest.mark.slow
