@@ -50,6 +50,16 @@ def test_the_wheel_holds_the_package_and_its_marker_for_types(wheel: Path) -> No
     assert not [name for name in names if name.startswith(("tests/", "completions/"))]
 
 
+def test_shells_and_man_find_their_files_beside_the_command(scripts: Path) -> None:
+    for name, source in (
+        ("bash-completion/completions/ddp", "ddpshell.bash"),
+        ("zsh/site-functions/_ddp", "_ddpshell"),
+        ("fish/vendor_completions.d/ddp.fish", "ddpshell.fish"),
+        ("man/man1/ddp.1", "ddp.1"),
+    ):
+        assert (scripts.parent / "share" / name).read_text() == (TOP / "completions" / source).read_text()
+
+
 def test_the_installed_command_says_its_version(scripts: Path) -> None:
     assert ddpshell.__version__ in _run([str(scripts / "ddp"), "--version"], dict(os.environ))
 

@@ -1,0 +1,175 @@
+"""The files in `completions/` are those that the command makes today, and real shells and `man` understand them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+
+from tests.generated import FOLDER, generated
+from tests.loopback import PATIENCE
+from tests.machine import TOP, unavailable
+
+FILES = generated()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_fresh(name: str) -> None:
+    """If this fails: python -m tests.generated"""
+    assert (FOLDER / name).read_text() == FILES[name]
+
+
+def test_there_is_no_other_file() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == set(FILES)
+
+
+def test_the_wheel_puts_them_where_shells_and_man_look() -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert {source.removeprefix("completions/"): target for source, target in shared.items()} == {
+        "ddpshell.bash": "share/bash-completion/completions/ddp",
+        "_ddpshell": "share/zsh/site-functions/_ddp",
+        "ddpshell.fish": "share/fish/vendor_completions.d/ddp.fish",
+        "ddp.1": "share/man/man1/ddp.1",
+    }
+
+
+# ----------------------------------------------------------------------------------------------------- real shells
+
+
+@pytest.fixture
+def path(tmp_path: Path, home: Path) -> str:
+    """A PATH where `ddp` is the command, and a config file with a profile."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    command = folder / "ddp"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH="{TOP}" exec "{sys.executable}" -m ddpshell "$@"\n')
+    command.chmod(0o755)
+    config = home / "config/ddpshell/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[servers.production]\nurl = 'localhost'\n")
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def _interactive(shell: str, path: str, folder: Path, *arguments: str) -> pexpect.spawn[str]:
+    program = shutil.which(shell)
+    if program is None:
+        unavailable(f"{shell} is not installed")
+    environment = {**os.environ, "PATH": path, "PS1": "ready> ", "INPUTRC": "/dev/null"}
+    return pexpect.spawn(  # wide, so that no line is wrapped
+        program, list(arguments), env=environment, cwd=str(folder), encoding="utf-8", timeout=PATIENCE,
+        dimensions=(40, 200),
+    )  # fmt: skip
+
+
+def _type(child: pexpect.spawn[str], typed: str, completed: str) -> None:
+    """Type, press Tab, and wait until the completed line stands on the screen behind the prompt."""
+    screen = pyte.Screen(200, 40)
+    stream = pyte.Stream(screen)
+    stream.feed("ready> ")
+    child.send(f"{typed}\t")
+    while screen.display[0].rstrip() != f"ready> {completed}".rstrip() or screen.cursor.x != 7 + len(completed):
+        stream.feed(child.read_nonblocking(4096, PATIENCE))
+    child.close(force=True)
+
+
+#: What is typed, and what Tab makes of it.
+LINES = [
+    pytest.param("ddp who", "ddp whoami ", id="a command"),
+    pytest.param("ddp call --connect", "ddp call --connect-timeout ", id="an option"),
+    pytest.param("ddp call -o pre", "ddp call -o pretty ", id="a choice"),
+    pytest.param("ddp -p prod", "ddp -p production ", id="a profile"),
+    pytest.param("ddp call --cacert auth", "ddp call --cacert authority.pem ", id="a file"),
+]
+
+
+@pytest.mark.parametrize(("typed", "completed"), LINES)
+def test_bash_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
+    (tmp_path / "authority.pem").touch()
+    child = _interactive("bash", path, tmp_path, "--norc", "--noprofile", "-i")
+    child.expect_exact("ready> ")
+    child.sendline(f"bind 'set enable-bracketed-paste off'; source {FOLDER}/ddpshell.bash; echo loa''ded")
+    child.expect_exact("loaded")
+    child.expect_exact("ready> ")
+    _type(child, typed, completed)
+
+
+@pytest.mark.parametrize(("typed", "completed"), LINES)
+def test_zsh_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
+    (tmp_path / "authority.pem").touch()
+    child = _interactive("zsh", path, tmp_path, "-f", "-i")
+    # As when it is installed: found by its name in a folder of functions.
+    functions = tmp_path / "functions"
+    functions.mkdir()
+    (functions / "_ddp").write_text(FILES["_ddpshell"])
+    child.sendline(f"unsetopt zle_bracketed_paste PROMPT_SP; PS1='rea''dy> '; fpath=({functions} $fpath)")
+    child.sendline(f"autoload -Uz compinit; compinit -u -d {tmp_path}/dump; echo loa''ded")
+    child.expect_exact("loaded")
+    child.expect_exact("ready> ")
+    _type(child, typed, completed)
+
+
+@pytest.mark.parametrize(("typed", "completed"), LINES)
+def test_fish_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
+    (tmp_path / "authority.pem").touch()
+    program = shutil.which("fish")
+    if program is None:
+        unavailable("fish is not installed")
+    command = f'source {FOLDER}/ddpshell.fish; complete -C "{typed}"'
+    done = subprocess.run(
+        [program, "--no-config", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
+        check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert words == [completed.rsplit(maxsplit=1)[-1]]
+
+
+# ------------------------------------------------------------------------------------------------------- the manual
+
+
+def _rendered(width: int = 100) -> str:
+    program = shutil.which("man")
+    if program is None or shutil.which("groff") is None:
+        unavailable("man is not installed")
+    done = subprocess.run(
+        [program, "--warnings=w", "-E", "utf8", "-l", str(FOLDER / "ddp.1")],
+        env={**os.environ, "MANWIDTH": str(width), "LC_ALL": "C.UTF-8", "MANPAGER": "cat"},
+        check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_man_shows_the_manual_without_a_warning() -> None:
+    text = _rendered()
+    for heading in ("NAME", "SYNOPSIS", "COMMANDS", "OPTIONS", "EXIT CODES", "ENVIRONMENT", "FILES", "EXAMPLES"):
+        assert f"\n{heading}\n" in text
+    assert "-u, --url URL" in text
+    assert "ddp login ann" in text
+
+
+def test_what_is_to_be_copied_from_the_manual_has_the_letters_that_shells_know() -> None:
+    text = _rendered(width=200)
+    for line in ("""'"5"'""", """ddp call tasks.insert '{title: "write"}'""", "--no-reconnect", "~/.config/ddpshell"):
+        assert line in text
+
+
+def test_every_command_and_option_is_in_the_manual() -> None:
+    from ddpshell.cli.main import ddp
+
+    text = FILES["ddp.1"].replace("\\-", "-")
+    context = ddp.make_context("ddp", [], resilient_parsing=True)
+    for name in ddp.list_commands(context):
+        command = ddp.get_command(context, name)
+        assert command is not None
+        assert f'.SS "ddp {name} ' in text
+        for param in command.params:
+            for option in param.opts:
+                assert not option.startswith("-") or option in text
