@@ -99,7 +99,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, problem:
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="cannot read .*: Is a directory"):
+    with pytest.raises(CommandError, match=r"cannot read .*: Is a directory"):
         read_config(str(tmp_path))
     (tmp_path / "x").write_bytes(b"a = '\xff'")
     with pytest.raises(CommandError, match="not UTF-8 text, from byte 5 on"):
