@@ -180,11 +180,18 @@ class Histories(RuleBasedStateMachine):
         if noticed:
             self.server.notice()
 
-    @rule(resumable=st.booleans(), up=st.integers(0, 3), down=st.integers(0, 4))
-    def flap(self, resumable: bool, up: int, down: int) -> None:
+    @rule(
+        resumable=st.booleans(),
+        up=st.integers(0, 4),
+        down=st.integers(0, 10),
+        gone=st.sampled_from([None, None, "a-0", "a-1", "b-0"]),
+    )
+    def flap(self, resumable: bool, up: int, down: int, gone: str | None) -> None:
         """The beginning of another connection, no further: the histories that go wrong are made of these."""
         if self.socket is not None:
             self.cut(noticed=resumable)
+        if gone is not None:
+            self.server.remove(gone)
         self.open()
         if up:
             self.deliver_up(up)
@@ -301,7 +308,7 @@ class Histories(RuleBasedStateMachine):
         assert self._stored() == documents
 
 
-_EXAMPLES = 200 if settings().max_examples == 100 else 5000
+_EXAMPLES = 500 if settings().max_examples == 100 else 5000
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=_EXAMPLES, stateful_step_count=60)
