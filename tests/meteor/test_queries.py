@@ -145,9 +145,10 @@ def test_a_real_server_makes_the_same_of_any_document_by_any_modifier(
     else:
         try:
             there = modified(meteor, document, modifier)
-        except MethodError:
-            # minimongo fails at a `$unset` below a number in an array; MongoDB, and we, find nothing to do there.
-            assume("$unset" not in modifier)
+        except MethodError as error:
+            # A 500 is a crash of minimongo's, where MongoDB, and we, find nothing to do: `$unset` and `$rename` of what
+            # would be below a number or in an array.
+            assume(error.error != 500)
             raise
         assert ejson.equals(there, here)
 
