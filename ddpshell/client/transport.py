@@ -457,7 +457,9 @@ class WebSocketTransport:
     def send(self, texts: Sequence[str]) -> None:
         """Send messages in one write, as far as the network takes them now."""
         if self._framed:
-            texts = [sockjs.frame(texts)] if texts else []
+            # Each in a frame of its own, as SockJS's own client sends them: a server with sockjs 0.3.19, which is
+            # Meteor 1.9's, dies if a connection breaks while it reads a frame with several.
+            texts = [sockjs.frame([text]) for text in texts]
         self._unsent += text_frames(texts)
         self.flush()
 
