@@ -419,6 +419,11 @@ class FaultProxy:
             # The first may be answered without another look at what has come.
             self._ask(lambda: None)
 
+    def notify(self) -> None:
+        """Have whoever waits ask again."""
+        with self.changed:
+            self.changed.notify_all()
+
     def wait_for(self, condition: Callable[[], bool], what: str = "it") -> None:
         """Wait until `condition` is so, which is asked again whenever something happens here."""
         with self.changed:

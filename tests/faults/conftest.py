@@ -22,9 +22,9 @@ class Bench:
     proxy: FaultProxy
 
     @contextmanager
-    def trial(self, *, login: bool = False, chance: int = 0) -> Iterator[Trial]:
+    def trial(self, *, login: bool = False, chance: int = 0, framed: bool = False) -> Iterator[Trial]:
         """A client of it, which in the end is closed, and leaves nothing behind."""
-        trial = Trial(self.world, self.proxy, login=login, chance=chance)
+        trial = Trial(self.world, self.proxy, login=login, chance=chance, framed=framed)
         try:
             yield trial
         finally:

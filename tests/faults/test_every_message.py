@@ -30,13 +30,14 @@ def a_bit_of_everything(trial: Trial) -> None:
     trial.change()
 
 
-def broken_at(bench: Bench, plans: Iterable[Fault], *, again: bool = False) -> int:
+def broken_at(bench: Bench, plans: Iterable[Fault], *, again: bool = False, framed: bool = False) -> int:
     """Have it broken by one fault after the other, each in a trial of its own, until one comes too late to happen.
 
     Args:
         bench: Where.
         plans: The faults, each later than the one before.
         again: Break the connection that follows the first, which itself is broken in the middle.
+        framed: Speak SockJS.
 
     Returns:
         How many were tried.
@@ -46,7 +47,7 @@ def broken_at(bench: Bench, plans: Iterable[Fault], *, again: bool = False) -> i
         fired = len(bench.proxy.fired)
         first = [[Fault(After(UP, messages=12), Close())]] if again else []
         bench.proxy.plan(*first, [fault])
-        with bench.trial(login=number % 2 == 0, chance=number) as trial:
+        with bench.trial(login=number % 2 == 0, chance=number, framed=framed) as trial:
             a_bit_of_everything(trial)
             trial.wait_for(lambda: bool(trial.sessions), "a session")
             trial.settle(forget=False)
@@ -75,6 +76,12 @@ def behind_bytes(direction: Direction, step: int) -> Iterable[Fault]:
 def test_a_connection_may_break_behind_any_message(small: Bench, direction: Direction, again: bool) -> None:
     """C13, C22, C23, C38, C55, R22, R29."""
     assert broken_at(small, behind_messages(direction), again=again) >= 3
+
+
+@pytest.mark.parametrize("direction", [UP, DOWN], ids=["up", "down"])
+def test_a_connection_that_speaks_sockjs_may_break_behind_any_message(small: Bench, direction: Direction) -> None:
+    """U9-U11: and the server must survive it."""
+    assert broken_at(small, behind_messages(direction), framed=True) > 5
 
 
 @pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])

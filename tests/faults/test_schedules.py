@@ -37,7 +37,8 @@ _EXAMPLES = 67 if settings().max_examples == 100 else 1667
 
 _GARBAGE = (
     text_frame("garbage"),
-    text_frame('{"msg":"added","collection":5}') + text_frame("{}"),
+    # None that counts as one of the session's (R20): it could stand in for one that was lost, and be resumed with.
+    text_frame('{"msg":"pong"}') + text_frame("{}") + text_frame("[1]"),
     binary_frame(b"\x00\xff"),
     b"\x89\x00",
     close_frame(1000),
@@ -127,6 +128,8 @@ def steps() -> st.SearchStrategy[Step]:
         ("settle", _settle),
         ("be missed", Trial.be_missed),
         ("be missed for long", lambda trial: trial.be_missed(trial.change)),
+        ("log in", Trial.log_in),
+        ("log out", Trial.log_out),
         ("kick", lambda trial: trial.world.kick()),
     ]
     return (

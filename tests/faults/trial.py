@@ -6,6 +6,7 @@ import random
 import selectors
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -62,9 +63,12 @@ class Trial:
         proxy: The way to it.
         login: Be a user, from the beginning on.
         chance: For ids and back-off.
+        framed: Speak SockJS.
     """
 
-    def __init__(self, world: World, proxy: FaultProxy, *, login: bool = False, chance: int = 0) -> None:
+    def __init__(
+        self, world: World, proxy: FaultProxy, *, login: bool = False, chance: int = 0, framed: bool = False
+    ) -> None:
         self.world = world
         self.proxy = proxy
         #: What its documents are known by.
@@ -96,10 +100,12 @@ class Trial:
         proxy.wait_idle()
         proxy.bury()
         self._files = len(open_files())
-        self.client = Client(proxy.url, clock=self.clock, fractions=random.Random(chance).random, on_event=self._listen)
-        self._login = login
+        url = f"http://127.0.0.1:{proxy.port}/sockjs" if framed else proxy.url
+        self.client = Client(url, clock=self.clock, fractions=random.Random(chance).random, on_event=self._listen)
+        self._login = self._has_left = False
+        self._accounts: list[Future[Any]] = []
         if login:
-            self.client.login(USER, password=PASSWORD)
+            self.log_in()
 
     # ------------------------------------------------------------------------------------------------- what it does
 
@@ -148,6 +154,16 @@ class Trial:
         self.world.ask("insert", {"_id": f"extra-{self.name}-{number}", "g": number % 5, "done": True, "n": number})
         if number > 2:
             self.world.ask("remove", f"extra-{self.name}-{number - 2}")
+
+    def log_in(self) -> None:
+        """Become a user, whoever one is now."""
+        self._login = True
+        self._accounts.append(self.client.login(USER, password=PASSWORD))
+
+    def log_out(self) -> None:
+        """Be nobody; from then on nothing is said against being told so."""
+        self._login, self._has_left = False, True
+        self._accounts.append(self.client.logout())
 
     def be_missed(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Lose the connection, and come back no sooner than the server has noticed: so the session can be resumed."""
@@ -203,7 +219,9 @@ class Trial:
                     self._complain(f"{event}, and was {self._user}")
                 self._user = event.user_id
             case events.LoggedOut():
-                self._complain(f"{event} (A55)")
+                self._user = None
+                if not self._has_left:
+                    self._complain(f"{event} (A55)")
             case events.Warned():
                 self.warnings.append(event.text)
             case _:
@@ -222,7 +240,7 @@ class Trial:
                 for field in event.cleared:
                     fields.pop(field, None)
             case events.DocumentRemoved():
-                if event.id in self.kept or (event.collection == "users" and self._user is not None):
+                if event.id in self.kept or (event.collection == "users" and not self._has_left):
                     self._complain(f"{name} vanished (C55)")
                 if self.told.pop(name, None) is None:
                     self._complain(f"{name} removed, and was not there")
@@ -284,7 +302,9 @@ class Trial:
     def begin(self) -> None:
         """Wait until there is a session, and the user is logged in."""
         self.wait_for(lambda: bool(self.sessions), "a session")
-        self.wait_for(lambda: not self._login or self._user is not None, "the login")
+        for future in self._accounts:
+            future.add_done_callback(lambda _: self.proxy.notify())
+            self.wait_for(future.done, "the end of a login or logout")
 
     def bring_about(self, faults: int) -> None:
         """Make calls until so many faults have happened, or one waits to be released."""
@@ -322,6 +342,8 @@ class Trial:
     def check(self) -> None:
         """Compare everything with everything."""
         assert self._complaints == []
+        for future in self._accounts:
+            future.result(PATIENCE)
         for call in self.calls:
             assert self._finished[call.handle.id] == 1, "more than one outcome"
             self._check_call(call)
