@@ -145,7 +145,10 @@ class Group(_Described, click.Group):
     def _without_command(self) -> None:
         ctx = click.get_current_context()
         if ctx.invoked_subcommand is None:
-            raise click.UsageError(f"a command is missing; there are: {', '.join(self._lazy)}", ctx)
+            command = self.get_command(ctx, "shell")
+            assert command is not None, "the shell is what there is without a command"
+            with command.make_context("shell", [], parent=ctx) as inner:
+                command.invoke(inner)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order in which they were declared."""

@@ -6,7 +6,6 @@ import click
 
 from .commands import Command, Group, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from .serve import announce
 
 __all__ = ["demo"]
 
@@ -18,28 +17,20 @@ def _demo(words: tuple[str, ...]) -> None:
 
     process.when_server_runs()
     with demo_server().running() as server:
-        if not words:
-            process.configure(serves=True)
-            announce(server, process.console)
-            server.wait()
-            return
         process.given["url"] = server.url
         if not {"login", "token_file"} & process.given.keys():
             # What is saved, or in the environment, is for servers that stay.
             process.given["no_login"] = True
         group = ctx.find_root().command
         assert isinstance(group, Group)
-        with group.make_context(ctx.find_root().info_name, list(words), obj=process) as inner:
+        with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:
             group.invoke(inner)
 
 
 demo = Command(
     "demo",
     callback=_demo,
-    help=(
-        "Run COMMAND against a demo server of its own, which ends with it. "
-        "Without a command, run the server until Ctrl-C, on any free port."
-    ),
+    help=("Run COMMAND against a demo server of its own, which ends with it. Without a command, open the shell."),
     short_help="Run COMMAND against a demo server of its own.",
     context_settings={"allow_interspersed_args": False},
     params=[
@@ -50,6 +41,6 @@ demo = Command(
     examples=[
         ('ddp demo call upper "Hello, World!"', "call a method"),
         ("ddp demo call types", "see what values there are"),
-        ("ddp demo", "a server to play with from another terminal"),
+        ("ddp demo", "open the shell, and play"),
     ],
 )

@@ -166,7 +166,21 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 ddp = Group(
     "ddp",
-    lazy=["call", "sub", "ping", "batch", "login", "logout", "whoami", "config", "serve", "demo", "completion"],
+    lazy=[
+        "shell",
+        "call",
+        "sub",
+        "ping",
+        "batch",
+        "run",
+        "login",
+        "logout",
+        "whoami",
+        "config",
+        "serve",
+        "demo",
+        "completion",
+    ],
     help="Talk to servers that speak DDP, Meteor's protocol.",
     params=[
         click.Option(
@@ -181,7 +195,8 @@ ddp = Group(
         *OUTPUT_OPTIONS,
     ],
     examples=[
-        ("ddp demo call upper Hello", "try it, without a server"),
+        ("ddp demo", "try it: a shell, and a server to play with"),
+        ("ddp -u localhost:3000", "a shell for that server"),
         ("ddp -u localhost:3000 call tasks.count", "call a method"),
         ("ddp serve", "run a server to play with"),
     ],

@@ -219,7 +219,11 @@ def _listed(lines: list[tuple[int, str, str, float]], nothing: str) -> Message:
     text: StyledText = []
     width = max(len(what) for _, what, _, _ in lines)
     for number, what, state, age in lines:
-        text += [("tag", f"[{number}] "), ("", what.ljust(width)), ("note", f"  {state}  {duration(age)}\n")]
+        text += [
+            ("tag", f"[{number}] " if number > 0 else "[ ] "),
+            ("", what.ljust(width)),
+            ("note", f"  {state}  {duration(age)}\n"),
+        ]
     ink, last = text[-1]
     return Message([*text[:-1], (ink, last.rstrip("\n"))])
 

@@ -108,6 +108,8 @@ class Shell:
         self.retry = True
         #: Set by `exit`.
         self.is_leaving = False
+        #: What fails now, fails because the shell ends.
+        self.is_closing = False
         #: Who is logged in, by the name that was typed.
         self.user: str | None = None
         self._connect = connect
@@ -167,7 +169,8 @@ class Shell:
             threading.Thread(target=client.close, name="ddp goodbye", daemon=True).start()
 
     def close(self) -> None:
-        """Leave the server, and wait for the goodbye."""
+        """Leave the server, and wait for the goodbye. What is under way has been told of, or is of no interest."""
+        self.is_closing = True
         if self._opening is not None:
             self._opening.join()
         client, self._client = self._client, None

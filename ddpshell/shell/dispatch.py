@@ -60,7 +60,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     started = shell.clock.now()
     reply = invocation.run(shell)
     if isinstance(reply, Later):
-        job = Job(number or shell.jobs.number(), reply.what, started, reply.cancel, reply.may_be_left)
+        job = Job(number or shell.jobs.hidden_number(), reply.what, started, reply.cancel, reply.may_be_left)
         shell.jobs.begin(job)
         if sink is not None and sink.needs_terminal and not _waited(reply.future):
             sink = None
@@ -72,7 +72,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if sink is None:
         shell.display.answer(number, reply)
         return None
-    job = Job(number or shell.jobs.number(), line.source[:80], started)
+    job = Job(number or shell.jobs.hidden_number(), line.source[:80], started)
     shell.jobs.begin(job)
     _pour(shell, number, sink, reply, job)
     return job.number
@@ -120,7 +120,8 @@ def _answered(
             return
     if invocation.positional and isinstance(error, MethodError) and error.error == 404:
         shell.names.forget(Role.METHOD, str(invocation.positional[0]))
-    shell.display.failure(job.number, error, seconds, hint=hint_for(shell, error, invocation))
+    if not shell.is_closing:
+        shell.display.failure(job.number, error, seconds, hint=hint_for(shell, error, invocation))
     shell.jobs.end(job, error)
 
 

@@ -132,7 +132,12 @@ class ScriptDisplay:
         show_notes: Whether to say what happens.
         show_warnings: Whether to say what had better not be missed.
         fail: Takes errors in place of `err`, where somebody else knows better how to tell them.
+
+    Answers are written where they come, on the client's thread; if that fails, `flush` raises the error.
     """
+
+    #: Called when results cannot be written any more.
+    when_broken: Callable[[], object] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -150,13 +155,14 @@ class ScriptDisplay:
         self._show_notes = show_notes
         self._show_warnings = show_warnings
         self._fail = fail
+        self._problem: OSError | None = None
 
     def answer(self, number: int | None, reply: Reply, seconds: float | None = None) -> None:
         """Write an answer."""
         if isinstance(reply, Message) and not reply.is_answer:
             self.note(reply.text)
         else:
-            self._out(exact_text(reply, self._settings["output"]))
+            self._write(exact_text(reply, self._settings["output"]))
 
     def failure(
         self, number: int | None, error: BaseException, seconds: float | None = None, *, hint: str = ""
@@ -180,14 +186,28 @@ class ScriptDisplay:
     def change(self, number: int | None, event: DocumentEvent) -> None:
         """Write a change that is watched, as a result; other changes are there to be found."""
         if number is not None:
-            self._out(plain(change_line(event, Limits())) + "\n")
+            self._write(plain(change_line(event, Limits())) + "\n")
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
         """Write a frame, whole."""
         self._err(plain(frame_line(text, is_sent=is_sent, when=when, length=len(text))))
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """See that all of it has been written.
+
+        Raises:
+            OSError: It could not be.
+        """
+        if self._problem is not None:
+            raise self._problem
+
+    def _write(self, text: str) -> None:
+        if self._problem is None:
+            try:
+                self._out(text)
+            except OSError as problem:
+                self._problem = problem
+                self.when_broken()
 
 
 def _tag(number: int | None) -> str:

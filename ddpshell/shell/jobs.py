@@ -14,7 +14,7 @@ class Job(Struct, eq=False):
     """A command that was given, and is not answered.
 
     Args:
-        number: What its answer is tagged with.
+        number: What its answer is tagged with; below zero if with nothing.
         what: What to call it, safe to show.
         started: When, in seconds of the clock.
         cancel: Takes it back, if that is still possible.
@@ -37,6 +37,8 @@ class Jobs:
         self._changed = threading.Condition()
         self._pending: dict[int, Job] = {}
         self._last = 0
+        self._last_hidden = 0
+        self._is_aborted = False
         # The first error of each job that failed, until somebody asks.
         self._errors: dict[int, BaseException] = {}
 
@@ -45,6 +47,12 @@ class Jobs:
         with self._changed:
             self._last += 1
             return self._last
+
+    def hidden_number(self) -> int:
+        """A number for what nobody refers to, such as a program that gets the help: below zero."""
+        with self._changed:
+            self._last_hidden -= 1
+            return self._last_hidden
 
     @property
     def pending(self) -> list[Job]:
@@ -77,6 +85,12 @@ class Jobs:
         with self._changed:
             return self._errors.pop(number, None)
 
+    def abort(self) -> None:
+        """End all waiting, now and later: there is nobody left to show an answer to."""
+        with self._changed:
+            self._is_aborted = True
+            self._changed.notify_all()
+
     def wait(self, numbers: set[int] | None = None, timeout: float | None = None) -> bool:
         """Wait until some jobs have ended, or all that are under way now; any signal may interrupt that.
 
@@ -85,8 +99,8 @@ class Jobs:
             timeout: Seconds; None for no limit.
 
         Returns:
-            Whether they have.
+            Whether they have, or nobody cares any more.
         """
         with self._changed:
             awaited = set(self._pending) if numbers is None else numbers
-            return self._changed.wait_for(lambda: awaited.isdisjoint(self._pending), timeout)
+            return self._changed.wait_for(lambda: self._is_aborted or awaited.isdisjoint(self._pending), timeout)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer"]
 
+# How much of a session's id is shown.
+_NAME = 4
+
 
 class Observer:
     """Watches one client for a shell: it is what the client calls with its events.
@@ -108,7 +111,9 @@ class Observer:
                 pass
 
     def _established(self, event: SessionEstablished) -> None:
-        session = f"session {escape_line(event.session)}, {duration(event.round_trip)}"
+        # Enough of it to see whether it is another one; `status` has all.
+        name = event.session if len(event.session) <= _NAME else f"{event.session[:_NAME]}..."
+        session = f"session {escape_line(name)}, {duration(event.round_trip)}"
         if not self._was_connected:
             # The version in short, as it is spoken.
             version = ".".join(__version__.split(".")[:2])

@@ -138,9 +138,15 @@ def reparse(line: Line, variables: Variables) -> Line:
 
 
 def is_open(text: str) -> bool:
-    """Whether the text ends within a bracket, a string or a comment, or its last line says that it continues."""
+    """Whether the text goes on in another line: it ends within a bracket or a comment, or says that it does.
+
+    A string is not among them: it ends with its line, if not before.
+    """
     lines = parse(text)
-    return (bool(lines) and lines[-1].is_open) or (text.endswith("\\") and not text.endswith("\\\\"))
+    if lines and lines[-1].is_open:
+        last = lines[-1].words[-1].tokens[-1]
+        return not (last.kind is TokenKind.STRING and last.is_open)
+    return text.endswith("\\") and not text.endswith("\\\\")
 
 
 def error_column(error: CommandError) -> tuple[str, str] | None:

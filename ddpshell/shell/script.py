@@ -47,6 +47,9 @@ def run_script(
 
     Returns:
         How many there were, and the first error. What was under way at an error, goes on.
+
+    Raises:
+        OSError: Results cannot be written.
     """
     commands = 0
     first: BaseException | None = None
@@ -56,6 +59,7 @@ def run_script(
             error = _run(
                 shell, line, f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}", timeout
             )
+            shell.display.flush()
             first = first or error
             if (error is not None and not keep_going) or shell.is_leaving:
                 return Done(commands, first)

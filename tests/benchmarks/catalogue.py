@@ -53,6 +53,12 @@ def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     }
 
 
+_INGEST = (
+    Goal("rate", against="npm ddp", at_least=2),
+    Goal("rate", against="simpleddp", at_least=10),
+    Goal("memory", against="npm ddp", at_most=0.8),
+)
+
 RACES = {
     race.name: race
     for race in (
@@ -69,6 +75,26 @@ RACES = {
                 Goal("time", against="simpleddp", at_most=0.8),
             ),
             contenders=_once,
+        ),
+        Race(
+            "plain",
+            "{size} `added` messages into the local collection, plain JSON",
+            size=100_000,
+            tiny=100,
+            rounds=5,
+            measures={"rate": "messages/s", "memory": "MB"},
+            goals=_INGEST,
+            contenders=functools.partial(_clients, "plain"),
+        ),
+        Race(
+            "items",
+            "{size} `added` messages into the local collection, a date in each",
+            size=100_000,
+            tiny=100,
+            rounds=5,
+            measures={"rate": "messages/s", "memory": "MB"},
+            goals=_INGEST,
+            contenders=functools.partial(_clients, "items"),
         ),
         Race(
             "calls",

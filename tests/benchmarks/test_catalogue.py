@@ -44,4 +44,4 @@ def test_the_program_prints_a_table_and_writes_what_it_measured(
 def test_a_race_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         program.main(["nosuch"])
-    assert "no race is called nosuch; there are once, calls" in capsys.readouterr().err
+    assert "no race is called nosuch; there are once, plain" in capsys.readouterr().err

@@ -37,7 +37,6 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
         pytest.param(["ca"], "no command 'ca'; did you mean call?", id="a command abbreviated"),
         pytest.param(["frobnicate"], "no command 'frobnicate'; a method is called with: ddp call frobnicate", id="no command"),
         pytest.param(["call"], "METHOD is missing", id="no method"),
-        pytest.param(["-v"], "a command is missing", id="no command but options"),
         pytest.param(["call", "x", "--tiemout", "5"], "no option --tiemout; did you mean --timeout", id="an option misspelled"),
         pytest.param(["call", "x", "-Z"], "no option -Z", id="no option"),
         pytest.param(["call", "x", "--url"], "option '--url' requires an argument", id="an option without its value"),
@@ -54,10 +53,10 @@ def test_a_wrong_command_line_is_told_in_one_line_and_a_hint(ddp: Command, words
     assert hint.startswith("ddp: hint: ddp ")
 
 
-def test_no_command_at_all_is_told(ddp: Command) -> None:
-    ran = ddp()
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("ddp: error: a command is missing; there are: call, ")
+@pytest.mark.usefixtures("server")
+def test_no_command_at_all_is_the_shell(ddp: Command) -> None:
+    """And without a terminal, that is a script."""
+    assert ddp(stdin=b"call upper x\n") == (0, '"X"\n', "")
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

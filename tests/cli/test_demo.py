@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-from collections.abc import Callable
-
 import pytest
 
-from tests.cli.conftest import Command, finished
-from tests.cli.test_serve import url_of
+from tests.cli.conftest import Command
 
 
 @pytest.mark.parametrize(
@@ -52,10 +47,5 @@ def test_help_is_that_of_the_command_or_of_the_demo(ddp: Command) -> None:
     assert ddp("demo", "call", "-h").out.startswith("Usage: ddp call ")
 
 
-def test_without_a_command_it_serves_until_it_is_told_to_end(
-    ddp: Command, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    process = start("demo")
-    assert ddp("call", "-u", url_of(process), "upper", "x").code == 0
-    process.send_signal(signal.SIGINT)
-    assert finished(process).code == 130
+def test_without_a_command_it_is_the_shell(ddp: Command) -> None:
+    assert ddp("demo", stdin=b"call upper x\n") == (0, '"X"\n', "")

@@ -156,6 +156,7 @@ def test_nothing_under_way_is_said(slow: Slow) -> None:
 def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
     slow.desk.send("disconnect")
     slow.desk.screen.wait_for("disconnected")
+    slow.clock.wait_until_waiting(deadline=None)
     slow.desk.send("call upper a\npending")
     slow.desk.screen.wait_for("1 call not sent yet: it waits for the connection")
     slow.desk.send("cancel 1")

@@ -40,7 +40,8 @@ def test_variables_mean_what_they_do_when_their_line_is_run(table: Desk) -> None
 
 
 def test_documents_found_are_results_too(table: Desk) -> None:
-    table.type("sub tasks\nfind tasks {n: 1}")
+    table.type("sub tasks")
+    table.type("find tasks {n: 1}")
     assert table.type("echo $2[0].title") == "write a client\n"
 
 

@@ -95,3 +95,19 @@ def test_a_script_can_be_quiet() -> None:
     show_all(display)
     assert len(err) == 1, "the frame was asked for"
     assert [str(error) for error in errors] == ["no [x]", "what?"]
+
+
+def test_results_that_cannot_be_written_are_told_to_whoever_asks() -> None:
+    def broken(_: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    told: list[int] = []
+    err: list[str] = []
+    display = ScriptDisplay(Settings(), broken, err.append)
+    display.when_broken = lambda: told.append(1)
+    display.flush()
+    display.answer(1, Result(1))
+    display.change(1, DocumentRemoved("tasks", "a"))
+    assert told == [1]
+    with pytest.raises(BrokenPipeError):
+        display.flush()

@@ -10,6 +10,8 @@ from ddpshell.shell.jobs import Job, Jobs
 def test_numbers_begin_at_one_and_never_come_again() -> None:
     jobs = Jobs()
     assert [jobs.number() for _ in range(3)] == [1, 2, 3]
+    assert [jobs.hidden_number() for _ in range(2)] == [-1, -2]
+    assert jobs.number() == 4
 
 
 def test_a_job_is_pending_until_it_ends() -> None:
@@ -55,4 +57,11 @@ def test_waiting_ends_with_the_jobs_that_are_waited_for() -> None:
     assert not jobs.wait(timeout=0)
     assert jobs.wait({7}, timeout=0), "what is not under way has ended"
     jobs.end(second)
+    assert jobs.wait()
+
+
+def test_nobody_waits_where_nobody_looks() -> None:
+    jobs = Jobs()
+    jobs.begin(Job(1, "call a", 0.0))
+    jobs.abort()
     assert jobs.wait()

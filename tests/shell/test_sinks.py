@@ -34,6 +34,7 @@ def test_several_lines_begin_below_the_number(table: Desk) -> None:
 
 def test_it_gets_text_where_the_answer_is_text(table: Desk) -> None:
     assert table.type("help call | head -1") == "call METHOD [VALUE]... [--wait] [--no-retry]\n"
+    assert table.type("call upper a").startswith("[1] "), "which costs no number"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Our own client, doing what a benchmark asks: ddpshell_client.py URL calls N."""
+"""Our own client, doing what a benchmark asks: ddpshell_client.py URL items|plain|calls N."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ def calls(client: ddpshell.Client, count: int) -> Callable[[], int]:
     return lambda: sum(result == [number] for number, result in enumerate(results))
 
 
-TASKS = {"calls": calls}
+def documents(client: ddpshell.Client, publication: str, count: int) -> Callable[[], int]:
+    client.subscribe(publication, count).ready.result()
+    return lambda: len(client.collection("items").find())
 
 
 def main(url: str, task: str, count: int) -> None:
     with ddpshell.Client(url, reconnect=False) as client:
         client.wait_connected(timeout=10)
         started = time.perf_counter()
-        done = TASKS[task](client, count)
+        done = calls(client, count) if task == "calls" else documents(client, task, count)
         print(time.perf_counter() - started, flush=True)
         sys.stdin.read()  # ends when our memory has been read; what was done can be counted
         print(done())

@@ -1,0 +1,79 @@
+"""Read, run, show, and again."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .context import Shell
+from .dispatch import dispatch_text
+from .presentation import plural
+from .privacy import is_private
+from .style import StyledText
+
+__all__ = ["Reader", "run_shell"]
+
+#: Seconds that calls under way have when the user leaves.
+PATIENCE = 3.0
+
+
+class Reader(Protocol):
+    """What lines come from."""
+
+    def read(self) -> str:
+        """Read what a person types.
+
+        Raises:
+            KeyboardInterrupt: It is given up.
+            EOFError: There will be no more.
+        """
+        ...
+
+
+def run_shell(shell: Shell, reader: Reader) -> None:
+    """Run what is typed, until the user leaves; then wait a moment for what is due, and leave the server."""
+    while not shell.is_leaving:
+        try:
+            text = reader.read()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            break
+        _run(shell, text)
+    _leave(shell)
+
+
+def _run(shell: Shell, text: str) -> None:
+    if not text.strip():
+        return
+    if not is_private(text):
+        shell.names.learn(text)
+        # What is saved is to be run again, and not to be saved again.
+        if text.split(maxsplit=1)[0] != "save":
+            shell.lines.append(text.strip("\n"))
+    try:
+        dispatch_text(shell, text)
+    except KeyboardInterrupt:
+        under_way = len(shell.jobs.pending)
+        note = f"; {plural(under_way, 'command goes', 'commands go')} on, `pending` lists them" if under_way else ""
+        shell.display.note([("note", f"stopped waiting{note}")])
+
+
+def _leave(shell: Shell) -> None:
+    """See that nothing which is due is lost, and say what is."""
+    client = shell.made_client
+    due = {job.number for job in shell.jobs.pending if not job.may_be_left}
+    try:
+        if due and client is not None and client.status.session is not None:
+            shell.display.note([("note", f"waiting for {plural(len(due), 'answer')}; Ctrl-C leaves at once")])
+            shell.jobs.wait(due, PATIENCE)
+    except KeyboardInterrupt:
+        pass
+    left = [job for job in shell.jobs.pending if not job.may_be_left]
+    if left:
+        unsent = 0 if client is None else client.status.unsent
+        text: StyledText = [("hint", "left without an answer: "), ("", ", ".join(job.what for job in left[:10]))]
+        if unsent:
+            text.append(("note", f" ({unsent} never sent)"))
+        shell.display.note(text)
+    shell.display.flush()
+    shell.close()

@@ -1,0 +1,99 @@
+"""The shell's commands are run from a file or a pipe, up to the first error."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command, finished
+from tests.loopback import Conversation, ScriptedServer, converse
+from tests.machine import TOP
+
+SCRIPT = b"""\
+# a comment
+call upper one
+call nope
+call upper two
+"""
+
+
+@pytest.mark.usefixtures("server")
+class TestScripts:
+    @pytest.mark.parametrize("source", ["a file", "standard input", "-"])
+    def test_the_first_error_ends_it(self, ddp: Command, tmp_path: Path, source: str) -> None:
+        (tmp_path / "script").write_bytes(SCRIPT)
+        words = {"a file": [str(tmp_path / "script")], "-": ["-"]}.get(source, [])
+        ran = ddp("run", *words, stdin=SCRIPT)
+        assert (ran.code, ran.out) == (1, '"ONE"\n')
+        assert ran.err.startswith("ddp: error: Method 'nope' not found [404]\n")
+
+    @pytest.mark.parametrize("option", ["-k", "--keep-going"])
+    def test_it_goes_on_if_so_wanted_and_the_code_is_the_first_errors(self, ddp: Command, option: str) -> None:
+        ran = ddp("run", option, stdin=SCRIPT + b"frobnicate\n")
+        assert (ran.code, ran.out) == (1, '"ONE"\n"TWO"\n')
+
+    def test_a_line_that_is_wrong_is_named(self, ddp: Command, tmp_path: Path) -> None:
+        script = tmp_path / "script"
+        script.write_bytes(b"call upper one\ncall upper {\n")
+        ran = ddp("run", str(script))
+        assert (ran.code, ran.out) == (2, '"ONE"\n')
+        assert ran.err.startswith(f"ddp: error: {script}, line 2: ")
+
+    def test_documents_are_found_after_their_subscription(self, ddp: Command) -> None:
+        ran = ddp("run", stdin=b"sub tasks\ncount tasks\n")
+        assert (ran.code, ran.out.splitlines()[-1]) == (0, "3")
+
+    def test_no_text_is_no_crash(self, ddp: Command, tmp_path: Path) -> None:
+        (tmp_path / "script").write_bytes(b"\xff\n")
+        ran = ddp("run", str(tmp_path / "script"))
+        assert (ran.code, ran.out) == (2, "")
+        assert "Traceback" not in ran.err
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("name", "err"),
+    [
+        pytest.param("nowhere", "cannot read nowhere: No such file or directory", id="no file"),
+        pytest.param("/", "cannot read /: Is a directory", id="a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(ddp: Command, name: str, err: str) -> None:
+    ran = ddp("run", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"ddp: error: {err}")
+
+
+def test_a_closed_standard_input_is_told() -> None:
+    command = f"exec {sys.executable} -m ddpshell run <&-"
+    ran = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "ddp: error: standard input is closed\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
+)
+def test_an_interruption_says_goodbye_to_the_server(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    processes: list[subprocess.Popen[str]] = []
+    said: list[object] = []
+
+    def talk(server: Conversation) -> None:
+        server.expect("method")
+        processes[0].send_signal(number)
+        said.append(server.expect("disconnect"))
+
+    (tmp_path / "script").write_bytes(b"call m\n")
+    with ScriptedServer(converse(talk)) as server:
+        processes.append(start("run", "-u", server.url, str(tmp_path / "script")))
+        ran = finished(processes[0])
+    assert (ran.code, ran.out) == (code, "")
+    assert "Traceback" not in ran.err
+    assert said == [{"msg": "disconnect"}]

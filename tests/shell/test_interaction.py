@@ -1,0 +1,28 @@
+"""The shell is put together for the terminal that there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.loopback import LoopbackServer
+from tests.shell.window import Window
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_a_line_is_run_and_kept(home: Path, term: str) -> None:
+    with LoopbackServer() as server, Window("-u", server.url, environment={"TERM": term}) as window:
+        window.wait_for("connected to")
+        window.press("call upper a\r")
+        window.wait_for('[1] "A"')
+        window.press("history\r")
+        window.wait_for(lambda: window.plain.count("call upper a") >= 2)
+        window.press("login ann\r")
+        window.wait_for("Password of ann:")
+        window.press("secret\r")
+        window.wait_for("[2] error")
+        window.press("\x04")
+        assert window.wait_for_end() == 0
+        assert b"secret" not in window.written
+    assert "+call upper a\n" in (home / "state/ddpshell/history").read_text()

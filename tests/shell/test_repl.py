@@ -1,0 +1,92 @@
+"""Lines are read and run until the user leaves, and what is due then is not lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ddpshell.shell import repl
+from ddpshell.shell.repl import run_shell
+from tests.fakes import FakeClock, ScriptedConnector
+from tests.loopback import LoopbackServer
+from tests.shell.desk import Desk, FakeTerminal, desk, scripted_desk
+
+
+class Typist:
+    """Types lines; an exception among them is raised, and a function called."""
+
+    def __init__(self, *lines: str | type[BaseException] | Callable[[], object]) -> None:
+        self._lines = list(lines)
+
+    def read(self) -> str:
+        while self._lines:
+            line = self._lines.pop(0)
+            if isinstance(line, str):
+                return line
+            if isinstance(line, type):
+                raise line
+            line()
+        raise EOFError
+
+
+@pytest.fixture
+def table() -> Iterator[Desk]:
+    with LoopbackServer() as server, desk(server.url, columns=200) as made:
+        yield made
+
+
+def test_lines_are_run_until_there_are_no_more(table: Desk) -> None:
+    run_shell(table.shell, Typist("call upper a", "", "   ", "call upper b"))
+    assert '[1] "A"\n' in table.shown()
+    assert '[2] "B"\n' in table.shown()
+
+
+def test_exit_ends_it(table: Desk) -> None:
+    run_shell(table.shell, Typist("exit", "call upper a"))
+    assert '"A"' not in table.shown()
+
+
+def test_a_line_that_is_given_up_is_not_run(table: Desk) -> None:
+    run_shell(table.shell, Typist(KeyboardInterrupt, "call upper a"))
+    assert '[1] "A"\n' in table.shown()
+
+
+def test_a_command_can_be_interrupted(table: Desk) -> None:
+    table.shell.terminal = FakeTerminal()
+    run_shell(table.shell, Typist("login ann", "call upper a"))
+    assert "stopped waiting\n" in table.shown()
+    assert '[1] "A"' in table.shown() or '[2] "A"' in table.shown()
+
+
+def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None:
+    table.shell.terminal = FakeTerminal()
+    run_shell(
+        table.shell,
+        Typist("call upper a", " call upper b", "login ann", "call x {token: 't'}", "save /nowhere/x", "find t {\n}"),
+    )
+    assert table.shell.lines == ["call upper a", "find t {\n}"]
+
+
+def test_what_is_due_is_shown_before_the_end(table: Desk) -> None:
+    run_shell(table.shell, Typist("call slow 100"))
+    assert table.shown().endswith("waiting for 1 answer; Ctrl-C leaves at once\n[1] 100\n")
+
+
+def test_nobody_is_kept_for_subscriptions_and_pings(table: Desk) -> None:
+    run_shell(table.shell, Typist("sub neverReady"))
+    assert "waiting" not in table.shown()
+    assert "left" not in table.shown()
+
+
+def test_what_does_not_come_in_time_is_said(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repl, "PATIENCE", 0.05)
+    run_shell(table.shell, Typist("call slow 60000"))
+    assert "left without an answer: call slow 60000\n" in table.shown()
+
+
+def test_what_was_never_sent_is_said() -> None:
+    clock, connector = FakeClock(), ScriptedConnector()
+    with scripted_desk(clock, connector, columns=200) as table:
+        run_shell(table.shell, Typist("call upper a"))
+        assert table.shown() == 'left without an answer: call upper "a" (1 never sent)\n'

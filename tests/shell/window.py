@@ -1,0 +1,218 @@
+"""Windows for the shell: one that is a buffer, for the editor alone, and one that is a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+import pexpect
+import pyte
+
+from ddpshell.clock import SystemClock
+from tests.loopback import PATIENCE
+from tests.machine import TOP
+
+# What moves the cursor, sets modes and colours.
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|.)")
+
+__all__ = ["Buffer", "Window", "rows_of"]
+
+
+def rows_of(text: str, *, columns: int = 80, lines: int = 24) -> list[str]:
+    """What can be seen in a window when a text has been written to it: its rows, without those below that are empty."""
+    screen = pyte.Screen(columns, lines)
+    pyte.Stream(screen).feed(text.replace("\r\n", "\n").replace("\n", "\r\n"))
+    rows = [row.rstrip() for row in screen.display]
+    while rows and not rows[-1]:
+        rows.pop()
+    return rows
+
+
+class Buffer(io.StringIO):
+    """Standard output that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+
+    def write(self, text: str) -> int:
+        with self._changed:
+            written = super().write(text)
+            self._changed.notify_all()
+        return written
+
+    def wait_for(self, seen: Callable[[str], bool] | str) -> str:
+        """Wait until all that was written looks so; gives it."""
+        look = seen if callable(seen) else lambda text: seen in text
+        with self._changed:
+            assert self._changed.wait_for(lambda: look(self.getvalue()), PATIENCE), rows_of(self.getvalue())
+            return self.getvalue()
+
+
+class Window:
+    """A program in a pseudo-terminal, and what a person would see of it.
+
+    `written` is all that it wrote, byte for byte, and `plain` its text without what moves the cursor and colours.
+    Leaving the `with` block ends it.
+
+    Args:
+        arguments: Those of `ddp`.
+        environment: Variables that differ from the test's.
+        program: Another program than `ddp`.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        environment: dict[str, str] | None = None,
+        program: list[str] | None = None,
+    ) -> None:
+        self.written = bytearray()
+        self.plain = ""
+        #: Whether to keep account of what can be seen. It takes longer than most programs take to write it.
+        self.is_looking = True
+        self._rest = ""  # the beginning of a sequence whose end has not come yet
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._screen = pyte.HistoryScreen(columns, lines, history=5000)
+        self._stream = pyte.ByteStream(self._screen)
+        command = [*(program or [sys.executable, "-m", "ddpshell"]), *arguments]
+        self.child: pexpect.spawn[bytes] = pexpect.spawn(
+            command[0],
+            command[1:],
+            cwd=str(TOP),
+            env={**os.environ, **(environment or {})},
+            dimensions=(lines, columns),
+            echo=True,
+            timeout=PATIENCE,
+        )
+        self.child.delaybeforesend = None
+        self.child.delayafterread = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.child.close(force=True)
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        data = keys.encode()
+        # In pieces: a terminal's own buffer is small, and what the program writes meanwhile must be read.
+        for start in range(0, len(data), 512):
+            self.child.send(data[start : start + 512])
+            self._read(0)
+
+    def paste(self, text: str) -> None:
+        """Paste, as terminals do that say so (bracketed paste)."""
+        self.press(f"\x1b[200~{text}\x1b[201~")
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Make it another size."""
+        self._screen.resize(lines, columns)
+        self.child.setwinsize(lines, columns)
+
+    @property
+    def rows(self) -> list[str]:
+        """What can be seen."""
+        rows = [row.rstrip() for row in self._screen.display]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    @property
+    def all_rows(self) -> list[str]:
+        """What can be seen, and above it what one can scroll back to."""
+        above = [
+            "".join(line[column].data for column in range(self._screen.columns)).rstrip()
+            for line in self._screen.history.top
+        ]
+        return [*above, *self.rows]
+
+    @property
+    def text(self) -> str:
+        """The same as one text."""
+        return "\n".join(self.all_rows)
+
+    def wait_for(self, seen: Callable[[], bool] | str) -> None:
+        """Wait until it looks so: until a text can be seen or was, or something is true."""
+        look = seen if callable(seen) else lambda: seen in self.plain or seen in "\n".join(self.rows)
+        clock = SystemClock()
+        deadline = clock.now() + PATIENCE
+        while not look():
+            assert self._read(max(0.0, deadline - clock.now()) or -1), f"waited in vain for {seen!r}:\n{self.text}"
+
+    def interrupt_until(self, text: str) -> None:
+        """Press Ctrl-C until a text can be seen: the first may come while the line's editor still has the keys."""
+        while text not in self.plain:
+            self.press("\x03")
+            while text not in self.plain and self._read(0.2):
+                pass
+
+    def wait_for_prompt(self, typed: str = "") -> None:
+        """Wait until there is a prompt, with this text behind it, and the cursor at its end."""
+        pattern = re.compile(rf"^\S*> {re.escape(typed)}$" if typed else r"^\S*>$")
+
+        def is_there() -> bool:
+            row = self._screen.display[self._screen.cursor.y].rstrip()
+            return bool(pattern.match(row)) and self._screen.cursor.x >= len(row)
+
+        self.wait_for(is_there)
+
+    def wait_for_end(self) -> int | None:
+        """Wait until the program has ended; gives its exit code."""
+        while self._read(PATIENCE):
+            pass
+        self.child.close()
+        return self.child.exitstatus
+
+    def _read(self, seconds: float) -> bool:
+        """Read what it writes; False at its end, or if nothing comes in time. With 0, only what is there."""
+        if seconds < 0:
+            return False
+        try:
+            data = self.child.read_nonblocking(1 << 16, timeout=seconds)
+        except pexpect.EOF:
+            return False
+        except pexpect.TIMEOUT:
+            return seconds == 0
+        self.written += data
+        if self.is_looking:
+            self._stream.feed(data)
+        text = self._rest + self._decode(data)
+        cut = text.rfind("\x1b", max(0, len(text) - 20))
+        whole, self._rest = (text, "") if cut < 0 else (text[:cut], text[cut:])
+        self.plain += _SEQUENCE.sub("", whole).replace("\r\n", "\n")
+        return True
+
+
+@contextlib.contextmanager
+def thread(function: Callable[[], object]) -> Iterator[None]:
+    """A second person, who does something at the same time; what goes wrong for them fails the test."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    running = threading.Thread(target=run)
+    running.start()
+    try:
+        yield
+    finally:
+        running.join(PATIENCE * 2)
+        if errors:
+            raise errors[0]
