@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from ..clock import Clock, SystemClock
-from ..exceptions import ClientClosed, ConnectionLost, DDPError, LocalProtocolError
+from ..exceptions import ClientClosed, ConnectionLost, DDPError
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
 from ..protocol.codec import ejson_text
 from ..protocol.ejson import EJSONValue
@@ -327,10 +327,11 @@ class Client:
         answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._runner.on_thread)
         failure: DDPError | None = None
         with self._runner.lock:
-            try:
+            # Not the session's word: one that is being left still stands for a moment, and nobody waits for its answers.
+            if self._lifecycle.state is ConnectionState.CONNECTED:
                 self._pings[self._session.ping(self._clock.now())] = answer
                 self._runner.kick()
-            except LocalProtocolError:
+            else:
                 failure = self._failure() or ConnectionLost(f"not connected to {self._url}")
         if failure is not None:
             answer.fail(failure)

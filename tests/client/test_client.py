@@ -318,6 +318,22 @@ def test_a_ping_fails_when_we_leave(client: Client, peer: ScriptedPeer) -> None:
         ping.result(PATIENCE)
 
 
+def test_a_ping_made_while_we_leave_fails_too(client: Client, peer: ScriptedPeer) -> None:
+    """The session stands until the goodbye is said, but its answers are not waited for any more."""
+    failures: list[BaseException | None] = []
+    done = threading.Event()
+
+    def ping(event: events.Event) -> None:
+        if isinstance(event, events.Offline):
+            failures.append(client.ping().exception())
+            done.set()
+
+    client.on_event(ping)
+    client.disconnect()
+    assert done.wait(PATIENCE)
+    assert isinstance(failures[0], ConnectionLost)
+
+
 def test_after_closing_everything_fails_at_once(client: Client) -> None:
     """C26: nothing waits for ever."""
     client.close()
