@@ -678,7 +678,7 @@ class FaultProxy:
             f"#{link.number}{' dead' if link.dead else ''}{' stalled' if link.stalled else ''} {link.faults}"
             for link in self._links
         ]
-        return f"{self._connections} connections, fired {self._fired}, open: {links}"
+        return f"{self._connections} connections, fired {len(self._fired)}, last {self._fired[-5:]}, open: {links}"
 
 
 def _shut(sock: socket.socket) -> None:

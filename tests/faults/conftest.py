@@ -5,30 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
 from tests.fault_proxy import FaultProxy
-from tests.faults.trial import Trial
-from tests.faults.worlds import MeteorWorld, OurWorld, World
-
-
-@dataclass
-class Bench:
-    """A server, and the way to it."""
-
-    world: World
-    proxy: FaultProxy
-
-    @contextmanager
-    def trial(self, *, login: bool = False, chance: int = 0, framed: bool = False) -> Iterator[Trial]:
-        """A client of it, which in the end is closed, and leaves nothing behind."""
-        trial = Trial(self.world, self.proxy, login=login, chance=chance, framed=framed)
-        try:
-            yield trial
-        finally:
-            trial.close()
+from tests.faults.trial import Bench
+from tests.faults.worlds import MeteorWorld, OurWorld
 
 
 @pytest.fixture(autouse=True)

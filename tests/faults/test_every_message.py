@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.fault_proxy import DOWN, UP, After, Close, Direction, Fault, Harm, Reset, Swallow
-from tests.faults.conftest import Bench
-from tests.faults.trial import Trial
+from tests.faults.trial import Bench, Trial
 
 HARMS: tuple[Harm, ...] = (Close(), Reset(), Swallow())
 

@@ -24,8 +24,7 @@ from tests.fault_proxy import (
     close_frame,
     text_frame,
 )
-from tests.faults.conftest import Bench
-from tests.faults.trial import Trial
+from tests.faults.trial import Bench, Trial
 
 
 @dataclass(frozen=True)

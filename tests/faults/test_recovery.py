@@ -8,8 +8,7 @@ import pytest
 
 from ddpshell import ConnectionState
 from tests.fault_proxy import AT_ONCE, Close, Fault, FaultProxy, Reset, Swallow
-from tests.faults.conftest import Bench
-from tests.faults.trial import Trial
+from tests.faults.trial import Bench, Trial
 from tests.faults.worlds import MeteorWorld
 from tests.meteor import MeteorServer
 

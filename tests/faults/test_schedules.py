@@ -25,8 +25,7 @@ from tests.fault_proxy import (
     close_frame,
     text_frame,
 )
-from tests.faults.conftest import Bench
-from tests.faults.trial import Trial
+from tests.faults.trial import Bench, Trial
 from tests.faults.worlds import SELECTORS
 
 #: Something that happens; its text shows in a failing example.

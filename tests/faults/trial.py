@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import selectors
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.fault_proxy import PATIENCE, FaultProxy
 from tests.faults.application import PASSWORD, USER
 from tests.faults.worlds import SELECTORS, World, matches, seeds
 
-__all__ = ["PASSWORD", "USER", "Call", "SkippingClock", "Trial", "open_files"]
+__all__ = ["Bench", "Call", "SkippingClock", "Trial", "open_files"]
 
 
 _numbers = count()
@@ -77,7 +78,6 @@ class Trial:
         self.calls: list[Call] = []
         self.subscriptions: dict[str, tuple[Subscription, Mapping[str, Any]]] = {}
         self.sessions: list[events.SessionEstablished] = []
-        self.warnings: list[str] = []
         self.drops = 0
         #: Documents, by collection and id, as one has them who only listens to events.
         self.told: dict[tuple[str, object], dict[str, EJSONValue]] = {}
@@ -222,8 +222,6 @@ class Trial:
                 self._user = None
                 if not self._has_left:
                     self._complain(f"{event} (A55)")
-            case events.Warned():
-                self.warnings.append(event.text)
             case _:
                 pass
 
@@ -424,6 +422,23 @@ class Trial:
             for name in ("tasks", "users")
             for document in self.client.collection(name).find()
         }
+
+
+@dataclass
+class Bench:
+    """A server, and the way to it."""
+
+    world: World
+    proxy: FaultProxy
+
+    @contextmanager
+    def trial(self, *, login: bool = False, chance: int = 0, framed: bool = False) -> Iterator[Trial]:
+        """A client of it, which in the end is closed, and leaves nothing behind."""
+        trial = Trial(self.world, self.proxy, login=login, chance=chance, framed=framed)
+        try:
+            yield trial
+        finally:
+            trial.close()
 
 
 def open_files() -> set[str]:
