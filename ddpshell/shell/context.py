@@ -11,6 +11,7 @@ from ..clock import Clock
 from ..exceptions import CommandError
 from .display import Display
 from .frames import FrameFilter
+from .interrupts import Interrupts
 from .jobs import Jobs
 from .names import Names
 from .registry import Registry
@@ -93,6 +94,7 @@ class Shell:
         self.url = url
         self.results = Results()
         self.jobs = Jobs()
+        self.interrupts = Interrupts()
         self.names = Names(registry)
         self.subscriptions = Subscriptions()
         self.watches = Watches()
@@ -191,6 +193,15 @@ class Shell:
             yield
         finally:
             self._running.pop()
+
+    def wait(self, numbers: set[int] | None = None, timeout: float | None = None) -> bool:
+        """Wait for some commands to be answered, or for all; see `Jobs.wait`.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended it.
+        """
+        with self.interrupts.allowed():
+            return self.jobs.wait(numbers, timeout)
 
     def lent_terminal(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while, if there is one."""

@@ -62,7 +62,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if isinstance(reply, Later):
         job = Job(number or shell.jobs.hidden_number(), reply.what, started, reply.cancel, reply.may_be_left)
         shell.jobs.begin(job)
-        if sink is not None and sink.needs_terminal and not _waited(reply.future):
+        if sink is not None and sink.needs_terminal and not _waited(shell, reply.future):
             sink = None
         reply.future.add_done_callback(partial(_answered, shell, invocation, reply, job, sink))
         return job.number
@@ -87,12 +87,13 @@ def hint_for(shell: Shell, error: BaseException, invocation: Invocation) -> str:
     return ""
 
 
-def _waited(future: Future[Any]) -> bool:
+def _waited(shell: Shell, future: Future[Any]) -> bool:
     """Wait on the prompt's thread, and say whether that was long enough; Ctrl-C ends it."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     try:
-        done.wait()
+        with shell.interrupts.allowed():
+            done.wait()
     except KeyboardInterrupt:
         return False
     return True

@@ -49,7 +49,8 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
             shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=shell.open_soon)
             shell.past = history.oldest_first
             shell.names.begin_with(history.oldest_first)
-            run_shell(shell, prompt)
+            with shell.interrupts.installed():
+                run_shell(shell, prompt)
         finally:
             printer.close()
 

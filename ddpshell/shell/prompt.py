@@ -16,8 +16,10 @@ from prompt_toolkit.filters import Condition, has_completions, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.vi_state import InputMode
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import (
     HighlightMatchingBracketProcessor,
     Processor,
@@ -140,6 +142,16 @@ class Prompt:
             return session.prompt(pre_run=lambda: self._printer.attach(line))
         finally:
             self._printer.detach()
+            self._look_for_interrupts()
+
+    def _look_for_interrupts(self) -> None:
+        """Ctrl-C right behind Enter has been read as a key for the next line; it is meant for what runs now."""
+        keys = get_typeahead(self._session.input)
+        places = [index for index, key in enumerate(keys) if key.key is Keys.ControlC]
+        if places:
+            self._shell.interrupts.remember()
+            keys = keys[places[-1] + 1 :]
+        store_typeahead(self._session.input, keys)
 
     def _drawn(self, _: object) -> None:
         when_drawn, self._when_drawn = self._when_drawn, None

@@ -39,6 +39,7 @@ def run_shell(shell: Shell, reader: Reader) -> None:
         except EOFError:
             break
         _run(shell, text)
+        shell.interrupts.forget()
     _leave(shell)
 
 
@@ -60,12 +61,13 @@ def _run(shell: Shell, text: str) -> None:
 
 def _leave(shell: Shell) -> None:
     """See that nothing which is due is lost, and say what is."""
+    shell.interrupts.forget()
     client = shell.made_client
     due = {job.number for job in shell.jobs.pending if not job.may_be_left}
     try:
         if due and client is not None and client.status.session is not None:
             shell.display.note([("note", f"waiting for {plural(len(due), 'answer')}; Ctrl-C leaves at once")])
-            shell.jobs.wait(due, PATIENCE)
+            shell.wait(due, PATIENCE)
     except KeyboardInterrupt:
         pass
     left = [job for job in shell.jobs.pending if not job.may_be_left]

@@ -75,7 +75,7 @@ def _run(shell: Shell, line: Line, where: str, timeout: float | None) -> BaseExc
         return located
     if job is None:
         return None
-    if not shell.jobs.wait({job}, timeout):
+    if not shell.wait({job}, timeout):
         late = DDPTimeout(f"no answer to {line.words[0].text} within {timeout:g} s")
         shell.display.failure(None, late)
         return late

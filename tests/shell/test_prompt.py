@@ -117,6 +117,13 @@ def test_control_c_gives_the_line_up_and_control_d_ends(editor: Editor) -> None:
     assert editor.read("a\x04\r") == "a", "only an empty line"
 
 
+def test_control_c_right_behind_a_line_is_meant_for_what_it_runs(editor: Editor) -> None:
+    assert editor.read("wait\rtyped\x03ahead\r") == "wait"
+    with pytest.raises(KeyboardInterrupt):
+        editor.shell.wait()
+    assert editor.read("") == "ahead"
+
+
 def test_the_line_can_be_edited_as_vi_does(editor: Editor) -> None:
     editor.shell.settings.change("editing", "vi")
     assert editor.read("status now\x1bbdwxA!\r") == "status!"

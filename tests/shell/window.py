@@ -154,11 +154,14 @@ class Window:
             assert self._read(max(0.0, deadline - clock.now()) or -1), f"waited in vain for {seen!r}:\n{self.text}"
 
     def interrupt_until(self, text: str) -> None:
-        """Press Ctrl-C until a text can be seen: the first may come while the line's editor still has the keys."""
-        while text not in self.plain:
+        """Press Ctrl-C until a text can be seen: the terminal may swallow one while it changes hands."""
+        for _ in range(50):
             self.press("\x03")
             while text not in self.plain and self._read(0.2):
                 pass
+            if text in self.plain:
+                return
+        raise AssertionError(f"waited in vain for {text!r}:\n{self.text}")
 
     def wait_for_prompt(self, typed: str = "") -> None:
         """Wait until there is a prompt, with this text behind it, and the cursor at its end."""

@@ -1,0 +1,61 @@
+"""Ctrl-C: it ends what is waited for, and nothing else.
+
+Python would raise KeyboardInterrupt wherever the program happens to be, in the midst of sending a call or of handing
+the terminal over. Here it is raised where somebody waits; at any other moment it is remembered until somebody does.
+At the prompt, Ctrl-C is a key like others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["Interrupts"]
+
+
+class Interrupts:
+    """The interrupts of a shell. Until `installed`, they are Python's."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._is_pending = False
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Take Ctrl-C for so long. On the main thread."""
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def remember(self) -> None:
+        """Ctrl-C was pressed, and nobody has noticed."""
+        self._is_pending = True
+
+    def forget(self) -> None:
+        """What was pressed before, was meant for what is over."""
+        self._is_pending = False
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Somebody waits.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C is pressed meanwhile, or was pressed before.
+        """
+        self._waiting += 1
+        try:
+            if self._is_pending:
+                self._is_pending = False
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._waiting -= 1
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._waiting:
+            raise KeyboardInterrupt
+        self._is_pending = True
