@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +34,81 @@ def modules() -> Path:
         unavailable(str(error))
 
 
-def run(program: str, server: Server, modules: Path) -> dict[str, list[Any]]:
-    """Run a client; return what it printed by the first word of each line."""
+class ServerProcess:
+    """`ddp serve`, which can be ended as by a crash or by a deployment, and started again on the same port."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._ends = [signal.SIGKILL, signal.SIGTERM]
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "ddpshell", "serve", "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            command, cwd=TOP, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if found := re.search(r"serving at ws://127.0.0.1:(\d+)/", line):
+                self.port = int(found[1])
+                # Its log is nobody's business here, but must not fill the pipe.
+                self._reader = threading.Thread(target=self._process.stderr.read)
+                self._reader.start()
+                return
+        raise AssertionError("it does not serve")
+
+    def end(self, how: signal.Signals) -> None:
+        self._process.send_signal(how)
+        self._process.wait(20)
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def restart(self) -> None:
+        """The first time as after a crash, then as a deployment does."""
+        self.end(self._ends.pop(0))
+        self.start()
+
+
+@pytest.fixture
+def server_process() -> Iterator[ServerProcess]:
+    process = ServerProcess()
+    yield process
+    process.end(signal.SIGKILL)
+
+
+def run(program: str, port: int, modules: Path, restart: Callable[[], object] = lambda: None) -> dict[str, list[Any]]:
+    """Run a client, restarting the server where it says so; return what it printed by the first word of each line."""
     node = shutil.which("node")
     if node is None:
         unavailable("node is not installed")
-    done = subprocess.run(
-        [node, os.fspath(CLIENTS / program), str(server.port)],
+    seen: dict[str, list[Any]] = {}
+    with subprocess.Popen(
+        [node, os.fspath(CLIENTS / program), str(port)],
         env={**ENVIRONMENT, "NODE_PATH": os.fspath(modules)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {line[0]: line[1:] for line in lines}
+    ) as client:
+        late = threading.Timer(60, client.kill)
+        late.start()
+        assert client.stdout is not None
+        assert client.stderr is not None
+        for line in client.stdout:
+            name, *values = json.loads(line)
+            if name == "restart":
+                restart()
+            else:
+                seen[name] = values
+        errors = client.stderr.read()
+        late.cancel()
+    assert client.returncode == 0, (seen, errors)
+    return seen
 
 
 def test_ddp_calls_subscribes_logs_in_and_comes_back(start: Callable[[Server], Server], modules: Path) -> None:
     """K5, K6: and is closed in between."""
-    seen = run("ddp.js", start(demo_server()), modules)
+    seen = run("ddp.js", start(demo_server()).port, modules)
     assert seen == {
         "upper": ["HELLO"],
         "bytes": [3],
@@ -69,7 +127,7 @@ def test_simpleddp_calls_subscribes_and_comes_back_with_its_subscriptions(
     start: Callable[[Server], Server], modules: Path
 ) -> None:
     """K6: it waits for the answer to an unsub of an id that the new session never had (S26)."""
-    seen = run("simpleddp.js", start(demo_server()), modules)
+    seen = run("simpleddp.js", start(demo_server()).port, modules)
     assert seen == {
         "upper": ["HELLO"],
         "bytes": [3],
@@ -80,4 +138,48 @@ def test_simpleddp_calls_subscribes_and_comes_back_with_its_subscriptions(
         "changed": [["write a client", "write a server"]],
         "again": ["AFTER", ["write a client", "write a server"]],
         "stopped": [[]],
+    }
+
+
+def test_ddp_survives_a_server_that_is_killed_and_one_that_is_ended(
+    server_process: ServerProcess, modules: Path
+) -> None:
+    """K5: its user renews subscription and login, and finds a server as new."""
+    seen = run("ddp_restart.js", server_process.port, modules, server_process.restart)
+    alice = "alice-in-wonderland"
+    assert seen == {f"life {life}": [alice, alice, ["a", "b", "c"], ["a", "b"], life, "alice"] for life in (1, 2, 3)}
+
+
+def test_simpleddp_survives_a_server_that_is_killed_and_one_that_is_ended(
+    server_process: ServerProcess, modules: Path
+) -> None:
+    """K6, A27: its subscription is live again; its token is refused, for logins are in memory, and it logs in anew."""
+    seen = run("simpleddp_restart.js", server_process.port, modules, server_process.restart)
+    alice, refused = "alice-in-wonderland", ["loginResumeFailed", 403]
+    assert seen == {
+        "life 1": [alice, "password", alice, ["write a server", "write the tests"]],
+        "life 2": [refused, alice, ["life 2", "write a server"]],
+        "life 3": [refused, alice, ["life 3", "write a server"]],
+        "logged out": [None],
+    }
+
+
+def test_simpleddp_logs_in_again_by_its_token_where_the_server_still_knows_it(
+    start: Callable[[Server], Server], modules: Path
+) -> None:
+    """A4: stopped and started again, the server of a program has its users and its documents as before."""
+    server = start(demo_server())
+    port = server.port
+
+    def restart() -> None:
+        server.stop()
+        server.start(port=port)
+
+    seen = run("simpleddp_restart.js", port, modules, restart)
+    alice, resumed = "alice-in-wonderland", ["loginResume", "resume"]
+    assert seen == {
+        "life 1": [alice, "password", alice, ["write a server", "write the tests"]],
+        "life 2": [resumed, alice, ["life 2", "write a server"]],
+        "life 3": [resumed, alice, ["life 3", "write a server"]],
+        "logged out": [None],
     }
