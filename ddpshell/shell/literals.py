@@ -13,7 +13,7 @@ r"""The literals that people type: JSON with comforts, and constructors for what
 
 `rendering` writes what this reads.
 
-A reader is a machine that is fed tokens, so that half a text has a state as well: which brackets are open, and what
+A `Reader` is a machine that is fed tokens, so that half a text has a state as well: which brackets are open, and what
 may follow. `parse` wants a whole text, `read` takes what there is.
 """
 
@@ -37,6 +37,7 @@ __all__ = [
     "CONSTRUCTORS",
     "Expected",
     "OpenBracket",
+    "Reader",
     "Reading",
     "Variables",
     "opens_literal",
@@ -171,7 +172,7 @@ def read(text: str, start: int = 0, variables: Variables | None = None) -> Readi
         start: Where in it to begin.
         variables: What finds the value of a variable; without it, a variable is an error.
     """
-    reader = _Reader(text, variables)
+    reader = Reader(text, variables)
     for token in tokens(text, start):
         reader.seen.append(token)
         if token.kind is TokenKind.COMMENT and token.problem is None:
@@ -202,7 +203,7 @@ _STARTS = frozenset("{[\"'/-0123456789" + "".join(name[0] for name in [*CONSTRUC
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 
 
-class _Reader:
+class Reader:
     """Takes the tokens of one value, and knows after each what it has and what may follow.
 
     It keeps its own stack of open brackets: a text may be nested as deeply as it likes.

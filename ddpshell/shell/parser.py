@@ -20,7 +20,7 @@ from ..protocol.ejson import EJSONValue
 from .literals import CONSTRUCTORS, Reading, Variables, parse_argument, read
 from .tokens import Token, TokenKind, tokens
 
-__all__ = ["Line", "Redirection", "Word", "error_column", "is_open", "parse", "reparse"]
+__all__ = ["Line", "Redirection", "Word", "error_column", "parse", "reparse"]
 
 
 class Word(NamedTuple):
@@ -135,18 +135,6 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
 def reparse(line: Line, variables: Variables) -> Line:
     """Read a line again, now that its variables have values."""
     return _line(line.text, line.start, variables)
-
-
-def is_open(text: str) -> bool:
-    """Whether the text goes on in another line: it ends within a bracket or a comment, or says that it does.
-
-    A string is not among them: it ends with its line, if not before.
-    """
-    lines = parse(text)
-    if lines and lines[-1].is_open:
-        last = lines[-1].words[-1].tokens[-1]
-        return not (last.kind is TokenKind.STRING and last.is_open)
-    return text.endswith("\\") and not text.endswith("\\\\")
 
 
 def error_column(error: CommandError) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from .context import Shell
-from .parser import is_open
+from .continuation import Continuation
 from .printer import Printer
 from .toolbar import prompt_text
 
@@ -69,9 +69,11 @@ class PlainPrompt:
             KeyboardInterrupt: Ctrl-C.
             EOFError: Ctrl-D on an empty line.
         """
-        text = self._read_line(prompt_text(self._shell, self._screen.columns))
-        while is_open(text):
-            text += "\n" + self._read_line("... ")
+        continuation = Continuation()
+        lines = [self._read_line(prompt_text(self._shell, self._screen.columns))]
+        while continuation.goes_on(lines[-1]):
+            lines.append(self._read_line("... "))
+        text = "\n".join(lines)
         self._remember(text)
         return text
 

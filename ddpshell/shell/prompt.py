@@ -30,8 +30,8 @@ from prompt_toolkit.output import ColorDepth
 
 from .completion import LineCompleter
 from .context import Shell
+from .continuation import is_open
 from .lexer import LineLexer
-from .parser import is_open
 from .printer import Printer
 from .style import StyledText, prompt_style
 from .suggestion import LineSuggest

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from ..exceptions import CommandError, DDPError, DDPTimeout
 from .context import Shell
+from .continuation import Continuation
 from .dispatch import dispatch
-from .parser import Line, is_open, parse
+from .parser import Line, parse
 
 __all__ = ["Done", "run_script"]
 
@@ -90,14 +91,15 @@ def _located(error: DDPError, where: str) -> DDPError:
 
 def _whole(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Texts that are complete, and the numbers of the lines at which they begin."""
-    text = ""
+    continuation = Continuation()
+    text: list[str] = []
     begin = 1
     for number, line in enumerate(lines, start=1):
         if not text:
             begin = number
-        text += line
-        if not is_open(text.rstrip("\n")):
-            yield begin, text
-            text = ""
+        text.append(line)
+        if not continuation.goes_on(line):
+            yield begin, "".join(text)
+            text = []
     if text:
-        yield begin, text
+        yield begin, "".join(text)

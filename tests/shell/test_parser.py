@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ddpshell.exceptions import CommandError
 from ddpshell.protocol import ejson
 from ddpshell.protocol.ejson import EJSONValue
-from ddpshell.shell.parser import error_column, is_open, parse
+from ddpshell.shell.parser import error_column, parse
 from ddpshell.shell.rendering import format_value
 from tests.shell.test_tokens import lines as token_lines
 from tests.strategies import ejson_values, texts
@@ -106,27 +106,6 @@ def test_variables_are_found_in_words_and_in_literals() -> None:
     problem = parse("call f {a: $9}", known)[0].problem
     assert problem is not None
     assert (str(problem), problem.position) == ("there is no $9", 11)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("call f {a: 1", True, id="a bracket"),
-        pytest.param("call f {a: [1,\n", True, id="brackets over lines"),
-        pytest.param('call f Date("2026-01-02"', True, id="a constructor"),
-        pytest.param('call f "abc', False, id="a string ends with its line"),
-        pytest.param('call f {a: "abc', False, id="a string in a bracket too"),
-        pytest.param("call f {a: 1 /* and", True, id="a comment"),
-        pytest.param("call f \\", True, id="a continued line"),
-        pytest.param("call f {a: 1}", False, id="a whole line"),
-        pytest.param("call f {a 1", False, id="what cannot be completed"),
-        pytest.param("call f Dat", False, id="a bare word"),
-        pytest.param("find t |", False, id="a program to come"),
-        pytest.param("", False, id="nothing"),
-    ],
-)
-def test_open_brackets_are_noticed(text: str, expected: bool) -> None:
-    assert is_open(text) is expected
 
 
 def test_the_line_at_fault_is_found_among_many() -> None:
