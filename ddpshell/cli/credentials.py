@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -106,14 +107,14 @@ def find_credential(process: Process, settings: ConnectionSettings) -> Credentia
     return credential
 
 
-def login_store(process: Process) -> LoginStore:
+def login_store(process: Process, warn: Callable[[str], object] | None = None) -> LoginStore:
     """The saved logins; what is odd about them is told."""
     from pathlib import Path
 
     from ..shell.logins import LoginStore
 
     folder = logins_folder()
-    return LoginStore(None if folder is None else Path(folder), process.console.warning)
+    return LoginStore(None if folder is None else Path(folder), warn or process.console.warning)
 
 
 def endpoint_of(settings: ConnectionSettings) -> Endpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +33,7 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     settings = ConnectionSettings.of(others)
     process.timeout = settings.timeout
     user = user or settings.identity.user
-    from ..shell.logins import SavedLogin, server_of
+    from ..shell.logins import SavedLogin, names_of, server_of
     from .connection import connected, outcome
     from .credentials import ask, endpoint_of, login_store, read_secret, warn_of_plain_text
 
@@ -59,7 +58,8 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             assert user is not None, "it was asked for"
             selector: UserSelector = {"id": user} if is_id else user
             made = _with_code(client, selector, password, code_file, process)
-        saved = SavedLogin(server_of(endpoint), made, tuple(_names(user, made, client)), process.clock.wall())
+        names = names_of(user, client.collection("users").find_one(made.user_id) or {})
+        saved = SavedLogin(server_of(endpoint), made, names, process.clock.wall())
         try:
             login_store(process).save(saved)
         except OSError as error:
@@ -102,20 +102,6 @@ def _answer(answer: Awaitable[LoginToken], client: Client, process: Process) -> 
         if error.error == 404:
             raise LoginNeeded("nobody can log in to this server: it has no accounts", hint="") from None
         raise
-
-
-def _names(typed: str | None, made: LoginToken, client: Client) -> Iterator[str]:
-    """What the user is known as: as typed, and as the server publishes it (A58)."""
-    user = client.collection("users").find_one(made.user_id) or {}
-    emails = user.get("emails")
-    addresses = (
-        [email.get("address") for email in emails if isinstance(email, dict)] if isinstance(emails, list) else []
-    )
-    seen = set()
-    for name in (typed, user.get("username"), *addresses):
-        if isinstance(name, str) and name and name not in seen:
-            seen.add(name)
-            yield name
 
 
 def _described(saved: SavedLogin) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..exceptions import LoginError
+from ..exceptions import DDPError, LoginError
 from .commands import Command, process_of
 from .credentials import endpoint_of, find_credential
 from .exit_codes import exit_code
 from .folders import state_folder
-from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings, Identity
 from .output import OutputFormat
 from .process import Process
 
@@ -86,24 +86,26 @@ def run_lines(process: Process, lines: Iterable[str], name: str, *, keep_going: 
         show_warnings=not console.quiet,
         fail=lambda error: show(failure(error), console),
     )
-    credential = find_credential(process, given)
     runs = _made(process, given, settings, display, _connect(process, given, reconnect=bool(given.reconnect)))
     display.when_broken = runs.jobs.abort
+    first = find_credential(process, given)
+
+    def log_in(client: Client, url: str | None) -> None:
+        found = _credential(process, given, url, first)
+        if found is None:
+            return
+        try:
+            runs.user = _named(found, found.begin(client).result(given.timeout))
+        except LoginError as error:
+            raise found.refused(error) from None
+
+    runs.log_in = log_in
     try:
         runs.open(None)
-        if credential is not None:
-            _log_in(runs, credential, given)
         done = run_script(runs, lines, name, keep_going=keep_going, timeout=given.timeout)
     finally:
         runs.close()
     return 0 if done.error is None else exit_code(done.error)
-
-
-def _log_in(runs: Shell, credential: Credential, given: ConnectionSettings) -> None:
-    try:
-        runs.user = _named(credential, credential.begin(runs.client).result(given.timeout))
-    except LoginError as error:
-        raise credential.refused(error) from None
 
 
 def _interact(process: Process, given: ConnectionSettings) -> None:
@@ -111,27 +113,66 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     if not process.console.colours_out:
         settings.change("color", "off")
     # Before there is a prompt, since it may have to be read from somewhere.
-    credential = find_credential(process, given)
+    first = find_credential(process, given)
     from ..shell.interaction import interact
 
     def make(display: Display) -> Shell:
-        def log_in(client: Client) -> None:
-            if credential is not None:
-                credential.begin(client).add_done_callback(lambda answer: tell(credential, answer))
+        def log_in(client: Client, url: str | None) -> None:
+            try:
+                found = _credential(process, given, url, first)
+            except DDPError as error:
+                display.failure(None, error)
+                return
+            if found is not None:
+                found.begin(client).add_done_callback(lambda answer: tell(client, found, answer))
 
-        def tell(credential: Credential, answer: Future[LoginToken]) -> None:
+        def tell(client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
+            if answer.cancelled() or made.made_client is not client:
+                return
             error = answer.exception()
             if error is None:
                 made.user = _named(credential, answer.result())
             elif isinstance(error, LoginError):
                 display.failure(None, credential.refused(error))
 
-        connect = _connect(process, given, log_in, reconnect=given.reconnect is not False)
-        made = _made(process, given, settings, display, connect)
+        made = _made(
+            process, given, settings, display, _connect(process, given, reconnect=given.reconnect is not False)
+        )
+        made.log_in = log_in
         return made
 
     history = Path(state_folder() or os.devnull) / "history"
     interact(make, settings, history, is_dumb=os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""))
+
+
+def _credential(
+    process: Process, given: ConnectionSettings, url: str | None, first: Credential | None
+) -> Credential | None:
+    """What to log in with at a server that the shell goes to; see `find_credential`.
+
+    Args:
+        process: The run of `ddp`.
+        given: What its options say.
+        url: Where the shell goes; None for where the options say.
+        first: What was found for the options' server, which may not be there to be read again.
+    """
+    settings = _for_server(given, url)
+    is_read = settings.identity is given.identity and given.identity.kind in ("password", "token")
+    return first if url is None or is_read else find_credential(process, settings)
+
+
+def _for_server(given: ConnectionSettings, url: str | None) -> ConnectionSettings:
+    """The options for a server: what identifies the user to one is nothing that others should see."""
+    from ..protocol.urls import parse_url
+    from ..shell.logins import server_of
+
+    if url is None:
+        return given
+    settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
+    if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
+        settings |= {"headers": (), "origin": None, "cert": None, "key": None, "insecure": False, "servername": None}
+        settings["identity"] = Identity("nobody" if given.identity.kind == "nobody" else "saved")
+    return ConnectionSettings(**settings)
 
 
 def _named(credential: Credential, token: LoginToken) -> str:
@@ -154,8 +195,10 @@ def _made(process: Process, given: ConnectionSettings, settings: Settings, displ
     from ..shell.commands import shell_registry
     from ..shell.context import Shell
     from ..shell.frames import FrameFilter
+    from .credentials import login_store
 
     made = Shell(shell_registry(), display, settings, process.clock, connect, endpoint_of(given).url)
+    made.login_store = lambda: login_store(process, display.warn)
     made.retry = given.retry
     if process.given.get("debug"):
         made.debug = FrameFilter()
@@ -164,40 +207,30 @@ def _made(process: Process, given: ConnectionSettings, settings: Settings, displ
     return made
 
 
-def _connect(
-    process: Process,
-    given: ConnectionSettings,
-    log_in: Callable[[Client], object] = lambda _: None,
-    *,
-    reconnect: bool,
-) -> Connect:
+def _connect(process: Process, given: ConnectionSettings, *, reconnect: bool) -> Connect:
     def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
         from ..client import Client, TLSOptions
 
-        # What identifies the user to one server is nothing that others should see.
-        is_given = url is None
-        client = Client(
-            given.url if url is None else url,
+        settings = _for_server(given, url)
+        return Client(
+            settings.url,
             reconnect=reconnect,
-            connect_timeout=given.connect_timeout,
-            headers=given.headers if is_given else (),
-            origin=given.origin if is_given else None,
+            connect_timeout=settings.connect_timeout,
+            headers=settings.headers,
+            origin=settings.origin,
             tls=TLSOptions(
-                cacert=given.cacert,
-                cert=given.cert if is_given else None,
-                key=given.key if is_given else None,
-                insecure=given.insecure and is_given,
-                servername=given.servername if is_given else None,
+                cacert=settings.cacert,
+                cert=settings.cert,
+                key=settings.key,
+                insecure=settings.insecure,
+                servername=settings.servername,
             ),
-            proxy=given.proxy,
-            user_agent=given.user_agent,
+            proxy=settings.proxy,
+            user_agent=settings.user_agent,
             debug=bool(process.given.get("debug")),
             clock=process.clock,
             on_event=on_event,
         )
-        if is_given:
-            log_in(client)
-        return client
 
     return connect
 

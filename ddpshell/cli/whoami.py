@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ..exceptions import LoginNeeded
 from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
-
-if TYPE_CHECKING:
-    from ..protocol.ejson import EJSONValue
 
 __all__ = ["whoami"]
 
@@ -20,7 +15,7 @@ def _whoami() -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.given)
     process.timeout = settings.timeout
-    from ..shell.logins import server_of
+    from ..shell.logins import described, server_of
     from .connection import connected
     from .credentials import endpoint_of, login_command
 
@@ -29,12 +24,7 @@ def _whoami() -> None:
         token = client.accounts.token
         if token is None:
             raise LoginNeeded(f"nobody is logged in at {server}", hint=login_command(process, "USER"))
-        # What the server publishes of one's own user (A58).
-        user = client.collection("users").find_one(token.user_id) or {}
-        told: dict[str, EJSONValue] = {"id": token.user_id}
-        told |= {name: user[name] for name in ("username", "emails") if name in user}
-        told |= {"server": server, "expires": token.expires}
-        process.console.result(told)
+        process.console.result(described(token, client.collection("users").find_one(token.user_id) or {}, server))
 
 
 whoami = Command(

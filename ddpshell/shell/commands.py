@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .account_commands import login, logout, whoami
 from .call_commands import apply, call, cancel, pending, sub, subs, unsub, wait
 from .data_commands import collections, count, find, unwatch, watch
 from .registry import Registry
-from .session_commands import connect, debug, disconnect, login, logout, ping, reconnect, status, whoami
+from .session_commands import connect, debug, disconnect, ping, reconnect, status
 from .shell_commands import clear, echo, exit_, full, help_, history, save, set_, source
 
 __all__ = ["shell_registry"]

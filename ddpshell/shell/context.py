@@ -22,6 +22,7 @@ from .variables import Results
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import Event
+    from .logins import LoginStore
     from .observer import Observer
 
 __all__ = ["Connect", "Shell", "Terminal"]
@@ -114,6 +115,12 @@ class Shell:
         self.is_closing = False
         #: Who is logged in, by the name that was typed.
         self.user: str | None = None
+        #: The logins that outlast a session.
+        self.login_store: Callable[[], LoginStore] = _no_logins
+        #: Called with each new client, and with its address as it was typed, None where nobody typed one.
+        self.log_in: Callable[[Client, str | None], object] = lambda client, url: None
+        # The server's address as it was typed.
+        self._first = self._address = url
         self._connect = connect
         self._client: Client | None = None
         self._observer: Observer | None = None
@@ -138,6 +145,15 @@ class Shell:
         """The client, if there is one at this moment: for those who only look."""
         return self._client
 
+    @property
+    def server(self) -> str:
+        """What the server's saved logins are kept for."""
+        from ..protocol.urls import parse_url
+        from .logins import server_of
+
+        # Where the host has a random part (U1), it is always the same for what is saved.
+        return server_of(parse_url(self._address, lambda: 0.0))
+
     def open(self, url: str | None) -> None:
         """Go to a server, and leave the one before.
 
@@ -150,8 +166,10 @@ class Shell:
         client = self._connect(url, observer)
         self.leave()
         self.url = client.status.url
+        self._address = url or self._first or self.url
         self._client, self._observer = client, observer
         client.debug = self.debug is not None
+        self.log_in(client, url)
 
     def open_soon(self) -> None:
         """Go to where the options say, on a thread: a prompt need not wait for all that has to be loaded for that."""
@@ -206,3 +224,9 @@ class Shell:
     def lent_terminal(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while, if there is one."""
         return nullcontext() if self.terminal is None else self.terminal.lent()
+
+
+def _no_logins() -> LoginStore:
+    from .logins import LoginStore
+
+    return LoginStore(None)

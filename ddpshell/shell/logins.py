@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 from msgspec import Struct
 
 from ..protocol.accounts import LoginToken
+from ..protocol.ejson import EJSONValue
 from ..protocol.urls import Endpoint
 
-__all__ = ["LoginStore", "SavedLogin", "server_of"]
+__all__ = ["LoginStore", "SavedLogin", "described", "names_of", "server_of"]
 
 # A saved login has a few hundred bytes. Whatever is larger is none.
 _MAX_SIZE = 1 << 16
@@ -34,6 +35,27 @@ def server_of(endpoint: Endpoint) -> str:
     folder, slash, _ = path.rpartition("/sockjs")
     path = folder if slash else path.removesuffix("/websocket")
     return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{path}"
+
+
+def names_of(typed: str | None, document: Mapping[str, EJSONValue]) -> tuple[str, ...]:
+    """What a user is known as: as typed, and as the server publishes it (A58).
+
+    Args:
+        typed: The name that was typed, if one was.
+        document: What there is of the user in the collection `users`.
+    """
+    emails = document.get("emails")
+    addresses = (
+        [email.get("address") for email in emails if isinstance(email, dict)] if isinstance(emails, list) else []
+    )
+    names = (typed, document.get("username"), *addresses)
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def described(token: LoginToken, document: Mapping[str, EJSONValue], server: str) -> dict[str, EJSONValue]:
+    """Who somebody is, as a value: what the server publishes of its own user (A58), and how long the login lasts."""
+    known = {name: document[name] for name in ("username", "emails") if name in document}
+    return {"id": token.user_id, **known, "server": server, "expires": token.expires}
 
 
 class SavedLogin(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from ..exceptions import CommandError, ConnectError, EJSONError, OutcomeUnknown, ServerError
+from ..exceptions import CommandError, ConnectError, EJSONError, LoginNeeded, OutcomeUnknown, ServerError
 from ..protocol import ejson, json_text
 from ..protocol.ejson import EJSONValue
 from .cells import cell_width, point_at
@@ -174,7 +174,7 @@ def _server_hint(error: ServerError) -> str:
 
 def _local_hint(error: BaseException) -> str:
     match error:
-        case ConnectError():
+        case ConnectError() | LoginNeeded():
             return error.hint or ""
         case OutcomeUnknown():
             return "find out whether it ran before you repeat it"

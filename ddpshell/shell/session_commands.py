@@ -1,27 +1,23 @@
-"""Commands about the server: the connection, the user, the frames."""
+"""Commands about the server: the connection, the frames."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exceptions import CommandError
-from .call_commands import named
+from .account_commands import user_text
 from .context import Shell
 from .escaping import escape_line
 from .frames import FrameFilter
 from .presentation import duration, plural
-from .registry import File, Flag, Text, command
+from .registry import Text, command
 from .replies import Later, Message, Reply
 from .style import StyledText
 
 if TYPE_CHECKING:
     from ..client import Status
-    from ..protocol.accounts import LoginToken
-    from ..protocol.ejson import EJSONValue
 
-__all__ = ["connect", "debug", "disconnect", "login", "logout", "ping", "reconnect", "state_text", "status", "whoami"]
+__all__ = ["connect", "debug", "disconnect", "ping", "reconnect", "state_text", "status"]
 
 
 @command(
@@ -83,7 +79,7 @@ def status(shell: Shell) -> Message:
         rows.append(("session", [("", f"{escape_line(state.session)} ({how})")]))
     if state.round_trip is not None:
         rows.append(("round trip", [("", duration(state.round_trip))]))
-    rows.append(("user", _user(shell)))
+    rows.append(("user", user_text(shell)))
     waiting = f", {plural(state.unsent, 'call')} of them not sent yet" if state.unsent else ""
     rows.append(("under way", [("", plural(len(shell.jobs.pending), "command") + waiting)]))
     rows.append(("subscriptions", [("", str(len(shell.subscriptions.all())))]))
@@ -121,105 +117,6 @@ def ping(shell: Shell) -> Later:
         return Message([("", f"pong, {duration(seconds)}")])
 
     return Later(shell.client.ping(), reply, "ping", may_be_left=True)
-
-
-# ------------------------------------------------------------------------------------------------------ the user
-
-
-@command(
-    examples=[
-        ("login ann", "the password is asked for, and not shown"),
-        ("login ann@example.com --code", "with a one-time code"),
-        ("login --token-file token.txt", "with a token of before"),
-    ],
-    labels={"user": "USER"},
-    options={
-        "code": "ask for the one-time code of a second factor too",
-        "password_file": "read the password from the first line of a file",
-        "token_file": "log in with the token in a file, in place of a name and a password",
-    },
-    is_numbered=True,
-)
-def login(
-    shell: Shell,
-    user: Text | None = None,
-    *,
-    code: Flag = False,
-    password_file: File | None = None,
-    token_file: File | None = None,
-) -> Later:
-    """Log in.
-
-    USER is a name or an e-mail address. It lasts over every reconnect. Nothing of it gets into the history.
-    """
-    client = shell.client
-    _warn_of_plain_text(shell, client.status.url)
-    if token_file is not None:
-        answer = client.accounts.login_with_token(_first_line(token_file))
-    elif user is None:
-        raise CommandError("who? login USER, or login --token-file FILE")
-    else:
-        password = _first_line(password_file) if password_file else _ask(shell, f"Password of {escape_line(user)}: ")
-        answer = client.login(user, password=password, code=_ask(shell, "One-time code: ") if code else None)
-
-    def reply(token: LoginToken) -> Reply:
-        shell.user = user or token.user_id
-        return Message([("good", "logged in"), ("", f" as {escape_line(shell.user)}")], is_answer=False)
-
-    return Later(answer, reply, named("login", [user] if user else []))
-
-
-@command(examples=[("logout", "the server forgets the token")], is_numbered=True)
-def logout(shell: Shell) -> Later:
-    """Log out.
-
-    Subscriptions go on as nobody.
-    """
-
-    def reply(_: EJSONValue) -> Reply:
-        shell.user = None
-        return Message([("", "logged out")], is_answer=False)
-
-    return Later(shell.client.logout(), reply, "logout")
-
-
-@command(examples=[("whoami", "the user's id")])
-def whoami(shell: Shell) -> Message:
-    """Show who is logged in.
-
-    As the server knows it.
-    """
-    return Message(_user(shell))
-
-
-def _user(shell: Shell) -> StyledText:
-    user_id = shell.client.user_id
-    if user_id is None:
-        return [("note", "nobody; `login USER` logs in")]
-    name = f" ({escape_line(shell.user)})" if shell.user not in (None, user_id) else ""
-    return [("", escape_line(user_id)), ("note", name)]
-
-
-def _ask(shell: Shell, question: str) -> str:
-    if shell.terminal is None:
-        raise CommandError("there is no terminal to ask at; login USER --password-file FILE")
-    return shell.terminal.ask_secret(question)
-
-
-def _first_line(name: str) -> str:
-    try:
-        with Path(name).expanduser().open(encoding="utf-8") as file:
-            line = file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-    if not line:
-        raise CommandError(f"{name} is empty")
-    return line
-
-
-def _warn_of_plain_text(shell: Shell, url: str) -> None:
-    if re.match(r"ws://(?!localhost[:/]|127\.|\[::1\])", url):
-        shell.display.warn(f"{url} is not encrypted; others on the way can take over the login")
 
 
 # ------------------------------------------------------------------------------------------------------- frames

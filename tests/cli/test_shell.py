@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,53 @@ def test_headers_of_one_server_are_not_sent_to_another() -> None:
         first, second = done.stdout.splitlines()
         assert "s3cret" in first
         assert "s3cret" not in second
+
+
+def log_in(server: LoopbackServer) -> None:
+    done = ddp("login", "alice", "-u", server.url, "--password-file", "-", script="wonderland\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_saved_login_counts_in_the_shell_from_its_start_until_a_logout(home: Path) -> None:
+    with LoopbackServer() as server:
+        log_in(server)
+        with Window("-u", server.url) as window:
+            window.wait_for(lambda: bool(window.rows) and "· alice ·" in window.rows[-1])
+            window.press("call whoami\r")
+            window.wait_for('[1] "alice-in-wonderland"')
+            window.press("logout\r")
+            window.wait_for("[2] logged out alice")
+        assert ddp("whoami", "-u", server.url, script="").returncode == 4
+
+
+def test_a_login_in_the_shell_counts_for_every_command_of_that_server(home: Path) -> None:
+    with LoopbackServer() as server, LoopbackServer() as other:
+        with Window("-u", server.url) as window:
+            window.wait_for("connected to")
+            window.press("login alice\r")
+            window.wait_for("Password of alice:")
+            window.press("wonderland\r")
+            window.wait_for("[1] logged in as alice, until")
+            window.press("\x04")
+            assert window.wait_for_end() == 0
+        assert ddp("call", "whoami", "-u", server.url, script="").stdout == '"alice-in-wonderland"\n'
+        script = f"call whoami\nconnect {server.url}\ncall whoami\n"
+        assert ddp("-u", other.url, script=script).stdout == 'null\n"alice-in-wonderland"\n'
+        assert ddp("-u", other.url, "--no-login", script=script).stdout == "null\nnull\n"
+        with Window("-u", other.url) as window:
+            window.wait_for("connected to")
+            window.press(f"connect {server.url}\r")
+            window.wait_for(lambda: "· alice ·" in window.rows[-1])
+
+
+def test_a_saved_login_that_is_refused_is_told_and_the_shell_goes_on(home: Path) -> None:
+    with LoopbackServer() as server:
+        log_in(server)
+        [file] = (home / "state/ddpshell/logins").iterdir()
+        file.write_text(re.sub('"token": "[^"]*"', '"token": "of another time"', file.read_text()))
+        with Window("-u", server.url, columns=120) as window:
+            window.wait_for("was refused: ")
+            window.wait_for("log in again: ddp login alice")
+            window.press("call whoami\r")
+            window.wait_for("[1] null")
+        assert ddp("-u", server.url, script="call whoami\n").returncode == 4

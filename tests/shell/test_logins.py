@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from ddpshell.protocol.accounts import LoginToken
+from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.urls import parse_url
-from ddpshell.shell.logins import LoginStore, SavedLogin, server_of
+from ddpshell.shell.logins import LoginStore, SavedLogin, described, names_of, server_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SERVER = "wss://app.example.com"
@@ -69,6 +70,30 @@ def test_a_server_is_the_same_however_it_is_written(url: str, server: str) -> No
 )
 def test_other_servers_are_others(one: str, other: str) -> None:
     assert server_of(parse_url(one)) != server_of(parse_url(other))
+
+
+@pytest.mark.parametrize(
+    ("typed", "document", "names"),
+    [
+        pytest.param("ann", {"username": "ann", "emails": [{"address": "a@b"}]}, ("ann", "a@b"), id="each once"),
+        pytest.param("a@b", {"username": "ann", "emails": [{"address": "a@b"}]}, ("a@b", "ann"), id="as typed first"),
+        pytest.param(None, {"username": "", "emails": [{}, 5, {"address": 5}]}, (), id="what is none"),
+        pytest.param(None, {"emails": "a@b"}, (), id="no addresses"),
+    ],
+)
+def test_a_user_is_known_as_typed_and_as_the_server_publishes_it(
+    typed: str | None, document: dict[str, EJSONValue], names: tuple[str, ...]
+) -> None:
+    """A58."""
+    assert names_of(typed, document) == names
+
+
+def test_who_somebody_is_holds_what_the_server_publishes_and_no_token() -> None:
+    """A58."""
+    token = LoginToken("u1", "s3cret", datetime(2027, 1, 2, tzinfo=UTC), "password")
+    assert described(token, {"_id": "u1", "username": "ann", "profile": {"x": 1}}, "ws://h") == {
+        "id": "u1", "username": "ann", "server": "ws://h", "expires": datetime(2027, 1, 2, tzinfo=UTC),
+    }  # fmt: skip
 
 
 class TestFinding:

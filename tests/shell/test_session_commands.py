@@ -1,16 +1,13 @@
-"""The connection, the user, the frames: changed and shown."""
+"""The connection, the frames: changed and shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from ddpshell.server import Server
 from tests.loopback import LoopbackServer
-from tests.meteor import MeteorServer
-from tests.shell.desk import Desk, FakeTerminal, desk
+from tests.shell.desk import Desk, desk
 
 
 @pytest.fixture
@@ -87,93 +84,6 @@ def test_a_server_that_is_not_there_is_tried_again(table: Desk, server: Loopback
     server.start()
     table.send("reconnect")
     table.screen.wait_for("connected again", start)
-
-
-# -------------------------------------------------------------------------------------------------------- the user
-
-
-def test_a_login_asks_for_the_password_and_shows_it_nowhere(meteor_server: MeteorServer) -> None:
-    with desk(meteor_server.url) as made:
-        terminal = FakeTerminal("wonderland")
-        made.shell.terminal = terminal
-        made.type("debug on")
-        assert "[1] logged in as alice" in made.type("login alice")
-        assert terminal.questions == ["Password of alice: "]
-        assert "(alice)" in made.type("whoami")
-        assert made.shell.user == "alice"
-        assert "wonderland" not in made.shown()
-        assert "[2] logged out" in made.type("logout")
-        assert made.type("whoami").endswith("nobody; `login USER` logs in\n")
-
-
-def test_a_wrong_password_is_refused_and_the_shell_goes_on(meteor_server: MeteorServer) -> None:
-    with desk(meteor_server.url) as made:
-        made.shell.terminal = FakeTerminal("wrong")
-        assert "[1] error 403: Incorrect password" in made.type("login alice")
-        assert made.type("call upper a") == '[2] "A"\n'
-
-
-def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("wonderland\n")
-    with desk(meteor_server.url) as made:
-        assert "logged in as alice@example.com" in made.type(
-            f"login alice@example.com --password-file {tmp_path}/password"
-        )
-        token = made.shell.client.accounts.token
-        assert token is not None
-        (tmp_path / "token").write_text(token.token)
-    with desk(meteor_server.url) as made:
-        assert f"[1] logged in as {token.user_id}" in made.type(f"login --token-file {tmp_path}/token")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param("login", "who? login USER, or login --token-file FILE", id="nobody"),
-        pytest.param("login ann", "there is no terminal to ask at; login USER --password-file FILE", id="no terminal"),
-        pytest.param("login ann --password-file /nowhere/x", "cannot read /nowhere/x: No such file", id="no file"),
-        pytest.param("login ann --password-file /dev/null", "/dev/null is empty", id="an empty file"),
-    ],
-)
-def test_a_login_that_cannot_be_is_refused(table: Desk, text: str, message: str) -> None:
-    assert message in table.type(text)
-
-
-def test_a_second_factor_is_asked_for() -> None:
-    server = Server()
-    seen: list[object] = []
-
-    @server.method
-    def login(options: object) -> object:
-        seen.append(options)
-        return {"id": "u1", "token": "t", "tokenExpires": None}
-
-    with LoopbackServer(server) as running, desk(running.url) as made:
-        terminal = FakeTerminal("pw", "123456")
-        made.shell.terminal = terminal
-        made.type("login ann --code")
-        assert terminal.questions == ["Password of ann: ", "One-time code: "]
-        assert "123456" in str(seen)
-
-
-def test_a_question_that_is_not_answered_sends_nothing(table: Desk) -> None:
-    table.shell.terminal = FakeTerminal()
-    with pytest.raises(KeyboardInterrupt):
-        table.send("login ann")
-    assert table.shell.jobs.pending == []
-
-
-def test_before_a_login_goes_out_in_the_clear_there_is_a_warning(table: Desk) -> None:
-    table.shell.terminal = FakeTerminal("pw")
-    table.send("connect ws://203.0.113.1:9")
-    table.send("login ann")
-    shown = " ".join(table.shown().split())
-    assert "warning: ws://203.0.113.1:9/websocket is not encrypted" in shown
-
-
-def test_on_loopback_there_is_none(table: Desk) -> None:
-    table.shell.terminal = FakeTerminal("pw")
-    assert "warning" not in table.type("login ann")
 
 
 # ------------------------------------------------------------------------------------------------------ the frames
