@@ -80,7 +80,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "pathlib": ("server/loading.py", "shell/", "cli/"),
     "runpy": ("server/loading.py",),
     "shutil": ("shell/", "cli/"),
-    "signal": ("shell/", "cli/"),
+    "signal": ("shell/", "cli/", "__main__.py"),
     "stat": ("shell/", "cli/"),
     "subprocess": ("shell/", "cli/"),
     "sys": ("client/", "server/", "shell/", "cli/", "__main__.py"),

@@ -11,6 +11,7 @@ from ..client import Awaitable, Client, ConnectionState, TLSOptions
 from ..client.events import (
     Connecting,
     ConnectionDropped,
+    ConnectionFailed,
     Event,
     FrameReceived,
     FrameSent,
@@ -21,12 +22,17 @@ from ..client.events import (
 from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
 from ..shell.escaping import escape_line
 from .credentials import find_credential
+from .inbox import Inbox, wait_until_done
 from .options import ConnectionSettings
 from .process import Process
 
 __all__ = ["advise", "connected", "outcome", "overdue", "wait_for_session"]
 
 Value = TypeVar("Value")
+
+# What ends the wait for a session, as events and as states.
+_DECISIVE = (SessionEstablished, ConnectionFailed)
+_DECIDED = (ConnectionState.CONNECTED, ConnectionState.FAILED)
 
 
 @contextlib.contextmanager
@@ -93,8 +99,9 @@ def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: s
         DDPTimeout: It has not come; the message says what has come about instead.
         DDPError: It is an error.
     """
+    wait_until_done(awaited, process.clock, process.deadline)
     try:
-        return awaited.result(process.time_left)
+        return awaited.result(0)
     except DDPTimeout:
         raise overdue(what, client, process) from None
     except CancelledError:
@@ -111,8 +118,14 @@ def wait_for_session(client: Client, process: Process) -> None:
         DDPTimeout: It does not yet.
         DDPError: It never will.
     """
+    with Inbox[None](process.clock) as inbox:
+        forget = client.on_event(lambda event: inbox.put(None) if isinstance(event, _DECISIVE) else None)
+        # The first look is for what was decided before.
+        while client.status.state not in _DECIDED and inbox.take(process.deadline):
+            pass
+        forget()
     try:
-        client.wait_connected(process.time_left)
+        client.wait_connected(0)
     except DDPTimeout:
         raise overdue("session", client, process) from None
     except DDPError as error:

@@ -14,13 +14,14 @@ import signal
 import stat
 import threading
 from collections import deque
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ..clock import Clock
 from .output import OutputError
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "wait_until_done"]
 
 Item = TypeVar("Item")
 
@@ -166,3 +167,18 @@ class Inbox(Generic[Item]):
         if self._output in ready:
             raise OutputError(errno.EPIPE, os.strerror(errno.EPIPE))
         return file in ready
+
+
+def wait_until_done(future: Future[Any], clock: Clock, deadline: float | None) -> None:
+    """Wait as `Future.result` does, but without its flaw: a signal that comes just before the wait begins is not slept over.
+
+    That waits for a lock, which no signal unlocks: Python's own handler would run when the wait is over.
+
+    Args:
+        future: What is awaited; its outcome is left where it is.
+        clock: What passes.
+        deadline: Seconds of the clock; None for ever.
+    """
+    with Inbox[None](clock) as inbox:
+        future.add_done_callback(lambda _: inbox.put(None))
+        inbox.take(deadline)

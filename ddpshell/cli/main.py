@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -27,6 +28,12 @@ __all__ = ["ddp", "main", "run"]
 def main() -> None:
     """Run the command that the process was started as, and end the process."""
     code = run(sys.argv[1:])
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        # Of the signal itself, after all: a shell in whose script we run goes on after a code, and stops after Ctrl-C only
+        # if that ended us too. What it shows is 130 or 143 either way.
+        number = code - 128
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
     # Looking for garbage once more, in all that was imported, takes the interpreter a tenth of a short command's time.
     gc.freeze()
     sys.exit(code)

@@ -104,9 +104,7 @@ class _Pings:
         """
         clock = self._process.clock
         # The default limits how long the session may take; a limit that was given is one for all of it.
-        end = None
-        if "timeout" in self._process.given and (left := self._process.time_left) is not None:
-            end = clock.now() + left
+        end = self._process.deadline if "timeout" in self._process.given else None
         due = last = clock.now()
         while self.failure is None:
             now = clock.now()

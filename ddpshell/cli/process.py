@@ -49,11 +49,9 @@ class Process:
         self.when_configured()
 
     @property
-    def time_left(self) -> float | None:
-        """Seconds until it must end, 0 at the least; None for no limit."""
-        if self.timeout is None:
-            return None
-        return max(0.0, self._began + self.timeout - self.clock.now())
+    def deadline(self) -> float | None:
+        """When it must end, in seconds of the clock; None for no limit."""
+        return None if self.timeout is None else self._began + self.timeout
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -71,8 +69,7 @@ class Process:
         Raises:
             DDPTimeout: It was; `what` has not come.
         """
-        left = self.time_left
-        if left is None:
+        if self.deadline is None:
             yield
             return
 
@@ -81,7 +78,7 @@ class Process:
 
         before = signal.signal(signal.SIGALRM, interrupt)
         # A timer of 0 would never go off.
-        signal.setitimer(signal.ITIMER_REAL, max(left, 0.001))
+        signal.setitimer(signal.ITIMER_REAL, max(self.deadline - self.clock.now(), 0.001))
         try:
             yield
         finally:
@@ -91,13 +88,14 @@ class Process:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Have SIGTERM raise `Terminated`, as Ctrl-C raises KeyboardInterrupt."""
+    """Have SIGTERM raise `Terminated`, and Ctrl-C KeyboardInterrupt, unless whoever started us has it ignored."""
 
     def terminate(signal_number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, terminate))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            undo.callback(signal.signal, signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

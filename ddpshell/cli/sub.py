@@ -147,8 +147,7 @@ class _Subscribed:
             # The client had failed before it could be told of.
             raise self._failed(self._subscription.error)
         mirror = Mirror()
-        left = self._process.time_left
-        deadline = None if left is None else self._process.clock.now() + left
+        deadline = self._process.deadline
         is_endless = matches is None and "timeout" not in self._process.given
         while True:
             heard = self._inbox.take(deadline)

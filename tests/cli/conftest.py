@@ -116,6 +116,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def finished(process: subprocess.Popen[str]) -> Run:
-    """Wait for a process to end."""
+    """Wait for a process to end. One that a signal ended has the code that a shell tells."""
     out, err = process.communicate(timeout=PATIENCE)
-    return Run(process.returncode, out or "", err or "")
+    code = process.returncode
+    return Run(code if code >= 0 else 128 - code, out or "", err or "")

@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.inbox import Inbox
+from ddpshell.cli.inbox import Inbox, wait_until_done
 from ddpshell.cli.output import OutputError
 from ddpshell.clock import SystemClock
 from tests.fakes import PATIENCE, FakeClock
@@ -180,3 +181,44 @@ def test_signals_wake_whom_they_woke_before() -> None:
     with Inbox[int](SystemClock()):
         pass
     assert signal.set_wakeup_fd(before) == before
+
+
+class TestFuture:
+    def test_its_end_ends_the_wait(self) -> None:
+        clock = FakeClock()
+        future: Future[int] = Future()
+
+        def finish() -> None:
+            clock.wait_until_waiting()
+            future.set_result(5)
+
+        thread = threading.Thread(target=finish)
+        thread.start()
+        wait_until_done(future, clock, None)
+        thread.join(PATIENCE)
+        assert future.result(0) == 5
+
+    def test_one_that_has_ended_is_not_waited_for(self) -> None:
+        future: Future[int] = Future()
+        future.cancel()
+        wait_until_done(future, FakeClock(), None)
+
+    def test_the_time_ends_the_wait_and_it_may_end_later(self) -> None:
+        clock = FakeClock()
+        future: Future[int] = Future()
+        wait_until_done(future, clock, clock.now())
+        assert not future.done()
+        future.set_result(5)
+
+    def test_a_signal_that_another_thread_gets_is_not_slept_over(self) -> None:
+        clock = FakeClock()
+
+        def strike() -> None:
+            clock.wait_until_waiting()
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+        thread = threading.Thread(target=strike)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            wait_until_done(Future(), clock, None)
+        thread.join(PATIENCE)

@@ -325,9 +325,12 @@ class TestTerminal:
     def test_ctrl_c_leaves_the_terminal_as_it_was(self) -> None:
         child = pexpect.spawn("sh", cwd=str(TOP), encoding="utf-8", timeout=PATIENCE)
         child.setecho(True)
-        child.sendline(f"PS1='ready> '; {sys.executable} -m ddpshell login alice; echo code $?")
+        child.sendline(f"PS1='ready> '; {sys.executable} -m ddpshell login alice")
         child.expect("Password of alice at .*: ")
         child.sendintr()
+        # It ends the line of the shell's as well.
+        child.expect("ready> ")
+        child.sendline("echo code $?")
         child.expect("code 130")
         child.sendline("stty -a | tr ' ' '\\n' | grep 'echo;\\?$'")
         child.expect("\r\n(-?echo);?\r\n")

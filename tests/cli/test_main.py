@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 
 import click
@@ -15,7 +17,8 @@ import ddpshell
 from ddpshell.cli import call as call_module
 from ddpshell.cli.commands import Command as ClickCommand
 from tests.cli.conftest import Command, finished
-from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
+from tests.machine import TOP
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-o", "json", "--version"]])
@@ -27,12 +30,14 @@ def test_the_module_is_the_command(start: Callable[..., subprocess.Popen[str]]) 
     assert finished(start("--version")) == (0, f"ddp {ddpshell.__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
+BOTH_SIGNALS = pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM")]
 )
+
+
+@BOTH_SIGNALS
 def test_an_interrupted_call_says_goodbye_to_the_server(
-    start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int
+    start: Callable[..., subprocess.Popen[str]], number: signal.Signals
 ) -> None:
     processes: list[subprocess.Popen[str]] = []
     said: list[object] = []
@@ -46,8 +51,56 @@ def test_an_interrupted_call_says_goodbye_to_the_server(
     with ScriptedServer(converse(talk)) as server:
         processes.append(start("call", "-u", server.url, "m"))
         ran = finished(processes[0])
-    assert ran == (code, "", "")
+    assert ran == (128 + number, "", "")
     assert said == [{"msg": "disconnect"}, 1000]
+
+
+@BOTH_SIGNALS
+@pytest.mark.parametrize("module", ["ddpshell.cli", "click", "ddpshell.cli.call", "ddpshell.client", "websocket"])
+def test_an_interruption_while_it_is_being_loaded_is_no_traceback(module: str, number: signal.Signals) -> None:
+    program = f"""
+import signal, sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == {module!r}:
+            signal.raise_signal({int(number)})
+sys.meta_path.insert(0, Finder())
+sys.argv[1:] = ["call", "-u", "localhost:1", "m"]
+from ddpshell.__main__ import main
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-number, "", "")
+
+
+def test_ctrl_c_ends_the_script_that_it_is_run_in(server: LoopbackServer) -> None:
+    script = f"for number in 1 2 3; do {sys.executable} -m ddpshell call slow 60000; echo goes on; done"
+    with subprocess.Popen(
+        ["bash", "-c", script], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        server.wait_for_sessions(1)
+        # As a terminal does: to all of them.
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=PATIENCE) == (b"", b"")
+    assert process.returncode == -signal.SIGINT
+
+
+def test_what_is_told_to_ignore_ctrl_c_does(start: Callable[..., subprocess.Popen[str]]) -> None:
+    """As a shell tells what it runs in the background."""
+
+    def talk(server: Conversation) -> None:
+        call = server.expect("method")
+        processes[0].send_signal(signal.SIGINT)
+        server.finish(call, result=1)
+
+    processes: list[subprocess.Popen[str]] = []
+    with ScriptedServer(converse(talk)) as server:
+        processes.append(start("call", "-u", server.url, "m", preexec_fn=_ignore_ctrl_c))
+        assert finished(processes[0]) == (0, "1\n", "")
+
+
+def _ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @pytest.mark.parametrize("words", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])

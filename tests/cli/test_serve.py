@@ -43,7 +43,7 @@ def ended(process: subprocess.Popen[str]) -> list[str]:
     assert process.stderr is not None
     process.send_signal(signal.SIGTERM)
     lines = process.stderr.read().splitlines()
-    assert process.wait(PATIENCE) == 143
+    assert process.wait(PATIENCE) == -signal.SIGTERM
     return lines
 
 
