@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
 from msgspec import Struct
 
 __all__ = ["Job", "Jobs"]
+
+# Seconds. A signal does not unlock what a thread waits for if it comes just before that begins, or to another thread:
+# its handler runs when the wait is over.
+_GLANCE = 0.1
 
 
 class Job(Struct, eq=False):
@@ -103,4 +108,11 @@ class Jobs:
         """
         with self._changed:
             awaited = set(self._pending) if numbers is None else numbers
-            return self._changed.wait_for(lambda: self._is_aborted or awaited.isdisjoint(self._pending), timeout)
+            left = math.inf if timeout is None else timeout
+            while not self._changed.wait_for(
+                lambda: self._is_aborted or awaited.isdisjoint(self._pending), min(left, _GLANCE)
+            ):
+                left -= _GLANCE
+                if left <= 0:
+                    return False
+            return True

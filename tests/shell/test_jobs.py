@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 
+import pytest
+
 from ddpshell.shell.jobs import Job, Jobs
+from tests.fakes import PATIENCE
 
 
 def test_numbers_begin_at_one_and_never_come_again() -> None:
@@ -58,6 +63,24 @@ def test_waiting_ends_with_the_jobs_that_are_waited_for() -> None:
     assert jobs.wait({7}, timeout=0), "what is not under way has ended"
     jobs.end(second)
     assert jobs.wait()
+
+
+def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
+    """It is the worst case of one that comes just before the wait begins."""
+    jobs = Jobs()
+    jobs.begin(Job(1, "call a", 0.0))
+    main = threading.get_ident()
+
+    def strike() -> None:
+        while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
+            pass
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.wait(timeout=PATIENCE)
+    thread.join(PATIENCE)
 
 
 def test_nobody_waits_where_nobody_looks() -> None:
