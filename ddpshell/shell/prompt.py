@@ -249,5 +249,7 @@ class _AppLine:
             app.renderer.erase(leave_alternate_screen=False)
             self._output.write_raw(text)
             app.renderer.request_absolute_cursor_position()
+            # What was made for the last drawing, such as the toolbar, is of yesterday.
+            app.render_counter += 1
             app.renderer.render(app, app.layout)
         return True
