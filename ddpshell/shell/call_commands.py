@@ -11,7 +11,7 @@ from ..exceptions import ClientClosed, CommandError, DDPTimeout
 from ..protocol.ejson import EJSONValue
 from ..protocol.secrets import mask_params
 from .context import Shell
-from .escaping import escape_line
+from .parser import as_name
 from .presentation import duration, plural
 from .registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
 from .rendering import Limits, format_value
@@ -107,7 +107,7 @@ def _later(call: MethodCall) -> Later:
 def named(name: str, params: Sequence[EJSONValue]) -> str:
     """A method or publication with its arguments, shortened, on one line, safe to show."""
     values = [format_value(value, width=sys.maxsize, limits=_SHORT) for value in params]
-    return " ".join([escape_line(name), *values])
+    return " ".join([as_name(name), *values])
 
 
 # ----------------------------------------------------------------------------------------------- subscriptions
@@ -139,9 +139,9 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
 
     def reply(_: Any) -> Reply:
         shell.subscriptions.ready(subscribed)
-        return Message([("", f"sub {escape_line(publication)}: "), *_ready(subscribed)], is_answer=False)
+        return Message([("", f"sub {as_name(publication)}: "), *_ready(subscribed)], is_answer=False)
 
-    ended = CommandError(f"sub {escape_line(publication)}: ended before it was ready")
+    ended = CommandError(f"sub {as_name(publication)}: ended before it was ready")
     return Later(handle.ready, reply, f"sub {what}", when_cancelled=ended, may_be_left=True)
 
 
@@ -161,7 +161,7 @@ def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
     shell.subscriptions.end(subscribed)
     if isinstance(handle.error, ClientClosed) or not (was_ready or subscribed.is_ending):
         return
-    name = f"sub {escape_line(subscribed.name)}: "
+    name = f"sub {as_name(subscribed.name)}: "
     if handle.error is not None:
         shell.display.failure(subscribed.number, handle.error)
     elif subscribed.is_ending:

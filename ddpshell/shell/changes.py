@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..protocol.document_ids import DocumentID
 from ..protocol.ejson import EJSONValue
-from .escaping import escape_line, quote
+from .escaping import quote
+from .literals import as_argument
+from .parser import as_name
+from .presentation import plural
 from .rendering import Limits, format_value, value_fragments
 from .style import StyledText, inked
 
-__all__ = ["change_line", "document_name"]
-
-_PLAIN = re.compile(r"[\w.:@-]+")
+__all__ = ["change_line", "document_name", "others_line"]
 
 
 def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
@@ -28,7 +28,7 @@ def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
             if fields or not cleared:
                 text += [("", " "), *_value(fields, limits)]
             if cleared:
-                text.append(("removed", f" without {', '.join(_key(field) for field in cleared)}"))
+                text.append(("removed", f" without {', '.join(as_name(field) for field in cleared)}"))
             return text
         case DocumentRemoved():
             return [("removed", f"- {name}")]
@@ -37,19 +37,20 @@ def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
             return [("changed", f"> {name} moved {place}")]
 
 
+def others_line(kind: type[DocumentEvent], collection: str, count: int) -> StyledText:
+    """What stands for so many changes of a kind that are not shown."""
+    ink, sign = ("removed", "-") if kind is DocumentRemoved else ("added", "+")
+    return [(ink, f"{sign} {as_name(collection)}: {plural(count, 'more document')}")]
+
+
 def document_name(collection: str, document_id: DocumentID) -> str:
-    """What to call a document; escaped."""
-    return f"{escape_line(collection)}/{_id(document_id)}"
+    """What to call a document: its collection and its id, as they can be typed."""
+    name = quote(collection) if "/" in collection else as_name(collection)
+    return f"{name}/{_id(document_id)}"
 
 
 def _id(document_id: DocumentID) -> str:
-    if isinstance(document_id, str) and _PLAIN.fullmatch(document_id):
-        return document_id
-    return format_value(document_id, width=sys.maxsize)
-
-
-def _key(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else quote(name)
+    return as_argument(document_id) if isinstance(document_id, str) else format_value(document_id, width=sys.maxsize)
 
 
 def _value(value: EJSONValue, limits: Limits) -> StyledText:

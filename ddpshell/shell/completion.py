@@ -14,7 +14,7 @@ from prompt_toolkit.document import Document
 from .escaping import escape_line, quote
 from .literals import CONSTRUCTORS, Expected, read
 from .names import Names
-from .parser import Line, Word, parse
+from .parser import Line, Word, as_name, parse
 from .registry import Command, Parameter, Registry, Role
 from .settings import SETTINGS
 
@@ -45,8 +45,6 @@ class _Known(NamedTuple):
     variables: Callable[[], list[str]]
 
 
-#: What a name may consist of without quotes.
-_PLAIN = re.compile(r"[^\W\d][\w./:@-]*")
 _WORD_END = re.compile(r"[\w$.]*\Z")
 
 _MESSAGES = (
@@ -185,7 +183,7 @@ def _named(names: Iterable[str], prefix: str, start: int) -> Iterator[Suggestion
     lowered = prefix.lower()
     for name in names:
         if name.lower().startswith(lowered):
-            yield Suggestion(name if _PLAIN.fullmatch(name) else quote(name), start)
+            yield Suggestion(as_name(name), start)
 
 
 def _files(prefix: str, start: int) -> Iterator[Suggestion]:

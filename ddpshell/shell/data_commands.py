@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from ..client.events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved
 from ..exceptions import CommandError
 from ..protocol.document_ids import DocumentID
 from ..protocol.ejson import EJSONValue
-from .call_commands import chosen_numbers
+from .call_commands import chosen_numbers, named
+from .cells import cell_width
 from .context import Shell
-from .escaping import escape_line
+from .parser import as_name
 from .presentation import plural
 from .registry import Collection, Count, Fields, Flag, Selector, Text, command
-from .rendering import format_value
 from .replies import Documents, Message, Result
 from .style import StyledText
 from .subscriptions import Watch
@@ -32,10 +31,14 @@ def collections(shell: Shell) -> Message:
     rows = [(name, client.collection(name).count()) for name in client.collections]
     if not rows:
         return Message([("note", "no documents yet; `sub PUBLICATION` brings some")])
-    width = max(len(escape_line(name)) for name, _ in rows)
+    width = max(cell_width(as_name(name)) for name, _ in rows)
     text: StyledText = []
     for name, number in rows:
-        text += [("name", escape_line(name).ljust(width)), ("", f"  {plural(number, 'document')}\n")]
+        text += [
+            ("name", as_name(name)),
+            ("", " " * (width - cell_width(as_name(name)))),
+            ("", f"  {plural(number, 'document')}\n"),
+        ]
     ink, last = text[-1]
     return Message([*text[:-1], (ink, last.rstrip("\n"))])
 
@@ -103,8 +106,8 @@ def _hint_at_names(shell: Shell, collection: str) -> None:
     from difflib import get_close_matches
 
     similar = get_close_matches(collection, names, n=1)
-    advice = f"did you mean {escape_line(similar[0])}?" if similar else "`sub PUBLICATION` brings documents"
-    shell.display.note([("hint", f"nothing in {escape_line(collection)}; {advice}")])
+    advice = f"did you mean {as_name(similar[0])}?" if similar else "`sub PUBLICATION` brings documents"
+    shell.display.note([("hint", f"nothing in {as_name(collection)}; {advice}")])
 
 
 def _sort(value: EJSONValue) -> Any:
@@ -158,12 +161,12 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
     def moved(document_id: DocumentID, before: DocumentID | None) -> None:
         show(number, DocumentMoved(collection, document_id, before))
 
-    what = collection if selector is None else f"{collection} {format_value(selector, width=sys.maxsize)}"
+    what = named(collection, [] if selector is None else [selector])
     stop = shell.client.collection(collection).observe(
         added=added, changed=changed, removed=removed, moved=moved, selector=selector
     )
-    shell.watches.add(Watch(number, collection, escape_line(what), stop))
-    return Message([("", f"watching {escape_line(what)}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
+    shell.watches.add(Watch(number, collection, what, stop))
+    return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
 
 
 @command(

@@ -20,6 +20,7 @@ may follow. `parse` wants a whole text, `read` takes what there is.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import TypeAlias, cast
@@ -31,6 +32,7 @@ from ..protocol import ejson, json_text
 from ..protocol.ejson import EJSONValue
 from ..protocol.json_text import JSONValue
 from .constructors import CONSTRUCTORS
+from .escaping import quote
 from .tokens import Token, TokenKind, tokens
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "Reader",
     "Reading",
     "Variables",
+    "as_argument",
+    "means_itself",
     "opens_literal",
     "parse",
     "parse_argument",
@@ -148,6 +152,21 @@ def parse_argument(word: str) -> EJSONValue:
         return word
 
 
+def means_itself(text: str) -> bool:
+    """Whether an argument of this text is a string, and this one."""
+    if not text or text == "-" or text.startswith("@"):
+        return False
+    try:
+        return parse_argument(text) == text
+    except CommandError:
+        return False
+
+
+def as_argument(text: str) -> str:
+    """Write a string as an argument: a plain word without quotes if it means itself, anything else with."""
+    return text if _PLAIN.fullmatch(text) and means_itself(text) else quote(text)
+
+
 def opens_literal(text: str, start: int = 0) -> bool:
     """Whether what begins at `start`, after space and comments, is meant as a literal.
 
@@ -199,6 +218,8 @@ _CONSTANTS: dict[str, EJSONValue] = {
 
 # What a literal can begin with, space aside: words beginning with anything else need no closer look.
 _STARTS = frozenset("{[\"'/-0123456789" + "".join(name[0] for name in [*CONSTRUCTORS, *_CONSTANTS]))
+
+_PLAIN = re.compile(r"[\w.:][\w.:@-]*")
 
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 

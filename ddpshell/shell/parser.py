@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from ..exceptions import CommandError
 from ..protocol.ejson import EJSONValue
+from .escaping import quote
 from .literals import CONSTRUCTORS, Reading, Variables, parse_argument, read
 from .tokens import Token, TokenKind, tokens
 
-__all__ = ["Line", "Redirection", "Word", "error_column", "parse", "reparse"]
+__all__ = ["Line", "Redirection", "Word", "as_name", "error_column", "parse", "reparse"]
 
 
 class Word(NamedTuple):
@@ -107,6 +108,7 @@ class Line(NamedTuple):
 
 _SPACE = re.compile(r"(?:[^\S\n]|\\\n)*")  # a backslash continues a line
 _BARE = re.compile(r"(?:\\(?!\n)|[^\s\\])+")
+_NAME = re.compile(r"[^\W\d][\w./:@-]*")
 _OPERATOR = re.compile(r">>|>|\|")
 _REST = re.compile(r"[^\n]*")
 # A bracket, a quote, a constructor with its parenthesis, a variable.
@@ -135,6 +137,11 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
 def reparse(line: Line, variables: Variables) -> Line:
     """Read a line again, now that its variables have values."""
     return _line(line.text, line.start, variables)
+
+
+def as_name(name: str) -> str:
+    """Write a name, of a method, a collection, a file, as a word of a line: in quotes where it needs them."""
+    return name if _NAME.fullmatch(name) else quote(name)
 
 
 def error_column(error: CommandError) -> tuple[str, str] | None:

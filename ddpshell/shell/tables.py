@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from ..protocol.ejson import EJSONValue
 from .cells import cell_width, clip
-from .escaping import escape_line
+from .escaping import escape_line, quote
+from .literals import means_itself
 from .rendering import format_value
 
 __all__ = ["table_lines"]
@@ -27,7 +28,8 @@ def table_lines(value: EJSONValue, width: int | None = None) -> Iterator[str] | 
     """Lay a value out as a table; None if it has no rows: only arrays and objects have.
 
     An array of objects has a column for each key, in the order in which they first come; of any other array the
-    items, and of an object the fields are the rows. Strings stand without quotes.
+    items, and of an object the fields are the rows. Strings stand without quotes where they would not be taken for
+    something else.
 
     Args:
         width: Columns of the terminal, to which wide cells are cut; None leaves all as it is.
@@ -45,7 +47,8 @@ def table_lines(value: EJSONValue, width: int | None = None) -> Iterator[str] | 
 
 def _cell(value: EJSONValue) -> _Cell:
     if isinstance(value, str):
-        return _text(value)
+        is_plain = value == value.strip() and means_itself(value) and escape_line(value) == value
+        return _text(value if is_plain else quote(value))
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return _Cell(format_value(value, width=sys.maxsize), is_number)
 

@@ -7,17 +7,22 @@ import json
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from ddpshell.exceptions import CommandError, ConnectError, MethodError, OutcomeUnknown
 from ddpshell.protocol import ejson, json_text
 from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.shell.cells import cell_width
+from ddpshell.shell.literals import parse, read
+from ddpshell.shell.parser import parse as parse_lines
 from ddpshell.shell.presentation import duration, error_text, exact_text, plural, screen_text, with_time
+from ddpshell.shell.rendering import format_value
 from ddpshell.shell.replies import Documents, Message, Nothing, Reply, Result
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.style import plain
+from ddpshell.shell.variables import Results
 from tests.shell.test_escaping import harmless
-from tests.strategies import ejson_values, hostile_text
+from tests.strategies import ejson_values, hostile_text, keys
 
 TASKS: list[dict[str, EJSONValue]] = [{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]
 
@@ -80,6 +85,40 @@ def test_the_time_stands_at_the_right_of_the_first_line_with_room() -> None:
 def test_a_value_fits_its_window_and_is_harmless(value: EJSONValue) -> None:
     for output in ("auto", "json", "raw", "table"):
         assert harmless(shown(Result(value), Settings(output=output), 30))
+
+
+_ALL = {"items": "999999", "length": "999999"}
+
+
+@given(ejson_values(), st.sampled_from(["auto", "pretty", "json"]), st.integers(1, 100))
+def test_what_is_not_cut_can_be_pasted_back(value: EJSONValue, output: str, width: int) -> None:
+    text = shown(Result(value, is_full=True), Settings(output=output, **_ALL), width)
+    assert ejson.equals(parse(text.removeprefix("[3] ")), value)
+
+
+@given(
+    st.lists(st.dictionaries(keys(), ejson_values(max_leaves=4), max_size=3), max_size=3),
+    st.sampled_from(["auto", "json"]),
+    st.integers(1, 100),
+)
+def test_documents_that_were_found_can_be_pasted_back(
+    documents: list[dict[str, EJSONValue]], output: str, width: int
+) -> None:
+    heading, _, rest = shown(Documents(documents), Settings(output=output, **_ALL), width).partition("\n")
+    assert heading == f"[3] {plural(len(documents), 'document')}"
+    for document in documents:
+        reading = read(rest)
+        assert ejson.equals(reading.value, document)
+        rest = rest[reading.end :].removeprefix("\n")
+    assert not rest
+
+
+@given(ejson_values())
+def test_a_variable_shows_what_the_result_was(value: EJSONValue) -> None:
+    results = Results()
+    results.keep(3, value)
+    [line] = parse_lines("echo $3", results)
+    assert ejson.equals(parse(format_value(line.words[1].value)), value)
 
 
 # ------------------------------------------------------------------------------------------------------- errors

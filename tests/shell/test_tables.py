@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpshell.protocol import ejson
 from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.shell.cells import cell_width
+from ddpshell.shell.literals import parse_argument
 from ddpshell.shell.tables import table_lines
 from tests.shell.test_escaping import harmless
 from tests.strategies import ejson_values
@@ -63,3 +65,24 @@ def test_no_table_is_harmful_or_has_a_line_of_two(value: EJSONValue, width: int)
 def test_a_table_of_few_columns_fits(rows: list[dict[str, str]]) -> None:
     for line in table(rows, 40):
         assert cell_width(line) <= max(40, 6 * len({key for row in rows for key in row}))
+
+
+# ------------------------------------------------------------------------------------------------- pasted back
+
+_LONE = st.sampled_from(
+    ["5", "-1", "true", "NaN", "", " ", "a b", "@x", "-", "null", "Date(0)", "{}", "a\u001b", "..."]
+)
+
+
+@given(st.lists(ejson_values(max_leaves=5) | _LONE, min_size=1, max_size=4))
+def test_what_a_cell_shows_can_be_pasted_back(values: list[EJSONValue]) -> None:
+    """As an argument, and not as one of several words."""
+    lines = table({str(index): value for index, value in enumerate(values)})
+    begin = lines[0].index("value")
+    assert len(lines) == 2 + len(values)
+    for line, value in zip(lines[2:], values, strict=True):
+        assert ejson.equals(parse_argument(line[begin:].strip(" ")), value)
+
+
+def test_what_is_missing_is_no_empty_string() -> None:
+    assert table([{"a": "", "b": 1}, {"b": 2}])[2:] == ['""  1', "    2"]
