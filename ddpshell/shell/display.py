@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from ..client.events import DocumentEvent
+from ..client.events import DocumentAdded, DocumentEvent, DocumentRemoved
 from ..exceptions import ServerError
-from .changes import change_line
+from .changes import change_line, others_line
 from .escaping import escape_line, escape_text
 from .frames import frame_line
 from .presentation import error_text, exact_text, screen_text, tagged, with_time
-from .printer import Printer
+from .printer import Burst, Printer
 from .rendering import Limits
 from .replies import Message, Reply
 from .settings import Settings
@@ -104,13 +104,26 @@ class ScreenDisplay:
         self._printer.show(lambda width: wrapped([("hint", f"warning: {escape_line(text)}")], width))
 
     def change(self, number: int | None, event: DocumentEvent) -> None:
-        """Show a change; of very many, as many as the terminal takes."""
-        self._printer.show(lambda _: tagged(_tag(number), change_line(event, _CHANGE)), may_drop=True)
+        """Show a change; of very many, as many as the terminal takes.
+
+        Of documents that come or go all at once, a few are enough: `find` has those that are here.
+        """
+        burst = None
+        if isinstance(event, (DocumentAdded, DocumentRemoved)):
+            kind, collection = type(event), event.collection
+
+            def others(count: int) -> StyledText:
+                return tagged(_tag(number), others_line(kind, collection, count))
+
+            burst = Burst((number, kind, collection), int(self._settings["burst"]), others)
+        self._printer.show(lambda _: tagged(_tag(number), change_line(event, _CHANGE)), may_drop=True, burst=burst)
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
         """Show a frame; of very many, as many as the terminal takes."""
-        length = int(self._settings["length"])
-        self._printer.show(lambda _: frame_line(text, is_sent=is_sent, when=when, length=length), may_drop=True)
+        # What waits to be shown must not keep megabytes that will not be.
+        shown = text[: int(self._settings["length"])]
+        omitted = len(text) - len(shown)
+        self._printer.show(lambda _: frame_line(shown, is_sent=is_sent, when=when, omitted=omitted), may_drop=True)
 
     def flush(self) -> None:
         """Wait until all of it has been written."""
@@ -190,7 +203,7 @@ class ScriptDisplay:
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
         """Write a frame, whole."""
-        self._err(plain(frame_line(text, is_sent=is_sent, when=when, length=len(text))))
+        self._err(plain(frame_line(text, is_sent=is_sent, when=when)))
 
     def flush(self) -> None:
         """See that all of it has been written.

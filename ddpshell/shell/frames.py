@@ -59,22 +59,21 @@ class FrameFilter:
         return any(name and fnmatchcase(name, pattern) for name in names for pattern in self.patterns)
 
 
-def frame_line(text: str, *, is_sent: bool, when: datetime, length: int) -> StyledText:
+def frame_line(text: str, *, is_sent: bool, when: datetime, omitted: int = 0) -> StyledText:
     """One frame, time-stamped; its secrets have been masked where it was seen.
 
     Args:
-        text: The message.
+        text: The message, or its beginning.
         is_sent: Whether it went to the server.
         when: At what time.
-        length: How many characters to show.
+        omitted: How many characters of it are left out.
     """
     stamp = when.astimezone().strftime("%H:%M:%S.%f")[:-3]
     arrow = ("sent", " -> ") if is_sent else ("received", " <- ")
     # JSON's own escapes, so that what is copied from the screen is still the message.
-    shown = escape_json(text[:length])
-    line: StyledText = [("time", stamp), arrow, *frame_text(shown)]
-    if len(text) > length:
-        line.append(("omission", f" ... {len(text) - length:,} more characters"))
+    line: StyledText = [("time", stamp), arrow, *frame_text(escape_json(text))]
+    if omitted:
+        line.append(("omission", f" ... {omitted:,} more characters"))
     return line
 
 

@@ -13,21 +13,24 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Hashable, Iterator
+from typing import NamedTuple, Protocol, TypeAlias
 
 from .presentation import plural
 from .style import StyledText, terminal_text
 
-__all__ = ["Printer", "PromptLine", "Render", "Screen"]
+__all__ = ["Burst", "Printer", "PromptLine", "Render", "Screen"]
 
 #: Makes a text for so many columns, without a newline at its end. Called on the writer's thread.
 Render: TypeAlias = Callable[[int], StyledText]
 
+#: Makes a text for so many that are not shown.
+Others: TypeAlias = Callable[[int], StyledText]
+
 #: How many entries that may be dropped wait at most.
 LIMIT = 5000
 
-#: Seconds between two writes above a prompt: more often nobody can read, and each one draws the prompt again.
+#: Seconds between two writes: more often nobody can read, and above a prompt each one draws it again.
 INTERVAL = 0.03
 
 # Entries, and characters, that are written at once; a key that was pressed waits no longer than that takes.
@@ -64,15 +67,30 @@ class PromptLine(Protocol):
         ...
 
 
+class Burst(NamedTuple):
+    """What a text is one of, if many of the kind may come one right after another: the first are shown, others counted.
+
+    Args:
+        key: What is the same for all of them.
+        most: How many to show.
+        others: Makes the text for so many others.
+    """
+
+    key: Hashable
+    most: int
+    others: Others
+
+
 class _Entry:
-    """What is to be shown, or how much of it was not."""
+    """What is to be shown, or how much of something is not."""
 
-    __slots__ = ("dropped", "may_drop", "render")
+    __slots__ = ("count", "may_drop", "others", "render")
 
-    def __init__(self, render: Render | None, *, may_drop: bool) -> None:
+    def __init__(self, render: Render | None, others: Others | None = None, *, may_drop: bool = False) -> None:
         self.render = render
+        self.others = others
         self.may_drop = may_drop
-        self.dropped = 0
+        self.count = 0
 
 
 class Printer:
@@ -92,6 +110,8 @@ class Printer:
         self._changed = threading.Condition()
         self._queue: deque[_Entry] = deque()
         self._droppable = 0
+        self._burst: Burst | None = None  # that of the last text
+        self._length = 0  # of the burst, so far
         self._ready: str | None = None  # text that is made, and not written
         self._line: PromptLine | None = None
         self._asked: PromptLine | None = None  # who was asked to have it written
@@ -104,16 +124,22 @@ class Printer:
 
     # For everybody
 
-    def show(self, render: Render, *, may_drop: bool = False) -> None:
+    def show(self, render: Render, *, may_drop: bool = False, burst: Burst | None = None) -> None:
         """Show a text, soon.
 
         Args:
             render: Makes it.
             may_drop: It is one of very many: if they come faster than the terminal takes them, it is only counted.
+            burst: It is one of many that say little: if too many come at once, it is only counted.
         """
         with self._changed:
-            if may_drop and self._droppable >= self._limit:
-                self._drop()
+            if burst is None or self._burst is None or burst.key != self._burst.key:
+                self._burst, self._length = burst, 0
+            self._length += 1
+            if self._burst is not None and self._length > self._burst.most:
+                self._count(self._burst.others)
+            elif may_drop and self._droppable >= self._limit:
+                self._count(_not_shown)
             else:
                 self._droppable += may_drop
                 self._queue.append(_Entry(render, may_drop=may_drop))
@@ -187,12 +213,13 @@ class Printer:
             with self._changed:
                 self._is_busy = False
                 self._changed.notify_all()
-                if self._line is not None:
-                    # What comes meanwhile, is then written at once.
-                    self._changed.wait_for(self._is_urgent, INTERVAL)
+                # What comes meanwhile, is then written at once. If nothing does, what comes later is no burst.
+                self._changed.wait_for(self._is_urgent, INTERVAL)
+                if not self._queue:
+                    self._burst = None
 
     def _is_urgent(self) -> bool:
-        return self._is_closing or self._flushing > 0 or self._line is None
+        return self._is_closing or self._flushing > 0
 
     def _deliver(self, chunk: str) -> None:
         """Have a text written by whoever has the terminal, and wait until it is."""
@@ -225,21 +252,17 @@ class Printer:
             self._changed.notify_all()
 
     def _text(self, entry: _Entry, width: int) -> str:
-        if entry.render is None:
-            lines = plural(entry.dropped, "line was", "lines were")
-            text: StyledText = [("hint", f"... {lines} not shown: they came faster than the terminal takes them")]
-        else:
-            try:
-                text = entry.render(width)
-            except Exception as error:  # noqa: BLE001 - one text that cannot be shown must not end all showing
-                text = [("error", f"error: this cannot be shown: {error!r}")]
+        try:
+            text = entry.render(width) if entry.render else entry.others(entry.count) if entry.others else []
+        except Exception as error:  # noqa: BLE001 - one text that cannot be shown must not end all showing
+            text = [("error", f"error: this cannot be shown: {error!r}")]
         return terminal_text([*text, ("", "\n")], colour=self._colour())
 
-    def _drop(self) -> None:
+    def _count(self, others: Others) -> None:
         """With the lock held."""
-        if not self._queue or self._queue[-1].render is not None:
-            self._queue.append(_Entry(None, may_drop=False))
-        self._queue[-1].dropped += 1
+        if not self._queue or self._queue[-1].others is not others:
+            self._queue.append(_Entry(None, others))
+        self._queue[-1].count += 1
 
     # The thread of the prompt's line
 
@@ -256,6 +279,11 @@ class Printer:
             written = line.print_above(text)
         finally:
             self._wrote(all_of_it=written)
+
+
+def _not_shown(count: int) -> StyledText:
+    lines = plural(count, "line was", "lines were")
+    return [("hint", f"... {lines} not shown: they came faster than the terminal takes them")]
 
 
 def _chunks(texts: Iterator[str]) -> Iterator[str]:

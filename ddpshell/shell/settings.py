@@ -55,6 +55,7 @@ SETTINGS = {
         ),
         Setting("timing", "on", _SWITCH, "show how long answers took"),
         Setting("changes", "on", _SWITCH, "show documents as they are added, changed and removed"),
+        Setting("burst", "20", (), "how many documents to list that come or go all at once"),
         Setting("color", "on", _SWITCH, "colours"),
         Setting("items", "100", (), "how many documents, items and fields to show of one result"),
         Setting("length", "2000", (), "how many characters to show of one string or frame"),

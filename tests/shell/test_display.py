@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ddpshell.client.events import DocumentRemoved
+from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentRemoved
 from ddpshell.exceptions import CommandError, MethodError
 from ddpshell.shell.display import Display, ScreenDisplay, ScriptDisplay
 from ddpshell.shell.printer import Printer
@@ -60,6 +60,30 @@ def test_on_a_terminal_everything_is_shown_with_its_number_and_answers_with_thei
         f'{stamp}.005 -> {{"msg":"ping"}}',
         "",
     ]
+
+
+def test_documents_that_go_all_at_once_are_counted(screen: tuple[RecordingScreen, Printer]) -> None:
+    display = ScreenDisplay(screen[1], Settings(burst="3"))
+    with screen[1].paused():
+        for number in range(1000):
+            display.change(None, DocumentRemoved("items", str(number)))
+        display.change(2, DocumentAdded("items", "a", {}))
+        display.change(None, DocumentChanged("items", "a", {"n": 1}, ()))
+    display.flush()
+    shown = screen[0].text.splitlines()
+    assert shown[-2:] == ["[2] + items/a {}", '~ items/a {"n": 1}']
+    listed = [line for line in shown if line.startswith("- items/")]
+    counted = sum(int(line.split()[2]) for line in shown if "more document" in line)
+    assert len(listed) == 3
+    assert len(listed) + counted == 1000
+
+
+def test_a_frame_that_waits_to_be_shown_keeps_no_more_than_what_will_be(
+    screen: tuple[RecordingScreen, Printer],
+) -> None:
+    ScreenDisplay(screen[1], Settings(length="10")).frame("x" * 5000, is_sent=False, when=NOON)
+    screen[1].flush()
+    assert screen[0].text.endswith(" <- xxxxxxxxxx ... 4,990 more characters\n")
 
 
 def test_times_can_be_left_out(screen: tuple[RecordingScreen, Printer]) -> None:

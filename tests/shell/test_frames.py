@@ -45,20 +45,20 @@ def test_a_filter_shows_types_and_names(patterns: list[str], shown: str) -> None
 
 
 def test_a_frame_has_its_time_and_direction() -> None:
-    line = plain(frame_line('{"msg":"ping"}', is_sent=True, when=NOON, length=100))
+    line = plain(frame_line('{"msg":"ping"}', is_sent=True, when=NOON))
     stamp = NOON.astimezone().strftime("%H:%M:%S")
     assert line == f'{stamp}.005 -> {{"msg":"ping"}}'
-    assert " <- " in plain(frame_line("{}", is_sent=False, when=NOON, length=100))
+    assert " <- " in plain(frame_line("{}", is_sent=False, when=NOON))
 
 
-def test_a_long_frame_is_cut_and_counted() -> None:
-    line = plain(frame_line("x" * 1500, is_sent=True, when=NOON, length=100))
+def test_what_is_left_out_of_a_long_frame_is_counted() -> None:
+    line = plain(frame_line("x" * 100, is_sent=True, when=NOON, omitted=1400))
     assert line.endswith("x" * 100 + " ... 1,400 more characters")
 
 
 @given(hostile_text(40))
 def test_a_frame_is_shown_harmless_and_is_still_the_same_message(text: str) -> None:
     frame = json.dumps({"msg": "result", "result": text}, ensure_ascii=False)
-    line = plain(frame_line(frame, is_sent=False, when=NOON, length=1000))
+    line = plain(frame_line(frame, is_sent=False, when=NOON))
     assert harmless(line)
     assert json.loads(line.partition(" <- ")[2])["result"] == text

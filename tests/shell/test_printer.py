@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ddpshell.shell.printer import Printer, Render
+from ddpshell.shell import printer as printer_module
+from ddpshell.shell.printer import Burst, Printer, Render
 from ddpshell.shell.style import StyledText
 from tests.loopback import PATIENCE
 from tests.shell.desk import RecordingScreen
@@ -145,6 +146,39 @@ def test_answers_are_never_dropped() -> None:
     screen.released.set()
     printer.close()
     assert len(screen.text.splitlines()) == 200
+
+
+# ------------------------------------------------------------------------------------------------------- bursts
+
+
+def burst(key: str, most: int = 2) -> Burst:
+    return Burst(key, most, lambda count: [("", f"{count} more {key}")])
+
+
+def test_of_what_comes_all_at_once_the_first_are_shown_and_the_others_counted() -> None:
+    screen = BlockedScreen()
+    printer = started(screen, limit=1)
+    printer.show(text("begin"))
+    assert screen.entered.wait(PATIENCE)
+    for number in range(1000):
+        printer.show(text(f"a{number}"), burst=burst("a"))
+    for number in range(4):
+        printer.show(text(f"b{number}"), burst=burst("b"))
+    printer.show(text("end"))
+    printer.show(text("b"), burst=burst("b"))
+    screen.released.set()
+    printer.close()
+    assert screen.text.splitlines() == ["begin", "a0", "a1", "998 more a", "b0", "b1", "2 more b", "end", "b"]
+
+
+def test_what_comes_one_by_one_is_no_burst(
+    screen: RecordingScreen, printer: Printer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printer_module, "INTERVAL", 0)
+    for number in range(4):
+        printer.show(text(f"a{number}"), burst=burst("a", most=1))
+        printer.flush()
+    assert screen.text.split() == ["a0", "a1", "a2", "a3"]
 
 
 # ----------------------------------------------------------------------------------------------- the typed line
