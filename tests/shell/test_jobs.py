@@ -70,17 +70,24 @@ def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
     jobs = Jobs()
     jobs.begin(Job(1, "call a", 0.0))
     main = threading.get_ident()
+    is_started, is_noticed = threading.Event(), threading.Event()
+    noticed: list[bool] = []
 
     def strike() -> None:
-        while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
+        is_started.wait(PATIENCE)
+        while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:  # noqa: SLF001 - documented
             pass
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        noticed.append(is_noticed.wait(PATIENCE / 2))
 
     thread = threading.Thread(target=strike)
     thread.start()
+    is_started.set()
     with pytest.raises(KeyboardInterrupt):
         jobs.wait(timeout=PATIENCE)
+    is_noticed.set()
     thread.join(PATIENCE)
+    assert noticed == [True]
 
 
 def test_nobody_waits_where_nobody_looks() -> None:
