@@ -198,7 +198,8 @@ def _made(process: Process, given: ConnectionSettings, settings: Settings, displ
     from .credentials import login_store
 
     made = Shell(shell_registry(), display, settings, process.clock, connect, endpoint_of(given).url)
-    made.login_store = lambda: login_store(process, display.warn)
+    if given.identity.kind != "nobody":
+        made.login_store = lambda: login_store(process, display.warn)
     made.retry = given.retry
     if process.given.get("debug"):
         made.debug = FrameFilter()

@@ -59,7 +59,8 @@ def login(
     """Log in, and stay so.
 
     USER is a name or an e-mail address. A one-time code is asked for where the server wants one. The login lasts over
-    every reconnect, and until `logout`: it is saved as by `ddp login`. Nothing of it gets into the history.
+    every reconnect, and until `logout`: it is saved as by `ddp login`, but not where the shell began with --no-login, or
+    as a demo. Nothing of it gets into the history.
     """
     client = shell.client
     server = shell.server
@@ -85,7 +86,8 @@ def login(
         who: StyledText = [("good", "logged in"), ("", f" as {escape_line(saved.user)}"), ("note", until)]
         return Message(who, is_answer=False)
 
-    return Later(_told(answer), reply, f"login {escape_line(user)}" if user else "login")
+    # Most of the time went by while the password was typed.
+    return Later(_told(answer), reply, f"login {escape_line(user)}" if user else "login", is_timed=False)
 
 
 @command(examples=[("logout", "the server forgets the login, and so does `ddp`")], is_numbered=True)
@@ -196,6 +198,8 @@ def _told(answer: Future[Value]) -> Future[Value]:
 
 
 def _save(shell: Shell, saved: SavedLogin) -> bool:
+    if shell.login_store is None:
+        return False
     try:
         shell.login_store().save(saved)
     except OSError as error:
@@ -206,6 +210,8 @@ def _save(shell: Shell, saved: SavedLogin) -> bool:
 
 def _forget(shell: Shell, server: str, token: LoginToken) -> None:
     """Delete a login that has ended; another one of the same user goes on."""
+    if shell.login_store is None:
+        return
     store = shell.login_store()
     saved = store.find(server, token.user_id)
     if saved is None or saved.token.token != token.token:

@@ -115,8 +115,8 @@ class Shell:
         self.is_closing = False
         #: Who is logged in, by the name that was typed.
         self.user: str | None = None
-        #: The logins that outlast a session.
-        self.login_store: Callable[[], LoginStore] = _no_logins
+        #: Finds the logins that outlast a session; None where none is to.
+        self.login_store: Callable[[], LoginStore] | None = None
         #: Called with each new client, and with its address as it was typed, None where nobody typed one.
         self.log_in: Callable[[Client, str | None], object] = lambda client, url: None
         # The server's address as it was typed.
@@ -224,9 +224,3 @@ class Shell:
     def lent_terminal(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while, if there is one."""
         return nullcontext() if self.terminal is None else self.terminal.lent()
-
-
-def _no_logins() -> LoginStore:
-    from .logins import LoginStore
-
-    return LoginStore(None)

@@ -104,7 +104,7 @@ def _answered(
 ) -> None:
     """What was waited for is here. On the client's thread as a rule."""
     job.is_answered = sink is None
-    seconds = shell.clock.now() - job.started
+    seconds = shell.clock.now() - job.started if later.is_timed else None
     error = later.when_cancelled if future.cancelled() else future.exception()
     if error is None:
         try:

@@ -68,6 +68,7 @@ class Later(Struct, frozen=True):
         when_cancelled: What to say if it was.
         cancel: Takes it back, and says whether that was possible; None where it never is.
         may_be_left: Nobody who leaves the shell is kept waiting for it.
+        is_timed: How long it took says something about the server.
     """
 
     future: Future[Any]
@@ -76,3 +77,4 @@ class Later(Struct, frozen=True):
     when_cancelled: DDPError = CommandError("cancelled: it was not sent")
     cancel: Callable[[], bool] | None = None
     may_be_left: bool = False
+    is_timed: bool = True

@@ -183,3 +183,13 @@ def test_a_saved_login_that_is_refused_is_told_and_the_shell_goes_on(home: Path)
             window.press("call whoami\r")
             window.wait_for("[1] null")
         assert ddp("-u", server.url, script="call whoami\n").returncode == 4
+
+
+def test_a_demos_login_ends_with_the_demo(home: Path) -> None:
+    with Window("demo") as window:
+        window.wait_for("connected to")
+        window.press("login alice\r")
+        window.wait_for("Password of alice:")
+        window.press("wonderland\r")
+        window.wait_for("[1] logged in as alice, for this session")
+    assert not (home / "state/ddpshell/logins").exists()

@@ -195,6 +195,19 @@ def test_a_logout_leaves_another_login_of_the_same_user_alone(table: Desk, store
     assert len(store.all()) == 1
 
 
+def test_where_no_login_is_to_outlast_the_session_none_does(table: Desk, store: LoginStore) -> None:
+    table.shell.login_store = None
+    assert "[1] logged in as alice, for this session\n" in table.type("login alice")
+    assert "logged out alice" in table.type("logout")
+    assert store.all() == []
+
+
+def test_no_time_is_shown_that_was_spent_typing(table: Desk, store: LoginStore) -> None:
+    table.type("set timing on")
+    assert " ms" not in table.type("login alice")
+    assert " ms" in table.type("logout")
+
+
 def test_a_login_that_cannot_be_saved_is_told_and_counts(table: Desk, store: LoginStore, tmp_path: Path) -> None:
     (tmp_path / "logins").touch()
     shown = " ".join(table.type("login alice").split())

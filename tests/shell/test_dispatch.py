@@ -23,7 +23,7 @@ def test_of_a_text_that_is_not_understood_nothing_is_run(table: Desk) -> None:
 
 
 def test_only_commands_that_are_answered_have_numbers(table: Desk) -> None:
-    table.type("help call\nset items 5\ncall upper a\nwhoami\ncall upper b")
+    table.type("help call\nset items 5\ncall upper a\nstatus\ncall upper b")
     assert table.shown().endswith('[2] "B"\n')
 
 
