@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import ipaddress
+import selectors
 import socket
+import ssl
 import struct
 import threading
 from types import TracebackType
@@ -30,13 +32,19 @@ class Proxy:
         user: Who may use it; None for everybody.
         password: Theirs.
         hosts: For names that no resolver knows, the address.
+        tls: What it proves to be, if it speaks TLS itself.
     """
 
     scheme = ""
 
     def __init__(
-        self, user: str | None = None, password: str = "", hosts: dict[str, tuple[str, int]] | None = None
+        self,
+        user: str | None = None,
+        password: str = "",
+        hosts: dict[str, tuple[str, int]] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self.user, self.password = user, password
         self.hosts = hosts or {}
         #: Where it was asked to connect to, as it was asked.
@@ -66,7 +74,7 @@ class Proxy:
     def url(self) -> str:
         """What to give a client, credentials and all."""
         credentials = f"{self.user}:{self.password}@" if self.user is not None else ""
-        return f"{self.scheme}://{credentials}{self.address}"
+        return f"{self.scheme}{'s' if self._tls is not None else ''}://{credentials}{self.address}"
 
     def greet(self, client: socket.socket) -> socket.socket:
         """Find out where to, and say so. Returns the connection to there.
@@ -100,12 +108,14 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
+                self._sockets.append(client)
             server = self.greet(client)
         except (Refused, OSError):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
             return
-        self._start(_relay, server, client)
         _relay(client, server)
 
 
@@ -194,9 +204,18 @@ def _received(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-def _relay(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+def _relay(client: socket.socket, server: socket.socket) -> None:
+    """Carry both ways, until one side ends it. On one thread, since TLS is for one."""
+    others = {client: server, server: client}
+    with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
+        for sock in others:
+            selector.register(sock, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                source = client if key.fileobj is client else server
+                # More than a record of TLS holds, so that nothing is left behind that no select would tell of.
+                data = source.recv(1 << 16)
+                if not data:
+                    others[source].shutdown(socket.SHUT_RDWR)
+                    return
+                others[source].sendall(data)

@@ -52,7 +52,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "prompt_toolkit": ("shell/",),
     "pygments": ("shell/",),
     "pytest": ("server/testing.py",),
-    "websocket": ("client/transport.py",),
+    "websocket": ("client/upgrade.py",),
     "websockets": ("server/transport.py",),
     # Time, chance, and what goes on at the same time.
     "asyncio": ("server/", "shell/"),
@@ -65,11 +65,10 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "time": ("clock.py",),
     # The network.
     "errno": ("client/", "server/", "cli/"),
-    "http": ("client/transport.py", "server/transport.py"),
-    "select": ("client/transport.py",),
-    "selectors": ("clock.py", "client/transport.py", "client/tunnels.py", "client/waiting.py", "cli/inbox.py"),
-    "socket": ("client/transport.py", "client/tunnels.py", "client/waiting.py", "server/transport.py"),
-    "ssl": ("client/transport.py", "server/transport.py", "cli/"),
+    "http": ("server/transport.py",),
+    "selectors": ("clock.py", "client/", "cli/inbox.py"),
+    "socket": ("client/connector.py", "client/tunnels.py", "client/waiting.py", "server/transport.py"),
+    "ssl": ("client/tls.py", "client/upgrade.py", "server/transport.py"),
     # The process, the terminal and the disk.
     "gc": ("cli/__init__.py", "cli/main.py"),
     "getpass": ("cli/",),
@@ -144,7 +143,7 @@ def test_every_import_goes_downhill(file: str) -> None:
         pytest.param("shell/a.py", "if TYPE_CHECKING:\n from ..server import x", ["ddpshell.server.x"], id="for types"),
         pytest.param("cli/a.py", "def f():\n  import websockets.sync", ["websockets.sync"], id="in a function"),
         pytest.param("client/runner.py", "import websocket", ["websocket"], id="not its keeper"),
-        pytest.param("client/transport.py", "import websocket", [], id="its keeper"),
+        pytest.param("client/upgrade.py", "import websocket", [], id="its keeper"),
         pytest.param("cli/a.py", "import requests", ["requests"], id="unheard of"),
         pytest.param("cli/a.py", "import urllib.request, urllib.parse", ["urllib.request"], id="a module within"),
         pytest.param("client/a.py", "from msgspec import Struct, json", ["msgspec.json"], id="a name within"),

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, Cli
 from ..protocol.codec import ejson_text
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
+from .connector import ConnectOptions, WebSocketConnector
 from .events import (
     CallAnswered,
     CallFinished,
@@ -33,7 +34,9 @@ from .events import (
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
 from .runner import Mark, Published, Runner
-from .transport import ConnectOptions, Connector, TLSOptions, WebSocketConnector
+from .tls import TLSOptions
+from .transport import Connector
+from .upgrade import HandshakeOptions
 
 if TYPE_CHECKING:
     from ..protocol.accounts import LoginToken, UserSelector
@@ -102,8 +105,9 @@ class Client:
         headers: More headers for the handshake, as (name, value).
         origin: The `Origin` header; none is sent without.
         tls: How to trust the server.
-        proxy: The URL of a proxy to go through: `http://host:port`, or `socks5h://`. None goes straight to the
-            server, whatever the environment says.
+        proxy: The URL of a proxy to go through: `http://host:port`, `https://`, or `socks5h://`. None goes straight
+            to the server, whatever the environment says.
+        ip_version: Of the addresses that a name has, use those of IPv4 or of IPv6 alone.
         user_agent: The `User-Agent` header.
         login_required: Fail calls where the login of a new session is refused, rather than make them as nobody.
         debug: Have each frame as an event.
@@ -114,6 +118,7 @@ class Client:
 
     Raises:
         InvalidURL: `url` is no address of a DDP server, or `proxy` none of a proxy.
+        ValueError: A header is none, or would end its line.
     """
 
     def __init__(
@@ -128,6 +133,7 @@ class Client:
         origin: str | None = None,
         tls: TLSOptions | None = None,
         proxy: str | None = None,
+        ip_version: Literal[4, 6] | None = None,
         user_agent: str = "ddpshell",
         login_required: bool = False,
         debug: bool = False,
@@ -142,7 +148,8 @@ class Client:
             from .proxy import parse_proxy
 
             through = parse_proxy(proxy)
-        options = ConnectOptions(tuple(headers), origin, tls or TLSOptions(), user_agent, through)
+        handshake = HandshakeOptions(tuple(headers), origin, user_agent)
+        options = ConnectOptions(handshake, tls or TLSOptions(), through, ip_version)
         connector = connector or WebSocketConnector(parse_url(url, fractions), options, fractions)
         self._url = connector.url
         self._clock = clock or SystemClock()

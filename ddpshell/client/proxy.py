@@ -19,6 +19,7 @@ __all__ = ["Proxy", "bypasses_proxy", "is_loopback", "parse_proxy", "proxy_varia
 # For each way to write a scheme: what is spoken, and on which port unless told.
 _SCHEMES = {
     "http": ("http", 80),
+    "https": ("https", 443),
     "socks5": ("socks5", 1080),
     "socks5h": ("socks5h", 1080),
     # As desktops write it.
@@ -33,7 +34,7 @@ class Proxy(Struct, frozen=True):
     """What to connect to instead of the server, and what to say to it.
 
     Args:
-        scheme: `http`, `socks5` (names are looked up here) or `socks5h` (the proxy looks them up).
+        scheme: `http`, `https` (which speaks TLS itself), `socks5` (names are looked up here) or `socks5h` (the proxy looks them up).
         host: A name or an address; an IPv6 address without brackets.
         port: From 1 to 65535.
         user: For the proxy, or None.
@@ -70,7 +71,7 @@ def parse_proxy(text: str) -> Proxy:
     match = _SCHEME.match(text)
     scheme, rest = (match[1].lower(), text[match.end() :]) if match else ("http", text)
     if scheme not in _SCHEMES:
-        problem = f"the scheme {scheme!r} is none of http, socks5 and socks5h; write, for example, {_EXAMPLE}"
+        problem = f"the scheme {scheme!r} is none of http, https, socks5 and socks5h; write, for example, {_EXAMPLE}"
         raise InvalidURL(_without_credentials(text), problem, what="proxy URL")
     spoken, default_port = _SCHEMES[scheme]
     authority, _, path = rest.partition("/")

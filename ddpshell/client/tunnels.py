@@ -15,6 +15,7 @@ import socket
 
 from ..exceptions import ConnectError
 from .proxy import Proxy
+from .tls import ByteStream, blocked_on
 from .waiting import Waiter
 
 __all__ = ["open_tunnel"]
@@ -22,6 +23,7 @@ __all__ = ["open_tunnel"]
 # Bytes of a proxy's answer: nobody who means well sends more.
 _MAX_ANSWER = 1 << 16
 
+_HTTP = ("http", "https")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 
@@ -41,37 +43,45 @@ _IPV4, _NAME, _IPV6 = 1, 3, 4
 
 
 def open_tunnel(
-    sock: socket.socket, proxy: Proxy, target: tuple[str, int], waiter: Waiter, deadline: float | None, user_agent: str
+    stream: ByteStream,
+    proxy: Proxy,
+    target: tuple[str, int],
+    waiter: Waiter,
+    deadline: float | None,
+    *,
+    user_agent: str,
+    family: socket.AddressFamily,
 ) -> None:
-    """Have a proxy connect a socket through to a server.
+    """Have a proxy connect us through to a server.
 
     Args:
-        sock: Connected to the proxy, not blocking.
+        stream: To the proxy, not blocking.
         proxy: What it is connected to.
         target: The server's host and port.
         waiter: How to wait.
         deadline: Seconds of the waiter's clock, or None.
         user_agent: What an HTTP proxy is told.
+        family: The kind of addresses to use, where names are looked up here.
 
     Raises:
         ConnectError: It would not, could not, or not in time.
         Woken: It is not wanted any more.
     """
-    line = _Line(sock, proxy, waiter, deadline)
-    if proxy.scheme == "http":
+    line = _Line(stream, proxy, waiter, deadline)
+    if proxy.scheme in _HTTP:
         _connect_http(line, proxy, target, user_agent)
     else:
-        _connect_socks(line, proxy, target)
+        _connect_socks(line, proxy, target, family)
     if line.unread:
         # Nobody at the other end speaks before we do.
         raise line.nonsense("it sent more than an answer")
 
 
 class _Line:
-    """A socket that is connected to a proxy, read and written with patience."""
+    """What leads to a proxy, read and written with patience."""
 
-    def __init__(self, sock: socket.socket, proxy: Proxy, waiter: Waiter, deadline: float | None) -> None:
-        self._sock = sock
+    def __init__(self, stream: ByteStream, proxy: Proxy, waiter: Waiter, deadline: float | None) -> None:
+        self._stream = stream
         self._proxy = proxy
         self._waiter = waiter
         self._deadline = deadline
@@ -81,11 +91,9 @@ class _Line:
         """Send all of it."""
         while data:
             try:
-                data = data[self._sock.send(data) :]
-            except BlockingIOError:
-                self._wait(selectors.EVENT_WRITE)
+                data = data[self._stream.send(data) :]
             except OSError as error:
-                raise self._broken(error) from error
+                self._wait(blocked_on(error, selectors.EVENT_WRITE), error)
 
     def read(self, size: int) -> bytes:
         """Read so many bytes."""
@@ -105,7 +113,7 @@ class _Line:
 
     def nonsense(self, what: str) -> ConnectError:
         """An error for an answer that is none."""
-        kind = "HTTP" if self._proxy.scheme == "http" else "SOCKS5"
+        kind = "HTTP" if self._proxy.scheme in _HTTP else "SOCKS5"
         return ConnectError(
             f"{self._proxy.authority} does not answer like a proxy that speaks {kind}: {what}",
             hint=f"is {self._proxy.url} the right kind of proxy, and the port right?",
@@ -116,11 +124,9 @@ class _Line:
         data: bytes | None = None
         while data is None:
             try:
-                data = self._sock.recv(4096)
-            except BlockingIOError:
-                self._wait(selectors.EVENT_READ)
+                data = self._stream.recv(4096)
             except OSError as error:
-                raise self._broken(error) from error
+                self._wait(blocked_on(error, selectors.EVENT_READ), error)
         if not data:
             raise ConnectError(
                 f"the proxy {self._proxy.authority} closed the connection instead of answering",
@@ -128,15 +134,20 @@ class _Line:
             )
         self.unread += data
 
-    def _wait(self, events: int) -> None:
-        if not self._waiter.wait(self._sock, events, self._deadline):
+    def _wait(self, events: int, error: OSError) -> None:
+        if not events:
+            raise self._broken(error) from error
+        if not self._waiter.wait(self._stream, events, self._deadline):
             raise ConnectError(
                 f"the proxy {self._proxy.authority} did not connect us in time",
                 hint="it may not reach the server; --no-proxy goes without it",
             )
 
     def _broken(self, error: OSError) -> ConnectError:
-        return ConnectError(f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}")
+        return ConnectError(
+            f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}",
+            hint=f"is {self._proxy.url} the right kind of proxy? --no-proxy goes without it",
+        )
 
 
 def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent: str) -> None:
@@ -170,8 +181,8 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
     raise ConnectError(message, hint=hint, retryable=status >= 500, status=status)
 
 
-def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int]) -> None:
-    address = _socks_address(proxy, target)
+def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> None:
+    address = _socks_address(proxy, target, family)
     methods = [_NO_CREDENTIALS] if proxy.user is None else [_NO_CREDENTIALS, _USER_AND_PASSWORD]
     line.send(bytes([5, len(methods), *methods]))
     version, method = line.read(2)
@@ -221,7 +232,7 @@ def _authenticate(line: _Line, proxy: Proxy) -> None:
         )
 
 
-def _socks_address(proxy: Proxy, target: tuple[str, int]) -> bytes:
+def _socks_address(proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> bytes:
     """Type and address of the server as SOCKS5 writes them."""
     host, port = target
     try:
@@ -230,7 +241,7 @@ def _socks_address(proxy: Proxy, target: tuple[str, int]) -> bytes:
         pass
     if proxy.scheme == "socks5":
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, socket.gaierror) else "it is no host name"
             raise ConnectError(

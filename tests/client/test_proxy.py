@@ -19,6 +19,7 @@ class TestURLs:
             pytest.param("p.example.com:3128", Proxy("http", "p.example.com", 3128), id="without a scheme"),
             pytest.param("http://p/", Proxy("http", "p", 80), id="the port of HTTP"),
             pytest.param("http://p:80", Proxy("http", "p", 80), id="and said"),
+            pytest.param("https://p", Proxy("https", "p", 443), id="TLS to the proxy"),
             pytest.param("socks5://p", Proxy("socks5", "p", 1080), id="the port of SOCKS"),
             pytest.param("SOCKS5H://p:9", Proxy("socks5h", "p", 9), id="SOCKS, names by the proxy"),
             pytest.param("socks://p:80", Proxy("socks5h", "p", 80), id="SOCKS, as desktops write it"),
@@ -36,7 +37,7 @@ class TestURLs:
         [
             pytest.param("", "bad proxy URL '': it names no host", id="nothing"),
             pytest.param(
-                "https://p", "bad proxy URL 'https://p': the scheme 'https' is none of http, socks5", id="TLS"
+                "ftp://p", "bad proxy URL 'ftp://p': the scheme 'ftp' is none of http, https, socks5", id="FTP"
             ),
             pytest.param("socks4://u:secret@p", "bad proxy URL 'socks4://***@p': the scheme", id="SOCKS4"),
             pytest.param("http://p:0", "bad proxy URL 'http://p:0': the port", id="a port that is none"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
@@ -17,9 +17,15 @@ from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
 KINDS = [pytest.param(HTTPProxy, id="HTTP"), pytest.param(SOCKSProxy, id="SOCKS5")]
 
 
-def refusal(proxy: str, url: str = "ddp.example.com:3000", *, timeout: float = PATIENCE) -> ConnectError:
+def refusal(
+    proxy: str,
+    url: str = "ddp.example.com:3000",
+    *,
+    timeout: float = PATIENCE,
+    tls: ddpshell.TLSOptions | None = None,
+) -> ConnectError:
     with (
-        ddpshell.Client(url, proxy=proxy, reconnect=False, connect_timeout=timeout) as client,
+        ddpshell.Client(url, proxy=proxy, reconnect=False, connect_timeout=timeout, tls=tls) as client,
         pytest.raises(ConnectError) as raised,
     ):
         client.wait_connected(PATIENCE)
@@ -112,6 +118,72 @@ class TestThrough:
                 server.drop()
                 assert client.call("upper", "x").result(PATIENCE) == "X"
             assert len(proxy.targets) == 2
+
+
+class TestTLSToTheProxy:
+    """`https://`: what is said to the proxy, its credentials among it, is for nobody else."""
+
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def trusting(self, authority: trustme.CA) -> Iterator[ddpshell.TLSOptions]:
+        with authority.cert_pem.tempfile() as file:
+            yield ddpshell.TLSOptions(cacert=file, servername="ddp.invalid")
+
+    @staticmethod
+    def proving(authority: trustme.CA, name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        return context
+
+    def test_a_call_goes_through(self, authority: trustme.CA, trusting: ddpshell.TLSOptions) -> None:
+        context = self.proving(authority, "127.0.0.1")
+        with LoopbackServer() as server, HTTPProxy("ann", "hunter2", tls=context) as proxy:
+            assert proxy.url.startswith("https://ann:hunter2@")
+            with ddpshell.Client(server.url, proxy=proxy.url, tls=trusting) as client:
+                assert client.call("upper", "x" * 1_000_000).result(PATIENCE) == "X" * 1_000_000
+            assert proxy.targets == [("127.0.0.1", server.port)]
+
+    def test_and_tls_with_the_server_within(self, authority: trustme.CA, trusting: ddpshell.TLSOptions) -> None:
+        def talk(server: Conversation) -> None:
+            call = server.expect("method")
+            server.finish(call, result=call["params"][0])
+
+        with (
+            ScriptedServer(converse(talk), tls=self.proving(authority, "ddp.invalid")) as server,
+            HTTPProxy(
+                hosts={"ddp.invalid": ("127.0.0.1", server.port)}, tls=self.proving(authority, "127.0.0.1")
+            ) as proxy,
+            ddpshell.Client("wss://ddp.invalid", proxy=proxy.url, tls=trusting) as client,
+        ):
+            assert client.call("echo", "x" * 5_000_000).result(PATIENCE) == "x" * 5_000_000
+
+    def test_a_proxy_that_nobody_vouches_for_learns_nothing(self, authority: trustme.CA) -> None:
+        """Not even with `insecure`, which is said of the server."""
+        with HTTPProxy("ann", "hunter2", tls=self.proving(authority, "127.0.0.1")) as proxy:
+            error = refusal(proxy.url, tls=ddpshell.TLSOptions(insecure=True))
+            assert proxy.targets == []
+        assert str(error).startswith(f"the certificate of the proxy {proxy.address} is not trusted: ")
+        assert not error.retryable
+
+    def test_a_proxy_without_tls_is_told(self) -> None:
+        def script(server: Conversation) -> None:
+            server.read_bytes(10)
+            server.send_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            server.hold()
+
+        with ScriptedServer(script) as proxy:
+            error = refusal(f"https://127.0.0.1:{proxy.port}")
+            assert str(error).startswith(f"no TLS with the proxy 127.0.0.1:{proxy.port}: ")
+        assert "begins with ws: or http:" in str(error.hint)
+
+    def test_a_proxy_with_tls_is_told_where_none_is_spoken(self, authority: trustme.CA) -> None:
+        with HTTPProxy(tls=self.proving(authority, "127.0.0.1")) as proxy:
+            error = refusal(proxy.url.replace("https:", "http:"))
+        assert str(proxy.address) in str(error)
+        assert "right kind of proxy" in str(error.hint)
 
 
 def test_socks5_without_h_looks_the_name_up_here() -> None:

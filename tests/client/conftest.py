@@ -1,0 +1,200 @@
+"""A client that opens WebSockets, patient or not, and what servers on loopback say to it."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import ssl
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import trustme
+
+from ddpshell.client.connector import ConnectOptions, WebSocketConnector
+from ddpshell.client.tls import TLSOptions
+from ddpshell.client.transport import WebSocketTransport
+from ddpshell.client.upgrade import HandshakeOptions
+from ddpshell.client.waiting import Waiter
+from ddpshell.clock import Clock, SystemClock
+from ddpshell.exceptions import ConnectError
+from ddpshell.protocol.urls import parse_url
+from tests.fakes import FakeClock
+from tests.loopback import PATIENCE, Conversation, Script
+
+MEBIBYTE = 1 << 20
+
+#: Seconds of a fake clock.
+CONNECT_TIMEOUT = 10.0
+
+#: Seconds of real time: for what may be over or not, so that it is looked at again.
+AN_INSTANT = 0.05
+
+
+def connector(
+    url: str,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    origin: str | None = None,
+    tls: TLSOptions | None = None,
+    ip_version: Literal[4, 6] | None = None,
+) -> WebSocketConnector:
+    options = ConnectOptions(HandshakeOptions(tuple(headers), origin), tls or TLSOptions(), ip_version=ip_version)
+    return WebSocketConnector(parse_url(url), options, lambda: 0.5)
+
+
+class Client:
+    """Opens connections, and closes them at the end of the test."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.waiter = Waiter(clock)
+        self._transports: list[WebSocketTransport] = []
+
+    def connect(self, url: str, *, timeout: float = PATIENCE, tls: TLSOptions | None = None) -> WebSocketTransport:
+        return self.open(connector(url, tls=tls), timeout=timeout)
+
+    def open(self, connector: WebSocketConnector, *, timeout: float = PATIENCE) -> WebSocketTransport:
+        transport = connector.connect(self.waiter, self.clock.now() + timeout)
+        self._transports.append(transport)
+        return transport
+
+    def refusal(self, url: str, *, timeout: float = PATIENCE, tls: TLSOptions | None = None) -> ConnectError:
+        with pytest.raises(ConnectError) as raised:
+            self.connect(url, timeout=timeout, tls=tls)
+        return raised.value
+
+    def receive(self, transport: WebSocketTransport, count: int) -> list[str]:
+        """Wait for so many texts, or the end of the connection."""
+        texts = transport.receive()
+        deadline = self.clock.now() + PATIENCE
+        while len(texts) < count and transport.lost is None:
+            assert self.waiter.wait(transport, transport.events, deadline), f"only {len(texts)} texts came"
+            transport.flush()
+            texts += transport.receive()
+        return texts
+
+    def flush(self, transport: WebSocketTransport) -> None:
+        """Send what is unsent."""
+        deadline = self.clock.now() + PATIENCE
+        while transport.events & selectors.EVENT_WRITE:
+            assert self.waiter.wait(transport, selectors.EVENT_WRITE, deadline), "the server does not read"
+            transport.flush()
+
+    def until_lost(self, transport: WebSocketTransport) -> str:
+        """Wait for the end of the connection, and say why it ended."""
+        deadline = self.clock.now() + PATIENCE
+        while transport.lost is None:
+            assert self.waiter.wait(transport, transport.events, deadline), "it does not end"
+            transport.take()
+        return str(transport.lost)
+
+    def close(self) -> None:
+        for transport in self._transports:
+            transport.close(goodbye=False)
+        self.waiter.close()
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with contextlib.closing(Client(SystemClock())) as client:
+        yield client
+
+
+@dataclass
+class Patient:
+    """A client on another thread, by a clock that the test moves."""
+
+    clock: FakeClock
+    client: Client
+    aside: ThreadPoolExecutor
+
+    def connect(self, url: str, tls: TLSOptions | None = None) -> Future[WebSocketTransport]:
+        return self.aside.submit(self.client.connect, url, timeout=CONNECT_TIMEOUT, tls=tls)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass as soon as the client waits."""
+        self.clock.wait_until_waiting()
+        self.clock.advance(seconds)
+
+
+@pytest.fixture
+def patient() -> Iterator[Patient]:
+    clock = FakeClock()
+    with contextlib.closing(Client(clock)) as client, ThreadPoolExecutor(1) as aside:
+        yield Patient(clock, client, aside)
+
+
+def echo(conversation: Conversation) -> None:
+    """Send every text back."""
+    conversation.upgrade()
+    while True:
+        conversation.send_text(conversation.receive_text())
+
+
+def talking(talk: Script) -> Script:
+    """Upgrade, talk, then wait until the client ends it."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.upgrade()
+        talk(conversation)
+        conversation.wait_closed()
+
+    return script
+
+
+def frame(text: str) -> bytes:
+    """A short text, for what has to come in one piece with something else."""
+    return bytes([0x81, len(text)]) + text.encode()
+
+
+def failure(future: Future[WebSocketTransport]) -> ConnectError:
+    error = future.exception(PATIENCE)
+    assert isinstance(error, ConnectError)
+    return error
+
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n"
+UPGRADED = SWITCHING + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Somebody who signs certificates, and the files that say so."""
+
+    ca: trustme.CA
+    folder: Path
+
+    @property
+    def cacert(self) -> str:
+        file = self.folder / "ca.pem"
+        self.ca.cert_pem.write_to_path(file)
+        return str(file)
+
+    def server(
+        self, *names: str, not_before: datetime | None = None, not_after: datetime | None = None
+    ) -> ssl.SSLContext:
+        """For a server that proves to be one of these, in this time."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(*names, not_before=not_before, not_after=not_after).configure_cert(context)
+        return context
+
+    def client(self) -> tuple[str, str]:
+        """The certificate of a client, and its key."""
+        issued = self.ca.issue_cert("alice@example.com")
+        cert, key = self.folder / "cert.pem", self.folder / "key.pem"
+        issued.cert_chain_pems[0].write_to_path(cert)
+        issued.private_key_pem.write_to_path(key)
+        return str(cert), str(key)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(trustme.CA(), tmp_path)
+
+
+UNPROVEN = TLSOptions(insecure=True)
