@@ -53,10 +53,17 @@ def test_a_line_that_is_given_up_is_not_run(table: Desk) -> None:
 
 
 def test_a_command_can_be_interrupted(table: Desk) -> None:
+    table.shell.interrupts.remember()
+    run_shell(table.shell, Typist("sub neverReady\nwait", "call upper a"))
+    assert "stopped waiting; 1 command goes on, `pending` lists them\n" in table.shown()
+    assert '[2] "A"' in table.shown()
+
+
+def test_a_question_that_is_given_up_is_a_mistake_like_any_other(table: Desk) -> None:
     table.shell.terminal = FakeTerminal()
     run_shell(table.shell, Typist("login ann", "call upper a"))
-    assert "stopped waiting\n" in table.shown()
-    assert '[1] "A"' in table.shown() or '[2] "A"' in table.shown()
+    assert "error: no password was typed: nobody has been logged in\n" in table.shown()
+    assert '"A"' in table.shown()
 
 
 def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None:
