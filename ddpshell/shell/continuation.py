@@ -32,8 +32,7 @@ class Continuation:
         self._is_in_comment = False
 
     def goes_on(self, line: str) -> bool:
-        """Take a line, with its newline or without, and say whether the text needs another one."""
-        line = line.rstrip("\n")
+        """Take a line, without its newline, and say whether the text needs another one."""
         try:
             if self._reader is not None:
                 end = self._read_on(self._reader, line, 0)

@@ -98,7 +98,7 @@ def _whole(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         if not text:
             begin = number
         text.append(line)
-        if not continuation.goes_on(line):
+        if not continuation.goes_on(line.removesuffix("\n")):
             yield begin, "".join(text)
             text = []
     if text:

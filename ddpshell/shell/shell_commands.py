@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def source(shell: Shell, file: File) -> Message:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise CommandError(f"cannot read {file}: {reason}") from None
     with shell.nested(file):
-        done = run_script(shell, text.splitlines(keepends=True), file)
+        done = run_script(shell, io.StringIO(text), file)
     ended = "" if done.error is None else "; the last one failed, and the rest was not run"
     return Message([("note", f"{file}: {plural(done.commands, 'command')}{ended}")], is_answer=False)
 

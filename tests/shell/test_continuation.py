@@ -51,7 +51,7 @@ def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
     text: list[str] = []
     for line in lines:
         text.append(line)
-        goes_on = line_by_line.goes_on(line + "\n")
+        goes_on = line_by_line.goes_on(line)
         assert goes_on is is_open("\n".join(text))
         if not goes_on:
             text = []

@@ -54,6 +54,12 @@ def test_the_session_can_be_saved_and_run_again(table: Desk, tmp_path: Path) -> 
     assert shown == f'[1] "A"\n[2] [{{"a": 1, "b": 2}}]\n[3] ["A"]\n{path}: 3 commands\n'
 
 
+def test_a_file_has_lines_where_its_newlines_are(table: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "script"
+    path.write_text("call upper 'a\u2028\x0cb'\ncall upper c")
+    assert '[2] "C"' in table.type(f"source {path}")
+
+
 def test_a_file_stops_at_its_first_error(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "bad.ddp"
     path.write_text("call upper a\ncall nope\ncall upper b\n")
