@@ -93,8 +93,12 @@ class WireClient:
             websocket.ABNF.create_frame(json.dumps(message), websocket.ABNF.OPCODE_TEXT).format()
             for message in messages
         ]
+        self.send_bytes(b"".join(frames))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes past all protocol."""
         assert self._socket.sock is not None
-        self._socket.sock.sendall(b"".join(frames))
+        self._socket.sock.sendall(data)
 
     def send_binary(self, data: bytes) -> None:
         """Send a binary frame."""
