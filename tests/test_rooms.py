@@ -55,6 +55,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "websocket": ("client/upgrade.py",),
     "websockets": ("server/transport.py",),
     # Time, chance, and what goes on at the same time.
+    "_thread": ("client/condition.py",),
     "asyncio": ("server/", "shell/"),
     "contextvars": ("server/",),
     "concurrent": ("client/", "server/", "shell/", "cli/"),

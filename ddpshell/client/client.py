@@ -177,6 +177,9 @@ class Client:
             connect_timeout=connect_timeout or None,
             debug=debug,
         )
+        # One for all handles: each time that it is asked for, a method makes an object.
+        self._on_thread = self._runner.on_thread
+        self._take_back = self._cancel
         self._login_required = login_required
         self._accounts: Accounts | None = None
         if on_event is not None:
@@ -229,9 +232,7 @@ class Client:
         Raises:
             EJSONError: An argument cannot be written as EJSON.
         """
-        call = MethodCall(
-            method, tuple(params), self._runner.on_thread, self._cancel, return_at_result=return_at_result
-        )
+        call = MethodCall(method, tuple(params), self._on_thread, self._take_back, return_at_result=return_at_result)
         # Writing them down takes longer than all the rest, so it is done before the lock is taken.
         text = ejson_text(call.params)
         with self._runner.lock:
@@ -260,7 +261,7 @@ class Client:
         Raises:
             EJSONError: An argument cannot be written as EJSON.
         """
-        subscription = Subscription(name, params, self._runner.on_thread, self._stop)
+        subscription = Subscription(name, params, self._on_thread, self._stop)
         with self._runner.lock:
             failure = self._failure()
             if failure is None:
@@ -331,7 +332,7 @@ class Client:
             At once, a future of the seconds it took; it fails with `ConnectionLost` if there is no session, or
             it ends before the answer.
         """
-        answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._runner.on_thread)
+        answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._on_thread)
         failure: DDPError | None = None
         with self._runner.lock:
             # Not the session's word: one that is being left still stands for a moment, and nobody waits for its answers.
@@ -377,7 +378,7 @@ class Client:
             ClientClosed: The client was closed.
             DDPTimeout: Not in time; it is still tried.
         """
-        waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._runner.on_thread)
+        waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._on_thread)
         with self._runner.lock:
             failure = self._failure()
             connected = self._lifecycle.state is ConnectionState.CONNECTED

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from ..exceptions import DDPError, DDPTimeout
 from ..protocol.ejson import EJSONValue
+from .condition import Condition
 
 __all__ = ["Awaitable", "MethodCall", "Subscription"]
 
@@ -24,7 +25,13 @@ class Awaitable(Future[Value], Generic[Value]):
     """
 
     def __init__(self, what: str, name: str, on_client_thread: Callable[[], bool]) -> None:
-        super().__init__()
+        # What the base class sets, a test says; but not by its own `__init__`, for a condition that costs less.
+        self._condition = Condition()  # type: ignore[assignment]  # as much of it as a Future uses
+        self._state = "PENDING"
+        self._result = None
+        self._exception = None
+        self._waiters = []
+        self._done_callbacks: list[Callable[[Future[Value]], object]] = []
         # Put together when there is an error to tell, which is nearly never.
         self._what = what
         self._name = name

@@ -237,21 +237,26 @@ class Runner:
                     events += self._session.events_received()
             events += self._session.events_received()
             # Of a connection that was left meanwhile, nothing tells of the next one (R14).
-            current = self._lifecycle.departures == self._departures
-            for event in events if current else ():
-                if isinstance(event, SessionEstablished):
-                    self._lifecycle.established(now)
-                elif isinstance(event, CallFinished):
-                    self._lifecycle.proven()
-                elif isinstance(event, VersionRefused) and event.retry:
-                    self._lifecycle.renegotiate(now)
+            if self._lifecycle.departures == self._departures:
+                self._judge(events, now)
         return events
+
+    def _judge(self, events: Sequence[Published], now: float) -> None:
+        # There may be thousands, and their kinds are all that matters.
+        kinds = set(map(type, events))
+        if SessionEstablished in kinds:
+            self._lifecycle.established(now)
+        if CallFinished in kinds:
+            self._lifecycle.proven()
+        if VersionRefused in kinds and all(event.retry for event in events if isinstance(event, VersionRefused)):
+            self._lifecycle.renegotiate(now)
 
     def _verdict(self, events: Sequence[Published]) -> DDPError | None:
         """Whether what the session says means the end of the connection."""
-        for event in events:
-            if isinstance(event, HeartbeatExpired):
-                return ConnectionLost("the server fell silent: no answer to a heartbeat")
+        kinds = set(map(type, events))
+        if HeartbeatExpired in kinds:
+            return ConnectionLost("the server fell silent: no answer to a heartbeat")
+        for event in events if VersionRefused in kinds else ():
             if isinstance(event, VersionRefused) and not event.retry:
                 return NegotiationError(event.proposed, event.suggested)
         return None

@@ -15,8 +15,9 @@ Source: Meteor's `packages/ddp-client/common/livedata_connection.js`, and its ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any, ClassVar
 
 from ..exceptions import (
     DDPError,
@@ -64,7 +65,6 @@ from .messages import (
     Ready,
     Removed,
     Result,
-    ServerMessage,
     Sub,
     Unsub,
     Updated,
@@ -196,20 +196,24 @@ class ClientSession:
         """
         self._heartbeat.message_received()
         message = codec.decode(text)
+        # Nearly all are documents and the two answers to a call. A table of classes finds their way in a tenth of the
+        # time that patterns need, which were a fifth of the time of pipelined calls.
+        take = self._TAKERS.get(type(message))
+        if take is not None:
+            self._received_count += 1
+            take(self, message)
+            return
         match message:
-            case Added() | Changed() | Removed() | AddedBefore() | MovedBefore() | Ready() | Updated() | Nosub():
-                self._received_count += 1
-                self._receive_data(message)
             case Ping():
                 # Answered even before `connected` (C11), with the id it has, if any (H8).
                 self._send(Pong(id=message.id))
             case Pong():
-                self._receive_pong(message, now)
-            case Unrecognised():
-                self._receive_unrecognised(message)
-            case _:
+                self._take_pong(message, now)
+            case Connected():
                 self._received_count += 1
-                self._receive_other(message, now)
+                self._take_connected(message, now)
+            case Unrecognised():
+                self._take_unrecognised(message)
 
     def receive_eof(self) -> None:
         """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22)."""
@@ -367,49 +371,43 @@ class ClientSession:
 
     # Receiving
 
-    def _receive_data(self, message: DataMessage | Ready | Updated | Nosub) -> None:
-        if not self._quiescence.active:
-            self._apply(message)
+    def _take_document(self, message: DataMessage) -> None:
+        if self._quiescence.active:
+            self._quiescence.keep(message)
             return
-        match message:
-            case Ready():
-                self._quiescence.keep(message)
-                for sub_id in message.subs:
-                    self._subs.confirm(sub_id)
-                    self._quiescence.release_sub(sub_id)
-            case Updated():
-                self._quiescence.keep(message)
-                for call_id in message.methods:
-                    self._quiescence.release_call(call_id)
-            case Nosub():
-                # Whoever waits for the subscription hears of its end now (C57).
-                self._apply(message)
-                if message.id is not None:
-                    self._quiescence.release_sub(message.id)
-            case _:
-                self._quiescence.keep(message)
+        try:
+            self.documents.apply(message)
+        except EJSONError as error:
+            self._warn_unreadable(error)
+
+    def _take_ready(self, message: Ready) -> None:
+        if not self._quiescence.active:
+            self._tell_ready(message)
+            return
+        self._quiescence.keep(message)
+        for sub_id in message.subs:
+            self._subs.confirm(sub_id)
+            self._quiescence.release_sub(sub_id)
         self._settle()
 
-    def _apply(self, message: DataMessage | Ready | Updated | Nosub) -> None:
-        match message:
-            case Ready():
-                for sub_id in message.subs:
-                    self._receive_ready(sub_id)
-            case Updated():
-                for call_id in message.methods:
-                    # Unknown ids are ignored one by one (C18).
-                    if call := self._calls.get(call_id):
-                        self._move_call(call, CallInput.UPDATED)
-            case Nosub():
-                # Without an id it tells of a publication that nobody asked for (C40, S68).
-                if message.id is not None:
-                    error = None if message.error is ABSENT else server_error(SubscriptionError, message.error)
-                    self._end_subscription(message.id, SubscriptionInput.NOSUB, error)
-            case _:
-                try:
-                    self.documents.apply(message)
-                except EJSONError as error:
-                    self._warn_unreadable(error)
+    def _take_updated(self, message: Updated) -> None:
+        if not self._quiescence.active:
+            self._tell_updated(message)
+            return
+        self._quiescence.keep(message)
+        for call_id in message.methods:
+            self._quiescence.release_call(call_id)
+        self._settle()
+
+    def _take_nosub(self, message: Nosub) -> None:
+        # Without an id it tells of a publication that nobody asked for (C40, S68).
+        if message.id is None:
+            return
+        # Whoever waits for the subscription hears of its end now, whatever data is kept back (C57).
+        error = None if message.error is ABSENT else server_error(SubscriptionError, message.error)
+        self._end_subscription(message.id, SubscriptionInput.NOSUB, error)
+        self._quiescence.release_sub(message.id)
+        self._settle()
 
     def _settle(self) -> None:
         """If nothing is waited for any more, let the view change in one step, and tell what that completes (C55, C56)."""
@@ -429,20 +427,29 @@ class ClientSession:
                 if call.state is CallState.SETTLING:
                     self._move_call(call, CallInput.UPDATED)
         for message in rest:
-            self._apply(message)
+            if isinstance(message, Ready):
+                self._tell_ready(message)
+            else:
+                self._tell_updated(message)
 
-    def _receive_other(self, message: ServerMessage, now: float) -> None:
-        match message:
-            case Result():
-                self._receive_result(message)
-            case Connected():
-                self._receive_connected(message, now)
-            case Failed():
-                self._receive_failed(message)
-            case Error():
-                self._receive_error(message)
+    def _tell_ready(self, message: Ready) -> None:
+        for sub_id in message.subs:
+            subscription = self._subs.get(sub_id)
+            if subscription is None:
+                continue
+            was_ready = subscription.ready
+            subscription.confirmed = True
+            subscription.advance(SubscriptionInput.READY)
+            if not was_ready:
+                self._events.append(SubscriptionReady(sub_id, subscription.name))
 
-    def _receive_connected(self, message: Connected, now: float) -> None:
+    def _tell_updated(self, message: Updated) -> None:
+        for call_id in message.methods:
+            # Unknown ids are ignored one by one (C18).
+            if call := self._calls.get(call_id):
+                self._move_call(call, CallInput.UPDATED)
+
+    def _take_connected(self, message: Connected, now: float) -> None:
         state = advance(SESSION_TABLE, self.state, SessionInput.CONNECTED)
         if state is None:
             self._warn("the server said connected twice")
@@ -479,7 +486,7 @@ class ClientSession:
         self._quiescence.begin(ready, sent)
         self._settle()
 
-    def _receive_failed(self, message: Failed) -> None:
+    def _take_failed(self, message: Failed) -> None:
         if self.state is not SessionState.CONNECTING:
             self._warn("the server said failed in a session that stands")
             return
@@ -495,7 +502,7 @@ class ClientSession:
                 call.advance(CallInput.LOST)
                 call.was_sent = False
 
-    def _receive_result(self, message: Result) -> None:
+    def _take_result(self, message: Result) -> None:
         call = self._calls.get(message.id)
         if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
             # Answered already, or never asked (C17, R29).
@@ -508,17 +515,7 @@ class ClientSession:
             self._events.append(CallAnswered(call.id, call.method, result, has_result, error))
         self._move_call(call, CallInput.RESULT)
 
-    def _receive_ready(self, sub_id: str) -> None:
-        subscription = self._subs.get(sub_id)
-        if subscription is None:
-            return
-        was_ready = subscription.ready
-        subscription.confirmed = True
-        subscription.advance(SubscriptionInput.READY)
-        if not was_ready:
-            self._events.append(SubscriptionReady(sub_id, subscription.name))
-
-    def _receive_pong(self, message: Pong, now: float) -> None:
+    def _take_pong(self, message: Pong, now: float) -> None:
         if message.id is ABSENT:
             return
         ping_id = codec.json_value(message.id)
@@ -526,7 +523,7 @@ class ClientSession:
         if isinstance(ping_id, str) and sent_at is not None:
             self._events.append(PongReceived(ping_id, now - sent_at))
 
-    def _receive_error(self, message: Error) -> None:
+    def _take_error(self, message: Error) -> None:
         """A message of ours was refused. Meteor only logs that, and what it asked for hangs (C72, C63)."""
         offending = codec.json_value(message.offending_message) if message.offending_message is not ABSENT else None
         if isinstance(offending, dict) and isinstance(offending_id := offending.get("id"), str):
@@ -542,21 +539,35 @@ class ClientSession:
                 return
         self._warn(f"the server refused a message: {message.reason}")
 
-    def _receive_unrecognised(self, message: Unrecognised) -> None:
+    def _take_unrecognised(self, message: Unrecognised) -> None:
         if message.msg and message.msg not in ("ping", "pong"):
             self._received_count += 1
         if isinstance(message.tree, dict) and message.msg is None:
             # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
             return
         if isinstance(message.tree, dict) and message.msg == "result":
-            self._receive_bad_result(message.tree.get("id"), message.problem)
+            self._take_bad_result(message.tree.get("id"), message.problem)
         self._warn(message.problem)
 
-    def _receive_bad_result(self, call_id: object, problem: str) -> None:
+    def _take_bad_result(self, call_id: object, problem: str) -> None:
         """A `result` that cannot be read must still fail its call (C73)."""
         call = self._calls.get(call_id) if isinstance(call_id, str) else None
         if call is not None and call.was_sent:
             self._finish(call, error=EJSONError(problem))
+
+    _TAKERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
+        Added: _take_document,
+        Changed: _take_document,
+        Removed: _take_document,
+        AddedBefore: _take_document,
+        MovedBefore: _take_document,
+        Ready: _take_ready,
+        Updated: _take_updated,
+        Nosub: _take_nosub,
+        Result: _take_result,
+        Failed: _take_failed,
+        Error: _take_error,
+    }
 
     # Sending
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from .messages import Result
-from .states import CALL_TABLE, CallInput, CallState, advance
+from .states import CALL_TABLE, CallInput, CallState
 
 __all__ = ["Call", "OutstandingCalls"]
 
@@ -47,12 +47,20 @@ class Call(Struct, gc=False):
 
     def advance(self, move: CallInput) -> bool:
         """Move on, if the state allows it."""
-        state = advance(CALL_TABLE, self.state, move)
+        state = CALL_TABLE.get((self.state, move))
         if state is None:
             return False
         self.state = state
-        self.was_sent = self.was_sent or move is CallInput.SEND
+        if move is CallInput.SEND:
+            self.was_sent = True
         return True
+
+
+class _Block(Struct):
+    """Calls that may run side by side, by id; or one `wait` call. A dict, to remove one of ten thousand without a search."""
+
+    wait: bool
+    calls: dict[str, Call]
 
 
 class OutstandingCalls:
@@ -60,15 +68,14 @@ class OutstandingCalls:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Call] = {}
-        # Dicts, for their order and for removing one of ten thousand without a search.
-        self._blocks: list[dict[str, Call]] = []
+        self._blocks: list[_Block] = []
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Call]:
         """All calls, in the order in which they will be sent."""
-        return (call for block in self._blocks for call in block.values())
+        return (call for block in self._blocks for call in block.calls.values())
 
     def get(self, call_id: str) -> Call | None:
         """The call of that id, if it is not done."""
@@ -77,24 +84,24 @@ class OutstandingCalls:
     def add(self, call: Call) -> None:
         """Put a call into its place behind those that are there (C19)."""
         self._by_id[call.id] = call
-        if call.wait or not self._blocks or _is_wait(self._blocks[-1]):
-            self._blocks.append({})
-        self._blocks[-1][call.id] = call
+        if call.wait or not self._blocks or self._blocks[-1].wait:
+            self._blocks.append(_Block(call.wait, {}))
+        self._blocks[-1].calls[call.id] = call
 
     def add_first(self, call: Call) -> None:
         """Put a wait call before all others: the login that a new socket begins with (C24, A51)."""
         self._by_id[call.id] = call
-        self._blocks.insert(0, {call.id: call})
+        self._blocks.insert(0, _Block(wait=True, calls={call.id: call}))
 
     def sendable(self) -> list[Call]:
         """Those of the first block that are still to be sent."""
         if not self._blocks:
             return []
-        return [call for call in self._blocks[0].values() if call.state is CallState.HELD]
+        return [call for call in self._blocks[0].calls.values() if call.state is CallState.HELD]
 
     def may_send(self, call: Call) -> bool:
         """Whether a call is in the first block."""
-        return bool(self._blocks) and call.id in self._blocks[0]
+        return bool(self._blocks) and call.id in self._blocks[0].calls
 
     def discard(self, call: Call) -> bool:
         """Forget a call that is done.
@@ -105,9 +112,9 @@ class OutstandingCalls:
         """
         del self._by_id[call.id]
         for index, block in enumerate(self._blocks):
-            if block.pop(call.id, None) is None:
+            if block.calls.pop(call.id, None) is None:
                 continue
-            if block:
+            if block.calls:
                 return False
             del self._blocks[index]
             if index:
@@ -117,10 +124,5 @@ class OutstandingCalls:
 
     def _join(self, index: int) -> None:
         """Two blocks without wait calls never stand side by side (C20)."""
-        if index < len(self._blocks) and not _is_wait(self._blocks[index - 1]) and not _is_wait(self._blocks[index]):
-            self._blocks[index - 1].update(self._blocks.pop(index))
-
-
-def _is_wait(block: dict[str, Call]) -> bool:
-    # A wait call is alone in its block, so the first call tells.
-    return next(iter(block.values())).wait
+        if index < len(self._blocks) and not self._blocks[index - 1].wait and not self._blocks[index].wait:
+            self._blocks[index - 1].calls.update(self._blocks.pop(index).calls)

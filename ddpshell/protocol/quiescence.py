@@ -63,4 +63,4 @@ class Quiescence:
     @property
     def due(self) -> bool:
         """Whether nothing is waited for any more and `take` has something to give."""
-        return not self.active and (self._reset or bool(self._buffer))
+        return (self._reset or bool(self._buffer)) and not self.active

@@ -156,6 +156,7 @@ _FORM_KEYS = [{"$date"}, {"$regexp", "$flags"}, {"$InfNaN"}, {"$binary"}, {"$esc
 
 # Python writes and reads no longer decimals (E31), and JavaScript takes those of 309 digits for infinite.
 INTEGER_LIMIT = 10**4300
+_LOWEST = -INTEGER_LIMIT
 
 _ACCEPTED = (
     "None, bool, int, float, str, bytes, datetime, Decimal, lists, dicts, and ejson's Date, RegExp, ObjectID and Custom"
@@ -202,10 +203,11 @@ def _encode(value: EJSONValue) -> JSONValue:
         return value
     if isinstance(value, dict):
         return _encode_object(value)
-    if isinstance(value, list):
+    # Tuples hold the arguments of every call, and what an abstract class knows them by takes longer than all the rest.
+    if isinstance(value, (list, tuple)):
         return _encode_items(value, _encode)
     if isinstance(value, int):
-        if not -INTEGER_LIMIT < value < INTEGER_LIMIT:
+        if not _LOWEST < value < INTEGER_LIMIT:
             raise _RefusedError("an int of more than 4300 digits; use a str")
         return int(value)
     if isinstance(value, float):
