@@ -89,7 +89,7 @@ class ScreenDisplay:
         """Show an error."""
 
         def render(width: int) -> StyledText:
-            text = tagged(_tag(number), error_text(error, width, hint))
+            text = error_text(error, width, hint, _tag(number))
             # A time says something about answers; not about mistakes.
             return self._timed(text, seconds if isinstance(error, ServerError) else None, width)
 

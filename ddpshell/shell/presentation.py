@@ -131,8 +131,8 @@ def _cut(text: str, limits: Limits) -> StyledText:
 # ------------------------------------------------------------------------------------------------------- errors
 
 
-def error_text(error: BaseException, width: int, hint: str = "") -> StyledText:
-    """An error: one line, the place if there is one, and what to do next if we know."""
+def error_text(error: BaseException, width: int, hint: str = "", tag: str = "") -> StyledText:
+    """An error behind its tag: one line, the place if there is one, and what to do next if we know."""
     match error:
         case ServerError():
             text: StyledText = [("error", f"error {escape_line(str(error.error))}: ")]
@@ -143,7 +143,7 @@ def error_text(error: BaseException, width: int, hint: str = "") -> StyledText:
         case _:
             text = [("error", "error: "), ("", escape_line(str(error) or type(error).__name__))]
             hint = hint or _local_hint(error)
-    text = wrapped(text, width)
+    text = wrapped(tagged(tag, text), width)
     place = error_column(error) if isinstance(error, CommandError) else None
     if place is not None and "\n" not in str(error):
         before, behind = place

@@ -46,18 +46,32 @@ def _broken(line: StyledText, width: int) -> StyledText:
         indent = 0
     result: StyledText = []
     used = 0
-    for ink, piece in line:
-        for word in re.findall(r"\s+|\S+", piece):
-            length = cell_width(word)
-            if used + length > width and used > indent:
-                if word.isspace():
-                    continue
-                if result and result[-1][1].isspace():
-                    result.pop()
-                result.append(("", "\n" + " " * indent))
-                used = indent
-            elif word.isspace() and used == indent and result and result[-1][1].startswith("\n"):
+    is_new = False  # nothing stands in this line yet but its margin
+    for word in _words(line):
+        length = cell_width(plain(word))
+        is_space = plain(word).isspace()
+        if used + length > width and used > indent:
+            if is_space:
                 continue
-            result.append((ink, word))
-            used += length
+            if result and result[-1][1].isspace():
+                result.pop()
+            result.append(("", "\n" + " " * indent))
+            used, is_new = indent, True
+        elif is_space and is_new:
+            continue
+        result += word
+        used += length
+        is_new = False
     return result
+
+
+def _words(line: StyledText) -> list[StyledText]:
+    """Words and the spaces between them; a word may have several inks."""
+    words: list[StyledText] = []
+    for ink, piece in line:
+        for part in re.findall(r"\s+|\S+", piece):
+            if words and not part.isspace() and not words[-1][-1][1].isspace():
+                words[-1].append((ink, part))
+            else:
+                words.append([(ink, part)])
+    return words

@@ -161,7 +161,8 @@ def test_no_error_is_harmful(reason: str, details: str) -> None:
 @pytest.mark.parametrize("width", [12, 20, 40])
 def test_an_error_fits_its_window(width: int) -> None:
     error = CommandError("there is no such thing in here at all", "call some.method {a: 1, b 2, c: 3, d: 4}", 26)
-    lines = plain(error_text(error, width)).split("\n")
+    lines = plain(error_text(error, width, tag="[12] ")).split("\n")
+    assert lines[0].startswith("[12] error:")
     assert max(map(cell_width, lines)) <= width
 
 

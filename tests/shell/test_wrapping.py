@@ -27,6 +27,11 @@ def test_lines_are_broken(text: str, width: int, expected: str) -> None:
     assert plain(wrapped([("", text)], width)) == expected
 
 
+def test_a_word_of_several_inks_is_one_word() -> None:
+    text = [("tag", "[3] "), ("", "sub: "), ("good", "ready"), ("", ", 3 documents")]
+    assert plain(wrapped(text, 14)) == "[3] sub:\nready, 3\ndocuments"
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["", "error", "note"]), st.text("ab \n", max_size=30))),
     st.integers(4, 40),
