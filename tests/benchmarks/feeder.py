@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.feeder [PUBLICATION=COUNT]...` prints `LISTENING port`, and ends when its standard input does.
 
-Methods: `upper(text)`, and any other echoes its arguments. Publications: `items(n)`, n documents with a date in each;
+Methods: `upper(text)`; `hold()` is answered when `release()` is called, so that any number of calls can be under way;
+`kick()` ends the connection; any other echoes its arguments. Publications: `items(n)`, n documents with a date in each;
 `plain(n)`, n documents of JSON and nothing more; `ticks(rate, count)`, that many changes of one document, spread evenly
 over time.
 """
@@ -84,10 +85,18 @@ def documents(publication: str, count: int) -> bytes:
     )
 
 
+def _result(number: bytes, result: bytes) -> bytes:
+    """What ends a call."""
+    return frame(b'{"msg":"updated","methods":["%b"]}' % number) + frame(
+        b'{"msg":"result","id":"%b","result":%b}' % (number, result)
+    )
+
+
 class _Connection:
     def __init__(self, client: socket.socket) -> None:
         self._client = client
         self._sending = threading.Lock()
+        self._held: list[bytes] = []
 
     def run(self) -> None:
         with self._client as client:
@@ -130,12 +139,9 @@ class _Connection:
             case "ping":
                 return frame(b'{"msg":"pong","id":"%b"}' % number if number else b'{"msg":"pong"}')
             case "method":
-                result = bytes(message.params)
-                if message.method == "upper":
-                    result = msgspec.json.encode(msgspec.json.decode(result)[0].upper())
-                return frame(b'{"msg":"updated","methods":["%b"]}' % number) + frame(
-                    b'{"msg":"result","id":"%b","result":%b}' % (number, result)
-                )
+                return self._call(message, number)
+            case "unsub":
+                return frame(b'{"msg":"nosub","id":"%b"}' % number)
             case "sub":
                 ready = frame(b'{"msg":"ready","subs":["%b"]}' % number)
                 if message.name in DOCUMENTS:
@@ -144,6 +150,21 @@ class _Connection:
                 rate, count = msgspec.json.decode(message.params, type=tuple[float, int])
                 threading.Thread(target=self._tick, args=(rate, count, ready), daemon=True).start()
         return b""
+
+    def _call(self, message: _Message, number: bytes) -> bytes:
+        result = bytes(message.params)
+        match message.method:
+            case "hold":
+                self._held.append(_result(number, b"null"))
+                return b""
+            case "release":
+                held, self._held = b"".join(self._held), []
+                return held + _result(number, b"null")
+            case "kick":
+                raise ConnectionAbortedError
+            case "upper":
+                result = msgspec.json.encode(msgspec.json.decode(result)[0].upper())
+        return _result(number, result)
 
     def _tick(self, rate: float, count: int, ready: bytes) -> None:
         try:

@@ -31,6 +31,24 @@ def test_a_call_is_answered_as_by_meteor(client: websocket.WebSocket) -> None:
     assert receive(client) == {"msg": "result", "id": "7", "result": "HELLO"}
 
 
+def test_calls_that_are_held_are_answered_when_they_are_released(client: websocket.WebSocket) -> None:
+    for number, method in enumerate(["hold", "hold", "echo", "release"]):
+        client.send(json.dumps({"msg": "method", "id": str(number), "method": method, "params": []}))
+    results = [message["id"] for message in (receive(client) for _ in range(8)) if message["msg"] == "result"]
+    assert results == ["2", "0", "1", "3"]
+
+
+def test_a_kick_ends_the_connection(client: websocket.WebSocket) -> None:
+    client.send('{"msg":"method","id":"7","method":"kick","params":[]}')
+    with pytest.raises((websocket.WebSocketConnectionClosedException, ConnectionError)):
+        receive(client)
+
+
+def test_a_subscription_that_is_stopped_is_over(client: websocket.WebSocket) -> None:
+    client.send('{"msg":"unsub","id":"s"}')
+    assert receive(client) == {"msg": "nosub", "id": "s"}
+
+
 def test_a_publication_that_was_not_prepared_is_made_when_asked_for(client: websocket.WebSocket) -> None:
     client.send('{"msg":"sub","id":"s","name":"plain","params":[1]}')
     assert receive(client)["fields"] == {"n": 0, "s": "item 0", "done": False, "tags": ["a", "b"]}
