@@ -1,46 +1,55 @@
-"""Measure: `python -m tests.benchmarks [NAME]... [--rounds N] [--tiny] [--json FILE]`."""
+"""Measure: `python -m tests.benchmarks [NAME]... [--rounds N] [--tiny] [--json FILE] [--markdown FILE]`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 
-from tests.benchmarks import races
-from tests.benchmarks.catalogue import RACES
+from tests.benchmarks import findings, programs
+from tests.benchmarks.catalogue import BENCHMARKS
+from tests.benchmarks.versions import machine, versions
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description="Measure ddpshell against its peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(RACES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="how often each contender runs (default: each race's own)"
+        "--rounds", type=int, metavar="N", help="how often everything is measured (default: each benchmark's own)"
     )
     parser.add_argument(
         "--tiny", action="store_true", help="one short round of each: shows that they work, measures nothing"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to a file")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables of the README to a file")
     options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(RACES):
-        parser.error(f"no race is called {', '.join(sorted(unknown))}; there are {', '.join(RACES)}")
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
 
-    results = []
-    for race in [RACES[name] for name in options.names or RACES]:
-        result = races.run(
-            race, rounds=1 if options.tiny else options.rounds or race.rounds, tiny=options.tiny, progress=_progress
+    programs.install()
+    measured = {"machine": machine(), "versions": versions()}
+    for heading, facts in measured.items():
+        print(f"{heading}: " + ", ".join(f"{name} {fact}" for name, fact in facts.items()))
+    if len(programs.DDP) > 1:
+        print(
+            "no `ddp` is installed beside this Python: the command is `python -m ddpshell`, which starts a little later"
         )
+    print(flush=True)
+
+    found = []
+    for name in options.names or BENCHMARKS:
+        finding = BENCHMARKS[name](options.rounds, tiny=options.tiny, progress=_progress)
         _progress("")
-        print(races.report(result), end="\n\n", flush=True)
-        results.append(result)
+        print(finding.text(), end="\n\n", flush=True)
+        found.append(finding)
     if options.json:
-        machine = {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
-        found = {"machine": machine, "races": [result.as_json() for result in results]}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
-    missed = sum(not goal.met(result) for result in results for goal in result.race.goals)
-    print(f"{sum(len(result.race.goals) for result in results) - missed} goals met, {missed} missed")
+        figures = {**measured, "benchmarks": [finding.as_json() for finding in found]}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(findings.markdown(found))
+    met = [verdict.met for finding in found for verdict in finding.verdicts()]
+    print(f"{met.count(True)} goals met, {met.count(False)} missed")
 
 
 def _progress(text: str) -> None:

@@ -1,19 +1,23 @@
-"""The races, and the goals that the project has set itself."""
+"""The benchmarks, and the goals that the project has set itself."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests import meteor
-from tests.benchmarks import programs
+from tests.benchmarks import growth, leaks, programs, races
+from tests.benchmarks.findings import Benchmark, Finding, Progress
 from tests.benchmarks.programs import CLIENTS, DDP, NODE, PYTHON
 from tests.benchmarks.races import Contender, Goal, Race
+from tests.benchmarks.terminal import Terminal
+from tests.benchmarks.typist import RATE, typed
 
-__all__ = ["RACES"]
+__all__ = ["BENCHMARKS", "RACES"]
 
 _NPM = {"npm ddp": [NODE, f"{CLIENTS}/npm_ddp.js"], "simpleddp": [NODE, f"{CLIENTS}/simpleddp.js"]}
 _OURS = [PYTHON, f"{CLIENTS}/ddpshell_client.py"]
@@ -51,6 +55,27 @@ def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
         name: functools.partial(programs.reported, [*_NPM["npm ddp"], url, "calls", str(size)], size)
         for name, url in {"ddpshell": ours, "Meteor": theirs.url}.items()
     }
+
+
+def _start(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    # Nothing listens there: a port that is bound, and no more.
+    nowhere = stack.enter_context(socket.socket())
+    nowhere.bind(("127.0.0.1", 0))
+    url = f"localhost:{nowhere.getsockname()[1]}"
+
+    def started(command: list[str]) -> Mapping[str, float]:
+        with Terminal(command) as terminal:
+            return {"time": (terminal.wait_for() - terminal.started) * 1000}
+
+    return {
+        "ddpshell": functools.partial(started, [*DDP, "-u", url]),
+        "bare prompt": functools.partial(started, [PYTHON, f"{CLIENTS}/bare_prompt.py"]),
+    }
+
+
+def _typing(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    url = stack.enter_context(programs.feeder())
+    return {"ddpshell": functools.partial(typed, [*DDP, "-u", url], size)}
 
 
 _INGEST = (
@@ -107,6 +132,26 @@ RACES = {
             contenders=functools.partial(_clients, "calls"),
         ),
         Race(
+            "start",
+            "the shell, from its start to its prompt, with no network",
+            size=1,
+            tiny=1,
+            rounds=21,
+            measures={"time": "ms"},
+            goals=(Goal("time", against="bare prompt", at_most=1.5),),
+            contenders=_start,
+        ),
+        Race(
+            "typing",
+            f"until a key can be seen, 95 of 100 times, while {{size}} debug frames come, {RATE:,} a second",
+            size=10_000,
+            tiny=500,
+            rounds=3,
+            measures={"p95": "ms", "lost": "frames lost"},
+            goals=(Goal("p95", at_most=50), Goal("lost", at_most=0)),
+            contenders=_typing,
+        ),
+        Race(
             "server",
             "{size} echo calls by npm's client to the embedded server",
             size=20_000,
@@ -117,4 +162,16 @@ RACES = {
             contenders=_servers,
         ),
     )
+}
+
+
+def _race(race: Race, rounds: int | None, *, tiny: bool, progress: Progress) -> Finding:
+    return races.run(race, rounds=1 if tiny else rounds or race.rounds, tiny=tiny, progress=progress)
+
+
+#: Everything that can be measured, by name.
+BENCHMARKS: Mapping[str, Benchmark] = {
+    **{name: functools.partial(_race, race) for name, race in RACES.items()},
+    "growth": growth.run,
+    "leaks": leaks.run,
 }

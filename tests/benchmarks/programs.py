@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,19 @@ from pathlib import Path
 from tests import npm
 from tests.machine import ENVIRONMENT, TOP
 
-__all__ = ["CLIENTS", "DDP", "NODE", "PYTHON", "embedded", "environment", "feeder", "install", "reported", "timed"]
+__all__ = [
+    "CLIENTS",
+    "DDP",
+    "NODE",
+    "PYTHON",
+    "embedded",
+    "environment",
+    "feeder",
+    "figures",
+    "install",
+    "reported",
+    "timed",
+]
 
 _FOLDER = Path(__file__).parent
 
@@ -38,13 +53,18 @@ def install() -> None:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """What a user's environment is like: Python may keep what it compiled, and nothing is set for us."""
+    """What a user's environment is like: Python may keep what it compiled, nothing is set for us, and home is empty."""
     kept = {
         name: value
         for name, value in ENVIRONMENT.items()
-        if not name.startswith(("DDP_", "COVERAGE_", "PYTHON")) and not name.lower().endswith("_proxy")
+        if not name.startswith(("DDP_", "COVERAGE_", "PYTHON", "XDG_")) and not name.lower().endswith("_proxy")
     }
-    return {**kept, "PYTHONPATH": str(TOP), "TERM": "xterm-256color", **settings}
+    return {**kept, "HOME": _home().name, "PYTHONPATH": str(TOP), "TERM": "xterm-256color", **settings}
+
+
+@functools.cache
+def _home() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="ddpshell-benchmarks-")
 
 
 @contextlib.contextmanager
@@ -102,6 +122,14 @@ def reported(command: list[str], count: int) -> dict[str, float]:
     assert process.returncode == 0, f"{command} ended with {process.returncode}"
     assert int(done) == count, f"{command} has done {done}"
     return {"rate": count / float(seconds), "memory": memory}
+
+
+def figures(command: list[str], *, seconds: float = 120) -> list[dict[str, float]]:
+    """Run a program that prints what it has measured, a JSON object a line."""
+    done = subprocess.run(
+        command, env=environment(), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=seconds, check=True
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _resident(pid: int) -> float:

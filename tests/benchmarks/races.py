@@ -7,7 +7,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Contender", "Goal", "Race", "Result", "Samples", "report", "run"]
+from tests.benchmarks.findings import Progress, Table, Verdict, rounded
+
+__all__ = ["Contender", "Goal", "Race", "Result", "Samples", "run"]
 
 #: Runs once, and returns what it measured: a number for each of the race's measures.
 Contender = Callable[[], Mapping[str, float]]
@@ -36,11 +38,13 @@ class Goal:
         value = self.value(result)
         return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
 
+    @property
+    def bounds(self) -> str:
+        bounds = (("<=", self.at_most), (">=", self.at_least))
+        return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
     def __str__(self) -> str:
-        bounds = [
-            f"{sign} {bound:g}" for sign, bound in (("<=", self.at_most), (">=", self.at_least)) if bound is not None
-        ]
-        return f"{self.measure}: {self.ours} {' '.join(bounds)}" + (f" x {self.against}" if self.against else "")
+        return f"{self.measure}: {self.ours} {self.bounds}" + (f" x {self.against}" if self.against else "")
 
 
 @dataclass(frozen=True)
@@ -74,25 +78,65 @@ class Result:
     size: int
     samples: Samples
 
+    @property
+    def title(self) -> str:
+        return self.race.title.format(size=f"{self.size:,}")
+
     def median(self, contender: str, measure: str) -> float:
         return statistics.median(self.samples[contender][measure])
+
+    def verdicts(self) -> list[Verdict]:
+        return [Verdict(str(goal), goal.value(self), goal.met(self)) for goal in self.race.goals]
+
+    def text(self) -> str:
+        """Medians, the spread between the quartiles, ratios to the first contender, and the goals."""
+        lines = [self.title]
+        for measure, unit in self.race.measures.items():
+            first = self.median(next(iter(self.samples)), measure)
+            lines.append(f"  {measure + ', ' + unit:<24}{'median':>12}{'quartiles':>24}{'ratio':>8}")
+            for name, measures in self.samples.items():
+                low, median, high = _quartiles(measures[measure])
+                ratio = f"{median / first:.2f}" if first else ""
+                lines.append(f"    {name:<22}{median:>12,.4g}{f'{low:,.4g} - {high:,.4g}':>24}{ratio:>8}")
+        return "\n".join([*lines, *(f"  {verdict}" for verdict in self.verdicts())])
+
+    def table(self) -> Table:
+        """A row for each goal."""
+        rows = []
+        for number, goal in enumerate(self.race.goals):
+            unit = self.race.measures[goal.measure]
+            ratio = f"{goal.value(self):.2f}" if goal.against else ""
+            goal_met = goal.bounds + ("" if goal.met(self) else ", missed")
+            other = f"{goal.against} {self._spread(goal.against, goal.measure)}" if goal.against else ""
+            rows.append(
+                (
+                    "" if number else self.title,
+                    f"{self._spread(goal.ours, goal.measure)} {unit}",
+                    other,
+                    ratio,
+                    goal_met,
+                )
+            )
+        return Table(("what", "ddpshell", "the other", "ratio", "goal"), rows)
 
     def as_json(self) -> dict[str, object]:
         return {
             "name": self.race.name,
-            "title": self.race.title.format(size=f"{self.size:,}"),
+            "title": self.title,
             "samples": {contender: dict(measures) for contender, measures in self.samples.items()},
             "medians": {
                 contender: {measure: self.median(contender, measure) for measure in self.race.measures}
                 for contender in self.samples
             },
-            "goals": [
-                {"goal": str(goal), "value": goal.value(self), "met": goal.met(self)} for goal in self.race.goals
-            ],
+            "goals": [vars(verdict) for verdict in self.verdicts()],
         }
 
+    def _spread(self, contender: str, measure: str) -> str:
+        low, median, high = (rounded(value) for value in _quartiles(self.samples[contender][measure]))
+        return f"{median} ({low} - {high})" if low != high else median
 
-def run(race: Race, *, rounds: int, tiny: bool, progress: Callable[[str], None] = lambda _: None) -> Result:
+
+def run(race: Race, *, rounds: int, tiny: bool, progress: Progress = lambda _: None) -> Result:
     """Run every contender once unmeasured, then in `rounds` rounds, each of which begins with another one."""
     size = race.tiny if tiny else race.size
     samples: dict[str, dict[str, list[float]]] = {}
@@ -107,22 +151,6 @@ def run(race: Race, *, rounds: int, tiny: bool, progress: Callable[[str], None] 
                     for measure in race.measures:
                         samples.setdefault(name, {}).setdefault(measure, []).append(measured[measure])
     return Result(race, size, {name: samples[name] for name, _ in contenders})
-
-
-def report(result: Result) -> str:
-    """A table for people: medians, the spread between the quartiles, ratios, and the goals."""
-    lines = [result.race.title.format(size=f"{result.size:,}")]
-    for measure, unit in result.race.measures.items():
-        first = result.median(next(iter(result.samples)), measure)
-        lines.append(f"  {measure + ', ' + unit:<24}{'median':>12}{'quartiles':>24}{'ratio':>8}")
-        for name, measures in result.samples.items():
-            low, median, high = _quartiles(measures[measure])
-            lines.append(f"    {name:<22}{median:>12,.4g}{f'{low:,.4g} - {high:,.4g}':>24}{median / first:>8.2f}")
-    lines += [
-        f"  {'met   ' if goal.met(result) else 'MISSED'}  {goal}: {goal.value(result):.3g}"
-        for goal in result.race.goals
-    ]
-    return "\n".join(lines)
 
 
 def _quartiles(values: list[float]) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ import pytest
 from tests import machine, meteor, npm
 from tests.benchmarks import __main__ as program
 from tests.benchmarks import programs, races
-from tests.benchmarks.catalogue import RACES
+from tests.benchmarks.catalogue import BENCHMARKS, RACES
 
 pytestmark = pytest.mark.slow
 
@@ -27,21 +27,35 @@ def test_every_race_can_be_run(name: str) -> None:
     result = races.run(RACES[name], rounds=1, tiny=True)
     assert {measure for of_one in result.samples.values() for measure in of_one} == set(RACES[name].measures)
     assert all(goal.ours in result.samples for goal in RACES[name].goals)
-    assert races.report(result)
+    assert result.text()
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in RACES])
+def test_every_other_benchmark_can_be_run(name: str) -> None:
+    finding = BENCHMARKS[name](None, tiny=True, progress=lambda _: None)
+    assert finding.verdicts()
+    assert finding.text()
+    assert finding.table().rows
+    assert finding.as_json()["name"] == name
 
 
 def test_the_program_prints_a_table_and_writes_what_it_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program.main(["once", "--tiny", "--json", str(tmp_path / "found.json")])
+    files = [f"--json={tmp_path / 'found.json'}", f"--markdown={tmp_path / 'found.md'}"]
+    program.main(["once", "--tiny", *files])
     printed = capsys.readouterr().out
     assert "`ddp call upper Hello`, the whole process" in printed
     assert " goals met, " in printed
     found = json.loads((tmp_path / "found.json").read_text())
-    assert list(found["races"][0]["medians"]) == ["ddpshell", "script", "npm ddp", "simpleddp"]
+    assert list(found["benchmarks"][0]["medians"]) == ["ddpshell", "script", "npm ddp", "simpleddp"]
+    assert found["versions"]["npm ddp"] == "0.12.1"
+    assert (
+        (tmp_path / "found.md").read_text().startswith("| what | ddpshell | the other | ratio | goal |\n| --- | ---: |")
+    )
 
 
-def test_a_race_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         program.main(["nosuch"])
-    assert "no race is called nosuch; there are once, plain" in capsys.readouterr().err
+    assert "no benchmark is called nosuch; there are once, plain" in capsys.readouterr().err

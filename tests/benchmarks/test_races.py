@@ -58,16 +58,23 @@ def test_a_goal_bounds_the_ratio_of_medians(goal: Goal, met: bool) -> None:
     raced, _ = race({"a": [1, 2, 9], "b": [4, 4, 4]}, goal)
     result = races.run(raced, rounds=3, tiny=False)
     assert goal.met(result) is met
-    assert f"{'met' if met else 'MISSED'} " in races.report(result)
+    assert f"{'met' if met else 'MISSED'} " in result.text()
     assert result.as_json()["goals"] == [{"goal": str(goal), "value": goal.value(result), "met": met}]
+    assert ("missed" in result.table().rows[0][-1]) is not met
 
 
 def test_the_report_has_medians_quartiles_and_ratios_to_the_first() -> None:
     raced, _ = race({"a": [1, 2, 3, 4, 5], "b": [6, 6, 6, 6, 6]})
-    lines = races.report(races.run(raced, rounds=5, tiny=False)).splitlines()
+    lines = races.run(raced, rounds=5, tiny=False).text().splitlines()
     assert lines[0] == "1,000 things"
     assert lines[2].split() == ["a", "3", "2", "-", "4", "1.00"]
     assert lines[3].split() == ["b", "6", "6", "-", "6", "2.00"]
+
+
+def test_a_row_has_medians_quartiles_and_the_ratio() -> None:
+    raced, _ = race({"a": [1, 2, 3, 4, 5], "b": [6000, 6000, 6000, 6000, 123456]}, Goal("time", "a", "b", at_most=0.5))
+    [row] = races.run(raced, rounds=5, tiny=False).table().rows
+    assert row == ("1,000 things", "3 (2 - 4) s", "b 6,000", "0.00", "<= 0.5")
 
 
 def test_a_goal_reads_as_a_sentence() -> None:

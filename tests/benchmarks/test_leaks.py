@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.leaks import Leaks
+
+
+def leaks(*, memory: float = 0, objects: int = 0, threads: int = 0) -> Leaks:
+    """What a client holds that keeps so much more after each tenth."""
+    figures = [
+        {
+            "done": tenth * 100,
+            "memory": 20e6 + tenth * memory,
+            "objects": 1000 + tenth * objects,
+            "threads": 2 + tenth * threads,
+            "files": 8,
+        }
+        for tenth in range(11)
+    ]
+    return Leaks({"calls": figures})
+
+
+def missed(found: Leaks) -> list[str]:
+    return [verdict.goal.split()[0] for verdict in found.verdicts() if not verdict.met]
+
+
+@pytest.mark.parametrize(
+    ("found", "goals"),
+    [
+        pytest.param(leaks(), [], id="flat"),
+        pytest.param(leaks(memory=200e3), ["memory"], id="memory"),
+        pytest.param(leaks(objects=100), ["objects"], id="objects"),
+        pytest.param(leaks(threads=1), ["threads"], id="threads"),
+    ],
+)
+def test_what_grows_with_each_tenth_misses_its_goal(found: Leaks, goals: list[str]) -> None:
+    assert missed(found) == goals
+    assert ("MISSED" in found.text()) is bool(goals)
+
+
+def test_the_table_has_a_column_for_each_tenth() -> None:
+    table = leaks(memory=1e6).table()
+    assert table.heading == ("what a client holds after", "0 %", *(f"{tenth}0 %" for tenth in range(1, 11)))
+    assert table.rows[0][:3] == ("1,000 calls", "20.0 MB", "21.0 MB")
+    assert table.rows[1][:3] == ("1,000 calls, live objects", "1,000", "1,000")
