@@ -1,0 +1,317 @@
+"""How much the server holds and does: `python -m tests.server.load`. It measures, and judges nothing.
+
+The server is a process of its own, and so is what counts here; the client is as cheap as can be: it sends frames made
+beforehand, and counts what comes without reading it. On a machine with two processors each side has one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import resource
+import statistics
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+from ddpshell.clock import SystemClock
+from ddpshell.server import Collection, Cursor, Server, Subscription
+from tests.machine import TOP
+
+__all__ = ["Figure", "ServerUnderLoad", "broadcast", "echo", "idle"]
+
+#: Seconds that all answers of a step may take.
+PATIENCE = 60.0
+
+#: A line of the report: what was measured, the figure, and its unit.
+Figure = tuple[str, float, str]
+
+_now = SystemClock().now
+
+
+# ---------------------------------------------------------------------------------------------------------- the server
+
+
+def _serve() -> None:
+    """Run the server of this program, until standard input ends."""
+    server = Server()
+    board = Collection("board")
+    board.insert({"_id": "a", "n": 0})
+
+    @server.method
+    def echo(value: object) -> object:
+        return value
+
+    @server.method
+    async def echo_async(value: object) -> object:
+        return value
+
+    @server.method
+    def post(n: int) -> None:
+        board.update("a", {"$set": {"n": n}})
+
+    @server.publish("board")
+    def publish_board(sub: Subscription) -> Cursor:
+        return board.find()
+
+    with server.running() as running:
+        print(running.port, flush=True)
+        sys.stdin.read()
+
+
+class ServerUnderLoad:
+    """A server process.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.server.load", "--serve"],
+            cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def memory(self) -> int:
+        """Its resident memory in bytes."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def processor_time(self) -> float:
+        """Seconds of a processor's time that it has used."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate("", PATIENCE)
+
+
+# ---------------------------------------------------------------------------------------------------------- the client
+
+
+class Client(asyncio.Protocol):
+    """A session that counts.
+
+    Args:
+        word: What is counted in all that comes.
+    """
+
+    def __init__(self, word: bytes) -> None:
+        self._word = word
+        self._count = 0
+        self._wanted = 1
+        self._reached = asyncio.Event()
+        self._tail = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(
+            b"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            + frame({"msg": "connect", "version": "1", "support": ["1"]})
+        )
+
+    def data_received(self, data: bytes) -> None:
+        # A word may come in two pieces.
+        data = self._tail + data
+        self._tail = data[-len(self._word) + 1 :]
+        self._count += data.count(self._word)
+        if self._count >= self._wanted:
+            self._reached.set()
+
+    async def reach(self, count: int) -> None:
+        """Wait until the word has come so often."""
+        self._wanted = count
+        if self._count < count:
+            self._reached.clear()
+            await asyncio.wait_for(self._reached.wait(), PATIENCE)
+
+    def count(self, word: bytes) -> None:
+        """Count this word from now on."""
+        self._word, self._count, self._tail = word, 0, b""
+
+    def send(self, data: bytes) -> None:
+        """Send frames."""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """End it."""
+        self._transport.abort()
+
+
+def frame(message: object) -> bytes:
+    """Write a message as a frame, masked with zeros, which costs nothing."""
+    payload = json.dumps(message, separators=(",", ":")).encode()
+    head = bytes([0x81, 0x80 | len(payload)]) if len(payload) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(payload))
+    return head + bytes(4) + payload
+
+
+def call(number: int, method: str, *params: object) -> bytes:
+    """Write a call as a frame."""
+    return frame({"msg": "method", "id": str(number), "method": method, "params": params})
+
+
+async def connect(port: int, number: int) -> list[Client]:
+    """Open so many sessions."""
+    loop = asyncio.get_running_loop()
+    clients: list[Client] = []
+    while len(clients) < number:
+        made = await asyncio.gather(
+            *(
+                loop.create_connection(lambda: Client(b'"msg":"connected"'), "127.0.0.1", port)
+                for _ in range(min(200, number - len(clients)))
+            )
+        )
+        new = [client for _, client in made]
+        await asyncio.gather(*(client.reach(1) for client in new))
+        clients += new
+    return clients
+
+
+# ------------------------------------------------------------------------------------------------------- measurements
+
+
+async def idle(server: ServerUnderLoad, number: int) -> list[Figure]:
+    """Hold idle sessions: what does one cost, and one with a subscription, and is a call still answered at once?"""
+    [warm] = await connect(server.port, 1)
+    before = server.memory()
+    clients = await connect(server.port, number)
+    connected = server.memory()
+    for client in clients:
+        client.count(b'"msg":"ready"')
+        client.send(frame({"msg": "sub", "id": "s", "name": "board", "params": []}))
+    await asyncio.gather(*(client.reach(1) for client in clients))
+    subscribed = server.memory()
+    round_trips = []
+    for count in range(200):
+        began = _now()
+        warm.count(b'"msg":"result"')
+        warm.send(call(count, "echo", count))
+        await warm.reach(1)
+        round_trips.append(_now() - began)
+    used, began = server.processor_time(), _now()
+    # A silent client is pinged every 15 s: what does it cost to do nothing?
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), 3.0)
+    load = (server.processor_time() - used) / (_now() - began)
+    for client in [warm, *clients]:
+        client.close()
+    name = f"{number:,} idle sessions"
+    return [
+        (f"{name}: memory of each", (connected - before) / number / 1024, "KiB"),
+        (f"{name}: more with a subscription", (subscribed - connected) / number / 1024, "KiB"),
+        (f"{name}: median time of a call on one more", statistics.median(round_trips) * 1000, "ms"),
+        (f"{name}: of a processor while nothing happens", load * 100, "%"),
+    ]
+
+
+async def echo(server: ServerUnderLoad, sessions: int, calls: int, *, method: str = "echo") -> list[Figure]:
+    """Make calls, all sent at once on each session: how many are answered in a second?"""
+    clients = await connect(server.port, sessions)
+    for client in clients:
+        client.count(b'"msg":"result"')
+    data = b"".join(call(number, method, number) for number in range(calls // sessions))
+    began = _now()
+    for client in clients:
+        client.send(data)
+    await asyncio.gather(*(client.reach(calls // sessions) for client in clients))
+    took = _now() - began
+    for client in clients:
+        client.close()
+    return [(f"calls of {method} on {sessions} session{'s' * (sessions > 1)}", calls / took, "calls/s")]
+
+
+async def one_by_one(server: ServerUnderLoad, calls: int) -> list[Figure]:
+    """Make calls, each when the one before is answered."""
+    [client] = await connect(server.port, 1)
+    began = _now()
+    for number in range(calls):
+        client.count(b'"msg":"result"')
+        client.send(call(number, "echo", number))
+        await client.reach(1)
+    took = _now() - began
+    client.close()
+    return [("calls of echo, one after another", calls / took, "calls/s")]
+
+
+async def broadcast(server: ServerUnderLoad, subscribers: int, changes: int) -> list[Figure]:
+    """Change a document that all subscribe to: how soon do they all know, and how many messages go out in a second?"""
+    [writer, *clients] = await connect(server.port, subscribers + 1)
+    for client in clients:
+        client.count(b'"msg":"ready"')
+        client.send(frame({"msg": "sub", "id": "s", "name": "board", "params": []}))
+    await asyncio.gather(*(client.reach(1) for client in clients))
+    for client in clients:
+        client.count(b'"msg":"changed"')
+    delays = []
+    for number in range(10):
+        began = _now()
+        writer.send(call(number, "post", -1 - number))
+        await asyncio.gather(*(client.reach(number + 1) for client in clients))
+        delays.append(_now() - began)
+    for client in clients:
+        client.count(b'"msg":"changed"')
+    began = _now()
+    writer.send(b"".join(call(number, "post", number) for number in range(1, changes + 1)))
+    await asyncio.gather(*(client.reach(changes) for client in clients))
+    took = _now() - began
+    for client in [writer, *clients]:
+        client.close()
+    return [
+        (f"a change to {subscribers:,} subscribers, until the last has it", statistics.median(delays) * 1000, "ms"),
+        (f"changes to {subscribers:,} subscribers", subscribers * changes / took, "messages/s"),
+    ]
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[ServerUnderLoad]:
+    server = ServerUnderLoad()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.server.load", description="Measure what the server holds.")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--idle", type=int, nargs="*", default=[1000, 5000, 10_000], help="how many idle sessions")
+    parser.add_argument("--subscribers", type=int, default=1000, help="how many are told of each change")
+    parser.add_argument("--calls", type=int, default=40_000, help="how many calls")
+    options = parser.parse_args(arguments)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if options.serve:
+        _serve()
+        return 0
+
+    def show(figures: list[Figure]) -> None:
+        for what, value, unit in figures:
+            print(f"{what:60} {value:12,.1f} {unit}", flush=True)
+
+    with _server() as server:
+        show(asyncio.run(one_by_one(server, options.calls // 10)))
+        show(asyncio.run(echo(server, 1, options.calls)))
+        show(asyncio.run(echo(server, 1, options.calls, method="echo_async")))
+        show(asyncio.run(echo(server, 100, options.calls)))
+    for number in options.idle:
+        # Each with a server of its own: memory that was given back to the heap once is not seen again.
+        with _server() as server:
+            show(asyncio.run(idle(server, number)))
+    with _server() as server:
+        show(asyncio.run(broadcast(server, options.subscribers, 50)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
