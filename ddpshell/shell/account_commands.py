@@ -26,8 +26,10 @@ Value = TypeVar("Value")
 
 # How often to ask for a one-time code: they change while they are being typed.
 _ATTEMPTS = 3
-# Seconds between two looks at the connection, while somebody waits for the server to take a password.
-_LOOK = 0.2
+# Seconds that the prompt waits for a server to say whether it wants a code. One that is busy says so later.
+_PATIENCE = 3.0
+# Seconds between two looks at the connection meanwhile.
+_LOOK = 0.1
 
 
 @command(
@@ -153,14 +155,15 @@ def _with_code(shell: Shell, client: Client, user: str, password: str, code: str
 
 
 def _error(shell: Shell, client: Client, answer: Future[LoginToken]) -> BaseException | None:
-    """Wait for a server's answer while there is a server, and give the error; None if there is none, or not yet."""
+    """Wait a moment for a server's answer, and give the error; None if there is none, or not yet."""
     if shell.terminal is None:
         return None
     done = threading.Event()
     answer.add_done_callback(lambda _: done.set())
+    deadline = shell.clock.now() + _PATIENCE
     try:
         with shell.interrupts.allowed():
-            while client.status.session is not None and not done.wait(_LOOK):
+            while client.status.session is not None and shell.clock.now() < deadline and not done.wait(_LOOK):
                 pass
     except KeyboardInterrupt:
         # The login goes on; its answer is shown when it comes.

@@ -10,6 +10,7 @@ import pytest
 
 from ddpshell.exceptions import MethodError
 from ddpshell.server import Server, User
+from ddpshell.shell import account_commands
 from ddpshell.shell.logins import LoginStore
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.meteor import MeteorServer
@@ -160,6 +161,16 @@ def test_a_one_time_code_can_be_given_at_once(tmp_path: Path) -> None:
         assert "logged in" in made.type(f"login ann --password-file {tmp_path}/pw --code-file {tmp_path}/code")
         refused = made.type(f"login ann --password-file {tmp_path}/pw")
         assert "`login USER --code` asks for the one-time code too" in refused
+
+
+def test_a_server_that_is_busy_keeps_nobody_from_typing(
+    table: Desk, store: LoginStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_commands, "_PATIENCE", 0.05)
+    table.send("call slow 1000")
+    table.send("login alice")
+    assert [job.what for job in table.shell.jobs.pending] == ["call slow 1000", "login alice"]
+    assert "[2] logged in as alice" in table.type("wait")
 
 
 # ------------------------------------------------------------------------------------------------------ what is saved
