@@ -97,7 +97,8 @@ class Result:
             for name, measures in self.samples.items():
                 low, median, high = _quartiles(measures[measure])
                 ratio = f"{median / first:.2f}" if first else ""
-                lines.append(f"    {name:<22}{median:>12,.4g}{f'{low:,.4g} - {high:,.4g}':>24}{ratio:>8}")
+                spread = f"{rounded(low)} - {rounded(high)}"
+                lines.append(f"    {name:<22}{rounded(median):>12}{spread:>24}{ratio:>8}")
         return "\n".join([*lines, *(f"  {verdict}" for verdict in self.verdicts())])
 
     def table(self) -> Table:
