@@ -12,7 +12,7 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.filters import Condition, has_completions, has_focus
+from prompt_toolkit.filters import Condition, emacs_mode, has_completions, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
@@ -185,7 +185,8 @@ class Prompt:
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.newline(copy_margin=True)
 
-        @keys.add("escape", "enter", filter=typing)
+        # For vi, Escape is a key by itself, whatever comes next and however soon.
+        @keys.add("escape", "enter", filter=typing & emacs_mode)
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.newline(copy_margin=True)
 
