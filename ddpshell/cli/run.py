@@ -13,7 +13,7 @@ import click
 
 from ..exceptions import CommandError
 from .commands import Command, process_of
-from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .options import OUTPUT_OPTIONS, connection_options
 
 __all__ = ["opened", "run"]
 
@@ -61,7 +61,9 @@ run = Command(
         click.Option(
             ["-k", "--keep-going"], is_flag=True, help="Go on after an error; the exit code is the first one's."
         ),
-        *CONNECTION_OPTIONS,
+        *connection_options(
+            "Seconds for all of the script, waiting for its lines included; 0 for no limit. [default: 30]"
+        ),
         *OUTPUT_OPTIONS,
     ],
     examples=[

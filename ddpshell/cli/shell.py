@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -15,7 +15,7 @@ from .commands import Command, process_of
 from .credentials import endpoint_of, find_credential
 from .exit_codes import exit_code
 from .folders import state_folder
-from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings, Identity
+from .options import OUTPUT_OPTIONS, ConnectionSettings, Identity, connection_options
 from .output import OutputFormat
 from .process import Process
 
@@ -47,7 +47,7 @@ def _shell() -> None:
         click.get_current_context().exit(code)
 
 
-def run_lines(process: Process, lines: Iterable[str], name: str, *, keep_going: bool = False) -> int:
+def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = False) -> int:
     """Run commands of the shell, one after another; results go to standard output, errors to standard error.
 
     Args:
@@ -69,6 +69,7 @@ def run_lines(process: Process, lines: Iterable[str], name: str, *, keep_going: 
     from .errors import failure, show
 
     given = ConnectionSettings.of(process.given)
+    process.timeout = given.timeout
     console = process.console
 
     def out(text: str) -> None:
@@ -83,29 +84,50 @@ def run_lines(process: Process, lines: Iterable[str], name: str, *, keep_going: 
         out,
         lambda line: console.error_lines([line]),
         show_notes=bool(process.given.get("verbose")) and not console.quiet,
-        show_warnings=not console.quiet,
+        show_warnings=console.quiet < 2,
         fail=lambda error: show(failure(error), console),
     )
     runs = _made(process, given, settings, display, _connect(process, given, reconnect=bool(given.reconnect)))
     display.when_broken = runs.jobs.abort
     first = find_credential(process, given)
 
+    def time_left() -> float | None:
+        return None if process.deadline is None else max(0.0, process.deadline - process.clock.now())
+
     def log_in(client: Client, url: str | None) -> None:
         found = _credential(process, given, url, first)
         if found is None:
             return
         try:
-            runs.user = _named(found, found.begin(client).result(given.timeout))
+            runs.user = _named(found, found.begin(client).result(time_left()))
         except LoginError as error:
             raise found.refused(error) from None
 
     runs.log_in = log_in
+    runs.time_left = time_left
     try:
         runs.open(None)
-        done = run_script(runs, lines, name, keep_going=keep_going, timeout=given.timeout)
+        done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
     finally:
         runs.close()
     return 0 if done.error is None else exit_code(done.error)
+
+
+def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
+    """The lines of a script, as long as there is time to wait for them.
+
+    Raises:
+        DDPTimeout: There is none.
+    """
+    # Somebody who types, may think.
+    is_typed = lines.isatty()
+    pending = iter(lines)
+    while True:
+        with process.paused() if is_typed else process.interrupting(f"more of {name}"):
+            line = next(pending, None)
+        if line is None:
+            return
+        yield line
 
 
 def _interact(process: Process, given: ConnectionSettings) -> None:
@@ -244,7 +266,10 @@ shell = Command(
         "With standard input from a file or a pipe, run the commands in it."
     ),
     short_help="Open the shell (as ddp alone does).",
-    params=[*CONNECTION_OPTIONS, *OUTPUT_OPTIONS],
+    params=[
+        *connection_options("Seconds for all of a script, 0 for no limit; at a prompt there is none. [default: 30]"),
+        *OUTPUT_OPTIONS,
+    ],
     examples=[
         ("ddp -u localhost:3000", "open it; `help` lists its commands"),
         ("ddp -u localhost:3000 < setup.ddp", "run a script of its commands"),

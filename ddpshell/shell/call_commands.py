@@ -279,5 +279,5 @@ def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None 
     if number is not None and shell.jobs.get(number) is None:
         return
     if not shell.wait(None if number is None else {number}, timeout):
-        assert timeout is not None, "without a timeout it waits for ever"
-        raise DDPTimeout(f"not all is answered after {timeout:g} s; `pending` lists what is under way")
+        after = f"after {timeout:g} s" if timeout is not None and shell.time_left() != 0 else "and the time is over"
+        raise DDPTimeout(f"not all is answered {after}; `pending` lists what is under way")

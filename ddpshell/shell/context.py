@@ -107,6 +107,8 @@ class Shell:
         self.debug: FrameFilter | None = None
         #: The number of the command that is being run, if it has one.
         self.number: int | None = None
+        #: Seconds until it must end, 0 at the least; None for no limit.
+        self.time_left: Callable[[], float | None] = lambda: None
         #: Whether calls are sent again after a loss.
         self.retry = True
         #: Set by `exit`.
@@ -213,13 +215,14 @@ class Shell:
             self._running.pop()
 
     def wait(self, numbers: set[int] | None = None, timeout: float | None = None) -> bool:
-        """Wait for some commands to be answered, or for all; see `Jobs.wait`.
+        """Wait for some commands to be answered, or for all; see `Jobs.wait`. At most until all time is over.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended it.
         """
+        limits = [limit for limit in (timeout, self.time_left()) if limit is not None]
         with self.interrupts.allowed():
-            return self.jobs.wait(numbers, timeout)
+            return self.jobs.wait(numbers, min(limits, default=None))
 
     def lent_terminal(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while, if there is one."""

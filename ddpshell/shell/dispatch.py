@@ -12,7 +12,7 @@ from .context import Shell
 from .jobs import Job
 from .parser import Line, parse, reparse
 from .registry import Invocation, Role
-from .replies import Documents, Later, Reply, Result
+from .replies import Documents, Later, Message, Reply, Result
 from .sinks import Sink, sink_for
 
 __all__ = ["dispatch", "dispatch_text", "hint_for"]
@@ -69,11 +69,16 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if reply is None:
         return None
     _keep(shell, number, reply)
-    if sink is None:
+    error = reply.error if isinstance(reply, Message) else None
+    if sink is None and error is None:
         shell.display.answer(number, reply)
         return None
     job = Job(number or shell.jobs.hidden_number(), line.source[:80], started)
     shell.jobs.begin(job)
+    if sink is None:
+        shell.display.answer(number, reply)
+        shell.jobs.end(job, error)
+        return job.number
     _pour(shell, number, sink, reply, job)
     return job.number
 

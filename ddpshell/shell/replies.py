@@ -21,10 +21,12 @@ class Message(Struct, frozen=True):
     Args:
         text: Without a newline at its end.
         is_answer: Somebody asked for it: `help`, `status`; else it only says what was done.
+        error: What went wrong all the same, and has been told.
     """
 
     text: StyledText
     is_answer: bool = True
+    error: BaseException | None = None
 
 
 class Result(Struct, frozen=True):

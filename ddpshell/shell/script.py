@@ -33,18 +33,17 @@ def run_script(
     name: str = "",
     *,
     keep_going: bool = False,
-    timeout: float | None = None,
 ) -> Done:
     """Run commands; results and errors are shown by the shell's display.
 
-    Lines are run as they come, so they may come from a pipe whose other end is somebody's program.
+    Lines are run as they come, so they may come from a pipe whose other end is somebody's program. `Shell.time_left`
+    is the time for all of them together.
 
     Args:
         shell: What runs them.
         lines: The script; a command may stretch over several lines.
         name: The script's, for errors.
         keep_going: Go on after an error.
-        timeout: Seconds that each command may take; None for no limit.
 
     Returns:
         How many there were, and the first error. What was under way at an error, goes on.
@@ -56,10 +55,13 @@ def run_script(
     first: BaseException | None = None
     for number, text in _whole(lines):
         for line in parse(text):
+            where = f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}"
+            if shell.time_left() == 0:
+                late = DDPTimeout(f"{where}: not run, since the time is over")
+                shell.display.failure(None, late)
+                return Done(commands, first or late)
             commands += 1
-            error = _run(
-                shell, line, f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}", timeout
-            )
+            error = _run(shell, line, where)
             shell.display.flush()
             first = first or error
             if (error is not None and not keep_going) or shell.is_leaving:
@@ -67,19 +69,17 @@ def run_script(
     return Done(commands, first)
 
 
-def _run(shell: Shell, line: Line, where: str, timeout: float | None) -> BaseException | None:
+def _run(shell: Shell, line: Line, where: str) -> BaseException | None:
     try:
         job = dispatch(shell, line)
+        if job is None:
+            return None
+        if not shell.wait({job}):
+            raise DDPTimeout(f"{where}: no answer to {line.words[0].text} when the time was over")
     except DDPError as error:
         located = _located(error, where)
         shell.display.failure(None, located)
         return located
-    if job is None:
-        return None
-    if not shell.wait({job}, timeout):
-        late = DDPTimeout(f"no answer to {line.words[0].text} within {timeout:g} s")
-        shell.display.failure(None, late)
-        return late
     return shell.jobs.error(job)
 
 

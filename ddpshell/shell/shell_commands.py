@@ -61,7 +61,8 @@ def source(shell: Shell, file: File) -> Message:
     with shell.nested(file):
         done = run_script(shell, io.StringIO(text), file)
     ended = "" if done.error is None else "; the last one failed, and the rest was not run"
-    return Message([("note", f"{file}: {plural(done.commands, 'command')}{ended}")], is_answer=False)
+    note = f"{file}: {plural(done.commands, 'command')}{ended}"
+    return Message([("note", note)], is_answer=False, error=done.error)
 
 
 @command(

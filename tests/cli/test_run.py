@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -97,3 +98,27 @@ def test_an_interruption_says_goodbye_to_the_server(
     assert (ran.code, ran.out) == (code, "")
     assert "Traceback" not in ran.err
     assert said == [{"msg": "disconnect"}]
+
+
+@pytest.mark.usefixtures("server")
+class TestTime:
+    def test_the_timeout_is_for_all_of_the_script(self, ddp: Command) -> None:
+        """Each of the calls would be in time by itself."""
+        ran = ddp("run", "--timeout", "1", stdin=b"call slow 300\n" * 50)
+        assert ran.code == 5
+        assert 1 <= ran.out.count("300\n") <= 3
+        assert "no answer to call when the time was over" in ran.err
+        assert "--timeout S allows more time" in ran.err
+
+    def test_waiting_for_the_next_line_takes_time_too(self, ddp: Command) -> None:
+        reading, writing = os.pipe()
+        os.write(writing, b"call upper one\n")
+        with os.fdopen(reading, "rb") as pipe:
+            ran = ddp("run", "--timeout", "0.5", stdin=pipe)
+        os.close(writing)
+        assert (ran.code, ran.out) == (5, '"ONE"\n')
+        assert "no more of standard input within 0.5 s" in ran.err
+
+    def test_without_a_limit_there_is_all_the_time_in_the_world(self, ddp: Command) -> None:
+        ran = ddp("run", "--timeout", "0", stdin=b"call slow 1\n")
+        assert (ran.code, ran.out) == (0, "1\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,9 @@ class Stage:
         )
         self.shell.open(None)
 
-    def run(self, text: str, *, keep_going: bool = False, timeout: float | None = 20) -> Done:
-        return run_script(self.shell, text.splitlines(keepends=True), keep_going=keep_going, timeout=timeout)
+    def run(self, text: str, *, keep_going: bool = False, time_left: Callable[[], float] = lambda: 20.0) -> Done:
+        self.shell.time_left = time_left
+        return run_script(self.shell, text.splitlines(keepends=True), keep_going=keep_going)
 
 
 @pytest.fixture
@@ -100,10 +102,35 @@ def test_lines_are_run_as_they_come(stage: Stage) -> None:
     assert run_script(stage.shell, lines()) == Done(2, None)
 
 
-def test_a_command_may_take_so_long_and_no_longer(stage: Stage) -> None:
-    done = stage.run("call slow 60000", timeout=0.05)
+def test_all_of_it_may_take_so_long_and_no_longer(stage: Stage) -> None:
+    done = stage.run("call upper a\ncall slow 60000\ncall upper b", time_left=lambda: 0.05)
     assert isinstance(done.error, DDPTimeout)
-    assert "no answer to call within 0.05 s" in stage.err[0]
+    assert done.commands == 2
+    assert "script, line 2: no answer to call when the time was over" in stage.err[0]
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_nothing_is_begun_when_the_time_is_over(stage: Stage, keep_going: bool) -> None:
+    left = iter([5.0, 5.0, 0.0])
+    done = stage.run("call upper a\ncall upper b\ncall upper c", keep_going=keep_going, time_left=lambda: next(left))
+    assert isinstance(done.error, DDPTimeout)
+    assert (done.commands, stage.out) == (1, ['"A"\n'])
+    assert "script, line 2: not run, since the time is over" in stage.err[0]
+
+
+def test_a_file_within_the_script_has_no_more_time(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "inner").write_text("call slow 60000\n")
+    done = stage.run(f"source {tmp_path}/inner", time_left=lambda: 0.05)
+    assert isinstance(done.error, DDPTimeout)
+    assert "inner, line 1: no answer to call when the time was over" in " ".join(stage.err[0].split())
+
+
+def test_what_goes_wrong_in_a_file_within_the_script_ends_it_too(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "inner").write_text("call upper a\ncall fail\n")
+    done = stage.run(f"source {tmp_path}/inner\ncall upper b")
+    assert isinstance(done.error, MethodError)
+    assert stage.out == ['"A"\n']
+    assert len(stage.err) == 1, "it is told once"
 
 
 def test_exit_ends_it(stage: Stage) -> None:
