@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from .credentials import endpoint_of, find_credential
 from .exit_codes import exit_code
 from .folders import state_folder
 from .options import OUTPUT_OPTIONS, ConnectionSettings, Identity, connection_options
-from .output import OutputFormat
+from .output import Console, OutputFormat, Stream
 from .process import Process
 
 if TYPE_CHECKING:
@@ -138,7 +139,11 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     first = find_credential(process, given)
     from ..shell.interaction import interact
 
+    above = contextlib.ExitStack()
+
     def make(display: Display) -> Shell:
+        above.enter_context(_above_prompt(process.console, display))
+
         def log_in(client: Client, url: str | None) -> None:
             try:
                 found = _credential(process, given, url, first)
@@ -164,7 +169,28 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
         return made
 
     history = Path(state_folder() or os.devnull) / "history"
-    interact(make, settings, history, is_dumb=os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""))
+    with above:
+        interact(make, settings, history, is_dumb=os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""))
+
+
+@contextlib.contextmanager
+def _above_prompt(console: Console, display: Display) -> Iterator[None]:
+    """Have what is for standard error, such as the logs, shown where it does not disturb the line being typed."""
+    before = console.err, console.colours_err
+    console.err, console.colours_err = _AbovePrompt(display), False
+    try:
+        yield
+    finally:
+        console.err, console.colours_err = before
+
+
+class _AbovePrompt(Stream):
+    def __init__(self, display: Display) -> None:
+        super().__init__(sys.stderr)
+        self._display = display
+
+    def write(self, text: str) -> None:
+        self._display.note([("note", text.removesuffix("\n"))])
 
 
 def _credential(

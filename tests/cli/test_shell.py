@@ -193,3 +193,23 @@ def test_a_demos_login_ends_with_the_demo(home: Path) -> None:
         window.press("wonderland\r")
         window.wait_for("[1] logged in as alice, for this session")
     assert not (home / "state/ddpshell/logins").exists()
+
+
+def test_what_the_library_logs_is_shown_above_the_line_being_typed() -> None:
+    with Window("-v", "demo") as window:
+        window.wait_for("connected to ws://127.0.0.1:")
+        window.wait_for_prompt()
+        found = re.search(r"ws://[0-9.:]+/websocket", window.plain)
+        assert found
+        window.press("call upper 'half a li")
+        window.wait_for_prompt("call upper 'half a li")
+        # Somebody else makes a mistake, which the demo's server logs.
+        assert ddp("-u", found[0], script="call crash\n").returncode == 1
+        window.wait_for("RuntimeError: internal, and not for the client")
+        window.press("ne'")
+        window.wait_for_prompt("call upper 'half a line'")
+        window.press("\x15call upper all\r")
+        window.wait_for('[1] "ALL"')
+        above, _, _ = window.text.partition("[1] ")
+        records = above[above.index("error: exception in method 'crash'") : above.index("RuntimeError: internal")]
+        assert "> " not in records, "they are not written behind a prompt, nor is a prompt among them"
