@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ddpshell.server.demo import demo_server
 from tests.machine import TOP
 
 PACKAGE = TOP / "ddpshell"
@@ -162,31 +159,3 @@ def test_the_protocol_neither_prints_nor_asks_what_time_it_is(file: str) -> None
             called = ast.unparse(node.func)
             assert called not in {"print", "input", "open"}, called
             assert called.rpartition(".")[2] not in {"now", "utcnow", "today"} or "." not in called, called
-
-
-def test_calling_a_method_loads_neither_prompt_nor_colours_nor_server() -> None:
-    with demo_server().running() as server:
-        command = [sys.executable, "-X", "importtime", "-m", "ddpshell", "call", "-u", server.url, "upper", "Hello"]
-        done = subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True)
-    assert done.stdout == '"HELLO"\n'
-    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "ddpshell.client.transport" in modules
-    assert {"prompt_toolkit", "pygments", "websockets", "asyncio", "ddpshell.server"}.isdisjoint(modules)
-
-
-def test_importing_the_library_loads_neither_command_line_nor_server() -> None:
-    program = "import sys, ddpshell; print(*sys.modules)"
-    modules = subprocess.run(
-        [sys.executable, "-c", program], cwd=TOP, check=True, capture_output=True, text=True
-    ).stdout
-    others = {
-        "click",
-        "prompt_toolkit",
-        "pygments",
-        "websockets",
-        "asyncio",
-        "ddpshell.server",
-        "ddpshell.shell",
-        "ddpshell.cli",
-    }
-    assert others.isdisjoint(modules.split())
