@@ -273,9 +273,15 @@ class ServerSession:
         while self._queue:
             self.send(self._queue.popleft())
 
-    def note_life(self) -> None:
-        """Take the client for alive, though nothing was read: the owner has stopped reading for a while."""
+    def probe(self) -> None:
+        """Take the client for alive, though nothing was read: the owner has stopped reading for a while.
+
+        What it does not read it cannot miss, but a ping goes out all the same: to a client that is gone the network
+        will refuse it in the end.
+        """
         self._heartbeat.message_received()
+        if self.state is ServerSessionState.ESTABLISHED and self.version != "pre1":
+            self.send(Ping())
 
     def send(self, message: Message) -> None:
         """Send a message, or queue it while there is no socket. Once the session is over it goes nowhere (S19)."""

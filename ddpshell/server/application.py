@@ -38,6 +38,10 @@ class Options(Struct, frozen=True):
         queue_limit: How many messages are kept for it meanwhile.
         send_limit: Characters that may wait for a client that reads too slowly, before it is cut off.
         receive_limit: Messages of one client that may wait for their turn, before no more are read.
+        message_limit: Bytes in the longest message that is taken; a longer one closes the connection with 1009 (U17).
+        subscription_limit: Subscriptions that a client may have at a time; more are refused.
+        outstanding_limit: Calls and subscriptions of one client that may run at a time, having called `unblock()`;
+            what comes after them waits.
         empty_fields: Send `"fields":{}` where Meteor sends none, for clients that insist on it (K14).
         forwarded_count: How many proxies in front are trusted to name the client's address (U21).
     """
@@ -49,6 +53,9 @@ class Options(Struct, frozen=True):
     queue_limit: int = 100
     send_limit: int = 64 << 20
     receive_limit: int = 10_000
+    message_limit: int = 0x3FFFFFF
+    subscription_limit: int = 10_000
+    outstanding_limit: int = 1_000
     empty_fields: bool = False
     forwarded_count: int = 0
 
@@ -183,5 +190,5 @@ class Application:
     def _call(self, hook: Callable[..., object], *arguments: object) -> None:
         try:
             hook(*arguments)
-        except Exception:
+        except BaseException:
             logger.exception("exception in a hook")

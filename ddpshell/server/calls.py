@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
@@ -56,11 +57,19 @@ def outcome(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
         return None, error
 
 
-async def outcome_async(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
-    """Do the same for a coroutine, which may also be cancelled."""
+async def outcome_async(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Do the same for a coroutine. An exit that got past here would end the event loop, and the server with it.
+
+    Raises:
+        CancelledError: The task that runs this is cancelled, for the server stops.
+    """
+    task = asyncio.current_task()
     try:
         return await awaitable, None
-    except Exception as error:  # noqa: BLE001 - returned, not swallowed
+    except BaseException as error:
+        # A coroutine may come to this by itself: what it waited for was cancelled.
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         return None, error
 
 
@@ -80,7 +89,7 @@ def call_all(callbacks: Iterable[Callable[[], object]]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception:
+        except BaseException:
             logger.exception("exception in a callback")
 
 

@@ -208,7 +208,7 @@ class Connection:
         with self.lock:
             if self._socket is not None and self._socket.reading_paused:
                 # It is we who do not read: silence says nothing.
-                self._session.note_life()
+                self._session.probe()
             self._session.handle_timer(self._runtime.loop.time())
             events = self._session.events_received()
         self._take_events(events)

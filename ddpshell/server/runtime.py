@@ -72,12 +72,15 @@ class Runtime:
         """The handlers that run as tasks."""
         return set(self._tasks)
 
-    async def cancel_tasks(self) -> None:
-        """End the handlers that run as tasks."""
+    async def cancel_tasks(self, patience: float) -> int:
+        """End the handlers that run as tasks. Returns how many still run after so many seconds."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks:
+            return 0
+        _, pending = await asyncio.wait(tasks, timeout=patience)
+        return len(pending)
 
     async def on_worker(self, function: Callable[[], Any]) -> Any:
         """Call `function` on a worker, and wait for it without holding up the loop."""

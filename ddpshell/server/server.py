@@ -22,7 +22,7 @@ from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .accounts import Accounts, AccountsOptions, User
 from .activity import Activity, Frame
 from .application import Application, Options
-from .calls import NULL, call_all, invoke, invoke_async
+from .calls import NULL, call_all, invoke, invoke_async, outcome_async
 from .collection import Collection
 from .connection import Connection
 from .handlers import Handler, HandlerFunction
@@ -219,8 +219,11 @@ class Server:
         running = self._running
         if running is None or running.on_loop_thread():
             raise RuntimeError(f"{method!r} is an async method: await server.call_async(...), while the server runs")
-        future = asyncio.run_coroutine_threadsafe(invoke_async(handler, arguments, invocation), running.loop)
-        return self._local_result(future.result())
+        outcome = outcome_async(invoke_async(handler, arguments, invocation))
+        value, error = asyncio.run_coroutine_threadsafe(outcome, running.loop).result()
+        if error is not None:
+            raise error
+        return self._local_result(value)
 
     async def call_async(self, method: str, *params: EJSONValue) -> Any:
         """Do what `call` does, in an `async def` method; one that is a plain function runs on the event loop then."""
@@ -397,6 +400,7 @@ class _Running:
             lambda socket: Connection(self._runtime, socket),
             compression=compression,
             greeting=greeting,
+            message_limit=application.options.message_limit,
             observe=self._observe,
         )
         self._listener: asyncio.Server | None = None
@@ -412,7 +416,14 @@ class _Running:
             raise
 
     def stop(self, timeout: float) -> None:
-        asyncio.run_coroutine_threadsafe(self._close_all(min(timeout, _CLOSE_PATIENCE)), self.loop).result()
+        closing = asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop)
+        try:
+            closing.result(timeout + 2 * _CLOSE_PATIENCE)
+        except TimeoutError:
+            logger.warning("an `async def` handler holds up the event loop; the server stops when that returns")
+            closing.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.loop.stop))
+            self._workers.stop(0)
+            return
         for name in self._workers.stop(timeout):
             logger.warning("the handler on thread %s still runs; its connection is closed", name)
         self._end()
@@ -476,8 +487,9 @@ class _Running:
         name = self._listener.sockets[0].getsockname()
         self.address = (name[0], name[1])
 
-    async def _close_all(self, patience: float) -> None:
+    async def _close_all(self, timeout: float) -> None:
         assert self._listener is not None
+        patience = min(timeout, _CLOSE_PATIENCE)
         # Those that are just being accepted are tasks of asyncio's own, which lose them once the listener is closed: accept
         # no more, let them arrive, and then close.
         for listening in self._listener.sockets:
@@ -491,7 +503,8 @@ class _Running:
         for socket in list(self.endpoints.sockets):
             if socket.owner is None:
                 socket.abort()
-        await self._runtime.cancel_tasks()
+        if running := await self._runtime.cancel_tasks(timeout):
+            logger.warning("%d `async def` handlers still run, though cancelled; their connections are closed", running)
         await self.endpoints.wait_empty(patience)
 
     def _end(self) -> None:

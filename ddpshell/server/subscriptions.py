@@ -94,6 +94,10 @@ class Subscriptions:
         """Say whether a subscription of this id is live."""
         return id_ in self._named
 
+    def __len__(self) -> int:
+        """How many are live that the client has asked for."""
+        return len(self._named)
+
     def run(self, subscription: Subscription) -> None:
         """Run a publication that is a plain function."""
         handler = subscription.handler

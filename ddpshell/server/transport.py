@@ -28,9 +28,6 @@ __all__ = ["Endpoints", "Socket", "SocketOwner"]
 
 logger = logging.getLogger(__name__)
 
-#: Meteor's limit is one byte less than this (U17).
-MAX_MESSAGE_BYTES = 0x4000000
-
 #: Bytes in the transport's buffer above which no more are given to it until the reader has caught up.
 HIGH_WATER = 1 << 20
 
@@ -77,6 +74,7 @@ class Endpoints:
         owner: Makes the owner of a new connection.
         compression: Agree to permessage-deflate where a client offers it (U16).
         greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
+        message_limit: Bytes in the longest message that is taken (U17).
         observe: Called with all texts, those received before their owner gets them, and whether they are sent.
     """
 
@@ -87,11 +85,13 @@ class Endpoints:
         *,
         compression: bool = True,
         greeting: bool = False,
+        message_limit: int = 0x3FFFFFF,
         observe: Callable[[Socket, Sequence[str], bool], None] = lambda socket, texts, is_sent: None,
     ) -> None:
         self.owner = owner
         self.observe = observe
         self.greeting = greeting
+        self.message_limit = message_limit
         self.sockets: set[Socket] = set()
         self._changed = asyncio.Event()
         # Meteor's settings, but for the memory of the compressor: a thousand idle clients should cost little.
@@ -170,7 +170,7 @@ class Socket(asyncio.Protocol):
         self._endpoints = endpoints
         self._entropy = entropy
         self._protocol = ServerProtocol(
-            extensions=endpoints.extensions, max_size=MAX_MESSAGE_BYTES - 1, logger=_websocket_logger
+            extensions=endpoints.extensions, max_size=endpoints.message_limit, logger=_websocket_logger
         )
         self._framed = False
         self._fragments: list[bytes] = []

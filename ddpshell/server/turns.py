@@ -50,6 +50,9 @@ class _Turn:
 
     Args:
         began: When, by the event loop's clock.
+
+    Attributes:
+        owns_queue: Whether what comes next waits for it.
     """
 
     def __init__(self, began: float) -> None:
@@ -78,6 +81,9 @@ class Turns:
         self._has_room = has_room
         self._queue: deque[_Task] = deque()
         self._queue_is_owned = False
+        # Turns that have unblocked, and still run; and whether the queue waits for one of them, for they are too many.
+        self._outstanding = 0
+        self._held = False
         self._closed = False
 
     def __len__(self) -> int:
@@ -134,6 +140,18 @@ class Turns:
             if not turn.owns_queue:
                 return
             turn.owns_queue = False
+            self._outstanding += 1
+            self._held = self._outstanding >= self._application.options.outstanding_limit
+            if self._held:
+                return
+        self._runtime.on_loop(self._work_on_loop)
+
+    def _unblocked_turn_ended(self) -> None:
+        with self._lock:
+            self._outstanding -= 1
+            if not self._held:
+                return
+            self._held = False
         self._runtime.on_loop(self._work_on_loop)
 
     def _work_on_loop(self) -> None:
@@ -161,6 +179,7 @@ class Turns:
             except Exception:
                 logger.exception("internal error of the server")
             if not turn.owns_queue:
+                self._unblocked_turn_ended()
                 return
             task = self._next_task()
 
@@ -175,6 +194,8 @@ class Turns:
             logger.exception("internal error of the server")
         if turn.owns_queue:
             self._work_on_loop()
+        else:
+            self._unblocked_turn_ended()
 
     def _new_turn(self) -> _Turn:
         return _Turn(self._runtime.loop.time())
@@ -257,16 +278,7 @@ class Turns:
             # The one case in which the result comes first (S32).
             self._outlet.send(Result(task.id, error=wire_error(error, "")), Updated((task.id,)))
             return None
-        refusal = self._application.rate_limiter.refuse(
-            Attempt(
-                "method",
-                task.method,
-                self._subscriptions.user_id,
-                self._outlet.handle.id,
-                self._outlet.handle.client_address,
-            ),
-            self._runtime.loop.time(),
-        )
+        refusal = self._refusal_of(task, handler)
         if refusal is not None:
             self._finish_method(task, turn, None, refusal)
             return None
@@ -295,26 +307,33 @@ class Turns:
         """Register a subscription; None if there is nothing to run."""
         if self._subscriptions.has(task.id):
             return None  # S22
-        if handler is None:
-            error = MethodError(404, f"Subscription '{task.name}' not found")
+        refusal = self._refusal_of(task, handler)
+        if handler is None or refusal is not None:
+            error = refusal or MethodError(404, f"Subscription '{task.name}' not found")
             self._happened(task, turn, error)
             self._outlet.send(Nosub(task.id, wire_error(error, "")))
             return None
+        return self._subscriptions.start(handler, task.id, task.params, partial(self._unblock, turn))
+
+    def _refusal_of(self, task: MethodReceived | SubReceived, handler: Handler | None) -> MethodError | None:
+        """Say why a client may not have what it asks for, though it is there."""
+        if handler is None:
+            return None
+        is_call = isinstance(task, MethodReceived)
         refusal = self._application.rate_limiter.refuse(
             Attempt(
-                "subscription",
-                task.name,
+                "method" if is_call else "subscription",
+                task.method if isinstance(task, MethodReceived) else task.name,
                 self._subscriptions.user_id,
                 self._outlet.handle.id,
                 self._outlet.handle.client_address,
             ),
             self._runtime.loop.time(),
         )
-        if refusal is not None:
-            self._happened(task, turn, refusal)
-            self._outlet.send(Nosub(task.id, wire_error(refusal, "")))
-            return None
-        return self._subscriptions.start(handler, task.id, task.params, partial(self._unblock, turn))
+        most = self._application.options.subscription_limit
+        if refusal is None and not is_call and len(self._subscriptions) >= most:
+            return MethodError("too-many-subscriptions", f"A client may have {most} subscriptions at a time")
+        return refusal
 
     def _happened(self, task: MethodReceived | SubReceived, turn: _Turn, error: BaseException | None) -> None:
         duration = self._runtime.loop.time() - turn.began

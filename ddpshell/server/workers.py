@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from ..clock import SystemClock
+
 __all__ = ["Workers", "may_wait", "no_waiting"]
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class Workers:
         """Let running jobs end, and their threads with them; what still waits is dropped.
 
         Args:
-            timeout: Seconds to wait for each.
+            timeout: Seconds to wait for all of them.
 
         Returns:
             The names of the threads that still run.
@@ -83,9 +85,11 @@ class Workers:
             for worker in self._idle:
                 worker.hand(None)
             self._idle.clear()
+        clock = SystemClock()
+        deadline = clock.now() + timeout
         for worker in self._workers:
             if worker is not threading.current_thread():
-                worker.join(timeout)
+                worker.join(max(0.0, deadline - clock.now()))
         return [worker.name for worker in self._workers if worker.is_alive()]
 
 
@@ -110,7 +114,7 @@ class _Worker(threading.Thread):
             while job is not None:
                 try:
                     job()
-                except Exception:
+                except BaseException:
                     logger.exception("internal error of the server")
                 job = self._pool.next_job(self)
 

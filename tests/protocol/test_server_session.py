@@ -393,12 +393,25 @@ def test_what_does_not_reach_the_session_is_not(text: str) -> None:
     assert SessionEnded(EndReason.HEARTBEAT) in session.events_received()
 
 
-def test_an_owner_that_does_not_read_keeps_its_client_alive() -> None:
+def test_an_owner_that_does_not_read_keeps_its_client_alive_and_pings_it() -> None:
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0)
     session.handle_timer(15.0)
-    session.note_life()
+    session.texts_to_send()
+    session.probe()
     session.handle_timer(25.0)
     assert session.events_received() == []
+    assert session.texts_to_send() == ['{"msg":"ping"}']
+
+
+def test_a_client_without_heartbeat_is_not_pinged_by_a_probe() -> None:
+    """H6."""
+    session = opened()
+    session.probe()
+    session.receive_text('{"msg":"connect","version":"pre1","support":["pre1"]}', 0.0)
+    session.accept("S", 0.0)
+    session.texts_to_send()
+    session.probe()
+    assert session.texts_to_send() == []
 
 
 def test_heartbeat_starts_with_connected_and_not_before() -> None:

@@ -257,6 +257,22 @@ def test_a_plain_publication_waits_for_a_slow_reader_and_loses_nothing(connect: 
     assert [message["id"] for message in messages[:-1]] == [str(number) for number in range(800)]
 
 
+def test_a_client_that_is_not_read_and_goes_is_missed_all_the_same(connect: Connect) -> None:
+    """Nothing tells of its end but that it cannot be pinged."""
+    server = Server(options=Options(receive_limit=10, heartbeat_interval=0.05, grace_period=0))
+    gate = Gate()
+    ended = threading.Event()
+    server.method("slow")(gate.wait)
+    server.on_connection(lambda handle: handle.on_close(ended.set))
+    client = connect(server)
+    client.start_call("slow")
+    assert gate.reached.wait(PATIENCE)
+    client.send_together(*({"msg": "method", "id": "x", "method": "slow", "params": []} for _ in range(20)))
+    client.drop()
+    assert ended.wait(PATIENCE)
+    gate.opened.set()
+
+
 def test_a_client_that_sends_too_much_is_not_read_until_there_is_room(connect: Connect) -> None:
     server = Server(options=Options(receive_limit=10))
     gate = Gate()

@@ -67,7 +67,7 @@ def test_tasks_can_be_ended_together() -> None:
         started = asyncio.Event()
         runtime.on_loop(started.set)
         await started.wait()
-        await runtime.cancel_tasks()
+        assert await runtime.cancel_tasks(PATIENCE) == 0
         assert ended == ["ended"]
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from ddpshell.clock import SystemClock
 from ddpshell.exceptions import MethodError
 from ddpshell.server import MethodInvocation, Options, Server, Subscription
 from tests.server.wire import PATIENCE, Closed, WireClient
@@ -112,6 +113,69 @@ def test_stopping_does_not_wait_for_ever(server: Server, connect: Connect, caplo
     release.set()
 
 
+def test_stopping_does_not_wait_for_each_of_many_handlers(server: Server, connect: Connect) -> None:
+    release, started = threading.Event(), threading.Barrier(21)
+
+    @server.method
+    def stuck() -> None:
+        started.wait(PATIENCE)
+        release.wait(PATIENCE)
+
+    clock = SystemClock()
+    for _ in range(20):
+        connect(server).start_call("stuck")
+    started.wait(PATIENCE)
+    began = clock.now()
+    server.stop(timeout=0.2)
+    assert clock.now() - began < 20 * 0.2 / 2
+    release.set()
+
+
+def test_stopping_does_not_wait_for_a_task_that_will_not_be_cancelled(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = threading.Event()
+    cancelled: list[bool] = []
+
+    @server.method
+    async def stubborn() -> None:
+        started.set()
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            cancelled.append(True)
+
+    connect(server).start_call("stubborn")
+    assert started.wait(PATIENCE)
+    server.stop(timeout=0.05)
+    assert "1 `async def` handlers still run" in caplog.text
+    assert cancelled == [True]
+
+
+def test_stopping_does_not_wait_for_a_handler_that_holds_up_the_loop(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be told to end. Once it does, the server is gone."""
+    started, release = threading.Event(), threading.Event()
+
+    @server.method
+    async def stuck() -> None:
+        started.set()
+        release.wait(PATIENCE)
+
+    client = connect(server)
+    client.start_call("stuck")
+    assert started.wait(PATIENCE)
+    server.stop(timeout=0.05)
+    assert "holds up the event loop" in caplog.text
+    release.set()
+    assert client.wait_closed() == 1000
+    for thread in threading.enumerate():
+        if thread.name == "ddp-server":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
 def test_methods_are_registered_by_their_own_name_or_another(server: Server, connect: Connect) -> None:
     @server.method
     def own() -> str:
@@ -179,6 +243,19 @@ def test_a_method_can_be_called_here(server: Server, connect: Connect) -> None:
     assert client.call("both") == [2, [1]]
     with pytest.raises(MethodError):
         server.call("nothing")
+
+
+def test_an_exit_in_an_async_method_that_is_called_here_is_its_callers(server: Server, connect: Connect) -> None:
+    """S41: the event loop lives on."""
+
+    @server.method
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    client = connect(server)
+    with pytest.raises(SystemExit):
+        server.call("leave")
+    assert client.call_error("leave")["error"] == 500
 
 
 def test_a_call_later_is_made_unless_the_server_stops_before(server: Server) -> None:

@@ -16,7 +16,6 @@ import pytest
 import websocket
 
 from ddpshell.server import Options, Server
-from ddpshell.server.transport import MAX_MESSAGE_BYTES
 from tests.server.wire import PATIENCE, Closed, WireClient
 
 Connect: TypeAlias = Callable[..., WireClient]
@@ -181,12 +180,13 @@ def test_messages_of_megabytes_pass_both_ways(server: Server, connect: Connect) 
     assert connect(server).call("identity", text) == text
 
 
-def test_a_message_beyond_the_limit_closes_with_1009(server: Server, start: Start) -> None:
-    """U17: told from its head, before it is there."""
-    start(server)
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_a_message_beyond_the_limit_closes_with_1009(start: Start, limit: int | None) -> None:
+    """U17: told from its head, before it is there; Meteor's limit unless there is another."""
+    server = start(Server(options=Options() if limit is None else Options(message_limit=limit)))
     raw = websocket.create_connection(server.url, timeout=PATIENCE)
     assert raw.sock is not None
-    raw.sock.sendall(struct.pack("!BBQ", 0x81, 0x80 | 127, MAX_MESSAGE_BYTES) + b"mask")
+    raw.sock.sendall(struct.pack("!BBQ", 0x81, 0x80 | 127, (limit or 67_108_863) + 1) + b"mask")
     _, data = raw.recv_data()
     assert int.from_bytes(data[:2], "big") == 1009
     raw.shutdown()  # type: ignore[no-untyped-call]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
 
-from ddpshell.server import MethodError, MethodInvocation, Server, Subscription
+from ddpshell.server import MethodError, MethodInvocation, Options, Server, Subscription
 from tests.protocol.test_server_session import REFUSED_IN_TURN
 from tests.server.gates import Gate
 from tests.server.wire import PATIENCE, Closed, WireClient, kinds
@@ -84,12 +83,51 @@ def test_errors_of_a_method_reach_the_client_or_the_log(
     assert "hidden" in caplog.text
 
 
-def test_a_handler_that_exits_is_a_failed_call(server: Server, connect: Connect) -> None:
-    """S41."""
-    server.method("leave")(lambda: sys.exit(3))
+EXITS: list[Any] = [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+@pytest.mark.parametrize("error", EXITS)
+def test_a_handler_that_exits_is_a_failed_call(
+    server: Server, connect: Connect, kind: str, error: type[BaseException]
+) -> None:
+    """S41: and its thread lives on, and the event loop, and the session."""
+
+    def leave() -> None:
+        raise error
+
+    async def leave_async() -> None:
+        raise error
+
+    server.method("leave")(leave if kind == "plain" else leave_async)
     client = connect(server)
     assert client.call_error("leave")["error"] == 500
     assert client.call_error("leave")["error"] == 500
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+@pytest.mark.parametrize("error", EXITS)
+def test_a_publication_that_exits_is_a_failed_subscription(
+    server: Server, connect: Connect, kind: str, error: type[BaseException]
+) -> None:
+    """S43, S64."""
+
+    def leave(sub: Subscription) -> None:
+        sub.on_stop(leave_again)
+        raise error
+
+    async def leave_async(sub: Subscription) -> None:
+        sub.on_stop(leave_again)
+        raise error
+
+    def leave_again() -> None:
+        raise error
+
+    server.publish("leave")(leave if kind == "plain" else leave_async)
+    client = connect(server)
+    for _ in range(2):
+        [nosub] = client.subscribe("leave")
+        assert nosub["error"]["error"] == 500
 
 
 def test_a_result_that_is_no_ejson_is_an_error_of_the_servers(
@@ -175,6 +213,37 @@ def test_unblock_lets_the_next_message_start(server: Server, connect: Connect, k
     assert client.call("quick") == "quick"
     assert client.call("quick") == "quick"
     gate.opened.set()
+    assert kinds(client.receive_rest_after(2)) == ["updated 1", "result 1"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_only_so_many_that_unblocked_run_at_a_time_and_the_next_waits(connect: Connect, kind: str) -> None:
+    server = Server(options=Options(outstanding_limit=2))
+    gates = {"a": Gate(), "b": Gate()}
+
+    def slow(this: MethodInvocation, name: str) -> str:
+        this.unblock()
+        gates[name].wait()
+        return name
+
+    async def slow_async(this: MethodInvocation, name: str) -> str:
+        this.unblock()
+        await asyncio.get_running_loop().run_in_executor(None, gates[name].wait)
+        return name
+
+    server.method("slow")(slow if kind == "plain" else slow_async)
+    server.method("quick")(lambda: "quick")
+    client = connect(server)
+    client.start_call("slow", "a")
+    client.start_call("slow", "b")
+    client.start_call("quick")
+    assert gates["b"].reached.wait(PATIENCE)
+    assert client.receive_rest() == []
+    gates["b"].opened.set()
+    assert kinds(client.receive_rest_after(4)) == ["updated 2", "result 2", "updated 3", "result 3"]
+    # With room again, nothing is held back.
+    assert client.call("quick") == "quick"
+    gates["a"].opened.set()
     assert kinds(client.receive_rest_after(2)) == ["updated 1", "result 1"]
 
 
@@ -278,7 +347,7 @@ def test_hooks_see_each_session_and_each_message_first(server: Server, connect: 
 
 
 def test_a_limited_method_is_answered_with_updated_and_the_wait(server: Server, connect: Connect) -> None:
-    """S50."""
+    """S24, S50."""
     server.method("limited")(lambda: "ok")
     server.publish("pub")(lambda sub: sub.ready())
     server.rate_limiter.add_rule({"name": "limited", "connection_id": lambda _: True}, limit=2, interval=60.0)
@@ -293,3 +362,18 @@ def test_a_limited_method_is_answered_with_updated_and_the_wait(server: Server, 
     client.subscribe("pub", id_="1")
     [nosub] = client.subscribe("pub", id_="2")
     assert nosub["error"]["error"] == "too-many-requests"
+
+
+def test_a_client_may_have_so_many_subscriptions_and_no_more(connect: Connect) -> None:
+    """But for each that ends, it may have another; and one that it has is not refused when asked for again (S22)."""
+    server = Server(options=Options(subscription_limit=2))
+    server.publish("p")(lambda sub: sub.ready())
+    client = connect(server)
+    for id_ in ("1", "2"):
+        assert client.subscribe("p", id_=id_) == [{"msg": "ready", "subs": [id_]}]
+    [nosub] = client.subscribe("p", id_="3")
+    assert nosub["error"]["error"] == "too-many-subscriptions"
+    client.send(msg="sub", id="1", name="p", params=[])
+    assert client.receive_rest() == []
+    client.unsubscribe("1")
+    assert client.subscribe("p", id_="3") == [{"msg": "ready", "subs": ["3"]}]
