@@ -86,6 +86,7 @@ LINES = [
     pytest.param("ddp call --connect", "ddp call --connect-timeout ", id="an option"),
     pytest.param("ddp call -o pre", "ddp call -o pretty ", id="a choice"),
     pytest.param("ddp -p prod", "ddp -p production ", id="a profile"),
+    pytest.param("ddp demo call up", "ddp demo call upper ", id="a method of the demo's"),
     pytest.param("ddp call --cacert auth", "ddp call --cacert authority.pem ", id="a file"),
 ]
 

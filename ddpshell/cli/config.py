@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +11,13 @@ import click
 from ..exceptions import CommandError
 from ..shell.escaping import escape_line
 from .commands import Command, process_of
+from .credentials import without_credentials
 from .folders import config_file, is_there
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from .output import OutputFormat
+from .output import Console, OutputFormat
 from .precedence import Setting, Together, take_together
 from .process import Process
+from .profiles import read_config
 
 if TYPE_CHECKING:
     from ..protocol.ejson import EJSONValue
@@ -26,14 +27,19 @@ __all__ = ["config"]
 _MASK = "***"
 
 
-def _config(path: bool) -> None:
+def _config(path: bool, servers: bool) -> None:
     process = process_of(click.get_current_context())
     console = process.console
+    if path and servers:
+        raise click.UsageError("--path and --list contradict each other")
     if path:
         file = config_file()
         if file is None:
             raise CommandError("there is no home folder, and so no config file; $DDP_CONFIG can name one")
         console.write(escape_line(file) if console.out.is_terminal else file)
+        return
+    if servers:
+        _list(process)
         return
     together = take_together(process.given, os.environ)
     rows = list(_rows(together, process))
@@ -43,10 +49,38 @@ def _config(path: bool) -> None:
         }
         console.result(tree)
         return
-    texts = [(name, escape_line(_text(setting.value)), escape_line(setting.origin)) for name, setting in rows]
-    names, values = (max(len(row[column]) for row in texts) for column in (0, 1))
-    for name, value, origin in texts:
-        console.write(f"{name:{names}}  {value:{values}}  {origin}")
+    _show([(name, _text(setting.value), setting.origin) for name, setting in rows], console)
+    _note_missing_file(console)
+
+
+def _list(process: Process) -> None:
+    """The servers that `-p` knows."""
+    file = config_file()
+    config = read_config(file) if file is not None and is_there(file) else None
+    sections = config.servers if config is not None else {}
+    rows = [
+        (name, without_credentials(section.values["url"]), section.values.get("login"))
+        for name, section in sections.items()
+    ]
+    console = process.console
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        console.result({name: {"url": url, "login": login} for name, url, login in rows})
+        return
+    _show([(name, url, login or "") for name, url, login in rows], console)
+    if config is None:
+        _note_missing_file(console)
+    elif not rows:
+        console.note(f"there is no [servers.NAME] in {file}")
+
+
+def _show(rows: Sequence[tuple[str, str, str]], console: Console) -> None:
+    texts = [[escape_line(cell) for cell in row] for row in rows]
+    first, second = (max([len(row[column]) for row in texts], default=0) for column in (0, 1))
+    for name, value, last in texts:
+        console.write(f"{name:{first}}  {value:{second}}  {last}".rstrip())
+
+
+def _note_missing_file(console: Console) -> None:
     file = config_file()
     if file is None or not is_there(file):
         console.note(f"there is no config file; it would be {file or 'in the home folder, which there is not'}")
@@ -54,14 +88,14 @@ def _config(path: bool) -> None:
 
 def _rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
     for name, setting in together.simple.items():
-        yield name, Setting(_without_credentials(setting.value) if name == "url" else setting.value, setting.origin)
+        yield name, Setting(without_credentials(setting.value) if name == "url" else setting.value, setting.origin)
     for setting in together.headers:
         # Which of them are secrets nobody can know.
         yield f"headers.{setting.value[0]}", Setting(_MASK, setting.origin)
     for setting in together.cookies:
         yield f"cookies.{setting.value[0]}", Setting(_MASK, setting.origin)
     proxy = together.proxy
-    yield "proxy", Setting(proxy.value and _without_credentials(proxy.value), proxy.origin)
+    yield "proxy", Setting(proxy.value and without_credentials(proxy.value), proxy.origin)
     yield from _login_rows(together, process)
 
 
@@ -90,10 +124,6 @@ def _login_rows(together: Together, process: Process) -> Iterator[tuple[str, Set
             yield "login", Setting(saved.user, ", ".join(filter(None, [identity.origin, until])))
 
 
-def _without_credentials(url: str) -> str:
-    return re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1***@", url)
-
-
 def _text(value: object) -> str:
     match value:
         case None:
@@ -112,6 +142,7 @@ config = Command(
     help="Show what options, variables and the config file come to for a server, and which of them says so.",
     short_help="Show the settings, and where each comes from.",
     params=[
+        click.Option(["--list", "servers"], is_flag=True, help="Show the servers that -p can name."),
         click.Option(["--path"], is_flag=True, help="Show where the config file is, or would be."),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
@@ -119,6 +150,7 @@ config = Command(
     examples=[
         ("ddp config", "as all commands have it"),
         ("ddp config -p prod", "as they have it with -p prod"),
+        ("ddp config --list", "which servers -p can name"),
         ('$EDITOR "$(ddp config --path)"', "edit the file"),
     ],
     notes={

@@ -21,12 +21,12 @@ from ..client.events import (
 )
 from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
 from ..shell.escaping import escape_line
-from .credentials import find_credential
+from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
 from .inbox import Inbox, wait_until_done
 from .options import ConnectionSettings
 from .process import Process
 
-__all__ = ["advise", "connected", "outcome", "overdue", "wait_for_session"]
+__all__ = ["advise", "connected", "make_client", "outcome", "overdue", "wait_for_session"]
 
 Value = TypeVar("Value")
 
@@ -55,8 +55,8 @@ def connected(
         InvalidURL: The settings' URL is none.
         LoginNeeded: There is no login where there has to be one, or the server refuses it.
     """
-    debug = process.given.get("debug", False)
     credential = find_credential(process, settings) if as_user else None
+    warn_of_exposed_passwords(process)
     if settings.insecure:
         process.console.warning("--insecure: anybody could answer in the server's place")
     if settings.proxy is not None and process.given.get("verbose"):
@@ -64,7 +64,40 @@ def connected(
 
         process.console.note(f"through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)
-    with Client(
+    observer = _observer(process, watch, reconnect=reconnect)
+    passphrase = read_passphrase(process, settings)
+    with make_client(
+        process,
+        settings,
+        passphrase=passphrase,
+        reconnect=reconnect,
+        on_event=observer,
+        login_required=credential is not None,
+    ) as client:
+        if credential is None:
+            yield client
+            return
+        try:
+            made = outcome(credential.begin(client), client, process, "answer to the login")
+        except LoginError as error:
+            raise credential.refused(error) from None
+        try:
+            yield client
+        finally:
+            credential.end(client, made)
+
+
+def make_client(
+    process: Process,
+    settings: ConnectionSettings,
+    *,
+    passphrase: str,
+    reconnect: bool,
+    on_event: Callable[[Event], object],
+    login_required: bool = False,
+) -> Client:
+    """A client that connects as the settings say; the passphrase is what `read_passphrase` gives."""
+    return Client(
         settings.url,
         reconnect=reconnect,
         connect_timeout=settings.connect_timeout,
@@ -76,20 +109,16 @@ def connected(
             key=settings.key,
             insecure=settings.insecure,
             servername=settings.servername,
+            passphrase=passphrase,
         ),
         proxy=settings.proxy,
+        ip_version=settings.ip_version,
         user_agent=settings.user_agent,
-        login_required=credential is not None,
-        debug=debug,
+        login_required=login_required,
+        debug=bool(process.given.get("debug")),
         clock=process.clock,
-        on_event=_observer(process, watch, reconnect=reconnect),
-    ) as client:
-        if credential is not None:
-            try:
-                outcome(credential.begin(client), client, process, "answer to the login")
-            except LoginError as error:
-                raise credential.refused(error) from None
-        yield client
+        on_event=on_event,
+    )
 
 
 def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:

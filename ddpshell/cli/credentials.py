@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +32,18 @@ __all__ = [
     "find_credential",
     "login_command",
     "login_store",
+    "read_passphrase",
     "read_secret",
+    "warn_of_exposed_passwords",
     "warn_of_plain_text",
+    "without_credentials",
 ]
 
 # A login that ends sooner than this is worth a word.
 _SOON = timedelta(days=3)
+
+# Seconds that a server has for forgetting a token, at the end of a command.
+_FAREWELL = 1.0
 
 # More than any password or token has.
 _MAX_SIZE = 1 << 16
@@ -70,6 +78,24 @@ class Credential(Struct, frozen=True):
             return client.accounts.login_with_token(self.token)
         assert self.user is not None, "a password is somebody's"
         return client.login(self.user, password=self.password)
+
+    def end(self, client: Client, made: LoginToken) -> None:
+        """Have the server forget the login, if it was by password: nobody will use its token again.
+
+        Where the server does not do so soon, the token ends by its time.
+
+        Args:
+            client: Who logged in.
+            made: What came of it. Has the client logged in otherwise since, that login stays.
+        """
+        from ..client import ConnectionState
+        from ..exceptions import DDPError
+
+        now = client.accounts.token
+        is_ours = self.token is None and now is not None and now.token == made.token
+        if is_ours and client.status.state is ConnectionState.CONNECTED:
+            with contextlib.suppress(DDPError, CancelledError):
+                client.logout().result(_FAREWELL)
 
     def refused(self, error: LoginError) -> LoginNeeded:
         """What to say when the server does not take it."""
@@ -137,16 +163,35 @@ def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
         process.console.warning(f"{endpoint.url} is not encrypted: others on the way can take over the login")
 
 
+def warn_of_exposed_passwords(process: Process) -> None:
+    """Warn of a password on the command line, which all others on the machine can see."""
+    import re
+
+    for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$HTTPS_PROXY")):
+        if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.given.get(name, "")):
+            process.console.warning(
+                f"others on this machine can see the password in --{name}: {elsewhere} and the config file hide it"
+            )
+
+
 def login_command(process: Process, user: str) -> str:
     """What to type to log in, with the options that name the server."""
     import shlex
 
     given = process.given
     words = ["ddp", "login", user]
-    for option, name in (("-u", "url"), ("-p", "profile")):
-        if name in given:
-            words += [option, given[name]]
+    if "url" in given:
+        words += ["-u", without_credentials(given["url"])]
+    if "profile" in given:
+        words += ["-p", given["profile"]]
     return shlex.join(words)
+
+
+def without_credentials(url: str) -> str:
+    """A URL to show, whatever is wrong with it."""
+    import re
+
+    return re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1***@", url)
 
 
 def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | None:
@@ -217,6 +262,26 @@ def _opened(name: str) -> Any:
         raise CommandError("standard input is closed")
     # Without a buffer, so that what follows is left to whoever reads next.
     return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+
+
+def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
+    """That of our certificate's key, from a file or the terminal; "" where it has none, or will not be used.
+
+    Raises:
+        CommandError: The file cannot be read.
+        LoginNeeded: There is nobody to ask.
+    """
+    file = settings.key or settings.cert
+    if file is None or not endpoint_of(settings).secure:
+        return ""
+    if settings.passphrase_file is not None:
+        return read_secret(settings.passphrase_file, "passphrase", process)
+    from pathlib import Path
+
+    # RFC 7468 and, before it, RFC 1421 write so above what is encrypted.
+    if b"ENCRYPTED" not in Path(file).read_bytes():
+        return ""
+    return ask(f"Passphrase of {file}: ", process, "--passphrase-file FILE reads it from a file, - from standard input")
 
 
 def ask(question: str, process: Process, otherwise: str, *, hidden: bool = True) -> str:

@@ -165,13 +165,31 @@ def _logging(process: Process) -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------- the group
 
 
-def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        process_of(ctx).console.write(f"ddp {__version__}")
-        ctx.exit()
+# Under which a context keeps that the version was asked for.
+_VERSION = f"{__name__}.version"
 
 
-ddp = Group(
+def _ask_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[_VERSION] = value
+
+
+class _Ddp(Group):
+    """The group, which tells the version as soon as it is known how."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command, unless it is the version that was asked for."""
+        if not ctx.meta[_VERSION]:
+            return super().invoke(ctx)
+        process = process_of(ctx)
+        process.configure()
+        if process.console.output_format is OutputFormat.JSON:
+            process.console.result({"ddp": __version__, "python": sys.version.split()[0]})
+        else:
+            process.console.write(f"ddp {__version__}")
+        return None
+
+
+ddp = _Ddp(
     "ddp",
     lazy=[
         "shell",
@@ -194,9 +212,8 @@ ddp = Group(
             ["--version"],
             is_flag=True,
             expose_value=False,
-            is_eager=True,
-            callback=_show_version,
-            help="Show the version.",
+            callback=_ask_version,
+            help="Show the version, with -o json that of Python too.",
         ),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import click
 from msgspec import Struct
 
 from .output import OutputFormat
 from .process import Given, Process
-from .types import Cookie, Header, ProfileName, ReadableFile, Seconds, SecretFile
+from .types import Cookie, Header, HeaderText, ProfileName, ReadableFile, Seconds, SecretFile
 
 __all__ = [
     "CONNECTION_OPTIONS",
@@ -100,8 +100,10 @@ CONNECTION_OPTIONS = [
         "--cookie", "cookies", section=_CONNECTION, type=Cookie(), multiple=True, metavar="NAME=VALUE",
         help="Send a cookie, or those in @FILE; can be repeated.",
     ),
-    SharedOption("--user-agent", section=_CONNECTION, metavar="TEXT", help="Send this User-Agent header."),
-    SharedOption("--origin", section=_CONNECTION, metavar="ORIGIN", help="Send this Origin header."),
+    SharedOption(
+        "--user-agent", section=_CONNECTION, type=HeaderText(), metavar="TEXT", help="Send this User-Agent header."
+    ),
+    SharedOption("--origin", section=_CONNECTION, type=HeaderText(), metavar="ORIGIN", help="Send this Origin header."),
     SharedOption(
         "--cacert", section=_CONNECTION, type=ReadableFile(), metavar="FILE",
         help="Trust the authorities in this file (PEM) instead of the system's.",
@@ -112,15 +114,25 @@ CONNECTION_OPTIONS = [
     SharedOption(
         "--key", section=_CONNECTION, type=ReadableFile(), metavar="FILE", help="The certificate's key, if it is not in there."
     ),
+    SharedOption(
+        "--passphrase-file", section=_CONNECTION, type=SecretFile(), metavar="FILE",
+        help="Read the key's passphrase from the file's first line, - for standard input. [default: ask]",
+    ),
     SharedOption("--insecure", section=_CONNECTION, is_flag=True, help="Do not check the server's certificate."),
     SharedOption(
         "--servername", section=_CONNECTION, metavar="NAME", help="Expect this name in the server's certificate."
     ),
     SharedOption(
         "--proxy", section=_CONNECTION, metavar="URL",
-        help="Go through an HTTP or SOCKS5 proxy. [default: $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY but for $NO_PROXY]",
+        help="Go through an HTTP, HTTPS or SOCKS5 proxy. [default: $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY but for $NO_PROXY]",
     ),
     SharedOption("--no-proxy", section=_CONNECTION, is_flag=True, help="Go through no proxy."),
+    SharedOption(
+        "--ipv4", "ip_version", section=_CONNECTION, type=int, flag_value=4, help="Use IPv4 addresses alone."
+    ),
+    SharedOption(
+        "--ipv6", "ip_version", section=_CONNECTION, type=int, flag_value=6, help="Use IPv6 addresses alone."
+    ),
     SharedOption(
         "--login", section=_LOGIN, metavar="USER", help="Be this user, by a saved login. [default: who logged in last]"
     ),
@@ -192,9 +204,11 @@ class ConnectionSettings(Struct, frozen=True):
         cacert: A file.
         cert: A file.
         key: A file.
+        passphrase_file: Where the key's passphrase stands, `-` for standard input; None to ask, if it has one.
         insecure: Trust any certificate.
         servername: The name to expect in it, or None for the host's.
         proxy: The URL of the proxy to go through, or None.
+        ip_version: 4 or 6, for addresses of that kind alone; None for all.
         identity: Who to be.
     """
 
@@ -209,9 +223,11 @@ class ConnectionSettings(Struct, frozen=True):
     cacert: str | None
     cert: str | None
     key: str | None
+    passphrase_file: str | None
     insecure: bool
     servername: str | None
     proxy: str | None
+    ip_version: Literal[4, 6] | None
     identity: Identity
 
     @classmethod

@@ -43,6 +43,7 @@ _SIMPLE: Mapping[str, Any] = {
     "cacert": None,
     "cert": None,
     "key": None,
+    "passphrase-file": None,
     "insecure": False,
     "servername": None,
 }
@@ -95,9 +96,11 @@ class Together(Struct, frozen=True):
             cacert=value["cacert"],
             cert=value["cert"],
             key=value["key"],
+            passphrase_file=value["passphrase-file"],
             insecure=value["insecure"],
             servername=value["servername"],
             proxy=self.proxy.value,
+            ip_version=value["ip-version"],
             identity=self.identity,
         )
 
@@ -121,6 +124,7 @@ def take_together(given: Given, environment: Mapping[str, str]) -> Together:
     # Only what belongs to this server.
     sections = [_for_server(section, url.value) for section in sections]
     simple = {"url": url, **{name: _first(name, given, sections, default) for name, default in _SIMPLE.items()}}
+    simple["ip-version"] = _ip_version(given, sections)
     if simple["key"].value is not None and simple["cert"].value is None:
         raise click.UsageError("--key needs --cert, the certificate that it belongs to")
     return Together(
@@ -202,6 +206,18 @@ def _first(name: str, given: Given, sections: list[Section], default: Any) -> Se
         if name in section.values:
             return Setting(section.values[name], section.name)
     return Setting(default, DEFAULT)
+
+
+def _ip_version(given: Given, sections: list[Section]) -> Setting:
+    if "ip_version" in given:
+        return Setting(given["ip_version"], f"--ipv{given['ip_version']}")
+    for section in sections:
+        chosen = [version for version in (4, 6) if section.values.get(f"ipv{version}")]
+        if len(chosen) == 2:
+            raise CommandError(f"{section.name} in the config file: ipv4 and ipv6 contradict each other")
+        if chosen:
+            return Setting(chosen[0], section.name)
+    return Setting(None, DEFAULT)
 
 
 def _pairs(name: str, option: str, given: Given, sections: list[Section]) -> Iterator[Setting]:

@@ -23,7 +23,7 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError
-from .types import Cookie, Header, Seconds
+from .types import Cookie, Header, HeaderText, Seconds
 
 __all__ = ["KEYS", "PERSONAL", "Config", "Section", "read_config"]
 
@@ -34,15 +34,18 @@ KEYS = {
     "token-file": "file",
     "headers": "headers",
     "cookies": "cookies",
-    "origin": "text",
-    "user-agent": "text",
+    "origin": "header",
+    "user-agent": "header",
     "cacert": "file",
     "cert": "file",
     "key": "file",
+    "passphrase-file": "file",
     "insecure": "flag",
     "servername": "text",
     "proxy": "text",
     "no-proxy": "flag",
+    "ipv4": "flag",
+    "ipv6": "flag",
     "timeout": "seconds",
     "connect-timeout": "seconds",
     "reconnect": "flag",
@@ -50,10 +53,11 @@ KEYS = {
 }
 
 #: Those that tell one server who one is, or whom to take for it.
-PERSONAL = frozenset({"login", "token-file", "headers", "cookies", "origin", "cert", "key", "insecure", "servername"})
+PERSONAL = frozenset("login token-file headers cookies origin cert key passphrase-file insecure servername".split())
 
 _KINDS = {
     "text": "a text in quotes",
+    "header": "a text in quotes",
     "file": "the name of a file in quotes",
     "flag": "true or false",
     "seconds": "a number of seconds",
@@ -191,6 +195,8 @@ class _Reader:
                 return _pairs(kind, value)
             case _ if not isinstance(value, str) or not value:
                 return None
+            case "header":
+                return HeaderText().convert(value, None, None)
             case "file":
                 return str(Path(self._path).absolute().parent / Path(value).expanduser())
             case _:

@@ -13,7 +13,7 @@ import click
 
 from ..exceptions import DDPError, LoginError
 from .commands import Command, process_of
-from .credentials import endpoint_of, find_credential
+from .credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
 from .exit_codes import exit_code
 from .folders import state_folder
 from .options import OUTPUT_OPTIONS, ConnectionSettings, Identity, connection_options
@@ -137,6 +137,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
         settings.change("color", "off")
     # Before there is a prompt, since it may have to be read from somewhere.
     first = find_credential(process, given)
+    connect = _connect(process, given, reconnect=given.reconnect is not False)
     from ..shell.interaction import interact
 
     above = contextlib.ExitStack()
@@ -162,9 +163,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
             elif isinstance(error, LoginError):
                 display.failure(None, credential.refused(error))
 
-        made = _made(
-            process, given, settings, display, _connect(process, given, reconnect=given.reconnect is not False)
-        )
+        made = _made(process, given, settings, display, connect)
         made.log_in = log_in
         return made
 
@@ -251,34 +250,20 @@ def _made(process: Process, given: ConnectionSettings, settings: Settings, displ
     made.retry = given.retry
     if process.given.get("debug"):
         made.debug = FrameFilter()
+    warn_of_exposed_passwords(process)
     if given.insecure:
         display.warn("--insecure: anybody could answer in the server's place")
     return made
 
 
 def _connect(process: Process, given: ConnectionSettings, *, reconnect: bool) -> Connect:
-    def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
-        from ..client import Client, TLSOptions
+    passphrase = read_passphrase(process, given)
 
-        settings = _for_server(given, url)
-        return Client(
-            settings.url,
-            reconnect=reconnect,
-            connect_timeout=settings.connect_timeout,
-            headers=settings.headers,
-            origin=settings.origin,
-            tls=TLSOptions(
-                cacert=settings.cacert,
-                cert=settings.cert,
-                key=settings.key,
-                insecure=settings.insecure,
-                servername=settings.servername,
-            ),
-            proxy=settings.proxy,
-            user_agent=settings.user_agent,
-            debug=bool(process.given.get("debug")),
-            clock=process.clock,
-            on_event=on_event,
+    def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
+        from .connection import make_client
+
+        return make_client(
+            process, _for_server(given, url), passphrase=passphrase, reconnect=reconnect, on_event=on_event
         )
 
     return connect

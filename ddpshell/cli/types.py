@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Cookie", "Header", "ProfileName", "ReadableFile", "Seconds", "SecretFile"]
+__all__ = ["Cookie", "Header", "HeaderText", "ProfileName", "ReadableFile", "Seconds", "SecretFile"]
 
 # Of a file with headers: some files have no end.
 _MAX_SIZE = 1 << 20
@@ -75,6 +75,18 @@ class Header(_Pairs):
     # RFC 9110, "Field Names" and "Field Values".
     pattern = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)"
     form = "'Name: value', in Latin letters"
+
+
+class HeaderText(click.ParamType[str]):
+    """The value of a header."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check that it stays on its line."""
+        if re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", value) is None:
+            self.fail("must be of Latin letters, without line breaks", param, ctx)
+        return str(value)
 
 
 class Cookie(_Pairs):

@@ -152,13 +152,14 @@ class WebSocketConnector(Struct, frozen=True):
         return self._unreachable(number) if number else None
 
     def _unknown(self, host: str, error: OSError | ValueError) -> ConnectError:
-        what = "host" if self.options.proxy is None else "proxy"
+        what = "the host" if self.options.proxy is None else "the proxy"
         reason = error.strerror if isinstance(error, socket.gaierror) else "it is no host name"
         hint = "check the name, or the network"
-        if self.options.ip_version is not None:
-            reason = f"{reason} (with an IPv{self.options.ip_version} address)"
-            hint = f"check the name; without --ipv{self.options.ip_version} it may have another address"
-        return ConnectError(f"cannot find the {what} {host!r}: {reason}", hint=hint)
+        version = self.options.ip_version
+        if version is not None:
+            what = f"an IPv{version} address of {what}"
+            hint = f"check the name; without --ipv{version} it may have another address"
+        return ConnectError(f"cannot find {what} {host!r}: {reason}", hint=hint)
 
     def _unreachable(self, number: int) -> ConnectError:
         if number == errno.ECONNREFUSED:

@@ -114,17 +114,14 @@ def upgrade(
         if handshake.failure is not None:
             raise handshake.failure from None
         if isinstance(error, websocket.WebSocketConnectionClosedException):
-            raise handshake.hung_up() from error
+            raise handshake.hung_up("closed the connection during the handshake") from error
         why = "the answer has no status" if isinstance(error, websocket.WebSocketBadStatusException) else str(error)
         raise handshake.no_websocket(why) from error
     except OSError as error:
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             # By TLS 1.3, the server judges our certificate when for us the handshake is over.
             raise untrusted(error, endpoint.authority) from error
-        raise ConnectError(
-            f"{endpoint.authority} broke the connection during the handshake: {error.strerror or error}",
-            hint="is this the port of a Meteor server? It may be restarting",
-        ) from error
+        raise handshake.hung_up(f"broke the connection during the handshake: {error.strerror or error}") from error
     return handshake.unread
 
 
@@ -178,12 +175,12 @@ class _Handshake:
         """What was read, and not given."""
         return self._data[self._position :]
 
-    def hung_up(self) -> ConnectError:
-        """The server ended the connection instead of answering."""
-        return ConnectError(
-            f"{self._endpoint.authority} closed the connection during the handshake",
-            hint=f"is this the port of a Meteor server?{'' if self._endpoint.secure else _OR_TLS}",
-        )
+    def hung_up(self, how: str) -> ConnectError:
+        """The server ended the connection, or all talk, instead of answering."""
+        hint = "is this the port of a Meteor server?"
+        if not self._endpoint.secure:
+            hint += " If it speaks TLS, its URL begins with wss: or https:"
+        return ConnectError(f"{self._endpoint.authority} {how}", hint=hint)
 
     def no_websocket(self, why: str) -> ConnectError:
         """The server speaks something else."""
@@ -273,12 +270,7 @@ class _Handshake:
         if not events:
             raise error
         if not self._is_ready(events, self._deadline):
-            self._fail(
-                ConnectError(
-                    f"{self._endpoint.authority} accepted the connection, but did not answer the upgrade in time",
-                    hint=f"is this the port of a Meteor server?{'' if self._endpoint.secure else _OR_TLS}",
-                )
-            )
+            self._fail(self.hung_up("accepted the connection, but did not answer the upgrade in time"))
 
     def _is_ready(self, events: int, deadline: float | None) -> bool:
         try:
@@ -290,9 +282,6 @@ class _Handshake:
     def _fail(self, error: ConnectError) -> NoReturn:
         self.failure = error
         raise websocket.WebSocketException(str(error))
-
-
-_OR_TLS = " If it speaks TLS, its URL begins with wss: or https:"
 
 
 def _header(head: bytes, name: str) -> bytes:

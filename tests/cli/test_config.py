@@ -79,6 +79,24 @@ def test_the_login_is_that_of_other_commands(ddp: Command, server: LoopbackServe
     assert server.sessions == 1
 
 
+@pytest.mark.usefixtures("file")
+def test_the_servers_are_listed(ddp: Command) -> None:
+    assert ddp("config", "--list").out == '{"prod":{"url":"https://***@app.example.com","login":"ann"}}\n'
+    assert ddp("config", "--list", "-o", "pretty").out == "prod  https://***@app.example.com  ann\n"
+    assert ddp("config", "--list", "--path").code == 2
+
+
+def test_where_there_are_none_that_is_told(ddp: Command, home: Path) -> None:
+    path = home / "config/ddpshell/config.toml"
+    assert ddp("config", "--list", "-o", "pretty") == (
+        0, "", f"ddp: note: there is no config file; it would be {path}\n",
+    )  # fmt: skip
+    assert ddp("config", "--list") == (0, "{}\n", "")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert ddp("config", "--list", "-o", "pretty") == (0, "", f"ddp: note: there is no [servers.NAME] in {path}\n")
+
+
 def test_the_place_of_the_file_is_told(ddp: Command, home: Path) -> None:
     path = home / "config/ddpshell/config.toml"
     assert ddp("config", "--path") == (0, f"{path}\n", "")

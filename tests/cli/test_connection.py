@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from ddpshell.clock import SystemClock
 from ddpshell.server.demo import demo_server
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, finished
 from tests.loopback import (
+    PATIENCE,
     Conversation,
     LoopbackServer,
     ScriptedServer,
@@ -24,7 +30,7 @@ from tests.loopback import (
     silent_tcp,
     silent_websocket,
 )
-from tests.machine import unavailable
+from tests.machine import TOP, unavailable
 from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
 
 
@@ -190,6 +196,86 @@ class TestTLS:
             assert ddp(*words).code == 3
             assert ddp(*words, "--cert", cert, "--key", key) == (0, "1\n", "")
 
+    @pytest.fixture
+    def demanding(self, secure: ssl.SSLContext, authority: trustme.CA, tmp_path: Path) -> list[str]:
+        """Have the server want a certificate; the options that name ours, whose key has a passphrase."""
+        authority.configure_trust(secure)
+        secure.verify_mode = ssl.CERT_REQUIRED
+        ours = authority.issue_cert("client.example.com")
+        cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        ours.cert_chain_pems[0].write_to_path(cert)
+        private = serialization.load_pem_private_key(ours.private_key_pem.bytes(), None)
+        key.write_bytes(
+            private.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b"open sesame"),
+            )
+        )
+        return ["-qq", "--insecure", "--cert", str(cert), "--key", str(key)]
+
+    def test_the_passphrase_of_a_key_comes_from_a_file_or_standard_input(
+        self, ddp: Command, secure: ssl.SSLContext, demanding: list[str], tmp_path: Path
+    ) -> None:
+        file = tmp_path / "passphrase"
+        file.write_text("open sesame\n")
+        with ScriptedServer(converse(self.answer), tls=secure) as server:
+            words = ["call", "m", "-u", server.url, *demanding, "--passphrase-file"]
+            assert ddp(*words, str(file)) == (0, "1\n", "")
+            assert ddp(*words, "-", stdin=b"open sesame\n") == (0, "1\n", "")
+            ran = ddp(*words, "-", stdin=b"open barley\n")
+        assert (ran.code, ran.out) == (3, "")
+        assert "cannot use the certificate files" in ran.err
+        assert "barley" not in ran.err
+
+    @pytest.mark.parametrize("words", [["call", "m"], ["shell"]])
+    def test_or_is_asked_for(
+        self,
+        start: Callable[..., subprocess.Popen[str]],
+        secure: ssl.SSLContext,
+        demanding: list[str],
+        words: list[str],
+    ) -> None:
+        with ScriptedServer(converse(self.answer), tls=secure) as server:
+            options = [*words, "-u", server.url, *demanding]
+            child = pexpect.spawn(
+                sys.executable, ["-m", "ddpshell", *options], cwd=str(TOP), encoding="utf-8", timeout=PATIENCE,
+                env={**os.environ, "TERM": "dumb"},
+            )  # fmt: skip
+            child.expect("Passphrase of .*key.pem: ")
+            child.sendline("open sesame")
+            if words == ["shell"]:
+                child.expect("127.0.0.1:[0-9]+> ")
+                child.sendline("call m")
+                child.expect("1")
+                child.sendline("exit")
+            child.expect(pexpect.EOF)
+            assert child.before is not None
+            assert "sesame" not in child.before
+            child.close()
+            assert child.exitstatus == 0
+            # And where nobody can be asked, the way is told.
+            ran = finished(start("call", "m", "-u", server.url, *demanding, start_new_session=True))
+        assert ran.code == 4
+        assert "there is no terminal to ask at: Passphrase of " in ran.err
+
+    def test_the_systems_authorities_can_be_named_by_a_variable(
+        self, ddp: Command, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        with authority.cert_pem.tempfile() as file, ScriptedServer(converse(self.answer), tls=context) as server:
+            monkeypatch.setenv("SSL_CERT_FILE", file)
+            assert ddp("call", "-u", server.url, "m") == (0, "1\n", "")
+            monkeypatch.delenv("SSL_CERT_FILE")
+            assert ddp("call", "-u", server.url, "m").code == 3
+
+    def test_a_server_with_tls_is_told_where_none_is_spoken(self, ddp: Command, secure: ssl.SSLContext) -> None:
+        with ScriptedServer(converse(self.answer), tls=secure) as server:
+            ran = ddp("call", "-u", f"ws://127.0.0.1:{server.port}", "m")
+        assert (ran.code, ran.out) == (3, "")
+        assert "wss: or https:" in ran.err
+
     def test_a_server_without_tls_is_told(self, ddp: Command, server: LoopbackServer) -> None:
         ran = ddp("call", "-u", f"wss://127.0.0.1:{server.port}", "m")
         assert ran.code == 3
@@ -210,7 +296,7 @@ class TestProxy:
             yield proxy
 
     def test_a_call_goes_through_the_one_that_is_named(self, ddp: Command, proxy: Proxy) -> None:
-        assert ddp("call", "-u", "ddp.invalid", "--proxy", proxy.url, "upper", "x") == (0, '"X"\n', "")
+        assert ddp("call", "-qq", "-u", "ddp.invalid", "--proxy", proxy.url, "upper", "x") == (0, '"X"\n', "")
         assert proxy.targets == [("ddp.invalid", 80)]
 
     @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
@@ -236,10 +322,24 @@ class TestProxy:
         assert ddp("call", "--proxy", proxy.url, "upper", "x").code == 0
         assert [host for host, _ in proxy.targets] == ["127.0.0.1"]
 
+    def test_the_proxy_may_speak_tls_itself(
+        self, ddp: Command, server: LoopbackServer, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        hosts = {"ddp.invalid": ("127.0.0.1", server.port)}
+        with authority.cert_pem.tempfile() as file, HTTPProxy("ann", "hunter2", hosts, context) as proxy:
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            assert ddp("call", "-u", "ddp.invalid", "--cacert", file, "upper", "x") == (0, '"X"\n', "")
+            ran = ddp("call", "-u", "ddp.invalid", "upper", "x")
+        assert (ran.code, ran.out) == (3, "")
+        assert f"the certificate of the proxy {proxy.address} is not trusted" in ran.err
+
     def test_its_credentials_are_never_shown(self, ddp: Command, proxy: Proxy) -> None:
         words = ["call", "-u", "ddp.invalid", "-d", "-v", "upper", "x", "--proxy"]
         shown = ddp(*words, proxy.url).err
         assert f"ddp: note: through the proxy {proxy.scheme}://***@{proxy.address}\n" in shown
+        assert "ddp: warning: others on this machine can see the password in --proxy: $HTTPS_PROXY and" in shown
         ran = ddp(*words, proxy.url.replace("hunter2", "hunter3"))
         assert ran.code == 3
         assert f"ddp: error: the proxy {proxy.address} " in ran.err
@@ -277,6 +377,24 @@ class TestHandshake:
         assert seen[1]["user-agent"] == "ddpshell"
         assert not {"cookie", "origin"} & seen[1].keys()
 
+    def test_one_kind_of_addresses_can_be_asked_for(self, ddp: Command, server: LoopbackServer) -> None:
+        assert ddp("call", "--ipv4", "upper", "x") == (0, '"X"\n', "")
+        ran = ddp("call", "--ipv6", "upper", "x")
+        assert (ran.code, ran.out) == (3, "")
+        assert ran.err.startswith("ddp: error: cannot find an IPv6 address of the host '127.0.0.1'")
+        # As everywhere, what begins like a number is one.
+        assert ddp("call", "add", "-4", "-6") == (0, "-10\n", "")
+
+    def test_where_a_redirect_points_to_is_told_and_not_followed(self, ddp: Command, server: LoopbackServer) -> None:
+        moved = http_answer(302, "Found", "moved", Location=f"http://127.0.0.1:{server.port}/websocket")
+        with ScriptedServer(moved) as other:
+            ran = ddp("call", "-u", other.url, "upper", "x")
+        assert (ran.code, ran.out) == (3, "")
+        first, hint = ran.err.splitlines()
+        assert first.endswith(" answered the upgrade with HTTP 302 Found: moved")
+        assert hint == f"ddp: hint: it points to http://127.0.0.1:{server.port}/websocket: use that address"
+        assert server.sessions == 0
+
     def test_an_ipv6_address_stands_in_brackets(self, ddp: Command) -> None:
         server = demo_server()
         try:
@@ -288,3 +406,38 @@ class TestHandshake:
             assert ddp("call", "-u", f"http://[::1]:{server.port}/sockjs", "upper", "x") == (0, '"X"\n', "")
         finally:
             server.stop()
+
+
+#: Ends of all kinds, for a server at an address with a password in it.
+ENDS = [
+    pytest.param(http_answer(401, "Unauthorized", "no"), [], id="refused"),
+    pytest.param(silent_tcp, ["--connect-timeout", "0.2"], id="silent"),
+    pytest.param(accept_then_close, [], id="closed"),
+    pytest.param(refuse_version("0"), [], id="another version"),
+    pytest.param(garbage, [], id="garbage"),
+    pytest.param(converse(lambda server: server.drop()), [], id="lost"),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), ENDS)
+@pytest.mark.parametrize("form", ["auto", "json"])
+def test_the_password_in_an_address_is_never_shown(
+    ddp: Command, script: Callable[[Conversation], object], words: list[str], form: str
+) -> None:
+    with ScriptedServer(script) as server:
+        url = f"http://ann:hunter2@127.0.0.1:{server.port}"
+        ran = ddp("call", "m", "-u", url, "-d", "-vv", "-o", form, *words)
+    assert ran.code in (3, 6)
+    assert "hunter2" not in ran.out + ran.err
+    assert "ddp: warning: others on this machine can see the password in --url: $DDP_URL and" in ran.err
+
+
+def test_a_fault_of_ours_shows_no_password(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr("ddpshell.cli.connection.make_client", fail)
+    monkeypatch.setenv("DDP_URL", "ann:hunter2@127.0.0.1:1")
+    ran = ddp("call", "m", "--proxy", "http://ann:hunter3@127.0.0.1:1", "-H", "Authorization: hunter4")
+    assert "Traceback" in ran.err
+    assert "hunter" not in ran.err

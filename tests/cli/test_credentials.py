@@ -22,6 +22,7 @@ def settings(process: Process, **environment: str) -> ConnectionSettings:
     [
         pytest.param({}, "ddp login ann", id="the usual server"),
         pytest.param({"url": "h:1"}, "ddp login ann -u h:1", id="a server"),
+        pytest.param({"url": "a:b@h:1"}, "ddp login ann -u '***@h:1'", id="without its password"),
         pytest.param({"profile": "my prod"}, "ddp login ann -p 'my prod'", id="a profile, to be copied as it stands"),
     ],
 )

@@ -47,5 +47,32 @@ def test_help_is_that_of_the_command_or_of_the_demo(ddp: Command) -> None:
     assert ddp("demo", "call", "-h").out.startswith("Usage: ddp call ")
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param("ddp demo c", ["call", "config", "completion"], id="the commands within"),
+        pytest.param("ddp demo --connect", ["--connect-timeout"], id="its own options"),
+        pytest.param("ddp demo call --connect", ["--connect-timeout"], id="those of a command within"),
+        pytest.param("ddp demo sub --fo", ["--follow"], id="which others do not have"),
+        pytest.param("ddp demo call -o pr", ["pretty"], id="the value of an option"),
+        pytest.param("ddp demo call up", ["upper"], id="a method of the demo's"),
+        pytest.param("ddp demo call -s -o raw up", ["upper"], id="behind options"),
+        pytest.param("ddp demo call upper u", [], id="an argument can be anything"),
+        pytest.param("ddp demo sub tas", ["tasks"], id="a publication"),
+        pytest.param("ddp demo frobnicate u", [], id="no command"),
+        pytest.param("ddp call up", [], id="what another server has nobody knows"),
+    ],
+)
+def test_it_completes_like_what_it_runs(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]
+) -> None:
+    monkeypatch.setenv("_DDP_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    ran = ddp()
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.split() == [f"plain,{word}" for word in expected]
+
+
 def test_without_a_command_it_is_the_shell(ddp: Command) -> None:
     assert ddp("demo", stdin=b"call upper x\n") == (0, '"X"\n', "")

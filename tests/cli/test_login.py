@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from ddpshell.clock import SystemClock
 from ddpshell.server import Server
 from ddpshell.server.accounts import User
 from ddpshell.server.invocation import MethodInvocation
@@ -154,6 +156,58 @@ class TestSecrets:
         ran = ddp(*words)
         assert (ran.code, ran.out) == (4, "")
         assert "the login of 'alice' was refused: Incorrect password" in ran.err
+
+    def test_a_login_for_one_command_is_ended_with_it(self, ddp: Command, secret: Path) -> None:
+        """Its token would be good for 90 days, and nobody has it."""
+        ended: list[dict[str, object]] = []
+
+        def talk(server: Conversation) -> None:
+            server.finish(
+                server.expect("method"), result={"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}}
+            )
+            server.finish(server.expect("method"), result=1)
+            ended.append(server.expect("method"))
+            server.finish(ended[-1])
+
+        with ScriptedServer(converse(talk)) as server:
+            words = ["call", "m", "-u", server.url, "--login", "alice", "--password-file", str(secret)]
+            assert ddp(*words) == (0, "1\n", "")
+        assert [call["method"] for call in ended] == ["logout"]
+
+    def test_a_server_that_does_not_end_it_is_not_waited_for_long(self, ddp: Command, secret: Path) -> None:
+        def talk(server: Conversation) -> None:
+            server.finish(
+                server.expect("method"), result={"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}}
+            )
+            server.finish(server.expect("method"), result=1)
+            server.expect("method")
+
+        clock = SystemClock()
+        with ScriptedServer(converse(talk)) as server:
+            began = clock.now()
+            words = ["call", "m", "-u", server.url, "--login", "alice", "--password-file", str(secret)]
+            assert ddp(*words) == (0, "1\n", "")
+            assert clock.now() - began < 3
+
+    @pytest.mark.parametrize("kind", ["saved", "token"])
+    def test_a_login_that_was_there_before_stays(
+        self,
+        ddp: Command,
+        server: LoopbackServer,
+        secret: Path,
+        saved: Callable[[], list[Path]],
+        tmp_path: Path,
+        kind: str,
+    ) -> None:
+        ddp("login", "alice", "--password-file", str(secret))
+        token = tmp_path / "token"
+        token.write_text(json.loads(saved()[0].read_text())["token"])
+        for _ in range(2):
+            assert (
+                ddp("call", "whoami", *(["--token-file", str(token)] if kind == "token" else [])).out == f'"{ALICE}"\n'
+            )
+        assert ddp("call", "whoami", "--login", "alice", "--password-file", str(secret)).out == f'"{ALICE}"\n'
+        assert ddp("call", "whoami").out == f'"{ALICE}"\n'
 
     @pytest.mark.usefixtures("server")
     def test_no_frame_shows_a_secret(self, ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:

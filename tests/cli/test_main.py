@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -21,9 +22,15 @@ from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServe
 from tests.machine import TOP
 
 
-@pytest.mark.parametrize("words", [["--version"], ["-o", "json", "--version"]])
+@pytest.mark.parametrize("words", [["--version"], ["--version", "call"], ["-o", "raw", "--version"]])
 def test_the_version_is_told(ddp: Command, words: list[str]) -> None:
     assert ddp(*words) == (0, f"ddp {ddpshell.__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [["--version", "-o", "json"], ["-o", "json", "--version"]])
+def test_for_programs_the_version_is_an_object(ddp: Command, words: list[str]) -> None:
+    ran = ddp(*words)
+    assert json.loads(ran.out) == {"ddp": ddpshell.__version__, "python": platform.python_version()}
 
 
 def test_the_module_is_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:

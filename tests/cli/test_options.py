@@ -32,7 +32,9 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "profile": (["-p", "prod"], "prod"),
     "cookies": (["--cookie", "a=b"], (("a", "b"),)),
     "user_agent": (["--user-agent", "u"], "u"),
+    "passphrase_file": (["--passphrase-file", "-"], "-"),
     "proxy": (["--proxy", "p:1"], "p:1"),
+    "ip_version": (["--ipv6", "--ipv4"], 4),
     "no_proxy": (["--no-proxy"], True),
     "login": (["--login", "ann"], "ann"),
     "password_file": (["--password-file", "-"], "-"),
@@ -59,7 +61,7 @@ def given(*words: str) -> Given:
     return process.given
 
 
-@pytest.mark.parametrize("option", SHARED, ids=lambda option: str(option.name))
+@pytest.mark.parametrize("option", SHARED, ids=lambda option: str(option.opts[-1]))
 def test_an_option_works_before_and_after_the_command(option: SharedOption) -> None:
     assert option.name is not None
     typed, value = TYPED[option.name]
@@ -95,6 +97,8 @@ def test_options_in_both_places_are_taken_together(words: list[str], expected: G
         pytest.param(["--connect-timeout", "-1"], "--connect-timeout: -1 is no number of seconds", id="negative"),
         pytest.param(["-H", "no colon"], "-H/--header: must look like 'Name: value'", id="no header"),
         pytest.param(["-H", "A: b\r\nC: d"], "-H/--header: must look like 'Name: value'", id="two headers in one"),
+        pytest.param(["--origin", "x\r\nA: b"], "--origin: must be of Latin letters, without line breaks", id="a header in an origin"),
+        pytest.param(["--user-agent", "x\nA: b"], "--user-agent: must be of Latin letters", id="a header in a user agent"),
         pytest.param(["-H", "A B: c"], "-H/--header: must look like 'Name: value'", id="a name with a space"),
         pytest.param(["--cacert", "/nowhere"], "--cacert: cannot read '/nowhere': No such file", id="no file"),
         pytest.param(["--key", FILE], "--key needs --cert", id="a key without its certificate"),
@@ -106,7 +110,7 @@ def test_options_in_both_places_are_taken_together(words: list[str], expected: G
         pytest.param(["--password-file", FILE], "--password-file needs --login USER", id="nobody's password"),
         pytest.param(["--cookie", "x"], "--cookie: must look like name=value", id="no cookie"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_value_is_refused_before_anything_is_sent(ddp: Command, words: list[str], error: str) -> None:
     ran = ddp("call", "m", *words)
     assert (ran.code, ran.out) == (2, "")

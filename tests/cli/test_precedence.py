@@ -67,13 +67,31 @@ def test_a_setting(take: Take, given: Given, value: float, origin: str) -> None:
     assert take(given, BOTH).simple["timeout"] == Setting(value, origin)
 
 
+@pytest.mark.parametrize(
+    ("given", "config", "version", "origin"),
+    [
+        pytest.param({"ip_version": 4}, "[default]\nipv6 = true", 4, "--ipv4", id="the option first"),
+        pytest.param({"profile": "p"}, "[default]\nipv6 = true\n[servers.p]\nurl = 'p'\nipv4 = true", 4, "[servers.p]", id="then the profile"),
+        pytest.param({}, "[default]\nipv6 = true", 6, "[default]", id="then the default section"),
+        pytest.param({}, "[default]\nipv4 = false", None, "default", id="what is off is not said"),
+    ],
+)  # fmt: skip
+def test_one_kind_of_addresses(take: Take, given: Given, config: str, version: int | None, origin: str) -> None:
+    assert take(given, config).simple["ip-version"] == Setting(version, origin)
+
+
+def test_two_kinds_of_addresses_alone_are_none(take: Take) -> None:
+    with pytest.raises(CommandError, match="ipv4 and ipv6 contradict each other"):
+        take({}, "[default]\nipv4 = true\nipv6 = true")
+
+
 def test_what_nobody_chose_is_the_default(take: Take) -> None:
     together = take()
     assert {setting.origin for setting in together.simple.values()} == {"default"}
     assert together.connection() == ConnectionSettings(
         url="localhost:3000", timeout=30.0, connect_timeout=10.0, reconnect=None, retry=True, headers=(), origin=None,
-        user_agent="ddpshell", cacert=None, cert=None, key=None, insecure=False, servername=None, proxy=None,
-        identity=Identity("saved"),
+        user_agent="ddpshell", cacert=None, cert=None, key=None, passphrase_file=None, insecure=False, servername=None,
+        proxy=None, ip_version=None, identity=Identity("saved"),
     )  # fmt: skip
 
 
@@ -92,15 +110,17 @@ def test_every_setting_of_a_profile_gets_to_the_client(take: Take) -> None:
         cacert = "/ca"
         cert = "/cert"
         key = "/key"
+        passphrase-file = "/secret"
         insecure = true
         servername = "s"
         proxy = "http://x:1"
+        ipv4 = true
         login = "ann"
         """
     assert take({"profile": "p"}, config).connection() == ConnectionSettings(
         url="p:1", timeout=None, connect_timeout=1.0, reconnect=False, retry=False,
         headers=(("A", "b"), ("Cookie", "c=d; e=f")), origin="o", user_agent="u", cacert="/ca", cert="/cert",
-        key="/key", insecure=True, servername="s", proxy="http://x:1",
+        key="/key", passphrase_file="/secret", insecure=True, servername="s", proxy="http://x:1", ip_version=4,
         identity=Identity("saved", "ann", origin="[servers.p]"),
     )  # fmt: skip
 

@@ -33,6 +33,9 @@ def test_every_kind_of_setting_is_read(tmp_path: Path) -> None:
         cacert = "company.pem"
         cert = "/etc/ann.pem"
         key = "~/ann.key"
+        passphrase-file = "key.txt"
+        user-agent = "me/1"
+        ipv6 = true
         headers = { X-Team = "red", Authorization = "Bearer x" }
         connect-timeout = 2.5
 
@@ -51,6 +54,9 @@ def test_every_kind_of_setting_is_read(tmp_path: Path) -> None:
         "cacert": str(tmp_path / "company.pem"),
         "cert": "/etc/ann.pem",
         "key": str(Path.home() / "ann.key"),
+        "passphrase-file": str(tmp_path / "key.txt"),
+        "user-agent": "me/1",
+        "ipv6": True,
         "headers": {"X-Team": "red", "Authorization": "Bearer x"},
         "connect-timeout": 2.5,
     }

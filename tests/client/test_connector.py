@@ -139,7 +139,7 @@ def test_of_two_kinds_of_addresses_one_can_be_chosen(client: Client, names: Call
             client.open(connector(url, ip_version=6))
         with pytest.raises(ConnectError) as raised:
             client.open(connector(f"ws://one.test:{server.port}", ip_version=6))
-    assert str(raised.value) == "cannot find the host 'one.test': Name or service not known (with an IPv6 address)"
+    assert str(raised.value) == "cannot find an IPv6 address of the host 'one.test': Name or service not known"
     assert "without --ipv6" in str(raised.value.hint)
 
 
