@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import BinaryIO
 
 from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
+from ..shell.argument_files import text_of
 from ..shell.literals import parse_argument
 from .process import Process
 
 __all__ = ["check_text", "read_arguments"]
-
-# What fits in a message (U17). More of a file would be read for nothing, and some files have no end.
-_MAX_SIZE = 64 << 20
 
 _STANDARD_INPUT = "standard input"
 
@@ -93,7 +90,7 @@ def _read_file(path: str, name: str, process: Process) -> str:
         from pathlib import Path
 
         with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
-            return _text(file, f"{name} ({path})")
+            return text_of(file, f"{name} ({path})")
     except DDPTimeout:  # which is an OSError too
         raise
     except OSError as error:
@@ -111,20 +108,8 @@ def _read_standard_input(process: Process) -> str:
             process.interrupting(f"end of {_STANDARD_INPUT}"),
             os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as file,
         ):
-            return _text(file, _STANDARD_INPUT)
+            return text_of(file, _STANDARD_INPUT)
     except DDPTimeout:  # which is an OSError too
         raise
     except OSError as error:
         raise CommandError(f"cannot read {_STANDARD_INPUT}: {error.strerror or error}") from None
-
-
-def _text(file: BinaryIO, name: str) -> str:
-    data = file.read(_MAX_SIZE + 1)
-    if len(data) > _MAX_SIZE:
-        raise CommandError(f"{name} is larger than any message may be ({_MAX_SIZE >> 20} MiB)")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{name} is not UTF-8 text, from byte {error.start} on") from None
-    # The newline that ends a text file is not part of what is in it.
-    return text.removesuffix("\n").removesuffix("\r")

@@ -47,6 +47,7 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
 
     The prompt returns at once; the answer is shown when it comes. A VALUE is JSON with comforts (keys and words
     without quotes, 'single quotes') or a constructor: Date Binary RegExp ObjectID Decimal Custom. Anything else is text.
+    `@tasks.json` is the value in a file, `@@x` the text @x.
 
     `$_` is the last result, `$3` that of [3], `$3.title[0]` a part of it. `| jq .` and `> file` take the result as JSON.
     """

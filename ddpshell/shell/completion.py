@@ -144,11 +144,6 @@ def _in_word(known: _Known, typed: Word, parameter: Parameter, collection: str |
     match parameter.role:
         case Role.METHOD | Role.PUBLICATION | Role.COLLECTION:
             yield from _named(known.names.of(parameter.role), prefix, start)
-        case Role.FIELDS:
-            # Several of them with commas, each with a sign.
-            head = re.match(r"(?:.*,)?[-+]?", prefix)
-            done = head.end() if head else 0
-            yield from _named(known.names.fields(collection), prefix[done:], start + done)
         case Role.COMMAND:
             yield from _commands(known, prefix, start)
         case Role.SETTING:
@@ -161,6 +156,13 @@ def _in_word(known: _Known, typed: Word, parameter: Parameter, collection: str |
             yield from _files(prefix, start)
         case Role.TEXT:
             yield from _texts(known, parameter, prefix, start)
+        case Role.VALUE | Role.SELECTOR | Role.FIELDS if typed.file is not None:
+            yield from _files(prefix[1:], start + 1)
+        case Role.FIELDS:
+            # Several of them with commas, each with a sign.
+            head = re.match(r"(?:.*,)?[-+]?", prefix)
+            done = head.end() if head else 0
+            yield from _named(known.names.fields(collection), prefix[done:], start + done)
         case Role.VALUE | Role.SELECTOR if prefix:
             yield from _values(known, prefix, start)
         case _:

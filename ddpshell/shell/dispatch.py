@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from ..exceptions import CommandError, DDPError, MethodError, SubscriptionError
+from ..protocol.ejson import EJSONValue
+from .argument_files import read_value
 from .context import Shell
 from .jobs import Job
 from .parser import Line, parse, reparse
@@ -54,7 +56,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     Raises:
         DDPError: It cannot be run; nothing was sent.
     """
-    invocation = shell.registry.bind(reparse(line, shell.results))
+    invocation = shell.registry.bind(reparse(line, shell.results), partial(_in_file, shell))
     sink = sink_for(shell, line, invocation.redirection) if invocation.redirection is not None else None
     shell.number = number = shell.jobs.number() if invocation.command.is_numbered else None
     started = shell.clock.now()
@@ -81,6 +83,12 @@ def dispatch(shell: Shell, line: Line) -> int | None:
         return job.number
     _pour(shell, number, sink, reply, job)
     return job.number
+
+
+def _in_file(shell: Shell, name: str) -> EJSONValue:
+    """The value in a file. What is there by that name may be a pipe, and take its time."""
+    with shell.interrupts.allowed():
+        return read_value(name)
 
 
 def hint_for(shell: Shell, error: BaseException, invocation: Invocation) -> str:

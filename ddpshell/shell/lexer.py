@@ -89,13 +89,15 @@ def _paint_option(inks: list[str], word: Word, pending: list[Word], command: Com
 
 
 def _paint_word(inks: list[str], word: Word, role: Role) -> None:
-    if not word.is_literal:
+    if word.file is not None and role in (Role.VALUE, Role.SELECTOR, Role.FIELDS):
+        _fill(inks, word.start, word.start + 1, "operator")
+        _fill(inks, word.start + 1, word.end, "string")
+    elif not word.is_literal:
         ink = "name" if role in (Role.METHOD, Role.PUBLICATION, Role.COLLECTION) else _bare_ink(word.value)
         _fill(inks, word.start, word.end, ink)
-        return
-    tokens = word.tokens
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        _fill(inks, token.start, token.end, _token_ink(token, following))
+    else:
+        for token, following in zip(word.tokens, [*word.tokens[1:], None], strict=True):
+            _fill(inks, token.start, token.end, _token_ink(token, following))
 
 
 def _bare_ink(value: EJSONValue) -> str:

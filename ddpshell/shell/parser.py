@@ -4,7 +4,8 @@
 
 A line is a name and words, separated by space. A word that opens like a literal is one, and ends where that ends,
 over several lines if need be; any other word goes up to the next space. `|`, `>` and `>>` count at the beginning of
-a word; what follows `|` is for the system's shell, as it stands. Lines that begin with `#` are comments.
+a word; what follows `|` is for the system's shell, as it stands. `@tasks.json` is the value in a file, `@@x` the text
+`@x`. Lines that begin with `#` are comments.
 
 Nothing here raises: what is wrong with a line is in its `problem`. So one reading serves to run a line, to colour
 it, to complete it, and to know that its brackets are still open.
@@ -36,6 +37,7 @@ class Word(NamedTuple):
         tokens: Those of a literal, for colours.
         reading: Of a literal, what `literals.read` found.
         problem: Why it is wrong, or None.
+        file: Where a value is wanted, the name of the file that holds it: what follows an @.
     """
 
     start: int
@@ -46,6 +48,7 @@ class Word(NamedTuple):
     tokens: tuple[Token, ...] = ()
     reading: Reading | None = None
     problem: CommandError | None = None
+    file: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -197,6 +200,8 @@ def _line(text: str, start: int, variables: Variables) -> Line:
 def _word(text: str, start: int, variables: Variables) -> Word:
     if _LITERAL.match(text, start):
         return _literal(text, start, variables)
+    if text.startswith(("@'", '@"'), start):
+        return _quoted_file(text, start)
     bare = _BARE.match(text, start)
     assert bare, "a word begins with something"
     word = bare[0]
@@ -205,7 +210,23 @@ def _word(text: str, start: int, variables: Variables) -> Word:
         what = "a space belongs before it" if word[place] == "|" else "a space belongs before it, to write a file"
         problem = CommandError(f"{word[place]} within a word: {what}; text with it goes in quotes", text, start + place)
         return Word(start, bare.end(), word, problem=problem)
+    if word.startswith("@@"):
+        return Word(start, bare.end(), word, word[1:])
+    if word.startswith("@"):
+        return Word(start, bare.end(), word, file=word[1:])
     return Word(start, bare.end(), word, parse_argument(word))
+
+
+def _quoted_file(text: str, start: int) -> Word:
+    name = next(tokens(text, start + 1))
+    problem = None
+    if name.problem is not None:
+        problem = CommandError(name.problem, text, name.position)
+    elif name.end < len(text) and not text[name.end].isspace():
+        problem = CommandError("a space is missing behind the file's name", text, name.end)
+    rest = _BARE.match(text, name.end)
+    end = rest.end() if problem and rest else name.end
+    return Word(start, end, text[start:end], problem=problem, file=str(name.value))
 
 
 def _literal(text: str, start: int, variables: Variables) -> Word:

@@ -36,6 +36,7 @@ __all__ = [
     "Number",
     "Parameter",
     "Publication",
+    "ReadFile",
     "Registry",
     "Role",
     "Seconds",
@@ -80,6 +81,9 @@ File = Annotated[str, Role.FILE]
 CommandName = Annotated[str, Role.COMMAND]
 Setting = Annotated[str, Role.SETTING]
 Flag = Annotated[bool, Role.FLAG]
+
+#: Reads the value in a file, by its name; raises CommandError.
+ReadFile: TypeAlias = Callable[[str], EJSONValue]
 
 #: Lines to type, and what they do.
 Examples: TypeAlias = Sequence[tuple[str, str]]
@@ -300,8 +304,12 @@ class Registry:
             raise CommandError(f"no command {word.text[:40]}; {advice}", line.text, word.start)
         return found
 
-    def bind(self, line: Line) -> Invocation:
+    def bind(self, line: Line, read_file: ReadFile | None = None) -> Invocation:
         """Find out what a line means.
+
+        Args:
+            line: The line.
+            read_file: What reads files that hold arguments; without it, those arguments are None.
 
         Raises:
             CommandError: No such command, or it does not take such words. `position` says where that shows.
@@ -309,10 +317,10 @@ class Registry:
         found = self.find(line)
         if line.problem is not None:
             raise line.problem
-        return _bind(found, line)
+        return _bind(found, line, read_file)
 
 
-def _bind(found: Command, line: Line) -> Invocation:
+def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:
     words: list[Word] = []
     options: dict[str, Any] = {}
     pending = list(line.words[1:])
@@ -338,18 +346,18 @@ def _bind(found: Command, line: Line) -> Invocation:
                 value = pending.pop(0)
             else:
                 raise CommandError(f"{name} needs a value: {option.usage.strip('[]')}", line.text, word.end)
-            options[option.name] = _read(option, value, line.text)
+            options[option.name] = _read(option, value, line.text, read_file)
         else:
             words.append(word)
-    return Invocation(found, tuple(_positional(found, words, line)), options, line)
+    return Invocation(found, tuple(_positional(found, words, line, read_file)), options, line)
 
 
-def _positional(found: Command, words: list[Word], line: Line) -> Iterator[Any]:
+def _positional(found: Command, words: list[Word], line: Line, read_file: ReadFile | None) -> Iterator[Any]:
     for index, word in enumerate(words):
         parameter = found.argument(index)
         if parameter is None:
             raise CommandError(f"{found.name} takes no more than that: {found.usage}", line.text, word.start)
-        yield _read(parameter, word, line.text)
+        yield _read(parameter, word, line.text, read_file)
     for parameter in found.arguments[len(words) :]:
         if not parameter.is_optional:
             end = line.words[-1].end
@@ -365,8 +373,15 @@ def _unknown_option(found: Command, name: str) -> str:
     return f"no option {name}; {has}; behind -- it is text"
 
 
-def _read(parameter: Parameter, word: Word, text: str) -> Any:
+def _read(parameter: Parameter, word: Word, text: str, read_file: ReadFile | None) -> Any:
     """What a word means for a parameter."""
+    if parameter.role in (Role.VALUE, Role.SELECTOR, Role.FIELDS):
+        if word.file is not None:
+            if read_file is None:
+                return None
+            word = word._replace(value=_in_file(word, text, read_file))
+        elif word.text == "-":
+            raise CommandError("there is no standard input here; @FILE reads a file, '-' is the text", text, word.start)
     match parameter.role:
         case Role.VALUE | Role.FIELDS:
             return word.value
@@ -384,6 +399,15 @@ def _read(parameter: Parameter, word: Word, text: str) -> Any:
             raise CommandError(f"{word.text[:40]} is no number of seconds", text, word.start)
         case _:
             return word.name
+
+
+def _in_file(word: Word, text: str, read_file: ReadFile) -> EJSONValue:
+    try:
+        return read_file(word.file or "")
+    except CommandError as error:
+        if error.position is None:
+            raise CommandError(error.message, text, word.start) from None
+        raise
 
 
 def _selector(word: Word, text: str) -> EJSONValue:

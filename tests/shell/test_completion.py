@@ -88,6 +88,12 @@ def test_files_are_suggested(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert offered(f"find t > {tmp_path}/oth") == [f"{tmp_path}/other"]
     assert offered(f"source {tmp_path}/nofolder/x") == []
+    for argument in ("call upper @", "find tasks @", "find tasks --sort @"):
+        assert offered(f"{argument}{tmp_path}/on") == [
+            f'@"{tmp_path}/one two"', f"@{tmp_path}/one.ddp", f"@{tmp_path}/onefolder/"
+        ]  # fmt: skip
+    assert offered(f"call upper @@{tmp_path}/on") == []
+    assert offered(f"call upper @'{tmp_path}/on") == []
 
 
 def test_the_prompt_gets_them_with_what_they_are() -> None:

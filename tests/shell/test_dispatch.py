@@ -39,6 +39,20 @@ def test_variables_mean_what_they_do_when_their_line_is_run(table: Desk) -> None
     assert "$7 has no value: [7] is no command with a result, or has none yet" in " ".join(shown.split())
 
 
+def test_an_argument_is_read_from_its_file_when_the_line_is_run(table: Desk, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{n: 1,\n at: Date(0)}\n")
+    assert table.type(f"call echo @{tmp_path}/a.json @@x") == (
+        '[1] [{"n": 1, "at": Date("1970-01-01T00:00:00.000Z")}, "@x"]\n'
+    )
+    (tmp_path / "b").write_text("{n: 1,\n at 2}\n")
+    shown = table.type(f"call echo @{tmp_path}/b")
+    assert "b, line 2: expected ':' after the key, not 2" in " ".join(shown.split())
+    assert shown.endswith("\n   at 2}\n      ^\n")
+    missing = " ".join(table.type("call echo @/nowhere").split())
+    assert "cannot read /nowhere: No such file or directory; the text itself is @@/nowhere" in missing
+    assert "call echo @/nowhere ^" in missing
+
+
 def test_documents_found_are_results_too(table: Desk) -> None:
     table.type("sub tasks")
     table.type("find tasks {n: 1}")

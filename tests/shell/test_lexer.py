@@ -65,6 +65,11 @@ def inks(text: str) -> list[tuple[str, str]]:
             [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":")],
             id="what is open is no mistake",
         ),
+        pytest.param(
+            "call f @a.json @@x",
+            [("command", "call"), ("name", "f"), ("operator", "@"), ("string", "a.json"), ("string", "@@x")],
+            id="a file",
+        ),
         pytest.param("# all of it", [("comment", "# all of it")], id="a comment"),
         pytest.param("call a|b", [("command", "call"), ("name", "a"), ("mistake", "|b")], id="a pipe without space"),
     ],

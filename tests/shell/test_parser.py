@@ -114,6 +114,43 @@ def test_the_line_at_fault_is_found_among_many() -> None:
     assert error_column(problem) == (" b ", "2}")
 
 
+@pytest.mark.parametrize(
+    ("text", "file", "value"),
+    [
+        pytest.param("@a.json", "a.json", None, id="a file"),
+        pytest.param("@~/a/b.json", "~/a/b.json", None, id="a path"),
+        pytest.param("@'my file'", "my file", None, id="a name in quotes"),
+        pytest.param('@"a\\"b"', 'a"b', None, id="quotes in it"),
+        pytest.param("@", "", None, id="no name yet"),
+        pytest.param("@@x", None, "@x", id="the text"),
+        pytest.param("@@", None, "@", id="the sign itself"),
+        pytest.param("@@@x", None, "@@x", id="two signs"),
+        pytest.param("a@x", None, "a@x", id="within a word"),
+        pytest.param("'@x'", None, "@x", id="in quotes"),
+    ],
+)
+def test_an_argument_may_be_in_a_file(text: str, file: str | None, value: object) -> None:
+    [line] = parse(f"call f {text} last")
+    assert line.problem is None
+    assert (line.words[2].text, line.words[2].file, line.words[2].value) == (text, file, value)
+    assert line.words[3].text == "last"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        pytest.param("call f @'x", "the string has no end: ' is missing", 8, id="no end"),
+        pytest.param("call f @'x'y z", "a space is missing behind the file's name", 11, id="no space"),
+        pytest.param("call f @a|b", "| within a word", 9, id="a pipe"),
+    ],
+)
+def test_a_mistake_in_a_files_name_is_found(text: str, message: str, column: int) -> None:
+    problem = parse(text)[0].problem
+    assert problem is not None
+    assert message in problem.message
+    assert problem.position == column
+
+
 @given(ejson_values())
 def test_whatever_is_shown_can_be_typed(value: EJSONValue) -> None:
     for width in (20, 80):
@@ -123,7 +160,7 @@ def test_whatever_is_shown_can_be_typed(value: EJSONValue) -> None:
         assert line.words[3].value == "x"
 
 
-@given(token_lines() | texts() | st.text(alphabet="call $_1.|>#\\\n\"'{}[]():,Date", max_size=40))
+@given(token_lines() | texts() | st.text(alphabet="call @$_1.|>#\\\n\"'{}[]():,Date", max_size=40))
 def test_any_text_has_lines_and_none_of_it_is_lost(text: str) -> None:
     end = 0
     for line in parse(text):

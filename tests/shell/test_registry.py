@@ -130,6 +130,49 @@ def test_a_mistake_is_pointed_at(registry: Registry, text: str, message: str, co
     assert caught.value.position == column
 
 
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        pytest.param("call x @a 2", ("s", "x", ("in a", 2), False, None), id="a value"),
+        pytest.param("take t @a", ("t", "in a", "one", None, None, None), id="a selector"),
+        pytest.param("take t --sort @a", ("t", None, "one", "in a", None, None), id="fields"),
+        pytest.param("take t x @a", ("t", "x", "@a", None, None, None), id="text is text"),
+        pytest.param("call @a", ("s", "@a", (), False, None), id="so is a name"),
+    ],
+)
+def test_arguments_are_read_from_files_where_values_are_wanted(registry: Registry, text: str, result: object) -> None:
+    [line] = parse(text)
+    assert registry.bind(line, lambda name: f"in {name}").run("s") == result
+    assert registry.bind(line).command is not None, "without reading, nothing is wrong with it"
+
+
+@pytest.mark.parametrize(
+    ("position", "column"), [pytest.param(None, 7, id="the line"), pytest.param(3, 3, id="the file")]
+)
+def test_a_mistake_in_a_file_is_pointed_at_where_it_is(registry: Registry, position: int | None, column: int) -> None:
+    def read_file(name: str) -> None:
+        raise CommandError("no", "of the file" if position else "", position)
+
+    [line] = parse("call x @a")
+    with pytest.raises(CommandError) as caught:
+        registry.bind(line, read_file)
+    assert caught.value.position == column
+    assert caught.value.text == ("of the file" if position else "call x @a")
+
+
+def test_a_selector_in_a_file_is_one(registry: Registry) -> None:
+    [line] = parse("take t @a")
+    with pytest.raises(CommandError, match="a selector is an object"):
+        registry.bind(line, lambda _: [1])
+
+
+@pytest.mark.parametrize("text", ["call x -", "take t -"])
+def test_there_is_no_standard_input(registry: Registry, text: str) -> None:
+    with pytest.raises(CommandError, match="no standard input here; @FILE reads a file, '-' is the text"):
+        bound(registry, text)
+    assert bound(registry, "call x '-'").positional == ("x", "-")
+
+
 def test_a_command_that_does_not_exist_is_said_before_its_words_are_looked_at(registry: Registry) -> None:
     with pytest.raises(CommandError, match="no command zzz"):
         bound(registry, "zzz {a 1}")
