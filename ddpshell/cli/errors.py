@@ -66,6 +66,10 @@ class Failure(Struct, frozen=True):
         """Whether it was found on our side, so that `details` are ours too."""
         return self.kind != "server" and self.error == self.kind
 
+    def with_hint(self, hint: str) -> Failure:
+        """The same, with other advice."""
+        return Failure(self.code, self.kind, self.line, self.error, self.reason, self.details, self.place, hint)
+
 
 def failure(error: BaseException) -> Failure:
     """Say what an error means to whoever typed the command."""

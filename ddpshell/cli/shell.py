@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from ..exceptions import DDPError, LoginError
+from ..exceptions import CommandError, DDPError, LoginError
 from .commands import Command, process_of
 from .credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
 from .exit_codes import exit_code
@@ -77,6 +77,11 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         if text:
             console.write((escape_text(text) if console.out.is_terminal else text).removesuffix("\n"))
 
+    def fail(error: BaseException, hint: str) -> None:
+        failed = failure(error)
+        # What there is to say of the command line's arguments is nothing for commands of the shell.
+        show(failed.with_hint(hint) if hint or isinstance(error, CommandError) else failed, console)
+
     settings = _settings(process)
     if console.out.is_terminal and settings["output"] == "auto":
         settings.change("output", "pretty")
@@ -86,7 +91,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         lambda line: console.error_lines([line]),
         show_notes=bool(process.given.get("verbose")) and not console.quiet,
         show_warnings=console.quiet < 2,
-        fail=lambda error: show(failure(error), console),
+        fail=fail,
     )
     runs = _made(process, given, settings, display, _connect(process, given, reconnect=bool(given.reconnect)))
     display.when_broken = runs.jobs.abort

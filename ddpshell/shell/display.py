@@ -144,7 +144,7 @@ class ScriptDisplay:
         err: Takes lines for people, safe for a terminal, without newlines.
         show_notes: Whether to say what happens.
         show_warnings: Whether to say what had better not be missed.
-        fail: Takes errors in place of `err`, where somebody else knows better how to tell them.
+        fail: Takes errors, and what to do next, in place of `err`: where somebody else knows better how to tell them.
 
     Answers are written where they come, on the client's thread; if that fails, `flush` raises the error.
     """
@@ -160,7 +160,7 @@ class ScriptDisplay:
         *,
         show_notes: bool = True,
         show_warnings: bool = True,
-        fail: Callable[[BaseException], object] | None = None,
+        fail: Callable[[BaseException, str], object] | None = None,
     ) -> None:
         self._settings = settings
         self._out = out
@@ -182,7 +182,7 @@ class ScriptDisplay:
     ) -> None:
         """Write an error."""
         if self._fail is not None:
-            self._fail(error)
+            self._fail(error, hint)
         else:
             self._err(plain(error_text(error, 80, hint)))
 

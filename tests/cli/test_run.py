@@ -31,7 +31,7 @@ class TestScripts:
         words = {"a file": [str(tmp_path / "script")], "-": ["-"]}.get(source, [])
         ran = ddp("run", *words, stdin=SCRIPT)
         assert (ran.code, ran.out) == (1, '"ONE"\n')
-        assert ran.err.startswith("ddp: error: Method 'nope' not found [404]\n")
+        assert ran.err == "ddp: error: Method 'nope' not found [404]\nddp: hint: names are case-sensitive\n"
 
     @pytest.mark.parametrize("option", ["-k", "--keep-going"])
     def test_it_goes_on_if_so_wanted_and_the_code_is_the_first_errors(self, ddp: Command, option: str) -> None:
@@ -44,6 +44,7 @@ class TestScripts:
         ran = ddp("run", str(script))
         assert (ran.code, ran.out) == (2, '"ONE"\n')
         assert ran.err.startswith(f"ddp: error: {script}, line 2: ")
+        assert "hint" not in ran.err, "what helps on the command line does not here"
 
     def test_documents_are_found_after_their_subscription(self, ddp: Command) -> None:
         ran = ddp("run", stdin=b"sub tasks\ncount tasks\n")

@@ -112,13 +112,18 @@ def test_from_a_script_results_go_one_way_and_the_rest_another() -> None:
 def test_a_script_can_be_quiet() -> None:
     out: list[str] = []
     err: list[str] = []
-    errors: list[BaseException] = []
+    errors: list[tuple[str, str]] = []
     display = ScriptDisplay(
-        Settings(), out.append, err.append, show_notes=False, show_warnings=False, fail=errors.append
+        Settings(),
+        out.append,
+        err.append,
+        show_notes=False,
+        show_warnings=False,
+        fail=lambda error, hint: errors.append((str(error), hint)),
     )
     show_all(display)
     assert len(err) == 1, "the frame was asked for"
-    assert [str(error) for error in errors] == ["no [x]", "what?"]
+    assert errors == [("no [x]", "try y"), ("what?", "")]
 
 
 def test_results_that_cannot_be_written_are_told_to_whoever_asks() -> None:
