@@ -34,8 +34,10 @@ def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None)
         shell.settings.change(setting, text)
     if setting is not None:
         found = shell.settings.find(setting)
-        value = shell.settings[found.name]
-        return Message([("", f"{found.name} is {value}"), ("note", f": {found.summary}")], is_answer=text is None)
+        meaning = f": {found.summary}" if text is None else ""
+        return Message(
+            [("", f"{found.name} is {shell.settings[found.name]}"), ("note", meaning)], is_answer=text is None
+        )
     lines: StyledText = []
     for item, value in shell.settings:
         choices = f" ({' '.join(item.choices)})" if item.choices else ""
