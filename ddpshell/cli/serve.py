@@ -29,6 +29,11 @@ __all__ = ["announce", "serve"]
 #: Seconds between two looks at the files.
 _RELOAD_INTERVAL = 0.5
 
+_HINTS = {
+    errno.EADDRINUSE: "; --port 0 takes a free one",
+    errno.EACCES: "; ports below 1024 are the system's: take a higher one",
+}
+
 
 def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool) -> None:
     ctx = click.get_current_context()
@@ -113,7 +118,7 @@ def _listening(host: str, port: int | None = None) -> Iterator[None]:
     except OSError as error:
         # asyncio says the address again, in its own way.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        hint = "; --port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
+        hint = _HINTS.get(error.errno or 0, "")
         where = host if port is None else f"{host}, port {port}"
         raise CommandError(f"cannot listen on {where}: {reason}{hint}") from None
 

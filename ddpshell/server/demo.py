@@ -7,10 +7,10 @@ import decimal
 import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ..clock import SystemClock
-from ..exceptions import MethodError
+from ..exceptions import MethodError, QueryError
 from ..protocol.document_ids import DocumentID
 from ..protocol.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from .accounts import User
@@ -23,6 +23,8 @@ from .publications import Subscription
 from .server import Server
 
 __all__ = ["demo_server"]
+
+Result = TypeVar("Result")
 
 #: Who can log in.
 USERS = {"alice": User("wonderland", email="alice@example.com", profile={"name": "Alice"}, id="alice-in-wonderland")}
@@ -247,7 +249,7 @@ def _add_tasks(server: Server) -> None:
     @server.publish
     def tasks(sub: Subscription, selector: Any = None, options: Any = None) -> Cursor:
         wanted = {} if selector is None else {"done": selector} if isinstance(selector, bool) else selector
-        return collection.find(wanted, **_query_options(options))
+        return _asked(lambda: collection.find(wanted, **_query_options(options)))
 
     @server.method("addTask")
     def add_task(title: str) -> object:
@@ -257,11 +259,11 @@ def _add_tasks(server: Server) -> None:
     @server.method("setTask")
     def set_task(id_: Any, fields: Any) -> int:
         check(fields, dict)
-        return collection.update(id_, {"$set": fields})
+        return _asked(lambda: collection.update(id_, {"$set": fields}))
 
     @server.method("toggleTask")
     def toggle_task(id_: Any) -> bool:
-        task = collection.find_one(id_)
+        task = _asked(lambda: collection.find_one(id_))
         if task is None:
             raise MethodError(404, f"no task {id_!r}")
         done = not task.get("done")
@@ -271,11 +273,11 @@ def _add_tasks(server: Server) -> None:
     @server.method("unsetTask")
     def unset_task(id_: Any, field: str) -> int:
         check(field, str)
-        return collection.update(id_, {"$unset": {field: 1}})
+        return _asked(lambda: collection.update(id_, {"$unset": {field: 1}}))
 
     @server.method("removeTask")
     def remove_task(selector: Any) -> int:
-        return collection.remove(selector)
+        return _asked(lambda: collection.remove(selector))
 
     @server.method("resetTasks")
     def reset_tasks() -> int:
@@ -300,6 +302,14 @@ def _add_chat(server: Server) -> None:
         return collection.find({}, sort={"at": -1}, limit=limit)
 
 
+def _asked(query: Callable[[], Result]) -> Result:
+    """Query as a client has asked to: it is told what is wrong with that."""
+    try:
+        return query()
+    except QueryError as error:
+        raise MethodError(400, str(error)) from error
+
+
 def _query_options(options: Any) -> dict[str, Any]:
     if options is None:
         return {}
@@ -315,6 +325,8 @@ def _add_publications(server: Server) -> None:
     def items(sub: Subscription, n: int = 10) -> None:
         check(n, int)
         for number in range(n):
+            if sub.stopped:
+                return
             sub.added("items", f"id{number}", {"n": number, "s": f"item {number}"})
         sub.ready()
 

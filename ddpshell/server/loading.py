@@ -22,6 +22,10 @@ def load_app(path: str) -> Server:
     Raises:
         CommandError: It cannot be read or run, with the line where it failed; or it makes no server.
     """
+    try:
+        Path(path).read_bytes()
+    except OSError as error:
+        raise CommandError(f"cannot read {path or repr(path)}: {error.strerror}") from error
     folder = str(_folder(path))
     sys.path.insert(0, folder)
     token = being_loaded.set(True)
@@ -30,10 +34,6 @@ def load_app(path: str) -> Server:
     except SyntaxError as error:
         where = f"{error.filename or path}, line {error.lineno}"
         raise CommandError(f"{where}: {type(error).__name__}: {error.msg}") from error
-    except OSError as error:
-        if error.filename != path:
-            raise CommandError(_failure(path, error)) from error
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
     except (Exception, SystemExit) as error:
         raise CommandError(_failure(path, error)) from error
     finally:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 import ddpshell
+from ddpshell.clock import SystemClock
 from ddpshell.protocol import ejson
 from ddpshell.server import Server
 from ddpshell.server.demo import demo_server
@@ -54,6 +55,38 @@ def test_methods_answer(client: WireClient, method: str, params: list[Any], resu
 )
 def test_wrong_arguments_are_refused(client: WireClient, method: str, params: list[Any]) -> None:
     assert client.call_error(method, *params)["error"] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("setTask", ["a", {"$bad": 1}]),
+        ("toggleTask", [{"$bad": 1}]),
+        ("unsetTask", ["a", "_id"]),
+        ("removeTask", [{"n": {"$bad": 1}}]),
+    ],
+)
+def test_a_bad_query_is_told_to_who_asked(client: WireClient, method: str, params: list[Any]) -> None:
+    error = client.call_error(method, *params)
+    assert error["error"] == 400
+    assert error["reason"] != "Match failed"
+    [nosub] = client.subscribe("tasks", {"n": {"$bad": 1}})
+    assert nosub["error"]["error"] == 400
+    assert "$bad" in nosub["error"]["reason"]
+
+
+def test_items_that_nobody_waits_for_any_more_are_not_made(client: WireClient, connect: Connect) -> None:
+    """Else its thread would be at it for hours, and the server's end would wait for that."""
+    server = demo_server()
+    impatient = connect(server)
+    impatient.send(msg="sub", id="s", name="items", params=[10**12])
+    while impatient.receive()["msg"] != "added":
+        pass
+    impatient.drop()
+    clock = SystemClock()
+    began = clock.now()
+    server.stop(timeout=PATIENCE)
+    assert clock.now() - began < PATIENCE / 2
 
 
 def test_errors_of_all_kinds_can_be_had(client: WireClient) -> None:

@@ -95,6 +95,23 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         load_app(str(tmp_path / "app.py"))
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("app.py", "cannot read app.py: No such file or directory"),
+        (".", "cannot read .: Is a directory"),
+        ("", "cannot read '': Is a directory"),
+    ],
+)
+def test_a_path_in_this_folder_is_told_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CommandError) as error:
+        load_app(path)
+    assert str(error.value) == message
+
+
 def test_a_mistake_in_a_file_beside_it_is_told_with_its_own_line(tmp_path: Path) -> None:
     for name, text in [("broken_of_a_test.py", "x = (\n"), ("failing_of_a_test.py", "x = 1\nx.y\n")]:
         helper = app(tmp_path, text, name)
