@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     programs.install()
     measured = {"machine": machine(), "versions": versions()}
-    for heading, facts in measured.items():
-        print(f"{heading}: " + ", ".join(f"{name} {fact}" for name, fact in facts.items()))
+    conditions = [", ".join(f"{name} {fact}" for name, fact in facts.items()) for facts in measured.values()]
+    print("\n".join(conditions))
     if len(programs.DDP) > 1:
         print(
             "no `ddp` is installed beside this Python: the command is `python -m ddpshell`, which starts a little later"
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         figures = {**measured, "benchmarks": [finding.as_json() for finding in found]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(findings.markdown(found))
+        options.markdown.write_text(f"Measured on {'; '.join(conditions)}.\n\n{findings.markdown(found)}")
     met = [verdict.met for finding in found for verdict in finding.verdicts()]
     print(f"{met.count(True)} goals met, {met.count(False)} missed")
 
