@@ -158,7 +158,7 @@ def test_man_shows_the_manual_without_a_warning() -> None:
 
 def test_what_is_to_be_copied_from_the_manual_has_the_letters_that_shells_know() -> None:
     text = _rendered(width=200)
-    for line in ("""'"5"'""", """ddp call tasks.insert '{title: "write"}'""", "--no-reconnect", "~/.config/ddpshell"):
+    for line in ("""'"5"'""", """ddp call /tasks/insert '{title: "write"}'""", "--no-reconnect", "~/.config/ddpshell"):
         assert line in text
 
 

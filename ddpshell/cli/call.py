@@ -33,7 +33,8 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
         result = outcome(call, client, process, f"result of {method!r}")
         # Shown before the goodbye, which may take its time.
         if call.has_result:
-            process.console.result(result)
+            with process.console.paged():
+                process.console.result(result)
             _warn_of_large_integers([result], "the result", process)
 
 
@@ -73,7 +74,7 @@ call = Command(
     notes={"Arguments": GRAMMAR},
     examples=[
         ("ddp call upper Hello", "a string"),
-        ("ddp call tasks.insert '{title: \"write\"}'", "an object"),
-        ("ddp call -u wss://example.com stats | jq .users", "JSON for programs"),
+        ("ddp call /tasks/insert '{title: \"write\"}'", "an object"),
+        ("ddp call types | jq .object", "JSON for programs"),
     ],
 )

@@ -41,13 +41,22 @@ def spelling(param: click.Parameter) -> str:
 
 def _show_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        process_of(ctx).console.write(ctx.get_help())
+        assert isinstance(ctx.command, _Described), "click has no other contexts here"
+        # Written as results are written, so that a full disk is noticed here as well.
+        process_of(ctx).console.write(ctx.command.help_text(ctx, is_brief=param is _BRIEF_HELP))
         ctx.exit()
 
 
-# Written as results are written, so that a full disk is noticed here as well.
+_BRIEF_HELP = click.Option(
+    ["-h", "brief_help"],
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_help,
+    help="Show a short help.",
+)
 _HELP = click.Option(
-    ["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help, help="Show this help."
+    ["--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help, help="Show all of the help."
 )
 
 
@@ -78,12 +87,22 @@ class _Described(click.Command):
         parser.parse_args = parse_numbers  # type: ignore[method-assign]  # click has no other place for it
         return parser
 
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """`-h` and `--help`."""
-        return _HELP
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All that it takes, `-h` and `--help` among it."""
+        return [*super().get_params(ctx), _BRIEF_HELP, _HELP]
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help: usage and text, examples, notes, the options by section, notes."""
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Ours are among the parameters."""
+        return None
+
+    def help_text(self, ctx: click.Context, *, is_brief: bool) -> str:
+        """The help: usage and text, examples, notes, options by section, more notes.
+
+        Args:
+            ctx: That of the command.
+            is_brief: Leave out what most commands share, and say so.
+        """
+        formatter = ctx.make_formatter()
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
         if self.examples:
@@ -92,14 +111,22 @@ class _Described(click.Command):
                 # Not wrapped: a command line is copied as it stands.
                 for command, what in self.examples:
                     formatter.write(f"  {command.ljust(column)}  # {what}\n")
-        sections = {heading: list(rows) for heading, rows in self.first_notes(ctx).items()}
+        own = {heading: list(rows) for heading, rows in self.first_notes(ctx).items()}
+        shared: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if isinstance(param, click.Option) and record is not None:
-                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
-        for heading, rows in {**sections, **self.last_notes()}.items():
+                section = getattr(param, "section", None)
+                rows = shared.setdefault(section, []) if section else own.setdefault("Options", [])
+                rows.append(record)
+        shared.update({heading: list(rows) for heading, rows in self.last_notes().items()})
+        for heading, rows in (own if is_brief else {**own, **shared}).items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
+        if is_brief and shared:
+            formatter.write_paragraph()
+            formatter.write_text(f"{ctx.command_path} --help also shows: {', '.join(shared).lower()}.")
+        return formatter.getvalue().rstrip("\n")
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
         """Sections that stand before the options: what the arguments are."""
@@ -179,7 +206,7 @@ class Group(_Described, click.Group):
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
         """The commands."""
         commands = [(name, self.get_command(ctx, name)) for name in self._lazy]
-        return {"Commands": [(name, command.get_short_help_str(60)) for name, command in commands if command]}
+        return {"Commands": [(name, command.get_short_help_str(66)) for name, command in commands if command]}
 
     def last_notes(self) -> Mapping[str, Rows]:
         """The notes."""

@@ -221,7 +221,7 @@ ddp = _Ddp(
     examples=[
         ("ddp demo", "try it: a shell, and a server to play with"),
         ("ddp -u localhost:3000", "a shell for that server"),
-        ("ddp -u localhost:3000 call tasks.count", "call a method"),
+        ("ddp -u localhost:3000 call upper Hello", "call a method"),
         ("ddp serve", "run a server to play with"),
     ],
     notes={

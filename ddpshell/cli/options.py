@@ -155,7 +155,11 @@ OUTPUT_OPTIONS = [
     SharedOption("--color", section=_OUTPUT, type=click.Choice(["auto", "always", "never"]), help="When to colour."),
     SharedOption("-d", "--debug", section=_OUTPUT, is_flag=True, help="Show each frame, secrets masked, on stderr."),
     SharedOption("-v", "--verbose", section=_OUTPUT, count=True, help="Show the steps of the connection on stderr."),
-    SharedOption("-q", "--quiet", section=_OUTPUT, is_flag=True, help="No notes, warnings and hints on stderr."),
+    SharedOption("-q", "--quiet", section=_OUTPUT, count=True, help="No notes and hints on stderr; -qq: no warnings."),
+    SharedOption(
+        "--no-pager", section=_OUTPUT, is_flag=True,
+        help="Write to the terminal at once, however long it is. [default: through $PAGER, or less]",
+    ),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
@@ -77,14 +77,22 @@ class Stream:
         """The terminal's columns; 80 where there is no terminal."""
         if not self.is_terminal:
             return 80
-        columns = os.environ.get("COLUMNS", "")
-        if columns.isdecimal() and int(columns) > 0:
-            return int(columns)
+        return self._size("COLUMNS", 0) or 80
+
+    @property
+    def height(self) -> int:
+        """The terminal's lines; 0 where there is no terminal, or it does not say."""
+        return self._size("LINES", 1) if self.is_terminal else 0
+
+    def _size(self, variable: str, dimension: int) -> int:
+        chosen = os.environ.get(variable, "")
+        if chosen.isdecimal() and int(chosen) > 0:
+            return int(chosen)
         try:
-            assert self.fd is not None
-            return os.get_terminal_size(self.fd).columns or 80
+            assert self.fd is not None, "a terminal is a file"
+            return os.get_terminal_size(self.fd)[dimension]
         except OSError:
-            return 80
+            return 0
 
     def write(self, text: str) -> None:
         """Write, all of it, now.
@@ -94,10 +102,14 @@ class Stream:
         """
         if self.fd is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        data = memoryview(text.encode(self._encoding, "backslashreplace"))
+        data = memoryview(self.encoded(text))
         # What a pipe takes in one piece is written or not. Of more than that a signal might leave a part.
         with contextlib.nullcontext() if len(data) <= _PIPE_BUF else unbroken():
             self._write(data)
+
+    def encoded(self, text: str) -> bytes:
+        """What is written for a text."""
+        return text.encode(self._encoding, "backslashreplace")
 
     def _write(self, data: memoryview) -> None:
         assert self.fd is not None, "checked by write"
@@ -118,14 +130,22 @@ class Console:
     def __init__(self) -> None:
         self.out = Stream(sys.stdout)
         self.err = Stream(sys.stderr)
+        # What is to be shown in a pager, while it is put together.
+        self._pages: list[str] | None = None
         self.configure()
 
     def configure(
-        self, output_format: OutputFormat = OutputFormat.AUTO, colour: str = "auto", *, quiet: bool = False
+        self,
+        output_format: OutputFormat = OutputFormat.AUTO,
+        colour: str = "auto",
+        *,
+        quiet: int = 0,
+        may_page: bool = True,
     ) -> None:
-        """Say how things are to look: `-o`, `--color` and `-q`."""
+        """Say how things are to look: `-o`, `--color`, how many `-q` there are, and no `--no-pager`."""
         self.output_format = output_format
         self.quiet = quiet
+        self._may_page = may_page and self.out.is_terminal and os.environ.get("TERM") != "dumb"
         self.colours_out = wants_colour(colour, os.environ, is_terminal=self.out.is_terminal)
         self.colours_err = wants_colour(colour, os.environ, is_terminal=self.err.is_terminal)
 
@@ -171,8 +191,40 @@ class Console:
         Raises:
             OutputError: It could not be written.
         """
+        if self._pages is not None:
+            self._pages.append(f"{text}\n")
+        else:
+            self._write(f"{text}\n")
+
+    @contextlib.contextmanager
+    def paged(self) -> Iterator[None]:
+        """Show what is written in the `with` block in a pager, if it is more than the terminal can show at once.
+
+        It is for what has an end, and is read only then.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        if not self._may_page:
+            yield
+            return
+        self._pages = []
         try:
-            self.out.write(f"{text}\n")
+            yield
+        finally:
+            text, self._pages = "".join(self._pages), None
+            self._show(text)
+
+    def _show(self, text: str) -> None:
+        from .pager import overflows, page
+
+        is_long = overflows(text, self.out.height, self.out.width)
+        if not is_long or not page(self.out.encoded(text), self.out.fd, os.environ):
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        try:
+            self.out.write(text)
         except OSError as error:
             raise OutputError(error.errno, f"cannot write to standard output: {error.strerror}") from None
 
@@ -212,13 +264,13 @@ class Console:
     # Standard error
 
     def note(self, text: str) -> None:
-        """Tell something that can be missed: `-q` does without it."""
+        """Tell something that can be missed: one `-q` does without it."""
         if not self.quiet:
             self.error_lines([f"ddp: note: {escape_line(text)}"])
 
     def warning(self, text: str) -> None:
-        """Tell something that had better not be missed; `-q` does without it all the same."""
-        if not self.quiet:
+        """Tell something that had better not be missed; it takes two `-q` to do without it."""
+        if self.quiet < 2:
             self.error_lines([self.emphasised("33", "ddp: warning: ") + escape_line(text)])
 
     def error_lines(self, lines: Iterable[str]) -> None:

@@ -259,7 +259,7 @@ ping = Command(
     notes={
         "Output on a pipe": [
             ("each answer", '{"seq":1,"ms":0.412}'),
-            ("at the end", '{"sent":...,"received":...,"lost":...,"min":...,"avg":...,"max":...,"mdev":...}'),
+            ("at the end", '{"sent":3,"received":3,"lost":0,"min":...} and avg, max, mdev, in ms'),
         ],
         "Exit codes": [
             ("0", "an answer came back"),
@@ -271,6 +271,6 @@ ping = Command(
     examples=[
         ("ddp ping", "until Ctrl-C"),
         ("ddp ping -c 3 -i 0.2", "three, quickly"),
-        ("ddp ping -c 10 -o json | tail -1 | jq .avg", "a number for programs"),
+        ("ddp ping -c 10 -i 0 | tail -1 | jq .avg", "a number for programs"),
     ],
 )

@@ -45,7 +45,12 @@ class Process:
         """Have the console and the logs do as they were told: the command line has been read."""
         self.serves = serves
         chosen = OutputFormat(self.given.get("output", OutputFormat.AUTO.value))
-        self.console.configure(chosen, self.given.get("color", "auto"), quiet=self.given.get("quiet", False))
+        self.console.configure(
+            chosen,
+            self.given.get("color", "auto"),
+            quiet=self.given.get("quiet", 0),
+            may_page=not self.given.get("no_pager"),
+        )
         self.when_configured()
 
     @property

@@ -157,7 +157,8 @@ class _Subscribed:
                 if isinstance(event, SubscriptionReady):
                     self._is_ready = True
                     if not follows:
-                        lines.snapshot(mirror)
+                        with self._process.console.paged():
+                            lines.snapshot(mirror)
                         return
                     if self._process.given.get("verbose"):
                         self._process.console.note(f"{self._subscription.name!r} is ready, documents: {mirror.count()}")
@@ -251,15 +252,16 @@ sub = Command(
         "Arguments": GRAMMAR,
         "Output on a pipe": [
             ("added", '{"msg":"added","collection":...,"id":...,"fields":{...}}'),
-            ("changed", '{"msg":"changed","collection":...,"id":...,"fields":{...},"cleared":[...]}'),
+            ("changed", 'as added, and "cleared":[...], the names of fields that are gone'),
             ("removed", '{"msg":"removed","collection":...,"id":...}'),
+            ("movedBefore", '{"msg":"movedBefore","collection":...,"id":...,"before":...}'),
         ],
     },
     examples=[
         ("ddp sub tasks", "the documents"),
         ("ddp sub tasks --docs | jq .title", "documents for programs"),
         ("ddp sub tasks --follow", "every change; Ctrl-C ends it"),
-        ("ddp sub jobs 17 --until '{state: \"done\"}'", "wait for something"),
+        ("ddp sub tasks --until '{_id: \"a\", done: true}'", "wait for something"),
         ("ddp sub tasks --count", "how many"),
     ],
 )

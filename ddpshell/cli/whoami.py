@@ -34,7 +34,7 @@ whoami = Command(
     short_help="Show who one is to the server.",
     params=[*CONNECTION_OPTIONS, *OUTPUT_OPTIONS],
     examples=[
-        ("ddp whoami", "id, name and addresses, and the end of the login"),
+        ("ddp whoami", "id, name, addresses, end of the login"),
         ("ddp whoami | jq -r .username", "for scripts"),
         ("ddp whoami -q 2>/dev/null || ddp login ann", "log in if need be"),
     ],

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from ddpshell.cli.main import ddp as group
 from tests.cli.conftest import Command
+
+COMMANDS = group.list_commands(click.Context(group))
 
 
 @pytest.mark.usefixtures("server")
@@ -59,22 +63,42 @@ def test_no_command_at_all_is_the_shell(ddp: Command) -> None:
     assert ddp(stdin=b"call upper x\n") == (0, '"X"\n', "")
 
 
-@pytest.mark.parametrize("option", ["-h", "--help"])
-def test_the_help_lists_commands_options_and_exit_codes(ddp: Command, option: str) -> None:
-    ran = ddp(option)
+def test_the_help_lists_commands_options_and_exit_codes(ddp: Command) -> None:
+    ran = ddp("--help")
     assert (ran.code, ran.err) == (0, "")
-    for text in ("Examples:", "Commands:", "call ", "serve ", "demo ", "--timeout S", "Exit codes:", "130, 143"):
+    for text in ("Examples:", "Commands:", "call ", "demo ", "--version", "--timeout S", "Exit codes:", "130, 143"):
         assert text in ran.out
 
 
-@pytest.mark.parametrize("command", ["call", "serve", "demo"])
-@pytest.mark.parametrize("option", ["-h", "--help"])
-def test_each_command_has_its_help(ddp: Command, command: str, option: str) -> None:
-    ran = ddp(command, option)
+def test_the_brief_help_says_what_it_leaves_out(ddp: Command) -> None:
+    ran = ddp("-h")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"Usage: ddp {command} ")
-    assert "Examples:" in ran.out
-    assert max(len(line) for line in ran.out.splitlines()) <= 88
+    for text in ("Examples:", "Commands:", "call ", "demo ", "--version"):
+        assert text in ran.out
+    assert "--timeout" not in ran.out
+    assert " ".join(ran.out.splitlines()[-2:]) == (
+        "ddp --help also shows: connection, login, output, exit codes, environment, files."
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_its_help(ddp: Command, command: str) -> None:
+    brief, whole = ddp(command, "-h"), ddp(command, "--help")
+    for ran in (brief, whole):
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out.startswith(f"Usage: ddp {command} ")
+        assert "Examples:" in ran.out
+        assert max(len(line) for line in ran.out.splitlines()) <= 88
+    # A screen of it.
+    assert len(brief.out.splitlines()) <= 50
+    assert "Connection:" not in brief.out
+    assert whole.out.startswith("\n".join(line for line in brief.out.splitlines() if "also shows" not in line).rstrip())
+
+
+def test_no_command_is_described_in_half_a_sentence(ddp: Command) -> None:
+    rows = ddp("-h").out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(rows) == len(COMMANDS)
+    assert [row for row in rows if not row.endswith(".") or row.endswith("...")] == []
 
 
 def test_what_was_typed_is_shown_harmlessly(ddp: Command) -> None:

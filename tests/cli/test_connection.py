@@ -106,7 +106,7 @@ def test_frames_that_are_no_ddp_are_ignored(ddp: Command) -> None:
         server.finish(server.expect("method"), result=1)
 
     with ScriptedServer(converse(talk)) as server:
-        assert ddp("call", "-q", "-u", server.url, "m") == (0, "1\n", "")
+        assert ddp("call", "-qq", "-u", server.url, "m") == (0, "1\n", "")
 
 
 def test_a_closed_port_is_told(ddp: Command) -> None:
@@ -192,7 +192,7 @@ class TestTLS:
             ours.private_key_pem.tempfile() as key,
             ScriptedServer(converse(self.answer), tls=secure) as server,
         ):
-            words = ["call", "-q", "--insecure", "-u", server.url, "m"]
+            words = ["call", "-qq", "--insecure", "-u", server.url, "m"]
             assert ddp(*words).code == 3
             assert ddp(*words, "--cert", cert, "--key", key) == (0, "1\n", "")
 

@@ -44,7 +44,8 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "color": (["--color", "never"], "never"),
     "debug": (["-d"], True),
     "verbose": (["-v"], 1),
-    "quiet": (["-q"], True),
+    "quiet": (["-q"], 1),
+    "no_pager": (["--no-pager"], True),
 }
 
 SHARED = [*CONNECTION_OPTIONS, *OUTPUT_OPTIONS]

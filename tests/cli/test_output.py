@@ -13,7 +13,7 @@ import pytest
 
 from ddpshell.cli.output import wants_colour
 from tests.cli.conftest import Command, finished
-from tests.loopback import LoopbackServer
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
 
 #: What no terminal may be sent: C0 but for newline and tab, DEL, C1, and what turns text round.
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
@@ -121,6 +121,98 @@ class TestTerminal:
     ) -> None:
         monkeypatch.setenv("COLUMNS", "11")
         assert terminal("call", "--color", "never", "echo", "1000", "2000") == "[\n  1000,\n  2000\n]\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        pytest.param([], ["warning", "note", "error", "hint"], id="all"),
+        pytest.param(["-q"], ["warning", "error"], id="-q: no notes and hints"),
+        pytest.param(["-q", "-v"], ["warning", "error"], id="and no steps of the connection"),
+        pytest.param(["-qq"], ["error"], id="-qq: no warnings"),
+    ],
+)
+def test_what_is_told_on_standard_error_can_be_less(ddp: Command, options: list[str], kinds: list[str]) -> None:
+    def talk(server: Conversation) -> None:
+        server.send(msg="error", reason="you did something wrong")
+        server.finish(server.expect("method"), error={"error": 404})
+
+    with ScriptedServer(converse(talk)) as server:
+        ran = ddp("call", *options, "-u", server.url, "m", str(2**60))
+    assert sorted(line.split(":")[1].strip() for line in ran.err.splitlines()) == sorted(kinds)
+
+
+class TestPager:
+    """What is longer than the screen is shown by a program of the user's; what goes on and on is not."""
+
+    @pytest.fixture(autouse=True)
+    def _screen(self, server: LoopbackServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LINES", "10")
+        monkeypatch.setenv("COLUMNS", "40")
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("PAGER", "echo paged $LESS; cat -v")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param(["call", "identity", "-o", "pretty", json.dumps(["x" * 30] * 8)], id="ten lines"),
+            pytest.param(["call", "text", "400"], id="one line as long as the screen"),
+            pytest.param(["call", "text", "400", "-o", "raw"], id="-o raw"),
+            pytest.param(["sub", "items", "10"], id="documents"),
+            pytest.param(["sub", "items", "10", "-o", "table"], id="a table"),
+        ],
+    )
+    def test_what_is_longer_than_the_screen_is_paged(self, terminal: Callable[..., str], words: list[str]) -> None:
+        assert terminal(*words).startswith("paged FRX\n")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param(["call", "identity", "-o", "pretty", json.dumps(["x" * 30] * 7)], id="nine lines"),
+            pytest.param(["call", "text", "358"], id="one line of nine times the width"),
+            pytest.param(["sub", "items", "9"], id="documents that fit"),
+            pytest.param(["call", "--no-pager", "text", "400"], id="--no-pager"),
+            pytest.param(["ping", "-c", "20", "-i", "0"], id="ping"),
+            pytest.param(["sub", "items", "10", "--until", "{n: 9}"], id="what is followed"),
+            pytest.param(["call", "--help"], id="help"),
+        ],
+    )
+    def test_other_things_are_not(self, terminal: Callable[..., str], words: list[str]) -> None:
+        shown = terminal(*words)
+        assert shown
+        assert "paged" not in shown
+
+    def test_on_a_pipe_there_is_none(self, ddp: Command) -> None:
+        assert ddp("call", "text", "400") == (0, f'"{"x" * 400}"\n', "")
+
+    def test_on_a_dumb_terminal_there_is_none(
+        self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        assert terminal("call", "text", "400") == f'"{"x" * 400}"\n'
+
+    @pytest.mark.parametrize("pager", ["", " ", "cat", "no-such-program 2>&-", "exit 127"])
+    def test_without_a_pager_it_is_written_as_ever(
+        self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, pager: str
+    ) -> None:
+        monkeypatch.setenv("PAGER", pager)
+        assert terminal("call", "text", "400") == f'"{"x" * 400}"\n'
+
+    def test_colours_go_through_it(self, terminal: Callable[..., str]) -> None:
+        assert "^[[" in terminal("call", "--color", "always", "echo", json.dumps(["x" * 30] * 8))
+
+    def test_what_is_harmful_does_not(self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PAGER", "echo paged; cat")
+        monkeypatch.setenv("LINES", "2")
+        shown = terminal("call", "hostile")
+        assert shown.startswith("paged\n")
+        assert not HARMFUL.search(shown)
+
+    def test_whoever_leaves_it_early_has_seen_enough(
+        self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PAGER", "exec head -c 3")
+        assert terminal("call", "text", "5000000") == '"xx'
 
 
 class TestStreams:
