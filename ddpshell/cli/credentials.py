@@ -167,7 +167,7 @@ def warn_of_exposed_passwords(process: Process) -> None:
     """Warn of a password on the command line, which all others on the machine can see."""
     import re
 
-    for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$HTTPS_PROXY")):
+    for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$ALL_PROXY")):
         if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.given.get(name, "")):
             process.console.warning(
                 f"others on this machine can see the password in --{name}: {elsewhere} and the config file hide it"

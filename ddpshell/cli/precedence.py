@@ -117,7 +117,10 @@ def take_together(given: Given, environment: Mapping[str, str]) -> Together:
     config = _config(environment)
     name = given.get("profile")
     if name is not None and config is None:
-        raise CommandError(f"no profile {name!r}: there is no config file {config_file(environment) or ''}".rstrip())
+        where = config_file(environment) or "and no home folder for one"
+        raise CommandError(
+            f"no profile {name!r}: there is no config file {where}; ddp config -h tells what goes into it"
+        )
     profile = config.profile(name) if config is not None and name is not None else None
     sections = [section for section in (profile, config.default if config is not None else None) if section is not None]
     url = _url(given, environment, profile, config)

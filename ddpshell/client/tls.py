@@ -132,14 +132,13 @@ def untrusted(error: OSError, peer: str) -> ConnectError:
             hint=_ADVICE.get(error.verify_code, _UNKNOWN_AUTHORITY),
             retryable=False,
         )
-    reason = _reason(error)
-    if "ALERT" in reason:
+    if "ALERT" in str(getattr(error, "reason", "")):
         hint = "the server refused our side of TLS; if it wants a certificate of ours, name it with --cert FILE"
     else:
         hint = "does the server speak TLS on this port? Without it the URL begins with ws: or http:"
     # A connection that ends in the handshake may be a server restarting; a fault of TLS stays one.
     permanent = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
-    return ConnectError(f"no TLS with {peer}: {reason}", hint=hint, retryable=not permanent)
+    return ConnectError(f"no TLS with {peer}: {_reason(error)}", hint=hint, retryable=not permanent)
 
 
 _UNKNOWN_AUTHORITY = "name the authority that signed it with --cacert FILE, or skip the check with --insecure"
@@ -173,8 +172,19 @@ def _context(tls: TLSOptions) -> ssl.SSLContext:
     return context
 
 
+# In the words of OpenSSL, and in ours.
+_WORDS = {
+    "UNEXPECTED_EOF_WHILE_READING": "it ended the connection",
+    "WRONG_VERSION_NUMBER": "it speaks something else",
+    "HTTP_REQUEST": "it speaks HTTP",
+}
+
+
 def _reason(error: OSError) -> str:
-    return str(getattr(error, "reason", None) or error.strerror or error)
+    reason = getattr(error, "reason", None)
+    if not reason:
+        return error.strerror or str(error)
+    return _WORDS.get(reason, reason.replace("_", " ").lower())
 
 
 # Bytes of TLS asked of what is below at once, and of plain text encrypted at once.

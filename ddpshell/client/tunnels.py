@@ -171,7 +171,7 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
     phrase = (match[2] or b"").decode("latin-1").strip()
     message = f"the proxy {proxy.authority} answered HTTP {status} {phrase}".rstrip() + f" for {authority}"
     if status == 407:
-        hint = "its user and password go into its URL: http://user:password@host:port"
+        hint = "its user and password go into its URL, best in $ALL_PROXY: http://user:password@host:port"
         if proxy.user is not None:
             hint = "it does not take this user and password, or not by Basic authentication"
     elif status >= 500:

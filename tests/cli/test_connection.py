@@ -181,6 +181,18 @@ class TestTLS:
         assert (ran.code, ran.out) == (0, "1\n")
         assert ran.err == "ddp: warning: --insecure: anybody could answer in the server's place\n"
 
+    def test_that_is_never_remembered(self, ddp: Command, secure: ssl.SSLContext) -> None:
+        def talk(server: Conversation) -> None:
+            login = {"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}}
+            server.finish(server.expect("method"), result=login)
+
+        with ScriptedServer(converse(talk), tls=secure) as server:
+            words = ["-u", server.url]
+            assert ddp("login", "ann", "--insecure", "--password-file", "-", *words, stdin=b"x").code == 0
+            ran = ddp("call", "m", *words)
+        assert (ran.code, ran.out) == (3, "")
+        assert "is not trusted" in ran.err
+
     def test_our_own_certificate_is_shown_to_whoever_asks(
         self, ddp: Command, secure: ssl.SSLContext, authority: trustme.CA
     ) -> None:
@@ -339,7 +351,7 @@ class TestProxy:
         words = ["call", "-u", "ddp.invalid", "-d", "-v", "upper", "x", "--proxy"]
         shown = ddp(*words, proxy.url).err
         assert f"ddp: note: through the proxy {proxy.scheme}://***@{proxy.address}\n" in shown
-        assert "ddp: warning: others on this machine can see the password in --proxy: $HTTPS_PROXY and" in shown
+        assert "ddp: warning: others on this machine can see the password in --proxy: $ALL_PROXY and" in shown
         ran = ddp(*words, proxy.url.replace("hunter2", "hunter3"))
         assert ran.code == 3
         assert f"ddp: error: the proxy {proxy.address} " in ran.err

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import stat
 import subprocess
@@ -152,6 +154,8 @@ class TestSecrets:
         words = ["call", "whoami", "--login", "alice", "--password-file", str(secret)]
         assert ddp(*words) == (0, f'"{ALICE}"\n', "")
         assert saved() == []
+        [user] = server.server.accounts.users.find({"username": "alice"})
+        assert user["services"]["resume"]["loginTokens"] == []  # type: ignore[index,call-overload]  # a document's shape
         secret.write_text("wrong")
         ran = ddp(*words)
         assert (ran.code, ran.out) == (4, "")
@@ -162,9 +166,12 @@ class TestSecrets:
         ended: list[dict[str, object]] = []
 
         def talk(server: Conversation) -> None:
-            server.finish(
-                server.expect("method"), result={"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}}
-            )
+            login = server.expect("method")
+            digest = hashlib.sha256(b"wonderland").hexdigest()
+            assert login["params"] == [
+                {"user": {"username": "alice"}, "password": {"digest": digest, "algorithm": "sha-256"}}
+            ]
+            server.finish(login, result={"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}})
             server.finish(server.expect("method"), result=1)
             ended.append(server.expect("method"))
             server.finish(ended[-1])
@@ -423,6 +430,35 @@ class TestHome:
         assert ran.err.startswith("ddp: error: the login cannot be saved, and has been ended: ")
         [user] = server.server.accounts.users.find({"username": "alice"})
         assert user["services"]["resume"]["loginTokens"] == []  # type: ignore[index,call-overload]  # a document's shape
+
+    @pytest.mark.parametrize("state", [None, "relative/state"])
+    def test_nothing_is_written_but_into_its_folders(
+        self, server: LoopbackServer, home: Path, tmp_path: Path, secret: Path, state: str | None
+    ) -> None:
+        """A relative path is none, as the specification has it."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        environment |= {"PYTHONPATH": str(TOP), "DDP_URL": server.url}
+        if state is not None:
+            environment |= {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, "XDG_CACHE_HOME": state}
+        work = tmp_path / "work"
+        work.mkdir()
+        for words in (
+            ["login", "alice", "--password-file", str(secret)],
+            ["call", "upper", "x"],
+            ["sub", "tasks", "-d"],
+            ["run"],
+            ["config"],
+            ["demo", "call", "upper", "x"],
+            ["completion", "bash"],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "ddpshell", *words], cwd=work, env=environment, input="call upper x\n",
+                capture_output=True, text=True, check=True, timeout=PATIENCE,
+            )  # fmt: skip
+            assert done.stdout or words[0] == "login"
+        written = [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
+        assert [re.sub("[0-9a-f]{32}", "HASH", path) for path in written] == [".local/state/ddpshell/logins/HASH.json"]
+        assert list(work.iterdir()) == []
 
     @pytest.mark.usefixtures("server")
     def test_without_a_home_commands_work(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,20 @@ def test_for_programs_the_version_is_an_object(ddp: Command, words: list[str]) -
 
 def test_the_module_is_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:
     assert finished(start("--version")) == (0, f"ddp {ddpshell.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["-h"], ["call", "--help"], ["config"], ["config", "--list"], ["completion", "bash"]]
+)
+def test_nobody_is_called_who_was_not_asked_for(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise AssertionError("the network is used")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert ddp(*words).code == 0
 
 
 BOTH_SIGNALS = pytest.mark.parametrize(

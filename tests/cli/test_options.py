@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import pytest
 from ddpshell.cli.main import ddp as group
 from ddpshell.cli.options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings, SharedOption
 from ddpshell.cli.process import Given, Process
+from ddpshell.cli.types import Cookie, Header, ReadableFile
 from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer
 
@@ -141,6 +143,21 @@ def test_limits_have_their_defaults_and_zero_is_none() -> None:
     settings = ConnectionSettings.of({}, {})
     assert (settings.timeout, settings.connect_timeout, settings.retry) == (30, 10, True)
     assert ConnectionSettings.of({"timeout": 0.0}, {}).timeout is None
+
+
+def test_no_option_takes_a_secret_as_its_value() -> None:
+    """Others on the machine could see it. What could be one is the name of a file, or - for standard input."""
+    context = group.make_context("ddp", [], obj=Process(), resilient_parsing=True)
+    commands = [group, *filter(None, [group.get_command(context, name) for name in group.list_commands(context)])]
+    options = {
+        name: param for command in commands for param in command.params for name in (*param.opts, *param.secondary_opts)
+    }
+    secrets = {name for name in options if re.match("--(pass|token|secret|code|key|cookie|header|auth)", name)}
+    assert {name for name in secrets if not isinstance(options[name].type, ReadableFile)} == {"--cookie", "--header"}
+    # These two may be secrets or not; they take @FILE.
+    assert isinstance(options["--cookie"].type, Cookie)
+    assert isinstance(options["--header"].type, Header)
+    assert {"--password-file", "--token-file", "--passphrase-file", "--code-file"} <= secrets
 
 
 def test_a_key_needs_its_certificate() -> None:
