@@ -30,6 +30,7 @@ from .handles import ConnectionHandle
 from .invocation import MethodInvocation, current_invocation
 from .merge import PublicationStrategy
 from .mutators import AllowRule, add_mutators
+from .places import place_of
 from .rate_limit import RateLimiter
 from .runtime import Runtime
 from .transport import Endpoints, Socket
@@ -420,12 +421,15 @@ class _Running:
         try:
             closing.result(timeout + 2 * _CLOSE_PATIENCE)
         except TimeoutError:
-            logger.warning("an `async def` handler holds up the event loop; the server stops when that returns")
+            place = place_of(self._thread)
+            logger.warning(
+                "an `async def` handler holds up the event loop, at %s; the server stops when it returns", place
+            )
             closing.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.loop.stop))
             self._workers.stop(0)
             return
-        for name in self._workers.stop(timeout):
-            logger.warning("the handler on thread %s still runs; its connection is closed", name)
+        for place in self._workers.stop(timeout):
+            logger.warning("a handler still runs, at %s; its connection is closed", place)
         self._end()
 
     def on_loop_thread(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ..clock import SystemClock
+from .places import place_of
 
 __all__ = ["Workers", "may_wait", "no_waiting"]
 
@@ -77,7 +78,7 @@ class Workers:
             timeout: Seconds to wait for all of them.
 
         Returns:
-            The names of the threads that still run.
+            Where those are that still run; see `place_of`.
         """
         with self._lock:
             self._stopped = True
@@ -90,7 +91,7 @@ class Workers:
         for worker in self._workers:
             if worker is not threading.current_thread():
                 worker.join(max(0.0, deadline - clock.now()))
-        return [worker.name for worker in self._workers if worker.is_alive()]
+        return [place_of(worker) for worker in self._workers if worker.is_alive()]
 
 
 class _Worker(threading.Thread):
