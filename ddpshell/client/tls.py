@@ -181,7 +181,7 @@ _WORDS = {
 
 
 def _reason(error: OSError) -> str:
-    reason = getattr(error, "reason", None)
+    reason: str | None = getattr(error, "reason", None)
     if not reason:
         return error.strerror or str(error)
     return _WORDS.get(reason, reason.replace("_", " ").lower())
