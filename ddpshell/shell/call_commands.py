@@ -32,8 +32,8 @@ _SHORT = Limits(items=5, characters=40, depth=2)
 @command(
     examples=[
         ('call upper "Hello"', "one argument; the answer comes tagged with a number"),
-        ("call tasks.insert {title: 'write', due: Date(\"2026-01-02\")}", "an object; keys need no quotes"),
-        ("call tasks.update $1._id {$set: {done: true}}", "with a part of an earlier result"),
+        ("call echo {title: 'write', due: Date(\"2026-01-02\")}", "an object; keys need no quotes"),
+        ("call upper $_[0].title", "with a part of an earlier result"),
     ],
     labels={"params": "VALUE"},
     options={
@@ -57,7 +57,7 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
 @command(
     examples=[
         ("apply upper ['Hello']", "the same as call upper 'Hello'"),
-        ("apply tasks.insert [$1] --no-retry", "never send it twice"),
+        ("apply addTask ['write'] --no-retry", "never send it twice"),
         ("apply add [1, 2] --wait", "after all calls before it"),
     ],
     labels={"params": "ARRAY", "random_seed": "TEXT"},
@@ -142,7 +142,11 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
         shell.subscriptions.ready(subscribed)
         return Message([("", f"sub {as_name(publication)}: "), *_ready(subscribed)], is_answer=False)
 
-    ended = CommandError(f"sub {as_name(publication)}: ended before it was ready")
+    def ended() -> CommandError | None:
+        # Whoever asked for the end is told of it, and of nothing more.
+        told = f"sub {as_name(publication)}: ended before it was ready"
+        return None if subscribed.is_ending else CommandError(told)
+
     return Later(handle.ready, reply, f"sub {what}", when_cancelled=ended, may_be_left=True)
 
 

@@ -118,7 +118,10 @@ def _answered(
     """What was waited for is here. On the client's thread as a rule."""
     job.is_answered = sink is None
     seconds = shell.clock.now() - job.started if later.is_timed else None
-    error = later.when_cancelled if future.cancelled() else future.exception()
+    error = later.when_cancelled() if future.cancelled() else future.exception()
+    if error is None and future.cancelled():
+        shell.jobs.end(job)
+        return
     if error is None:
         try:
             reply = later.reply(future.result())

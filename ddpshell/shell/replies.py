@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from ..exceptions import CommandError, DDPError
+from ..exceptions import DDPError
 from ..protocol.ejson import EJSONValue
 from .style import StyledText
 
@@ -67,7 +67,7 @@ class Later(Struct, frozen=True):
         future: What is waited for.
         reply: Makes the answer of what came.
         what: What to call it while it is pending, safe to show.
-        when_cancelled: What to say if it was.
+        when_cancelled: Gives what to say if it was; None if nothing needs to be said.
         cancel: Takes it back, and says whether that was possible; None where it never is.
         may_be_left: Nobody who leaves the shell is kept waiting for it.
         is_timed: How long it took says something about the server.
@@ -76,7 +76,7 @@ class Later(Struct, frozen=True):
     future: Future[Any]
     reply: Callable[[Any], Reply]
     what: str
-    when_cancelled: DDPError = CommandError("cancelled: it was not sent")
+    when_cancelled: Callable[[], DDPError | None] = lambda: None
     cancel: Callable[[], bool] | None = None
     may_be_left: bool = False
     is_timed: bool = True

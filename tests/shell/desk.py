@@ -109,11 +109,11 @@ def _desk(connect: Callable[..., Client], clock: Clock, columns: int) -> Iterato
 
 
 @contextlib.contextmanager
-def desk(url: str, *, columns: int = 80, **options: Any) -> Iterator[Desk]:
-    """A desk connected to a server."""
+def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) -> Iterator[Desk]:
+    """A desk connected to a server; the only one there is, if so wanted, whatever one is asked for."""
 
     def connect(other: str | None, on_event: Callable[[Event], object]) -> Client:
-        return Client(other or url, on_event=on_event, **options)
+        return Client(url if is_only or other is None else other, on_event=on_event, **options)
 
     with _desk(connect, SystemClock(), columns) as made:
         made.shell.open(None)

@@ -110,6 +110,15 @@ def test_one_that_ends_before_it_is_ready_is_told_too(slow: Slow) -> None:
     slow.desk.screen.wait_for("[1] error: sub never: ended before it was ready")
 
 
+def test_one_that_is_ended_before_it_is_ready_is_told_once(slow: Slow) -> None:
+    slow.desk.send("sub never")
+    slow.peer.pull_message()
+    slow.desk.send("unsub never")
+    slow.desk.screen.wait_for("[1] sub never: ended\n")
+    assert "error" not in slow.desk.shown()
+    assert slow.desk.shell.jobs.pending == []
+
+
 def test_subscriptions_are_listed_and_ended(table: Desk) -> None:
     table.type("sub tasks\nsub items 3")
     listed = table.type("subs").splitlines()
