@@ -170,7 +170,7 @@ def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
     slow.desk.screen.wait_for("1 call not sent yet: it waits for the connection")
     slow.desk.send("cancel 1")
     shown = slow.desk.shown()
-    assert 'took back [1] call upper "a"\n' in shown
+    assert shown.endswith("[1] error: cancelled: it was not sent\n")
     assert slow.desk.shell.jobs.pending == []
 
 
