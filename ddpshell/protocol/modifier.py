@@ -10,21 +10,17 @@ Source: Meteor's `packages/minimongo/local_collection.js`, `LocalCollection._mod
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, cast
 
 from ..exceptions import EJSONError, QueryError
 from . import ejson
 from .documents import Document
-from .ejson import EJSONValue, RegExp
+from .ejson import EJSONValue
 from .fields import MISSING, is_index, is_plain_object
-from .operands import checked, is_number, nearest
-from .selector import compile_selector
-from .sorting import compare, compile_sort
+from .operands import checked, nearest
+from .operators import OPERATORS, Place, check_name, check_names
 
 __all__ = ["Modifier", "modify"]
 
@@ -36,9 +32,6 @@ _MOST_PADDING: Final = 1_500_000
 
 # These change what is there, and make no way to it.
 _ONLY_WHAT_IS_THERE: Final = {"$pop", "$pull", "$pullAll", "$rename", "$unset"}
-
-# As many digits as MongoDB's decimals have; nothing traps, since infinity and NaN are values like others.
-_DECIMALS: Final = decimal.Context(prec=34, traps=[])
 
 
 def modify(
@@ -76,7 +69,7 @@ def modify(
 
 
 def _replace(document: Mapping[str, EJSONValue], replacement: Modifier) -> Document:
-    _check_names(replacement)
+    check_names(replacement)
     new = _copied(replacement)
     if "_id" in document:
         if "_id" in new and not ejson.equals(new["_id"], document["_id"]):
@@ -94,26 +87,6 @@ def _copied(value: Mapping[str, EJSONValue]) -> Document:
     return cast(Document, ejson.clone(value))
 
 
-class _Place(NamedTuple):
-    """A field of an object, or an element of an array; it need not be there yet."""
-
-    path: str
-    holder: Any
-    key: Any
-
-    @property
-    def value(self) -> Any:
-        if isinstance(self.holder, list):
-            return self.holder[self.key] if self.key < len(self.holder) else MISSING
-        return self.holder.get(self.key, MISSING)
-
-    def put(self, value: Any) -> None:
-        if isinstance(self.holder, list) and self.key == len(self.holder):
-            self.holder.append(value)
-        else:
-            self.holder[self.key] = value
-
-
 class _Update:
     """The work of one modifier on one document."""
 
@@ -127,11 +100,10 @@ class _Update:
         self._matched = matched
 
     def run(self, modifier: Modifier) -> Document:
-        operators: dict[str, Callable[[_Place, Any], None]] = {
-            **_OPERATORS,
+        operators: dict[str, Callable[[Place, Any], None]] = {
+            **OPERATORS,
             "$currentDate": self._current_date,
             "$rename": self._rename,
-            "$setOnInsert": _set,
         }
         _check_operators(modifier, operators)
         _check_conflicts(modifier)
@@ -148,7 +120,7 @@ class _Update:
             raise _other_id(self._old)
         return self._new
 
-    def _place(self, path: str, *, create: bool = True) -> _Place | None:
+    def _place(self, path: str, *, create: bool = True) -> Place | None:
         """Find the place at a path, and make the way to it; with `create` false, say None where there is none."""
         parts = _parts(path)
         holder: Any = self._new
@@ -165,15 +137,15 @@ class _Update:
                 raise QueryError(f"{path!r}: {following!r} would be a field of {holder!r}, which has none")
         return self._step(path, holder, parts[-1], create=create)
 
-    def _step(self, path: str, holder: Any, part: str, *, create: bool) -> _Place | None:
+    def _step(self, path: str, holder: Any, part: str, *, create: bool) -> Place | None:
         if not isinstance(holder, list):
-            _check_name(part)
-            return _Place(path, holder, part) if create or part in holder else None
+            check_name(part)
+            return Place(path, holder, part) if create or part in holder else None
         index = self._index(path, part, len(holder), create=create)
         if index is None:
             return None
         holder.extend([None] * (index - len(holder)))
-        return _Place(path, holder, index)
+        return Place(path, holder, index)
 
     def _index(self, path: str, part: str, length: int, *, create: bool) -> int | None:
         if part == "$":
@@ -195,14 +167,14 @@ class _Update:
             raise QueryError(f"{path!r}: the array ends too far before it, at {length}")
         return index
 
-    def _current_date(self, place: _Place, operand: Any) -> None:
+    def _current_date(self, place: Place, operand: Any) -> None:
         if operand is not True and not (is_plain_object(operand) and dict(operand) == {"$type": "date"}):
             raise QueryError(f"$currentDate for {place.path!r} takes true or {{$type: 'date'}}, not {operand!r}")
         if self._now is None:
             raise QueryError(f"$currentDate for {place.path!r}: nothing says what time it is")
         place.put(self._now)
 
-    def _rename(self, place: _Place, operand: str) -> None:
+    def _rename(self, place: Place, operand: str) -> None:
         if self._passes_array(place.path) or self._passes_array(operand):
             raise QueryError(f"$rename for {place.path!r}: nothing can move into or out of an array")
         value = place.holder.pop(place.key)
@@ -217,201 +189,6 @@ class _Update:
                 return True
             value = value.get(part) if isinstance(value, dict) else None
         return False
-
-
-# --------------------------------------------------------------------------------------------------------- operators
-
-
-def _set(place: _Place, operand: Any) -> None:
-    _check_names(operand)
-    place.put(ejson.clone(operand))
-
-
-def _unset(place: _Place, _: Any) -> None:
-    if isinstance(place.holder, list):
-        # Its neighbours keep their indexes.
-        place.put(None)
-    else:
-        del place.holder[place.key]
-
-
-def _inc(place: _Place, operand: Any) -> None:
-    place.put(_calculate("$inc", place, operand, lambda a, b: a + b, _DECIMALS.add, missing=0))
-
-
-def _mul(place: _Place, operand: Any) -> None:
-    place.put(_calculate("$mul", place, operand, lambda a, b: a * b, _DECIMALS.multiply, missing=0))
-
-
-def _calculate(
-    operator: str,
-    place: _Place,
-    operand: Any,
-    calculate: Callable[[Any, Any], Any],
-    calculate_decimals: Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal],
-    *,
-    missing: int,
-) -> Any:
-    value = missing if place.value is MISSING else place.value
-    for number in (operand, value):
-        if not is_number(number) and not isinstance(number, decimal.Decimal):
-            raise QueryError(f"{operator} for {place.path!r}: {number!r} is no number")
-    if isinstance(value, decimal.Decimal) or isinstance(operand, decimal.Decimal):
-        return calculate_decimals(_DECIMALS.create_decimal(value), _DECIMALS.create_decimal(operand))
-    try:
-        return calculate(value, operand)
-    except OverflowError:  # an int that no float can hold
-        return calculate(_as_float(value), _as_float(operand))
-
-
-def _as_float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
-
-
-def _limit(place: _Place, operand: Any, *, sign: int) -> None:
-    if place.value is MISSING or compare(operand, place.value) * sign > 0:
-        _set(place, operand)
-
-
-def _push(place: _Place, operand: Any) -> None:
-    array = _array("$push", place)
-    clauses = dict(operand) if is_plain_object(operand) and "$each" in operand else {"$each": [operand]}
-    items = _each("$push", place, clauses)
-    _check_clauses("$push", place, clauses, {"$each", "$position", "$slice", "$sort"})
-    position = _whole("$push", place, clauses, "$position", len(array))
-    array[position:position] = items
-    if "$sort" in clauses:
-        _sort(place, array, clauses["$sort"])
-    if "$slice" in clauses:
-        length = _whole("$push", place, clauses, "$slice", 0)
-        array = array[:length] if length >= 0 else array[length:]
-    place.put(array)
-
-
-def _sort(place: _Place, array: list[Any], specifier: Any) -> None:
-    if is_plain_object(specifier) or isinstance(specifier, list):
-        key = compile_sort(specifier)
-        # What has no fields is sorted as an object without the field.
-        array.sort(key=lambda item: key(item if is_plain_object(item) else {}))
-    elif is_number(specifier) and specifier in (1, -1):
-        # Themselves, as if each were a field of a document, but never by an array's elements.
-        key = compile_sort([["v.0", "asc" if specifier > 0 else "desc"]])
-        array.sort(key=lambda item: key({"v": [item]}))
-    else:
-        raise QueryError(f"$push for {place.path!r}: $sort takes 1, -1 or fields, not {specifier!r}")
-
-
-def _add_to_set(place: _Place, operand: Any) -> None:
-    array = _array("$addToSet", place)
-    clauses = dict(operand) if is_plain_object(operand) and "$each" in operand else {"$each": [operand]}
-    items = _each("$addToSet", place, clauses)
-    _check_clauses("$addToSet", place, clauses, {"$each"})
-    for item in items:
-        if not any(_equal(item, other) for other in array):
-            array.append(item)
-    place.put(array)
-
-
-def _each(operator: str, place: _Place, clauses: Mapping[str, Any]) -> list[Any]:
-    items = clauses["$each"]
-    if not isinstance(items, list):
-        raise QueryError(f"{operator} for {place.path!r}: $each takes an array, not {items!r}")
-    _check_names(items)
-    return cast(list[Any], ejson.clone(items))
-
-
-def _check_clauses(operator: str, place: _Place, clauses: Mapping[str, Any], known: set[str]) -> None:
-    for clause in clauses:
-        if clause not in known:
-            raise QueryError(f"{operator} for {place.path!r}: {nearest(clause, known, 'clause')}")
-
-
-def _whole(operator: str, place: _Place, clauses: Mapping[str, Any], clause: str, default: int) -> int:
-    number = clauses.get(clause, default)
-    if not is_number(number) or (isinstance(number, float) and not number.is_integer()):
-        raise QueryError(f"{operator} for {place.path!r}: {clause} takes a whole number, not {number!r}")
-    return int(number)
-
-
-def _pop(place: _Place, operand: Any) -> None:
-    if not is_number(operand) or operand not in (1, -1):
-        raise QueryError(f"$pop for {place.path!r} takes 1 (the last) or -1 (the first), not {operand!r}")
-    place.put(_array("$pop", place)[slice(None, -1) if operand > 0 else slice(1, None)])
-
-
-def _pull(place: _Place, operand: Any) -> None:
-    array = _array("$pull", place)
-    if isinstance(operand, RegExp) or (is_plain_object(operand) and any(key.startswith("$") for key in operand)):
-        # A condition on the element itself, as in $elemMatch.
-        matches_value = compile_selector({"v.0": operand})
-        place.put([item for item in array if not matches_value({"v": [item]})])
-    elif is_plain_object(operand):
-        matches = compile_selector({"$and": [operand]})
-        place.put([item for item in array if not (is_plain_object(item) and matches(item))])
-    else:
-        place.put([item for item in array if not _equal(item, operand)])
-
-
-def _pull_all(place: _Place, operand: Any) -> None:
-    if not isinstance(operand, list):
-        raise QueryError(f"$pullAll for {place.path!r} takes an array, not {operand!r}")
-    array = _array("$pullAll", place)
-    place.put([item for item in array if not any(_equal(item, other) for other in operand)])
-
-
-def _bit(place: _Place, operand: Any) -> None:
-    if not is_plain_object(operand) or not operand:
-        raise QueryError(f"$bit for {place.path!r} takes an object such as {{and: 5}}, not {operand!r}")
-    value = 0 if place.value is MISSING else place.value
-    for name, bits in operand.items():
-        if name not in _BITS:
-            raise QueryError(f"$bit for {place.path!r}: {nearest(name, _BITS, 'operation')}")
-        value = _BITS[name](_integer(place, value), _integer(place, bits))
-    place.put(value)
-
-
-def _integer(place: _Place, value: Any) -> int:
-    if not is_number(value) or (isinstance(value, float) and not value.is_integer()):
-        raise QueryError(f"$bit for {place.path!r}: {value!r} is no integer")
-    return int(value)
-
-
-_BITS: Final[dict[str, Callable[[int, int], int]]] = {
-    "and": lambda a, b: a & b,
-    "or": lambda a, b: a | b,
-    "xor": lambda a, b: a ^ b,
-}
-
-_OPERATORS: Final[dict[str, Callable[[_Place, Any], None]]] = {
-    "$addToSet": _add_to_set,
-    "$bit": _bit,
-    "$inc": _inc,
-    "$max": partial(_limit, sign=1),
-    "$min": partial(_limit, sign=-1),
-    "$mul": _mul,
-    "$pop": _pop,
-    "$pull": _pull,
-    "$pullAll": _pull_all,
-    "$push": _push,
-    "$set": _set,
-    "$unset": _unset,
-}
-
-
-def _array(operator: str, place: _Place) -> list[Any]:
-    value = place.value
-    if value is MISSING:
-        return []
-    if not isinstance(value, list):
-        raise QueryError(f"{operator} for {place.path!r}: {value!r} is no array")
-    return value
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return ejson.equals(a, b, key_order_sensitive=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ checks
@@ -451,19 +228,3 @@ def _check_rename(path: str, operand: Any) -> None:
         raise QueryError(f"$rename for {path!r} takes the new name, not {operand!r}")
     if operand == path:
         raise QueryError(f"$rename for {path!r}: that is its name already")
-
-
-def _check_names(value: Any) -> None:
-    """Refuse what MongoDB stores in no document."""
-    if isinstance(value, Mapping):
-        for name, member in value.items():
-            _check_name(name)
-            _check_names(member)
-    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview)):
-        for item in value:
-            _check_names(item)
-
-
-def _check_name(name: str) -> None:
-    if name.startswith("$") or "." in name or "\0" in name:
-        raise QueryError(f"a field's name must not begin with $, nor hold a dot or a zero byte: {name!r}")

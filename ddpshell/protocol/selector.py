@@ -14,13 +14,12 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from ..exceptions import EJSONError, QueryError
+from ..exceptions import QueryError
 from . import ejson
+from .conditions import ValueMatcher, bits, equality, inequality, mod, of_type, regexp, regexp_of, size
 from .ejson import EJSONValue, ObjectID, RegExp
 from .fields import MISSING, Branches, fields_of, is_plain_object, look_up
 from .operands import checked, is_number, is_truthy, nearest
-from .regexps import compile_regexp
-from .sorting import ValueType, compare, type_of
 
 __all__ = ["Matcher", "Selector", "compile_selector", "selected_id"]
 
@@ -29,33 +28,7 @@ Selector: TypeAlias = Mapping[str, EJSONValue] | str | float | ObjectID
 
 Matcher: TypeAlias = Callable[[Mapping[str, EJSONValue]], bool]
 
-_ValueMatcher: TypeAlias = Callable[[Any], bool]
 _BranchMatcher: TypeAlias = Callable[[Branches], bool]
-
-_TYPES: Final = {
-    "double": 1,
-    "string": 2,
-    "object": 3,
-    "array": 4,
-    "binData": 5,
-    "undefined": 6,
-    "objectId": 7,
-    "bool": 8,
-    "date": 9,
-    "null": 10,
-    "regex": 11,
-    "dbPointer": 12,
-    "javascript": 13,
-    "symbol": 14,
-    "javascriptWithScope": 15,
-    "int": 16,
-    "timestamp": 17,
-    "long": 18,
-    "decimal": 19,
-    "minKey": -1,
-    "maxKey": 127,
-    "number": 1,  # MongoDB's, for all kinds of numbers
-}
 
 _WITHIN_FIELDS: Final = (
     "$all $bitsAllClear $bitsAllSet $bitsAnyClear $bitsAnySet $elemMatch $eq $exists $gt $gte $in $lt $lte $mod $ne $nin"
@@ -192,9 +165,9 @@ def _unknown(name: str, known: list[str], elsewhere: list[str], where: str) -> Q
 def _compile_value(condition: Any) -> _BranchMatcher:
     """Make a matcher of all that was found at a path."""
     if isinstance(condition, RegExp):
-        return _any_value(_regexp(condition))
+        return _any_value(regexp(condition))
     if not _is_operators(condition):
-        return _any_value(_equality(condition))
+        return _any_value(equality(condition))
     return _all_of([_compile_operator(name, operand, condition) for name, operand in condition.items()])
 
 
@@ -216,21 +189,21 @@ def _compile_operator(name: str, operand: Any, condition: Mapping[str, Any]) -> 
         case "$all":
             return _all(operand)
         case "$lt":
-            return _any_value(_inequality(operand, operator.lt))
+            return _any_value(inequality(operand, operator.lt))
         case "$lte":
-            return _any_value(_inequality(operand, operator.le))
+            return _any_value(inequality(operand, operator.le))
         case "$gt":
-            return _any_value(_inequality(operand, operator.gt))
+            return _any_value(inequality(operand, operator.gt))
         case "$gte":
-            return _any_value(_inequality(operand, operator.ge))
+            return _any_value(inequality(operand, operator.ge))
         case "$mod":
-            return _any_value(_mod(operand))
+            return _any_value(mod(operand))
         case "$size":
-            return _any_whole(_size(operand))
+            return _any_whole(size(operand))
         case "$type":
-            return _any_element(_type(operand))
+            return _any_element(of_type(operand))
         case "$regex":
-            return _any_value(_regexp(_regexp_of(operand, condition)))
+            return _any_value(regexp(regexp_of(operand, condition)))
         case "$options":
             if "$regex" not in condition:
                 raise QueryError("$options needs a $regex")
@@ -238,7 +211,7 @@ def _compile_operator(name: str, operand: Any, condition: Mapping[str, Any]) -> 
         case "$elemMatch":
             return _any_whole(_element_match(operand))
         case "$bitsAllSet" | "$bitsAllClear" | "$bitsAnySet" | "$bitsAnyClear":
-            return _any_value(_bits(name, operand))
+            return _any_value(bits(name, operand))
         case _:
             raise _unknown(name, _WITHIN_FIELDS, _OUTSIDE_FIELDS, "outside of fields")
 
@@ -253,7 +226,7 @@ def _is_operators(condition: Any) -> bool:
     return True in kinds
 
 
-def _any_value(matches: _ValueMatcher) -> _BranchMatcher:
+def _any_value(matches: ValueMatcher) -> _BranchMatcher:
     """An array matches by itself, or by one of its elements."""
 
     def match_any(branches: Branches) -> bool:
@@ -269,7 +242,7 @@ def _any_value(matches: _ValueMatcher) -> _BranchMatcher:
     return match_any
 
 
-def _any_element(matches: _ValueMatcher) -> _BranchMatcher:
+def _any_element(matches: ValueMatcher) -> _BranchMatcher:
     """An array matches by one of its elements alone."""
 
     def match_any(branches: Branches) -> bool:
@@ -284,7 +257,7 @@ def _any_element(matches: _ValueMatcher) -> _BranchMatcher:
     return match_any
 
 
-def _any_whole(matches: _ValueMatcher) -> _BranchMatcher:
+def _any_whole(matches: ValueMatcher) -> _BranchMatcher:
     """An array matches by itself alone."""
     return lambda branches: any(matches(value) for value, _ in branches)
 
@@ -293,25 +266,13 @@ def _none(matcher: _BranchMatcher) -> _BranchMatcher:
     return lambda branches: not matcher(branches)
 
 
-def _equality_of(name: str, operand: Any) -> _ValueMatcher:
+def _equality_of(name: str, operand: Any) -> ValueMatcher:
     if _is_operators(operand):
         raise QueryError(f"{name} needs a value, not the operators {', '.join(operand)}")
-    return _equality(operand)
+    return equality(operand)
 
 
-def _equality(wanted: Any) -> _ValueMatcher:
-    if wanted is None:
-        return lambda value: value is None or value is MISSING
-    if isinstance(wanted, str):
-        return lambda value: isinstance(value, str) and value == wanted
-    if isinstance(wanted, bool):
-        return lambda value: value is wanted
-    if isinstance(wanted, int):
-        return lambda value: isinstance(value, (int, float)) and value == wanted and not isinstance(value, bool)
-    return lambda value: value is not MISSING and ejson.equals(value, wanted, key_order_sensitive=True)
-
-
-def _in(name: str, operand: Any) -> _ValueMatcher:
+def _in(name: str, operand: Any) -> ValueMatcher:
     if not isinstance(operand, list):
         raise QueryError(f"{name} needs an array, not {operand!r}")
     if any(_is_operators(item) for item in operand):
@@ -319,11 +280,7 @@ def _in(name: str, operand: Any) -> _ValueMatcher:
     # Strings are most of what is looked for, in lists that may be long.
     texts = {item for item in operand if isinstance(item, str)}
     others = _any_of(
-        [
-            _regexp(item) if isinstance(item, RegExp) else _equality(item)
-            for item in operand
-            if not isinstance(item, str)
-        ]
+        [regexp(item) if isinstance(item, RegExp) else equality(item) for item in operand if not isinstance(item, str)]
     )
     return lambda value: (isinstance(value, str) and value in texts) or others(value)
 
@@ -340,95 +297,7 @@ def _all(operand: Any) -> _BranchMatcher:
     return _all_of([_compile_value(item) for item in operand])
 
 
-def _inequality(operand: Any, holds: Callable[[Any, Any], bool]) -> _ValueMatcher:
-    if isinstance(operand, list):
-        return lambda _: False
-    if is_number(operand):
-        # minimongo subtracts, and so does not find Infinity to be >= Infinity.
-        return lambda value: (
-            holds(value, operand)
-            if is_number(value)
-            else type_of(value) == ValueType.NUMBER and value is not MISSING and holds(compare(value, operand), 0)
-        )
-    kind = type_of(operand)
-    if kind == ValueType.REGEXP:
-        # They have no order. minimongo raises where it meets two of them.
-        return lambda _: False
-
-    def matches(value: Any) -> bool:
-        value = None if value is MISSING else value
-        # Values of different types are never less or greater than each other.
-        return type_of(value) == kind and holds(compare(value, operand), 0)
-
-    return matches
-
-
-def _mod(operand: Any) -> _ValueMatcher:
-    if not (isinstance(operand, list) and len(operand) == 2 and all(is_number(item) for item in operand)):
-        raise QueryError(f"$mod needs an array of two numbers, divisor and remainder, not {operand!r}")
-    divisor, remainder = operand
-
-    def matches(value: Any) -> bool:
-        return is_number(value) and bool(_remainder(value, divisor) == remainder)
-
-    return matches
-
-
-def _remainder(value: float, divisor: float) -> float:
-    """JavaScript's `%`: it has the dividend's sign, and is NaN where there is none."""
-    if isinstance(value, int) and isinstance(divisor, int):
-        return abs(value) % abs(divisor) * (-1 if value < 0 else 1) if divisor else math.nan
-    try:
-        return math.fmod(value, divisor)
-    except (ValueError, OverflowError):
-        return math.nan
-
-
-def _size(operand: Any) -> _ValueMatcher:
-    if isinstance(operand, str):
-        operand = 0  # As in Mongo, which does not mind.
-    if not is_number(operand):
-        raise QueryError(f"$size needs a number, not {operand!r}")
-    return lambda value: isinstance(value, list) and len(value) == operand
-
-
-def _type(operand: Any) -> _ValueMatcher:
-    if isinstance(operand, str):
-        if operand not in _TYPES:
-            raise QueryError(nearest(operand, _TYPES, "$type"))
-        operand = _TYPES[operand]
-    elif not is_number(operand) or not (operand == 127 or (-1 <= operand <= 19 and operand != 0)):
-        raise QueryError(f"$type needs the name or the number of a type, not {operand!r}")
-    return lambda value: value is not MISSING and type_of(value) == operand
-
-
-def _regexp(regexp: RegExp) -> _ValueMatcher:
-    search = compile_regexp(regexp).search
-    flags = set(regexp.flags)
-
-    def matches(value: Any) -> bool:
-        if isinstance(value, str):
-            return search(value) is not None
-        return isinstance(value, RegExp) and value.source == regexp.source and set(value.flags) == flags
-
-    return matches
-
-
-def _regexp_of(operand: Any, condition: Mapping[str, Any]) -> RegExp:
-    if not isinstance(operand, (str, RegExp)):
-        raise QueryError(f"$regex needs a string or a regular expression, not {operand!r}")
-    source, flags = (operand.source, operand.flags) if isinstance(operand, RegExp) else (operand, "")
-    # Even empty, they take the place of the expression's own.
-    flags = condition.get("$options", flags)
-    if not isinstance(flags, str):
-        raise QueryError(f"$options needs a string of flags, not {flags!r}")
-    try:
-        return RegExp(source, flags)
-    except EJSONError as error:
-        raise QueryError(str(error)) from None
-
-
-def _element_match(operand: Any) -> _ValueMatcher:
+def _element_match(operand: Any) -> ValueMatcher:
     if not is_plain_object(operand):
         raise QueryError(f"$elemMatch needs an object, not {operand!r}")
     fields = {key: value for key, value in operand.items() if key not in ("$and", "$or", "$nor")}
@@ -449,48 +318,3 @@ def _element_match(operand: Any) -> _ValueMatcher:
         return False
 
     return matches
-
-
-def _bits(name: str, operand: Any) -> _ValueMatcher:
-    mask = _mask(name, operand)
-
-    def matches(value: Any) -> bool:
-        bits = _bits_of(value)
-        if bits is None:
-            return False
-        match name:
-            case "$bitsAllSet":
-                return bits & mask == mask
-            case "$bitsAllClear":
-                return bits & mask == 0
-            case "$bitsAnySet":
-                return bits & mask != 0
-            case _:
-                return bits & mask != mask
-
-    return matches
-
-
-def _bits_of(value: Any) -> int | None:
-    if isinstance(value, bytes):
-        return int.from_bytes(value, "little")
-    if not is_number(value) or (isinstance(value, float) and not value.is_integer()):
-        return None
-    return int(value)
-
-
-# Positions beyond any binary's end are refused: a mask is as many bits long as the largest of them says.
-_LAST_POSITION: Final = 1 << 24
-
-
-def _mask(name: str, operand: Any) -> int:
-    if isinstance(operand, list):
-        if all(_is_whole(item) and item <= _LAST_POSITION for item in operand):
-            return sum({1 << int(item) for item in operand})
-    elif isinstance(operand, bytes) or _is_whole(operand):
-        return _bits_of(operand) or 0
-    raise QueryError(f"{name} needs a number, a binary, or an array of positions, not {operand!r}")
-
-
-def _is_whole(value: Any) -> bool:
-    return is_number(value) and value >= 0 and _bits_of(value) is not None
