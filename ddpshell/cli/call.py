@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
+from ..exceptions import MethodError
 from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
 from .process import Process
@@ -30,7 +31,13 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
     _warn_of_large_integers(params, "an argument", process)
     with connected(process, settings) as client:
         call = client.apply(method, params, retry=settings.retry)
-        result = outcome(call, client, process, f"result of {method!r}")
+        try:
+            result = outcome(call, client, process, f"result of {method!r}")
+        except MethodError as error:
+            from .spellings import advise_name
+
+            advise_name(error, method, process)
+            raise
         # Shown before the goodbye, which may take its time.
         if call.has_result:
             with process.console.paged():

@@ -24,6 +24,7 @@ def _demo(words: tuple[str, ...]) -> None:
     process.when_server_runs()
     with demo_server().running() as server:
         process.given["url"] = server.url
+        process.methods, process.publications = server.method_names, server.publication_names
         if not {"login", "token_file"} & process.given.keys():
             # What is saved, or in the environment, is for servers that stay.
             process.given["no_login"] = True

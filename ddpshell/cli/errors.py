@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from ..protocol.ejson import EJSONValue
     from ..protocol.json_text import JSONValue
 
-__all__ = ["Failure", "error_tree", "failure", "show"]
+__all__ = ["Failure", "error_tree", "failure", "is_unknown_name", "show"]
+
+# As Meteor says it (S21, S32).
+_UNKNOWN = ("Method '", "Subscription '")
 
 
 class Failure(Struct, frozen=True):
@@ -112,6 +115,13 @@ def failure(error: BaseException) -> Failure:
             return _failure(error, str(error) or type(error).__name__)
 
 
+def is_unknown_name(error: ServerError) -> bool:
+    """Whether the server has no such method or publication. Others than it use 404 for what their methods did not find."""
+    return (
+        error.error == 404 and (error.reason or "").startswith(_UNKNOWN) and str(error.reason).endswith("' not found")
+    )
+
+
 def show(failure: Failure, console: Console) -> None:
     """Write it to standard error."""
     if console.output_format is OutputFormat.JSON:
@@ -180,14 +190,13 @@ def _server_hint(error: ServerError) -> str:
         return _login_hint(error)
     if error.error == 500:
         return "the server hides the detail from its clients: look in its log"
-    if error.error == 404:
-        return "check the spelling; names are case-sensitive"
+    if is_unknown_name(error):
+        return " ".join(getattr(error, "__notes__", ())) or "check the spelling; names are case-sensitive"
     if error.error == 400:
         return "the server does not take these arguments"
-    if error.error == "too-many-requests" and isinstance(error.details, dict):
-        wait = error.details.get("timeToReset")
-        if isinstance(wait, (int, float)) and math.isfinite(wait):
-            return f"try again in {max(1, math.ceil(wait / 1000))} s"
+    wait = error.time_to_reset
+    if wait is not None and math.isfinite(wait):
+        return f"try again in {max(1, math.ceil(wait))} s"
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, TypeAlias
 
@@ -33,6 +33,9 @@ class Process:
         self.given: Given = {}
         #: Whether what runs is a server, whose log is what there is to see.
         self.serves = False
+        #: The names of a server that runs in this process.
+        self.methods: Sequence[str] = ()
+        self.publications: Sequence[str] = ()
         #: Called when it is known what was given.
         self.when_configured: Callable[[], None] = lambda: None
         #: Called before a server is started in this process.

@@ -189,9 +189,13 @@ class _Subscribed:
         self._process.console.note(f"the server has ended {name!r}")
 
     def _failed(self, error: BaseException) -> BaseException:
+        from ..exceptions import SubscriptionError
         from .connection import advise
+        from .spellings import advise_name
 
         advise(error, self._process)
+        if isinstance(error, SubscriptionError):
+            advise_name(error, self._subscription.name, self._process)
         return error
 
     def _overdue(self, *, is_until: bool) -> DDPTimeout:

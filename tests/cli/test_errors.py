@@ -20,6 +20,7 @@ from ddpshell.exceptions import (
     MethodError,
     NegotiationError,
     OutcomeUnknown,
+    SubscriptionError,
     TwoFactorError,
 )
 
@@ -28,6 +29,9 @@ from ddpshell.exceptions import (
     ("error", "line", "hint"),
     [
         pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", "check the spelling", id="404"),
+        pytest.param(SubscriptionError(404, "Subscription 'x' not found"), "Subscription 'x' not found [404]", "check the spelling", id="404 of a publication"),
+        pytest.param(MethodError(404, "Post not found"), "Post not found [404]", "", id="404 of a method's own"),
+        pytest.param(MethodError(404), "[404]", "", id="404 without words"),
         pytest.param(MethodError(500, "Internal"), "Internal [500]", "look in its log", id="500"),
         pytest.param(MethodError(400, "Match failed"), "Match failed [400]", "does not take these arguments", id="400"),
         pytest.param(MethodError("500"), "[500]", "", id="a text is no 500"),
