@@ -105,9 +105,11 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         if found is None:
             return
         try:
-            runs.user = _named(found, found.begin(client).result(time_left()))
+            made = found.begin(client).result(time_left())
         except LoginError as error:
             raise found.refused(error) from None
+        runs.user = _named(found, made)
+        runs.farewell = lambda client: found.end(client, made)
 
     runs.log_in = log_in
     runs.time_left = time_left
@@ -164,7 +166,9 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
                 return
             error = answer.exception()
             if error is None:
-                made.user = _named(credential, answer.result())
+                token = answer.result()
+                made.user = _named(credential, token)
+                made.farewell = lambda client: credential.end(client, token)
             elif isinstance(error, LoginError):
                 display.failure(None, credential.refused(error))
 

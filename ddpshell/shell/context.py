@@ -121,6 +121,8 @@ class Shell:
         self.login_store: Callable[[], LoginStore] | None = None
         #: Called with each new client, and with its address as it was typed, None where nobody typed one.
         self.log_in: Callable[[Client, str | None], object] = lambda client, url: None
+        #: What is still to be done with a connection that is left for good: to end a login that nobody will use again.
+        self.farewell: Callable[[Client], object] = lambda client: None
         # The server's address as it was typed.
         self._first = self._address = url
         self._connect = connect
@@ -197,6 +199,7 @@ class Shell:
             self._opening.join()
         client, self._client = self._client, None
         if client is not None:
+            self.farewell(client)
             client.close()
 
     @contextmanager

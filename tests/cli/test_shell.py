@@ -152,6 +152,37 @@ def test_a_saved_login_counts_in_the_shell_from_its_start_until_a_logout(home: P
         assert ddp("whoami", "-u", server.url, script="").returncode == 4
 
 
+def tokens(server: LoopbackServer) -> int:
+    """How many logins of alice's the server knows."""
+    [user] = server.server.accounts.users.find({"username": "alice"})
+    return len(user["services"]["resume"]["loginTokens"])  # type: ignore[index,call-overload,arg-type]  # a document's shape
+
+
+def test_a_login_by_password_for_the_shell_ends_with_it(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("wonderland\n")
+    with LoopbackServer() as server:
+        words = ["-u", server.url, "--login", "alice", "--password-file", str(password)]
+        assert ddp(*words, script="call whoami\n").stdout == '"alice-in-wonderland"\n'
+        assert tokens(server) == 0
+        with Window(*words) as window:
+            window.wait_for(lambda: bool(window.rows) and "· alice ·" in window.rows[-1])
+            assert tokens(server) == 1
+            window.press("\x04")
+            assert window.wait_for_end() == 0
+        assert tokens(server) == 0
+        # Another login, made in there to stay, does.
+        with Window(*words) as window:
+            window.wait_for(lambda: bool(window.rows) and "· alice ·" in window.rows[-1])
+            window.press("login alice\r")
+            window.wait_for("Password of alice:")
+            window.press("wonderland\r")
+            window.wait_for("logged in as alice, until")
+            window.press("\x04")
+            assert window.wait_for_end() == 0
+        assert ddp("call", "whoami", "-u", server.url, script="").stdout == '"alice-in-wonderland"\n'
+
+
 def test_a_login_in_the_shell_counts_for_every_command_of_that_server(home: Path) -> None:
     with LoopbackServer() as server, LoopbackServer() as other:
         with Window("-u", server.url) as window:
