@@ -257,7 +257,7 @@ def pending(shell: Shell) -> Message:
 @command(
     examples=[("cancel 3", "the call of [3]")],
 )
-def cancel(shell: Shell, number: Number) -> None:
+def cancel(shell: Shell, number: Number) -> Message:
     """Take back a call that was not sent yet.
 
     While there is no connection, calls wait in the outbox. What was sent goes on: the server cannot be told to stop.
@@ -269,6 +269,7 @@ def cancel(shell: Shell, number: Number) -> None:
         raise CommandError(
             f"[{number}] cannot be taken back: it was sent, or is no call; its answer is shown when it comes"
         )
+    return Message([("note", f"took back [{number}] {job.what}")], is_answer=False)
 
 
 @command(
