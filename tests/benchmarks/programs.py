@@ -67,11 +67,19 @@ def _home() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="ddpshell-benchmarks-")
 
 
-@contextlib.contextmanager
-def feeder(**counts: int) -> Iterator[str]:
+def feeder(**counts: int) -> contextlib.AbstractContextManager[str]:
     """The URL of a feeder of its own that has so many documents ready for each publication."""
-    prepared = [f"{publication}={count}" for publication, count in counts.items()]
-    command = [PYTHON, "-m", "tests.benchmarks.feeder", *prepared]
+    return _listening("feeder", *(f"{publication}={count}" for publication, count in counts.items()))
+
+
+def embedded() -> contextlib.AbstractContextManager[str]:
+    """The URL of our server."""
+    return _listening("embedded")
+
+
+@contextlib.contextmanager
+def _listening(module: str, *arguments: str) -> Iterator[str]:
+    command = [PYTHON, "-m", f"tests.benchmarks.{module}", *arguments]
     with subprocess.Popen(
         command, cwd=TOP, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -80,23 +88,6 @@ def feeder(**counts: int) -> Iterator[str]:
         assert line.startswith("LISTENING "), line
         yield f"ws://127.0.0.1:{line.split()[1]}/websocket"
         process.communicate(timeout=20)
-
-
-@contextlib.contextmanager
-def embedded() -> Iterator[str]:
-    """The URL of our server, as `ddp serve` starts it."""
-    command = [*DDP, "serve", "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=TOP, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            address = re.search(r"127\.0\.0\.1:\d+", line)
-            assert address is not None, line
-            yield f"ws://{address[0]}/websocket"
-        finally:
-            process.terminate()
 
 
 def timed(command: list[str], expected: str) -> dict[str, float]:
