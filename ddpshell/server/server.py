@@ -5,50 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
-import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
 from ..clock import Clock, SystemClock
 from ..exceptions import MethodError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
-from ..protocol.random_stream import random_id
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .accounts import Accounts, AccountsOptions, User
 from .activity import Activity, Frame
 from .application import Application, Options
-from .calls import NULL, call_all, invoke, invoke_async, outcome_async
+from .calls import NULL, invoke, invoke_async, outcome_async
 from .collection import Collection
-from .connection import Connection
 from .handlers import Handler, HandlerFunction
 from .handles import ConnectionHandle
 from .invocation import MethodInvocation, current_invocation
 from .merge import PublicationStrategy
 from .mutators import AllowRule, add_mutators
-from .places import place_of
 from .rate_limit import RateLimiter
-from .runtime import Runtime
-from .transport import Endpoints, Socket
-from .workers import Workers
+from .running import Running
+from .transport import Socket
 
 __all__ = ["Server", "being_loaded"]
 
-logger = logging.getLogger(__name__)
-
 Function = TypeVar("Function", bound=HandlerFunction)
-
-# Seconds that clients have to answer the close when the server stops.
-_CLOSE_PATIENCE = 1.0
 
 #: Whether this thread runs a file for the server that it makes, which is then started by somebody else.
 being_loaded: contextvars.ContextVar[bool] = contextvars.ContextVar("being_loaded", default=False)
-
-_fractions = random.SystemRandom().random
 
 
 class Server:
@@ -85,7 +70,7 @@ class Server:
         self._compression = compression
         self._greeting = greeting
         self._max_threads = max_threads
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._stopped.set()
@@ -251,7 +236,7 @@ class Server:
         with self._lock:
             if self._running is not None:
                 raise RuntimeError("the server is running; stop() it first")
-            running = _Running(
+            running = Running(
                 self._application, self._path_prefix, self._compression, self._greeting, self._max_threads
             )
             running.start(host, port)
@@ -366,7 +351,7 @@ class Server:
         if handler is not None and name is None and running is not None:
             running.universal_added(handler)
 
-    def _now_running(self) -> _Running:
+    def _now_running(self) -> Running:
         if self._running is None:
             raise RuntimeError("the server is not running; start() it first")
         return self._running
@@ -384,136 +369,6 @@ class Server:
     def _local_result(self, value: Any) -> Any:
         # A copy: the caller may change it (S35).
         return None if value is NULL else ejson.clone(value)
-
-
-class _Running:
-    """One life of a server, from start to stop: the loop, its thread, the workers."""
-
-    def __init__(
-        self, application: Application, path_prefix: str, compression: bool, greeting: bool, max_threads: int
-    ) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._workers = Workers(max_threads, "ddp-server-worker")
-        self._thread = threading.Thread(target=self._run, name="ddp-server", daemon=True)
-        self._runtime = Runtime(application, self.loop, self._thread, self._workers, lambda: random_id(_fractions))
-        self.endpoints = Endpoints(
-            path_prefix,
-            lambda socket: Connection(self._runtime, socket),
-            compression=compression,
-            greeting=greeting,
-            message_limit=application.options.message_limit,
-            observe=self._observe,
-        )
-        self._listener: asyncio.Server | None = None
-        self.address = ("", 0)
-
-    def start(self, host: str, port: int) -> None:
-        self._thread.start()
-        listening = asyncio.run_coroutine_threadsafe(self._listen(host, port), self.loop)
-        try:
-            listening.result()
-        except BaseException:
-            self._end()
-            raise
-
-    def stop(self, timeout: float) -> None:
-        closing = asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop)
-        try:
-            closing.result(timeout + 2 * _CLOSE_PATIENCE)
-        except TimeoutError:
-            place = place_of(self._thread)
-            logger.warning(
-                "an `async def` handler holds up the event loop, at %s; the server stops when it returns", place
-            )
-            closing.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.loop.stop))
-            self._workers.stop(0)
-            return
-        for place in self._workers.stop(timeout):
-            logger.warning("a handler still runs, at %s; its connection is closed", place)
-        self._end()
-
-    def on_loop_thread(self) -> bool:
-        return self._runtime.on_loop_thread
-
-    def connections(self) -> list[Connection]:
-        return list(self._runtime.sessions.values())
-
-    def universal_added(self, handler: Handler) -> None:
-        def start() -> None:
-            for connection in self.connections():
-                connection.universal_added(handler)
-
-        self._runtime.on_loop(start)
-
-    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
-        job = partial(call_all, [function])
-        self._runtime.on_loop(lambda: self._call_later(seconds, job))
-
-    def _observe(self, socket: Socket, texts: Sequence[str], is_sent: bool) -> None:
-        application = self._runtime.application
-        if application.has_frame_hooks:
-            owner = socket.owner
-            session = owner.session_id if isinstance(owner, Connection) else None
-            application.frames_passed(texts, session, socket.client_address, is_sent=is_sent)
-
-    def _call_later(self, seconds: float, job: Callable[[], None]) -> None:
-        self.loop.call_later(seconds, self._workers.submit, job)
-
-    def run_on_loop(self, function: Callable[[], None]) -> None:
-        if self.on_loop_thread():
-            function()
-            return
-        done: Future[None] = Future()
-
-        def call() -> None:
-            try:
-                function()
-            except BaseException as error:  # noqa: BLE001 - raised again by result()
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        self.loop.call_soon_threadsafe(call)
-        done.result()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        try:
-            self.loop.run_forever()
-        finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.close()
-
-    async def _listen(self, host: str, port: int) -> None:
-        self._listener = await self.loop.create_server(
-            lambda: Socket(self.endpoints, lambda: random.SystemRandom().getrandbits(32)), host, port, backlog=1024
-        )
-        name = self._listener.sockets[0].getsockname()
-        self.address = (name[0], name[1])
-
-    async def _close_all(self, timeout: float) -> None:
-        assert self._listener is not None
-        patience = min(timeout, _CLOSE_PATIENCE)
-        # Those that are just being accepted are tasks of asyncio's own, which lose them once the listener is closed: accept
-        # no more, let them arrive, and then close.
-        for listening in self._listener.sockets:
-            self.loop.remove_reader(listening)
-        arriving = asyncio.all_tasks() - self._runtime.tasks - {asyncio.current_task()}
-        if arriving:
-            await asyncio.wait(arriving, timeout=patience)
-        self._listener.close()
-        for connection in [*self._runtime.sessions.values(), *self._runtime.nameless]:
-            connection.close()
-        for socket in list(self.endpoints.sockets):
-            if socket.owner is None:
-                socket.abort()
-        if running := await self._runtime.cancel_tasks(timeout):
-            logger.warning("%d `async def` handlers still run, though cancelled; their connections are closed", running)
-        await self.endpoints.wait_empty(patience)
-
-    def _end(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
 
 
 def _name_of(function: HandlerFunction) -> str:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import gc
-import re
 import socket
 import threading
 from collections.abc import Callable
@@ -13,9 +9,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from ddpshell.clock import SystemClock
 from ddpshell.exceptions import MethodError
-from ddpshell.server import MethodInvocation, Options, Server, Subscription
+from ddpshell.server import Options, Server, Subscription
 from tests.server.wire import PATIENCE, Closed, WireClient
 
 Connect: TypeAlias = Callable[..., WireClient]
@@ -70,111 +65,6 @@ def test_serve_forever_lasts_until_it_is_stopped(server: Server) -> None:
     server.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-
-
-def test_stopping_ends_waiting_handlers_and_their_connections(server: Server, connect: Connect) -> None:
-    """A handler that waits by `wait_closed` returns; one that is a task is cancelled."""
-    ended: list[str] = []
-    started = threading.Barrier(3)
-
-    @server.method
-    def plain(this: MethodInvocation) -> None:
-        assert this.connection is not None
-        started.wait(PATIENCE)
-        assert this.connection.wait_closed(PATIENCE)
-        ended.append("plain")
-
-    @server.method
-    async def asynchronous() -> None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, started.wait, PATIENCE)
-            await asyncio.Event().wait()
-        finally:
-            ended.append("asynchronous")
-
-    connect(server).start_call("plain")
-    connect(server).start_call("asynchronous")
-    started.wait(PATIENCE)
-    server.stop()
-    assert sorted(ended) == ["asynchronous", "plain"]
-
-
-def test_stopping_does_not_wait_for_ever(server: Server, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    release, started = threading.Event(), threading.Event()
-
-    @server.method
-    def stuck() -> None:
-        started.set()
-        release.wait(PATIENCE)
-
-    connect(server).start_call("stuck")
-    assert started.wait(PATIENCE)
-    server.stop(timeout=0.05)
-    assert re.search(r"a handler still runs, at \S*test_server.py, line \d+, in stuck; its", caplog.text)
-    release.set()
-
-
-def test_stopping_does_not_wait_for_each_of_many_handlers(server: Server, connect: Connect) -> None:
-    release, started = threading.Event(), threading.Barrier(21)
-
-    @server.method
-    def stuck() -> None:
-        started.wait(PATIENCE)
-        release.wait(PATIENCE)
-
-    clock = SystemClock()
-    for _ in range(20):
-        connect(server).start_call("stuck")
-    started.wait(PATIENCE)
-    began = clock.now()
-    server.stop(timeout=0.2)
-    assert clock.now() - began < 20 * 0.2 / 2
-    release.set()
-
-
-def test_stopping_does_not_wait_for_a_task_that_will_not_be_cancelled(
-    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
-    started = threading.Event()
-    cancelled: list[bool] = []
-
-    @server.method
-    async def stubborn() -> None:
-        started.set()
-        for _ in range(2):
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-            cancelled.append(True)
-
-    connect(server).start_call("stubborn")
-    assert started.wait(PATIENCE)
-    server.stop(timeout=0.05)
-    assert "1 `async def` handlers still run" in caplog.text
-    assert cancelled == [True]
-
-
-def test_stopping_does_not_wait_for_a_handler_that_holds_up_the_loop(
-    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It cannot be told to end. Once it does, the server is gone."""
-    started, release = threading.Event(), threading.Event()
-
-    @server.method
-    async def stuck() -> None:
-        started.set()
-        release.wait(PATIENCE)
-
-    client = connect(server)
-    client.start_call("stuck")
-    assert started.wait(PATIENCE)
-    server.stop(timeout=0.05)
-    assert re.search(r"holds up the event loop, at \S*test_server.py, line \d+, in stuck; the", caplog.text)
-    release.set()
-    assert client.wait_closed() == 1000
-    for thread in threading.enumerate():
-        if thread.name == "ddp-server":
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
 
 
 def test_methods_are_registered_by_their_own_name_or_another(server: Server, connect: Connect) -> None:
@@ -259,27 +149,6 @@ def test_an_exit_in_an_async_method_that_is_called_here_is_its_callers(server: S
     assert client.call_error("leave")["error"] == 500
 
 
-def test_a_call_later_is_made_unless_the_server_stops_before(server: Server) -> None:
-    called = threading.Event()
-    with server.running():
-        server.call_later(0.0, called.set)
-        assert called.wait(PATIENCE)
-        called.clear()
-        server.call_later(60.0, called.set)
-    assert not called.is_set()
-    server.call_later(0.0, called.set)
-    assert not called.is_set()
-
-
-def test_what_runs_on_the_loop_may_fail_and_says_so(server: Server) -> None:
-    with server.running():
-        names: list[str] = []
-        server.run_on_loop(lambda: names.append(threading.current_thread().name))
-        assert names == ["ddp-server"]
-        with pytest.raises(ZeroDivisionError):
-            server.run_on_loop(lambda: 1 / 0)  # type: ignore[arg-type]  # it returns nothing
-
-
 def test_it_cannot_be_stopped_on_its_own_loop(server: Server) -> None:
     with server.running(), pytest.raises(RuntimeError, match="thread"):
         server.run_on_loop(server.stop)
@@ -340,24 +209,3 @@ def test_options_are_what_they_were_made() -> None:
     options = Options(heartbeat_interval=1.0)
     assert Server(options=options).options is options
     assert Server().options == Options()
-
-
-def test_stopping_while_clients_connect_leaves_no_socket_behind() -> None:
-    """Those that were accepted in the last moment are closed like all others, and the collector finds none open."""
-    for _ in range(40):
-        server = Server()
-        server.start(port=0)
-        clients: list[socket.socket] = []
-
-        def connect(port: int = server.port, clients: list[socket.socket] = clients) -> None:
-            with contextlib.suppress(OSError):
-                clients.extend(socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(5))
-
-        thread = threading.Thread(target=connect)
-        thread.start()
-        server.stop()
-        thread.join()
-        for client in clients:
-            client.close()
-    # What was left open is a ResourceWarning now, and that is an error.
-    gc.collect()
