@@ -45,7 +45,7 @@ CURVES = (
     Curve("subscriptions", "live subscriptions", (1, 10, 100, 1000), at_most=1.1, steady=10),
     Curve(
         "lookups",
-        f"documents, of which {LOOKUPS:,} are found by `_id`",
+        "documents, each found by `_id` among so many",
         _THOUSANDS,
         at_most=0.1,
         steady=1000,
@@ -95,6 +95,9 @@ class Growth:
         for curve, points in self.points.items():
             cells = {point.size: rounded(_each(curve, point)) for point in points}
             rows.append((curve.title, *(cells.get(size, "") for size in sizes), f"{self.exponent(curve):z.2f}"))
+            if curve.documents:
+                memory = {point.size: rounded(point.memory / point.size) for point in points}
+                rows.append(("bytes of memory for each", *(memory.get(size, "") for size in sizes), ""))
         return Table(("microseconds for each of", *(f"{size:,}" for size in sizes), "exponent"), rows)
 
     def as_json(self) -> dict[str, object]:

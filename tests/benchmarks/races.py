@@ -118,7 +118,7 @@ class Result:
                     goal_met,
                 )
             )
-        return Table(("what", "ddpshell", "the other", "ratio", "goal"), rows)
+        return Table(("what", "ddpshell", "compared with", "ratio", "goal"), rows)
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -52,7 +52,7 @@ def test_the_program_prints_a_table_and_writes_what_it_measured(
     assert found["versions"]["npm ddp"] == "0.12.1"
     conditions, _, tables = (tmp_path / "found.md").read_text().partition("\n\n")
     assert "npm ddp 0.12.1" in conditions
-    assert tables.startswith("| what | ddpshell | the other | ratio | goal |\n| --- | ---: |")
+    assert tables.startswith("| what | ddpshell | compared with | ratio | goal |\n| --- | ---: |")
 
 
 def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

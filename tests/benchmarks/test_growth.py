@@ -28,7 +28,10 @@ def test_what_grows_faster_than_the_work_misses_its_goal(found: Growth, met: boo
 
 def test_the_table_has_the_cost_of_each() -> None:
     found = growth(GROWS, 0.01, 0.1, 1)
-    assert found.table().rows == [("messages", "1,000", "1,000", "1,000", "1.00")]
+    assert found.table().rows == [
+        ("messages", "1,000", "1,000", "1,000", "1.00"),
+        ("bytes of memory for each", "300", "300", "300", ""),
+    ]
     assert found.table().heading == ("microseconds for each of", "10", "100", "1,000", "exponent")
     assert "1,000.00  1,000.00         300" in found.text()
 
