@@ -206,6 +206,16 @@ def test_a_logout_leaves_another_login_of_the_same_user_alone(table: Desk, store
     assert len(store.all()) == 1
 
 
+def test_a_login_that_is_not_saved_ends_with_the_shell(table: Desk, store: LoginStore, server: LoopbackServer) -> None:
+    table.type("login alice --no-save")
+    token = table.shell.client.accounts.token
+    assert token is not None
+    table.shell.close()
+    with desk(server.url) as other:
+        answer = other.shell.client.accounts.login_with_token(token.token)
+        assert "logged out by the server" in str(answer.exception(PATIENCE))
+
+
 def test_where_no_login_is_to_outlast_the_session_none_does(table: Desk, store: LoginStore) -> None:
     table.shell.login_store = None
     assert "[1] logged in as alice, for this session\n" in table.type("login alice")
