@@ -64,6 +64,7 @@ def test_a_wrong_password_is_refused_and_the_shell_goes_on(meteor_server: Meteor
 def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wonderland\n")
     with desk(meteor_server.url) as made:
+        made.shell.login_store = lambda: LoginStore(tmp_path / "logins")
         assert "logged in as alice@example.com" in made.type(
             f"login alice@example.com --password-file {tmp_path}/password"
         )
