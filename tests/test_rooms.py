@@ -68,7 +68,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "socket": ("client/connector.py", "client/tunnels.py", "client/waiting.py", "server/transport.py"),
     "ssl": ("client/tls.py", "client/upgrade.py", "server/transport.py"),
     # The process, the terminal and the disk.
-    "gc": ("cli/__init__.py", "cli/main.py"),
+    "gc": ("cli/__init__.py",),
     "getpass": ("cli/",),
     "importlib": ("__init__.py", "cli/"),
     "io": ("shell/", "cli/"),

@@ -76,15 +76,22 @@ class _Described(click.Command):
         self.examples = examples
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Make click's parser, but for what `_NUMBER` matches: that is no option."""
+        """Make click's parser, but for what `_NUMBER` matches: that is no option; and one dash is a short option."""
         parser = super().make_parser(ctx)
-        parse = parser.parse_args
+        parse, process = parser.parse_args, parser._process_opts  # noqa: SLF001 - see below
+
+        def process_short(word: str, state: Any) -> None:
+            # click tries `-u` as a long option first, and makes an error with suggestions that nobody sees: a fiftieth of
+            # the time of a call.
+            (process if word.startswith("--") else parser._match_short_opt)(word, state)  # noqa: SLF001
 
         def parse_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
             values, rest, order = parse([_MARK + word if _NUMBER.match(word) else word for word in args])
             return {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest), order
 
-        parser.parse_args = parse_numbers  # type: ignore[method-assign]  # click has no other place for it
+        # click has no other place for them.
+        parser.parse_args = parse_numbers  # type: ignore[method-assign]
+        parser._process_opts = process_short  # type: ignore[method-assign, assignment]  # noqa: SLF001
         return parser
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -34,9 +33,13 @@ def main() -> None:
         number = code - 128
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-    # Looking for garbage once more, in all that was imported, takes the interpreter a tenth of a short command's time.
-    gc.freeze()
-    sys.exit(code)
+    # All that was to be written and closed has been. Taking apart what was imported, object by object, takes the interpreter
+    # a tenth of a short command's time.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)
 
 
 def run(words: Sequence[str]) -> int:

@@ -43,9 +43,9 @@ _HTTP = b"HTTP/"
 # An alert, which is what speaks TLS says to what does not.
 _TLS_ALERT = b"\x15\x03"
 
-# RFC 9110, "Field Names" and "Field Values".
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NO_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+# RFC 9110, "Field Names" and "Field Values". Compiled where they are needed, which is seldom.
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NO_VALUE = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
 
 class HandshakeOptions(Struct, frozen=True):
@@ -69,10 +69,11 @@ class HandshakeOptions(Struct, frozen=True):
         return f"<HandshakeOptions: {', '.join([name for name, _ in self.headers])}>"
 
     def __post_init__(self) -> None:
-        for name, value in (*self.headers, ("Origin", self.origin or ""), ("User-Agent", self.user_agent)):
-            if not _NAME.fullmatch(name):
+        for name, _ in self.headers:
+            if not re.fullmatch(_NAME, name):
                 raise ValueError(f"{name!r} is no name of a header: letters, digits and - will do")
-            if _NO_VALUE.search(value):
+        for name, value in (*self.headers, ("Origin", self.origin or ""), ("User-Agent", self.user_agent)):
+            if not value.isprintable() and re.search(_NO_VALUE, value):
                 raise ValueError(f"the header {name} must have no line break or other control character in it")
 
 

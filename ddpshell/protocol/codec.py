@@ -122,7 +122,7 @@ def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> 
     return msgspec.convert({**tree, **raw}, cls)
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]')
+_STRING_OR_MARK = r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]'
 
 
 def _outermost_strings(text: str) -> dict[str, JSONValue] | None:
@@ -132,7 +132,7 @@ def _outermost_strings(text: str) -> dict[str, JSONValue] | None:
     strings: dict[str, JSONValue] = {}
     depth = 0
     key = previous = ""
-    for match in _TOKEN.finditer(text):
+    for match in re.finditer(_STRING_OR_MARK, text):
         found = match[0]
         if found in "[{":
             depth += 1

@@ -10,8 +10,8 @@ import re
 from typing import Final, TypeAlias
 
 from ..exceptions import EJSONError
-from . import json_text
-from .ejson import Custom, ObjectID, js_number
+from . import ejson, json_text
+from .ejson import Custom, ObjectID
 
 __all__ = ["UNDEFINED_ID", "DocumentID", "decode_document_id", "encode_document_id"]
 
@@ -58,7 +58,7 @@ def encode_document_id(value: DocumentID) -> str:
     if isinstance(value, bool):
         return "~true" if value else "~false"
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return f"~{js_number(value)}"
+        return f"~{ejson.js_number(value)}"
     if value == UNDEFINED_ID:
         return "-"
     what = repr(value) if isinstance(value, float) else type(value).__name__

@@ -36,7 +36,7 @@ _KEPT_FLAGS = "gimuy"
 _MAX_FLAGS_LENGTH = 50
 
 # What the Decimal type of Meteor's package `mongo-decimal` writes; Python's own class reads more.
-_DECIMAL = re.compile(r"NaN|-?Infinity|-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DECIMAL = r"NaN|-?Infinity|-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DECIMAL_CONTEXT = decimal.Context(traps=[decimal.InvalidOperation])
 
 
@@ -123,7 +123,7 @@ def _decode_type(name: EJSONValue, value: EJSONValue) -> EJSONValue:
         raise EJSONError("$type must be a string")
     if name == "oid":
         return ObjectID(cast(str, value))
-    if name == "Decimal" and isinstance(value, str) and _DECIMAL.fullmatch(value):
+    if name == "Decimal" and isinstance(value, str) and re.fullmatch(_DECIMAL, value):
         try:
             return decimal.Decimal(value, _DECIMAL_CONTEXT)
         except decimal.InvalidOperation:

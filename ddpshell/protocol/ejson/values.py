@@ -16,7 +16,6 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from ...exceptions import EJSONError
-from . import patterns
 
 __all__ = ["Custom", "Date", "EJSONValue", "JSONValue", "ObjectID", "RegExp", "date_from_ms", "date_to_ms"]
 
@@ -99,6 +98,8 @@ class RegExp(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not (_is_str(self.source) and _is_str(self.flags)):
             raise EJSONError("a RegExp takes its source and its flags as strings")
+        from . import patterns  # here, since few values are patterns
+
         problem = patterns.problem_with_flags(self.flags) or patterns.problem_with_source(self.source, self.flags)
         if problem:
             raise EJSONError(f"bad regular expression: {problem}")
