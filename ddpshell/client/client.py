@@ -11,28 +11,16 @@ from typing import TYPE_CHECKING, Literal, Self
 from msgspec import Struct
 
 from ..clock import Clock, SystemClock
-from ..exceptions import ClientClosed, ConnectionLost, DDPError
+from ..exceptions import ConnectionLost, DDPError
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
 from ..protocol.codec import ejson_text
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
 from .connector import ConnectOptions, WebSocketConnector
-from .events import (
-    CallAnswered,
-    CallFinished,
-    Closed,
-    Connecting,
-    ConnectionDropped,
-    ConnectionFailed,
-    Event,
-    Offline,
-    PongReceived,
-    SessionEstablished,
-    SubscriptionReady,
-    SubscriptionStopped,
-)
+from .events import Event
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
+from .registry import Registry
 from .runner import Mark, Published, Runner
 from .tls import TLSOptions
 from .transport import Connector
@@ -161,13 +149,7 @@ class Client:
             pipeline=reconnect,
         )
         self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
-        self._calls: dict[str, MethodCall] = {}
-        self._subscriptions: dict[str, Subscription] = {}
-        self._pings: dict[str, Awaitable[float]] = {}
-        self._connection_waiters: list[Awaitable[None]] = []
         self._callbacks: list[Callable[[Event], object]] = []
-        self._round_trip: float | None = None
-        self._resumed: bool | None = None
         self._runner = Runner(
             self._session,
             self._lifecycle,
@@ -177,6 +159,7 @@ class Client:
             connect_timeout=connect_timeout or None,
             debug=debug,
         )
+        self._registry = Registry(self._runner.lock)
         # One for all handles: each time that it is asked for, a method makes an object.
         self._on_thread = self._runner.on_thread
         self._take_back = self._cancel
@@ -246,7 +229,7 @@ class Client:
                     return_at_result=return_at_result,
                     random_seed=random_seed,
                 )
-                self._calls[call.id] = call
+                self._registry.calls[call.id] = call
                 self._runner.kick()
         if failure is not None:
             call.fail(failure)
@@ -266,10 +249,10 @@ class Client:
             failure = self._failure()
             if failure is None:
                 subscription.id = self._session.subscribe(name, params)
-                self._subscriptions[subscription.id] = subscription
+                self._registry.subscriptions[subscription.id] = subscription
                 self._runner.kick()
         if failure is not None:
-            _end_subscription(subscription, failure)
+            subscription.end(failure)
         return subscription
 
     # The user
@@ -337,7 +320,7 @@ class Client:
         with self._runner.lock:
             # Not the session's word: one that is being left still stands for a moment, and nobody waits for its answers.
             if self._lifecycle.state is ConnectionState.CONNECTED:
-                self._pings[self._session.ping(self._clock.now())] = answer
+                self._registry.pings[self._session.ping(self._clock.now())] = answer
                 self._runner.kick()
             else:
                 failure = self._failure() or ConnectionLost(f"not connected to {self._url}")
@@ -358,8 +341,8 @@ class Client:
                 retry_count=self._lifecycle.retry_count,
                 retry_in=max(0.0, self._lifecycle.retry_at - self._clock.now()) if waiting else None,
                 session=self._session.session_id if connected else None,
-                round_trip=self._round_trip,
-                resumed=self._resumed if connected else None,
+                round_trip=self._registry.round_trip,
+                resumed=self._registry.resumed if connected else None,
                 outstanding=self._session.outstanding,
                 unsent=self._session.unsent,
                 user_id=self.user_id,
@@ -383,7 +366,7 @@ class Client:
             failure = self._failure()
             connected = self._lifecycle.state is ConnectionState.CONNECTED
             if failure is None and not connected:
-                self._connection_waiters.append(waiter)
+                self._registry.sessions.append(waiter)
         if failure is not None:
             raise failure
         if not connected:
@@ -454,7 +437,7 @@ class Client:
         with self._runner.lock:
             if not self._session.cancel(call.id):
                 return False
-            del self._calls[call.id]
+            del self._registry.calls[call.id]
             self._runner.kick()
             return True
 
@@ -474,7 +457,10 @@ class Client:
                 continue
             if self._callbacks:
                 self._tell(event)
-            self._complete(event)
+            # What no handle is waiting for may be a call of the user's.
+            if not self._registry.take(event) and self._accounts is not None:
+                for consequence in self._accounts.hear(event):
+                    self._tell(consequence)
 
     def _tell(self, event: Event) -> None:
         for callback in self._callbacks:
@@ -482,85 +468,6 @@ class Client:
                 callback(event)
             except Exception:
                 logger.exception("a callback failed on %r", type(event).__name__)
-
-    def _complete(self, event: Event) -> None:
-        match event:
-            case CallFinished():
-                if call := self._calls.pop(event.id, None):
-                    _finish_call(call, event)
-                else:
-                    self._complete_account(event)
-            case CallAnswered():
-                call = self._calls.get(event.id)
-                if call is None:
-                    self._complete_account(event)
-                elif call.return_at_result:
-                    _finish_call(call, event)
-            case Connecting():
-                self._complete_account(event)
-            case SubscriptionReady():
-                self._subscriptions[event.id].ready.fulfil(None)
-            case SubscriptionStopped():
-                _end_subscription(self._subscriptions.pop(event.id), event.error)
-            case PongReceived():
-                self._round_trip = event.round_trip
-                if ping := self._pings.pop(event.id, None):
-                    ping.fulfil(event.round_trip)
-            case SessionEstablished():
-                self._round_trip, self._resumed = event.round_trip, event.resumed
-                self._release_waiters(None)
-            case ConnectionFailed():
-                self._fail_pings(event.error)
-                self._release_waiters(event.error)
-            case ConnectionDropped():
-                self._fail_pings(event.error)
-            case Offline():
-                self._fail_pings(ConnectionLost("disconnected"))
-            case Closed():
-                closed = ClientClosed("the client is closed")
-                self._fail_pings(closed)
-                self._release_waiters(closed)
-            case _:
-                pass
-
-    def _complete_account(self, event: Event) -> None:
-        """What is not a call of the application's may be one of its user's."""
-        if self._accounts is not None:
-            for consequence in self._accounts.hear(event):
-                self._tell(consequence)
-
-    def _fail_pings(self, error: DDPError) -> None:
-        with self._runner.lock:
-            pings, self._pings = self._pings, {}
-        for ping in pings.values():
-            ping.fail(error)
-
-    def _release_waiters(self, error: DDPError | None) -> None:
-        with self._runner.lock:
-            waiters, self._connection_waiters = self._connection_waiters, []
-        for waiter in waiters:
-            if error is None:
-                waiter.fulfil(None)
-            else:
-                waiter.fail(error)
-
-
-def _finish_call(call: MethodCall, event: CallFinished | CallAnswered) -> None:
-    call.has_result = event.has_result
-    if event.error is None:
-        call.fulfil(event.result)
-    else:
-        call.fail(event.error)
-
-
-def _end_subscription(subscription: Subscription, error: DDPError | None) -> None:
-    subscription.error = error
-    if not subscription.ready.done():
-        if error is None:
-            subscription.ready.cancel()
-        else:
-            subscription.ready.fail(error)
-    subscription.stopped.fulfil(None)
 
 
 def _system_fraction() -> float:

@@ -158,6 +158,16 @@ class Subscription:
         """End it. Its documents go as soon as the server says so; a second time nothing happens (C36, C37)."""
         self._stop(self)
 
+    def end(self, error: DDPError | None) -> None:
+        """Complete it: it is over, by itself or with an error. For the client."""
+        self.error = error
+        if not self.ready.done():
+            if error is None:
+                self.ready.cancel()
+            else:
+                self.ready.fail(error)
+        self.stopped.fulfil(None)
+
     def __repr__(self) -> str:
         state = "stopped" if self.stopped.done() else "ready" if self.ready.done() else "requested"
         return f"<Subscription {self.id} {self.name!r} {state}>"
