@@ -20,9 +20,17 @@ import json
 from collections.abc import Callable, Iterator
 
 from ddpshell.protocol.client_session import ClientSession
-from ddpshell.protocol.events import SessionEvent
+from ddpshell.protocol.events import CallFinished, SessionEvent
 
-__all__ = ["Playbook", "counting_fractions"]
+__all__ = ["CONNECTED", "Playbook", "counting_fractions", "finished"]
+
+#: How a session comes to stand.
+CONNECTED = """
+    open
+    << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+    >> {"msg":"connected","session":"one"}
+    !! SessionEstablished session='one'; resumed=False
+"""
 
 
 class Playbook:
@@ -82,6 +90,15 @@ class Playbook:
         self.events += events
         told = [_as_scripted(repr(event), expected) for event in events]
         return told + [_normal(f"<< {text}") for text in self.session.texts_to_send()]
+
+
+def finished(book: Playbook) -> list[tuple[str, object]]:
+    """The calls that are done, by id, with what became of them."""
+    return [
+        (event.id, event.error if event.error is not None else event.result)
+        for event in book.events
+        if isinstance(event, CallFinished)
+    ]
 
 
 def counting_fractions() -> Callable[[], float]:

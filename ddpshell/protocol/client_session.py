@@ -24,16 +24,14 @@ from ..exceptions import (
     EJSONError,
     LocalProtocolError,
     MethodError,
-    OutcomeUnknown,
     SubscriptionError,
 )
 from . import codec
+from .calls import Calls, Gate
 from .codec import Unrecognised
 from .documents import Documents
 from .ejson import EJSONValue
 from .events import (
-    CallAnswered,
-    CallFinished,
     HeartbeatExpired,
     PongReceived,
     SessionEstablished,
@@ -56,7 +54,6 @@ from .messages import (
     Disconnect,
     Error,
     Failed,
-    Method,
     MovedBefore,
     Nosub,
     Ping,
@@ -69,11 +66,10 @@ from .messages import (
     Unsub,
     Updated,
 )
-from .outstanding import Call, OutstandingCalls
 from .quiescence import Quiescence
 from .random_stream import random_id
 from .server_error import server_error
-from .states import SESSION_TABLE, CallInput, CallState, SessionInput, SessionState, SubscriptionInput, advance
+from .states import SESSION_TABLE, SessionInput, SessionState, SubscriptionInput, advance
 from .subscriptions import LiveSubscription, LiveSubscriptions
 
 __all__ = ["HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT", "SUPPORTED_VERSIONS", "ClientSession"]
@@ -115,31 +111,22 @@ class ClientSession:
         self._version = self._versions[0]
         self._heartbeat_settings = (heartbeat_interval, heartbeat_timeout)
         self._heartbeat = Heartbeat(0, 0)
-        self._pipeline = pipeline
 
-        self._call_ids = count(1)
-        self._ping_ids = count(1)
-        self._calls = OutstandingCalls()
-        self._subs = LiveSubscriptions()
+        # New ones after every `texts_to_send` and `events_received`.
+        self._texts: list[str] = []
+        self._events: list[SessionEvent] = []
+        self.documents = Documents(self._emit)
         self._quiescence = Quiescence()
+        self._calls = Calls(self._send_text, self._emit, self._quiescence, self._settle, pipeline=pipeline)
+        self._subs = LiveSubscriptions()
+        self._ping_ids = count(1)
         self._pings: dict[str, float] = {}
-        self._opening_params: Raw | None = None
-        self._opening_required = False
-        #: The id of the login that the last new session began with, while it is the one that the next would.
-        self.opening_login: str | None = None
 
         self._opened_at = 0.0
         # Messages of this session so far, in step with the server's own count (R20).
         self._received_count = 0
-        # Calls may not overtake one that waits for `connected`.
-        self._held_back = False
-        # How many of each went out again on this socket, for whoever wants to be told (R31).
-        self._resent_calls = 0
+        # How many subscriptions went out again on this socket (R31).
         self._resent_subs = 0
-
-        self._texts: list[str] = []
-        self._events: list[SessionEvent] = []
-        self.documents = Documents(self._events_append)
 
     # Results
 
@@ -165,7 +152,12 @@ class ClientSession:
     @property
     def unsent(self) -> int:
         """How many calls wait for a connection, or behind a `wait` call."""
-        return sum(call.state is CallState.HELD for call in self._calls)
+        return self._calls.unsent
+
+    @property
+    def opening_login(self) -> str | None:
+        """The id of the login that the last new session began with, while it is the one that the next would."""
+        return self._calls.opening_login
 
     # What happens
 
@@ -173,8 +165,8 @@ class ClientSession:
         """A socket is open. Whatever can be sent at once follows `connect` (C1, C6)."""
         self._advance(SessionInput.OPEN)
         self._opened_at = now
-        self._held_back = False
-        self._resent_calls = self._resent_subs = 0
+        self._calls.begin_socket()
+        self._resent_subs = 0
         resuming = self.session_id is not None
         self._send(
             Connect(
@@ -184,9 +176,9 @@ class ClientSession:
                 received_count=self._received_count if resuming else None,
             )
         )
-        # A session that may be resumed is waited for: its login and its subs need not be sent at all then, and
-        # calls sent again blindly would be run twice (R28).
+        # A session that may be resumed is waited for: its login and its subs need not be sent at all then (R28).
         if not resuming:
+            self._calls.gate = Gate.AJAR
             self._open_session(resumed=False)
 
     def receive_text(self, text: str, now: float) -> None:
@@ -223,12 +215,7 @@ class ClientSession:
         self._heartbeat.stop()
         self._pings.clear()
         self._texts.clear()
-        for call in list(self._calls):
-            sent = call.state in (CallState.SENT, CallState.WRITTEN)
-            call.advance(CallInput.LOST)
-            if sent and not call.retry:
-                # Meteor says so when the next socket opens (C23); nothing will be known then that is not known now.
-                self._finish(call, error=OutcomeUnknown(call.method, "the connection was lost"))
+        self._calls.lose()
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at `next_deadline()`; earlier calls do nothing."""
@@ -270,12 +257,9 @@ class ClientSession:
         Raises:
             EJSONError: An argument cannot be written.
         """
-        text = self._method_text(call_id := str(next(self._call_ids)), method, _params_text(params), random_seed)
-        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=return_at_result)
-        self._calls.add(call)
-        if self._may_send_requests() and self._calls.may_send(call):
-            self._send_calls([call])
-        return call_id
+        return self._calls.add(
+            method, _params_text(params), wait=wait, retry=retry, early=return_at_result, random_seed=random_seed
+        )
 
     def cancel(self, call_id: str) -> bool:
         """Take back a call that has not been sent. Nothing more is said of it.
@@ -283,11 +267,7 @@ class ClientSession:
         Returns:
             Whether it was taken back; one that was ever sent is not.
         """
-        call = self._calls.get(call_id)
-        if call is None or call.was_sent:
-            return False
-        self._forget(call)
-        return True
+        return self._calls.cancel(call_id)
 
     def subscribe(self, name: str, params: Sequence[EJSONValue]) -> str:
         """Subscribe to a publication: now, or as soon as there is a connection (C30, C31).
@@ -338,12 +318,7 @@ class ClientSession:
             required: If it is refused, the calls that wait for it fail with that; else they are sent without a
                 user, as Meteor does (A54).
         """
-        text = None if params is None else _params_text(params)
-        if text is None or self._opening_params is None or bytes(text) != bytes(self._opening_params):
-            # What becomes of a login under way says nothing about this one.
-            self.opening_login = None
-        self._opening_params = text
-        self._opening_required = required
+        self._calls.set_opening_login(None if params is None else _params_text(params), required=required)
 
     def say_goodbye(self) -> None:
         """Announce that the close which follows is wanted (R25). Older servers answer with an error, too late to matter."""
@@ -358,14 +333,7 @@ class ClientSession:
             why: What happened, for the `OutcomeUnknown` of calls that were sent.
         """
         assert not self._may_send_requests(), "abandoned with a connection"
-        for call in list(self._calls):
-            if call.result is not None:
-                # Its answer is here; that its writes may not be visible matters to nobody any more.
-                self._finish(call)
-            elif call.was_sent:
-                self._finish(call, error=OutcomeUnknown(call.method, why))
-            else:
-                self._finish(call, error=error)
+        self._calls.abandon(error, why)
         for subscription in self._subs:
             self._end_subscription(subscription.id, SubscriptionInput.NOSUB, error)
 
@@ -392,7 +360,7 @@ class ClientSession:
 
     def _take_updated(self, message: Updated) -> None:
         if not self._quiescence.active:
-            self._tell_updated(message)
+            self._calls.take_updated(message)
             return
         self._quiescence.keep(message)
         for call_id in message.methods:
@@ -423,14 +391,12 @@ class ClientSession:
                 data.append(message)
         self.documents.apply_batch(data, reset=reset, failed=self._warn_unreadable)
         if reset:
-            for call in list(self._calls):
-                if call.state is CallState.SETTLING:
-                    self._move_call(call, CallInput.UPDATED)
+            self._calls.finish_settling()
         for message in rest:
             if isinstance(message, Ready):
                 self._tell_ready(message)
             else:
-                self._tell_updated(message)
+                self._calls.take_updated(message)
 
     def _tell_ready(self, message: Ready) -> None:
         for sub_id in message.subs:
@@ -442,12 +408,6 @@ class ClientSession:
             subscription.advance(SubscriptionInput.READY)
             if not was_ready:
                 self._events.append(SubscriptionReady(sub_id, subscription.name))
-
-    def _tell_updated(self, message: Updated) -> None:
-        for call_id in message.methods:
-            # Unknown ids are ignored one by one (C18).
-            if call := self._calls.get(call_id):
-                self._move_call(call, CallInput.UPDATED)
 
     def _take_connected(self, message: Connected, now: float) -> None:
         state = advance(SESSION_TABLE, self.state, SessionInput.CONNECTED)
@@ -465,25 +425,24 @@ class ClientSession:
         self._heartbeat = Heartbeat(0 if self._version == "pre1" else interval, timeout)
         self._heartbeat.start(now)
         established = len(self._events)
-        if asked_for is not None:
+        if asked_for is None:
+            self._calls.open()
+        else:
+            self._calls.gate = Gate.OPEN
             self._open_session(resumed=resumed)
             if not resumed:
                 self._reset()
-        else:
-            self._held_back = False
-            self._send_calls(self._calls.sendable())
         round_trip = now - self._opened_at
         # It comes before the events of what it lets go on, and counts what those sent.
         self._events.insert(
             established,
-            SessionEstablished(message.session, resumed, self._resent_calls, self._resent_subs, round_trip),
+            SessionEstablished(message.session, resumed, self._calls.resent, self._resent_subs, round_trip),
         )
 
     def _reset(self) -> None:
         """What the old session sent is void, but stays in sight until the new one has sent as much (C50-C52)."""
         ready = [subscription.id for subscription in self._subs if subscription.ready]
-        sent = [call.id for call in self._calls if call.state is CallState.SENT]
-        self._quiescence.begin(ready, sent)
+        self._quiescence.begin(ready, self._calls.sent)
         self._settle()
 
     def _take_failed(self, message: Failed) -> None:
@@ -496,24 +455,11 @@ class ClientSession:
             self._version = message.version
         else:
             self._advance(SessionInput.REFUSED)
-        # The server has run nothing of what followed our `connect` (S5).
-        for call in self._calls:
-            if call.state is CallState.SENT:
-                call.advance(CallInput.LOST)
-                call.was_sent = False
+            self._calls.gate = Gate.SHUT
+        self._calls.unsend()
 
     def _take_result(self, message: Result) -> None:
-        call = self._calls.get(message.id)
-        if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
-            # Answered already, or never asked (C17, R29).
-            self._warn(f"a result for call {message.id!r}, which waits for none")
-            return
-        call.result = message
-        call.answered_in = self.session_id
-        if call.return_at_result or call.wait:
-            result, has_result, error = _outcome(message)
-            self._events.append(CallAnswered(call.id, call.method, result, has_result, error))
-        self._move_call(call, CallInput.RESULT)
+        self._calls.take_result(message, self.session_id)
 
     def _take_pong(self, message: Pong, now: float) -> None:
         if message.id is ABSENT:
@@ -527,9 +473,8 @@ class ClientSession:
         """A message of ours was refused. Meteor only logs that, and what it asked for hangs (C72, C63)."""
         offending = codec.json_value(message.offending_message) if message.offending_message is not ABSENT else None
         if isinstance(offending, dict) and isinstance(offending_id := offending.get("id"), str):
-            call = self._calls.get(offending_id)
-            if offending.get("msg") == "method" and call is not None and call.was_sent:
-                self._finish(call, error=MethodError("bad-request", message.reason))
+            refused = MethodError("bad-request", message.reason)
+            if offending.get("msg") == "method" and self._calls.refuse(offending_id, refused):
                 return
             if offending.get("msg") == "sub" and self._subs.get(offending_id) is not None:
                 error = SubscriptionError("bad-request", message.reason)
@@ -546,14 +491,9 @@ class ClientSession:
             # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
             return
         if isinstance(message.tree, dict) and message.msg == "result":
-            self._take_bad_result(message.tree.get("id"), message.problem)
+            # It must still fail its call (C73).
+            self._calls.refuse(message.tree.get("id"), EJSONError(message.problem))
         self._warn(message.problem)
-
-    def _take_bad_result(self, call_id: object, problem: str) -> None:
-        """A `result` that cannot be read must still fail its call (C73)."""
-        call = self._calls.get(call_id) if isinstance(call_id, str) else None
-        if call is not None and call.was_sent:
-            self._finish(call, error=EJSONError(problem))
 
     _TAKERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
         Added: _take_document,
@@ -573,53 +513,21 @@ class ClientSession:
 
     def _may_send_requests(self) -> bool:
         """Whether calls and subscriptions may go out now: in a session, or right behind a first `connect` (C6, R28)."""
-        return self.state is SessionState.CONNECTED or (
-            self.state is SessionState.CONNECTING and self.session_id is None
-        )
+        return self._calls.gate is not Gate.SHUT
 
     def _open_session(self, *, resumed: bool) -> None:
         """Send what a socket begins with: login, calls, subscriptions, in this order (C6, C22, C38, A51)."""
         if resumed:
-            for call in self._calls:
-                # One that was answered in a session before this one still waits for this one's data (C56).
-                if call.answered_in == self.session_id:
-                    call.advance(CallInput.RESUMED)
             for sub_id in self._subs.stopping():
                 self._send(Unsub(id=sub_id))
         else:
             self._subs.begin_session()
-            self._add_opening_login()
-        # All of them, those too that still have to wait for the login.
-        self._resent_calls = sum(
-            call.was_sent and call.state is CallState.HELD and not call.opening for call in self._calls
-        )
-        self._send_calls(self._calls.sendable())
+        self._calls.begin_session(resumed=self.session_id if resumed else None)
         for subscription in self._subs:
             # A resumed session has those that it said ready of. The others it may have; asked twice, it keeps
             # silent (S22). That one was ready in a session before says nothing.
             if not (resumed and subscription.confirmed):
                 self._send_sub(subscription)
-
-    def _add_opening_login(self) -> None:
-        """One login for each new session, with the token of now, whatever became of the one before (A52, A56)."""
-        for call in list(self._calls):
-            if call.opening:
-                self._calls.discard(call)
-                self._quiescence.release_call(call.id)
-        if self._opening_params is not None:
-            self.opening_login = call_id = str(next(self._call_ids))
-            text = self._method_text(call_id, "login", self._opening_params, None)
-            self._calls.add_first(Call(call_id, "login", text, wait=True, opening=True))
-
-    def _send_calls(self, calls: list[Call]) -> None:
-        for call in calls:
-            if self.state is SessionState.CONNECTING and (self._held_back or not (self._pipeline and call.retry)):
-                self._held_back = True
-                return
-            call.advance(CallInput.SEND)
-            self._texts.append(call.text)
-            if call.wait:
-                self._quiescence.hold_for(call.id)
 
     def _send_sub(self, subscription: LiveSubscription) -> None:
         self._resent_subs += subscription.was_sent
@@ -629,45 +537,10 @@ class ClientSession:
     def _send(self, message: ClientMessage) -> None:
         self._texts.append(codec.encode(message))
 
-    @staticmethod
-    def _method_text(call_id: str, method: str, params: Raw, random_seed: str | None) -> str:
-        return codec.encode(Method(id=call_id, method=method, params=params, random_seed=random_seed))
+    def _send_text(self, text: str) -> None:
+        self._texts.append(text)
 
     # Endings
-
-    def _move_call(self, call: Call, move: CallInput) -> None:
-        call.advance(move)
-        if call.state is CallState.DONE:
-            self._finish(call)
-
-    def _finish(self, call: Call, *, error: DDPError | None = None) -> None:
-        """Tell how a call ended, and send those that waited for it."""
-        result: EJSONValue = None
-        has_result = False
-        if error is None and call.result is not None:
-            result, has_result, error = _outcome(call.result)
-        self._events.append(CallFinished(call.id, call.method, result, has_result, error))
-        if call.opening and self._opening_required and isinstance(error, MethodError):
-            from .accounts import login_error
-
-            self._fail_held(login_error(error))
-        self._forget(call)
-
-    def _fail_held(self, error: MethodError) -> None:
-        """Fail what waits for a login that was refused, rather than do it as nobody (A54)."""
-        for held in list(self._calls):
-            if held.state is CallState.HELD:
-                why = OutcomeUnknown(held.method, "the connection was lost and the new one's login refused")
-                self._events.append(CallFinished(held.id, held.method, error=why if held.was_sent else error))
-                self._calls.discard(held)
-
-    def _forget(self, call: Call) -> None:
-        next_block = self._calls.discard(call)
-        if next_block and self._may_send_requests():
-            self._send_calls(self._calls.sendable())
-        # Whatever became of it, nothing waits for its writes any more (C63).
-        self._quiescence.release_call(call.id)
-        self._settle()
 
     def _end_subscription(self, sub_id: str, move: SubscriptionInput, error: DDPError | None) -> None:
         subscription = self._subs.stop(sub_id, move)
@@ -688,22 +561,9 @@ class ClientSession:
     def _warn_unreadable(self, error: EJSONError) -> None:
         self._warn(f"a document was dropped that cannot be read: {error}")
 
-    def _events_append(self, event: SessionEvent) -> None:
-        # The list is a new one after every `events_received`.
+    def _emit(self, event: SessionEvent) -> None:
         self._events.append(event)
 
 
 def _params_text(params: Sequence[EJSONValue] | Raw) -> Raw:
     return params if isinstance(params, Raw) else codec.ejson_text(list(params))
-
-
-def _outcome(message: Result) -> tuple[EJSONValue, bool, DDPError | None]:
-    # Having an `error` is failing, whatever it is (C15, C16).
-    if message.error is not ABSENT:
-        return None, False, server_error(MethodError, message.error)
-    if message.result is ABSENT:
-        return None, False, None
-    try:
-        return codec.ejson_value(message.result), True, None
-    except EJSONError as error:
-        return None, False, error

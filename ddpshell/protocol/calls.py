@@ -1,0 +1,292 @@
+"""The method calls of a session: when each is sent, and what becomes of it (C10-C29).
+
+They live as long as the client, over any number of sockets. The session says how far its gate is open, and passes on
+what it hears of calls; `outstanding.py` keeps them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from itertools import count
+
+from ..exceptions import DDPError, EJSONError, MethodError, OutcomeUnknown
+from . import codec
+from .ejson import EJSONValue
+from .events import CallAnswered, CallFinished, SessionEvent, Warned
+from .messages import ABSENT, Method, Raw, Result, Updated
+from .outstanding import Call, OutstandingCalls
+from .quiescence import Quiescence
+from .server_error import server_error
+from .states import CallInput, CallState
+
+__all__ = ["Calls", "Gate"]
+
+
+class Gate(Enum):
+    """What may be sent now."""
+
+    #: Nothing: there is no socket, or a session on it that may be resumed, and calls sent again blindly would be run
+    #: twice (R28).
+    SHUT = "shut"
+    #: What may run in whatever session `connect` leads to (C6).
+    AJAR = "ajar"
+    #: Everything: a session stands.
+    OPEN = "open"
+
+
+class Calls:
+    """What is called, until it is done.
+
+    Args:
+        send: Takes the texts of calls, in order.
+        emit: Takes what happens to them.
+        quiescence: Is told of `wait` calls that are sent, and of every call that is done.
+        settle: Called after that: the view may change now.
+        pipeline: Send calls through a gate that is ajar.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str], None],
+        emit: Callable[[SessionEvent], None],
+        quiescence: Quiescence,
+        settle: Callable[[], None],
+        *,
+        pipeline: bool,
+    ) -> None:
+        self.gate = Gate.SHUT
+        #: How many went out again on this socket (R31).
+        self.resent = 0
+        #: The id of the login that the last new session began with, while it is the one that the next would.
+        self.opening_login: str | None = None
+        self._send = send
+        self._emit = emit
+        self._quiescence = quiescence
+        self._settle = settle
+        self._pipeline = pipeline
+        self._ids = count(1)
+        self._outstanding = OutstandingCalls()
+        # One waits for the session to stand, and the others must not overtake it.
+        self._held_back = False
+        self._opening_params: Raw | None = None
+        self._opening_required = False
+
+    def __len__(self) -> int:
+        """How many are not done."""
+        return len(self._outstanding)
+
+    @property
+    def unsent(self) -> int:
+        """How many wait for a connection, or behind a `wait` call."""
+        return sum(call.state is CallState.HELD for call in self._outstanding)
+
+    @property
+    def sent(self) -> list[str]:
+        """The ids of those that are on their way, with nothing heard of them."""
+        return [call.id for call in self._outstanding if call.state is CallState.SENT]
+
+    # What is wanted
+
+    def add(self, method: str, params: Raw, *, wait: bool, retry: bool, early: bool, random_seed: str | None) -> str:
+        """Make a call, and send it if it may be; its arguments as `ClientSession.call` has them.
+
+        Returns:
+            Its id.
+        """
+        text = _text(call_id := str(next(self._ids)), method, params, random_seed)
+        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=early)
+        self._outstanding.add(call)
+        if self.gate is not Gate.SHUT and self._outstanding.may_send(call):
+            self._send_calls([call])
+        return call_id
+
+    def cancel(self, call_id: str) -> bool:
+        """Take back a call that was never sent, and say whether it was one."""
+        call = self._outstanding.get(call_id)
+        if call is None or call.was_sent:
+            return False
+        self._forget(call)
+        return True
+
+    def set_opening_login(self, params: Raw | None, *, required: bool) -> None:
+        """What `ClientSession.set_opening_login` does."""
+        if params is None or self._opening_params is None or bytes(params) != bytes(self._opening_params):
+            # What becomes of a login under way says nothing about this one.
+            self.opening_login = None
+        self._opening_params = params
+        self._opening_required = required
+
+    def abandon(self, error: DDPError, why: str) -> None:
+        """End all of them: those that were never sent with an error, the others as `OutcomeUnknown` because of `why`."""
+        for call in list(self._outstanding):
+            if call.result is not None:
+                # Its answer is here; that its writes may not be visible matters to nobody any more.
+                self._finish(call)
+            elif call.was_sent:
+                self._finish(call, error=OutcomeUnknown(call.method, why))
+            else:
+                self._finish(call, error=error)
+
+    # What happens to the connection
+
+    def begin_socket(self) -> None:
+        """There is a new one, with nothing sent on it yet."""
+        self._held_back = False
+        self.resent = 0
+
+    def begin_session(self, *, resumed: str | None) -> None:
+        """Send what a session begins with: the login, and what is outstanding (C6, C22, A51).
+
+        Args:
+            resumed: The id of the session, if it is not a new one.
+        """
+        if resumed is None:
+            self._add_opening_login()
+        else:
+            for call in self._outstanding:
+                # One that was answered in a session before this one still waits for this one's data (C56).
+                if call.answered_in == resumed:
+                    call.advance(CallInput.RESUMED)
+        # All of them, those too that still have to wait for the login.
+        self.resent = sum(
+            call.was_sent and call.state is CallState.HELD and not call.opening for call in self._outstanding
+        )
+        self._send_calls(self._outstanding.sendable())
+
+    def open(self) -> None:
+        """The session stands: send what was held back."""
+        self.gate = Gate.OPEN
+        self._held_back = False
+        self._send_calls(self._outstanding.sendable())
+
+    def lose(self) -> None:
+        """The socket is gone."""
+        self.gate = Gate.SHUT
+        for call in list(self._outstanding):
+            sent = call.state in (CallState.SENT, CallState.WRITTEN)
+            call.advance(CallInput.LOST)
+            if sent and not call.retry:
+                # Meteor says so when the next socket opens (C23); nothing will be known then that is not known now.
+                self._finish(call, error=OutcomeUnknown(call.method, "the connection was lost"))
+
+    def unsend(self) -> None:
+        """The server has run nothing of what followed our `connect` (S5)."""
+        for call in self._outstanding:
+            if call.state is CallState.SENT:
+                call.advance(CallInput.LOST)
+                call.was_sent = False
+
+    def finish_settling(self) -> None:
+        """The data of a new session is here, which stands in for what an old one still owed (C56)."""
+        for call in list(self._outstanding):
+            if call.state is CallState.SETTLING:
+                self._move(call, CallInput.UPDATED)
+
+    # What the server says
+
+    def take_result(self, message: Result, session_id: str | None) -> None:
+        """Take the answer to one, in a session."""
+        call = self._outstanding.get(message.id)
+        if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
+            # Answered already, or never asked (C17, R29).
+            self._emit(Warned(f"a result for call {message.id!r}, which waits for none"))
+            return
+        call.result = message
+        call.answered_in = session_id
+        if call.return_at_result or call.wait:
+            result, has_result, error = _outcome(message)
+            self._emit(CallAnswered(call.id, call.method, result, has_result, error))
+        self._move(call, CallInput.RESULT)
+
+    def take_updated(self, message: Updated) -> None:
+        """The writes of some are visible."""
+        for call_id in message.methods:
+            # Unknown ids are ignored one by one (C18).
+            if call := self._outstanding.get(call_id):
+                self._move(call, CallInput.UPDATED)
+
+    def refuse(self, call_id: object, error: DDPError) -> bool:
+        """Fail one that was sent, as what came of it is no result.
+
+        Returns:
+            Whether there is one of that id.
+        """
+        call = self._outstanding.get(call_id) if isinstance(call_id, str) else None
+        if call is None or not call.was_sent:
+            return False
+        self._finish(call, error=error)
+        return True
+
+    # Inside
+
+    def _add_opening_login(self) -> None:
+        """One login for each new session, with the token of now, whatever became of the one before (A52, A56)."""
+        for call in list(self._outstanding):
+            if call.opening:
+                self._outstanding.discard(call)
+                self._quiescence.release_call(call.id)
+        if self._opening_params is not None:
+            self.opening_login = call_id = str(next(self._ids))
+            text = _text(call_id, "login", self._opening_params, None)
+            self._outstanding.add_first(Call(call_id, "login", text, wait=True, opening=True))
+
+    def _send_calls(self, calls: Sequence[Call]) -> None:
+        for call in calls:
+            if self.gate is Gate.AJAR and (self._held_back or not (self._pipeline and call.retry)):
+                self._held_back = True
+                return
+            call.advance(CallInput.SEND)
+            self._send(call.text)
+            if call.wait:
+                self._quiescence.hold_for(call.id)
+
+    def _move(self, call: Call, move: CallInput) -> None:
+        call.advance(move)
+        if call.state is CallState.DONE:
+            self._finish(call)
+
+    def _finish(self, call: Call, *, error: DDPError | None = None) -> None:
+        """Tell how a call ended, and send those that waited for it."""
+        result: EJSONValue = None
+        has_result = False
+        if error is None and call.result is not None:
+            result, has_result, error = _outcome(call.result)
+        self._emit(CallFinished(call.id, call.method, result, has_result, error))
+        if call.opening and self._opening_required and isinstance(error, MethodError):
+            from .accounts import login_error
+
+            self._fail_held(login_error(error))
+        self._forget(call)
+
+    def _fail_held(self, error: MethodError) -> None:
+        """Fail what waits for a login that was refused, rather than do it as nobody (A54)."""
+        for held in list(self._outstanding):
+            if held.state is CallState.HELD:
+                why = OutcomeUnknown(held.method, "the connection was lost and the new one's login refused")
+                self._emit(CallFinished(held.id, held.method, error=why if held.was_sent else error))
+                self._outstanding.discard(held)
+
+    def _forget(self, call: Call) -> None:
+        next_block = self._outstanding.discard(call)
+        if next_block and self.gate is not Gate.SHUT:
+            self._send_calls(self._outstanding.sendable())
+        # Whatever became of it, nothing waits for its writes any more (C63).
+        self._quiescence.release_call(call.id)
+        self._settle()
+
+
+def _text(call_id: str, method: str, params: Raw, random_seed: str | None) -> str:
+    return codec.encode(Method(id=call_id, method=method, params=params, random_seed=random_seed))
+
+
+def _outcome(message: Result) -> tuple[EJSONValue, bool, DDPError | None]:
+    # Having an `error` is failing, whatever it is (C15, C16).
+    if message.error is not ABSENT:
+        return None, False, server_error(MethodError, message.error)
+    if message.result is ABSENT:
+        return None, False, None
+    try:
+        return codec.ejson_value(message.result), True, None
+    except EJSONError as error:
+        return None, False, error

@@ -1,0 +1,21 @@
+"""Client sessions to begin with."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.playbook import CONNECTED, Playbook
+
+
+@pytest.fixture
+def book() -> Playbook:
+    """A session before its first connection."""
+    return Playbook()
+
+
+@pytest.fixture
+def connected() -> Playbook:
+    """A session that stands."""
+    book = Playbook()
+    book.play(CONNECTED)
+    return book

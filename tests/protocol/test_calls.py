@@ -1,0 +1,480 @@
+"""Method calls, as transcripts of the session they are made in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ddpshell.exceptions import ClientClosed, EJSONError, MethodError, OutcomeUnknown
+from ddpshell.protocol.calls import Calls, Gate
+from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.events import CallFinished, SubscriptionStopped
+from ddpshell.protocol.messages import Raw
+from ddpshell.protocol.quiescence import Quiescence
+from tests.playbook import Playbook, counting_fractions, finished
+
+SUB_1 = "2" * 17
+
+
+# ------------------------------------------------------------------------------------------------------- methods
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param(['{"msg":"result","id":"1","result":5}', '{"msg":"updated","methods":["1"]}'], id="result first"),
+        pytest.param(['{"msg":"updated","methods":["1"]}', '{"msg":"result","id":"1","result":5}'], id="updated first"),
+    ],
+)
+def test_a_call_is_done_at_result_and_updated_in_either_order(connected: Playbook, answers: list[str]) -> None:
+    """C13."""
+    connected.session.call("m", [])
+    connected.play(f"""
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        >> {answers[0]}
+        >> {answers[1]}
+        !! CallFinished id='1'; result=5
+    """)
+
+
+def test_a_call_may_return_at_its_result(connected: Playbook) -> None:
+    """C14."""
+    connected.session.call("m", [], return_at_result=True)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"1","result":5}
+        !! CallAnswered id='1'; result=5
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'; result=5
+    """)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param('"result":null', (None, True, None), id="null"),
+        pytest.param('"id":"1"', (None, False, None), id="nothing"),
+        pytest.param('"result":{"$date":5},"id":"1"', None, id="EJSON"),
+    ],
+)
+def test_no_result_differs_from_null(
+    connected: Playbook, answer: str, expected: tuple[object, bool, object] | None
+) -> None:
+    """C15, C74."""
+    connected.session.call("m", [])
+    connected.session.receive_text(f'{{"msg":"result","id":"1",{answer}}}', 0.0)
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    (event,) = connected.session.events_received()
+    assert isinstance(event, CallFinished)
+    if expected is None:
+        assert str(event.result) == "1970-01-01 00:00:00.005000+00:00"
+    else:
+        assert (event.result, event.has_result, event.error) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param('{"error":404,"reason":"no"}', (404, "no", None), id="number"),
+        pytest.param(
+            '{"error":"404","details":{"$date":1}}', ("404", None, {"$date": 1}), id="string, details as JSON"
+        ),
+        pytest.param("null", ("", None, None), id="null"),
+        pytest.param('"gone"', ("gone", None, None), id="a string"),
+        pytest.param("{}", ("", None, None), id="empty"),
+        pytest.param('{"error":[1]}', ("[1]", None, None), id="neither number nor string"),
+    ],
+)
+def test_having_an_error_is_failing(connected: Playbook, error: str, expected: tuple[object, ...]) -> None:
+    """C15, C16, C28."""
+    connected.session.call("m", [])
+    connected.session.receive_text(f'{{"msg":"result","id":"1","error":{error}}}', 0.0)
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    (event,) = connected.session.events_received()
+    assert isinstance(event, CallFinished)
+    assert isinstance(event.error, MethodError)
+    assert (event.error.error, event.error.reason, event.error.details) == expected
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param('"result":{"$binary":"=AAA"}', id="not EJSON"),
+        pytest.param('"result":' + "[" * 100_000 + "]" * 100_000, id="nested too deeply"),
+    ],
+)
+def test_a_result_that_cannot_be_read_fails_its_call(connected: Playbook, result: str) -> None:
+    """C73."""
+    connected.session.call("m", [])
+    connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    connected.session.receive_text(f'{{"msg":"result","id":"1",{result}}}', 0.0)
+    (event,) = [event for event in connected.session.events_received() if isinstance(event, CallFinished)]
+    assert isinstance(event.error, EJSONError)
+    assert connected.session.outstanding == 0
+
+
+def test_a_result_of_the_wrong_shape_fails_its_call(connected: Playbook) -> None:
+    """C73: `id` tells whose it was, whatever else is wrong."""
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"1","result":{"a":"\\ud800"}}
+        >> {"msg":"updated","methods":"1"}
+        !! Warned
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'; has_result=True
+    """)
+
+
+def test_answers_for_no_call_are_ignored_one_by_one(connected: Playbook) -> None:
+    """C17, C18, R29: and the rest of the same message is not."""
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"result","id":"9","result":5}
+        !! Warned
+        >> {"msg":"result","id":"1","result":5}
+        >> {"msg":"result","id":"1","result":6}
+        !! Warned
+        >> {"msg":"updated","methods":["8","1","9"]}
+        !! CallFinished id='1'; result=5
+        >> {"msg":"result","id":"1","result":7}
+        !! Warned
+    """)
+
+
+def test_arguments_are_written_when_the_call_is_made(book: Playbook) -> None:
+    """C12."""
+    task: dict[str, int] = {"n": 1}
+    book.session.call("m", [task], random_seed="seed")
+    task["n"] = 2
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[{"n":1}],"randomSeed":"seed"}
+    """)
+
+
+def test_an_argument_that_cannot_be_written_is_refused_and_uses_nothing_up(connected: Playbook) -> None:
+    with pytest.raises(EJSONError):
+        connected.session.call("m", [{1, 2}])  # type: ignore[list-item]  # a set is no EJSON value
+    assert connected.session.outstanding == 0
+    assert connected.session.texts_to_send() == []
+
+
+def test_lone_surrogates_are_sent_escaped(connected: Playbook) -> None:
+    """E32: in arguments and in names."""
+    connected.session.call("m\ud800", ["\udfff"])
+    assert connected.session.texts_to_send() == [r'{"msg":"method","id":"1","method":"m\ud800","params":["\udfff"]}']
+
+
+# -------------------------------------------------------------------------------------------------------- blocks
+
+
+def test_a_wait_call_runs_alone(connected: Playbook) -> None:
+    """C19, C20."""
+    call = connected.session.call
+    call("a", [])
+    call("b", [], wait=True)
+    call("c", [])
+    call("d", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        >> {"msg":"result","id":"1"}
+        >> {"msg":"updated","methods":["1"]}
+        !! CallFinished id='1'
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"updated","methods":["2"]}
+        >> {"msg":"result","id":"2"}
+        !! CallAnswered id='2'
+        !! CallFinished id='2'
+        << {"msg":"method","id":"3","method":"c","params":[]}
+        << {"msg":"method","id":"4","method":"d","params":[]}
+    """)
+
+
+def test_data_is_kept_back_while_a_wait_call_is_under_way(connected: Playbook) -> None:
+    """C21: until its `updated`, and then applied as one change."""
+    connected.session.documents.watched = True
+    connected.session.call("w", [], wait=True)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"w","params":[]}
+        >> {"msg":"added","collection":"c","id":"x","fields":{"n":1}}
+        >> {"msg":"changed","collection":"c","id":"x","fields":{"n":2}}
+        >> {"msg":"added","collection":"c","id":"y"}
+        >> {"msg":"removed","collection":"c","id":"y"}
+        >> {"msg":"updated","methods":["1"]}
+        !! DocumentAdded id='x'; fields={'n': 2}
+        >> {"msg":"added","collection":"c","id":"z"}
+        !! DocumentAdded id='z'
+        >> {"msg":"result","id":"1"}
+        !! CallAnswered id='1'
+        !! CallFinished id='1'
+    """)
+
+
+# ----------------------------------------------------------------------------------------------- losing, resending
+
+
+def test_after_a_loss_unanswered_calls_are_sent_again_byte_for_byte(connected: Playbook) -> None:
+    """C12, C22, R21, R28: those with a result are not; and only when the new session stands."""
+    connected.session.call("answered", [])
+    connected.session.call("written", [])
+    connected.session.call("unanswered", [{"b": 1, "a": 2}])
+    before = connected.session.texts_to_send()
+    connected.play("""
+        >> {"msg":"result","id":"1","result":"old"}
+        >> {"msg":"updated","methods":["2"]}
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":3}
+    """)
+    connected.session.receive_text('{"msg":"connected","session":"two"}', 0.0)
+    assert connected.session.texts_to_send() == before[1:]
+    connected.play("""
+        !! SessionEstablished session='two'; resumed=False; resent_calls=2
+        >> {"msg":"result","id":"2","result":2}
+        >> {"msg":"updated","methods":["2"]}
+        >> {"msg":"updated","methods":["3"]}
+        !! CallFinished id='1'; result='old'
+        !! CallFinished id='2'; result=2
+        >> {"msg":"result","id":"3","result":3}
+        !! CallFinished id='3'; result=3
+    """)
+
+
+def test_a_call_not_to_be_sent_again_fails_at_the_loss_if_it_was_sent(connected: Playbook) -> None:
+    """C23: and one that was not is sent normally."""
+    connected.session.call("sent", [], retry=False)
+    connected.session.call("other", [], wait=True)
+    connected.session.call("held", [], retry=False)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"sent","params":[]}
+        lost
+        !! CallFinished id='1'
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resent_calls=0
+        << {"msg":"method","id":"2","method":"other","params":[]}
+        >> {"msg":"result","id":"2"}
+        !! CallAnswered id='2'
+        >> {"msg":"updated","methods":["2"]}
+        !! CallFinished id='2'
+        << {"msg":"method","id":"3","method":"held","params":[]}
+    """)
+    assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
+
+
+def test_a_call_with_updated_but_no_result_that_may_not_be_repeated_does_not_stop_the_replay(
+    connected: Playbook,
+) -> None:
+    """Section 10, C23 (c)."""
+    connected.session.call("m", [], retry=False)
+    connected.session.subscribe("s", [])
+    connected.play(f"""
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        >> {{"msg":"updated","methods":["1"]}}
+        lost
+        !! CallFinished id='1'
+        open
+        << {{"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":2}}
+        >> {{"msg":"connected","session":"two"}}
+        !! SessionEstablished resent_subs=1
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+    """)
+
+
+def test_calls_made_while_offline_go_out_in_order(book: Playbook) -> None:
+    """C7, C11: ids count on over all connections."""
+    book.session.call("a", [])
+    book.session.call("b", [])
+    book.play("""
+        lost
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished resent_calls=0
+        >> {"msg":"result","id":"1"}
+        >> {"msg":"result","id":"2"}
+        >> {"msg":"updated","methods":["1","2"]}
+        !! CallFinished id='1'
+        !! CallFinished id='2'
+        lost
+    """)
+    assert book.session.call("c", []) == "3"
+
+
+def test_only_a_call_that_was_never_sent_can_be_taken_back(connected: Playbook) -> None:
+    assert not connected.session.cancel("unknown")
+    sent = connected.session.call("a", [], wait=True)
+    held = connected.session.call("b", [])
+    assert not connected.session.cancel(sent)
+    assert connected.session.cancel(held)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        >> {"msg":"updated","methods":["1"]}
+        >> {"msg":"result","id":"1"}
+        !! CallAnswered id='1'
+        !! CallFinished id='1'
+    """)
+    connected.session.call("c", [])
+    connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
+
+
+def test_what_was_held_behind_a_call_that_is_taken_back_is_sent_at_once(connected: Playbook) -> None:
+    """C20: it is in the first block now, and nothing that follows would send it."""
+    connected.session.call("a", [])
+    wait_call = connected.session.call("b", [], wait=True)
+    connected.session.call("c", [])
+    connected.play('<< {"msg":"method","id":"1","method":"a","params":[]}')
+    assert connected.session.cancel(wait_call)
+    connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
+
+
+def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
+    """C26, R6: nothing waits for ever, and a result that is here is given."""
+    connected.session.call("sent", [])
+    connected.session.call("answered", [])
+    connected.session.call("waits", [], wait=True)
+    sub_id = connected.session.subscribe("s", [])
+    connected.session.texts_to_send()
+    connected.session.receive_text('{"msg":"result","id":"2","result":5}', 0.0)
+    connected.session.receive_eof()
+    connected.session.abandon(ClientClosed("closed"), "the client was closed")
+    connected.events += connected.session.events_received()
+    outcomes = dict(finished(connected))
+    assert isinstance(outcomes["1"], OutcomeUnknown)
+    assert outcomes["2"] == 5
+    assert isinstance(outcomes["3"], ClientClosed)
+    assert isinstance(connected.events[-1], SubscriptionStopped)
+    assert connected.events[-1].id == sub_id
+    assert isinstance(connected.events[-1].error, ClientClosed)
+    assert connected.session.outstanding == 0
+
+
+# ------------------------------------------------------------------------------------------------- before `connected`
+
+
+def test_without_pipelining_a_call_waits_for_connected_and_a_subscription_does_not() -> None:
+    """A call whose session never came about is then known not to have run."""
+    book = Playbook(ClientSession(counting_fractions(), pipeline=False))
+    book.session.call("m", [])
+    book.session.subscribe("s", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+    """)
+
+
+def test_a_call_that_may_run_once_only_waits_for_connected_and_is_not_overtaken(book: Playbook) -> None:
+    """C7, C23: in order, and sent only in a session that stands."""
+    book.session.call("first", [])
+    book.session.call("once", [], retry=False)
+    book.session.call("last", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"first","params":[]}
+    """)
+    book.session.call("later still", [])
+    book.play("""
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished
+        << {"msg":"method","id":"2","method":"once","params":[]}
+        << {"msg":"method","id":"3","method":"last","params":[]}
+        << {"msg":"method","id":"4","method":"later still","params":[]}
+    """)
+
+
+# -------------------------------------------------------------------------------------------------- opening login
+
+
+def test_each_new_session_begins_with_the_login_and_holds_the_calls(book: Playbook) -> None:
+    """A51, A57, C24: and subscriptions are not held."""
+    book.session.set_opening_login([{"resume": "token"}])
+    book.session.call("m", [])
+    book.session.subscribe("s", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"method","id":"2","method":"login","params":[{{"resume":"token"}}]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        >> {{"msg":"connected","session":"one"}}
+        !! SessionEstablished
+        >> {{"msg":"updated","methods":["2"]}}
+        >> {{"msg":"result","id":"2","result":{{"id":"u"}}}}
+        !! CallAnswered id='2'
+        !! CallFinished id='2'
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+    """)
+
+
+def test_calls_that_wait_for_the_login_count_as_sent_again(connected: Playbook) -> None:
+    """R31: users are told what becomes of their calls, not when."""
+    connected.session.set_opening_login([{"resume": "token"}])
+    connected.session.call("m", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resumed=False; resent_calls=1
+        << {"msg":"method","id":"2","method":"login","params":[{"resume":"token"}]}
+    """)
+
+
+def test_a_login_lost_under_way_is_made_anew(book: Playbook) -> None:
+    """A52, A56."""
+    book.session.set_opening_login([{"resume": "token"}])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"login","params":[{"resume":"token"}]}
+        lost
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"2","method":"login","params":[{"resume":"token"}]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished resent_calls=0
+        >> {"msg":"updated","methods":["2"]}
+        >> {"msg":"result","id":"2"}
+        !! CallAnswered id='2'
+        !! CallFinished id='2'
+    """)
+    book.session.call("m", [])
+    book.play('<< {"msg":"method","id":"3","method":"m","params":[]}')
+
+
+# ------------------------------------------------------------------------------------------------------- the gate
+
+
+@pytest.mark.parametrize(
+    ("gate", "pipeline", "sent"),
+    [
+        pytest.param(Gate.SHUT, True, [], id="shut"),
+        pytest.param(Gate.AJAR, True, ["1"], id="ajar: not what may run once only, nor what comes behind it"),
+        pytest.param(Gate.AJAR, False, [], id="ajar, without pipelining"),
+        pytest.param(Gate.OPEN, False, ["1", "2", "3"], id="open"),
+    ],
+)
+def test_the_gate_says_what_is_sent(gate: Gate, pipeline: bool, sent: list[str]) -> None:
+    """C6, C23: and what it holds back goes out in order when it opens."""
+    texts: list[str] = []
+    calls = Calls(texts.append, lambda event: None, Quiescence(), lambda: None, pipeline=pipeline)
+    calls.gate = gate
+    for retry in (True, False, True):
+        calls.add("m", Raw(b"[]"), wait=False, retry=retry, early=False, random_seed=None)
+    assert [json.loads(text)["id"] for text in texts] == sent
+    assert (len(calls), calls.unsent, calls.sent) == (3, 3 - len(sent), sent)
+    calls.open()
+    assert [json.loads(text)["id"] for text in texts] == ["1", "2", "3"]
