@@ -28,9 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
 
     programs.install()
-    measured = {"machine": machine(), "versions": versions()}
-    conditions = [", ".join(f"{name} {fact}" for name, fact in facts.items()) for facts in measured.values()]
-    print("\n".join(conditions))
+    where, what = machine(), versions()
+    names = ", ".join(f"{name} {version}" for name, version in what.items())
+    conditions = f"{where['system']} on {where['processor']} with {where['cores']} cores; {names}"
+    print(conditions)
     if len(programs.DDP) > 1:
         print(
             "no `ddp` is installed beside this Python: the command is `python -m ddpshell`, which starts a little later"
@@ -44,10 +45,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(finding.text(), end="\n\n", flush=True)
         found.append(finding)
     if options.json:
-        figures = {**measured, "benchmarks": [finding.as_json() for finding in found]}
+        figures = {"machine": where, "versions": what, "benchmarks": [finding.as_json() for finding in found]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(f"Measured on {'; '.join(conditions)}.\n\n{findings.markdown(found)}")
+        options.markdown.write_text(f"Measured on {conditions}.\n\n{findings.markdown(found)}")
     met = [verdict.met for finding in found for verdict in finding.verdicts()]
     print(f"{met.count(True)} goals met, {met.count(False)} missed")
 
