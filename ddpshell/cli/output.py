@@ -256,9 +256,9 @@ class Console:
 
         fragments = value_fragments(value, width=self.out.width, limits=self.limits())
         if self.colours_out:
-            from ..shell.highlighting import colour
+            from ..shell.style import inked, terminal_text
 
-            return colour(fragments)
+            return terminal_text(inked(fragments), colour=True)
         return "".join([text for _, text in fragments])
 
     # Standard error

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from .escaping import escape_json
-from .style import StyledText, frame_text
+from .painting import painted_value
+from .style import StyledText
 
 __all__ = ["FrameFilter", "frame_line"]
 
@@ -71,7 +72,7 @@ def frame_line(text: str, *, is_sent: bool, when: datetime, omitted: int = 0) ->
     stamp = when.astimezone().strftime("%H:%M:%S.%f")[:-3]
     arrow = ("sent", " -> ") if is_sent else ("received", " <- ")
     # JSON's own escapes, so that what is copied from the screen is still the message.
-    line: StyledText = [("time", stamp), arrow, *frame_text(escape_json(text))]
+    line: StyledText = [("time", stamp), arrow, *painted_value(escape_json(text))]
     if omitted:
         line.append(("omission", f" ... {omitted:,} more characters"))
     return line

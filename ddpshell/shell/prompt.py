@@ -26,14 +26,16 @@ from prompt_toolkit.layout.processors import (
     Transformation,
     TransformationInput,
 )
+from prompt_toolkit.lexers import DynamicLexer, PygmentsLexer
 from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.styles import Style, merge_styles, style_from_pygments_cls
 
 from .completion import LineCompleter
 from .context import Shell
 from .continuation import is_open
-from .lexer import LineLexer
+from .lexer import CommandLexer, ShellStyle
 from .printer import Printer
-from .style import StyledText, prompt_style
+from .style import StyledText
 from .suggestion import LineSuggest
 from .terminal import TerminalOutput, sane
 from .toolbar import prompt_text, toolbar
@@ -42,6 +44,22 @@ __all__ = ["Prompt"]
 
 #: Seconds between two looks at the toolbar: it counts seconds.
 _REFRESH = 1.0
+
+#: Beyond so many characters a line is pasted data, and colours would cost more than they tell.
+_MOST = 20_000
+
+_FURNITURE = {
+    "prompt": "bold",
+    "prompt.more": "ansibrightblack",
+    "auto-suggestion": "ansibrightblack",
+    "bottom-toolbar": "noreverse",
+    "bottom-toolbar.text": "noreverse ansibrightblack",
+    "bottom-toolbar.good": "ansigreen",
+    "bottom-toolbar.state": "ansiyellow",
+    "bottom-toolbar.error": "ansired",
+    "matching-bracket.cursor": "bold",
+    "matching-bracket.other": "bold",
+}
 
 
 class Prompt:
@@ -70,11 +88,12 @@ class Prompt:
         self._output = output
         self._keys = keys
         self._when_drawn = when_drawn
+        self._colours = PygmentsLexer(CommandLexer)
         parts = shell.registry, shell.names, lambda: shell.results.names
         self._session: PromptSession[str] = PromptSession(
             self._message,
-            style=prompt_style(),
-            lexer=LineLexer(shell.registry),
+            style=merge_styles([style_from_pygments_cls(ShellStyle), Style.from_dict(_FURNITURE)]),
+            lexer=DynamicLexer(self._lexer),
             completer=LineCompleter(*parts),
             auto_suggest=LineSuggest(*parts),
             history=history,
@@ -135,6 +154,9 @@ class Prompt:
             yield
 
     # Inside
+
+    def _lexer(self) -> PygmentsLexer | None:
+        return self._colours if len(self._session.default_buffer.text) <= _MOST else None
 
     def _ask(self, session: PromptSession[str]) -> str:
         line = _AppLine(session.app, self._output)

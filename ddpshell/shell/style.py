@@ -6,17 +6,13 @@ light ground. Without colour nothing is lost: no ink says what the text does not
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from .escaping import escape_text
 from .rendering import Fragment
 
-if TYPE_CHECKING:
-    from prompt_toolkit.styles import Style
-
-__all__ = ["INKS", "StyledText", "frame_text", "inked", "plain", "prompt_style", "terminal_text"]
+__all__ = ["INKS", "StyledText", "inked", "plain", "terminal_text"]
 
 #: Pieces of text, each with the name of its ink; "" is plain.
 StyledText: TypeAlias = list[tuple[str, str]]
@@ -56,32 +52,6 @@ INKS: dict[str, str] = {
     "mistake": "4;31",
 }
 
-# How prompt_toolkit calls the same.
-_PROMPT_NAMES = {
-    "1": "bold",
-    "4": "underline",
-    "31": "ansired",
-    "32": "ansigreen",
-    "33": "ansiyellow",
-    "35": "ansimagenta",
-    "36": "ansicyan",
-    "90": "ansibrightblack",
-    "94": "ansibrightblue",
-}
-
-_FURNITURE = {
-    "prompt": "bold",
-    "prompt.more": "ansibrightblack",
-    "auto-suggestion": "ansibrightblack",
-    "bottom-toolbar": "noreverse",
-    "bottom-toolbar.text": "noreverse ansibrightblack",
-    "bottom-toolbar.good": "ansigreen",
-    "bottom-toolbar.state": "ansiyellow",
-    "bottom-toolbar.error": "ansired",
-    "matching-bracket.cursor": "bold",
-    "matching-bracket.other": "bold",
-}
-
 
 def inked(fragments: Iterable[Fragment]) -> StyledText:
     """The fragments of a value, with the names of their inks."""
@@ -101,35 +71,3 @@ def terminal_text(text: StyledText, *, colour: bool) -> str:
         safe = escape_text(piece)
         pieces.append(f"\x1b[{code}m{safe}\x1b[0m" if code else safe)
     return "".join(pieces)
-
-
-def prompt_style() -> Style:
-    """The same inks for the typed line, and what stands around it."""
-    from prompt_toolkit.styles import Style
-
-    inks = {ink: " ".join(_PROMPT_NAMES[code] for code in codes.split(";")) for ink, codes in INKS.items() if codes}
-    return Style([*inks.items(), *_FURNITURE.items()])
-
-
-# A string (and whether it is a key), a number, a constant. The rest is punctuation.
-_JSON = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|(true|false|null)')
-
-
-def frame_text(text: str) -> StyledText:
-    """A JSON text in its inks, exactly as it is: a thousand frames a second are no time to read them."""
-    pieces: StyledText = []
-    position = 0
-    for match in _JSON.finditer(text):
-        if match.start() > position:
-            pieces.append(("", text[position : match.start()]))
-        string, colon, number, constant = match.groups()
-        if string is not None:
-            pieces.append(("key" if colon else "string", string))
-            if colon:
-                pieces.append(("", colon))
-        else:
-            pieces.append(("number", number) if number else ("constant", constant))
-        position = match.end()
-    if position < len(text):
-        pieces.append(("", text[position:]))
-    return pieces

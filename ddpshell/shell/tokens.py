@@ -63,16 +63,31 @@ class Token(Struct, frozen=True):
 
 def tokens(text: str, start: int = 0) -> Iterator[Token]:
     """The tokens from `start` on, one by one, so that a reader can stop where its value ends."""
-    pattern = _pattern()
+    match_at = _pattern().match
     position = start
-    while match := pattern.match(text, position):
+    while match := match_at(text, position):
+        begin = position
         name = match.lastgroup
         position = match.end()
         if name is None:  # white space
             continue
-        token = _string(text, match.start()) if name == "quote" else _token(TokenKind(name), match)
-        yield token
-        position = token.end
+        kind = _SIMPLE_KINDS.get(name)
+        if kind is not None:
+            yield Token(kind, begin, position, match[0], None, None, begin, False)
+        elif name == "plain":
+            string = match[0]
+            yield Token(TokenKind.STRING, begin, position, string, string[1:-1], None, begin, False)
+        else:
+            token = _string(text, begin) if name == "quote" else _token(TokenKind(name), match)
+            yield token
+            position = token.end
+
+
+# Those that mean what stands there, and are never wrong by themselves.
+_SIMPLE_KINDS = {
+    kind.value: kind
+    for kind in (TokenKind.OPEN, TokenKind.CLOSE, TokenKind.COMMA, TokenKind.COLON, TokenKind.NAME, TokenKind.VARIABLE)
+}
 
 
 @functools.cache
@@ -84,6 +99,7 @@ def _pattern() -> re.Pattern[str]:
         | (?P<close> [\]})] )
         | (?P<comma> , )
         | (?P<colon> : )
+        | (?P<plain> "[^"\\\n]*" | '[^'\\\n]*' )  # the strings that mean what stands there: nearly all of them
         | (?P<quote> ["'] )
         | (?P<comment> //[^\n]* | /\*(?s:.*?)(?:\*/|\Z) )
         | (?P<number> -?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w$.+-]) )

@@ -1,96 +1,81 @@
-"""What is typed is coloured as it is understood, and mistakes are underlined before Enter."""
+"""Pygments knows the shell's language as the shell does."""
 
 from __future__ import annotations
 
+import tomllib
+from importlib import import_module
+
+import pygments
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.document import Document
+from prompt_toolkit.lexers import PygmentsLexer
+from prompt_toolkit.styles import style_from_pygments_cls
+from pygments.formatters import TerminalFormatter
+from pygments.lexer import Lexer
+from pygments.style import Style
+from pygments.token import Error, Keyword, Name, Number
 
 from ddpshell.shell.commands import shell_registry
-from ddpshell.shell.lexer import LineLexer, coloured
-from ddpshell.shell.style import INKS, plain
+from ddpshell.shell.lexer import INK_TOKENS, CommandLexer, SessionLexer, ShellStyle
+from ddpshell.shell.painting import painted_line, painted_session
+from ddpshell.shell.style import INKS
+from tests.machine import TOP
 from tests.shell.test_tokens import lines
 
 REGISTRY = shell_registry()
 
 
-def inks(text: str) -> list[tuple[str, str]]:
-    return [(ink, piece) for ink, piece in coloured(text, REGISTRY) if ink]
+def test_what_is_typed_has_its_types() -> None:
+    found = [(kind, text) for kind, text in CommandLexer().get_tokens("call f 1 --zzz") if text.strip()]
+    assert found == [(Keyword, "call"), (Name.Function, "f"), (Number, "1"), (Error, "--zzz")]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("status", [("command", "status")], id="a command"),
-        pytest.param("sta", [], id="half a command is no mistake"),
-        pytest.param("zzz", [("mistake", "zzz")], id="no command can begin so"),
-        pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="no command is called so"),
-        pytest.param(
-            "call f {a: 1, b: true}",
-            [
-                ("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":"),
-                ("number", "1"), ("punctuation", ","), ("key", "b"), ("punctuation", ":"), ("constant", "true"),
-                ("punctuation", "}"),
-            ],
-            id="an object",
-        ),
-        pytest.param(
-            "call f Date('2026-01-02') $1.a Hello",
-            [
-                ("command", "call"), ("name", "f"), ("constructor", "Date"), ("punctuation", "("),
-                ("string", "'2026-01-02'"), ("punctuation", ")"), ("variable", "$1.a"), ("string", "Hello"),
-            ],
-            id="constructors, variables and text",
-        ),
-        pytest.param(
-            "find t --limit 5 | jq .",
-            [
-                ("command", "find"), ("name", "t"), ("option", "--limit"), ("number", "5"), ("operator", "|"),
-                ("string", "jq ."),
-            ],
-            id="an option and a program",
-        ),
-        pytest.param(
-            "find t --zzz", [("command", "find"), ("name", "t"), ("mistake", "--zzz")], id="no such option"
-        ),
-        pytest.param("find t --li", [("command", "find"), ("name", "t"), ("option", "--li")], id="half an option"),
-        pytest.param(
-            "call f {a 1}",
-            [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("mistake", "1}")],
-            id="a mistake is underlined from where it shows",
-        ),
-        pytest.param(
-            "call f {a: ",
-            [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":")],
-            id="what is open is no mistake",
-        ),
-        pytest.param(
-            "call f @a.json @@x",
-            [("command", "call"), ("name", "f"), ("operator", "@"), ("string", "a.json"), ("string", "@@x")],
-            id="a file",
-        ),
-        pytest.param("# all of it", [("comment", "# all of it")], id="a comment"),
-        pytest.param("call a|b", [("command", "call"), ("name", "a"), ("mistake", "|b")], id="a pipe without space"),
-    ],
-)  # fmt: skip
-def test_a_line_has_colours(text: str, expected: list[tuple[str, str]]) -> None:
-    assert inks(text) == expected
+@given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
+def test_the_lexers_say_what_the_parser_says(text: str) -> None:
+    for lexer, painted in (
+        (CommandLexer(), painted_line(text, REGISTRY)),
+        (SessionLexer(), painted_session(text, REGISTRY)),
+    ):
+        found = list(lexer.get_tokens_unprocessed(text))
+        assert [(kind, piece) for _, kind, piece in found] == [(INK_TOKENS[ink], piece) for ink, piece in painted]
+        assert all(text.startswith(piece, position) for position, _, piece in found)
 
 
-@given(lines() | st.text("cal find{}[]\"'|>#-$1:,. \n", max_size=40))
-def test_colours_change_no_text(text: str) -> None:
-    pieces = coloured(text, REGISTRY)
-    assert plain(pieces) == text
-    assert {ink for ink, _ in pieces} <= {*INKS, ""}
-    get_line = LineLexer(REGISTRY).lex_document(Document(text))
-    assert ["".join(fragment[1] for fragment in get_line(number)) for number in range(text.count("\n") + 1)] == (
-        text.split("\n")
-    )
+@given(lines())
+def test_at_the_prompt_no_text_is_changed(text: str) -> None:
+    text = text.replace("\r", "")
+    get_line = PygmentsLexer(CommandLexer).lex_document(Document(text))
+    assert [
+        "".join(fragment[1] for fragment in get_line(number)) for number in range(text.count("\n") + 1)
+    ] == text.split("\n")  # fmt: skip
 
 
-def test_pasted_data_is_not_looked_at_for_long() -> None:
-    text = f"call f {[0] * 10_000}\nstatus"
-    get_line = LineLexer(REGISTRY).lex_document(Document(text))
-    assert get_line(1) == [("", "status")]
-    assert get_line(2) == []
+@pytest.mark.parametrize("ink", [ink for ink in INK_TOKENS if ink])
+def test_at_the_prompt_the_inks_are_those_of_the_terminal(ink: str) -> None:
+    """The codes of the one are the names of the other, in the order of ECMA-48."""
+    kind = INK_TOKENS[ink]
+    name = "pygments." + ".".join(kind).lower()
+    attributes = style_from_pygments_cls(ShellStyle).get_attrs_for_style_str(f"class:{name}")
+    colours = {
+        "": "", "ansired": "31", "ansigreen": "32", "ansiyellow": "33", "ansimagenta": "35", "ansicyan": "36",
+        "ansibrightblack": "90", "ansibrightblue": "94",
+    }  # fmt: skip
+    codes = ["1" * bool(attributes.bold), "4" * bool(attributes.underline), colours[attributes.color or ""]]
+    assert ";".join(code for code in codes if code) == INKS[ink]
+
+
+def test_the_package_brings_them_to_everybody_who_uses_pygments() -> None:
+    points = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["entry-points"]
+    found = {}
+    for group, base in (("pygments.lexers", Lexer), ("pygments.styles", Style)):
+        for name, place in points[group].items():
+            module, _, attribute = place.partition(":")
+            found[name] = getattr(import_module(module), attribute)
+            assert issubclass(found[name], base)
+    assert found == {"ddp": ShellStyle, "ddp-commands": CommandLexer, "ddp-session": SessionLexer}
+
+
+def test_other_formatters_take_them() -> None:
+    assert "\x1b[" in pygments.highlight("call upper 'x'", CommandLexer(), TerminalFormatter())

@@ -283,3 +283,12 @@ def test_the_screen_can_be_cleared(editor: Editor) -> None:
     editor.read("one\r")
     editor.prompt.clear()
     assert editor.rows() == []
+
+
+def test_pasted_data_is_not_looked_at_for_long(editor: Editor) -> None:
+    """It has no colours, and no Enter waits for any."""
+    data = ", ".join("1" * 10 for _ in range(2000))
+    editor.read(f"\x1b[200~call f [{data}]\x1b[201~\r")
+    assert "\x1b[0;36m" not in editor.screen.getvalue()
+    editor.read("call f 1\r")
+    assert "\x1b[0;36m1" in editor.screen.getvalue()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from hypothesis import given
-from prompt_toolkit.styles import Attrs
 
 from ddpshell.shell.rendering import Style
-from ddpshell.shell.style import INKS, frame_text, inked, plain, prompt_style, terminal_text
+from ddpshell.shell.style import INKS, inked, plain, terminal_text
 from tests.shell.test_escaping import harmless
-from tests.strategies import hostile_text, json_trees
+from tests.strategies import hostile_text
 
 _CODE = re.compile(r"\x1b\[[0-9;]+m")
 
@@ -37,22 +35,3 @@ def test_fragments_of_values_keep_their_text() -> None:
     text = inked([(Style.KEY, '"a"'), (Style.PUNCTUATION, ": ")])
     assert text == [("key", '"a"'), ("punctuation", ": ")]
     assert plain(text) == '"a": '
-
-
-@given(json_trees())
-def test_a_frame_in_colour_is_the_same_frame(tree: object) -> None:
-    text = json.dumps(tree)
-    assert plain(frame_text(text)) == text
-
-
-def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
-    inks = [ink for ink, piece in frame_text('{"msg":"x","n":-1.5e3,"ok":true}') if ink]
-    assert inks == ["key", "string", "key", "number", "key", "constant"]
-
-
-def test_the_prompt_has_the_same_inks() -> None:
-    style = prompt_style()
-    attributes: Attrs = style.get_attrs_for_style_str("class:mistake")
-    assert attributes.underline
-    assert attributes.color == "ansired"
-    assert style.get_attrs_for_style_str("class:key").color == "ansibrightblue"
