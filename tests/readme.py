@@ -11,17 +11,18 @@ What it understands, block by block, in order, all in one folder and with one ho
 * `<!-- keeps running -->` above a console block: its one command is a server; once it has printed what it must, the
   reader goes on in another terminal.
 * `<!-- at a terminal -->` above a console block: its one command is a program with a prompt. Each line that begins with a
-  prompt (`word> `) is typed once the screen shows what stands above it.
+  prompt (`word> `) is typed once the screen shows what stands above it. What is typed where it is not shown, at
+  `Password:`, stands in the comment: `<!-- at a terminal, unseen: WORD... -->`.
 
-Compared are lines. `...` stands for any text in a line, and alone on a line for any lines. These may differ, as long as
-each is of its kind: durations (`3 ms`), times, ids of 17 letters and digits, numbers of 13 digits (milliseconds since the
-epoch), and how many spaces there are side by side. A port number after `localhost:`, `127.0.0.1:` or `--port ` stands for some port of the machine, the same each time.
+What may differ from what was shown is told in `tests.transcript`. A port number after `localhost:`, `127.0.0.1:` or
+`--port ` stands for some port of the machine, the same each time.
+
+`python -m tests.readme record` types what those sessions at a terminal say, and writes what is shown into README.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import select
@@ -29,17 +30,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pexpect
-import pyte
-
-from ddpshell.clock import SystemClock
 from tests.machine import TOP
+from tests.transcript import Mismatch, TerminalSession, compare, matches
 
-__all__ = ["Block", "Mismatch", "Reader", "read"]
+__all__ = ["Block", "Reader", "read", "record"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,15 @@ class Block:
         """The name of the file that this block is the text of."""
         return self.comment.removeprefix("file: ") if self.comment.startswith("file: ") else None
 
+    @property
+    def is_at_terminal(self) -> bool:
+        """Whether it shows a session at a terminal."""
+        return self.comment.startswith("at a terminal")
 
-class Mismatch(AssertionError):
-    """What happened is not what the README says."""
+    @property
+    def unseen(self) -> list[str]:
+        """What is typed in it, and not shown."""
+        return self.comment.partition("unseen: ")[2].split()
 
 
 _BLOCK = re.compile(
@@ -71,34 +76,6 @@ def read(markdown: str) -> list[Block]:
         Block(found["language"], found["comment"] or "", found["text"], markdown[: found.start("text")].count("\n") + 1)
         for found in _BLOCK.finditer(markdown)
     ]
-
-
-_KINDS = [
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
-    (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "<time>"),
-    (re.compile(r"\b\d{13}\b"), "<milliseconds>"),
-    (re.compile(r"\b[2-9A-HJ-NP-TW-Za-km-z]{17}\b"), "<id>"),
-    (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), r"<duration> \2"),
-    (re.compile(r"(?<=\S)  +"), "  "),
-]
-
-
-def _normal(text: str) -> str:
-    for kind, name in _KINDS:
-        text = kind.sub(name, text)
-    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-
-
-def matches(expected: str, actual: str) -> bool:
-    pattern = re.escape(_normal(expected))
-    pattern = re.sub(r"^\\\.\\\.\\\.\\?\n", r"(.*\n)*", pattern, flags=re.MULTILINE).replace(r"\.\.\.", ".*")
-    return re.fullmatch(pattern, _normal(actual)) is not None
-
-
-def _compare(what: str, expected: str, actual: str) -> None:
-    if not matches(expected, actual):
-        lines = difflib.ndiff(_normal(expected).splitlines(), _normal(actual).splitlines())
-        raise Mismatch("\n".join([what, *lines]))
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:
@@ -166,8 +143,8 @@ class Reader:
                 file.write_text(self._ours(block.text))
             case Block(language="console", comment="keeps running"):
                 self._keep_running(block.text)
-            case Block(language="console", comment="at a terminal"):
-                self._type(block.text)
+            case Block(language="console", is_at_terminal=True):
+                self._type(block)
             case Block(language="console"):
                 self._run_commands(block.text)
             case Block(language="python"):
@@ -191,7 +168,7 @@ class Reader:
             printed.seek(0)
             outputs = self._theirs(printed.read()).split(_END)
         for (command, expected), actual in zip(asked, outputs, strict=False):
-            _compare(f"$ {command}", expected, actual)
+            compare(f"$ {command}", expected, actual)
         assert len(outputs) == len(asked) + 1, "a command ended the shell"
 
     def _keep_running(self, text: str) -> None:
@@ -205,43 +182,24 @@ class Reader:
             more = os.read(process.stdout.fileno(), 65536).decode() if readable else ""
             actual += more
             if not more:
-                _compare(f"$ {command}", expected, self._theirs(actual))
+                compare(f"$ {command}", expected, self._theirs(actual))
 
-    def _type(self, text: str) -> None:
-        command, *lines = text.splitlines()
-        command = command.removeprefix("$ ")
-        environment = [f"{name}={value}" for name, value in self._environment("xterm-256color").items()]
-        child: pexpect.spawn[bytes] = pexpect.spawn(
-            "env", ["-i", *environment, "bash", "-c", f"exec {self._ours(command)}"],
-            cwd=str(self.work), dimensions=(_LINES, _COLUMNS),
+    def record(self, block: Block) -> str:
+        """Do what a block at a terminal says, whatever is shown; gives the block's text as it is then."""
+        command, *lines = block.text.splitlines()
+        with self._at_a_terminal(command) as session:
+            return "".join(f"{line}\n" for line in [command, *session.record(lines, block.unseen)])
+
+    def _type(self, block: Block) -> None:
+        command, *lines = block.text.splitlines()
+        with self._at_a_terminal(command) as session:
+            session.follow(lines, block.unseen)
+
+    def _at_a_terminal(self, command: str) -> TerminalSession:
+        return TerminalSession(
+            command.removeprefix("$ "), self.work, self._environment("xterm-256color"), self.patience,
+            self._ours, self._theirs,
         )  # fmt: skip
-        child.delaybeforesend = None
-        screen = _Screen(child)
-        stream = pyte.ByteStream(screen)
-
-        def wait_for(expected: list[str], prompt: str | None) -> None:
-            deadline = SystemClock().now() + self.patience
-            while True:
-                shown = [self._theirs(line.rstrip()) for line in screen.display]
-                above = "\n".join(shown[: screen.cursor.y])
-                if matches("\n".join(expected), above) and (
-                    prompt is None or shown[screen.cursor.y] == prompt.rstrip()
-                ):
-                    return
-                try:
-                    stream.feed(child.read_nonblocking(65536, timeout=deadline - SystemClock().now()))
-                except (pexpect.EOF, pexpect.TIMEOUT):
-                    _compare(f"$ {command}", "\n".join([*expected, prompt or ""]), "\n".join(shown).rstrip())
-                    raise Mismatch(f"$ {command}\nended, or waits, where this is expected: {prompt}") from None
-
-        try:
-            for number, line in enumerate(lines):
-                if typed := re.fullmatch(r"(\S*> )(.*)", line):
-                    wait_for(lines[:number], typed[1])
-                    child.send(self._ours(typed[2]) + "\r")
-            wait_for(lines, None)
-        finally:
-            child.close(force=True)
 
     def _run_program(self, text: str) -> None:
         process = self._start(
@@ -254,7 +212,7 @@ class Reader:
         if stderr or process.returncode:
             raise Mismatch(f"the program ended with {process.returncode}:\n{stderr}")
         expected = re.findall(r"\bprint\(.*\)  # prints (.*)$", text, re.MULTILINE)
-        _compare("the program's output", "".join(f"{line}\n" for line in expected), self._theirs(stdout))
+        compare("the program's output", "".join(f"{line}\n" for line in expected), self._theirs(stdout))
 
     def _start(self, command: list[str], **streams: object) -> subprocess.Popen[str]:
         started: subprocess.Popen[str] = subprocess.Popen(
@@ -286,20 +244,6 @@ class Reader:
         return _PORT.sub(lambda found: found[1] + theirs.get(found[2], found[2]), text)
 
 
-#: No line of an example may be lost at the top.
-_LINES, _COLUMNS = 200, 80
-
-
-class _Screen(pyte.Screen):
-    def __init__(self, program: pexpect.spawn[bytes]) -> None:
-        super().__init__(_COLUMNS, _LINES)
-        self._program = program
-
-    def write_process_input(self, data: str) -> None:
-        """Answer a program's question, such as where the cursor is."""
-        self._program.send(data)
-
-
 def _end(process: subprocess.Popen[str]) -> None:
     """End a session: the process and whatever it left in the background."""
     with contextlib.suppress(ProcessLookupError):
@@ -311,3 +255,28 @@ def _free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
+
+
+def record(markdown: str) -> str:
+    """The same text, with what its sessions at a terminal show now; those that are true still stay as they are."""
+    blocks = read(markdown)
+    with tempfile.TemporaryDirectory() as folder:
+        reader = Reader(Path(folder))
+        try:
+            for block in blocks:
+                if block.file or block.comment == "keeps running":
+                    reader.follow(block)
+            for block in filter(lambda block: block.is_at_terminal, blocks):
+                text = reader.record(block)
+                if not matches(block.text, text, any_unit=True):
+                    markdown = markdown.replace(block.text, text)
+        finally:
+            reader.close()
+    return markdown
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["record"]:
+        sys.exit("usage: python -m tests.readme record")
+    readme = TOP / "README.md"
+    readme.write_text(record(readme.read_text()))

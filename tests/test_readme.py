@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.machine import TOP
-from tests.readme import Block, Mismatch, Reader, matches, read
+from tests.readme import Block, Reader, read
+from tests.transcript import Mismatch, matches
 
 README = (TOP / "README.md").read_text()
 
@@ -67,6 +68,14 @@ def follow(reader: Reader, markdown: str) -> None:
 
 
 TERMINAL = "<!-- at a terminal -->\n```console\n$ python3 -q\n"
+SECRET = """<!-- at a terminal, unseen: s3cret -->
+```console
+$ python3 -q
+>>> import getpass; len(getpass.getpass())
+Password:
+6
+```
+"""
 
 TRUE = [
     pytest.param("```console\n$ echo one\none\n$ echo two >&2; false\ntwo\n$ echo $?\n1\n```", id="console"),
@@ -80,6 +89,10 @@ TRUE = [
     pytest.param("<!-- file: ~/c -->\n```text\nhome\n```\n```console\n$ cat ~/c\nhome\n```", id="file at home"),
     pytest.param("```console\n$ export A=1\n$ echo $A\n1\n$ cd /; pwd\n/\n$ pwd\n/\n```", id="one shell a block"),
     pytest.param(f"{TERMINAL}>>> 1 + 1\n2\n>>> print('a   b')\na  b\n>>> 5\n5\n```", id="at a terminal"),
+    pytest.param(f"{TERMINAL}>>> print('session abcD..., 12.5 ms')\nsession efgH..., 3 ms\n```", id="a session's name"),
+    pytest.param(f"{TERMINAL}>>> [1,\n... 2]\n[1, 2]\n```", id="a line that goes on"),
+    pytest.param(f"{TERMINAL}>>> exit()\n```", id="left"),
+    pytest.param(SECRET, id="a password"),
     pytest.param("```text\n$ rm x\n```", id="not run"),
 ]
 
@@ -95,6 +108,9 @@ FALSE = [
     pytest.param("```python\nraise SystemExit(1)\n```", id="a program that fails"),
     pytest.param("```python\nimport warnings; warnings.warn('x')\n```", id="a program that warns"),
     pytest.param(f"{TERMINAL}>>> 1 + 1\n3\n>>> 5\n5\n```", id="shown otherwise at a terminal"),
+    pytest.param(f"{TERMINAL}>>> print('1\\n2')\n1\n```", id="a line too few at a terminal"),
+    pytest.param(f"{TERMINAL}>>> print('1\\n2')\n1\n>>> exit()\n```", id="a line too few above another"),
+    pytest.param(SECRET.replace("unseen: s3cret", "unseen: s3cre"), id="another password"),
     pytest.param(f"{TERMINAL}>>> exit()\n>>> 1\n1\n```", id="ended at a terminal"),
     pytest.param("```ruby\nputs 1\n```", id="an unknown language"),
 ]
