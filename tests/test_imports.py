@@ -21,7 +21,8 @@ THEIRS = ("click", "msgspec", "websocket")
 CLIENT = """
     ddpshell ddpshell.clock ddpshell.exceptions
 
-    ddpshell.client ddpshell.client.backoff ddpshell.client.client ddpshell.client.condition ddpshell.client.connector
+    ddpshell.client ddpshell.client.addresses ddpshell.client.backoff ddpshell.client.client ddpshell.client.condition
+    ddpshell.client.connector
     ddpshell.client.events ddpshell.client.frames ddpshell.client.handles ddpshell.client.lifecycle
     ddpshell.client.runner ddpshell.client.tls ddpshell.client.transport ddpshell.client.upgrade ddpshell.client.waiting
 

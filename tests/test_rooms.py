@@ -65,7 +65,13 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "errno": ("client/", "server/", "cli/"),
     "http": ("server/transport.py",),
     "selectors": ("clock.py", "client/", "cli/inbox.py"),
-    "socket": ("client/connector.py", "client/tunnels.py", "client/waiting.py", "server/transport.py"),
+    "socket": (
+        "client/addresses.py",
+        "client/connector.py",
+        "client/tunnels.py",
+        "client/waiting.py",
+        "server/transport.py",
+    ),
     "ssl": ("client/tls.py", "client/upgrade.py", "server/transport.py"),
     # The process, the terminal and the disk.
     "gc": ("cli/__init__.py",),

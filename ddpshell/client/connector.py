@@ -2,7 +2,7 @@
 
 `connect` gives a `WebSocketTransport` or raises a `ConnectError` that says what to do; foreign errors end here.
 Nothing in here waits but through a `Waiter`, so a deadline holds for all of it, one slow byte after the
-other included, and so does an interruption. The one exception is name resolution, which no program can interrupt.
+other included, and so does an interruption.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ..exceptions import ConnectError
 from ..protocol.urls import Endpoint
+from .addresses import look_up, why_unknown
 from .tls import ByteStream, TLSOptions, wrap_tls
 from .transport import WebSocketTransport
 from .upgrade import HandshakeOptions, upgrade
@@ -111,9 +112,7 @@ class WebSocketConnector(Struct, frozen=True):
         peer = self.options.proxy or self.endpoint
         host, port = peer.host, peer.port
         try:
-            # In bytes, the name is taken as it stands; a string is put through IDNA, which takes half a millisecond to load.
-            name = host.encode() if host.isascii() else host
-            addresses = socket.getaddrinfo(name, port, self._family, socket.SOCK_STREAM)
+            addresses = look_up(host, port, self._family, waiter, deadline)
         except (OSError, ValueError) as error:
             raise self._unknown(host, error) from error
         failure: ConnectError | None = None
@@ -153,7 +152,7 @@ class WebSocketConnector(Struct, frozen=True):
 
     def _unknown(self, host: str, error: OSError | ValueError) -> ConnectError:
         what = "the host" if self.options.proxy is None else "the proxy"
-        reason = error.strerror if isinstance(error, socket.gaierror) else "it is no host name"
+        reason = why_unknown(error)
         hint = "check the name, or the network"
         version = self.options.ip_version
         if version is not None:

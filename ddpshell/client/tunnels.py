@@ -14,6 +14,7 @@ import selectors
 import socket
 
 from ..exceptions import ConnectError
+from .addresses import look_up, why_unknown
 from .proxy import Proxy
 from .tls import ByteStream, blocked_on
 from .waiting import Waiter
@@ -83,8 +84,8 @@ class _Line:
     def __init__(self, stream: ByteStream, proxy: Proxy, waiter: Waiter, deadline: float | None) -> None:
         self._stream = stream
         self._proxy = proxy
-        self._waiter = waiter
-        self._deadline = deadline
+        self.waiter = waiter
+        self.deadline = deadline
         self.unread = b""
 
     def send(self, data: bytes) -> None:
@@ -137,7 +138,7 @@ class _Line:
     def _wait(self, events: int, error: OSError) -> None:
         if not events:
             raise self._broken(error) from error
-        if not self._waiter.wait(self._stream, events, self._deadline):
+        if not self.waiter.wait(self._stream, events, self.deadline):
             raise ConnectError(
                 f"the proxy {self._proxy.authority} did not connect us in time",
                 hint="it may not reach the server; --no-proxy goes without it",
@@ -182,7 +183,7 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
 
 
 def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> None:
-    address = _socks_address(proxy, target, family)
+    address = _socks_address(line, proxy, target, family)
     methods = [_NO_CREDENTIALS] if proxy.user is None else [_NO_CREDENTIALS, _USER_AND_PASSWORD]
     line.send(bytes([5, len(methods), *methods]))
     version, method = line.read(2)
@@ -232,7 +233,7 @@ def _authenticate(line: _Line, proxy: Proxy) -> None:
         )
 
 
-def _socks_address(proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> bytes:
+def _socks_address(line: _Line, proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> bytes:
     """Type and address of the server as SOCKS5 writes them."""
     host, port = target
     try:
@@ -241,11 +242,11 @@ def _socks_address(proxy: Proxy, target: tuple[str, int], family: socket.Address
         pass
     if proxy.scheme == "socks5":
         try:
-            found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, socket.gaierror) else "it is no host name"
+            found = look_up(host, port, family, line.waiter, line.deadline)
+        except (OSError, ValueError) as error:
             raise ConnectError(
-                f"cannot find the host {host!r}: {reason}", hint="with socks5h:// the proxy looks the name up"
+                f"cannot find the host {host!r}: {why_unknown(error)}",
+                hint="with socks5h:// the proxy looks the name up",
             ) from error
         return _packed(str(found[0][4][0]))
     name = _ascii_host(host).encode()
