@@ -150,31 +150,48 @@ def text_frames(texts: Sequence[str]) -> bytes:
     """Frame a client's text messages, one after the other."""
     # Asking the system once for all of them: a call for each takes a sixth of the time of pipelined calls.
     masks = os.urandom(4 * len(texts))
-    return b"".join(_frame(_TEXT, text.encode(), masks[4 * index : 4 * index + 4]) for index, text in enumerate(texts))
+    parts: list[bytes] = []
+    for index, text in enumerate(texts):
+        payload = text.encode()
+        length = len(payload)
+        mask = masks[4 * index : 4 * index + 4]
+        parts += (_SHORT_TEXT[length] if length < 126 else _header(_TEXT, length), mask, _masked(payload, mask))
+    return b"".join(parts)
 
 
 def pong_frame(payload: bytes) -> bytes:
     """Frame the answer to a ping."""
-    return _frame(_PONG, payload, os.urandom(4))
+    return _control_frame(_PONG, payload)
 
 
 def close_frame(code: int) -> bytes:
     """Frame a client's end of the connection."""
-    return _frame(_CLOSE, code.to_bytes(2, "big"), os.urandom(4))
+    return _control_frame(_CLOSE, code.to_bytes(2, "big"))
 
 
-def _frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
-    length = len(payload)
+def _control_frame(opcode: int, payload: bytes) -> bytes:
+    mask = os.urandom(4)
+    return _header(opcode, len(payload)) + mask + _masked(payload, mask)
+
+
+def _header(opcode: int, length: int) -> bytes:
+    """What stands before the mask."""
     if length < 126:
-        header = bytes((_FIN | opcode, _MASKED | length))
-    elif length < 1 << 16:
-        header = bytes((_FIN | opcode, _MASKED | 126)) + length.to_bytes(2, "big")
-    else:
-        header = bytes((_FIN | opcode, _MASKED | 127)) + length.to_bytes(8, "big")
+        return bytes((_FIN | opcode, _MASKED | length))
+    if length < 1 << 16:
+        return bytes((_FIN | opcode, _MASKED | 126)) + length.to_bytes(2, "big")
+    return bytes((_FIN | opcode, _MASKED | 127)) + length.to_bytes(8, "big")
+
+
+# The headers of nearly all calls, made once.
+_SHORT_TEXT = [_header(_TEXT, length) for length in range(126)]
+
+
+def _masked(payload: bytes, mask: bytes) -> bytes:
     # One exclusive or of two large integers: Python has no faster way that needs no extension.
+    length = len(payload)
     key = int.from_bytes((mask * (length // 4 + 1))[:length], "little")
-    masked = (int.from_bytes(payload, "little") ^ key).to_bytes(length, "little")
-    return header + mask + masked
+    return (int.from_bytes(payload, "little") ^ key).to_bytes(length, "little")
 
 
 def _text(payload: bytes | bytearray) -> str:

@@ -6,7 +6,7 @@ what it hears of calls; `outstanding.py` keeps them in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from itertools import count
 
@@ -98,7 +98,7 @@ class Calls:
         call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=early)
         self._outstanding.add(call)
         if self.gate is not Gate.SHUT and self._outstanding.may_send(call):
-            self._send_calls([call])
+            self._send_call(call)
         return call_id
 
     def cancel(self, call_id: str) -> bool:
@@ -152,13 +152,13 @@ class Calls:
         self.resent = sum(
             call.was_sent and call.state is CallState.HELD and not call.opening for call in self._outstanding
         )
-        self._send_calls(self._outstanding.sendable())
+        self._send_due()
 
     def open(self) -> None:
         """The session stands: send what was held back."""
         self.gate = Gate.OPEN
         self._held_back = False
-        self._send_calls(self._outstanding.sendable())
+        self._send_due()
 
     def lose(self) -> None:
         """The socket is gone."""
@@ -231,15 +231,18 @@ class Calls:
             text = _text(call_id, "login", self._opening_params, None)
             self._outstanding.add_first(Call(call_id, "login", text, wait=True, opening=True))
 
-    def _send_calls(self, calls: Sequence[Call]) -> None:
-        for call in calls:
-            if self.gate is Gate.AJAR and (self._held_back or not (self._pipeline and call.retry)):
-                self._held_back = True
-                return
-            call.advance(CallInput.SEND)
-            self._send(call.text)
-            if call.wait:
-                self._quiescence.hold_for(call.id)
+    def _send_due(self) -> None:
+        for call in self._outstanding.sendable():
+            self._send_call(call)
+
+    def _send_call(self, call: Call) -> None:
+        if self.gate is Gate.AJAR and (self._held_back or not (self._pipeline and call.retry)):
+            self._held_back = True
+            return
+        call.advance(CallInput.SEND)
+        self._send(call.text)
+        if call.wait:
+            self._quiescence.hold_for(call.id)
 
     def _move(self, call: Call, move: CallInput) -> None:
         call.advance(move)
@@ -270,7 +273,7 @@ class Calls:
     def _forget(self, call: Call) -> None:
         next_block = self._outstanding.discard(call)
         if next_block and self.gate is not Gate.SHUT:
-            self._send_calls(self._outstanding.sendable())
+            self._send_due()
         # Whatever became of it, nothing waits for its writes any more (C63).
         self._quiescence.release_call(call.id)
         self._settle()
