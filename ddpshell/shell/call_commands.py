@@ -31,8 +31,8 @@ _SHORT = Limits(items=5, characters=40, depth=2)
 
 @command(
     examples=[
-        ('call upper "Hello"', "one argument; the answer comes tagged with a number"),
-        ("call echo {title: 'write', due: Date(\"2026-01-02\")}", "an object; keys need no quotes"),
+        ('call upper "Hello"', "the answer comes with a number"),
+        ("call echo {title: 'x', due: Date(0)}", "keys need no quotes"),
         ("call upper $_[0].title", "with a part of an earlier result"),
     ],
     labels={"params": "VALUE"},

@@ -46,11 +46,11 @@ def collections(shell: Shell) -> Message:
 @command(
     examples=[
         ("find tasks", "all documents of a collection"),
-        ("find tasks {done: false} --sort n --limit 10 --fields title", "a query; --sort -n begins with the greatest"),
-        ("find tasks {n: {$gt: 1}, title: RegExp('^w')} --table", "Mongo's operators, as a table"),
+        ("find tasks {done: false} --sort -n --limit 5", "a query, the greatest n first"),
+        ("find tasks {n: {$gt: 1}} --table", "Mongo's operators, as a table"),
     ],
     options={
-        "sort": "a field, -field for the other direction, several with commas, or {n: -1}",
+        "sort": "a field, -field for the other direction, several with commas",
         "skip": "leave out so many at the beginning",
         "limit": "show so many at most",
         "fields": "only these fields: title,done or {title: 1}",

@@ -18,7 +18,7 @@ _NOTES = (
 )
 
 #: Beyond so many columns, what an example means stands above it.
-_EXAMPLE = 44
+_EXAMPLE = 46
 
 
 def general_help(registry: Registry) -> StyledText:
@@ -39,11 +39,10 @@ def general_help(registry: Registry) -> StyledText:
 def command_help(command: Command) -> StyledText:
     """One command: usage, what it does, examples, options."""
     name, space, rest = command.usage.partition(" ")
-    text: StyledText = [("command", name), ("", f"{space}{rest}\n\n"), ("", f"{command.summary}\n")]
-    if command.details:
-        # Lines end where the source's do; the display breaks them where the window ends.
-        paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", command.details)]
-        text.append(("", "\n" + "\n\n".join(paragraphs) + "\n"))
+    # Lines end where the source's do; the display breaks them where the window ends.
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", command.details)]
+    paragraphs[0] = f"{command.summary} {paragraphs[0]}".rstrip()
+    text: StyledText = [("command", name), ("", f"{space}{rest}\n\n"), ("", "\n\n".join(paragraphs) + "\n")]
     if command.examples:
         text.append(("heading", "\nExamples\n"))
         column = max(len(line) for line, _ in command.examples) + 2
