@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import BinaryIO
 
 from ..exceptions import CommandError
@@ -24,6 +23,8 @@ def read_value(name: str) -> EJSONValue:
     """
     if not name:
         raise CommandError("a file's name belongs behind @; the text @ is written @@")
+    from pathlib import Path  # takes 3 ms to load, and few arguments are files
+
     try:
         with Path(name).expanduser().open("rb") as file:
             text = text_of(file, name)
