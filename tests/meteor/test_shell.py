@@ -1,0 +1,212 @@
+"""The shell in a real pseudo-terminal, on a real Meteor server."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.meteor import MeteorServer
+from tests.shell.window import Window
+
+
+@pytest.fixture
+def window(meteor_server: MeteorServer) -> Iterator[Window]:
+    with Window("-u", f"localhost:{meteor_server.port}") as window:
+        window.wait_for("connected to")
+        window.wait_for_prompt()
+        yield window
+
+
+def rows_with(window: Window, text: str) -> list[str]:
+    return [row for row in window.all_rows if text in row]
+
+
+def test_a_session_goes_as_promised(own_meteor_server: Callable[..., MeteorServer]) -> None:
+    """The transcript of product.md, section 5; times and ids aside."""
+    server = own_meteor_server()
+    with Window("-u", f"localhost:{server.port}") as window:
+        window.wait_for("connected to")
+        window.press("call add one\rcall add two\r")
+        window.wait_for("[2] ")
+        window.press("clear\r")
+        window.wait_for_prompt()
+        window.press('call upper "Hello"\r')
+        window.wait_for('[3] "HELLO"')
+        window.press("sub tasks {done: false}\r")
+        window.wait_for("[4] sub tasks")
+        window.press("call nope\r")
+        window.wait_for("[5] error")
+        window.wait_for_prompt()
+        shown = re.sub(r" *\d+(\.\d)? ms", " T", "\n".join(window.rows))
+        prompt = f"localhost:{server.port}>"
+        assert shown.splitlines()[:-1] == [
+            f'{prompt} call upper "Hello"',
+            '[3] "HELLO" T',
+            f"{prompt} sub tasks {{done: false}}",
+            "[4] sub tasks: ready, 2 documents T",
+            f"{prompt} call nope",
+            "[5] error 404: Method 'nope' not found T",
+            "  names are case-sensitive",
+            prompt,
+        ]
+        assert window.rows[-1].startswith("connected · localhost:")
+        window.press("\x04")
+        assert window.wait_for_end() == 0
+
+
+def test_the_connection_is_cut_while_a_line_is_typed(window: Window) -> None:
+    """The line stays as it is, and the call that was under way is sent again (C22): it cuts the connection again."""
+    window.press("sub tasks\r")
+    window.wait_for("[1] sub tasks: ready")
+    window.press("call cut --no-retry\rcall upper 'typed bef")
+    window.wait_for_prompt("call upper 'typed bef")
+    window.wait_for("[2] error: outcome of 'cut' unknown")
+    window.wait_for("sent again: 1 subscription")
+    window.press("ore and after'")
+    window.wait_for_prompt("call upper 'typed before and after'")
+    window.press("\r")
+    window.wait_for('[3] "TYPED BEFORE AND AFTER"')
+    assert len(rows_with(window, "> call upper")) == 1
+
+
+def test_a_server_is_killed_and_started_again_while_a_line_is_typed(
+    own_meteor_server: Callable[..., MeteorServer],
+) -> None:
+    """What was under way is sent again (C22), and its answer comes to the number it was given."""
+    server = own_meteor_server()
+    with Window("-u", f"localhost:{server.port}") as window:
+        window.wait_for("connected to")
+        window.press("sub tasks\r")
+        window.wait_for("[1] sub tasks: ready")
+        window.press("call slow 2000\rcall upper 'half a")
+        window.wait_for_prompt("call upper 'half a")
+        server.kill()
+        window.wait_for("connection lost: ")
+        window.wait_for_prompt("call upper 'half a")
+        server.start()
+        window.press(" line'")
+        window.wait_for_prompt("call upper 'half a line'")
+        window.wait_for("connected again (new session ")
+        window.press("\r")
+        window.wait_for('[3] "HALF A LINE"')
+        assert "[2] 2000" in window.plain
+        assert "1 call" in window.plain[window.plain.index("sent again: ") :]
+        assert len(rows_with(window, "> call upper")) == 1
+
+
+def test_a_flood_neither_garbles_nor_loses_the_typed_line(window: Window) -> None:
+    """A frame each millisecond, as fast as Meteor's timer goes, each shown, and its change of a document as well."""
+    window.press("debug on changed\r")
+    window.wait_for("debug is on")
+    window.is_looking = False
+    window.press("sub ticker 1\r")
+    typed = ""
+    for letter in "call upper 'not a letter is lost'":
+        start = len(window.plain)
+        typed += letter
+        window.press(letter)
+        # Drawn again below what came meanwhile, all that was typed is there.
+        window.wait_for(lambda: f"> {typed.rstrip()}" in window.plain[start:])  # noqa: B023 - called here and now
+    window.press("\r")
+    window.wait_for('"NOT A LETTER IS LOST"')
+    window.press("unsub --all\rdebug off\r")
+    window.wait_for("debug is off")
+    frames = [int(found) for found in re.findall(r'"fields":\{"n":(\d+)', window.plain)]
+    assert frames == list(range(1, len(frames) + 1)), "all of them, in order"
+    assert len(frames) > 100
+
+
+def test_a_paste_of_five_hundred_lines_is_one_text_and_runs_in_order(window: Window) -> None:
+    window.paste("\n".join(f"call upper 'line {number}'" for number in range(500)))
+    window.wait_for("line 499")
+    assert "[1]" not in window.text, "nothing has been run"
+    window.press("\r")
+    window.wait_for('[500] "LINE 499"')
+    results = re.findall(r'^\[(\d+)\] "LINE (\d+)"', window.text, re.MULTILINE)
+    assert results == [(str(number + 1), str(number)) for number in range(500)]
+
+
+def test_control_c_stops_waiting_and_the_answer_comes_all_the_same(window: Window) -> None:
+    window.press("call slow 1500\rwait\r")
+    window.wait_for("> wait")
+    window.interrupt_until("stopped waiting; 1 command goes on, `pending` lists them")
+    window.press("half a line")
+    window.wait_for_prompt("half a line")
+    window.press("\x03")
+    window.wait_for_prompt()
+    window.wait_for("[1] 1500")
+    assert "[2]" not in window.text
+
+
+def test_the_line_can_be_edited_as_vi_does(window: Window) -> None:
+    window.press("set editing vi\r")
+    window.wait_for("editing is vi")
+    window.press("call upper wrong\x1bbcwright\x1b\r")
+    window.wait_for('[1] "RIGHT"')
+
+
+# ------------------------------------------------------------------------------------------------------------ secrets
+
+
+def test_a_login_leaves_no_secret_anywhere_but_in_its_file(
+    own_meteor_server: Callable[..., MeteorServer], home: Path
+) -> None:
+    """Searched for are the password, its digest and the token: on the screen, in frames, in the history and in `save`."""
+    server = own_meteor_server()
+    with Window("-u", server.url, "--debug") as window:
+        window.wait_for("connected to")
+        # Behind a call that takes its time, so that it can be seen while it is under way.
+        window.press("call slow 500\rlogin alice\r")
+        window.wait_for("Password of alice:")
+        window.press("wonderland\rpending\r")
+        window.wait_for("[2] logged in as alice")
+        window.press(f"history\rwhoami\rstatus\rsave {home}/saved\r")
+        window.wait_for("saved: ")
+        [file] = (home / "state/ddpshell/logins").iterdir()
+        token = re.search('"token": "([^"]*)"', file.read_text())
+        assert token is not None
+        # The token is sent again, and refused.
+        server.kill()
+        window.wait_for("connection lost: ")
+        server.start()
+        window.wait_for("logged out: ")
+        window.press("call upper after\r")
+        window.wait_for('"AFTER"')
+        window.press("\x04")
+        assert window.wait_for_end() == 0
+    kept = {
+        "screen": bytes(window.written).decode(),
+        "history": (home / "state/ddpshell/history").read_text(),
+        "saved": (home / "saved").read_text(),
+    }
+    digest = hashlib.sha256(b"wonderland").hexdigest()
+    for where, text in kept.items():
+        assert "call slow 500" in text, where
+        for secret in ("wonderland", digest, token[1]):
+            assert secret not in text, where
+    assert "login alice" not in kept["history"] + kept["saved"]
+    frames = re.findall(r'-> (\{"msg":"method".*"method":"login".*)', window.plain)
+    assert len(frames) == 2, "the login, and its token"
+    for frame in frames:
+        assert '"***"' in frame
+
+
+def test_a_login_in_the_shell_is_resumed_after_the_connection_is_cut(window: Window, home: Path) -> None:
+    window.press("login alice\r")
+    window.wait_for("Password of alice:")
+    window.press("wonderland\r")
+    window.wait_for("[1] logged in as alice")
+    window.press("call cut --no-retry\r")
+    window.wait_for("connected again")
+    window.press("call whoami\rwhoami\r")
+    window.wait_for('[3] "')
+    window.wait_for('"username": "alice"')
+    [user] = {str(found) for found in re.findall(r'\[3\] "(\w+)"', window.plain)}
+    window.wait_for(f'"id": "{user}"')
+    window.press("logout\r")
+    window.wait_for("logged out alice")
+    assert not list((home / "state/ddpshell/logins").iterdir())
