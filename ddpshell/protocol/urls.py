@@ -23,8 +23,9 @@ _SOCKJS_SCHEMES = {"ddp+sockjs": True, "ddpi+sockjs": False}
 # Compiled when they are needed, which most are not: together they take a millisecond of every command.
 _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*)://"
 _SCHEME_WITHOUT_SLASHES = "(?i:(?:ws|http)s?):(?![0-9])"
-# Letters of other scripts are left to the socket, which knows IDNA.
-_HOST = r"[A-Za-z0-9._\-\u0080-\U0010ffff]+"
+# Letters, digits and `.-_`, and letters of other scripts, which are left to the socket: it knows IDNA. Said by what is not
+# among them, for re takes 2 ms to compile the set that is.
+_HOST = r"[^\x00-,/:-@\[-^`{-\x7f]+"
 # U5: below `sockjs`, the server's and the session's segments mean that frames are framed.
 _FRAMED_PATH = r".*/sockjs/[^/.]+/[^/.]+/websocket/?"
 

@@ -192,6 +192,15 @@ def test_what_is_no_address_is_refused_with_advice(text: str, problem: str) -> N
     assert problem in caught.value.problem
 
 
+@pytest.mark.parametrize("character", sorted(set(map(chr, range(33, 127))) - set("/?#:@*")))
+def test_of_ascii_a_host_has_letters_digits_dots_dashes_and_underscores_alone(character: str) -> None:
+    if character.isalnum() or character in ".-_":
+        assert parse_url(f"ws://a{character}b/").host == f"a{character}b".lower()
+    else:
+        with pytest.raises(InvalidURL):
+            parse_url(f"ws://a{character}b/")
+
+
 @pytest.mark.parametrize(
     "text",
     [
