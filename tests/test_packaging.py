@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    _run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(TOP)], ENVIRONMENT)
+    _run([sys.executable, "-m", "build", "--outdir", str(folder), str(TOP)], ENVIRONMENT)
     [built] = folder.glob("*.whl")
     return built
 

@@ -180,7 +180,8 @@ class _Handshake:
 
     def hung_up(self, how: str) -> ConnectError:
         """The server ended the connection, or all talk, instead of answering."""
-        hint = "is this the port of a Meteor server?"
+        # Meteor leaves an upgrade on another path unanswered (U8).
+        hint = "is this the port of a Meteor server, and the path right?"
         if not self._endpoint.secure:
             hint += " If it speaks TLS, its URL begins with wss: or https:"
         return ConnectError(f"{self._endpoint.authority} {how}", hint=hint)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import random
+import selectors
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +16,12 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ddpshell.client.tls import TLSOptions
-
-# -------------------------------------------------------------------------------------------------------------- TLS
+from ddpshell.client.tls import ByteStream, TLSOptions, blocked_on, wrap_tls
+from ddpshell.client.waiting import Waiter
+from ddpshell.clock import SystemClock
 from tests.client.conftest import (
     CONNECT_TIMEOUT,
     Authority,
@@ -214,3 +220,144 @@ def test_a_server_with_tls_is_found_out_by_a_client_without(client: Client, auth
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         error = client.refusal(f"ws://127.0.0.1:{server.port}")
     assert "does not speak WebSocket" in str(error) or "during the handshake" in str(error)
+
+
+# -------------------------------------------------------------------------------------------- over any stream of bytes
+
+
+class Stingy:
+    """A socket that takes and gives little at a time, or nothing for now, as a list of numbers says again and again."""
+
+    def __init__(self, sock: socket.socket, sizes: list[int]) -> None:
+        self._sock = sock
+        self._sizes = itertools.cycle([*sizes, 1])
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def recv(self, size: int, /) -> bytes:
+        return self._sock.recv(min(size, self._next()))
+
+    def send(self, data: bytes | bytearray | memoryview, /) -> int:
+        return self._sock.send(data[: self._next()])
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _next(self) -> int:
+        size = next(self._sizes)
+        if not size:
+            raise BlockingIOError
+        return size
+
+
+@pytest.fixture(scope="module")
+def contexts() -> Iterator[tuple[ssl.SSLContext, str]]:
+    """What a server for tls.test presents, and the file of who vouches for it."""
+    ca = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("tls.test").configure_cert(context)
+    with ca.cert_pem.tempfile() as file:
+        yield context, file
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@given(sizes=st.lists(st.integers(0, 20_000), max_size=8), length=st.integers(0, 300_000))
+@settings(max_examples=20)
+def test_what_goes_in_comes_out_however_little_goes_at_a_time(
+    contexts: tuple[ssl.SSLContext, str], depth: int, sizes: list[int], length: int
+) -> None:
+    """Of TLS alone, and of TLS within TLS; what is tried again is sent once."""
+    context, file = contexts
+    sent = random.Random(length).randbytes(length)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    clock = SystemClock()
+    with ours, theirs, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+        theirs.settimeout(PATIENCE)
+        echoing = aside.submit(echo_within, theirs, context, depth, length)
+        stream: ByteStream = Stingy(ours, sizes)
+        deadline = clock.now() + PATIENCE
+        for _ in range(depth):
+            stream = wrap_tls(stream, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
+        unsent, received = bytearray(sent), b""
+        while unsent or len(received) < length:
+            assert clock.now() < deadline
+            events = 0
+            try:
+                if unsent:
+                    del unsent[: stream.send(unsent)]
+            except OSError as error:
+                events |= blocked_on(error, selectors.EVENT_WRITE)
+                assert events
+            try:
+                received += stream.recv(1 << 16)
+            except OSError as error:
+                events |= blocked_on(error, selectors.EVENT_READ)
+                assert events
+        echoing.result(PATIENCE)
+        assert received == sent
+
+
+def echo_within(sock: socket.socket, context: ssl.SSLContext, depth: int, length: int) -> None:
+    """A server at the end of so many layers of TLS, that sends back what comes."""
+    layers: list[tuple[ssl.MemoryBIO, ssl.MemoryBIO, ssl.SSLObject]] = []
+    for _ in range(depth):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        layers.append((incoming, outgoing, context.wrap_bio(incoming, outgoing, server_side=True)))
+
+    def take(level: int) -> bytes:
+        """More of what the layers below have decrypted."""
+        if level < 0:
+            return sock.recv(1 << 16)
+        data: bytes = attempt(level, lambda: layers[level][2].read(1 << 16))
+        return data
+
+    def give(level: int, data: bytes) -> None:
+        if level < 0:
+            sock.sendall(data)
+            return
+        layers[level][2].write(data)
+        give(level - 1, layers[level][1].read())
+
+    def attempt(level: int, action: Callable[[], Any]) -> Any:
+        incoming, outgoing, _ = layers[level]
+        while True:
+            try:
+                return action()
+            except ssl.SSLWantReadError:
+                if outgoing.pending:
+                    give(level - 1, outgoing.read())
+                incoming.write(take(level - 1))
+            finally:
+                if outgoing.pending:
+                    give(level - 1, outgoing.read())
+
+    for level in range(depth):
+        attempt(level, layers[level][2].do_handshake)
+    while length:
+        data = take(depth - 1)
+        length -= len(data)
+        give(depth - 1, data)
+
+
+def test_what_came_before_the_end_is_given_and_then_the_end(contexts: tuple[ssl.SSLContext, str]) -> None:
+    """Many a server ends the connection without ending TLS first."""
+    context, file = contexts
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    clock = SystemClock()
+    with ours, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+
+        def talk() -> None:
+            theirs.settimeout(PATIENCE)
+            with context.wrap_socket(theirs, server_side=True) as server:
+                server.sendall(b"last words")
+
+        talking = aside.submit(talk)
+        deadline = clock.now() + PATIENCE
+        stream = wrap_tls(ours, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
+        talking.result(PATIENCE)
+        assert stream.recv(100) == b"last words"
+        assert stream.recv(100) == b""
+        assert stream.recv(100) == b""
