@@ -135,7 +135,7 @@ class TestTerminal:
 def test_what_is_told_on_standard_error_can_be_less(ddp: Command, options: list[str], kinds: list[str]) -> None:
     def talk(server: Conversation) -> None:
         server.send(msg="error", reason="you did something wrong")
-        server.finish(server.expect("method"), error={"error": 404})
+        server.finish(server.expect("method"), error={"error": 404, "reason": "Method 'm' not found"})
 
     with ScriptedServer(converse(talk)) as server:
         ran = ddp("call", *options, "-u", server.url, "m", str(2**60))
