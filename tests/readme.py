@@ -117,9 +117,11 @@ class Reader:
         self.work, self.home, self.bin = (self.folder / name for name in ("work", "home", "bin"))
         for made in (self.work, self.home, self.bin):
             made.mkdir()
-        ddp = self.bin / "ddp"
-        ddp.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ddpshell "$@"\n')
-        ddp.chmod(0o755)
+        # The reader is in a virtual environment, where ddpshell and what tests need are installed.
+        for name, words in (("ddp", "-m ddpshell"), ("python", "")):
+            program = self.bin / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+            program.chmod(0o755)
 
     def close(self) -> None:
         """End what keeps running, as Ctrl-C in its terminal does."""
