@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ddpshell.client.tls import ByteStream, TLSOptions, blocked_on, wrap_tls
@@ -262,8 +262,8 @@ def contexts() -> Iterator[tuple[ssl.SSLContext, str]]:
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-@given(sizes=st.lists(st.integers(0, 20_000), max_size=8), length=st.integers(0, 300_000))
-@settings(max_examples=20)
+@given(sizes=st.lists(st.integers(0, 20_000), max_size=8), length=st.integers(0, 100_000))
+@settings(max_examples=20, phases=[Phase.explicit, Phase.generate])  # a failure is found by waiting, once
 def test_what_goes_in_comes_out_however_little_goes_at_a_time(
     contexts: tuple[ssl.SSLContext, str], depth: int, sizes: list[int], length: int
 ) -> None:
