@@ -25,9 +25,8 @@ def _demo(words: tuple[str, ...]) -> None:
     with demo_server().running() as server:
         process.given["url"] = server.url
         process.methods, process.publications = server.method_names, server.publication_names
-        if not {"login", "token_file"} & process.given.keys():
-            # What is saved, or in the environment, is for servers that stay.
-            process.given["no_login"] = True
+        # What is saved, or in the environment, is for servers that stay.
+        process.given["is_demo"] = True
         group = ctx.find_root().command
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:

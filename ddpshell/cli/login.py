@@ -60,6 +60,9 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             made = _with_code(client, selector, password, code_file, process)
         names = names_of(user, client.collection("users").find_one(made.user_id) or {})
         saved = SavedLogin(server_of(endpoint), made, names, process.clock.wall())
+        if process.given.get("is_demo"):
+            process.console.note(f"logged in as {_described(saved)}; the demo's server, and the login with it, end now")
+            return
         try:
             login_store(process).save(saved)
         except OSError as error:

@@ -292,6 +292,8 @@ def _identity(given: Given, environment: Mapping[str, str], url: Setting, sectio
     if user is not None:
         origin = "--login" if "login" in given else "--password-file"
         return Identity("saved" if password_file is None else "password", user, password_file, origin)
+    if given.get("is_demo"):
+        return Identity("nobody", origin="ddp demo")
     if environment.get("DDP_TOKEN") and _is_for(url, environment):
         return Identity("token", origin="$DDP_TOKEN")
     for section in sections:

@@ -254,7 +254,7 @@ def _made(process: Process, given: ConnectionSettings, settings: Settings, displ
     from .credentials import login_store
 
     made = Shell(shell_registry(), display, settings, process.clock, connect, endpoint_of(given).url)
-    if given.identity.kind != "nobody":
+    if given.identity.kind != "nobody" and not process.given.get("is_demo"):
         made.login_store = lambda: login_store(process, display.warn)
     made.retry = given.retry
     if process.given.get("debug"):

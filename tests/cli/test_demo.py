@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Command
@@ -33,6 +35,23 @@ def test_the_server_of_the_environment_is_not_asked(ddp: Command, monkeypatch: p
 def test_a_server_of_ones_own_choice_makes_no_sense(ddp: Command) -> None:
     ran = ddp("-u", "h", "demo", "call", "upper", "x")
     assert (ran.code, ran.err.splitlines()[0]) == (2, "ddp: error: -u/--url means nothing to ddp demo")
+
+
+ALICE = ["--login", "alice", "--password-file", "-"]
+
+
+@pytest.mark.parametrize(
+    "words", [["call", "whoami", *ALICE], [*ALICE, "call", "whoami"]], ids=["behind the command", "before it"]
+)
+def test_who_one_is_may_be_said_anywhere(ddp: Command, words: list[str]) -> None:
+    assert ddp("demo", *words, stdin=b"wonderland\n") == (0, '"alice-in-wonderland"\n', "")
+
+
+def test_a_login_at_a_server_that_ends_at_once_is_not_saved(ddp: Command, home: Path) -> None:
+    ran = ddp("demo", "login", "alice", "--password-file", "-", stdin=b"wonderland\n")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.startswith("ddp: note: logged in as alice (alice-in-wonderland); the demo's server")
+    assert not (home / "state").exists()
 
 
 def test_the_code_is_that_of_the_command(ddp: Command) -> None:

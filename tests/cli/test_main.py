@@ -78,7 +78,9 @@ def test_an_interrupted_call_says_goodbye_to_the_server(
 
 
 @BOTH_SIGNALS
-@pytest.mark.parametrize("module", ["ddpshell.cli", "click", "ddpshell.cli.call", "ddpshell.client", "ddpshell.client.client"])
+@pytest.mark.parametrize(
+    "module", ["ddpshell.cli", "click", "ddpshell.cli.call", "ddpshell.client", "ddpshell.client.client"]
+)
 def test_an_interruption_while_it_is_being_loaded_is_no_traceback(module: str, number: signal.Signals) -> None:
     program = f"""
 import signal, sys
