@@ -436,6 +436,8 @@ class Client:
     def _cancel(self, call: MethodCall) -> bool:
         with self._runner.lock:
             if not self._session.cancel(call.id):
+                # It may have failed there and then, which is told on the client's thread.
+                self._runner.mark(lambda: None)
                 return False
             del self._registry.calls[call.id]
             self._runner.kick()

@@ -120,7 +120,11 @@ class MethodCall(Awaitable[EJSONValue]):
         self._take_back = cancel
 
     def cancel(self) -> bool:
-        """Take the call back, if it has not been sent. One that was sent goes on, and False is returned."""
+        """Take the call back, if it has not been sent.
+
+        One that was sent goes on, and False is returned; but it is not sent again: if the connection is lost before its
+        result comes, or was lost already, it fails with `OutcomeUnknown`.
+        """
         return self.cancelled() or (not self.done() and self._take_back(self) and super().cancel())
 
     def __repr__(self) -> str:

@@ -92,7 +92,7 @@ class Lifecycle:
         self._futile += 1
 
     def proven(self) -> None:
-        """The session was of use: a call was answered in it."""
+        """The session was of use: a call was answered in it, other than a login."""
         self._futile = 0
 
     def lost(self, error: DDPError, now: float, outstanding: int) -> list[ConnectionEvent]:

@@ -246,7 +246,10 @@ class Runner:
         kinds = set(map(type, events))
         if SessionEstablished in kinds:
             self._lifecycle.established(now)
-        if CallFinished in kinds:
+        # That one is logged in again says only that there is a server.
+        if CallFinished in kinds and any(
+            isinstance(event, CallFinished) and event.method != "login" for event in events
+        ):
             self._lifecycle.proven()
         if VersionRefused in kinds and all(event.retry for event in events if isinstance(event, VersionRefused)):
             self._lifecycle.renegotiate(now)

@@ -102,9 +102,14 @@ class Calls:
         return call_id
 
     def cancel(self, call_id: str) -> bool:
-        """Take back a call that was never sent, and say whether it was one."""
+        """Take back a call that was never sent, and say whether it was one. One that was, is not sent again (C23)."""
         call = self._outstanding.get(call_id)
-        if call is None or call.was_sent:
+        if call is None:
+            return False
+        if call.was_sent:
+            call.retry = False
+            if call.state is CallState.HELD:
+                self._finish(call, error=OutcomeUnknown(call.method, "the connection was lost"))
             return False
         self._forget(call)
         return True

@@ -265,7 +265,8 @@ class ClientSession:
         """Take back a call that has not been sent. Nothing more is said of it.
 
         Returns:
-            Whether it was taken back; one that was ever sent is not.
+            Whether it was taken back. One that was ever sent is not, but it is not sent again (C23): if a loss has come
+            already, its `CallFinished` is among the events now.
         """
         return self._calls.cancel(call_id)
 

@@ -260,15 +260,16 @@ def pending(shell: Shell) -> Message:
 def cancel(shell: Shell, number: Number) -> Message:
     """Take back a call that was not sent yet.
 
-    While there is no connection, calls wait in the outbox. What was sent goes on: the server cannot be told to stop.
+    While there is no connection, calls wait in the outbox. What was sent goes on, since the server cannot be told to
+    stop; but when the connection is lost, it is not sent again.
     """
     job = shell.jobs.get(number)
     if job is None:
         raise CommandError(f"[{number}] is not under way; `pending` lists what is")
-    if job.cancel is None or not job.cancel():
-        raise CommandError(
-            f"[{number}] cannot be taken back: it was sent, or is no call; its answer is shown when it comes"
-        )
+    if job.cancel is None:
+        raise CommandError(f"[{number}] cannot be taken back: it is no call")
+    if not job.cancel():
+        raise CommandError(f"[{number}] cannot be taken back: it was sent; after a loss it is not sent again")
     return Message([("note", f"took back [{number}] {job.what}")], is_answer=False)
 
 

@@ -18,6 +18,7 @@ from ddpshell import (
     events,
 )
 from ddpshell.client import Awaitable
+from ddpshell.client.lifecycle import FUTILE_SESSIONS
 from ddpshell.protocol.ejson import EJSONValue, JSONValue
 from ddpshell.protocol.passwords import digest
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
@@ -128,6 +129,21 @@ def test_every_new_session_begins_with_the_newest_token(harness: Harness) -> Non
     harness.answer("m", result=5)
     assert call.result(PATIENCE) == 5
     assert harness.told == [events.LoggedIn("u")]
+
+
+def test_a_login_makes_no_session_a_success(harness: Harness) -> None:
+    """R4: a call that takes the connection down with it is not sent at full speed for ever, whoever makes it."""
+    harness.log_in()
+    harness.client.call("poison")
+    for number in range(FUTILE_SESSIONS + 5):
+        assert harness.peer.pull_message()["method"] == "poison"
+        harness.reconnect(f"session {number}")
+        harness.answer("login", result=LOGIN)
+    harness.peer.drop()
+    harness.clock.wait_until_waiting()
+    seconds = harness.client.status.retry_in
+    assert seconds is not None
+    assert seconds > 1
 
 
 def test_the_token_counts_from_its_result_on(harness: Harness) -> None:

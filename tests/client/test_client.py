@@ -16,6 +16,7 @@ from ddpshell import (
     EJSONError,
     InvalidURL,
     MethodError,
+    OutcomeUnknown,
     SubscriptionError,
     events,
 )
@@ -109,6 +110,18 @@ def test_a_call_that_was_not_sent_can_be_taken_back(client: Client, connector: S
     assert peer.pull_message()["method"] == "b"
     assert not other.cancel()
     assert client.status.outstanding == 1
+
+
+def test_a_call_that_waits_to_be_sent_again_can_be_given_up(client: Client, connector: ScriptedConnector) -> None:
+    """C23: it fails there and then, and is not sent again."""
+    peer = connector.accept()
+    peer.establish()
+    call = client.call("a")
+    assert peer.pull_message()["method"] == "a"
+    client.disconnect()
+    assert not call.cancel()
+    assert isinstance(call.exception(PATIENCE), OutcomeUnknown)
+    assert client.status.outstanding == 0
 
 
 def test_a_call_can_be_made_from_a_callback(client: Client, peer: ScriptedPeer) -> None:

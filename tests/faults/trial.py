@@ -186,7 +186,7 @@ class Trial:
         match event:
             case events.CallFinished():
                 self._finished[event.id] = self._finished.get(event.id, 0) + 1
-                if event.error is None or isinstance(event.error, MethodError):
+                if event.method != "login" and (event.error is None or isinstance(event.error, MethodError)):
                     self._futile = 0
             case events.SubscriptionReady():
                 if event.id in self._ready:

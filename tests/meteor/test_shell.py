@@ -210,3 +210,15 @@ def test_a_login_in_the_shell_is_resumed_after_the_connection_is_cut(window: Win
     window.press("logout\r")
     window.wait_for("logged out alice")
     assert not list((home / "state/ddpshell/logins").iterdir())
+
+
+def test_a_call_that_cuts_the_connection_each_time_it_is_sent_can_be_stopped(window: Window) -> None:
+    """C22, C23."""
+    window.press("call cut\r")
+    window.wait_for("sent again: 1 call")
+    window.press("cancel 1\r")
+    window.wait_for("[1] cannot be taken back: it was sent; after a loss it is not sent again")
+    window.wait_for("[1] error: outcome of 'cut' unknown: the connection was lost")
+    window.press("reconnect\rcall upper after\r")
+    window.wait_for('[2] "AFTER"')
+    assert "pending" not in window.rows[-1]

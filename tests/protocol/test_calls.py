@@ -326,6 +326,41 @@ def test_only_a_call_that_was_never_sent_can_be_taken_back(connected: Playbook) 
     connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
 
 
+def test_a_call_that_was_sent_and_is_to_be_taken_back_is_not_sent_again(connected: Playbook) -> None:
+    """C23: whatever takes the connection down with it, does so once."""
+    call = connected.session.call("a", [])
+    assert not connected.session.cancel(call)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        lost
+        !! CallFinished id='1'
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resent_calls=0
+    """)
+    assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
+
+
+def test_a_call_that_is_to_be_sent_again_can_be_kept_from_it(connected: Playbook) -> None:
+    """C23: its outcome is unknown at once, for nothing more will come."""
+    call = connected.session.call("a", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        lost
+    """)
+    assert not connected.session.cancel(call)
+    assert not connected.session.cancel(call)
+    connected.play("""
+        !! CallFinished id='1'
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resent_calls=0
+    """)
+    assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
+
+
 def test_what_was_held_behind_a_call_that_is_taken_back_is_sent_at_once(connected: Playbook) -> None:
     """C20: it is in the first block now, and nothing that follows would send it."""
     connected.session.call("a", [])
