@@ -38,8 +38,10 @@ def test_what_grows_with_each_tenth_misses_its_goal(found: Leaks, goals: list[st
     assert ("MISSED" in found.text()) is bool(goals)
 
 
-def test_the_table_has_a_column_for_each_tenth() -> None:
+def test_the_table_shows_the_beginning_and_how_it_goes_on() -> None:
     table = leaks(memory=1e6).table()
-    assert table.heading == ("what a client holds after", "0 %", *(f"{tenth}0 %" for tenth in range(1, 11)))
-    assert table.rows[0][:3] == ("1,000 calls", "20.0 MB", "21.0 MB")
+    assert table.heading == ("what a client holds after", "0 %", "10 %", "20 %", "40 %", "60 %", "80 %", "100 %")
+    assert table.rows[0] == (
+        "1,000 calls", "20.0 MB", "21.0 MB", "22.0 MB", "24.0 MB", "26.0 MB", "28.0 MB", "30.0 MB",
+    )  # fmt: skip
     assert table.rows[1][:3] == ("1,000 calls, live objects", "1,000", "1,000")
