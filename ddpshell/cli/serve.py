@@ -116,8 +116,8 @@ def _listening(host: str, port: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # asyncio says the address again, in its own way.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        # asyncio says the address again, in its own way; and since 3.13, of one that is not this machine's, nothing more.
+        reason = os.strerror(error.errno or errno.EADDRNOTAVAIL) if (error.errno or 0) >= 0 else error.strerror
         hint = _HINTS.get(error.errno or 0, "")
         where = host if port is None else f"{host}, port {port}"
         raise CommandError(f"cannot listen on {where}: {reason}{hint}") from None
