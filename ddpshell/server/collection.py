@@ -6,10 +6,12 @@ in its client's messages before the method's `updated` (S45), and everybody sees
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Literal, cast
 
 from msgspec import Struct
@@ -30,6 +32,8 @@ from .publications import Subscription
 from .workers import no_waiting
 
 __all__ = ["Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult"]
+
+logger = logging.getLogger(__name__)
 
 _fractions = random.SystemRandom().random
 
@@ -55,6 +59,8 @@ class UpsertResult(Struct, frozen=True):
 
 class Observer(Struct, frozen=True):
     """Who is told of changes of a query's results. Called with the collections locked: be quick.
+
+    What it raises when told of a change goes to the log, and to nobody else.
 
     Args:
         added: Gets an id and all fields, without `_id`.
@@ -216,9 +222,16 @@ class Collection:
                 change = self._changes[0]
                 try:
                     for query in list(self._queries):
-                        query.document_changed(*change)
+                        self._tell(query, *change)
                 finally:
                     self._changes.popleft()
+
+    def _tell(self, query: _LiveQuery, key: str, old: Document | None, new: Document | None) -> None:
+        try:
+            query.document_changed(key, old, new)
+        except Exception:
+            # It is no business of whoever wrote, nor of the others who observe.
+            logger.exception("exception in an observer of the collection %r", self.name)
 
 
 class Cursor:
@@ -276,13 +289,20 @@ class Cursor:
         return stop
 
     def publish_to(self, subscription: Subscription) -> None:
-        """Publish the results, live, until the subscription ends."""
+        """Publish the results, live, until the subscription ends; it ends with an error where that cannot be (S62)."""
         name = self._collection.name
+
+        def publish(how: Callable[..., None], *values: object) -> None:
+            try:
+                how(name, *values)
+            except Exception as error:  # noqa: BLE001 - sent, not swallowed
+                subscription.error(error)
+
         stop = self.observe_changes(
             Observer(
-                lambda id_, fields: subscription.added(name, id_, fields),
-                lambda id_, fields, cleared: subscription.changed(name, id_, fields, cleared),
-                lambda id_: subscription.removed(name, id_),
+                partial(publish, subscription.added),
+                partial(publish, subscription.changed),
+                partial(publish, subscription.removed),
             )
         )
         subscription.on_stop(stop)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ddpshell.exceptions import EJSONError, QueryError
 from ddpshell.protocol.ejson import ObjectID
-from ddpshell.server import Collection, Observer, Server, Subscription
+from ddpshell.server import Collection, Cursor, Observer, Server, Subscription
 from ddpshell.server.collection import DuplicateID
 from tests.server.wire import PATIENCE, WireClient
 
@@ -206,14 +206,42 @@ def test_an_observer_may_write_and_all_see_the_same_order() -> None:
     assert [line[1] for line in log.take()] == ["n0", "n1", "n2", "n3"]
 
 
-def test_an_observer_that_fails_fails_the_write_and_leaves_the_collection_in_order() -> None:
-    collection = Collection("c")
-    stop = collection.find().observe_changes(Observer(lambda *_: 1 / 0, lambda *_: None, lambda *_: None))
-    with pytest.raises(ZeroDivisionError):
-        collection.insert({"_id": "a"})
-    stop()
+def test_an_observer_that_fails_is_logged_and_keeps_nobody_from_writing_or_observing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    collection, log = Collection("c"), Log()
+    collection.find().observe_changes(Observer(lambda *_: 1 / 0, lambda *_: None, lambda *_: None))
+    collection.find().observe_changes(log.observer)
+    collection.insert({"_id": "a"})
     collection.insert({"_id": "b"})
     assert ids(collection.find()) == ["a", "b"]
+    assert [line[1] for line in log.take()] == ["a", "b"]
+    assert caplog.text.count("exception in an observer of the collection 'c'") == 2
+
+
+def test_a_cursor_that_cannot_be_published_any_further_ends_its_own_subscription_alone(
+    server: Server, connect: Connect
+) -> None:
+    """S62: here somebody has taken the document back, past the cursor. Neither the writer nor others notice."""
+    collection = filled({"_id": "a", "n": 1})
+
+    @server.publish
+    def meddling(sub: Subscription) -> Cursor:
+        meddlers.append(sub)
+        return collection.find()
+
+    meddlers: list[Subscription] = []
+    server.publish("docs")(lambda sub: collection.find())
+    server.method("set")(lambda n: collection.update("a", {"$set": {"n": n}}))
+    first, second, writer = (connect(server) for _ in range(3))
+    first.subscribe("meddling")
+    second.subscribe("docs")
+    meddlers[0].removed("c", "a")
+    assert writer.call("set", 2) == 1
+    messages = first.receive_rest()
+    assert [message["msg"] for message in messages] == ["removed", "nosub"]
+    assert messages[-1]["error"]["error"] == 500
+    assert [message["fields"] for message in second.receive_rest()] == [{"n": 2}]
 
 
 def test_writes_from_many_threads_are_all_seen() -> None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ddpshell.server import Options, Server, Subscription
+from ddpshell.server import Collection, Cursor, Options, Server, Subscription
 from tests.server.gates import Gate
 from tests.server.wire import PATIENCE, Closed, WireClient, kinds
 
@@ -241,6 +241,30 @@ def test_a_client_that_reads_nothing_is_cut_off_in_the_end(connect: Connect, cap
     client.send(msg="sub", id="s", name="flood", params=[])
     assert ended.wait(PATIENCE)
     assert "reads too slowly" in caplog.text
+
+
+def test_others_get_all_of_it_in_time_while_one_reads_nothing_and_is_cut_off(connect: Connect) -> None:
+    """Nobody waits for the slow one: neither who writes, nor who reads."""
+    server = Server(options=Options(send_limit=1 << 20))
+    board, ended = Collection("board"), threading.Event()
+    board.insert({"_id": "a", "text": ""})
+
+    @server.publish
+    def everything(sub: Subscription) -> Cursor:
+        if slow.session == sub.connection.id:
+            sub.on_stop(ended.set)
+        return board.find()
+
+    server.method("post")(lambda number: board.update("a", {"$set": {"text": f"{number} " + "x" * 250_000}}))
+    # To check texts takes this client most of its time.
+    slow, quick, writer = (connect(server, skip_utf8_validation=True) for _ in range(3))
+    slow.send(msg="sub", id="s", name="everything", params=[])
+    quick.subscribe("everything")
+    for number in range(60):
+        assert writer.call("post", number) == 1
+        assert quick.receive()["fields"]["text"].startswith(f"{number} ")
+    assert ended.wait(PATIENCE)
+    assert writer.call("post", -1) == 1
 
 
 def test_a_plain_publication_waits_for_a_slow_reader_and_loses_nothing(connect: Connect) -> None:
