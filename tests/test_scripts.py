@@ -1,18 +1,57 @@
-"""Scripts as users write them, run by bash, with `ddp` as a command: they say themselves what is wrong."""
+"""Scripts as users write them, run by bash, with `ddp` as a command.
+
+Those that the README quotes are run with what they may meet; the others say themselves what is wrong.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import urllib.parse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.loopback import LoopbackServer
-from tests.machine import TOP
+import ddpshell
+from ddpshell.server.demo import TASKS
+from tests.cli.conftest import finished
+from tests.fault_proxy import After, Close, Direction, Fault, FaultProxy
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
+from tests.machine import TOP, unavailable
+from tests.meteor import MeteorServer
+from tests.readme import read
 
-SCRIPTS = sorted(path for path in (TOP / "tests/scripts").glob("*.sh") if path.name != "json.sh")
+FOLDER = TOP / "tests/scripts"
+
+#: Those of the README.
+QUOTED = {block.file: block.text for block in read((TOP / "README.md").read_text()) if str(block.file).endswith(".sh")}
+
+ALL = sorted(FOLDER.glob("*.sh"))
+SCRIPTS = [path for path in ALL if path.name not in QUOTED and path.name != "json.sh"]
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_the_readme_quotes_a_script_as_it_is(name: str) -> None:
+    assert (FOLDER / name).read_text() == QUOTED[name]
+
+
+@pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
+def test_shellcheck_has_nothing_to_say(script: Path) -> None:
+    program = Path(sys.executable).with_name("shellcheck")
+    if not program.exists():
+        unavailable("shellcheck is not installed")
+    # -x follows what a script includes.
+    ran = subprocess.run(
+        [program, "-xs", "bash", "-P", "SCRIPTDIR", script], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "")
 
 
 @pytest.fixture
@@ -26,31 +65,41 @@ def programs(tmp_path: Path) -> Path:
     return folder
 
 
-def run(script: Path, programs: Path, server: LoopbackServer) -> tuple[int, str, str]:
-    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "DDP_URL": server.url}
-    ran = subprocess.run(
-        ["bash", script],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return ran.returncode, ran.stdout, ran.stderr
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(programs: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start a script with bash, in a folder of its own; it is gone when the test is over."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(script: Path | str, *words: str, **settings: str) -> subprocess.Popen[str]:
+        paths = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+        process = subprocess.Popen(
+            ["bash", FOLDER / script, *words], cwd=tmp_path, env={**os.environ, **paths, **settings}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_the_script_finds_all_as_it_should_be(script: Path, programs: Path) -> None:
+def test_the_script_finds_all_as_it_should_be(script: Path, start: Start) -> None:
     with LoopbackServer() as server:
-        assert run(script, programs, server) == (0, "", "")
+        assert finished(start(script, DDP_URL=server.url)) == (0, "", "")
 
 
-def test_a_script_that_finds_something_else_says_so(programs: Path, tmp_path: Path) -> None:
+def test_a_script_that_finds_something_else_says_so(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "wrong.sh"
     script.write_text(f'. {TOP}/tests/scripts/json.sh\nsame "the number" 4 "$(ddp sub tasks --count)"\n')
     with LoopbackServer() as server:
-        assert run(script, programs, server) == (1, "", "the number: expected\n4\nbut it is\n3\n")
+        assert finished(start(script, DDP_URL=server.url)) == (1, "", "the number: expected\n4\nbut it is\n3\n")
 
 
 def test_the_scripts_do_without_jq() -> None:
@@ -58,3 +107,174 @@ def test_the_scripts_do_without_jq() -> None:
     lines = '{"a":{"b":"text"}}\n{"a":{"b":[1,null]}}\n{"a":null}\n{"b":true}\n'
     ran = subprocess.run(["bash", "-c", program], input=lines, capture_output=True, text=True, check=True)
     assert ran.stdout == "text\n[1, null]\nnull\nnull\n"
+
+
+# ---------------------------------------------------------------------------------------------- those of the README
+
+
+@pytest.fixture
+def _jq() -> None:
+    if shutil.which("jq") is None:
+        unavailable("jq is not installed")
+
+
+@pytest.fixture(params=["demo", "Meteor"])
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _jq: None) -> Iterator[str]:
+    """A demo server and a real Meteor, with the same three tasks; it is where `ddp` goes."""
+    with LoopbackServer() if request.param == "demo" else request.getfixturevalue("meteor_tasks") as server:
+        monkeypatch.setenv("DDP_URL", server.url)
+        yield server.url
+
+
+@pytest.fixture
+def meteor_tasks(meteor_server: MeteorServer) -> contextlib.AbstractContextManager[MeteorServer]:
+    """The real Meteor, with the demo's tasks."""
+    with ddpshell.Client(meteor_server.url) as client:
+        client.call("reset").result(PATIENCE)
+        for task in TASKS:
+            client.call("insert", dict(task)).result(PATIENCE)
+    return contextlib.nullcontext(meteor_server)
+
+
+def tasks(url: str) -> list[object]:
+    """The ids of all tasks."""
+    with ddpshell.Client(url) as client:
+        client.subscribe("tasks").ready.result(PATIENCE)
+        return sorted([str(task["_id"]) for task in client.collection("tasks").find()])
+
+
+@pytest.mark.usefixtures("url")
+class TestHealth:
+    def test_a_server_that_is_well(self, start: Start) -> None:
+        ran = finished(start("health.sh"))
+        assert ran.code == 0
+        assert re.fullmatch(r"OK - round trip [\d.]+ ms\n", ran.out)
+        assert ran.err == ""
+
+    def test_one_that_is_not(self, start: Start) -> None:
+        def refuse(conversation: Conversation) -> None:
+            conversation.finish(conversation.expect("method"), error={"error": 500, "reason": "Out of order"})
+
+        with ScriptedServer(converse(refuse)) as server:
+            assert finished(start("health.sh", DDP_URL=server.url)) == (
+                1,
+                "WARNING - ddp: error: Out of order [500]\n",
+                "",
+            )
+
+    @pytest.mark.parametrize(
+        ("where", "code", "out"),
+        [
+            pytest.param(
+                "localhost:1", 2, "CRITICAL - ddp: error: localhost:1 refused the connection\n", id="no server"
+            ),
+            pytest.param("http:/", 3, "UNKNOWN - ddp: error: bad server URL", id="a wrong address"),
+        ],
+    )
+    def test_none(self, start: Start, where: str, code: int, out: str) -> None:
+        ran = finished(start("health.sh", DDP_URL=where))
+        assert (ran.code, ran.err) == (code, "")
+        assert ran.out.startswith(out)
+
+
+class TestNightly:
+    def test_only_what_has_changed_is_shown(self, start: Start, url: str, tmp_path: Path) -> None:
+        first = finished(start("nightly.sh", "tasks", "tasks"))
+        assert (first.code, first.err) == (0, "")
+        assert [line[:10] for line in first.out.splitlines()[1:]] == ['> {"_id":"', '> {"_id":"', '> {"_id":"']
+        assert finished(start("nightly.sh", "tasks", "tasks")) == (0, "", "")
+        with ddpshell.Client(url) as client:
+            client.call("/tasks/update", {"_id": "a"}, {"$set": {"title": "rest"}}).result(PATIENCE)
+        changed = finished(start("nightly.sh", "tasks", "tasks"))
+        assert (changed.code, changed.err) == (0, "")
+        assert [line[0] for line in changed.out.splitlines()] == ["1", "<", "-", ">"]
+        assert '"title":"rest"' in changed.out.splitlines()[3]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "tasks"]
+
+    def test_a_failure_leaves_the_file_alone(self, start: Start, url: str, tmp_path: Path) -> None:
+        (tmp_path / "kept").write_text("as it was\n")
+        ran = finished(start("nightly.sh", "kept", "nope"))
+        assert (ran.code, ran.out) == (1, "")
+        assert "Subscription 'nope' not found" in ran.err
+        assert (tmp_path / "kept").read_text() == "as it was\n"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "kept"]
+
+
+class TestBulk:
+    """What is inserted is inserted once, what cannot be is left."""
+
+    def test_all_are_inserted_but_what_may_not_be(self, start: Start, url: str, tmp_path: Path) -> None:
+        documents = [{"_id": f"t{number}", "title": "\u2028 x"} for number in range(100)]
+        documents[50]["locked"] = "yes"
+        (tmp_path / "new").write_text("".join(f"{json.dumps(document)}\n" for document in documents))
+        assert finished(start("bulk.sh", "new")) == (1, "", "      1 Access denied [403]\n")
+        assert (tmp_path / "new.failed").read_text() == json.dumps(documents[50]) + "\n"
+        assert tasks(url) == sorted(["a", "b", "c", *(f"t{number}" for number in range(100) if number != 50)])
+
+    def test_nothing_is_lost_with_the_connection(self, start: Start, url: str, tmp_path: Path) -> None:
+        (tmp_path / "new").write_text("".join(f'{{"_id": "t{number}"}}\n' for number in range(200)))
+        port = urllib.parse.urlsplit(url).port
+        assert port is not None
+        with FaultProxy(port) as proxy:
+            proxy.plan(
+                [Fault(After(Direction.DOWN, messages=50), Close())],
+                [Fault(After(Direction.DOWN, messages=90), Close())],
+            )
+            ran = finished(start("bulk.sh", "new", DDP_URL=proxy.url))
+        assert (ran.code, ran.out) == (0, "")
+        assert ran.err.count("ddp: error: ") == 2
+        assert len(tasks(url)) == 203
+        assert not (tmp_path / "new.failed").exists()
+
+
+class TestUntilDone:
+    def test_it_waits(self, start: Start, url: str) -> None:
+        process = start("until-done.sh", "b")
+        with ddpshell.Client(url) as client:
+            client.call("/tasks/update", {"_id": "b"}, {"$set": {"done": True}}).result(PATIENCE)
+        assert finished(process) == (0, "b is done\n", "")
+
+    def test_it_waits_no_longer_than_it_is_told(self, start: Start, url: str) -> None:
+        ran = finished(start("until-done.sh", "b", "0.7"))
+        assert ran == (5, "b is not done after 0.7 s\n", "ddp: error: no document has matched within 0.7 s\n")
+
+    def test_no_text_is_anything_but_an_id(self, start: Start, url: str) -> None:
+        assert finished(start("until-done.sh", '", $where: "', "0.1")).code == 5
+
+
+class TestOnChange:
+    def test_each_change_is_told(self, start: Start, url: str) -> None:
+        process = start("on-change.sh")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done: write a client\n"
+        with ddpshell.Client(url) as client:
+            client.call("/tasks/update", {"_id": "b"}, {"$set": {"done": True}}).result(PATIENCE)
+        assert process.stdout.readline() == "done: write a server\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert finished(process).code == 130
+
+    @pytest.mark.usefixtures("_jq")
+    def test_a_lost_connection_is_made_again(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        with LoopbackServer() as server:
+            monkeypatch.setenv("DDP_URL", server.url)
+            process = start("on-change.sh")
+            assert process.stdout is not None
+            assert process.stdout.readline() == "done: write a client\n"
+            server.drop()
+            with ddpshell.Client(server.url) as client:
+                client.call("setTask", "b", {"done": True}).result(PATIENCE)
+            assert process.stdout.readline() == "done: write a server\n"
+
+
+class TestCI:
+    def test_the_user_is_logged_in_for_as_long_as_it_takes(self, start: Start, url: str, tmp_path: Path) -> None:
+        assert finished(start("ci.sh", PASSWORD="wonderland")) == (0, "deploying as alice\n", "")
+        assert tasks(url) == ["a", "b", "c", "release"]
+        assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+    @pytest.mark.usefixtures("url")
+    def test_without_the_password_nothing_is_done(self, start: Start, tmp_path: Path) -> None:
+        ran = finished(start("ci.sh", PASSWORD="looking-glass"))
+        assert (ran.code, ran.out) == (4, "")
+        assert ran.err.startswith("ddp: error: Incorrect password [403]\n")
+        assert [path.name for path in tmp_path.iterdir()] == ["bin"]

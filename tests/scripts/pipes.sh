@@ -10,15 +10,23 @@ same "the first ping" 1 "$(ddp ping -i 60 2>>"$folder/err" | head -n 1 | field s
 same "the first answer" A "$(while echo '["upper", "a"]'; do :; done 2>/dev/null | ddp batch 2>>"$folder/err" | head -n 1 | field result)"
 same "what was said about it" "" "$(cat "$folder/err")"
 
-for command in "sub tasks" "sub tasks --follow" "ping -c 1" "call upper x"; do
-    # shellcheck disable=SC2086 # words of a command
-    error=$(ddp $command 2>&1 >/dev/full)
+echo '["upper", "a"]' > "$folder/calls"
+echo 'call upper a' > "$folder/script"
+for command in "call upper x" "sub tasks" "sub tasks --follow" "sub tasks --count" "ping -c 1" "batch $folder/calls" \
+    "run $folder/script" "demo call upper x" "config" "completion bash" "--help" "call -h" "--version"; do
+    read -ra words <<<"$command"
+    error=$(ddp "${words[@]}" 2>&1 >/dev/full)
     same "the code of $command on a full disk" 2 $?
     same "the error" "ddp: error: cannot write to standard output: No space left on device" "$error"
-    error=$(ddp $command 2>&1 >&-)
+    error=$(ddp "${words[@]}" 2>&1 >&-)
     same "the code of $command without output" 2 $?
     same "the error" "ddp: error: cannot write to standard output: Bad file descriptor" "$error"
+    ddp "${words[@]}" >&- 2>&- <&-
+    same "the code of $command without anything" 2 $?
+    same "$command without the other two streams, to a reader of one line" 1 \
+        "$({ ddp "${words[@]}" 2>&- <&- || echo "ended with $?" >>"$folder/err"; } | head -n 1 | wc -l)"
 done
+same "what was said about it" "" "$(cat "$folder/err")"
 
 error=$(ddp batch 2>&1 <&-)
 same "the code without input" 2 $?
