@@ -125,7 +125,7 @@ def _answered(
     if error is None:
         try:
             reply = later.reply(future.result())
-        except DDPError as problem:
+        except Exception as problem:  # noqa: BLE001 - whoever waits for the answer must not wait for ever
             error = problem
         else:
             _keep(shell, job.number, reply)
@@ -162,7 +162,7 @@ def _pour(shell: Shell, number: int | None, sink: Sink, reply: Reply, job: Job) 
             shown = sink.take(reply)
             if shown is not None:
                 shell.display.answer(number, shown)
-        except (DDPError, OSError) as problem:
+        except Exception as problem:  # noqa: BLE001 - as above
             error = problem
             shell.display.failure(number, problem)
         shell.jobs.end(job, error)

@@ -71,6 +71,7 @@ def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, hist
         shell.past = history.oldest_first
         shell.names.begin_with(history.oldest_first)
         shell.open_soon()
-        run_shell(shell, prompt)
+        with shell.interrupts.installed():
+            run_shell(shell, prompt)
     finally:
         printer.close()

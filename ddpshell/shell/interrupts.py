@@ -19,7 +19,7 @@ class Interrupts:
     """The interrupts of a shell. Until `installed`, they are Python's."""
 
     def __init__(self) -> None:
-        self._waiting = 0
+        self._is_waiting = False
         self._is_pending = False
 
     @contextlib.contextmanager
@@ -46,16 +46,20 @@ class Interrupts:
         Raises:
             KeyboardInterrupt: Ctrl-C is pressed meanwhile, or was pressed before.
         """
-        self._waiting += 1
+        before = self._is_waiting
+        # Before the look at what was pressed: what comes between the two is not lost.
+        self._is_waiting = True
         try:
             if self._is_pending:
                 self._is_pending = False
                 raise KeyboardInterrupt
             yield
         finally:
-            self._waiting -= 1
+            self._is_waiting = before
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._waiting:
+        if self._is_waiting:
+            # It may be on its way out already, and never come to say so.
+            self._is_waiting = False
             raise KeyboardInterrupt
         self._is_pending = True

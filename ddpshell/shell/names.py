@@ -73,7 +73,7 @@ class Names:
         names.pop(name, None)
         names[name] = None
         while len(names) > MOST_NAMES:
-            del names[next(iter(names))]
+            names.pop(next(iter(names)), None)
 
     def forget(self, role: Role, name: str) -> None:
         """Know better: there is no such thing."""

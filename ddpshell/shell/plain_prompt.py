@@ -97,15 +97,18 @@ class PlainPrompt:
             yield
 
     def _read_line(self, question: str) -> str:
-        line = _Waiting(self._screen, question)
         self._printer.flush()
-        self._screen.write_raw(question)
-        self._screen.flush()
-        self._printer.attach(line)
+        # From the question on, whatever is written belongs to the line.
+        with self._printer.paused():
+            self._screen.write_raw(question)
+            self._screen.flush()
+            self._printer.attach(_Waiting(self._screen, question))
         try:
-            text = self._keys.readline()
+            with self._shell.interrupts.allowed():
+                text = self._keys.readline()
         except KeyboardInterrupt:
-            self._screen.write_raw("\n")
+            with self._printer.paused():
+                self._screen.write_raw("\n")
             raise
         finally:
             self._printer.detach()

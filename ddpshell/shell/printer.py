@@ -225,21 +225,33 @@ class Printer:
         """Have a text written by whoever has the terminal, and wait until it is."""
         with self._changed:
             self._ready = chunk
-            while self._line is not None or self._paused:
-                if self._line is not None and self._asked is not self._line and not self._paused:
-                    self._asked = self._line
-                    self._line.request(self._flush_line)
-                # A line may have it done at once, by this very thread.
-                if not self._is_written():
-                    self._changed.wait()
-                if self._is_written():
-                    return
-            self._is_writing = True
+        while (line := self._whom_to_ask()) is not None:
+            # Without the lock, which others need to show more: a line may write at once, on this thread.
+            line.request(self._flush_line)
+        if self._is_written():
+            return
         # A terminal that has gone ends the program by a signal, or at the next prompt.
         with contextlib.suppress(OSError):
             self._screen.write_raw(chunk)
             self._screen.flush()
         self._wrote(all_of_it=True)
+
+    def _whom_to_ask(self) -> PromptLine | None:
+        """Wait until a line has to be asked; None if all is written, or to be written by this thread."""
+        with self._changed:
+            while not self._is_written():
+                if not self._paused and self._line is None:
+                    self._is_writing = True
+                    return None
+                if not self._paused and self._asked is not self._line:
+                    self._asked = self._line
+                    return self._line
+                if self._is_closing:
+                    # Whoever had the terminal is gone without a word.
+                    self._line, self._paused = None, 0
+                else:
+                    self._changed.wait()
+            return None
 
     def _is_written(self) -> bool:
         return self._ready is None

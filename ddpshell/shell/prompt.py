@@ -142,7 +142,7 @@ class Prompt:
     def clear(self) -> None:
         """Clear the screen."""
         self._printer.flush()
-        with self._output.held():
+        with self._printer.paused(), self._output.held():
             self._output.erase_screen()
             self._output.cursor_goto(0, 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..exceptions import CommandError
 from .context import Shell
 from .dispatch import dispatch_text
 from .presentation import plural
@@ -31,16 +32,20 @@ class Reader(Protocol):
 
 def run_shell(shell: Shell, reader: Reader) -> None:
     """Run what is typed, until the user leaves; then wait a moment for what is due, and leave the server."""
-    while not shell.is_leaving:
-        try:
-            text = reader.read()
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            break
-        _run(shell, text)
-        shell.interrupts.forget()
-    _leave(shell)
+    try:
+        while not shell.is_leaving:
+            try:
+                text = reader.read()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                break
+            _run(shell, text)
+            shell.interrupts.forget()
+        _leave(shell)
+    finally:
+        # A signal may end it as well, and the server has a goodbye coming all the same.
+        shell.close()
 
 
 def _run(shell: Shell, text: str) -> None:
@@ -57,6 +62,9 @@ def _run(shell: Shell, text: str) -> None:
         under_way = len(shell.jobs.pending)
         note = f"; {plural(under_way, 'command goes', 'commands go')} on, `pending` lists them" if under_way else ""
         shell.display.note([("note", f"stopped waiting{note}")])
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost somebody's session
+        fault = CommandError(f"{type(error).__name__}: {error}")
+        shell.display.failure(None, fault, hint="this is a fault of ddp itself: please report it")
 
 
 def _leave(shell: Shell) -> None:
@@ -78,4 +86,3 @@ def _leave(shell: Shell) -> None:
             text.append(("note", f" ({unsent} never sent)"))
         shell.display.note(text)
     shell.display.flush()
-    shell.close()

@@ -26,3 +26,22 @@ def test_a_line_is_run_and_kept(home: Path, term: str) -> None:
         assert window.wait_for_end() == 0
         assert b"secret" not in window.written
     assert "+call upper a\n" in (home / "state/ddpshell/history").read_text()
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_control_c_gives_up_a_line_or_a_wait_and_nothing_else(home: Path, term: str) -> None:
+    with LoopbackServer() as server, Window("-u", server.url, environment={"TERM": term}) as window:
+        window.wait_for("connected to")
+        window.press("call upper half")
+        window.wait_for("call upper half")
+        window.press("\x03")
+        window.wait_for_prompt()
+        window.press("call slowUnblocked 60000\r")
+        window.wait_for_prompt()
+        window.press("wait\r")
+        window.wait_for("wait")
+        window.interrupt_until("stopped waiting; 1 command goes on, `pending` lists them")
+        window.press("call upper whole\r")
+        window.wait_for('] "WHOLE"')
+        assert '"HALF' not in window.plain
+        assert "[2]" in window.plain, "the line that was given up has no number"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
+import sys
 import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeAlias
 
 import pytest
 
 from ddpshell.shell.interrupts import Interrupts
 from tests.loopback import PATIENCE
+
+TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 
 def press() -> None:
@@ -68,3 +75,55 @@ def test_afterwards_it_is_pythons_again() -> None:
     with Interrupts().installed():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_it_is_neither_lost_nor_kept_wherever_it_comes_in_between_two_steps() -> None:
+    """Pressed at each instruction of a short wait in turn: it ends that wait or the next one, and then is over."""
+    ended_here = ended_later = 0
+    for step in itertools.count():
+        interrupts = Interrupts()
+        with interrupts.installed():
+            here, was_pressed = _pressed_at(step, interrupts)
+            later = _is_interrupted(interrupts)
+            if not was_pressed:
+                break
+            assert here != later, step
+            ended_here, ended_later = ended_here + here, ended_later + later
+            # Nobody waits now, so nobody is interrupted.
+            press()
+            interrupts.forget()
+            assert not _is_interrupted(interrupts)
+    assert ended_here > 5
+    assert ended_later > 0
+
+
+def _is_interrupted(interrupts: Interrupts) -> bool:
+    try:
+        with interrupts.allowed():
+            pass
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _pressed_at(step: int, interrupts: Interrupts) -> tuple[bool, bool]:
+    """Whether a wait was ended when Ctrl-C was pressed at this instruction of it, and whether it has so many."""
+    steps = itertools.count()
+    was_pressed = False
+
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        nonlocal was_pressed
+        if not frame.f_code.co_filename.endswith("shell/interrupts.py"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and not was_pressed and next(steps) == step:
+            was_pressed = True
+            press()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        return _is_interrupted(interrupts), was_pressed
+    finally:
+        sys.settrace(before)

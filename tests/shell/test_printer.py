@@ -254,6 +254,36 @@ def test_a_pause_without_a_line_holds_back_as_well(screen: RecordingScreen, prin
     assert screen.text == "a\n"
 
 
+def test_who_had_the_terminal_and_went_without_a_word_holds_up_nobody(screen: RecordingScreen) -> None:
+    printer = started(screen)
+    pause = printer.paused()
+    pause.__enter__()
+    printer.attach(FakeLine(screen))
+    printer.show(text("a"))
+    printer.close()
+    assert screen.text == "a\n"
+
+
+def test_a_line_that_is_written_at_once_holds_up_nobody_either() -> None:
+    """As on a terminal that can only be written to, which is stuck."""
+    screen = BlockedScreen()
+    printer = started(screen)
+    line = FakeLine(screen)
+    line.request = lambda flush: flush()  # type: ignore[method-assign]  # that of a plain prompt
+    printer.attach(line)
+    printer.show(text("a"))
+    assert screen.entered.wait(PATIENCE)
+    shower = threading.Thread(target=printer.show, args=[text("b")], daemon=True)
+    shower.start()
+    shower.join(PATIENCE)
+    assert not shower.is_alive()
+    screen.released.set()
+    printer.flush()
+    printer.detach()
+    printer.close()
+    assert screen.text == "<a\n><b\n>"
+
+
 def test_a_long_text_is_not_broken_by_the_line(screen: RecordingScreen, printer: Printer) -> None:
     line = FakeLine(screen)
     printer.attach(line)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from ddpshell.exceptions import ClientClosed
 from ddpshell.shell import repl
 from ddpshell.shell.repl import run_shell
 from tests.fakes import FakeClock, ScriptedConnector
@@ -97,3 +98,25 @@ def test_what_was_never_sent_is_said() -> None:
     with scripted_desk(clock, connector, columns=200) as table:
         run_shell(table.shell, Typist("call upper a"))
         assert table.shown() == 'left without an answer: call upper "a" (1 never sent)\n'
+
+
+@pytest.mark.parametrize("end", [SystemExit, GeneratorExit])
+def test_however_it_ends_the_server_gets_a_goodbye(table: Desk, end: type[BaseException]) -> None:
+    client = table.shell.client
+    with pytest.raises(end):
+        run_shell(table.shell, Typist("call upper a", end))
+    assert table.shell.made_client is None
+    with pytest.raises(ClientClosed):
+        client.call("upper", "b").result(1)
+
+
+def test_a_fault_of_ours_is_told_and_costs_nobody_a_session(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("\x1b[2J")
+
+    status = table.shell.registry.get("status")
+    assert status is not None
+    monkeypatch.setattr(status, "function", broken)
+    run_shell(table.shell, Typist("status", "call upper a"))
+    assert "error: KeyError: '\\x1b[2J'\n  this is a fault of ddp itself: please report it\n" in table.shown()
+    assert '[1] "A"' in table.shown()
