@@ -180,6 +180,13 @@ class Shell:
         self._opening = threading.Thread(target=self.open, args=[None], name="ddp opening", daemon=True)
         self._opening.start()
 
+    def reconnect(self) -> None:
+        """Try to connect now, and tell what comes of it, whatever was told before."""
+        client = self.client
+        if self._observer is not None:
+            self._observer.is_asked = True
+        client.reconnect()
+
     def leave(self) -> None:
         """Leave the server, if there is one. What was pending fails."""
         client, self._client = self._client, None

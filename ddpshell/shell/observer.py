@@ -56,6 +56,8 @@ class Observer:
         self._was_connected = False  # there has been a session
         self._dropped: ConnectionDropped | None = None  # the loss that is not made up for
         self._told: str | None = None  # what was last said about not being connected
+        #: Whether somebody has asked for an attempt, and wants to hear of it.
+        self.is_asked = False
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -130,6 +132,7 @@ class Observer:
             self._note([*text, ("", f": sent again: {', '.join(again)}")] if again else text)
         self._was_connected = True
         self._dropped = self._told = None
+        self.is_asked = False
 
     def _waiting(self, seconds: float) -> None:
         dropped = self._dropped
@@ -137,8 +140,9 @@ class Observer:
             return
         what = "connection lost" if self._was_connected and self._told is None else "not connected"
         # The same reason again is told by the toolbar, with the seconds that are left.
-        if str(dropped.error) == self._told:
+        if str(dropped.error) == self._told and not self.is_asked:
             return
+        self.is_asked = False
         self._told = str(dropped.error)
         text = _reason(what, dropped.error)
         text.append(("note", f"; next attempt in {duration(seconds)}"))

@@ -59,7 +59,7 @@ def reconnect(shell: Shell) -> Message | None:
     """
     if shell.client.status.session is not None:
         return Message([("note", "connected already; `disconnect` leaves")], is_answer=False)
-    shell.client.reconnect()
+    shell.reconnect()
     return None
 
 
@@ -80,7 +80,7 @@ def status(shell: Shell) -> Message:
     if state.round_trip is not None:
         rows.append(("round trip", [("", duration(state.round_trip))]))
     rows.append(("user", user_text(shell)))
-    waiting = f", {plural(state.unsent, 'call')} of them not sent yet" if state.unsent else ""
+    waiting = f", {state.unsent:,} not sent yet" if state.unsent else ""
     rows.append(("under way", [("", plural(len(shell.jobs.pending), "command") + waiting)]))
     rows.append(("subscriptions", [("", str(len(shell.subscriptions.all())))]))
     if state.error is not None:

@@ -68,6 +68,16 @@ def test_the_same_reason_is_not_told_again(scene: Scene) -> None:
     assert shown.count("nobody listens") == 1
 
 
+def test_an_attempt_that_was_asked_for_is_told_of_whatever_was_told_before(scene: Scene) -> None:
+    refused = ConnectError("nobody listens", hint="is it running?")
+    scene.connector.refuse(refused)
+    scene.desk.screen.wait_for("next attempt in 10 ms")
+    start = len(scene.desk.screen.text)
+    scene.desk.send("reconnect")
+    scene.connector.refuse(refused)
+    scene.desk.screen.wait_for("not connected: nobody listens (is it running?); next attempt in", start)
+
+
 def test_what_cannot_be_mended_is_told_with_what_to_do(scene: Scene) -> None:
     scene.connector.refuse(ConnectError("404 Not Found", retryable=False))
     shown = scene.desk.screen.wait_for("tries again")

@@ -35,6 +35,12 @@ def test_the_status_says_how_it_is(table: Desk, server: LoopbackServer) -> None:
     assert lines["subscriptions"] == "0"
 
 
+def test_the_status_says_what_waits_to_be_sent(table: Desk) -> None:
+    table.send("disconnect")
+    table.screen.wait_for("disconnected")
+    assert "under way     1 command, 1 not sent yet\n" in table.type("call upper a\nstatus\nconnect")
+
+
 def test_a_ping_is_answered(table: Desk) -> None:
     assert table.type("ping").startswith("[1] pong, ")
 
