@@ -13,6 +13,7 @@ from ..protocol import json_text
 from ..protocol.ejson import Custom, Date, ObjectID, RegExp
 from ..protocol.json_text import JSONValue
 from ..protocol.messages import Raw
+from .places import application_part
 
 __all__ = ["MatchError", "check", "visible_error", "wire_error"]
 
@@ -61,7 +62,8 @@ def wire_error(error: BaseException, where: str) -> Raw:
         if visible is getattr(error, "sanitized_error", None):
             logger.info("%s: %s: %s", where, type(error).__name__, error)
         else:
-            logger.error("exception in %s", where, exc_info=error)
+            trace = application_part(error.__traceback__)
+            logger.error("exception in %s", where, exc_info=(type(error), error, trace))
     return _client_safe(visible)
 
 

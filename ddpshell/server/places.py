@@ -1,11 +1,12 @@
-"""Where in the application's code a thread is: for telling whoever wrote a handler that does not end."""
+"""Where in the application's code a thread is, or an exception came from: for telling whoever wrote the handler."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from types import TracebackType
 
-__all__ = ["place_of"]
+__all__ = ["application_part", "place_of"]
 
 #: This package, what comes with Python, and what is installed beside that.
 _NOT_THE_APPLICATION = (
@@ -24,3 +25,11 @@ def place_of(thread: threading.Thread) -> str:
     if frame is None:
         return thread.name
     return f"{frame.f_code.co_filename}, line {frame.f_lineno}, in {frame.f_code.co_name}"
+
+
+def application_part(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out of a traceback how the server came to call the application; leave it as it is, if it did not."""
+    part = trace
+    while part is not None and part.tb_frame.f_code.co_filename.startswith(_NOT_THE_APPLICATION):
+        part = part.tb_next
+    return part or trace

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import threading
+import traceback
+from collections.abc import Callable
+from functools import partial
 
-from ddpshell.server.places import place_of
+from ddpshell.server import calls
+from ddpshell.server.errors import check
+from ddpshell.server.places import application_part, place_of
 
 PATIENCE = 20.0
 
@@ -33,3 +38,25 @@ def test_a_thread_that_is_nowhere_in_it_is_told_by_its_name() -> None:
     assert place_of(thread) == "waiting"
     release.set()
     thread.join()
+
+
+def names(error: BaseException) -> list[str]:
+    return [place.name for place in traceback.extract_tb(application_part(error.__traceback__))]
+
+
+def raised(function: Callable[[], object]) -> BaseException:
+    _, error = calls.outcome(function)
+    assert error is not None
+    return error
+
+
+def test_how_the_server_came_to_the_application_is_left_out_and_what_that_called_is_not() -> None:
+    def handler() -> None:
+        check(1, str)
+
+    assert names(raised(handler)) == ["handler", "check"]
+
+
+def test_a_traceback_without_the_application_is_left_as_it_is() -> None:
+    assert names(raised(lambda: None.x)) == ["<lambda>"]  # type: ignore[attr-defined]  # that is the point
+    assert names(raised(partial(check, 1, str))) == ["outcome", "check"]
