@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.machine import TOP
+from tests.machine import TOP, unavailable
 from tests.readme import Block, Reader, read
 from tests.transcript import Mismatch, matches
 
@@ -49,6 +50,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: f"line {block.line}")
 def test_the_examples_are_true(begun: Reader, block: Block) -> None:
+    if block.comment == "with jq" and shutil.which("jq") is None:
+        unavailable("jq is not installed")
     begun.follow(block)
 
 
