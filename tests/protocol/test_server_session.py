@@ -239,7 +239,7 @@ def test_what_is_no_message_is_refused_at_once(make: Any, text: str, reason: str
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED_IN_TURN)
 def test_what_reaches_the_session_is_refused_in_its_turn(text: str, reason: str) -> None:
-    """S10, S15."""
+    """S10, S15, S20, S23, S27, S30."""
     session = established()
     [event], texts = told(session, text)
     assert texts == []

@@ -144,6 +144,9 @@ def test_a_greeting_is_sent_only_if_asked_for(start: Start) -> None:
     server = start(Server(greeting=True))
     with WireClient(server.url) as client:
         assert client.greeting == ['{"server_id":"0"}']
+    url = f"ws://127.0.0.1:{server.port}/sockjs/000/abcdefgh/websocket"
+    with contextlib.closing(websocket.create_connection(url, timeout=PATIENCE)) as framed:
+        assert [framed.recv(), framed.recv()] == ["o", r'a["{\"server_id\":\"0\"}"]']
 
 
 def test_binary_frames_are_taken_as_text(server: Server, connect: Connect) -> None:
