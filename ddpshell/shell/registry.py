@@ -356,7 +356,8 @@ def _positional(found: Command, words: list[Word], line: Line, read_file: ReadFi
     for index, word in enumerate(words):
         parameter = found.argument(index)
         if parameter is None:
-            raise CommandError(f"{found.name} takes no more than that: {found.usage}", line.text, word.start)
+            most = f"no more than that: {found.usage}" if found.usage != found.name else "no arguments"
+            raise CommandError(f"{found.name} takes {most}", line.text, word.start)
         yield _read(parameter, word, line.text, read_file)
     for parameter in found.arguments[len(words) :]:
         if not parameter.is_optional:

@@ -116,7 +116,7 @@ def ping(shell: Shell) -> Later:
     def reply(seconds: float) -> Reply:
         return Message([("", f"pong, {duration(seconds)}")])
 
-    return Later(shell.client.ping(), reply, "ping", may_be_left=True)
+    return Later(shell.client.ping(), reply, "ping", may_be_left=True, is_timed=False)
 
 
 # ------------------------------------------------------------------------------------------------------- frames

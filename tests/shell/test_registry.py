@@ -54,6 +54,11 @@ def take(
 
 
 @command()
+def nothing(shell: Any) -> None:
+    """Do nothing."""
+
+
+@command()
 def number_(shell: Any, number: Number) -> Any:
     """Number it."""
     return number
@@ -61,7 +66,7 @@ def number_(shell: Any, number: Number) -> Any:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry({"One": [call, take], "Two": [number_]})
+    return Registry({"One": [call, take], "Two": [number_, nothing]})
 
 
 def bound(registry: Registry, text: str) -> Invocation:
@@ -111,6 +116,7 @@ def test_words_become_arguments(registry: Registry, text: str, result: object) -
         pytest.param("zzz", "no command zzz; `help` lists all", 0, id="unheard of"),
         pytest.param("call", "METHOD is missing: call METHOD", 4, id="a missing argument"),
         pytest.param("number 1 2", "number takes no more than that: number NUMBER", 9, id="too many"),
+        pytest.param("nothing 1", "nothing takes no arguments", 8, id="any at all"),
         pytest.param("call x --fats", "no option --fats; did you mean --fast?", 7, id="a slip in an option"),
         pytest.param("call x --zzz", "no option --zzz; call has --fast --limit; behind -- it", 7, id="no such option"),
         pytest.param("number --zzz", "no option --zzz; number has no options", 7, id="no options at all"),
@@ -191,5 +197,5 @@ def test_a_place_has_a_parameter() -> None:
 
 def test_a_prefix_of_one_command_means_it(registry: Registry) -> None:
     assert registry.similar("num") == "number"
-    assert registry.names() == ["call", "take", "number"]
+    assert registry.names() == ["call", "take", "number", "nothing"]
     assert [found.name for found in registry] == registry.names()

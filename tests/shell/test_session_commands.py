@@ -42,7 +42,10 @@ def test_the_status_says_what_waits_to_be_sent(table: Desk) -> None:
 
 
 def test_a_ping_is_answered(table: Desk) -> None:
-    assert table.type("ping").startswith("[1] pong, ")
+    table.type("set timing on")
+    [line] = table.type("ping").splitlines()
+    assert line.startswith("[1] pong, ")
+    assert line.count(" ms") == 1
 
 
 def test_without_a_connection_a_ping_fails(table: Desk) -> None:
