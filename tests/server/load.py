@@ -23,7 +23,7 @@ from ddpshell.clock import SystemClock
 from ddpshell.server import Collection, Cursor, Server, Subscription
 from tests.machine import TOP
 
-__all__ = ["Figure", "ServerUnderLoad", "broadcast", "echo", "idle"]
+__all__ = ["Figure", "ServerUnderLoad", "broadcast", "compressed", "echo", "idle"]
 
 #: Seconds that all answers of a step may take.
 PATIENCE = 60.0
@@ -104,10 +104,12 @@ class Client(asyncio.Protocol):
 
     Args:
         word: What is counted in all that comes.
+        compression: Offer permessage-deflate; what comes after the upgrade cannot be counted then.
     """
 
-    def __init__(self, word: bytes) -> None:
+    def __init__(self, word: bytes, *, compression: bool = False) -> None:
         self._word = word
+        self._extensions = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if compression else b""
         self._count = 0
         self._wanted = 1
         self._reached = asyncio.Event()
@@ -117,7 +119,9 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(
             b"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            + self._extensions
+            + b"\r\n"
             + frame({"msg": "connect", "version": "1", "support": ["1"]})
         )
 
@@ -161,14 +165,15 @@ def call(number: int, method: str, *params: object) -> bytes:
     return frame({"msg": "method", "id": str(number), "method": method, "params": params})
 
 
-async def connect(port: int, number: int) -> list[Client]:
+async def connect(port: int, number: int, *, compression: bool = False) -> list[Client]:
     """Open so many sessions."""
+    word = b"HTTP/1.1 101" if compression else b'"msg":"connected"'
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     while len(clients) < number:
         made = await asyncio.gather(
             *(
-                loop.create_connection(lambda: Client(b'"msg":"connected"'), "127.0.0.1", port)
+                loop.create_connection(lambda: Client(word, compression=compression), "127.0.0.1", port)
                 for _ in range(min(200, number - len(clients)))
             )
         )
@@ -213,6 +218,22 @@ async def idle(server: ServerUnderLoad, number: int) -> list[Figure]:
         (f"{name}: median time of a call on one more", statistics.median(round_trips) * 1000, "ms"),
         (f"{name}: of a processor while nothing happens", load * 100, "%"),
     ]
+
+
+async def compressed(server: ServerUnderLoad, number: int) -> list[Figure]:
+    """Hold idle sessions that may compress: what does one cost?"""
+    [warm] = await connect(server.port, 1)
+    clients = await connect(server.port, 100, compression=True)
+    before = server.memory()
+    clients += await connect(server.port, number, compression=True)
+    # Their `connect` came with the request for the upgrade, and so has been dealt with before this.
+    warm.count(b'"msg":"result"')
+    warm.send(call(0, "echo", 0))
+    await warm.reach(1)
+    each = (server.memory() - before) / number / 1024
+    for client in [warm, *clients]:
+        client.close()
+    return [(f"{number:,} idle sessions with compression: memory of each", each, "KiB")]
 
 
 async def echo(server: ServerUnderLoad, sessions: int, calls: int, *, method: str = "echo") -> list[Figure]:
@@ -308,6 +329,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Each with a server of its own: memory that was given back to the heap once is not seen again.
         with _server() as server:
             show(asyncio.run(idle(server, number)))
+    with _server() as server:
+        show(asyncio.run(compressed(server, min(options.idle, default=1000))))
     with _server() as server:
         show(asyncio.run(broadcast(server, options.subscribers, 50)))
     return 0

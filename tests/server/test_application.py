@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 
 import pytest
 
+from ddpshell.server import Server
 from ddpshell.server.application import Application, Options
 
 
@@ -16,6 +18,11 @@ def test_a_method_has_one_definition() -> None:
     with pytest.raises(ValueError, match="'m'"):
         application.add_method("m", lambda: 2)
     assert application.methods["m"].function() == 1
+
+
+def test_one_client_cannot_have_all_threads() -> None:
+    """S15: or others would wait for it."""
+    assert Options().outstanding_limit < inspect.signature(Server).parameters["max_threads"].default
 
 
 def test_a_second_publication_of_a_name_is_ignored_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,5 +20,5 @@ def test_it_tells_every_figure_with_its_unit(capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
     units = [re.fullmatch(r".*? +(-?[\d,]+\.\d) (\S+)", line) for line in lines]
     assert [found and found[2] for found in units] == [
-        "calls/s", "calls/s", "calls/s", "calls/s", "KiB", "KiB", "ms", "%", "ms", "messages/s",
+        "calls/s", "calls/s", "calls/s", "calls/s", "KiB", "KiB", "ms", "%", "KiB", "ms", "messages/s",
     ]  # fmt: skip
