@@ -205,6 +205,8 @@ class _Within:
         self._unsent = b""
         # Bytes of plain text that are in there, and of which `send` has not told.
         self._taken = 0
+        # What ended it, behind what has been given.
+        self._fault: ssl.SSLError | None = None
 
     def fileno(self) -> int:
         return self._below.fileno()
@@ -229,6 +231,8 @@ class _Within:
                 return
 
     def recv(self, size: int, /) -> bytes:
+        if self._fault is not None:
+            raise self._fault
         pieces: list[bytes] = []
         while True:
             try:
@@ -243,10 +247,12 @@ class _Within:
             except ssl.SSLEOFError:
                 # Many a server ends the connection without ending TLS first.
                 break
-            except ssl.SSLError:
-                if pieces:
-                    break
-                raise
+            except ssl.SSLError as error:
+                if not pieces:
+                    raise
+                # First what came before it; OpenSSL itself tells of it once.
+                self._fault = error
+                break
             if not piece:
                 break
             pieces.append(piece)

@@ -361,3 +361,50 @@ def test_what_came_before_the_end_is_given_and_then_the_end(contexts: tuple[ssl.
         assert stream.recv(100) == b"last words"
         assert stream.recv(100) == b""
         assert stream.recv(100) == b""
+
+
+def test_a_fault_of_tls_is_told_behind_what_came_before_it(contexts: tuple[ssl.SSLContext, str]) -> None:
+    context, file = contexts
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    clock = SystemClock()
+    with ours, theirs, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+
+        def talk() -> None:
+            theirs.settimeout(PATIENCE)
+            with theirs.dup() as kept, context.wrap_socket(theirs, server_side=True) as server:
+                server.sendall(b"sense")
+                kept.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+
+        talking = aside.submit(talk)
+        deadline = clock.now() + PATIENCE
+        stream = wrap_tls(ours, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
+        talking.result(PATIENCE)
+        assert stream.recv(100) == b"sense"
+        with pytest.raises(ssl.SSLError) as raised:
+            stream.recv(100)
+        assert not blocked_on(raised.value, selectors.EVENT_READ)
+
+
+def test_the_proper_end_of_tls_is_an_end(contexts: tuple[ssl.SSLContext, str]) -> None:
+    context, file = contexts
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    clock = SystemClock()
+    with ours, theirs, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+
+        def talk() -> None:
+            theirs.settimeout(PATIENCE)
+            with context.wrap_socket(theirs, server_side=True, suppress_ragged_eofs=False) as server:
+                server.sendall(b"good")
+                server.sendall(b"bye")
+                server.setblocking(False)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    server.unwrap()
+
+        talking = aside.submit(talk)
+        deadline = clock.now() + PATIENCE
+        stream = wrap_tls(ours, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
+        talking.result(PATIENCE)
+        assert stream.recv(100) == b"goodbye"
+        assert stream.recv(100) == b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -274,8 +275,8 @@ def test_the_first_line_of_a_refusal_is_read_however_it_comes(
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
-        conversation.send_bytes(b"HTTP/1.1 404 Not Found\r\n" + head + b"\r\n")
-        conversation.send_bytes(body)
+        # In one piece: for the body, a slow machine may take longer than anybody waits.
+        conversation.send_bytes(b"HTTP/1.1 404 Not Found\r\n" + head + b"\r\n" + body)
         if hold:
             conversation.hold()
 
@@ -285,6 +286,23 @@ def test_the_first_line_of_a_refusal_is_read_however_it_comes(
             f": {line}" if line else ""
         )
     assert error.status == 404
+
+
+def test_a_line_that_comes_in_pieces_is_put_together(patient: Patient) -> None:
+    go_on = threading.Event()
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.send_bytes(b"HTTP/1.1 404 Not Found\r\n\r\nnot ")
+        assert go_on.wait(PATIENCE)
+        conversation.send_bytes(b"here\n")
+        conversation.hold()
+
+    with ScriptedServer(script) as server:
+        attempt = patient.connect(server.url)
+        patient.clock.wait_until_waiting(deadline=patient.clock.now() + BODY_PATIENCE)
+        go_on.set()
+        assert str(failure(attempt)) == f"{server.url} answered the upgrade with HTTP 404 Not Found: not here"
 
 
 def test_waiting_for_the_reason_of_a_refusal_can_be_interrupted(patient: Patient) -> None:
