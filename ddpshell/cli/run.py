@@ -7,21 +7,26 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from ..exceptions import CommandError
+from ..exceptions import CommandError, LoginError
 from .commands import Command, process_of
-from .options import OUTPUT_OPTIONS, connection_options
+from .credentials import find_credential
+from .exit_codes import exit_code
+from .options import OUTPUT_OPTIONS, ConnectionSettings, connection_options
+from .process import Process
+from .shells import connector, credential_at, make_shell, named, shell_settings
 
-__all__ = ["opened", "run"]
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["opened", "run", "run_lines"]
 
 
 def _run(file: str, keep_going: bool) -> None:
     ctx = click.get_current_context()
-    from .shell import run_lines
-
     with opened(file) as (lines, name):
         code = run_lines(process_of(ctx), lines, name, keep_going=keep_going)
     if code:
@@ -46,6 +51,96 @@ def opened(file: str) -> Iterator[tuple[TextIO, str]]:
         raise CommandError(f"cannot read {file}: {error.strerror}") from None
     with opened:
         yield opened, file
+
+
+def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = False) -> int:
+    """Run commands of the shell, one after another; results go to standard output, errors to standard error.
+
+    Args:
+        process: The run of `ddp`, with its options.
+        lines: The commands.
+        name: Where they come from, for errors.
+        keep_going: Go on after an error.
+
+    Returns:
+        The code to end with: that of the first error.
+
+    Raises:
+        InvalidURL: The options' URL is none.
+        LoginNeeded: What there is to log in with is refused.
+    """
+    from ..shell.display import ScriptDisplay
+    from ..shell.escaping import escape_text
+    from ..shell.script import run_script
+    from .errors import failure, show
+
+    given = ConnectionSettings.of(process.given)
+    process.timeout = given.timeout
+    console = process.console
+
+    def out(text: str) -> None:
+        if text:
+            console.write((escape_text(text) if console.out.is_terminal else text).removesuffix("\n"))
+
+    def fail(error: BaseException, hint: str) -> None:
+        failed = failure(error)
+        # What there is to say of the command line's arguments is nothing for commands of the shell.
+        show(failed.with_hint(hint) if hint or isinstance(error, CommandError) else failed, console)
+
+    settings = shell_settings(process)
+    if console.out.is_terminal and settings["output"] == "auto":
+        settings.change("output", "pretty")
+    display = ScriptDisplay(
+        settings,
+        out,
+        lambda line: console.error_lines([line]),
+        show_notes=bool(process.given.get("verbose")) and not console.quiet,
+        show_warnings=console.quiet < 2,
+        fail=fail,
+    )
+    runs = make_shell(process, given, settings, display, connector(process, given, reconnect=bool(given.reconnect)))
+    display.when_broken = runs.jobs.abort
+    first = find_credential(process, given)
+
+    def time_left() -> float | None:
+        return None if process.deadline is None else max(0.0, process.deadline - process.clock.now())
+
+    def log_in(client: Client, url: str | None) -> None:
+        found = credential_at(process, given, url, first)
+        if found is None:
+            return
+        try:
+            made = found.begin(client).result(time_left())
+        except LoginError as error:
+            raise found.refused(error) from None
+        runs.user = named(found, made)
+        runs.farewell = lambda client: found.end(client, made)
+
+    runs.log_in = log_in
+    runs.time_left = time_left
+    try:
+        runs.open(None)
+        done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
+    finally:
+        runs.close()
+    return 0 if done.error is None else exit_code(done.error)
+
+
+def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
+    """The lines of a script, as long as there is time to wait for them.
+
+    Raises:
+        DDPTimeout: There is none.
+    """
+    # Somebody who types, may think.
+    is_typed = lines.isatty()
+    pending = iter(lines)
+    while True:
+        with process.paused() if is_typed else process.interrupting(f"more of {name}"):
+            line = next(pending, None)
+        if line is None:
+            return
+        yield line
 
 
 run = Command(

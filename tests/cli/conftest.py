@@ -32,6 +32,20 @@ class Command(Protocol):
     def __call__(self, *words: str, stdin: bytes | Path | IO[bytes] = b"") -> Run: ...
 
 
+def ddp_apart(*arguments: str, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line in a process of its own, with a script for its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "ddpshell", *arguments],
+        cwd=TOP,
+        env={**os.environ, **environment},
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.fixture
 def ddp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command line, in this process, its streams being files."""
