@@ -259,9 +259,10 @@ def _free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def record(markdown: str) -> str:
-    """The same text, with what its sessions at a terminal show now; those that are true still stay as they are."""
+def record(markdown: str) -> dict[str, str]:
+    """What the sessions at a terminal show now, by what they are said to show; of those that are true still, nothing."""
     blocks = read(markdown)
+    changed = {}
     with tempfile.TemporaryDirectory() as folder:
         reader = Reader(Path(folder))
         try:
@@ -271,14 +272,16 @@ def record(markdown: str) -> str:
             for block in filter(lambda block: block.is_at_terminal, blocks):
                 text = reader.record(block)
                 if not matches(block.text, text, any_unit=True):
-                    markdown = markdown.replace(block.text, text)
+                    changed[block.text] = text
         finally:
             reader.close()
-    return markdown
+    return changed
 
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["record"]:
         sys.exit("usage: python -m tests.readme record")
     readme = TOP / "README.md"
-    readme.write_text(record(readme.read_text()))
+    for old, new in record(readme.read_text()).items():
+        # It may have been edited meanwhile.
+        readme.write_text(readme.read_text().replace(old, new))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine import TOP, unavailable
-from tests.readme import Block, Reader, read
+from tests.readme import Block, Reader, read, record
 from tests.transcript import Mismatch, matches
 
 README = (TOP / "README.md").read_text()
@@ -129,6 +129,12 @@ def test_a_false_readme_is_found_false(reader: Reader, markdown: str) -> None:
     reader.patience = 2
     with pytest.raises(AssertionError):
         follow(reader, markdown)
+
+
+def test_what_a_terminal_shows_now_can_be_recorded() -> None:
+    true, false = f"{TERMINAL}>>> 1 + 1\n2\n>>> exit()\n```\n", f"{TERMINAL}>>> 1 + 2\n2\n4\n>>> exit()\n```\n"
+    [block] = read(false)
+    assert record(true + false) == {block.text: block.text.replace("2\n4\n", "3\n")}
 
 
 SERVER = """
