@@ -26,6 +26,11 @@ __all__ = ["demo_server"]
 
 Result = TypeVar("Result")
 
+#: What fits into one message (U17), with what stands around it.
+_MOST_BYTES = 60_000_000
+
+_MOST_ITEMS = 1_000_000
+
 #: Who can log in.
 USERS = {"alice": User("wonderland", email="alice@example.com", profile={"name": "Alice"}, id="alice-in-wonderland")}
 
@@ -123,13 +128,12 @@ def _add_values(server: Server) -> None:
 
     @server.method
     def text(length: int) -> str:
-        check(length, int)
-        return "x" * length
+        return "x" * _bounded(length, _MOST_BYTES)
 
     @server.method("bytes")
     def bytes_(length: int) -> bytes:
-        check(length, int)
-        return bytes(number % 256 for number in range(length))
+        # In base64 it is longer by a third.
+        return bytes(number % 256 for number in range(_bounded(length, _MOST_BYTES // 2)))
 
     @server.method
     def hostile() -> dict[str, EJSONValue]:
@@ -323,8 +327,7 @@ def _query_options(options: Any) -> dict[str, Any]:
 def _add_publications(server: Server) -> None:
     @server.publish
     def items(sub: Subscription, n: int = 10) -> None:
-        check(n, int)
-        for number in range(n):
+        for number in range(_bounded(n, _MOST_ITEMS)):
             if sub.stopped:
                 return
             sub.added("items", f"id{number}", {"n": number, "s": f"item {number}"})
@@ -373,14 +376,34 @@ def _add_publications(server: Server) -> None:
 
 def _wait(this: MethodInvocation, ms: float) -> None:
     if this.connection is not None:
-        this.connection.wait_closed(ms / 1000)
+        this.connection.wait_closed(_seconds(ms))
+
+
+def _seconds(ms: float, *, least: float = 0) -> float:
+    """Make of any number a time that can be waited for: a day at most, and 0 for what is no number."""
+    return min(max(least, ms), 86_400_000) / 1000
+
+
+def _bounded(number: int, most: int) -> int:
+    """Refuse what would take the server's memory, or its time, for a slip of the finger.
+
+    Raises:
+        MatchError: No whole number.
+        MethodError: Too large a one.
+    """
+    check(number, int)
+    if number > most:
+        raise MethodError(400, f"{number:,} is too much: {most:,} is the most that this server gives")
+    return number
 
 
 def _after(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
     """Call `function` once, unless the subscription ends before."""
     stopped = threading.Event()
     sub.on_stop(stopped.set)
-    threading.Thread(target=lambda: stopped.wait(ms / 1000) or function(), name="ddp-demo-timer", daemon=True).start()
+    threading.Thread(
+        target=lambda: stopped.wait(_seconds(ms)) or function(), name="ddp-demo-timer", daemon=True
+    ).start()
 
 
 def _every(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
@@ -389,7 +412,7 @@ def _every(sub: Subscription, ms: float, function: Callable[[], object]) -> None
     sub.on_stop(stopped.set)
 
     def run() -> None:
-        while not stopped.wait(ms / 1000):
+        while not stopped.wait(_seconds(ms, least=1)):
             function()
 
     threading.Thread(target=run, name="ddp-demo-timer", daemon=True).start()

@@ -75,8 +75,9 @@ def test_a_bad_query_is_told_to_who_asked(client: WireClient, method: str, param
     assert "$bad" in nosub["error"]["reason"]
 
 
-def test_items_that_nobody_waits_for_any_more_are_not_made(client: WireClient, connect: Connect) -> None:
-    """Else its thread would be at it for hours, and the server's end would wait for that."""
+def test_items_that_nobody_waits_for_any_more_are_not_made(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a thread would be at it for long, and the server's end would wait for that."""
+    monkeypatch.setattr("ddpshell.server.demo._MOST_ITEMS", 10**12)
     server = demo_server()
     impatient = connect(server)
     impatient.send(msg="sub", id="s", name="items", params=[10**12])
@@ -87,6 +88,32 @@ def test_items_that_nobody_waits_for_any_more_are_not_made(client: WireClient, c
     began = clock.now()
     server.stop(timeout=PATIENCE)
     assert clock.now() - began < PATIENCE / 2
+
+
+@pytest.mark.parametrize(("method", "number"), [("text", 10**10), ("bytes", 10**10), ("text", 60_000_001)])
+def test_what_would_take_all_memory_is_refused(client: WireClient, method: str, number: int) -> None:
+    error = client.call_error(method, number)
+    assert error["error"] == 400
+    assert "60,000,000" in error["reason"] or "30,000,000" in error["reason"]
+    [nosub] = client.subscribe("items", 10**9)
+    assert nosub["error"]["reason"].startswith("1,000,000,000 is too much")
+
+
+@pytest.mark.parametrize("ms", ["-1", "0", "-1e300"])
+def test_a_time_that_is_none_is_no_time(client: WireClient, ms: str) -> None:
+    client.send_text(f'{{"msg":"method","id":"1","method":"slow","params":[{ms}]}}')
+    client.send_text(f'{{"msg":"sub","id":"s","name":"ticker","params":[{ms}]}}')
+    messages = client.receive_until(lambda message: message["msg"] == "changed")
+    assert [message.get("error") for message in messages if message["msg"] == "result"] == [None]
+
+
+@pytest.mark.parametrize("ms", ["1e300", "1e400", '{"$InfNaN":1}'])
+def test_a_time_without_end_can_be_waited_for(client: WireClient, ms: str) -> None:
+    """By whoever gives up before."""
+    client.send_text(f'{{"msg":"method","id":"1","method":"slowUnblocked","params":[{ms}]}}')
+    client.send_text(f'{{"msg":"sub","id":"s","name":"late","params":[{ms}]}}')
+    assert client.call("upper", "still here") == "STILL HERE"
+    assert client.receive_rest() == []
 
 
 def test_errors_of_all_kinds_can_be_had(client: WireClient) -> None:
