@@ -14,6 +14,8 @@ same "usage" 2 "$(code_of ddp sub)"
 same "a bad selector" 2 "$(code_of ddp sub tasks --until '{a: ')"
 same "no such file" 2 "$(code_of ddp batch /nowhere/calls.ndjson)"
 same "no server" 3 "$(code_of ddp ping -u localhost:1)"
+same "nobody is logged in" 4 "$(code_of ddp whoami)"
+same "a wrong password" 4 "$(echo wrong | ddp login alice --password-file - >/dev/null 2>&1; echo $?)"
 same "too late" 5 "$(code_of ddp sub neverReady --timeout 0.2)"
 same "lost" 6 "$(printf '["kick"]\n' | ddp batch >/dev/null 2>&1; echo $?)"
 

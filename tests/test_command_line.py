@@ -1,0 +1,259 @@
+"""The command as a process of its own: signals at every stage, servers that are no use, and what is written where.
+
+What each command does is tested in `tests/cli`; here is what must be so of all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ddpshell.cli.exit_codes import ExitCode
+from ddpshell.cli.main import ddp as group
+from ddpshell.clock import SystemClock
+from tests.cli.conftest import finished
+from tests.generated import manual
+from tests.loopback import (
+    PATIENCE,
+    Conversation,
+    LoopbackServer,
+    ScriptedServer,
+    converse,
+    http_answer,
+    refuse_version,
+)
+from tests.machine import TOP
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+SIGNALS = pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM")]
+)
+
+#: How many connections to a black hole are under way before ours.
+FILLING = 3
+
+#: Each command that talks to a server, and goes on until it is answered.
+LASTING = [
+    pytest.param(["call", "m"], "", id="call"),
+    pytest.param(["sub", "x"], "", id="sub"),
+    pytest.param(["ping", "-c", "9"], "", id="ping"),
+    pytest.param(["batch"], '["m"]\n', id="batch"),
+    pytest.param(["run"], "call m\n", id="run"),
+    pytest.param(["login", "ann", "--password-file", "-"], "secret\n", id="login"),
+]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start the command; it is gone when the test is over."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str, stdin: str = "") -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ddpshell", *words], cwd=TOP, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        processes.append(process)
+        assert process.stdin is not None
+        # It stays open: what is to come is not known.
+        process.stdin.write(stdin)
+        process.stdin.flush()
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port where connections are not even refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        # One is accepted for nobody; the others keep asking.
+        fill = [socket.socket() for _ in range(1 + FILLING)]
+        for connection in fill:
+            connection.setblocking(False)
+            connection.connect_ex(address)
+        yield address[1]
+        for connection in fill:
+            connection.close()
+
+
+# ---------------------------------------------------------------------------------------------------------- signals
+
+
+@SIGNALS
+@pytest.mark.parametrize(("words", "stdin"), LASTING)
+class TestSignals:
+    """Ctrl-C is 130 and SIGTERM 143, at once, at any moment, without a word on standard output."""
+
+    def test_while_the_network_does_not_answer(
+        self, start: Start, black_hole: int, words: list[str], stdin: str, number: signal.Signals
+    ) -> None:
+        process = start(*words, "-u", f"localhost:{black_hole}", stdin=stdin)
+        wait_until_connecting(black_hole)
+        process.send_signal(number)
+        assert finished(process) == (128 + number, "", "")
+
+    def test_while_the_server_does_not_upgrade(
+        self, start: Start, words: list[str], stdin: str, number: signal.Signals
+    ) -> None:
+        def script(server: Conversation) -> None:
+            server.read_request()
+            processes[0].send_signal(number)
+            server.wait_closed()
+
+        processes: list[subprocess.Popen[str]] = []
+        with ScriptedServer(script) as server:
+            processes.append(start(*words, "-u", server.url, stdin=stdin))
+            assert finished(processes[0]) == (128 + number, "", "")
+
+    def test_while_there_is_no_session_yet(
+        self, start: Start, words: list[str], stdin: str, number: signal.Signals
+    ) -> None:
+        def script(server: Conversation) -> None:
+            server.upgrade()
+            server.expect("connect")
+            processes[0].send_signal(number)
+            closed.append(server.wait_closed())
+
+        processes: list[subprocess.Popen[str]] = []
+        closed: list[int | None] = []
+        with ScriptedServer(script) as server:
+            processes.append(start(*words, "-u", server.url, stdin=stdin))
+            assert finished(processes[0]) == (128 + number, "", "")
+        assert closed == [1000]
+
+    def test_while_no_answer_comes(self, start: Start, words: list[str], stdin: str, number: signal.Signals) -> None:
+        def script(server: Conversation) -> None:
+            server.receive()
+            processes[0].send_signal(number)
+            said.append(server.receive()["msg"])
+            said.append(server.wait_closed())
+
+        processes: list[subprocess.Popen[str]] = []
+        said: list[object] = []
+        with ScriptedServer(converse(script)) as server:
+            processes.append(start(*words, "-u", server.url, stdin=stdin))
+            assert finished(processes[0]).code == 128 + number
+        # DDP's goodbye, and then the WebSocket's.
+        assert said == ["disconnect", 1000]
+
+
+@SIGNALS
+@pytest.mark.parametrize("words", [["call", "m"], ["sub", "x"], ["ping"], ["batch"]], ids=lambda words: words[0])
+def test_a_signal_between_two_attempts_to_connect(start: Start, words: list[str], number: signal.Signals) -> None:
+    process = start(*words, "--reconnect", "-u", "localhost:1")
+    for attempt in ("next attempt in 0.0 s", "next attempt in"):
+        wait_for(process, attempt)
+    process.send_signal(number)
+    ran = finished(process)
+    assert (ran.code, ran.out) == (128 + number, "")
+
+
+@SIGNALS
+@pytest.mark.parametrize("words", [["call", "m", "-"], ["batch"], ["run"], ["login", "ann", "--password-file", "-"]])
+def test_a_signal_while_standard_input_is_waited_for(start: Start, words: list[str], number: signal.Signals) -> None:
+    with LoopbackServer() as server:
+        process = start(*words, "-u", server.url)
+        if words[0] in ("batch", "run"):
+            server.wait_for_sessions(1)
+        else:
+            wait_until_reading(process)
+        process.send_signal(number)
+        assert finished(process) == (128 + number, "", "")
+
+
+@SIGNALS
+def test_a_signal_between_two_lines_of_a_batch(start: Start, number: signal.Signals) -> None:
+    with LoopbackServer() as server:
+        process = start("batch", "-u", server.url, stdin='["upper", "a"]\n')
+        assert process.stdout is not None
+        assert process.stdout.readline() == '{"line":1,"result":"A"}\n'
+        process.send_signal(number)
+        assert finished(process) == (128 + number, "", "")
+        server.wait_for_sessions(0)
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read standard error up to a line with this text."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"it never says {text!r}")
+
+
+def wait_until_reading(process: subprocess.Popen[str]) -> None:
+    """Until it sleeps in `read`, as Linux tells; elsewhere, not at all."""
+    # The number of the call on x86-64 and on ARM, and the file.
+    _wait_until(lambda: re.match(r"(0|63) 0x[0-9a-f] ", _proc(f"{process.pid}/syscall")) is not None)
+
+
+def wait_until_connecting(port: int) -> None:
+    """Until another connection to a black hole is under way, as Linux tells; elsewhere, not at all."""
+    # The state is SYN_SENT. The first ones are those that fill the hole.
+    _wait_until(lambda: len(re.findall(rf"0100007F:{port:04X} 02", _proc("net/tcp"))) > FILLING)
+
+
+def _proc(name: str) -> str:
+    return Path("/proc", name).read_text(encoding="ascii")
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    clock = SystemClock()
+    deadline = clock.now() + PATIENCE
+    while sys.platform == "linux" and not condition():
+        assert clock.now() < deadline
+
+
+# --------------------------------------------------------------------------------------------- no use in trying again
+
+
+@pytest.mark.parametrize("option", ["--connect-timeout", "--timeout"])
+def test_a_black_hole_is_left_in_time(start: Start, black_hole: int, option: str) -> None:
+    clock = SystemClock()
+    began = clock.now()
+    ran = finished(start("call", "m", option, "0.5", "-u", f"localhost:{black_hole}"))
+    assert (ran.code, ran.out) == (5 if option == "--timeout" else 3, "")
+    # Loading the command is in it.
+    assert clock.now() - began < 0.5 + 1 + 1
+
+
+@pytest.mark.parametrize("words", [["call", "m"], ["sub", "x", "--follow"], ["ping"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "script",
+    [
+        *(pytest.param(http_answer(status), id=str(status)) for status in (200, 301, 401, 403, 404)),
+        pytest.param(refuse_version("0"), id="version"),
+    ],
+)
+def test_what_will_never_succeed_is_tried_once(
+    start: Start, words: list[str], script: Callable[[Conversation], None]
+) -> None:
+    with ScriptedServer(script) as server:
+        ran = finished(start(*words, "--reconnect", "-u", server.url))
+        assert (ran.code, ran.out) == (3, "")
+        assert len(server.conversations) == 1
+
+
+# --------------------------------------------------------------------------------------------------- the exit codes
+
+
+def test_the_exit_codes_are_the_same_in_help_manual_and_readme() -> None:
+    codes = {code for row in group.notes["Exit codes"] for code in map(int, row[0].split(", "))}
+    assert codes == {int(code) for code in ExitCode} - {ExitCode.INTERNAL}
+    readme = (TOP / "README.md").read_text()
+    for code, meaning in group.notes["Exit codes"]:
+        assert f"| {code} | {meaning} |" in readme
+        assert f".B {code}\n{meaning}\n" in manual().replace("\\-", "-")
