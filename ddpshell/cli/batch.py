@@ -17,8 +17,9 @@ from ..client.events import ConnectionFailed
 from ..exceptions import CommandError, ConnectionLost, DDPTimeout, EJSONError
 from .commands import Command, process_of
 from .exit_codes import ExitCode, Terminated
-from .options import OUTPUT_OPTIONS, ConnectionSettings, connection_options
+from .options import OUTPUT_OPTIONS, connection_options
 from .output import OutputFormat
+from .precedence import ConnectionSettings
 from .process import Process
 
 if TYPE_CHECKING:

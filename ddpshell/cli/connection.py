@@ -23,7 +23,7 @@ from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, Login
 from ..shell.escaping import escape_line
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
 from .inbox import Inbox, wait_until_done
-from .options import ConnectionSettings
+from .precedence import ConnectionSettings
 from .process import Process
 
 __all__ = ["advise", "connected", "make_client", "outcome", "overdue", "wait_for_session"]

@@ -15,7 +15,7 @@ from msgspec import Struct
 from ..exceptions import CommandError, DDPTimeout, LoginNeeded
 from ..shell.escaping import escape_line
 from .folders import is_there, logins_folder
-from .options import ConnectionSettings
+from .precedence import ConnectionSettings
 from .process import Process
 
 if TYPE_CHECKING:

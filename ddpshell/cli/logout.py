@@ -8,7 +8,8 @@ import click
 
 from ..exceptions import CommandError, ConnectError, DDPTimeout, LoginNeeded
 from .commands import Command, process_of
-from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .precedence import ConnectionSettings
 from .process import Process
 
 if TYPE_CHECKING:

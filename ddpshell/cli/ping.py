@@ -13,8 +13,9 @@ from msgspec import Struct
 from ..shell.escaping import escape_line
 from .commands import Command, process_of
 from .exit_codes import ExitCode, Terminated
-from .options import OUTPUT_OPTIONS, ConnectionSettings, Seconds, connection_options
+from .options import OUTPUT_OPTIONS, Seconds, connection_options
 from .output import OutputFormat
+from .precedence import ConnectionSettings
 from .process import Process
 
 if TYPE_CHECKING:

@@ -7,27 +7,35 @@ for the server only whose `url` stands beside it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from msgspec import Struct
 
 from ..exceptions import CommandError, InvalidURL
 from .folders import config_file, is_there
-from .options import (
-    DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_TIMEOUT,
-    DEFAULT_URL,
-    ConnectionSettings,
-    Identity,
-)
 from .process import Given
 
 if TYPE_CHECKING:
     from .profiles import Config, Section
 
-__all__ = ["Setting", "Together", "take_together"]
+__all__ = [
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_TIMEOUT",
+    "DEFAULT_URL",
+    "ConnectionSettings",
+    "Identity",
+    "Setting",
+    "Together",
+    "take_together",
+]
+
+#: What is so unless said otherwise.
+DEFAULT_URL = "localhost:3000"
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_CONNECT_TIMEOUT = 10.0
 
 #: Where a value comes from that nobody has chosen.
 DEFAULT = "default"
@@ -47,6 +55,75 @@ _SIMPLE: Mapping[str, Any] = {
     "insecure": False,
     "servername": None,
 }
+
+
+class Identity(Struct, frozen=True):
+    """Who to be on the server.
+
+    Args:
+        kind: `saved` (by a saved login, if there is one), `password`, `token` or `nobody`.
+        user: By a name, an e-mail address or an id; None for whoever logged in last.
+        file: Where the password or the token stands; None for `$DDP_TOKEN`.
+        origin: Where that was said; "" where it was not.
+    """
+
+    kind: str
+    user: str | None = None
+    file: str | None = None
+    origin: str = ""
+
+
+class ConnectionSettings(Struct, frozen=True):
+    """How to connect, when all is taken together: options, environment, config file, defaults, in this order.
+
+    Args:
+        url: As given.
+        timeout: Seconds for the whole command; None for no limit.
+        connect_timeout: Seconds; 0 for no limit.
+        reconnect: Whether to connect again after a loss; None where the command decides.
+        retry: Whether a call may be sent twice.
+        headers: More headers, cookies among them, as (name, value).
+        origin: The Origin header, or None.
+        user_agent: The User-Agent header.
+        cacert: A file.
+        cert: A file.
+        key: A file.
+        passphrase_file: Where the key's passphrase stands, `-` for standard input; None to ask, if it has one.
+        insecure: Trust any certificate.
+        servername: The name to expect in it, or None for the host's.
+        proxy: The URL of the proxy to go through, or None.
+        ip_version: 4 or 6, for addresses of that kind alone; None for all.
+        identity: Who to be.
+    """
+
+    url: str
+    timeout: float | None
+    connect_timeout: float
+    reconnect: bool | None
+    retry: bool
+    headers: tuple[tuple[str, str], ...]
+    origin: str | None
+    user_agent: str
+    cacert: str | None
+    cert: str | None
+    key: str | None
+    passphrase_file: str | None
+    insecure: bool
+    servername: str | None
+    proxy: str | None
+    ip_version: Literal[4, 6] | None
+    identity: Identity
+
+    @classmethod
+    def of(cls, given: Given, environment: Mapping[str, str] = os.environ) -> ConnectionSettings:
+        """Take them together.
+
+        Raises:
+            click.UsageError: Options that make no sense together.
+            CommandError: The config file cannot be used.
+            InvalidURL: That of the proxy, or one in the config file, is none.
+        """
+        return take_together(given, environment).connection()
 
 
 class Setting(Struct, frozen=True):

@@ -15,7 +15,8 @@ from ..exceptions import CommandError, LoginError
 from .commands import Command, process_of
 from .credentials import find_credential
 from .exit_codes import exit_code
-from .options import OUTPUT_OPTIONS, ConnectionSettings, connection_options
+from .options import OUTPUT_OPTIONS, connection_options
+from .precedence import ConnectionSettings
 from .process import Process
 from .shells import connector, credential_at, make_shell, named, shell_settings
 

@@ -15,8 +15,9 @@ from ..exceptions import DDPError, LoginError
 from .commands import Command, process_of
 from .credentials import find_credential
 from .folders import state_folder
-from .options import OUTPUT_OPTIONS, ConnectionSettings, connection_options
+from .options import OUTPUT_OPTIONS, connection_options
 from .output import Console, Stream
+from .precedence import ConnectionSettings
 from .process import Process
 from .shells import connector, credential_at, make_shell, named, shell_settings
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
-from .options import ConnectionSettings, Identity
 from .output import OutputFormat
+from .precedence import ConnectionSettings, Identity
 from .process import Process
 
 if TYPE_CHECKING:

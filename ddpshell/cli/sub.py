@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .commands import Command, process_of
-from .options import OUTPUT_OPTIONS, ConnectionSettings, connection_options
+from .options import OUTPUT_OPTIONS, connection_options
 from .output import OutputFormat
+from .precedence import ConnectionSettings
 from .process import Process
 from .words import GRAMMAR, STRING_OPTION, WORDS
 

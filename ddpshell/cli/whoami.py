@@ -6,7 +6,8 @@ import click
 
 from ..exceptions import LoginNeeded
 from .commands import Command, process_of
-from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, ConnectionSettings
+from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .precedence import ConnectionSettings
 
 __all__ = ["whoami"]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ddpshell.cli.options import ConnectionSettings, Identity
-from ddpshell.cli.precedence import Setting, Together, take_together
+from ddpshell.cli.precedence import ConnectionSettings, Identity, Setting, Together, take_together
 from ddpshell.cli.process import Given
 from ddpshell.exceptions import CommandError, InvalidURL
 

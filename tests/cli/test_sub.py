@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import ddpshell
-from ddpshell.cli.options import ConnectionSettings
+from ddpshell.cli.precedence import ConnectionSettings
 from ddpshell.cli.process import Given
 from tests.cli.conftest import Command, finished
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
