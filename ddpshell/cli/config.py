@@ -27,19 +27,33 @@ __all__ = ["config"]
 _MASK = "***"
 
 
-def _config(path: bool, servers: bool) -> None:
+# What `--edit` begins a file with, so that nobody has to remember how it goes.
+_TEMPLATE = """\
+# Settings of ddp; they have the names of its options. `ddp config` shows what they come to.
+
+[default]                       # for every command
+# timeout = 60
+
+# [servers.prod]                # for `ddp -p prod`
+# url = "wss://app.example.com"
+# login = "ann"
+"""
+
+
+def _config(path: bool, servers: bool, edit: bool) -> None:
     process = process_of(click.get_current_context())
     console = process.console
-    if path and servers:
-        raise click.UsageError("--path and --list contradict each other")
+    if path + servers + edit > 1:
+        raise click.UsageError("--edit, --list and --path contradict each other")
     if path:
-        file = config_file()
-        if file is None:
-            raise CommandError("there is no home folder, and so no config file; $DDP_CONFIG can name one")
+        file = _named_file()
         console.write(escape_line(file) if console.out.is_terminal else file)
         return
     if servers:
         _list(process)
+        return
+    if edit:
+        _edit(_named_file())
         return
     together = take_together(process.given, os.environ)
     rows = list(_rows(together, process))
@@ -51,6 +65,30 @@ def _config(path: bool, servers: bool) -> None:
         return
     _show([(name, _text(setting.value), setting.origin) for name, setting in rows], console)
     _note_missing_file(console)
+
+
+def _named_file() -> str:
+    file = config_file()
+    if file is None:
+        raise CommandError("there is no home folder, and so no config file; $DDP_CONFIG can name one")
+    return file
+
+
+def _edit(file: str) -> None:
+    """Have the file edited, and look at what it has become."""
+    from pathlib import Path
+
+    path = Path(file)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            # Headers and proxies' passwords are among what it may hold.
+            path.touch(mode=0o600)
+            path.write_text(_TEMPLATE)
+    except OSError as error:
+        raise CommandError(f"cannot write {file}: {error.strerror}") from None
+    click.edit(filename=file)
+    read_config(file)
 
 
 def _list(process: Process) -> None:
@@ -142,6 +180,7 @@ config = Command(
     help="Show what options, variables and the config file come to for a server, and which of them says so.",
     short_help="Show the settings, and where each comes from.",
     params=[
+        click.Option(["--edit"], is_flag=True, help="Edit the config file, with $VISUAL or $EDITOR, and check it."),
         click.Option(["--list", "servers"], is_flag=True, help="Show the servers that -p can name."),
         click.Option(["--path"], is_flag=True, help="Show where the config file is, or would be."),
         *CONNECTION_OPTIONS,
@@ -151,7 +190,7 @@ config = Command(
         ("ddp config", "as all commands have it"),
         ("ddp config -p prod", "as they have it with -p prod"),
         ("ddp config --list", "which servers -p can name"),
-        ('$EDITOR "$(ddp config --path)"', "edit the file"),
+        ("ddp config --edit", "add one, or change it"),
     ],
     notes={
         "The file": [

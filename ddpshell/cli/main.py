@@ -244,6 +244,7 @@ ddp = _Ddp(
             ("DDP_CONFIG", "the config file"),
             ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy for wss, for ws, for both; in lower case too"),
             ("NO_PROXY", "hosts, domains, networks (10.0.0.0/8) and host:port without a proxy; * for all"),
+            ("SSL_CERT_FILE", "authorities to trust, without --cacert"),
             ("NO_COLOR, FORCE_COLOR", "never colour; always colour"),
         ],
         "Files": [

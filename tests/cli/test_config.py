@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,54 @@ def test_where_there_are_none_that_is_told(ddp: Command, home: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
     assert ddp("config", "--list", "-o", "pretty") == (0, "", f"ddp: note: there is no [servers.NAME] in {path}\n")
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What to write into an edited file, behind what is there; nothing at first."""
+    added = tmp_path / "added"
+    added.touch()
+    script = tmp_path / "editor"
+    script.write_text(f'#!/bin/sh\ncat {added} >> "$1"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(script))
+    monkeypatch.delenv("VISUAL", raising=False)
+    return added
+
+
+def test_the_file_is_edited_and_checked(ddp: Command, home: Path, editor: Path) -> None:
+    path = home / "config/ddpshell/config.toml"
+    # To begin with there is an example, which says nothing yet.
+    assert ddp("config", "--edit") == (0, "", "")
+    assert "# [servers.prod]" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ddp("config", "--list").out == "{}\n"
+    editor.write_text("[servers.here]\nurl = 'localhost:1'\n")
+    assert ddp("config", "--edit") == (0, "", "")
+    assert ddp("config", "--list").out == '{"here":{"url":"localhost:1","login":null}}\n'
+    editor.write_text("[servers.there]\nurrl = 'localhost:1'\n")
+    ran = ddp("config", "--edit")
+    assert (ran.code, ran.out) == (2, "")
+    assert "[servers.there]: no setting 'urrl'; did you mean url?" in ran.err
+
+
+def test_an_example_that_is_uncommented_is_a_config_file(ddp: Command, home: Path, editor: Path) -> None:
+    path = home / "config/ddpshell/config.toml"
+    ddp("config", "--edit")
+    path.write_text(re.sub("(?m)^# ([a-z[])", r"\1", path.read_text()))
+    assert json.loads(ddp("config", "-p", "prod").out)["url"]["value"] == "wss://app.example.com"
+
+
+def test_an_editor_that_fails_and_a_file_that_cannot_be_made_are_told(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, editor: Path
+) -> None:
+    monkeypatch.setenv("EDITOR", "false")
+    ran = ddp("config", "--edit")
+    assert (ran.code, ran.out) == (2, "")
+    assert "false" in ran.err
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/dev/null")
+    ran = ddp("config", "--edit")
+    assert ran == (2, "", "ddp: error: cannot write /dev/null/ddpshell/config.toml: Not a directory\n")
 
 
 def test_the_place_of_the_file_is_told(ddp: Command, home: Path) -> None:
