@@ -136,7 +136,7 @@ def meteor_tasks(meteor_server: MeteorServer) -> contextlib.AbstractContextManag
     return contextlib.nullcontext(meteor_server)
 
 
-def tasks(url: str) -> list[object]:
+def tasks(url: str) -> list[str]:
     """The ids of all tasks."""
     with ddpshell.Client(url) as client:
         client.subscribe("tasks").ready.result(PATIENCE)
