@@ -36,6 +36,7 @@ class TestSources:
         ("content", "out"),
         [
             pytest.param(b"[1,\n 2]\n", "[1,2]", id="a literal"),
+            pytest.param(b'{\n  "a": [\n    1\n  ]\n}\n', '{"a":[1]}', id="JSON, laid out"),
             pytest.param(b"// what for\n{a: 1}\n", '{"a":1}', id="a literal behind a comment"),
             pytest.param(b"Hello\nyou\n", '"Hello\\nyou"', id="a text, without its last newline"),
             pytest.param(b"Hello\r\n", '"Hello"', id="a text from Windows"),

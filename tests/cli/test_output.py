@@ -13,7 +13,7 @@ import pytest
 
 from ddpshell.cli.output import wants_colour
 from tests.cli.conftest import Command, finished
-from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse, http_answer
 
 #: What no terminal may be sent: C0 but for newline and tab, DEL, C1, and what turns text round.
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
@@ -103,6 +103,43 @@ class TestTerminal:
     ) -> None:
         shown = terminal("call", "-d", "-v", "--color", "always", "-o", output, method)
         assert not HARMFUL.search(COLOUR.sub("", shown))
+
+    @pytest.mark.parametrize("options", [["-o", "pretty"], ["-o", "json"], ["-o", "table"], ["--docs"], ["-f"]])
+    def test_nothing_that_a_publication_brings_does(self, terminal: Callable[..., str], options: list[str]) -> None:
+        harm = "\x1b]0;x\x07\x9b2J\r\x7f\u202e"
+
+        def talk(server: Conversation) -> None:
+            subscribed = server.expect("sub")
+            server.send(msg="added", collection=f"c{harm}", id=f"i{harm}", fields={f"f{harm}": harm})
+            server.send(msg="changed", collection=f"c{harm}", id=f"i{harm}", fields={"x": [harm]}, cleared=[f"f{harm}"])
+            server.send(msg="ready", subs=[subscribed["id"]])
+            error = {"error": harm, "reason": f"reason {harm}", "details": {harm: harm}}
+            server.send(msg="nosub", id=subscribed["id"], error=error)
+            server.wait_closed()
+
+        with ScriptedServer(converse(talk, session=f"s{harm}")) as server:
+            shown = terminal("sub", "-d", "-v", *options, "-u", server.url, "x")
+        assert "x1b" in shown.replace("u001b", "x1b")
+        assert not HARMFUL.search(COLOUR.sub("", shown))
+
+    def test_nor_does_anything_of_a_server_that_is_none(self, terminal: Callable[..., str]) -> None:
+        harm = "\x1b[2J\x9b\x7f"
+        refuse = http_answer(503, f"Busy{harm}", f"<p>{harm}", Location=f"http://x/{harm}", Server=harm)
+        with ScriptedServer(refuse) as server:
+            shown = terminal("call", "-d", "-v", "-u", server.url, "m")
+        assert "503" in shown
+        assert not HARMFUL.search(COLOUR.sub("", shown))
+
+    @pytest.mark.parametrize(
+        ("value", "more"),
+        [
+            pytest.param("[" * 60 + "]" * 60, "... 1 more, use -o json", id="deep"),
+            pytest.param(json.dumps("x" * 32_345), "... 12,345 more characters, use -o json", id="long"),
+        ],
+    )
+    def test_what_is_too_much_to_read_is_cut(self, terminal: Callable[..., str], value: str, more: str) -> None:
+        assert more in COLOUR.sub("", terminal("call", "identity", value))
+        assert more not in terminal("call", "-o", "json", "identity", value)
 
     def test_raw_text_is_escaped_on_a_terminal(self, terminal: Callable[..., str]) -> None:
         assert terminal("call", "-o", "raw", "identity", "a\x1b[2Jb\nc") == "a\\x1b[2Jb\nc\n"
