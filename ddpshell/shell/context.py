@@ -205,6 +205,9 @@ class Shell:
         if self._opening is not None:
             self._opening.join()
         client, self._client = self._client, None
+        if self._observer is not None:
+            # Nobody wants to see what a goodbye brings.
+            self._observer.is_current = False
         if client is not None:
             self.farewell(client)
             client.close()

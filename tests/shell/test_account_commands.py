@@ -211,7 +211,9 @@ def test_a_login_that_is_not_saved_ends_with_the_shell(table: Desk, store: Login
     table.type("login alice --no-save")
     token = table.shell.client.accounts.token
     assert token is not None
+    start = len(table.shown())
     table.shell.close()
+    assert table.shown()[start:] == "", "not even that the user's document goes"
     with desk(server.url) as other:
         answer = other.shell.client.accounts.login_with_token(token.token)
         assert "logged out by the server" in str(answer.exception(PATIENCE))
