@@ -30,6 +30,7 @@ from tests.loopback import (
     refuse_version,
 )
 from tests.machine import TOP
+from tests.meteor import MeteorServer
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -257,3 +258,50 @@ def test_the_exit_codes_are_the_same_in_help_manual_and_readme() -> None:
     for code, meaning in group.notes["Exit codes"]:
         assert f"| {code} | {meaning} |" in readme
         assert f".B {code}\n{meaning}\n" in manual().replace("\\-", "-")
+
+
+# ---------------------------------------------------------------------------------------------------- a real Meteor
+
+
+def test_who_calls_too_often_is_told_when_to_try_again(
+    start: Start, meteor_server: MeteorServer, tmp_path: Path
+) -> None:
+    """S50, as Meteor's own limiter has it: five calls a second."""
+    script = tmp_path / "script"
+    script.write_text("call limited\n" * 6)
+    ran = finished(start("run", str(script), "-u", meteor_server.url))
+    assert (ran.code, ran.out) == (1, '"ok"\n' * 5)
+    assert re.fullmatch(
+        r"ddp: error: Error, too many requests\. .* \[too-many-requests\]\n"
+        r'ddp: details: \{"timeToReset": \d+\}\nddp: hint: try again in 1 s\n',
+        ran.err,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out", "err"),
+    [
+        pytest.param(["call", "upper", "Hello"], 0, '"HELLO"\n', "", id="a call"),
+        pytest.param(["call", "nope"], 1, "", "Method 'nope' not found [404]", id="no method"),
+        pytest.param(["call", "crash"], 1, "", "look in its log", id="500"),
+        pytest.param(["call", "boom"], 1, "", 'details: {"d": 1, "when": ', id="an error with details"),
+        pytest.param(["call", "upper", "5"], 1, "", "the server does not take these arguments", id="400"),
+        pytest.param(["sub", "nope"], 1, "", "Subscription 'nope' not found [404]", id="no publication"),
+        pytest.param(["sub", "bad"], 1, "", "denied [403]", id="a publication that refuses"),
+        pytest.param(["sub", "items", "2", "--count"], 0, "2\n", "", id="documents"),
+        pytest.param(["sub", "ticker", "50", "--until", "{n: 2}", "--count"], 0, "1\n", "", id="until"),
+        pytest.param(["sub", "neverReady", "--timeout", "0.7"], 5, "", "no ready for 'neverReady'", id="never ready"),
+        pytest.param(["call", "slow", "5000", "--timeout", "0.7"], 5, "", "the server may still be at it", id="slow"),
+        pytest.param(["call", "kick"], 6, "", "outcome of 'kick' unknown", id="kicked out"),
+        pytest.param(["call", "cut"], 6, "", "outcome of 'cut' unknown", id="cut off"),
+        pytest.param(["login", "alice", "--password-file", "-"], 4, "", "Incorrect password", id="a wrong password"),
+        pytest.param(["whoami"], 4, "", "nobody is logged in", id="nobody"),
+    ],
+)
+def test_a_real_meteor_gives_the_same_exit_codes(
+    start: Start, meteor_server: MeteorServer, words: list[str], code: int, out: str, err: str
+) -> None:
+    ran = finished(start(*words, "-u", meteor_server.url, stdin="looking-glass\n"))
+    assert (ran.code, ran.out) == (code, out)
+    assert err in ran.err
+    assert bool(ran.err) is bool(err)
