@@ -29,6 +29,7 @@ __all__ = [
     "Identity",
     "Setting",
     "Together",
+    "proxy_to",
     "take_together",
 ]
 
@@ -214,6 +215,17 @@ def take_together(given: Given, environment: Mapping[str, str]) -> Together:
         proxy=_proxy(given, environment, url.value, sections, is_profile=profile is not None),
         identity=_identity(given, environment, url, sections),
     )
+
+
+def proxy_to(url: str, given: Given, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The proxy to go through to a server that the options do not name; None for none.
+
+    Raises:
+        CommandError: The config file cannot be used.
+        InvalidURL: The URL, or that of the proxy, is none.
+    """
+    of_all: Given = {name: given[name] for name in ("proxy", "no_proxy") if name in given}
+    return take_together({**of_all, "url": url}, environment).connection().proxy
 
 
 def _check(given: Given) -> None:

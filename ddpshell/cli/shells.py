@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
 from .output import OutputFormat
-from .precedence import ConnectionSettings, Identity
+from .precedence import ConnectionSettings, Identity, proxy_to
 from .process import Process
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def credential_at(
         url: Where the shell goes; None for where the options say.
         first: What was found for the options' server, which may not be there to be read again.
     """
-    settings = _for_server(given, url)
+    settings = _for_server(process, given, url)
     is_read = settings.identity is given.identity and given.identity.kind in ("password", "token")
     return first if url is None or is_read else find_credential(process, settings)
 
 
-def _for_server(given: ConnectionSettings, url: str | None) -> ConnectionSettings:
+def _for_server(process: Process, given: ConnectionSettings, url: str | None) -> ConnectionSettings:
     """The options for a server: what identifies the user to one is nothing that others should see."""
     from ..protocol.urls import parse_url
     from ..shell.logins import server_of
@@ -49,6 +49,7 @@ def _for_server(given: ConnectionSettings, url: str | None) -> ConnectionSetting
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         settings |= {"headers": (), "origin": None, "cert": None, "key": None, "insecure": False, "servername": None}
         settings["identity"] = Identity("nobody" if given.identity.kind == "nobody" else "saved")
+        settings["proxy"] = proxy_to(url, process.given)
     return ConnectionSettings(**settings)
 
 
@@ -96,8 +97,7 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool) -
     def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
         from .connection import make_client
 
-        return make_client(
-            process, _for_server(given, url), passphrase=passphrase, reconnect=reconnect, on_event=on_event
-        )
+        settings = _for_server(process, given, url)
+        return make_client(process, settings, passphrase=passphrase, reconnect=reconnect, on_event=on_event)
 
     return connect

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import ddp_apart
 from tests.loopback import LoopbackServer
 from tests.meteor import MeteorServer
+from tests.proxies import HTTPProxy
 from tests.shell.window import Window
 
 
@@ -51,6 +54,18 @@ def test_headers_of_one_server_are_not_sent_to_another() -> None:
 def log_in(server: LoopbackServer) -> None:
     done = ddp_apart("login", "alice", "-u", server.url, "--password-file", "-", script="wonderland\n")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["environment", "option"])
+def test_whether_there_is_a_proxy_is_found_out_for_each_server(kind: str) -> None:
+    """U20: none of the environment's for this machine, wherever one comes from."""
+    with LoopbackServer() as server, HTTPProxy(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
+        script = f"call upper a\nconnect {server.url}\ncall upper b\nconnect ddp.invalid\ncall upper c\n"
+        words, environment = (["--proxy", proxy.url], {}) if kind == "option" else ([], {"ALL_PROXY": proxy.url})
+        done = ddp_apart("-u", "ddp.invalid", *words, script=script, **environment)
+        assert (done.returncode, done.stdout) == (0, '"A"\n"B"\n"C"\n')
+        named = [host for host, _ in proxy.targets]
+    assert named == ["ddp.invalid", *(["127.0.0.1"] if kind == "option" else []), "ddp.invalid"]
 
 
 def test_a_saved_login_counts_in_the_shell_from_its_start_until_a_logout(home: Path) -> None:
