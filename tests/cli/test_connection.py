@@ -31,6 +31,7 @@ from tests.loopback import (
     silent_websocket,
 )
 from tests.machine import TOP, unavailable
+from tests.meteor import MeteorServer
 from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
 
 
@@ -323,6 +324,41 @@ class TestProxy:
             assert (ran.code, ran.out) == (3, "")
             assert "cannot find the host 'ddp.invalid'" in ran.err
         assert len(proxy.targets) == 1
+
+    @pytest.mark.parametrize(
+        ("listed", "goes_through"),
+        [
+            pytest.param("", True, id="nothing"),
+            pytest.param("*", False, id="everything"),
+            pytest.param("example.invalid", False, id="a domain above it"),
+            pytest.param(".example.invalid", False, id="written with a dot"),
+            pytest.param("other.invalid, example.invalid", False, id="one of a list"),
+            pytest.param("ample.invalid", True, id="the end of a domain"),
+            pytest.param(".ample.invalid", True, id="written with a dot too"),
+            pytest.param("www.example.invalid:3000", False, id="its port"),
+            pytest.param("www.example.invalid:3001", True, id="another port"),
+            pytest.param("10.0.0.0/8", True, id="a network, of which no name is"),
+        ],
+    )
+    @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+    def test_what_is_listed_goes_without(
+        self, ddp: Command, monkeypatch: pytest.MonkeyPatch, server: LoopbackServer, variable: str, listed: str,
+        *, goes_through: bool,
+    ) -> None:  # fmt: skip
+        with HTTPProxy(hosts={"www.example.invalid": ("127.0.0.1", server.port)}) as proxy:
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            monkeypatch.setenv(variable, listed)
+            ran = ddp("call", "-u", "www.example.invalid:3000", "upper", "x")
+        assert ran.code == (0 if goes_through else 3)
+        assert proxy.targets == ([("www.example.invalid", 3000)] if goes_through else [])
+
+    def test_a_real_meteor_server_is_reached_through_it(
+        self, ddp: Command, meteor_server: MeteorServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with HTTPProxy("ann", "hunter2", hosts={"meteor.invalid": ("127.0.0.1", meteor_server.port)}) as proxy:
+            monkeypatch.setenv("HTTP_PROXY", proxy.url)
+            assert ddp("call", "-u", "http://meteor.invalid", "upper", "x") == (0, '"X"\n', "")
+            assert ddp("call", "-u", "http://meteor.invalid/sockjs", "upper", "x") == (0, '"X"\n', "")
 
     def test_this_machine_is_reached_without_it_unless_it_is_named(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, proxy: Proxy
