@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,6 +132,26 @@ def test_an_unknown_host_is_told(ddp: Command) -> None:
     ran = ddp("call", "-u", "nowhere.invalid", "m")
     assert ran.code == 3
     assert ran.err.startswith("ddp: error: cannot find the host 'nowhere.invalid'")
+
+
+def test_a_name_server_that_is_silent_is_given_up_in_time(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def silent(*arguments: object) -> None:
+        over.wait(PATIENCE)
+        raise socket.gaierror(socket.EAI_AGAIN, "too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    clock = SystemClock()
+    began = clock.now()
+    try:
+        ran = ddp("call", "-u", "slow.test", "--connect-timeout", "0.2", "m")
+        took = clock.now() - began
+    finally:
+        over.set()
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("ddp: error: cannot find the host 'slow.test': no answer in time\n")
+    assert took < 1.2
 
 
 def test_errors_are_objects_for_programs(ddp: Command) -> None:

@@ -102,7 +102,10 @@ def options() -> None:
         heartbeat_interval=30,
         headers=[("Cookie", "a=b")],
         origin="https://app.example.com",
-        tls=ddpshell.TLSOptions(),
+        tls=ddpshell.TLSOptions(cacert="ca.pem", cert="me.pem", passphrase="secret"),
+        proxy="https://proxy.example.com:3129",
+        ip_version=6,
+        user_agent="mine/1",
         debug=True,
     ) as client:
         assert_type(client, ddpshell.Client)
