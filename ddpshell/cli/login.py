@@ -42,6 +42,8 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     token_file, password_file = process.given.get("token_file"), process.given.get("password_file")
     if code_file is not None and code_file == password_file:
         raise click.UsageError("the password and the code cannot both be the first line of the same file")
+    # Before it is typed: whoever minds can still leave.
+    warn_of_plain_text(process, endpoint)
     token = password = ""
     if token_file is not None:
         token = read_secret(token_file, "token", process)
@@ -51,7 +53,6 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             password = read_secret(password_file, "password", process)
         else:
             password = ask(f"Password of {user} at {endpoint.url}: ", process, _NO_TERMINAL)
-    warn_of_plain_text(process, endpoint)
     with connected(process, settings, as_user=False) as client:
         if token_file is not None:
             made = _answer(client.accounts.login_with_token(token), client, process)

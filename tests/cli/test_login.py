@@ -367,6 +367,15 @@ class TestTerminal:
         assert child.exitstatus == 0
         assert ddp("call", "whoami").out == f'"{ALICE}"\n'
 
+    def test_that_others_could_read_it_is_told_before_it_is_typed(self) -> None:
+        child = self.spawn("login", "alice", "-u", "ddp.invalid")
+        child.expect_exact("Password of alice at ws://ddp.invalid/websocket: ")
+        assert child.before is not None
+        assert "ws://ddp.invalid/websocket is not encrypted: others on the way can take over the login" in child.before
+        child.sendintr()
+        child.expect(pexpect.EOF)
+        child.close()
+
     def test_a_wrong_code_is_asked_for_again(self, ddp: Command) -> None:
         with LoopbackServer(_server(bob=User("pw", id="b", code="123456"))) as server:
             child = self.spawn("login", "bob", "-u", server.url)
