@@ -11,6 +11,7 @@ from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from .precedence import ConnectionSettings
 from .process import Process
+from .types import SeenName
 from .words import GRAMMAR, STRING_OPTION, WORDS
 
 __all__ = ["call"]
@@ -73,7 +74,7 @@ call = Command(
     callback=_call,
     help="Call a method of the server and print its result.",
     params=[
-        click.Argument(["method"], metavar="METHOD"),
+        click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
         WORDS,
         STRING_OPTION,
         *CONNECTION_OPTIONS,

@@ -12,6 +12,7 @@ from .options import OUTPUT_OPTIONS, connection_options
 from .output import OutputFormat
 from .precedence import ConnectionSettings
 from .process import Process
+from .types import SeenName
 from .words import GRAMMAR, STRING_OPTION, WORDS
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ sub = Command(
     ),
     short_help="Subscribe, and print the documents or follow them.",
     params=[
-        click.Argument(["name"], metavar="NAME"),
+        click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
         WORDS,
         click.Option(["-f", "--follow"], is_flag=True, help="Print each change as it happens, and stay."),
         click.Option(

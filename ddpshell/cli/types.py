@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Cookie", "Header", "HeaderText", "ProfileName", "ReadableFile", "Seconds", "SecretFile"]
+__all__ = ["Cookie", "Header", "HeaderText", "ProfileName", "ReadableFile", "Seconds", "SecretFile", "SeenName"]
 
 # Of a file with headers: some files have no end.
 _MAX_SIZE = 1 << 20
@@ -150,3 +150,36 @@ class ProfileName(click.ParamType[str]):
             return []
         names = sorted(config.servers) if config is not None else []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class SeenName(click.ParamType[str]):
+    """The name of a method or a publication: no server tells what there are, but some have been typed in the shell.
+
+    Args:
+        role: The name of a `Role` of the shell's.
+    """
+
+    name = "name"
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Any text is one."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Those that have been typed, the latest first."""
+        from click.shell_completion import CompletionItem
+
+        from ..shell.commands import shell_registry
+        from ..shell.names import Names
+        from ..shell.registry import Role
+        from .folders import state_folder
+        from .spellings import typed_before
+
+        names = Names(shell_registry())
+        names.begin_with(lambda: typed_before(state_folder()))
+        found = [name for name in names.of(Role[self._role]) if name.startswith(incomplete)]
+        # A word of the command line has neither spaces nor quotes around it.
+        return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]

@@ -62,6 +62,26 @@ def test_a_line_is_completed(
     assert [item for item in completions(ddp, monkeypatch, line) if item] == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param("ddp call ", ["plain,tasks.add", "plain,tasks.count"], id="methods, the latest first"),
+        pytest.param("ddp call tasks.c", ["plain,tasks.count"], id="those that begin so"),
+        pytest.param("ddp sub ", ["plain,tasks"], id="publications"),
+        pytest.param("ddp call tasks.add tas", [], id="arguments are no names"),
+    ],
+)
+def test_names_are_those_that_were_typed_in_the_shell(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, home: Path, line: str, expected: list[str]
+) -> None:
+    assert [item for item in completions(ddp, monkeypatch, line) if item] == []
+    history = home / "state/ddpshell/history"
+    history.parent.mkdir(parents=True)
+    lines = ["call tasks.count", 'call "my method" 1', "sub tasks {done: false}", "call tasks.add 5", "find tasks"]
+    history.write_text("".join(f"\n# 2026-01-02 03:04:05\n+{text}\n" for text in lines))
+    assert [item for item in completions(ddp, monkeypatch, line) if item] == expected
+
+
 def test_every_command_is_offered(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [item.removeprefix("plain,") for item in completions(ddp, monkeypatch, "ddp ")]
     context = group.make_context("ddp", [], resilient_parsing=True)
