@@ -51,8 +51,12 @@ def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> b
     import shutil
     import subprocess
 
-    if command == _DEFAULT and shutil.which("less") is None:
+    is_program = shutil.which(command.split()[0], path=environment.get("PATH")) is not None
+    if command == _DEFAULT and not is_program:
         return False
+    if is_program:
+        # In the shell's place, so that it is the pager that we can end.
+        command = f"exec {command}"
     # For a PAGER that is only a name; as git has it.
     settings = {"LESS": "FRX", "LV": "-c", **environment}
     # It is the pager's now, where it ends a search. Not SIG_IGN, which the pager would be born with.

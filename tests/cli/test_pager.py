@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
+from ddpshell.cli.exit_codes import Terminated
 from ddpshell.cli.pager import overflows, page
+from ddpshell.cli.process import terminable
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,17 @@ def test_a_pager_was_there_or_not(command: str, is_shown: bool) -> None:
     before = signal.getsignal(signal.SIGINT)
     assert page(b"x" * 1_000_000, None, {"PAGER": command, "PATH": "/usr/bin:/bin"}) is is_shown
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_when_we_are_told_to_end_the_pager_is_too(tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text(
+        "#!/bin/sh\ntrap 'echo tidy > \"$0.out\"; exit' TERM\nkill -TERM $PPID\nwhile :; do sleep 0.01; done\n"
+    )
+    pager.chmod(0o755)
+    with pytest.raises(Terminated), terminable():
+        page(b"x", None, {"PAGER": str(pager), "PATH": "/usr/bin:/bin"})
+    assert (tmp_path / "pager.out").read_text() == "tidy\n"
 
 
 def test_ctrl_c_is_for_the_pager() -> None:
