@@ -258,7 +258,7 @@ def pending(shell: Shell) -> Message:
     examples=[("cancel 3", "the call of [3]")],
 )
 def cancel(shell: Shell, number: Number) -> Message:
-    """Take back a call that was not sent yet.
+    """Take back a call that was not sent yet, or end a program behind a pipe.
 
     While there is no connection, calls wait in the outbox. What was sent goes on, since the server cannot be told to
     stop; but when the connection is lost, it is not sent again.
@@ -267,7 +267,7 @@ def cancel(shell: Shell, number: Number) -> Message:
     if job is None:
         raise CommandError(f"[{number}] is not under way; `pending` lists what is")
     if job.cancel is None:
-        raise CommandError(f"[{number}] cannot be taken back: it is no call")
+        raise CommandError(f"[{number}] cannot be taken back: it is neither a call nor a program")
     if not job.cancel():
         raise CommandError(f"[{number}] cannot be taken back: it was sent; after a loss it is not sent again")
     return Message([("note", f"took back [{number}] {job.what}")], is_answer=False)

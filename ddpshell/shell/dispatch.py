@@ -155,6 +155,7 @@ def _keep(shell: Shell, number: int | None, reply: Reply) -> None:
 
 def _pour(shell: Shell, number: int | None, sink: Sink, reply: Reply, job: Job) -> None:
     """Give an answer to a sink: on a thread of its own, unless the prompt's thread waits for it anyway."""
+    job.cancel = sink.stop
 
     def run() -> None:
         error: BaseException | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +47,13 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
         try:
             shell = make(display)
             history = ShellHistory(history_path, display.warn)
-            shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=shell.open_soon)
+
+            def begin() -> None:
+                shell.open_soon()
+                # So that the first completion need not wait for it.
+                threading.Thread(target=shell.names.recall, name="ddp names", daemon=True).start()
+
+            shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=begin)
             shell.past = history.oldest_first
             shell.names.begin_with(history.oldest_first)
             with shell.interrupts.installed():

@@ -43,12 +43,16 @@ class Names:
         """Learn from lines of earlier sessions, oldest first, as soon as anybody asks for a name."""
         self._history = history
 
-    def of(self, role: Role) -> list[str]:
-        """The names for a role, the latest first."""
+    def recall(self) -> None:
+        """Learn from earlier sessions now, which takes a moment; nobody needs to wait for it."""
         history, self._history = self._history, None
         if history is not None:
             for text in list(history())[-_REMEMBERED:]:
                 self.learn(text)
+
+    def of(self, role: Role) -> list[str]:
+        """The names for a role, the latest first."""
+        self.recall()
         return list(reversed(list(self._names.get(role, ()))))
 
     def fields(self, collection: str | None = None) -> list[str]:

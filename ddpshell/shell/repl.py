@@ -85,4 +85,8 @@ def _leave(shell: Shell) -> None:
         if unsent:
             text.append(("note", f" ({unsent} never sent)"))
         shell.display.note(text)
+    for job in left:
+        # A program that has no end would go on without us.
+        if job.cancel is not None:
+            job.cancel()
     shell.display.flush()

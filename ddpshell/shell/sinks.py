@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +34,10 @@ class Sink(Protocol):
         Raises:
             CommandError: That went wrong.
         """
+        ...
+
+    def stop(self) -> bool:
+        """Give up taking it, and say whether that is possible. From any thread."""
         ...
 
 
@@ -72,6 +79,10 @@ class FileSink:
             [("note", f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")], is_answer=False
         )
 
+    def stop(self) -> bool:
+        """A file is written at once."""
+        return False
+
     def _write(self, text: str, mode: str) -> None:
         try:
             with self._path.open(mode, encoding="utf-8", errors="surrogatepass", newline="") as file:
@@ -94,6 +105,7 @@ class ProgramSink:
     def __init__(self, shell: Shell, target: str) -> None:
         self._shell = shell
         self._target = target
+        self._program: subprocess.Popen[bytes] | None = None
         last = target.rpartition("|")[2].split()
         self.needs_terminal = shell.terminal is not None and bool(last) and Path(last[0]).name in _FULL_SCREEN
 
@@ -114,6 +126,7 @@ class ProgramSink:
             # Ctrl-C is for the shell, not for what runs behind the prompt.
             start_new_session=bool(capture),
         ) as program:
+            self._program = program
             output, _ = program.communicate(data)
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
         if program.returncode:
@@ -125,3 +138,12 @@ class ProgramSink:
             return None
         # Several lines begin below the number that they answer, so that columns stay columns.
         return Message([("", f"\n{shown}" if "\n" in shown else shown)])
+
+    def stop(self) -> bool:
+        """End the program, and those that it has started."""
+        program = self._program
+        if program is None or program.poll() is not None or self.needs_terminal or self._shell.terminal is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGTERM)
+        return True

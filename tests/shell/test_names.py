@@ -74,3 +74,17 @@ def test_a_server_cannot_fill_the_memory_with_names(names: Names) -> None:
     assert len(names.of(Role.COLLECTION)) == MOST_NAMES
     assert "one more" not in names.fields("c0")
     assert names.fields("c1005") == []
+
+
+def test_what_was_typed_before_is_recalled_once(names: Names) -> None:
+    asked: list[int] = []
+
+    def history() -> list[str]:
+        asked.append(1)
+        return ["call old"]
+
+    names.begin_with(history)
+    assert asked == [], "nobody waits for it at the beginning"
+    names.recall()
+    assert names.of(Role.METHOD) == ["old"]
+    assert asked == [1]

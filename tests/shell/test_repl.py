@@ -90,7 +90,7 @@ def test_nobody_is_kept_for_subscriptions_and_pings(table: Desk) -> None:
 def test_what_does_not_come_in_time_is_said(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repl, "PATIENCE", 0.05)
     run_shell(table.shell, Typist("call slow 60000"))
-    assert "left without an answer: call slow 60000\n" in table.shown()
+    assert table.shown().endswith("left without an answer: call slow 60000\n"), "and nothing of its end"
 
 
 def test_what_was_never_sent_is_said() -> None:

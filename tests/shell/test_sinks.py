@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.loopback import LoopbackServer
+from ddpshell.shell import repl
+from tests.loopback import PATIENCE, LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
 from tests.shell.test_escaping import harmless
 
@@ -105,3 +107,48 @@ def test_an_answer_that_does_not_come_leaves_the_file_as_it_was(table: Desk, tmp
 def test_the_setting_says_how(table: Desk, tmp_path: Path) -> None:
     table.type(f"set output raw\ncall upper 'a' > {tmp_path}/x")
     assert (tmp_path / "x").read_text() == "A\n"
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_sent(table: Desk) -> None:
+    assert "cannot write /nowhere/x: No such file or directory" in table.type("call upper a > /nowhere/x")
+    assert table.type("call upper b") == '[1] "B"\n'
+
+
+def test_what_a_pager_gets_is_harmless(table: Desk, tmp_path: Path) -> None:
+    (tmp_path / "less").write_text(f"#!/bin/sh\ncat > {tmp_path}/got\n")
+    (tmp_path / "less").chmod(0o755)
+    table.type(f"set output raw\ncall upper '\\x1b[2j' | {tmp_path}/less")
+    assert (tmp_path / "got").read_text() == "\\x1b[2J\n"
+
+
+# ------------------------------------------------------------------------------------------- programs without end
+
+
+def endless(tmp_path: Path) -> str:
+    """A program that says so when it has begun, by a pipe, and when it is ended, by a file."""
+    os.mkfifo(tmp_path / "begun")
+    return f"(trap 'touch {tmp_path}/ended; exit 3' TERM; echo > {tmp_path}/begun; while :; do sleep 0.05; done)"
+
+
+def test_a_program_without_end_can_be_ended(table: Desk, tmp_path: Path) -> None:
+    table.send(f"call upper a | {endless(tmp_path)}")
+    (tmp_path / "begun").read_text()
+    assert "took back [1] call upper" in table.type("cancel 1")
+    assert (tmp_path / "ended").exists()
+    assert "[1] error: " in table.shown()
+
+
+def test_a_program_without_end_does_not_outlive_the_shell(
+    table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repl, "PATIENCE", 0.05)
+    table.send(f"call upper a | {endless(tmp_path)}")
+    (tmp_path / "begun").read_text()
+    repl.run_shell(table.shell, Nobody())
+    assert table.shell.jobs.wait(timeout=PATIENCE)
+    assert (tmp_path / "ended").exists()
+
+
+class Nobody:
+    def read(self) -> str:
+        raise EOFError
