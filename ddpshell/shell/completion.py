@@ -112,7 +112,7 @@ def _meant(command: Command, words: Iterable[Word]) -> tuple[Parameter | None, s
     for word in words:
         if awaited is not None:
             awaited = None
-        elif word.text.startswith("--") and not word.is_literal:
+        elif word.text.startswith("--"):
             option = command.option(word.text)
             awaited = option if option is not None and option.role is not Role.FLAG else None
         else:

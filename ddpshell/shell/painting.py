@@ -82,7 +82,7 @@ def _paint_line(inks: list[str], line: Line, registry: Registry) -> None:
     are_options_over = False
     while pending:
         word = pending.pop(0)
-        if word.text.startswith("--") and not word.is_literal and not are_options_over:
+        if word.text.startswith("--") and not are_options_over:
             are_options_over = word.text == "--"
             _paint_option(inks, word, pending, command, len(text))
         else:

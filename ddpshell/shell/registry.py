@@ -326,10 +326,10 @@ def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:
     pending = list(line.words[1:])
     while pending:
         word = pending.pop(0)
-        if word.text == "--" and not word.is_literal:
+        if word.text == "--":
             words += pending
             break
-        if word.text.startswith("--") and not word.is_literal:
+        if word.text.startswith("--"):
             name, equals, rest = word.text.partition("=")
             option = found.option(name)
             if option is None:

@@ -122,3 +122,17 @@ def test_names_from_a_server_are_shown_harmless() -> None:
 def test_no_text_is_too_strange(text: str) -> None:
     for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_"]):
         assert 0 <= suggestion.start <= len(text)
+
+
+def test_a_file_whose_name_would_move_the_cursor_is_not_suggested(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J").touch()
+    (tmp_path / "ab").touch()
+    assert offered(f"source {tmp_path}/a") == [f"{tmp_path}/ab"]
+
+
+def test_nobody_wants_to_see_more_than_some() -> None:
+    names = Names(REGISTRY)
+    names.add_fields("t", [f"f{number}" for number in range(190)])
+    for number in range(300):
+        names.add_fields(f"c{number}", ["x"])
+    assert len(suggestions("find ", REGISTRY, names)) == 200

@@ -8,19 +8,22 @@ from collections.abc import Callable
 import pytest
 
 from ddpshell.client import Client
-from ddpshell.client.events import Event
+from ddpshell.client.events import Event, Warned
 from ddpshell.exceptions import CommandError
 from ddpshell.shell.commands import shell_registry
 from ddpshell.shell.context import Shell
 from ddpshell.shell.display import ScriptDisplay
 from ddpshell.shell.settings import Settings
+from ddpshell.shell.subscriptions import Subscribed
 from tests.fakes import FakeClock, ScriptedConnector
 from tests.loopback import PATIENCE
 
 
-def shell_with(connect: Callable[[str | None, Callable[[Event], object]], Client]) -> Shell:
+def shell_with(
+    connect: Callable[[str | None, Callable[[Event], object]], Client], lines: list[str] | None = None
+) -> Shell:
     settings = Settings()
-    lines: list[str] = []
+    lines = [] if lines is None else lines
     display = ScriptDisplay(settings, lines.append, lines.append)
     return Shell(shell_registry(), display, settings, FakeClock(), connect, "ws://first/websocket")
 
@@ -72,6 +75,26 @@ def test_a_client_that_is_left_is_closed() -> None:
     for one in made:
         with pytest.raises(Exception, match="closed"):
             one.wait_connected(PATIENCE)
+
+
+def test_what_a_client_tells_that_was_left_is_of_no_interest() -> None:
+    observers: list[Callable[[Event], object]] = []
+    lines: list[str] = []
+
+    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
+        observers.append(on_event)
+        return client(on_event)
+
+    shell = shell_with(connect, lines)
+    shell.open(None)
+    shell.subscriptions.add(Subscribed(1, "tasks", "tasks", 0.0))
+    observers[0](Warned("heard"))
+    shell.open("other")
+    observers[0](Warned("not heard"))
+    observers[1](Warned("the other"))
+    assert lines == ["ddp: warning: heard", "ddp: warning: the other"]
+    assert shell.subscriptions.all() == []
+    shell.close()
 
 
 def test_a_file_is_not_run_within_itself() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddpshell.shell import continuation, literals, parser
@@ -46,6 +46,9 @@ _LINES = st.lists(
 
 
 @given(_LINES)
+@example(["call f {", "} | jq \\", "."])
+@example(["call f {", "} {", "}"])
+@example(["call f [ /* a", "b */ 1", "]"])
 def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
     line_by_line = Continuation()
     text: list[str] = []

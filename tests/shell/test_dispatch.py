@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.shell.registry import Role
 from tests.loopback import LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
 
@@ -86,3 +87,13 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_sent(table: De
     shown = table.type("call upper a > /nowhere/x")
     assert "error: cannot write /nowhere/x: No such file or directory\n  call upper a > /nowhere/x" in shown
     assert table.type("call upper b") == '[1] "B"\n'
+
+
+def test_behind_an_exit_nothing_is_run(table: Desk) -> None:
+    assert '"A"' not in table.type("exit\ncall upper a")
+
+
+def test_a_method_that_there_is_not_is_not_suggested_again(table: Desk) -> None:
+    table.shell.names.add(Role.METHOD, "nope")
+    table.type("call nope\ncall fail")
+    assert table.shell.names.of(Role.METHOD) == ["fail"]

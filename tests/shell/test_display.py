@@ -86,6 +86,19 @@ def test_a_frame_that_waits_to_be_shown_keeps_no_more_than_what_will_be(
     assert screen[0].text.endswith(" <- xxxxxxxxxx ... 4,990 more characters\n")
 
 
+def test_of_very_many_changes_as_many_are_shown_as_the_terminal_takes() -> None:
+    screen = RecordingScreen(40)
+    printer = Printer(screen, lambda: False, limit=5)
+    display = ScreenDisplay(printer, Settings())
+    for number in range(100):
+        display.change(None, DocumentChanged("t", "a", {"n": number}, ()))
+    printer.start()
+    printer.close()
+    shown = screen.text.splitlines()
+    assert len(shown) == 6
+    assert shown[-1].startswith("... 95 lines were not shown")
+
+
 def test_times_can_be_left_out(screen: tuple[RecordingScreen, Printer]) -> None:
     display = ScreenDisplay(screen[1], Settings(timing="off"))
     display.answer(1, Result(1), 0.002)

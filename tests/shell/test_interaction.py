@@ -37,6 +37,7 @@ def test_control_c_gives_up_a_line_or_a_wait_and_nothing_else(home: Path, term: 
         window.press("\x03")
         window.wait_for_prompt()
         window.press("call slowUnblocked 60000\r")
+        window.wait_for("slowUnblocked 60000")
         window.wait_for_prompt()
         window.press("wait\r")
         window.wait_for("wait")

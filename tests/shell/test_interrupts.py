@@ -54,6 +54,19 @@ def test_elsewhere_it_waits_for_the_next_wait() -> None:
             pass
 
 
+def test_a_wait_within_a_wait_ends_alone() -> None:
+    interrupts = Interrupts()
+
+    def wait() -> None:
+        with interrupts.allowed():
+            with interrupts.allowed():
+                pass
+            press()
+
+    with interrupts.installed(), pytest.raises(KeyboardInterrupt):
+        wait()
+
+
 def test_what_was_meant_for_something_else_is_forgotten() -> None:
     interrupts = Interrupts()
     with interrupts.installed():

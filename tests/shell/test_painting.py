@@ -72,6 +72,14 @@ def inks(text: str) -> list[tuple[str, str]]:
             [("command", "call"), ("name", "f"), ("operator", "@"), ("string", "a.json"), ("string", "@@x")],
             id="a file",
         ),
+        pytest.param(
+            "call f {a: 'x",
+            [
+                ("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":"),
+                ("string", "'x"),
+            ],
+            id="a string that is being typed is no mistake",
+        ),
         pytest.param("# all of it", [("comment", "# all of it")], id="a comment"),
         pytest.param("call a|b", [("command", "call"), ("name", "a"), ("mistake", "|b")], id="a pipe without space"),
     ],

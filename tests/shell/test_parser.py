@@ -108,6 +108,17 @@ def test_variables_are_found_in_words_and_in_literals() -> None:
     assert (str(problem), problem.position) == ("there is no $9", 11)
 
 
+@pytest.mark.parametrize("text", ["call f {a: ", "call f [1, // x\n", "call f 'x  "])
+def test_a_word_that_is_open_ends_with_the_text(text: str) -> None:
+    assert parse(text)[0].words[-1].end == len(text)
+
+
+def test_space_behind_a_program_is_none_of_it() -> None:
+    redirection = parse("find t | jq .  \nstatus")[0].redirection
+    assert redirection is not None
+    assert redirection.target == "jq ."
+
+
 def test_the_line_at_fault_is_found_among_many() -> None:
     problem = parse("status\ncall f {a: 1,\n b 2}\nstatus")[1].problem
     assert problem is not None

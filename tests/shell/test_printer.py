@@ -48,11 +48,13 @@ class FakeLine:
         self._screen.write_raw(f"<{text}>")
         return True
 
-    def turn(self) -> None:
+    def wait_until_asked(self) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: self._asked, PATIENCE)
-            flush = self._asked.pop(0)
-        flush()
+
+    def turn(self) -> None:
+        self.wait_until_asked()
+        self._asked.pop(0)()
 
 
 def text(words: str, ink: str = "") -> Render:
@@ -136,6 +138,29 @@ def test_nobody_waits_for_a_terminal_and_what_was_dropped_is_counted() -> None:
     assert shown[1:11] == [f"frame {number}" for number in range(10)]
     assert shown[11] == "... 1,224 lines were not shown: they came faster than the terminal takes them"
     assert shown[12:] == ["an answer"]
+
+
+def test_what_was_written_makes_room_for_more(screen: RecordingScreen) -> None:
+    printer = started(screen, limit=3)
+    for turn in range(4):
+        with printer.paused():
+            for number in range(3):
+                printer.show(text(f"{turn}.{number}"), may_drop=True)
+        printer.flush()
+    printer.close()
+    assert screen.text.split() == [f"{turn}.{number}" for turn in range(4) for number in range(3)]
+
+
+def test_a_terminal_that_is_gone_ends_nobody() -> None:
+    class Gone(RecordingScreen):
+        def write_raw(self, data: str) -> None:
+            raise OSError(5, "Input/output error")
+
+    printer = started(Gone())
+    printer.show(text("a"))
+    printer.flush()
+    printer.show(text("b"))
+    printer.close()
 
 
 def test_answers_are_never_dropped() -> None:
@@ -246,6 +271,19 @@ def test_while_somebody_else_has_the_terminal_nothing_is_written(screen: Recordi
     printer.detach()
 
 
+def test_what_was_asked_for_before_a_pause_is_written_after_it(screen: RecordingScreen, printer: Printer) -> None:
+    line = FakeLine(screen)
+    printer.attach(line)
+    printer.show(text("a"))
+    line.wait_until_asked()
+    with printer.paused():
+        line.turn()
+        assert screen.text == ""
+    line.turn()
+    assert screen.text == "<a\n>"
+    printer.detach()
+
+
 def test_a_pause_without_a_line_holds_back_as_well(screen: RecordingScreen, printer: Printer) -> None:
     with printer.paused():
         printer.show(text("a"))
@@ -292,4 +330,5 @@ def test_a_long_text_is_not_broken_by_the_line(screen: RecordingScreen, printer:
     while screen.text.count("x") < 150_000:
         line.turn()
     assert all(part.endswith("\n>") for part in screen.text.split("<")[1:])
+    assert screen.text.count("<") > 1, "a key that is pressed waits for a part of it only"
     printer.detach()

@@ -10,6 +10,7 @@ from ddpshell.protocol import ejson
 from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.shell.cells import cell_width
 from ddpshell.shell.literals import parse_argument
+from ddpshell.shell.parser import parse as parse_line
 from ddpshell.shell.tables import table_lines
 from tests.shell.test_escaping import harmless
 from tests.strategies import ejson_values
@@ -81,7 +82,12 @@ def test_what_a_cell_shows_can_be_pasted_back(values: list[EJSONValue]) -> None:
     begin = lines[0].index("value")
     assert len(lines) == 2 + len(values)
     for line, value in zip(lines[2:], values, strict=True):
-        assert ejson.equals(parse_argument(line[begin:].strip(" ")), value)
+        cell = line[begin:].strip(" ")
+        assert ejson.equals(parse_argument(cell), value)
+        if " " not in cell:
+            [_, word] = parse_line(f"echo {cell}")[0].words
+            assert word.file is None
+            assert word.text != "-"
 
 
 def test_what_is_missing_is_no_empty_string() -> None:

@@ -114,6 +114,14 @@ def test_a_token_that_is_wrong_says_where(text: str, position: int, is_open: boo
     assert (token.position, token.is_open) == (position, is_open)
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_no_string_goes_on_in_the_next_line(quote: str) -> None:
+    first, *others = tokens(f"{quote}a\nb{quote}")
+    assert first.problem == f"the string has no end: {quote} is missing"
+    assert not first.is_open
+    assert others
+
+
 def test_a_string_ends_with_its_line() -> None:
     first, second = tokens('"abc\n5')
     assert (first.end, first.is_open, first.problem is None) == (4, False, False)
