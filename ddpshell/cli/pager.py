@@ -16,6 +16,9 @@ _DEFAULT = "less -FIRX"
 # What `sh` ends with for a program that cannot be run, or that there is not.
 _NOT_RUN = (126, 127)
 
+# A program with its arguments, and nothing that only a shell understands.
+_SIMPLE = re.compile(r"[\w./+:, -]+")
+
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -54,7 +57,7 @@ def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> b
     is_program = shutil.which(command.split()[0], path=environment.get("PATH")) is not None
     if command == _DEFAULT and not is_program:
         return False
-    if is_program:
+    if is_program and _SIMPLE.fullmatch(command):
         # In the shell's place, so that it is the pager that we can end.
         command = f"exec {command}"
     # For a PAGER that is only a name; as git has it.

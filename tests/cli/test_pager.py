@@ -36,6 +36,7 @@ def test_a_screen_of_unknown_size_has_room_for_all() -> None:
     ("command", "is_shown"),
     [
         pytest.param("cat >/dev/null", True, id="one that reads all"),
+        pytest.param("cat >/dev/null; true", True, id="two programs"),
         pytest.param("true", True, id="one that reads nothing"),
         pytest.param("false", True, id="one that fails, having been there"),
         pytest.param("exec /nowhere/less 2>&-", False, id="one that is not there"),
@@ -53,11 +54,11 @@ def test_a_pager_was_there_or_not(command: str, is_shown: bool) -> None:
 def test_when_we_are_told_to_end_the_pager_is_too(tmp_path: Path) -> None:
     pager = tmp_path / "pager"
     pager.write_text(
-        "#!/bin/sh\ntrap 'echo tidy > \"$0.out\"; exit' TERM\nkill -TERM $PPID\nwhile :; do sleep 0.01; done\n"
+        "#!/bin/sh\ntrap 'echo tidy > \"$0.out\"; exit' TERM\ncat\nkill -TERM $PPID\nwhile :; do sleep 0.01; done\n"
     )
     pager.chmod(0o755)
     with pytest.raises(Terminated), terminable():
-        page(b"x", None, {"PAGER": str(pager), "PATH": "/usr/bin:/bin"})
+        page(b"", None, {"PAGER": str(pager), "PATH": "/usr/bin:/bin"})
     assert (tmp_path / "pager.out").read_text() == "tidy\n"
 
 
