@@ -109,7 +109,8 @@ class _Worker(threading.Thread):
         _thread.is_worker = True
         while True:
             self._handed.acquire()
-            job = self._job
+            # What it has done is not to be kept until it has something else to do: a job may hold a whole session.
+            job, self._job = self._job, None
             if job is None:
                 return
             while job is not None:

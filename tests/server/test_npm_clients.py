@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,21 @@ def server_process() -> Iterator[ServerProcess]:
     process.end(signal.SIGKILL)
 
 
-def run(program: str, port: int, modules: Path, restart: Callable[[], object] = lambda: None) -> dict[str, list[Any]]:
+def run(
+    program: str,
+    port: int,
+    modules: Path,
+    restart: Callable[[], object] = lambda: None,
+    *,
+    arguments: Sequence[str] = (),
+) -> dict[str, list[Any]]:
     """Run a client, restarting the server where it says so; return what it printed by the first word of each line."""
     node = shutil.which("node")
     if node is None:
         unavailable("node is not installed")
     seen: dict[str, list[Any]] = {}
     with subprocess.Popen(
-        [node, os.fspath(CLIENTS / program), str(port)],
+        [node, os.fspath(CLIENTS / program), str(port), *arguments],
         env={**ENVIRONMENT, "NODE_PATH": os.fspath(modules)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -106,9 +113,13 @@ def run(program: str, port: int, modules: Path, restart: Callable[[], object] = 
     return seen
 
 
-def test_ddp_calls_subscribes_logs_in_and_comes_back(start: Callable[[Server], Server], modules: Path) -> None:
-    """K5, K6: and is closed in between."""
-    seen = run("ddp.js", start(demo_server()).port, modules)
+@pytest.mark.parametrize("sockjs", [False, True])
+@pytest.mark.parametrize("greeting", [False, True])
+def test_ddp_calls_subscribes_logs_in_and_comes_back(
+    start: Callable[[Server], Server], modules: Path, sockjs: bool, greeting: bool
+) -> None:
+    """K5, K6, U6, U14: and is closed in between, asks /sockjs/info first or not, and is greeted or not."""
+    seen = run("ddp.js", start(demo_server(greeting=greeting)).port, modules, arguments=["sockjs"] * sockjs)
     assert seen == {
         "upper": ["HELLO"],
         "bytes": [3],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 
 import pytest
 
@@ -58,6 +60,26 @@ def test_a_job_that_fails_is_logged_and_its_thread_goes_on(caplog: pytest.LogCap
     assert done.wait(PATIENCE)
     workers.stop(PATIENCE)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_a_thread_with_nothing_to_do_keeps_nothing_of_what_it_did() -> None:
+    class Session:
+        done = threading.Event()
+
+        def end(self) -> None:
+            self.done.set()
+
+    workers = Workers(1, "w")
+    session = Session()
+    ended = weakref.ref(session)
+    workers.submit(session.end)
+    del session
+    assert Session.done.wait(PATIENCE)
+    while not workers.idle:
+        threading.Event().wait(0.001)
+    gc.collect()
+    assert ended() is None
+    workers.stop(PATIENCE)
 
 
 def test_stopping_waits_for_running_jobs_and_says_which_do_not_end() -> None:

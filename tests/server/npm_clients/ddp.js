@@ -1,8 +1,8 @@
 'use strict';
-// npm's `ddp` through a session with the demo server: node ddp.js PORT; prints what it saw, one JSON a line.
+// npm's `ddp` through a session with the demo server: node ddp.js PORT [sockjs]; prints what it saw, one JSON a line.
 const DDPClient = require('ddp');
 
-const client = new DDPClient({ host: '127.0.0.1', port: Number(process.argv[2]), autoReconnect: true, autoReconnectTimer: 10 });
+const client = new DDPClient({ host: '127.0.0.1', port: Number(process.argv[2]), autoReconnectTimer: 10, useSockJs: process.argv[3] === 'sockjs' });
 const print = (...values) => console.log(JSON.stringify(values));
 const call = (name, ...params) => new Promise((resolve) => {
   let updated = false;
