@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..exceptions import DDPError, LoginError
+from ..exceptions import DDPError, LoginError, LoginNeeded
 from .commands import Command, process_of
 from .credentials import find_credential
 from .folders import state_folder
@@ -51,8 +51,16 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     settings = shell_settings(process)
     if not process.console.colours_out:
         settings.change("color", "off")
-    # Before there is a prompt, since it may have to be read from somewhere.
-    first = find_credential(process, given)
+    first: Credential | None = None
+    ended: LoginNeeded | None = None
+    try:
+        # Before there is a prompt, since it may have to be read from somewhere.
+        first = find_credential(process, given)
+    except LoginNeeded as error:
+        if given.identity.origin:
+            raise
+        # Nobody asked for it, and at a prompt one can log in.
+        ended = error
     connect = connector(process, given, reconnect=given.reconnect is not False)
     from ..shell.interaction import interact
 
@@ -83,6 +91,8 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
 
         made = make_shell(process, given, settings, display, connect)
         made.log_in = log_in
+        if ended is not None:
+            display.failure(None, ended)
         return made
 
     history = Path(state_folder() or os.devnull) / "history"
