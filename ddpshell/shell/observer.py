@@ -107,9 +107,11 @@ class Observer:
                 self._note([*_reason("not connected", error), ("note", "; `reconnect` tries again")])
             case VersionRefused(suggested=suggested):
                 self._note([("note", f"the server would rather speak DDP {escape_line(suggested)}")])
-            case LoggedOut(error) if error is not None:
-                self._note([*_reason("logged out", error)])
-            case LoggedIn() | LoggedOut() | _:
+            case LoggedOut(error):
+                self._shell.user = None
+                if error is not None:
+                    self._note([*_reason("logged out", error)])
+            case LoggedIn() | _:
                 pass
 
     def _established(self, event: SessionEstablished) -> None:

@@ -174,6 +174,7 @@ def test_a_login_leaves_no_secret_anywhere_but_in_its_file(
         window.wait_for("connection lost: ")
         server.start()
         window.wait_for("logged out: ")
+        assert "alice" not in window.rows[-1], "the toolbar knows"
         window.press("call upper after\r")
         window.wait_for('"AFTER"')
         window.press("\x04")
