@@ -216,6 +216,14 @@ def _relay(client: socket.socket, server: socket.socket) -> None:
                 # More than a record of TLS holds, so that nothing is left behind that no select would tell of.
                 data = source.recv(1 << 16)
                 if not data:
-                    others[source].shutdown(socket.SHUT_RDWR)
+                    _end(client, server)
                     return
                 others[source].sendall(data)
+    # One side has broken, and the other must hear of it.
+    _end(client, server)
+
+
+def _end(*sockets: socket.socket) -> None:
+    for sock in sockets:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
