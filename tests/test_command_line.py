@@ -197,8 +197,13 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 def wait_until_reading(process: subprocess.Popen[str]) -> None:
     """Until it sleeps in `read`, as Linux tells; elsewhere, not at all."""
-    # The number of the call on x86-64 and on ARM, and the file.
-    _wait_until(lambda: re.match(r"(0|63) 0x[0-9a-f] ", _proc(f"{process.pid}/syscall")) is not None)
+
+    def is_reading() -> bool:
+        # The number of the call on x86-64 and on ARM, and the file. For a file on a disk nobody sleeps like that.
+        syscall, status = _proc(f"{process.pid}/syscall"), _proc(f"{process.pid}/stat")
+        return re.match(r"(0|63) 0x[0-9a-f] ", syscall) is not None and ") S " in status
+
+    _wait_until(is_reading)
 
 
 def wait_until_connecting(port: int) -> None:

@@ -55,14 +55,14 @@ def run(words: Sequence[str]) -> int:
 
         return complete(instruction, ddp, process)
     try:
-        with terminable(), _logging(process):
-            return _run(words, process)
+        with terminable() as received, _logging(process):
+            return _run(words, process, received)
     except (KeyboardInterrupt, Terminated) as error:
         # A second signal, while the first was being obeyed: no more patience.
         return failure(error).code
 
 
-def _run(words: Sequence[str], process: Process) -> int:
+def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int:
     try:
         with ddp.make_context("ddp", list(words), obj=process) as ctx:
             ddp.invoke(ctx)
@@ -78,15 +78,18 @@ def _run(words: Sequence[str], process: Process) -> int:
             process.console.error_lines([""])
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - this is where all errors end
-        return _failed(error, words, process)
+        return _failed(error, words, process, received)
     return ExitCode.DONE
 
 
-def _failed(error: Exception, words: Sequence[str], process: Process) -> int:
+def _failed(error: Exception, words: Sequence[str], process: Process, received: Sequence[int]) -> int:
     if isinstance(error, click.UsageError) and _wants_json(words):
         # The command line may not have been read as far as that.
         process.console.configure(OutputFormat.JSON)
     failed = failure(error)
+    if failed.code is ExitCode.INTERNAL and received:
+        # What it interrupted has made another error of it, as modules written in C do while they are being loaded.
+        return 128 + received[-1]
     show(failed, process.console)
     if failed.code is ExitCode.INTERNAL:
         from traceback import format_exception

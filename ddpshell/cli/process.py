@@ -95,15 +95,23 @@ class Process:
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Have SIGTERM raise `Terminated`, and Ctrl-C KeyboardInterrupt, unless whoever started us has it ignored."""
+def terminable() -> Iterator[list[int]]:
+    """Have SIGTERM raise `Terminated`, and Ctrl-C KeyboardInterrupt, unless whoever started us has it ignored.
 
-    def terminate(signal_number: int, frame: FrameType | None) -> None:
+    Gives the list of those that come, by their numbers.
+    """
+    received: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         raise Terminated
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
 
     with contextlib.ExitStack() as undo:
         undo.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, terminate))
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            undo.callback(signal.signal, signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        yield
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            undo.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, interrupt))
+        yield received

@@ -18,6 +18,7 @@ import pytest
 import ddpshell
 from ddpshell.cli import call as call_module
 from ddpshell.cli.commands import Command as ClickCommand
+from ddpshell.cli.exit_codes import Terminated
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP
@@ -150,6 +151,22 @@ def test_a_fault_of_ours_is_shown_whole(ddp: Command, monkeypatch: pytest.Monkey
     assert ran.err.startswith("ddp: error: \\x1b[2J broken\nTraceback")
     assert ran.err.endswith("please report it.\n")
     assert "\x1b" not in ran.err
+
+
+@BOTH_SIGNALS
+def test_a_signal_that_becomes_another_error_is_no_fault_of_ours(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As it does in modules written in C, while they are being loaded."""
+
+    def load() -> None:
+        try:
+            signal.raise_signal(number)
+        except (KeyboardInterrupt, Terminated):
+            raise SystemError("initialization of _ssl raised unreported exception") from None
+
+    monkeypatch.setattr(call_module, "call", ClickCommand("call", callback=load))
+    assert ddp("call") == (128 + number, "", "")
 
 
 def test_a_command_may_end_with_a_code_of_its_own(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
