@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 from ..protocol.random_stream import random_id
 from .application import Application
@@ -23,6 +25,12 @@ from .workers import Workers
 __all__ = ["Running"]
 
 logger = logging.getLogger(__name__)
+
+# What accepting a connection fails with when there are too many files open.
+_OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+# Seconds between two warnings of that.
+_FULL_PATIENCE = 60.0
 
 # Seconds that clients have to answer the close when the server stops.
 _CLOSE_PATIENCE = 1.0
@@ -58,6 +66,8 @@ class Running:
             message_limit=application.options.message_limit,
             observe=self._observe,
         )
+        self.loop.set_exception_handler(self._loop_failed)
+        self._is_full = False
         self._listener: asyncio.Server | None = None
         self.address = ("", 0)
 
@@ -145,6 +155,22 @@ class Running:
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+
+    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what asyncio has to say of what went wrong in it."""
+        error = context.get("exception")
+        if self._listener is not None and not self._listener.is_serving() and "_start_serving" in context["message"]:
+            return  # It was full, and would listen again, but is closed by now.
+        if not (isinstance(error, OSError) and error.errno in _OUT_OF_FILES):
+            loop.default_exception_handler(context)
+        elif not self._is_full:
+            # It says so a thousand times, and again each second as long as it lasts.
+            logger.warning("no more clients can connect: %s (`ulimit -n` says how many)", error.strerror)
+            self._is_full = True
+            loop.call_later(_FULL_PATIENCE, self._may_be_full_again)
+
+    def _may_be_full_again(self) -> None:
+        self._is_full = False
 
     async def _listen(self, host: str, port: int) -> None:
         self._listener = await self.loop.create_server(

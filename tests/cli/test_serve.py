@@ -18,6 +18,7 @@ import ddpshell
 from ddpshell.events import Event, SessionEstablished
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE
+from tests.machine import ENVIRONMENT, TOP
 from tests.server.wire import WireClient
 
 
@@ -311,6 +312,32 @@ def test_frames_are_shown_too_with_their_secrets_masked(
     assert "very-secret" not in said
     assert "\x1b" not in said
     assert "\x9b" not in said
+
+
+def test_more_clients_than_there_may_be_open_files_are_told_once_and_hurt_nobody_who_is_there() -> None:
+    """They wait, and are served once there is room."""
+    command = ["bash", "-c", f"ulimit -n 60; exec {sys.executable} -m ddpshell serve --port 0"]
+    process = subprocess.Popen(command, env=ENVIRONMENT, cwd=TOP, stderr=subprocess.PIPE, text=True)
+    url = url_of(process)
+    port = int(url.split(":")[2].split("/")[0])
+    with WireClient(url) as client, contextlib.ExitStack() as crowd:
+        for _ in range(100):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        assert line_with(process, "no more clients").endswith(
+            "warning: no more clients can connect: Too many open files (`ulimit -n` says how many)"
+        )
+        assert client.call("upper", "still here") == "STILL HERE"
+        crowd.close()
+        with WireClient(url) as another:
+            assert another.call("upper", "in again") == "IN AGAIN"
+        # Nor is there anything to tell if it ends while it is full.
+        for _ in range(100):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        assert client.call("upper", "still here") == "STILL HERE"
+        lines = ended(process)
+    assert not any("open files" in line or "Traceback" in line for line in lines)
+    assert process.stderr is not None
+    process.stderr.close()
 
 
 def test_quietly_nothing_but_errors_is_said(start: Callable[..., subprocess.Popen[str]], app: Path) -> None:
