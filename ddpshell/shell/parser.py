@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ..exceptions import CommandError
 from ..protocol.ejson import EJSONValue
 from .escaping import quote
-from .literals import CONSTRUCTORS, Reading, Variables, parse_argument, read
+from .literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
 from .tokens import Token, TokenKind, tokens
 
 __all__ = ["Line", "Redirection", "Word", "as_name", "error_column", "parse", "reparse"]
@@ -198,7 +198,7 @@ def _line(text: str, start: int, variables: Variables) -> Line:
 
 
 def _word(text: str, start: int, variables: Variables) -> Word:
-    if _LITERAL.match(text, start):
+    if _LITERAL.match(text, start) or (text.startswith("/*", start) and opens_literal(text, start)):
         return _literal(text, start, variables)
     if text.startswith(("@'", '@"'), start):
         return _quoted_file(text, start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +113,23 @@ def test_variables_are_found_in_words_and_in_literals() -> None:
 @pytest.mark.parametrize("text", ["call f {a: ", "call f [1, // x\n", "call f 'x  "])
 def test_a_word_that_is_open_ends_with_the_text(text: str) -> None:
     assert parse(text)[0].words[-1].end == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "problem"),
+    [
+        pytest.param("call f /* one */ {a: 1}", {"a": 1}, None, id="before a space"),
+        pytest.param("call f /**/{a: 1}", {"a": 1}, None, id="before an object"),
+        pytest.param("call f /**/Date(0)", datetime(1970, 1, 1, tzinfo=UTC), None, id="before a constructor"),
+        pytest.param("call f /**/{{", None, "expected a key, not {", id="before what is none"),
+        pytest.param("call f /tasks/*/{", "/tasks/*/{", None, id="within a word there is none"),
+        pytest.param("call f /*path*/x", "/*path*/x", None, id="before a word it is one itself"),
+    ],
+)
+def test_a_comment_before_a_literal_is_passed_over(text: str, value: EJSONValue, problem: str | None) -> None:
+    [line] = parse(text)
+    assert line.words[2].value == value
+    assert (None if line.problem is None else str(line.problem)) == problem
 
 
 def test_space_behind_a_program_is_none_of_it() -> None:
