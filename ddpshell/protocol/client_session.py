@@ -494,7 +494,7 @@ class ClientSession:
         if isinstance(message.tree, dict) and message.msg == "result":
             # It must still fail its call (C73).
             self._calls.refuse(message.tree.get("id"), EJSONError(message.problem))
-        self._warn(message.problem)
+        self._warn(f"the server sent something that is ignored: {message.problem}")
 
     _TAKERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
         Added: _take_document,

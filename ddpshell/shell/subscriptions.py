@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Subscribed", "Subscriptions", "Watch", "Watches"]
 
+# Seconds for which documents that come are taken for those of a subscription that is not ready.
+_PATIENCE = 5.0
+
 
 class Subscribed(Struct, eq=False):
     """One subscription.
@@ -68,12 +71,16 @@ class Subscriptions:
                 for other in self._pending:
                     other.was_alone = False
 
-    def count_added(self) -> bool:
-        """A document was added: count it as one of those that come before `ready`, and say whether it is."""
+    def count_added(self, now: float) -> bool:
+        """A document was added: count it as one of those that come before `ready`, and say whether it may well be one.
+
+        Args:
+            now: Seconds of the clock. A subscription that is not ready for long may never be.
+        """
         with self._lock:
             for subscribed in self._pending:
                 subscribed.added += 1
-            return bool(self._pending)
+            return any(now - subscribed.started < _PATIENCE for subscribed in self._pending)
 
     def ready(self, subscribed: Subscribed) -> None:
         """Its first documents are here."""

@@ -11,13 +11,13 @@ def subscribed(number: int) -> Subscribed:
 
 def test_documents_are_counted_until_ready() -> None:
     subscriptions = Subscriptions()
-    assert not subscriptions.count_added()
+    assert not subscriptions.count_added(0.0)
     one = subscribed(1)
     subscriptions.add(one)
-    assert subscriptions.count_added()
-    assert subscriptions.count_added()
+    assert subscriptions.count_added(0.0)
+    assert subscriptions.count_added(0.0)
     subscriptions.ready(one)
-    assert not subscriptions.count_added()
+    assert not subscriptions.count_added(0.0)
     assert (one.added, one.is_ready, one.was_alone) == (2, True, True)
     assert subscriptions.all() == [one]
 
@@ -27,9 +27,18 @@ def test_two_that_wait_at_once_cannot_tell_their_documents_apart() -> None:
     one, two = subscribed(1), subscribed(2)
     subscriptions.add(one)
     subscriptions.add(two)
-    subscriptions.count_added()
+    subscriptions.count_added(0.0)
     assert not one.was_alone
     assert not two.was_alone
+
+
+def test_one_that_is_never_ready_hides_no_document_for_ever() -> None:
+    subscriptions = Subscriptions()
+    never = subscribed(1)
+    subscriptions.add(never)
+    assert subscriptions.count_added(4.9)
+    assert not subscriptions.count_added(5.0)
+    assert never.added == 2
 
 
 def test_one_that_ended_is_gone() -> None:
@@ -39,7 +48,7 @@ def test_one_that_ended_is_gone() -> None:
     assert subscriptions.get(1) is one
     subscriptions.end(one)
     assert subscriptions.get(1) is None
-    assert not subscriptions.count_added()
+    assert not subscriptions.count_added(0.0)
 
 
 def test_those_of_a_client_that_is_left_end_by_our_will() -> None:
