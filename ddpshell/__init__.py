@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, cast
 
+# Type checkers know this name, wherever it is from. Loading `typing` takes ten times as long as all the rest, and until
+# `ddp` has begun, Ctrl-C is a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import ejson, events
     from .client import (
@@ -91,8 +93,9 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(f".{name}", __name__)
     homes = (importlib.import_module(home, __name__) for home in _HOMES)
     # The next one finds it without asking.
-    value = globals()[name] = next(getattr(home, name) for home in homes if name in home.__all__)
-    return cast(object, value)
+    value: object = next(getattr(home, name) for home in homes if name in home.__all__)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

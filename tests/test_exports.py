@@ -41,7 +41,8 @@ def defined(tree: ast.Module) -> set[str]:
                 names += [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
             case ast.AnnAssign(ast.Name(name)):
                 names.append(name)
-    return {name for name in names if not name.startswith("_") or name == "__version__"}
+    # TYPE_CHECKING is the type checker's, even where it is not from `typing`.
+    return {name for name in names if not name.startswith("_") or name == "__version__"} - {"TYPE_CHECKING"}
 
 
 def taken(file: Path, tree: ast.Module) -> list[tuple[Path, str]]:
