@@ -82,6 +82,7 @@ def make_shell(
     if given.identity.kind != "nobody" and not process.given.get("is_demo"):
         made.login_store = lambda: login_store(process, display.warn)
     made.retry = given.retry
+    made.profile = process.given.get("profile")
     if process.given.get("debug"):
         made.debug = FrameFilter()
     warn_of_exposed_passwords(process)

@@ -93,6 +93,8 @@ class Shell:
         self.terminal: Terminal | None = None
         #: Where the client goes; credentials masked.
         self.url = url
+        #: What the user calls that server; None for nothing.
+        self.profile: str | None = None
         self.results = Results()
         self.jobs = Jobs()
         self.interrupts = Interrupts()
@@ -170,6 +172,7 @@ class Shell:
         client = self._connect(url, observer)
         self.leave()
         self.url = client.status.url
+        self.profile = self.profile if url is None else None
         self._address = url or self._first or self.url
         self._client, self._observer = client, observer
         client.debug = self.debug is not None

@@ -23,8 +23,9 @@ def short_url(url: str) -> str:
 
 
 def prompt_text(shell: Shell, width: int) -> str:
-    """What stands before the line: `localhost:3000> `; in a narrow window, less of it."""
-    return clip(short_url(shell.url) or "ddp", max(3, width // 3)) + "> "
+    """What stands before the line: `localhost:3000> `, or the server's name; in a narrow window, less of it."""
+    name = escape_line(shell.profile or "") or short_url(shell.url) or "ddp"
+    return clip(name, max(3, width // 3)) + "> "
 
 
 def toolbar(shell: Shell, width: int) -> StyledText:

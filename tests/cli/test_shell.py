@@ -103,3 +103,15 @@ def test_what_the_library_logs_is_shown_above_the_line_being_typed() -> None:
         above, _, _ = window.text.partition("[1] ")
         records = above[above.index("error: exception in method 'crash'") : above.index("RuntimeError: internal")]
         assert "> " not in records, "they are not written behind a prompt, nor is a prompt among them"
+
+
+def test_a_profile_gives_the_prompt_its_name(home: Path) -> None:
+    with LoopbackServer() as server:
+        folder = home / "config/ddpshell"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(f"[servers.prod]\nurl = '{server.url}'\n")
+        with Window("-p", "prod") as window:
+            window.wait_for("connected to")
+            window.press("call upper a\r")
+            window.wait_for('[1] "A"')
+            assert "prod> call upper a" in window.text

@@ -76,3 +76,13 @@ def test_it_fits(scene: Scene, width: int) -> None:
 
 def test_the_prompt_names_the_server(scene: Scene) -> None:
     assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
+
+
+def test_a_server_that_has_a_name_is_called_by_it_until_one_leaves_it(scene: Scene) -> None:
+    scene.desk.shell.profile = "prod\x9b"
+    assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
+    assert "localhost:3000" in scene.bar(), "where that is, can be seen"
+    scene.desk.shell.open(None)
+    assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
+    scene.desk.shell.open("other")
+    assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
