@@ -146,13 +146,19 @@ class Turns:
                 return
         self._runtime.on_loop(self._work_on_loop)
 
-    def _unblocked_turn_ended(self) -> None:
+    def _end(self, turn: _Turn) -> bool:
+        """End a turn. Says whether it owned the queue to the last: then whoever ended it goes on with that."""
         with self._lock:
+            if turn.owns_queue:
+                # To unblock is too late now.
+                turn.owns_queue = False
+                return True
             self._outstanding -= 1
             if not self._held:
-                return
+                return False
             self._held = False
         self._runtime.on_loop(self._work_on_loop)
+        return False
 
     def _work_on_loop(self) -> None:
         """Go through the queue on the loop's thread, up to the first message that needs a worker or takes time."""
@@ -178,8 +184,7 @@ class Turns:
                 self._handle(task, handler, turn)
             except Exception:
                 logger.exception("internal error of the server")
-            if not turn.owns_queue:
-                self._unblocked_turn_ended()
+            if not self._end(turn):
                 return
             task = self._next_task()
 
@@ -192,10 +197,8 @@ class Turns:
             await self._handle_async(task, handler, turn)
         except Exception:
             logger.exception("internal error of the server")
-        if turn.owns_queue:
+        if self._end(turn):
             self._work_on_loop()
-        else:
-            self._unblocked_turn_ended()
 
     def _new_turn(self) -> _Turn:
         return _Turn(self._runtime.loop.time())

@@ -217,6 +217,32 @@ def test_unblock_lets_the_next_message_start(server: Server, connect: Connect, k
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
+def test_unblock_comes_too_late_once_the_handler_has_returned(server: Server, connect: Connect, kind: str) -> None:
+    """S15: what is being handled by then is another message, and not its to unblock."""
+    kept: list[MethodInvocation] = []
+    gate = Gate()
+
+    def keep(this: MethodInvocation) -> None:
+        kept.append(this)
+
+    async def keep_async(this: MethodInvocation) -> None:
+        kept.append(this)
+
+    server.method("keep")(keep if kind == "plain" else keep_async)
+    server.method("slow")(gate.wait)
+    server.method("quick")(lambda: "quick")
+    client = connect(server)
+    client.call("keep")
+    client.start_call("slow")
+    client.start_call("quick")
+    assert gate.reached.wait(PATIENCE)
+    kept[0].unblock()
+    assert client.receive_rest() == []
+    gate.opened.set()
+    assert kinds(client.receive_rest_after(4)) == ["updated 2", "result 2", "updated 3", "result 3"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
 def test_only_so_many_that_unblocked_run_at_a_time_and_the_next_waits(connect: Connect, kind: str) -> None:
     server = Server(options=Options(outstanding_limit=2))
     gates = {"a": Gate(), "b": Gate()}
