@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+# What `signal` wraps, which takes thousands of times as long to load: until it is, Ctrl-C is a traceback.
+import _signal as signal  # type: ignore[import-not-found]  # typeshed leaves it out
 
 __all__ = ["main"]
 
