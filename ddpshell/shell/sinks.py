@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from ..exceptions import CommandError
 from .context import Shell
@@ -17,6 +18,9 @@ from .presentation import exact_text, plural
 from .replies import Message, Reply
 
 __all__ = ["FileSink", "ProgramSink", "Sink", "sink_for"]
+
+#: Bytes that a program may write to be shown. Some programs have no end.
+_MOST = 4 << 20
 
 #: Programs that need the terminal for themselves, and show no control characters from it.
 _FULL_SCREEN = frozenset("less more most pager vi vim nvim view nano emacs emacsclient fzf".split())
@@ -127,7 +131,7 @@ class ProgramSink:
             start_new_session=bool(capture),
         ) as program:
             self._program = program
-            output, _ = program.communicate(data)
+            output = self._heard(program, data) if capture else program.communicate(data)[0]
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
         if program.returncode:
             code = program.returncode
@@ -139,6 +143,22 @@ class ProgramSink:
         # Several lines begin below the number that they answer, so that columns stay columns.
         return Message([("", f"\n{shown}" if "\n" in shown else shown)])
 
+    def _heard(self, program: subprocess.Popen[bytes], data: bytes) -> bytes:
+        """What the program writes, while it gets its input."""
+        assert program.stdin is not None, "it is a pipe"
+        assert program.stdout is not None, "it is a pipe"
+        feeder = threading.Thread(target=_feed, args=[program.stdin, data], name="ddp pipe input", daemon=True)
+        feeder.start()
+        output = program.stdout.read(_MOST + 1)
+        if len(output) > _MOST:
+            self.stop()
+        feeder.join()
+        if len(output) > _MOST:
+            raise CommandError(
+                f"{self._target[:80]} writes more than {_MOST >> 20} MiB, and was ended; a file takes more"
+            )
+        return output
+
     def stop(self) -> bool:
         """End the program, and those that it has started."""
         program = self._program
@@ -147,3 +167,9 @@ class ProgramSink:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGTERM)
         return True
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    # It need not read all of it.
+    with contextlib.suppress(OSError), pipe:
+        pipe.write(data)

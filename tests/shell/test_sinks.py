@@ -130,6 +130,18 @@ def endless(tmp_path: Path) -> str:
     return f"(trap 'touch {tmp_path}/ended; exit 3' TERM; echo > {tmp_path}/begun; while :; do sleep 0.05; done)"
 
 
+def test_a_program_that_writes_without_end_is_ended(table: Desk) -> None:
+    shown = table.type("call upper a | yes")
+    assert shown == "[1] error: yes writes more than 4 MiB, and was ended; a file takes more\n"
+    assert table.type("call upper b") == '[2] "B"\n'
+
+
+def test_a_program_may_write_before_it_has_read(table: Desk) -> None:
+    assert table.type("call text 300000 | (head -c 200000 /dev/zero | tr '\\0' a; wc -c | tr -d ' ')").endswith(
+        "300003\n"
+    )
+
+
 def test_a_program_without_end_can_be_ended(table: Desk, tmp_path: Path) -> None:
     table.send(f"call upper a | {endless(tmp_path)}")
     (tmp_path / "begun").read_text()
