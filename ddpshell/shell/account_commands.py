@@ -109,7 +109,7 @@ def logout(shell: Shell) -> Later:
     client = shell.client
     server, token, user = shell.server, client.accounts.token, shell.user
     if token is None and client.user_id is None:
-        raise CommandError("nobody is logged in; `login USER` logs in")
+        raise _nobody(shell)
 
     def reply(_: EJSONValue) -> Reply:
         if shell.made_client is client:
@@ -132,8 +132,12 @@ def whoami(shell: Shell) -> Reply:
     client = shell.client
     token = client.accounts.token
     if token is None or client.user_id is None:
-        return Message(user_text(shell))
+        raise _nobody(shell)
     return Result(described(token, client.collection("users").find_one(token.user_id) or {}, shell.server))
+
+
+def _nobody(shell: Shell) -> LoginNeeded:
+    return LoginNeeded(f"nobody is logged in at {shell.server}", hint="`login USER` logs in")
 
 
 def user_text(shell: Shell) -> StyledText:

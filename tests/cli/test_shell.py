@@ -115,3 +115,9 @@ def test_a_profile_gives_the_prompt_its_name(home: Path) -> None:
             window.press("call upper a\r")
             window.wait_for('[1] "A"')
             assert "prod> call upper a" in window.text
+
+
+def test_a_script_that_must_know_who_it_is_ends_where_nobody_is_logged_in() -> None:
+    done = ddp_apart("demo", script="whoami\ncall upper never\n")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "nobody is logged in at ws://127.0.0.1:" in done.stderr

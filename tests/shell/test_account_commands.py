@@ -51,7 +51,7 @@ def test_a_login_asks_for_the_password_and_shows_it_nowhere(meteor_server: Meteo
         assert made.shell.user == "alice"
         assert "wonderland" not in made.shown()
         assert "[3] logged out alice" in made.type("logout")
-        assert made.type("whoami").endswith("[4] nobody; `login USER` logs in\n")
+        assert "error: nobody is logged in at ws://127.0.0.1:" in made.type("whoami")
 
 
 def test_a_wrong_password_is_refused_and_the_shell_goes_on(meteor_server: MeteorServer) -> None:
@@ -82,7 +82,8 @@ def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, 
         pytest.param("login ann", "there is no terminal to ask at; login USER --password-file FILE", id="no terminal"),
         pytest.param("login ann --password-file /nowhere/x", "cannot read /nowhere/x: No such file", id="no file"),
         pytest.param("login ann --password-file /dev/null", "/dev/null is empty", id="an empty file"),
-        pytest.param("logout", "nobody is logged in; `login USER` logs in", id="no user"),
+        pytest.param("logout", "\n  `login USER` logs in\n", id="nobody to log out"),
+        pytest.param("whoami", "error: nobody is logged in at ws://127.0.0.1:", id="nobody at all"),
     ],
 )
 def test_what_cannot_be_is_refused(table: Desk, text: str, message: str) -> None:

@@ -139,8 +139,8 @@ def test_exit_ends_it(stage: Stage) -> None:
 
 
 def test_text_goes_to_the_output_where_somebody_asked_for_it(stage: Stage) -> None:
-    stage.run("whoami\nset output raw\ncall upper a\nset output")
-    assert stage.out == ["nobody; `login USER` logs in\n", "A\n", stage.out[2]]
+    stage.run("subs\nset output raw\ncall upper a\nset output")
+    assert stage.out == ["no subscriptions; `sub PUBLICATION` makes one\n", "A\n", stage.out[2]]
     assert stage.out[2].startswith("output is raw")
 
 
