@@ -68,6 +68,8 @@ def login(
     every reconnect, and until `logout`: it is saved as by `ddp login`, but not where the shell began with --no-login, or
     as a demo. Nothing of it gets into the history.
     """
+    if user is not None and token_file is not None:
+        raise CommandError("a token says itself whose it is: login USER, or login --token-file FILE")
     client = shell.client
     server = shell.server
     _warn_of_plain_text(shell)

@@ -80,6 +80,7 @@ def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, 
     [
         pytest.param("login", "who? login USER, or login --token-file FILE", id="nobody"),
         pytest.param("login ann", "there is no terminal to ask at; login USER --password-file FILE", id="no terminal"),
+        pytest.param("login ann --token-file /nowhere/x", "a token says itself whose it is", id="somebody's token"),
         pytest.param("login ann --password-file /nowhere/x", "cannot read /nowhere/x: No such file", id="no file"),
         pytest.param("login ann --password-file /dev/null", "/dev/null is empty", id="an empty file"),
         pytest.param("logout", "\n  `login USER` logs in\n", id="nobody to log out"),
