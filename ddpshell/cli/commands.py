@@ -16,6 +16,9 @@ __all__ = ["Command", "Group", "Rows", "process_of", "spelling"]
 #: Two columns of help: what is typed, and what it is.
 Rows: TypeAlias = Sequence[tuple[str, str]]
 
+# What other programs have commands for, or call them.
+_ELSEWHERE = {"help": "--help", "subscribe": "sub", "version": "--version"}
+
 # No option begins with a digit, so this is a number or a text; never an option.
 _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
 
@@ -206,8 +209,8 @@ class Group(_Described, click.Group):
             return name, command, rest
         from difflib import get_close_matches
 
-        similar = get_close_matches(name, self._lazy, n=1)
-        advice = f"did you mean {similar[0]}?" if similar else f"a method is called with: ddp call {name}"
+        meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._lazy, n=1)), None)
+        advice = f"did you mean {meant}?" if meant else f"a method is called with: ddp call {name}"
         raise click.UsageError(f"no command {name!r}; {advice}", ctx)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:

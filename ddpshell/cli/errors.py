@@ -168,8 +168,9 @@ def _usage(error: click.ClickException) -> Failure:
     match error:
         case click.NoSuchOption():
             reason = f"no option {error.option_name}"
-            if error.possibilities:
-                reason += f"; did you mean {' or '.join(error.possibilities)}?"
+            meant = _meant(error)
+            if meant:
+                reason += f"; did you mean {meant}?"
         case click.MissingParameter() if error.param is not None:
             reason = f"{spelling(error.param)} is missing"
         case click.BadParameter() if error.param is not None:
@@ -177,6 +178,15 @@ def _usage(error: click.ClickException) -> Failure:
         case _:
             reason = _sentence(error.message)
     return Failure(ExitCode.USAGE, "usage", reason, "usage", reason, hint=hint)
+
+
+def _meant(error: click.NoSuchOption) -> str | None:
+    """The option that may be meant; other programs have one for each way to write results."""
+    word = error.option_name.lstrip("-")
+    if word in {known.value for known in OutputFormat}:
+        return f"-o {word}"
+    # The closest is the first.
+    return next(iter(error.possibilities or ()), None)
 
 
 def _sentence(message: str) -> str:

@@ -39,6 +39,10 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
     [
         pytest.param(["cal"], "no command 'cal'; did you mean call?", id="a command misspelled"),
         pytest.param(["ca"], "no command 'ca'; did you mean call?", id="a command abbreviated"),
+        pytest.param(["help", "call"], "no command 'help'; did you mean --help?", id="a command that is an option"),
+        pytest.param(["subscribe", "x"], "no command 'subscribe'; did you mean sub?", id="a command by its long name"),
+        pytest.param(["call", "x", "--json"], "no option --json; did you mean -o json?", id="an option of others"),
+        pytest.param(["sub", "x", "--unitl", "5"], "no option --unitl; did you mean --until?", id="the closest option"),
         pytest.param(["frobnicate"], "no command 'frobnicate'; a method is called with: ddp call frobnicate", id="no command"),
         pytest.param(["call"], "METHOD is missing", id="no method"),
         pytest.param(["call", "x", "--tiemout", "5"], "no option --tiemout; did you mean --timeout", id="an option misspelled"),
