@@ -136,6 +136,8 @@ class Endpoints:
 
     def answer(self, method: str, path: str, entropy: int) -> tuple[int, str, str]:
         """Answer a request that is none for a WebSocket: status, content type, body."""
+        if method == "OPTIONS" and self._info.fullmatch(path):
+            return 204, "text/plain", ""
         if method not in {"GET", "HEAD"}:
             return 405, "text/plain", "Only GET is answered here.\n"
         if self.is_raw(path) or self.is_framed(path):
@@ -285,12 +287,12 @@ class Socket(asyncio.Protocol):
         self._cancel_timers()
         path = request.path.partition("?")[0]
         headers = request.headers
-        wants_websocket = "websocket" in headers.get("Upgrade", "").lower()
+        wants_websocket = "websocket" in (_header(request, "Upgrade") or "").lower()
         framed = self._endpoints.is_framed(path)
         if not wants_websocket or not (framed or self._endpoints.is_raw(path)):
-            self._answer(*self._endpoints.answer(request.method, path, self._entropy()), request.method)
+            self._answer(*self._endpoints.answer(request.method, path, self._entropy()), request)
             return
-        if headers.get("Sec-WebSocket-Version") == "8":
+        if _header(request, "Sec-WebSocket-Version") == "8":
             # An older draft with the same frames, which Meteor takes too (U7).
             del headers["Sec-WebSocket-Version"]
             headers["Sec-WebSocket-Version"] = "13"
@@ -299,7 +301,7 @@ class Socket(asyncio.Protocol):
         self._write()
         if self._protocol.state is not OPEN:
             return
-        self.headers = {name.lower(): value for name, value in headers.raw_items()}
+        self.headers = {name.lower(): ", ".join(headers.get_all(name)) for name in headers}
         self._framed = framed
         if framed:
             self._protocol.send_text(sockjs.OPEN_FRAME.encode())
@@ -308,17 +310,18 @@ class Socket(asyncio.Protocol):
         if self._endpoints.greeting:
             self.send(['{"server_id":"0"}'])
 
-    def _answer(self, status: int, content_type: str, body: str, method: str) -> None:
+    def _answer(self, status: int, content_type: str, body: str, request: Request) -> None:
         response = self._protocol.reject(status, body)
-        for name, value in {
+        headers = {
             "Content-Type": f"{content_type}; charset=utf-8",
-            "Access-Control-Allow-Origin": "*",
             "Cache-Control": "no-store",
-        }.items():
+            **_cross_origin(_header(request, "Origin"), _header(request, "Access-Control-Request-Headers")),
+        }
+        for name, value in headers.items():
             if name in response.headers:
                 del response.headers[name]
             response.headers[name] = value
-        if method == "HEAD":
+        if request.method == "HEAD":
             response = Response(response.status_code, response.reason_phrase, response.headers, b"")
         self._protocol.send_response(response)
         self._write()
@@ -410,3 +413,18 @@ class Socket(asyncio.Protocol):
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def _header(request: Request, name: str) -> str | None:
+    """Look a header up; one that is there several times is the list of its values, as everywhere in HTTP."""
+    return ", ".join(request.headers.get_all(name)) or None
+
+
+def _cross_origin(origin: str | None, asked: str | None) -> dict[str, str]:
+    """Let pages of any origin ask, as Meteor does: with cookies, or else a browser's SockJS cannot (U6)."""
+    headers = {"Access-Control-Allow-Origin": origin or "*", "Vary": "Origin"}
+    if origin is not None:
+        headers["Access-Control-Allow-Credentials"] = "true"
+    if asked is not None:
+        headers |= {"Access-Control-Allow-Headers": asked, "Access-Control-Allow-Methods": "OPTIONS, GET"}
+    return headers

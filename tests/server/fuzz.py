@@ -91,6 +91,13 @@ def fuzzed_server() -> Server:
     return server
 
 
+_HEADERS = (
+    b"Host", b"Upgrade", b"Connection", b"Origin", b"Sec-WebSocket-Key", b"Sec-WebSocket-Version",
+    b"Sec-WebSocket-Extensions", b"Sec-WebSocket-Protocol", b"X-Forwarded-For", b"Content-Length", b"Transfer-Encoding",
+    b"Access-Control-Request-Headers", b"Expect",
+)  # fmt: skip
+
+
 class Fuzzer:
     """Attacks a server.
 
@@ -325,6 +332,7 @@ class Fuzzer:
                 ),
                 lambda: b"POST /websocket HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
                 lambda: b"GET /" + bytes(rnd.randrange(128, 256) for _ in range(30)) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+                lambda: head.encode() + b"%s: a\r\n%s: b\r\n\r\n" % ((rnd.choice(_HEADERS),) * 2),
                 lambda: b"GET http://x/../../etc HTTP/9.9\r\n\r\n",
                 lambda: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rnd.randbytes(500),
                 lambda: head.encode()[: rnd.randrange(len(head))],

@@ -100,6 +100,39 @@ def test_sockjs_info_says_what_is_there(server: Server, start: Start) -> None:
     assert info == {"websocket": True, "origins": ["*:*"], "cookie_needed": False}
 
 
+@pytest.mark.parametrize(
+    ("origin", "allowed"), [(None, "*"), ("http://a.example", "http://a.example"), ("null", "null")]
+)
+def test_pages_of_any_origin_may_ask_for_it(server: Server, start: Start, origin: str | None, allowed: str) -> None:
+    """U6: with cookies, as a browser's SockJS does, and after asking whether they may."""
+    start(server)
+    sent = {} if origin is None else {"Origin": origin}
+    for method, status in (("GET", 200), ("OPTIONS", 204)):
+        got, _, headers = request(server, "/sockjs/info", method, {**sent, "Access-Control-Request-Headers": "x-a"})
+        assert got == status
+        assert headers["Access-Control-Allow-Origin"] == allowed
+        assert headers["Access-Control-Allow-Credentials"] == (None if origin is None else "true")
+        assert headers["Access-Control-Allow-Headers"] == "x-a"
+        assert headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    "name", ["Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Origin", "X-Forwarded-For", "Host"]
+)
+def test_a_header_may_come_twice(server: Server, start: Start, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """It is answered, in one way or another, and nobody hears of it."""
+    start(server)
+    fields = {
+        "Host": "x", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }  # fmt: skip
+    lines = [*(f"{field}: {value}" for field, value in fields.items()), f"{name}: a", f"{name}: b"]
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as raw:
+        raw.sendall("\r\n".join(["GET /websocket HTTP/1.1", *lines, "", ""]).encode())
+        assert raw.recv(9) == b"HTTP/1.1 "
+    assert caplog.text == ""
+
+
 def test_an_upgrade_at_another_path_is_refused(server: Server, start: Start) -> None:
     """U8."""
     start(server)
