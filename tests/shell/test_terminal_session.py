@@ -96,3 +96,62 @@ def test_no_secret_is_anywhere_but_where_it_was_typed(home: Path) -> None:
         assert "typed-s3cret" not in text
         assert "code-typed" not in text
     assert len(re.findall(r'-> \{"msg":"method".*"method":"login"', window.plain)) >= 4
+
+
+# ------------------------------------------------------------------------------------------------------ the line
+
+
+def test_an_editor_has_the_terminal_and_what_comes_meanwhile_is_shown_behind_it(
+    server: LoopbackServer, tmp_path: Path
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\necho editing\nread key < /dev/tty\nprintf 'call upper edited\\n' > \"$1\"\n")
+    editor.chmod(0o755)
+    with Window("-u", f"localhost:{server.port}", environment={"EDITOR": str(editor)}) as window:
+        window.wait_for("connected to")
+        window.press("sub ticker 2\r")
+        window.wait_for('~ ticks/tick {"n": 2}')
+        window.press("call upper typed\x18\x05")
+        window.wait_for("editing")
+        before = len(window.plain)
+        window.press("\r")
+        window.wait_for_prompt("call upper edited")
+        window.press("\r")
+        window.wait_for('[2] "EDITED"')
+        window.press("unsub --all\r")
+        window.wait_for("[1] sub ticker: ended")
+        assert "~ ticks/tick" in window.plain[before:]
+        changes = [int(found) for found in re.findall(r'~ ticks/tick \{"n": (\d+)', window.plain)]
+        assert changes == list(range(1, len(changes) + 1)), "all of them, in order"
+
+
+def test_the_history_is_searched_and_gone_through_whole_commands_at_a_time(window: Window) -> None:
+    window.press("call upper one\r")
+    window.wait_for('[1] "ONE"')
+    window.press("call echo {\ra: 2}\r")
+    window.wait_for('[2] [{"a": 2}]')
+    window.press("status\r")
+    window.wait_for("subscriptions 0")
+    window.press("\x12upper")
+    window.wait_for("(reverse-i-search)`upper': call upper one")
+    window.press("\r")
+    # The cursor stays where the text was found.
+    window.wait_for(lambda: window.rows[-2].endswith("> call upper one"))
+    window.press("\r")
+    window.wait_for('[3] "ONE"')
+    window.press("\x1b[A\x1b[A\x1b[A")
+    window.wait_for("... a: 2}")
+    window.press("\r")
+    window.wait_for('[4] [{"a": 2}]')
+
+
+def test_a_window_of_five_lines_is_enough(server: LoopbackServer) -> None:
+    with Window("-u", f"localhost:{server.port}", columns=20, lines=5) as window:
+        window.wait_for("connected")
+        window.press("login alice\r")
+        window.wait_for("Password of alice:")
+        window.press("wonderland\r")
+        window.wait_for("[1] logged in")
+        window.press("call upper x\r")
+        window.wait_for('[2] "X"')
+        assert all(len(row) <= 20 for row in window.rows)
