@@ -63,6 +63,16 @@ def test_a_call_is_answered(table: Desk, text: str, shown: str) -> None:
     assert table.type(text) == shown
 
 
+@pytest.mark.parametrize(("may_retry", "text"), [(False, "call pay"), (True, "call pay --no-retry")])
+def test_a_call_that_must_not_be_sent_twice_is_not(slow: Slow, may_retry: bool, text: str) -> None:
+    """C22: and whoever waits for it is told that nobody knows."""
+    slow.desk.shell.retry = may_retry
+    slow.desk.send(text)
+    slow.peer.pull_message()
+    slow.peer.drop()
+    assert "[1] error: " in slow.desk.screen.wait_for("find out whether it ran before you repeat it")
+
+
 def test_a_slip_in_a_method_is_put_right(table: Desk) -> None:
     table.type("call upper a")
     assert "did you mean upper?" in table.type("call uper a")

@@ -16,6 +16,7 @@ from ddpshell.shell.cells import cell_width, clip, point_at
         pytest.param("na\u00efve", 5, id="Latin"),
         pytest.param("nai\u0308ve", 5, id="a combining mark"),
         pytest.param("\u65e5\u672c", 4, id="ideographs"),
+        pytest.param("\uff21", 2, id="a wide letter"),
         pytest.param("\U0001f600", 2, id="an emoji"),
         pytest.param("\u0645\u200c", 1, id="a joiner"),
     ],

@@ -34,6 +34,7 @@ OID = ObjectID("507f1f77bcf86cd799439011")
         pytest.param(DocumentRemoved("tasks", "a b"), '- tasks/"a b"', id="an id with a space"),
         pytest.param(DocumentRemoved("tasks", "5"), '- tasks/"5"', id="an id that would be a number"),
         pytest.param(DocumentRemoved("tasks", 5), "- tasks/5", id="a number"),
+        pytest.param(DocumentRemoved("a/b", "c"), '- "a/b"/c', id="a name with a slash"),
         pytest.param(DocumentRemoved("my tasks", "a"), '- "my tasks"/a', id="a name with a space"),
         pytest.param(DocumentRemoved("tasks", ""), '- tasks/""', id="an empty id"),
         pytest.param(DocumentMoved("tasks", "a", "b"), "> tasks/a moved before b", id="moved"),

@@ -54,6 +54,13 @@ def test_an_argument_is_read_from_its_file_when_the_line_is_run(table: Desk, tmp
     assert "call echo @/nowhere ^" in missing
 
 
+def test_a_file_that_takes_its_time_can_be_given_up(table: Desk, tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    table.shell.interrupts.remember()
+    with pytest.raises(KeyboardInterrupt):
+        table.send(f"call echo @{tmp_path}/x")
+
+
 def test_documents_found_are_results_too(table: Desk) -> None:
     table.type("sub tasks")
     table.type("find tasks {n: 1}")

@@ -78,6 +78,18 @@ def test_documents_that_go_all_at_once_are_counted(screen: tuple[RecordingScreen
     assert len(listed) + counted == 1000
 
 
+def test_documents_that_come_are_not_counted_with_those_that_go(screen: tuple[RecordingScreen, Printer]) -> None:
+    display = ScreenDisplay(screen[1], Settings(burst="2"))
+    with screen[1].paused():
+        for change in (DocumentRemoved("t", "a"), DocumentRemoved("t", "b")):
+            display.change(None, change)
+        display.change(None, DocumentAdded("t", "a", {}))
+        display.change(5, DocumentAdded("t", "b", {}))
+        display.change(None, DocumentRemoved("u", "a"))
+    display.flush()
+    assert screen[0].text.splitlines() == ["- t/a", "- t/b", "+ t/a {}", "[5] + t/b {}", "- u/a"]
+
+
 def test_a_frame_that_waits_to_be_shown_keeps_no_more_than_what_will_be(
     screen: tuple[RecordingScreen, Printer],
 ) -> None:

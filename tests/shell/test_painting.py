@@ -80,6 +80,19 @@ def inks(text: str) -> list[tuple[str, str]]:
             ],
             id="a string that is being typed is no mistake",
         ),
+        pytest.param(
+            "find t --li 5",
+            [("command", "find"), ("name", "t"), ("mistake", "--li"), ("number", "5")],
+            id="half an option with something behind it",
+        ),
+        pytest.param(
+            "call f -- --zzz",
+            [("command", "call"), ("name", "f"), ("option", "--"), ("string", "--zzz")],
+            id="no option behind the end of options",
+        ),
+        pytest.param(
+            "call f \\\n#tag", [("command", "call"), ("name", "f"), ("string", "#tag")], id="no comment in a line"
+        ),
         pytest.param("# all of it", [("comment", "# all of it")], id="a comment"),
         pytest.param("call a|b", [("command", "call"), ("name", "a"), ("mistake", "|b")], id="a pipe without space"),
     ],
@@ -141,6 +154,11 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
             id="a command over lines",
         ),
         pytest.param(
+            "h:1> find t\n... 5 more, use `full`",
+            [("heading", "h:1> "), ("command", "find"), ("name", "t")],
+            id="what was left out is no part of the command",
+        ),
+        pytest.param(
             '[2] [\n  1,\n  "x"\n]\n[3] 5',
             [
                 ("tag", "[2] "), ("punctuation", "["), ("number", "1"), ("punctuation", ","), ("string", '"x"'),
@@ -175,4 +193,5 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
     ],
 )  # fmt: skip
 def test_a_session_has_the_inks_of_what_is_in_it(text: str, expected: list[tuple[str, str]]) -> None:
+    assert plain(painted_session(text, REGISTRY)) == text
     assert [(ink, piece) for ink, piece in painted_session(text, REGISTRY) if ink] == expected

@@ -131,8 +131,8 @@ def endless(tmp_path: Path) -> str:
 
 
 def test_a_program_that_writes_without_end_is_ended(table: Desk) -> None:
-    shown = table.type("call upper a | yes")
-    assert shown == "[1] error: yes writes more than 4 MiB, and was ended; a file takes more\n"
+    shown = table.type("call upper a | (yes; sleep 1000)")
+    assert shown == "[1] error: (yes; sleep 1000) writes more than 4 MiB, and was ended; a file takes more\n"
     assert table.type("call upper b") == '[2] "B"\n'
 
 
