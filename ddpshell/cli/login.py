@@ -60,7 +60,8 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             assert user is not None, "it was asked for"
             selector: UserSelector = {"id": user} if is_id else user
             made = _with_code(client, selector, password, code_file, process)
-        names = names_of(user, client.collection("users").find_one(made.user_id) or {})
+        # A token says itself whose it is.
+        names = names_of(user if token_file is None else None, client.collection("users").find_one(made.user_id) or {})
         saved = SavedLogin(server_of(endpoint), made, names, process.clock.wall())
         if process.given.get("is_demo"):
             process.console.note(f"logged in as {_described(saved)}; the demo's server, and the login with it, end now")

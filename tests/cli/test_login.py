@@ -234,7 +234,7 @@ class TestSecrets:
         # For one command, and for all.
         assert ddp("call", "whoami", "--token-file", str(token)).out == f'"{ALICE}"\n'
         assert saved() == []
-        assert ddp("login", "--token-file", str(token)).code == 0
+        assert ddp("login", "ann", "--token-file", str(token)).err.startswith("ddp: note: logged in as alice ")
         assert ddp("call", "whoami", "--login", "alice").out == f'"{ALICE}"\n'
 
     @pytest.mark.usefixtures("server")
