@@ -11,6 +11,7 @@ __all__ = ["command_help", "general_help"]
 
 _NOTES = (
     ("$_ $3 $3.title[0]", "the last result, that of [3], a part of it"),
+    ("@FILE", "in place of a value: the one in a file"),
     ("COMMAND | PROGRAM", "the answer as JSON to a program, such as jq"),
     ("COMMAND > FILE", "the answer to a file; >> adds to it"),
     ("Tab  Ctrl-R  Ctrl-X Ctrl-E", "complete, search the history, edit in $EDITOR"),
