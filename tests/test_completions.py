@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,7 +14,7 @@ import pytest
 
 from tests.generated import FOLDER, generated
 from tests.loopback import PATIENCE
-from tests.machine import TOP, unavailable
+from tests.machine import TOP, program
 
 FILES = generated()
 
@@ -59,12 +58,9 @@ def path(tmp_path: Path, home: Path) -> str:
 
 
 def _interactive(shell: str, path: str, folder: Path, *arguments: str) -> pexpect.spawn[str]:
-    program = shutil.which(shell)
-    if program is None:
-        unavailable(f"{shell} is not installed")
     environment = {**os.environ, "PATH": path, "PS1": "ready> ", "INPUTRC": "/dev/null"}
     return pexpect.spawn(  # wide, so that no line is wrapped
-        program, list(arguments), env=environment, cwd=str(folder), encoding="utf-8", timeout=PATIENCE,
+        program(shell), list(arguments), env=environment, cwd=str(folder), encoding="utf-8", timeout=PATIENCE,
         dimensions=(40, 200),
     )  # fmt: skip
 
@@ -120,12 +116,9 @@ def test_zsh_completes(path: str, tmp_path: Path, typed: str, completed: str) ->
 @pytest.mark.parametrize(("typed", "completed"), LINES)
 def test_fish_completes(path: str, tmp_path: Path, typed: str, completed: str) -> None:
     (tmp_path / "authority.pem").touch()
-    program = shutil.which("fish")
-    if program is None:
-        unavailable("fish is not installed")
     command = f'source {FOLDER}/ddpshell.fish; complete -C "{typed}"'
     done = subprocess.run(
-        [program, "--no-config", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
+        [program("fish"), "--no-config", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
         check=True, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
@@ -136,11 +129,9 @@ def test_fish_completes(path: str, tmp_path: Path, typed: str, completed: str) -
 
 
 def _rendered(width: int = 100) -> str:
-    program = shutil.which("man")
-    if program is None or shutil.which("groff") is None:
-        unavailable("man is not installed")
+    program("groff")
     done = subprocess.run(
-        [program, "--warnings=w", "-E", "utf8", "-l", str(FOLDER / "ddp.1")],
+        [program("man", "man-db"), "--warnings=w", "-E", "utf8", "-l", str(FOLDER / "ddp.1")],
         env={**os.environ, "MANWIDTH": str(width), "LC_ALL": "C.UTF-8", "MANPAGER": "cat"},
         check=True, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip

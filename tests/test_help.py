@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import ddpshell
 from ddpshell.cli.commands import Command
 from ddpshell.cli.main import ddp
 from tests.loopback import PATIENCE, LoopbackServer
-from tests.machine import TOP, unavailable
+from tests.machine import TOP, program
 
 
 def _examples() -> Iterator[str]:
@@ -107,13 +106,10 @@ def test_an_example_of_the_help_works(example: str, environment: dict[str, str],
 
 def _in_shell(line: str) -> list[str]:
     shell = next((shell for shell in ("zsh", "fish") if f"completion {shell}" in line), "bash")
-    if "jq " in line and shutil.which("jq") is None:
-        unavailable("jq is not installed")
-    program = shutil.which(shell)
-    if program is None:
-        unavailable(f"{shell} is not installed")
+    if "jq " in line:
+        program("jq")
     before = {"zsh": "autoload -Uz compinit; compinit -D; ", "fish": "", "bash": "set -o pipefail; "}
-    return [program, "-c", before[shell] + line]
+    return [program(shell), "-c", before[shell] + line]
 
 
 def test_each_command_has_examples() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.machine import TOP, unavailable
+from tests.machine import TOP, program
 from tests.readme import Block, Reader, read, record
 from tests.transcript import Mismatch, matches
 
@@ -50,8 +49,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: f"line {block.line}")
 def test_the_examples_are_true(begun: Reader, block: Block) -> None:
-    if block.comment == "with jq" and shutil.which("jq") is None:
-        unavailable("jq is not installed")
+    if block.comment == "with jq":
+        program("jq")
     begun.follow(block)
 
 

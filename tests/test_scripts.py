@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from ddpshell.server.demo import TASKS
 from tests.cli.conftest import finished
 from tests.fault_proxy import After, Close, Direction, Fault, FaultProxy
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
-from tests.machine import TOP, unavailable
+from tests.machine import TOP, program, unavailable
 from tests.meteor import MeteorServer
 from tests.readme import read
 
@@ -114,8 +113,7 @@ def test_the_scripts_do_without_jq() -> None:
 
 @pytest.fixture
 def _jq() -> None:
-    if shutil.which("jq") is None:
-        unavailable("jq is not installed")
+    program("jq")
 
 
 @pytest.fixture(params=["demo", "Meteor"])
