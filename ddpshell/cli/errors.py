@@ -26,6 +26,7 @@ from ..exceptions import (
     ServerError,
     TwoFactorError,
 )
+from ..protocol.server_error import is_unknown_name
 from ..shell.escaping import escape_line
 from .commands import spelling
 from .exit_codes import ExitCode, exit_code, kind
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
     from ..protocol.ejson import EJSONValue
     from ..protocol.json_text import JSONValue
 
-__all__ = ["Failure", "error_tree", "failure", "is_unknown_name", "show"]
-
-# As Meteor says it (S21, S32).
-_UNKNOWN = ("Method '", "Subscription '")
+__all__ = ["Failure", "error_tree", "failure", "show"]
 
 
 class Failure(Struct, frozen=True):
@@ -113,13 +111,6 @@ def failure(error: BaseException) -> Failure:
             return _failure(error, "interrupted")
         case _:
             return _failure(error, str(error) or type(error).__name__)
-
-
-def is_unknown_name(error: ServerError) -> bool:
-    """Whether the server has no such method or publication. Others than it use 404 for what their methods did not find."""
-    return (
-        error.error == 404 and (error.reason or "").startswith(_UNKNOWN) and str(error.reason).endswith("' not found")
-    )
 
 
 def show(failure: Failure, console: Console) -> None:

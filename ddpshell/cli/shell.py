@@ -36,9 +36,12 @@ __all__ = ["shell"]
 def _shell() -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.given)
-    if sys.stdin is not None and sys.stdin.isatty() and process.console.out.is_terminal:
-        _interact(process, settings)
-        return
+    if sys.stdin is not None and sys.stdin.isatty():
+        if process.console.out.is_terminal:
+            _interact(process, settings)
+            return
+        # Else it would look as if it hung.
+        process.console.note("no prompt, since standard output is no terminal: commands are read up to Ctrl-D")
     from .run import opened, run_lines
 
     with opened("-") as (lines, name):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exceptions import MethodError
-from .errors import is_unknown_name
+from ..protocol.server_error import is_unknown_name
 from .folders import state_folder
 
 if TYPE_CHECKING:

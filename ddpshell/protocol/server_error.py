@@ -9,7 +9,10 @@ from .codec import json_value
 from .json_text import JSONValue, dump
 from .messages import Raw
 
-__all__ = ["server_error"]
+__all__ = ["is_unknown_name", "server_error"]
+
+# As Meteor says it (S21, S32).
+_UNKNOWN = ("Method '", "Subscription '")
 
 AnyServerError = TypeVar("AnyServerError", bound=ServerError)
 
@@ -38,6 +41,13 @@ def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
         reason if isinstance(reason, str) else None,
         tree.get("details"),
         error_type=error_type if isinstance(error_type, str) else "Meteor.Error",
+    )
+
+
+def is_unknown_name(error: ServerError) -> bool:
+    """Whether the server has no such method or publication. Others than it use 404 for what their methods did not find."""
+    return (
+        error.error == 404 and (error.reason or "").startswith(_UNKNOWN) and str(error.reason).endswith("' not found")
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..exceptions import CommandError, DDPError, MethodError, SubscriptionError
 from ..protocol.ejson import EJSONValue
+from ..protocol.server_error import is_unknown_name
 from .argument_files import read_value
 from .context import Shell
 from .jobs import Job
@@ -18,6 +19,9 @@ from .replies import Documents, Later, Message, Reply, Result
 from .sinks import Sink, sink_for
 
 __all__ = ["dispatch", "dispatch_text", "hint_for"]
+
+# Seconds between two looks for signals.
+_PATIENCE = 0.1
 
 
 def dispatch_text(shell: Shell, text: str) -> list[int]:
@@ -93,7 +97,7 @@ def _in_file(shell: Shell, name: str) -> EJSONValue:
 
 def hint_for(shell: Shell, error: BaseException, invocation: Invocation) -> str:
     """What to do about an error that the server answered with."""
-    if isinstance(error, (MethodError, SubscriptionError)) and error.error == 404 and invocation.positional:
+    if isinstance(error, (MethodError, SubscriptionError)) and is_unknown_name(error) and invocation.positional:
         role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
         similar = shell.names.similar(role, str(invocation.positional[0]))
         return f"did you mean {similar}?" if similar else "names are case-sensitive"
@@ -106,7 +110,9 @@ def _waited(shell: Shell, future: Future[Any]) -> bool:
     future.add_done_callback(lambda _: done.set())
     try:
         with shell.interrupts.allowed():
-            done.wait()
+            # A signal that comes just before a wait does not end it.
+            while not done.wait(_PATIENCE):
+                pass
     except KeyboardInterrupt:
         return False
     return True

@@ -28,12 +28,11 @@ from prompt_toolkit.layout.processors import (
 )
 from prompt_toolkit.lexers import DynamicLexer, PygmentsLexer
 from prompt_toolkit.output import ColorDepth
-from prompt_toolkit.styles import Style, merge_styles, style_from_pygments_cls
+from prompt_toolkit.styles import BaseStyle, DynamicStyle, Style, merge_styles, style_from_pygments_cls
 
 from .completion import LineCompleter
 from .context import Shell
 from .continuation import is_open
-from .lexer import CommandLexer, ShellStyle
 from .printer import Printer
 from .style import StyledText
 from .suggestion import LineSuggest
@@ -88,11 +87,12 @@ class Prompt:
         self._output = output
         self._keys = keys
         self._when_drawn = when_drawn
-        self._colours = PygmentsLexer(CommandLexer)
+        self._colours: PygmentsLexer | None = None
+        self._inks: BaseStyle | None = None
         parts = shell.registry, shell.names, lambda: shell.results.names
         self._session: PromptSession[str] = PromptSession(
             self._message,
-            style=merge_styles([style_from_pygments_cls(ShellStyle), Style.from_dict(_FURNITURE)]),
+            style=merge_styles([DynamicStyle(lambda: self._inks), Style.from_dict(_FURNITURE)]),
             lexer=DynamicLexer(self._lexer),
             completer=LineCompleter(*parts),
             auto_suggest=LineSuggest(*parts),
@@ -156,7 +156,14 @@ class Prompt:
     # Inside
 
     def _lexer(self) -> PygmentsLexer | None:
-        return self._colours if len(self._session.default_buffer.text) <= _MOST else None
+        if not 0 < len(self._session.default_buffer.text) <= _MOST:
+            return None
+        if self._colours is None:
+            # Loaded when there is something to colour: the first prompt is there a twentieth sooner.
+            from .lexer import CommandLexer, ShellStyle
+
+            self._colours, self._inks = PygmentsLexer(CommandLexer), style_from_pygments_cls(ShellStyle)
+        return self._colours
 
     def _ask(self, session: PromptSession[str]) -> str:
         line = _AppLine(session.app, self._output)

@@ -85,7 +85,8 @@ def save(shell: Shell, file: File, *, force: Flag = False) -> Message:
         raise CommandError(f"{file} is there already; save {file} --force writes over it") from None
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror or error}") from None
-    return Message([("note", f"{file}: {plural(len(shell.lines), 'command')}")], is_answer=False)
+    count = sum(not line.startswith("#") for line in shell.lines)
+    return Message([("note", f"{file}: {plural(count, 'command')}")], is_answer=False)
 
 
 @command(examples=[("history", "the last 20 lines"), ("history 100", "the last 100"), ("history --find tasks", "with this text in them")],

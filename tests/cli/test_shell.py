@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ddp_apart
-from tests.loopback import LoopbackServer
+from tests.loopback import PATIENCE, LoopbackServer
 from tests.machine import TOP
 from tests.shell.window import Window
 
@@ -121,3 +122,16 @@ def test_a_script_that_must_know_who_it_is_ends_where_nobody_is_logged_in() -> N
     done = ddp_apart("demo", script="whoami\ncall upper never\n")
     assert (done.returncode, done.stdout) == (4, "")
     assert "nobody is logged in at ws://127.0.0.1:" in done.stderr
+
+
+def test_whoever_types_without_a_prompt_is_told_why_there_is_none() -> None:
+    master, slave = pty.openpty()
+    with LoopbackServer() as server, os.fdopen(master, "wb", 0) as keys, subprocess.Popen(
+        [sys.executable, "-m", "ddpshell", "-u", server.url],
+        cwd=TOP, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        os.close(slave)
+        keys.write(b"call upper a\n\x04")
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (out, process.returncode) == ('"A"\n', 0)
+    assert err.startswith("ddp: note: no prompt, since standard output is no terminal")

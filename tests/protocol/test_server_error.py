@@ -9,7 +9,7 @@ from ddpshell.exceptions import MethodError, SubscriptionError
 from ddpshell.protocol import json_text
 from ddpshell.protocol.ejson import JSONValue
 from ddpshell.protocol.messages import Raw
-from ddpshell.protocol.server_error import server_error
+from ddpshell.protocol.server_error import is_unknown_name, server_error
 from tests.strategies import json_trees
 
 
@@ -48,3 +48,21 @@ def test_whatever_comes_is_an_error(tree: JSONValue) -> None:
 
 def test_what_cannot_be_read_is_an_error_too() -> None:
     assert server_error(MethodError, Raw(b"{")).error == "unreadable-error"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "unknown"),
+    [
+        pytest.param(404, "Method 'nope' not found", True, id="a method"),
+        pytest.param(404, "Subscription 'nope' not found", True, id="a publication"),
+        pytest.param(404, "Task not found", False, id="what a method did not find"),
+        pytest.param(404, None, False, id="no reason"),
+        pytest.param("404", "Method 'nope' not found", False, id="text"),
+        pytest.param(403, "Method 'nope' not found", False, id="another code"),
+    ],
+)
+def test_a_name_that_the_server_does_not_know_is_told_by_its_words(
+    code: str | int, reason: str | None, unknown: bool
+) -> None:
+    """S21, S32: a method of the application's may answer with 404 as well."""
+    assert is_unknown_name(MethodError(code, reason)) is unknown

@@ -46,7 +46,7 @@ def test_values_are_echoed(table: Desk, tmp_path: Path) -> None:
 
 def test_the_session_can_be_saved_and_run_again(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "session.ddp"
-    table.shell.lines = ["call upper 'a'", "call echo {a: 1,\n  b: 2}", "call echo $1"]
+    table.shell.lines = ["# three", "call upper 'a'", "call echo {a: 1,\n  b: 2}", "call echo $1"]
     assert table.type(f"save {path}") == f"{path}: 3 commands\n"
     assert "is there already; save" in table.type(f"save {path}")
     assert table.type(f"save {path} --force") == f"{path}: 3 commands\n"
