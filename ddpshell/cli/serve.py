@@ -44,16 +44,18 @@ def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool) 
     process = process_of(ctx)
     process.when_server_runs()
     process.configure(serves=True)
+    from .aside import written_aside
     from .server_log import ServerLog
 
     given = process.given
     log = None
     if not process.console.quiet:
         log = ServerLog(process, shows_frames=bool(given.get("verbose") or given.get("debug")))
-    if app is None:
-        _serve_demo(host, port, process.console, log, greeting=greeting)
-    else:
-        _serve_app(app, host, port, process.console, log, reload=reload)
+    with written_aside(process.console):
+        if app is None:
+            _serve_demo(host, port, process.console, log, greeting=greeting)
+        else:
+            _serve_app(app, host, port, process.console, log, reload=reload)
 
 
 def _serve_demo(host: str, port: int, console: Console, log: ServerLog | None, *, greeting: bool) -> None:

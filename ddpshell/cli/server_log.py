@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from datetime import UTC, datetime
 
 from ..server import Activity, Frame, Server
 from ..shell.escaping import escape_line, quote
@@ -27,8 +27,8 @@ class ServerLog:
         self._console = process.console
         self._clock = process.clock
         self._shows_frames = shows_frames
-        # Calls end on many threads, and long lines are written in pieces.
-        self._lock = threading.Lock()
+        # The last second, and how it is written: asking for the time zone takes longer than all the rest of a line.
+        self._second = datetime.min.replace(tzinfo=UTC), ""
 
     def watch(self, server: Server) -> None:
         """Have what this server does logged, from now on."""
@@ -48,9 +48,17 @@ class ServerLog:
         self._write(frame.session, f"{arrow} {escape_line(frame.text)}")
 
     def _write(self, session: str | None, text: str) -> None:
-        time = self._clock.wall().astimezone().strftime("%H:%M:%S.%f")[:-3]
-        with self._lock:
-            self._console.error_lines([f"{time} {(session or '-')[:4]:4} {text}"])
+        self._console.error_lines([f"{self._time()} {(session or '-')[:4]:4} {text}"])
+
+    def _time(self) -> str:
+        wall = self._clock.wall()
+        second = wall.replace(microsecond=0)
+        # Calls end on many threads, so the two go together.
+        known, written = self._second
+        if known != second:
+            written = second.astimezone().strftime("%H:%M:%S")
+            self._second = second, written
+        return f"{written}.{wall.microsecond // 1000:03}"
 
 
 def what(activity: Activity) -> str:

@@ -354,3 +354,12 @@ def test_quietly_nothing_but_errors_is_said(start: Callable[..., subprocess.Pope
     assert first.endswith("error: exception in method 'version'")
     assert all(line.startswith(("Traceback", "  ")) for line in trace)
     assert last == "ZeroDivisionError: division by zero"
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("serve", "--port", "0")
+    with ddpshell.Client(url_of(process)) as client:
+        # Many times what a pipe holds.
+        calls = [client.call("upper", "x") for _ in range(10_000)]
+        assert {call.result(PATIENCE) for call in calls} == {"X"}
+    assert len([line for line in ended(process) if "upper(1 argument)  ok" in line]) == 10_000
