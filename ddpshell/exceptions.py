@@ -264,5 +264,19 @@ class CommandError(DDPError):
         self.text = text
         self.position = position
 
+    @property
+    def place(self) -> tuple[str, str] | None:
+        """Of the line at fault, what stands before the fault and what begins there; None if nobody knows where.
+
+        What is missing at the end is missing behind what is there, and not in an empty line below.
+        """
+        if self.position is None:
+            return None
+        is_below = self.position == len(self.text) and self.text.endswith("\n")
+        fault = len(self.text.rstrip()) if is_below else self.position
+        start = self.text.rfind("\n", 0, fault) + 1
+        end = self.text.find("\n", fault)
+        return self.text[start:fault], self.text[fault : end if end >= 0 else None]
+
     def __str__(self) -> str:
         return self.message

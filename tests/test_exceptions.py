@@ -157,3 +157,20 @@ def test_every_error_at_the_end_of_a_branch_has_a_sentence_here() -> None:
 def test_a_rate_limit_says_when_to_come_back(error: ServerError, seconds: float | None) -> None:
     """S50."""
     assert error.time_to_reset == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "place"),
+    [
+        pytest.param("call f {a 1}", 10, ("call f {a ", "1}"), id="one line"),
+        pytest.param("a\n b 2}\nc", 5, (" b ", "2}"), id="one of several"),
+        pytest.param("call f {", 8, ("call f {", ""), id="at the end"),
+        pytest.param("call f {\n\n", 10, ("call f {", ""), id="below the end"),
+        pytest.param("call f  ", 8, ("call f  ", ""), id="behind a space"),
+        pytest.param("call f", None, None, id="nowhere"),
+    ],
+)
+def test_the_place_of_a_fault_is_in_the_line_that_has_it(
+    text: str, position: int | None, place: tuple[str, str] | None
+) -> None:
+    assert CommandError("wrong", text, position).place == place

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from ..shell.presentation import plural
 from .output import Console, Stream
 
 __all__ = ["AsideStream", "written_aside"]
@@ -75,10 +76,10 @@ class AsideStream(Stream):
                 self._changed.wait_for(lambda: self._waiting or self._is_closed)
                 texts, self._waiting, self._held = self._waiting, [], 0
                 lost, self._lost = self._lost, 0
+            if lost:
+                texts.append(f"ddp: warning: left out {plural(lost, 'line')}, since nobody had read those before\n")
             if not texts:
                 return
-            if lost:
-                texts.append(f"ddp: warning: {lost:,} lines are left out, since nobody has read those before them\n")
             # If it cannot be written, there is nowhere left to say so.
             with contextlib.suppress(OSError):
                 self._target.write("".join(texts))

@@ -71,7 +71,9 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         finally:
             progress.clear()
         if work.failed:
-            console.note(f"{work.done:,} calls, {work.failed:,} failed")
+            from ..shell.presentation import plural
+
+            console.note(f"{plural(work.done, 'call')}, {work.failed:,} failed")
             ctx.exit(ExitCode.SERVER_ERROR)
 
 

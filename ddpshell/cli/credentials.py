@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +39,6 @@ __all__ = [
 
 # A login that ends sooner than this is worth a word.
 _SOON = timedelta(days=3)
-
-# Seconds that a server has for forgetting a token, at the end of a command.
-_FAREWELL = 1.0
 
 # More than any password or token has.
 _MAX_SIZE = 1 << 16
@@ -82,20 +77,14 @@ class Credential(Struct, frozen=True):
     def end(self, client: Client, made: LoginToken) -> None:
         """Have the server forget the login, if it was by password: nobody will use its token again.
 
-        Where the server does not do so soon, the token ends by its time.
-
         Args:
             client: Who logged in.
             made: What came of it. Has the client logged in otherwise since, that login stays.
         """
-        from ..client import ConnectionState
-        from ..exceptions import DDPError
+        if self.token is None:
+            from ..shell.logins import end_login
 
-        now = client.accounts.token
-        is_ours = self.token is None and now is not None and now.token == made.token
-        if is_ours and client.status.state is ConnectionState.CONNECTED:
-            with contextlib.suppress(DDPError, CancelledError):
-                client.logout().result(_FAREWELL)
+            end_login(made, client)
 
     def refused(self, error: LoginError) -> LoginNeeded:
         """What to say when the server does not take it."""

@@ -142,12 +142,8 @@ def _failure(
 def _command(error: CommandError) -> Failure:
     if error.position is None:
         return _failure(error, str(error))
-    # Of several lines, the one at fault.
-    start = error.text.rfind("\n", 0, error.position) + 1
-    end = error.text.find("\n", error.position)
-    place = error.text[start : error.position], error.text[error.position : end if end >= 0 else None]
     hint = "text that is no literal goes in quotes of its own, '\"...\"', or behind -s"
-    return _failure(error, str(error), {"text": error.text, "position": error.position}, place, hint=hint)
+    return _failure(error, str(error), {"text": error.text, "position": error.position}, error.place, hint=hint)
 
 
 def _usage(error: click.ClickException) -> Failure:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..exceptions import CommandError, DDPError, LoginNeeded, MethodError, TwoFactorError
+from ..exceptions import CommandError, LoginNeeded, MethodError, TwoFactorError
 from .context import Shell
 from .escaping import escape_line
 from .registry import File, Flag, Text, command
@@ -32,8 +31,6 @@ _ATTEMPTS = 3
 _PATIENCE = 3.0
 # Seconds between two looks at the connection meanwhile.
 _LOOK = 0.1
-# Seconds that a server has to end a login when the shell ends.
-_FAREWELL = 2.0
 
 
 @command(
@@ -84,7 +81,7 @@ def login(
         answer = _with_code(shell, client, user, password, given)
 
     def reply(token: LoginToken) -> Reply:
-        from .logins import SavedLogin, names_of
+        from .logins import SavedLogin, end_login, names_of
 
         names = names_of(user, client.collection("users").find_one(token.user_id) or {})
         saved = SavedLogin(server, token, names, shell.clock.wall())
@@ -93,7 +90,7 @@ def login(
         is_saved = not no_save and _save(shell, saved)
         if not is_saved and token_file is None:
             # Nobody will use its token again.
-            shell.farewell = partial(_end, token)
+            shell.farewell = partial(end_login, token)
         until = f", until {token.expires:%Y-%m-%d}" if is_saved else ", for this session"
         who: StyledText = [("good", "logged in"), ("", f" as {escape_line(saved.user)}"), ("note", until)]
         return Message(who, is_answer=False)
@@ -237,14 +234,6 @@ def _forget(shell: Shell, server: str, token: LoginToken) -> None:
         store.forget(saved)
     except OSError as error:
         shell.display.warn(f"the saved login, which has ended, cannot be deleted: {_reason(error)}")
-
-
-def _end(token: LoginToken, client: Client) -> None:
-    """Have the server forget a login, if it is the client's still. Else it ends by its time."""
-    now = client.accounts.token
-    if now is not None and now.token == token.token and client.status.session is not None:
-        with contextlib.suppress(DDPError):
-            client.logout().result(_FAREWELL)
 
 
 def _reason(error: OSError) -> str:

@@ -5,22 +5,31 @@ A login is kept for one server, by scheme, host, port and path, and is never fou
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from ..exceptions import DDPError
 from ..protocol.accounts import LoginToken
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import Endpoint
 
-__all__ = ["LoginStore", "SavedLogin", "described", "names_of", "server_of"]
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["LoginStore", "SavedLogin", "described", "end_login", "names_of", "server_of"]
+
+# Seconds that a server has for forgetting a token, when nothing else is left to be done.
+_FAREWELL = 1.0
 
 # A saved login has a few hundred bytes. Whatever is larger is none.
 _MAX_SIZE = 1 << 16
@@ -56,6 +65,14 @@ def described(token: LoginToken, document: Mapping[str, EJSONValue], server: str
     """Who somebody is, as a value: what the server publishes of its own user (A58), and how long the login lasts."""
     known = {name: document[name] for name in ("username", "emails") if name in document}
     return {"id": token.user_id, **known, "server": server, "expires": token.expires}
+
+
+def end_login(token: LoginToken, client: Client) -> None:
+    """Have the server forget a login that nobody will use again, if it is the client's still; else it ends by its time."""
+    now = client.accounts.token
+    if now is not None and now.token == token.token and client.status.session is not None:
+        with contextlib.suppress(DDPError, CancelledError):
+            client.logout().result(_FAREWELL)
 
 
 class SavedLogin(Struct, frozen=True):

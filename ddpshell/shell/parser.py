@@ -22,7 +22,7 @@ from .escaping import quote
 from .literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
 from .tokens import Token, TokenKind, tokens
 
-__all__ = ["Line", "Redirection", "Word", "as_name", "error_column", "parse", "reparse"]
+__all__ = ["Line", "Redirection", "Word", "as_name", "parse", "reparse"]
 
 
 class Word(NamedTuple):
@@ -145,15 +145,6 @@ def reparse(line: Line, variables: Variables) -> Line:
 def as_name(name: str) -> str:
     """Write a name, of a method, a collection, a file, as a word of a line: in quotes where it needs them."""
     return name if _NAME.fullmatch(name) else quote(name)
-
-
-def error_column(error: CommandError) -> tuple[str, str] | None:
-    """Of the line at fault, what stands before the fault and what begins there; None if nobody knows where."""
-    if error.position is None:
-        return None
-    start = error.text.rfind("\n", 0, error.position) + 1
-    end = error.text.find("\n", error.position)
-    return error.text[start : error.position], error.text[error.position : end if end >= 0 else None]
 
 
 def _any_variable(name: str) -> EJSONValue:

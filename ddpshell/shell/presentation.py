@@ -10,7 +10,6 @@ from ..protocol import ejson, json_text
 from ..protocol.ejson import EJSONValue
 from .cells import cell_width, point_at
 from .escaping import escape_json, escape_line, escape_text
-from .parser import error_column
 from .rendering import NO_LIMITS, Limits, format_value, value_fragments
 from .replies import Documents, Message, Nothing, Reply, Result
 from .settings import Settings
@@ -144,7 +143,7 @@ def error_text(error: BaseException, width: int, hint: str = "", tag: str = "") 
             text = [("error", "error: "), ("", escape_line(str(error) or type(error).__name__))]
             hint = hint or _local_hint(error)
     text = wrapped(tagged(tag, text), width)
-    place = error_column(error) if isinstance(error, CommandError) else None
+    place = error.place if isinstance(error, CommandError) else None
     if place is not None and "\n" not in str(error):
         before, behind = place
         line, caret = point_at(escape_line(before), escape_line(behind), width - 4)

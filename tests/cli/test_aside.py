@@ -65,7 +65,14 @@ def test_what_is_beyond_the_limit_is_counted_and_told(place: Place) -> None:
     place.stream.close()
     kept, told = place.reader.texts[1].splitlines()
     assert kept == "12345678"
-    assert told == "ddp: warning: 4 lines are left out, since nobody has read those before them"
+    assert told == "ddp: warning: left out 4 lines, since nobody had read those before"
+
+
+def test_what_was_left_out_is_told_at_the_end_too(place: Place) -> None:
+    place.stream.write("too long for it\n")
+    place.reader.allowed.release()
+    place.stream.close()
+    assert place.reader.texts == ["ddp: warning: left out 1 line, since nobody had read those before\n"]
 
 
 def test_the_end_does_not_wait_for_ever() -> None:

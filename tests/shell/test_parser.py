@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ddpshell.exceptions import CommandError
 from ddpshell.protocol import ejson
 from ddpshell.protocol.ejson import EJSONValue
-from ddpshell.shell.parser import error_column, parse
+from ddpshell.shell.parser import parse
 from ddpshell.shell.rendering import format_value
 from tests.shell.test_tokens import lines as token_lines
 from tests.strategies import ejson_values, texts
@@ -141,7 +141,7 @@ def test_space_behind_a_program_is_none_of_it() -> None:
 def test_the_line_at_fault_is_found_among_many() -> None:
     problem = parse("status\ncall f {a: 1,\n b 2}\nstatus")[1].problem
     assert problem is not None
-    assert error_column(problem) == (" b ", "2}")
+    assert problem.place == (" b ", "2}")
 
 
 @pytest.mark.parametrize(
