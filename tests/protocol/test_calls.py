@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ddpshell.exceptions import ClientClosed, EJSONError, MethodError, OutcomeUnknown
+from ddpshell.exceptions import ClientClosed, ConnectionLost, EJSONError, MethodError, OutcomeUnknown
 from ddpshell.protocol.calls import Calls, Gate
 from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.events import CallFinished, SubscriptionStopped
@@ -513,3 +513,19 @@ def test_the_gate_says_what_is_sent(gate: Gate, pipeline: bool, sent: list[str])
     assert (len(calls), calls.unsent, calls.sent) == (3, 3 - len(sent), sent)
     calls.open()
     assert [json.loads(text)["id"] for text in texts] == ["1", "2", "3"]
+
+
+def test_nothing_is_sent_to_a_server_that_speaks_no_version_of_ours(book: Playbook) -> None:
+    """C4: so what is called then is known not to have run."""
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        >> {"msg":"failed","version":"9"}
+        !! VersionRefused suggested='9'; retry=False
+    """)
+    book.session.call("m", [])
+    book.play("lost")
+    refused = ConnectionLost("refused")
+    book.session.abandon(refused, "the connection was lost")
+    book.play("!! CallFinished id='1'")
+    assert finished(book) == [("1", refused)]
