@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -38,11 +39,15 @@ _MAX_SIZE = 1 << 16
 def server_of(endpoint: Endpoint) -> str:
     """What identifies a server: scheme, host, port, and the path before `/websocket` or `/sockjs`.
 
-    `localhost:3000` and `http://localhost:3000/sockjs` are the same server; with and without TLS are two.
+    `localhost:3000` and `http://localhost:3000/sockjs` are the same server; with and without TLS are two. Paths are
+    compared by whole segments, exactly as they are written: another path may lead to another application.
     """
     path = endpoint.path.partition("?")[0].rstrip("/")
-    folder, slash, _ = path.rpartition("/sockjs")
-    path = folder if slash else path.removesuffix("/websocket")
+    if endpoint.framed:
+        # The address of one SockJS session has two more segments (U5). With %2e%2e they would lead somewhere else.
+        path = re.sub("/sockjs(/[^/.%]+/[^/.%]+/websocket)?$", "", path)
+    else:
+        path = path.removesuffix("/websocket").removesuffix("/sockjs")
     return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{path}"
 
 

@@ -143,6 +143,8 @@ class TestPersonal:
             pytest.param("https://b.example.com", False, id="another host"),
             pytest.param("https://a.example.com:444", False, id="another port"),
             pytest.param("https://a.example.com/other", False, id="another path"),
+            pytest.param("https://a.example.com/sockjs", True, id="the same server through SockJS"),
+            pytest.param("https://a.example.com/sockjs-other", False, id="a path that begins like SockJS"),
         ],
     )
     def test_what_is_for_one_server_goes_to_no_other(self, take: Take, url: str, *, is_same: bool) -> None:

@@ -50,6 +50,11 @@ def folder(tmp_path: Path) -> Path:
         pytest.param("ws://localhost:3000/websocket", "ws://localhost:3000", id="the endpoint"),
         pytest.param("http://localhost:3000/sockjs", "ws://localhost:3000", id="through SockJS"),
         pytest.param("ws://h/sockjs/000/abc/websocket", "ws://h", id="one session of SockJS"),
+        pytest.param("ws://h/sockjs/websocket", "ws://h", id="SockJS without its frames"),
+        pytest.param("https://h/a/b/sockjs/", "wss://h/a/b", id="SockJS below a path"),
+        pytest.param("ddp+sockjs://h/a/sockjs", "wss://h/a", id="Meteor's old scheme"),
+        pytest.param("ws://h/my-sockjs/websocket/", "ws://h/my-sockjs", id="a path that ends like SockJS"),
+        pytest.param("ws://h/old-websocket", "ws://h/old-websocket", id="a path that ends like the endpoint"),
         pytest.param("https://h:443/prefix/?a=b", "wss://h/prefix", id="a path, and a query"),
         pytest.param("wss://ann:secret@h", "wss://h", id="credentials"),
     ],
@@ -66,10 +71,41 @@ def test_a_server_is_the_same_however_it_is_written(url: str, server: str) -> No
         pytest.param("ws://h", "ws://h.example.com", id="host"),
         pytest.param("ws://h/a", "ws://h/b", id="path"),
         pytest.param("localhost", "127.0.0.1", id="name and address"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs-other-tenant", id="a segment that begins like SockJS"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs-other/sockjs", id="SockJS below it"),
+        pytest.param("ws://h", "ws://h/sockjs_evil/000/abc/websocket", id="that looks like a session"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/tenant", id="a path below SockJS"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/a/b/c/websocket", id="a longer one"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/tenant/sockjs/", id="SockJS below SockJS"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/%2e%2e/%2E%2E/websocket", id="an encoded way up"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/../websocket", id="a way up"),
+        pytest.param("ws://h/app", "ws://h/app/sockjs/../../evil/sockjs", id="a way up and down"),
+        pytest.param("ws://h/app", "ws://h/application", id="a longer segment"),
+        pytest.param("ws://h/app", "ws://h/app/b", id="a longer path"),
+        pytest.param("ws://h/app", "ws://h/App", id="case of a path"),
+        pytest.param("ws://h/app", "ws://h/app/SockJS", id="case of sockjs"),
+        pytest.param("ws://h/app", "ws://h//app", id="an empty segment"),
+        pytest.param("ws://h/a/b", "ws://h/a%2Fb", id="an encoded slash"),
+        pytest.param("ws://h/app", "ws://h/app;x", id="a parameter of a segment"),
+        pytest.param("ws://h", "ws://h./", id="a host with its dot"),
+        pytest.param("ws://h:80", "ws://h:443", id="the other scheme's port"),
     ],
 )
 def test_other_servers_are_others(one: str, other: str) -> None:
     assert server_of(parse_url(one)) != server_of(parse_url(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("wss://H.example.com/app", "https://h.EXAMPLE.com:443/app/"),
+        ("h:80/app", "http://h/app/websocket?x=1"),
+        ("ws://[::1]:3000", "ws://[0:0:0:0:0:0:0:1]:3000/sockjs"),
+        ("ws://ann:pw@h/app/sockjs/000/abcdefgh/websocket", "ws://h/app#top"),
+    ],
+)
+def test_case_default_ports_and_trailing_slashes_make_no_other_server(one: str, other: str) -> None:
+    assert server_of(parse_url(one)) == server_of(parse_url(other))
 
 
 @pytest.mark.parametrize(
