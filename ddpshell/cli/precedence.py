@@ -208,9 +208,12 @@ def take_together(given: Given, environment: Mapping[str, str]) -> Together:
     simple["ip-version"] = _ip_version(given, sections)
     if simple["key"].value is not None and simple["cert"].value is None:
         raise click.UsageError("--key needs --cert, the certificate that it belongs to")
+    headers = tuple(_pairs("headers", "-H", given, sections))
+    if [setting.value[0].lower() for setting in headers].count("host") > 1:
+        raise click.UsageError("the header Host can be given only once")
     return Together(
         simple=simple,
-        headers=tuple(_pairs("headers", "-H", given, sections)),
+        headers=headers,
         cookies=tuple(_pairs("cookies", "--cookie", given, sections)),
         proxy=_proxy(given, environment, url.value, sections, is_profile=profile is not None),
         identity=_identity(given, environment, url, sections),

@@ -76,6 +76,14 @@ class Header(_Pairs):
     pattern = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)"
     form = "'Name: value', in Latin letters"
 
+    def _pair(self, text: str, where: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        from ..client.upgrade import is_reserved
+
+        pair = super()._pair(text, where, param, ctx)
+        if is_reserved(pair[0]):
+            self.fail(f"{where}the header {pair[0]} belongs to the WebSocket handshake and cannot be set", param, ctx)
+        return pair
+
 
 class HeaderText(click.ParamType[str]):
     """The value of a header."""

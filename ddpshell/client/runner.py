@@ -273,14 +273,15 @@ class Runner:
 
     def _end(self, error: DDPError | None) -> None:
         """A connection or an attempt is over. Decide what comes next, and end what will get no other chance."""
+        # The server's close code and reason are in here.
+        why = str(error) if isinstance(error, ConnectionLost) else "the connection was lost"
         with self.lock:
-            self._session.receive_eof()
+            self._session.receive_eof(why)
             events = self._take_posted()
             if error is not None:
                 events += self._lifecycle.lost(error, self._clock.now(), self._session.outstanding)
             if self._lifecycle.state is ConnectionState.FAILED and self._lifecycle.error is not None:
-                why = "the connection was lost" if error is not None else "the client was closed"
-                self._session.abandon(self._lifecycle.error, why)
+                self._session.abandon(self._lifecycle.error, why if error is not None else "the client was closed")
             events += self._session.events_received()
             self._idle = False
         self._publish(events)

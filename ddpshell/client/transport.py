@@ -22,6 +22,8 @@ READ_SIZE = 1 << 18
 # Seconds that a goodbye may take, until the server has read it.
 GOODBYE_PATIENCE = 0.25
 NORMAL_CLOSURE = 1000
+# What stands for a close frame without a code (RFC 6455, 7.1.5).
+NO_CODE = 1005
 
 
 class Transport(Protocol):
@@ -204,6 +206,7 @@ class WebSocketTransport:
 
 
 def _closed_by_server(code: int, reason: str) -> str:
-    # Meteor closes with 1000 whatever the cause, so only other codes tell anything (U22).
-    detail = f" (code {code}{': ' + reason if reason else ''})" if code not in (NORMAL_CLOSURE, 1005) else ""
-    return f"the server closed the connection{detail}"
+    # Meteor closes with 1000 and the same words whatever the cause, so only another code or reason is worth showing (U22).
+    if code == NO_CODE or (code == NORMAL_CLOSURE and reason in ("", "Normal closure")):
+        return "the server closed the connection"
+    return f"the server closed the connection (code {code}{': ' + reason if reason else ''})"

@@ -71,6 +71,7 @@ class Calls:
         self._held_back = False
         self._opening_params: Raw | None = None
         self._opening_required = False
+        self._why_lost = ""
 
     def __len__(self) -> int:
         """How many are not done."""
@@ -109,7 +110,7 @@ class Calls:
         if call.was_sent:
             call.retry = False
             if call.state is CallState.HELD:
-                self._finish(call, error=OutcomeUnknown(call.method, "the connection was lost"))
+                self._finish(call, error=OutcomeUnknown(call.method, self._why_lost))
             return False
         self._forget(call)
         return True
@@ -165,15 +166,16 @@ class Calls:
         self._held_back = False
         self._send_due()
 
-    def lose(self) -> None:
-        """The socket is gone."""
+    def lose(self, why: str) -> None:
+        """The socket is gone; `why` is what happened to it, for the `OutcomeUnknown` of calls that are not sent again."""
         self.gate = Gate.SHUT
+        self._why_lost = why
         for call in list(self._outstanding):
             sent = call.state in (CallState.SENT, CallState.WRITTEN)
             call.advance(CallInput.LOST)
             if sent and not call.retry:
                 # Meteor says so when the next socket opens (C23); nothing will be known then that is not known now.
-                self._finish(call, error=OutcomeUnknown(call.method, "the connection was lost"))
+                self._finish(call, error=OutcomeUnknown(call.method, why))
 
     def unsend(self) -> None:
         """The server has run nothing of what followed our `connect` (S5)."""

@@ -207,15 +207,19 @@ class ClientSession:
             case Unrecognised():
                 self._take_unrecognised(message)
 
-    def receive_eof(self) -> None:
-        """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22)."""
+    def receive_eof(self, why: str = "the connection was lost") -> None:
+        """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22).
+
+        Args:
+            why: What happened, for the `OutcomeUnknown` of calls that are not to be sent again.
+        """
         state = advance(SESSION_TABLE, self.state, SessionInput.LOST)
         assert state is not None, "a socket can be lost in every state"
         self.state = state
         self._heartbeat.stop()
         self._pings.clear()
         self._texts.clear()
-        self._calls.lose()
+        self._calls.lose(why)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at `next_deadline()`; earlier calls do nothing."""

@@ -80,6 +80,56 @@ def test_no_session_is_told_in_one_line_with_a_hint(
     assert took < 1.3
 
 
+def going(server: Conversation) -> None:
+    """A server that closes the connection for a reason of its own as soon as it is asked for something."""
+    server.establish()
+    while server.receive()["msg"] not in ("method", "sub", "ping"):
+        pass
+    server.close(4001, "go \x1b away")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["call", "upper", "x"], id="call"),
+        pytest.param(["call", "upper", "x", "--no-retry", "--reconnect"], id="a call that is not sent again"),
+        pytest.param(["call", "upper", "x", "-o", "json"], id="JSON"),
+        pytest.param(["batch"], id="batch"),
+        pytest.param(["run"], id="run"),
+        pytest.param(["ping", "-c", "1"], id="ping"),
+        pytest.param(["sub", "tasks"], id="sub"),
+        pytest.param(["sub", "tasks", "--follow"], id="sub --follow"),
+        pytest.param(["login", "ann", "--password-file", "PASSWORD"], id="login"),
+    ],
+)
+def test_the_code_and_the_reason_of_a_close_frame_are_quoted(ddp: Command, tmp_path: Path, words: list[str]) -> None:
+    """U22: Meteor's own code is always 1000, so another one comes from a proxy or another server and says why."""
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    words = [str(password) if word == "PASSWORD" else word for word in words]
+    script = {"batch": b'["upper", "x"]\n', "run": b"sub tasks\nwait\n"}.get(words[0], b"")
+    with ScriptedServer(going) as server:
+        ran = ddp(*words, "-u", server.url, stdin=script)
+    assert ran.code == 6
+    assert "the server closed the connection (code 4001: go " in ran.err + ran.out
+    assert "\x1b" not in ran.err + ran.out
+
+
+def compressing(server: Conversation) -> None:
+    """Agree to an extension that was not offered."""
+    server.upgrade({"Sec-WebSocket-Extensions": "permessage-deflate"})
+    server.wait_closed()
+
+
+def test_nothing_is_sent_to_a_server_that_breaks_the_handshake(ddp: Command) -> None:
+    """RFC 6455, section 4.1."""
+    with ScriptedServer(compressing) as server:
+        ran = ddp("call", "upper", "x", "-u", server.url, "--reconnect")
+        assert server.conversations[0].received == []
+    assert ran.code == 3
+    assert "selected the WebSocket extension 'permessage-deflate', which was not offered" in ran.err
+
+
 @pytest.mark.parametrize("script", [silent_tcp, silent_websocket])
 def test_the_whole_commands_time_bounds_the_connection_too(
     ddp: Command, script: Callable[[Conversation], object]

@@ -104,6 +104,10 @@ def test_options_in_both_places_are_taken_together(words: list[str], expected: G
         pytest.param(["--origin", "x\r\nA: b"], "--origin: must be of Latin letters, without line breaks", id="a header in an origin"),
         pytest.param(["--user-agent", "x\nA: b"], "--user-agent: must be of Latin letters", id="a header in a user agent"),
         pytest.param(["-H", "A B: c"], "-H/--header: must look like 'Name: value'", id="a name with a space"),
+        pytest.param(["-H", "upgrade: h2c"], "-H/--header: the header upgrade belongs to the WebSocket handshake", id="a header of the handshake"),
+        pytest.param(["-H", "Sec-WebSocket-Key: x"], "-H/--header: the header Sec-WebSocket-Key belongs to", id="a key"),
+        pytest.param(["-H", "Content-Length: 3"], "-H/--header: the header Content-Length belongs to", id="a body"),
+        pytest.param(["-H", "Host: a", "-H", "host: b"], "the header Host can be given only once", id="two hosts"),
         pytest.param(["--cacert", "/nowhere"], "--cacert: cannot read '/nowhere': No such file", id="no file"),
         pytest.param(["--key", FILE], "--key needs --cert", id="a key without its certificate"),
         pytest.param(["--color", "maybe"], "--color: 'maybe' is not one of", id="no choice"),
@@ -168,8 +172,9 @@ def test_a_key_needs_its_certificate() -> None:
 
 
 def test_headers_and_origin_reach_the_server(ddp: Command, server: LoopbackServer) -> None:
-    ran = ddp("call", "headers", "-H", "User-Agent: me", "-H", "X-Real-IP:1.2.3.4")
+    ran = ddp("call", "headers", "-H", "Host: app.example.com", "-H", "User-Agent: me", "-H", "X-Real-IP:1.2.3.4")
     assert ran.code == 0
+    assert '"host":"app.example.com"' in ran.out
     assert '"user-agent":"me"' in ran.out
     assert '"x-real-ip":"1.2.3.4"' in ran.out
 

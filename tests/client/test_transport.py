@@ -172,6 +172,11 @@ def test_a_binary_message_is_dropped(client: Client) -> None:
     ("end", "why"),
     [
         pytest.param(lambda it: it.close(), "the server closed the connection", id="U22: closed, as by Meteor"),
+        pytest.param(
+            lambda it: it.close(1000, "bye"),
+            "the server closed the connection (code 1000: bye)",
+            id="closed, with a reason of its own",
+        ),
         pytest.param(lambda it: it.close(None), "the server closed the connection", id="closed, without a code"),
         pytest.param(
             lambda it: it.close(1001, "going away"),

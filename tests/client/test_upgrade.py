@@ -92,6 +92,19 @@ def test_headers_and_origin_are_sent(client: Client) -> None:
     assert request.request.lower().count("user-agent") == 1
 
 
+@pytest.mark.parametrize("name", ["Host", "host", "Origin", "ORIGIN", "User-Agent", "Authorization"])
+def test_a_header_replaces_the_one_of_its_name_that_is_sent_without_it(client: Client, name: str) -> None:
+    """RFC 9112, section 3.2: a server must refuse a request with two Host headers."""
+    headers = [(name, "mine"), ("X", "1"), ("X", "2")]
+    request = request_of(
+        client,
+        lambda address: connector(f"ws://ann:secret@{address}", headers=headers, origin="https://app.example.com"),
+    )
+    assert request.headers[name.lower()] == "mine"
+    assert request.request.lower().count(f"\r\n{name.lower()}: ") == 1
+    assert "\r\nX: 1\r\nX: 2" in request.request
+
+
 def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client) -> None:
     token = "x" * (8 * MEBIBYTE)
 
@@ -234,6 +247,106 @@ def test_what_is_no_websocket_server_is_not_tried_again(client: Client, answer: 
     assert (error.hint, error.retryable) == ("is this the port of a Meteor server?", False)
 
 
+def agreeing(
+    *, before: bytes = b"", head: bytes = UPGRADED, more: bytes = b"", accept: Callable[[str], str] = accept_key
+) -> Script:
+    """Agree to the upgrade, with deviations, and note what the client sends then."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        proof = f"Sec-WebSocket-Accept: {accept(conversation.headers['sec-websocket-key'])}\r\n".encode()
+        conversation.send_bytes(before + head + proof + more + b"\r\n")
+        conversation.wait_closed()
+
+    return script
+
+
+def proof_of(text: str) -> bytes:
+    """The header that every answer needs, in a place of its own."""
+    return f"Sec-WebSocket-Accept: {text}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        pytest.param(
+            agreeing(more=b"Sec-WebSocket-Extensions: permessage-deflate\r\n"),
+            "selected the WebSocket extension 'permessage-deflate', which was not offered", id="an extension",
+        ),
+        pytest.param(
+            agreeing(more=b"sec-websocket-extensions: x-a; b=1\r\nSec-WebSocket-Extensions: x-a\r\n"),
+            "selected the WebSocket extension 'x-a; b=1, x-a', which was not offered", id="one twice, with parameters",
+        ),
+        pytest.param(
+            agreeing(more=b"Sec-WebSocket-Protocol: chat\r\n"),
+            "selected the WebSocket subprotocol 'chat', which was not offered", id="a subprotocol",
+        ),
+        pytest.param(agreeing(accept=lambda key: accept_key(key).swapcase()), "Sec-WebSocket-Accept", id="a key in other case"),
+        pytest.param(agreeing(accept=lambda key: key), "Sec-WebSocket-Accept", id="the key itself"),
+        pytest.param(agreeing(more=proof_of("x")), "Sec-WebSocket-Accept", id="two keys"),
+        pytest.param(agreeing(head=SWITCHING + b"Connection: Upgrade\r\n"), "Upgrade: websocket", id="no Upgrade"),
+        pytest.param(
+            agreeing(head=SWITCHING + b"Upgrade: h2c\r\nConnection: Upgrade\r\n"), "Upgrade: websocket", id="another Upgrade"
+        ),
+        pytest.param(
+            agreeing(head=SWITCHING + b"Upgrade: websockets\r\nConnection: Upgrade\r\n"), "Upgrade: websocket", id="nearly"
+        ),
+        pytest.param(
+            agreeing(head=SWITCHING + b"Upgrade: websocket\r\nConnection: keep-alive\r\n"),
+            "Connection: Upgrade", id="another Connection",
+        ),
+        pytest.param(
+            agreeing(head=SWITCHING.replace(b" 101", b" 0101") + UPGRADED.removeprefix(SWITCHING)), "status", id="a status of four digits"
+        ),
+    ],
+)  # fmt: skip
+def test_a_handshake_that_breaks_the_rules_is_refused(client: Client, script: Script, reason: str) -> None:
+    """RFC 6455, section 4.1. The compression of a proxy would turn messages into rubbish."""
+    with ScriptedServer(script) as server:
+        error = client.refusal(server.url)
+        [conversation] = server.wait_for_connections(1)
+    assert reason in str(error)
+    assert not error.retryable
+    assert conversation.received == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(agreeing(before=b"HTTP/1.1 100 Continue\r\n\r\n"), id="100"),
+        pytest.param(agreeing(before=b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3), id="103 several times"),
+        pytest.param(agreeing(before=b"HTTP/1.1 100\r\n\r\nHTTP/1.1 199 Odd\r\nUpgrade: no\r\n\r\n"), id="100 and 199"),
+        pytest.param(agreeing(more=b"X-Name: caf\xe9\r\n"), id="a Latin-1 value"),
+        pytest.param(agreeing(more="X-N\xe4me: x\r\n".encode()), id="a UTF-8 name"),
+        pytest.param(agreeing(head=UPGRADED.replace(b"Switching", b"\xc9change")), id="a Latin-1 reason"),
+        pytest.param(
+            agreeing(head=SWITCHING + b"UPGRADE: WebSocket\r\nConnection: keep-alive\r\nconnection: x, upgrade\r\n"),
+            id="lists and case",
+        ),
+        pytest.param(
+            agreeing(more=b"Sec-WebSocket-Protocol: \r\nSec-WebSocket-Extensions:\r\n"), id="nothing selected"
+        ),
+    ],
+)
+def test_a_handshake_that_only_looks_odd_is_accepted(client: Client, script: Script) -> None:
+    """RFC 9110, sections 5.5 and 15.2: informational answers come before the real one; old values are Latin-1."""
+    with ScriptedServer(script) as server:
+        transport = client.connect(server.url)
+        assert transport.open
+        transport.close(goodbye=True)
+
+
+def test_informational_answers_do_not_go_on_for_ever(client: Client) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    with ScriptedServer(answering(hint * (2 * MAX_HANDSHAKE // len(hint)))) as server:
+        assert "is longer than 262,144 bytes" in str(client.refusal(server.url))
+
+
+def test_a_refusal_in_latin_1_is_readable(client: Client) -> None:
+    with ScriptedServer(answering(b"HTTP/1.1 503 Indispon\xedvel\r\nContent-Length: 0\r\n\r\n")) as server:
+        assert "HTTP 503 Indispon\xedvel" in str(client.refusal(server.url))
+
+
 def test_what_speaks_tls_is_found_out(client: Client) -> None:
     with ScriptedServer(answering(b"\x15\x03\x01\x00\x02\x02\x46")) as server:
         error = client.refusal(server.url)
@@ -345,6 +458,10 @@ def test_no_cookie_gets_into_or_out_of_the_jar_of_the_process(client: Client) ->
         pytest.param({"headers": (("X", "hunter2\udcff"),)}, id="half a character"),
         pytest.param({"headers": (("X: hunter", "2"),)}, id="a name that is none"),
         pytest.param({"headers": (("", "hunter2"),)}, id="no name"),
+        pytest.param({"headers": (("upgrade", "hunter2"),)}, id="a header of the handshake"),
+        pytest.param({"headers": (("Sec-WebSocket-Protocol", "hunter2"),)}, id="or of its details"),
+        pytest.param({"headers": (("Transfer-Encoding", "hunter2"),)}, id="a body"),
+        pytest.param({"headers": (("Host", "hunter2"), ("host", "hunter2"))}, id="two hosts"),
         pytest.param({"origin": "hunter2\r\nY: 1"}, id="an origin"),
         pytest.param({"user_agent": "hunter2\r\nY: 1"}, id="a user agent"),
     ],
