@@ -75,7 +75,7 @@ def _from_object(tree: dict[str, JSONValue]) -> Request:
 
 def _decoded(params: list[JSONValue]) -> list[EJSONValue]:
     try:
-        decoded = ejson.decode(params)
+        decoded = ejson.decode(params, strict=True)
     except EJSONError as error:
         raise CommandError(f"params: {error}") from None
     assert isinstance(decoded, list), "an array stays one"

@@ -6,7 +6,6 @@ value cannot be, and TypeError where an argument is of the wrong kind.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from msgspec import Struct
 from ..exceptions import EJSONError
 from ..protocol import ejson
 from ..protocol.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
-from ..protocol.ejson.values import MAX_DATE_MS
+from ..protocol.ejson.values import MAX_DATE_MS, date_from_text
 from ..protocol.json_text import JSONValue
 
 __all__ = ["CONSTRUCTORS", "Constructor"]
@@ -34,20 +33,14 @@ def _date(when: EJSONValue) -> EJSONValue:
     return ejson.date_from_ms(int(when))
 
 
-def _date_of_text(text: str) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            return _whole_milliseconds(moment.replace(tzinfo=dt.UTC))
-        return _whole_milliseconds(moment.astimezone(dt.UTC))
-    except (ValueError, OverflowError):
+def _date_of_text(text: str) -> EJSONValue:
+    date = date_from_text(text)
+    if date is None:
         raise EJSONError(
-            f"{text[:40]!r} is no date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or 2026-01-02T03:04+01:00"
-        ) from None
-
-
-def _whole_milliseconds(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+            f"{text[:40]!r} is not a valid date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or "
+            "2026-01-02T03:04+01:00"
+        )
+    return date
 
 
 def _binary(text: EJSONValue) -> EJSONValue:

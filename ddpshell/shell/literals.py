@@ -7,7 +7,8 @@ r"""The literals that people type: JSON with comforts, and constructors for what
 - `Date("ISO 8601")` (UTC where it names no zone) or `Date(ms)` or `Date(NaN)`, the invalid date · `Binary("base64")` ·
   `RegExp("source", "flags")` · `ObjectID("24 hex digits")` · `Decimal("1.10")` · `Custom("type", JSON)` ·
   `Infinity` `-Infinity` `NaN`. MongoDB's spellings `ObjectId` and `ISODate` are understood.
-- An object in EJSON form means what it means in EJSON: `{"$date": 0}` is a date (E1 - E8).
+- An object in EJSON form means what it means in EJSON: `{"$date": 0}` is a date (E1 - E12). A form that
+  Meteor would read as another value, such as `{"$date": null}`, is an error.
 - `$_` and `$1` are values that the caller knows, `$1.title` and `$1[0]` parts of them: `read` is given what finds them.
 - Strings take JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are JSON's.
 
@@ -124,7 +125,7 @@ def parse(text: str) -> EJSONValue:
         if not isinstance(tree, (dict, list)) or ("$" not in text and "\\" not in text):
             return cast(EJSONValue, tree)
         try:
-            return ejson.decode(tree)
+            return ejson.decode(tree, strict=True)
         except EJSONError:
             pass  # The reader below knows where.
     reading = read(text)
@@ -397,7 +398,7 @@ class Reader:
         if not self._forms:
             return tree
         try:
-            return ejson.decode(cast(JSONValue, tree))
+            return ejson.decode(cast(JSONValue, tree), strict=True)
         except EJSONError as error:
             raise CommandError(str(error), self.text, self._forms[self._form_at_fault()][0]) from None
 
@@ -405,7 +406,7 @@ class Reader:
         """The index of the innermost form that cannot be decoded."""
         for index, (_, form) in enumerate(self._forms):
             try:
-                ejson.decode(cast(JSONValue, form))
+                ejson.decode(cast(JSONValue, form), strict=True)
             except EJSONError:
                 return index
         return -1
@@ -429,6 +430,9 @@ class _Held:
 
     def __init__(self, value: EJSONValue) -> None:
         self.value = value
+
+    def __repr__(self) -> str:
+        return "the value of a variable"
 
 
 def _released(tree: EJSONValue) -> EJSONValue:

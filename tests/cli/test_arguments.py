@@ -57,6 +57,29 @@ class TestSources:
         ):
             assert ran == (0, f"{out}\n", "")
 
+    @pytest.mark.parametrize(
+        ("text", "ms"),
+        [
+            ('{"$date": "2020-01-01T00:00:00Z"}', 1577836800000),
+            ("{$date: '2020-01-01'}", 1577836800000),
+            ('{"$date": {"$numberLong": "-5"}}', -5),
+        ],
+    )
+    def test_e12_mongodbs_dates_are_dates_whichever_way_they_come_in(
+        self, ddp: Command, tmp_path: Path, text: str, ms: int
+    ) -> None:
+        """V45, V47."""
+        file = tmp_path / "value"
+        file.write_text(text)
+        out = f'{{"$date":{ms}}}\n'
+        assert ddp("call", "identity", text) == (0, out, "")
+        assert ddp("call", "identity", f"@{file}") == (0, out, "")
+        assert ddp("call", "identity", "-", stdin=text.encode()) == (0, out, "")
+        assert ddp("run", stdin=f"wait\ncall identity {text}\n".encode()) == (0, out, "")
+        if text.startswith('{"'):
+            answer = f'{{"line":1,"result":{out[:-1]}}}\n'
+            assert ddp("batch", stdin=f'["identity", {text}]'.encode()) == (0, answer, "")
+
     def test_a_file_may_stand_in_the_home_folder(self, ddp: Command, home: Path) -> None:
         (home / "value").write_text("5")
         assert ddp("call", "identity", "@~/value").out == "5\n"
@@ -67,6 +90,43 @@ class TestSources:
         ran = ddp("call", "echo", f"@{file}")
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith("ddp: error: argument 1: nested too deeply")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"$date": null}',
+        '{"$date": "soon"}',
+        '{"$date": {"$numberLong": 5}}',
+        '{"$InfNaN": "x"}',
+        '{"$binary": {"base64": "AQID", "subType": "00"}}',
+        '{"$regexp": "a", "$flags": "s"}',
+        '{"$type": "oid", "$value": ""}',
+        '{"$type": "Decimal", "$value": 1.5}',
+        '{"$type": 2, "$value": 1}',
+        '{"$escape": []}',
+    ],
+)
+def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_in(
+    ddp: Command, tmp_path: Path, form: str
+) -> None:
+    """Without a server: nothing is sent, since even connecting would be an error of another kind."""
+    file = tmp_path / "value"
+    file.write_text(form)
+    for words, stdin in (
+        (["call", "m", form], ""),
+        (["call", "m", f"[1, {form}]"], ""),
+        (["call", "m", f"@{file}"], ""),
+        (["call", "m", "-"], form),
+        (["sub", "p", form], ""),
+        (["sub", "p", "--until", f"{{a: {form}}}"], ""),
+        (["run"], f"call m {form}"),
+        (["run"], f"apply m [{form}]"),
+        (["run"], f"call m @{file}"),
+        (["run"], f"find c {{a: {form}}}"),
+    ):
+        ran = ddp(*words, stdin=stdin.encode())
+        assert (ran.code, ran.out) == (2, ""), (words, ran.err)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from ddpshell.protocol.ejson import Date
     [
         pytest.param('["m"]', Request("m", [], {}), id="no arguments"),
         pytest.param('["m", 1, [2]]', Request("m", [1, [2]], {}), id="arguments"),
-        pytest.param('["m", {"$date": null}]', Request("m", [Date(None)], {}), id="EJSON"),
+        pytest.param('["m", {"$date": 8640000000000000}]', Request("m", [Date(8640000000000000)], {}), id="EJSON"),
+        pytest.param('["m", {"$date": "+275760-09-13"}]', Request("m", [Date(8640000000000000)], {}), id="E12: a date as text"),
         pytest.param('{"method": "m"}', Request("m", [], {}), id="an object"),
         pytest.param('{"method": "m", "params": [1]}', Request("m", [1], {}), id="with arguments"),
         pytest.param('{"method": "m", "id": null}', Request("m", [], {"id": None}), id="an id that is null"),
@@ -48,6 +49,8 @@ def test_a_line_is_a_call(line: str, request_: Request) -> None:
         pytest.param(b'{"method": "m", "params": {"a": 1}}', "params is no array", id="no array"),
         pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; there are method, params, id", id="misspelled"),
         pytest.param(b'["m", {"$binary": "!"}]', "params: ", id="no EJSON"),
+        pytest.param(b'["m", {"$date": null}]', "params: null is not a valid $date", id="E4: null"),
+        pytest.param(b'{"method": "m", "params": [{"$date": "x"}]}', 'params: "x" is not a valid $date', id="V46"),
     ],
 )  # fmt: skip
 def test_what_is_no_call_is_told(line: bytes, error: str) -> None:

@@ -24,6 +24,7 @@ OID = "507f1f77bcf86cd799439011"
         pytest.param("Date", [1.7], ejson.date_from_ms(1), id="E4: cut off toward zero"),
         pytest.param("Date", ["1970-01-01T00:00:00.0019Z"], ejson.date_from_ms(1), id="E4: in text as well"),
         pytest.param("Date", [math.nan], Date(None), id="the invalid date"),
+        pytest.param("Date", ["0001-01-01T00:00+01:00"], Date(-62135600400000), id="before the first year of Python's"),
         pytest.param("Date", [-8640000000000000], Date(-8640000000000000), id="the earliest"),
         pytest.param("ISODate", ["1970-01-01"], ejson.date_from_ms(0), id="MongoDB's name for it"),
         pytest.param("Binary", ["AQ"], b"\x01", id="E5"),

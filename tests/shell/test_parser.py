@@ -84,7 +84,7 @@ def test_operators_in_literals_are_text() -> None:
         pytest.param("find t > a b", "nothing may follow the file's name", 11, id="two files"),
         pytest.param("call f {a 1}", "expected ':' after the key, not 1", 10, id="a bad literal"),
         pytest.param('call f "a"b', "a space is missing", 10, id="something behind a value"),
-        pytest.param('call f Date("x")', "is no date", 12, id="a bad constructor"),
+        pytest.param('call f Date("x")', "is not a valid date", 12, id="a bad constructor"),
         pytest.param('call f "a\nstatus', "the string has no end", 7, id="a string ends with its line"),
         pytest.param("| jq .", "| within a word", 0, id="a pipe from nothing"),
     ],

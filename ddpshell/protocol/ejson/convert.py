@@ -24,6 +24,7 @@ from .values import (
     ObjectID,
     RegExp,
     date_from_ms,
+    date_from_text,
     date_to_ms,
 )
 
@@ -35,61 +36,84 @@ __all__ = ["decode", "encode"]
 _KEPT_FLAGS = "gimuy"
 _MAX_FLAGS_LENGTH = 50
 
+_INVALID_DATE = Date(None)
+_INT64 = re.compile("-?[0-9]{1,19}")
+
 # What the Decimal type of Meteor's package `mongo-decimal` writes; Python's own class reads more.
 _DECIMAL = r"NaN|-?Infinity|-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DECIMAL_CONTEXT = decimal.Context(traps=[decimal.InvalidOperation])
 
 
-def decode(tree: JSONValue) -> EJSONValue:
+def decode(tree: JSONValue, *, strict: bool = False) -> EJSONValue:
     """Turn a JSON tree into the values it stands for.
 
     The tree is used up: its lists and dicts become the result, changed in place where EJSON forms stood in them.
     Give it a tree that nobody else holds, such as a fresh one from `json_text.parse`.
 
+    Args:
+        strict: Refuse forms that Meteor reads as another value, such as a date that cannot be read. For what a user
+            types; what a server sends is read as Meteor reads it (E4, E6, E10).
+
     Raises:
         EJSONError: An EJSON form with a content that it cannot have. An unknown `$type` is none: it becomes `Custom`.
     """
     try:
-        return _decode(tree)
+        return _decode(tree, strict)
     except RecursionError:
         raise EJSONError("the value is nested too deeply") from None
 
 
-def _decode(value: EJSONValue) -> EJSONValue:
+def _decode(value: EJSONValue, strict: bool) -> EJSONValue:
     if isinstance(value, dict):
         # E1, E2: a form has one key or two, and it is they alone that decide.
         if len(value) == 1:
             [key] = value
             read = _FORMS.get(key)
             if read is not None:
-                return read(value[key])
+                return read(value[key], strict)
         elif len(value) == 2:
             if "$type" in value and "$value" in value:
-                return _decode_type(value["$type"], value["$value"])
+                return _decode_type(value["$type"], value["$value"], strict)
             if "$regexp" in value and "$flags" in value:
-                return _decode_regexp(value["$regexp"], value["$flags"])
-        _decode_members(value)
+                return _decode_regexp(value["$regexp"], value["$flags"], strict)
+        _decode_members(value, strict)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             if isinstance(item, (dict, list)):
-                value[index] = _decode(item)
+                value[index] = _decode(item, strict)
     return value
 
 
-def _decode_members(fields: dict[str, EJSONValue]) -> None:
+def _decode_members(fields: dict[str, EJSONValue], strict: bool) -> None:
     for key, value in fields.items():
         if isinstance(value, (dict, list)):
-            fields[key] = _decode(value)
+            fields[key] = _decode(value, strict)
 
 
-def _decode_date(ms: EJSONValue) -> dt.datetime | Date:
-    # E4: numbers alone are dates, cut off toward zero.
-    if isinstance(ms, bool) or not isinstance(ms, (int, float)) or not -MAX_DATE_MS <= ms <= MAX_DATE_MS:
-        return Date(None)
-    return date_from_ms(int(ms))
+def _decode_date(content: EJSONValue, strict: bool) -> dt.datetime | Date:
+    date = _date(content)
+    if strict and date == _INVALID_DATE:
+        raise EJSONError(
+            f"{_shown(content)} is not a valid $date; write milliseconds since 1970, up to {MAX_DATE_MS}, "
+            'or a text like "2026-01-02T03:04:05.678Z"'
+        )
+    return date
 
 
-def _decode_binary(text: EJSONValue) -> bytes:
+def _date(content: EJSONValue) -> dt.datetime | Date:
+    # E12: MongoDB's tools write a text, or the milliseconds as a text.
+    if isinstance(content, str):
+        return date_from_text(content) or _INVALID_DATE
+    if isinstance(content, dict) and content.keys() == {"$numberLong"}:
+        digits = content["$numberLong"]
+        content = int(digits) if isinstance(digits, str) and _INT64.fullmatch(digits) else None
+    # E4: numbers are cut off toward zero.
+    if isinstance(content, bool) or not isinstance(content, (int, float)) or not -MAX_DATE_MS <= content <= MAX_DATE_MS:
+        return _INVALID_DATE
+    return date_from_ms(int(content))
+
+
+def _decode_binary(text: EJSONValue, _strict: bool) -> bytes:
     if not isinstance(text, str):
         raise EJSONError("$binary must be a string of base64")
     # E5: padding may be missing, in whole or in part.
@@ -103,22 +127,26 @@ def _decode_binary(text: EJSONValue) -> bytes:
         raise EJSONError(f"$binary is not base64: {error}") from None
 
 
-def _decode_inf_nan(sign: EJSONValue) -> float:
+def _decode_inf_nan(sign: EJSONValue, strict: bool) -> float:
     # E6: Meteor divides by zero.
-    if isinstance(sign, bool) or not isinstance(sign, (int, float)) or not sign:
+    if isinstance(sign, bool) or not isinstance(sign, (int, float)):
+        if strict:
+            raise EJSONError(f"{_shown(sign)} is not a valid $InfNaN; 1, -1 and 0 are Infinity, -Infinity and NaN")
+        return math.nan
+    if not sign or math.isnan(sign):
         return math.nan
     return math.copysign(math.inf, 1 if sign > 0 else -1)
 
 
-def _decode_escape(fields: EJSONValue) -> EJSONValue:
+def _decode_escape(fields: EJSONValue, strict: bool) -> EJSONValue:
     if not isinstance(fields, dict):
         raise EJSONError("$escape must be an object")
     # E7: the keys of this one level mean themselves, the values what they always mean.
-    _decode_members(fields)
+    _decode_members(fields, strict)
     return fields
 
 
-def _decode_type(name: EJSONValue, value: EJSONValue) -> EJSONValue:
+def _decode_type(name: EJSONValue, value: EJSONValue, strict: bool) -> EJSONValue:
     if not isinstance(name, str):
         raise EJSONError("$type must be a string")
     if name == "oid":
@@ -128,13 +156,17 @@ def _decode_type(name: EJSONValue, value: EJSONValue) -> EJSONValue:
             return decimal.Decimal(value, _DECIMAL_CONTEXT)
         except decimal.InvalidOperation:
             pass  # An exponent beyond what Python can hold: keep it as it came.
+    elif name == "Decimal" and strict:
+        raise EJSONError(f'{_shown(value)} is not a valid Decimal; write the number as text, such as "1.10"')
     # E8, C73: what we do not know comes back from us unchanged.
     return Custom(name, cast(JSONValue, value))
 
 
-def _decode_regexp(source: EJSONValue, flags: EJSONValue) -> RegExp:
+def _decode_regexp(source: EJSONValue, flags: EJSONValue, strict: bool) -> RegExp:
     if not isinstance(source, str) or not isinstance(flags, str):
         raise EJSONError("$regexp and $flags must be strings")
+    if strict and (len(set(flags)) < len(flags) or not set(_KEPT_FLAGS).issuperset(flags)):
+        raise EJSONError(f"{_shown(flags)} is not valid as $flags; Meteor reads the letters {_KEPT_FLAGS}, each once")
     kept = flags[:_MAX_FLAGS_LENGTH]
     return RegExp(
         source,
@@ -142,7 +174,16 @@ def _decode_regexp(source: EJSONValue, flags: EJSONValue) -> RegExp:
     )
 
 
-_FORMS: dict[str, Callable[[EJSONValue], EJSONValue]] = {
+def _shown(content: EJSONValue) -> str:
+    """The content of a form, for an error; "this" where it is a value that JSON does not have."""
+    try:
+        text = json.dumps(content)
+    except (TypeError, ValueError):
+        return "this"
+    return text if len(text) <= 40 else text[:40] + "..."
+
+
+_FORMS: dict[str, Callable[[EJSONValue, bool], EJSONValue]] = {
     "$date": _decode_date,
     "$InfNaN": _decode_inf_nan,
     "$binary": _decode_binary,

@@ -17,7 +17,17 @@ from msgspec.structs import force_setattr
 
 from ...exceptions import EJSONError
 
-__all__ = ["Custom", "Date", "EJSONValue", "JSONValue", "ObjectID", "RegExp", "date_from_ms", "date_to_ms"]
+__all__ = [
+    "Custom",
+    "Date",
+    "EJSONValue",
+    "JSONValue",
+    "ObjectID",
+    "RegExp",
+    "date_from_ms",
+    "date_from_text",
+    "date_to_ms",
+]
 
 #: What a JSON library makes of a text.
 JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
@@ -35,6 +45,16 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _FIRST_DATETIME_MS = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 _LAST_DATETIME_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
+
+# ISO 8601: a year, also in ECMAScript's form of six digits; a month, a day or a week, if there are any; and a time.
+# `fromisoformat` reads more, such as "1577123100000", and would make the year 1577 of it.
+_ISO_DATE = re.compile(
+    r"([+-][0-9]{6}|[0-9]{4})(-[0-9]{2}|-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)?([T ][0-9][-+:.,0-9]*Z?)?",
+    re.ASCII,
+)
+# The Gregorian calendar repeats itself after as many years, and also the days of the week.
+_CYCLE_YEARS = 400
+_CYCLE_MS = 146_097 * 86_400_000
 
 _OBJECT_ID = re.compile("[0-9a-fA-F]{24}")
 
@@ -138,6 +158,29 @@ def date_from_ms(ms: int) -> dt.datetime | Date:
     if _FIRST_DATETIME_MS <= ms <= _LAST_DATETIME_MS:
         return _EPOCH + dt.timedelta(milliseconds=ms)
     return Date(ms if abs(ms) <= MAX_DATE_MS else None)
+
+
+def date_from_text(text: str) -> dt.datetime | Date | None:
+    """The moment that an ISO 8601 text names, in whole milliseconds and UTC; None if it names none.
+
+    Without a zone it is read as UTC, and not as the local time of this machine (E12).
+    """
+    match = _ISO_DATE.fullmatch(text.upper())
+    if match is None:
+        return None
+    year, day, time = match.groups("")
+    if len(day) == len("-MM") and "W" not in day:
+        day += "-01"
+    # Years that `datetime` does not have are read as those of the cycle that begins with 2000.
+    cycles, offset = divmod(int(year) - 2000, _CYCLE_YEARS)
+    try:
+        moment = dt.datetime.fromisoformat(f"{2000 + offset}{day or '-01-01'}{time}")
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    ms = (moment - _EPOCH) // _MILLISECOND + cycles * _CYCLE_MS
+    return date_from_ms(ms) if abs(ms) <= MAX_DATE_MS else None
 
 
 def date_to_ms(date: dt.datetime | Date) -> int | None:

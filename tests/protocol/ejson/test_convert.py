@@ -81,7 +81,22 @@ DECODED = [
     # Beyond the vectors.
     pytest.param({"$date": None}, Date(None), None, id="E4: null is no date"),
     pytest.param({"$date": True}, Date(None), {"$date": None}, id="E4: nor is a boolean"),
-    pytest.param({"$date": "2026-01-01"}, Date(None), {"$date": None}, id="E4: nor is a string"),
+    pytest.param({"$date": "2020-01-01T00:00:00Z"}, at(1577836800000), {"$date": 1577836800000}, id="V45"),
+    pytest.param({"$date": "garbage"}, Date(None), {"$date": None}, id="V46"),
+    pytest.param({"$date": {"$numberLong": "5"}}, at(5), {"$date": 5}, id="V47"),
+    pytest.param({"$date": {"$numberLong": "-5"}}, at(-5), {"$date": -5}, id="E12: before 1970"),
+    pytest.param(
+        {"$date": {"$numberLong": "253402300800000"}},
+        Date(253402300800000),
+        {"$date": 253402300800000},
+        id="E12: 10000",
+    ),
+    pytest.param(
+        {"$date": {"$numberLong": "9" * 19}}, Date(None), {"$date": None}, id="E12: an integer beyond all dates"
+    ),
+    pytest.param({"$date": {"$numberLong": 5}}, Date(None), {"$date": None}, id="E12: MongoDB quotes the digits"),
+    pytest.param({"$date": {"$numberLong": "5", "x": 1}}, Date(None), {"$date": None}, id="E12: and writes no more"),
+    pytest.param({"$date": {"$date": 5}}, Date(None), {"$date": None}, id="E4: nor is a date in a date"),
     pytest.param({"$date": math.inf}, Date(None), {"$date": None}, id="E4: nor is 1e400"),
     pytest.param({"$date": 10**400}, Date(None), {"$date": None}, id="E4: nor is an enormous integer"),
     pytest.param({"$date": 8640000000000000}, Date(8640000000000000), None, id="E4: the last date"),
@@ -164,6 +179,52 @@ def test_a_tree_decodes_to_the_value_and_encodes_again(tree: JSONValue, value: E
 def test_a_form_with_impossible_content_is_refused(tree: JSONValue) -> None:
     with pytest.raises(EJSONError):
         decode(tree)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        pytest.param({"$date": None}, "null is not a valid $date", id="E4: null"),
+        pytest.param({"$date": True}, "true is not a valid $date", id="E4: a boolean"),
+        pytest.param({"$date": "garbage"}, '"garbage" is not a valid $date', id="V46"),
+        pytest.param({"$date": ""}, '"" is not a valid $date', id="E4: an empty text"),
+        pytest.param({"$date": 8640000000000001}, "8640000000000001 is not a valid $date", id="V6"),
+        pytest.param({"$date": math.inf}, "Infinity is not a valid $date", id="E4: 1e400"),
+        pytest.param({"$date": {"$numberLong": 5}}, '{"$numberLong": 5} is not a valid $date', id="E12: a number"),
+        pytest.param({"$date": {"$numberLong": "x"}}, '{"$numberLong": "x"} is not a valid $date', id="E12: a word"),
+        pytest.param({"$date": {"$date": 5}}, '{"$date": 5} is not a valid $date', id="E4: a date"),
+        pytest.param({"$date": []}, "[] is not a valid $date", id="E4: an array"),
+        pytest.param({"$date": at(0)}, "this is not a valid $date", id="E4: what a constructor made"),
+        pytest.param({"$InfNaN": "1"}, '"1" is not a valid $InfNaN', id="E6: a text"),
+        pytest.param({"$InfNaN": None}, "null is not a valid $InfNaN", id="E6: null"),
+        pytest.param({"$InfNaN": True}, "true is not a valid $InfNaN", id="E6: a boolean"),
+        pytest.param({"$regexp": "a", "$flags": "s"}, '"s" is not valid as $flags', id="E10: a flag that Meteor drops"),
+        pytest.param({"$regexp": "a", "$flags": "igi"}, '"igi" is not valid as $flags', id="V36"),
+        pytest.param({"$type": "Decimal", "$value": 1.5}, "1.5 is not a valid Decimal", id="Decimal, no string"),
+        pytest.param({"$type": "Decimal", "$value": "0x1f"}, '"0x1f" is not a valid Decimal', id="Decimal, unreadable"),
+        pytest.param([{"a": {"$escape": {"b": {"$date": None}}}}], "null is not a valid $date", id="E7: deep inside"),
+    ],
+)
+def test_a_form_that_would_become_another_value_is_refused_in_what_a_user_types(tree: JSONValue, words: str) -> None:
+    decode(copy.deepcopy(tree))
+    with pytest.raises(EJSONError) as caught:
+        decode(tree, strict=True)
+    assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        pytest.param({"$oid": HEX}, id="E3: MongoDB's other forms are plain objects"),
+        pytest.param({"$numberLong": "5"}, id="E3: also inside of none of ours"),
+        pytest.param({"$date": None, "x": 1}, id="V7: one key too many"),
+        pytest.param({"$type": "t", "$value": {"$date": None}}, id="E8: raw, not decoded"),
+        pytest.param({"$escape": {"$date": None}}, id="E7: escaped"),
+        pytest.param({"n": {"$type": 2}}, id="a selector"),
+    ],
+)
+def test_a_form_that_survives_unchanged_is_accepted_from_a_user(tree: JSONValue) -> None:
+    assert ejson.equals(encode(decode(copy.deepcopy(tree), strict=True)), tree)
 
 
 def test_v30_the_name_of_the_type_comes_first() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ddpshell.exceptions import EJSONError
 from ddpshell.protocol.ejson import Custom, Date, ObjectID, RegExp, date_from_ms, date_to_ms
+from ddpshell.protocol.ejson.values import date_from_text
 
 UNTYPED: Any = 5
 
@@ -73,3 +74,48 @@ def test_milliseconds_survive_being_a_date(ms: int) -> None:
 def test_e34_a_naive_datetime_is_refused_with_advice() -> None:
     with pytest.raises(EJSONError, match=r"\.replace\(tzinfo=timezone\.utc\)"):
         date_to_ms(dt.datetime(2026, 1, 1))  # noqa: DTZ001 - that it has no time zone is the point
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        pytest.param("2020-01-01T00:00:00Z", 1577836800000, id="V45"),
+        pytest.param("2020-01-01T00:00:00.123Z", 1577836800123, id="milliseconds"),
+        pytest.param("2020-01-01T00:00:00.1239999Z", 1577836800123, id="E4: more digits are cut off"),
+        pytest.param("1969-12-31T23:59:59.9999Z", -1, id="E4: before 1970 too"),
+        pytest.param("2020-01-01T01:00:00+01:00", 1577836800000, id="a zone"),
+        pytest.param("2019-12-31T19:00:00.000-0500", 1577836800000, id="a zone as mongoexport wrote it"),
+        pytest.param("2020-01-01T00:00:00", 1577836800000, id="E12: no zone is UTC"),
+        pytest.param("2020-01-01", 1577836800000, id="a day"),
+        pytest.param("2020-01", 1577836800000, id="a month"),
+        pytest.param("2020", 1577836800000, id="a year"),
+        pytest.param("2019-12-31t23:60z", None, id="an hour of 61 minutes"),
+        pytest.param("2020-01-01t00:00z", 1577836800000, id="small letters"),
+        pytest.param("2020-01-01 00:00", 1577836800000, id="a space"),
+        pytest.param("20200101T000000Z", 1577836800000, id="the basic format"),
+        pytest.param("2020-W01-3", 1577836800000, id="a week"),
+        pytest.param("+010000-01-01T00:00:00.000Z", 253402300800000, id="after datetime's last year"),
+        pytest.param("0000-01-01T00:00:00Z", -62167219200000, id="before its first"),
+        pytest.param("-000001-12-31T23:59:59.999Z", -62167219200001, id="before the year 0"),
+        pytest.param("+275760-09-13T00:00:00.000Z", 8640000000000000, id="the last of all"),
+        pytest.param("+275760-09-13T00:00:00.001Z", None, id="after it"),
+        pytest.param("-271821-04-20", -8640000000000000, id="the first of all"),
+        pytest.param("garbage", None, id="V46"),
+        pytest.param("", None, id="an empty text"),
+        pytest.param("2020-02-30", None, id="a day that does not exist"),
+        pytest.param("1577836800000", None, id="milliseconds as text"),
+        pytest.param("1577123100000", None, id="digits that Python would read"),
+        pytest.param("2020-01-01x00:00", None, id="a letter between day and time"),
+        pytest.param(" 2020-01-01", None, id="a space before it"),
+        pytest.param("2020-01-01\n", None, id="a line break"),
+        pytest.param("\uff12\uff10\uff12\uff10", None, id="digits of another script"),
+        pytest.param("Wed, 01 Jan 2020 00:00:00 GMT", None, id="the format of e-mail"),
+    ],
+)
+def test_e12_a_date_is_read_from_iso_8601_text(text: str, ms: int | None) -> None:
+    assert date_from_text(text) == (None if ms is None else date_from_ms(ms))
+
+
+@given(st.text())
+def test_e12_no_text_makes_reading_a_date_raise(text: str) -> None:
+    date_from_text(text)
