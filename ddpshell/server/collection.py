@@ -85,7 +85,7 @@ class Collection:
         self.name = name
         self._id_generation = id_generation
         self._documents: dict[str, Document] = {}
-        self._queries: list[_LiveQuery] = []
+        self._queries: dict[_LiveQuery, None] = {}
         self._changes: deque[tuple[str, Document | None, Document | None]] = deque()
 
     def __len__(self) -> int:
@@ -171,13 +171,12 @@ class Collection:
 
     def attach(self, query: _LiveQuery) -> None:
         """Begin to tell a query of changes; for cursors, under the lock."""
-        self._queries.append(query)
+        self._queries[query] = None
 
     def detach(self, query: _LiveQuery) -> None:
         """Tell it no more."""
         with _lock:
-            if query in self._queries:
-                self._queries.remove(query)
+            self._queries.pop(query, None)
 
     def _new_id(self) -> DocumentID:
         invocation = current_invocation.get()

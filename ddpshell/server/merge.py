@@ -4,7 +4,7 @@ For each document it is known which subscriptions have it and, for each top-leve
 order in which they came; the first is the one that the client sees (S55). What is published becomes the change
 that it makes to the client's view, or none.
 
-Most documents have one subscription. Those are kept as one dict; lists of values come with the second (a
+Most documents have one subscription. Those are kept as one dict; more than one value per field comes with the second (a
 hundred thousand documents cost a third of the time and memory that way).
 
 Source: Meteor's `packages/ddp-server/session_collection_view.ts` and `session_document_view.ts`.
@@ -13,6 +13,7 @@ Source: Meteor's `packages/ddp-server/session_collection_view.ts` and `session_d
 from __future__ import annotations
 
 import enum
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
@@ -175,89 +176,90 @@ class MergeBox:
 class _DocumentView:
     """One document in one client's view.
 
-    With one subscription, `_fields` has its values and `_lists` is None; with more, `_lists` has for each field
-    its (subscription, value) pairs, first come first. Without merging neither holds anything.
+    With one subscription, `_fields` has its values and `_values` is None; with more, `_values` has for each field
+    the value of each subscription, first come first. Without merging neither holds anything.
+
+    Any number of subscriptions can hold the same document, so no step may look through them all. (The first key of a
+    plain dict is found by a search when keys before it were deleted; an `OrderedDict` has no such search.)
     """
 
-    __slots__ = ("_fields", "_lists", "_merging", "_subscriptions")
+    __slots__ = ("_fields", "_holders", "_merging", "_owner", "_values")
 
     def __init__(self, subscription: Hashable, fields: Fields, merging: bool) -> None:
-        self._subscriptions: list[Hashable] = [subscription]
+        # The only subscription that has the document, as long as there is no set of several.
+        self._owner = subscription
+        self._holders: set[Hashable] | None = None
         self._fields: Fields = fields if merging else {}
-        self._lists: dict[str, list[tuple[Hashable, EJSONValue]]] | None = None
+        self._values: dict[str, OrderedDict[Hashable, EJSONValue]] | None = None
         self._merging = merging
 
     def fields(self) -> Fields:
         """Say what the client sees."""
-        if self._lists is None:
+        if self._values is None:
             return self._fields
-        return {key: values[0][1] for key, values in self._lists.items()}
+        return {key: values[next(iter(values))] for key, values in self._values.items()}
 
     def add(self, subscription: Hashable, fields: Fields) -> Fields:
-        if subscription not in self._subscriptions:
-            if self._merging and self._lists is None:
-                owner = self._subscriptions[0]
-                self._lists = {key: [(owner, value)] for key, value in self._fields.items()}
+        if self._holders is None and subscription != self._owner:
+            self._holders = {self._owner}
+            if self._merging:
+                self._values = {key: OrderedDict({self._owner: value}) for key, value in self._fields.items()}
                 self._fields = {}
-            self._subscriptions.append(subscription)
+        if self._holders is not None:
+            self._holders.add(subscription)
         return self.change(subscription, fields)
 
     def change(self, subscription: Hashable, fields: Fields) -> Fields:
         if not self._merging:
             return dict(fields)
-        if self._lists is None:
-            if subscription == self._subscriptions[0]:
+        if self._values is None:
+            if subscription == self._owner:
                 return _update(self._fields, fields)
             # It never added the document, yet it may speak of it, as in Meteor.
             return self.add(subscription, fields)
         visible: Fields = {}
         for key, value in fields.items():
-            values = self._lists.get(key)
+            values = self._values.get(key)
             if values is None:
-                self._lists[key] = [(subscription, value)]
+                self._values[key] = OrderedDict({subscription: value})
                 visible[key] = value
                 continue
-            place = next((place for place, (owner, _) in enumerate(values) if owner == subscription), None)
-            if place is None:
-                values.append((subscription, value))
-                continue
-            if place == 0 and not ejson.equals(value, values[0][1]):
+            first = next(iter(values))
+            if subscription == first and not ejson.equals(value, values[first]):
                 visible[key] = value
-            values[place] = (subscription, value)
+            values[subscription] = value
         return visible
 
     def clear(self, subscription: Hashable, key: str) -> Fields | None:
         """Forget one subscription's value. Returns None if nobody sees that, {} if the field is gone, else what shows."""
         if not self._merging:
             return {}
-        if self._lists is None:
-            if subscription == self._subscriptions[0] and key in self._fields:
+        if self._values is None:
+            if subscription == self._owner and key in self._fields:
                 del self._fields[key]
                 return {}
             return None
-        values = self._lists.get(key)
-        if values is None:
+        values = self._values.get(key)
+        if values is None or subscription not in values:
             return None
-        place = next((place for place, (owner, _) in enumerate(values) if owner == subscription), None)
-        if place is None:
-            return None
-        _, old = values.pop(place)
+        was_first = subscription == next(iter(values))
+        old = values.pop(subscription)
         if not values:
-            del self._lists[key]
+            del self._values[key]
             return {}
-        if place == 0 and not ejson.equals(old, values[0][1]):
-            return {key: values[0][1]}
-        return None
+        shown = values[next(iter(values))]
+        return {key: shown} if was_first and not ejson.equals(old, shown) else None
 
     def remove(self, subscription: Hashable) -> tuple[Fields, tuple[str, ...]] | None:
         """Forget one subscription. Returns None if it was the last, else what shows now, and what is gone."""
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
-        if not self._subscriptions:
+        if self._holders is None:
+            return None if subscription == self._owner else ({}, ())
+        self._holders.discard(subscription)
+        if not self._holders:
             return None
         shown: Fields = {}
         gone: list[str] = []
-        for key in list(self._lists) if self._lists is not None else []:
+        for key in list(self._values) if self._values is not None else []:
             outcome = self.clear(subscription, key)
             if outcome:
                 shown.update(outcome)

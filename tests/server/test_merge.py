@@ -284,6 +284,37 @@ class MergeAgainstTheClient(RuleBasedStateMachine):
 TestMergeAgainstTheClient = MergeAgainstTheClient.TestCase
 
 
+class Counted:
+    """A subscription that counts how often subscriptions are compared with each other."""
+
+    comparisons = 0
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return self is other
+
+
+@pytest.mark.parametrize("strategy", [PublicationStrategy.SERVER_MERGE, MULTI, NO_MERGE])
+@pytest.mark.parametrize("backwards", [False, True], ids=["first to last", "last to first"])
+def test_no_step_looks_through_all_subscriptions_that_have_a_document(
+    strategy: PublicationStrategy, backwards: bool
+) -> None:
+    number = 500
+    box = MergeBox({"c": strategy})
+    subscriptions = [Counted() for _ in range(number)]
+    Counted.comparisons = 0
+    for subscription in subscriptions:
+        box.added(subscription, "c", "x", {"a": 1, "b": 2})
+        box.changed(subscription, "c", "x", {"a": 3}, ["b"])
+    for subscription in reversed(subscriptions) if backwards else subscriptions:
+        box.changed(subscription, "c", "x", {"a": 4})
+        list(box.remove_all(subscription))
+    assert Counted.comparisons < 20 * number
+
+
 VIEWS = st.dictionaries(st.tuples(SUBS, st.sampled_from(["c", "d"]), IDS), FIELDS, max_size=6)
 
 
