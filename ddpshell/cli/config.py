@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..exceptions import CommandError
+from ..exceptions import CommandError, LoginNeeded
 from ..shell.escaping import escape_line
 from .commands import Command, process_of
 from .credentials import without_credentials
@@ -78,12 +78,16 @@ def _edit(file: str) -> None:
     """Have the file edited, and look at what it has become."""
     from pathlib import Path
 
+    from ..shell.logins import make_private
+
     path = Path(file)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
+            if not path.parent.exists():
+                make_private(path.parent)
             # Headers and proxies' passwords are among what it may hold.
             path.touch(mode=0o600)
+            path.chmod(0o600)
             path.write_text(_TEMPLATE)
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}") from None
@@ -154,7 +158,11 @@ def _login_rows(together: Together, process: Process) -> Iterator[tuple[str, Set
             from .credentials import endpoint_of, login_store
 
             server = server_of(endpoint_of(together.connection()))
-            saved = login_store(process).find(server, identity.user)
+            try:
+                saved = login_store(process).find(server, identity.user)
+            except LoginNeeded as error:
+                process.console.warning(str(error))
+                saved = None
             if saved is None:
                 yield "login", Setting(identity.user, f"{identity.origin}, not saved" if identity.user else "default")
                 return

@@ -95,7 +95,7 @@ def find_credential(process: Process, settings: ConnectionSettings) -> Credentia
     """Find out what to log in with, before there is a connection; None for nobody.
 
     Raises:
-        LoginNeeded: Who one is to be cannot be.
+        LoginNeeded: There is no usable login for the requested user, or the saved logins cannot be read.
         CommandError: A file cannot be read.
     """
     identity = settings.identity
@@ -194,7 +194,11 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
 
     server = server_of(endpoint_of(settings))
     store = login_store(process)
-    saved = store.find(server, user)
+    try:
+        saved = store.find(server, user)
+    except LoginNeeded as error:
+        error.hint = f"{login_command(process, user or 'USER')} saves a new login; --no-login ignores saved logins"
+        raise
     if saved is None:
         if user is not None:
             others = ", ".join([login.user for login in store.all(server)])

@@ -39,9 +39,23 @@ def logins_folder(environment: Mapping[str, str] = os.environ) -> str | None:
     return folder and os.path.join(folder, "logins")
 
 
-def is_there(path: str) -> bool:
-    """Whether there is a file or a folder."""
-    return os.path.exists(path)
+def is_there(path: str, *, in_doubt: bool = True) -> bool:
+    """Whether there is a file or a folder, or something in its place that cannot be read.
+
+    Args:
+        path: Its name.
+        in_doubt: What to answer if the user may not even look at the folder that it would be in.
+    """
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        # A home such as /dev/null has no folders; a file in the place of ours is a fault.
+        return os.path.lexists(os.path.dirname(path))
+    except OSError:
+        return in_doubt or os.path.lexists(os.path.dirname(path))
+    return True
 
 
 def _folder(variable: str, default: str, environment: Mapping[str, str]) -> str | None:

@@ -251,7 +251,7 @@ def _spelt(name: str) -> str:
 
 def _config(environment: Mapping[str, str]) -> Config | None:
     path = config_file(environment)
-    if path is None or not is_there(path):
+    if path is None or not is_there(path, in_doubt=False):
         if environment.get("DDP_CONFIG"):
             raise CommandError(f"$DDP_CONFIG names {path}, which is not there")
         return None

@@ -227,11 +227,12 @@ def _forget(shell: Shell, server: str, token: LoginToken) -> None:
     if shell.login_store is None:
         return
     store = shell.login_store()
-    saved = store.find(server, token.user_id)
-    if saved is None or saved.token.token != token.token:
-        return
     try:
-        store.forget(saved)
+        saved = store.find(server, token.user_id)
+        if saved is not None and saved.token.token == token.token:
+            store.forget(saved)
+    except LoginNeeded as error:
+        shell.display.warn(str(error))
     except OSError as error:
         shell.display.warn(f"the saved login, which has ended, cannot be deleted: {_reason(error)}")
 

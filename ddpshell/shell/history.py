@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prompt_toolkit.history import FileHistory
 
+from .logins import make_private
 from .privacy import is_private
 
 __all__ = ["ShellHistory"]
@@ -51,10 +52,10 @@ class ShellHistory(FileHistory):
     def store_string(self, string: str) -> None:
         """Write to the file."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
             if not self._path.exists():
                 os.close(os.open(self._path, os.O_CREAT | os.O_APPEND, 0o600))
-            elif self._path.is_file() and self._path.stat().st_mode & 0o077:
+            if self._path.is_file() and self._path.stat().st_mode & 0o777 != 0o600:
                 self._path.chmod(0o600)
             super().store_string(string)
         except OSError as error:

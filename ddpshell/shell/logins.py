@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ..exceptions import DDPError
+from ..exceptions import DDPError, LoginNeeded
 from ..protocol.accounts import LoginToken
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import Endpoint
@@ -27,7 +28,7 @@ from ..protocol.urls import Endpoint
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ["LoginStore", "SavedLogin", "described", "end_login", "names_of", "server_of"]
+__all__ = ["LoginStore", "SavedLogin", "described", "end_login", "make_private", "names_of", "server_of"]
 
 # Seconds that a server has for forgetting a token, when nothing else is left to be done.
 _FAREWELL = 1.0
@@ -105,6 +106,20 @@ class SavedLogin(Struct, frozen=True):
         return user == self.token.user_id or user in self.names
 
 
+class _Broken(Struct, frozen=True):
+    """A file that should hold a login, and cannot be used.
+
+    Args:
+        problem: What is wrong with it, in a sentence.
+        server: The server that the login is for; None if the file does not say so.
+        changed: When the file was changed last, in seconds since 1970.
+    """
+
+    problem: str
+    server: str | None
+    changed: float
+
+
 class LoginStore:
     """The saved logins of one account on this machine.
 
@@ -118,14 +133,35 @@ class LoginStore:
         self._warn = warn
 
     def find(self, server: str, user: str | None = None) -> SavedLogin | None:
-        """Look one up: a user's, or the one that was saved last."""
-        found = [login for login in self.all(server) if user is None or login.is_of(user)]
-        return found[-1] if found else None
+        """Look one up: a user's, or the one that was saved last.
+
+        Raises:
+            LoginNeeded: There may be one that cannot be read. The caller must not go on without a user.
+        """
+        logins, broken = self._read_all()
+        found = max(
+            (login for login in logins if login.server == server and (user is None or login.is_of(user))),
+            key=lambda login: login.saved,
+            default=None,
+        )
+        for file in broken:
+            # The file that cannot be read may hold the login that was saved last.
+            is_newer = found is None or (user is None and file.changed >= found.saved.timestamp())
+            if file.server in (None, server) and is_newer:
+                raise LoginNeeded(file.problem)
+            self._warn(file.problem)
+        return found
 
     def all(self, server: str | None = None) -> list[SavedLogin]:
-        """Those of one server, or of all of them; in the order in which they were saved."""
-        logins = [login for login in self._read_all() if server in (None, login.server)]
-        return sorted(logins, key=lambda login: login.saved)
+        """Those of one server, or of all of them; in the order in which they were saved.
+
+        Raises:
+            LoginNeeded: The folder cannot be read.
+        """
+        logins, broken = self._read_all()
+        for file in broken:
+            self._warn(file.problem)
+        return sorted([login for login in logins if server in (None, login.server)], key=lambda login: login.saved)
 
     def save(self, login: SavedLogin) -> None:
         """Keep a login, in place of the same user's of before.
@@ -135,8 +171,8 @@ class LoginStore:
         """
         if self._folder is None:
             raise OSError("there is no home folder to keep it in")
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_private(self._folder.parent)
+        make_private(self._folder, others=0)
         path = self._path(login)
         new = path.with_suffix(f".{os.getpid()}.new")
         new.unlink(missing_ok=True)
@@ -144,6 +180,8 @@ class LoginStore:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                # A umask may take away even the owner's rights.
+                new.chmod(0o600)
                 file.write(_text(login))
                 file.flush()
                 os.fsync(file.fileno())
@@ -163,29 +201,34 @@ class LoginStore:
 
     def _path(self, login: SavedLogin) -> Path:
         assert self._folder is not None
-        key = json.dumps([login.server, login.token.user_id])
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        return self._folder / _name(login.server, login.token.user_id)
 
-    def _read_all(self) -> Iterator[SavedLogin]:
+    def _read_all(self) -> tuple[list[SavedLogin], list[_Broken]]:
+        logins: list[SavedLogin] = []
+        broken: list[_Broken] = []
         if self._folder is None:
-            return
+            return logins, broken
         try:
             names = sorted(entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".json"))
-            mode = self._folder.stat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return
+            status = self._folder.stat()
         except OSError as error:
-            self._warn(f"saved logins cannot be read: {self._folder}: {error.strerror}")
-            return
-        if names and stat.S_IMODE(mode) & 0o077:
-            self._warn(f"others can look into {self._folder}, where logins are saved: chmod 700 {self._folder}")
+            if _is_missing(self._folder, error):
+                return logins, broken
+            raise LoginNeeded(f"the saved logins in {self._folder} cannot be read: {error.strerror}") from None
+        if names:
+            self._check(self._folder, status, f"others can look into {self._folder}, where logins are saved: chmod 700")
         for name in names:
-            login = self._read(self._folder / name)
-            if login is not None:
-                yield login
+            read = self._read(self._folder / name)
+            if isinstance(read, SavedLogin):
+                logins.append(read)
+            elif read is not None:
+                broken.append(read)
+        return logins, broken
 
-    def _read(self, path: Path) -> SavedLogin | None:
+    def _read(self, path: Path) -> SavedLogin | _Broken | None:
+        changed = math.inf
         try:
+            changed = path.lstat().st_mtime
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 status = os.fstat(descriptor)
@@ -194,15 +237,64 @@ class LoginStore:
             # Deleted meanwhile.
             return None
         except OSError as error:
-            self._warn(f"a saved login cannot be read: {path}: {error.strerror}")
-            return None
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            self._warn(f"others can read the login saved in {path}: chmod 600 {path}")
+            return _Broken(f"a saved login cannot be read: {path}: {error.strerror}", None, changed)
+        self._check(path, status, f"others can read the login saved in {path}: chmod 600")
+        tree: Any = None
         try:
-            return _login(json.loads(data))
+            tree = json.loads(data)
+            return _login(tree)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._warn(f"{path} holds no saved login; `ddp login` saves a new one, and the file can be deleted")
-            return None
+            problem = f"{path} is not a valid saved login; delete the file, and log in again"
+            server, user = (tree.get("server"), tree.get("id")) if isinstance(tree, dict) else (None, None)
+            # What is left of the file says whose it is only if the file's name agrees.
+            is_certain = isinstance(server, str) and path.name == _name(server, user)
+            return _Broken(problem, server if is_certain else None, changed)
+
+    def _check(self, path: Path, status: os.stat_result, advice: str) -> None:
+        """Warn of a file or folder that is not the user's own, or that others can read."""
+        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+            self._warn(f"{path}, where a login is saved, belongs to another user (uid {status.st_uid})")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            self._warn(f"{advice} {path}")
+
+
+def make_private(folder: Path, *, others: int = 0o055) -> None:
+    """Make one of our folders, and those above it that are missing, for their owner alone, whatever the umask.
+
+    Args:
+        folder: If it exists and is the user's own, other users lose their rights to it, except `others`.
+        others: What other users may keep; never the right to write.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        for missing in [*[above for above in reversed(folder.parents) if not above.exists()], folder]:
+            missing.mkdir(mode=0o700, exist_ok=True)
+            # A umask may take away even the owner's rights.
+            missing.chmod(0o700)
+        return
+    mode = stat.S_IMODE(status.st_mode)
+    # A folder with the sticky bit, such as /tmp, is meant for several users.
+    is_ours = stat.S_ISDIR(status.st_mode) and not mode & stat.S_ISVTX
+    allowed = mode & (0o700 | others)
+    if is_ours and mode != allowed and hasattr(os, "geteuid") and status.st_uid == os.geteuid():
+        folder.chmod(allowed)
+
+
+def _is_missing(folder: Path, error: OSError) -> bool:
+    """Whether there is no folder at all, rather than one that cannot be read or something else in its place."""
+    if isinstance(error, FileNotFoundError):
+        return not folder.is_symlink()
+    # A home such as /dev/null has no folders; a file in the place of ours is a fault.
+    return isinstance(error, NotADirectoryError) and not os.path.lexists(folder) and not os.path.lexists(folder.parent)
+
+
+def _name(server: str, user_id: object) -> str:
+    """The name of a login's file."""
+    return f"{hashlib.sha256(json.dumps([server, user_id]).encode()).hexdigest()[:32]}.json"
 
 
 def _text(login: SavedLogin) -> str:

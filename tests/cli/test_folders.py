@@ -43,3 +43,13 @@ def test_a_variable_names_the_config_file(home: Path) -> None:
 def test_what_is_there_is_there(tmp_path: Path) -> None:
     assert is_there(str(tmp_path))
     assert not is_there(str(tmp_path / "x"))
+
+
+def test_what_is_in_the_place_of_a_folder_is_there(tmp_path: Path) -> None:
+    """It cannot be read, which must be said."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    assert is_there(str(tmp_path / "file/logins"))
+    assert is_there(str(tmp_path / "link"))
+    assert not is_there(str(tmp_path / "file/ddpshell/logins"))
+    assert not is_there("/dev/null/.local/state/ddpshell/logins")

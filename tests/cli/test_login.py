@@ -533,3 +533,74 @@ def _server(**users: User) -> Server:
 def _set_end(file: Path, end: str) -> None:
     before, _, rest = file.read_text().partition('"expires": "')
     file.write_text(f'{before}"expires": "{end}{rest[rest.index(chr(34)) :]}')
+
+
+class TestBrokenStore:
+    """A login that cannot be read is never replaced by no login at all."""
+
+    @pytest.mark.usefixtures("server")
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            pytest.param(lambda folder, file: file.write_text("{"), id="half of a file"),
+            pytest.param(lambda folder, file: file.write_text("[]"), id="another shape"),
+            pytest.param(lambda folder, file: file.write_bytes(b""), id="an empty file"),
+            pytest.param(lambda folder, file: file.unlink() or file.mkdir(), id="a folder in place of a file"),
+            pytest.param(lambda folder, file: file.unlink() or folder.rmdir() or folder.touch(), id="a file in place of the folder"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize(
+        "words",
+        [["call", "upper", "x"], ["sub", "tasks"], ["batch"], ["run"], ["whoami"], ["logout"], ["call", "upper", "x", "--login", "alice"]],
+        ids=" ".join,
+    )  # fmt: skip
+    def test_commands_end_with_4(
+        self,
+        ddp: Command,
+        secret: Path,
+        saved: Callable[[], list[Path]],
+        words: list[str],
+        prepare: Callable[[Path, Path], object],
+    ) -> None:
+        assert ddp("login", "alice", "--password-file", str(secret)).code == 0
+        [file] = saved()
+        prepare(file.parent, file)
+        ran = ddp(*words, stdin=b'{"method": "upper", "params": ["x"]}\n')
+        assert (ran.code, ran.out) == (4, "")
+        assert f"{file.parent}" in ran.err
+        # Who wants no login, needs none.
+        assert ddp("call", "upper", "x", "--no-login") == (0, '"X"\n', "")
+
+    @pytest.mark.usefixtures("server")
+    def test_the_next_login_repairs_it(self, ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:
+        assert ddp("login", "alice", "--password-file", str(secret)).code == 0
+        [file] = saved()
+        file.write_text("{")
+        assert ddp("config").code == 0
+        ran = ddp("call", "upper", "x")
+        assert "ddp: hint: ddp login USER saves a new login; --no-login ignores saved logins" in ran.err
+        assert ddp("login", "alice", "--password-file", str(secret)).code == 0
+        assert ddp("call", "upper", "x") == (0, '"X"\n', "")
+
+    @pytest.mark.usefixtures("server")
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be another user")
+    def test_the_files_of_another_user_are_not_silently_ignored(
+        self, ddp: Command, server: LoopbackServer, secret: Path
+    ) -> None:
+        """All of the home folder is for its owner alone, as pytest makes it."""
+        assert ddp("login", "alice", "--password-file", str(secret)).code == 0
+        # The other user may not be able to read the standard library of a virtual environment.
+        code = (
+            "import os, shlex, sys, textwrap, ddpshell.cli.call, ddpshell.cli.connection, ddpshell.shell.logins\n"
+            "from ddpshell.cli.main import main\n"
+            "sys.argv[1:] = ['call', 'upper', 'x']\n"
+            "os.setuid(65534)\n"
+            "main()\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(TOP), "DDP_URL": server.url},
+            capture_output=True, text=True, check=False, timeout=PATIENCE,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stdout) == (4, ""), ran.stderr
+        assert "cannot be read" in ran.stderr
+        assert "Permission denied" in ran.stderr

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ddpshell.exceptions import LoginNeeded
 from ddpshell.protocol.accounts import LoginToken
 from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.urls import parse_url
@@ -190,8 +194,9 @@ class TestFinding:
         with pytest.raises(OSError, match="no home folder"):
             store.save(login())
         assert Store(tmp_path / "nowhere").all() == []
-        (tmp_path / "file").write_text("")
-        assert Store(tmp_path / "file").all() == []
+        # A home that is a device, as /dev/null is for some services.
+        (tmp_path / "home").write_text("")
+        assert Store(tmp_path / "home/state/ddpshell/logins").all() == []
 
 
 class TestSafety:
@@ -222,8 +227,8 @@ class TestSafety:
         other = tmp_path / "other"
         file.rename(other)
         file.symlink_to(other)
-        assert store.find(SERVER) is None
-        assert "cannot be read" in store.warnings[0]
+        with pytest.raises(LoginNeeded, match="cannot be read"):
+            store.find(SERVER)
         # Neither is one written through: it is replaced.
         store.save(login(token="new"))
         assert "t0ken" in other.read_text()
@@ -268,11 +273,100 @@ class TestSafety:
         file = folder / "x.json"
         file.write_bytes(content.encode("latin-1"))
         file.chmod(0o600)
+        problem = f"{file} is not a valid saved login; delete the file, and log in again"
+        assert store.find(SERVER, "ann") == login()
+        assert store.warnings == [problem]
+        for server, user in ((SERVER, None), (SERVER, "bob"), ("ws://other", None)):
+            # It may be the one that is asked for.
+            with pytest.raises(LoginNeeded) as raised:
+                store.find(server, user)
+            assert str(raised.value) == problem
+        # What is older than a login for the same server is not what was saved last.
+        os.utime(file, (0, 0))
+        assert store.find(SERVER) == login()
+        assert store.warnings == [problem] * 2
+        assert file.exists()
+
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            pytest.param(lambda file: file.unlink() or file.mkdir(), id="a folder"),
+            pytest.param(lambda file: file.unlink() or file.symlink_to(file), id="a link to itself"),
+            pytest.param(lambda file: [make(file) for make in (os.unlink, os.mkfifo)], id="a pipe"),
+            pytest.param(lambda file: file.write_bytes(file.read_bytes()[:-9]), id="half of it"),
+            pytest.param(lambda file: file.write_text(" " * (1 << 17)), id="too large"),
+        ],
+    )
+    def test_a_login_that_cannot_be_read_is_an_error(
+        self, store: Store, folder: Path, prepare: Callable[[Path], object]
+    ) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        prepare(file)
+        with pytest.raises(LoginNeeded, match=f"{re.escape(str(file))}"):
+            store.find(SERVER)
+        assert store.all() == []
+        assert len(store.warnings) == 1
+
+    def test_a_broken_login_of_another_server_is_only_warned_of(self, store: Store, folder: Path) -> None:
+        store.save(login(server="ws://other"))
+        [file] = folder.iterdir()
+        file.write_text('{"server": "ws://other", "id": "id-of-ann"}')
+        assert store.find(SERVER) is None
+        assert len(store.warnings) == 1
+        with pytest.raises(LoginNeeded):
+            store.find("ws://other")
+
+    @pytest.mark.parametrize(
+        "prepare",
+        [
+            pytest.param(lambda folder: folder.touch(), id="a file in its place"),
+            pytest.param(lambda folder: folder.symlink_to(folder / "nowhere"), id="a link to nowhere"),
+            pytest.param(lambda folder: folder.symlink_to(folder), id="a link to itself"),
+            pytest.param(lambda folder: folder.parent.rmdir() or folder.parent.touch(), id="a file above it"),
+        ],
+    )
+    def test_a_folder_that_cannot_be_read_is_an_error(
+        self, store: Store, folder: Path, prepare: Callable[[Path], object]
+    ) -> None:
+        folder.parent.mkdir()
+        prepare(folder)
+        for read in (store.all, partial(store.find, SERVER)):
+            with pytest.raises(LoginNeeded, match=f"the saved logins in {re.escape(str(folder))} cannot be read: "):
+                read()
+
+    def test_files_of_another_user_are_warned_of(
+        self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.save(login())
+        [file] = folder.iterdir()
+        owner = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
         assert store.find(SERVER) == login()
         assert store.warnings == [
-            f"{file} holds no saved login; `ddp login` saves a new one, and the file can be deleted"
+            f"{path}, where a login is saved, belongs to another user (uid {owner})" for path in (folder, file)
         ]
-        assert file.exists()
+
+    @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o777])
+    def test_nothing_that_is_made_is_for_others_whatever_the_umask(self, tmp_path: Path, umask: int) -> None:
+        store = Store(tmp_path / "home/.local/state/ddpshell/logins")
+        before = os.umask(umask)
+        try:
+            store.save(login())
+        finally:
+            os.umask(before)
+        made = list((tmp_path / "home").rglob("*"))
+        assert len(made) == 5
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700, 0o600}
+
+    def test_what_others_can_write_is_closed_to_them_by_the_next_login(self, store: Store, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for path in (folder, folder.parent, folder.parent.parent):
+            path.chmod(0o777)
+        store.save(login())
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent, folder.parent.parent)]
+        # What is above is not ours.
+        assert modes == [0o700, 0o755, 0o777]
 
     def test_the_file_holds_what_it_must(self, store: Store, folder: Path) -> None:
         store.save(login())
