@@ -30,41 +30,41 @@ _MOST_DIGITS: Final = 15
 
 def look_up(path: str) -> Callable[[Any], Branches]:
     """Make a function that finds all values at a path in a document. The path is names and indexes, with dots between."""
-    first, dot, rest = path.partition(".")
-    if not dot:
-        return lambda document: _last(document, first)
-    look_up_rest = look_up(rest)
+    parts = path.split(".")
+    last = len(parts) - 1
 
     def find(document: Any) -> Branches:
-        in_array = isinstance(document, list)
-        if in_array:
-            index = element_index(first, document)
-            if index is None:
-                return []
-            value = document[index]
-        else:
-            value = document.get(first, MISSING)
-        if isinstance(value, list):
-            found = look_up_rest(value)
-            for element in value:
-                fields = fields_of(element)
-                if fields is not None:
-                    found += look_up_rest(fields)
-            return found
-        fields = fields_of(value)
-        if fields is None:
-            return [] if in_array else [(MISSING, False)]
-        return look_up_rest(fields)
+        found: Branches = []
+        # An index can also be the name of a field, so the number of ways to a value doubles with each array. Each
+        # holder is visited once for each part of the path.
+        visited: set[tuple[int, int]] = set()
+        pending: list[tuple[int, Any]] = [(0, document)]
+        while pending:
+            place, holder = pending.pop()
+            if (place, id(holder)) in visited:
+                continue
+            visited.add((place, id(holder)))
+            in_array = isinstance(holder, list)
+            if in_array:
+                index = element_index(parts[place], holder)
+                if index is None:
+                    # An impossible index finds nothing, which is other than finding that nothing is there.
+                    continue
+                value = holder[index]
+            else:
+                value = holder.get(parts[place], MISSING)
+            if place == last:
+                found.append((value, in_array and isinstance(value, list)))
+            elif isinstance(value, list):
+                elements = [(place + 1, fields) for item in value if (fields := fields_of(item)) is not None]
+                pending += [*reversed(elements), (place + 1, value)]
+            elif (fields := fields_of(value)) is not None:
+                pending.append((place + 1, fields))
+            elif not in_array:
+                found.append((MISSING, False))
+        return found
 
     return find
-
-
-def _last(document: Any, name: str) -> Branches:
-    if isinstance(document, list):
-        index = element_index(name, document)
-        # An impossible index finds nothing, which is other than finding that nothing is there.
-        return [] if index is None else [(document[index], isinstance(document[index], list))]
-    return [(document.get(name, MISSING), False)]
 
 
 def element_index(part: str, array: list[Any]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,3 +47,32 @@ def test_only_ascii_digits_make_an_index() -> None:
     assert not is_index("")
     assert not is_index("-1")
     assert not is_index("\u0661")
+
+
+def nested(depth: int, make: Callable[[Any], Any]) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = make(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda value: [{"0": value}], id="an object in an array"),
+        pytest.param(lambda value: [{"0": value, "1": value}, {"0": value, "1": value}], id="shared values"),
+        pytest.param(lambda value: [[{"0": [value]}]], id="arrays of arrays"),
+    ],
+)
+@pytest.mark.parametrize("last", ["0", "nothing"])
+def test_each_value_is_found_once_however_many_ways_lead_to_it(make: Callable[[Any], Any], last: str) -> None:
+    """With 40 parts there are millions of ways, or more, and a search along all of them would never end."""
+    find = look_up("a." + "0." * 40 + last)
+    found = find({"a": nested(60, make)})
+    assert len(found) < 1000
+
+
+def test_a_path_may_have_more_parts_than_python_has_stack_frames() -> None:
+    path = ".".join("a" * 5000)
+    assert look_up(path)({"a": {"a": 1}}) == [(MISSING, False)]
+    assert look_up(path)(nested(5000, lambda value: {"a": value})) == [(1, False)]
