@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import selectors
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["LONGEST_WAIT", "Clock", "SystemClock", "wait_in_parts"]
+
+#: Seconds. No operating system can wait for more than some weeks at once (epoll: 2^31 ms), so longer waits are made of
+#: several.
+LONGEST_WAIT = 86_400.0
 
 
 class Clock(Protocol):
@@ -50,5 +55,24 @@ class SystemClock:
 
     def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
         """Wait until a registered file is ready, or it is `deadline`."""
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return [key for key, _ in selector.select(timeout)]
+        if deadline is None:
+            return [key for key, _ in selector.select()]
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            ready = [key for key, _ in selector.select(min(left, LONGEST_WAIT))]
+            if ready or left <= LONGEST_WAIT:
+                return ready
+
+
+def wait_in_parts(wait: Callable[[float], bool], timeout: float) -> bool:
+    """Wait for so many seconds, however many they are.
+
+    Args:
+        wait: Waits for the seconds that it is given, and says whether that was enough.
+        timeout: Seconds.
+    """
+    while timeout > LONGEST_WAIT:
+        if wait(LONGEST_WAIT):
+            return True
+        timeout -= LONGEST_WAIT
+    return wait(timeout)

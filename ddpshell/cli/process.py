@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, TypeAlias
 
-from ..clock import Clock, SystemClock
+from ..clock import LONGEST_WAIT, Clock, SystemClock
 from ..exceptions import DDPTimeout
 from .exit_codes import Terminated
 from .output import Console, OutputFormat
@@ -81,12 +81,20 @@ class Process:
             yield
             return
 
+        deadline = self.deadline
+
+        def start() -> None:
+            # A timer of 0 would never go off, and one of more than some years cannot be set.
+            signal.setitimer(signal.ITIMER_REAL, min(max(deadline - self.clock.now(), 0.001), LONGEST_WAIT))
+
         def interrupt(signal_number: int, frame: FrameType | None) -> None:
-            raise DDPTimeout(f"no {what} within {self.timeout:g} s")
+            if self.clock.now() < deadline:
+                start()
+            else:
+                raise DDPTimeout(f"no {what} within {self.timeout:g} s")
 
         before = signal.signal(signal.SIGALRM, interrupt)
-        # A timer of 0 would never go off.
-        signal.setitimer(signal.ITIMER_REAL, max(self.deadline - self.clock.now(), 0.001))
+        start()
         try:
             yield
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from _thread import RLock
 from threading import Lock
 
+from ..clock import wait_in_parts
+
 __all__ = ["Condition"]
 
 
@@ -37,7 +39,10 @@ class Condition(RLock):  # type: ignore[misc]  # it is no final class but where 
         self.release()
         woken = False
         try:
-            woken = sleeper.acquire(timeout=-1 if timeout is None else max(timeout, 0))
+            if timeout is None:
+                woken = sleeper.acquire()
+            else:
+                woken = wait_in_parts(lambda seconds: sleeper.acquire(timeout=seconds), max(timeout, 0))
         finally:
             # Whatever ends the sleep, a Ctrl-C too.
             self.acquire()

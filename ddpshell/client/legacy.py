@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from ..clock import wait_in_parts
 from ..exceptions import ClientClosed, MethodError
 from ..protocol.ejson import EJSONValue
 from .client import Client
@@ -118,7 +119,10 @@ class ConcurrentDDPClient:
         Args:
             timeout: Seconds; None waits for ever.
         """
-        self._stopped.wait(timeout)
+        if timeout is None:
+            self._stopped.wait()
+        else:
+            wait_in_parts(self._stopped.wait, timeout)
 
     def call(self, method: str, *params: EJSONValue) -> ResultFuture:
         """Call a method. While there is no connection, the call waits for one.

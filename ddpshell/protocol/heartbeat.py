@@ -73,7 +73,8 @@ class Heartbeat:
         if self._next_tick is None or now < self._next_tick:
             return HeartbeatAction.NONE
         # Called late, several ticks may be due. They count as one, and the phase stays what it was.
-        missed = math.floor((now - self._next_tick) / self._interval)
+        # An interval near 0 would make more of them than a float can hold.
+        missed = math.floor(min((now - self._next_tick) / self._interval, 1e9))
         self._next_tick += (missed + 1) * self._interval
         ping_due = not self._seen_message and self._give_up_at is None
         self._seen_message = False

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ..clock import wait_in_parts
+
 if TYPE_CHECKING:
     from .connection import Connection
 
@@ -75,7 +77,7 @@ class ConnectionHandle:
         Args:
             timeout: Seconds, or None for ever.
         """
-        return self._closed.wait(timeout)
+        return self._closed.wait() if timeout is None else wait_in_parts(self._closed.wait, timeout)
 
     def end(self) -> list[Callable[[], object]]:
         """Mark it closed; for its connection alone. Returns what is to be called, outside any lock."""

@@ -8,10 +8,11 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
+from ..clock import wait_in_parts
 from ..protocol.random_stream import random_id
 from .application import Application
 from .calls import call_all
@@ -84,9 +85,7 @@ class Running:
     def stop(self, timeout: float) -> None:
         """See Server.stop."""
         closing = asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop)
-        try:
-            closing.result(timeout + 2 * _CLOSE_PATIENCE)
-        except TimeoutError:
+        if not wait_in_parts(lambda seconds: bool(wait([closing], seconds).done), timeout + 2 * _CLOSE_PATIENCE):
             place = place_of(self._thread)
             logger.warning(
                 "an `async def` handler holds up the event loop, at %s; the server stops when it returns", place
@@ -94,6 +93,7 @@ class Running:
             closing.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.loop.stop))
             self._workers.stop(0)
             return
+        closing.result()
         for place in self._workers.stop(timeout):
             logger.warning("a handler still runs, at %s; its connection is closed", place)
         self._end()

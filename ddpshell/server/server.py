@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
-from ..clock import Clock, SystemClock
+from ..clock import Clock, SystemClock, wait_in_parts
 from ..exceptions import MethodError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
@@ -289,7 +289,7 @@ class Server:
         Args:
             timeout: Seconds, or None for ever.
         """
-        return self._stopped.wait(timeout)
+        return self._stopped.wait() if timeout is None else wait_in_parts(self._stopped.wait, timeout)
 
     @property
     def port(self) -> int:

@@ -10,9 +10,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
-from ..clock import SystemClock
+from ..clock import SystemClock, wait_in_parts
 from .places import place_of
 
 __all__ = ["Workers", "may_wait", "no_waiting"]
@@ -90,8 +91,13 @@ class Workers:
         deadline = clock.now() + timeout
         for worker in self._workers:
             if worker is not threading.current_thread():
-                worker.join(max(0.0, deadline - clock.now()))
+                wait_in_parts(partial(_joined, worker), max(0.0, deadline - clock.now()))
         return [place_of(worker) for worker in self._workers if worker.is_alive()]
+
+
+def _joined(thread: threading.Thread, timeout: float) -> bool:
+    thread.join(timeout)
+    return not thread.is_alive()
 
 
 class _Worker(threading.Thread):

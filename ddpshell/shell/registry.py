@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -396,7 +397,7 @@ def _read(parameter: Parameter, word: Word, text: str, read_file: ReadFile | Non
             return _number(word, text, f"{parameter.label} is a whole number")
         case Role.SECONDS:
             if isinstance(word.value, (int, float)) and not isinstance(word.value, bool) and word.value >= 0:
-                return float(word.value)
+                return float(min(word.value, sys.float_info.max))
             raise CommandError(f"{word.text[:40]} is no number of seconds", text, word.start)
         case _:
             return word.name

@@ -144,6 +144,19 @@ def test_the_whole_commands_time_bounds_the_connection_too(
     assert took < 1.2
 
 
+@pytest.mark.parametrize("seconds", ["3000000", "1e10", "1e300"])
+def test_any_number_of_seconds_is_a_limit(ddp: Command, server: LoopbackServer, tmp_path: Path, seconds: str) -> None:
+    """The system's own calls take no more than some weeks or years; 3,000,000 s are more than 2^31 ms."""
+    limits = ("--timeout", seconds, "--connect-timeout", seconds, "-u", server.url)
+    assert ddp("call", *limits, "upper", "x") == (0, '"X"\n', "")
+    assert ddp("call", *limits, "upper", "-", stdin=b"x") == (0, '"X"\n', "")
+    assert ddp("sub", *limits, "tasks", "--until", "{}").code == 0
+    assert ddp("ping", *limits, "-c", "2", "-i", "0", "-W", seconds).code == 0
+    assert ddp("batch", *limits, stdin=b'["upper", "x"]').out == '{"line":1,"result":"X"}\n'
+    script = f"call upper x\nwait --timeout {seconds}\n".encode()
+    assert ddp("run", *limits, stdin=script) == (0, '"X"\n', "")
+
+
 def test_a_connection_that_is_tried_again_and_again_ends_with_the_time(ddp: Command) -> None:
     with ScriptedServer(accept_then_close) as server:
         ran = ddp("call", "--reconnect", "--timeout", "0.3", "-u", server.url, "m")

@@ -45,6 +45,11 @@ def test_what_waits_without_a_limit_of_its_own_is_ended() -> None:
         os.close(writing)
 
 
+def test_an_alarm_that_is_not_the_last_one_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddpshell.cli.process.LONGEST_WAIT", 0.002)
+    test_what_waits_without_a_limit_of_its_own_is_ended()
+
+
 def test_what_ends_in_time_is_left_alone() -> None:
     before = signal.getsignal(signal.SIGALRM)
     process = Process()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 
@@ -65,6 +66,16 @@ def test_another_thread_waits_until_it_is_there() -> None:
         waiting = aside.submit(answer.result, PATIENCE)
         answer.fulfil(5)
         assert waiting.result(PATIENCE) == 5
+
+
+@pytest.mark.parametrize("timeout", [3e6, 1e10, 1e300, math.inf])
+def test_any_number_of_seconds_can_be_waited_for(timeout: float) -> None:
+    answer = awaitable()
+    with ThreadPoolExecutor(1) as aside:
+        waiting = aside.submit(answer.result, timeout)
+        answer.fulfil(5)
+        assert waiting.result(PATIENCE) == 5
+    assert answer.exception(timeout) is None
 
 
 @pytest.mark.parametrize("ask", [Awaitable.result, Awaitable.exception])

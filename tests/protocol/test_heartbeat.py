@@ -161,3 +161,13 @@ def test_an_idle_link_is_pinged_from_both_ends_in_the_pattern_that_meteor_shows(
             ends[other[name]].message_received()  # the ping
             ends[name].message_received()  # and its pong
     assert pings == [("server", 15.0), ("client", 35.0), ("server", 60.0), ("client", 87.5)]
+
+
+@pytest.mark.parametrize("interval", [5e-324, 1e-9, 1e10, 1e300, float("inf")])
+@pytest.mark.parametrize("timeout", [0.0, 1e10, float("inf")])
+def test_any_number_of_seconds_is_an_interval_and_a_timeout(interval: float, timeout: float) -> None:
+    heartbeat = started(interval, timeout, now=100.0)
+    first = heartbeat.next_deadline()
+    assert first is not None
+    assert heartbeat.handle_timer(min(max(first, 1e6), 1e301)) is (NONE if first == float("inf") else PING)
+    assert heartbeat.next_deadline() is not None

@@ -28,6 +28,7 @@ def test_started_it_can_be_connected_to_and_stopped_it_cannot(server: Server) ->
         assert client.wait_closed() == 1000
         stopping.join(PATIENCE)
     assert server.wait(0)
+    assert server.wait(1e10)
     assert server.connections == []
     with pytest.raises(ConnectionRefusedError):
         WireClient(url)
