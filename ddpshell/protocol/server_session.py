@@ -1,10 +1,10 @@
 """The server end of one DDP session: version choice, legal messages, heartbeat, resumption. Nothing is run here.
 
-                 connect            accept()               receive_eof()
+                 connect            accept()            receive_eof(), heartbeat
     CONNECTING ──────────▶ PROPOSED ────────▶ ESTABLISHED ───────────────▶ DETACHED
         │                     │                 │    ▲                      │   │
-        │ bad version,        │                 │    └───────resume()───────┘   │
-        │ silence, eof        ▼ eof             ▼ disconnect, heartbeat, close()│ grace over, queue full, close()
+        │ bad version,        │                 │    └───────resume()───────┘   │ grace over, queue full,
+        │ silence, eof        ▼ eof             ▼ close(), eof after disconnect │ supersede(), close()
         └──────────────────▶ CLOSED ◀───────────┴───────────────────────────────┘
 
 The owner feeds texts in, reads `events_received()` after each one, and sends `texts_to_send()` in order. What
@@ -12,7 +12,7 @@ must wait for its turn in the session's queue, even a refusal (S15), comes as an
 
 A session outlives its socket by a grace period (R24). A client that comes back on a new socket is first the
 `ServerSession` of that socket, up to its `ConnectReceived`; the owner then looks for the old one, and either
-moves the socket there (`can_resume`, `resume`) or accepts the new one (`accept`).
+moves the socket there (`can_resume`, `resume`), or ends the old one (`supersede`) and accepts the new one (`accept`).
 
 Sources: Meteor's `packages/ddp-server/livedata_server.js`; resumption: its pull requests 14051 and 14528.
 """
@@ -36,6 +36,7 @@ __all__ = [
     "SUPPORTED_VERSIONS",
     "ConnectReceived",
     "EndReason",
+    "HeartbeatTimedOut",
     "MessageRefused",
     "MethodReceived",
     "ServerEvent",
@@ -69,6 +70,7 @@ class EndReason(enum.Enum):
     DISCONNECT = "the client said disconnect"
     LOST = "connection lost"
     GRACE_OVER = "connection lost, and not resumed in time"
+    SUPERSEDED = "the client came back without all its messages"
     QUEUE_FULL = "connection lost, and too much queued for it"
 
 
@@ -115,13 +117,19 @@ class MessageRefused(Struct, frozen=True):
     answer: Error
 
 
+class HeartbeatTimedOut(Struct, frozen=True):
+    """The client is silent: close its socket. The session waits for it to come back on another one (R26)."""
+
+
 class SessionEnded(Struct, frozen=True):
     """The session is over for good. Send what is left in `texts_to_send()`, and close the socket if there is one."""
 
     reason: EndReason
 
 
-ServerEvent: TypeAlias = ConnectReceived | MethodReceived | SubReceived | UnsubReceived | MessageRefused | SessionEnded
+ServerEvent: TypeAlias = (
+    ConnectReceived | MethodReceived | SubReceived | UnsubReceived | MessageRefused | HeartbeatTimedOut | SessionEnded
+)
 
 
 class ServerSession:
@@ -132,7 +140,8 @@ class ServerSession:
         heartbeat_interval: Seconds of silence after which to ping; 0 means never (H1, H6).
         heartbeat_timeout: Seconds to wait for a sign of life after a ping.
         connect_timeout: Seconds that a client may take to send `connect` (S7).
-        grace_period: Seconds that the session outlives an unwanted loss; 0 means not at all (R24).
+        grace_period: Seconds that the session outlives an unwanted loss, a heartbeat timeout included; 0 means not at
+            all (R24, R26).
         queue_limit: How many messages are kept for a client meanwhile (R24).
     """
 
@@ -156,6 +165,8 @@ class ServerSession:
         self._heartbeat = Heartbeat(heartbeat_interval, heartbeat_timeout)
         self._deadline: float | None = now + connect_timeout
         self._grace_period = grace_period
+        # Whether the client has said that it will close (R25).
+        self._is_leaving = False
         self._queue_limit = queue_limit
         self._queue: deque[Message] = deque()
         self._events: list[ServerEvent] = []
@@ -195,11 +206,10 @@ class ServerSession:
 
     def receive_eof(self, now: float) -> None:
         """Take note that the socket is gone, without anybody having wished it. Read `state` and `events_received()`."""
-        if self.state is ServerSessionState.ESTABLISHED and self._grace_period > 0:
-            self._heartbeat.stop()
-            self.texts_to_send()
-            self._deadline = now + self._grace_period
-            self.state = ServerSessionState.DETACHED
+        if self._may_outlive_its_socket:
+            self._detach(now)
+        elif self._is_leaving and self.state is ServerSessionState.ESTABLISHED:
+            self._end(EndReason.DISCONNECT)
         elif self.state in (
             ServerSessionState.CONNECTING,
             ServerSessionState.PROPOSED,
@@ -235,8 +245,11 @@ class ServerSession:
             match self._heartbeat.handle_timer(now):
                 case HeartbeatAction.SEND_PING:
                     self.send(Ping())
+                case HeartbeatAction.GIVE_UP if self._may_outlive_its_socket:
+                    self._detach(now)
+                    self._events.append(HeartbeatTimedOut())  # H5, R26
                 case HeartbeatAction.GIVE_UP:
-                    self._end(EndReason.HEARTBEAT)  # H5, R26
+                    self._end(EndReason.HEARTBEAT)
                 case HeartbeatAction.NONE:
                     pass
         elif self._deadline is not None and now >= self._deadline:
@@ -272,6 +285,14 @@ class ServerSession:
         self._establish(now)
         while self._queue:
             self.send(self._queue.popleft())
+
+    def supersede(self) -> None:
+        """End a session whose client came back and cannot go on with it, so that nothing is kept for it (R33).
+
+        One that has not lost its socket lives on: its loss will be noticed in time.
+        """
+        if self.state is ServerSessionState.DETACHED:
+            self._end(EndReason.SUPERSEDED)
 
     def probe(self) -> None:
         """Take the client for alive, though nothing was read: the owner has stopped reading for a while.
@@ -324,7 +345,10 @@ class ServerSession:
             ConnectReceived(
                 version,
                 session if isinstance(session, str) else None,
-                count if isinstance(count, int) and not isinstance(count, bool) else None,
+                # To JavaScript, and so to Meteor, 5.0 is the same number as 5.
+                int(count)
+                if not isinstance(count, bool) and isinstance(count, int | float) and count % 1 == 0
+                else None,
             )
         )
 
@@ -360,7 +384,8 @@ class ServerSession:
             case "pong" if self.version != "pre1":
                 pass
             case "disconnect":
-                self._end(EndReason.DISCONNECT)  # R25
+                # It is not answered, and what is still called is (R25).
+                self._is_leaving = True
             case _:
                 self._refuse_later("Bad request", text)
 
@@ -371,6 +396,16 @@ class ServerSession:
         self.send(Connected(self.id))
         if self.version != "pre1":  # H6
             self._heartbeat.start(now)
+
+    @property
+    def _may_outlive_its_socket(self) -> bool:
+        return self.state is ServerSessionState.ESTABLISHED and self._grace_period > 0 and not self._is_leaving
+
+    def _detach(self, now: float) -> None:
+        self._heartbeat.stop()
+        self.texts_to_send()
+        self._deadline = now + self._grace_period
+        self.state = ServerSessionState.DETACHED
 
     def _fail(self, version: str) -> None:
         self._put(Failed(version))

@@ -19,6 +19,7 @@ from ..protocol.messages import Message
 from ..protocol.server_session import (
     ConnectReceived,
     EndReason,
+    HeartbeatTimedOut,
     MessageRefused,
     MethodReceived,
     ServerEvent,
@@ -131,6 +132,11 @@ class Connection:
                     received.append(event)
                 case ConnectReceived():
                     self._connect(event)
+                case HeartbeatTimedOut():
+                    logger.info(
+                        "session %s: the client does not answer pings; its connection is closed", self.session_id
+                    )
+                    self._leave_socket()
                 case SessionEnded():
                     self._log_end(event.reason)
                     self.close()
@@ -141,8 +147,10 @@ class Connection:
 
     def _connect(self, event: ConnectReceived) -> None:
         earlier = self._runtime.sessions.get(event.session) if event.session is not None else None
-        if earlier is not None and earlier.resume(self, event):
-            return
+        if earlier is not None:
+            if earlier.resume(self, event):
+                return
+            earlier.supersede()
         socket = self._socket
         assert socket is not None
         session_id = self._runtime.new_id()
@@ -169,6 +177,22 @@ class Connection:
         self._flush()
         self._set_timer()
         return True
+
+    def supersede(self) -> None:
+        """End this session, if its client has left it, because the client cannot go on with it (R33)."""
+        with self.lock:
+            self._session.supersede()
+            events = self._session.events_received()
+        self._take_events(events)
+
+    def _leave_socket(self) -> None:
+        """Close a socket whose client is silent; the session waits for the client to come back on another one."""
+        with self.lock:
+            socket, self._socket = self._socket, None
+            self._reader_moved.notify_all()
+        if socket is not None:
+            socket.owner = None
+            socket.close()
 
     def give_up_socket(self) -> Socket:
         """End this connection, which has no session, and hand over its socket."""
@@ -205,6 +229,8 @@ class Connection:
             self._timer = self._runtime.loop.call_at(deadline, self._timer_fired)
 
     def _timer_fired(self) -> None:
+        # What was sent by now must not count as lost with the socket, if this closes it.
+        self._flush()
         with self.lock:
             if self._socket is not None and self._socket.reading_paused:
                 # It is we who do not read: silence says nothing.
@@ -216,7 +242,7 @@ class Connection:
         self._set_timer()
 
     def _log_end(self, reason: EndReason) -> None:
-        quiet = reason in (EndReason.LOST, EndReason.DISCONNECT, EndReason.GRACE_OVER)
+        quiet = reason in (EndReason.LOST, EndReason.DISCONNECT, EndReason.GRACE_OVER, EndReason.SUPERSEDED)
         logger.log(
             logging.DEBUG if quiet else logging.INFO, "session %s ended: %s", self._session.id or "-", reason.value
         )

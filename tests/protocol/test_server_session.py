@@ -14,6 +14,7 @@ from ddpshell.protocol.messages import Added, Ping, Pong, Ready, Updated
 from ddpshell.protocol.server_session import (
     ConnectReceived,
     EndReason,
+    HeartbeatTimedOut,
     MessageRefused,
     MethodReceived,
     ServerSession,
@@ -361,14 +362,36 @@ def test_no_text_raises_and_none_ends_the_session(tree: Any, connected: bool) ->
 # ---------------------------------------------------------------------------------------------------------- heartbeat
 
 
-def test_a_silent_client_is_pinged_and_then_given_up_for_good() -> None:
-    """H2, H4, H5, R26."""
-    session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0)
+def test_a_silent_client_is_pinged_and_then_its_session_waits_for_it_to_come_back() -> None:
+    """H2, H4, H5, R26: as after any other loss."""
+    session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0, grace_period=5.0)
     assert session.next_deadline() == 15.0
     session.handle_timer(15.0)
     assert session.texts_to_send() == ['{"msg":"ping"}']
     assert session.next_deadline() == 25.0
     session.handle_timer(25.0)
+    assert session.events_received() == [HeartbeatTimedOut()]
+    assert session.next_deadline() == 30.0
+    session.send(Added("c", "x"))
+    assert session.texts_to_send() == []
+    assert session.can_resume(1)
+    session.resume("1", 29.0)
+    assert session.texts_to_send() == [CONNECTED, '{"msg":"added","collection":"c","id":"x"}']
+    session.handle_timer(44.0)
+    session.handle_timer(54.0)
+    assert session.events_received() == [HeartbeatTimedOut()]
+    session.handle_timer(59.0)
+    assert session.events_received() == [SessionEnded(EndReason.GRACE_OVER)]
+
+
+@pytest.mark.parametrize("why", ["no grace period", "the client is leaving"])
+def test_a_silent_client_that_is_not_waited_for_is_given_up_for_good(why: str) -> None:
+    """H5, R24, R25."""
+    session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0, grace_period=float(why != "no grace period"))
+    if why == "the client is leaving":
+        session.receive_text('{"msg":"disconnect"}', 0.0)
+    for now in (15.0, 30.0, 40.0):
+        session.handle_timer(now)
     assert session.events_received() == [SessionEnded(EndReason.HEARTBEAT)]
     assert not session.can_resume(session.sent_count)
 
@@ -390,7 +413,7 @@ def test_what_does_not_reach_the_session_is_not(text: str) -> None:
     session.handle_timer(15.0)
     session.receive_text(text, 20.0)
     session.handle_timer(25.0)
-    assert SessionEnded(EndReason.HEARTBEAT) in session.events_received()
+    assert HeartbeatTimedOut() in session.events_received()
 
 
 def test_an_owner_that_does_not_read_keeps_its_client_alive_and_pings_it() -> None:
@@ -507,13 +530,82 @@ def test_the_queue_has_an_end_and_then_the_session_has_too() -> None:
     assert not session.can_resume(2)
 
 
-def test_a_client_that_says_disconnect_is_not_waited_for() -> None:
-    """R25."""
+def test_a_client_that_says_disconnect_is_answered_until_it_closes_and_then_not_waited_for() -> None:
+    """R25: the message itself has no answer."""
     session = established()
-    assert told(session, '{"msg":"disconnect"}') == ([SessionEnded(EndReason.DISCONNECT)], [])
+    assert told(session, '{"msg":"disconnect"}') == ([], [])
+    assert told(session, '{"msg":"ping"}') == ([], [{"msg": "pong"}])
+    assert told(session, '{"msg":"method","id":"1","method":"m"}') == ([MethodReceived("1", "m", [], None)], [])
+    session.send(Updated(("1",)))
+    assert session.texts_to_send() == ['{"msg":"updated","methods":["1"]}']
     session.receive_eof(1.0)
-    assert session.state is ServerSessionState.CLOSED
+    assert session.events_received() == [SessionEnded(EndReason.DISCONNECT)]
+    assert not session.can_resume(session.sent_count)
+
+
+def test_disconnect_is_no_opening() -> None:
+    """R25."""
+    session = opened()
+    assert told(session, '{"msg":"disconnect"}')[1][0]["reason"] == "Must connect first"
+
+
+def test_a_session_that_its_client_cannot_go_on_with_ends_at_once() -> None:
+    """R33."""
+    session = lost()
+    session.supersede()
+    assert session.events_received() == [SessionEnded(EndReason.SUPERSEDED)]
+    assert session.next_deadline() is None
+    session.supersede()
     assert session.events_received() == []
+
+
+def test_a_session_whose_loss_was_not_noticed_is_not_ended_by_its_client_on_another_socket() -> None:
+    """R33: it ends by its heartbeat and its grace period."""
+    session = established()
+    session.supersede()
+    assert session.state is ServerSessionState.ESTABLISHED
+    assert session.events_received() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("garbage", id="not JSON"),
+        pytest.param("{}", id="no msg"),
+        pytest.param('{"msg":"x","cleared":1}', id="not EJSON"),
+        pytest.param(CONNECT, id="a second connect"),
+        pytest.param('{"msg":"nonsense"}', id="an unknown msg"),
+        pytest.param('{"msg":"method"}', id="a malformed method"),
+    ],
+)
+def test_every_error_is_counted(text: str) -> None:
+    """R32: as clients count them."""
+    session = established()
+    session.receive_text(text, 0.0)
+    for event in session.events_received():
+        assert isinstance(event, MessageRefused)
+        session.send(event.answer)
+    assert len(session.texts_to_send()) == 1
+    assert session.sent_count == 2
+
+
+@pytest.mark.parametrize("version", ["1", "pre2", "pre1"])
+def test_a_session_is_resumed_whatever_the_version_and_any_number_of_times(version: str) -> None:
+    """R33."""
+    session = lost()
+    for count in range(2, 6):
+        assert session.can_resume(count)
+        session.resume(version, 100.0)
+        assert session.texts_to_send() == [CONNECTED]
+        session.receive_eof(101.0)
+
+
+@pytest.mark.parametrize(("count", "taken"), [("5", 5), ("5.0", 5), ("5.5", None), ("1e400", None), ("true", None)])
+def test_a_count_is_any_whole_number(count: str, taken: int | None) -> None:
+    """R23: JavaScript knows no difference between 5 and 5.0."""
+    session = opened()
+    session.receive_text(f'{CONNECT[:-1]},"session":"S","receivedCount":{count}}}', 0.0)
+    assert session.events_received() == [ConnectReceived("1", "S", taken)]
 
 
 @pytest.mark.parametrize("when", ["live", "detached"])

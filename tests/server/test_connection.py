@@ -100,16 +100,82 @@ def test_a_lost_client_that_has_every_message_goes_on_where_it_was(
     assert kinds(third.receive_rest()) == ["added d"]
 
 
-@pytest.mark.parametrize("difference", [-1, 1])
-def test_a_client_that_missed_a_message_gets_a_new_session(
-    resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, difference: int
+@pytest.mark.parametrize("difference", [-1, 1, None])
+def test_a_client_that_missed_a_message_gets_a_new_session_and_the_old_one_ends_at_once(
+    resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, difference: int | None
 ) -> None:
-    """R23."""
+    """R23, R33: its callbacks run now, not at the end of the grace period."""
     server, client, _ = resumable
+    ended = threading.Event()
+    [handle] = server.connections
+    handle.on_close(ended.set)
     detach(server, client)
-    again = connect(server, session=client.session, received_count=client.count + difference)
+    assert not ended.is_set()
+    count = None if difference is None else client.count + difference
+    again = connect(server, session=client.session, received_count=count)
     assert again.session != client.session
+    assert ended.wait(PATIENCE)
     assert again.call("whoami") is None
+    assert [item.id for item in server.connections] == [again.session]
+    # Nor with the right count, once it has ended.
+    assert connect(server, session=client.session, received_count=client.count).session != client.session
+
+
+def test_a_session_whose_loss_the_server_has_not_noticed_lives_beside_the_new_one(
+    resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect
+) -> None:
+    """R33."""
+    server, client, _ = resumable
+    again = connect(server, session=client.session, received_count=client.count)
+    assert again.session != client.session
+    assert {item.id for item in server.connections} == {client.session, again.session}
+    assert client.call("whoami") == "ann"
+
+
+def test_a_client_that_was_silent_for_too_long_goes_on_where_it_was(connect: Connect) -> None:
+    """R26, R34: the socket is closed, and the session has not ended; no callback runs, and no hook anew."""
+    server = Server(options=Options(heartbeat_interval=0.05, heartbeat_timeout=0.05, grace_period=30.0))
+    subscriptions: list[Subscription] = []
+    ran: list[str] = []
+
+    @server.publish
+    def live(sub: Subscription) -> None:
+        sub.on_stop(lambda: ran.append("stop"))
+        subscriptions.append(sub)
+        sub.ready()
+
+    @server.publish(None)
+    def everybody(sub: Subscription) -> None:
+        ran.append("universal")
+
+    server.method("become")(lambda this: this.set_user_id("ann"))
+    server.method("whoami")(lambda this: [this.user_id, this.connection.http_headers["user-agent"]])
+    server.on_connection(lambda handle: ran.append("connection"))
+    client = connect(server, header=["User-Agent: first"])
+    client.call("become")
+    client.subscribe("live")
+    server.on_connection(lambda handle: ran.append("connection"))
+    server.connections[0].on_close(lambda: ran.append("close"))
+    server.on_message(lambda message, handle: ran.append(type(message).__name__))
+    ran.clear()
+    assert client.wait_closed() == 1000
+    subscriptions[-1].added("c", "a")
+    again = connect(server, session=client.session, received_count=client.count, header=["User-Agent: second"])
+    assert again.session == client.session
+    assert again.receive()["id"] == "a"
+    assert ran == []
+    assert again.call("whoami") == ["ann", "first"]
+    assert ran == ["MethodReceived"]
+
+
+def test_a_client_that_was_silent_for_too_long_and_stays_away_is_forgotten(connect: Connect) -> None:
+    """R24, R26."""
+    server = Server(options=Options(heartbeat_interval=0.05, heartbeat_timeout=0.05, grace_period=0.05))
+    ended = threading.Event()
+    server.on_connection(lambda handle: handle.on_close(ended.set))
+    connect(server)
+    assert ended.wait(PATIENCE)
+    assert server.connections == []
 
 
 def test_what_is_sent_right_behind_connect_is_for_the_session_that_it_opens(
@@ -152,8 +218,14 @@ def test_a_client_that_says_disconnect_is_forgotten_at_once(
 ) -> None:
     """R25."""
     server, client, _ = resumable
+    ended = threading.Event()
+    [handle] = server.connections
+    handle.on_close(ended.set)
     client.send(msg="disconnect")
-    assert client.wait_closed() == 1000
+    assert client.call("whoami") == "ann"
+    assert not ended.is_set()
+    client.close()
+    assert ended.wait(PATIENCE)
     assert connect(server, session=client.session, received_count=client.count).session != client.session
 
 
@@ -194,6 +266,21 @@ def test_more_than_fits_the_queue_ends_the_session(connect: Connect) -> None:
     assert ended.wait(PATIENCE)
     subscriptions[0].added("c", "later")
     assert connect(server, session=client.session, received_count=client.count).session != client.session
+
+
+@pytest.mark.parametrize(("number", "is_resumed"), [(100, True), (101, False)])
+def test_a_hundred_messages_are_kept_and_no_more(
+    resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, number: int, is_resumed: bool
+) -> None:
+    """R24."""
+    server, client, publish = resumable
+    detach(server, client)
+    for place in range(number):
+        publish(str(place))
+    again = connect(server, session=client.session, received_count=client.count)
+    assert (again.session == client.session) is is_resumed
+    expected = [f"added {place}" for place in range(number)] if is_resumed else []
+    assert kinds(again.receive_rest()) == expected
 
 
 def test_the_grace_period_ends(connect: Connect) -> None:
