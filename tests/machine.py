@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["ENVIRONMENT", "IN_CI", "TOP", "program", "unavailable"]
+__all__ = ["ENVIRONMENT", "IN_CI", "TOP", "forked", "needs_fork", "program", "unavailable"]
 
 #: The repository's top folder.
 TOP = Path(__file__).parents[1]
@@ -20,6 +23,12 @@ TOP = Path(__file__).parents[1]
 ENVIRONMENT = dict(os.environ)
 
 IN_CI = bool(ENVIRONMENT.get("CI"))
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+
+# Seconds after which a forked process hangs.
+_PATIENCE = 10
 
 
 def unavailable(reason: str, *, in_ci: bool = IN_CI) -> NoReturn:
@@ -58,3 +67,26 @@ def _install(package: str) -> None:
             env={**ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=300, check=False,
         )  # fmt: skip
+
+
+def forked(action: Callable[[], object]) -> str:
+    """Do something in a forked process, and give its outcome in a word; a process that hangs is killed."""
+    ours, theirs = os.pipe()
+    with warnings.catch_warnings():
+        # Of forking a process with threads, which is what is tried here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_PATIENCE)
+            outcome = f"gives {action()!r}"
+        except BaseException as error:  # noqa: BLE001  # an exit must not run the rest of the tests
+            outcome = f"{type(error).__name__}: {error}"
+        os.write(theirs, outcome.encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, encoding="utf-8") as pipe:
+        outcome = pipe.read()
+    os.waitpid(child, 0)
+    return outcome or "hangs"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
+from weakref import WeakSet
 
 from msgspec import Struct
 
@@ -42,6 +43,9 @@ CONNECT_TIMEOUT = 10.0
 # Seconds that `close` waits for the thread, which a name resolution can hold up: long enough for a goodbye, and short
 # enough for a command to keep its own time limit.
 CLOSE_PATIENCE = 0.75
+
+# Those that a forked process would inherit.
+_clients: WeakSet[Client] = WeakSet()
 
 
 class Status(Struct, frozen=True):
@@ -103,6 +107,9 @@ class Client:
         clock: What passes; another one in tests.
         fractions: Random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
         connector: What opens connections, in place of a WebSocket to `url`; for tests.
+
+    A client does not survive `os.fork`: in the child, its methods raise `ClientClosed`, and leaving its `with` block does
+    nothing. The parent's goes on.
 
     Raises:
         InvalidURL: `url` is no address of a DDP server, or `proxy` none of a proxy.
@@ -167,6 +174,7 @@ class Client:
         self._accounts: Accounts | None = None
         if on_event is not None:
             self.on_event(on_event)
+        _clients.add(self)
         self._runner.start()
 
     def __enter__(self) -> Self:
@@ -175,7 +183,9 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        # In a forked process there is nothing to close, and an error would hide the one that is on its way.
+        if not self._runner.is_forked:
+            self.close()
 
     # Calls and subscriptions
 
@@ -273,6 +283,7 @@ class Client:
     @property
     def user_id(self) -> str | None:
         """Who one is to the server, or None."""
+        self._runner.check_process()
         return None if self._accounts is None else self._accounts.user_id
 
     def login(self, user: UserSelector, *, password: str, code: str | None = None) -> Awaitable[LoginToken]:
@@ -298,6 +309,7 @@ class Client:
         """The local copy of one of the server's collections, whether or not it holds a document yet."""
         from .collection import Collection
 
+        self._runner.check_process()
         return Collection(name, self._session.documents, self._runner, self.on_event)
 
     @property
@@ -427,6 +439,10 @@ class Client:
 
     # Inside
 
+    def _leave_to_parent(self) -> None:
+        self._runner.leave_to_parent()
+        self._registry.leave_to_parent()
+
     def _failure(self) -> DDPError | None:
         """Why nothing can be sent now or later. With the lock held."""
         if self._lifecycle.state is not ConnectionState.FAILED:
@@ -470,6 +486,17 @@ class Client:
                 callback(event)
             except Exception:
                 logger.exception("a callback failed on %r", type(event).__name__)
+
+
+def _leave_to_parents() -> None:
+    """Make the clients of a forked process useless, before anything waits for a thread that is not there."""
+    for client in list(_clients):
+        client._leave_to_parent()  # noqa: SLF001  # for this function alone
+
+
+# There is no fork on Windows.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parents)
 
 
 def _system_fraction() -> float:

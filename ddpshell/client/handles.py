@@ -80,8 +80,19 @@ class Awaitable(Future[Value], Generic[Value]):
         except InvalidStateError:
             return
 
+    def leave_to_parent(self, error: BaseException | None) -> None:
+        """Be done in a forked process, with an error or without a value, unless it was done before.
+
+        The thread that held the lock may be gone, and those who wait are; nothing is called back, for this is no
+        place to take other locks.
+        """
+        self._condition = Condition()  # type: ignore[assignment]  # as above
+        if self._state == "PENDING":
+            self._exception, self._state = error, "FINISHED"
+
     def _check_thread(self) -> None:
-        if self._on_client_thread() and not self.done():
+        # Without the lock, which in a forked process may never be free.
+        if self._state == "PENDING" and self._on_client_thread():
             raise RuntimeError(
                 f"waiting for the {self._what % self._name} in a callback of the client would wait for ever: "
                 "callbacks run on the thread that receives it; use add_done_callback"

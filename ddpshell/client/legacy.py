@@ -118,7 +118,12 @@ class ConcurrentDDPClient:
 
         Args:
             timeout: Seconds; None waits for ever.
+
+        Raises:
+            ClientClosed: This is a forked process, and the client belongs to its parent.
         """
+        if self._client is not None:
+            _ = self._client.status
         if timeout is None:
             self._stopped.wait()
         else:

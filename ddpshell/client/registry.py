@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import Any
 
 from ..exceptions import ClientClosed, ConnectionLost, DDPError
 from .events import (
@@ -19,6 +20,7 @@ from .events import (
     SubscriptionStopped,
 )
 from .handles import Awaitable, MethodCall, Subscription
+from .runner import FORKED
 
 __all__ = ["Registry"]
 
@@ -88,6 +90,17 @@ class Registry:
             case _:
                 return False
         return True
+
+    def leave_to_parent(self) -> None:
+        """End all handles: this is a forked process, where nothing comes for them."""
+        error = ClientClosed(FORKED)
+        handles: list[Awaitable[Any]] = [*self.calls.values(), *self.pings.values(), *self.sessions]
+        for subscription in self.subscriptions.values():
+            subscription.error = error
+            subscription.stopped.leave_to_parent(None)
+            handles.append(subscription.ready)
+        for handle in handles:
+            handle.leave_to_parent(error)
 
     def _fail_pings(self, error: DDPError) -> None:
         with self._lock:

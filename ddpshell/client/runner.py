@@ -6,6 +6,7 @@ does the rest. What happened is published on the thread, with the lock released,
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from ..clock import Clock
-from ..exceptions import ConnectError, ConnectionLost, DDPError, NegotiationError
+from ..exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError
 from ..protocol.client_session import ClientSession
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
 from ..protocol.states import SessionState
@@ -23,9 +24,12 @@ from .lifecycle import ConnectionState, Lifecycle
 from .transport import Connector, Transport
 from .waiting import Waiter, Woken
 
-__all__ = ["Mark", "Published", "Runner"]
+__all__ = ["FORKED", "Mark", "Published", "Runner"]
 
 logger = logging.getLogger(__name__)
+
+#: Why a client is of no use in a process that was forked from its own.
+FORKED = "the client does not work in a forked process: make a new Client there"
 
 
 class Mark(Struct, frozen=True):
@@ -35,6 +39,16 @@ class Mark(Struct, frozen=True):
 
 
 Published: TypeAlias = Event | Mark
+
+
+class _ForkedLock:
+    """Stands in for the lock in a forked process, where the thread that held the real one may be gone."""
+
+    def __enter__(self) -> None:
+        raise ClientClosed(FORKED)
+
+    def __exit__(self, *_: object) -> None:
+        raise AssertionError("nothing enters it")
 
 
 class Runner:
@@ -62,6 +76,8 @@ class Runner:
         debug: bool,
     ) -> None:
         self.lock = threading.Lock()
+        #: Whether this is a copy in a forked process, without the thread.
+        self.is_forked = False
         self._session = session
         self._lifecycle = lifecycle
         self._connector = connector
@@ -73,6 +89,8 @@ class Runner:
         self._waiter = Waiter(clock)
         # True while the thread waits, or is about to, and would not notice a new text. Guarded by the lock.
         self._idle = False
+        # What is open; for the thread, and for the copy in a forked process.
+        self._transport: Transport | None = None
         # How often we had left when this connection was made. For the thread alone.
         self._departures = 0
         # What other threads had happen, to be published by this one. Guarded by the lock.
@@ -87,8 +105,29 @@ class Runner:
         self._thread.start()
 
     def on_thread(self) -> bool:
-        """Whether the caller is the thread itself."""
+        """Whether the caller is the thread itself, which must not wait for itself.
+
+        Raises:
+            ClientClosed: This is a forked process, where nothing comes that could be waited for.
+        """
+        self.check_process()
         return threading.get_ident() == self._thread.ident
+
+    def check_process(self) -> None:
+        """Raise `ClientClosed` in a forked process."""
+        if self.is_forked:
+            raise ClientClosed(FORKED)
+
+    def leave_to_parent(self) -> None:
+        """Become useless: this is a forked process, and the connection belongs to its parent."""
+        self.is_forked = True
+        # Whatever a method does first is to take the lock.
+        self.lock = _ForkedLock()  # type: ignore[assignment]  # as much of a lock as a `with` needs
+        # A queue of macOS's kernel is not inherited, and cannot be closed.
+        with contextlib.suppress(OSError):
+            self._waiter.close()
+        if self._transport is not None:
+            self._transport.close(goodbye=False)
 
     def kick(self) -> None:
         """There may be something to send. Call it with the lock held, after changing the session."""
@@ -171,10 +210,12 @@ class Runner:
             self._end(failure)
             return
         why: DDPError | None = ConnectionLost("the client failed")
+        self._transport = transport
         try:
             with self._waiter.watching(transport):
                 why = self._converse(transport, deadline)
         finally:
+            self._transport = None
             transport.close(goodbye=why is None)
         self._end(why)
 

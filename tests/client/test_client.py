@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 
 import pytest
 
@@ -21,6 +24,7 @@ from ddpshell import (
     events,
 )
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
+from tests.machine import forked, needs_fork
 
 PATIENCE = 10
 
@@ -370,3 +374,125 @@ def test_a_bad_address_is_refused_before_anything_is_begun() -> None:
     with pytest.raises(InvalidURL):
         Client("ftp://example.com")
     assert threading.active_count() == threads
+
+
+# ---------------------------------------------------------------------------------------------------------- forking
+
+USELESS = "ClientClosed: the client does not work in a forked process: make a new Client there"
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(lambda client: client.call("upper", "x"), id="call"),
+        pytest.param(lambda client: client.apply("upper", ["x"], wait=True), id="apply"),
+        pytest.param(lambda client: client.subscribe("tasks"), id="subscribe"),
+        pytest.param(lambda client: client.collection("tasks"), id="collection"),
+        pytest.param(lambda client: client.collections, id="collections"),
+        pytest.param(lambda client: client.login("ann", password="secret"), id="login"),
+        pytest.param(lambda client: client.logout(), id="logout"),
+        pytest.param(lambda client: client.user_id, id="user_id"),
+        pytest.param(lambda client: client.accounts, id="accounts"),
+        pytest.param(lambda client: client.ping(), id="ping"),
+        pytest.param(lambda client: client.status, id="status"),
+        pytest.param(lambda client: client.wait_connected(), id="wait_connected"),
+        pytest.param(lambda client: client.on_event(lambda _: None), id="on_event"),
+        pytest.param(lambda client: client.disconnect(), id="disconnect"),
+        pytest.param(lambda client: client.reconnect(), id="reconnect"),
+        pytest.param(lambda client: client.close(), id="close"),
+    ],
+)
+@pytest.mark.parametrize("is_held", [False, True], ids=["", "while the lock is held"])
+def test_in_a_forked_process_a_client_says_that_it_does_not_work(
+    client: Client, peer: ScriptedPeer, action: Callable[[Client], object], *, is_held: bool
+) -> None:
+    if is_held:
+        # As its thread may hold it at any moment.
+        with client._runner.lock:  # noqa: SLF001  # no method holds it for long enough
+            assert forked(lambda: action(client)) == USELESS
+    else:
+        assert forked(lambda: action(client)) == USELESS
+    call = client.call("upper", "x")
+    answer(peer, result="X")
+    assert call.result(PATIENCE) == "X"
+
+
+@needs_fork
+@pytest.mark.parametrize("attempt", ["session", "connecting", "offline"])
+def test_in_a_forked_process_nothing_that_was_begun_is_waited_for(
+    client: Client, connector: ScriptedConnector, attempt: str
+) -> None:
+    if attempt == "session":
+        peer = connector.accept()
+        peer.establish()
+        client.wait_connected(PATIENCE)
+    elif attempt == "offline":
+        client.disconnect()
+    call, subscription = client.call("slow"), client.subscribe("tasks")
+    login = client.login("ann", password="secret")
+    collection, accounts = client.collection("tasks"), client.accounts
+    actions: list[Callable[[], object]] = [
+        call.result,
+        call.exception,
+        lambda: wait([call]).done.pop().result(),
+        login.result,
+        subscription.ready.result,
+        subscription.stop,
+        lambda: collection.find({}),
+        collection.count,
+        lambda: collection.get("a"),
+        collection.observe,
+        accounts.logout,
+    ]
+    outcomes = [forked(action).removeprefix("gives ").replace("('", ": ").removesuffix("')") for action in actions]
+    assert outcomes == [USELESS] * len(actions)
+    assert forked(subscription.stopped.result) == "gives None"
+    assert forked(call.cancel) == "gives False"
+    assert not call.done()
+
+
+@needs_fork
+def test_what_was_done_before_a_fork_is_still_there(client: Client, peer: ScriptedPeer) -> None:
+    call = client.call("upper", "x")
+    answer(peer, result="X")
+    call.result(PATIENCE)
+    assert forked(call.result) == "gives 'X'"
+
+
+@needs_fork
+def test_a_forked_process_may_leave_the_clients_block_and_have_a_client_of_its_own(
+    client: Client, peer: ScriptedPeer
+) -> None:
+    def leave() -> str:
+        client.__exit__(None, None, None)
+        own = ScriptedConnector()
+        with Client("scripted", connector=own, clock=FakeClock()) as another:
+            own.accept().establish()
+            another.wait_connected(PATIENCE)
+            return another.status.state.value
+
+    assert forked(leave) == "gives 'connected'"
+
+
+@needs_fork
+def test_a_forked_process_ends_and_leaves_the_connection_alone() -> None:
+    """By the usual way out: `with` blocks, functions of `atexit`, threads, objects that are collected."""
+    script = """
+import atexit, os, sys, warnings, ddpshell
+from ddpshell.server.demo import demo_server
+warnings.simplefilter("ignore")
+server = demo_server()
+server.start()
+with ddpshell.Client(server.url) as client:
+    atexit.register(lambda: client.call("upper", "late"))
+    assert client.call("upper", "a").result(10) == "A"
+    child = os.fork()
+    if child == 0:
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    print(client.call("upper", "b").result(10))
+server.stop()
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "B\n"), ran.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 import ddpshell as ddp
 from ddpshell.client.legacy import ConcurrentDDPClient, ResultMessage
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
+from tests.machine import forked, needs_fork
 
 #: Seconds that are certain to be over before anything happens.
 AN_INSTANT = 0.001
@@ -240,3 +241,25 @@ def test_without_debugging_nothing_is_logged(client: ConcurrentDDPClient, caplog
     caplog.set_level(logging.DEBUG, logger="ddpshell")
     ask(client, "upper", "a")
     assert [record.message for record in caplog.records if record.name.startswith("ddpshell.client")] == []
+
+
+@needs_fork
+def test_in_a_forked_process_nothing_waits_for_ever() -> None:
+    """multiprocessing and pre-forking servers copy a client without its thread."""
+
+    def talk(server: Conversation) -> None:
+        server.establish()
+        server.expect("method")
+        server.wait_closed()
+
+    with ScriptedServer(talk) as server:
+        client = ConcurrentDDPClient(server.url)
+        client.start()
+        future = client.call("slow")
+        actions: list[Callable[[], object]] = [lambda: client.call("upper", "x"), future.get, client.join, client.stop]
+        for action in actions:
+            assert (
+                forked(action) == "ClientClosed: the client does not work in a forked process: make a new Client there"
+            )
+        client.stop()
+        client.join()
