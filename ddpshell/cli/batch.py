@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from ..client.events import ConnectionFailed
-from ..exceptions import CommandError, ConnectionLost, DDPTimeout, EJSONError
+from ..exceptions import CommandError, ConnectionLost, EJSONError
 from .commands import Command, process_of
 from .exit_codes import ExitCode, Terminated
 from .options import OUTPUT_OPTIONS, connection_options
@@ -256,12 +256,14 @@ class _Work:
         self._answer(entry, answer, is_ordered=is_ordered)
 
     def _expire(self, *, is_ordered: bool) -> None:
+        from .connection import overdue
+
         now = self._process.clock.now()
         for entry in list(self._flying.values()):
             if entry.deadline is None or now < entry.deadline:
                 return
             assert entry.call is not None, "it flies"
-            late = DDPTimeout(f"no result of {entry.call.method!r} within {self._process.timeout:g} s")
+            late = overdue(f"result of {entry.call.method!r}", self._client, self._process)
             self._answer(entry, _error(late), is_ordered=is_ordered)
 
     def _answer(self, entry: _Entry, answer: dict[str, EJSONValue], *, is_ordered: bool) -> None:

@@ -164,12 +164,14 @@ def wait_for_session(client: Client, process: Process) -> None:
 
 def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
     """The error for what has not come in the time that the command may take: it says what has come about instead."""
+    from ..protocol.refusals import quoted
+
     status = client.status
     limit = f"within {process.timeout:g} s"
     if status.state is ConnectionState.CONNECTED:
-        return DDPTimeout(f"no {what} {limit}; the server may still be at it")
+        return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or '; the server may still be at it'}")
     because = f": {status.error}" if status.error is not None else ""
-    return DDPTimeout(f"no connection to {status.url} {limit}{because}")
+    return DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
 
 
 def advise(error: BaseException, process: Process) -> None:

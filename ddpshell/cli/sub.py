@@ -202,12 +202,13 @@ class _Subscribed:
 
     def _overdue(self, *, is_until: bool) -> DDPTimeout:
         from ..exceptions import DDPTimeout
+        from ..protocol.refusals import quoted
         from .connection import overdue
 
         name = self._subscription.name
         if not self._is_ready or self._client.status.error is not None:
             return overdue(f"ready for {name!r}", self._client, self._process)
-        limit = f"{self._process.timeout:g} s"
+        limit = f"{self._process.timeout:g} s{quoted(self._client.status.refusal)}"
         return DDPTimeout(
             f"no document has matched within {limit}" if is_until else f"{name!r} was followed for {limit}"
         )

@@ -184,7 +184,7 @@ class Accounts:
     # Inside
 
     def _login(self, method: str, params: Sequence[EJSONValue], *, retry: bool = True) -> Awaitable[LoginToken]:
-        answer: Awaitable[LoginToken] = Awaitable("answer to %r", method, self._runner.on_thread)
+        answer: Awaitable[LoginToken] = Awaitable("answer to %r", method, self._runner.on_thread, self._runner.refusal)
 
         def fulfil(result: EJSONValue) -> None:
             token = login_token(result, self._clock.wall())
@@ -205,7 +205,7 @@ class Accounts:
         wait: bool = True,
         retry: bool = True,
     ) -> Awaitable[EJSONValue]:
-        answer: Awaitable[EJSONValue] = Awaitable("answer to %r", method, self._runner.on_thread)
+        answer: Awaitable[EJSONValue] = Awaitable("answer to %r", method, self._runner.on_thread, self._runner.refusal)
         operation = _Operation(answer.fulfil, answer.fail, logs_out=logs_out)
         self._send(method, params, operation, wait=wait, retry=retry)
         return answer

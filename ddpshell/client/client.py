@@ -63,6 +63,7 @@ class Status(Struct, frozen=True):
         unsent: Those of them that wait for a connection, or behind a `wait` call.
         user_id: Who one is to the server, or None.
         error: Why the last connection or attempt ended; None while connected.
+        refusal: What the server said last of a message that it refused, while it is not known which message that was.
     """
 
     state: ConnectionState
@@ -76,6 +77,7 @@ class Status(Struct, frozen=True):
     unsent: int
     user_id: str | None
     error: DDPError | None
+    refusal: str | None = None
 
 
 class Client:
@@ -169,6 +171,7 @@ class Client:
         self._registry = Registry(self._runner.lock)
         # One for all handles: each time that it is asked for, a method makes an object.
         self._on_thread = self._runner.on_thread
+        self._refusal = self._runner.refusal
         self._take_back = self._cancel
         self._login_required = login_required
         self._accounts: Accounts | None = None
@@ -225,7 +228,14 @@ class Client:
         Raises:
             EJSONError: An argument cannot be written as EJSON.
         """
-        call = MethodCall(method, tuple(params), self._on_thread, self._take_back, return_at_result=return_at_result)
+        call = MethodCall(
+            method,
+            tuple(params),
+            self._on_thread,
+            self._take_back,
+            return_at_result=return_at_result,
+            refusal=self._refusal,
+        )
         # Writing them down takes longer than all the rest, so it is done before the lock is taken.
         text = ejson_text(call.params)
         with self._runner.lock:
@@ -254,7 +264,7 @@ class Client:
         Raises:
             EJSONError: An argument cannot be written as EJSON.
         """
-        subscription = Subscription(name, params, self._on_thread, self._stop)
+        subscription = Subscription(name, params, self._on_thread, self._stop, self._refusal)
         with self._runner.lock:
             failure = self._failure()
             if failure is None:
@@ -327,7 +337,7 @@ class Client:
             At once, a future of the seconds it took; it fails with `ConnectionLost` if there is no session, or
             it ends before the answer.
         """
-        answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._on_thread)
+        answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._on_thread, self._refusal)
         failure: DDPError | None = None
         with self._runner.lock:
             # Not the session's word: one that is being left still stands for a moment, and nobody waits for its answers.
@@ -359,6 +369,7 @@ class Client:
                 unsent=self._session.unsent,
                 user_id=self.user_id,
                 error=self._lifecycle.error,
+                refusal=self._session.refusal,
             )
 
     def wait_connected(self, timeout: float | None = None) -> None:
@@ -373,7 +384,7 @@ class Client:
             ClientClosed: The client was closed.
             DDPTimeout: Not in time; it is still tried.
         """
-        waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._on_thread)
+        waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._on_thread, self._refusal)
         with self._runner.lock:
             failure = self._failure()
             connected = self._lifecycle.state is ConnectionState.CONNECTED

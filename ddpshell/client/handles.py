@@ -15,6 +15,10 @@ __all__ = ["Awaitable", "MethodCall", "Subscription"]
 Value = TypeVar("Value")
 
 
+def _no_refusal() -> None:
+    return None
+
+
 class Awaitable(Future[Value], Generic[Value]):
     """A `concurrent.futures.Future` that times out with our error, and refuses to wait for itself.
 
@@ -22,9 +26,16 @@ class Awaitable(Future[Value], Generic[Value]):
         what: What is waited for, for the error; `%r` in it stands for `name`.
         name: Whose.
         on_client_thread: Whether the caller is the client's own thread, which would wait for ever.
+        refusal: What the server said of a message that it refused without saying which one, for the error.
     """
 
-    def __init__(self, what: str, name: str, on_client_thread: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        what: str,
+        name: str,
+        on_client_thread: Callable[[], bool],
+        refusal: Callable[[], str | None] = _no_refusal,
+    ) -> None:
         # What the base class sets, a test says; but not by its own `__init__`, for a condition that costs less.
         self._condition = Condition()  # type: ignore[assignment]  # as much of it as a Future uses
         self._state = "PENDING"
@@ -36,6 +47,7 @@ class Awaitable(Future[Value], Generic[Value]):
         self._what = what
         self._name = name
         self._on_client_thread = on_client_thread
+        self._refusal = refusal
 
     def result(self, timeout: float | None = None) -> Value:
         """Wait for the value.
@@ -52,7 +64,7 @@ class Awaitable(Future[Value], Generic[Value]):
             return super().result(timeout)
         except TimeoutError:
             if not self.done():
-                raise DDPTimeout(f"no {self._what % self._name} within {timeout:g} s") from None
+                raise self._overdue(timeout) from None
         # Its own error is a timeout, or it came at the last moment.
         return super().result(0)
 
@@ -63,7 +75,7 @@ class Awaitable(Future[Value], Generic[Value]):
             return super().exception(timeout)
         except TimeoutError:
             if not self.done():
-                raise DDPTimeout(f"no {self._what % self._name} within {timeout:g} s") from None
+                raise self._overdue(timeout) from None
         return super().exception(0)
 
     def fulfil(self, value: Value) -> None:
@@ -89,6 +101,11 @@ class Awaitable(Future[Value], Generic[Value]):
         self._condition = Condition()  # type: ignore[assignment]  # as above
         if self._state == "PENDING":
             self._exception, self._state = error, "FINISHED"
+
+    def _overdue(self, timeout: float | None) -> DDPTimeout:
+        from ..protocol.refusals import quoted
+
+        return DDPTimeout(f"no {self._what % self._name} within {timeout:g} s{quoted(self._refusal())}")
 
     def _check_thread(self) -> None:
         # Without the lock, which in a forked process may never be free.
@@ -117,8 +134,9 @@ class MethodCall(Awaitable[EJSONValue]):
         cancel: Callable[[MethodCall], bool],
         *,
         return_at_result: bool,
+        refusal: Callable[[], str | None] = _no_refusal,
     ) -> None:
-        super().__init__("result of %r", method, on_client_thread)
+        super().__init__("result of %r", method, on_client_thread, refusal)
         #: The method's name.
         self.method = method
         #: Its arguments.
@@ -154,6 +172,7 @@ class Subscription:
         params: tuple[EJSONValue, ...],
         on_client_thread: Callable[[], bool],
         stop: Callable[[Subscription], None],
+        refusal: Callable[[], str | None] = _no_refusal,
     ) -> None:
         #: The publication's name.
         self.name = name
@@ -162,7 +181,7 @@ class Subscription:
         #: The id on the wire; "" for a subscription that could not be made.
         self.id = ""
         #: Done when the first documents are all here; fails if the subscription does before.
-        self.ready: Awaitable[None] = Awaitable("documents of %r", name, on_client_thread)
+        self.ready: Awaitable[None] = Awaitable("documents of %r", name, on_client_thread, refusal)
         #: Done when it is over, stopped from either side. Never fails: see `error`.
         self.stopped: Awaitable[None] = Awaitable("end of %r", name, on_client_thread)
         #: Why it ended, if it failed.

@@ -129,6 +129,10 @@ class Runner:
         if self._transport is not None:
             self._transport.close(goodbye=False)
 
+    def refusal(self) -> str | None:
+        """What the server said last of a message that it refused, while it is not known which message that was."""
+        return self._session.refusal
+
     def kick(self) -> None:
         """There may be something to send. Call it with the lock held, after changing the session."""
         assert self.lock.locked(), "kicked without the lock"
@@ -256,7 +260,10 @@ class Runner:
             if error is None and transport.lost is not None:
                 error = self._lost(transport.lost, established=established)
             if error is None and not established and connect_deadline is not None and now >= connect_deadline:
-                error = self._unestablished("accepted the connection, but did not say connected in time")
+                from ..protocol.refusals import quoted
+
+                said = quoted(self._session.refusal)
+                error = self._unestablished(f"accepted the connection, but did not say connected in time{said}")
             if error is not None:
                 return error
             ready = self._waiter.wait_any(transport, transport.events, deadline)

@@ -83,9 +83,9 @@ class Calls:
         return sum(call.state is CallState.HELD for call in self._outstanding)
 
     @property
-    def sent(self) -> list[str]:
-        """The ids of those that are on their way, with nothing heard of them."""
-        return [call.id for call in self._outstanding if call.state is CallState.SENT]
+    def sent(self) -> dict[str, str]:
+        """The frames of those that are on their way, with nothing heard of them, by id."""
+        return {call.id: call.text for call in self._outstanding if call.state is CallState.SENT}
 
     # What is wanted
 

@@ -15,9 +15,9 @@ Source: Meteor's `packages/ddp-client/common/livedata_connection.js`, and its ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..exceptions import (
     DDPError,
@@ -42,6 +42,7 @@ from .events import (
     Warned,
 )
 from .heartbeat import Heartbeat, HeartbeatAction
+from .json_text import JSONValue
 from .messages import (
     ABSENT,
     Added,
@@ -72,6 +73,9 @@ from .server_error import server_error
 from .states import SESSION_TABLE, SessionInput, SessionState, SubscriptionInput, advance
 from .subscriptions import LiveSubscription, LiveSubscriptions
 
+if TYPE_CHECKING:
+    from .refusals import Refusals
+
 __all__ = ["HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT", "SUPPORTED_VERSIONS", "ClientSession"]
 
 #: Best first (C1).
@@ -80,6 +84,11 @@ SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 #: Seconds, as Meteor's clients have them (H1).
 HEARTBEAT_INTERVAL = 17.5
 HEARTBEAT_TIMEOUT = 15.0
+
+# What Meteor says of a message that it cannot decode, such as one with a `$type` that it does not know (C76).
+_UNDECODABLE = "Parse error"
+# Characters of a server's error that are shown where it gives no reason.
+_LONGEST_REFUSAL = 500
 
 
 class ClientSession:
@@ -119,8 +128,12 @@ class ClientSession:
         self._quiescence = Quiescence()
         self._calls = Calls(self._send_text, self._emit, self._quiescence, self._settle, pipeline=pipeline)
         self._subs = LiveSubscriptions()
+        # None until a server sends one, which few do.
+        self._refusals: Refusals | None = None
         self._ping_ids = count(1)
         self._pings: dict[str, float] = {}
+        # Whether a ping of the heartbeat's has no pong yet.
+        self._awaits_pong = False
 
         self._opened_at = 0.0
         # Messages of this session so far, in step with the server's own count (R20).
@@ -153,6 +166,11 @@ class ClientSession:
     def unsent(self) -> int:
         """How many calls wait for a connection, or behind a `wait` call."""
         return self._calls.unsent
+
+    @property
+    def refusal(self) -> str | None:
+        """What the server said last of a message that it refused without saying which one; None if all are told apart."""
+        return None if self._refusals is None else self._refusals.text
 
     @property
     def opening_login(self) -> str | None:
@@ -194,6 +212,8 @@ class ClientSession:
         if take is not None:
             self._received_count += 1
             take(self, message)
+            if self._refusals is not None:
+                self._rule_out(message, self._refusals)
             return
         match message:
             case Ping():
@@ -204,8 +224,13 @@ class ClientSession:
             case Connected():
                 self._received_count += 1
                 self._take_connected(message, now)
+            case Error():
+                self._received_count += 1
+                self._take_error(message.reason, _offending(message), text)
             case Unrecognised():
-                self._take_unrecognised(message)
+                self._take_unrecognised(message, text)
+        if self._refusals is not None:
+            self._rule_out(message, self._refusals)
 
     def receive_eof(self, why: str = "the connection was lost") -> None:
         """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22).
@@ -219,12 +244,15 @@ class ClientSession:
         self._heartbeat.stop()
         self._pings.clear()
         self._texts.clear()
+        self._refusals = None
+        self._awaits_pong = False
         self._calls.lose(why)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at `next_deadline()`; earlier calls do nothing."""
         match self._heartbeat.handle_timer(now):
             case HeartbeatAction.SEND_PING:
+                self._awaits_pong = True
                 self._send(Ping())
             case HeartbeatAction.GIVE_UP:
                 self._events.append(HeartbeatExpired())
@@ -468,30 +496,85 @@ class ClientSession:
 
     def _take_pong(self, message: Pong, now: float) -> None:
         if message.id is ABSENT:
+            self._awaits_pong = False
             return
         ping_id = codec.json_value(message.id)
         sent_at = self._pings.pop(ping_id, None) if isinstance(ping_id, str) else None
         if isinstance(ping_id, str) and sent_at is not None:
             self._events.append(PongReceived(ping_id, now - sent_at))
 
-    def _take_error(self, message: Error) -> None:
+    def _take_error(self, reason: str, offending: JSONValue, text: str) -> None:
         """A message of ours was refused. Meteor only logs that, and what it asked for hangs (C72, C63)."""
-        offending = codec.json_value(message.offending_message) if message.offending_message is not ABSENT else None
-        if isinstance(offending, dict) and isinstance(offending_id := offending.get("id"), str):
-            refused = MethodError("bad-request", message.reason)
-            if offending.get("msg") == "method" and self._calls.refuse(offending_id, refused):
+        # Some servers give no reason; then the message itself is all that they say (C77).
+        said = reason or _shown(text)
+        if isinstance(offending, dict):
+            if self._refuse(offending.get("id"), said, offending.get("msg")):
                 return
-            if offending.get("msg") == "sub" and self._subs.get(offending_id) is not None:
-                error = SubscriptionError("bad-request", message.reason)
-                self._end_subscription(offending_id, SubscriptionInput.NOSUB, error)
-                self._quiescence.release_sub(offending_id)
-                self._settle()
+            if "id" in offending or offending.get("msg") not in (None, "method", "sub"):
+                self._warn(f"the server refused a message: {said}")
                 return
-        self._warn(f"the server refused a message: {message.reason}")
+        from .refusals import NO_REQUEST, Refusals
 
-    def _take_unrecognised(self, message: Unrecognised) -> None:
+        # It names no request. Servers send it ahead of queued work, so it can be about any unanswered one (C76).
+        suspects = self._unanswered()
+        if reason == _UNDECODABLE:
+            custom = [request_id for request_id, frame in suspects.items() if '"$type"' in frame]
+            suspects = {custom[0]: ""} if len(custom) == 1 else suspects
+        self._refusals = self._refusals or Refusals()
+        self._refusals.add(said, suspects)
+        if list(suspects) == [NO_REQUEST] or len(suspects) != 1:
+            self._warn(f"the server refused a message: {said}")
+
+    def _refuse(self, request_id: object, said: str, kind: object = None) -> bool:
+        """Fail a call or a subscription that was refused, and say whether it is one."""
+        if not isinstance(request_id, str):
+            return False
+        if kind in (None, "method") and self._calls.refuse(request_id, MethodError("bad-request", said)):
+            return True
+        if kind not in (None, "sub") or self._subs.get(request_id) is None:
+            return False
+        self._end_subscription(request_id, SubscriptionInput.NOSUB, SubscriptionError("bad-request", said))
+        self._quiescence.release_sub(request_id)
+        self._settle()
+        return True
+
+    def _unanswered(self) -> dict[str, str]:
+        """The frames of all requests that the server may still answer, by id."""
+        from .refusals import NO_REQUEST
+
+        frames = self._calls.sent
+        frames.update((sub.id, sub.text) for sub in self._subs if sub.was_sent and not sub.confirmed)
+        frames.update(dict.fromkeys(self._subs.stopping(), ""))
+        if self.state is SessionState.CONNECTING or self._pings or self._awaits_pong:
+            frames[NO_REQUEST] = ""
+        return frames
+
+    def _rule_out(self, message: object, refusals: Refusals) -> None:
+        """After each message, fail the requests that only an earlier refusal can have been about."""
+        from .refusals import NO_REQUEST
+
+        answered: Iterable[str] = ()
+        match message:
+            case Result(id=str(request_id)) | Nosub(id=str(request_id)) | Unrecognised(tree={"id": str(request_id)}):
+                answered = [request_id]
+            case Ready():
+                answered = message.subs
+            case Updated():
+                answered = message.methods
+            case Connected() | Pong():
+                answered = [NO_REQUEST]
+        refusals.answered(answered)
+        for request_id, said in refusals.take():
+            self._refuse(request_id, said)
+        self._refusals = refusals or None
+
+    def _take_unrecognised(self, message: Unrecognised, text: str) -> None:
         if message.msg and message.msg not in ("ping", "pong"):
             self._received_count += 1
+        if isinstance(message.tree, dict) and message.msg == "error":
+            # Its reason is not a string (C77).
+            self._take_error("", message.tree.get("offendingMessage"), text)
+            return
         if isinstance(message.tree, dict) and message.msg is None:
             # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
             return
@@ -511,7 +594,6 @@ class ClientSession:
         Nosub: _take_nosub,
         Result: _take_result,
         Failed: _take_failed,
-        Error: _take_error,
     }
 
     # Sending
@@ -568,6 +650,22 @@ class ClientSession:
 
     def _emit(self, event: SessionEvent) -> None:
         self._events.append(event)
+
+
+def _shown(text: str) -> str:
+    # Loaded only here, since few servers need it.
+    from .secrets import mask
+
+    return mask(text)[:_LONGEST_REFUSAL]
+
+
+def _offending(message: Error) -> JSONValue:
+    if message.offending_message is ABSENT:
+        return None
+    try:
+        return codec.json_value(message.offending_message)
+    except EJSONError:
+        return None
 
 
 def _params_text(params: Sequence[EJSONValue] | Raw) -> Raw:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ClientClosed, CommandError, DDPTimeout
 from ..protocol.ejson import EJSONValue
+from ..protocol.refusals import quoted
 from ..protocol.secrets import mask_params
 from .context import Shell
 from .parser import as_name
@@ -286,4 +287,5 @@ def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None 
         return
     if not shell.wait(None if number is None else {number}, timeout):
         after = f"after {timeout:g} s" if timeout is not None and shell.time_left() != 0 else "and the time is over"
-        raise DDPTimeout(f"not all is answered {after}; `pending` lists what is under way")
+        refusal = "" if shell.made_client is None else quoted(shell.made_client.status.refusal)
+        raise DDPTimeout(f"not all is answered {after}; `pending` lists what is under way{refusal}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from ..exceptions import CommandError, DDPError, DDPTimeout
+from ..protocol.refusals import quoted
 from .context import Shell
 from .continuation import Continuation
 from .dispatch import dispatch
@@ -75,12 +76,16 @@ def _run(shell: Shell, line: Line, where: str) -> BaseException | None:
         if job is None:
             return None
         if not shell.wait({job}):
-            raise DDPTimeout(f"{where}: no answer to {line.words[0].text} when the time was over")
+            raise DDPTimeout(f"{where}: no answer to {line.words[0].text} when the time was over{_refusal(shell)}")
     except DDPError as error:
         located = _located(error, where)
         shell.display.failure(None, located)
         return located
     return shell.jobs.error(job)
+
+
+def _refusal(shell: Shell) -> str:
+    return "" if shell.made_client is None else quoted(shell.made_client.status.refusal)
 
 
 def _located(error: DDPError, where: str) -> DDPError:

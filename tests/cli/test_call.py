@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from ddpshell import Client, DDPTimeout
 from tests.cli.conftest import Command
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, close_after, converse
 
@@ -83,6 +84,51 @@ class TestErrors:
         ran = ddp("call", "slow", "60000", "--timeout", "0.1")
         assert (ran.code, ran.out) == (5, "")
         assert ran.err.startswith("ddp: error: no result of 'slow' within 0.1 s; the server may still be at it\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param({"reason": "Parse error"}, "Parse error", id="C76"),
+        pytest.param({"error": "Unknown method"}, '{"msg":"error","error":"Unknown method"}', id="C77"),
+    ],
+)
+def test_an_error_that_names_no_request_is_the_answer_to_the_only_one(
+    ddp: Command, error: dict[str, str], said: str
+) -> None:
+    def talk(server: Conversation) -> None:
+        server.receive_text()
+        server.send(msg="error", **error)
+
+    with ScriptedServer(converse(talk), converse(talk), converse(talk)) as server:
+        ran = ddp("call", "-u", server.url, "m", "--timeout", "20")
+        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {said} [bad-request]\n")
+        ran = ddp("sub", "-u", server.url, "s", "--timeout", "20")
+        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {said} [bad-request]\n")
+        ran = ddp("run", "-u", server.url, "--timeout", "20", stdin=b"call m")
+        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {said} [bad-request]\n")
+
+
+def test_a_timeout_quotes_what_the_server_refused(ddp: Command) -> None:
+    """C76: two are outstanding, so that nobody knows which of them was refused."""
+
+    def talk(server: Conversation) -> None:
+        server.receive_text()
+        server.receive_text()
+        server.send(msg="error", reason="Nope")
+
+    said = "; the server refused a message: Nope"
+    with ScriptedServer(converse(talk), converse(talk), converse(talk)) as server:
+        options = ["-u", server.url, "--timeout", "0.3"]
+        ran = ddp("batch", *options, stdin=b'["a"]\n["b"]\n')
+        reasons = [json.loads(line)["error"]["reason"] for line in ran.out.splitlines()]
+        assert (ran.code, reasons) == (1, [f"no result of '{name}' within 0.3 s{said}" for name in "ab"])
+        with Client(server.url) as client:
+            call, ready = client.call("a"), client.subscribe("s").ready
+            with pytest.raises(DDPTimeout, match="the server refused a message: Nope"):
+                call.result(0.5)
+            with pytest.raises(DDPTimeout, match="the server refused a message: Nope"):
+                ready.result(0.5)
 
 
 def test_an_answer_that_cannot_be_read_is_told(ddp: Command) -> None:
@@ -172,7 +218,7 @@ class TestWatching:
 
 def test_what_the_server_should_not_have_said_is_told(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
-        server.send(msg="error", reason="Bad \x1b[2J request")
+        server.send(msg="error", reason="Bad \x1b[2J request", offendingMessage={"msg": "nonsense"})
         server.finish(server.expect("method"), result=1)
 
     with ScriptedServer(converse(talk)) as server:

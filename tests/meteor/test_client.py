@@ -104,6 +104,21 @@ def test_what_only_looks_like_ejson_stays_what_it_is(client: Client) -> None:
     assert client.call("identity", {"$date": 5}).result(PATIENCE) == {"$date": 5}
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another"])
+def test_a_type_that_meteor_does_not_know_is_refused_at_once(client: Client, alone: bool) -> None:
+    """C76: the server answers with a top-level error that does not say what it is about."""
+    slow = None if alone else client.call("slow", 500)
+    with pytest.raises(MethodError) as raised:
+        client.call("typeOf", ejson.Custom("Nope", {"x": 1})).result(PATIENCE)
+    assert (raised.value.error, raised.value.reason) == ("bad-request", "Parse error")
+    with pytest.raises(MethodError):
+        client.call("upper", "a", ejson.Custom("Nope", 1)).result(PATIENCE)
+    with pytest.raises(SubscriptionError):
+        client.subscribe("tasks", ejson.Custom("Nope", 1)).ready.result(PATIENCE)
+    if slow is not None:
+        assert slow.exception(PATIENCE) is None
+
+
 def test_nothing_is_told_from_null(client: Client) -> None:
     """C15, S33."""
     nothing, null = client.call("nothing"), client.call("nullResult")

@@ -510,7 +510,7 @@ def test_the_gate_says_what_is_sent(gate: Gate, pipeline: bool, sent: list[str])
     for retry in (True, False, True):
         calls.add("m", Raw(b"[]"), wait=False, retry=retry, early=False, random_seed=None)
     assert [json.loads(text)["id"] for text in texts] == sent
-    assert (len(calls), calls.unsent, calls.sent) == (3, 3 - len(sent), sent)
+    assert (len(calls), calls.unsent, list(calls.sent)) == (3, 3 - len(sent), sent)
     calls.open()
     assert [json.loads(text)["id"] for text in texts] == ["1", "2", "3"]
 

@@ -13,6 +13,7 @@ from ddpshell.exceptions import (
     SubscriptionError,
 )
 from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.ejson import Custom
 from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped
 from ddpshell.protocol.states import SessionState
 from tests.playbook import CONNECTED, Playbook, counting_fractions, finished
@@ -636,6 +637,183 @@ def test_a_refused_call_fails(connected: Playbook) -> None:
     assert (error.error, error.reason) == ("bad-request", "Malformed method invocation")
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param('{"msg":"error","reason":"Parse error"}', "Parse error", id="C76"),
+        pytest.param('{"msg":"error","error":"Unknown"}', '{"msg":"error","error":"Unknown"}', id="C77: no reason"),
+        pytest.param('{"msg":"error","reason":{"a":1}}', '{"msg":"error","reason":{"a":1}}', id="an object as reason"),
+        pytest.param('{"msg":"error","reason":null}', '{"msg":"error","reason":null}', id="null as reason"),
+        pytest.param('{"msg":"error"}', '{"msg":"error"}', id="nothing at all"),
+        pytest.param(
+            '{"msg":"error","reason":"no","offendingMessage":"x"}', "no", id="an offending message that is text"
+        ),
+        pytest.param(
+            '{"msg":"error","reason":"no","offendingMessage":{"msg":"method"}}',
+            "no",
+            id="an offending message without id",
+        ),
+        pytest.param(
+            '{"msg":"error","reason":"","offendingMessage":{"a":' + "[" * 5_000 + "]" * 5_000 + "}}",
+            '{"msg":"error","reason":"","offendingMessage":{"a":' + "[" * 449,
+            id="an offending message that is too deep",
+        ),
+    ],
+)
+def test_an_error_that_names_no_request_fails_the_only_one(connected: Playbook, error: str, reason: str) -> None:
+    """C76, C77: real Meteor answers a call with a `$type` that it does not know in this way, and in no other."""
+    connected.session.call("m", [])
+    connected.play(f"""
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        >> {error}
+        !! CallFinished id='1'
+    """)
+    refused = dict(finished(connected))["1"]
+    assert isinstance(refused, MethodError)
+    assert (refused.error, refused.reason) == ("bad-request", reason)
+    assert connected.session.refusal is None
+
+
+def test_an_error_that_names_no_request_fails_the_only_subscription(connected: Playbook) -> None:
+    """C76: one that is ready has been answered."""
+    connected.session.subscribe("ready", [])
+    connected.session.subscribe("s", [])
+    connected.play(f"""
+        << {{"msg":"sub","id":"{SUB_1}","name":"ready","params":[]}}
+        << {{"msg":"sub","id":"{SUB_2}","name":"s","params":[]}}
+        >> {{"msg":"ready","subs":["{SUB_1}"]}}
+        !! SubscriptionReady id='{SUB_1}'
+        >> {{"msg":"error","reason":"Parse error"}}
+        !! SubscriptionStopped id='{SUB_2}'; error=SubscriptionError('bad-request', 'Parse error', None)
+    """)
+
+
+@pytest.mark.parametrize("first_answer", ["result", "updated"])
+def test_an_error_fails_a_request_when_no_other_is_left(connected: Playbook, first_answer: str) -> None:
+    """C76: what is sent after the error cannot be what it is about, and what is answered is ruled out."""
+    connected.session.call("a", [])
+    connected.session.call("b", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"error","reason":"no"}
+        !! Warned text='the server refused a message: no'
+    """)
+    assert "no" in str(connected.session.refusal)
+    connected.session.call("c", [])
+    answer = '{"msg":"result","id":"1"}' if first_answer == "result" else '{"msg":"updated","methods":["1"]}'
+    connected.play(f"""
+        << {{"msg":"method","id":"3","method":"c","params":[]}}
+        >> {{"msg":"ping"}}
+        << {{"msg":"pong"}}
+        >> {answer}
+        !! CallFinished id='2'; error=MethodError('bad-request', 'no', None)
+    """)
+    assert connected.session.refusal is None
+    assert connected.session.outstanding == 2
+
+
+def test_as_many_errors_as_requests_fail_all_of_them(connected: Playbook) -> None:
+    """C76."""
+    connected.session.call("a", [])
+    connected.session.call("b", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"error","reason":"no"}
+        !! Warned
+        >> {"msg":"error","reason":"nor that"}
+        !! Warned
+        !! CallFinished id='1'; error=MethodError('bad-request', 'no', None)
+        !! CallFinished id='2'; error=MethodError('bad-request', 'nor that', None)
+    """)
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        pytest.param(
+            "Parse error", "!! CallFinished id='2'; error=MethodError('bad-request', 'Parse error', None)", id="parse"
+        ),
+        pytest.param("Unknown method", "!! Warned", id="any other reason"),
+    ],
+)
+def test_what_cannot_be_parsed_is_the_custom_type(connected: Playbook, reason: str, told: str) -> None:
+    """C76: of several requests, the only one with a `$type`."""
+    connected.session.call("a", [])
+    connected.session.call("b", [Custom("Nope", 1)])
+    connected.play(f"""
+        << {{"msg":"method","id":"1","method":"a","params":[]}}
+        << {{"msg":"method","id":"2","method":"b","params":[{{"$type":"Nope","$value":1}}]}}
+        >> {{"msg":"error","reason":"{reason}"}}
+        {told}
+    """)
+
+
+def test_an_error_while_a_ping_is_unanswered_can_be_about_the_ping(connected: Playbook) -> None:
+    """C76: a server that knows no pings must not fail the call that it works on."""
+    connected.session.call("m", [])
+    connected.session.ping(0.0)
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        << {"msg":"ping","id":"p1"}
+        >> {"msg":"error","reason":"Unknown message"}
+        !! Warned
+        >> {"msg":"ping"}
+        << {"msg":"pong"}
+        >> {"msg":"pong","id":"p1"}
+        !! PongReceived
+        !! CallFinished id='1'; error=MethodError('bad-request', 'Unknown message', None)
+    """)
+
+
+def test_an_error_before_connected_can_be_about_connect(book: Playbook) -> None:
+    """C76: it fails the call behind `connect` only once `connected` has come."""
+    book.session.call("m", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"error","reason":"no"}
+        !! Warned
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished
+        !! CallFinished id='1'; error=MethodError('bad-request', 'no', None)
+    """)
+
+
+def test_an_error_is_forgotten_with_the_connection(connected: Playbook) -> None:
+    """C22: what is sent again is answered again."""
+    connected.session.call("a", [])
+    connected.session.call("b", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"a","params":[]}
+        << {"msg":"method","id":"2","method":"b","params":[]}
+        >> {"msg":"error","reason":"no"}
+        !! Warned
+        lost
+    """)
+    assert connected.session.refusal is None
+    assert connected.session.outstanding == 2
+
+
+def test_a_stopped_subscription_may_be_what_an_error_is_about(connected: Playbook) -> None:
+    """C76: until the server has said `nosub`."""
+    connected.session.call("m", [])
+    connected.session.subscribe("s", [])
+    connected.session.unsubscribe(SUB_1)
+    connected.play(f"""
+        !! SubscriptionStopped
+        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
+        << {{"msg":"unsub","id":"{SUB_1}"}}
+        >> {{"msg":"error","reason":"no"}}
+        !! Warned
+        >> {{"msg":"nosub","id":"{SUB_1}"}}
+        !! CallFinished id='1'
+    """)
+
+
 @given(
     st.lists(
         st.one_of(
@@ -654,6 +832,8 @@ def test_a_refused_call_fails(connected: Playbook) -> None:
                     f'{{"msg":"ready","subs":["{SUB_1}"]}}',
                     f'{{"msg":"nosub","id":"{SUB_1}","error":null}}',
                     '{"msg":"error","reason":"x","offendingMessage":{"msg":"method","id":"2"}}',
+                    '{"msg":"error","reason":"Parse error"}',
+                    '{"msg":"error"}',
                     '{"msg":"ping","id":[]}',
                     "lost",
                     "open",
