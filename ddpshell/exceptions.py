@@ -102,12 +102,14 @@ class LoginNeeded(DDPError):
 
     Args:
         message: Why, in one sentence.
-        hint: What to do next.
+        hint: What to do next, on the command line.
+        user: Who can log in instead, for advice in the shell; None if `hint` is right there too.
     """
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", user: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.user = user
 
 
 class NegotiationError(DDPError):

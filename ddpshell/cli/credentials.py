@@ -88,7 +88,8 @@ class Credential(Struct, frozen=True):
 
     def refused(self, error: LoginError) -> LoginNeeded:
         """What to say when the server does not take it."""
-        return LoginNeeded(f"{self.what} was refused: {error}", hint=self.advice)
+        user = self.user or (self.saved.user if self.saved is not None else "USER")
+        return LoginNeeded(f"{self.what} was refused: {error}", hint=self.advice, user=user)
 
 
 def find_credential(process: Process, settings: ConnectionSettings) -> Credential | None:
@@ -188,7 +189,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     folder = logins_folder()
     if folder is None or not is_there(folder):
         if user is not None:
-            raise LoginNeeded(f"there is no saved login of {user!r}", hint=login_command(process, user))
+            raise LoginNeeded(f"there is no saved login of {user!r}", hint=login_command(process, user), user=user)
         return None
     from ..shell.logins import server_of
 
@@ -204,13 +205,17 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
             others = ", ".join([login.user for login in store.all(server)])
             known = f"; there are those of: {others}" if others else ""
             raise LoginNeeded(
-                f"there is no saved login of {user!r} for {server}{known}", hint=login_command(process, user)
+                f"there is no saved login of {user!r} for {server}{known}",
+                hint=login_command(process, user),
+                user=user,
             )
         return None
     now = process.clock.wall()
     if saved.token.expires_soon(now):
         raise LoginNeeded(
-            f"the login of {saved.user!r} saved for {server} has ended", hint=login_command(process, saved.user)
+            f"the login of {saved.user!r} saved for {server} has ended",
+            hint=login_command(process, saved.user),
+            user=saved.user,
         )
     left = saved.token.expires - now
     if left < _SOON:

@@ -7,32 +7,19 @@ what we know: `hint`, `status`, `position`.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, cast
 
 import click
 from msgspec import Struct
 
-from ..exceptions import (
-    CommandError,
-    ConnectError,
-    ConnectionLost,
-    DDPTimeout,
-    EJSONError,
-    LoginError,
-    LoginNeeded,
-    NegotiationError,
-    OutcomeUnknown,
-    ServerError,
-    TwoFactorError,
-)
-from ..protocol.server_error import is_unknown_name
+from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, ServerError
 from ..shell.escaping import escape_line
 from .commands import spelling
 from .exit_codes import ExitCode, exit_code, kind
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
+    from ..advice import Place
     from ..protocol.ejson import EJSONValue
     from ..protocol.json_text import JSONValue
 
@@ -51,6 +38,7 @@ class Failure(Struct, frozen=True):
         details: What a program may want to know besides.
         place: Two lines that show where in a text, not escaped yet: the text before and behind it.
         hint: What to do next, or "".
+        where: The file and the line of the command that failed, or "".
     """
 
     code: ExitCode
@@ -61,19 +49,37 @@ class Failure(Struct, frozen=True):
     details: object = None
     place: tuple[str, str] | None = None
     hint: str = ""
+    where: str = ""
 
     @property
     def is_ours(self) -> bool:
         """Whether it was found on our side, so that `details` are ours too."""
         return self.kind != "server" and self.error == self.kind
 
-    def with_hint(self, hint: str) -> Failure:
-        """The same, with other advice."""
-        return Failure(self.code, self.kind, self.line, self.error, self.reason, self.details, self.place, hint)
+
+def failure(error: BaseException, place: Place | None = None, where: str = "") -> Failure:
+    """Say what an error means.
+
+    Args:
+        error: The error.
+        place: Where the user reads what to do about it; None is the command line.
+        where: The file and the line of the command that failed, or "".
+    """
+    # A call that goes well needs no advice.
+    from ..advice import Place, advice
+
+    failed = _failed(error, advice(error, place or Place.COMMAND_LINE))
+    if not where:
+        return failed
+    line = f"{where}: {failed.line}"
+    # What the server said is left as it is.
+    reason = line if failed.is_ours else failed.reason
+    return Failure(
+        failed.code, failed.kind, line, failed.error, reason, failed.details, failed.place, failed.hint, where
+    )
 
 
-def failure(error: BaseException) -> Failure:
-    """Say what an error means to whoever typed the command."""
+def _failed(error: BaseException, hint: str) -> Failure:
     if isinstance(error, click.ClickException):
         return _usage(error)
     match error:
@@ -85,32 +91,22 @@ def failure(error: BaseException) -> Failure:
                 error.error,
                 error.reason,
                 error.details,
-                hint=_server_hint(error),
+                hint=hint,
             )
-        case LoginNeeded():
-            return _failure(error, str(error), hint=error.hint)
-        case CommandError():
-            return _command(error)
+        case CommandError() if error.position is not None:
+            details = {"text": error.text, "position": error.position}
+            return _failure(error, str(error), details, error.place, hint=hint)
         case ConnectError():
-            details = {"status": error.status} if error.status is not None else None
-            return _failure(error, str(error), details, hint=error.hint or "")
-        case NegotiationError():
-            return _failure(error, str(error), hint="it speaks no version of DDP that ddp knows (1, pre2, pre1)")
-        case OutcomeUnknown():
-            hint = "find out whether it ran before you repeat it; with --reconnect, ddp sends it again by itself"
-            return _failure(error, str(error), hint=hint)
-        case ConnectionLost():
-            return _failure(error, str(error), hint="--reconnect connects again after a loss, and goes on")
-        case DDPTimeout():
-            return _failure(error, str(error), hint="--timeout S allows more time; 0 is no limit")
+            status = {"status": error.status} if error.status is not None else None
+            return _failure(error, str(error), status, hint=hint)
         case EJSONError():
-            return _failure(error, f"the answer cannot be read: {error}", hint="-d shows what the server sent")
-        case OSError():
+            return _failure(error, f"the answer cannot be read: {error}", hint=hint)
+        case OSError() if not isinstance(error, DDPError):
             return _failure(error, _system_reason(error))
         case KeyboardInterrupt():
             return _failure(error, "interrupted")
         case _:
-            return _failure(error, str(error) or type(error).__name__)
+            return _failure(error, str(error) or type(error).__name__, hint=hint)
 
 
 def show(failure: Failure, console: Console) -> None:
@@ -137,13 +133,6 @@ def _failure(
     """A failure on our side, where `error` and `kind` are the same."""
     word = kind(error)
     return Failure(exit_code(error), word, line, word, line, details, place, hint)
-
-
-def _command(error: CommandError) -> Failure:
-    if error.position is None:
-        return _failure(error, str(error))
-    hint = "text that is no literal goes in quotes of its own, '\"...\"', or behind -s"
-    return _failure(error, str(error), {"text": error.text, "position": error.position}, error.place, hint=hint)
 
 
 def _usage(error: click.ClickException) -> Failure:
@@ -182,29 +171,6 @@ def _sentence(message: str) -> str:
     return message[:1].lower() + message[1:] if message[:2].istitle() else message
 
 
-def _server_hint(error: ServerError) -> str:
-    if isinstance(error, LoginError):
-        return _login_hint(error)
-    if error.error == 500:
-        return "the server hides the detail from its clients: look in its log"
-    if is_unknown_name(error):
-        return " ".join(getattr(error, "__notes__", ())) or "check the spelling; names are case-sensitive"
-    if error.error == 400:
-        return "the server does not take these arguments"
-    wait = error.time_to_reset
-    if wait is not None and math.isfinite(wait):
-        return f"try again in {max(1, math.ceil(wait))} s"
-    return ""
-
-
-def _login_hint(error: LoginError) -> str:
-    if isinstance(error, TwoFactorError):
-        return "the account has two factors: ddp login asks for the code, or reads it from --code-file"
-    if error.error == 400:
-        return "the server may not know logins of this kind"
-    return "check the user's name and the password; an e-mail address has an @, and --id means an id"
-
-
 def _system_reason(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename is not None else reason
@@ -231,4 +197,6 @@ def error_tree(failure: Failure) -> JSONValue:
         known = details if isinstance(details, dict) else {}
         details = {**known, "hint": failure.hint}
     tree = {"error": failure.error, "reason": failure.reason, "details": details, "kind": failure.kind}
+    if failure.where:
+        tree["at"] = failure.where
     return cast("JSONValue", tree)  # the server's part came as JSON

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from ..advice import Place
 from ..exceptions import CommandError, LoginError
 from .commands import Command, process_of
 from .credentials import find_credential
@@ -83,10 +84,8 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         if text:
             console.write((escape_text(text) if console.out.is_terminal else text).removesuffix("\n"))
 
-    def fail(error: BaseException, hint: str) -> None:
-        failed = failure(error)
-        # What there is to say of the command line's arguments is nothing for commands of the shell.
-        show(failed.with_hint(hint) if hint or isinstance(error, CommandError) else failed, console)
+    def fail(error: BaseException, where: str) -> None:
+        show(failure(error, Place.SCRIPT, where), console)
 
     settings = shell_settings(process)
     if console.out.is_terminal and settings["output"] == "auto":

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..advice import Place, advice
 from ..exceptions import CommandError, LoginNeeded, MethodError, TwoFactorError
 from .context import Shell
 from .escaping import escape_line
@@ -196,8 +197,7 @@ def _told(answer: Future[Value]) -> Future[Value]:
             case None:
                 told.set_result(answer.result())
             case TwoFactorError():
-                hint = "`login USER --code` asks for the one-time code too"
-                told.set_exception(LoginNeeded(str(error), hint=hint))
+                told.set_exception(LoginNeeded(str(error), hint=advice(error, Place.PROMPT)))
             case MethodError(error=404):
                 # A server without the accounts packages.
                 told.set_exception(LoginNeeded("nobody can log in to this server: it has no accounts"))

@@ -134,7 +134,7 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
     assert number is not None, "sub is numbered"
     what = named(publication, mask_params(publication, params))
     client = shell.client
-    subscribed = Subscribed(number, publication, what, shell.clock.now())
+    subscribed = Subscribed(number, publication, what, shell.clock.now(), where=shell.where)
     shell.subscriptions.add(subscribed)
     handle = subscribed.handle = client.subscribe(publication, *params)
     handle.stopped.add_done_callback(partial(_stopped, shell, subscribed))
@@ -169,7 +169,7 @@ def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
         return
     name = f"sub {as_name(subscribed.name)}: "
     if handle.error is not None:
-        shell.display.failure(subscribed.number, handle.error)
+        shell.display.failure(subscribed.number, handle.error, where=subscribed.where)
     elif subscribed.is_ending:
         shell.display.note([("", f"{name}ended")], subscribed.number)
     else:

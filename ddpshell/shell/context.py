@@ -109,6 +109,8 @@ class Shell:
         self.debug: FrameFilter | None = None
         #: The number of the command that is being run, if it has one.
         self.number: int | None = None
+        #: The file and the line of the command that is being run, for errors; "" for what is typed.
+        self.where = ""
         #: Seconds until it must end, 0 at the least; None for no limit.
         self.time_left: Callable[[], float | None] = lambda: None
         #: Whether calls are sent again after a loss.
@@ -229,6 +231,15 @@ class Shell:
             yield
         finally:
             self._running.pop()
+
+    @contextmanager
+    def located(self, where: str) -> Iterator[None]:
+        """While a line of a file is being run: errors say where it is."""
+        before, self.where = self.where, where
+        try:
+            yield
+        finally:
+            self.where = before
 
     def wait(self, numbers: set[int] | None = None, timeout: float | None = None) -> bool:
         """Wait for some commands to be answered, or for all; see `Jobs.wait`. At most until all time is over.

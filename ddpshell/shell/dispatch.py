@@ -18,7 +18,7 @@ from .registry import Invocation, Role
 from .replies import Documents, Later, Message, Reply, Result
 from .sinks import Sink, sink_for
 
-__all__ = ["dispatch", "dispatch_text", "hint_for"]
+__all__ = ["dispatch", "dispatch_text"]
 
 # Seconds between two looks for signals.
 _PATIENCE = 0.1
@@ -66,7 +66,14 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     started = shell.clock.now()
     reply = invocation.run(shell)
     if isinstance(reply, Later):
-        job = Job(number or shell.jobs.hidden_number(), reply.what, started, reply.cancel, reply.may_be_left)
+        job = Job(
+            number or shell.jobs.hidden_number(),
+            reply.what,
+            started,
+            reply.cancel,
+            reply.may_be_left,
+            where=shell.where,
+        )
         shell.jobs.begin(job)
         if sink is not None and sink.needs_terminal and not _waited(shell, reply.future):
             sink = None
@@ -79,7 +86,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if sink is None and error is None:
         shell.display.answer(number, reply)
         return None
-    job = Job(number or shell.jobs.hidden_number(), line.source[:80], started)
+    job = Job(number or shell.jobs.hidden_number(), line.source[:80], started, where=shell.where)
     shell.jobs.begin(job)
     if sink is None:
         shell.display.answer(number, reply)
@@ -95,13 +102,13 @@ def _in_file(shell: Shell, name: str) -> EJSONValue:
         return read_value(name)
 
 
-def hint_for(shell: Shell, error: BaseException, invocation: Invocation) -> str:
-    """What to do about an error that the server answered with."""
+def _note_similar_name(shell: Shell, error: BaseException, invocation: Invocation) -> None:
+    """Note on an error which name may be meant, if the server does not know the one that was typed."""
     if isinstance(error, (MethodError, SubscriptionError)) and is_unknown_name(error) and invocation.positional:
         role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
         similar = shell.names.similar(role, str(invocation.positional[0]))
-        return f"did you mean {similar}?" if similar else "names are case-sensitive"
-    return ""
+        if similar is not None:
+            error.add_note(f"did you mean {similar}?")
 
 
 def _waited(shell: Shell, future: Future[Any]) -> bool:
@@ -144,7 +151,8 @@ def _answered(
     if invocation.positional and isinstance(error, MethodError) and error.error == 404:
         shell.names.forget(Role.METHOD, str(invocation.positional[0]))
     if not shell.is_closing:
-        shell.display.failure(job.number, error, seconds, hint=hint_for(shell, error, invocation))
+        _note_similar_name(shell, error, invocation)
+        shell.display.failure(job.number, error, seconds, where=job.where)
     shell.jobs.end(job, error)
 
 
@@ -171,7 +179,7 @@ def _pour(shell: Shell, number: int | None, sink: Sink, reply: Reply, job: Job) 
                 shell.display.answer(number, shown)
         except Exception as problem:  # noqa: BLE001 - as above
             error = problem
-            shell.display.failure(number, problem)
+            shell.display.failure(number, problem, where=job.where)
         shell.jobs.end(job, error)
 
     if sink.needs_terminal:

@@ -36,9 +36,9 @@ class Display(Protocol):
         ...
 
     def failure(
-        self, number: int | None, error: BaseException, seconds: float | None = None, *, hint: str = ""
+        self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
     ) -> None:
-        """An error, and what to do next."""
+        """An error, and what to do next; `where` is the file and the line of the command that failed, or ""."""
         ...
 
     def note(self, text: StyledText, number: int | None = None) -> None:
@@ -84,12 +84,12 @@ class ScreenDisplay:
         self._printer.show(render)
 
     def failure(
-        self, number: int | None, error: BaseException, seconds: float | None = None, *, hint: str = ""
+        self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
     ) -> None:
         """Show an error."""
 
         def render(width: int) -> StyledText:
-            text = error_text(error, width, hint, _tag(number))
+            text = error_text(error, width, _tag(number), where)
             # A time says something about answers; not about mistakes.
             return self._timed(text, seconds if isinstance(error, ServerError) else None, width)
 
@@ -144,7 +144,7 @@ class ScriptDisplay:
         err: Takes lines for people, safe for a terminal, without newlines.
         show_notes: Whether to say what happens.
         show_warnings: Whether to say what had better not be missed.
-        fail: Takes errors, and what to do next, in place of `err`: where somebody else knows better how to tell them.
+        fail: Takes errors, and where they happened or "", in place of `err`: where somebody else knows better how to tell them.
 
     Answers are written where they come, on the client's thread; if that fails, `flush` raises the error.
     """
@@ -178,13 +178,13 @@ class ScriptDisplay:
             self._write(exact_text(reply, self._settings["output"]))
 
     def failure(
-        self, number: int | None, error: BaseException, seconds: float | None = None, *, hint: str = ""
+        self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
     ) -> None:
         """Write an error."""
         if self._fail is not None:
-            self._fail(error, hint)
+            self._fail(error, where)
         else:
-            self._err(plain(error_text(error, 80, hint)))
+            self._err(plain(error_text(error, 80, where=where)))
 
     def note(self, text: StyledText, number: int | None = None) -> None:
         """Write what happened."""

@@ -25,6 +25,7 @@ class Job(Struct, eq=False):
         cancel: Takes it back, if that is still possible.
         may_be_left: Nobody who leaves the shell is kept waiting for it.
         is_answered: The answer is here, and about to be shown.
+        where: The file and the line that it comes from; "" for what was typed.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Job(Struct, eq=False):
     cancel: Callable[[], bool] | None = None
     may_be_left: bool = False
     is_answered: bool = False
+    where: str = ""
 
 
 class Jobs:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from ..exceptions import CommandError, ConnectError, EJSONError, LoginNeeded, OutcomeUnknown, ServerError
+from ..advice import Place, advice
+from ..exceptions import CommandError, EJSONError, ServerError
 from ..protocol import ejson, json_text
 from ..protocol.ejson import EJSONValue
 from .cells import cell_width, point_at
@@ -130,18 +131,31 @@ def _cut(text: str, limits: Limits) -> StyledText:
 # ------------------------------------------------------------------------------------------------------- errors
 
 
-def error_text(error: BaseException, width: int, hint: str = "", tag: str = "") -> StyledText:
-    """An error behind its tag: one line, the place if there is one, and what to do next if we know."""
+def error_text(error: BaseException, width: int, tag: str = "", where: str = "") -> StyledText:
+    """An error behind its tag: one line, the place if there is one, and what to do next if we know.
+
+    Args:
+        error: The error.
+        width: Columns of the terminal.
+        tag: What it begins with, such as `[3] `, or "".
+        where: The file and the line of the command that failed, or "".
+    """
+    where = escape_line(where)
     match error:
         case ServerError():
             text: StyledText = [("error", f"error {escape_line(str(error.error))}: ")]
             text.append(("", escape_line(error.reason or "the server gives no reason")))
+            if where:
+                text.append(("note", f" ({where})"))
             if error.details is not None:
                 text += [("", "\n  details: "), *_details(error.details, width)]
-            hint = hint or _server_hint(error)
         case _:
-            text = [("error", "error: "), ("", escape_line(str(error) or type(error).__name__))]
-            hint = hint or _local_hint(error)
+            text = [
+                ("error", "error: "),
+                ("", f"{where}: " if where else ""),
+                ("", escape_line(str(error) or type(error).__name__)),
+            ]
+    hint = advice(error, Place.PROMPT)
     text = wrapped(tagged(tag, text), width)
     place = error.place if isinstance(error, CommandError) else None
     if place is not None and "\n" not in str(error):
@@ -159,28 +173,6 @@ def _details(details: object, width: int) -> StyledText:
         return inked(value_fragments(details, width=width, limits=limits, column=11))  # type: ignore[arg-type]  # JSON
     except EJSONError:
         return [("", escape_line(repr(details)[:500]))]
-
-
-def _server_hint(error: ServerError) -> str:
-    if error.error == 500:
-        return "the server hides the detail from its clients: look in its log"
-    if error.error == "too-many-requests" and isinstance(error.details, dict):
-        wait = error.details.get("timeToReset")
-        if isinstance(wait, (int, float)) and 0 <= wait < 1e9:
-            return f"try again in {max(1, -(-int(wait) // 1000))} s"
-    return ""
-
-
-def _local_hint(error: BaseException) -> str:
-    match error:
-        case ConnectError() | LoginNeeded():
-            return error.hint or ""
-        case OutcomeUnknown():
-            return "find out whether it ran before you repeat it"
-        case EJSONError():
-            return "`debug on` shows what the server sends"
-        case _:
-            return ""
 
 
 # ------------------------------------------------------------------------------- files, programs and scripts

@@ -63,8 +63,8 @@ def _run(shell: Shell, text: str) -> None:
         note = f"; {plural(under_way, 'command goes', 'commands go')} on, `pending` lists them" if under_way else ""
         shell.display.note([("note", f"stopped waiting{note}")])
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost somebody's session
-        fault = CommandError(f"{type(error).__name__}: {error}")
-        shell.display.failure(None, fault, hint="this is a fault of ddp itself: please report it")
+        fault = CommandError(f"{type(error).__name__}: {error}; this is a fault of ddp itself: please report it")
+        shell.display.failure(None, fault)
 
 
 def _leave(shell: Shell) -> None:

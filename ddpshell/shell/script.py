@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from ..exceptions import CommandError, DDPError, DDPTimeout
+from ..exceptions import DDPError, DDPTimeout
 from ..protocol.refusals import quoted
 from .context import Shell
 from .continuation import Continuation
@@ -58,11 +58,12 @@ def run_script(
         for line in parse(text):
             where = f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}"
             if shell.time_left() == 0:
-                late = DDPTimeout(f"{where}: not run, since the time is over")
-                shell.display.failure(None, late)
+                late = DDPTimeout("not run, since the time is over")
+                shell.display.failure(None, late, where=where)
                 return Done(commands, first or late)
             commands += 1
-            error = _run(shell, line, where)
+            with shell.located(where):
+                error = _run(shell, line)
             shell.display.flush()
             first = first or error
             if (error is not None and not keep_going) or shell.is_leaving:
@@ -70,28 +71,21 @@ def run_script(
     return Done(commands, first)
 
 
-def _run(shell: Shell, line: Line, where: str) -> BaseException | None:
+def _run(shell: Shell, line: Line) -> BaseException | None:
     try:
         job = dispatch(shell, line)
         if job is None:
             return None
         if not shell.wait({job}):
-            raise DDPTimeout(f"{where}: no answer to {line.words[0].text} when the time was over{_refusal(shell)}")
+            raise DDPTimeout(f"no answer to {line.words[0].text} when the time was over{_refusal(shell)}")
     except DDPError as error:
-        located = _located(error, where)
-        shell.display.failure(None, located)
-        return located
+        shell.display.failure(None, error, where=shell.where)
+        return error
     return shell.jobs.error(job)
 
 
 def _refusal(shell: Shell) -> str:
     return "" if shell.made_client is None else quoted(shell.made_client.status.refusal)
-
-
-def _located(error: DDPError, where: str) -> DDPError:
-    if isinstance(error, CommandError):
-        return CommandError(f"{where}: {error.message}", error.text, error.position)
-    return error
 
 
 def _whole(lines: Iterable[str]) -> Iterator[tuple[int, str]]:

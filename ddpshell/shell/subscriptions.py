@@ -29,6 +29,7 @@ class Subscribed(Struct, eq=False):
         is_ready: Its first documents are here.
         is_ending: We asked for its end.
         added: How many documents came before it was ready.
+        where: The file and the line that asked for it; "" for what was typed.
         was_alone: No other subscription was pending at the same time, so those are its own.
     """
 
@@ -41,6 +42,7 @@ class Subscribed(Struct, eq=False):
     is_ending: bool = False
     added: int = 0
     was_alone: bool = True
+    where: str = ""
 
 
 class Subscriptions:

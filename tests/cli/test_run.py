@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -31,7 +32,10 @@ class TestScripts:
         words = {"a file": [str(tmp_path / "script")], "-": ["-"]}.get(source, [])
         ran = ddp("run", *words, stdin=SCRIPT)
         assert (ran.code, ran.out) == (1, '"ONE"\n')
-        assert ran.err == "ddp: error: Method 'nope' not found [404]\nddp: hint: names are case-sensitive\n"
+        assert ran.err == (
+            f"ddp: error: {words[0] if source == 'a file' else 'standard input'}, line 3: Method 'nope' not found [404]\n"
+            "ddp: hint: names are case-sensitive\n"
+        )
 
     @pytest.mark.parametrize("option", ["-k", "--keep-going"])
     def test_it_goes_on_if_so_wanted_and_the_code_is_the_first_errors(self, ddp: Command, option: str) -> None:
@@ -45,6 +49,16 @@ class TestScripts:
         assert (ran.code, ran.out) == (2, '"ONE"\n')
         assert ran.err.startswith(f"ddp: error: {script}, line 2: ")
         assert "hint" not in ran.err, "what helps on the command line does not here"
+
+    def test_for_programs_an_error_has_its_line_beside_what_the_server_said(self, ddp: Command) -> None:
+        ran = ddp("run", "-o", "json", stdin=SCRIPT)
+        assert json.loads(ran.err) == {
+            "error": 404,
+            "reason": "Method 'nope' not found",
+            "details": None,
+            "kind": "server",
+            "at": "standard input, line 3",
+        }
 
     def test_documents_are_found_after_their_subscription(self, ddp: Command) -> None:
         ran = ddp("run", stdin=b"sub tasks\ncount tasks\n")

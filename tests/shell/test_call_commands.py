@@ -56,7 +56,9 @@ def slow() -> Iterator[Slow]:
         pytest.param("apply add [1, 2]", "[1] 3\n", id="an array of arguments"),
         pytest.param("apply upper ['a'] --no-retry --at-result --random-seed x", '[1] "A"\n', id="options"),
         pytest.param("call nope", "[1] error 404: Method 'nope' not found\n  names are case-sensitive\n", id="404"),
-        pytest.param("call upper", "[1] error 400: Match failed\n", id="400"),
+        pytest.param(
+            "call upper", "[1] error 400: Match failed\n  the server does not take these arguments\n", id="400"
+        ),
     ],
 )
 def test_a_call_is_answered(table: Desk, text: str, shown: str) -> None:

@@ -22,7 +22,7 @@ def show_all(display: Display) -> None:
     display.answer(1, Result("a\x1bb"), 0.002)
     display.answer(None, Message([("note", "ended")], is_answer=False))
     display.answer(None, Message([("", "asked for")]))
-    display.failure(2, MethodError("x", "no"), 0.002, hint="try y")
+    display.failure(2, MethodError("x", "no"), 0.002, where="f.ddp, line 2")
     display.failure(None, CommandError("what?"), 0.002)
     display.note([("state", "lost")], 3)
     display.warn("careful\x1b[2J")
@@ -50,8 +50,7 @@ def test_on_a_terminal_everything_is_shown_with_its_number_and_answers_with_thei
         '[1] "a\\x1bb"                      2.0 ms',
         "ended",
         "asked for",
-        "[2] error x: no                   2.0 ms",
-        "  try y",
+        "[2] error x: no (f.ddp, line 2)   2.0 ms",
         "error: what?",
         "[3] lost",
         "warning: careful\\x1b[2J",
@@ -126,7 +125,7 @@ def test_from_a_script_results_go_one_way_and_the_rest_another() -> None:
     assert out == ['"a\\u001bb"\n', "asked for\n", "- tasks/a\n"]
     assert err == [
         "ddp: ended",
-        "error x: no\n  try y",
+        "error x: no (f.ddp, line 2)",
         "error: what?",
         "ddp: lost",
         "ddp: warning: careful\\x1b[2J",
@@ -144,11 +143,11 @@ def test_a_script_can_be_quiet() -> None:
         err.append,
         show_notes=False,
         show_warnings=False,
-        fail=lambda error, hint: errors.append((str(error), hint)),
+        fail=lambda error, where: errors.append((str(error), where)),
     )
     show_all(display)
     assert len(err) == 1, "the frame was asked for"
-    assert errors == [("no [x]", "try y"), ("what?", "")]
+    assert errors == [("no [x]", "f.ddp, line 2"), ("what?", "")]
 
 
 def test_results_that_cannot_be_written_are_told_to_whoever_asks() -> None:

@@ -130,21 +130,26 @@ def test_an_error_of_the_server_has_its_code_reason_and_details() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "hint", "text"),
+    ("error", "text"),
     [
-        pytest.param(MethodError(404, "Method 'x' not found"), "did you mean y?", "did you mean y?", id="a hint"),
-        pytest.param(MethodError(500, "Internal server error"), "", "look in its log", id="500"),
-        pytest.param(MethodError("nope"), "", "error nope: the server gives no reason", id="no reason"),
+        pytest.param(MethodError(404, "Method 'x' not found"), "names are case-sensitive", id="404"),
+        pytest.param(MethodError(500, "Internal server error"), "look in its log", id="500"),
+        pytest.param(MethodError("nope"), "error nope: the server gives no reason", id="no reason"),
         pytest.param(
-            MethodError("too-many-requests", "Slow down", {"timeToReset": 1500}), "", "try again in 2 s", id="S50"
+            MethodError("too-many-requests", "Slow down", {"timeToReset": 1500}), "try again in 2 s", id="S50"
         ),
-        pytest.param(ConnectError("no", hint="is it running?"), "", "is it running?", id="not connected"),
-        pytest.param(OutcomeUnknown("pay", "lost"), "", "find out whether it ran", id="outcome unknown"),
-        pytest.param(CommandError("no\nsuch\x1b[2J"), "", r"no\nsuch\x1b[2J", id="an error with controls"),
+        pytest.param(ConnectError("no", hint="is it running?"), "is it running?", id="not connected"),
+        pytest.param(OutcomeUnknown("pay", "lost"), "find out whether it ran", id="outcome unknown"),
+        pytest.param(CommandError("no\nsuch\x1b[2J"), r"no\nsuch\x1b[2J", id="an error with controls"),
     ],
 )
-def test_an_error_says_what_to_do(error: Exception, hint: str, text: str) -> None:
-    assert text in plain(error_text(error, 80, hint))
+def test_an_error_says_what_to_do(error: Exception, text: str) -> None:
+    assert text in plain(error_text(error, 80))
+
+
+def test_an_error_in_a_file_says_where() -> None:
+    assert plain(error_text(MethodError("x", "no"), 80, "[3] ", "f.ddp, line 2")) == "[3] error x: no (f.ddp, line 2)"
+    assert plain(error_text(CommandError("no"), 80, "", "f\x1b, line 2")) == r"error: f\x1b, line 2: no"
 
 
 def test_a_mistake_has_a_caret_below_it() -> None:
@@ -154,7 +159,7 @@ def test_a_mistake_has_a_caret_below_it() -> None:
 
 @given(hostile_text(60), hostile_text(60))
 def test_no_error_is_harmful(reason: str, details: str) -> None:
-    assert harmless(plain(error_text(MethodError(reason, details, {reason: details}), 40, details)))
+    assert harmless(plain(error_text(MethodError(reason, details, {reason: details}), 40, where=details)))
     assert harmless(plain(error_text(CommandError(reason, details, len(details) // 2), 40)))
 
 

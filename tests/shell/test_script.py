@@ -69,7 +69,7 @@ def test_the_first_error_ends_it(stage: Stage) -> None:
     assert isinstance(done.error, MethodError)
     assert done.commands == 2
     assert stage.out == ['"A"\n']
-    assert "error demo-failure: This method always fails" in stage.err[0]
+    assert stage.err[0].startswith("error demo-failure: This method always fails (script, line 2)")
 
 
 def test_unless_it_is_to_go_on(stage: Stage) -> None:
@@ -85,6 +85,39 @@ def test_a_mistake_names_its_line(stage: Stage) -> None:
     assert isinstance(done.error, CommandError)
     assert "script, line 3: expected ':' after the key, not 2" in stage.err[0]
     assert "\n   b 2}\n     ^" in stage.err[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        pytest.param("call fail", "error demo-failure: This method always fails", id="a method"),
+        pytest.param("sub bad", "error 403: denied", id="a publication"),
+        pytest.param("login --token-file {folder}/token", "error 403: ", id="a login"),
+        pytest.param("whoami", "nobody is logged in", id="no login"),
+        pytest.param("call upper a | exit 3", "exit 3 ended with code 3", id="a program"),
+        pytest.param("echo $9", "there is no result yet", id="a variable"),
+    ],
+)
+@pytest.mark.parametrize("is_within", [False, True], ids=["a script", "a file within a script"])
+def test_any_error_names_its_file_and_line(
+    stage: Stage, tmp_path: Path, line: str, error: str, is_within: bool
+) -> None:
+    (tmp_path / "token").write_text("wrong\n")
+    text = f"# a comment\n\n{line.format(folder=tmp_path)}\n"
+    (tmp_path / "inner").write_text(text)
+    assert stage.run(f"source {tmp_path}/inner\n" if is_within else text).error is not None
+    [told] = [" ".join(line.split()) for line in stage.err]
+    assert (f"{tmp_path}/inner, line 3" if is_within else "script, line 3") in told
+    assert error in told
+
+
+def test_a_subscription_that_ends_later_names_its_file_and_line(stage: Stage) -> None:
+    stage.run("sub failsLater 1\n")
+    subscribed = [item.handle for item in stage.shell.subscriptions.all()]
+    for handle in filter(None, subscribed):
+        handle.stopped.result(20)
+    stage.shell.wait()
+    assert [" ".join(text.split()) for text in stage.err] == ["error later: it failed in the end (script, line 1)"]
 
 
 def test_a_bracket_that_is_never_closed_is_a_mistake(stage: Stage) -> None:
