@@ -135,7 +135,7 @@ def regexp(wanted: RegExp) -> ValueMatcher:
 
     def matches(value: Any) -> bool:
         if isinstance(value, str):
-            return search(value) is not None
+            return search(value)
         return isinstance(value, RegExp) and value.source == wanted.source and set(value.flags) == flags
 
     return matches

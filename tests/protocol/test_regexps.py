@@ -46,6 +46,12 @@ from ddpshell.protocol.regexps import compile_regexp
         ("^[^]$", "", ["\n", "a"], [""]),
         (r"(?<year>\d{4})-\k<year>", "", ["2026-2026"], ["2026-2025"]),
         (r"(a)\1", "", ["aa"], ["ab"]),
+        (r"^(?:(a)|b)\1$", "", ["aa", "b"], ["ab", "ba"]),
+        (r"^(?:(a)|b){2}\1$", "", ["ab", "baa"], ["aba"]),
+        (r"(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)\10$", "", ["abcdefghijj"], ["abcdefghija0"]),
+        ("^(?=.*[0-9])(?!.*z)", "", ["ab1"], ["abc", "1z"]),
+        ("A(?-i:b)C", "i", ["abc", "AbC"], ["aBc"]),
+        ("^(?:ab|a){2,}$", "", ["aab", "abab"], ["ab", "ba"]),
         (r"a(?=b)", "", ["ab"], ["ac"]),
         (r"(?<=a)b", "", ["ab"], ["cb"]),
         (r"(?<!a)b", "", ["cb"], ["ab"]),
@@ -61,8 +67,9 @@ from ddpshell.protocol.regexps import compile_regexp
 )
 def test_a_pattern_finds_what_javascript_finds(source: str, flags: str, found: list[str], not_found: list[str]) -> None:
     pattern = compile_regexp(RegExp(source, flags))
-    assert [text for text in found if not pattern.search(text)] == []
-    assert [text for text in not_found if pattern.search(text)] == []
+    for search in (pattern.search, pattern.matcher.search):
+        assert [text for text in found if not search(text)] == []
+        assert [text for text in not_found if search(text)] == []
 
 
 @pytest.mark.parametrize(

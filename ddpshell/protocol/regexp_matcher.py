@@ -1,0 +1,376 @@
+"""Matching a regular expression in a bounded number of steps.
+
+Python's `re` tries every way in which a pattern could match, with the interpreter locked, and some patterns match a short
+text in more ways than can ever be tried. The matcher here is much slower for each step. But it tries each part of the
+pattern at each position of the text only once, and it gives up after a number of steps. So `re` is used where even its
+worst case is quick, and this matcher for the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from ..exceptions import QueryError
+
+__all__ = [
+    "Alternation",
+    "Backreference",
+    "Group",
+    "Lookaround",
+    "Matcher",
+    "Node",
+    "Repeat",
+    "Single",
+    "size",
+    "worst_case",
+]
+
+#: Worst cases above this number of steps are not told apart.
+CEILING: Final = 10**12
+
+# About a third of a second.
+_MOST_STEPS: Final = 500_000
+_MOST_INSTRUCTIONS: Final = 100_000
+
+
+class Single(Struct, frozen=True):
+    """One character of a set; or with `width` 0 a place in the text, such as its end.
+
+    Args:
+        text: What `re` calls it.
+    """
+
+    text: str
+    ignores_case: bool
+    width: int
+
+
+class Repeat(Struct, frozen=True):
+    """A node several times; with `most` None without a limit."""
+
+    node: Node
+    least: int
+    most: int | None
+
+
+class Alternation(Struct, frozen=True):
+    """One of several nodes."""
+
+    options: tuple[Node, ...]
+
+
+class Group(Struct, frozen=True):
+    """A capturing group; its number counts from 0."""
+
+    node: Node
+    number: int
+
+
+class Backreference(Struct, frozen=True):
+    """The text that a group has matched."""
+
+    number: int
+    ignores_case: bool
+
+
+class Lookaround(Struct, frozen=True):
+    """Whether a node matches the text from here on, or with `is_behind` the text up to here."""
+
+    node: Node
+    is_behind: bool
+    is_negative: bool
+
+
+#: A tuple is one node after another.
+Node: TypeAlias = "Single | Repeat | Alternation | Group | Backreference | Lookaround | tuple[Node, ...]"
+
+
+def worst_case(node: Node, length: int) -> tuple[int, int]:
+    """Estimate what a node costs `re` at one position of a text.
+
+    Args:
+        node: The node.
+        length: The length of the text.
+
+    Returns:
+        The most ways in which the node can match, and the most steps to try them all. Neither is more than `CEILING`.
+    """
+    match node:
+        case Single():
+            # A long class is compared range by range.
+            return 1, 1 + len(node.text) // 8
+        case Backreference():
+            return 1, length
+        case Group():
+            return worst_case(node.node, length)
+        case Lookaround():
+            return 1, worst_case(node.node, length)[1]
+        case Alternation():
+            costs = [worst_case(option, length) for option in node.options]
+            return min(CEILING, sum(ways for ways, _ in costs)), min(CEILING, 1 + sum(steps for _, steps in costs))
+        case Repeat():
+            ways, steps = worst_case(node.node, length)
+            most = max(node.least, length + 1) if node.most is None else min(node.most, max(node.least, length + 1))
+            if ways == 1:
+                return min(CEILING, most - node.least + 1), min(CEILING, 1 + most * steps)
+            # After each repetition there is again a choice: 1 + ways + ways * ways + ...
+            total, power = 0, 1
+            for _ in range(most + 1):
+                total += power
+                power *= ways
+                if total > CEILING:
+                    break
+            return min(CEILING, total), min(CEILING, total * steps)
+        case _:
+            all_ways, all_steps = 1, 1
+            for part in node:
+                ways, steps = worst_case(part, length)
+                all_steps = min(CEILING, all_steps + all_ways * steps)
+                all_ways = min(CEILING, all_ways * ways)
+            return all_ways, all_steps
+
+
+def size(node: Node) -> int:
+    """The number of instructions that a node becomes, or a few more."""
+    match node:
+        case Single() | Backreference():
+            return 1
+        case Group() | Lookaround():
+            return 2 + size(node.node)
+        case Alternation():
+            return sum(2 + size(option) for option in node.options)
+        case Repeat():
+            return (node.least + 1 if node.most is None else node.most) * (3 + size(node.node))
+        case _:
+            return sum(map(size, node))
+
+
+def width(node: Node) -> int:
+    """The number of characters that a node matches, where that is always the same: `re` allows no other lookbehind."""
+    match node:
+        case Single():
+            return node.width
+        case Group():
+            return width(node.node)
+        case Alternation():
+            return width(node.options[0])
+        case Repeat():
+            return node.least * width(node.node)
+        case tuple():
+            return sum(map(width, node))
+        case _:
+            return 0
+
+
+class _Characters(dict[str, bool]):
+    """Which characters belong to a set, as far as they were asked for."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        super().__init__()
+        self._pattern = pattern
+
+    def __missing__(self, character: str) -> bool:
+        self[character] = found = self._pattern.fullmatch(character) is not None
+        return found
+
+
+_CHARACTER: Final = 0  # a set of characters
+_ASSERTION: Final = 1  # a function of text and position
+_SPLIT: Final = 2  # where else to go on
+_JUMP: Final = 3  # where to go on
+_SAVE: Final = 4  # 2 * group for its beginning, 2 * group + 1 for its end
+_FORGET: Final = 5  # groups
+_BACKREFERENCE: Final = 6  # the Backreference
+_LOOK: Final = 7  # whether it is negative, how far behind it begins, where to go on
+_MATCH: Final = 8
+
+# The positions at which groups begin and end, -1 for those that have matched nothing.
+_Saved: TypeAlias = tuple[int, ...]
+
+
+class Matcher:
+    """Searches texts for a node.
+
+    Args:
+        node: The node.
+        name: The regular expression, for errors.
+        groups: The number of groups that backreferences need; 0 where there are none.
+
+    Raises:
+        QueryError: The expression is too large.
+    """
+
+    def __init__(self, node: Node, name: str, groups: int) -> None:
+        self._name = name
+        self._groups = groups
+        self._program: list[tuple[int, Any]] = []
+        if size(node) > _MOST_INSTRUCTIONS:
+            raise QueryError(f"the regular expression {name} is too large")
+        self._emit(node)
+        self._program.append((_MATCH, None))
+
+    def search(self, text: str) -> bool:
+        """Say whether the text matches somewhere.
+
+        Raises:
+            QueryError: This cannot be found out in a reasonable number of steps.
+        """
+        return _Search(self._program, self._name, text).run((-1,) * 2 * self._groups)
+
+    def _emit(self, node: Node) -> None:
+        program = self._program
+        match node:
+            case Single():
+                pattern = re.compile(node.text, re.IGNORECASE if node.ignores_case else re.NOFLAG)
+                program.append((_CHARACTER, _Characters(pattern)) if node.width else (_ASSERTION, pattern.match))
+            case Backreference():
+                program.append((_BACKREFERENCE, node))
+            case Group():
+                if self._groups:
+                    program.append((_SAVE, 2 * node.number))
+                self._emit(node.node)
+                if self._groups:
+                    program.append((_SAVE, 2 * node.number + 1))
+            case Lookaround():
+                place = self._reserve()
+                self._emit(node.node)
+                program.append((_MATCH, None))
+                program[place] = (_LOOK, (node.is_negative, width(node.node) if node.is_behind else 0, len(program)))
+            case Alternation():
+                jumps = []
+                for option in node.options[:-1]:
+                    split = self._reserve()
+                    self._emit(option)
+                    jumps.append(self._reserve())
+                    program[split] = (_SPLIT, len(program))
+                self._emit(node.options[-1])
+                for jump in jumps:
+                    program[jump] = (_JUMP, len(program))
+            case Repeat():
+                self._emit_repeat(node)
+            case _:
+                for part in node:
+                    self._emit(part)
+
+    def _emit_repeat(self, node: Repeat) -> None:
+        # JavaScript forgets before each repetition what the groups in it have matched.
+        groups = _groups_in(node.node) if self._groups else []
+        splits = []
+        for _ in range(node.least):
+            self._emit_repetition(node.node, groups)
+        if node.most is None:
+            splits.append(self._reserve())
+            self._emit_repetition(node.node, groups)
+            self._program.append((_JUMP, splits[0]))
+        else:
+            for _ in range(node.most - node.least):
+                splits.append(self._reserve())
+                self._emit_repetition(node.node, groups)
+        for split in splits:
+            self._program[split] = (_SPLIT, len(self._program))
+
+    def _emit_repetition(self, node: Node, groups: list[int]) -> None:
+        if groups:
+            self._program.append((_FORGET, groups))
+        self._emit(node)
+
+    def _reserve(self) -> int:
+        self._program.append((_JUMP, None))
+        return len(self._program) - 1
+
+
+def _groups_in(node: Node) -> list[int]:
+    match node:
+        case Group():
+            return [node.number, *_groups_in(node.node)]
+        case Repeat() | Lookaround():
+            return _groups_in(node.node)
+        case Alternation():
+            return [number for option in node.options for number in _groups_in(option)]
+        case tuple():
+            return [number for part in node for number in _groups_in(part)]
+        case _:
+            return []
+
+
+class _Search:
+    """The search of one text."""
+
+    def __init__(self, program: list[tuple[int, Any]], name: str, text: str) -> None:
+        self._program = program
+        self._name = name
+        self._text = text
+        self._steps = 0
+        # The states from which nothing matches, by where their part of the program begins.
+        self._failed: dict[int, set[object]] = {}
+
+    def run(self, saved: _Saved) -> bool:
+        return any(self._match(0, position, saved) is not None for position in range(len(self._text) + 1))
+
+    def _match(self, start: int, position: int, saved: _Saved) -> _Saved | None:
+        """Match the part of the program that begins at `start`; returns what its groups have matched."""
+        program, text = self._program, self._text
+        seen = self._failed.setdefault(start, set())
+        visited: list[object] = []
+        pending = [(start, position, saved)]
+        while pending:
+            place, position, saved = pending.pop()
+            while True:
+                state: object = place + position * len(program)
+                if saved:
+                    state = (state, saved)
+                if state in seen:
+                    break
+                seen.add(state)
+                if start:
+                    visited.append(state)
+                self._steps += 1
+                if self._steps > _MOST_STEPS:
+                    raise QueryError(
+                        f"the regular expression {self._name} takes too many steps on a text of {len(text)} characters"
+                    )
+                operation, operand = program[place]
+                place += 1
+                if operation == _CHARACTER:
+                    if position >= len(text) or not operand[text[position]]:
+                        break
+                    position += 1
+                elif operation == _SPLIT:
+                    pending.append((operand, position, saved))
+                elif operation == _JUMP:
+                    place = operand
+                elif operation == _ASSERTION:
+                    if operand(text, position) is None:
+                        break
+                elif operation == _SAVE:
+                    saved = (*saved[:operand], position, *saved[operand + 1 :])
+                elif operation == _FORGET:
+                    saved = tuple(-1 if number // 2 in operand else value for number, value in enumerate(saved))
+                elif operation == _BACKREFERENCE:
+                    end = self._end_of_backreference(operand, position, saved)
+                    if end is None:
+                        break
+                    position = end
+                elif operation == _LOOK:
+                    is_negative, behind, after = operand
+                    found = self._match(place, position - behind, saved) if position >= behind else None
+                    if (found is None) is not is_negative:
+                        break
+                    place, saved = after, saved if found is None else found
+                else:
+                    seen.difference_update(visited)
+                    return saved
+        return None
+
+    def _end_of_backreference(self, backreference: Backreference, position: int, saved: _Saved) -> int | None:
+        begin, end = saved[2 * backreference.number : 2 * backreference.number + 2]
+        if end < 0:
+            return position  # In JavaScript a group that has matched nothing is an empty text.
+        wanted = self._text[begin:end]
+        found = self._text[position : position + len(wanted)]
+        if found == wanted or (backreference.ignores_case and found.lower() == wanted.lower()):
+            return position + len(wanted)
+        return None
