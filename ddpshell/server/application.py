@@ -41,7 +41,7 @@ class Options(Struct, frozen=True):
         message_limit: Bytes in the longest message that is taken; a longer one closes the connection with 1009 (U17).
         subscription_limit: Subscriptions that a client may have at a time; more are refused.
         outstanding_limit: Calls and subscriptions of one client that may run at a time, having called `unblock()`;
-            what comes after them waits. Fewer than the server's threads, so that no client can have them all.
+            what comes after them waits. When threads are scarce, fewer run (see `Server.max_threads`).
         empty_fields: Send `"fields":{}` where Meteor sends none, for clients that insist on it (K14).
         forwarded_count: How many proxies in front are trusted to name the client's address (U21).
     """

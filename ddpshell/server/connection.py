@@ -280,7 +280,7 @@ class Connection:
 
     def call_later(self, callbacks: Iterable[Callable[[], object]]) -> None:
         """Call functions of the application's, on a worker."""
-        self._runtime.workers.submit(partial(call_all, list(callbacks)))
+        self._runtime.workers.submit(partial(call_all, list(callbacks)), self)
 
     # ------------------------------------------------------------------------------------------ sending (any thread)
 

@@ -82,8 +82,8 @@ class Runtime:
         _, pending = await asyncio.wait(tasks, timeout=patience)
         return len(pending)
 
-    async def on_worker(self, function: Callable[[], Any]) -> Any:
-        """Call `function` on a worker, and wait for it without holding up the loop."""
+    async def on_worker(self, function: Callable[[], Any], owner: object = None) -> Any:
+        """Call `function` on a worker, for `owner`, and wait for it without holding up the loop."""
         future: asyncio.Future[Any] = self.loop.create_future()
 
         def work() -> None:
@@ -98,5 +98,5 @@ class Runtime:
             else:
                 future.set_exception(error)
 
-        self.workers.submit(work)
+        self.workers.submit(work, owner)
         return await future

@@ -47,7 +47,8 @@ class Server:
         path_prefix: The path before `/websocket`, such as `/app`.
         compression: Agree to permessage-deflate where a client offers it (U16).
         greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
-        max_threads: The most handlers that run at a time as plain functions.
+        max_threads: The most handlers that run at a time as plain functions. Clients share the threads fairly: one
+            with many calls at a time leaves threads for the others.
         users: Passwords by user name, or more by `User`; with it, or with `accounts`, clients can log in.
         accounts: Settings for that.
         clock: What tells the time of day; tests give their own.
@@ -60,7 +61,7 @@ class Server:
         path_prefix: str = "",
         compression: bool = True,
         greeting: bool = False,
-        max_threads: int = 256,
+        max_threads: int = 512,
         users: Mapping[str, str | User] | None = None,
         accounts: AccountsOptions | None = None,
         clock: Clock | None = None,

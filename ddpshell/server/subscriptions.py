@@ -265,7 +265,7 @@ class Subscriptions:
 
     async def set_user_async(self, user_id: str | None) -> None:
         """See UserSetter: on the loop."""
-        before, subscriptions = await self._runtime.on_worker(lambda: self._begin_user_change(user_id))
+        before, subscriptions = await self._runtime.on_worker(lambda: self._begin_user_change(user_id), self._outlet)
         outside = contextvars.copy_context()
         outside.run(current_invocation.set, None)
         running: list[Awaitable[object]] = []
@@ -280,7 +280,7 @@ class Subscriptions:
             self._end_user_change(before)
 
     async def _run_on_worker(self, subscription: Subscription) -> None:
-        await self._runtime.on_worker(lambda: self.run(subscription))
+        await self._runtime.on_worker(lambda: self.run(subscription), self._outlet)
 
     def _begin_user_change(self, user_id: str | None) -> tuple[MergeBox, list[Subscription]]:
         with self.lock:

@@ -168,7 +168,7 @@ class Turns:
                 self._runtime.start_task(self._run_async(task, handler))
                 return
             if handler is not None or isinstance(task, (UnsubReceived, _Opened)):
-                self._runtime.workers.submit(partial(self._work, task))
+                self._runtime.workers.submit(partial(self._work, task), self._outlet)
                 return
             self._handle(task, None, self._new_turn())
 
@@ -187,6 +187,10 @@ class Turns:
             if not self._end(turn):
                 return
             task = self._next_task()
+            if task is not None and self._runtime.workers.has_waiting:
+                # Another client's turn comes first, however much this one has sent.
+                self._runtime.workers.submit(partial(self._work, task), self._outlet)
+                return
 
     def _start_async(self, task: _Task, handler: Handler) -> None:
         self._runtime.start_task(self._run_async(task, handler))

@@ -403,3 +403,49 @@ def test_a_client_may_have_so_many_subscriptions_and_no_more(connect: Connect) -
     assert client.receive_rest() == []
     client.unsubscribe("1")
     assert client.subscribe("p", id_="3") == [{"msg": "ready", "subs": ["3"]}]
+
+
+def test_two_clients_with_many_slow_calls_leave_threads_to_all_others(server: Server, connect: Connect) -> None:
+    """S15: sessions do not wait for each other."""
+    gate = Gate()
+
+    def slow(this: MethodInvocation) -> None:
+        this.unblock()
+        gate.wait()
+
+    server.method("slow")(slow)
+    server.method("quick")(lambda: "quick")
+    slow_ones = [connect(server) for _ in range(2)]
+    for client in slow_ones:
+        client.send_together(*({"msg": "method", "id": str(number), "method": "slow"} for number in range(300)))
+        client.receive_rest()
+    for _ in range(20):
+        assert connect(server).call("quick") == "quick"
+    gate.opened.set()
+    for client in slow_ones:
+        assert len(client.receive_rest_after(600)) == 600
+
+
+def test_a_client_that_sends_without_end_gives_way_to_one_that_waits_for_a_thread(connect: Connect) -> None:
+    """S15."""
+    server = Server(max_threads=1)
+    gate, answered = Gate(), threading.Event()
+    server.method("note")(answered.set)
+    calls: list[int] = []
+
+    def call(number: int) -> None:
+        if number == 0:
+            gate.wait()
+        calls.append(number)
+        assert number < 5 or answered.wait(PATIENCE)
+
+    server.method("call")(call)
+    busy, other = connect(server), connect(server)
+    busy.send_together(*({"msg": "method", "id": str(n), "method": "call", "params": [n]} for n in range(10)))
+    assert gate.reached.wait(PATIENCE)
+    other.start_call("note")
+    other.receive_rest()
+    gate.opened.set()
+    other.receive_rest_after(2)
+    busy.receive_rest_after(20)
+    assert calls == list(range(10))
