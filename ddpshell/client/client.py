@@ -481,21 +481,24 @@ class Client:
         In this order, whoever has waited for a result knows that all that came before it has been told.
         """
         for event in events:
-            if isinstance(event, Mark):
-                event.reached()
-                continue
-            if self._callbacks:
-                self._tell(event)
-            # What no handle is waiting for may be a call of the user's.
-            if not self._registry.take(event) and self._accounts is not None:
-                for consequence in self._accounts.hear(event):
-                    self._tell(consequence)
+            try:
+                if isinstance(event, Mark):
+                    event.reached()
+                    continue
+                if self._callbacks:
+                    self._tell(event)
+                # What no handle is waiting for may be a call of the user's.
+                if not self._registry.take(event) and self._accounts is not None:
+                    for consequence in self._accounts.hear(event):
+                        self._tell(consequence)
+            except BaseException:  # the callers who wait for the next event must still get it
+                logger.exception("the client failed on %r", type(event).__name__)
 
     def _tell(self, event: Event) -> None:
         for callback in self._callbacks:
             try:
                 callback(event)
-            except Exception:
+            except BaseException:  # `sys.exit()` in a callback must not end the client's thread either
                 logger.exception("a callback failed on %r", type(event).__name__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Generic, TypeVar
@@ -11,6 +12,8 @@ from ..protocol.ejson import EJSONValue
 from .condition import Condition
 
 __all__ = ["Awaitable", "MethodCall", "Subscription"]
+
+logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -106,6 +109,14 @@ class Awaitable(Future[Value], Generic[Value]):
         from ..protocol.refusals import quoted
 
         return DDPTimeout(f"no {self._what % self._name} within {timeout:g} s{quoted(self._refusal())}")
+
+    def _invoke_callbacks(self) -> None:
+        # The base class lets `sys.exit()` in a callback through, and with it end the client's thread.
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException:
+                logger.exception("a callback failed on the %s", self._what % self._name)
 
     def _check_thread(self) -> None:
         # Without the lock, which in a forked process may never be free.

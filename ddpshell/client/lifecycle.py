@@ -57,6 +57,7 @@ class Lifecycle:
         self.error: DDPError | None = None
         #: How often `disconnect` was called: a connection from before the last time is not wanted, whatever the state.
         self.departures = 0
+        self._broken = False
         # Sessions in a row that came to nothing, and since when the one that stands does.
         self._futile = 0
         self._established_at = 0.0
@@ -65,8 +66,10 @@ class Lifecycle:
 
     @property
     def over(self) -> bool:
-        """Whether nothing can bring a connection back: closed, or no version in common (R10, C4)."""
-        return self.state is ConnectionState.FAILED and isinstance(self.error, ClientClosed | NegotiationError)
+        """Whether nothing can bring a connection back: closed, broken, or no version in common (R10, C4)."""
+        return self.state is ConnectionState.FAILED and (
+            self._broken or isinstance(self.error, ClientClosed | NegotiationError)
+        )
 
     @property
     def wants_connection(self) -> bool:
@@ -150,6 +153,13 @@ class Lifecycle:
         self.state = ConnectionState.FAILED
         self.error = ClientClosed("the client is closed")
         return [Closed()]
+
+    def break_down(self, error: DDPError) -> list[ConnectionEvent]:
+        """The client itself has failed: give up, and for good."""
+        if self.over:
+            return []
+        self._broken = True
+        return self.fail(error)
 
     def fail(self, error: DDPError) -> list[ConnectionEvent]:
         """Give up, until told otherwise."""

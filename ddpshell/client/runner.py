@@ -93,7 +93,8 @@ class Runner:
         self._transport: Transport | None = None
         # How often we had left when this connection was made. For the thread alone.
         self._departures = 0
-        # What other threads had happen, to be published by this one. Guarded by the lock.
+        # What has happened and is not published yet, in order. It stays here until the thread is about to publish it, so
+        # that nothing is lost if the code in between raises. Guarded by the lock.
         self._posted: list[Published] = []
         # A daemon: a program that forgets to close its client can still end.
         self._thread = threading.Thread(target=self._run, name=f"ddp {connector.url}", daemon=True)
@@ -188,20 +189,22 @@ class Runner:
                     due = self._lifecycle.due(self._clock.now())
                     waiting = self._lifecycle.state is ConnectionState.WAITING
                     deadline = self._lifecycle.retry_at if waiting else None
-                    posted = self._take_posted()
+                    posted = self._take_events()
                 self._publish(posted)
                 if due:
                     self._attempt()
                 else:
                     self._waiter.sleep(deadline)
-        except Exception as error:
-            # A fault of ours must not leave anybody waiting for ever.
+        except BaseException as error:  # whatever it is, the thread is about to end
+            # A fault of ours must not leave a caller waiting for ever.
             logger.exception("the client's thread failed")
             with self.lock:
-                self._posted += self._lifecycle.fail(ConnectionLost(f"the client failed: {error!r}"))
+                self._posted += self._lifecycle.break_down(ConnectionLost(f"the client failed: {error!r}"))
         finally:
-            self._end(None)
-            self._waiter.close()
+            try:
+                self._end(None)
+            finally:
+                self._waiter.close()
 
     def _attempt(self) -> None:
         self._publish([Connecting(self._connector.url, self._lifecycle.retry_count)])
@@ -233,14 +236,11 @@ class Runner:
             self._session.connection_made(self._clock.now())
             self._departures = self._lifecycle.departures
         # Some may have come with the handshake, and no select would tell.
-        events = self._receive(transport.receive())
+        self._receive(transport.receive())
         while True:
             with self.lock:
                 now = self._clock.now()
                 self._session.handle_timer(now)
-                # In this order: what is posted holds what the session had to tell before.
-                events += self._take_posted()
-                events += self._session.events_received()
                 wanted = self._lifecycle.wants_connection and self._lifecycle.departures == self._departures
                 if not wanted:
                     self._session.say_goodbye()
@@ -248,12 +248,12 @@ class Runner:
                 established = self._session.state is SessionState.CONNECTED
                 timers = [self._session.next_deadline(), None if established else connect_deadline]
                 deadline = min((timer for timer in timers if timer is not None), default=None)
+                events = self._take_events()
                 self._idle = True
             if self.debug:
                 events += [FrameSent(_masked(text)) for text in texts]
             self._publish(events)
             error = self._verdict(events)
-            events = []
             transport.send(texts)
             if not wanted:
                 return None
@@ -269,25 +269,21 @@ class Runner:
             ready = self._waiter.wait_any(transport, transport.events, deadline)
             if ready:
                 transport.flush()
-                events = self._receive(transport.receive())
+                self._receive(transport.receive())
 
-    def _receive(self, texts: list[str]) -> list[Published]:
+    def _receive(self, texts: list[str]) -> None:
         with self.lock:
-            events = self._take_posted()
             self._idle = False
             now = self._clock.now()
             for text in texts:
                 if self.debug:
-                    # Each frame before what came of it.
-                    events.append(FrameReceived(_masked(text)))
+                    # Each frame comes before its consequences.
+                    self._posted += [*self._session.events_received(), FrameReceived(_masked(text))]
                 self._session.receive_text(text, now)
-                if self.debug:
-                    events += self._session.events_received()
-            events += self._session.events_received()
+            self._posted += self._session.events_received()
             # Of a connection that was left meanwhile, nothing tells of the next one (R14).
             if self._lifecycle.departures == self._departures:
-                self._judge(events, now)
-        return events
+                self._judge(self._posted, now)
 
     def _judge(self, events: Sequence[Published], now: float) -> None:
         # There may be thousands, and their kinds are all that matters.
@@ -323,20 +319,24 @@ class Runner:
         """A connection or an attempt is over. Decide what comes next, and end what will get no other chance."""
         # The server's close code and reason are in here.
         why = str(error) if isinstance(error, ConnectionLost) else "the connection was lost"
-        with self.lock:
-            self._session.receive_eof(why)
-            events = self._take_posted()
-            if error is not None:
-                events += self._lifecycle.lost(error, self._clock.now(), self._session.outstanding)
-            if self._lifecycle.state is ConnectionState.FAILED and self._lifecycle.error is not None:
-                self._session.abandon(self._lifecycle.error, why if error is not None else "the client was closed")
-            events += self._session.events_received()
-            self._idle = False
-        self._publish(events)
+        try:
+            with self.lock:
+                self._idle = False
+                self._session.receive_eof(why)
+                self._posted += self._session.events_received()
+                if error is not None:
+                    self._posted += self._lifecycle.lost(error, self._clock.now(), self._session.outstanding)
+                if self._lifecycle.state is ConnectionState.FAILED and self._lifecycle.error is not None:
+                    self._session.abandon(self._lifecycle.error, why if error is not None else "the client was closed")
+        finally:
+            with self.lock:
+                events = self._take_events()
+            self._publish(events)
 
-    def _take_posted(self) -> list[Published]:
-        posted, self._posted = self._posted, []
-        return posted
+    def _take_events(self) -> list[Published]:
+        """Everything that is not published yet. With the lock held, right before publishing it."""
+        events, self._posted = self._posted + self._session.events_received(), []
+        return events
 
 
 def _masked(text: str) -> str:

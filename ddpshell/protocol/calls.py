@@ -6,7 +6,7 @@ what it hears of calls; `outstanding.py` keeps them in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import count
 
@@ -125,9 +125,9 @@ class Calls:
 
     def abandon(self, error: DDPError, why: str) -> None:
         """End all of them: those that were never sent with an error, the others as `OutcomeUnknown` because of `why`."""
-        for call in list(self._outstanding):
+        for call in self._each():
             if call.result is not None:
-                # Its answer is here; that its writes may not be visible matters to nobody any more.
+                # The answer is here; nobody waits any longer for its writes to be visible.
                 self._finish(call)
             elif call.was_sent:
                 self._finish(call, error=OutcomeUnknown(call.method, why))
@@ -170,7 +170,7 @@ class Calls:
         """The socket is gone; `why` is what happened to it, for the `OutcomeUnknown` of calls that are not sent again."""
         self.gate = Gate.SHUT
         self._why_lost = why
-        for call in list(self._outstanding):
+        for call in self._each():
             sent = call.state in (CallState.SENT, CallState.WRITTEN)
             call.advance(CallInput.LOST)
             if sent and not call.retry:
@@ -186,7 +186,7 @@ class Calls:
 
     def finish_settling(self) -> None:
         """The data of a new session is here, which stands in for what an old one still owed (C56)."""
-        for call in list(self._outstanding):
+        for call in self._each():
             if call.state is CallState.SETTLING:
                 self._move(call, CallInput.UPDATED)
 
@@ -229,7 +229,7 @@ class Calls:
 
     def _add_opening_login(self) -> None:
         """One login for each new session, with the token of now, whatever became of the one before (A52, A56)."""
-        for call in list(self._outstanding):
+        for call in self._each():
             if call.opening:
                 self._outstanding.discard(call)
                 self._quiescence.release_call(call.id)
@@ -237,6 +237,10 @@ class Calls:
             self.opening_login = call_id = str(next(self._ids))
             text = _text(call_id, "login", self._opening_params, None)
             self._outstanding.add_first(Call(call_id, "login", text, wait=True, opening=True))
+
+    def _each(self) -> Iterator[Call]:
+        """All calls that are still outstanding when their turn comes: finishing one can finish others."""
+        return (call for call in list(self._outstanding) if self._outstanding.get(call.id) is call)
 
     def _send_due(self) -> None:
         for call in self._outstanding.sendable():
@@ -271,7 +275,7 @@ class Calls:
 
     def _fail_held(self, error: MethodError) -> None:
         """Fail what waits for a login that was refused, rather than do it as nobody (A54)."""
-        for held in list(self._outstanding):
+        for held in self._each():
             if held.state is CallState.HELD:
                 why = OutcomeUnknown(held.method, "the connection was lost and the new one's login refused")
                 self._emit(CallFinished(held.id, held.method, error=why if held.was_sent else error))

@@ -412,7 +412,8 @@ class ClientSession:
 
     def _settle(self) -> None:
         """If nothing is waited for any more, let the view change in one step, and tell what that completes (C55, C56)."""
-        if not self._quiescence.due:
+        # Without a session, what the last one sent is not complete. The next one resumes it, or makes it void (C62).
+        if not self._quiescence.due or self._calls.gate is Gate.SHUT:
             return
         messages, reset = self._quiescence.take()
         data: list[DataMessage] = []
@@ -463,7 +464,9 @@ class ClientSession:
         else:
             self._calls.gate = Gate.OPEN
             self._open_session(resumed=resumed)
-            if not resumed:
+            if resumed:
+                self._settle()
+            else:
                 self._reset()
         round_trip = now - self._opened_at
         # It comes before the events of what it lets go on, and counts what those sent.

@@ -17,6 +17,7 @@ from ddpshell import (
     OutcomeUnknown,
     events,
 )
+from ddpshell.protocol.client_session import ClientSession
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 
 PATIENCE = 10
@@ -429,3 +430,75 @@ def test_a_fault_of_ours_leaves_nobody_waiting(harness: Harness, caplog: pytest.
     assert "the client's thread failed" in caplog.text
     with pytest.raises(ConnectionLost):
         harness.client.call("m").result(PATIENCE)
+    # There is no thread any more, so a call made now must not wait for one.
+    harness.client.reconnect()
+    with pytest.raises(ConnectionLost):
+        harness.client.call("m").result(PATIENCE)
+
+
+@pytest.mark.parametrize("leave", ["close", "disconnect"])
+def test_a_close_after_a_reconnect_ends_every_call_once(harness: Harness, leave: str) -> None:
+    """C26, C56: one call is answered after the reconnect, while another still runs, and then the connection drops."""
+    peer = harness.establish()
+    runs, answered, queued = (
+        harness.client.call("a"),
+        harness.client.call("b"),
+        harness.client.apply("c", [], wait=True),
+    )
+    first, second = peer.pull_message()["id"], peer.pull_message()["id"]
+    peer.drop()
+    harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
+    harness.clock.advance(0.01)
+    peer = harness.establish("two")
+    assert [peer.pull_message()["id"], peer.pull_message()["id"]] == [first, second]
+    peer.push({"msg": "result", "id": second, "result": 5}, {"msg": "updated", "methods": [second]})
+    peer.pull_none(harness.clock)
+    peer.drop()
+    harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
+    if leave == "disconnect":
+        harness.client.disconnect()
+    harness.client.close()
+    assert isinstance(runs.exception(PATIENCE), OutcomeUnknown)
+    assert answered.result(PATIENCE) == 5
+    assert isinstance(queued.exception(PATIENCE), ClientClosed)
+    finished = [event.id for event in harness.events if isinstance(event, events.CallFinished)]
+    assert sorted(finished) == ["1", "2", "3"]
+
+
+def test_what_happened_before_a_fault_is_told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came in the same read as the text that we fail on is not lost with it."""
+    peer = harness.establish()
+    first, second = harness.client.call("m"), harness.client.call("m")
+    assert peer.pull_message()["id"] == "1"
+    receive = ClientSession.receive_text
+
+    def fail(session: ClientSession, text: str, now: float) -> None:
+        assert "a fault" not in text, "a fault"
+        receive(session, text, now)
+
+    monkeypatch.setattr(ClientSession, "receive_text", fail)
+    answer = [{"msg": "result", "id": "1", "result": 5}, {"msg": "updated", "methods": ["1"]}]
+    peer.push(*answer, {"msg": "a fault"})  # type: ignore[arg-type]  # JSON
+    assert first.result(PATIENCE) == 5
+    assert isinstance(second.exception(PATIENCE), OutcomeUnknown)
+    assert "ConnectionFailed" in harness.kinds()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault"), SystemExit(3)], ids=repr)
+def test_a_callback_that_raises_keeps_nothing_from_the_others(harness: Harness, error: BaseException) -> None:
+    peer = harness.establish()
+    ended: list[object] = []
+
+    def fail(_: object) -> None:
+        raise error
+
+    harness.client.on_event(fail)
+    calls = [harness.client.call("m") for _ in range(3)]
+    for call in calls:
+        call.add_done_callback(fail)
+        call.add_done_callback(ended.append)
+        call_id = peer.pull_message()["id"]
+        peer.push({"msg": "result", "id": call_id, "result": 5}, {"msg": "updated", "methods": [call_id]})
+    assert [call.result(PATIENCE) for call in calls] == [5, 5, 5]
+    harness.client.close()
+    assert ended == calls

@@ -52,6 +52,8 @@ class _Session:
     user: str | None = None
     #: Calls whose `updated` is due (S45).
     unwritten: list[str] = field(default_factory=list)
+    #: Calls that still run. They do not block those that come after them (S44).
+    running: list[MethodReceived] = field(default_factory=list)
 
 
 class SimulatedServer:
@@ -143,6 +145,15 @@ class SimulatedServer:
             session.unwritten.clear()
         self._flush()
 
+    def finish(self, *, last: bool = False) -> None:
+        """Let the longest-running call of each session, or the last one, come to its end."""
+        for session in self._sessions:
+            if session.running:
+                call = session.running.pop(-1 if last else 0)
+                session.protocol.send(Result(call.id, codec.ejson_text(str(call.params[0]))))
+                session.protocol.send(Updated((call.id,)))
+        self._flush()
+
     # In detail
 
     def _deal(self, session: _Session) -> None:
@@ -181,6 +192,9 @@ class SimulatedServer:
         key = str(event.params[0])
         self.runs[key] += 1
         self.users.append((key, session.user))
+        if event.method == "slow":
+            session.running.append(event)
+            return
         if event.method == "write":
             self.put(f"w-{key}", "anchor", {"key": key})
         error = {"error": Raw(codec.ejson_text(_SERVER_ERROR))} if event.method == "fail" else {}

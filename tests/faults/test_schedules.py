@@ -109,7 +109,14 @@ def _leave_and_return(trial: Trial) -> None:
     trial.client.reconnect()
 
 
+def _leave_beside_a_running_call(trial: Trial) -> None:
+    trial.be_answered_beside_a_running_call()
+    trial.client.disconnect()
+
+
 def _settle(trial: Trial) -> None:
+    if any(call.kind == "hang" for call in trial.calls):
+        return
     if trial.client.status.state is not ConnectionState.OFFLINE:
         trial.settle(forget=False)
 
@@ -130,6 +137,12 @@ def steps() -> st.SearchStrategy[Step]:
         ("log in", Trial.log_in),
         ("log out", Trial.log_out),
         ("kick", lambda trial: trial.world.kick()),
+        ("restart", Trial.restart),
+        ("hang", lambda trial: trial.call("hang")),
+    ]
+    beside: list[Step] = [
+        ("hang, and be answered", Trial.be_answered_beside_a_running_call),
+        ("hang, be answered, and disconnect", _leave_beside_a_running_call),
     ]
     return (
         st.builds(_call, kinds, st.booleans(), rarely, rarely)
@@ -138,17 +151,30 @@ def steps() -> st.SearchStrategy[Step]:
         | st.builds(_strike, faults())
         | st.builds(_plan, faults())
         | st.sampled_from(plain)
+        | st.sampled_from(beside)
     )
 
 
 @settings(max_examples=_EXAMPLES)
-@given(login=st.booleans(), schedule=st.lists(steps(), min_size=8, max_size=40), chance=st.integers(0, 1000))
-def test_whatever_happens_nothing_is_lost(small: Bench, login: bool, schedule: list[Step], chance: int) -> None:
-    """C13, C19, C22, C23, C38, C55, C62, R2, R3, R22, R29, A51, A55."""
+@given(
+    login=st.booleans(),
+    schedule=st.lists(steps(), min_size=8, max_size=40),
+    chance=st.integers(0, 1000),
+    closed=st.booleans(),
+)
+def test_whatever_happens_nothing_is_lost(
+    small: Bench, login: bool, schedule: list[Step], chance: int, closed: bool
+) -> None:
+    """C13, C19, C22, C23, C26, C38, C55, C62, R2, R3, R22, R29, A51, A55. A closed client waits for nothing any more."""
     with small.trial(login=login, chance=chance) as trial:
         trial.begin()
         trial.subscribe(SELECTORS[0], keep=True)
-        for _, step in schedule:
-            step(trial)
-        trial.settle()
-        trial.check()
+        for name, step in schedule:
+            # A call without an answer can only be ended by a close.
+            if closed or not name.startswith("hang"):
+                step(trial)
+        if closed:
+            trial.leave()
+        else:
+            trial.settle()
+            trial.check()

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ddpshell.exceptions import MethodError, OutcomeUnknown
+from ddpshell.exceptions import ClientClosed, MethodError, OutcomeUnknown
 from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.events import (
@@ -61,21 +61,24 @@ class Histories(RuleBasedStateMachine):
         # Documents of the anchor that its subscriber has seen, and may count on.
         self.kept: set[object] = set()
         self.keys = 0
+        self.closing = False
 
     # ----------------------------------------------------------------------------------------------- the beginning
 
-    @initialize(login=st.booleans())
-    def begin(self, login: bool) -> None:
+    @initialize(login=st.booleans(), required=st.booleans(), closed=st.booleans())
+    def begin(self, login: bool, required: bool, closed: bool) -> None:
         self.logged_in = login
+        # Whether the history ends with a close, wherever it is then.
+        self.closed = closed
         if login:
-            self.session.set_opening_login([{"resume": "t"}])
+            self.session.set_opening_login([{"resume": "t"}], required=required)
         self.anchor = self.session.subscribe("anchor", [])
         self.subs[self.anchor] = "anchor"
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
     @rule(
-        method=st.sampled_from(["read", "write", "late", "fail"]),
+        method=st.sampled_from(["read", "write", "late", "fail", "slow", "slow"]),
         wait=st.sampled_from([False, False, True]),
         retry=st.sampled_from([True, True, False]),
         early=st.sampled_from([False, False, True]),
@@ -125,6 +128,10 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def write(self) -> None:
         self.server.write()
+
+    @rule(last=st.booleans())
+    def finish(self, last: bool) -> None:
+        self.server.finish(last=last)
 
     @rule()
     def restart(self) -> None:
@@ -254,8 +261,12 @@ class Histories(RuleBasedStateMachine):
         assert not call.cancelled, "an outcome of what was taken back"
         call.finished = True
         runs = self.server.runs[call.key]
+        if isinstance(event.error, ClientClosed):
+            assert self.closing, "closed, and nobody did"
+            assert runs == 0, "was sent"
+            return
         if isinstance(event.error, OutcomeUnknown):
-            assert not call.retry or call.given_up
+            assert not call.retry or call.given_up or self.closing
             return
         assert runs == 1 if not call.retry else runs >= 1
         if call.method == "fail":
@@ -279,9 +290,28 @@ class Histories(RuleBasedStateMachine):
             assert not (earlier and (call.wait or self.calls[message["id"]].wait)), f"{message} overtakes {call_id}"
 
     def teardown(self) -> None:
-        """Whatever happened: with a network that works, all comes right."""
+        """Whatever happened: a close ends everything once, and with a network that works, all comes right."""
         if not hasattr(self, "anchor"):
             return
+        if self.closed:
+            self._close()
+        else:
+            self._come_right()
+
+    def _close(self) -> None:
+        self.session.receive_eof()
+        self._collect()
+        self.closing = True
+        before = self._stored()
+        self.session.abandon(ClientClosed("closed"), "the client was closed")
+        self._collect()
+        for call in self.calls.values():
+            assert call.finished != call.cancelled, f"lost: {call}"
+        assert self.session.outstanding == 0
+        assert self.stopped == set(self.subs)
+        assert self._stored() == before, "the documents changed, and nothing was received"
+
+    def _come_right(self) -> None:
         for _ in range(100):
             if self.socket is not None and self.socket.server_ended and not self.socket.down:
                 self.cut(noticed=True)
@@ -290,6 +320,7 @@ class Histories(RuleBasedStateMachine):
             assert self.socket is not None
             self.deliver_all()
             self.server.write()
+            self.server.finish()
             if not (self.socket.up or self.socket.down or self.socket.server_ended):
                 break
         assert self.session.state is SessionState.CONNECTED

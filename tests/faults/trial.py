@@ -21,7 +21,7 @@ from ddpshell.protocol.ejson import EJSONValue
 from tests.fakes import FakeClock
 from tests.fault_proxy import PATIENCE, FaultProxy
 from tests.faults.application import PASSWORD, USER
-from tests.faults.worlds import SELECTORS, World, matches, seeds
+from tests.faults.worlds import SELECTORS, OurWorld, World, matches, seeds
 
 __all__ = ["Bench", "Call", "SkippingClock", "Trial", "open_files"]
 
@@ -54,6 +54,7 @@ class Call:
     kind: str
     key: str
     retry: bool
+    wait: bool = False
 
 
 class Trial:
@@ -85,6 +86,7 @@ class Trial:
         self.kept: set[object] = set()
         self._complaints: list[str] = []
         self._finished: dict[str, int] = {}
+        self._answered: set[str] = set()
         self._ready: set[str] = set()
         self._stopped: set[str] = set()
         self._keys = 0
@@ -110,7 +112,7 @@ class Trial:
     # ------------------------------------------------------------------------------------------------- what it does
 
     def call(self, kind: str, *, retry: bool = True, wait: bool = False, early: bool = False) -> Call:
-        """Make a call: `echo`, `add` (whose runs are counted), `boom` (an error) or `slow`."""
+        """Make a call: `echo`, `add` (whose runs are counted), `boom` (an error), `slow`, or `hang` (never answered)."""
         self._keys += 1
         key = f"{self.name}-{self._keys}"
         methods: dict[str, tuple[str, list[EJSONValue]]] = {
@@ -118,10 +120,11 @@ class Trial:
             "add": ("add", [key]),
             "boom": ("boom", []),
             "slow": ("slowUnblocked", [5]),
+            "hang": ("slowUnblocked", [100 * PATIENCE * 1000]),
         }
         method, params = methods[kind]
         handle = self.client.apply(method, params, wait=wait, retry=retry, return_at_result=early)
-        call = Call(handle, kind, key, retry)
+        call = Call(handle, kind, key, retry, wait)
         self.calls.append(call)
         return call
 
@@ -175,6 +178,25 @@ class Trial:
         finally:
             self.proxy.refusing = False
 
+    def restart(self) -> None:
+        """Restart the server, with whatever is under way."""
+        if isinstance(self.world, OurWorld):
+            self.world.restart(lambda: None)
+        else:
+            # Meteor takes seconds to start, and forgets its users.
+            self.world.kick()
+
+    def be_answered_beside_a_running_call(self) -> None:
+        """Have a call answered in a new session while another call runs that the old session had too (C56)."""
+        self.call("hang")
+        self.restart()
+        if self.client.status.state is ConnectionState.OFFLINE:
+            self.expect_attempt()
+            self.client.reconnect()
+        call = self.call("echo", early=True)
+        if not any(other.wait for other in self.calls) and all(future.done() for future in self._accounts):
+            self.wait_for(lambda: call.handle.id in self._answered, "an answer beside a running call")
+
     # --------------------------------------------------------------------------------------------------- what it is told
 
     def _listen(self, event: events.Event) -> None:
@@ -188,6 +210,8 @@ class Trial:
                 self._finished[event.id] = self._finished.get(event.id, 0) + 1
                 if event.method != "login" and (event.error is None or isinstance(event.error, MethodError)):
                     self._futile = 0
+            case events.CallAnswered():
+                self._answered.add(event.id)
             case events.SubscriptionReady():
                 if event.id in self._ready:
                     self._complain(f"{event} twice (C58)")
@@ -364,6 +388,18 @@ class Trial:
         whoami = self.client.call("whoami")
         self.wait_for(lambda: whoami.id in self._finished, "an answer to who one is")
         assert whoami.result(PATIENCE) == self._user
+
+    def leave(self) -> None:
+        """Close the client, whatever it is doing, and make sure that everything has ended, once."""
+        self.proxy.forget()
+        self.proxy.release()
+        self.proxy.bury(alive=True)
+        self.client.close()
+        assert self._complaints == []
+        assert [call for call in self.calls if not call.handle.done()] == []
+        assert {id_: times for id_, times in self._finished.items() if times != 1} == {}
+        assert self._stopped == self.subscriptions.keys()
+        assert [future for future in self._accounts if not future.done()] == []
 
     def _check_call(self, call: Call) -> None:
         runs = (

@@ -392,6 +392,60 @@ def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
     assert connected.session.outstanding == 0
 
 
+def test_a_close_between_two_sessions_ends_each_call_once(connected: Playbook) -> None:
+    """C26, C56: the end of one call can release another, which is not ended again."""
+    session = connected.session
+    session.call("runs", [])
+    session.call("answered", [])
+    session.call("waits", [], wait=True)
+    session.receive_eof()
+    session.connection_made(0.0)
+    session.receive_text('{"msg":"connected","session":"two"}', 0.0)
+    session.receive_text('{"msg":"result","id":"2","result":5}', 0.0)
+    session.receive_text('{"msg":"updated","methods":["2"]}', 0.0)
+    session.receive_eof()
+    session.abandon(ClientClosed("closed"), "the client was closed")
+    connected.events += session.events_received()
+    assert [call_id for call_id, _ in finished(connected)] == ["1", "2", "3"]
+    assert session.outstanding == 0
+
+
+def test_a_close_after_a_refused_login_ends_each_call_once(connected: Playbook) -> None:
+    """A54: what waited for the login fails with its refusal, and with nothing after that."""
+    session = connected.session
+    session.set_opening_login([{"resume": "token"}], required=True)
+    session.receive_eof()
+    for _ in range(3):
+        session.call("m", [])
+    session.connection_made(0.0)
+    session.receive_text('{"msg":"connected","session":"two"}', 0.0)
+    session.receive_text('{"msg":"result","id":"1","result":1}', 0.0)
+    login = next(json.loads(text)["id"] for text in session.texts_to_send() if '"login"' in text)
+    session.receive_text(f'{{"msg":"result","id":"{login}","error":{{"error":403}}}}', 0.0)
+    session.receive_eof()
+    session.abandon(ClientClosed("closed"), "the client was closed")
+    connected.events += session.events_received()
+    ended = [call_id for call_id, _ in finished(connected)]
+    assert sorted(ended) == sorted({"1", "2", "3", login})
+
+
+def test_a_lost_call_does_not_end_the_calm_between_two_sessions(connected: Playbook) -> None:
+    """C50, C62: without a session the old documents stay in sight, whatever was waited for."""
+    session = connected.session
+    session.receive_text('{"msg":"added","collection":"c","id":"x"}', 0.0)
+    session.call("m", [], retry=False)
+    session.texts_to_send()
+    session.receive_eof()
+    session.connection_made(0.0)
+    session.call("n", [])
+    session.call("once", [], retry=False, wait=True)
+    session.receive_text('{"msg":"connected","session":"two"}', 0.0)
+    assert session.documents.count("c") == 1
+    session.receive_eof()
+    session.abandon(ClientClosed("closed"), "the client was closed")
+    assert session.documents.count("c") == 1
+
+
 # ------------------------------------------------------------------------------------------------- before `connected`
 
 
