@@ -68,7 +68,7 @@ def _kind(*classes: type[BaseException]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, classes)
 
 
-def _code(kind: type[ServerError], code: int) -> Callable[[BaseException], bool]:
+def _code(kind: type[ServerError], code: int | str) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, kind) and error.error == code
 
 
@@ -124,6 +124,7 @@ _TABLE: tuple[_Row, ...] = (
             "`login USER --code` asks for the one-time code too",
         ),
     ),
+    _Row(_code(LoginError, "totp-max-attempts"), ("too many codes were wrong: try again later",)),
     _Row(_code(LoginError, 400), ("the server may not know logins of this kind",)),
     _Row(
         _kind(LoginError),

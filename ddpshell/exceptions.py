@@ -184,7 +184,10 @@ class LoginError(MethodError):
 
 
 class TwoFactorError(LoginError):
-    """The password is right, and a one-time code is needed: `error` is `no-2fa-code` or `invalid-2fa-code` (A26)."""
+    """The password is right, and a one-time code is needed (A26, K35).
+
+    `error` is `no-2fa-code` or `invalid-2fa-code`, and from Rocket.Chat `totp-required` or `totp-invalid`.
+    """
 
 
 class SubscriptionError(ServerError):

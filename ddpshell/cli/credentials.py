@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ..exceptions import CommandError, DDPTimeout, LoginNeeded
+from ..exceptions import CommandError, DDPTimeout, LoginNeeded, TwoFactorError
 from ..shell.escaping import escape_line
 from .folders import is_there, logins_folder
 from .precedence import ConnectionSettings
@@ -89,7 +89,10 @@ class Credential(Struct, frozen=True):
     def refused(self, error: LoginError) -> LoginNeeded:
         """What to say when the server does not take it."""
         user = self.user or (self.saved.user if self.saved is not None else "USER")
-        return LoginNeeded(f"{self.what} was refused: {error}", hint=self.advice, user=user)
+        from ..advice import Place, advice
+
+        hint = advice(error, Place.COMMAND_LINE) if isinstance(error, TwoFactorError) else self.advice
+        return LoginNeeded(f"{self.what} was refused: {error}", hint=hint, user=user)
 
 
 def find_credential(process: Process, settings: ConnectionSettings) -> Credential | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from ..clock import Clock
-from ..exceptions import DDPError, MethodError, RemoteProtocolError
+from ..exceptions import DDPError, MethodError, RemoteProtocolError, TwoFactorError
 from ..protocol.accounts import (
     LoginToken,
     UserSelector,
@@ -17,6 +17,7 @@ from ..protocol.accounts import (
     login_token,
     password_login,
     resume_login,
+    wraps_code,
 )
 from ..protocol.client_session import ClientSession
 from ..protocol.ejson import EJSONValue
@@ -76,6 +77,8 @@ class Accounts:
         self._operations: dict[str, _Operation] = {}
         self._token: LoginToken | None = None
         self._user_id: str | None = None
+        # Whether the server wants one-time codes in Rocket.Chat's form, as far as it has said (K35).
+        self._wraps_codes = False
 
     @property
     def user_id(self) -> str | None:
@@ -95,13 +98,17 @@ class Accounts:
         Args:
             user: Name, e-mail address, or a mapping with one of `username`, `email`, `id`.
             password: In the clear.
-            code: The one-time code, where the account has two factors.
+            code: The one-time code, where the account has two factors. It is sent in Meteor's form, and once more in
+                Rocket.Chat's if the server asks for that.
 
         Returns:
             A future of the `LoginToken`. It fails with `LoginError`, of which `TwoFactorError` is one, or with
             `RateLimited`, or as any call may.
         """
-        return self.login_with(password_login(user, password, code))
+        options = password_login(user, password, code, wraps=self._wraps_codes)
+        # If the server knows only the other form, it says so by asking for a code as if there were none.
+        other = None if code is None or self._wraps_codes else password_login(user, password, code, wraps=True)
+        return self._login("login", [options], other=other)
 
     def login_with_token(self, token: str) -> Awaitable[LoginToken]:
         """Log in with the token of an earlier login."""
@@ -183,7 +190,14 @@ class Accounts:
 
     # Inside
 
-    def _login(self, method: str, params: Sequence[EJSONValue], *, retry: bool = True) -> Awaitable[LoginToken]:
+    def _login(
+        self,
+        method: str,
+        params: Sequence[EJSONValue],
+        *,
+        retry: bool = True,
+        other: EJSONValue = None,
+    ) -> Awaitable[LoginToken]:
         answer: Awaitable[LoginToken] = Awaitable("answer to %r", method, self._runner.on_thread, self._runner.refusal)
 
         def fulfil(result: EJSONValue) -> None:
@@ -193,7 +207,16 @@ class Accounts:
             else:
                 answer.fulfil(token)
 
-        self._send(method, params, _Operation(fulfil, answer.fail, logs_in=True), wait=True, retry=retry)
+        def fail(error: BaseException) -> None:
+            if isinstance(error, TwoFactorError):
+                self._wraps_codes = wraps_code(error)
+                if other is not None and error.error == "totp-required":
+                    again = _Operation(fulfil, answer.fail, logs_in=True)
+                    self._send(method, [other], again, wait=True, retry=retry)
+                    return
+            answer.fail(error)
+
+        self._send(method, params, _Operation(fulfil, fail, logs_in=True), wait=True, retry=retry)
         return answer
 
     def _call(

@@ -24,6 +24,7 @@ __all__ = [
     "login_token",
     "password_login",
     "resume_login",
+    "wraps_code",
 ]
 
 #: A user by one of three keys; a plain string means an e-mail address if there is an `@` in it (A1, A18).
@@ -59,18 +60,21 @@ class LoginToken(Struct, frozen=True):
         return self.expires - now < min(LIFETIME / 10, SOON)
 
 
-def password_login(user: UserSelector, password: str, code: str | None = None) -> dict[str, EJSONValue]:
-    """Make the argument of `login` for a password (A1, A3).
+def password_login(
+    user: UserSelector, password: str, code: str | None = None, *, wraps: bool = False
+) -> dict[str, EJSONValue]:
+    """Make the argument of `login` for a password (A1, A3, K35).
 
     Args:
         user: Name, e-mail address, or `{"id": ...}` and the like with exactly one key.
         password: In the clear; only its digest is sent (A20).
         code: The one-time code, if the account has two factors; null would be refused.
+        wraps: Whether the server wants the login inside an object with the code, as Rocket.Chat does.
     """
     login: dict[str, EJSONValue] = {"user": _selector(user), "password": digest(password)}
-    if code is not None:
-        login["code"] = code
-    return login
+    if code is None:
+        return login
+    return {"totp": {"code": code, "login": login}} if wraps else {**login, "code": code}
 
 
 def resume_login(token: str) -> dict[str, EJSONValue]:
@@ -112,11 +116,16 @@ def login_error(error: MethodError) -> MethodError:
 
     A rate limit, a fault of the server's and a server without accounts are no refusals.
     """
-    if error.error in ("no-2fa-code", "invalid-2fa-code", "2fa-enabled"):
+    if error.error in ("no-2fa-code", "invalid-2fa-code", "2fa-enabled") or wraps_code(error):
         return _as(TwoFactorError, error)
     if keeps_token(error) or error.error == 404:
         return error
     return _as(LoginError, error)
+
+
+def wraps_code(error: MethodError) -> bool:
+    """Whether a server asks for a one-time code as Rocket.Chat does (K35): see `password_login`."""
+    return error.error in ("totp-required", "totp-invalid")
 
 
 def keeps_token(error: MethodError) -> bool:

@@ -10,13 +10,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 
 from ddpshell.clock import SystemClock
-from ddpshell.server import Server
+from ddpshell.server import MethodError, Server
 from ddpshell.server.accounts import User
 from ddpshell.server.invocation import MethodInvocation
 from tests.cli.conftest import Command, finished
@@ -341,6 +343,97 @@ class TestTwoFactors:
         ran = ddp("call", "m", "-u", url, "--login", "bob", "--password-file", "-", stdin=b"pw")
         assert ran.code == 4
         assert "[no-2fa-code]" in ran.err
+
+
+def rocket_chat(code: str = "123456") -> Server:
+    """A stand-in whose logins need a second factor in Rocket.Chat's form (K35)."""
+    server = Server()
+    digest = hashlib.sha256(b"pw").hexdigest()
+
+    @server.method
+    def login(this: MethodInvocation, options: dict[str, Any]) -> dict[str, Any]:
+        totp = options.get("totp")
+        first = options if totp is None else totp["login"]
+        if "resume" not in options:
+            assert first["user"] == {"username": "bob"}
+            if first["password"]["digest"] != digest:
+                raise MethodError(403, "User not found")
+            if totp is None:
+                details = {"method": "totp", "codeGenerated": False, "availableMethods": ["totp"]}
+                raise MethodError("totp-required", "TOTP Required", details)
+            if totp["code"] == "999999":
+                raise MethodError("totp-max-attempts", "TOTP Maximun Failed Attempts Reached")
+            if totp["code"] != code:
+                raise MethodError("totp-invalid", "TOTP Invalid", {"method": "totp"})
+            assert totp == {"code": code, "login": {"user": {"username": "bob"}, "password": first["password"]}}
+        this.set_user_id("b")
+        return {"id": "b", "token": "t" * 43, "tokenExpires": datetime(2099, 1, 1, tzinfo=UTC)}
+
+    @server.method
+    def whoami(this: MethodInvocation) -> str | None:
+        return this.user_id
+
+    return server
+
+
+class TestRocketChat:
+    """K35: not Meteor's codes, and the first login inside the second."""
+
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        with LoopbackServer(rocket_chat()) as server:
+            yield server.url
+
+    def test_a_code_comes_from_a_file(self, ddp: Command, url: str, tmp_path: Path) -> None:
+        code = tmp_path / "code"
+        code.write_text("123456\n")
+        words = ["login", "bob", "-u", url, "--password-file", "-", "--code-file", str(code)]
+        ran = ddp(*words, "-d", stdin=b"pw")
+        assert ran.code == 0
+        assert "123456" not in ran.err
+        assert ddp("call", "whoami", "-u", url).out == '"b"\n'
+
+    @pytest.mark.parametrize(
+        ("code", "error", "hint"),
+        [
+            pytest.param("654321", "TOTP Invalid [totp-invalid]", "the account has two factors", id="wrong"),
+            pytest.param("999999", "Reached [totp-max-attempts]", "too many codes were wrong", id="wrong too often"),
+        ],
+    )
+    def test_a_wrong_code_is_told(
+        self, ddp: Command, url: str, tmp_path: Path, code: str, error: str, hint: str
+    ) -> None:
+        (tmp_path / "code").write_text(code)
+        words = ["login", "bob", "-u", url, "--password-file", "-", "--code-file", str(tmp_path / "code")]
+        ran = ddp(*words, stdin=b"pw")
+        assert (ran.code, ran.out) == (4, "")
+        assert error in ran.err
+        assert f"hint: {hint}" in ran.err
+
+    def test_a_wrong_password_is_no_matter_of_codes(self, ddp: Command, url: str) -> None:
+        ran = ddp("login", "bob", "-u", url, "--password-file", "-", stdin=b"no")
+        assert ran.code == 4
+        assert "[403]" in ran.err
+
+    def test_a_command_with_a_password_alone_is_told_of_the_code(self, ddp: Command, url: str) -> None:
+        ran = ddp("call", "m", "-u", url, "--login", "bob", "--password-file", "-", stdin=b"pw")
+        assert ran.code == 4
+        assert "[totp-required]" in ran.err
+        assert "ddp login asks for the code" in ran.err
+
+    def test_a_code_is_asked_for(self, ddp: Command, url: str) -> None:
+        child = TestTerminal.spawn("login", "bob", "-u", url)
+        for question, answer in (
+            ("Password of bob at .*: ", "pw"),
+            ("One-time code: ", "111111"),
+            ("that was not it: .*One-time code: ", "123 456"),
+        ):
+            child.expect(question)
+            child.sendline(answer)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        assert ddp("call", "whoami", "-u", url).out == '"b"\n'
 
 
 class TestTerminal:

@@ -15,6 +15,7 @@ from ddpshell import (
     OutcomeUnknown,
     RateLimited,
     RemoteProtocolError,
+    TwoFactorError,
     events,
 )
 from ddpshell.client import Awaitable
@@ -101,6 +102,28 @@ def test_a_login_gives_a_token_and_makes_one_a_user(harness: Harness) -> None:
     assert (token.user_id, token.token, token.type) == ("u", "T1", "password")
     assert harness.client.user_id == harness.client.status.user_id == "u"
     assert harness.told == [events.LoggedIn("u")]
+
+
+def test_a_code_is_sent_in_rocket_chats_form_to_a_server_that_asks_for_it(harness: Harness) -> None:
+    """K35: in its first form, and from then on at once."""
+    first: dict[str, JSONValue] = {"user": {"username": "ann"}, "password": dict(digest("secret"))}
+    login = harness.client.login("ann", password="secret", code="123456")
+    assert harness.answer("login", error={"error": "totp-required"}) == [{**first, "code": "123456"}]
+    assert harness.answer("login", error={"error": "totp-invalid"}) == [{"totp": {"code": "123456", "login": first}}]
+    with pytest.raises(TwoFactorError, match="totp-invalid"):
+        login.result(PATIENCE)
+    login = harness.client.login("ann", password="secret", code="654321")
+    assert harness.answer("login", result=LOGIN) == [{"totp": {"code": "654321", "login": first}}]
+    assert login.result(PATIENCE).user_id == "u"
+    assert harness.told == [events.LoggedIn("u")]
+
+
+def test_a_code_that_was_not_given_is_not_sent(harness: Harness) -> None:
+    """K35."""
+    login = harness.client.login("ann", password="secret")
+    harness.answer("login", error={"error": "totp-required"})
+    with pytest.raises(TwoFactorError, match="totp-required"):
+        login.result(PATIENCE)
 
 
 def test_a_failed_login_leaves_the_one_before(harness: Harness) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,8 +129,24 @@ def test_on_loopback_there_is_none(table: Desk) -> None:
 # ------------------------------------------------------------------------------------------------ the second factor
 
 
+def rocket_chat(*codes: str) -> Server:
+    """A server whose one user has two factors, as Rocket.Chat does it (K35)."""
+    server = Server()
+
+    @server.method
+    def login(options: dict[str, Any]) -> dict[str, object]:
+        totp = options.get("totp")
+        if totp is None:
+            raise MethodError("totp-required", "TOTP Required")
+        if totp["code"] not in codes or totp["login"]["user"] != {"username": "ann"}:
+            raise MethodError("totp-invalid", "TOTP Invalid")
+        return {"id": "u1", "token": "the-token-of-u1"}
+
+    return server
+
+
 def careful_server(*codes: str) -> Server:
-    """A server whose one user has two factors, as accounts-2fa does it (A4)."""
+    """A server whose one user has two factors, as accounts-2fa does it (A3)."""
     server = Server()
 
     @server.method
@@ -144,8 +161,9 @@ def careful_server(*codes: str) -> Server:
     return server
 
 
-def test_a_one_time_code_is_asked_for_when_the_server_wants_one() -> None:
-    with LoopbackServer(careful_server("123456")) as running, desk(running.url) as made:
+@pytest.mark.parametrize("serving", [careful_server, rocket_chat])
+def test_a_one_time_code_is_asked_for_when_the_server_wants_one(serving: Callable[..., Server]) -> None:
+    with LoopbackServer(serving("123456")) as running, desk(running.url) as made:
         made.shell.terminal = terminal = FakeTerminal("pw", "000 000", "123 456")
         shown = made.type("login ann")
         assert terminal.questions == ["Password of ann: ", "One-time code: ", "One-time code: "]
@@ -153,10 +171,11 @@ def test_a_one_time_code_is_asked_for_when_the_server_wants_one() -> None:
         assert "[1] logged in as ann" in shown
 
 
-def test_a_one_time_code_can_be_given_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("serving", [careful_server, rocket_chat])
+def test_a_one_time_code_can_be_given_at_once(tmp_path: Path, serving: Callable[..., Server]) -> None:
     (tmp_path / "pw").write_text("pw\n")
     (tmp_path / "code").write_text("123456\n")
-    with LoopbackServer(careful_server("123456")) as running, desk(running.url) as made:
+    with LoopbackServer(serving("123456")) as running, desk(running.url) as made:
         made.shell.terminal = terminal = FakeTerminal("pw", "123456")
         assert "logged in" in made.type("login ann --code")
         assert terminal.questions == ["Password of ann: ", "One-time code: "]
