@@ -28,6 +28,11 @@ A class exists where some caller branches on it. Errors carry fields; `str()` ma
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "ClientClosed",
     "CommandError",
@@ -136,17 +141,17 @@ class ServerError(DDPError):
     Raised in a method or a publication of `ddpshell.server`, it is sent to the client as it is.
 
     Args:
-        error: The code, a number or a string, never converted from one to the other (C28).
-        reason: One sentence for people, if the server gave one.
+        error: The code, as the server sent it: a number or a string as a rule, but any JSON value is kept (C28).
+        reason: One sentence for people as a rule, but any JSON value is kept (C28). None without one.
         details: Whatever else it said: plain JSON, not EJSON (C28).
         error_type: `Meteor.Error`, unless the server says otherwise.
     """
 
     def __init__(
         self,
-        error: str | int | float,
-        reason: str | None = None,
-        details: object = None,
+        error: Any,
+        reason: Any = None,
+        details: Any = None,
         *,
         error_type: str = "Meteor.Error",
     ) -> None:
@@ -166,9 +171,22 @@ class ServerError(DDPError):
             return None
         return milliseconds / 1000
 
+    @property
+    def error_text(self) -> str:
+        """`error` as text: a string as it stands, anything else as JSON."""
+        return _as_text(self.error) or '""'
+
+    @property
+    def reason_text(self) -> str:
+        """`reason` as text: a string as it stands, anything else as JSON; "" without one."""
+        return "" if self.reason is None else _as_text(self.reason)
+
     def __str__(self) -> str:
-        # Built here as Meteor's client does; the wire's own `message` is ignored (C28).
-        return f"{self.reason} [{self.error}]" if self.reason else f"[{self.error}]"
+        # As Meteor's client writes it (C28).
+        reason = self.reason_text
+        if reason and self.error is None:
+            return reason
+        return f"{reason} [{self.error_text}]" if reason else f"[{self.error_text}]"
 
 
 class MethodError(ServerError):
@@ -285,3 +303,14 @@ class CommandError(DDPError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    import json  # here, since nearly all codes and reasons are text
+
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)

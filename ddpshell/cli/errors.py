@@ -45,7 +45,7 @@ class Failure(Struct, frozen=True):
     kind: str
     line: str
     error: object
-    reason: str | None
+    reason: object
     details: object = None
     place: tuple[str, str] | None = None
     hint: str = ""

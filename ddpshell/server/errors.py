@@ -69,9 +69,9 @@ def wire_error(error: BaseException, where: str) -> Raw:
 
 def _client_safe(error: ServerError) -> Raw:
     # The order of keys is Meteor's, and so is the message, which clients ignore (S40, C28).
-    tree: dict[str, JSONValue] = {"isClientSafe": True, "error": error.error}
+    tree: dict[str, JSONValue] = {"isClientSafe": True, "error": _plain(error.error)}
     if error.reason is not None:
-        tree["reason"] = error.reason
+        tree["reason"] = _plain(error.reason)
     if error.details is not None:
         tree["details"] = _plain(error.details)
     tree["message"] = str(error)

@@ -143,8 +143,10 @@ def error_text(error: BaseException, width: int, tag: str = "", where: str = "")
     where = escape_line(where)
     match error:
         case ServerError():
-            text: StyledText = [("error", f"error {escape_line(str(error.error))}: ")]
-            text.append(("", escape_line(error.reason or "the server gives no reason")))
+            reason = error.reason_text
+            code = "error" if reason and error.error is None else f"error {escape_line(error.error_text)}"
+            text: StyledText = [("error", f"{code}: ")]
+            text.append(("", escape_line(reason or "the server gives no reason")))
             if where:
                 text.append(("note", f" ({where})"))
             if error.details is not None:

@@ -34,6 +34,11 @@ from ddpshell.exceptions import (
         pytest.param(MethodError(404), "[404]", "", id="404 without words"),
         pytest.param(MethodError(500, "Internal"), "Internal [500]", "look in its log", id="500"),
         pytest.param(MethodError(400, "Match failed"), "Match failed [400]", "does not take these arguments", id="400"),
+        pytest.param(MethodError("d", {"a": 1}), '{"a":1} [d]', "", id="C28: a reason that is an object"),
+        pytest.param(MethodError(True, ["x"]), '["x"] [true]', "", id="C28: a code that is a boolean"),
+        pytest.param(SubscriptionError(None, "why"), "why", "", id="C28: no code"),
+        pytest.param(MethodError(None), "[null]", "", id="C16: null"),
+        pytest.param(MethodError({}), "[{}]", "", id="an empty object"),
         pytest.param(MethodError("500"), "[500]", "", id="a text is no 500"),
         pytest.param(MethodError("too-many-requests", "Slow down", {"timeToReset": 2400}), "Slow down [too-many-requests]", "try again in 3 s", id="S50"),
         pytest.param(MethodError("too-many-requests", None, {"timeToReset": "x"}), "[too-many-requests]", "", id="S50 without a number"),
@@ -99,6 +104,11 @@ def test_no_text_can_forge_a_line(capfd: pytest.CaptureFixture[str]) -> None:
             MethodError(404, "not found", {"a": [1]}),
             {"error": 404, "reason": "not found", "details": {"a": [1]}, "kind": "server"},
             id="C28: as the server said it",
+        ),
+        pytest.param(
+            MethodError(True, {"a": 1}),
+            {"error": True, "reason": {"a": 1}, "details": None, "kind": "server"},
+            id="C28",
         ),
         pytest.param(
             MethodError("x"), {"error": "x", "reason": None, "details": None, "kind": "server"}, id="without a reason"

@@ -80,10 +80,10 @@ def test_no_result_differs_from_null(
         pytest.param(
             '{"error":"404","details":{"$date":1}}', ("404", None, {"$date": 1}), id="string, details as JSON"
         ),
-        pytest.param("null", ("", None, None), id="null"),
+        pytest.param("null", (None, None, None), id="null"),
         pytest.param('"gone"', ("gone", None, None), id="a string"),
-        pytest.param("{}", ("", None, None), id="empty"),
-        pytest.param('{"error":[1]}', ("[1]", None, None), id="neither number nor string"),
+        pytest.param("{}", ({}, None, None), id="empty"),
+        pytest.param('{"error":[1]}', ([1], None, None), id="neither number nor string"),
     ],
 )
 def test_having_an_error_is_failing(connected: Playbook, error: str, expected: tuple[object, ...]) -> None:

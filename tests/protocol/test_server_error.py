@@ -32,18 +32,49 @@ def test_without_reason_the_code_is_all() -> None:
     assert str(server_error(SubscriptionError, Raw(b'{"error":418}'))) == "[418]"
 
 
-@pytest.mark.parametrize("code", [True, [1], {"a": 1}])
-def test_a_code_that_is_none_is_shown_as_json(code: JSONValue) -> None:
-    error = server_error(MethodError, Raw(json_text.dump({"error": code}).encode()))
-    assert error.error == json_text.dump(code)
+@pytest.mark.parametrize(
+    ("wire", "code", "reason", "text"),
+    [
+        pytest.param("null", None, None, "[null]", id="C16: null"),
+        pytest.param("true", True, None, "[true]", id="a boolean"),
+        pytest.param("0", 0, None, "[0]", id="a number"),
+        pytest.param('"d"', "d", None, "[d]", id="a string"),
+        pytest.param('""', "", None, '[""]', id="an empty string"),
+        pytest.param("[]", [], None, "[[]]", id="an array"),
+        pytest.param("{}", {}, None, "[{}]", id="an empty object"),
+        pytest.param('{"code":5}', {"code": 5}, None, '[{"code":5}]', id="an object of another kind"),
+        pytest.param('{"error":true}', True, None, "[true]", id="a boolean for a code"),
+        pytest.param('{"error":[1]}', [1], None, "[[1]]", id="an array for a code"),
+        pytest.param('{"error":{"a":1}}', {"a": 1}, None, '[{"a":1}]', id="an object for a code"),
+        pytest.param('{"error":null}', None, None, "[null]", id="null for a code"),
+        pytest.param('{"error":"d","reason":{"a":1}}', "d", {"a": 1}, '{"a":1} [d]', id="an object for a reason"),
+        pytest.param('{"error":"d","reason":["x","y"]}', "d", ["x", "y"], '["x","y"] [d]', id="an array for a reason"),
+        pytest.param('{"error":"d","reason":0}', "d", 0, "0 [d]", id="a number for a reason"),
+        pytest.param('{"error":"d","reason":false}', "d", False, "false [d]", id="a boolean for a reason"),
+        pytest.param('{"error":"d","reason":""}', "d", "", "[d]", id="an empty reason"),
+        pytest.param('{"error":"d","reason":null}', "d", None, "[d]", id="null for a reason"),
+        pytest.param('{"reason":"why"}', None, "why", "why", id="a reason without code"),
+        pytest.param('{"message":"why"}', None, "why", "why", id="a message alone"),
+        pytest.param('{"error":500,"message":"why"}', 500, "why", "why [500]", id="a message for a reason"),
+        pytest.param('{"error":500,"message":"why [500]"}', 500, "why", "why [500]", id="Meteor's message"),
+        pytest.param('{"error":418,"message":"[418]"}', 418, None, "[418]", id="Meteor's message without reason"),
+        pytest.param('{"error":"d","message":{"a":1}}', "d", {"a": 1}, '{"a":1} [d]', id="an object for a message"),
+        pytest.param('{"error":"d","reason":"r","message":"m"}', "d", "r", "r [d]", id="both: the message is ignored"),
+    ],
+)
+def test_codes_and_reasons_of_any_shape_are_kept(wire: str, code: JSONValue, reason: JSONValue, text: str) -> None:
+    """C28."""
+    for cls in (MethodError, SubscriptionError):
+        error = server_error(cls, Raw(wire.encode()))
+        assert (error.error, error.reason, str(error)) == (code, reason, text)
+        assert (type(error.error), type(error.reason)) == (type(code), type(reason))
 
 
 @given(json_trees())
 def test_whatever_comes_is_an_error(tree: JSONValue) -> None:
-    """C16."""
-    error = server_error(MethodError, Raw(json_text.dump(tree).encode()))
-    assert isinstance(error.error, str | int | float)
-    assert str(error).endswith("]")
+    """C16, C28."""
+    assert str(server_error(MethodError, Raw(json_text.dump({"error": tree}).encode()))).endswith("]")
+    assert str(server_error(MethodError, Raw(json_text.dump(tree).encode())))
 
 
 def test_what_cannot_be_read_is_an_error_too() -> None:

@@ -34,6 +34,11 @@ def written(error: BaseException) -> Any:
             id="a number",
         ),
         pytest.param(
+            MethodError([True], {"a": "x"}),
+            '{"isClientSafe":true,"error":[true],"reason":{"a":"x"},"message":"{\\"a\\":\\"x\\"} [[true]]","errorType":"Meteor.Error"}',
+            id="C28: any JSON",
+        ),
+        pytest.param(
             SubscriptionError("x", error_type="My.Error"),
             '{"isClientSafe":true,"error":"x","message":"[x]","errorType":"My.Error"}',
             id="another type",

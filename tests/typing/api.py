@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from typing import assert_never, assert_type
+from typing import Any, assert_never, assert_type
 
 import ddpshell
 from ddpshell import ejson, events
@@ -47,8 +47,9 @@ def errors(client: ddpshell.Client) -> str:
     try:
         client.call("fail").result(timeout=5)
     except ddpshell.MethodError as error:
-        assert_type(error.error, str | int | float)
-        assert_type(error.reason, str | None)
+        # Only the server knows their shape.
+        assert_type(error.error, Any)
+        assert_type(error.reason, Any)
         return str(error)
     except (ddpshell.OutcomeUnknown, TimeoutError, ValueError) as error:
         return str(error)
