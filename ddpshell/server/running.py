@@ -74,11 +74,17 @@ class Running:
 
     def start(self, host: str, port: int) -> None:
         """See Server.start."""
-        self._thread.start()
+        self._workers.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._workers.stop(0)
+            raise
         listening = asyncio.run_coroutine_threadsafe(self._listen(host, port), self.loop)
         try:
             listening.result()
         except BaseException:
+            self._workers.stop(0)
             self._end()
             raise
 

@@ -49,6 +49,19 @@ class Workers:
         self._first: OrderedDict[object, None] = OrderedDict()
         self._further: OrderedDict[object, None] = OrderedDict()
         self._stopped = False
+        # Whether the system has refused a thread, and none could be started since.
+        self._starved = False
+
+    def start(self) -> None:
+        """Start the first thread, so that every job is done some time even if the system refuses any more.
+
+        Raises:
+            RuntimeError: The system refuses this one, too.
+        """
+        with self._lock:
+            self._start_spare()
+        if not self._workers:
+            raise RuntimeError("the system has no thread left for the server's handlers")
 
     def submit(self, job: Job, owner: object = None) -> None:
         """Run `job` on some thread, soon. After `stop` it is dropped.
@@ -61,6 +74,8 @@ class Workers:
         with self._lock:
             if self._stopped:
                 return
+            if self._starved:
+                self._start_spare()
             if owner in self._waiting:
                 self._waiting[owner].append(job)
             elif self._may_start(owner) and self._hand_out(owner, job):
@@ -95,6 +110,8 @@ class Workers:
                     self._further[owner] = None
                 else:
                     del self._waiting[owner]
+                if self._starved and self._waiting:
+                    self._start_spare()
                 return job
             if not self._stopped:
                 self._idle.append(worker)
@@ -169,10 +186,23 @@ class Workers:
         try:
             worker.start()
         except RuntimeError as error:
-            logger.warning("a client has to wait: %s", error)
+            if not self._starved:
+                logger.warning("a client has to wait: %s", error)
+            self._starved = True
             return False
+        self._starved = False
         self._workers.append(worker)
         return True
+
+    def _start_spare(self) -> None:
+        """Start a thread that begins with what waits."""
+        owner = object()
+        if self._busy < self._limit and self._hand_out(owner, _nothing):
+            self._started(owner)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _joined(thread: threading.Thread, timeout: float) -> bool:

@@ -165,3 +165,28 @@ def test_stopping_while_clients_connect_leaves_no_socket_behind() -> None:
             client.close()
     # What was left open is a ResourceWarning now, and that is an error.
     gc.collect()
+
+
+def test_plain_handlers_answer_though_the_system_has_no_threads_left(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.method("echo")(lambda value: value)
+    first, second = connect(server), connect(server)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for number in range(3):
+            for client in (first, second):
+                assert client.call("echo", number) == number
+    assert first.call("echo", "after") == "after"
+
+
+def test_a_server_that_cannot_listen_leaves_no_threads(server: Server) -> None:
+    threads = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        server.start(port=taken.getsockname()[1])
+    while threading.active_count() > threads:
+        threading.Event().wait(0.001)

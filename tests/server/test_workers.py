@@ -142,6 +142,35 @@ def test_what_no_thread_can_be_started_for_waits_for_the_next_that_is_free(
     assert workers.stop(PATIENCE) == []
 
 
+def test_what_waits_for_a_thread_gets_one_with_the_next_job_after_the_system_has_some(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever submits it, and though no thread runs that could take it up."""
+    workers = Workers(10, "w")
+    done = [threading.Event() for _ in range(3)]
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        workers.submit(done[0].set, "a client")
+        workers.submit(done[1].set, "a client")
+    assert len(caplog.records) == 1
+    workers.submit(done[2].set, "a client")
+    assert all(event.wait(PATIENCE) for event in done)
+    assert workers.stop(PATIENCE) == []
+
+
+def test_a_pool_is_not_started_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="no thread left"):
+        Workers(10, "w").start()
+
+
 def test_one_thread_does_for_jobs_one_after_another() -> None:
     workers = Workers(10, "w")
     threads: set[int] = set()
