@@ -256,13 +256,18 @@ class _Work:
         self._answer(entry, answer, is_ordered=is_ordered)
 
     def _expire(self, *, is_ordered: bool) -> None:
-        from .connection import overdue
+        from .connection import overdue, unconfirmed
 
         now = self._process.clock.now()
         for entry in list(self._flying.values()):
             if entry.deadline is None or now < entry.deadline:
                 return
             assert entry.call is not None, "it flies"
+            if entry.call.settle():
+                what = f"result of {entry.call.method!r}"
+                self._process.console.note(f"line {entry.line}: {unconfirmed(what, self._process)}")
+                self._receive(entry, is_ordered=is_ordered)
+                continue
             late = overdue(f"result of {entry.call.method!r}", self._client, self._process)
             self._answer(entry, _error(late), is_ordered=is_ordered)
 

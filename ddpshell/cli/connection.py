@@ -26,7 +26,7 @@ from .inbox import Inbox, wait_until_done
 from .precedence import ConnectionSettings
 from .process import Process
 
-__all__ = ["advise", "connected", "make_client", "outcome", "overdue", "wait_for_session"]
+__all__ = ["advise", "connected", "make_client", "outcome", "overdue", "unconfirmed", "wait_for_session"]
 
 Value = TypeVar("Value")
 
@@ -124,11 +124,15 @@ def make_client(
 def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:
     """Wait for an outcome as long as the command may take.
 
+    An answer whose writes the server has not confirmed in that time counts (C79).
+
     Raises:
         DDPTimeout: It has not come; the message says what has come about instead.
         DDPError: It is an error.
     """
     wait_until_done(awaited, process.clock, process.deadline)
+    if awaited.settle():
+        process.console.note(unconfirmed(what, process))
     try:
         return awaited.result(0)
     except DDPTimeout:
@@ -162,6 +166,11 @@ def wait_for_session(client: Client, process: Process) -> None:
         raise
 
 
+def unconfirmed(what: str, process: Process) -> str:
+    """The note for an answer whose writes the server has not confirmed in the time that the command may take (C79)."""
+    return f"the {what} is here, but the server did not confirm the writes within {process.timeout:g} s"
+
+
 def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
     """The error for what has not come in the time that the command may take: it says what has come about instead."""
     from ..protocol.refusals import quoted
@@ -169,7 +178,8 @@ def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
     status = client.status
     limit = f"within {process.timeout:g} s"
     if status.state is ConnectionState.CONNECTED:
-        return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or '; the server may still be at it'}")
+        waits = "it waits for a call before it, and was not sent" if status.unsent else "the server may still be at it"
+        return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or f'; {waits}'}")
     because = f": {status.error}" if status.error is not None else ""
     return DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
 

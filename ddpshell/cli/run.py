@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from ..advice import Place
-from ..exceptions import CommandError, LoginError
+from ..exceptions import CommandError, DDPTimeout, LoginError
 from .commands import Command, process_of
 from .credentials import find_credential
 from .exit_codes import exit_code
@@ -74,6 +74,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     from ..shell.display import ScriptDisplay
     from ..shell.escaping import escape_text
     from ..shell.script import run_script
+    from .connection import unconfirmed
     from .errors import failure, show
 
     given = ConnectionSettings.of(process.given)
@@ -110,7 +111,12 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         if found is None:
             return
         try:
-            made = found.begin(client).result(time_left())
+            begun = found.begin(client)
+            with contextlib.suppress(DDPTimeout):
+                begun.exception(time_left())
+            if begun.settle():
+                console.note(unconfirmed("answer to the login", process))
+            made = begun.result(0)
         except LoginError as error:
             raise found.refused(error) from None
         runs.user = named(found, made)

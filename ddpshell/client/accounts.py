@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from msgspec import Struct
 
@@ -33,12 +35,14 @@ class _Operation(Struct, frozen=True):
     """A method of the accounts packages that is under way.
 
     Args:
+        answer: What its caller waits for.
         fulfil: Takes what it returned.
         fail: Takes why it did not.
         logs_in: Whether its result is a login.
         logs_out: Whether its success is a logout.
     """
 
+    answer: Awaitable[Any]
     fulfil: Callable[[EJSONValue], None]
     fail: Callable[[BaseException], None]
     logs_in: bool = False
@@ -198,7 +202,7 @@ class Accounts:
         retry: bool = True,
         other: EJSONValue = None,
     ) -> Awaitable[LoginToken]:
-        answer: Awaitable[LoginToken] = Awaitable("answer to %r", method, self._runner.on_thread, self._runner.refusal)
+        answer: Awaitable[LoginToken] = self._awaitable(method)
 
         def fulfil(result: EJSONValue) -> None:
             token = login_token(result, self._clock.wall())
@@ -211,12 +215,12 @@ class Accounts:
             if isinstance(error, TwoFactorError):
                 self._wraps_codes = wraps_code(error)
                 if other is not None and error.error == "totp-required":
-                    again = _Operation(fulfil, answer.fail, logs_in=True)
+                    again = _Operation(answer, fulfil, answer.fail, logs_in=True)
                     self._send(method, [other], again, wait=True, retry=retry)
                     return
             answer.fail(error)
 
-        self._send(method, params, _Operation(fulfil, fail, logs_in=True), wait=True, retry=retry)
+        self._send(method, params, _Operation(answer, fulfil, fail, logs_in=True), wait=True, retry=retry)
         return answer
 
     def _call(
@@ -228,10 +232,21 @@ class Accounts:
         wait: bool = True,
         retry: bool = True,
     ) -> Awaitable[EJSONValue]:
-        answer: Awaitable[EJSONValue] = Awaitable("answer to %r", method, self._runner.on_thread, self._runner.refusal)
-        operation = _Operation(answer.fulfil, answer.fail, logs_out=logs_out)
+        answer: Awaitable[EJSONValue] = self._awaitable(method)
+        operation = _Operation(answer, answer.fulfil, answer.fail, logs_out=logs_out)
         self._send(method, params, operation, wait=wait, retry=retry)
         return answer
+
+    def _awaitable(self, method: str) -> Awaitable[Any]:
+        return Awaitable("answer to %r", method, self._runner.on_thread, self._runner.refusal, self._answered)
+
+    def _answered(self, answer: Awaitable[Any]) -> Callable[[], None] | None:
+        """What completes an operation whose answer is here, but whose writes are not confirmed; None if it is not here."""
+        with self._runner.lock:
+            for call_id, operation in self._operations.items():
+                if operation.answer is answer and (event := self._session.answer(call_id)) is not None:
+                    return partial(_conclude, operation, event)
+        return None
 
     def _send(
         self, method: str, params: Sequence[EJSONValue], operation: _Operation, *, wait: bool, retry: bool
@@ -253,15 +268,11 @@ class Accounts:
         if operation is None:
             if isinstance(event.error, MethodError) and event.id == self._session.opening_login:
                 yield from self._refused(event.error)
-        elif event.error is None:
-            if operation.logs_out:
-                self._forget()
-                yield from self._logged_out(None)
-            operation.fulfil(event.result)
-        elif operation.logs_in and isinstance(event.error, MethodError):
-            operation.fail(login_error(event.error))
-        else:
-            operation.fail(event.error)
+            return
+        if event.error is None and operation.logs_out:
+            self._forget()
+            yield from self._logged_out(None)
+        _conclude(operation, event)
 
     def _logged_in(self, result: EJSONValue) -> Iterator[Event]:
         token = login_token(result, self._clock.wall())
@@ -293,3 +304,12 @@ class Accounts:
         self._token = token
         params = None if token is None else [resume_login(token.token)]
         self._session.set_opening_login(params, required=self._required)
+
+
+def _conclude(operation: _Operation, event: CallFinished | CallAnswered) -> None:
+    if event.error is None:
+        operation.fulfil(event.result)
+    elif operation.logs_in and isinstance(event.error, MethodError):
+        operation.fail(login_error(event.error))
+    else:
+        operation.fail(event.error)

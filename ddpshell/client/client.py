@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakSet
@@ -21,7 +22,7 @@ from .connector import ConnectOptions, WebSocketConnector
 from .events import Event
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
-from .registry import Registry
+from .registry import Registry, finish
 from .runner import Mark, Published, Runner
 from .tls import TLSOptions
 from .transport import Connector
@@ -173,6 +174,7 @@ class Client:
         self._on_thread = self._runner.on_thread
         self._refusal = self._runner.refusal
         self._take_back = self._cancel
+        self._early = self._answer
         self._login_required = login_required
         self._accounts: Accounts | None = None
         if on_event is not None:
@@ -235,6 +237,7 @@ class Client:
             self._take_back,
             return_at_result=return_at_result,
             refusal=self._refusal,
+            answer=self._early,
         )
         # Writing them down takes longer than all the rest, so it is done before the lock is taken.
         text = ejson_text(call.params)
@@ -469,6 +472,12 @@ class Client:
             del self._registry.calls[call.id]
             self._runner.kick()
             return True
+
+    def _answer(self, call: MethodCall) -> Callable[[], None] | None:
+        """What completes a call with an answer whose writes are not confirmed; None if there is no answer."""
+        with self._runner.lock:
+            answer = self._session.answer(call.id)
+        return None if answer is None else partial(finish, call, answer)
 
     def _stop(self, subscription: Subscription) -> None:
         with self._runner.lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..exceptions import DDPError, DDPTimeout
 from ..protocol.ejson import EJSONValue
@@ -22,6 +22,10 @@ def _no_refusal() -> None:
     return None
 
 
+def _no_answer(_: object) -> None:
+    return None
+
+
 class Awaitable(Future[Value], Generic[Value]):
     """A `concurrent.futures.Future` that times out with our error, and refuses to wait for itself.
 
@@ -30,6 +34,7 @@ class Awaitable(Future[Value], Generic[Value]):
         name: Whose.
         on_client_thread: Whether the caller is the client's own thread, which would wait for ever.
         refusal: What the server said of a message that it refused without saying which one, for the error.
+        answer: Gives what makes this one done with the answer that is here although it is not done; None if there is none.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Awaitable(Future[Value], Generic[Value]):
         name: str,
         on_client_thread: Callable[[], bool],
         refusal: Callable[[], str | None] = _no_refusal,
+        answer: Callable[[Any], Callable[[], object] | None] = _no_answer,
     ) -> None:
         # What the base class sets, a test says; but not by its own `__init__`, for a condition that costs less.
         self._condition = Condition()  # type: ignore[assignment]  # as much of it as a Future uses
@@ -51,6 +57,7 @@ class Awaitable(Future[Value], Generic[Value]):
         self._name = name
         self._on_client_thread = on_client_thread
         self._refusal = refusal
+        self._answer = answer
 
     def result(self, timeout: float | None = None) -> Value:
         """Wait for the value.
@@ -95,6 +102,20 @@ class Awaitable(Future[Value], Generic[Value]):
         except InvalidStateError:
             return
 
+    def settle(self) -> bool:
+        """Be done with the answer that is here, although the server has not confirmed the writes (C78, C79).
+
+        Until then `result` waits for both. A broken server may never confirm them.
+
+        Returns:
+            Whether there was such an answer.
+        """
+        complete = None if self.done() else self._answer(self)
+        if complete is None:
+            return False
+        complete()
+        return True
+
     def leave_to_parent(self, error: BaseException | None) -> None:
         """Be done in a forked process, with an error or without a value, unless it was done before.
 
@@ -108,7 +129,12 @@ class Awaitable(Future[Value], Generic[Value]):
     def _overdue(self, timeout: float | None) -> DDPTimeout:
         from ..protocol.refusals import quoted
 
-        return DDPTimeout(f"no {self._what % self._name} within {timeout:g} s{quoted(self._refusal())}")
+        what = self._what % self._name
+        if self._answer(self) is not None:
+            return DDPTimeout(
+                f"the {what} is here, but the server did not confirm the writes within {timeout:g} s; settle() takes it"
+            )
+        return DDPTimeout(f"no {what} within {timeout:g} s{quoted(self._refusal())}")
 
     def _invoke_callbacks(self) -> None:
         # The base class lets `sys.exit()` in a callback through, and with it end the client's thread.
@@ -146,8 +172,9 @@ class MethodCall(Awaitable[EJSONValue]):
         *,
         return_at_result: bool,
         refusal: Callable[[], str | None] = _no_refusal,
+        answer: Callable[[Any], Callable[[], object] | None] = _no_answer,
     ) -> None:
-        super().__init__("result of %r", method, on_client_thread, refusal)
+        super().__init__("result of %r", method, on_client_thread, refusal, answer)
         #: The method's name.
         self.method = method
         #: Its arguments.

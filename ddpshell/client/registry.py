@@ -22,7 +22,7 @@ from .events import (
 from .handles import Awaitable, MethodCall, Subscription
 from .runner import FORKED
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "finish"]
 
 
 class Registry:
@@ -58,13 +58,13 @@ class Registry:
                 call = self.calls.pop(event.id, None)
                 if call is None:
                     return False
-                _finish(call, event)
+                finish(call, event)
             case CallAnswered():
                 call = self.calls.get(event.id)
                 if call is None:
                     return False
                 if call.return_at_result:
-                    _finish(call, event)
+                    finish(call, event)
             case SubscriptionReady():
                 self.subscriptions[event.id].ready.fulfil(None)
             case SubscriptionStopped():
@@ -119,7 +119,8 @@ class Registry:
                 waiter.fail(error)
 
 
-def _finish(call: MethodCall, event: CallFinished | CallAnswered) -> None:
+def finish(call: MethodCall, event: CallFinished | CallAnswered) -> None:
+    """Complete a call with its outcome."""
     call.has_result = event.has_result
     if event.error is None:
         call.fulfil(event.result)

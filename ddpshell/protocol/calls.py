@@ -206,6 +206,14 @@ class Calls:
             self._emit(CallAnswered(call.id, call.method, result, has_result, error))
         self._move(call, CallInput.RESULT)
 
+    def answer(self, call_id: str) -> CallAnswered | None:
+        """The answer to a call that is not done, since its writes have not been confirmed; None if there is none."""
+        call = self._outstanding.get(call_id)
+        if call is None or call.result is None:
+            return None
+        result, has_result, error = _outcome(call.result)
+        return CallAnswered(call.id, call.method, result, has_result, error)
+
     def take_updated(self, message: Updated) -> None:
         """The writes of some are visible."""
         for call_id in message.methods:

@@ -32,6 +32,7 @@ from .codec import Unrecognised
 from .documents import Documents
 from .ejson import EJSONValue
 from .events import (
+    CallAnswered,
     HeartbeatExpired,
     PongReceived,
     SessionEstablished,
@@ -292,6 +293,10 @@ class ClientSession:
         return self._calls.add(
             method, _params_text(params), wait=wait, retry=retry, early=return_at_result, random_seed=random_seed
         )
+
+    def answer(self, call_id: str) -> CallAnswered | None:
+        """The answer to a call that is not done, since its writes have not been confirmed (C78); None if there is none."""
+        return self._calls.answer(call_id)
 
     def cancel(self, call_id: str) -> bool:
         """Take back a call that has not been sent. Nothing more is said of it.

@@ -17,7 +17,7 @@ from .replies import Later, Message, Reply, Result
 from .style import StyledText
 
 if TYPE_CHECKING:
-    from ..client import Client
+    from ..client import Awaitable, Client
     from ..protocol.accounts import LoginToken
     from ..protocol.ejson import EJSONValue
     from .logins import SavedLogin
@@ -71,7 +71,7 @@ def login(
     client = shell.client
     server = shell.server
     _warn_of_plain_text(shell)
-    answer: Future[LoginToken]
+    answer: Awaitable[LoginToken]
     if token_file is not None:
         answer = client.accounts.login_with_token(_first_line(token_file))
     elif user is None:
@@ -97,7 +97,8 @@ def login(
         return Message(who, is_answer=False)
 
     # Most of the time went by while the password was typed.
-    return Later(_told(answer), reply, f"login {escape_line(user)}" if user else "login", is_timed=False)
+    what = f"login {escape_line(user)}" if user else "login"
+    return Later(_told(answer), reply, what, settle=answer.settle, is_timed=False)
 
 
 @command(examples=[("logout", "the server forgets the login, and so does `ddp`")], is_numbered=True)
@@ -118,7 +119,8 @@ def logout(shell: Shell) -> Later:
             _forget(shell, server, token)
         return Message([("", f"logged out{f' {escape_line(user)}' if user else ''}")], is_answer=False)
 
-    return Later(client.logout(), reply, "logout")
+    answer = client.logout()
+    return Later(answer, reply, "logout", settle=answer.settle)
 
 
 @command(examples=[("whoami", "id, name and addresses, and the end of the login")], is_numbered=True)
@@ -152,9 +154,9 @@ def user_text(shell: Shell) -> StyledText:
 # -------------------------------------------------------------------------------------------------- the second factor
 
 
-def _with_code(shell: Shell, client: Client, user: str, password: str, code: str | None) -> Future[LoginToken]:
+def _with_code(shell: Shell, client: Client, user: str, password: str, code: str | None) -> Awaitable[LoginToken]:
     """Log in with a password, and with a one-time code if the server wants one and there is somebody to ask."""
-    answer: Future[LoginToken] = client.login(user, password=password, code=code)
+    answer = client.login(user, password=password, code=code)
     for _ in range(_ATTEMPTS):
         error = _error(shell, client, answer)
         if not isinstance(error, TwoFactorError):

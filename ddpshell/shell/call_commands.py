@@ -103,7 +103,7 @@ def _later(call: MethodCall) -> Later:
         return Result(result) if call.has_result else Nothing()
 
     what = f"call {named(call.method, mask_params(call.method, call.params))}"
-    return Later(call, reply, what, cancel=call.cancel)
+    return Later(call, reply, what, cancel=call.cancel, settle=call.settle)
 
 
 def named(name: str, params: Sequence[EJSONValue]) -> str:
@@ -261,12 +261,16 @@ def pending(shell: Shell) -> Message:
 def cancel(shell: Shell, number: Number) -> Message:
     """Take back a call that was not sent yet, or end a program behind a pipe.
 
+    Of a call whose writes the server does not confirm, the answer is shown.
+
     While there is no connection, calls wait in the outbox. What was sent goes on, since the server cannot be told to
     stop; but when the connection is lost, it is not sent again.
     """
     job = shell.jobs.get(number)
     if job is None:
         raise CommandError(f"[{number}] is not under way; `pending` lists what is")
+    if shell.settle({number}):
+        return Message([("note", f"took the answer to [{number}]")], is_answer=False)
     if job.cancel is None:
         raise CommandError(f"[{number}] cannot be taken back: it is neither a call nor a program")
     if not job.cancel():
@@ -285,7 +289,8 @@ def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None 
     """
     if number is not None and shell.jobs.get(number) is None:
         return
-    if not shell.wait(None if number is None else {number}, timeout):
+    numbers = None if number is None else {number}
+    if not shell.wait(numbers, timeout) and not (shell.settle(numbers) and shell.jobs.wait(numbers, 0.0)):
         after = f"after {timeout:g} s" if timeout is not None and shell.time_left() != 0 else "and the time is over"
         refusal = "" if shell.made_client is None else quoted(shell.made_client.status.refusal)
         raise DDPTimeout(f"not all is answered {after}; `pending` lists what is under way{refusal}")

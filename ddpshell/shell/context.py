@@ -251,6 +251,24 @@ class Shell:
         with self.interrupts.allowed():
             return self.jobs.wait(numbers, min(limits, default=None))
 
+    def settle(self, numbers: set[int] | None = None, *, age: float = 0.0) -> bool:
+        """Show the answers that are here although the server has not confirmed the writes (C78, C79).
+
+        Args:
+            numbers: Of which commands; None for all.
+            age: Seconds that a command must have been under way.
+
+        Returns:
+            Whether there were any.
+        """
+        found = False
+        for job in self.jobs.pending:
+            chosen = (numbers is None or job.number in numbers) and self.clock.now() - job.started >= age
+            if chosen and job.settle():
+                found = True
+                self.display.warn(f"the server answered {job.what}, but did not confirm the writes")
+        return found
+
     def lent_terminal(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while, if there is one."""
         return nullcontext() if self.terminal is None else self.terminal.lent()

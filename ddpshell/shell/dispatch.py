@@ -72,6 +72,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
             started,
             reply.cancel,
             reply.may_be_left,
+            reply.settle,
             where=shell.where,
         )
         shell.jobs.begin(job)

@@ -24,6 +24,8 @@ class Job(Struct, eq=False):
         started: When, in seconds of the clock.
         cancel: Takes it back, if that is still possible.
         may_be_left: Nobody who leaves the shell is kept waiting for it.
+        settle: Takes an answer that is here although the server has not confirmed its writes (C79), and says whether
+            there is one.
         is_answered: The answer is here, and about to be shown.
         where: The file and the line that it comes from; "" for what was typed.
     """
@@ -33,6 +35,7 @@ class Job(Struct, eq=False):
     started: float
     cancel: Callable[[], bool] | None = None
     may_be_left: bool = False
+    settle: Callable[[], bool] = lambda: False
     is_answered: bool = False
     where: str = ""
 

@@ -43,6 +43,8 @@ __all__ = ["Prompt"]
 
 #: Seconds between two looks at the toolbar: it counts seconds.
 _REFRESH = 1.0
+# Seconds after which an answer is shown although the server has not confirmed its writes (C79).
+_UNCONFIRMED = 30.0
 
 #: Beyond so many characters a line is pasted data, and colours would cost more than they tell.
 _MOST = 20_000
@@ -195,6 +197,8 @@ class Prompt:
         return [] if wrap_count else [("class:prompt.more", "... ".rjust(width)[-width:])]
 
     def _toolbar(self) -> StyleAndTextTuples:
+        # Drawn each second, so that an answer whose writes are never confirmed is not waited for without end.
+        self._shell.settle(age=_UNCONFIRMED)
         app = self._session.app
         text: StyledText = []
         if app.editing_mode is EditingMode.VI and app.vi_state.input_mode is not InputMode.INSERT:

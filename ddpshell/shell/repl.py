@@ -78,6 +78,7 @@ def _leave(shell: Shell) -> None:
             shell.wait(due, PATIENCE)
     except KeyboardInterrupt:
         pass
+    shell.settle()
     left = [job for job in shell.jobs.pending if not job.may_be_left]
     if left:
         unsent = 0 if client is None else client.status.unsent

@@ -69,6 +69,8 @@ class Later(Struct, frozen=True):
         what: What to call it while it is pending, safe to show.
         when_cancelled: Gives what to say if it was; None if nothing needs to be said.
         cancel: Takes it back, and says whether that was possible; None where it never is.
+        settle: Takes an answer that is here although the server has not confirmed its writes (C79), and says whether
+            there is one.
         may_be_left: Nobody who leaves the shell is kept waiting for it.
         is_timed: How long it took says something about the server.
     """
@@ -78,5 +80,6 @@ class Later(Struct, frozen=True):
     what: str
     when_cancelled: Callable[[], DDPError | None] = lambda: None
     cancel: Callable[[], bool] | None = None
+    settle: Callable[[], bool] = lambda: False
     may_be_left: bool = False
     is_timed: bool = True

@@ -16,6 +16,10 @@ from .parser import Line, parse
 __all__ = ["Done", "run_script"]
 
 
+# Seconds for a program behind a pipe to read an answer that is taken when the time is over.
+_GRACE = 1.0
+
+
 class Done(Struct, frozen=True):
     """How far a script got.
 
@@ -76,7 +80,7 @@ def _run(shell: Shell, line: Line) -> BaseException | None:
         job = dispatch(shell, line)
         if job is None:
             return None
-        if not shell.wait({job}):
+        if not shell.wait({job}) and not (shell.settle({job}) and shell.jobs.wait({job}, _GRACE)):
             raise DDPTimeout(f"no answer to {line.words[0].text} when the time was over{_refusal(shell)}")
     except DDPError as error:
         shell.display.failure(None, error, where=shell.where)

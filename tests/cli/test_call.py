@@ -106,7 +106,8 @@ def test_an_error_that_names_no_request_is_the_answer_to_the_only_one(
         ran = ddp("sub", "-u", server.url, "s", "--timeout", "20")
         assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {said} [bad-request]\n")
         ran = ddp("run", "-u", server.url, "--timeout", "20", stdin=b"call m")
-        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {said} [bad-request]\n")
+        where = "standard input, line 1: "
+        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {where}{said} [bad-request]\n")
 
 
 def test_a_timeout_quotes_what_the_server_refused(ddp: Command) -> None:
@@ -129,6 +130,85 @@ def test_a_timeout_quotes_what_the_server_refused(ddp: Command) -> None:
                 call.result(0.5)
             with pytest.raises(DDPTimeout, match="the server refused a message: Nope"):
                 ready.result(0.5)
+
+
+class TestUnconfirmed:
+    """C78, C79: a broken server sends `result` and never `updated`."""
+
+    NOTE = "is here, but the server did not confirm the writes within 0.3 s"
+
+    @pytest.mark.parametrize("extra", [{}, {"msg": "updated", "id": "1"}], ids=["no updated", "C78: updated with id"])
+    def test_the_result_is_shown(self, ddp: Command, extra: dict[str, str]) -> None:
+        def talk(server: Conversation) -> None:
+            server.send(msg="result", id=server.expect("method")["id"], result="kept")
+            if extra:
+                server.send(**extra)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("call", "-u", server.url, "m", "--timeout", "0.3")
+        assert (ran.code, ran.out) == (0, '"kept"\n')
+        assert ran.err.endswith(f"ddp: note: the result of 'm' {self.NOTE}\n")
+
+    def test_an_error_is_told_as_the_error_that_it_is(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            server.send(msg="result", id=server.expect("method")["id"], error={"error": "e", "reason": "Kept"})
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("call", "-u", server.url, "m", "--timeout", "0.3")
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err.endswith("ddp: error: Kept [e]\n")
+
+    def test_nothing_is_a_result_too(self, ddp: Command) -> None:
+        """C15."""
+
+        def talk(server: Conversation) -> None:
+            server.send(msg="result", id=server.expect("method")["id"])
+
+        with ScriptedServer(converse(talk), converse(talk)) as server:
+            assert ddp("call", "-q", "-u", server.url, "m", "--timeout", "0.3") == (0, "", "")
+            assert ddp("run", "-qq", "-u", server.url, "--timeout", "0.3", stdin=b"call m") == (0, "", "")
+
+    def test_each_line_of_a_batch_has_its_result(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            first, second = server.expect("method"), server.expect("method")
+            server.send(msg="result", id=first["id"], result=1)
+            server.finish(second, result=2)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("batch", "-u", server.url, "--timeout", "0.3", stdin=b'["m"]\n["n"]\n')
+        assert (ran.code, ran.out) == (0, '{"line":1,"result":1}\n{"line":2,"result":2}\n')
+        assert ran.err == f"ddp: note: line 1: the result of 'm' {self.NOTE}\n"
+
+    @pytest.mark.parametrize("line", ["call m", "apply m []"])
+    def test_a_script_shows_it(self, ddp: Command, line: str) -> None:
+        def talk(server: Conversation) -> None:
+            server.send(msg="result", id=server.expect("method")["id"], result="kept")
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("run", "-u", server.url, "--timeout", "0.3", stdin=line.encode())
+        assert (ran.code, ran.out) == (0, '"kept"\n')
+        assert "the server answered call m, but did not confirm the writes\n" in ran.err
+
+    def test_the_library_says_what_is_here_and_gives_it(self) -> None:
+        def talk(server: Conversation) -> None:
+            server.send(msg="result", id=server.expect("method")["id"], result="kept")
+            server.expect("method")
+
+        with ScriptedServer(converse(talk)) as server, Client(server.url) as client:
+            call = client.call("m")
+            assert not call.settle()
+            with pytest.raises(
+                DDPTimeout, match="the result of 'm' is here, but the server did not confirm the writes"
+            ):
+                call.result(1)
+            assert call.settle()
+            assert call.result(0) == "kept"
+            assert call.has_result
+            assert not call.settle()
+            other = client.call("n")
+            with pytest.raises(DDPTimeout, match="no result of 'n'"):
+                other.result(0.1)
+            assert not other.settle()
 
 
 def test_an_answer_that_cannot_be_read_is_told(ddp: Command) -> None:

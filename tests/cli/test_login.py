@@ -52,6 +52,30 @@ def test_a_login_lasts(ddp: Command, server: LoopbackServer, secret: Path) -> No
     assert ddp("call", "--no-login", "whoami") == (0, "null\n", "")
 
 
+def test_a_login_whose_writes_are_not_confirmed_is_kept(
+    ddp: Command, secret: Path, saved: Callable[[], list[Path]]
+) -> None:
+    """C79: `result` and no `updated`; the token is worth as much."""
+
+    def log_in(server: Conversation) -> None:
+        login = {"id": "u1", "token": "T", "tokenExpires": {"$date": 4_000_000_000_000}, "type": "password"}
+        server.send(msg="result", id=server.expect("method")["id"], result=login)
+
+    with ScriptedServer(*[converse(log_in)] * 4) as server:
+        options = ["-u", server.url, "--timeout", "0.3"]
+        ran = ddp("login", "ann", "--password-file", str(secret), *options)
+        assert (ran.code, len(saved())) == (0, 1)
+        assert "the answer to the login is here, but the server did not confirm the writes within 0.3 s\n" in ran.err
+        assert "logged in as ann" in ran.err
+        ran = ddp("whoami", *options)
+        assert (ran.code, json.loads(ran.out)["id"]) == (0, "u1")
+        ran = ddp("call", "m", *options)
+        assert (ran.code, ran.out) == (5, "")
+        assert "it waits for a call before it, and was not sent" in ran.err
+        ran = ddp("run", *options, stdin=b"whoami")
+        assert "the server did not confirm the writes" in ran.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

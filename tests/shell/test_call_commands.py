@@ -45,6 +45,32 @@ def slow() -> Iterator[Slow]:
 # ---------------------------------------------------------------------------------------------------------- calls
 
 
+@pytest.mark.parametrize("line", ["wait --timeout 0", "cancel 1"])
+def test_an_answer_whose_writes_are_not_confirmed_is_not_lost(slow: Slow, line: str) -> None:
+    """C78, C79: the server sends `result` and no `updated`."""
+    slow.desk.send("call m")
+    slow.peer.push(
+        {"msg": "result", "id": slow.peer.pull_message()["id"], "result": "kept"}, {"msg": "ping", "id": "x"}
+    )
+    assert slow.peer.pull_message()["msg"] == "pong"
+    slow.desk.send(line)
+    slow.desk.screen.wait_for("warning: the server answered call m, but did not confirm the writes")
+    slow.desk.screen.wait_for('[1] "kept"')
+
+
+def test_the_prompt_shows_such_an_answer_after_a_while(slow: Slow) -> None:
+    """C79: the toolbar, which is drawn each second, looks after it."""
+    slow.desk.send("call m")
+    slow.peer.push(
+        {"msg": "result", "id": slow.peer.pull_message()["id"], "result": "kept"}, {"msg": "ping", "id": "x"}
+    )
+    assert slow.peer.pull_message()["msg"] == "pong"
+    assert not slow.desk.shell.settle(age=30)
+    slow.clock.advance(30)
+    assert slow.desk.shell.settle(age=30)
+    slow.desk.screen.wait_for('[1] "kept"')
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
