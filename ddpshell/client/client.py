@@ -61,7 +61,8 @@ class Status(Struct, frozen=True):
         round_trip: Seconds that the last exchange took, `connect` or a ping; None before any.
         resumed: Whether the session that stands is one that was resumed; None without.
         outstanding: Calls that are not done.
-        unsent: Those of them that wait for a connection, or behind a `wait` call.
+        unsent: Those of them that were never sent: they wait for a connection, or behind a `wait` call.
+        to_resend: Those of them that were sent on a connection that is lost, and will be sent again.
         user_id: Who one is to the server, or None.
         error: Why the last connection or attempt ended; None while connected.
         refusal: What the server said last of a message that it refused, while it is not known which message that was.
@@ -76,6 +77,7 @@ class Status(Struct, frozen=True):
     resumed: bool | None
     outstanding: int
     unsent: int
+    to_resend: int
     user_id: str | None
     error: DDPError | None
     refusal: str | None = None
@@ -370,6 +372,7 @@ class Client:
                 resumed=self._registry.resumed if connected else None,
                 outstanding=self._session.outstanding,
                 unsent=self._session.unsent,
+                to_resend=self._session.to_resend,
                 user_id=self.user_id,
                 error=self._lifecycle.error,
                 refusal=self._session.refusal,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import count
 
-from ..exceptions import DDPError, EJSONError, MethodError, OutcomeUnknown
+from ..exceptions import ClientClosed, DDPError, EJSONError, MethodError, OutcomeUnknown
 from . import codec
 from .ejson import EJSONValue
 from .events import CallAnswered, CallFinished, SessionEvent, Warned
@@ -79,8 +79,17 @@ class Calls:
 
     @property
     def unsent(self) -> int:
-        """How many wait for a connection, or behind a `wait` call."""
-        return sum(call.state is CallState.HELD for call in self._outstanding)
+        """How many were never sent: they wait for a connection, or behind a `wait` call."""
+        return sum(call.state is CallState.HELD and not call.was_sent for call in self._users())
+
+    @property
+    def to_resend(self) -> int:
+        """How many were sent on a connection that is lost, and will be sent again (C22)."""
+        return sum(call.state is CallState.HELD and call.was_sent for call in self._users())
+
+    def _users(self) -> Iterator[Call]:
+        """All calls except the login that the session makes by itself."""
+        return (call for call in self._outstanding if not call.opening)
 
     @property
     def sent(self) -> dict[str, str]:
@@ -132,7 +141,10 @@ class Calls:
             elif call.was_sent:
                 self._finish(call, error=OutcomeUnknown(call.method, why))
             else:
-                self._finish(call, error=error)
+                is_closed = isinstance(error, ClientClosed)
+                self._finish(
+                    call, error=ClientClosed(f"{call.method!r} was never sent: {error}") if is_closed else error
+                )
 
     # What happens to the connection
 

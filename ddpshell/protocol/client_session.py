@@ -165,8 +165,13 @@ class ClientSession:
 
     @property
     def unsent(self) -> int:
-        """How many calls wait for a connection, or behind a `wait` call."""
+        """How many calls were never sent: they wait for a connection, or behind a `wait` call."""
         return self._calls.unsent
+
+    @property
+    def to_resend(self) -> int:
+        """How many calls were sent on a connection that is lost, and will be sent again."""
+        return self._calls.to_resend
 
     @property
     def refusal(self) -> str | None:

@@ -241,18 +241,27 @@ def _listed(lines: list[tuple[int, str, str, float]], nothing: str) -> Message:
 def pending(shell: Shell) -> Message:
     """List what is not answered yet.
 
-    Calls, subscriptions that are not ready, pings, programs behind pipes. `cancel` takes a call back that was not sent.
+    Calls, subscriptions that are not ready, pings, programs behind pipes. `cancel` takes a call back that was never sent.
     """
     now = shell.clock.now()
     lines = [(job.number, job.what, "waiting", now - job.started) for job in shell.jobs.pending]
     reply = _listed(lines, "nothing is under way")
-    unsent = 0 if shell.made_client is None else shell.made_client.status.unsent
-    if unsent:
-        note = (
-            f"\n{plural(unsent, 'call')} not sent yet: {'it waits' if unsent == 1 else 'they wait'} for the connection"
+    if shell.made_client is None:
+        return reply
+    status = shell.made_client.status
+    text = list(reply.text)
+    if status.unsent:
+        waits = "it waits" if status.unsent == 1 else "they wait"
+        text.append(
+            (
+                "note",
+                f"\n{plural(status.unsent, 'call')} not sent yet: {waits} for the connection, or behind a --wait call",
+            )
         )
-        return Message([*reply.text, ("note", f"{note}, or behind a --wait call")])
-    return reply
+    if status.to_resend:
+        were = plural(status.to_resend, "call was", "calls were")
+        text.append(("note", f"\n{were} sent before the connection was lost, to be sent again"))
+    return Message(text)
 
 
 @command(

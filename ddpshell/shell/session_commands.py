@@ -81,6 +81,7 @@ def status(shell: Shell) -> Message:
         rows.append(("round trip", [("", duration(state.round_trip))]))
     rows.append(("user", user_text(shell)))
     waiting = f", {state.unsent:,} not sent yet" if state.unsent else ""
+    waiting += f", {state.to_resend:,} to be sent again" if state.to_resend else ""
     rows.append(("under way", [("", plural(len(shell.jobs.pending), "command") + waiting)]))
     rows.append(("subscriptions", [("", str(len(shell.subscriptions.all())))]))
     if state.error is not None:

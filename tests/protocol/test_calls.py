@@ -361,6 +361,17 @@ def test_a_call_that_is_to_be_sent_again_can_be_kept_from_it(connected: Playbook
     assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
 
 
+def test_what_was_sent_is_not_counted_among_the_unsent(connected: Playbook) -> None:
+    """C22: it will be sent again; and the login that a session begins with is not the user's."""
+    connected.session.set_opening_login([{"resume": "t"}])
+    connected.session.call("sent", [])
+    connected.session.call("waits", [], wait=True)
+    connected.play('<< {"msg":"method","id":"1","method":"sent","params":[]}')
+    assert (connected.session.unsent, connected.session.to_resend) == (1, 0)
+    connected.session.receive_eof()
+    assert (connected.session.unsent, connected.session.to_resend) == (1, 1)
+
+
 def test_what_was_held_behind_a_call_that_is_taken_back_is_sent_at_once(connected: Playbook) -> None:
     """C20: it is in the first block now, and nothing that follows would send it."""
     connected.session.call("a", [])
@@ -386,6 +397,7 @@ def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
     assert isinstance(outcomes["1"], OutcomeUnknown)
     assert outcomes["2"] == 5
     assert isinstance(outcomes["3"], ClientClosed)
+    assert str(outcomes["3"]) == "'waits' was never sent: closed"
     assert isinstance(connected.events[-1], SubscriptionStopped)
     assert connected.events[-1].id == sub_id
     assert isinstance(connected.events[-1].error, ClientClosed)

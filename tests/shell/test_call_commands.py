@@ -210,6 +210,26 @@ def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
     assert slow.desk.shell.jobs.pending == []
 
 
+def test_a_call_that_was_sent_is_never_called_unsent(slow: Slow) -> None:
+    """C22: while the connection is lost it waits to be sent again; the login of a session counts for nothing."""
+    slow.desk.send("call upper a")
+    slow.peer.pull()
+    slow.peer.drop()
+    slow.desk.screen.wait_for("connection lost")
+    start = len(slow.desk.shown())
+    slow.desk.send("pending\nstatus")
+    shown = slow.desk.shown()[start:]
+    assert "1 call was sent before the connection was lost, to be sent again\n" in shown
+    assert "under way     1 command, 1 to be sent again\n" in shown
+    assert "not sent yet" not in shown
+    start = len(slow.desk.shown())
+    slow.desk.send("call upper b\nstatus\npending")
+    shown = slow.desk.shown()[start:]
+    assert "under way     2 commands, 1 not sent yet, 1 to be sent again\n" in shown
+    assert "1 call not sent yet: it waits" in shown
+    assert "1 call was sent before" in shown
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -81,6 +81,14 @@ def test_what_was_under_way_at_the_server_before_fails(table: Desk) -> None:
         table.screen.wait_for("[1] error: ")
 
 
+def test_a_call_that_waits_when_the_server_is_left_was_never_sent(table: Desk) -> None:
+    table.send("call slow 60000\ncall upper a --wait\nsub neverReady")
+    with LoopbackServer() as other:
+        table.send(f"connect {other.url}")
+        table.screen.wait_for("[2] error: 'upper' was never sent: the client is closed\n")
+        table.screen.wait_for("[1] error: outcome of 'slow' unknown: the client was closed")
+
+
 def test_an_address_that_is_none_changes_nothing(table: Desk, server: LoopbackServer) -> None:
     assert "bad server URL 'ftp://x'" in table.type("connect ftp://x")
     assert f"server        {server.url}" in table.type("status")

@@ -56,7 +56,9 @@ def test_it_follows_the_connection(scene: Scene) -> None:
     assert scene.bar() == "connected · localhost:3000 · 1 pending · 0.0 ms · debug"
     peer.drop()
     scene.desk.screen.wait_for("connection lost")
-    assert scene.bar() == "reconnecting in 1 s · localhost:3000 · 1 pending · 1 call in the outbox · debug"
+    assert scene.bar() == "reconnecting in 1 s · localhost:3000 · 1 pending · 1 call to send again · debug"
+    scene.desk.send("call upper b")
+    assert "2 pending · 1 call in the outbox · 1 call to send again · " in scene.bar()
     scene.desk.send("disconnect")
     scene.desk.screen.wait_for("disconnected")
     assert scene.bar().startswith("offline · ")
