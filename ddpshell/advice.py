@@ -19,6 +19,7 @@ from .exceptions import (
     DDPTimeout,
     EJSONError,
     LoginError,
+    LoginLost,
     LoginNeeded,
     NegotiationError,
     OutcomeUnknown,
@@ -125,6 +126,10 @@ _TABLE: tuple[_Row, ...] = (
         ),
     ),
     _Row(_code(LoginError, "totp-max-attempts"), ("too many codes were wrong: try again later",)),
+    _Row(
+        _kind(LoginLost),
+        ("log in again: ddp login USER", "", "`login USER` logs in; then send it again"),
+    ),
     _Row(_code(LoginError, 400), ("the server may not know logins of this kind",)),
     _Row(
         _kind(LoginError),

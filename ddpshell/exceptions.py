@@ -12,6 +12,7 @@
     ├─ ServerError               the server answered with an error
     │  ├─ MethodError
     │  │  ├─ LoginError          who one claims to be was not believed
+    │  │  │  ├─ LoginLost        a call was not sent, since its user could not be logged in again
     │  │  │  └─ TwoFactorError   a one-time code is missing, or wrong
     │  │  └─ RateLimited         too many calls; it says when to come back
     │  └─ SubscriptionError
@@ -44,6 +45,7 @@ __all__ = [
     "InvalidURL",
     "LocalProtocolError",
     "LoginError",
+    "LoginLost",
     "LoginNeeded",
     "MethodError",
     "NegotiationError",
@@ -199,6 +201,10 @@ class RateLimited(MethodError):
 
 class LoginError(MethodError):
     """The server did not accept a login: wrong password, unknown or expired token, forbidden (A25 - A28)."""
+
+
+class LoginLost(LoginError):
+    """A call was not sent, because the server refused the login that it waited for; it is not made without a user (A54)."""
 
 
 class TwoFactorError(LoginError):

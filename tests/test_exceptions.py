@@ -21,6 +21,7 @@ from ddpshell.exceptions import (
     InvalidURL,
     LocalProtocolError,
     LoginError,
+    LoginLost,
     LoginNeeded,
     MethodError,
     NegotiationError,
@@ -51,6 +52,7 @@ SENTENCES = [
     pytest.param(MethodError("404", "as a string"), "as a string [404]", id="method, string"),
     pytest.param(MethodError(4.5, "a fraction", {"d": 1}), "a fraction [4.5]", id="method, fraction and details"),
     pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", id="login"),
+    pytest.param(LoginLost(403, "'m' was not sent"), "'m' was not sent [403]", id="a call without its user"),
     pytest.param(
         TwoFactorError("no-2fa-code", "2FA code required"), "2FA code required [no-2fa-code]", id="two factors"
     ),

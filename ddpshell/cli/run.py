@@ -99,7 +99,9 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         show_warnings=console.quiet < 2,
         fail=fail,
     )
-    runs = make_shell(process, given, settings, display, connector(process, given, reconnect=bool(given.reconnect)))
+    # A script cannot decide to go on without a user, as somebody at a prompt can.
+    connect = connector(process, given, reconnect=bool(given.reconnect), login_required=True)
+    runs = make_shell(process, given, settings, display, connect)
     display.when_broken = runs.jobs.abort
     first = find_credential(process, given)
 

@@ -91,7 +91,7 @@ def make_shell(
     return made
 
 
-def connector(process: Process, given: ConnectionSettings, *, reconnect: bool) -> Connect:
+def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, login_required: bool = False) -> Connect:
     """What makes the shell's clients, with the options' headers and certificates for the options' server alone."""
     passphrase = read_passphrase(process, given)
 
@@ -99,6 +99,13 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool) -
         from .connection import make_client
 
         settings = _for_server(process, given, url)
-        return make_client(process, settings, passphrase=passphrase, reconnect=reconnect, on_event=on_event)
+        return make_client(
+            process,
+            settings,
+            passphrase=passphrase,
+            reconnect=reconnect,
+            on_event=on_event,
+            login_required=login_required,
+        )
 
     return connect

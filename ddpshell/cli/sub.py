@@ -17,7 +17,7 @@ from .words import GRAMMAR, STRING_OPTION, WORDS
 
 if TYPE_CHECKING:
     from ..client import Client, Subscription
-    from ..client.events import DocumentEvent, Event, SubscriptionReady, SubscriptionStopped
+    from ..client.events import DocumentEvent, Event, LoggedOut, SubscriptionReady, SubscriptionStopped
     from ..exceptions import DDPTimeout
     from ..protocol.selector import Matcher
     from .changes import Lines
@@ -83,6 +83,7 @@ def _listener(put: Callable[[_Heard], object], collections: frozenset[str]) -> C
         DocumentChanged,
         DocumentMoved,
         DocumentRemoved,
+        LoggedOut,
         SubscriptionReady,
         SubscriptionStopped,
     )
@@ -92,7 +93,7 @@ def _listener(put: Callable[[_Heard], object], collections: frozenset[str]) -> C
             case DocumentAdded() | DocumentChanged() | DocumentRemoved() | DocumentMoved():
                 if not collections or event.collection in collections:
                     put(event)
-            case SubscriptionReady() | SubscriptionStopped():
+            case SubscriptionReady() | SubscriptionStopped() | LoggedOut():
                 put(event)
             case _:
                 pass
@@ -140,9 +141,11 @@ class _Subscribed:
             SubscriptionError: The server refused it, or ended it too early.
             TransportError: The connection did.
             DDPTimeout: The time is over.
+            LoginNeeded: The login was refused after a loss of the connection.
             OutputError: Nobody reads what is written.
         """
-        from ..client.events import SubscriptionReady, SubscriptionStopped
+        from ..client.events import LoggedOut, SubscriptionReady, SubscriptionStopped
+        from ..exceptions import LoginNeeded
         from .changes import Mirror
 
         if self._subscription.error is not None and not self._subscription.id:
@@ -170,6 +173,10 @@ class _Subscribed:
                 elif isinstance(event, SubscriptionStopped):
                     self._end(event.error, is_until=matches is not None)
                     return
+                elif isinstance(event, LoggedOut):
+                    # What the server publishes from now on is not for the user.
+                    advice = "log in again with ddp login"
+                    raise LoginNeeded(f"the server does not accept the login any more: {event.error}", hint=advice)
                 else:
                     document = mirror.apply(event)
                     if follows:
@@ -215,7 +222,7 @@ class _Subscribed:
 
 
 if TYPE_CHECKING:
-    _Heard = DocumentEvent | SubscriptionReady | SubscriptionStopped
+    _Heard = DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
 
 
 sub = Command(

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..clock import Clock
-from ..exceptions import DDPError, MethodError, RemoteProtocolError, TwoFactorError
+from ..exceptions import DDPError, LoginError, MethodError, RemoteProtocolError, TwoFactorError
 from ..protocol.accounts import (
     LoginToken,
     UserSelector,
@@ -53,15 +53,14 @@ class Accounts:
     """The user of one client. Made by `Client`, and kept as `Client.accounts`.
 
     Every method returns at once, a future. Those that log in give the `LoginToken`; from then on each new
-    session begins with that token, before anything else is sent. A failed login leaves the one before in force.
+    session begins with that token, before anything else is sent. A failed login leaves the one before in force; if
+    there is none, the calls that wait for the login fail with it (A54).
 
     Args:
         session: What is said.
         runner: Its lock, and its thread.
         clock: For the end of tokens.
         failure: Why nothing can be sent, if nothing can.
-        required: Whether a call may not be made by nobody: if a new session refuses the token, what waits for
-            that login fails with its error. Else it is sent without a user, as Meteor does (A54).
     """
 
     def __init__(
@@ -70,14 +69,11 @@ class Accounts:
         runner: Runner,
         clock: Clock,
         failure: Callable[[], DDPError | None],
-        *,
-        required: bool,
     ) -> None:
         self._session = session
         self._runner = runner
         self._clock = clock
         self._failure = failure
-        self._required = required
         self._operations: dict[str, _Operation] = {}
         self._token: LoginToken | None = None
         self._user_id: str | None = None
@@ -172,7 +168,11 @@ class Accounts:
         One that ends soon is not tried (A41).
         """
         with self._runner.lock:
-            self._adopt(None if token.expires_soon(self._clock.wall()) else token)
+            if token.expires_soon(self._clock.wall()):
+                self._adopt(None)
+                self._session.refuse_held(LoginError(403, "the login has expired"))
+            else:
+                self._adopt(token)
 
     # For the client
 
@@ -187,8 +187,11 @@ class Accounts:
             case Connecting():
                 # A token that ends soon is dropped, and one acts logged out (A41).
                 if self._token is not None and self._token.expires_soon(self._clock.wall()):
-                    self._forget()
-                    yield from self._logged_out(None)
+                    ended = LoginError(403, "the login has expired")
+                    with self._runner.lock:
+                        self._adopt(None)
+                        self._session.refuse_held(ended)
+                    yield from self._logged_out(ended)
             case _:
                 pass
 
@@ -251,10 +254,12 @@ class Accounts:
     def _send(
         self, method: str, params: Sequence[EJSONValue], operation: _Operation, *, wait: bool, retry: bool
     ) -> None:
+        logs_in = True if operation.logs_in else False if operation.logs_out else None
         with self._runner.lock:
             failure = self._failure()
             if failure is None:
-                self._operations[self._session.call(method, params, wait=wait, retry=retry)] = operation
+                call_id = self._session.call(method, params, wait=wait, retry=retry, logs_in=logs_in)
+                self._operations[call_id] = operation
                 self._runner.kick()
         if failure is not None:
             operation.fail(failure)
@@ -303,7 +308,7 @@ class Accounts:
         """With the lock held."""
         self._token = token
         params = None if token is None else [resume_login(token.token)]
-        self._session.set_opening_login(params, required=self._required)
+        self._session.set_opening_login(params)
 
 
 def _conclude(operation: _Operation, event: CallFinished | CallAnswered) -> None:

@@ -106,7 +106,8 @@ class Client:
             to the server, whatever the environment says.
         ip_version: Of the addresses that a name has, use those of IPv4 or of IPv6 alone.
         user_agent: The `User-Agent` header.
-        login_required: Fail calls where the login of a new session is refused, rather than make them as nobody.
+        login_required: After a login was refused, fail every call until there is a user again, or a logout. Without it,
+            only the calls that waited for that login fail.
         debug: Have each frame as an event.
         on_event: What `on_event` would be called with, from the very first event on.
         clock: What passes; another one in tests.
@@ -159,6 +160,7 @@ class Client:
             heartbeat_timeout=heartbeat_timeout,
             # Without a second try, whether a call ran must be known exactly: see ClientSession.
             pipeline=reconnect,
+            login_required=login_required,
         )
         self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
@@ -177,7 +179,6 @@ class Client:
         self._refusal = self._runner.refusal
         self._take_back = self._cancel
         self._early = self._answer
-        self._login_required = login_required
         self._accounts: Accounts | None = None
         if on_event is not None:
             self.on_event(on_event)
@@ -290,9 +291,7 @@ class Client:
 
         with self._runner.lock:
             if self._accounts is None:
-                self._accounts = Accounts(
-                    self._session, self._runner, self._clock, self._failure, required=self._login_required
-                )
+                self._accounts = Accounts(self._session, self._runner, self._clock, self._failure)
             return self._accounts
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import count
 
-from ..exceptions import ClientClosed, DDPError, EJSONError, MethodError, OutcomeUnknown
+from ..exceptions import ClientClosed, DDPError, EJSONError, LoginLost, MethodError, OutcomeUnknown
 from . import codec
 from .ejson import EJSONValue
 from .events import CallAnswered, CallFinished, SessionEvent, Warned
@@ -44,6 +44,7 @@ class Calls:
         quiescence: Is told of `wait` calls that are sent, and of every call that is done.
         settle: Called after that: the view may change now.
         pipeline: Send calls through a gate that is ajar.
+        login_required: Fail new calls after a login was refused, until there is a user again or a logout.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Calls:
         settle: Callable[[], None],
         *,
         pipeline: bool,
+        login_required: bool = False,
     ) -> None:
         self.gate = Gate.SHUT
         #: How many went out again on this socket (R31).
@@ -65,12 +67,15 @@ class Calls:
         self._quiescence = quiescence
         self._settle = settle
         self._pipeline = pipeline
+        self._login_required = login_required
         self._ids = count(1)
         self._outstanding = OutstandingCalls()
         # One waits for the session to stand, and the others must not overtake it.
         self._held_back = False
         self._opening_params: Raw | None = None
-        self._opening_required = False
+        # Whether the session has a user, and why it has none, where one is required.
+        self._has_user = False
+        self._refusal: MethodError | None = None
         self._why_lost = ""
 
     def __len__(self) -> int:
@@ -98,14 +103,27 @@ class Calls:
 
     # What is wanted
 
-    def add(self, method: str, params: Raw, *, wait: bool, retry: bool, early: bool, random_seed: str | None) -> str:
+    def add(
+        self,
+        method: str,
+        params: Raw,
+        *,
+        wait: bool,
+        retry: bool,
+        early: bool,
+        random_seed: str | None,
+        logs_in: bool | None = None,
+    ) -> str:
         """Make a call, and send it if it may be; its arguments as `ClientSession.call` has them.
 
         Returns:
             Its id.
         """
         text = _text(call_id := str(next(self._ids)), method, params, random_seed)
-        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=early)
+        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=early, logs_in=logs_in)
+        if self._refusal is not None and all(other.logs_in is None for other in (call, *self._outstanding)):
+            self._emit(CallFinished(call_id, method, error=_not_sent(method, self._refusal)))
+            return call_id
         self._outstanding.add(call)
         if self.gate is not Gate.SHUT and self._outstanding.may_send(call):
             self._send_call(call)
@@ -124,13 +142,12 @@ class Calls:
         self._forget(call)
         return True
 
-    def set_opening_login(self, params: Raw | None, *, required: bool) -> None:
+    def set_opening_login(self, params: Raw | None) -> None:
         """What `ClientSession.set_opening_login` does."""
         if params is None or self._opening_params is None or bytes(params) != bytes(self._opening_params):
             # What becomes of a login under way says nothing about this one.
             self.opening_login = None
         self._opening_params = params
-        self._opening_required = required
 
     def abandon(self, error: DDPError, why: str) -> None:
         """End all of them: those that were never sent with an error, the others as `OutcomeUnknown` because of `why`."""
@@ -160,6 +177,7 @@ class Calls:
             resumed: The id of the session, if it is not a new one.
         """
         if resumed is None:
+            self._has_user = False
             self._add_opening_login()
         else:
             for call in self._outstanding:
@@ -254,9 +272,10 @@ class Calls:
                 self._outstanding.discard(call)
                 self._quiescence.release_call(call.id)
         if self._opening_params is not None:
+            self._refusal = None
             self.opening_login = call_id = str(next(self._ids))
             text = _text(call_id, "login", self._opening_params, None)
-            self._outstanding.add_first(Call(call_id, "login", text, wait=True, opening=True))
+            self._outstanding.add_first(Call(call_id, "login", text, wait=True, opening=True, logs_in=True))
 
     def _each(self) -> Iterator[Call]:
         """All calls that are still outstanding when their turn comes: finishing one can finish others."""
@@ -287,19 +306,32 @@ class Calls:
         if error is None and call.result is not None:
             result, has_result, error = _outcome(call.result)
         self._emit(CallFinished(call.id, call.method, result, has_result, error))
-        if call.opening and self._opening_required and isinstance(error, MethodError):
-            from .accounts import login_error
-
-            self._fail_held(login_error(error))
+        if call.logs_in is not None and error is None:
+            self._has_user, self._refusal = call.logs_in, None
+        elif call.logs_in and not self._has_user and isinstance(error, MethodError):
+            self.refuse_held(error, after=call)
         self._forget(call)
 
-    def _fail_held(self, error: MethodError) -> None:
-        """Fail what waits for a login that was refused, rather than do it as nobody (A54)."""
-        for held in self._each():
-            if held.state is CallState.HELD:
-                why = OutcomeUnknown(held.method, "the connection was lost and the new one's login refused")
-                self._emit(CallFinished(held.id, held.method, error=why if held.was_sent else error))
-                self._outstanding.discard(held)
+    def refuse_held(self, error: MethodError, *, after: Call | None = None) -> None:
+        """Fail the calls that wait for a login that was refused, rather than make them without a user (A54).
+
+        Args:
+            error: Why there is no user.
+            after: The login; None for the one that the next session would have begun with.
+        """
+        if self._login_required:
+            self._refusal = error
+        held = list(self._outstanding)
+        for call in held[held.index(after) + 1 :] if after in held else held:
+            if call.logs_in is not None:
+                # What follows belongs to that user.
+                return
+            if call.state is CallState.HELD:
+                why = OutcomeUnknown(call.method, "the connection was lost and the new one's login refused")
+                self._emit(
+                    CallFinished(call.id, call.method, error=why if call.was_sent else _not_sent(call.method, error))
+                )
+                self._outstanding.discard(call)
 
     def _forget(self, call: Call) -> None:
         next_block = self._outstanding.discard(call)
@@ -308,6 +340,12 @@ class Calls:
         # Whatever became of it, nothing waits for its writes any more (C63).
         self._quiescence.release_call(call.id)
         self._settle()
+
+
+def _not_sent(method: str, error: MethodError) -> LoginLost:
+    """The error of a call that waited for a login that was refused."""
+    reason = f"{method!r} was not sent, because the login was refused: {error.reason or error.error}"
+    return LoginLost(error.error, reason, error.details, error_type=error.error_type)
 
 
 def _text(call_id: str, method: str, params: Raw, random_seed: str | None) -> str:

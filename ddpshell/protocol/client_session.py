@@ -102,6 +102,7 @@ class ClientSession:
         heartbeat_timeout: Seconds that it has to answer a ping.
         pipeline: Send calls right behind `connect`, as Meteor does (C6). Without it they wait for `connected`,
             so that a call whose session never came about is known not to have run.
+        login_required: After a login was refused, fail new calls until there is a user again, or a logout.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class ClientSession:
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         pipeline: bool = True,
+        login_required: bool = False,
     ) -> None:
         self.state = SessionState.DISCONNECTED
         #: The id of the session that stands, or stood last.
@@ -127,7 +129,14 @@ class ClientSession:
         self._events: list[SessionEvent] = []
         self.documents = Documents(self._emit)
         self._quiescence = Quiescence()
-        self._calls = Calls(self._send_text, self._emit, self._quiescence, self._settle, pipeline=pipeline)
+        self._calls = Calls(
+            self._send_text,
+            self._emit,
+            self._quiescence,
+            self._settle,
+            pipeline=pipeline,
+            login_required=login_required,
+        )
         self._subs = LiveSubscriptions()
         # None until a server sends one, which few do.
         self._refusals: Refusals | None = None
@@ -276,6 +285,7 @@ class ClientSession:
         retry: bool = True,
         return_at_result: bool = False,
         random_seed: str | None = None,
+        logs_in: bool | None = None,
     ) -> str:
         """Call a method: now, or as soon as connection and `wait` calls allow (C7, C19).
 
@@ -288,6 +298,8 @@ class ClientSession:
                 that stands, so that failing to connect means that it has not run.
             return_at_result: Say `CallAnswered` at the result already, whether or not its writes are visible (C14).
             random_seed: From which the server makes ids (C27).
+            logs_in: Whether it logs in (True) or out (False); None for calls that do not change the user. What waits
+                for a login that is refused fails, if the session has no user.
 
         Returns:
             The id by which `CallAnswered` and `CallFinished` name it.
@@ -296,7 +308,13 @@ class ClientSession:
             EJSONError: An argument cannot be written.
         """
         return self._calls.add(
-            method, _params_text(params), wait=wait, retry=retry, early=return_at_result, random_seed=random_seed
+            method,
+            _params_text(params),
+            wait=wait,
+            retry=retry,
+            early=return_at_result,
+            random_seed=random_seed,
+            logs_in=logs_in,
         )
 
     def answer(self, call_id: str) -> CallAnswered | None:
@@ -351,17 +369,20 @@ class ClientSession:
         self._send(Ping(id=Raw(f'"{ping_id}"'.encode())))
         return ping_id
 
-    def set_opening_login(self, params: Sequence[EJSONValue] | None, *, required: bool = False) -> None:
+    def set_opening_login(self, params: Sequence[EJSONValue] | None) -> None:
         """Begin each new session with this `login`, before any other call; None for no login (A51, A57).
 
-        A resumed session keeps its user, and is not logged in again (R22).
+        A resumed session keeps its user, and is not logged in again (R22). If it is refused, the calls that wait for
+        it fail with that. Meteor sends them without a user (A54).
 
         Args:
             params: Those of `login`.
-            required: If it is refused, the calls that wait for it fail with that; else they are sent without a
-                user, as Meteor does (A54).
         """
-        self._calls.set_opening_login(None if params is None else _params_text(params), required=required)
+        self._calls.set_opening_login(None if params is None else _params_text(params))
+
+    def refuse_held(self, error: MethodError) -> None:
+        """Fail what waits for the login that the next session would have begun with: it has no user any more."""
+        self._calls.refuse_held(error)
 
     def say_goodbye(self) -> None:
         """Announce that the close which follows is wanted (R25). Older servers answer with an error, too late to matter."""

@@ -27,6 +27,7 @@ class Call(Struct, gc=False):
         retry: Send it again after a loss; else its outcome is unknown then (C22, C23).
         return_at_result: Done as soon as the result is here (C14).
         opening: A login made by the session itself at the opening of a socket: never sent again (C25, A52).
+        logs_in: Whether it logs in (True) or out (False); None for calls that do not change the user.
         state: How far it has come.
         result: What the server answered, once it has.
         was_sent: Whether the server may know of it.
@@ -40,6 +41,7 @@ class Call(Struct, gc=False):
     retry: bool = True
     return_at_result: bool = False
     opening: bool = False
+    logs_in: bool | None = None
     state: CallState = CallState.HELD
     result: Result | None = None
     was_sent: bool = False

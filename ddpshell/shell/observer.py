@@ -108,11 +108,21 @@ class Observer:
             case VersionRefused(suggested=suggested):
                 self._note([("note", f"the server would rather speak DDP {escape_line(suggested)}")])
             case LoggedOut(error):
-                self._shell.user = None
-                if error is not None:
-                    self._note([*_reason("logged out", error)])
+                self._logged_out(error)
             case LoggedIn() | _:
                 pass
+
+    def _logged_out(self, error: DDPError | None) -> None:
+        user, self._shell.user = self._shell.user, None
+        if error is None:
+            return
+        text = _reason("logged out", error)
+        subscriptions = len(self._shell.subscriptions.all())
+        if subscriptions:
+            go_on = plural(subscriptions, "subscription goes on", "subscriptions go on")
+            text.append(("note", f"; {go_on} without a user"))
+        text.append(("hint", f"; `login {escape_line(user or 'USER')}` logs in again"))
+        self._note(text)
 
     def _established(self, event: SessionEstablished) -> None:
         # Enough of it to see whether it is another one; `status` has all.

@@ -623,6 +623,39 @@ def test_after_a_loss_one_is_still_oneself(ddp: Command, secret: Path) -> None:
     assert "outcome of 'm' unknown" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("words", "stdin", "code"),
+    [
+        pytest.param(["sub", "p", "--follow"], b"", 4, id="sub"),
+        pytest.param(["sub", "p", "--until", "{}"], b"", 4, id="sub --until"),
+        pytest.param(["run", "--keep-going"], b"call m\ncall other\n", 6, id="run"),
+        pytest.param(["batch"], b'{"method": "m"}\n{"method": "other"}\n', None, id="batch"),
+    ],
+)
+def test_what_a_user_asked_for_is_not_done_without_the_user(
+    ddp: Command, secret: Path, words: list[str], stdin: bytes, code: int | None
+) -> None:
+    """A54: neither what was sent, nor what follows."""
+
+    def first(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "t"})
+        server.expect("sub" if words[0] == "sub" else "method")
+        server.drop()
+
+    def second(server: Conversation) -> None:
+        server.finish(server.expect("method"), error={"error": 403, "reason": "logged out"})
+        server.wait_closed()
+
+    with ScriptedServer(converse(first), converse(second, "another-session")) as server:
+        user = ["--login", "alice", "--password-file", str(secret)]
+        ran = ddp(*words, "-u", server.url, "--reconnect", *user, stdin=stdin)
+        methods = [json.loads(text).get("method") for text in server.conversations[1].received]
+    assert ran.code == code or (code is None and ran.code != 0)
+    assert "logged out" in ran.out + ran.err
+    assert "m" not in methods
+    assert "other" not in methods
+
+
 def test_a_real_meteor_server_knows_us(ddp: Command, meteor_server: MeteorServer) -> None:
     url = ["-u", meteor_server.url]
     assert ddp("login", "alice@example.com", *url, "--password-file", "-", stdin=b"wonderland").code == 0

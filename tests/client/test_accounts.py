@@ -72,6 +72,12 @@ class Harness:
         )
         return message["params"]
 
+    def sync(self) -> None:
+        """Make sure that nothing was sent, and that all that the server said was heard."""
+        ping = self.client.ping()
+        self.peer.push({"msg": "pong", "id": self.peer.pull_message()["id"]})
+        ping.result(PATIENCE)
+
     def log_in(self) -> None:
         login = self.client.login("ann", password="secret")
         self.answer("login", result=LOGIN)
@@ -180,15 +186,16 @@ def test_the_token_counts_from_its_result_on(harness: Harness) -> None:
     assert login.result(PATIENCE).token == "T1"
 
 
-def test_a_token_that_the_server_refuses_is_dropped_and_the_calls_are_made_as_nobody(harness: Harness) -> None:
+REFUSED = {"error": 403, "reason": "You've been logged out by the server."}
+NOT_SENT = r"'m' was not sent, because the login was refused: You've been logged out by the server\. \[403\]"
+
+
+def test_a_token_that_the_server_refuses_is_dropped(harness: Harness) -> None:
     """A42, A54: no loop."""
     harness.log_in()
-    call = harness.client.call("m")
-    harness.peer.pull_message()
     harness.reconnect("two")
-    harness.answer("login", error={"error": 403, "reason": "You've been logged out by the server."})
-    harness.answer("m", result=5)
-    assert call.result(PATIENCE) == 5
+    harness.answer("login", error=REFUSED)
+    harness.sync()
     assert harness.client.user_id is None
     assert harness.client.accounts.token is None
     out = harness.told[-1]
@@ -198,21 +205,150 @@ def test_a_token_that_the_server_refuses_is_dropped_and_the_calls_are_made_as_no
     harness.peer.pull_none(harness.clock)
 
 
-def test_where_a_user_is_required_the_calls_fail_instead(strict: Harness) -> None:
-    """A54: those that were sent before may have run."""
-    strict.log_in()
-    sent = strict.client.call("sent")
-    strict.peer.pull_message()
-    strict.peer.drop()
-    strict.clock.wait_until_waiting()
-    unsent = strict.client.call("unsent")
-    strict.clock.advance(400)
-    strict.establish("two")
-    strict.answer("login", error={"error": 403, "reason": "expired"})
-    with pytest.raises(LoginError, match="expired"):
-        unsent.result(PATIENCE)
+def test_calls_that_waited_for_a_login_that_is_refused_are_not_made_without_a_user(harness: Harness) -> None:
+    """A54: those that were sent before may have run. Later calls are the caller's decision, who has been told."""
+    harness.log_in()
+    sent = harness.client.call("sent")
+    harness.peer.pull_message()
+    harness.peer.drop()
+    harness.clock.wait_until_waiting()
+    unsent = [harness.client.call("m") for _ in range(3)]
+    harness.clock.advance(400)
+    harness.establish("two")
+    harness.answer("login", error=REFUSED)
+    for call in unsent:
+        with pytest.raises(LoginError, match=NOT_SENT):
+            call.result(PATIENCE)
     with pytest.raises(OutcomeUnknown, match="login refused"):
         sent.result(PATIENCE)
+    later = harness.client.call("later")
+    harness.answer("later", result=5)
+    assert later.result(PATIENCE) == 5
+
+
+@pytest.mark.parametrize("error", [REFUSED, {"error": 500}, {"error": "too-many-requests"}, {"error": 404}])
+def test_whatever_the_reason_the_calls_fail_as_a_refused_login(harness: Harness, error: dict[str, object]) -> None:
+    """A54: a server that could not log the user in would run them without one too."""
+    harness.log_in()
+    harness.peer.drop()
+    harness.clock.wait_until_waiting()
+    call = harness.client.call("m")
+    harness.clock.advance(400)
+    harness.establish("two")
+    harness.answer("login", error=error)
+    with pytest.raises(LoginError, match="'m' was not sent") as caught:
+        call.result(PATIENCE)
+    assert caught.value.error == error["error"]
+    harness.sync()
+
+
+def test_calls_do_not_outlive_a_login_that_expired_while_away(harness: Harness) -> None:
+    """A41, A54."""
+    login = harness.client.login("ann", password="secret")
+    ends = harness.clock.wall() + timedelta(hours=2)
+    harness.answer("login", result={**LOGIN, "tokenExpires": {"$date": int(ends.timestamp() * 1000)}})
+    login.result(PATIENCE)
+    sent = harness.client.call("sent")
+    harness.peer.pull_message()
+    harness.peer.drop()
+    harness.clock.wait_until_waiting()
+    unsent = harness.client.call("m")
+    harness.clock.advance(7000)
+    harness.establish("two")
+    with pytest.raises(LoginError, match="'m' was not sent, because the login was refused: the login has expired"):
+        unsent.result(PATIENCE)
+    with pytest.raises(OutcomeUnknown):
+        sent.result(PATIENCE)
+    harness.sync()
+
+
+def test_a_login_that_is_queued_meanwhile_goes_on_with_what_follows_it(harness: Harness) -> None:
+    """A54: calls behind it are that user's, and those behind a logout nobody's."""
+    harness.log_in()
+    harness.peer.drop()
+    harness.clock.wait_until_waiting()
+    before = harness.client.call("m")
+    login = harness.client.login("bob", password="secret")
+    as_bob = harness.client.call("as bob")
+    logout = harness.client.logout()
+    as_nobody = harness.client.call("as nobody")
+    harness.clock.advance(400)
+    harness.establish("two")
+    harness.answer("login", error=REFUSED)
+    with pytest.raises(LoginError, match=NOT_SENT):
+        before.result(PATIENCE)
+    harness.answer("login", result={"id": "b", "token": "T2"})
+    assert login.result(PATIENCE).user_id == "b"
+    harness.answer("as bob", result=1)
+    harness.answer("logout")
+    harness.answer("as nobody", result=2)
+    assert [as_bob.result(PATIENCE), logout.result(PATIENCE), as_nobody.result(PATIENCE)] == [1, None, 2]
+
+
+def test_calls_queued_behind_a_first_login_that_is_refused_are_not_made(harness: Harness) -> None:
+    """As at a prompt that opens with a saved login."""
+    login = harness.client.accounts.login_with_token("old")
+    call = harness.client.call("m")
+    harness.answer("login", error=REFUSED)
+    for awaited in (login, call):
+        with pytest.raises(LoginError, match="logged out by the server"):
+            awaited.result(PATIENCE)
+    harness.sync()
+
+
+def test_calls_queued_behind_a_second_login_that_is_refused_are_made_as_the_first_user(harness: Harness) -> None:
+    """A53."""
+    harness.log_in()
+    login = harness.client.login("bob", password="wrong")
+    call = harness.client.call("m")
+    harness.answer("login", error=REFUSED)
+    with pytest.raises(LoginError):
+        login.result(PATIENCE)
+    harness.answer("m", result=5)
+    assert call.result(PATIENCE) == 5
+
+
+def test_where_a_user_is_required_later_calls_fail_too(strict: Harness) -> None:
+    """Until there is a user, or it is decided that there is none."""
+    strict.log_in()
+    strict.reconnect("two")
+    strict.answer("login", error=REFUSED)
+    strict.sync()
+    for _ in range(2):
+        with pytest.raises(LoginError, match=NOT_SENT):
+            strict.client.call("m").result(PATIENCE)
+    strict.log_in()
+    call = strict.client.call("m")
+    strict.answer("m", result=1)
+    assert call.result(PATIENCE) == 1
+    strict.reconnect("three")
+    strict.answer("login", error=REFUSED)
+    strict.client.logout()
+    strict.answer("logout")
+    call = strict.client.call("m")
+    strict.answer("m", result=2)
+    assert call.result(PATIENCE) == 2
+
+
+def test_where_a_user_is_required_a_token_that_has_expired_makes_no_calls(strict: Harness) -> None:
+    """A41."""
+    strict.client.accounts.resume_from(LoginToken("u", "old", strict.clock.wall() + timedelta(minutes=5)))
+    with pytest.raises(LoginError, match="the login has expired"):
+        strict.client.call("m").result(PATIENCE)
+    strict.sync()
+
+
+def test_a_token_that_is_kept_is_tried_again_before_what_was_called_meanwhile(strict: Harness) -> None:
+    """A54."""
+    strict.log_in()
+    strict.reconnect("two")
+    strict.answer("login", error={"error": 500})
+    strict.sync()
+    strict.reconnect("three")
+    call = strict.client.call("m")
+    strict.answer("login", result=LOGIN)
+    strict.answer("m", result=5)
+    assert call.result(PATIENCE) == 5
 
 
 @pytest.mark.parametrize("error", [{"error": "too-many-requests", "details": {"timeToReset": 9000}}, {"error": 500}])
@@ -271,7 +407,9 @@ def test_a_token_that_ends_soon_is_not_tried(harness: Harness) -> None:
     harness.establish("two")
     harness.peer.pull_none(harness.clock)
     assert harness.client.user_id is None
-    assert harness.told[-1] == events.LoggedOut(None)
+    out = harness.told[-1]
+    assert isinstance(out, events.LoggedOut)
+    assert str(out.error) == "the login has expired [403]"
 
 
 def test_logging_out_forgets_the_token(harness: Harness) -> None:

@@ -65,13 +65,13 @@ class Histories(RuleBasedStateMachine):
 
     # ----------------------------------------------------------------------------------------------- the beginning
 
-    @initialize(login=st.booleans(), required=st.booleans(), closed=st.booleans())
-    def begin(self, login: bool, required: bool, closed: bool) -> None:
+    @initialize(login=st.booleans(), closed=st.booleans())
+    def begin(self, login: bool, closed: bool) -> None:
         self.logged_in = login
         # Whether the history ends with a close, wherever it is then.
         self.closed = closed
         if login:
-            self.session.set_opening_login([{"resume": "t"}], required=required)
+            self.session.set_opening_login([{"resume": "t"}])
         self.anchor = self.session.subscribe("anchor", [])
         self.subs[self.anchor] = "anchor"
 

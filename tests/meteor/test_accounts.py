@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ddpshell import Client, LoginError, RateLimited, events
+from ddpshell import Client, LoginError, LoginLost, RateLimited, events
 from ddpshell.protocol.accounts import UserSelector
 from tests.meteor import MeteorServer
 
@@ -154,10 +154,13 @@ def test_a_token_revoked_while_away_ends_logged_out(client: Client, other: Clien
     client.disconnect()
     other.login(name, password="secret").result(PATIENCE)
     other.accounts.logout_other_clients().result(PATIENCE)
+    queued = client.call("whoami")
     client.reconnect()
-    assert client.call("whoami").result(PATIENCE) is None
+    with pytest.raises(LoginLost, match="'whoami' was not sent, because the login was refused: "):
+        queued.result(PATIENCE)
     assert isinstance(told.wait_for(events.LoggedOut), events.LoggedOut)
     assert client.user_id is None
+    assert client.call("whoami").result(PATIENCE) is None
 
 
 def test_a_changed_password_logs_others_out_and_not_oneself(client: Client, other: Client) -> None:

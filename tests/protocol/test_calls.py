@@ -425,7 +425,7 @@ def test_a_close_between_two_sessions_ends_each_call_once(connected: Playbook) -
 def test_a_close_after_a_refused_login_ends_each_call_once(connected: Playbook) -> None:
     """A54: what waited for the login fails with its refusal, and with nothing after that."""
     session = connected.session
-    session.set_opening_login([{"resume": "token"}], required=True)
+    session.set_opening_login([{"resume": "token"}])
     session.receive_eof()
     for _ in range(3):
         session.call("m", [])

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from ddpshell.exceptions import ConnectError
+from ddpshell.protocol.ejson import JSONValue
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
+from tests.loopback import PATIENCE
 from tests.shell.desk import Desk, scripted_desk
 from tests.shell.test_escaping import harmless
 
@@ -154,3 +156,37 @@ def test_disconnecting_is_told_with_what_that_means(scene: Scene) -> None:
     scene.connect()
     scene.desk.send("disconnect")
     scene.desk.screen.wait_for("disconnected; what is sent waits until `connect`")
+
+
+def test_a_login_that_is_refused_after_a_loss_fails_what_waited_and_says_how_to_log_in(scene: Scene) -> None:
+    """A54: no call of a user is made without one."""
+    peer = scene.connect()
+    with_token = scene.desk.shell.client.accounts.login_with_token("T1")
+    answer_login(peer, result={"id": "u", "token": "T1"})
+    with_token.result(PATIENCE)
+    scene.desk.shell.user = "ann"
+    scene.desk.send("sub tasks")
+    peer.pull()
+    start = len(scene.desk.screen.text)
+    peer.drop()
+    scene.desk.screen.wait_for("next attempt", start)
+    scene.desk.send("call pay 1")
+    scene.after(0.01)
+    peer = scene.connector.accept()
+    peer.establish("s2")
+    answer_login(peer, error={"error": 403, "reason": "You've been logged out by the server."})
+    shown = scene.desk.screen.wait_for("logs in again\n", start)
+    assert "'pay' was not sent, because the login was refused: You've been logged out by the server.\n" in shown
+    assert (
+        "logged out: You've been logged out by the server. [403]; 1 subscription goes on without a user; "
+        "`login ann` logs in again\n"
+    ) in shown
+    # The subscription is renewed, and the call is not made.
+    assert peer.pull_message()["msg"] == "sub"
+    peer.pull_none(scene.clock)
+
+
+def answer_login(peer: ScriptedPeer, **outcome: JSONValue) -> None:
+    login = peer.pull_message()
+    assert login["method"] == "login"
+    peer.push({"msg": "updated", "methods": [login["id"]]}, {"msg": "result", "id": login["id"], **outcome})
