@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..protocol.documents import Document
     from ..protocol.ejson import EJSONValue
 
-__all__ = ["ChangeLines", "CountLines", "DocumentLines", "Lines", "Mirror", "TableLines"]
+__all__ = ["ChangeLines", "CountLines", "DocumentLines", "EventLines", "Lines", "Mirror", "TableLines"]
 
 
 class Mirror:
@@ -143,6 +143,19 @@ class DocumentLines:
         """Write the document as it is now."""
         if document is not None:
             self._console.result(document)
+
+
+class EventLines:
+    """No lines besides the messages, which are written as they come."""
+
+    def snapshot(self, mirror: Mirror) -> None:
+        """Write nothing."""
+
+    def ready(self, mirror: Mirror) -> None:
+        """Write nothing."""
+
+    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Write nothing."""
 
 
 class TableLines:

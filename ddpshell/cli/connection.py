@@ -42,6 +42,7 @@ def connected(
     watch: Callable[[Event], object] | None = None,
     *,
     as_user: bool = True,
+    data_events: bool = False,
 ) -> Iterator[Client]:
     """A client that is connecting, for the length of a `with` block; where there is a login, it is logged in already.
 
@@ -50,6 +51,7 @@ def connected(
         settings: How to connect.
         watch: Called with every event, the first ones too, on the client's thread.
         as_user: Whether to log in with what there is to log in with.
+        data_events: Whether to have each message about a document as an event.
 
     Raises:
         InvalidURL: The settings' URL is none.
@@ -73,6 +75,7 @@ def connected(
         reconnect=reconnect,
         on_event=observer,
         login_required=credential is not None,
+        data_events=data_events,
     ) as client:
         if credential is None:
             yield client
@@ -95,6 +98,7 @@ def make_client(
     reconnect: bool,
     on_event: Callable[[Event], object],
     login_required: bool = False,
+    data_events: bool = False,
 ) -> Client:
     """A client that connects as the settings say; the passphrase is what `read_passphrase` gives."""
     return Client(
@@ -116,6 +120,7 @@ def make_client(
         user_agent=settings.user_agent,
         login_required=login_required,
         debug=bool(process.given.get("debug")),
+        data_events=data_events,
         clock=process.clock,
         on_event=on_event,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -26,6 +27,10 @@ __all__ = ["Console", "OutputError", "OutputFormat", "Stream", "wants_colour"]
 
 # The least that POSIX has a pipe take in one piece.
 _PIPE_BUF = 512
+
+
+# What JSON may have between its values, and a line may not.
+_SPACES = re.compile(r"[\t\r\n]+")
 
 
 class OutputFormat(Enum):
@@ -184,6 +189,17 @@ class Console:
         from ..protocol import json_text
 
         self.write(escape_json(json_text.dump(tree)))
+
+    def message(self, text: str) -> None:
+        """Write a JSON text as it is, in one line.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        if _SPACES.search(text):
+            # Between values, for in strings they are escaped.
+            text = _SPACES.sub(" ", text)
+        self.write(escape_json(text))
 
     def write(self, text: str) -> None:
         """Write text that is safe as it is, and a newline, to standard output.

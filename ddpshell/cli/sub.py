@@ -17,7 +17,14 @@ from .words import GRAMMAR, STRING_OPTION, WORDS
 
 if TYPE_CHECKING:
     from ..client import Client, Subscription
-    from ..client.events import DocumentEvent, Event, LoggedOut, SubscriptionReady, SubscriptionStopped
+    from ..client.events import (
+        DataReceived,
+        DocumentEvent,
+        Event,
+        LoggedOut,
+        SubscriptionReady,
+        SubscriptionStopped,
+    )
     from ..exceptions import DDPTimeout
     from ..protocol.selector import Matcher
     from .changes import Lines
@@ -35,13 +42,16 @@ def _sub(
     collections: tuple[str, ...],
     docs: bool,
     count: bool,
+    events: bool,
 ) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.given)
     process.timeout = settings.timeout
-    follows = follow or until is not None
+    follows = follow or until is not None or events
     if docs and count:
         raise click.UsageError("--docs and --count: which of the two?")
+    if events and (docs or count):
+        raise click.UsageError(f"--events and --{'docs' if docs else 'count'}: which of the two?")
     if follows and process.console.output_format is OutputFormat.TABLE:
         raise click.UsageError("-o table shows what is there at one time; it cannot --follow")
     # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
@@ -55,11 +65,13 @@ def _sub(
     # The inbox lets go of the client's thread before the client is closed.
     with (
         Inbox["_Heard"](process.clock, process.console.out.fd) as inbox,
-        connected(process, settings, _listener(inbox.put, frozenset(collections))) as client,
+        connected(
+            process, settings, _listener(inbox.put, frozenset(collections), events=events), data_events=events
+        ) as client,
         inbox,
     ):
         subscribed = _Subscribed(client, client.subscribe(name, *params), process, inbox)
-        subscribed.show(_lines(process, docs=docs, count=count), follows=follows, matches=matches)
+        subscribed.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
 
 
 def _selector(text: str) -> Matcher:
@@ -76,9 +88,10 @@ def _selector(text: str) -> Matcher:
         raise CommandError(f"--until: {error}", error.text, error.position) from None
 
 
-def _listener(put: Callable[[_Heard], object], collections: frozenset[str]) -> Callable[[Event], None]:
+def _listener(put: Callable[[_Heard], object], collections: frozenset[str], *, events: bool) -> Callable[[Event], None]:
     """What leaves the events that matter in the inbox, on the client's thread."""
     from ..client.events import (
+        DataReceived,
         DocumentAdded,
         DocumentChanged,
         DocumentMoved,
@@ -90,7 +103,7 @@ def _listener(put: Callable[[_Heard], object], collections: frozenset[str]) -> C
 
     def listen(event: Event) -> None:
         match event:
-            case DocumentAdded() | DocumentChanged() | DocumentRemoved() | DocumentMoved():
+            case DocumentAdded() | DocumentChanged() | DocumentRemoved() | DocumentMoved() | DataReceived():
                 if not collections or event.collection in collections:
                     put(event)
             case SubscriptionReady() | SubscriptionStopped() | LoggedOut():
@@ -101,10 +114,12 @@ def _listener(put: Callable[[_Heard], object], collections: frozenset[str]) -> C
     return listen
 
 
-def _lines(process: Process, *, docs: bool, count: bool) -> Lines:
-    from .changes import ChangeLines, CountLines, DocumentLines, TableLines
+def _lines(process: Process, *, docs: bool, count: bool, events: bool) -> Lines:
+    from .changes import ChangeLines, CountLines, DocumentLines, EventLines, TableLines
 
     console = process.console
+    if events:
+        return EventLines()
     if count:
         return CountLines(console)
     if console.shown_as is OutputFormat.TABLE:
@@ -144,7 +159,7 @@ class _Subscribed:
             LoginNeeded: The login was refused after a loss of the connection.
             OutputError: Nobody reads what is written.
         """
-        from ..client.events import LoggedOut, SubscriptionReady, SubscriptionStopped
+        from ..client.events import DataReceived, LoggedOut, SubscriptionReady, SubscriptionStopped
         from ..exceptions import LoginNeeded
         from .changes import Mirror
 
@@ -177,6 +192,8 @@ class _Subscribed:
                     # What the server publishes from now on is not for the user.
                     advice = "log in again with ddp login"
                     raise LoginNeeded(f"the server does not accept the login any more: {event.error}", hint=advice)
+                elif isinstance(event, DataReceived):
+                    self._process.console.message(event.text)
                 else:
                     document = mirror.apply(event)
                     if follows:
@@ -222,7 +239,7 @@ class _Subscribed:
 
 
 if TYPE_CHECKING:
-    _Heard = DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
+    _Heard = DataReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
 
 
 sub = Command(
@@ -254,6 +271,12 @@ sub = Command(
         ),
         click.Option(
             ["--count"], is_flag=True, help="Print how many documents there are; with --follow, each time that changes."
+        ),
+        click.Option(
+            ["--events"],
+            is_flag=True,
+            help="Follow, and print each message about a document as it came, repeats too: for servers whose streams "
+            "are not documents, such as Rocket.Chat's.",
         ),
         STRING_OPTION,
         *connection_options(

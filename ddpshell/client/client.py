@@ -109,6 +109,8 @@ class Client:
         login_required: After a login was refused, fail every call until there is a user again, or a logout. Without it,
             only the calls that waited for that login fail.
         debug: Have each frame as an event.
+        data_events: Have each message about a document as an event, `DataReceived`, before anything is made of it: for
+            servers that send the same change again and mean another event, as Rocket.Chat's streams do.
         on_event: What `on_event` would be called with, from the very first event on.
         clock: What passes; another one in tests.
         fractions: Random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
@@ -138,6 +140,7 @@ class Client:
         user_agent: str = "ddpshell",
         login_required: bool = False,
         debug: bool = False,
+        data_events: bool = False,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
         fractions: Callable[[], float] | None = None,
@@ -162,6 +165,7 @@ class Client:
             pipeline=reconnect,
             login_required=login_required,
         )
+        self._session.tells_data = data_events
         self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
         self._runner = Runner(

@@ -14,6 +14,7 @@ from ..exceptions import DDPError
 from ..protocol.events import (
     CallAnswered,
     CallFinished,
+    DataReceived,
     DocumentAdded,
     DocumentChanged,
     DocumentEvent,
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionDropped",
     "ConnectionEvent",
     "ConnectionFailed",
+    "DataReceived",
     "DocumentAdded",
     "DocumentChanged",
     "DocumentEvent",

@@ -33,6 +33,7 @@ from .documents import Documents
 from .ejson import EJSONValue
 from .events import (
     CallAnswered,
+    DataReceived,
     HeartbeatExpired,
     PongReceived,
     SessionEstablished,
@@ -86,6 +87,8 @@ SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 HEARTBEAT_INTERVAL = 17.5
 HEARTBEAT_TIMEOUT = 15.0
 
+_DATA_MESSAGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
+
 # What Meteor says of a message that it cannot decode, such as one with a `$type` that it does not know (C76).
 _UNDECODABLE = "Parse error"
 # Characters of a server's error that are shown where it gives no reason.
@@ -116,6 +119,8 @@ class ClientSession:
         login_required: bool = False,
     ) -> None:
         self.state = SessionState.DISCONNECTED
+        #: Whether to tell of each message about a document, as it came.
+        self.tells_data = False
         #: The id of the session that stands, or stood last.
         self.session_id: str | None = None
         self._fractions = fractions
@@ -226,6 +231,8 @@ class ClientSession:
         take = self._TAKERS.get(type(message))
         if take is not None:
             self._received_count += 1
+            if self.tells_data and isinstance(message, _DATA_MESSAGES):
+                self._events.append(DataReceived(text, message.collection))
             take(self, message)
             if self._refusals is not None:
                 self._rule_out(message, self._refusals)

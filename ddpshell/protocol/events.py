@@ -17,6 +17,7 @@ from .ejson import EJSONValue
 __all__ = [
     "CallAnswered",
     "CallFinished",
+    "DataReceived",
     "DocumentAdded",
     "DocumentChanged",
     "DocumentEvent",
@@ -183,6 +184,20 @@ class Warned(Struct, frozen=True, gc=False):
     text: str
 
 
+class DataReceived(Struct, frozen=True, gc=False):
+    """A message about a document arrived, and is told before anything is made of it (K34).
+
+    Comes only to clients made with `data_events=True`. Repeats come again, and so do messages that change nothing.
+
+    Args:
+        text: The message, as it came.
+        collection: The collection that it is about.
+    """
+
+    text: str
+    collection: str
+
+
 DocumentEvent: TypeAlias = DocumentAdded | DocumentChanged | DocumentRemoved | DocumentMoved
 
 SessionEvent: TypeAlias = (
@@ -194,6 +209,7 @@ SessionEvent: TypeAlias = (
     | CallFinished
     | SubscriptionReady
     | SubscriptionStopped
+    | DataReceived
     | DocumentEvent
     | Warned
 )

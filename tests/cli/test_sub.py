@@ -91,6 +91,9 @@ class TestErrors:
         ("words", "err"),
         [
             pytest.param([], "NAME is missing", id="no name"),
+            pytest.param(["x", "--docs", "--events"], "--events and --docs: which of the two?", id="merged or not"),
+            pytest.param(["x", "--count", "--events"], "--events and --count: which of the two?", id="counted or not"),
+            pytest.param(["x", "-o", "table", "--events"], "-o table shows what is there", id="a table of events"),
             pytest.param(["x", "--docs", "--count"], "--docs and --count: which of the two?", id="two ways to show it"),
             pytest.param(["x", "-o", "table", "--follow"], "-o table shows what is there at one time; it cannot --follow", id="a table that grows"),
             pytest.param(["x", "-o", "table", "--until", "{}"], "-o table shows", id="a table that grows until"),
@@ -194,6 +197,62 @@ class TestFollowing:
     def test_verbose_tells_when_it_is_ready(self, ddp: Command) -> None:
         err = ddp("sub", "-v", "stopsItself", "50", "--follow").err
         assert "ddp: note: 'stopsItself' is ready, documents: 1\n" in err
+
+
+class TestEvents:
+    """K33, K34: Rocket.Chat's streams send the same change again, of a document that was never added."""
+
+    TYPING = '{"msg":"changed","collection":"stream-notify-room","id":"id","fields":{"eventName":"r/typing","args":["bob",true]}}'
+
+    def printed(self, ddp: Command, *texts: str, words: tuple[str, ...] = ()) -> list[str]:
+        """Subscribe to a stream, and give the lines."""
+
+        def talk(server: Conversation) -> None:
+            subscription = server.expect("sub")
+            server.send(msg="ready", subs=[subscription["id"]])
+            for text in texts:
+                server.send_text(text)
+            server.send(msg="nosub", id=subscription["id"])
+            server.wait_closed()
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("sub", "stream-notify-room", "r/typing", "false", "--events", "-q", "-u", server.url, *words)
+        assert (ran.code, ran.err) == (0, "")
+        return ran.out.splitlines()
+
+    def test_each_message_is_a_line_as_it_came(self, ddp: Command) -> None:
+        other = self.TYPING.replace("true", "false")
+        dated = self.TYPING.replace("true", '{"$date":1.0}')
+        texts = [self.TYPING, self.TYPING, other, self.TYPING, dated]
+        assert self.printed(ddp, *texts) == texts
+
+    def test_messages_of_all_kinds_are(self, ddp: Command) -> None:
+        texts = [
+            '{"msg":"added","collection":"c","id":"-1","fields":{"a":{"$date":0}},"unknown":[]}',
+            '{"msg":"added","collection":"c","id":"-1","fields":{"a":{"$date":0}}}',
+            '{"id":"-1","msg":"changed","collection":"c"}',
+            '{"msg":"changed","collection":"c","id":"-1","cleared":["a","b"]}',
+            '{"msg":"removed","collection":"c","id":"never added"}',
+            '{"msg":"addedBefore","collection":"c","id":"x","before":null}',
+            '{"msg":"movedBefore","collection":"c","id":"x","before":"-1"}',
+        ]
+        assert self.printed(ddp, *texts) == texts
+        assert self.printed(ddp, *texts, words=("--follow", "-o", "pretty")) == texts
+
+    def test_of_one_collection(self, ddp: Command) -> None:
+        other = '{"msg":"removed","collection":"x","id":"a"}'
+        assert self.printed(ddp, other, self.TYPING, words=("--collection", "stream-notify-room")) == [self.TYPING]
+
+    def test_a_message_stays_on_its_line_and_off_the_terminal(self, ddp: Command) -> None:
+        text = '{"msg": "removed",\r\n"collection": "x",\t"id": "a\\u001b\\n\x9b"}'
+        assert self.printed(ddp, text) == ['{"msg": "removed", "collection": "x", "id": "a\\u001b\\n\\u009b"}']
+
+    def test_it_ends_when_a_document_matches(self, ddp: Command) -> None:
+        words = ("--until", "{args: 'ann'}")
+        assert self.printed(ddp, self.TYPING, self.TYPING.replace("bob", "ann"), self.TYPING, words=words)[:2] == [
+            self.TYPING,
+            self.TYPING.replace("bob", "ann"),
+        ]
 
 
 @pytest.mark.usefixtures("server")
