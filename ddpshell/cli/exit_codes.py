@@ -13,6 +13,7 @@ from ..exceptions import (
     LoginError,
     LoginNeeded,
     NegotiationError,
+    QueryError,
     ServerError,
     TransportError,
 )
@@ -43,7 +44,7 @@ class Terminated(BaseException):
 _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode, str], ...] = (
     ((LoginError, LoginNeeded), ExitCode.LOGIN, "login"),
     (ServerError, ExitCode.SERVER_ERROR, "server"),
-    ((CommandError, InvalidURL), ExitCode.USAGE, "usage"),
+    ((CommandError, InvalidURL, QueryError), ExitCode.USAGE, "usage"),
     ((ConnectError, NegotiationError), ExitCode.NOT_CONNECTED, "connect"),
     (DDPTimeout, ExitCode.TIMEOUT, "timeout"),
     (TransportError, ExitCode.LOST, "lost"),

@@ -203,13 +203,14 @@ class _Subscribed:
 
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:
         """It is over, and we did not end it."""
+        from ..client.handles import ended_early
         from ..exceptions import SubscriptionError
 
         name = self._subscription.name
         if error is not None:
             raise self._failed(error)
         if not self._is_ready:
-            raise SubscriptionError("stopped", f"{name!r} ended before all of its documents were here")
+            raise ended_early(name)
         if is_until:
             raise SubscriptionError("stopped", f"{name!r} ended before a document matched")
         self._process.console.note(f"the server has ended {name!r}")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Generic, TypeVar
 
-from ..exceptions import DDPError, DDPTimeout
+from ..exceptions import DDPError, DDPTimeout, SubscriptionError
 from ..protocol.ejson import EJSONValue
 from .condition import Condition
 
-__all__ = ["Awaitable", "MethodCall", "Subscription"]
+__all__ = ["Awaitable", "MethodCall", "Subscription", "ended_early"]
 
 logger = logging.getLogger(__name__)
 
@@ -218,28 +218,35 @@ class Subscription:
         self.params = params
         #: The id on the wire; "" for a subscription that could not be made.
         self.id = ""
-        #: Done when the first documents are all here; fails if the subscription does before.
+        #: Done when the first documents are all here; fails if the subscription ends before, and is canceled by `stop`.
         self.ready: Awaitable[None] = Awaitable("documents of %r", name, on_client_thread, refusal)
         #: Done when it is over, stopped from either side. Never fails: see `error`.
         self.stopped: Awaitable[None] = Awaitable("end of %r", name, on_client_thread)
         #: Why it ended, if it failed.
         self.error: DDPError | None = None
         self._stop = stop
+        self._is_stopping = False
 
     def stop(self) -> None:
         """End it. Its documents go as soon as the server says so; a second time nothing happens (C36, C37)."""
+        self._is_stopping = True
         self._stop(self)
 
     def end(self, error: DDPError | None) -> None:
         """Complete it: it is over, by itself or with an error. For the client."""
         self.error = error
         if not self.ready.done():
-            if error is None:
+            if error is None and self._is_stopping:
                 self.ready.cancel()
             else:
-                self.ready.fail(error)
+                self.ready.fail(error or ended_early(self.name))
         self.stopped.fulfil(None)
 
     def __repr__(self) -> str:
         state = "stopped" if self.stopped.done() else "ready" if self.ready.done() else "requested"
         return f"<Subscription {self.id} {self.name!r} {state}>"
+
+
+def ended_early(name: str) -> SubscriptionError:
+    """The error for a subscription that the server ends before it is ready, without saying why (C35)."""
+    return SubscriptionError("stopped", f"the server ended {name!r} before it was ready")

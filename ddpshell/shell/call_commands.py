@@ -143,12 +143,7 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
         shell.subscriptions.ready(subscribed)
         return Message([("", f"sub {as_name(publication)}: "), *_ready(subscribed)], is_answer=False)
 
-    def ended() -> CommandError | None:
-        # Whoever asked for the end is told of it, and of nothing more.
-        told = f"sub {as_name(publication)}: ended before it was ready"
-        return None if subscribed.is_ending else CommandError(told)
-
-    return Later(handle.ready, reply, f"sub {what}", when_cancelled=ended, may_be_left=True)
+    return Later(handle.ready, reply, f"sub {what}", may_be_left=True)
 
 
 def _ready(subscribed: Subscribed) -> StyledText:

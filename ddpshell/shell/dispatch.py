@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from ..exceptions import CommandError, DDPError, MethodError, SubscriptionError
+from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
 from ..protocol.ejson import EJSONValue
 from ..protocol.server_error import is_unknown_name
 from .argument_files import read_value
@@ -64,7 +64,11 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     sink = sink_for(shell, line, invocation.redirection) if invocation.redirection is not None else None
     shell.number = number = shell.jobs.number() if invocation.command.is_numbered else None
     started = shell.clock.now()
-    reply = invocation.run(shell)
+    try:
+        reply = invocation.run(shell)
+    except EJSONError as problem:
+        # An argument cannot be written. An answer that cannot be read comes later.
+        raise CommandError(str(problem)) from None
     if isinstance(reply, Later):
         job = Job(
             number or shell.jobs.hidden_number(),
@@ -132,7 +136,7 @@ def _answered(
     """What was waited for is here. On the client's thread as a rule."""
     job.is_answered = sink is None
     seconds = shell.clock.now() - job.started if later.is_timed else None
-    error = later.when_cancelled() if future.cancelled() else future.exception()
+    error = None if future.cancelled() else future.exception()
     if error is None and future.cancelled():
         shell.jobs.end(job)
         return

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from ..exceptions import DDPError
 from ..protocol.ejson import EJSONValue
 from .style import StyledText
 
@@ -67,7 +66,6 @@ class Later(Struct, frozen=True):
         future: What is waited for.
         reply: Makes the answer of what came.
         what: What to call it while it is pending, safe to show.
-        when_cancelled: Gives what to say if it was; None if nothing needs to be said.
         cancel: Takes it back, and says whether that was possible; None where it never is.
         settle: Takes an answer that is here although the server has not confirmed its writes (C79), and says whether
             there is one.
@@ -78,7 +76,6 @@ class Later(Struct, frozen=True):
     future: Future[Any]
     reply: Callable[[Any], Reply]
     what: str
-    when_cancelled: Callable[[], DDPError | None] = lambda: None
     cancel: Callable[[], bool] | None = None
     settle: Callable[[], bool] = lambda: False
     may_be_left: bool = False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..client.events import Closed, ConnectionFailed, Event, Offline, SessionEstablished
 from ..exceptions import CommandError
 from .account_commands import user_text
 from .context import Shell
@@ -15,7 +18,7 @@ from .replies import Later, Message, Reply
 from .style import StyledText
 
 if TYPE_CHECKING:
-    from ..client import Status
+    from ..client import Client, Status
 
 __all__ = ["connect", "debug", "disconnect", "ping", "reconnect", "state_text", "status"]
 
@@ -117,7 +120,36 @@ def ping(shell: Shell) -> Later:
     def reply(seconds: float) -> Reply:
         return Message([("", f"pong, {duration(seconds)}")])
 
-    return Later(shell.client.ping(), reply, "ping", may_be_left=True, is_timed=False)
+    return Later(_pinged(shell.client), reply, "ping", may_be_left=True, is_timed=False)
+
+
+def _pinged(client: Client) -> Future[float]:
+    """A ping that waits for the connection that is being made, as calls do."""
+    answer: Future[float] = Future()
+    due = [True]
+
+    def begin() -> None:
+        # Whoever takes the mark sends the ping: the client's thread, or the one that asks.
+        with suppress(IndexError):
+            due.pop()
+            client.ping().add_done_callback(finish)
+
+    def finish(ping: Future[float]) -> None:
+        error = ping.exception()
+        if error is None:
+            answer.set_result(ping.result())
+        else:
+            answer.set_exception(error)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, (SessionEstablished, ConnectionFailed, Offline, Closed)):
+            begin()
+
+    forget = client.on_event(listen)
+    answer.add_done_callback(lambda _: forget())
+    if client.status.state.value not in ("connecting", "waiting"):
+        begin()
+    return answer
 
 
 # ------------------------------------------------------------------------------------------------------- frames

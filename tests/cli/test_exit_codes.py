@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from ddpshell import exceptions
@@ -20,10 +23,23 @@ from ddpshell.exceptions import (
     MethodError,
     NegotiationError,
     OutcomeUnknown,
+    QueryError,
     RateLimited,
     RemoteProtocolError,
     SubscriptionError,
     TwoFactorError,
+)
+from tests.cli.conftest import Command
+from tests.loopback import (
+    Conversation,
+    Script,
+    ScriptedServer,
+    accept_then_close,
+    close_after,
+    converse,
+    http_answer,
+    refuse_version,
+    silent_websocket,
 )
 
 
@@ -39,6 +55,7 @@ from ddpshell.exceptions import (
         pytest.param(EJSONError("x"), 1, "unreadable", id="a result that cannot be read"),
         pytest.param(RemoteProtocolError("x"), 1, "unreadable", id="an answer that is no DDP"),
         pytest.param(CommandError("x"), 2, "usage", id="a bad argument"),
+        pytest.param(QueryError("x"), 2, "usage", id="a bad selector"),
         pytest.param(InvalidURL("x", "y"), 2, "usage", id="a bad URL"),
         pytest.param(OSError(28, "full"), 2, "system", id="a full disk"),
         pytest.param(ConnectError("x"), 3, "connect", id="no connection"),
@@ -66,3 +83,128 @@ def test_no_error_of_ours_is_taken_for_a_fault(name: str) -> None:
     cls = getattr(exceptions, name)
     assert exit_code(cls.__new__(cls)) is not ExitCode.INTERNAL
     assert issubclass(cls, DDPError)
+
+
+# ------------------------------------------------------------------------------------------------- all ways in
+
+# A request, its words on the command line, its line in a script, and its line in a batch.
+_CALL = (["call", "m"], "call m", '["m"]')
+_SUB = (["sub", "s"], "sub s", None)
+_PING = (["ping", "-c", "1", "-W", "20"], "ping", None)
+
+
+def _answering(**answer: object) -> Script:
+    """A server that answers the first request."""
+
+    def talk(server: Conversation) -> None:
+        request = server.receive()
+        server.send(**{"id": request["id"], **answer})
+        if request["msg"] == "method":
+            server.send(msg="updated", methods=[request["id"]])
+
+    return converse(talk)
+
+
+def _silent(server: Conversation) -> None:
+    server.receive()
+
+
+_NOT_CONNECTED = [
+    pytest.param(http_answer(403), 3, id="HTTP 403"),
+    pytest.param(refuse_version("9"), 3, id="version"),
+    pytest.param(accept_then_close, 3, id="closed before connected"),
+    pytest.param(silent_websocket, 5, id="never connected"),
+]
+_UNANSWERED = [
+    pytest.param(close_after(1), 6, id="closed"),
+    pytest.param(_answering(msg="error", reason="Parse error"), 1, id="C76"),
+]
+
+
+def _ends(ddp: Command, folder: Path, script: Script, request: tuple[list[str], str, str | None]) -> dict[str, int]:
+    """The codes that a request ends with in all ways in; of a line of a batch, its own error's."""
+    words, line, batched = request
+    file = folder / "script.ddp"
+    file.write_text(line)
+    with ScriptedServer(*[script] * 4) as server:
+        options = ["-u", server.url, "--timeout", "0.5"]
+        codes = {
+            "command": ddp(*words, *options).code,
+            "run": ddp("run", *options, stdin=line.encode()).code,
+            "source": ddp("run", *options, stdin=f"source {file}".encode()).code,
+        }
+        if batched is not None:
+            ran = ddp("batch", *options, stdin=batched.encode())
+            answer = json.loads(ran.out) if ran.out else {}
+            kinds = {"server": 1, "unreadable": 1, "usage": 2, "connect": 3, "login": 4, "timeout": 5, "lost": 6}
+            codes["batch"] = kinds[answer["error"]["kind"]] if "error" in answer else ran.code
+    return codes
+
+
+@pytest.mark.parametrize(("script", "code"), [*_NOT_CONNECTED, *_UNANSWERED])
+@pytest.mark.parametrize("request_", [_CALL, _SUB, _PING], ids=["call", "sub", "ping"])
+def test_a_connection_that_fails_has_one_code_for_all_ways_in(
+    ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], script: Script, code: int
+) -> None:
+    if request_ is _PING and script is _UNANSWERED[1].values[0]:
+        pytest.skip("a ping is not a request that can be refused")
+    codes = _ends(ddp, tmp_path, script, request_)
+    assert codes == dict.fromkeys(codes, code)
+
+
+@pytest.mark.parametrize(
+    ("request_", "script", "code"),
+    [
+        pytest.param(_CALL, _answering(msg="result", error={"error": "e"}), 1, id="method error"),
+        pytest.param(_CALL, _answering(msg="result", result={"$binary": "!"}), 1, id="unreadable result"),
+        pytest.param(_CALL, _answering(msg="result"), 0, id="C15"),
+        pytest.param(_CALL, converse(_silent), 5, id="no result"),
+        pytest.param(_SUB, _answering(msg="nosub", error={"error": "e"}), 1, id="nosub with error"),
+        pytest.param(_SUB, _answering(msg="nosub"), 1, id="C35: nosub without error before ready"),
+        pytest.param(_SUB, converse(_silent), 5, id="no ready"),
+    ],
+)
+def test_an_answer_has_one_code_for_all_ways_in(
+    ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], script: Script, code: int
+) -> None:
+    codes = _ends(ddp, tmp_path, script, request_)
+    assert codes == dict.fromkeys(codes, code)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        pytest.param((["call", "m", "{a: "], "call m {a: ", None), 2, id="broken literal"),
+        pytest.param((["call", "m", '{"$date": "x"}'], 'call m {"$date": "x"}', '["m", {"$date": "x"}]'), 2, id="EJSON"),
+        pytest.param((["call", "m", "@/nowhere/file"], "call m @/nowhere/file", None), 2, id="missing file"),
+        pytest.param((["sub", "s", "--until", "{a: {$in: 5}}"], "count s {a: {$in: 5}}", None), 2, id="bad selector"),
+        pytest.param((["sub", "s", "--until", "{a: {$x: 5}}"], "find s {a: {$x: 5}}", None), 2, id="unknown operator"),
+        pytest.param((["sub", "s", "--until", "{a: {$regex: '('}}"], "watch s {a: {$regex: '('}}", None), 2, id="bad regex"),
+        pytest.param((["call"], "call", "[]"), 2, id="no name"),
+        pytest.param((["call", "m", "--proxy", "x://y"], "connect x://y", None), 2, id="bad URL"),
+        pytest.param((["nonsense"], "nonsense", "{}"), 2, id="no command"),
+    ],
+)  # fmt: skip
+def test_a_mistake_has_one_code_for_all_ways_in(
+    ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], code: int
+) -> None:
+    codes = _ends(ddp, tmp_path, converse(lambda server: None), request_)
+    assert codes == dict.fromkeys(codes, code)
+
+
+def test_a_login_that_is_refused_has_one_code_for_all_ways_in(ddp: Command, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("T")
+    refused = _answering(msg="result", error={"error": 403, "reason": "You've been logged out by the server."})
+    with ScriptedServer(*[refused] * 5) as server:
+        options = ["-u", server.url, "--token-file", str(token)]
+        codes = [ddp(*words, *options).code for words in (["call", "m"], ["sub", "s"], ["ping", "-c", "1"])]
+        codes += [ddp(word, *options, stdin=text).code for word, text in (("run", b"call m"), ("batch", b'["m"]'))]
+    assert codes == [4] * 5
+
+
+def test_a_ping_in_a_script_waits_for_the_connection(ddp: Command) -> None:
+    with ScriptedServer(converse(lambda server: server.send(msg="pong", id=server.expect("ping")["id"]))) as server:
+        ran = ddp("run", "-u", server.url, stdin=b"ping")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("pong, ")

@@ -9,8 +9,7 @@ from ddpshell.shell.replies import Documents, Later, Message, Nothing, Result
 
 def test_answers_have_the_usual_meaning_unless_told() -> None:
     later = Later(Future(), Result, "call x")
-    assert later.when_cancelled() is None
-    assert (later.cancel, later.may_be_left) == (None, False)
+    assert (later.cancel, later.settle(), later.may_be_left) == (None, False, False)
     assert Message([]).is_answer
     assert not Result(1).is_full
     assert not Documents([]).as_table
