@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["ENVIRONMENT", "IN_CI", "TOP", "forked", "needs_fork", "program", "unavailable"]
+__all__ = [
+    "ENVIRONMENT",
+    "IN_CI",
+    "TOP",
+    "Interrupted",
+    "forked",
+    "interrupting_another_thread",
+    "needs_fork",
+    "program",
+    "unavailable",
+]
 
 #: The repository's top folder.
 TOP = Path(__file__).parents[1]
@@ -90,3 +103,34 @@ def forked(action: Callable[[], object]) -> str:
         outcome = pipe.read()
     os.waitpid(child, 0)
     return outcome or "hangs"
+
+
+class Interrupted(BaseException):
+    """A signal came."""
+
+
+@contextlib.contextmanager
+def interrupting_another_thread() -> Iterator[None]:
+    """Have a signal come while the main thread waits, whose handler raises `Interrupted`.
+
+    It comes to another thread, so the system does not end the main thread's wait; the same is true, though harder to
+    arrange, of a signal that comes just before the wait begins.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    def send() -> None:
+        asleep.wait(0.05)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    asleep = threading.Event()
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        asleep.set()
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)

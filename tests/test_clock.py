@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import selectors
+import signal
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ddpshell import clock as clock_module
-from ddpshell.clock import Clock, SystemClock, wait_in_parts
-from tests.fakes import FakeClock
+from ddpshell.clock import Clock, Event, Sleeper, SystemClock, wait_in_parts, wait_until_done
+from tests.fakes import PATIENCE, FakeClock
+from tests.machine import Interrupted, forked, interrupting_another_thread, needs_fork
 
 #: A moment of real time: long enough to be measured.
 MOMENT = 0.02
@@ -97,3 +102,91 @@ def test_parts_of_a_wait_add_up(timeout: float, enough_after: int, waits: list[f
 
     assert wait_in_parts(wait, timeout) is outcome
     assert made == waits
+
+
+# ------------------------------------------------------------------------------------------------ waiting for threads
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        pytest.param(lambda: Sleeper().sleep(PATIENCE), id="a sleeper"),
+        pytest.param(lambda: Event().wait(PATIENCE), id="an event"),
+        pytest.param(lambda: wait_until_done(Future(), PATIENCE), id="a future"),
+    ],
+)
+def test_a_signal_ends_a_wait_of_the_main_thread_though_the_system_does_not(wait: Callable[[], object]) -> None:
+    with pytest.raises(Interrupted), interrupting_another_thread():
+        wait()
+
+
+def test_a_sleep_ends_when_it_is_woken_before_it_or_meanwhile_or_at_its_timeout() -> None:
+    early, never = Sleeper(), Sleeper()
+    early.wake()
+    assert early.sleep()
+    assert not never.sleep(MOMENT)
+    assert not never.sleep(0)
+    assert not never.sleep(-1)
+    with ThreadPoolExecutor(2) as pool:
+        on_main, elsewhere = Sleeper(), Sleeper()
+        threading.Timer(MOMENT, on_main.wake).start()
+        assert on_main.sleep(PATIENCE)
+        asleep = pool.submit(elsewhere.sleep, PATIENCE)
+        elsewhere.wake()
+        assert asleep.result(PATIENCE)
+        assert not pool.submit(Sleeper().sleep, MOMENT).result(PATIENCE)
+
+
+def test_an_event_wakes_all_who_wait_for_it_until_it_is_cleared() -> None:
+    event = Event()
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(event.wait, PATIENCE) for _ in range(3)]
+        assert not event.wait(MOMENT)
+        event.set()
+        assert [future.result(PATIENCE) for future in waiting] == [True] * 3
+    assert event.is_set()
+    assert event.wait()
+    event.clear()
+    assert not event.wait(0)
+
+
+def test_a_handler_may_set_the_event_that_it_interrupts_the_wait_for_and_may_sleep_itself() -> None:
+    event, slept = Event(), list[bool]()
+
+    def handle(number: int, frame: object) -> None:
+        slept.append(Sleeper().sleep(MOMENT))
+        event.set()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        threading.Timer(MOMENT, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        assert event.wait(PATIENCE)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert slept == [False]
+
+
+def test_who_listened_for_signals_before_is_told_of_those_that_come_during_a_wait() -> None:
+    """An event loop, for one: it learns of signals in no other way."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    handler = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    with ours, theirs:
+        before = signal.set_wakeup_fd(theirs.fileno())
+        try:
+            threading.Timer(MOMENT, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+            assert not Sleeper().sleep(5 * MOMENT)
+        finally:
+            assert signal.set_wakeup_fd(before) == theirs.fileno()
+            signal.signal(signal.SIGUSR1, handler)
+        ours.settimeout(PATIENCE)
+        assert ours.recv(10) == bytes([signal.SIGUSR1])
+
+
+@needs_fork
+def test_a_forked_child_waits_with_pipes_of_its_own() -> None:
+    Sleeper().sleep(0)
+    bells = vars(clock_module)["_bells"]
+    assert bells
+    assert forked(lambda: bells) == "gives []"
+    assert forked(lambda: Sleeper().sleep(MOMENT)) == "gives False"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from _thread import RLock
-from threading import Lock
 
-from ..clock import wait_in_parts
+from ..clock import Sleeper
 
 __all__ = ["Condition"]
 
@@ -20,7 +19,7 @@ class Condition(RLock):  # type: ignore[misc]  # it is no final class but where 
     __slots__ = ("_sleepers",)
 
     def __init__(self) -> None:
-        self._sleepers: list[Lock] | None = None
+        self._sleepers: list[Sleeper] | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Let go of what is held once, sleep until the next `notify_all`, and hold it again.
@@ -31,18 +30,14 @@ class Condition(RLock):  # type: ignore[misc]  # it is no final class but where 
         Returns:
             False at the timeout.
         """
-        sleeper = Lock()
-        sleeper.acquire()
+        sleeper = Sleeper()
         if self._sleepers is None:
             self._sleepers = []
         self._sleepers.append(sleeper)
         self.release()
         woken = False
         try:
-            if timeout is None:
-                woken = sleeper.acquire()
-            else:
-                woken = wait_in_parts(lambda seconds: sleeper.acquire(timeout=seconds), max(timeout, 0))
+            woken = sleeper.sleep(timeout)
         finally:
             # Whatever ends the sleep, a Ctrl-C too.
             self.acquire()
@@ -54,5 +49,5 @@ class Condition(RLock):  # type: ignore[misc]  # it is no final class but where 
         """Wake all who sleep. Call it while holding it."""
         if self._sleepers is not None:
             for sleeper in self._sleepers:
-                sleeper.release()
+                sleeper.wake()
             self._sleepers = None

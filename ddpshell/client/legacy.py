@@ -17,9 +17,8 @@ pyddp left a caller waiting for ever, `get` raises.
 from __future__ import annotations
 
 import logging
-import threading
 
-from ..clock import wait_in_parts
+from .. import clock
 from ..exceptions import ClientClosed, MethodError
 from ..protocol.ejson import EJSONValue
 from .client import Client
@@ -94,7 +93,7 @@ class ConcurrentDDPClient:
         self._url = url
         self._debug = debug
         self._client: Client | None = None
-        self._stopped = threading.Event()
+        self._stopped = clock.Event()
 
     def start(self) -> None:
         """Connect in the background, and stay connected until `stop`.
@@ -124,10 +123,7 @@ class ConcurrentDDPClient:
         """
         if self._client is not None:
             _ = self._client.status
-        if timeout is None:
-            self._stopped.wait()
-        else:
-            wait_in_parts(self._stopped.wait, timeout)
+        self._stopped.wait(timeout)
 
     def call(self, method: str, *params: EJSONValue) -> ResultFuture:
         """Call a method. While there is no connection, the call waits for one.

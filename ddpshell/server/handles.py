@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ..clock import wait_in_parts
+from ..clock import Event
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -46,7 +45,7 @@ class ConnectionHandle:
         self.client_address = address
         self.http_headers = headers
         self._connection = connection
-        self._closed = threading.Event()
+        self._closed = Event()
         self._close_callbacks: list[Callable[[], object]] = []
 
     @property
@@ -77,7 +76,7 @@ class ConnectionHandle:
         Args:
             timeout: Seconds, or None for ever.
         """
-        return self._closed.wait() if timeout is None else wait_in_parts(self._closed.wait, timeout)
+        return self._closed.wait(timeout)
 
     def end(self) -> list[Callable[[], object]]:
         """Mark it closed; for its connection alone. Returns what is to be called, outside any lock."""

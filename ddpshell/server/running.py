@@ -8,11 +8,11 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from ..clock import wait_in_parts
+from ..clock import wait_until_done
 from ..protocol.random_stream import random_id
 from .application import Application
 from .calls import call_all
@@ -82,6 +82,7 @@ class Running:
             raise
         listening = asyncio.run_coroutine_threadsafe(self._listen(host, port), self.loop)
         try:
+            wait_until_done(listening)
             listening.result()
         except BaseException:
             self._workers.stop(0)
@@ -91,7 +92,7 @@ class Running:
     def stop(self, timeout: float) -> None:
         """See Server.stop."""
         closing = asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop)
-        if not wait_in_parts(lambda seconds: bool(wait([closing], seconds).done), timeout + 2 * _CLOSE_PATIENCE):
+        if not wait_until_done(closing, timeout + 2 * _CLOSE_PATIENCE):
             place = place_of(self._thread)
             logger.warning(
                 "an `async def` handler holds up the event loop, at %s; the server stops when it returns", place
@@ -152,6 +153,7 @@ class Running:
                 done.set_result(None)
 
         self.loop.call_soon_threadsafe(call)
+        wait_until_done(done)
         done.result()
 
     def _run(self) -> None:

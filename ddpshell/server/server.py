@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
-from ..clock import Clock, SystemClock, wait_in_parts
+from ..clock import Clock, Event, SystemClock, wait_until_done
 from ..exceptions import MethodError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
@@ -72,8 +72,8 @@ class Server:
         self._greeting = greeting
         self._max_threads = max_threads
         self._running: Running | None = None
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._lock = threading.RLock()
+        self._stopped = Event()
         self._stopped.set()
         self._accounts: Accounts | None = None
         if users is not None or accounts is not None:
@@ -207,7 +207,9 @@ class Server:
         if running is None or running.on_loop_thread():
             raise RuntimeError(f"{method!r} is an async method: await server.call_async(...), while the server runs")
         outcome = outcome_async(invoke_async(handler, arguments, invocation))
-        value, error = asyncio.run_coroutine_threadsafe(outcome, running.loop).result()
+        answer = asyncio.run_coroutine_threadsafe(outcome, running.loop)
+        wait_until_done(answer)
+        value, error = answer.result()
         if error is not None:
             raise error
         return self._local_result(value)
@@ -290,7 +292,7 @@ class Server:
         Args:
             timeout: Seconds, or None for ever.
         """
-        return self._stopped.wait() if timeout is None else wait_in_parts(self._stopped.wait, timeout)
+        return self._stopped.wait(timeout)
 
     @property
     def port(self) -> int:

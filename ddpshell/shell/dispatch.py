@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from ..clock import wait_until_done
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
 from ..protocol.ejson import EJSONValue
 from ..protocol.server_error import is_unknown_name
@@ -19,9 +20,6 @@ from .replies import Documents, Later, Message, Reply, Result
 from .sinks import Sink, sink_for
 
 __all__ = ["dispatch", "dispatch_text"]
-
-# Seconds between two looks for signals.
-_PATIENCE = 0.1
 
 
 def dispatch_text(shell: Shell, text: str) -> list[int]:
@@ -118,13 +116,9 @@ def _note_similar_name(shell: Shell, error: BaseException, invocation: Invocatio
 
 def _waited(shell: Shell, future: Future[Any]) -> bool:
     """Wait on the prompt's thread, and say whether that was long enough; Ctrl-C ends it."""
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
     try:
         with shell.interrupts.allowed():
-            # A signal that comes just before a wait does not end it.
-            while not done.wait(_PATIENCE):
-                pass
+            wait_until_done(future)
     except KeyboardInterrupt:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -93,6 +94,31 @@ def test_it_serves_until_it_is_told_to_end(
     assert (ran.code, ran.out) == (code, "")
     # What the client was not told is here.
     assert "RuntimeError: internal, and not for the client" in ran.err
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin a process to a processor")
+@pytest.mark.parametrize("is_script", [False, True], ids=["ddp serve", "a script's own server"])
+def test_ctrl_c_right_after_it_says_that_it_serves_is_not_lost(
+    start: Callable[..., subprocess.Popen[str]], is_script: bool
+) -> None:
+    """On one processor the signal comes while the main thread is on its way to the wait, and not there yet."""
+    script = (
+        "import sys; from ddpshell.server import Server; server = Server(); server.start(port=0);"
+        "print(f'ddp: note: serving at {server.url}; Ctrl-C ends it', file=sys.stderr, flush=True); server.wait()"
+    )
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        for _ in range(4):
+            if is_script:
+                process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, cwd=TOP)
+            else:
+                process = start("serve", "--port", "0")
+            url_of(process)
+            process.send_signal(signal.SIGINT)
+            assert finished(process).code == 130
+    finally:
+        os.sched_setaffinity(0, processors)
 
 
 def test_it_says_what_there_is_to_call(start: Callable[..., subprocess.Popen[str]]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ddpshell.client.handles import Awaitable, MethodCall, Subscription
 from ddpshell.exceptions import ConnectionLost, DDPTimeout, MethodError, TransportError
 from tests.fakes import PATIENCE
+from tests.machine import Interrupted, interrupting_another_thread
 
 #: Seconds that are certain to be over before anything happens.
 AN_INSTANT = 0.001
@@ -33,6 +34,13 @@ def subscription(stop: Callable[[Subscription], None] = lambda subscription: Non
 
 
 # ---------------------------------------------------------------------------------------------------------- waiting
+
+
+@pytest.mark.parametrize("wait", [Awaitable.result, Awaitable.exception])
+def test_a_signal_ends_the_wait_of_the_main_thread(wait: Callable[[Awaitable[int], float], object]) -> None:
+    """Whenever it comes; a lock would sleep over one that comes just before the wait."""
+    with pytest.raises(Interrupted), interrupting_another_thread():
+        wait(awaitable(), PATIENCE)
 
 
 def test_what_is_fulfilled_has_a_value_and_no_error() -> None:

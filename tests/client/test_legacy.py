@@ -13,7 +13,7 @@ import pytest
 import ddpshell as ddp
 from ddpshell.client.legacy import ConcurrentDDPClient, ResultMessage
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
-from tests.machine import forked, needs_fork
+from tests.machine import Interrupted, forked, interrupting_another_thread, needs_fork
 
 #: Seconds that are certain to be over before anything happens.
 AN_INSTANT = 0.001
@@ -263,3 +263,8 @@ def test_in_a_forked_process_nothing_waits_for_ever() -> None:
             )
         client.stop()
         client.join()
+
+
+def test_a_signal_ends_the_wait_for_the_end() -> None:
+    with pytest.raises(Interrupted), interrupting_another_thread():
+        ConcurrentDDPClient("ws://127.0.0.1:1/websocket").join(PATIENCE)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
 
 from ddpshell.exceptions import MethodError
 from ddpshell.server import Options, Server, Subscription
+from tests.machine import Interrupted, interrupting_another_thread
 from tests.server.wire import PATIENCE, Closed, WireClient
 
 Connect: TypeAlias = Callable[..., WireClient]
@@ -148,6 +153,43 @@ def test_an_exit_in_an_async_method_that_is_called_here_is_its_callers(server: S
     with pytest.raises(SystemExit):
         server.call("leave")
     assert client.call_error("leave")["error"] == 500
+
+
+def wait_for(event: threading.Event) -> None:
+    event.wait(PATIENCE)
+
+
+def test_a_signal_ends_every_wait_for_the_server(server: Server, connect: Connect) -> None:
+    """Whenever it comes; a lock would sleep over one that comes just before the wait."""
+    never = threading.Event()
+
+    @server.method
+    async def late() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, never.wait, PATIENCE)
+
+    connect(server)
+    [handle] = server.connections
+    waits: list[Callable[[], object]] = [
+        lambda: server.wait(PATIENCE),
+        lambda: handle.wait_closed(PATIENCE),
+        lambda: server.call("late"),
+        lambda: server.run_on_loop(partial(wait_for, never)),
+    ]
+    for wait in waits:
+        with pytest.raises(Interrupted), interrupting_another_thread():
+            wait()
+    never.set()
+
+
+def test_a_handler_of_a_signal_may_stop_the_server(server: Server) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: server.stop())
+    try:
+        server.start(port=0)
+        threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        assert server.wait(PATIENCE)
+    finally:
+        server.stop()
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_it_cannot_be_stopped_on_its_own_loop(server: Server) -> None:
