@@ -37,7 +37,8 @@ class Options(Struct, frozen=True):
         grace_period: How long a session outlives the loss of its connection; 0 means not at all (R24).
         queue_limit: How many messages are kept for it meanwhile.
         send_limit: Characters that may wait for a client that reads too slowly, before it is cut off.
-        receive_limit: Messages of one client that may wait for their turn, before no more are read.
+        receive_limit: Messages of one client that may wait for their turn, before no more are read. Four million characters
+            in them are the limit, too.
         message_limit: Bytes in the longest message that is taken; a longer one closes the connection with 1009 (U17).
         subscription_limit: Subscriptions that a client may have at a time; more are refused.
         outstanding_limit: Calls and subscriptions of one client that may run at a time, having called `unblock()`;

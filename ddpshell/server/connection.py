@@ -95,19 +95,21 @@ class Connection:
         socket, now = self._socket, self._runtime.loop.time()
         waiting = deque(texts)
         while waiting:
+            size = 0
             with self.lock:
                 while waiting and not (self._session.has_events and '"ping"' in waiting[0]):
+                    size += len(waiting[0])
                     self._session.receive_text(waiting.popleft(), now)
                     if self._session.state is ServerSessionState.PROPOSED:
                         break  # What follows may be for the session that this client left, and comes back to.
                 events = self._session.events_received()
             # A ping is not to be answered before what came ahead of it and can be dealt with at once.
-            self._take_events(events)
+            self._take_events(events, size)
             if waiting and socket is not None and socket.owner is not self and socket.owner is not None:
                 socket.owner.texts_received(waiting)
                 return
         self._flush()
-        if len(self._turns) > self._options.receive_limit and self._socket is not None:
+        if self._turns.is_full and self._socket is not None:
             self._socket.pause_reading()
 
     def socket_closed(self) -> None:
@@ -124,7 +126,7 @@ class Connection:
         """See SocketOwner."""
         self._flush()
 
-    def _take_events(self, events: Iterable[ServerEvent]) -> None:
+    def _take_events(self, events: Iterable[ServerEvent], size: int = 0) -> None:
         received: list[MethodReceived | SubReceived | UnsubReceived | MessageRefused] = []
         for event in events:
             match event:
@@ -143,7 +145,7 @@ class Connection:
                 case _:
                     assert_never(event)
         if received:
-            self._turns.add(*received)
+            self._turns.add(received, size)
 
     def _connect(self, event: ConnectReceived) -> None:
         earlier = self._runtime.sessions.get(event.session) if event.session is not None else None
@@ -265,13 +267,14 @@ class Connection:
             if self._session.id is not None:
                 callbacks += self.handle.end()
             self._reader_moved.notify_all()
+        if self._session.id is not None:
+            # Who is told of the end does not find the session any more.
+            self._runtime.sessions.pop(self._session.id, None)
         self._runtime.on_loop(self._leave)
         if callbacks:
             self.call_later(callbacks)
 
     def _leave(self) -> None:
-        if self._session.id is not None:
-            self._runtime.sessions.pop(self._session.id, None)
         self._runtime.nameless.discard(self)
         self._set_timer()
         self._flush()

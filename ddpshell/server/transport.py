@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 #: Bytes in the transport's buffer above which no more are given to it until the reader has caught up.
 HIGH_WATER = 1 << 20
 
+# Bytes that are decoded in one go, and characters that are handed on together.
+_PIECE = 4096
+_BATCH = 1 << 20
+
 #: Seconds that a peer may take for its half of a closing handshake, or for its HTTP request.
 CLOSE_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 15.0
@@ -176,6 +180,8 @@ class Socket(asyncio.Protocol):
         )
         self._framed = False
         self._fragments: list[bytes] = []
+        # What has come and is not decoded yet: while reading is paused, a few compressed bytes must not become many.
+        self._unread = bytearray()
         self._timers: list[asyncio.TimerHandle] = []
         self._stalled = False
         self._broken = False
@@ -228,7 +234,8 @@ class Socket(asyncio.Protocol):
     def resume_reading(self) -> None:
         """Take messages from the network again."""
         self.reading_paused = False
-        if not self._stalled:
+        self._read()
+        if not self._stalled and not self.reading_paused:
             self._transport.resume_reading()
 
     # --------------------------------------------------------------------------------------- called by asyncio
@@ -244,9 +251,8 @@ class Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self._protocol.receive_data(data)
-        self._handle_events()
-        self._write()
+        self._unread += data
+        self._read()
 
     def eof_received(self) -> None:
         """See asyncio.Protocol."""
@@ -273,15 +279,27 @@ class Socket(asyncio.Protocol):
 
     # ----------------------------------------------------------------------------------------------- in detail
 
-    def _handle_events(self) -> None:
-        # What arrived together is handed on together: a client that sends much is served much faster so.
+    def _read(self) -> None:
+        # What arrived together is handed on together: a client that sends much is served much faster so. But not more than
+        # a batch: deflate makes a thousand bytes of one, and the owner may have had enough.
         texts: list[str] = []
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._handle_frame(event, texts)
-            elif isinstance(event, Request):
-                self._handle_request(event)
+        size = 0
+        while self._unread and not self.reading_paused:
+            count = len(texts)
+            piece = bytes(self._unread[:_PIECE])
+            del self._unread[:_PIECE]
+            self._protocol.receive_data(piece)
+            for event in self._protocol.events_received():
+                if isinstance(event, Frame):
+                    self._handle_frame(event, texts)
+                elif isinstance(event, Request):
+                    self._handle_request(event)
+            size += sum(map(len, texts[count:]))
+            if size > _BATCH:
+                self._deliver(texts)
+                size = 0
         self._deliver(texts)
+        self._write()
 
     def _handle_request(self, request: Request) -> None:
         self._cancel_timers()

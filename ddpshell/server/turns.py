@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias, assert_never
 
@@ -29,6 +29,9 @@ from .subscriptions import Outlet, Subscriptions
 __all__ = ["Turns"]
 
 logger = logging.getLogger(__name__)
+
+# Characters of messages of one client that may wait for their turn; read, they take up to twenty times as much memory.
+_MOST_WAITING = 4 << 20
 
 
 class _Opened:
@@ -79,22 +82,28 @@ class Turns:
         self._application = runtime.application
         self._subscriptions = subscriptions
         self._has_room = has_room
-        self._queue: deque[_Task] = deque()
+        self._queue: deque[tuple[_Task, int]] = deque()
+        self._size = 0
         self._queue_is_owned = False
         # Turns that have unblocked, and still run; and whether the queue waits for one of them, for they are too many.
         self._outstanding = 0
         self._held = False
         self._closed = False
 
-    def __len__(self) -> int:
-        """How many messages wait."""
-        return len(self._queue)
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that no more should be read."""
+        return self._is_above(1)
+
+    def _is_above(self, part: int) -> bool:
+        most = self._application.options.receive_limit
+        return len(self._queue) > most // part or self._size > _MOST_WAITING // part
 
     # ------------------------------------------------------------------------------ what comes (the loop's thread)
 
-    def add(self, *messages: MethodReceived | SubReceived | UnsubReceived | MessageRefused) -> None:
-        """Have messages handled, when all before them have been."""
-        self._enqueue(*messages)
+    def add(self, messages: Sequence[MethodReceived | SubReceived | UnsubReceived | MessageRefused], size: int) -> None:
+        """Have messages handled, when all before them have been; `size` is the number of their characters."""
+        self._enqueue(*messages, size=size)
 
     def open(self) -> None:
         """Begin a session: the hooks are called, and the universal publications start (S4)."""
@@ -110,14 +119,18 @@ class Turns:
         with self._lock:
             self._closed = True
             self._queue.clear()
+            self._size = 0
 
     # ------------------------------------------------------------------------------------------------------ the queue
 
-    def _enqueue(self, *tasks: _Task) -> None:
+    def _enqueue(self, *tasks: _Task, size: int = 0) -> None:
         with self._lock:
             if self._closed:
                 return
-            self._queue.extend(tasks)
+            # What came together is taken for equally large.
+            share = size // len(tasks)
+            self._queue.extend((task, share) for task in tasks)
+            self._size += share * len(tasks)
             if self._queue_is_owned:
                 return
             self._queue_is_owned = True
@@ -129,8 +142,11 @@ class Turns:
             if not self._queue:
                 self._queue_is_owned = False
                 return None
-            task = self._queue.popleft()
-        if len(self._queue) == self._application.options.receive_limit // 2:
+            was_above = self._is_above(2)
+            task, size = self._queue.popleft()
+            self._size -= size
+            has_room = was_above and not self._is_above(2)
+        if has_room:
             self._runtime.on_loop(self._has_room)
         return task
 

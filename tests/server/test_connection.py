@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import zlib
 from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
+import websocket
 
 from ddpshell.server import Collection, Cursor, Options, Server, Subscription
 from tests.server.gates import Gate
@@ -397,3 +400,43 @@ def test_a_client_that_sends_too_much_is_not_read_until_there_is_room(connect: C
     gate.opened.set()
     results = [message.get("result") for message in client.receive_rest_after(1002) if message["msg"] == "result"]
     assert results == [None, *range(500)]
+
+
+def test_what_waits_for_a_slow_call_is_limited_by_its_size_once_decompressed(connect: Connect) -> None:
+    """A few hundred bytes of each message are on the wire, a megabyte of it would be in memory."""
+    server = Server()
+    gate = Gate()
+    received: list[int] = []
+    lengths: list[int] = []
+    all_came = threading.Event()
+
+    def take(text: str) -> None:
+        lengths.append(len(text))
+        if len(lengths) == 200:
+            all_came.set()
+
+    server.method("slow")(gate.wait)
+    server.method("take")(take)
+    unregister = server.on_frame(lambda frame: received.append(len(frame.text)))
+    client = connect(server, connect=False, header=["Sec-WebSocket-Extensions: permessage-deflate"])
+    compressor = zlib.compressobj(wbits=-15)
+
+    def frame(message: dict[str, object]) -> bytes:
+        data = compressor.compress(json.dumps(message).encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        return websocket.ABNF(1, 1, 0, 0, websocket.ABNF.OPCODE_TEXT, 1, data[:-4]).format()
+
+    client.send_bytes(frame({"msg": "connect", "version": "1", "support": ["1"]}))
+    client.send_bytes(frame({"msg": "method", "id": "0", "method": "slow", "params": []}))
+    assert gate.reached.wait(PATIENCE)
+    [socket] = server.sockets
+    text = "x" * 1_000_000
+    client.send_bytes(
+        b"".join(frame({"msg": "method", "id": "1", "method": "take", "params": [text]}) for _ in range(200))
+    )
+    while not socket.reading_paused:
+        threading.Event().wait(0.001)
+    unregister()
+    assert sum(received) < 15_000_000
+    gate.opened.set()
+    assert all_came.wait(PATIENCE)
+    assert lengths == [1_000_000] * 200
