@@ -208,13 +208,17 @@ def _observer(process: Process, watch: Callable[[Event], object] | None, *, reco
                 frame("36", "->", event.text)
             case FrameReceived():
                 frame("32", "<-", event.text)
+            case Warned(harmless=True):
+                if verbose:
+                    console.note(event.text)
             case Warned():
                 console.warning(event.text)
             case Connecting() if verbose:
                 console.note(f"connecting to {event.url}")
             case SessionEstablished() if verbose or (reconnect and dropped):
                 again = "resumed" if event.resumed else "new"
-                console.note(f"connected: {again} session {event.session}, {event.round_trip * 1000:.0f} ms")
+                name = "without an id" if event.session is None else event.session
+                console.note(f"connected: {again} session {name}, {event.round_trip * 1000:.0f} ms")
             case ConnectionDropped() if verbose or reconnect:
                 dropped.append(event)
                 console.note(f"not connected: {event.error}")

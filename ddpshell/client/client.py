@@ -57,7 +57,7 @@ class Status(Struct, frozen=True):
         url: Where to; credentials masked.
         retry_count: Attempts since there was a session, not counting the first.
         retry_in: Seconds to the next attempt, while waiting.
-        session: The session's id, while connected.
+        session: The session's id, while connected; None if the server gave it none (C9).
         round_trip: Seconds that the last exchange took, `connect` or a ping; None before any.
         resumed: Whether the session that stands is one that was resumed; None without.
         outstanding: Calls that are not done.
@@ -81,6 +81,11 @@ class Status(Struct, frozen=True):
     user_id: str | None
     error: DDPError | None
     refusal: str | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a session, be it one without an id (C9)."""
+        return self.state is ConnectionState.CONNECTED
 
 
 class Client:

@@ -125,12 +125,17 @@ class Lifecycle:
         self.retry_at = now + seconds
         return [dropped, Waiting(seconds, count)]
 
-    def renegotiate(self, now: float) -> None:
-        """The server named another version that we have: once more, soon, whatever was said of reconnecting (C4)."""
+    def renegotiate(self, now: float) -> bool:
+        """The server named another version that we have: once more, soon, whatever was said of reconnecting (C4).
+
+        Returns:
+            Whether there will be such an attempt.
+        """
         if self.state is not ConnectionState.CONNECTING:
-            return
+            return False
         self.state = ConnectionState.WAITING
         self.retry_at = now + delay(0, self._fractions)
+        return True
 
     def disconnect(self) -> list[ConnectionEvent]:
         """Stay away until told otherwise (R11)."""

@@ -91,6 +91,9 @@ class Runner:
         self._idle = False
         # What is open; for the thread, and for the copy in a forked process.
         self._transport: Transport | None = None
+        # By when there must be a session, and whether the next attempt is the same one with another version. For the thread.
+        self._deadline: float | None = None
+        self._renegotiates = False
         # How often we had left when this connection was made. For the thread alone.
         self._departures = 0
         # What has happened and is not published yet, in order. It stays here until the thread is about to publish it, so
@@ -208,7 +211,12 @@ class Runner:
 
     def _attempt(self) -> None:
         self._publish([Connecting(self._connector.url, self._lifecycle.retry_count)])
-        deadline = None if self._connect_timeout is None else self._clock.now() + self._connect_timeout
+        if self._renegotiates:
+            # It is still the same attempt to get a session (C4).
+            self._renegotiates = False
+        elif self._connect_timeout is not None:
+            self._deadline = self._clock.now() + self._connect_timeout
+        deadline = self._deadline
         try:
             transport = self._connector.connect(self._waiter, deadline)
         except Woken:
@@ -296,7 +304,7 @@ class Runner:
         ):
             self._lifecycle.proven()
         if VersionRefused in kinds and all(event.retry for event in events if isinstance(event, VersionRefused)):
-            self._lifecycle.renegotiate(now)
+            self._renegotiates = self._lifecycle.renegotiate(now)
 
     def _verdict(self, events: Sequence[Published]) -> DDPError | None:
         """Whether what the session says means the end of the connection."""

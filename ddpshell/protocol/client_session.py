@@ -121,11 +121,14 @@ class ClientSession:
         self.state = SessionState.DISCONNECTED
         #: Whether to tell of each message about a document, as it came.
         self.tells_data = False
-        #: The id of the session that stands, or stood last.
+        #: The id of the session that stands, or stood last; None if the server gave it none (C9).
         self.session_id: str | None = None
         self._fractions = fractions
         self._versions = tuple(versions)
         self._version = self._versions[0]
+        # What was proposed since there was a session. Nothing is proposed twice, or two suggestions could go on for ever.
+        self._tried: set[str] = set()
+        self._had_session = False
         self._heartbeat_settings = (heartbeat_interval, heartbeat_timeout)
         self._heartbeat = Heartbeat(0, 0)
 
@@ -205,6 +208,7 @@ class ClientSession:
         self._opened_at = now
         self._calls.begin_socket()
         self._resent_subs = 0
+        self._tried.add(self._version)
         resuming = self.session_id is not None
         self._send(
             Connect(
@@ -487,8 +491,12 @@ class ClientSession:
             self._warn("the server said connected twice")
             return
         self.state = state
-        asked_for, self.session_id = self.session_id, message.session
-        resumed = asked_for == message.session
+        asked_for = self.session_id
+        # Without a string there is nothing to ask for at the next `connect`, so the next session is a new one (C9).
+        self.session_id = message.session if message.session and isinstance(message.session, str) else None
+        resumed = asked_for is not None and asked_for == self.session_id
+        is_first, self._had_session = not self._had_session, True
+        self._tried.clear()
         if not resumed:
             # `connected` counts itself (R20).
             self._received_count = 1
@@ -502,15 +510,15 @@ class ClientSession:
         else:
             self._calls.gate = Gate.OPEN
             self._open_session(resumed=resumed)
-            if resumed:
-                self._settle()
-            else:
-                self._reset()
+        if resumed:
+            self._settle()
+        elif not is_first:
+            self._reset()
         round_trip = now - self._opened_at
         # It comes before the events of what it lets go on, and counts what those sent.
         self._events.insert(
             established,
-            SessionEstablished(message.session, resumed, self._calls.resent, self._resent_subs, round_trip),
+            SessionEstablished(self.session_id, resumed, self._calls.resent, self._resent_subs, round_trip),
         )
 
     def _reset(self) -> None:
@@ -523,7 +531,7 @@ class ClientSession:
         if self.state is not SessionState.CONNECTING:
             self._warn("the server said failed in a session that stands")
             return
-        retry = message.version in self._versions and message.version != self._version
+        retry = message.version in self._versions and message.version not in self._tried
         self._events.append(VersionRefused(self._version, message.version, retry))
         if retry:
             self._version = message.version
@@ -619,10 +627,13 @@ class ClientSession:
         if isinstance(message.tree, dict) and message.msg is None:
             # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
             return
+        if message.msg == "server_id":
+            # That is how Rocket.Chat greets (U23).
+            return
         if isinstance(message.tree, dict) and message.msg == "result":
             # It must still fail its call (C73).
             self._calls.refuse(message.tree.get("id"), EJSONError(message.problem))
-        self._warn(f"the server sent something that is ignored: {message.problem}")
+        self._warn(f"the server sent something that is ignored: {message.problem}", harmless=message.unknown)
 
     _TAKERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
         Added: _take_document,
@@ -683,8 +694,8 @@ class ClientSession:
             raise LocalProtocolError(f"{move.value!r} to a session that is {self.state.value}")
         self.state = state
 
-    def _warn(self, text: str) -> None:
-        self._events.append(Warned(text))
+    def _warn(self, text: str, *, harmless: bool = False) -> None:
+        self._events.append(Warned(text, harmless))
 
     def _warn_unreadable(self, error: EJSONError) -> None:
         self._warn(f"a document was dropped that cannot be read: {error}")

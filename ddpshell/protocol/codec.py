@@ -28,10 +28,12 @@ class Unrecognised(msgspec.Struct, frozen=True):
     Args:
         problem: Why it is none, in a few words.
         tree: What the text says, where it is JSON at all; else None.
+        unknown: It is a message of a kind that we do not know.
     """
 
     problem: str
     tree: JSONValue = None
+    unknown: bool = False
 
     @property
     def msg(self) -> JSONValue:
@@ -106,7 +108,7 @@ def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
     msg = tree["msg"]
     cls = _CLASSES.get(msg) if isinstance(msg, str) else None
     if cls is None:
-        return Unrecognised(f"unknown message {msg!r}", tree)
+        return Unrecognised(f"unknown message {msg!r:.60}", tree, unknown=True)
     try:
         return _message_from_tree(cls, tree)
     except (msgspec.ValidationError, EJSONError) as error:

@@ -38,14 +38,14 @@ class SessionEstablished(Struct, frozen=True, gc=False):
     """`connected` arrived: from here on the session stands.
 
     Args:
-        session: The session's id.
+        session: The session's id; None if the server gave it none (C9).
         resumed: The server kept login, subscriptions and data of the session before (R22).
         resent_calls: How many calls went out again after a loss.
         resent_subs: How many subscriptions did.
         round_trip: Seconds from `connect` to `connected`.
     """
 
-    session: str
+    session: str | None
     resumed: bool
     resent_calls: int
     resent_subs: int
@@ -179,9 +179,15 @@ class DocumentMoved(Struct, frozen=True, gc=False):
 
 
 class Warned(Struct, frozen=True, gc=False):
-    """The server did what DDP does not say; it was ignored (C70-C75)."""
+    """The server sent something that DDP does not know; it was ignored (C70-C75).
+
+    Args:
+        text: What it was.
+        harmless: Nothing can be missing because of it: it is a message of a kind that we do not know (C71).
+    """
 
     text: str
+    harmless: bool = False
 
 
 class DataReceived(Struct, frozen=True, gc=False):

@@ -10,7 +10,7 @@ Source: Meteor's `packages/ddp/DDP.md`; `receivedCount` and `disconnect`: Meteor
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Raw, Struct
 
@@ -103,9 +103,9 @@ class Pong(Message, tag="pong", frozen=True):
 
 
 class Connected(Message, tag="connected", frozen=True):
-    """`{"msg":"connected","session":"<17 chars>"}` (C3)."""
+    """`{"msg":"connected","session":"<17 chars>"}` (C3); some servers send no session, or no string (C9)."""
 
-    session: str
+    session: Any = None
 
 
 class Failed(Message, tag="failed", frozen=True):

@@ -177,7 +177,7 @@ def _error(shell: Shell, client: Client, answer: Future[LoginToken]) -> BaseExce
     deadline = shell.clock.now() + _PATIENCE
     try:
         with shell.interrupts.allowed():
-            while client.status.session is not None and shell.clock.now() < deadline and not done.wait(_LOOK):
+            while client.status.is_connected and shell.clock.now() < deadline and not done.wait(_LOOK):
                 pass
     except KeyboardInterrupt:
         # The login goes on; its answer is shown when it comes.

@@ -76,7 +76,7 @@ def described(token: LoginToken, document: Mapping[str, EJSONValue], server: str
 def end_login(token: LoginToken, client: Client) -> None:
     """Have the server forget a login that nobody will use again, if it is the client's still; else it ends by its time."""
     now = client.accounts.token
-    if now is not None and now.token == token.token and client.status.session is not None:
+    if now is not None and now.token == token.token and client.status.is_connected:
         with contextlib.suppress(DDPError, CancelledError):
             client.logout().result(_FAREWELL)
 

@@ -76,7 +76,7 @@ class Observer:
             case CallFinished():
                 if not (isinstance(event.error, MethodError) and event.error.error == 404):
                     self._shell.names.add(Role.METHOD, event.method)
-            case Warned(text):
+            case Warned(text, harmless=False):
                 self._shell.display.warn(text)
             case _:
                 self._connection(event)
@@ -126,7 +126,9 @@ class Observer:
 
     def _established(self, event: SessionEstablished) -> None:
         # Enough of it to see whether it is another one; `status` has all.
-        name = event.session if len(event.session) <= _NAME else f"{event.session[:_NAME]}..."
+        name = "without an id" if event.session is None else event.session
+        if event.session is not None and len(name) > _NAME:
+            name = f"{name[:_NAME]}..."
         session = f"session {escape_line(name)}, {duration(event.round_trip)}"
         if not self._was_connected:
             # The version in short, as it is spoken.

@@ -73,7 +73,7 @@ def _leave(shell: Shell) -> None:
     client = shell.made_client
     due = {job.number for job in shell.jobs.pending if not job.may_be_left}
     try:
-        if due and client is not None and client.status.session is not None:
+        if due and client is not None and client.status.is_connected:
             shell.display.note([("note", f"waiting for {plural(len(due), 'answer')}; Ctrl-C leaves at once")])
             shell.wait(due, PATIENCE)
     except KeyboardInterrupt:

@@ -60,7 +60,7 @@ def reconnect(shell: Shell) -> Message | None:
 
     After a loss there are attempts by themselves, at longer and longer intervals.
     """
-    if shell.client.status.session is not None:
+    if shell.client.status.is_connected:
         return Message([("note", "connected already; `disconnect` leaves")], is_answer=False)
     shell.reconnect()
     return None

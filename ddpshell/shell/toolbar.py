@@ -62,7 +62,7 @@ def _parts(shell: Shell) -> StyledText:
         parts.append(("state", f"{plural(status.unsent, 'call')} in the outbox"))
     if status.to_resend:
         parts.append(("state", f"{plural(status.to_resend, 'call')} to send again"))
-    if status.round_trip is not None and status.session is not None:
+    if status.round_trip is not None and status.is_connected:
         parts.append(("", duration(status.round_trip)))
     if shell.debug is not None:
         parts.append(("", "debug"))

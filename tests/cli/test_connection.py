@@ -174,6 +174,35 @@ def test_frames_that_are_no_ddp_are_ignored(ddp: Command) -> None:
         assert ddp("call", "-qq", "-u", server.url, "m") == (0, "1\n", "")
 
 
+@pytest.mark.parametrize("connected", ['{"msg":"connected"}', '{"msg":"connected","session":7}'])
+def test_greetings_and_sessions_of_other_servers_draw_no_warning(ddp: Command, connected: str) -> None:
+    """C9, C71, U23: what we do not know is a note, and only with `-v`."""
+
+    def talk(server: Conversation) -> None:
+        server.upgrade()
+        server.send_text('{"msg":"server_id","server_id":"0"}')
+        server.expect("connect")
+        server.send_text(connected)
+        server.send_text('{"msg":"unheard of"}')
+        server.finish(server.expect("method"), result=1)
+
+    with ScriptedServer(talk, talk) as server:
+        assert ddp("call", "-u", server.url, "m") == (0, "1\n", "")
+        ran = ddp("call", "-v", "-u", server.url, "m")
+    assert "ddp: note: connected: new session without an id, " in ran.err
+    assert "ddp: note: the server sent something that is ignored: unknown message 'unheard of'" in ran.err
+    assert "server_id" not in ran.err
+    assert "warning" not in ran.err
+
+
+def test_versions_suggested_in_turns_come_to_an_end(ddp: Command) -> None:
+    """C4."""
+    with ScriptedServer(*map(refuse_version, ("pre1", "pre2", "pre1"))) as server:
+        ran = ddp("call", "-u", server.url, "m")
+    assert (ran.code, ran.out) == (3, "")
+    assert "version negotiation failed; server requested version pre1" in ran.err
+
+
 def test_a_closed_port_is_told(ddp: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

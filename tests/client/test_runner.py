@@ -179,6 +179,46 @@ def test_the_other_version_is_tried_at_once_even_without_reconnecting(one_shot: 
     one_shot.client.wait_connected(PATIENCE)
 
 
+def test_the_time_to_connect_is_one_for_all_versions(one_shot: Harness) -> None:
+    """C4, C8: a server that refuses one version after the other gains no time by it."""
+    call = one_shot.client.call("m")
+    for version in ("pre1", "pre2"):
+        peer = one_shot.connector.accept()
+        peer.pull_message()
+        one_shot.clock.wait_until_waiting()
+        one_shot.clock.advance(4.0)
+        peer.push({"msg": "failed", "version": version})
+        peer.await_end()
+        one_shot.clock.wait_until_waiting(one_shot.clock.now() + 0.01)
+        one_shot.clock.advance(0.01)
+    peer = one_shot.connector.accept()
+    peer.pull_message()
+    # Ten seconds in all.
+    one_shot.clock.wait_until_waiting()
+    one_shot.clock.advance(2.0)
+    with pytest.raises(ConnectError, match="in time"):
+        call.result(PATIENCE)
+    assert one_shot.connector.attempts == 3
+
+
+def test_versions_suggested_in_turns_come_to_an_end(harness: Harness) -> None:
+    """C4: each version is tried once."""
+    call = harness.client.call("m")
+    for version in ("pre1", "pre2"):
+        peer = harness.connector.accept()
+        peer.pull_message()
+        peer.push({"msg": "failed", "version": version})
+        peer.await_end()
+        harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
+        harness.clock.advance(0.01)
+    peer = harness.connector.accept()
+    peer.pull_message()
+    peer.push({"msg": "failed", "version": "pre1"})
+    with pytest.raises(NegotiationError):
+        call.result(PATIENCE)
+    assert harness.connector.attempts == 3
+
+
 def test_no_version_in_common_is_the_end(harness: Harness) -> None:
     """C4, R5, R10: nothing is tried again, and nobody waits."""
     call = harness.client.call("m")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from ddpshell.exceptions import (
 )
 from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.ejson import Custom
-from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped
+from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped, VersionRefused, Warned
 from ddpshell.protocol.states import SessionState
 from tests.playbook import CONNECTED, Playbook, counting_fractions, finished
 
@@ -96,6 +98,109 @@ def test_the_version_that_was_just_refused_is_not_proposed_again(book: Playbook)
         >> {"msg":"failed","version":"1"}
         !! VersionRefused retry=False
     """)
+
+
+@pytest.mark.parametrize(
+    "suggestions", [["pre1", "pre2", "pre1"], ["pre2", "pre1", "1"], ["pre2", "1"], ["pre1", "pre1"]]
+)
+def test_each_version_is_proposed_once(book: Playbook, suggestions: list[str]) -> None:
+    """C4: a server that suggests two versions in turns would be called for ever."""
+    session, proposed = book.session, []
+    for suggestion in suggestions:
+        session.connection_made(0.0)
+        proposed.append(json.loads(session.texts_to_send()[0])["version"])
+        session.receive_text(json.dumps({"msg": "failed", "version": suggestion}), 0.0)
+        session.receive_eof()
+    assert proposed == ["1", *suggestions[:-1]]
+    assert [event.retry for event in session.events_received() if isinstance(event, VersionRefused)] == [
+        *[True] * (len(suggestions) - 1),
+        False,
+    ]
+    assert session.state is SessionState.REFUSED
+
+
+def test_a_session_makes_all_versions_good_again(book: Playbook) -> None:
+    """C4: a server that was replaced may speak what the old one refused."""
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        >> {"msg":"failed","version":"pre2"}
+        !! VersionRefused retry=True
+        lost
+        open
+        << {"msg":"connect","version":"pre2","support":["1","pre2","pre1"]}
+        >> {"msg":"connected","session":"one"}
+        !! SessionEstablished
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"pre2","support":["1","pre2","pre1"],"receivedCount":1}
+        >> {"msg":"failed","version":"1"}
+        !! VersionRefused retry=True
+    """)
+
+
+@pytest.mark.parametrize("member", ["", ',"session":null', ',"session":5', ',"session":{"a":[]}', ',"session":""'])
+def test_a_session_without_an_id_is_never_asked_for_again(book: Playbook, member: str) -> None:
+    """C9, C50, C51: it is accepted, and every session after it is a new one."""
+    sub_id = book.session.subscribe("s", [])
+    book.play(f"""
+        open
+        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+        << {{"msg":"sub","id":"{sub_id}","name":"s","params":[]}}
+        >> {{"msg":"connected"{member}}}
+        !! SessionEstablished session=None; resumed=False
+        >> {{"msg":"added","collection":"c","id":"old"}}
+        >> {{"msg":"ready","subs":["{sub_id}"]}}
+        !! SubscriptionReady
+    """)
+    for answer in (member, ',"session":"two"'):
+        book.play(f"""
+            lost
+            open
+            << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
+            << {{"msg":"sub","id":"{sub_id}","name":"s","params":[]}}
+            >> {{"msg":"connected"{answer}}}
+            !! SessionEstablished resumed=False
+            >> {{"msg":"added","collection":"c","id":"new"}}
+        """)
+        # The old documents stay in sight until the new ones are all here.
+        assert [document["_id"] for document in book.session.documents.scan("c")] in (["old"], ["new"])
+        book.play(f'>> {{"msg":"ready","subs":["{sub_id}"]}}')
+        assert [document["_id"] for document in book.session.documents.scan("c")] == ["new"]
+    assert book.session.session_id == "two"
+
+
+def test_a_session_that_loses_its_id_is_not_resumed(connected: Playbook) -> None:
+    """C9: the server knows nothing of the session that it was asked for."""
+    connected.session.receive_text('{"msg":"added","collection":"c","id":"x"}', 0.0)
+    connected.play("""
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":2}
+        >> {"msg":"connected"}
+        !! SessionEstablished session=None; resumed=False
+        lost
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+    """)
+    assert connected.session.documents.count("c") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param('{"msg":"server_id","server_id":"0"}', [], id="U23: Rocket.Chat"),
+        pytest.param('{"server_id":"0"}', [], id="U14: Meteor before 2.3"),
+        pytest.param('{"msg":"brandNew"}', [True], id="C71"),
+        pytest.param('{"msg":5}', [True], id="C71: no name"),
+        pytest.param('{"msg":"sub","id":"1"}', [True], id="C71: a client's"),
+        pytest.param('{"msg":"added","collection":5}', [False], id="C75"),
+        pytest.param("nonsense", [False], id="C70"),
+    ],
+)
+def test_what_is_unknown_is_harmless(connected: Playbook, text: str, told: list[bool]) -> None:
+    connected.session.receive_text(text, 0.0)
+    assert [event.harmless for event in connected.session.events_received() if isinstance(event, Warned)] == told
 
 
 def test_failed_in_a_session_that_stands_is_ignored(connected: Playbook) -> None:
