@@ -161,7 +161,7 @@ def _keep(shell: Shell, number: int | None, reply: Reply) -> None:
             case Result(value):
                 shell.results.keep(number, value)
             case Documents(items):
-                shell.results.keep(number, list(items))
+                shell.results.keep(number, list(items), reply)
             case _:
                 pass
 
@@ -176,6 +176,7 @@ def _pour(shell: Shell, number: int | None, sink: Sink, reply: Reply, job: Job) 
             shown = sink.take(reply)
             if shown is not None:
                 shell.display.answer(number, shown)
+                error = shown.error if isinstance(shown, Message) else None
         except Exception as problem:  # noqa: BLE001 - as above
             error = problem
             shell.display.failure(number, problem, where=job.where)

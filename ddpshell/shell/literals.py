@@ -133,7 +133,9 @@ def parse(text: str) -> EJSONValue:
         raise reading.problem
     for token in tokens(text, reading.end):
         if token.kind is not TokenKind.COMMENT or token.problem:
-            raise CommandError(f"nothing may follow the value: {token.text[:40]}", text, token.start)
+            extra = f"{token.text} is extra: the value ends before it"
+            other = f"nothing may follow the value: {token.text[:40]}"
+            raise CommandError(extra if token.kind is TokenKind.CLOSE else other, text, token.start)
     return reading.value
 
 

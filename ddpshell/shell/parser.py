@@ -225,7 +225,7 @@ def _literal(text: str, start: int, variables: Variables) -> Word:
     problem = reading.problem
     end = reading.end
     if problem is None and end < len(text) and not text[end].isspace():
-        problem = CommandError("a space is missing behind the value", text, end)
+        problem = CommandError(_behind_value(text, end), text, end)
     if reading.is_open:
         end = len(text)
     elif problem is not None:
@@ -235,6 +235,20 @@ def _literal(text: str, start: int, variables: Variables) -> Word:
         seen = tuple(tokens(rest.string[: rest.end()], end))
         return Word(start, rest.end(), text[start : rest.end()], None, True, (*reading.tokens, *seen), reading, problem)
     return Word(start, end, text[start:end], reading.value, True, reading.tokens, reading, problem)
+
+
+def _behind_value(text: str, end: int) -> str:
+    """What is wrong with text that follows a value without a space."""
+    rest = _BARE.match(text, end)
+    word = rest[0] if rest else text[end]
+    brackets = word[: len(word) - len(word.lstrip(")]}"))]
+    if brackets:
+        return f"{brackets} is extra: the value ends before it"
+    if word[0] == ",":
+        return "the comma is extra: values are separated by spaces"
+    if word in ("'", '"'):
+        return f"{word} is extra: the value ends before it"
+    return "a space is missing behind the value"
 
 
 def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, CommandError | None]:

@@ -58,7 +58,8 @@ def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> Style
         case Result(value, is_full):
             limits = NO_LIMITS if is_full else limits
             return tagged(tag, _value(value, settings["output"], width, len(tag), limits))
-        case Documents(items, as_table):
+        case Documents(items, as_table, is_full):
+            limits = NO_LIMITS if is_full else limits
             return tagged(tag, _documents(items, "table" if as_table else settings["output"], width, limits))
 
 
@@ -93,7 +94,7 @@ def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limi
         return _cut(escape_text(value), limits)
     if output in ("json", "raw"):
         return _cut(exact_value(value), limits)
-    if output == "table" and (lines := table_lines(value, width)) is not None:
+    if output == "table" and (lines := table_lines(value, _table_width(width, limits))) is not None:
         return [("", "\n"), *_lines(lines, limits)]
     return inked(value_fragments(value, width=width, limits=limits, column=column))
 
@@ -101,7 +102,11 @@ def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limi
 def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limits: Limits) -> StyledText:
     text: StyledText = [("", plural(len(items), "document"))]
     if output == "table":
-        return [*text, *([("", "\n")] if items else []), *_lines(table_lines(list(items), width) or (), limits)]
+        return [
+            *text,
+            *([("", "\n")] if items else []),
+            *_lines(table_lines(list(items), _table_width(width, limits)) or (), limits),
+        ]
     shown = len(items) if limits.items >= len(items) else int(limits.items)
     for item in islice(items, shown):
         text += [("", "\n"), *_value(item, output, width, 0, limits)]
@@ -119,6 +124,11 @@ def _lines(lines: Iterable[str], limits: Limits) -> Iterator[tuple[str, str]]:
     omitted = sum(1 for _ in rows)
     if omitted:
         yield "omission", f"\n... {omitted:,} more, use `full`"
+
+
+def _table_width(width: int, limits: Limits) -> int | None:
+    """The width that cells are cut to; None where all of them is to be seen."""
+    return None if limits is NO_LIMITS else width
 
 
 def _cut(text: str, limits: Limits) -> StyledText:

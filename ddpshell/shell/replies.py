@@ -46,10 +46,12 @@ class Documents(Struct, frozen=True):
     Args:
         items: The documents.
         as_table: Whether somebody asked for a table.
+        is_full: Whether to show all of them, however many there are.
     """
 
     items: list[dict[str, EJSONValue]]
     as_table: bool = False
+    is_full: bool = False
 
 
 class Nothing(Struct, frozen=True):

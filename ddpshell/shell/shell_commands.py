@@ -14,7 +14,7 @@ from .help import command_help, general_help
 from .presentation import plural
 from .registry import CommandName, Count, File, Flag, Number, Setting, Text, Value, command
 from .rendering import format_value
-from .replies import Message, Result
+from .replies import Documents, Message, Result
 from .style import StyledText
 
 __all__ = ["clear", "echo", "exit_", "full", "help_", "history", "save", "set_", "source"]
@@ -134,12 +134,12 @@ def clear(shell: Shell) -> None:
 
 
 @command(examples=[("full", "the last result"), ("full 3", "that of [3]")])
-def full(shell: Shell, number: Number | None = None) -> Result:
+def full(shell: Shell, number: Number | None = None) -> Result | Documents:
     """Show all of a result, however long it is.
 
-    `set items` and `set length` say how much is shown of all others.
+    It is shown as it was before: documents one a line, or as a table. `set items` and `set length` say how much is shown of all others.
     """
-    return Result(shell.results.get(number), is_full=True)
+    return shell.results.shown(number)
 
 
 @command(examples=[("help", "all commands"), ("help call", "one of them, with examples")])

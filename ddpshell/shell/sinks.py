@@ -12,15 +12,19 @@ from typing import IO, Protocol
 
 from ..exceptions import CommandError
 from .context import Shell
-from .escaping import escape_text
+from .escaping import escape_line, escape_text
 from .parser import Line, Redirection
 from .presentation import exact_text, plural
 from .replies import Message, Reply
+from .style import StyledText
 
 __all__ = ["FileSink", "ProgramSink", "Sink", "sink_for"]
 
 #: Bytes that a program may write to be shown. Some programs have no end.
 _MOST = 4 << 20
+
+#: Characters of what a program that failed wrote.
+_MOST_SAID = 2000
 
 #: Programs that need the terminal for themselves, and show no control characters from it.
 _FULL_SCREEN = frozenset("less more most pager vi vim nvim view nano emacs emacsclient fzf".split())
@@ -109,6 +113,7 @@ class ProgramSink:
     def __init__(self, shell: Shell, target: str) -> None:
         self._shell = shell
         self._target = target
+        self._where = shell.where
         self._program: subprocess.Popen[bytes] | None = None
         last = target.rpartition("|")[2].split()
         self.needs_terminal = shell.terminal is not None and bool(last) and Path(last[0]).name in _FULL_SCREEN
@@ -120,9 +125,11 @@ class ProgramSink:
             # It may pass on what it gets, so it gets nothing that a terminal obeys.
             text = escape_text(text)
         data = text.encode("utf-8", "surrogatepass")
+        # Ctrl-C is for the program that has the terminal, and not for the shell that waits for it.
+        guard = "trap : INT; " if self.needs_terminal else ""
         capture = None if self.needs_terminal or self._shell.terminal is None else subprocess.PIPE
         with subprocess.Popen(  # noqa: S602 - it is what the user typed, to be run by the system's shell
-            self._target,
+            guard + self._target,
             shell=True,
             stdin=subprocess.PIPE,
             stdout=capture,
@@ -133,15 +140,26 @@ class ProgramSink:
             self._program = program
             output = self._heard(program, data) if capture else program.communicate(data)[0]
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
-        if program.returncode:
-            code = program.returncode
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            said = f": {shown.strip()[:500]}" if shown.strip() else ""
-            raise CommandError(f"{self._target[:80]} {how}{said}")
+        if program.returncode and not (self.needs_terminal and _is_left(program.returncode)):
+            return self._failed(program.returncode, shown.strip())
         if not shown:
             return None
         # Several lines begin below the number that they answer, so that columns stay columns.
         return Message([("", f"\n{shown}" if "\n" in shown else shown)])
+
+    def _failed(self, code: int, said: str) -> Message:
+        """The error of a program that failed, and what the program said, with its own lines."""
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        error = CommandError(f"{self._target[:80]} {how}")
+        if not said:
+            raise error
+        lines = [escape_line(line) for line in said[:_MOST_SAID].splitlines()]
+        where = f"{escape_line(self._where)}: " if self._where else ""
+        text: StyledText = [("error", "error: "), ("", f"{where}{escape_line(str(error))}:")]
+        text.append(("", f" {lines[0]}" if len(lines) == 1 else "".join([f"\n  {line}" for line in lines])))
+        if len(said) > _MOST_SAID:
+            text.append(("omission", f"\n  ... {len(said) - _MOST_SAID:,} more characters"))
+        return Message(text, error=error)
 
     def _heard(self, program: subprocess.Popen[bytes], data: bytes) -> bytes:
         """What the program writes, while it gets its input."""
@@ -167,6 +185,14 @@ class ProgramSink:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGTERM)
         return True
+
+
+def _is_left(code: int) -> bool:
+    """Whether a full-screen program ran at all: then its code, and Ctrl-C in it, are no failure of the command."""
+    is_missing = code in (126, 127)
+    signals = (signal.SIGINT, signal.SIGPIPE)
+    is_killed = (code < 0 and -code not in signals) or (code > 128 and code - 128 not in signals)
+    return not is_missing and not is_killed
 
 
 def _feed(pipe: IO[bytes], data: bytes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ..exceptions import CommandError
 from ..protocol.ejson import EJSONValue
+from .replies import Documents, Result
 
 __all__ = ["Results"]
 
@@ -23,15 +24,34 @@ class Results:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[int, EJSONValue] = {}
+        # The answers that are not one value alone: documents, and whether they were shown as a table.
+        self._documents: dict[int, Documents] = {}
         self._last: int | None = None
 
-    def keep(self, number: int, value: EJSONValue) -> None:
-        """Keep the result of a command."""
+    def keep(self, number: int, value: EJSONValue, documents: Documents | None = None) -> None:
+        """Keep the result of a command, and the documents that it was shown as."""
         with self._lock:
             self._values[number] = value
             self._last = number
+            if documents is not None:
+                self._documents[number] = documents
             while len(self._values) > KEPT:
-                del self._values[next(iter(self._values))]
+                oldest = next(iter(self._values))
+                del self._values[oldest]
+                self._documents.pop(oldest, None)
+
+    def shown(self, number: int | None = None) -> Result | Documents:
+        """A whole result, the last one by default, in the form in which it was shown, but not shortened.
+
+        Raises:
+            CommandError: There is no such result.
+        """
+        value = self.get(number)
+        with self._lock:
+            documents = self._documents.get(self._last or 0 if number is None else number)
+        if documents is None:
+            return Result(value, is_full=True)
+        return Documents(documents.items, documents.as_table, is_full=True)
 
     @property
     def names(self) -> list[str]:

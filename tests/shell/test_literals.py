@@ -107,6 +107,7 @@ def test_a_literal_means(text: str, value: EJSONValue) -> None:
         pytest.param("{-1: 2}", 1, "expected a key, not -1", id="a negative number for a key"),
         pytest.param("{a b}", 3, "expected ':'", id="two keys"),
         pytest.param("[1] x", 4, "nothing may follow", id="more than one value"),
+        pytest.param("{a: 1}}", 6, "} is extra: the value ends before it", id="a bracket too many"),
         pytest.param("[1] /*", 4, "nothing may follow", id="an open comment behind"),
         pytest.param("[undefined]", 1, "undefined is no value", id="undefined"),
         pytest.param("[True]", 1, "did you mean true?", id="Python's true"),

@@ -181,6 +181,27 @@ def test_a_mistake_in_a_files_name_is_found(text: str, message: str, column: int
     assert problem.position == column
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        pytest.param("call f {a: 1}}", "} is extra: the value ends before it", 13, id="a brace"),
+        pytest.param("call f [1]]] 2", "]] is extra: the value ends before it", 10, id="brackets"),
+        pytest.param("call f Date(0))", ") is extra: the value ends before it", 14, id="a parenthesis"),
+        pytest.param("call f $1}", "} is extra: the value ends before it", 9, id="behind a variable"),
+        pytest.param("call f [1}", "} cannot close the [", 9, id="the wrong bracket"),
+        pytest.param('call f "a""', '" is extra: the value ends before it', 10, id="a quote"),
+        pytest.param("call f {a: 1}, 2", "the comma is extra: values are separated by spaces", 13, id="a comma"),
+        pytest.param("call f {a: 1}{b: 2}", "a space is missing behind the value", 13, id="two values"),
+        pytest.param("call f [1]x", "a space is missing behind the value", 10, id="a word"),
+    ],
+)
+def test_what_is_wrong_behind_a_value_is_said(text: str, message: str, column: int) -> None:
+    problem = parse(text)[0].problem
+    assert problem is not None
+    assert message in problem.message
+    assert problem.position == column
+
+
 @given(ejson_values())
 def test_whatever_is_shown_can_be_typed(value: EJSONValue) -> None:
     for width in (20, 80):

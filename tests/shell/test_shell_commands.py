@@ -35,6 +35,25 @@ def test_all_of_a_result_can_be_shown(table: Desk) -> None:
     assert "$9 has no value" in table.type("full 9")
 
 
+@pytest.mark.parametrize("output", ["auto", "json", "raw", "table", "pretty"])
+@pytest.mark.parametrize("option", ["", " --table"])
+def test_all_of_a_result_keeps_its_form(table: Desk, output: str, option: str) -> None:
+    table.type(f"set output {output}\nsub tasks\ncall upper a")
+    shown = table.type(f"find tasks{option}")
+    assert table.type("full") == shown.removeprefix("[3] ")
+    table.type("set items 1")
+    assert table.type("full 3") == shown.removeprefix("[3] "), "not shortened"
+    table.type("call upper b")
+    assert table.type("full 3") == shown.removeprefix("[3] "), "whatever came after it"
+
+
+def test_a_table_shows_all_of_its_cells_if_all_is_asked_for(table: Desk) -> None:
+    long = "x" * 400
+    table.type(f"call echo {{text: '{long}'}}\nset output table")
+    assert long not in table.type("call echo $1[0]")
+    assert long in table.type("full")
+
+
 def test_values_are_echoed(table: Desk, tmp_path: Path) -> None:
     table.type("call types")
     assert table.type("echo $1.string $1.integer Hello [1, $1.nan]") == "plain text 42 Hello [1, NaN]\n"

@@ -53,6 +53,38 @@ def test_a_program_that_fails_is_told_and_the_shell_goes_on(table: Desk, program
     assert table.type("call upper b") == '[2] "B"\n'
 
 
+def test_what_a_program_says_keeps_its_lines(table: Desk) -> None:
+    shown = table.type("call upper a | cat >/dev/null; printf 'one\\n  two\\033[2J\\n' >&2; exit 5")
+    said = shown[shown.index("ended with code 5:") :]
+    assert said == "ended with code 5:\n  one\n    two\\x1b[2J\n"
+    long = table.type("call upper a | seq 10000; exit 1")
+    assert long.endswith(" more characters\n")
+    assert len(long.splitlines()) < 1000
+
+
+def test_in_a_file_a_program_that_fails_names_its_line(table: Desk, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("\ncall upper a | echo why; exit 3\ncall upper b\n")
+    shown = table.type(f"source {tmp_path}/script")
+    assert f"error: {tmp_path}/script, line 2: echo why; exit 3 ended with code 3: why\n" in shown
+    assert '"B"' not in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        pytest.param("exit 1", None, id="a pager's own code"),
+        pytest.param("kill -INT $$", None, id="Ctrl-C"),
+        pytest.param("kill -9 $$", "was ended by signal 9", id="a signal"),
+        pytest.param("exit 127", "ended with code 127", id="no such program"),
+    ],
+)
+def test_leaving_a_pager_is_not_a_failure(table: Desk, tmp_path: Path, code: str, error: str | None) -> None:
+    (tmp_path / "less").write_text(f"#!/bin/sh\ncat >/dev/null\n{code}\n")
+    (tmp_path / "less").chmod(0o755)
+    shown = table.type(f"call upper a | {tmp_path}/less")
+    assert shown == "" if error is None else error in shown
+
+
 def test_a_program_that_reads_nothing_is_no_error(table: Desk) -> None:
     assert table.type("call text 1000000 | true") == ""
 

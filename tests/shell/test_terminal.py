@@ -401,6 +401,24 @@ def test_a_pager_gets_the_terminal(window: Window, tmp_path: Path) -> None:
     window.wait_for('[2] "B"')
 
 
+@pytest.mark.parametrize("pipe", ["", "cat | "])
+def test_a_pager_takes_ctrl_c_for_itself(window: Window, tmp_path: Path, pipe: str) -> None:
+    pager = tmp_path / "less"
+    pager.write_text(
+        "#!/bin/sh\ntrap 'echo stopped' INT\ncat\nprintf 'press a key '\nuntil [ \"$key\" = q ]; do read key < /dev/tty; done\n"
+    )
+    pager.chmod(0o755)
+    window.press(f"call upper a | {pipe}{pager}\r")
+    window.wait_for("press a key")
+    window.press("\x03")
+    window.wait_for("stopped")
+    window.press("q\r")
+    window.wait_for_prompt()
+    window.press("call upper b\r")
+    window.wait_for('[2] "B"')
+    assert "error" not in window.text
+
+
 def test_the_demo_server_comes_with_its_own_shell() -> None:
     with Window("demo") as window:
         window.wait_for("connected to ws://127.0.0.1:")
