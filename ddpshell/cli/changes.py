@@ -91,6 +91,10 @@ class Lines(Protocol):
         """Write a change, after which the document is as given."""
         ...
 
+    def matched(self, mirror: Mirror) -> None:
+        """The document of the last change is the one that was waited for, and nothing follows."""
+        ...
+
 
 class ChangeLines:
     """One line for each change: for programs JSON, for people `+ tasks/a {"n": 1}`."""
@@ -112,6 +116,9 @@ class ChangeLines:
     def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
         """Write the change."""
         self._write(event)
+
+    def matched(self, mirror: Mirror) -> None:
+        """The change has been written as it came."""
 
     def _json(self, event: DocumentEvent) -> None:
         self._console.result(_change_value(event))
@@ -144,6 +151,9 @@ class DocumentLines:
         if document is not None:
             self._console.result(document)
 
+    def matched(self, mirror: Mirror) -> None:
+        """The change has been written as it came."""
+
 
 class EventLines:
     """No lines besides the messages, which are written as they come."""
@@ -155,6 +165,9 @@ class EventLines:
         """Write nothing."""
 
     def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
+        """Write nothing."""
+
+    def matched(self, mirror: Mirror) -> None:
         """Write nothing."""
 
 
@@ -181,9 +194,12 @@ class TableLines:
     def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
         """Nothing follows a table."""
 
+    def matched(self, mirror: Mirror) -> None:
+        """Nothing is waited for with a table."""
+
 
 class CountLines:
-    """The number of documents: once they are all here, and whenever it changes after that."""
+    """The number of documents: once they are all here, whenever it changes after that, and at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -201,6 +217,11 @@ class CountLines:
     def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
         """Write the number, if it is another one."""
         if self._shown is not None and self._shown != mirror.count():
+            self.snapshot(mirror)
+
+    def matched(self, mirror: Mirror) -> None:
+        """Write the number if it is not known yet: the document may be one of the first."""
+        if self._shown is None:
             self.snapshot(mirror)
 
 

@@ -199,6 +199,7 @@ class _Subscribed:
                     if follows:
                         lines.change(event, document, mirror)
                     if matches is not None and document is not None and matches(document):
+                        lines.matched(mirror)
                         return
 
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:

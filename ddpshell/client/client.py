@@ -173,6 +173,8 @@ class Client:
         self._session.tells_data = data_events
         self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
+        # Ids of ended subscriptions whose documents are gone.
+        self._released: list[str] = []
         self._runner = Runner(
             self._session,
             self._lifecycle,
@@ -288,6 +290,7 @@ class Client:
                 self._runner.kick()
         if failure is not None:
             subscription.end(failure)
+            subscription.gone.fulfil(None)
         return subscription
 
     # The user
@@ -493,7 +496,8 @@ class Client:
     def _stop(self, subscription: Subscription) -> None:
         with self._runner.lock:
             self._session.unsubscribe(subscription.id)
-            self._runner.kick()
+            # Without a connection too, those who wait for its end are told.
+            self._runner.mark(lambda: None)
 
     def _publish(self, events: Sequence[Published]) -> None:
         """Tell the callbacks, then complete what an event completes. Without the lock.
@@ -513,6 +517,21 @@ class Client:
                         self._tell(consequence)
             except BaseException:  # the callers who wait for the next event must still get it
                 logger.exception("the client failed on %r", type(event).__name__)
+
+        if self._registry.leaving:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Complete `gone` of subscriptions whose documents the server has removed, or will not remove any more."""
+        leaving = self._registry.leaving
+        with self._runner.lock:
+            self._released += self._session.take_released()
+            is_over = self._lifecycle.state in (ConnectionState.OFFLINE, ConnectionState.FAILED)
+            gone = list(leaving) if is_over else [sub_id for sub_id in self._released if sub_id in leaving]
+            # The end of the others is still to be told.
+            self._released = [sub_id for sub_id in self._released if sub_id not in leaving]
+        for sub_id in gone:
+            leaving.pop(sub_id).gone.fulfil(None)
 
     def _tell(self, event: Event) -> None:
         for callback in self._callbacks:

@@ -222,13 +222,16 @@ class Subscription:
         self.ready: Awaitable[None] = Awaitable("documents of %r", name, on_client_thread, refusal)
         #: Done when it is over, stopped from either side. Never fails: see `error`.
         self.stopped: Awaitable[None] = Awaitable("end of %r", name, on_client_thread)
+        #: Done after `stopped`, when the server has removed its documents. Never fails. Without a connection, and none to
+        #: come, it is not waited for.
+        self.gone: Awaitable[None] = Awaitable("removal of the documents of %r", name, on_client_thread)
         #: Why it ended, if it failed.
         self.error: DDPError | None = None
         self._stop = stop
         self._is_stopping = False
 
     def stop(self) -> None:
-        """End it. Its documents go as soon as the server says so; a second time nothing happens (C36, C37)."""
+        """End it. Its documents go as soon as the server says so, see `gone`; a second time nothing happens (C36, C37)."""
         self._is_stopping = True
         self._stop(self)
 

@@ -37,7 +37,9 @@ class Registry:
         self.calls: dict[str, MethodCall] = {}
         #: The same, until they end.
         self.subscriptions: dict[str, Subscription] = {}
-        #: The same, until they are answered.
+        #: Those that have ended, until their documents have gone.
+        self.leaving: dict[str, Subscription] = {}
+        #: By the ids of the session, until they are answered.
         self.pings: dict[str, Awaitable[float]] = {}
         #: For a session to stand.
         self.sessions: list[Awaitable[None]] = []
@@ -68,7 +70,8 @@ class Registry:
             case SubscriptionReady():
                 self.subscriptions[event.id].ready.fulfil(None)
             case SubscriptionStopped():
-                self.subscriptions.pop(event.id).end(event.error)
+                subscription = self.leaving[event.id] = self.subscriptions.pop(event.id)
+                subscription.end(event.error)
             case PongReceived():
                 self.round_trip = event.round_trip
                 if ping := self.pings.pop(event.id, None):
@@ -95,8 +98,11 @@ class Registry:
         """End all handles: this is a forked process, where nothing comes for them."""
         error = ClientClosed(FORKED)
         handles: list[Awaitable[Any]] = [*self.calls.values(), *self.pings.values(), *self.sessions]
+        for subscription in self.leaving.values():
+            subscription.gone.leave_to_parent(None)
         for subscription in self.subscriptions.values():
             subscription.error = error
+            subscription.gone.leave_to_parent(None)
             subscription.stopped.leave_to_parent(None)
             handles.append(subscription.ready)
         for handle in handles:

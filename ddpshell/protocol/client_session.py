@@ -411,6 +411,14 @@ class ClientSession:
         self._calls.abandon(error, why)
         for subscription in self._subs:
             self._end_subscription(subscription.id, SubscriptionInput.NOSUB, error)
+        self._subs.abandon_stopping()
+
+    def take_released(self) -> list[str]:
+        """Ids of the subscriptions that have ended, and whose documents are gone: the server has answered `unsub` (C36)."""
+        if self._quiescence.active:
+            return []
+        released, self._subs.released = self._subs.released, []
+        return released
 
     # Receiving
 

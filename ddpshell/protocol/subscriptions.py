@@ -47,6 +47,8 @@ class LiveSubscriptions:
         self._by_id: dict[str, LiveSubscription] = {}
         # Stopped, but the server has not said so: a resumed session may still hold them (R22, R23).
         self._stopping: dict[str, None] = {}
+        #: Those that have ended and for which the server has no more to do, until they are taken from here.
+        self.released: list[str] = []
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -69,17 +71,25 @@ class LiveSubscriptions:
             It, or None if it is not live: then a `nosub` was the answer to our own `unsub`.
         """
         subscription = self._by_id.pop(sub_id, None)
-        if move is SubscriptionInput.NOSUB:
-            self._stopping.pop(sub_id, None)
         if subscription is not None:
             subscription.advance(move)
             if move is SubscriptionInput.STOP and subscription.was_sent:
                 self._stopping[sub_id] = None
+            else:
+                self.released.append(sub_id)
+        elif move is SubscriptionInput.NOSUB and sub_id in self._stopping:
+            del self._stopping[sub_id]
+            self.released.append(sub_id)
         return subscription
 
     def stopping(self) -> list[str]:
         """Ids whose `unsub` may not have reached the server of a resumed session."""
         return list(self._stopping)
+
+    def abandon_stopping(self) -> None:
+        """No answer to an `unsub` will come."""
+        self.released += self._stopping
+        self._stopping.clear()
 
     def confirm(self, sub_id: str) -> None:
         """The session has said `ready`, whether or not that is known to those who wait for it yet (C53)."""
@@ -88,6 +98,6 @@ class LiveSubscriptions:
 
     def begin_session(self) -> None:
         """A new session knows of none of them, live or stopped."""
-        self._stopping.clear()
+        self.abandon_stopping()
         for subscription in self._by_id.values():
             subscription.confirmed = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +23,6 @@ from .style import StyledText
 from .subscriptions import Subscribed
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from ..client import MethodCall
 
 __all__ = ["apply", "call", "cancel", "chosen_numbers", "named", "pending", "sub", "subs", "unsub", "wait"]
@@ -176,10 +176,10 @@ def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
     labels={"which": "NUMBER|PUBLICATION"},
     options={"all": "end all"},
 )
-def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> None:  # noqa: A002 - the option's name
+def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> Later:  # noqa: A002 - the option's name
     """End a subscription.
 
-    Documents that no other subscription has go from the local collections.
+    Documents that no other subscription has go from the local collections; a script goes on when they are gone.
     """
     every = shell.subscriptions.all()
     numbers = chosen_numbers(which)
@@ -188,10 +188,21 @@ def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> None: 
         if all or not which:
             raise CommandError("which one? `subs` lists them" if every and not all else "there are no subscriptions")
         raise CommandError(f"no subscription {which}; `subs` lists them")
+    handles = [item.handle for item in chosen if item.handle is not None]
     for item in chosen:
         item.is_ending = True
-        if item.handle is not None:
-            item.handle.stop()
+    for handle in handles:
+        handle.stop()
+    done: Future[None] = Future()
+    counted = itertools.count(1)
+
+    def count(_: Future[None]) -> None:
+        if next(counted) == len(handles):
+            done.set_result(None)
+
+    for handle in handles:
+        handle.gone.add_done_callback(count)
+    return Later(done, lambda _: Nothing(), f"unsub {which}", may_be_left=True, is_silent=True)
 
 
 def chosen_numbers(which: str) -> set[int]:

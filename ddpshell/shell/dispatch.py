@@ -75,6 +75,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
             reply.cancel,
             reply.may_be_left,
             reply.settle,
+            is_answered=reply.is_silent,
             where=shell.where,
         )
         shell.jobs.begin(job)
@@ -128,7 +129,7 @@ def _answered(
     shell: Shell, invocation: Invocation, later: Later, job: Job, sink: Sink | None, future: Future[Any]
 ) -> None:
     """What was waited for is here. On the client's thread as a rule."""
-    job.is_answered = sink is None
+    job.is_answered = later.is_silent or sink is None
     seconds = shell.clock.now() - job.started if later.is_timed else None
     error = None if future.cancelled() else future.exception()
     if error is None and future.cancelled():
@@ -144,7 +145,8 @@ def _answered(
             if sink is not None:
                 _pour(shell, job.number, sink, reply, job)
                 return
-            shell.display.answer(job.number, reply, seconds)
+            if not later.is_silent:
+                shell.display.answer(job.number, reply, seconds)
             shell.jobs.end(job)
             return
     if invocation.positional and isinstance(error, MethodError) and error.error == 404:

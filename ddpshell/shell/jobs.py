@@ -26,7 +26,7 @@ class Job(Struct, eq=False):
         may_be_left: Nobody who leaves the shell is kept waiting for it.
         settle: Takes an answer that is here although the server has not confirmed its writes (C79), and says whether
             there is one.
-        is_answered: The answer is here, and about to be shown.
+        is_answered: The answer is here, and about to be shown; or none will be shown.
         where: The file and the line that it comes from; "" for what was typed.
     """
 

@@ -73,6 +73,7 @@ class Later(Struct, frozen=True):
             there is one.
         may_be_left: Nobody who leaves the shell is kept waiting for it.
         is_timed: How long it took says something about the server.
+        is_silent: Only scripts and `wait` wait for it; it is not listed as pending, and its answer is not shown.
     """
 
     future: Future[Any]
@@ -82,3 +83,4 @@ class Later(Struct, frozen=True):
     settle: Callable[[], bool] = lambda: False
     may_be_left: bool = False
     is_timed: bool = True
+    is_silent: bool = False

@@ -137,3 +137,26 @@ class TestTime:
     def test_without_a_limit_there_is_all_the_time_in_the_world(self, ddp: Command) -> None:
         ran = ddp("run", "--timeout", "0", stdin=b"call slow 1\n")
         assert (ran.code, ran.out) == (0, "1\n")
+
+
+def test_after_unsub_the_documents_are_gone(ddp: Command) -> None:
+    """C36: the server removes them, and then says `nosub`."""
+
+    def talk(conversation: Conversation) -> None:
+        ids = [conversation.expect("sub")["id"]]
+        conversation.send(msg="added", collection="tasks", id="a", fields={})
+        conversation.send(msg="ready", subs=ids)
+        ids.append(conversation.expect("sub")["id"])
+        conversation.send(msg="added", collection="other", id="b", fields={})
+        conversation.send(msg="ready", subs=ids[1:])
+        for id_ in ids:
+            assert conversation.expect("unsub")["id"] == id_
+        conversation.send(msg="removed", collection="tasks", id="a")
+        conversation.send(msg="nosub", id=ids[0])
+        conversation.send(msg="removed", collection="other", id="b")
+        conversation.send(msg="nosub", id=ids[1])
+        conversation.finish(conversation.expect("method"), result="after")
+
+    with ScriptedServer(converse(talk)) as server:
+        script = b"sub tasks\nsub other\nunsub --all\ncount tasks\ncount other\ncall m\n"
+        assert ddp("run", "-u", server.url, stdin=script) == (0, '0\n0\n"after"\n', "")

@@ -268,6 +268,17 @@ class TestUntil:
         ran = ddp("sub", "tasks", "--docs", "--until", "{n: 1}")
         assert (ran.code, ran.out) == (0, '{"_id":"a","title":"write a client","done":true,"n":1}\n')
 
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            pytest.param(["tasks", "--until", "{}"], "1\n", id="the first of all"),
+            pytest.param(["items", "5", "--until", "{n: 2}"], "3\n", id="one of the first"),
+            pytest.param(["ticker", "5", "--until", "{n: 2}"], "1\n", id="one that changes"),
+        ],
+    )
+    def test_the_number_of_documents_is_told_in_the_end(self, ddp: Command, words: list[str], out: str) -> None:
+        assert ddp("sub", *words, "--count") == (0, out, "")
+
     def test_an_id_is_a_selector(self, ddp: Command) -> None:
         assert len(messages(ddp("sub", "tasks", "--until", "b").out)) == 2
 

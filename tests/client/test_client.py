@@ -63,6 +63,50 @@ def answer(peer: ScriptedPeer, **outcome: object) -> None:
     )
 
 
+def test_the_documents_of_a_stopped_subscription_are_gone_when_the_server_says_so(
+    client: Client, peer: ScriptedPeer
+) -> None:
+    """C36, C37: `stopped` does not wait for the server, `gone` does."""
+    subscription = client.subscribe("tasks")
+    sub_id = peer.pull_message()["id"]
+    peer.push(
+        {"msg": "added", "collection": "tasks", "id": "a", "fields": {}}, {"msg": "ready", "subs": [subscription.id]}
+    )
+    subscription.ready.result(PATIENCE)
+    subscription.stop()
+    subscription.stopped.result(PATIENCE)
+    assert peer.pull_message() == {"msg": "unsub", "id": sub_id}
+    client.ping()
+    peer.push({"msg": "pong", "id": peer.pull_message()["id"]})
+    assert not subscription.gone.done()
+    peer.push({"msg": "removed", "collection": "tasks", "id": "a"}, {"msg": "nosub", "id": subscription.id})
+    subscription.gone.result(PATIENCE)
+    assert client.collection("tasks").count() == 0
+
+
+def test_one_that_the_server_ends_is_gone_at_once(client: Client, peer: ScriptedPeer) -> None:
+    subscription = client.subscribe("tasks")
+    peer.push({"msg": "nosub", "id": peer.pull_message()["id"]})
+    subscription.gone.result(PATIENCE)
+
+
+def test_without_a_connection_nothing_removes_the_documents(client: Client, peer: ScriptedPeer) -> None:
+    subscription, other = client.subscribe("tasks"), client.subscribe("other")
+    peer.pull_message()
+    other.stop()
+    client.disconnect()
+    subscription.stop()
+    for handle in (subscription, other):
+        handle.stopped.result(PATIENCE)
+        handle.gone.result(PATIENCE)
+    never_sent = client.subscribe("tasks")
+    never_sent.stop()
+    never_sent.gone.result(PATIENCE)
+    client.close()
+    refused = client.subscribe("tasks")
+    refused.gone.result(PATIENCE)
+
+
 def test_a_call_gives_what_the_method_returned(client: Client, peer: ScriptedPeer) -> None:
     call = client.call("add", 2, 3)
     assert (call.method, call.params, call.id) == ("add", (2, 3), "1")
