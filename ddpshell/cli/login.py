@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..exceptions import CommandError, LoginError, LoginNeeded, MethodError, TwoFactorError
+from ..exceptions import CommandError, DDPError, LoginError, LoginNeeded, MethodError, TwoFactorError
 from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from .precedence import ConnectionSettings
@@ -34,7 +34,7 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     settings = ConnectionSettings.of(others)
     process.timeout = settings.timeout
     user = user or settings.identity.user
-    from ..shell.logins import SavedLogin, names_of, server_of
+    from ..shell.logins import SavedLogin, end_replaced, names_of, server_of
     from .connection import connected, outcome
     from .credentials import ask, endpoint_of, login_store, read_secret, warn_of_plain_text
 
@@ -67,12 +67,21 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             process.console.note(f"logged in as {_described(saved)}; the demo's server, and the login with it, end now")
             return
         try:
-            login_store(process).save(saved)
+            replaced = login_store(process).save(saved)
         except OSError as error:
             # A login that nobody knows must not go on existing.
             outcome(client.logout(), client, process, "answer to the logout")
             raise CommandError(f"the login cannot be saved, and has been ended: {_reason(error)}") from None
         process.console.note(f"logged in as {_described(saved)} at {saved.server}, until {made.expires:%Y-%m-%d}")
+        if replaced is not None:
+            try:
+                # The new login is saved, so this connection is not needed any more.
+                end_replaced(replaced, client)
+            except DDPError as error:
+                until = f"it lasts until {replaced.expires:%Y-%m-%d}"
+                process.console.warning(
+                    f"the login that this one replaces was not ended on the server, {until}: {error}"
+                )
 
 
 def _with_code(

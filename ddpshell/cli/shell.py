@@ -88,7 +88,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
             if error is None:
                 token = answer.result()
                 made.user = named(credential, token)
-                made.farewell = lambda client: credential.end(client, token)
+                made.passing = token if credential.token is None else None
             elif isinstance(error, LoginError):
                 display.failure(None, credential.refused(error))
 

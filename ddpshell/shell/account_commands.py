@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,16 +81,19 @@ def login(
         answer = _with_code(shell, client, user, password, given)
 
     def reply(token: LoginToken) -> Reply:
-        from .logins import SavedLogin, end_login, names_of
+        from .logins import SavedLogin, names_of
 
         names = names_of(user, client.collection("users").find_one(token.user_id) or {})
         saved = SavedLogin(server, token, names, shell.clock.wall())
         if shell.made_client is client:
             shell.user = saved.user
-        is_saved = not no_save and _save(shell, saved)
-        if not is_saved and token_file is None:
-            # Nobody will use its token again.
-            shell.farewell = partial(end_login, token)
+        is_saved, replaced = (False, None) if no_save else _save(shell, saved)
+        before = None
+        if shell.made_client is client:
+            before, shell.passing = shell.passing, token if not is_saved and token_file is None else None
+        for old in (before, replaced):
+            if old is not None and old.token != token.token:
+                shell.end_replaced(old)
         until = f", until {token.expires:%Y-%m-%d}" if is_saved else ", for this session"
         who: StyledText = [("good", "logged in"), ("", f" as {escape_line(saved.user)}"), ("note", until)]
         return Message(who, is_answer=False)
@@ -114,7 +116,7 @@ def logout(shell: Shell) -> Later:
 
     def reply(_: EJSONValue) -> Reply:
         if shell.made_client is client:
-            shell.user = None
+            shell.user = shell.passing = None
         if token is not None:
             _forget(shell, server, token)
         return Message([("", f"logged out{f' {escape_line(user)}' if user else ''}")], is_answer=False)
@@ -213,15 +215,15 @@ def _told(answer: Future[Value]) -> Future[Value]:
 # ------------------------------------------------------------------------------------------------------ what is saved
 
 
-def _save(shell: Shell, saved: SavedLogin) -> bool:
+def _save(shell: Shell, saved: SavedLogin) -> tuple[bool, LoginToken | None]:
+    """Save a login; gives whether it is saved, and the login that it replaces."""
     if shell.login_store is None:
-        return False
+        return False, None
     try:
-        shell.login_store().save(saved)
+        return True, shell.login_store().save(saved)
     except OSError as error:
         shell.display.warn(f"the login is not saved: {_reason(error)}")
-        return False
-    return True
+        return False, None
 
 
 def _forget(shell: Shell, server: str, token: LoginToken) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from ..clock import Clock
-from ..exceptions import CommandError
+from ..exceptions import CommandError, DDPError
 from .display import Display
 from .frames import FrameFilter
 from .interrupts import Interrupts
@@ -22,6 +22,7 @@ from .variables import Results
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import Event
+    from ..protocol.accounts import LoginToken
     from .logins import LoginStore
     from .observer import Observer
 
@@ -62,6 +63,10 @@ class Terminal(Protocol):
     def lent(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while."""
         ...
+
+
+# Seconds that the end of the shell waits for a login to be ended.
+_GOODBYE = 2.0
 
 
 class Shell:
@@ -125,8 +130,8 @@ class Shell:
         self.login_store: Callable[[], LoginStore] | None = None
         #: Called with each new client, and with its address as it was typed, None where nobody typed one.
         self.log_in: Callable[[Client, str | None], object] = lambda client, url: None
-        #: What is still to be done with a connection that is left for good: to end a login that nobody will use again.
-        self.farewell: Callable[[Client], object] = lambda client: None
+        #: A login by password that is not saved: the server forgets it when another one replaces it, or the shell leaves.
+        self.passing: LoginToken | None = None
         # The server's address as it was typed.
         self._first = self._address = url
         self._connect = connect
@@ -134,6 +139,9 @@ class Shell:
         self._observer: Observer | None = None
         self._opening: threading.Thread | None = None
         self._running: list[str] = []
+        # Where the client was asked to go, and what ends logins there.
+        self._url: str | None = None
+        self._goodbyes: list[threading.Thread] = []
 
     @property
     def client(self) -> Client:
@@ -176,7 +184,7 @@ class Shell:
         self.url = client.status.url
         self.profile = self.profile if url is None else None
         self._address = url or self._first or self.url
-        self._client, self._observer = client, observer
+        self._client, self._observer, self._url = client, observer, url
         client.debug = self.debug is not None
         self.log_in(client, url)
 
@@ -200,9 +208,10 @@ class Shell:
         self.user = None
         self.subscriptions.clear()
         self.watches.clear()
+        passing, self.passing = self.passing, None
         if client is not None:
             # A goodbye may take its time, and nobody needs to wait for it.
-            threading.Thread(target=client.close, name="ddp goodbye", daemon=True).start()
+            self._begin_goodbye(lambda: _close(client, passing))
 
     def close(self) -> None:
         """Leave the server, and wait for the goodbye. What is under way has been told of, or is of no interest."""
@@ -214,8 +223,30 @@ class Shell:
             # Nobody wants to see what a goodbye brings.
             self._observer.is_current = False
         if client is not None:
-            self.farewell(client)
-            client.close()
+            _close(client, self.passing)
+        for goodbye in self._goodbyes:
+            goodbye.join(_GOODBYE)
+
+    def end_replaced(self, login: LoginToken) -> None:
+        """Have this server forget a login that another has replaced, on a connection of its own, in the background."""
+        connect, url = self._connect, self._url
+
+        def end() -> None:
+            from .logins import end_replaced
+
+            try:
+                with connect(url, lambda _: None) as client:
+                    end_replaced(login, client)
+            except DDPError as error:
+                until = f"it lasts until {login.expires:%Y-%m-%d}"
+                self.display.warn(f"the login that was replaced was not ended on the server, {until}: {error}")
+
+        self._begin_goodbye(end)
+
+    def _begin_goodbye(self, say: Callable[[], object]) -> None:
+        goodbye = threading.Thread(target=say, name="ddp goodbye", daemon=True)
+        self._goodbyes = [*(other for other in self._goodbyes if other.is_alive()), goodbye]
+        goodbye.start()
 
     @contextmanager
     def nested(self, name: str) -> Iterator[None]:
@@ -272,3 +303,12 @@ class Shell:
     def lent_terminal(self) -> AbstractContextManager[None]:
         """Let a program have the terminal for a while, if there is one."""
         return nullcontext() if self.terminal is None else self.terminal.lent()
+
+
+def _close(client: Client, passing: LoginToken | None) -> None:
+    """Say goodbye, after ending a login that will not be used again."""
+    if passing is not None:
+        from .logins import end_login
+
+        end_login(passing, client)
+    client.close()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ..exceptions import DDPError, LoginNeeded
+from ..exceptions import DDPError, LoginError, LoginNeeded
 from ..protocol.accounts import LoginToken
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import Endpoint
@@ -28,10 +28,21 @@ from ..protocol.urls import Endpoint
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ["LoginStore", "SavedLogin", "described", "end_login", "make_private", "names_of", "server_of"]
+__all__ = [
+    "LoginStore",
+    "SavedLogin",
+    "described",
+    "end_login",
+    "end_replaced",
+    "make_private",
+    "names_of",
+    "server_of",
+]
 
 # Seconds that a server has for forgetting a token, when nothing else is left to be done.
 _FAREWELL = 1.0
+# The same for a login that was replaced, which may need a new connection.
+_PATIENCE = 5.0
 
 # A saved login has a few hundred bytes. Whatever is larger is none.
 _MAX_SIZE = 1 << 16
@@ -79,6 +90,23 @@ def end_login(token: LoginToken, client: Client) -> None:
     if now is not None and now.token == token.token and client.status.is_connected:
         with contextlib.suppress(DDPError, CancelledError):
             client.logout().result(_FAREWELL)
+
+
+def end_replaced(token: LoginToken, client: Client) -> None:
+    """Have the server forget a login that another one has replaced.
+
+    Args:
+        token: The login. One that the server has ended already is no error.
+        client: A client that does nothing else: it is logged in with the token, and out.
+
+    Raises:
+        DDPError: The server did not confirm that it has forgotten the login.
+    """
+    try:
+        client.accounts.login_with_token(token.token).result(_PATIENCE)
+    except LoginError:
+        return
+    client.logout().result(_PATIENCE)
 
 
 class SavedLogin(Struct, frozen=True):
@@ -163,8 +191,11 @@ class LoginStore:
             self._warn(file.problem)
         return sorted([login for login in logins if server in (None, login.server)], key=lambda login: login.saved)
 
-    def save(self, login: SavedLogin) -> None:
+    def save(self, login: SavedLogin) -> LoginToken | None:
         """Keep a login, in place of the same user's of before.
+
+        Returns:
+            The login that was replaced, which the server still accepts; None if there was none that can be read.
 
         Raises:
             OSError: It cannot be kept.
@@ -174,6 +205,7 @@ class LoginStore:
         make_private(self._folder.parent)
         make_private(self._folder, others=0)
         path = self._path(login)
+        before = self._read(path)
         new = path.with_suffix(f".{os.getpid()}.new")
         new.unlink(missing_ok=True)
         # Created by us and nobody else, and readable by us alone from its first moment.
@@ -189,6 +221,8 @@ class LoginStore:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
+        is_replaced = isinstance(before, SavedLogin) and before.token.token != login.token.token
+        return before.token if isinstance(before, SavedLogin) and is_replaced else None
 
     def forget(self, login: SavedLogin) -> None:
         """Delete a login, if it is still there.

@@ -126,6 +126,37 @@ def test_the_file_is_for_nobody_else(ddp: Command, secret: Path, saved: Callable
     assert ran.err == f"ddp: warning: others can read the login saved in {file}: chmod 600 {file}\n"
 
 
+def test_a_second_login_ends_the_first_on_the_server(
+    ddp: Command, server: LoopbackServer, secret: Path, saved: Callable[[], list[Path]], tmp_path: Path
+) -> None:
+    """`ddp logout` must leave nothing behind."""
+
+    def tokens() -> int:
+        [user] = server.server.accounts.users.find({"username": "alice"})
+        return len(user["services"]["resume"]["loginTokens"])  # type: ignore[index,call-overload,arg-type]  # a document's shape
+
+    for _ in range(3):
+        ran = ddp("login", "alice", "--password-file", str(secret))
+        assert (ran.code, ran.err.count("\n")) == (0, 1)
+        assert tokens() == 1
+    assert ddp("whoami").code == 0
+    # The same login once more replaces nothing.
+    [file] = saved()
+    token = tmp_path / "token"
+    token.write_text(json.loads(file.read_text())["token"])
+    assert ddp("login", "--token-file", str(token)).code == 0
+    assert tokens() == 1
+    assert ddp("logout").code == 0
+    assert tokens() == 0
+    # What the server has ended already is no hindrance.
+    assert ddp("login", "alice", "--password-file", str(secret)).code == 0
+    [file] = saved()
+    tree = json.loads(file.read_text())
+    file.write_text(json.dumps({**tree, "token": "ended-long-ago"}))
+    ran = ddp("login", "alice", "--password-file", str(secret))
+    assert (ran.code, ran.err.count("\n")) == (0, 1)
+
+
 def test_several_users_of_one_server(ddp: Command, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("pw")

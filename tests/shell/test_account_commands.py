@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,6 +239,50 @@ def test_a_login_that_is_not_saved_ends_with_the_shell(table: Desk, store: Login
     with desk(server.url) as other:
         answer = other.shell.client.accounts.login_with_token(token.token)
         assert "logged out by the server" in str(answer.exception(PATIENCE))
+
+
+def tokens_of(server: LoopbackServer) -> int:
+    """How many logins of alice the server still accepts."""
+    [user] = server.server.accounts.users.find({"username": "alice"})
+    return len(user["services"]["resume"]["loginTokens"])  # type: ignore[index,call-overload,arg-type]  # a document's shape
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        pytest.param(["login alice", "login alice", "login alice"], 1, id="saved"),
+        pytest.param(["login alice --no-save", "login alice --no-save"], 0, id="not saved"),
+        pytest.param(["login alice --no-save", "login alice"], 1, id="saved later"),
+        pytest.param(["login alice", "login alice --no-save"], 1, id="saved before"),
+        pytest.param(["login alice --no-save", "login bob"], 0, id="another user"),
+        pytest.param(["login alice --no-save", "logout"], 0, id="logged out"),
+    ],
+)
+def test_a_login_that_is_replaced_is_ended_on_the_server(
+    server: LoopbackServer, tmp_path: Path, lines: list[str], left: int
+) -> None:
+    with desk(server.url) as made:
+        made.shell.client.accounts.create_user("builder", username="bob").result(PATIENCE)
+        made.shell.login_store = lambda: LoginStore(tmp_path / "logins", made.shell.display.warn)
+        made.shell.terminal = FakeTerminal(*["builder" if "bob" in line else "wonderland" for line in lines])
+        for line in lines:
+            assert re.search("logged (in as|out)", made.type(line))
+        who = made.shell.client.call("whoami").result(PATIENCE)
+        assert (who is None) is (lines[-1] == "logout")
+        # The new login is in force still.
+        if lines[-1] != "logout":
+            assert made.shell.client.user_id is not None
+    assert tokens_of(server) == left
+
+
+def test_a_login_that_is_not_saved_ends_when_the_shell_goes_elsewhere(
+    table: Desk, store: LoginStore, server: LoopbackServer
+) -> None:
+    table.type("login alice --no-save")
+    assert tokens_of(server) == 1
+    table.type(f"connect {server.url}")
+    table.shell.close()
+    assert tokens_of(server) == 0
 
 
 def test_where_no_login_is_to_outlast_the_session_none_does(table: Desk, store: LoginStore) -> None:
