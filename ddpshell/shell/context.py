@@ -106,8 +106,10 @@ class Shell:
         self.names = Names(registry)
         self.subscriptions = Subscriptions()
         self.watches = Watches()
-        #: The lines of this session that anybody may see, in order.
+        #: The commands of this session that were run and may be seen by anybody, in order.
         self.lines: list[str] = []
+        #: For their indices, the last number before each of them, and the last number after it.
+        self.line_numbers: dict[int, tuple[int, int]] = {}
         #: What was typed, in earlier sessions too, oldest first.
         self.past: Callable[[], list[str]] = lambda: self.lines
         #: Which frames to show; None for none.

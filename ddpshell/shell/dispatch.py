@@ -22,8 +22,13 @@ from .sinks import Sink, sink_for
 __all__ = ["dispatch", "dispatch_text"]
 
 
-def dispatch_text(shell: Shell, text: str) -> list[int]:
+def dispatch_text(shell: Shell, text: str, *, is_kept: bool = False) -> list[int]:
     """Run all lines of a text, without waiting for answers; if one of them cannot be understood, none.
+
+    Args:
+        shell: What runs them.
+        text: The lines.
+        is_kept: Keep those that can be run, for `save`.
 
     Returns:
         The numbers of those that are under way.
@@ -37,11 +42,15 @@ def dispatch_text(shell: Shell, text: str) -> list[int]:
             return []
     numbers = []
     for line in lines:
+        before = shell.jobs.last
         try:
             number = dispatch(shell, line)
         except DDPError as error:
             shell.display.failure(None, error)
             break
+        if is_kept and line.words[0].text != "save":
+            shell.line_numbers[len(shell.lines)] = (before, shell.jobs.last)
+            shell.lines.append(line.source)
         if number is not None:
             numbers.append(number)
         if shell.is_leaving:

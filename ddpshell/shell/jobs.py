@@ -52,6 +52,12 @@ class Jobs:
         # The first error of each job that failed, until somebody asks.
         self._errors: dict[int, BaseException] = {}
 
+    @property
+    def last(self) -> int:
+        """The last number that was given to a command."""
+        with self._changed:
+            return self._last
+
     def number(self) -> int:
         """A number for the next command."""
         with self._changed:

@@ -51,13 +51,11 @@ def run_shell(shell: Shell, reader: Reader) -> None:
 def _run(shell: Shell, text: str) -> None:
     if not text.strip():
         return
-    if not is_private(text):
+    is_kept = not is_private(text)
+    if is_kept:
         shell.names.learn(text)
-        # What is saved is to be run again, and not to be saved again.
-        if text.split(maxsplit=1)[0] != "save":
-            shell.lines.append(text.strip("\n"))
     try:
-        dispatch_text(shell, text)
+        dispatch_text(shell, text, is_kept=is_kept)
     except KeyboardInterrupt:
         under_way = len(shell.jobs.pending)
         note = f"; {plural(under_way, 'command goes', 'commands go')} on, `pending` lists them" if under_way else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -12,8 +14,14 @@ from .context import Shell
 from .continuation import Continuation
 from .dispatch import dispatch
 from .parser import Line, parse
+from .registry import Role
+from .tokens import TokenKind
 
-__all__ = ["Done", "run_script"]
+__all__ = ["Done", "run_script", "saved_lines"]
+
+# Commands whose arguments are numbers of other commands.
+_BY_NUMBER = frozenset({"cancel", "full", "unsub", "unwatch", "wait"})
+_NUMBER = re.compile(r"([\[$]?)([0-9]{1,9})")
 
 
 # Seconds for a program behind a pipe to read an answer that is taken when the time is over.
@@ -106,3 +114,48 @@ def _whole(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             text = []
     if text:
         yield begin, "".join(text)
+
+
+def saved_lines(shell: Shell) -> list[str]:
+    """The commands of a session as a script: with the numbers that they will have then, if some were left out.
+
+    A command that needs the number of one that was left out is left out too.
+    """
+    saved: list[str] = []
+    numbers: dict[int, int] = {}
+    last = 0
+    for index, text in enumerate(shell.lines):
+        before, after = shell.line_numbers.get(index, (0, 0))
+        renumbered = _renumbered(shell, text, numbers) if shell.line_numbers else text
+        if renumbered is None:
+            continue
+        saved.append(renumbered)
+        for number in range(before + 1, after + 1):
+            last += 1
+            numbers[number] = last
+    return saved
+
+
+def _renumbered(shell: Shell, text: str, numbers: dict[int, int]) -> str | None:
+    """A command with other numbers of commands; None if it has one that is not known."""
+    places: list[int] = []
+    for line in parse(text):
+        command = shell.registry.get(line.words[0].text)
+        for word in line.words[1:]:
+            places += [token.start for token in word.tokens if token.kind is TokenKind.VARIABLE]
+        if command is not None and command.name in _BY_NUMBER:
+            for previous, word in pairwise(line.words):
+                option = command.option(previous.text)
+                is_value = option is not None and option.role is not Role.FLAG
+                # A variable has been found already.
+                if not is_value and not word.text.startswith("$"):
+                    places.append(word.start)
+    for place in sorted(places, reverse=True):
+        match = _NUMBER.match(text, place)
+        if match is None:
+            continue
+        number = numbers.get(int(match[2]))
+        if number is None:
+            return None
+        text = f"{text[: match.start(2)]}{number}{text[match.end(2) :]}"
+    return text

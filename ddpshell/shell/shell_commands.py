@@ -74,10 +74,13 @@ def source(shell: Shell, file: File) -> Message:
 def save(shell: Shell, file: File, *, force: Flag = False) -> Message:
     """Write the commands of this session to a file.
 
-    Those that hold secrets, or begin with a space, are left out. One result goes to a file with `echo $3 > FILE`.
+    Those that hold secrets, begin with a space, or could not be run are left out. One result goes to a file with `echo $3 > FILE`.
     """
+    from .script import saved_lines
+
     path = Path(file).expanduser()
-    text = "".join([f"{line}\n" for line in shell.lines])
+    lines = saved_lines(shell)
+    text = "".join([f"{line}\n" for line in lines])
     try:
         with path.open("w" if force else "x", encoding="utf-8") as opened:
             opened.write(text)
@@ -85,7 +88,7 @@ def save(shell: Shell, file: File, *, force: Flag = False) -> Message:
         raise CommandError(f"{file} is there already; save {file} --force writes over it") from None
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror or error}") from None
-    count = sum(not line.startswith("#") for line in shell.lines)
+    count = sum(not line.startswith("#") for line in lines)
     return Message([("note", f"{file}: {plural(count, 'command')}")], is_answer=False)
 
 

@@ -140,8 +140,14 @@ class ProgramSink:
             self._program = program
             output = self._heard(program, data) if capture else program.communicate(data)[0]
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
-        if program.returncode and not (self.needs_terminal and _is_left(program.returncode)):
-            return self._failed(program.returncode, shown.strip())
+        code = program.returncode
+        if self.needs_terminal:
+            # The system's shell, which waited for it, says so of a signal.
+            code = 128 - code if code > 128 else code
+            if _is_left(code):
+                return None
+        if code:
+            return self._failed(code, shown.strip())
         if not shown:
             return None
         # Several lines begin below the number that they answer, so that columns stay columns.
@@ -189,10 +195,7 @@ class ProgramSink:
 
 def _is_left(code: int) -> bool:
     """Whether a full-screen program ran at all: then its code, and Ctrl-C in it, are no failure of the command."""
-    is_missing = code in (126, 127)
-    signals = (signal.SIGINT, signal.SIGPIPE)
-    is_killed = (code < 0 and -code not in signals) or (code > 128 and code - 128 not in signals)
-    return not is_missing and not is_killed
+    return code not in (126, 127) and (code >= 0 or -code in (signal.SIGINT, signal.SIGPIPE))
 
 
 def _feed(pipe: IO[bytes], data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,37 @@ def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None
         Typist("call upper a", " call upper b", "login ann", "call x {token: 't'}", "save /nowhere/x", "find t {\n}"),
     )
     assert table.shell.lines == ["call upper a", "find t {\n}"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "saved"),
+    [
+        pytest.param(["call upper {a: 1}}", "call upper a"], ["call upper a"], id="a literal that is wrong"),
+        pytest.param(["frobnicate", "find", "find t --nope", "set x y"], [], id="what no command takes"),
+        pytest.param(["call upper a | ", "call upper a >"], [], id="no program and no file"),
+        pytest.param(["call upper a > /nowhere/x", "echo $7", "cancel 4", "whoami"], [], id="what was refused"),
+        pytest.param(["call upper a\ncall upper {"], [], id="lines of which none was run"),
+        pytest.param(["call upper a\necho $9\ncall upper b"], ["call upper a"], id="lines up to one that failed"),
+        pytest.param(["call upper a\\\n"], ["call upper a"], id="a backslash at the end"),
+        pytest.param(["whoami", "call upper a", "wait", "echo $2"], ["call upper a", "wait", "echo $1"], id="a number is not used"),
+        pytest.param(
+            [" call upper a", "call upper b", "wait", "call echo {x: $2} [$2]", "full 2"],
+            ["call upper b", "wait", "call echo {x: $1} [$1]", "full 1"],
+            id="numbers in literals",
+        ),
+        pytest.param([" call upper a", "wait", "echo $1", "full [1]", "call upper $1"], ["wait"], id="what is left out is needed"),
+        pytest.param(
+            [" call upper a", "sub tasks", "wait --timeout 9", "unsub 2"],
+            ["sub tasks", "wait --timeout 9", "unsub 1"],
+            id="other numbers",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_saved_can_be_run_again(table: Desk, tmp_path: Path, typed: list[str], saved: list[str]) -> None:
+    run_shell(table.shell, Typist(*typed, f"save {tmp_path}/saved"))
+    assert (tmp_path / "saved").read_text().splitlines() == saved
+    with LoopbackServer() as server, desk(server.url) as again:
+        assert "error" not in again.type(f"source {tmp_path}/saved")
 
 
 def test_what_is_due_is_shown_before_the_end(table: Desk) -> None:
