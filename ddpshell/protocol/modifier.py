@@ -98,6 +98,7 @@ class _Update:
         self._is_insert = is_insert
         self._now = now
         self._matched = matched
+        self._padding = 0
 
     def run(self, modifier: Modifier) -> Document:
         operators: dict[str, Callable[[Place, Any], None]] = {
@@ -163,7 +164,8 @@ class _Update:
             return None
         if not create and index >= length:
             return None
-        if index - length > _MOST_PADDING:
+        self._padding += max(0, index - length)
+        if self._padding > _MOST_PADDING:
             raise QueryError(f"{path!r}: the array ends too far before it, at {length}")
         return index
 

@@ -6,26 +6,27 @@ in its client's messages before the method's `updated` (S45), and everybody sees
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Literal, cast
 
 from msgspec import Struct
 
 from ..clock import SystemClock
-from ..exceptions import QueryError
-from ..protocol import ejson
+from ..exceptions import EJSONError, QueryError
+from ..protocol import codec, ejson
 from ..protocol.document_ids import DocumentID, decode_document_id, encode_document_id
 from ..protocol.documents import Document
-from ..protocol.ejson import EJSONValue, ObjectID, RegExp
+from ..protocol.ejson import Custom, EJSONValue, ObjectID, RegExp
 from ..protocol.modifier import Modifier, modify
 from ..protocol.projection import Projection, compile_projection
 from ..protocol.random_stream import RandomStream, random_hex, random_id
-from ..protocol.selector import Matcher, Selector, compile_selector
+from ..protocol.selector import Matcher, Selector, compile_selector, selected_id
 from ..protocol.sorting import SortSpecifier, compile_sort
 from .invocation import current_invocation
 from .publications import Subscription
@@ -36,6 +37,10 @@ __all__ = ["Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult"]
 logger = logging.getLogger(__name__)
 
 _fractions = random.SystemRandom().random
+
+# MongoDB's limits for a document.
+_LARGEST = 16 << 20
+_MOST_LEVELS = 100
 
 # One for all: a write to one collection by an observer of another must not meet one the other way round.
 _lock = threading.RLock()
@@ -66,11 +71,14 @@ class Observer(Struct, frozen=True):
         added: Gets an id and all fields, without `_id`.
         changed: Gets an id, the fields that have new values, and the names of those that are gone.
         removed: Gets an id.
+        failed: Gets the error if it cannot be found out whether a changed document is a result; nothing is told after that.
+            Without it the error goes to the log.
     """
 
     added: Callable[[DocumentID, Document], object]
     changed: Callable[[DocumentID, Document, tuple[str, ...]], object]
     removed: Callable[[DocumentID], object]
+    failed: Callable[[QueryError], object] | None = None
 
 
 class Collection:
@@ -123,7 +131,8 @@ class Collection:
 
         Raises:
             DuplicateID: One of that `_id` is there.
-            EJSONError: It cannot be its `_id`.
+            EJSONError: It cannot be its `_id`; or the document cannot be sent: a value in it is not EJSON, or it is nested
+                more than 100 levels deep, or larger than 16 MiB.
             ValueError: A field's name has a dot in it, or begins with `$`.
         """
         for key in document:
@@ -136,17 +145,20 @@ class Collection:
             id_ = self._new_id()
         # What can be none is refused there.
         key = encode_document_id(cast(DocumentID, id_))
+        copy = {"_id": id_, **copy}
+        _check_sendable(copy)
         with _lock:
             if key in self._documents:
                 raise DuplicateID(f"there is a document with the _id {id_!r} in {self.name!r}")
-            self._write(key, {"_id": id_, **copy})
+            self._write(key, copy)
         return cast(DocumentID, id_)
 
     def update(self, selector: Selector, modifier: Modifier, *, multi: bool = False, upsert: bool = False) -> int:
         """Change the first document that is meant, or with `multi` all of them. Returns how many there were.
 
         Raises:
-            QueryError: The selector or the modifier is none, or it does not go with a document; then none is changed.
+            QueryError: The selector or the modifier is none, or it does not go with a document, or the new document could not
+                be sent (see `insert`); then none is changed.
         """
         return self._update(selector, modifier, multi=multi, upsert=upsert).count
 
@@ -156,9 +168,10 @@ class Collection:
 
     def remove(self, selector: Selector) -> int:
         """Take out all documents that are meant; `{}` means all. Returns how many there were."""
-        matches = compile_selector(selector)
+        matches = _Remembering(compile_selector(selector))
+        matches.prepare(self._candidates(selector).values())
         with _lock:
-            keys = [key for key, document in self._documents.items() if matches(document)]
+            keys = [key for key, document in self._candidates(selector).items() if matches(document)]
             for key in keys:
                 self._write(key, None)
         return len(keys)
@@ -166,8 +179,9 @@ class Collection:
     # ------------------------------------------------------------------------------------------------- in detail
 
     def documents(self) -> Iterator[tuple[str, Document]]:
-        """Go through what is there, by wire id, without copying; for cursors, under the lock."""
-        return iter(list(self._documents.items()))
+        """Go through what is there now, by wire id, without copying: documents are replaced, never changed."""
+        with _lock:
+            return iter(list(self._documents.items()))
 
     def attach(self, query: _LiveQuery) -> None:
         """Begin to tell a query of changes; for cursors, under the lock."""
@@ -177,6 +191,14 @@ class Collection:
         """Tell it no more."""
         with _lock:
             self._queries.pop(query, None)
+
+    def _candidates(self, selector: Selector) -> Mapping[str, Document]:
+        """The documents that a selector can mean, by wire id: one, where it names an id."""
+        wanted = selected_id(selector)
+        if not isinstance(wanted, (str, ObjectID)):
+            return self._documents
+        key = encode_document_id(wanted)
+        return {key: self._documents[key]} if key in self._documents else {}
 
     def _new_id(self) -> DocumentID:
         invocation = current_invocation.get()
@@ -189,15 +211,16 @@ class Collection:
         return stream.fractions(f"/collection/{self.name}") if stream is not None else _fractions
 
     def _update(self, selector: Selector, modifier: Modifier, *, multi: bool, upsert: bool) -> UpsertResult:
-        matches = compile_selector(selector)
+        matches = _Remembering(compile_selector(selector))
         if multi and not any(key.startswith("$") for key in modifier):
             raise QueryError("many documents can be changed by operators alone, not replaced")
         now = SystemClock().wall()
+        matches.prepare(self._candidates(selector).values(), only_first=not multi)
         with _lock:
             changes: dict[str, Document] = {}
-            for key, document in self._documents.items():
+            for key, document in self._candidates(selector).items():
                 if matches(document):
-                    changes[key] = modify(document, modifier, now=now)
+                    changes[key] = _modified(document, modifier, now=now)
                     if not multi:
                         break
             for key, document in changes.items():
@@ -205,7 +228,7 @@ class Collection:
             if changes or not upsert:
                 return UpsertResult(len(changes))
             start = _start_of_upsert(selector if isinstance(selector, Mapping) else {"_id": selector})
-            return UpsertResult(1, self.insert(modify(start, modifier, is_insert=True, now=now)))
+            return UpsertResult(1, self.insert(_modified(start, modifier, is_insert=True, now=now)))
 
     def _write(self, key: str, document: Document | None) -> None:
         old = self._documents.get(key)
@@ -228,9 +251,13 @@ class Collection:
     def _tell(self, query: _LiveQuery, key: str, old: Document | None, new: Document | None) -> None:
         try:
             query.document_changed(key, old, new)
-        except Exception:
+        except Exception as error:
             # It is no business of whoever wrote, nor of the others who observe.
-            logger.exception("exception in an observer of the collection %r", self.name)
+            if isinstance(error, QueryError) and query.observer.failed is not None:
+                self.detach(query)
+                query.observer.failed(error)
+            else:
+                logger.exception("exception in an observer of the collection %r", self.name)
 
 
 class Cursor:
@@ -258,8 +285,7 @@ class Cursor:
         return self._collection.name
 
     def __iter__(self) -> Iterator[Document]:
-        with _lock:
-            return iter([self._project(document) for _, document in self._results()])
+        return iter([self._project(document) for _, document in self._results(self._matches)])
 
     def fetch(self) -> list[Document]:
         """Look all results up."""
@@ -267,18 +293,20 @@ class Cursor:
 
     def count(self) -> int:
         """Count the results."""
-        with _lock:
-            return len(self._results())
+        return len(self._results(self._matches))
 
     def observe_changes(self, observer: Observer) -> Callable[[], None]:
         """Tell `observer` of what is there, before this returns, and from then on of what changes. Returns what ends it."""
+        matches = _Remembering(self._matches)
+        matches.prepare(document for _, document in self._collection.documents())
         with _lock, no_waiting():
             query: _LiveQuery
+            results = self._results(matches)
             if self._skip or self._limit:
-                query = _WindowQuery(self._results, self._fields, observer)
+                query = _WindowQuery(lambda: self._results(matches.renewed()), results, self._fields, observer)
             else:
                 query = _PlainQuery(self._matches, self._fields, observer)
-            for key, document in self._results():
+            for key, document in results:
                 observer.added(decode_document_id(key), self._fields(document))
             self._collection.attach(query)
 
@@ -302,6 +330,7 @@ class Cursor:
                 partial(publish, subscription.added),
                 partial(publish, subscription.changed),
                 partial(publish, subscription.removed),
+                subscription.error,
             )
         )
         subscription.on_stop(stop)
@@ -311,8 +340,8 @@ class Cursor:
         fields.pop("_id", None)
         return fields
 
-    def _results(self) -> list[tuple[str, Document]]:
-        found = [(key, document) for key, document in self._collection.documents() if self._matches(document)]
+    def _results(self, matches: Matcher) -> list[tuple[str, Document]]:
+        found = [(key, document) for key, document in self._collection.documents() if matches(document)]
         if self._sort is not None:
             by = self._sort
             found.sort(key=lambda item: by(item[1]))
@@ -320,12 +349,43 @@ class Cursor:
         return found[self._skip : end]
 
 
+class _Remembering:
+    """A matcher that remembers what it has said of documents, which are replaced, never changed.
+
+    So a selector that takes long is asked before the lock is taken, and under it only about what has changed meanwhile.
+    """
+
+    def __init__(self, matches: Matcher) -> None:
+        self._matches = matches
+        # By the document's identity; the document is kept so that no other has the same.
+        self._known: dict[int, tuple[Document, bool]] = {}
+        self._earlier: dict[int, tuple[Document, bool]] = {}
+
+    def __call__(self, document: Mapping[str, EJSONValue]) -> bool:
+        known = self._known.get(id(document)) or self._earlier.get(id(document))
+        if known is None:
+            known = (cast(Document, document), self._matches(document))
+        self._known[id(document)] = known
+        return known[1]
+
+    def prepare(self, documents: Iterable[Document], *, only_first: bool = False) -> None:
+        """Ask about documents; or only up to the first that matches."""
+        for document in list(documents):
+            if self(document) and only_first:
+                return
+
+    def renewed(self) -> _Remembering:
+        """Itself, for another round: what is not asked about in this one is forgotten."""
+        self._earlier, self._known = self._known, {}
+        return self
+
+
 class _LiveQuery:
     """Makes of a change in the collection the changes of the results, and tells the observer."""
 
     def __init__(self, fields: Callable[[Document], Document], observer: Observer) -> None:
         self._fields = fields
-        self._observer = observer
+        self.observer = observer
 
     def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
         raise AssertionError
@@ -334,11 +394,11 @@ class _LiveQuery:
         id_ = decode_document_id(key)
         if new is None:
             if old is not None:
-                self._observer.removed(id_)
+                self.observer.removed(id_)
             return
         fields = self._fields(new)
         if old is None:
-            self._observer.added(id_, fields)
+            self.observer.added(id_, fields)
             return
         before = self._fields(old)
         changed = {
@@ -346,7 +406,7 @@ class _LiveQuery:
         }
         cleared = tuple(name for name in before if name not in fields)
         if changed or cleared:
-            self._observer.changed(id_, changed, cleared)
+            self.observer.changed(id_, changed, cleared)
 
 
 class _PlainQuery(_LiveQuery):
@@ -368,12 +428,13 @@ class _WindowQuery(_LiveQuery):
     def __init__(
         self,
         results: Callable[[], list[tuple[str, Document]]],
+        shown: list[tuple[str, Document]],
         fields: Callable[[Document], Document],
         observer: Observer,
     ) -> None:
         super().__init__(fields, observer)
         self._results = results
-        self._shown = dict(results())
+        self._shown = dict(shown)
 
     def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
         before, self._shown = self._shown, dict(self._results())
@@ -402,3 +463,35 @@ def _start_of_upsert(selector: Mapping[str, EJSONValue]) -> Document:
         if not path.startswith("$") and not isinstance(value, RegExp):
             document = modify(document, {"$set": {path: value}})
     return document
+
+
+def _modified(document: Document, modifier: Modifier, *, is_insert: bool = False, now: dt.datetime) -> Document:
+    new = modify(document, modifier, is_insert=is_insert, now=now)
+    try:
+        _check_sendable(new)
+    except EJSONError as error:
+        raise QueryError(f"this modifier cannot be applied: {error}") from None
+    return new
+
+
+def _check_sendable(document: Document) -> None:
+    """Refuse a document that no client could be sent, by MongoDB's limits."""
+    text = bytes(codec.ejson_text(document))
+    if len(text) > _LARGEST:
+        raise EJSONError(f"the document would be {len(text)} bytes long; {_LARGEST} are allowed")
+    # Counting brackets is quick, and nearly all documents have fewer.
+    if text.count(b"{") + text.count(b"[") > _MOST_LEVELS and _is_deeper(document, _MOST_LEVELS):
+        raise EJSONError(f"the document would be nested more than {_MOST_LEVELS} levels deep")
+
+
+def _is_deeper(value: EJSONValue, levels: int) -> bool:
+    members: Iterable[EJSONValue] = ()
+    if isinstance(value, Custom):
+        value = value.value
+    if isinstance(value, Mapping):
+        members = value.values()
+    elif isinstance(value, list):
+        members = value
+    else:
+        return False
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)

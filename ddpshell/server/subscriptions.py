@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ..exceptions import EJSONError
 from ..protocol import codec
 from ..protocol.ejson import EJSONValue
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from .handles import ConnectionHandle
 
 __all__ = ["Outlet", "Subscriptions"]
+
+
+class _Text(NamedTuple):
+    """Fields as they are sent, and how many there are."""
+
+    fields: Raw
+    length: int
 
 
 class Outlet(Protocol):
@@ -176,10 +184,11 @@ class Subscriptions:
 
     def added(self, subscription: Subscription, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> None:
         """See Subscription.added."""
+        text = None if subscription.stopped else self._checked(collection, id_, fields)
         with self.lock:
             if subscription.stopped:
                 return
-            self._send(self._view.added(subscription, collection, id_, fields))
+            self._send(self._view.added(subscription, collection, id_, fields), text)
         self._outlet.wait_for_reader()
 
     def changed(
@@ -191,10 +200,12 @@ class Subscriptions:
         cleared: Iterable[str],
     ) -> None:
         """See Subscription.changed."""
+        cleared = tuple(cleared)
+        text = None if subscription.stopped else self._checked(collection, id_, fields)
         with self.lock:
             if subscription.stopped:
                 return
-            self._send(self._view.changed(subscription, collection, id_, fields, cleared))
+            self._send(self._view.changed(subscription, collection, id_, fields, cleared), None if cleared else text)
         self._outlet.wait_for_reader()
 
     def removed(self, subscription: Subscription, collection: str, id_: str) -> None:
@@ -224,17 +235,37 @@ class Subscriptions:
             else:
                 self._ready_meanwhile.add(id_)
 
-    def _send(self, change: Change | None) -> None:
+    def _checked(self, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> _Text:
+        """Write fields before the view takes them, which must hold nothing that cannot be sent.
+
+        Raises:
+            EJSONError: They cannot be written, or are larger than a message may be.
+        """
+        fields = {key: value for key, value in fields.items() if key != "_id"}
+        try:
+            text = codec.ejson_text(fields)
+        except EJSONError as error:
+            raise EJSONError(f"document {id_!r} of {collection!r} cannot be sent: {error}") from None
+        length, most = memoryview(text).nbytes, self._runtime.application.options.message_limit
+        if length > most:
+            raise EJSONError(
+                f"document {id_!r} of {collection!r} cannot be sent: it is {length} bytes long, and a message at most {most}"
+            )
+        return _Text(text, len(fields))
+
+    def _send(self, change: Change | None, text: _Text | None = None) -> None:
+        """Send a change; `text` is that of its fields, if it has as many."""
         if change is None or not self._sending:
             return
+        written = text.fields if text is not None and text.length == len(change.fields) else None
         match change.kind:
             case "added":
                 # Another object than the default, though equal to it, is written (K14).
                 nothing = Raw(b"{}") if self._empty_fields else EMPTY_OBJECT
-                fields = codec.ejson_text(change.fields) if change.fields else nothing
+                fields = (written or codec.ejson_text(change.fields)) if change.fields else nothing
                 self._outlet.send(Added(change.collection, change.id, fields))
             case "changed":
-                fields = codec.ejson_text(change.fields) if change.fields else EMPTY_OBJECT
+                fields = (written or codec.ejson_text(change.fields)) if change.fields else EMPTY_OBJECT
                 self._outlet.send(Changed(change.collection, change.id, fields, change.cleared))
             case "removed":
                 self._outlet.send(Removed(change.collection, change.id))

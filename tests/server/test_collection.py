@@ -350,3 +350,117 @@ def test_a_publication_may_stop_itself_while_its_cursor_is_published(server: Ser
     assert client.subscribe("docs") == [{"msg": "nosub", "id": "docs"}]
     collection.insert({"_id": "b"})
     assert client.receive_rest() == []
+
+
+# ------------------------------------------------------------------------------------------------- limits
+
+
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+UNSENDABLE = [
+    pytest.param({"$mul": {"n": 10**2200}}, id="$mul: too many digits"),
+    pytest.param({"$inc": {"n": 10**4300 - 1}}, id="$inc: too many digits"),
+    pytest.param({"$bit": {"n": {"or": 1 << 15000}}}, id="$bit: too many digits"),
+    pytest.param({"$set": {".".join("a" * 400): 1}}, id="$set: too many parts"),
+    pytest.param({"$set": {".".join("a" * 5000): 1}}, id="$set: far too many parts"),
+    pytest.param({"$set": {"a": deep(100)}}, id="$set: too deep"),
+    pytest.param({"$setOnInsert": {}, "$set": {"x.y": deep(99)}}, id="$set: too deep with the path"),
+    pytest.param({"$push": {"list": deep(99)}}, id="$push: too deep"),
+    pytest.param({"$addToSet": {"list": deep(99)}}, id="$addToSet: too deep"),
+    pytest.param({"$max": {"never": deep(100)}}, id="$max: too deep"),
+    pytest.param({"$rename": {"nested": ".".join("b" * 90)}}, id="$rename: too deep"),
+    pytest.param({"$set": {"a": "x" * (17 << 20)}}, id="$set: too large"),
+    pytest.param({"$push": {"list": "x" * (12 << 20)}}, id="$push: too large"),
+    pytest.param({"$set": {f"lists.{number}.1000000": 1 for number in range(20)}}, id="$set: too many nulls"),
+    pytest.param({"n": 10**4300}, id="replaced: too many digits"),
+    pytest.param({"a": deep(100)}, id="replaced: too deep"),
+]
+
+
+@pytest.mark.parametrize("modifier", UNSENDABLE)
+def test_a_modifier_makes_no_document_that_cannot_be_sent(modifier: dict[str, Any]) -> None:
+    """MongoDB allows 100 levels and 16 MiB."""
+    collection = Collection("c")
+    document: dict[str, Any] = {
+        "_id": "a",
+        "n": 10**2200,
+        "list": ["x" * (5 << 20)],
+        "nested": deep(20),
+        "lists": [[]] * 20,
+    }
+    collection.insert(document)
+    with pytest.raises(QueryError):
+        collection.update({"_id": "a"}, modifier)
+    with pytest.raises(QueryError):
+        collection.upsert({**document, "_id": "b", "nested": {"$eq": deep(20)}}, modifier)
+    assert collection.find().fetch() == [document]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"n": 10**4300}, id="too many digits"),
+        pytest.param({"a": deep(100)}, id="too deep"),
+        pytest.param({"a": deep(100_000)}, id="far too deep"),
+        pytest.param({"a": "x" * (17 << 20)}, id="too large"),
+        pytest.param({"a": {1, 2}}, id="not EJSON"),
+    ],
+)
+def test_a_document_that_cannot_be_sent_is_not_inserted(fields: dict[str, Any]) -> None:
+    collection = Collection("c")
+    with pytest.raises(EJSONError):
+        collection.insert(fields)
+    assert len(collection) == 0
+
+
+def test_documents_up_to_the_limits_are_stored() -> None:
+    collection = Collection("c")
+    collection.insert({"_id": "a", "n": 10**4300 - 1, "a": deep(99)})
+    assert collection.update("a", {"$set": {"text": "x" * (15 << 20)}}) == 1
+
+
+# ------------------------------------------------------------------------------------------- selectors that take long
+
+
+def test_a_live_query_that_cannot_be_answered_for_a_new_document_fails(connect: Connect) -> None:
+    collection = Collection("c")
+    server = Server()
+    server.publish("search")(lambda sub, text: collection.find({"text": {"$regex": text}}))
+    client = connect(server)
+    assert client.subscribe("search", r"(a*)(a*)(a*)(a*)\1\2\3\4b")[-1]["msg"] == "ready"
+    collection.insert({"text": "a" * 100})
+    [message] = client.receive_rest_after(1)
+    assert (message["msg"], message["error"]["error"]) == ("nosub", 500)
+    collection.insert({"text": "b"})
+    assert client.receive_rest() == []
+
+
+def test_others_write_while_a_selector_is_asked_about_many_documents() -> None:
+    """The lock is taken after it, and under the lock it is asked about the documents that changed meanwhile."""
+    collection = Collection("c")
+    for number in range(3):
+        collection.insert({"_id": str(number), "n": number})
+    asked: list[object] = []
+
+    class Asked(int):
+        """A number that has another thread write each time something is compared with it."""
+
+        def __eq__(self, other: object) -> bool:
+            asked.append(other)
+            writer = threading.Thread(target=collection.update, args=("2", {"$inc": {"writes": 1}}))
+            writer.start()
+            writer.join(PATIENCE)
+            assert not writer.is_alive()
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    # Only what has been changed by the first question is asked about again.
+    collection.find({"n": Asked(5)}).fetch()
+    assert asked == [0, 1, 2]
+    assert collection.find_one("2") == {"_id": "2", "n": 2, "writes": 3}

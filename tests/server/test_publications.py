@@ -11,7 +11,7 @@ import pytest
 from ddpshell.exceptions import EJSONError, MethodError
 from ddpshell.protocol.ejson import ObjectID
 from ddpshell.server import Collection, Options, Server, Subscription, SubscriptionError
-from tests.server.wire import PATIENCE, WireClient
+from tests.server.wire import PATIENCE, WireClient, kinds
 
 Connect: TypeAlias = Callable[..., WireClient]
 
@@ -269,3 +269,39 @@ def test_params_are_the_publications_to_change(server: Server, connect: Connect)
     client.subscribe("docs", [1, 2])
     client.call("become")
     assert seen == [[1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        pytest.param({"a": 10**4300}, "an int of more than 4300 digits", id="too many digits"),
+        pytest.param({"a": "x" * 2000}, "2008 bytes long, and a message at most 1000", id="too large"),
+        pytest.param({"a": "[" * 400}, None, id="brackets in a text"),
+        pytest.param({"a": {1, 2}}, "a set has no order", id="not EJSON"),
+    ],
+)
+def test_the_author_of_a_publication_learns_of_what_cannot_be_sent(
+    fields: dict[str, Any], reason: str | None, connect: Connect
+) -> None:
+    """Nothing of it stays in the view: another document of the same id can be published."""
+    server = Server(options=Options(message_limit=1000))
+    errors: list[str] = []
+
+    @server.publish
+    def items(sub: Subscription) -> None:
+        sub.added("items", "known", {"b": 1})
+        for publish, id_ in ((sub.added, "new"), (sub.added, "known"), (sub.changed, "known")):
+            try:
+                publish("items", id_, fields)
+            except EJSONError as error:
+                errors.append(str(error))
+        sub.added("items", "new", {"b": 2})
+        sub.ready()
+
+    messages = connect(server).subscribe("items")
+    if reason is None:
+        assert errors == []
+        return
+    assert len(errors) == 3
+    assert all(error.startswith("document ") and reason in error for error in errors)
+    assert kinds(messages) == ["added known", "added new", "ready "]
