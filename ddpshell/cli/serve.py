@@ -7,7 +7,7 @@ import errno
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..server import Server
     from ..server.loading import ServedApp
     from .output import Console
-    from .server_log import ServerLog
 
 __all__ = ["announce", "serve"]
 
@@ -35,7 +34,7 @@ _HINTS = {
 }
 
 
-def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool) -> None:
+def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, origins: tuple[str, ...]) -> None:
     ctx = click.get_current_context()
     if app is None and reload:
         raise click.UsageError("--reload needs a file: ddp serve APP --reload", ctx)
@@ -51,19 +50,25 @@ def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool) 
     log = None
     if not process.console.quiet:
         log = ServerLog(process, shows_frames=bool(given.get("verbose") or given.get("debug")))
+
+    def prepare(server: Server) -> None:
+        if log is not None:
+            log.watch(server)
+        if origins:
+            server.allow_origins(*origins)
+
     with written_aside(process.console):
         if app is None:
-            _serve_demo(host, port, process.console, log, greeting=greeting)
+            _serve_demo(host, port, process.console, prepare, greeting=greeting)
         else:
-            _serve_app(app, host, port, process.console, log, reload=reload)
+            _serve_app(app, host, port, process.console, prepare, reload=reload)
 
 
-def _serve_demo(host: str, port: int, console: Console, log: ServerLog | None, *, greeting: bool) -> None:
+def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Server], None], *, greeting: bool) -> None:
     from ..server.demo import demo_server
 
     server = demo_server(greeting=greeting)
-    if log is not None:
-        log.watch(server)
+    prepare(server)
     if not _is_loopback(host):
         console.warning(f"{host} can be reached from the network, and the demo asks nobody who they are")
     try:
@@ -76,14 +81,16 @@ def _serve_demo(host: str, port: int, console: Console, log: ServerLog | None, *
         server.stop()
 
 
-def _serve_app(path: str, host: str, port: int, console: Console, log: ServerLog | None, *, reload: bool) -> None:
+def _serve_app(
+    path: str, host: str, port: int, console: Console, prepare: Callable[[Server], None], *, reload: bool
+) -> None:
     from ..server.loading import ServedApp
 
     # Its functions may import when they are called.
     folder = str(Path(path).absolute().parent)
     sys.path.insert(0, folder)
     try:
-        app = ServedApp(path, log.watch if log is not None else lambda server: None)
+        app = ServedApp(path, prepare)
         if not _is_loopback(host):
             console.warning(f"{host} can be reached from the network, and this server is made for trying and tests")
         try:
@@ -132,6 +139,17 @@ def announce(server: Server, console: Console) -> None:
     console.note(f"publications: {' '.join(server.publication_names) or 'none'}")
 
 
+def _checked_origins(ctx: click.Context, param: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
+    if origins:
+        from ..server.origins import Origins
+
+        try:
+            Origins(origins)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    return origins
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -163,6 +181,14 @@ serve = Command(
         ),
         click.Option(
             ["--greeting"], is_flag=True, help='Greet clients with {"server_id":"0"}, as Meteor did up to 2.2.'
+        ),
+        click.Option(
+            ["--origin", "origins"], multiple=True, callback=_checked_origins, metavar="ORIGIN",
+            help=(
+                "Let only web pages of this origin connect, such as http://localhost:8080 (repeatable); * is any page."
+                " Clients that are not browsers can always connect. (A client's --origin is the header that it sends.)"
+                " [default: any page, with a warning]"
+            ),
         ),
         *OUTPUT_OPTIONS,
     ],

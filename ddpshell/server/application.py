@@ -15,6 +15,7 @@ from .activity import Activity, ActivityKind, Frame
 from .errors import visible_error
 from .handlers import Handler, HandlerFunction
 from .merge import PublicationStrategy
+from .origins import Origins
 from .rate_limit import RateLimiter
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Options(Struct, frozen=True):
             what comes after them waits. When threads are scarce, fewer run (see `Server.max_threads`).
         empty_fields: Send `"fields":{}` where Meteor sends none, for clients that insist on it (K14).
         forwarded_count: How many proxies in front are trusted to name the client's address (U21).
+        origins: The web pages that may connect, such as `["https://app.example"]`; others are refused with 403. None
+            lets all connect, as Meteor does, and logs a warning for each origin that is not on this machine. Clients
+            that are not browsers, and pages from the server's own address, can always connect.
     """
 
     heartbeat_interval: float = 15.0
@@ -59,6 +63,7 @@ class Options(Struct, frozen=True):
     outstanding_limit: int = 200
     empty_fields: bool = False
     forwarded_count: int = 0
+    origins: Sequence[str] | None = None
 
 
 class Application:
@@ -66,6 +71,7 @@ class Application:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.origins = Origins(options.origins)
         self.methods: dict[str, Handler] = {}
         self.publications: dict[str, Handler] = {}
         self.universal: list[Handler] = []

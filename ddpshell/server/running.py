@@ -65,6 +65,7 @@ class Running:
             compression=compression,
             greeting=greeting,
             message_limit=application.options.message_limit,
+            origins=application.origins,
             observe=self._observe,
         )
         self.loop.set_exception_handler(self._loop_failed)

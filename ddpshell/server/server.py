@@ -24,6 +24,7 @@ from .handles import ConnectionHandle
 from .invocation import MethodInvocation, current_invocation
 from .merge import PublicationStrategy
 from .mutators import AllowRule, add_mutators
+from .origins import Origins
 from .rate_limit import RateLimiter
 from .running import Running
 from .transport import Socket
@@ -43,7 +44,7 @@ class Server:
     messages are handled one after another, unless a handler calls `unblock()`.
 
     Args:
-        options: Times and limits; Meteor's unless given.
+        options: Times and limits, Meteor's unless given, and which web pages may connect.
         path_prefix: The path before `/websocket`, such as `/app`.
         compression: Agree to permessage-deflate where a client offers it (U16).
         greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
@@ -52,6 +53,9 @@ class Server:
         users: Passwords by user name, or more by `User`; with it, or with `accounts`, clients can log in.
         accounts: Settings for that.
         clock: What tells the time of day; tests give their own.
+
+    Raises:
+        ValueError: One of `options.origins` is not an origin.
     """
 
     def __init__(
@@ -162,6 +166,14 @@ class Server:
             ValueError: It is exposed.
         """
         add_mutators(self, collection, allow)
+
+    def allow_origins(self, *origins: str) -> None:
+        """Let only web pages of these origins connect, instead of those in `Options.origins`; before `start`.
+
+        Raises:
+            ValueError: One of them is not an origin.
+        """
+        self._application.origins = Origins(origins)
 
     @property
     def accounts(self) -> Accounts:

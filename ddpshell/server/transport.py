@@ -23,6 +23,7 @@ from websockets.server import ServerProtocol
 
 from ..exceptions import RemoteProtocolError
 from ..protocol import sockjs
+from .origins import Origins, Verdict
 
 __all__ = ["Endpoints", "Socket", "SocketOwner"]
 
@@ -42,6 +43,9 @@ REQUEST_TIMEOUT = 15.0
 #: Seconds between WebSocket pings on the framed endpoint, and for the pong (U12).
 SOCKJS_PING_INTERVAL = 45.0
 SOCKJS_PONG_TIMEOUT = 10.0
+
+# Origins of pages that are named in the log; a page can make up any number of them.
+_MOST_NOTED = 100
 
 
 class _WebSocketLogger(logging.LoggerAdapter[logging.Logger]):
@@ -79,6 +83,7 @@ class Endpoints:
         compression: Agree to permessage-deflate where a client offers it (U16).
         greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
         message_limit: Bytes in the longest message that is taken (U17).
+        origins: The web pages that may connect, and ask what is here.
         observe: Called with all texts, those received before their owner gets them, and whether they are sent.
     """
 
@@ -90,6 +95,7 @@ class Endpoints:
         compression: bool = True,
         greeting: bool = False,
         message_limit: int = 0x3FFFFFF,
+        origins: Origins | None = None,
         observe: Callable[[Socket, Sequence[str], bool], None] = lambda socket, texts, is_sent: None,
     ) -> None:
         self.owner = owner
@@ -97,6 +103,8 @@ class Endpoints:
         self.greeting = greeting
         self.message_limit = message_limit
         self.sockets: set[Socket] = set()
+        self._origins = origins or Origins(None)
+        self._noted: set[tuple[str, Verdict]] = set()
         self._changed = asyncio.Event()
         # Meteor's settings, but for the memory of the compressor: a thousand idle clients should cost little.
         self.extensions = [ServerPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else []
@@ -129,6 +137,28 @@ class Endpoints:
         """Take note of the end of one."""
         self.sockets.discard(socket)
         self._changed.set()
+
+    def is_refused(self, origin: str | None, host: str | None, *, connects: bool) -> bool:
+        """Say whether a request comes from a web page that may not make it, and log what a user should know of it.
+
+        Args:
+            origin: The request's `Origin` header.
+            host: Its `Host` header.
+            connects: Whether it asks for a WebSocket.
+        """
+        verdict = self._origins.judge(origin, host)
+        noted = (origin or "", verdict)
+        if verdict is not Verdict.WELCOME and connects and noted not in self._noted and len(self._noted) < _MOST_NOTED:
+            self._noted.add(noted)
+            if verdict is Verdict.REFUSED:
+                logger.warning("refused a web page of %.200r, which is not among the allowed origins", origin)
+            else:
+                logger.warning(
+                    "a web page of %.200r connected; `ddp serve --origin ORIGIN` or `Options(origins=[...])` limits "
+                    "which pages can",
+                    origin,
+                )
+        return verdict is Verdict.REFUSED
 
     def is_raw(self, path: str) -> bool:
         """Say whether texts pass as they are at this path."""
@@ -307,6 +337,10 @@ class Socket(asyncio.Protocol):
         headers = request.headers
         wants_websocket = "websocket" in (_header(request, "Upgrade") or "").lower()
         framed = self._endpoints.is_framed(path)
+        origin, host = _header(request, "Origin"), _header(request, "Host")
+        if self._endpoints.is_refused(origin, host, connects=wants_websocket):
+            self._answer(403, "text/plain", "Pages of this origin may not connect to this server.\n", request)
+            return
         if not wants_websocket or not (framed or self._endpoints.is_raw(path)):
             self._answer(*self._endpoints.answer(request.method, path, self._entropy()), request)
             return
@@ -333,7 +367,7 @@ class Socket(asyncio.Protocol):
         headers = {
             "Content-Type": f"{content_type}; charset=utf-8",
             "Cache-Control": "no-store",
-            **_cross_origin(_header(request, "Origin"), _header(request, "Access-Control-Request-Headers")),
+            **(_cross_origin(request) if status != 403 else {"Vary": "Origin"}),
         }
         for name, value in headers.items():
             if name in response.headers:
@@ -438,8 +472,9 @@ def _header(request: Request, name: str) -> str | None:
     return ", ".join(request.headers.get_all(name)) or None
 
 
-def _cross_origin(origin: str | None, asked: str | None) -> dict[str, str]:
-    """Let pages of any origin ask, as Meteor does: with cookies, or else a browser's SockJS cannot (U6)."""
+def _cross_origin(request: Request) -> dict[str, str]:
+    """Let the page that asks read the answer, as Meteor does: with cookies, or else a browser's SockJS cannot (U6)."""
+    origin, asked = _header(request, "Origin"), _header(request, "Access-Control-Request-Headers")
     headers = {"Access-Control-Allow-Origin": origin or "*", "Vary": "Origin"}
     if origin is not None:
         headers["Access-Control-Allow-Credentials"] = "true"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import websocket
 
 import ddpshell
 from ddpshell.events import Event, SessionEstablished
@@ -227,13 +228,34 @@ def test_an_address_of_another_machine_is_told_for_a_file_as_well(ddp: Command, 
     ("words", "expected"),
     [
         (["--reload"], "--reload needs a file: ddp serve APP --reload"),
+        (["--origin", "http://a/b"], "--origin: 'http://a/b' is not an origin, such as https://app.example"),
         (["app.py", "--greeting"], "--greeting is for the demo: write Server(greeting=True) in app.py"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(ddp: Command, words: list[str], expected: str) -> None:
     ran = ddp("serve", *words)
     assert ran.code == 2
-    assert ran.err.startswith(f"ddp: error: {expected}\n")
+    assert ran.err.startswith(f"ddp: error: {expected}")
+
+
+@pytest.mark.parametrize("is_app", [False, True], ids=["demo", "file"])
+def test_only_pages_of_the_origins_that_are_named_connect(
+    start: Callable[..., subprocess.Popen[str]], app: Path, is_app: bool
+) -> None:
+    words = [str(app)] if is_app else []
+    process = start("serve", *words, "--port", "0", "--origin", "http://a.example", "--origin", "http://b.example")
+    url = url_of(process)
+    WireClient(url, origin="http://b.example").drop()
+    WireClient(url, suppress_origin=True).drop()
+    with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+        WireClient(url, origin="http://evil.example")
+    assert "refused a web page of 'http://evil.example'" in line_with(process, "web page")
+
+
+def test_a_page_from_elsewhere_is_noted(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("serve", "--port", "0")
+    WireClient(url_of(process), origin="http://evil.example").drop()
+    assert "a web page of 'http://evil.example' connected" in line_with(process, "web page")
 
 
 def test_it_greets_if_it_is_to(start: Callable[..., subprocess.Popen[str]]) -> None:

@@ -116,6 +116,55 @@ def test_pages_of_any_origin_may_ask_for_it(server: Server, start: Start, origin
         assert headers["Vary"] == "Origin"
 
 
+PATHS = ["/websocket", "/sockjs/websocket", "/sockjs/000/abc/websocket"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_that_is_not_on_the_list_cannot_connect(
+    start: Start, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start(Server(options=Options(origins=["https://app.example"])))
+    url = f"ws://127.0.0.1:{server.port}{path}"
+    for _ in range(3):
+        with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
+            websocket.create_connection(url, timeout=PATIENCE, origin="http://evil.example")
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused a web page of 'http://evil.example', which is not among the allowed origins"
+    ]
+    welcome: list[dict[str, Any]] = [
+        {"origin": "https://app.example"},
+        {"origin": f"http://127.0.0.1:{server.port}"},
+        {"suppress_origin": True},
+    ]
+    for options in welcome:
+        websocket.create_connection(url, timeout=PATIENCE, **options).close()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("path", ["/sockjs/info", "/sockjs/000/abc/xhr", "/sockjs/000/abc/xhr_send", "/", "/websocket"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "HEAD"])
+def test_a_page_that_is_not_on_the_list_learns_nothing(start: Start, path: str, method: str) -> None:
+    server = start(Server(options=Options(origins=[])))
+    status, _, headers = request(server, path, method, {"Origin": "http://evil.example"})
+    assert status == 403
+    assert [name for name in headers if name.startswith("Access-Control")] == []
+    own = {"Origin": f"http://127.0.0.1:{server.port}"}
+    assert request(server, path, method, own)[2]["Access-Control-Allow-Origin"] == own["Origin"]
+
+
+def test_any_page_connects_unless_there_is_a_list_and_those_from_elsewhere_are_noted_once(
+    server: Server, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(server)
+    for origin in ("http://localhost:8080", f"http://127.0.0.1:{server.port}", None, *["http://evil.example"] * 3):
+        websocket.create_connection(server.url, timeout=PATIENCE, origin=origin, suppress_origin=origin is None).close()
+    for number in range(200):
+        websocket.create_connection(server.url, timeout=PATIENCE, origin=f"http://{number}.example").close()
+    noted = [record.getMessage() for record in caplog.records]
+    assert noted[0].startswith("a web page of 'http://evil.example' connected; ")
+    assert len(noted) == len(set(noted)) == 100
+
+
 @pytest.mark.parametrize(
     "name", ["Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Origin", "X-Forwarded-For", "Host"]
 )
