@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..protocol import ejson
 from ..protocol.ejson import EJSONValue
+from ..protocol.ejson.convert import loss_note
 from ..shell.argument_files import text_of
 from ..shell.literals import parse_argument
 from .process import Process
 
-__all__ = ["check_text", "read_arguments"]
+__all__ = ["check_text", "note_losses", "read_arguments"]
 
 _STANDARD_INPUT = "standard input"
 
@@ -67,6 +68,14 @@ def check_text(word: str, name: str) -> None:
         word.encode()
     except UnicodeEncodeError:
         raise CommandError(f'{name} is not UTF-8 text; binary data goes in as Binary("base64")') from None
+
+
+def note_losses(values: Iterable[object], where: str, process: Process, *, is_sent: bool = False) -> bool:
+    """Write a note if a server in JavaScript changes something in these values (see `loss_note`); say whether it does."""
+    note = loss_note(values, where, is_sent=is_sent)
+    if note is not None:
+        process.console.note(note)
+    return note is not None
 
 
 def _value(text: str, name: str) -> EJSONValue:

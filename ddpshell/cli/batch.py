@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -166,6 +166,8 @@ class _Work:
         self._flying: dict[int, _Entry] = {}
         # To be written, in this order.
         self._due: deque[_Entry] = deque()
+        # Whether it was said that JavaScript changes arguments, or results: once is enough.
+        self._noted: set[str] = set()
         # Why no more lines are taken.
         self._obstacle: BaseException | None = None
 
@@ -228,10 +230,22 @@ class _Work:
             error = error if isinstance(error, CommandError) else CommandError(str(error))
             self._answer(entry, _error(error), is_ordered=is_ordered)
             return
+        self._note_losses(request.params, "an argument", entry.line, is_sent=True)
         if self._process.timeout is not None:
             entry.deadline = self._process.clock.now() + self._process.timeout
         self._flying[entry.line] = entry
         call.add_done_callback(lambda _: self._inbox.put(entry))
+
+    def _note_losses(self, values: Iterable[object], where: str, line: int, *, is_sent: bool = False) -> None:
+        if where in self._noted:
+            return
+        from ..protocol.ejson.convert import loss_note
+
+        note = loss_note(values, f"{where} of line {line}", is_sent=is_sent)
+        if note is not None:
+            self._noted.add(where)
+            self._progress.clear()
+            self._process.console.note(note)
 
     def _wait(self, file: int | None, *, is_ordered: bool) -> None:
         first = next(iter(self._flying.values()), None)
@@ -285,6 +299,8 @@ class _Work:
         while self._due and (answer := self._due[0].answer) is not None:
             entry = self._due.popleft()
             self._write({"line": entry.line, **entry.tags}, answer)
+            if "result" in answer:
+                self._note_losses([answer["result"]], "the result", entry.line)
 
     def _write(self, tags: dict[str, JSONValue], answer: dict[str, EJSONValue]) -> None:
         console = self._process.console

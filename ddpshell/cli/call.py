@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-
 import click
 
 from ..exceptions import MethodError
 from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from .precedence import ConnectionSettings
-from .process import Process
 from .types import SeenName
 from .words import GRAMMAR, STRING_OPTION, WORDS
 
 __all__ = ["call"]
-
-# Beyond it, JavaScript's numbers are not all integers (E20).
-_MAX_SAFE_INTEGER = 2**53
 
 
 def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
@@ -25,12 +19,12 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
     settings = ConnectionSettings.of(process.given)
     process.timeout = settings.timeout
     # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
-    from .arguments import check_text, read_arguments
+    from .arguments import check_text, note_losses, read_arguments
     from .connection import connected, outcome
 
     check_text(method, "METHOD")
     params = read_arguments(words, process, as_strings=as_strings)
-    _warn_of_large_integers(params, "an argument", process)
+    note_losses(params, "an argument", process, is_sent=True)
     with connected(process, settings) as client:
         call = client.apply(method, params, retry=settings.retry)
         try:
@@ -44,29 +38,7 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
         if call.has_result:
             with process.console.paged():
                 process.console.result(result)
-            _warn_of_large_integers([result], "the result", process)
-
-
-def _warn_of_large_integers(values: Iterable[object], where: str, process: Process) -> None:
-    found = next((value for value in _atoms(values) if _is_large(value)), None)
-    if found is not None:
-        process.console.note(f"{found} in {where} is beyond 2^53, where JavaScript rounds integers")
-
-
-def _is_large(value: object) -> bool:
-    return isinstance(value, int) and abs(value) > _MAX_SAFE_INTEGER
-
-
-def _atoms(values: Iterable[object]) -> Iterable[object]:
-    stack = list(values)
-    while stack:
-        value = stack.pop()
-        if isinstance(value, Mapping):
-            stack.extend(value.values())
-        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-            stack.extend(value)
-        else:
-            yield value
+            note_losses([result], "the result", process)
 
 
 call = Command(

@@ -55,13 +55,14 @@ def _sub(
     if follows and process.console.output_format is OutputFormat.TABLE:
         raise click.UsageError("-o table shows what is there at one time; it cannot --follow")
     # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
-    from .arguments import check_text, read_arguments
+    from .arguments import check_text, note_losses, read_arguments
     from .connection import connected
     from .inbox import Inbox
 
     check_text(name, "NAME")
     matches = None if until is None else _selector(until)
     params = read_arguments(words, process, as_strings=as_strings)
+    note_losses(params, "an argument", process, is_sent=True)
     # The inbox lets go of the client's thread before the client is closed.
     with (
         Inbox["_Heard"](process.clock, process.console.out.fd) as inbox,
@@ -159,14 +160,23 @@ class _Subscribed:
             LoginNeeded: The login was refused after a loss of the connection.
             OutputError: Nobody reads what is written.
         """
-        from ..client.events import DataReceived, LoggedOut, SubscriptionReady, SubscriptionStopped
+        from ..client.events import (
+            DataReceived,
+            DocumentAdded,
+            DocumentChanged,
+            LoggedOut,
+            SubscriptionReady,
+            SubscriptionStopped,
+        )
         from ..exceptions import LoginNeeded
+        from .arguments import note_losses
         from .changes import Mirror
 
         if self._subscription.error is not None and not self._subscription.id:
             # The client had failed before it could be told of.
             raise self._failed(self._subscription.error)
         mirror = Mirror()
+        is_noted = False
         deadline = self._process.deadline
         is_endless = matches is None and "timeout" not in self._process.given
         while True:
@@ -196,6 +206,8 @@ class _Subscribed:
                     self._process.console.message(event.text)
                 else:
                     document = mirror.apply(event)
+                    if not is_noted and isinstance(event, DocumentAdded | DocumentChanged):
+                        is_noted = note_losses(event.fields.values(), "a document", self._process)
                     if follows:
                         lines.change(event, document, mirror)
                     if matches is not None and document is not None and matches(document):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ClientClosed, CommandError, DDPTimeout
 from ..protocol.ejson import EJSONValue
+from ..protocol.ejson.convert import loss_note
 from ..protocol.refusals import quoted
 from ..protocol.secrets import mask_params
 from .context import Shell
@@ -25,7 +26,19 @@ from .subscriptions import Subscribed
 if TYPE_CHECKING:
     from ..client import MethodCall
 
-__all__ = ["apply", "call", "cancel", "chosen_numbers", "named", "pending", "sub", "subs", "unsub", "wait"]
+__all__ = [
+    "apply",
+    "call",
+    "cancel",
+    "chosen_numbers",
+    "named",
+    "pending",
+    "sub",
+    "subs",
+    "unsub",
+    "wait",
+    "warn_of_losses",
+]
 
 _SHORT = Limits(items=5, characters=40, depth=2)
 
@@ -52,7 +65,8 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
 
     `$_` is the last result, `$3` that of [3], `$3.title[0]` a part of it. `| jq .` and `> file` take the result as JSON.
     """
-    return _later(shell.client.apply(method, params, wait=wait, retry=shell.retry and not no_retry))
+    warn_of_losses(shell, params, "an argument", is_sent=True)
+    return _later(shell, shell.client.apply(method, params, wait=wait, retry=shell.retry and not no_retry))
 
 
 @command(
@@ -86,7 +100,9 @@ def apply(
     """
     if not isinstance(params, list):
         raise CommandError(f"ARRAY is an array of the arguments: apply {method} [...]")
+    warn_of_losses(shell, params, "an argument", is_sent=True)
     return _later(
+        shell,
         shell.client.apply(
             method,
             params,
@@ -94,16 +110,24 @@ def apply(
             retry=shell.retry and not no_retry,
             return_at_result=at_result,
             random_seed=random_seed,
-        )
+        ),
     )
 
 
-def _later(call: MethodCall) -> Later:
+def _later(shell: Shell, call: MethodCall) -> Later:
     def reply(result: EJSONValue) -> Reply:
+        warn_of_losses(shell, [result], "the result")
         return Result(result) if call.has_result else Nothing()
 
     what = f"call {named(call.method, mask_params(call.method, call.params))}"
     return Later(call, reply, what, cancel=call.cancel, settle=call.settle)
+
+
+def warn_of_losses(shell: Shell, values: Iterable[object], where: str, *, is_sent: bool = False) -> None:
+    """Warn if a server in JavaScript changes something in these values; see `loss_note`."""
+    note = loss_note(values, where, is_sent=is_sent)
+    if note is not None:
+        shell.display.warn(note)
 
 
 def named(name: str, params: Sequence[EJSONValue]) -> str:
@@ -132,6 +156,7 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
     """
     number = shell.number
     assert number is not None, "sub is numbered"
+    warn_of_losses(shell, params, "an argument", is_sent=True)
     what = named(publication, mask_params(publication, params))
     client = shell.client
     subscribed = Subscribed(number, publication, what, shell.clock.now(), where=shell.where)

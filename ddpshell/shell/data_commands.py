@@ -8,7 +8,7 @@ from ..client.events import DocumentAdded, DocumentChanged, DocumentMoved, Docum
 from ..exceptions import CommandError
 from ..protocol.document_ids import DocumentID
 from ..protocol.ejson import EJSONValue
-from .call_commands import chosen_numbers, named
+from .call_commands import chosen_numbers, named, warn_of_losses
 from .cells import cell_width
 from .context import Shell
 from .parser import as_name
@@ -83,6 +83,7 @@ def find(
     )
     if not documents:
         _hint_at_names(shell, collection)
+    warn_of_losses(shell, documents, "a document")
     return Documents(documents, as_table=table)
 
 

@@ -8,9 +8,11 @@ import re
 import pytest
 
 from ddpshell import Client, DDPTimeout
+from ddpshell.server import Server, Subscription
 from tests.cli.conftest import Command
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, close_after, converse
 
+LARGE = "9007199254740993"
 FRAME = re.compile(r"\d\d:\d\d:\d\d\.\d\d\d (->|<-) (\{.*\})")
 
 
@@ -34,6 +36,46 @@ class TestResults:
         assert again == (0, first, "")
         pretty = ddp("call", "-q", "-o", "pretty", "types").out
         assert ddp("call", "-q", "identity", "-", stdin=pretty.encode()).out == first
+
+    @pytest.mark.parametrize(
+        ("words", "stdin", "notes"),
+        [
+            pytest.param(["call", "identity", LARGE], "", ["an argument", "the result"], id="call"),
+            pytest.param(["batch"], f'["identity",{LARGE}]\n' * 3, ["an argument of line 1", "the result of line 1"], id="batch"),
+            pytest.param(["run"], f"call identity {LARGE}", ["an argument", "the result"], id="run"),
+            pytest.param(["run"], f"apply identity [{LARGE}]", ["an argument", "the result"], id="run, apply"),
+            pytest.param(["run"], f"sub part {{n: {LARGE}}}", ["an argument"], id="run, sub"),
+            pytest.param(["sub", "part", f"{{n: {LARGE}}}"], "", ["an argument"], id="sub"),
+            pytest.param(["sub", "large"], "", ["a document"], id="sub, documents"),
+            pytest.param(["run"], "sub large\nfind large", ["a document"], id="run, documents"),
+        ],
+    )  # fmt: skip
+    def test_large_integers_are_told_whichever_way_they_go(
+        self, ddp: Command, words: list[str], stdin: str, notes: list[str]
+    ) -> None:
+        """E20."""
+        server = Server()
+
+        @server.method
+        def identity(value: object) -> object:
+            return value
+
+        @server.publish
+        def part(sub: Subscription, selector: object) -> None:
+            sub.ready()
+
+        @server.publish
+        def large(sub: Subscription) -> None:
+            for number in range(2):
+                sub.added("large", str(number), {"n": [int(LARGE)]})
+            sub.ready()
+
+        with server.running():
+            ran = ddp(*words, "-u", server.url, stdin=stdin.encode())
+        assert ran.code == 0
+        assert [line.partition(f"{LARGE} in ")[2] for line in ran.err.splitlines()] == [
+            f"{place} is beyond 2^53, where JavaScript rounds integers" for place in notes
+        ]
 
     def test_large_integers_are_exact_with_a_note(self, ddp: Command) -> None:
         ran = ddp("call", "identity", "{n: [9007199254740993]}")

@@ -11,7 +11,7 @@ import decimal
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, cast
 
 from ...exceptions import EJSONError
@@ -28,7 +28,7 @@ from .values import (
     date_to_ms,
 )
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "loss_note"]
 
 # ------------------------------------------------------------------------------------------------------- decoding
 
@@ -346,3 +346,37 @@ def _path(name: str, steps: Sequence[_Step]) -> str:
         else:
             path += f"[{json.dumps(step)}]"
     return path.removeprefix(".")
+
+
+# ----------------------------------------------------------------------------------------------------------- losses
+
+# Beyond it, JavaScript's numbers are not all integers (E20).
+_MAX_SAFE_INTEGER = 2**53
+
+
+def loss_note(values: Iterable[object], where: str, *, is_sent: bool = False) -> str | None:
+    """Say what a server in JavaScript changes in values that are sent unchanged; None if that is nothing.
+
+    Args:
+        values: What was decoded or typed.
+        where: What to call its place, such as `an argument`.
+        is_sent: Whether it goes to a server; what came from one has been changed before.
+    """
+    stack: list[Iterable[object]] = [values]
+    while stack:
+        for value in stack.pop():
+            kind = type(value)
+            if kind is int:
+                if not -_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER:  # type: ignore[operator]  # it is an int
+                    return f"{value} in {where} is beyond 2^53, where JavaScript rounds integers"
+            elif isinstance(value, dict):
+                stack.append(value.values())
+            elif isinstance(value, list):
+                stack.append(value)
+            elif isinstance(value, Custom):
+                stack.append([value.value])
+            elif is_sent and isinstance(value, Date) and value.ms is None:
+                return f"Meteor reads the invalid date in {where} as 1970-01-01"
+            elif is_sent and isinstance(value, RegExp) and (dropped := set(value.flags).difference(_KEPT_FLAGS)):
+                return f"Meteor drops the flags {''.join(sorted(dropped))} of the RegExp in {where}"
+    return None

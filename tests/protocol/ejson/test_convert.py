@@ -17,6 +17,7 @@ from hypothesis import given
 from ddpshell.exceptions import EJSONError
 from ddpshell.protocol import ejson
 from ddpshell.protocol.ejson import Custom, Date, EJSONValue, JSONValue, ObjectID, RegExp, decode, encode
+from ddpshell.protocol.ejson.convert import loss_note
 from tests import strategies
 
 HEX = "507f1f77bcf86cd799439011"
@@ -419,3 +420,32 @@ def test_encoding_gives_a_tree_of_its_own(value: EJSONValue) -> None:
     before = ejson.clone(value)
     decode(encode(value))  # which changes the tree
     assert ejson.equals(value, before)
+
+
+# ----------------------------------------------------------------------------------------------------------- losses
+
+
+@pytest.mark.parametrize(
+    ("value", "note"),
+    [
+        pytest.param(2**53, None, id="E20: the last integer that is exact"),
+        pytest.param(-(2**53), None, id="E20: the first"),
+        pytest.param(
+            [{"a": 2**53 + 1}], "9007199254740993 in it is beyond 2^53, where JavaScript rounds integers", id="E20"
+        ),
+        pytest.param(-(2**53) - 1, "-9007199254740993 in it is beyond 2^53", id="E20: negative"),
+        pytest.param(Custom("t", {"n": 2**60}), "1152921504606846976 in it is beyond 2^53", id="in a custom type"),
+        pytest.param(1e300, None, id="a float is as exact there"),
+        pytest.param(True, None, id="a boolean"),
+        pytest.param(str(2**60), None, id="a text"),
+        pytest.param({"a": Date(None)}, "Meteor reads the invalid date in it as 1970-01-01", id="E19"),
+        pytest.param(Date(-1), None, id="a date"),
+        pytest.param([RegExp("a", "gs")], "Meteor drops the flags s of the RegExp in it", id="E10"),
+        pytest.param(RegExp("a", "gimuy"), None, id="E10: flags that it keeps"),
+    ],
+)
+def test_what_meteor_changes_in_values_that_are_sent_is_told(value: EJSONValue, note: str | None) -> None:
+    said = loss_note([1, "x", value], "it", is_sent=True)
+    assert said == note if note is None else said is not None and said.startswith(note)
+    if note is None or "2^53" not in note:
+        assert loss_note([value], "it") is None, "what was received has lost nothing here"
