@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from ..protocol.ejson import EJSONValue
-from ..protocol.secrets import mask, mask_params
+from ..protocol.secrets import mask, mask_params, signs_in
 from .parser import Line, Word, parse
 
 __all__ = ["is_private"]
 
-_CREDENTIALS = re.compile(r"://[^/\s@]*:[^/\s@]*@")
+# Whoever a URL names as its user may be a token.
+_CREDENTIALS = re.compile(r"://[^\s/?#@]+@")
+# Without a scheme, as `connect` takes it.
+_USERINFO = re.compile(r"[^\s/?#]+@")
 
 
 def is_private(text: str) -> bool:
@@ -27,15 +31,18 @@ def _is_private(line: Line) -> bool:
     if name.lower().startswith("login") or _CREDENTIALS.search(line.source):
         return True
     if line.problem is not None:
-        return mask(line.source) != line.source
-    method, params = _call_of(line.words)
-    return mask_params(method, params) is not params
+        return mask(line.source) != line.source or any(signs_in(word) for word in line.source.split()[1:2])
+    if name == "connect" and any(_USERINFO.match(word.text) for word in line.words[1:]):
+        return True
+    return any(mask_params(method, params) is not params for method, params in _readings(line.words))
 
 
-def _call_of(words: tuple[Word, ...]) -> tuple[str, list[EJSONValue]]:
+def _readings(words: tuple[Word, ...]) -> Iterator[tuple[str, list[EJSONValue]]]:
+    """What a line may call, with its arguments: a misspelled command may have been meant as a call."""
     values = [word.value for word in words[1:]]
+    if words[0].text not in ("call", "apply", "sub"):
+        yield "", values
     if words[0].text == "apply" and len(values) > 1 and isinstance(values[1], list):
-        return words[1].name, values[1]
-    if words[0].text in ("call", "apply", "sub") and values:
-        return words[1].name, values[1:]
-    return "", values
+        yield words[1].name, values[1]
+    elif values:
+        yield words[1].name, values[1:]

@@ -90,6 +90,26 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
             id="a method of one's own",
         ),
         pytest.param({"$escape": {"token": "x"}}, {"$escape": {"token": MASK}}, id="below $escape"),
+        pytest.param(method("signIn", "u", "x"), method("signIn", MASK, MASK), id="signing in by position"),
+        pytest.param(method("auth.log_in", "u", 1234), method("auth.log_in", MASK, MASK), id="with a number"),
+        pytest.param(
+            method("accounts/sign-up", "u", {"a": "x"}),
+            method("accounts/sign-up", MASK, {"a": "x"}),
+            id="beside an object",
+        ),
+        pytest.param(method("userLogin", "x"), method("userLogin", MASK), id="the name's last word"),
+        pytest.param(method("createUser", "u", "x"), method("createUser", MASK, MASK), id="a new user by position"),
+        pytest.param(method("checkOtp", "1"), method("checkOtp", MASK), id="a one-time password"),
+        pytest.param(
+            {"msg": "sub", "id": "1", "name": "auth", "params": ["x"]},
+            {"msg": "sub", "id": "1", "name": "auth", "params": [MASK]},
+            id="a subscription",
+        ),
+        pytest.param({"url": "ws://TOKEN@host/x"}, {"url": "ws://***@host/x"}, id="a token in a URL"),
+        pytest.param(["a wss://u:p@h b ws://t@i"], ["a wss://***@h b ws://***@i"], id="two of them in a text"),
+        pytest.param({"u": "https://h/?a=1&api_key=x#y"}, {"u": "https://h/?a=1&api_key=***#y"}, id="a query"),
+        pytest.param(["Authorization: Basic eA=="], ["Authorization: ***"], id="a header as a text"),
+        pytest.param({"h": "Bearer abcdefgh"}, {"h": "Bearer ***"}, id="a header's value"),
         pytest.param({"srpVerifier": "x"}, {"srpVerifier": MASK}, id="the old protocol"),
         pytest.param({"api_key": 1, "API-Key": "x"}, {"api_key": MASK, "API-Key": MASK}, id="spelt otherwise"),
     ],
@@ -113,6 +133,16 @@ def test_secrets_are_hidden_and_all_else_is_kept(message: JSONValue, shown: JSON
         pytest.param('{"msg":"method","method":"login","params":"x"}', id="params that are none"),
         pytest.param('"\\u0041"', id="an escaped letter"),
         pytest.param('{"method":"resetPassword","others":["x"],"uri":"y"}', id="lists and addresses elsewhere"),
+        pytest.param(
+            '{"pinned":1,"tokenizer count":2,"passenger":"x","spin":"y","tokens":512,"maxTokens":5}', id="longer words"
+        ),
+        pytest.param(
+            '{"author":"x","authority":"y","session":"z","key":"k","zipCode":1,"statusCode":2,"side":3}', id="others"
+        ),
+        pytest.param('{"msg":"ping","id":"1"}', id="a ping"),
+        pytest.param('{"msg":"method","method":"pinMessage","params":["x"]}', id="a message that is pinned"),
+        pytest.param('{"msg":"method","method":"design.next","params":["x"]}', id="sign within a word"),
+        pytest.param('{"url":"https://h/@ann","mail":"ann@example.com","to":"mailto:a@b"}', id="@ elsewhere"),
         pytest.param("not json at all", id="no JSON"),
         pytest.param("", id="nothing"),
     ],
@@ -130,6 +160,8 @@ def test_a_text_without_secrets_is_left_alone_to_the_byte(text: str) -> None:
         pytest.param('{"method":"login","params":[{"code":"1"', '{"method":"login","***', id="a code"),
         pytest.param('{"method":"login","code":"1","token":', '{"method":"login","***', id="two of them"),
         pytest.param("{'password':'x'}", "{'***", id="not quite JSON"),
+        pytest.param('{"method":"signIn","params":["ann","hun', '{"method":"signIn","***', id="a place"),
+        pytest.param('{"url":"ws://TOKEN@h', '{"url":"ws***', id="a URL"),
         pytest.param("[" * 100_000 + '"token"', "[" * 100_000 + '"***', id="too deep to follow"),
     ],
 )
@@ -142,6 +174,47 @@ def test_a_name_spelt_with_escapes_hides_no_secret() -> None:
 
 
 SECRET_NAMES = ["password", "digest", "token", "resume", "credentialToken", "credentialSecret", "secret", "newPassword"]
+SECRET_NAMES += [
+    "authorization",
+    "Authorization",
+    "Proxy-Authorization",
+    "pass",
+    "userPass",
+    "db_pass",
+    "otp",
+    "otpCode",
+]
+SECRET_NAMES += ["userOTP", "totp", "pin", "PIN", "userPin", "pin_code", "sessionId", "session_id", "SESSION-ID", "sid"]
+SECRET_NAMES += [
+    "Cookie",
+    "Set-Cookie",
+    "cookies",
+    "connect.sid",
+    "accessToken",
+    "refresh-token",
+    "X-Api-Key",
+    "passcode",
+]
+SECRET_NAMES += [
+    "credential",
+    "credentials",
+    "secretKey",
+    "access_key",
+    "jwt",
+    "x-auth-token",
+    "passwordHash",
+    "password2",
+]
+SECRET_NAMES += [
+    "confirmPassword",
+    "verificationCode",
+    "backup_codes",
+    "authCode",
+    "apikey",
+    "auth",
+    "sms-code",
+    "refreshTokens",
+]
 SECRET_NAMES += ["srp", "access_token", "client-secret", "API_KEY", "pwd", "s_r_p", "private-_key", "Passphrase"]
 
 
