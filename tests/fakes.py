@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 import queue
+import select
 import selectors
 import socket
 import threading
@@ -37,6 +38,8 @@ __all__ = ["PATIENCE", "FakeClock", "ScriptedConnector", "ScriptedPeer", "Script
 
 #: Seconds of real time after which a test gives up.
 PATIENCE = 30.0
+# Seconds after which a client that takes no bytes takes none any more.
+_STANDSTILL = 0.3
 
 # ------------------------------------------------------------------------------------------------------------- time
 
@@ -184,6 +187,11 @@ class ScriptedTransport:
         """What to wait for it to be ready for."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
 
+    @property
+    def unsent_size(self) -> int:
+        """How many bytes are kept that the peer does not take."""
+        return len(self._unsent)
+
     def receive(self) -> list[str]:
         """Take what has arrived."""
         try:
@@ -203,6 +211,9 @@ class ScriptedTransport:
         for text in texts:
             self._unsent += _framed(text)
         self.flush()
+
+    def keep_alive(self) -> None:
+        """There is nothing below DDP here."""
 
     def flush(self) -> None:
         """Send on what was kept."""
@@ -265,6 +276,25 @@ class ScriptedPeer:
         assert connect["msg"] == "connect"
         self.push({"msg": "connected", "session": session})
         return connect
+
+    def flood(self, text: str, most: int) -> tuple[int, int]:
+        """Send a text again and again, and read nothing, until the client reads no more.
+
+        Returns:
+            How many bytes were sent, and how many of the client's answers it keeps.
+        """
+        data = _framed(text) * 100
+        sent = 0
+        while sent < most and select.select([], [self._sock], [], _STANDSTILL)[1]:
+            self._sock.settimeout(_STANDSTILL)
+            rest = memoryview(data)
+            try:
+                while rest:
+                    size = self._sock.send(rest)
+                    rest, sent = rest[size:], sent + size
+            except TimeoutError:
+                break
+        return sent, self._transport.unsent_size
 
     def drop(self) -> None:
         """End the connection, as a crash does."""

@@ -1,7 +1,9 @@
 """`Inbox`: what the main thread waits for when it waits for several things at once.
 
 Those are items from the client's thread, a file that can be read, the moment when nobody reads our output any more,
-and the time. Only so many items wait: a reader that lags holds up the client, and with it the server, not our memory.
+and the time. The client's thread never waits for the reader, for it has pings to answer: when more items wait than
+`_CAPACITY`, it is told to read nothing from the server until they are taken. So what waits here is bounded by that and by
+what one read brings, and the server has to wait for a reader that lags.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import signal
 import stat
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -25,7 +28,7 @@ __all__ = ["Inbox", "wait_until_done"]
 
 Item = TypeVar("Item")
 
-#: Enough to leave a pager standing for a while: a client that is held up does not answer the server's pings.
+#: Enough to leave a pager standing for a while; until then the server's own pings are answered too.
 _CAPACITY = 20_000
 
 
@@ -35,17 +38,19 @@ class Inbox(Generic[Item]):
     Args:
         clock: What passes.
         output: The file that we write to; if it is a pipe that nobody reads, waiting ends with an error.
-        capacity: How many items may wait before those that put them have to.
+        capacity: How many items may wait before `hold` is called.
     """
 
     def __init__(self, clock: Clock, output: int | None = None, capacity: int = _CAPACITY) -> None:
         self._clock = clock
         self._capacity = capacity
         self._items: deque[Item] = deque()
-        self._changed = threading.Condition()
+        self._changed = threading.RLock()
         self._is_waiting = False
         self._is_closed = False
-        self._reader = threading.get_ident()
+        #: Called with True when too many items wait, and with False when they have been taken: `Client.hold`.
+        self.hold: Callable[[bool], object] | None = None
+        self._is_held = False
         self._ours, self._theirs = os.pipe()
         os.set_blocking(self._ours, False)
         os.set_blocking(self._theirs, False)
@@ -77,13 +82,14 @@ class Inbox(Generic[Item]):
         self.close()
 
     def put(self, item: Item) -> None:
-        """Leave an item. Any thread may; all but the reader wait while there are too many. After `close` it is dropped."""
+        """Leave an item. Any thread may, and none waits. After `close` it is dropped."""
         with self._changed:
-            if threading.get_ident() != self._reader:
-                self._changed.wait_for(lambda: len(self._items) < self._capacity or self._is_closed)
             if self._is_closed:
                 return
             self._items.append(item)
+            if self.hold is not None and not self._is_held and len(self._items) >= self._capacity:
+                self._is_held = True
+                self.hold(True)
             if self._is_waiting:
                 self._is_waiting = False
                 with contextlib.suppress(BlockingIOError):
@@ -133,12 +139,11 @@ class Inbox(Generic[Item]):
                     return self._drain(), is_readable
 
     def close(self) -> None:
-        """Let go of whoever waits to leave an item, and give the files back. A second time, nothing happens."""
+        """Take no more items, and give the files back. A second time, nothing happens."""
         with self._changed:
             if self._is_closed:
                 return
             self._is_closed = True
-            self._changed.notify_all()
             if self._wakes_on_signals:
                 signal.set_wakeup_fd(self._woken_before)
             self._selector.close()
@@ -148,7 +153,9 @@ class Inbox(Generic[Item]):
     def _drain(self) -> list[Item]:
         items = list(self._items)
         self._items.clear()
-        self._changed.notify_all()
+        if self._is_held and self.hold is not None:
+            self._is_held = False
+            self.hold(False)
         return items
 
     def _wait(self, file: int | None, deadline: float | None) -> bool:

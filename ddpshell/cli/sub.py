@@ -71,6 +71,7 @@ def _sub(
         ) as client,
         inbox,
     ):
+        inbox.hold = client.hold
         subscribed = _Subscribed(client, client.subscribe(name, *params), process, inbox)
         subscribed.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
 

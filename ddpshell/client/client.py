@@ -426,6 +426,14 @@ class Client:
         if idle:
             self._runner.interrupt()
 
+    def hold(self, is_held: bool) -> None:
+        """Read nothing from the server until told otherwise: for a callback whose consumer cannot keep up.
+
+        What was read by now still comes. The network holds up the server, and the connection is kept alive: signs of life
+        are sent, and the server's silence is not taken for its end. Any thread may call this, callbacks too.
+        """
+        self._runner.hold(is_held)
+
     def close(self) -> None:
         """Say goodbye, end the thread, and fail whatever is pending. A second time, nothing happens."""
         with self._runner.lock:

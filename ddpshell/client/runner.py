@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import selectors
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from ..clock import Clock
 from ..exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError
-from ..protocol.client_session import ClientSession
+from ..protocol.client_session import PONG_LIMIT, ClientSession
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
 from ..protocol.states import SessionState
 from .events import Connecting, Event, FrameReceived, FrameSent
@@ -39,6 +40,11 @@ class Mark(Struct, frozen=True):
 
 
 Published: TypeAlias = Event | Mark
+
+
+# Seconds between signs of life while nothing is read. Meteor waits 15 s for one (H1), its SockJS 10 s (U12), and servers
+# with shorter heartbeats are served too.
+KEEP_ALIVE = 1.0
 
 
 class _ForkedLock:
@@ -89,6 +95,8 @@ class Runner:
         self._waiter = Waiter(clock)
         # True while the thread waits, or is about to, and would not notice a new text. Guarded by the lock.
         self._idle = False
+        # Whether nothing is read for now. Guarded by the lock.
+        self._is_held = False
         # What is open; for the thread, and for the copy in a forked process.
         self._transport: Transport | None = None
         # By when there must be a session, and whether the next attempt is the same one with another version. For the thread.
@@ -170,6 +178,12 @@ class Runner:
         """The lifecycle was changed: end whatever is waited for."""
         self._waiter.interrupt()
 
+    def hold(self, is_held: bool) -> None:
+        """Read nothing until told otherwise, and keep the connection alive meanwhile. Any thread may call it."""
+        with self.lock:
+            self._is_held = is_held
+            self._waiter.wake()
+
     def join(self, timeout: float | None) -> None:
         """Wait for the end of the thread, which must have been told; on the thread itself, do not."""
         if self.on_thread():
@@ -243,15 +257,25 @@ class Runner:
         with self.lock:
             self._session.connection_made(self._clock.now())
             self._departures = self._lifecycle.departures
+        # When a sign of life is due while nothing is read.
+        beat_at = 0.0
+        # Characters of pongs since everything was sent.
+        owed = 0
         # Some may have come with the handshake, and no select would tell.
         self._receive(transport.receive())
         while True:
             with self.lock:
                 now = self._clock.now()
+                # The answer to `connect` is always read.
+                is_held = self._is_held and self._session.state is SessionState.CONNECTED
+                is_beat = is_held and now >= beat_at
+                if is_held:
+                    self._session.stay_alive(ping=is_beat)
                 self._session.handle_timer(now)
                 wanted = self._lifecycle.wants_connection and self._lifecycle.departures == self._departures
                 if not wanted:
                     self._session.say_goodbye()
+                owed += self._session.pong_size()
                 texts = self._session.texts_to_send()
                 established = self._session.state is SessionState.CONNECTED
                 timers = [self._session.next_deadline(), None if established else connect_deadline]
@@ -263,6 +287,9 @@ class Runner:
             self._publish(events)
             error = self._verdict(events)
             transport.send(texts)
+            if is_beat:
+                beat_at = now + KEEP_ALIVE
+                transport.keep_alive()
             if not wanted:
                 return None
             if error is None and transport.lost is not None:
@@ -274,10 +301,21 @@ class Runner:
                 error = self._unestablished(f"accepted the connection, but did not say connected in time{said}")
             if error is not None:
                 return error
-            ready = self._waiter.wait_any(transport, transport.events, deadline)
+            to_watch = transport.events
+            if not to_watch & selectors.EVENT_WRITE:
+                owed = 0
+            # The events just published may have changed it.
+            is_held = self._is_held and established
+            if is_held:
+                deadline = beat_at if deadline is None else min(deadline, beat_at)
+            # A peer that wants answers and does not read them is not read either, until it does.
+            if is_held or owed > PONG_LIMIT:
+                to_watch &= ~selectors.EVENT_READ
+            ready = self._waiter.wait_any(transport, to_watch, deadline)
             if ready:
                 transport.flush()
-                self._receive(transport.receive())
+                if to_watch & selectors.EVENT_READ:
+                    self._receive(transport.receive())
 
     def _receive(self, texts: list[str]) -> None:
         with self.lock:

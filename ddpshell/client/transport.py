@@ -22,6 +22,8 @@ READ_SIZE = 1 << 18
 # Seconds that a goodbye may take, until the server has read it.
 GOODBYE_PATIENCE = 0.25
 NORMAL_CLOSURE = 1000
+# Unsent bytes behind which a pong may be put; with more, it waits, and gives way to the next.
+PONG_ROOM = 1 << 16
 # What stands for a close frame without a code (RFC 6455, 7.1.5).
 NO_CODE = 1005
 
@@ -53,6 +55,10 @@ class Transport(Protocol):
 
     def flush(self) -> None:
         """Send on what was kept."""
+        ...
+
+    def keep_alive(self) -> None:
+        """Send a sign of life below DDP, if there is one."""
         ...
 
     def close(self, *, goodbye: bool) -> None:
@@ -94,6 +100,8 @@ class WebSocketTransport:
         self._framed = framed
         self._reader = FrameReader()
         self._unsent = bytearray()
+        # The answer to the last ping, while it has to wait.
+        self._pong: bytes | None = None
         self._texts: list[str] = []
         self.lost: ConnectionLost | None = None
         #: Whether messages may be sent: at once, or when SockJS says so (U11).
@@ -108,7 +116,7 @@ class WebSocketTransport:
     @property
     def events(self) -> int:
         """What to wait for it to be ready for. What is here already is ready, so nothing must be waited for then."""
-        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent or self._pong is not None else 0)
 
     def receive(self) -> list[str]:
         """Take what has arrived; then look at `lost`."""
@@ -144,7 +152,9 @@ class WebSocketTransport:
                     else:
                         self._texts.append(message)
                 case PingFrame():
-                    self._unsent += pong_frame(message.payload)
+                    # Of several pings, only the last needs an answer (RFC 6455, 5.5.3): a peer that sends pings and reads
+                    # nothing must not fill our memory.
+                    self._pong = message.payload
                 case CloseFrame():
                     self.lost = ConnectionLost(_closed_by_server(message.code, message.reason))
                     return
@@ -174,6 +184,9 @@ class WebSocketTransport:
 
     def flush(self) -> None:
         """Send on what was kept."""
+        if self._pong is not None and len(self._unsent) < PONG_ROOM:
+            self._unsent += pong_frame(self._pong)
+            self._pong = None
         while self._unsent and self.lost is None:
             try:
                 sent = self._sock.send(self._unsent)
@@ -181,6 +194,11 @@ class WebSocketTransport:
                 self._check(error)
                 return
             del self._unsent[:sent]
+
+    def keep_alive(self) -> None:
+        """Send a pong that no ping asked for (RFC 6455, 5.5.3). The SockJS of Meteor takes it as the answer to its ping (U12)."""
+        self._pong = b""
+        self.flush()
 
     def _check(self, error: OSError) -> None:
         if not blocked_on(error, selectors.EVENT_READ):

@@ -85,12 +85,21 @@ class Waiter:
         raise Woken
 
     def wait_any(self, sock: Selectable, events: int, deadline: float | None) -> bool:
-        """Wait for a socket, to be woken, or for the deadline, and say whether the socket is ready."""
+        """Wait for a socket, to be woken, or for the deadline, and say whether the socket is ready.
+
+        With `events` 0 the socket is left alone.
+        """
         if self._watched is None or self._watched.fileobj is not sock:
             with self.watching(sock):
                 return self.wait_any(sock, events, deadline)
         if self._watched.events != events:
-            self._watched = self._selector.modify(sock, events)
+            if not events:
+                self._selector.unregister(sock)
+                self._watched = self._watched._replace(events=0)
+            elif not self._watched.events:
+                self._watched = self._selector.register(sock, events)
+            else:
+                self._watched = self._selector.modify(sock, events)
         return self._wait(deadline)
 
     @contextmanager
@@ -100,8 +109,10 @@ class Waiter:
         try:
             yield
         finally:
+            is_registered = self._watched.events
             self._watched = None
-            self._selector.unregister(sock)
+            if is_registered:
+                self._selector.unregister(sock)
 
     def close(self) -> None:
         """Give the files back."""

@@ -78,7 +78,7 @@ from .subscriptions import LiveSubscription, LiveSubscriptions
 if TYPE_CHECKING:
     from .refusals import Refusals
 
-__all__ = ["HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT", "SUPPORTED_VERSIONS", "ClientSession"]
+__all__ = ["HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT", "PONG_LIMIT", "SUPPORTED_VERSIONS", "ClientSession"]
 
 #: Best first (C1).
 SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
@@ -86,6 +86,9 @@ SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 #: Seconds, as Meteor's clients have them (H1).
 HEARTBEAT_INTERVAL = 17.5
 HEARTBEAT_TIMEOUT = 15.0
+
+#: Characters of pongs that may wait to be sent.
+PONG_LIMIT = 1 << 20
 
 _DATA_MESSAGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
@@ -153,6 +156,7 @@ class ClientSession:
         # Whether a ping of the heartbeat's has no pong yet.
         self._awaits_pong = False
 
+        self._pong_size = 0
         self._opened_at = 0.0
         # Messages of this session so far, in step with the server's own count (R20).
         self._received_count = 0
@@ -165,6 +169,11 @@ class ClientSession:
         """Take what is to be sent, one WebSocket text message each. It is not given out twice."""
         texts, self._texts = self._texts, []
         return texts
+
+    def pong_size(self) -> int:
+        """Take how many characters of the texts to send are answers to pings; call it before `texts_to_send`."""
+        size, self._pong_size = self._pong_size, 0
+        return size
 
     def events_received(self) -> list[SessionEvent]:
         """Take what has happened. It is not given out twice."""
@@ -244,7 +253,7 @@ class ClientSession:
         match message:
             case Ping():
                 # Answered even before `connected` (C11), with the id it has, if any (H8).
-                self._send(Pong(id=message.id))
+                self._send_pong(message)
             case Pong():
                 self._take_pong(message, now)
             case Connected():
@@ -273,6 +282,17 @@ class ClientSession:
         self._refusals = None
         self._awaits_pong = False
         self._calls.lose(why)
+
+    def stay_alive(self, *, ping: bool) -> None:
+        """Call this instead of `receive_text` while nothing is read: the server's silence is not its fault then.
+
+        Args:
+            ping: Whether to send a ping, which keeps the server from taking us for dead.
+        """
+        self._heartbeat.message_received()
+        # pre1 had no heartbeats (H6).
+        if ping and self.state is SessionState.CONNECTED and self._version != "pre1":
+            self._send(Ping())
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at `next_deadline()`; earlier calls do nothing."""
@@ -680,6 +700,13 @@ class ClientSession:
         self._resent_subs += subscription.was_sent
         subscription.was_sent = True
         self._texts.append(subscription.text)
+
+    def _send_pong(self, message: Ping) -> None:
+        text = codec.encode(Pong(id=message.id))
+        # A server that sends so many pings at once is not alive but at fault, and must not fill our memory.
+        if self._pong_size + len(text) <= PONG_LIMIT:
+            self._pong_size += len(text)
+            self._texts.append(text)
 
     def _send(self, message: ClientMessage) -> None:
         self._texts.append(codec.encode(message))

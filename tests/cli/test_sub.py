@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -16,8 +17,10 @@ import pytest
 import ddpshell
 from ddpshell.cli.precedence import ConnectionSettings
 from ddpshell.cli.process import Given
+from ddpshell.server import Options
+from ddpshell.server.demo import demo_server
 from tests.cli.conftest import Command, finished
-from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.meteor import MeteorServer
 
 TASKS = """\
@@ -197,6 +200,28 @@ class TestFollowing:
     def test_verbose_tells_when_it_is_ready(self, ddp: Command) -> None:
         err = ddp("sub", "-v", "stopsItself", "50", "--follow").err
         assert "ddp: note: 'stopsItself' is ready, documents: 1\n" in err
+
+
+@pytest.mark.parametrize("words", [["--follow"], ["--events"]])
+def test_a_consumer_that_pauses_costs_neither_the_connection_nor_a_line(
+    start: Callable[..., subprocess.Popen[str]], words: list[str]
+) -> None:
+    """H2, H5: the server is pinged while nothing is read, and the rest comes when the consumer goes on."""
+    serving = demo_server(Options(heartbeat_interval=1.5, heartbeat_timeout=1.5))
+    pings: queue.SimpleQueue[str] = queue.SimpleQueue()
+    serving.on_frame(lambda frame: pings.put("") if "ping" in frame.text and not frame.is_sent else None)
+    with LoopbackServer(serving) as server:
+        process = start("sub", "items", "40000", "-u", server.url, *words)
+        # The server's patience, and more.
+        for _ in range(4):
+            pings.get(timeout=PATIENCE)
+        assert len(server.server.connections) == 1
+        assert process.stdout is not None
+        for number in range(40_000):
+            assert json.loads(process.stdout.readline())["id"] == f"id{number}"
+        process.send_signal(signal.SIGINT)
+        ran = finished(process)
+        assert ran.err in ("", "ddp: error: interrupted\n")
 
 
 class TestEvents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 
@@ -17,7 +18,8 @@ from ddpshell import (
     OutcomeUnknown,
     events,
 )
-from ddpshell.protocol.client_session import ClientSession
+from ddpshell.client.runner import KEEP_ALIVE
+from ddpshell.protocol.client_session import PONG_LIMIT, ClientSession
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 
 PATIENCE = 10
@@ -131,6 +133,58 @@ def test_a_silent_server_is_pinged_and_then_left(harness: Harness) -> None:
     peer.await_end()
     harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
     assert "heartbeat" in str(harness.client.status.error)
+
+
+def test_a_client_that_is_held_reads_nothing_and_stays_alive(harness: Harness) -> None:
+    """A consumer that stands still must not cost the connection: the server gets signs of life, and is not judged."""
+    peer = harness.establish()
+    harness.client.hold(True)
+    assert peer.pull_message() == {"msg": "ping"}
+    peer.push({"msg": "added", "collection": "c", "id": "a", "fields": {}})
+    for _ in range(100):
+        harness.clock.wait_until_waiting()
+        harness.clock.advance(KEEP_ALIVE)
+        assert peer.pull_message() == {"msg": "ping"}
+    assert harness.kinds()[-1] == "SessionEstablished"
+    harness.client.hold(False)
+    call = harness.client.call("m")
+    assert peer.pull_message()["msg"] == "method"
+    peer.push({"msg": "updated", "methods": ["1"]}, {"msg": "result", "id": "1"})
+    call.result(PATIENCE)
+    assert "DocumentAdded" in harness.kinds()
+    # From now on silence counts again.
+    harness.clock.wait_until_waiting()
+    assert harness.client.status.state.value == "connected"
+
+
+def test_a_client_that_is_held_can_be_used_and_left(harness: Harness) -> None:
+    peer = harness.establish()
+    harness.client.hold(True)
+    assert peer.pull_message() == {"msg": "ping"}
+    harness.client.call("m")
+    assert peer.pull_message()["method"] == "m"
+    harness.client.disconnect()
+    assert peer.await_end()
+
+
+def test_a_client_that_is_held_connects_again(harness: Harness) -> None:
+    """The answer to `connect` is always read."""
+    harness.establish()
+    harness.client.hold(True)
+    harness.client.disconnect()
+    harness.client.reconnect()
+    harness.establish("two")
+    assert harness.client.status.session == "two"
+
+
+def test_a_peer_that_sends_pings_and_reads_nothing_is_not_read(harness: Harness) -> None:
+    """H8: each ping is answered, but not at the price of our memory."""
+    peer = harness.establish()
+    text = json.dumps({"msg": "ping", "id": "x" * 1000})
+    most = 100 * PONG_LIMIT
+    sent, unsent = peer.flood(text, most)
+    assert sent < most
+    assert unsent < 4 * PONG_LIMIT
 
 
 def test_a_loss_is_told_and_the_calls_are_kept(harness: Harness) -> None:

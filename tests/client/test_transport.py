@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import selectors
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,7 +14,9 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 from websockets.utils import accept_key
 
-from ddpshell.client.transport import GOODBYE_PATIENCE, READ_SIZE
+from ddpshell.client.transport import GOODBYE_PATIENCE, PONG_ROOM, READ_SIZE, WebSocketTransport
+from ddpshell.client.waiting import Waiter
+from ddpshell.clock import SystemClock
 from tests.client.conftest import (
     AN_INSTANT,
     CONNECT_TIMEOUT,
@@ -441,3 +445,30 @@ def test_sockjs_that_does_not_open_is_given_up_at_the_deadline(patient: Patient)
         assert upgraded.wait(PATIENCE)
         patient.pass_time(CONNECT_TIMEOUT)
         assert "accepted a SockJS connection, but did not open it in time" in str(failure(attempt))
+
+
+def test_of_many_pings_only_the_last_is_answered_while_nobody_reads_the_answers(client: Client) -> None:
+    """RFC 6455, section 5.5.3."""
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.closing(Waiter(SystemClock())) as waiter:
+        ours.setblocking(False)
+        transport = WebSocketTransport(ours, waiter, b"", framed=False)
+        for number in range(10_000):
+            theirs.sendall(b"\x89\x7d" + str(number).encode().ljust(125))
+            transport.take()
+            transport.flush()
+        assert len(transport._unsent) <= PONG_ROOM + 131  # noqa: SLF001  # nothing shows it from outside
+        assert transport.events & selectors.EVENT_WRITE
+        theirs.settimeout(PATIENCE)
+        data = bytearray()
+        while transport.events & selectors.EVENT_WRITE:
+            data += theirs.recv(1 << 20)
+            transport.flush()
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            data += theirs.recv(1 << 20)
+        mask, payload = data[-129:-125], data[-125:]
+        assert bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload)).rstrip() == b"9999"
+        transport.keep_alive()
+        assert theirs.recv(100)[0] == 0x8A
+        transport.close(goodbye=False)
