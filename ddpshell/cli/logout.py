@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
-from ..exceptions import CommandError, ConnectError, DDPTimeout, LoginNeeded
+from ..exceptions import CommandError, ConnectError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from .commands import Command, process_of
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from .precedence import ConnectionSettings
@@ -48,7 +49,12 @@ def _logout(local: bool) -> None:
 def _end_saved(process: Process, settings: ConnectionSettings, saved: SavedLogin) -> str:
     """Have the server end a saved login, and say how that went."""
     try:
-        _end(process, settings)
+        try:
+            _end(process, settings)
+        except OutcomeUnknown:
+            # Meteor may close the connection with the token that it has just forgotten, before it answers (A42).
+            with contextlib.suppress(LoginNeeded):
+                _end(process, settings)
     except LoginNeeded:
         # Ended elsewhere, or by its time, or the password has been changed since (A42, A44).
         return f"the login of {saved.user} at {saved.server} had ended already"

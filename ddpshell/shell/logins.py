@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ..exceptions import DDPError, LoginError, LoginNeeded
+from ..exceptions import DDPError, LoginError, LoginNeeded, OutcomeUnknown
 from ..protocol.accounts import LoginToken
 from ..protocol.ejson import EJSONValue
 from ..protocol.urls import Endpoint
@@ -104,9 +104,15 @@ def end_replaced(token: LoginToken, client: Client) -> None:
     """
     try:
         client.accounts.login_with_token(token.token).result(_PATIENCE)
+        try:
+            client.logout().result(_PATIENCE)
+        except OutcomeUnknown:
+            # Meteor may close the connection with the token that it has just forgotten, before it answers (A42).
+            client.reconnect()
+            client.accounts.login_with_token(token.token).result(_PATIENCE)
+            client.logout().result(_PATIENCE)
     except LoginError:
         return
-    client.logout().result(_PATIENCE)
 
 
 class SavedLogin(Struct, frozen=True):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.protocol.ejson import JSONValue
 from tests.cli.conftest import Command
-from tests.loopback import LoopbackServer
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
 
 LogIn = Callable[[], None]
 
@@ -107,3 +108,35 @@ def test_a_token_from_elsewhere_is_ended_too(
     # There was one saved as well, by chance the same.
     assert len(saved()) == 1
     assert ddp("whoami").code == 4
+
+
+def test_a_server_that_closes_the_connection_instead_of_answering_has_logged_out(ddp: Command) -> None:
+    """A42: Meteor closes what uses a token that it has forgotten, now and then before it says that it has."""
+    refusal: dict[str, JSONValue] = {"error": 403, "reason": "You've been logged out by the server."}
+
+    def log_in(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "t"})
+
+    def log_out(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "t"})
+        assert server.expect("method")["method"] == "logout"
+        server.drop()
+
+    def replace(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "another"})
+        log_out(server)
+
+    def refuse_once(server: Conversation) -> None:
+        # By the session itself, or for the command.
+        server.finish(server.expect("method"), error=refusal)
+
+    with ScriptedServer(converse(log_in), converse(replace), converse(refuse_once)) as server:
+        words = ["login", "alice", "-u", server.url, "--password-file", "-"]
+        assert ddp(*words, stdin=b"x").code == 0
+        ran = ddp(*words, stdin=b"x")
+        assert (ran.code, "was not ended" in ran.err) == (0, False)
+    with ScriptedServer(converse(log_in), converse(log_out), converse(refuse_once)) as server:
+        words = ["login", "alice", "-u", server.url, "--password-file", "-"]
+        assert ddp(*words, stdin=b"x").code == 0
+        ran = ddp("logout", "-u", server.url)
+        assert (ran.code, "logged out alice" in ran.err) == (0, True)
