@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..exceptions import ServerError
     from .process import Process
 
-__all__ = ["advise_name", "typed_before"]
+__all__ = ["advise_name", "typed_before", "unknown_names"]
 
 
 def advise_name(error: ServerError, name: str, process: Process) -> None:
@@ -31,17 +31,27 @@ def advise_name(error: ServerError, name: str, process: Process) -> None:
     if not is_unknown_name(error):
         return
     from ..shell.commands import shell_registry
+    from ..shell.logins import server_of
     from ..shell.names import Names
     from ..shell.registry import Role
+    from .credentials import endpoint_of
+    from .precedence import ConnectionSettings
 
     role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
     names = Names(shell_registry())
-    names.begin_with(lambda: typed_before(state_folder()))
+    server = server_of(endpoint_of(ConnectionSettings.of(process.given)))
+    names.server = lambda: server
+    names.begin_with(lambda: typed_before(state_folder()), unknown_names(state_folder()))
     for known in process.methods if role is Role.METHOD else process.publications:
         names.add(role, known)
     similar = names.similar(role, name)
     if similar is not None:
         error.add_note(f"did you mean {similar}?")
+
+
+def unknown_names(folder: str | None) -> Path:
+    """The file with the names that servers did not know, when they were typed in the shell."""
+    return Path(folder or os.devnull) / "unknown-names"
 
 
 def typed_before(folder: str | None) -> Iterator[str]:

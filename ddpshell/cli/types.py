@@ -184,10 +184,10 @@ class SeenName(click.ParamType[str]):
         from ..shell.names import Names
         from ..shell.registry import Role
         from .folders import state_folder
-        from .spellings import typed_before
+        from .spellings import typed_before, unknown_names
 
         names = Names(shell_registry())
-        names.begin_with(lambda: typed_before(state_folder()))
+        names.begin_with(lambda: typed_before(state_folder()), unknown_names(state_folder()))
         found = [name for name in names.of(Role[self._role]) if name.startswith(incomplete)]
         # A word of the command line has neither spaces nor quotes around it.
         return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]

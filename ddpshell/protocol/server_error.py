@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar, cast
 
 from ..exceptions import EJSONError, MethodError, RateLimited, ServerError
@@ -15,6 +16,13 @@ _KEYS = {"error", "reason", "details", "message"}
 
 # As Meteor says it (S21, S32).
 _UNKNOWN = ("Method '", "Subscription '")
+
+# As other servers say it.
+_MISSING = (
+    r"(?i)\W*(?:%s\b.*\b(?:not (?:found|defined|exist)|unknown|doesn't exist)|(?:unknown|no such|undefined) %s\b)"
+)
+_NO_METHOD = re.compile(_MISSING.replace("%s", "method"), re.DOTALL)
+_NO_PUBLICATION = re.compile(_MISSING.replace("%s", "(?:subscription|publication)"), re.DOTALL)
 
 AnyServerError = TypeVar("AnyServerError", bound=ServerError)
 
@@ -46,9 +54,14 @@ def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
 
 
 def is_unknown_name(error: ServerError) -> bool:
-    """Whether the server has no such method or publication. Others than it use 404 for what their methods did not find."""
+    """Whether the server has no such method or publication. Methods use 404 too, for what they did not find themselves."""
+    if error.error != 404:
+        return False
     reason = error.reason_text
-    return error.error == 404 and reason.startswith(_UNKNOWN) and reason.endswith("' not found")
+    other_words = _NO_METHOD if isinstance(error, MethodError) else _NO_PUBLICATION
+    return (reason.startswith(_UNKNOWN) and reason.endswith("' not found")) or other_words.match(
+        reason[:1000]
+    ) is not None
 
 
 def _reason_in(message: JSONValue, code: JSONValue) -> JSONValue:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from ..clock import Clock
-from ..exceptions import CommandError, DDPError
+from ..exceptions import CommandError, DDPError, InvalidURL
 from .display import Display
 from .frames import FrameFilter
 from .interrupts import Interrupts
@@ -104,6 +104,7 @@ class Shell:
         self.jobs = Jobs()
         self.interrupts = Interrupts()
         self.names = Names(registry)
+        self.names.server = self._server_or_none
         self.subscriptions = Subscriptions()
         self.watches = Watches()
         #: The commands of this session that were run and may be seen by anybody, in order.
@@ -171,6 +172,12 @@ class Shell:
 
         # Where the host has a random part (U1), it is always the same for what is saved.
         return server_of(parse_url(self._address, lambda: 0.0))
+
+    def _server_or_none(self) -> str | None:
+        try:
+            return self.server
+        except InvalidURL:
+            return None
 
     def open(self, url: str | None) -> None:
         """Go to a server, and leave the one before.

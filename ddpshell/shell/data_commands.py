@@ -13,7 +13,7 @@ from .cells import cell_width
 from .context import Shell
 from .parser import as_name
 from .presentation import plural
-from .registry import Collection, Count, Fields, Flag, Selector, Text, command
+from .registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
 from .replies import Documents, Message, Result
 from .style import StyledText
 from .subscriptions import Watch
@@ -104,11 +104,18 @@ def _hint_at_names(shell: Shell, collection: str) -> None:
     names = shell.client.collections
     if collection in names:
         return
+    _forget_unknown(shell, collection)
     from difflib import get_close_matches
 
     similar = get_close_matches(collection, names, n=1)
     advice = f"did you mean {as_name(similar[0])}?" if similar else "`sub PUBLICATION` brings documents"
     shell.display.note([("hint", f"nothing in {as_name(collection)}; {advice}")])
+
+
+def _forget_unknown(shell: Shell, collection: str) -> None:
+    """Do not suggest a collection that was typed, until it has documents."""
+    if collection not in shell.client.collections and not shell.names.fields(collection):
+        shell.names.forget(Role.COLLECTION, collection)
 
 
 def _sort(value: EJSONValue) -> Any:
@@ -166,6 +173,7 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
     stop = shell.client.collection(collection).observe(
         added=added, changed=changed, removed=removed, moved=moved, selector=selector
     )
+    _forget_unknown(shell, collection)
     shell.watches.add(Watch(number, collection, what, stop))
     return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
 

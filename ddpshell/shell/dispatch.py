@@ -158,8 +158,6 @@ def _answered(
                 shell.display.answer(job.number, reply, seconds)
             shell.jobs.end(job)
             return
-    if invocation.positional and isinstance(error, MethodError) and error.error == 404:
-        shell.names.forget(Role.METHOD, str(invocation.positional[0]))
     if not shell.is_closing:
         _note_similar_name(shell, error, invocation)
         shell.display.failure(job.number, error, seconds, where=job.where)

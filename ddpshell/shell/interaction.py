@@ -55,7 +55,7 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
 
             shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=begin)
             shell.past = history.oldest_first
-            shell.names.begin_with(history.oldest_first)
+            shell.names.begin_with(history.oldest_first, history_path.with_name("unknown-names"))
             with shell.interrupts.installed():
                 run_shell(shell, prompt)
         finally:
@@ -76,7 +76,7 @@ def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, hist
         history = ShellHistory(history_path, display.warn)
         shell.terminal = prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
         shell.past = history.oldest_first
-        shell.names.begin_with(history.oldest_first)
+        shell.names.begin_with(history.oldest_first, history_path.with_name("unknown-names"))
         shell.open_soon()
         with shell.interrupts.installed():
             run_shell(shell, prompt)

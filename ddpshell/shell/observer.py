@@ -21,11 +21,14 @@ from ..client.events import (
     LoggedOut,
     Offline,
     SessionEstablished,
+    SubscriptionReady,
+    SubscriptionStopped,
     VersionRefused,
     Waiting,
     Warned,
 )
-from ..exceptions import ConnectError, DDPError, MethodError
+from ..exceptions import ConnectError, DDPError, ServerError
+from ..protocol.server_error import is_unknown_name
 from .escaping import escape_line
 from .presentation import duration, plural
 from .registry import Role
@@ -74,12 +77,22 @@ class Observer:
             case DocumentChanged() | DocumentRemoved() | DocumentMoved():
                 self._change(event)
             case CallFinished():
-                if not (isinstance(event.error, MethodError) and event.error.error == 404):
-                    self._shell.names.add(Role.METHOD, event.method)
+                self._learn(Role.METHOD, event.method, event.error)
+            case SubscriptionReady():
+                self._learn(Role.PUBLICATION, event.name, None)
+            case SubscriptionStopped(error=DDPError()):
+                self._learn(Role.PUBLICATION, event.name, event.error)
             case Warned(text, harmless=False):
                 self._shell.display.warn(text)
             case _:
                 self._connection(event)
+
+    def _learn(self, role: Role, name: str, error: DDPError | None) -> None:
+        """Learn from an answer of the server whether it has a method or a publication."""
+        if isinstance(error, ServerError) and is_unknown_name(error):
+            self._shell.names.forget(role, name)
+        elif error is None or isinstance(error, ServerError):
+            self._shell.names.add(role, name)
 
     def _frame(self, text: str, *, is_sent: bool) -> None:
         shell = self._shell

@@ -35,7 +35,7 @@ class LineSuggest(AutoSuggest):
         if not text.strip() or len(text) > 2000:
             return None
         for line in reversed(buffer.history.get_strings()):
-            if line.startswith(text) and len(line) > len(text):
+            if line.startswith(text) and len(line) > len(text) and not self._names.is_unknown_in(line):
                 return Suggestion(line[len(text) :])
         found = suggestions(text, self._registry, self._names, self._variables)
         if len(found) == 1:

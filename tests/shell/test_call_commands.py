@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ddpshell.shell.completion import suggestions
+from ddpshell.shell.registry import Role
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 from tests.loopback import LoopbackServer
 from tests.shell.desk import Desk, desk, scripted_desk
@@ -105,6 +107,41 @@ def test_a_slip_in_a_method_is_put_right(table: Desk) -> None:
     table.type("call upper a")
     assert "did you mean upper?" in table.type("call uper a")
     assert "did you mean" not in table.type("call zzz"), "uper is known not to exist"
+
+
+@pytest.mark.parametrize(
+    ("role", "line", "name"),
+    [
+        pytest.param(Role.METHOD, "call nope", "nope", id="a method"),
+        pytest.param(Role.METHOD, "apply nope []", "nope", id="apply"),
+        pytest.param(Role.PUBLICATION, "sub nope", "nope", id="a publication"),
+        pytest.param(Role.COLLECTION, "find nope", "nope", id="a collection"),
+        pytest.param(Role.COLLECTION, "count nope", "nope", id="a collection that is counted"),
+        pytest.param(Role.COLLECTION, "watch nope", "nope", id="a collection that is watched"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_not_suggested(table: Desk, role: Role, line: str, name: str) -> None:
+    names = table.shell.names
+    for _ in range(2):
+        names.learn(line)
+        assert table.type(line)
+        assert name not in names.of(role)
+    assert names.similar(role, "nop") is None
+    assert suggestions(f"{line.split(maxsplit=1)[0]} no", table.shell.registry, names) == []
+    table.type("call nope2\nsub nope2")
+    assert "did you mean" not in table.type("call nope1\nsub nope1")
+
+
+def test_a_name_that_is_there_after_all_is_suggested_again(table: Desk) -> None:
+    names = table.shell.names
+    for line in ("find tasks", "sub tasks", "call fail 404 'Post not found'"):
+        names.learn(line)
+    table.type("find tasks")
+    assert names.of(Role.COLLECTION) == []
+    table.type("sub tasks\ncall fail")
+    assert names.of(Role.COLLECTION) == ["tasks"]
+    assert names.of(Role.PUBLICATION) == ["tasks"]
+    assert "fail" in names.of(Role.METHOD)
 
 
 def test_apply_wants_an_array(table: Desk) -> None:

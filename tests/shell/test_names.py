@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ddpshell.shell.commands import shell_registry
@@ -30,6 +32,59 @@ def test_a_name_that_does_not_exist_is_forgotten(names: Names) -> None:
     names.learn("call nope")
     names.forget(Role.METHOD, "nope")
     names.forget(Role.METHOD, "never known")
+    assert names.of(Role.METHOD) == []
+
+
+def test_a_name_that_a_server_did_not_know_stays_unknown_there(tmp_path: Path) -> None:
+    """In this session, in later ones, and until the server knows it; other servers may have it."""
+    path = tmp_path / "state" / "unknown-names"
+    history = ["call nope", "call upper", "sub nopub", "sub tasks", "find zzz"]
+
+    def session(server: str) -> Names:
+        names = Names(shell_registry())
+        names.server = lambda: server
+        names.begin_with(lambda: history, path)
+        return names
+
+    first = session("ws://a")
+    assert first.of(Role.METHOD) == ["upper", "nope"]
+    first.forget(Role.METHOD, "nope")
+    first.forget(Role.PUBLICATION, "nopub")
+    first.forget(Role.COLLECTION, "zzz")
+    first.learn("call nope")
+    for names in (first, session("ws://a")):
+        assert names.of(Role.METHOD) == ["upper"]
+        assert names.of(Role.PUBLICATION) == ["tasks"]
+        assert names.of(Role.COLLECTION) == []
+        assert names.similar(Role.METHOD, "nop") is None
+        assert names.is_unknown_in("call nope 1")
+        assert not names.is_unknown_in("call upper nope")
+    assert "nope" in session("ws://b").of(Role.METHOD)
+    assert path.stat().st_mode & 0o777 == 0o600
+    anywhere = session("ws://a")
+    anywhere.server = lambda: None
+    assert anywhere.of(Role.METHOD) == ["upper"]
+    session("ws://a").add(Role.METHOD, "nope")
+    assert "nope" in session("ws://a").of(Role.METHOD)
+
+
+def test_an_unknown_name_that_was_typed_in_private_is_written_nowhere(names: Names, tmp_path: Path) -> None:
+    names.server = lambda: "ws://a"
+    names.begin_with(list, tmp_path / "unknown-names")
+    names.forget(Role.METHOD, "secret")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2]\n", '["s", "METHOD"]', '["s", "NOTHING", "x"]', '["s", [], 1]', "\x00"]
+)
+def test_a_file_of_unknown_names_that_is_broken_is_no_fault(names: Names, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "unknown-names"
+    path.write_text(text)
+    names.server = lambda: "s"
+    names.begin_with(lambda: ["call x"], path)
+    assert names.of(Role.METHOD) == ["x"]
+    names.forget(Role.METHOD, "x")
     assert names.of(Role.METHOD) == []
 
 

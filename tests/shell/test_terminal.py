@@ -389,6 +389,33 @@ def test_a_terminal_that_can_do_nothing_is_written_to_plainly(server: LoopbackSe
         assert window.wait_for_end() == 0
 
 
+def test_a_name_that_does_not_exist_is_not_suggested_after_a_restart(server: LoopbackServer) -> None:
+    for session in range(2):
+        with Window("-u", f"localhost:{server.port}") as window:
+            window.wait_for("connected to")
+            window.wait_for_prompt()
+            if not session:
+                window.press("call nonsense\r")
+                window.wait_for("[1] error 404")
+                window.press("call nowhere\r")
+                window.wait_for("[2] error 404")
+                assert "did you mean" not in window.text
+                window.press("sub nothing\r")
+                window.wait_for("[3] error 404")
+            for half in ("call n", "sub n"):
+                window.wait_for_prompt()
+                window.press(f"{half}\t")
+                window.wait_for_prompt(half)
+                window.press("\x03")
+            window.press("call upper 'so far'\r")
+            window.wait_for('"SO FAR"')
+            assert [row for row in window.all_rows if "nonsense" in row] == (
+                [] if session else lines_with(window, "> call nonsense") + lines_with(window, "[1] error 404")
+            )
+            window.press("\x04")
+            assert window.wait_for_end() == 0
+
+
 def test_a_pager_gets_the_terminal(window: Window, tmp_path: Path) -> None:
     pager = tmp_path / "less"
     pager.write_text("#!/bin/sh\ncat\nprintf 'press a key '\nread key < /dev/tty\n")
