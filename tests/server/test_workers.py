@@ -60,6 +60,7 @@ class Pool:
                 self._changed.notify_all()
                 assert self._changed.wait_for(lambda: name in self._ended, PATIENCE)
                 self.running.remove(name)
+                self._changed.notify_all()
 
         self.workers.submit(job, name[0])
 
