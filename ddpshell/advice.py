@@ -21,6 +21,7 @@ from .exceptions import (
     LoginError,
     LoginLost,
     LoginNeeded,
+    MessageTooLarge,
     NegotiationError,
     OutcomeUnknown,
     ServerError,
@@ -165,6 +166,14 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _kind(DDPTimeout),
         ("--timeout S allows more time; 0 is no limit", "--timeout S allows more time; 0 is no limit", ""),
+    ),
+    _Row(
+        _kind(MessageTooLarge),
+        (
+            "--max-message SIZE takes larger ones, such as 1G",
+            "--max-message SIZE takes larger ones, such as 1G",
+            "`exit`, and start ddp with --max-message SIZE, such as 1G",
+        ),
     ),
     _Row(
         _kind(EJSONError),

@@ -7,6 +7,7 @@
     ├─ EJSONError                a value or a text that is not EJSON (also ValueError)
     ├─ InvalidURL                no address of a DDP server, or of a proxy (also ValueError)
     ├─ LoginNeeded               somebody must be logged in, and nobody is
+    ├─ MessageTooLarge           a message of the server's is larger than the client takes
     ├─ NegotiationError          no common protocol version; never retried
     ├─ QueryError                a selector, sort order, projection or modifier that is none (also ValueError)
     ├─ ServerError               the server answered with an error
@@ -47,6 +48,7 @@ __all__ = [
     "LoginError",
     "LoginLost",
     "LoginNeeded",
+    "MessageTooLarge",
     "MethodError",
     "NegotiationError",
     "OutcomeUnknown",
@@ -79,6 +81,24 @@ class RemoteProtocolError(ProtocolError):
 
 class EJSONError(DDPError, ValueError):
     """A value cannot be written as EJSON, or a text cannot be read as EJSON."""
+
+
+class MessageTooLarge(DDPError):
+    """A message of the server's is larger than the client takes. A method that it answers has run.
+
+    Args:
+        what: What the message is or answers, for the sentence.
+        limit: Bytes: `max_message` of the client.
+    """
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(what, limit)
+        self.what = what
+        self.limit = limit
+
+    def __str__(self) -> str:
+        size = f"{self.limit / (1 << 20):.4g} MiB" if self.limit >= 1 << 16 else f"{self.limit:,} bytes"
+        return f"{self.what} is larger than {size}"
 
 
 class QueryError(DDPError, ValueError):

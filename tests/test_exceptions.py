@@ -23,6 +23,7 @@ from ddpshell.exceptions import (
     LoginError,
     LoginLost,
     LoginNeeded,
+    MessageTooLarge,
     MethodError,
     NegotiationError,
     OutcomeUnknown,
@@ -38,6 +39,10 @@ SENTENCES = [
     pytest.param(LocalProtocolError("the session is over"), "the session is over", id="local protocol"),
     pytest.param(RemoteProtocolError("no JSON"), "no JSON", id="remote protocol"),
     pytest.param(EJSONError("no EJSON: a set"), "no EJSON: a set", id="EJSON"),
+    pytest.param(
+        MessageTooLarge("the result of 'm'", 0x3FFFFFF), "the result of 'm' is larger than 64 MiB", id="too large"
+    ),
+    pytest.param(MessageTooLarge("a document", 1000), "a document is larger than 1,000 bytes", id="a small limit"),
     pytest.param(QueryError("unknown operator $foo"), "unknown operator $foo", id="selector"),
     pytest.param(InvalidURL("a b", "no spaces"), "bad server URL 'a b': no spaces", id="URL"),
     pytest.param(

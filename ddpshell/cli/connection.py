@@ -118,6 +118,7 @@ def make_client(
         proxy=settings.proxy,
         ip_version=settings.ip_version,
         user_agent=settings.user_agent,
+        max_message=settings.max_message,
         login_required=login_required,
         debug=bool(process.given.get("debug")),
         data_events=data_events,

@@ -12,7 +12,7 @@ import click
 from .output import OutputFormat
 from .precedence import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, DEFAULT_URL
 from .process import Process
-from .types import Cookie, Header, HeaderText, ProfileName, ReadableFile, Seconds, SecretFile
+from .types import Cookie, Header, HeaderText, ProfileName, ReadableFile, Seconds, SecretFile, Size
 
 __all__ = [
     "CONNECTION_OPTIONS",
@@ -74,6 +74,10 @@ CONNECTION_OPTIONS = [
     SharedOption(
         "--connect-timeout", section=_CONNECTION, type=Seconds(), metavar="S",
         help=f"Seconds until the session must stand, 0 for no limit. [default: {DEFAULT_CONNECT_TIMEOUT:g}]",
+    ),
+    SharedOption(
+        "--max-message", section=_CONNECTION, type=Size(), metavar="SIZE",
+        help="Take messages of the server up to this size: bytes, or with K, M or G. [default: 64M]",
     ),
     SharedOption(
         "--reconnect/--no-reconnect", section=_CONNECTION, default=None,

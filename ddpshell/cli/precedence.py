@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_MAX_MESSAGE",
     "DEFAULT_TIMEOUT",
     "DEFAULT_URL",
     "ConnectionSettings",
@@ -37,6 +38,7 @@ __all__ = [
 DEFAULT_URL = "localhost:3000"
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_CONNECT_TIMEOUT = 10.0
+DEFAULT_MAX_MESSAGE = 0x3FFFFFF
 
 #: Where a value comes from that nobody has chosen.
 DEFAULT = "default"
@@ -45,6 +47,7 @@ DEFAULT = "default"
 _SIMPLE: Mapping[str, Any] = {
     "timeout": DEFAULT_TIMEOUT,
     "connect-timeout": DEFAULT_CONNECT_TIMEOUT,
+    "max-message": DEFAULT_MAX_MESSAGE,
     "reconnect": None,
     "no-retry": False,
     "origin": None,
@@ -95,6 +98,7 @@ class ConnectionSettings(Struct, frozen=True):
         proxy: The URL of the proxy to go through, or None.
         ip_version: 4 or 6, for addresses of that kind alone; None for all.
         identity: Who to be.
+        max_message: Bytes in a message of the server's.
     """
 
     url: str
@@ -114,6 +118,7 @@ class ConnectionSettings(Struct, frozen=True):
     proxy: str | None
     ip_version: Literal[4, 6] | None
     identity: Identity
+    max_message: int = DEFAULT_MAX_MESSAGE
 
     @classmethod
     def of(cls, given: Given, environment: Mapping[str, str] = os.environ) -> ConnectionSettings:
@@ -180,6 +185,7 @@ class Together(Struct, frozen=True):
             proxy=self.proxy.value,
             ip_version=value["ip-version"],
             identity=self.identity,
+            max_message=value["max-message"],
         )
 
 

@@ -23,7 +23,7 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError
-from .types import Cookie, Header, HeaderText, Seconds
+from .types import Cookie, Header, HeaderText, Seconds, size_of
 
 __all__ = ["KEYS", "PERSONAL", "Config", "Section", "read_config"]
 
@@ -48,6 +48,7 @@ KEYS = {
     "ipv6": "flag",
     "timeout": "seconds",
     "connect-timeout": "seconds",
+    "max-message": "size",
     "reconnect": "flag",
     "no-retry": "flag",
 }
@@ -61,6 +62,7 @@ _KINDS = {
     "file": "the name of a file in quotes",
     "flag": "true or false",
     "seconds": "a number of seconds",
+    "size": 'a number of bytes, or a text such as "100M"',
     "headers": 'a table of texts, such as { Name = "value" }',
     "cookies": 'a table of texts, such as { name = "value" }',
 }
@@ -191,6 +193,10 @@ class _Reader:
                 if isinstance(value, bool) or not isinstance(value, int | float):
                     return None
                 return Seconds().convert(value, None, None)
+            case "size" if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
+            case "size":
+                return size_of(value) if isinstance(value, str) else None
             case "headers" | "cookies":
                 return _pairs(kind, value)
             case _ if not isinstance(value, str) or not value:

@@ -11,7 +11,18 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Cookie", "Header", "HeaderText", "ProfileName", "ReadableFile", "Seconds", "SecretFile", "SeenName"]
+__all__ = [
+    "Cookie",
+    "Header",
+    "HeaderText",
+    "ProfileName",
+    "ReadableFile",
+    "Seconds",
+    "SecretFile",
+    "SeenName",
+    "Size",
+    "size_of",
+]
 
 # Of a file with headers: some files have no end.
 _MAX_SIZE = 1 << 20
@@ -31,6 +42,32 @@ class Seconds(click.ParamType[float]):
         if not 0 <= seconds < math.inf:
             self.fail(f"{value} is no number of seconds; 0 means no limit", param, ctx)
         return seconds
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: `1000`, `64K`, `100M`, `2GiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it; what is not a positive number of bytes is refused."""
+        if isinstance(value, int):
+            return value
+        size = size_of(value)
+        if size is None:
+            self.fail(f"{value!r} is not a size, such as 500K, 100M or 2G", param, ctx)
+        return size
+
+
+def size_of(text: str) -> int | None:
+    """The bytes that a text such as `100M` means, units being powers of 1024; None if it is not a size."""
+    import re
+
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None or len(text) > 20:
+        return None
+    size = int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " "))
+    return size or None
 
 
 class _Pairs(click.ParamType[tuple[tuple[str, str], ...]]):

@@ -20,6 +20,7 @@ from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
 from .connector import ConnectOptions, WebSocketConnector
 from .events import Event
+from .frames import MAX_MESSAGE
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
 from .registry import Registry, finish
@@ -111,6 +112,7 @@ class Client:
             to the server, whatever the environment says.
         ip_version: Of the addresses that a name has, use those of IPv4 or of IPv6 alone.
         user_agent: The `User-Agent` header.
+        max_message: Bytes in a message of the server's. A call whose answer is larger fails with `MessageTooLarge`.
         login_required: After a login was refused, fail every call until there is a user again, or a logout. Without it,
             only the calls that waited for that login fail.
         debug: Have each frame as an event.
@@ -143,6 +145,7 @@ class Client:
         proxy: str | None = None,
         ip_version: Literal[4, 6] | None = None,
         user_agent: str = "ddpshell",
+        max_message: int = MAX_MESSAGE,
         login_required: bool = False,
         debug: bool = False,
         data_events: bool = False,
@@ -158,7 +161,7 @@ class Client:
 
             through = parse_proxy(proxy)
         handshake = HandshakeOptions(tuple(headers), origin, user_agent)
-        options = ConnectOptions(handshake, tls or TLSOptions(), through, ip_version)
+        options = ConnectOptions(handshake, tls or TLSOptions(), through, ip_version, max_message)
         connector = connector or WebSocketConnector(parse_url(url, fractions), options, fractions)
         self._url = connector.url
         self._clock = clock or SystemClock()

@@ -19,6 +19,7 @@ from msgspec import Struct
 from ..exceptions import ConnectError
 from ..protocol.urls import Endpoint
 from .addresses import look_up, why_unknown
+from .frames import MAX_MESSAGE
 from .tls import ByteStream, TLSOptions, wrap_tls
 from .transport import WebSocketTransport
 from .upgrade import HandshakeOptions, upgrade
@@ -41,12 +42,14 @@ class ConnectOptions(Struct, frozen=True):
         tls: For `wss`, and for a proxy that speaks TLS.
         proxy: What to go through, or None.
         ip_version: Of several addresses, use those of IPv4 or those of IPv6 alone; None for all.
+        max_message: Bytes in a message of the server's; the request of a larger one fails.
     """
 
     handshake: HandshakeOptions = HandshakeOptions()
     tls: TLSOptions = TLSOptions()
     proxy: Proxy | None = None
     ip_version: Literal[4, 6] | None = None
+    max_message: int = MAX_MESSAGE
 
 
 class WebSocketConnector(Struct, frozen=True):
@@ -78,7 +81,9 @@ class WebSocketConnector(Struct, frozen=True):
             if endpoint.secure:
                 stream = wrap_tls(stream, endpoint.host, endpoint.authority, options.tls, waiter, deadline)
             rest = upgrade(stream, endpoint, options.handshake, self.fractions, waiter, deadline)
-            transport = WebSocketTransport(stream, waiter, rest, framed=endpoint.framed)
+            transport = WebSocketTransport(
+                stream, waiter, rest, framed=endpoint.framed, max_message=options.max_message
+            )
             self._await_open(transport, waiter, deadline)
         except BaseException:
             sock.close()

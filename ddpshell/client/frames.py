@@ -19,6 +19,7 @@ __all__ = [
     "CloseFrame",
     "FrameReader",
     "Incoming",
+    "LargeMessage",
     "PingFrame",
     "close_frame",
     "pong_frame",
@@ -46,15 +47,30 @@ class PingFrame(Struct, frozen=True):
     payload: bytes
 
 
+class LargeMessage(Struct, frozen=True):
+    """A text message that is larger than the limit. It is not kept; what follows it is read as usual.
+
+    Args:
+        head: How it begins, which is enough to see whose answer it is.
+        limit: Bytes.
+    """
+
+    head: str
+    limit: int
+
+
 #: A text message, or a control frame that somebody has to act on.
-Incoming: TypeAlias = str | CloseFrame | PingFrame
+Incoming: TypeAlias = str | CloseFrame | PingFrame | LargeMessage
+
+# Bytes of a large message that are looked at.
+_HEAD = 4096
 
 
 class FrameReader:
     """Turns a server's bytes into messages, however they are cut.
 
     Args:
-        max_message: Bytes; a larger message is refused before it is read.
+        max_message: Bytes; a larger message is passed over.
     """
 
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
@@ -62,7 +78,13 @@ class FrameReader:
         self._buffer = bytearray()
         self._fragments = bytearray()
         self._fragmented_opcode: int | None = None
-        #: Why nothing can be read any more: these bytes are no frames of a server, or a message is too large.
+        # While a large message is passed over: bytes left of its frame, whether that is the last, and what is known of
+        # its beginning until that has been told.
+        self._is_large = False
+        self._left = 0
+        self._is_last = False
+        self._head: bytearray | None = None
+        #: Why nothing can be read any more: these bytes are no frames of a server.
         self.fault: RemoteProtocolError | None = None
 
     def receive(self, data: bytes) -> list[Incoming]:
@@ -85,6 +107,8 @@ class FrameReader:
         buffer += data
         position = 0
         size = len(buffer)
+        if self._left:
+            position = self._pass_over(position, incoming)
         while size - position >= 2:
             first, length = buffer[position], buffer[position + 1]
             start = position + 2
@@ -96,8 +120,11 @@ class FrameReader:
                 if size < start:
                     break
                 length = int.from_bytes(buffer[position + 2 : start], "big")
-                if length > self._max_message:
-                    raise RemoteProtocolError(f"a message of {length:,} bytes; {self._max_message:,} are the limit")
+                if length >> 63:
+                    raise RemoteProtocolError("a frame of 2^63 bytes or more (RFC 6455, 5.2)")
+            if length > self._max_message or (self._is_large and first & 0x0F == _CONTINUATION):
+                position = self._begin_large(first, length, start, incoming)
+                continue
             end = start + length
             if size < end:
                 # What is no frame must not be waited for.
@@ -121,14 +148,45 @@ class FrameReader:
         if self._fragmented_opcode is not None:
             opcode = self._fragmented_opcode
         self._fragments += payload
+        self._fragmented_opcode = None if final else opcode
         if len(self._fragments) > self._max_message:
-            raise RemoteProtocolError(f"a message of over {self._max_message:,} bytes, which is the limit")
+            head = bytes(self._fragments[:_HEAD])
+            self._fragments = bytearray()
+            self._is_large = not final
+            return _large(head, self._max_message) if opcode == _TEXT else None
         if not final:
-            self._fragmented_opcode = opcode
             return None
         whole = self._fragments
-        self._fragments, self._fragmented_opcode = bytearray(), None
+        self._fragments = bytearray()
         return _text(whole) if opcode == _TEXT else None
+
+    def _begin_large(self, first: int, length: int, start: int, incoming: list[Incoming]) -> int:
+        """Begin to pass over a frame of a message that is too large; gives where the buffer goes on."""
+        self._check_header(first, length)
+        opcode = first & 0x0F
+        if not self._is_large:
+            self._is_large = True
+            kind = opcode if self._fragmented_opcode is None else self._fragmented_opcode
+            # A binary message is dropped in any case (U18).
+            self._head = self._fragments if kind == _TEXT else None
+            self._fragments = bytearray()
+            self._fragmented_opcode = kind
+        self._left, self._is_last = length, bool(first & _FIN)
+        return self._pass_over(start, incoming)
+
+    def _pass_over(self, position: int, incoming: list[Incoming]) -> int:
+        """Drop what is here of a frame, and tell of its message as soon as its beginning is here."""
+        taken = min(self._left, len(self._buffer) - position)
+        self._left -= taken
+        is_over = self._is_last and not self._left
+        if self._head is not None:
+            self._head += self._buffer[position : position + min(taken, _HEAD)]
+            if is_over or len(self._head) >= _HEAD:
+                incoming.append(_large(bytes(self._head[:_HEAD]), self._max_message))
+                self._head = None
+        if is_over:
+            self._is_large, self._fragmented_opcode = False, None
+        return position + taken
 
     def _check_header(self, first: int, length: int) -> None:
         final, opcode = first & _FIN, first & 0x0F
@@ -192,6 +250,10 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
     length = len(payload)
     key = int.from_bytes((mask * (length // 4 + 1))[:length], "little")
     return (int.from_bytes(payload, "little") ^ key).to_bytes(length, "little")
+
+
+def _large(head: bytes, limit: int) -> LargeMessage:
+    return LargeMessage(head.decode(errors="ignore"), limit)
 
 
 def _text(payload: bytes | bytearray) -> str:

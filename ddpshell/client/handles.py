@@ -252,4 +252,4 @@ class Subscription:
 
 def ended_early(name: str) -> SubscriptionError:
     """The error for a subscription that the server ends before it is ready, without saying why (C35)."""
-    return SubscriptionError("stopped", f"the server ended {name!r} before it was ready")
+    return SubscriptionError("stopped", f"{name!r} ended before all of its documents were here")

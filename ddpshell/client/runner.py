@@ -21,6 +21,7 @@ from ..protocol.client_session import PONG_LIMIT, ClientSession
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
 from ..protocol.states import SessionState
 from .events import Connecting, Event, FrameReceived, FrameSent
+from .frames import LargeMessage
 from .lifecycle import ConnectionState, Lifecycle
 from .transport import Connector, Transport
 from .waiting import Waiter, Woken
@@ -317,11 +318,16 @@ class Runner:
                 if to_watch & selectors.EVENT_READ:
                     self._receive(transport.receive())
 
-    def _receive(self, texts: list[str]) -> None:
+    def _receive(self, texts: Sequence[str | LargeMessage]) -> None:
         with self.lock:
             self._idle = False
             now = self._clock.now()
             for text in texts:
+                if isinstance(text, LargeMessage):
+                    if self.debug:
+                        self._posted += [*self._session.events_received(), FrameReceived(_masked(text.head) + "...")]
+                    self._session.receive_large(text.head, text.limit)
+                    continue
                 if self.debug:
                     # Each frame comes before its consequences.
                     self._posted += [*self._session.events_received(), FrameReceived(_masked(text))]

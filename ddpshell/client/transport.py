@@ -11,7 +11,16 @@ from typing import Protocol
 
 from ..exceptions import ConnectionLost
 from ..protocol import sockjs
-from .frames import CloseFrame, FrameReader, PingFrame, close_frame, pong_frame, text_frames
+from .frames import (
+    MAX_MESSAGE,
+    CloseFrame,
+    FrameReader,
+    LargeMessage,
+    PingFrame,
+    close_frame,
+    pong_frame,
+    text_frames,
+)
 from .tls import ByteStream, blocked_on
 from .waiting import Waiter
 
@@ -45,7 +54,7 @@ class Transport(Protocol):
         """Why there is nothing more to come, once there is not."""
         ...
 
-    def receive(self) -> list[str]:
+    def receive(self) -> Sequence[str | LargeMessage]:
         """Take what has arrived; then look at `lost`."""
         ...
 
@@ -92,17 +101,20 @@ class WebSocketTransport:
         waiter: For the end, which is allowed to take a moment.
         unread: What was read behind the handshake.
         framed: Whether SockJS is spoken.
+        max_message: Bytes in a message; of a larger one only the beginning is told.
     """
 
-    def __init__(self, sock: ByteStream, waiter: Waiter, unread: bytes, *, framed: bool) -> None:
+    def __init__(
+        self, sock: ByteStream, waiter: Waiter, unread: bytes, *, framed: bool, max_message: int = MAX_MESSAGE
+    ) -> None:
         self._sock = sock
         self._waiter = waiter
         self._framed = framed
-        self._reader = FrameReader()
+        self._reader = FrameReader(max_message)
         self._unsent = bytearray()
         # The answer to the last ping, while it has to wait.
         self._pong: bytes | None = None
-        self._texts: list[str] = []
+        self._texts: list[str | LargeMessage] = []
         self.lost: ConnectionLost | None = None
         #: Whether messages may be sent: at once, or when SockJS says so (U11).
         self.open = not framed
@@ -118,7 +130,7 @@ class WebSocketTransport:
         """What to wait for it to be ready for. What is here already is ready, so nothing must be waited for then."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent or self._pong is not None else 0)
 
-    def receive(self) -> list[str]:
+    def receive(self) -> list[str | LargeMessage]:
         """Take what has arrived; then look at `lost`."""
         self.take()
         texts, self._texts = self._texts, []
@@ -155,6 +167,9 @@ class WebSocketTransport:
                     # Of several pings, only the last needs an answer (RFC 6455, 5.5.3): a peer that sends pings and reads
                     # nothing must not fill our memory.
                     self._pong = message.payload
+                case LargeMessage():
+                    head = sockjs.first_text(message.head) if self._framed else message.head
+                    self._texts.append(LargeMessage(head, message.limit))
                 case CloseFrame():
                     self.lost = ConnectionLost(_closed_by_server(message.code, message.reason))
                     return

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import count
 
-from ..exceptions import ClientClosed, DDPError, EJSONError, LoginLost, MethodError, OutcomeUnknown
+from ..exceptions import ClientClosed, DDPError, EJSONError, LoginLost, MessageTooLarge, MethodError, OutcomeUnknown
 from . import codec
 from .ejson import EJSONValue
 from .events import CallAnswered, CallFinished, SessionEvent, Warned
@@ -262,6 +262,17 @@ class Calls:
             return False
         self._finish(call, error=error)
         return True
+
+    def refuse_large(self, call_id: object, limit: int) -> bool:
+        """Fail one that was sent, since its result is larger than `limit` bytes; gives whether there is one of that id."""
+        call = self._outstanding.get(call_id) if isinstance(call_id, str) else None
+        return call is not None and self.refuse(call.id, MessageTooLarge(f"the result of {call.method!r}", limit))
+
+    def never_resend(self) -> None:
+        """Send none of those that are under way again after a loss: one of them has an answer that cannot be taken."""
+        for call in self._outstanding:
+            if call.was_sent:
+                call.retry = False
 
     # Inside
 

@@ -23,6 +23,7 @@ from ..exceptions import (
     DDPError,
     EJSONError,
     LocalProtocolError,
+    MessageTooLarge,
     MethodError,
     SubscriptionError,
 )
@@ -266,6 +267,54 @@ class ClientSession:
                 self._take_unrecognised(message, text)
         if self._refusals is not None:
             self._rule_out(message, self._refusals)
+
+    def receive_large(self, head: str, limit: int) -> None:
+        """Take the beginning of a message that is too large to be taken.
+
+        The request that it answers fails, and is never sent again.
+
+        Args:
+            head: The first characters of the message.
+            limit: Bytes, for the error.
+        """
+        self._heartbeat.message_received()
+        try:
+            strings = codec.outermost_strings(head) or {}
+        except EJSONError:
+            strings = {}
+        msg, request_id = strings.get("msg"), strings.get("id")
+        if msg not in ("ping", "pong"):
+            self._received_count += 1
+        if msg == "result" and self._calls.refuse_large(request_id, limit):
+            return
+        if msg in ("added", "changed", "addedBefore"):
+            self._refuse_document(MessageTooLarge(f"a document of {strings.get('collection')!r}", limit))
+            return
+        suspects = [request_id] if msg == "nosub" else list(self._unanswered())
+        if len(suspects) == 1 and isinstance(suspects[0], str):
+            if self._calls.refuse_large(suspects[0], limit):
+                return
+            if (subscription := self._subs.get(suspects[0])) is not None:
+                self._stop_with(subscription, MessageTooLarge(f"the answer to {subscription.name!r}", limit))
+                return
+        # It may be the answer to any request.
+        self._calls.never_resend()
+        self._warn(f"{MessageTooLarge('a message of the server', limit)}, and was dropped")
+
+    def _refuse_document(self, error: MessageTooLarge) -> None:
+        """End the subscriptions that would be incomplete without a document that is too large."""
+        pending = [subscription for subscription in self._subs if subscription.was_sent and not subscription.confirmed]
+        for subscription in pending:
+            self._stop_with(subscription, error)
+        if not pending:
+            self._warn(f"{error}, and was dropped")
+
+    def _stop_with(self, subscription: LiveSubscription, error: DDPError) -> None:
+        self._subs.stop(subscription.id, SubscriptionInput.STOP)
+        self._send(Unsub(id=subscription.id))
+        self._events.append(SubscriptionStopped(subscription.id, subscription.name, error))
+        self._quiescence.release_sub(subscription.id)
+        self._settle()
 
     def receive_eof(self, why: str = "the connection was lost") -> None:
         """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22).

@@ -19,7 +19,7 @@ from .ejson import EJSONValue
 from .json_text import JSONValue
 from .messages import Message, Raw, ServerMessage
 
-__all__ = ["Unrecognised", "decode", "ejson_text", "ejson_value", "encode", "json_value"]
+__all__ = ["Unrecognised", "decode", "ejson_text", "ejson_value", "encode", "json_value", "outermost_strings"]
 
 
 class Unrecognised(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
     try:
         tree = json_text.parse(text)
     except json_text.NestingError as error:
-        return Unrecognised(str(error), _outermost_strings(text))
+        return Unrecognised(str(error), outermost_strings(text))
     except EJSONError as error:
         return Unrecognised(str(error))
     if not isinstance(tree, dict) or not tree.get("msg"):
@@ -127,7 +127,7 @@ def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> 
 _STRING_OR_MARK = r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]'
 
 
-def _outermost_strings(text: str) -> dict[str, JSONValue] | None:
+def outermost_strings(text: str) -> dict[str, JSONValue] | None:
     """The members of an object that are strings, whatever the others hold: whose answer it is can still be told."""
     if not text.lstrip().startswith("{"):
         return None

@@ -7,6 +7,7 @@ A client may not write before it has read `Open` (U11).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, TypeAlias, TypeGuard
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ __all__ = [
     "Ignored",
     "Messages",
     "Open",
+    "first_text",
     "frame",
     "frame_for_client",
     "unframe",
@@ -73,6 +75,19 @@ HEARTBEAT_FRAME: Final = "h"
 
 NORMAL_CLOSURE: Final = Close(1000, "Normal closure")
 BROKEN_FRAMING: Final = Close(3000, "Broken framing.")
+
+
+def first_text(head: str) -> str:
+    """How the message begins of which a frame holds no other, from the frame's beginning; "" if there are several."""
+    if not head.startswith('a["'):
+        return ""
+    text = head[3:]
+    # A quote that is not escaped ends the first of several messages. An escape at the end may be cut off.
+    for cut in range(6):
+        if cut == 0 or text[-cut:].startswith("\\"):
+            with suppress(EJSONError):
+                return str(json_text.parse(f'"{text[: len(text) - cut]}"'))
+    return ""
 
 
 def unframe(text: str) -> Frame:

@@ -290,9 +290,11 @@ class Connection:
     def send(self, *messages: Message) -> None:
         """Send messages, one right after the other."""
         with self.lock:
+            # A large message says nothing about its reader; what the reader has left of earlier ones does.
+            is_slow = self._session.unsent_size > self._options.send_limit
             for message in messages:
                 self._session.send(message)
-            if self._session.unsent_size > self._options.send_limit:
+            if is_slow:
                 logger.warning("session %s ended: it reads too slowly", self._session.id)
                 self._session.texts_to_send()
                 self._session.close()

@@ -325,6 +325,8 @@ class Turns:
         self._happened(task, turn, error)
         failure = ABSENT if error is None else wire_error(error, f"method {task.method!r}")
         self._outlet.send(Updated((task.id,)), Result(task.id, result, failure))
+        # Results can be large, and a client can make many calls before it reads the first result.
+        self._outlet.wait_for_reader()
 
     def _start_subscription(self, task: SubReceived, handler: Handler | None, turn: _Turn) -> Subscription | None:
         """Register a subscription; None if there is nothing to run."""

@@ -20,6 +20,7 @@ from ddpshell.exceptions import (
     InvalidURL,
     LoginError,
     LoginNeeded,
+    MessageTooLarge,
     MethodError,
     NegotiationError,
     OutcomeUnknown,
@@ -55,6 +56,7 @@ from tests.loopback import (
         pytest.param(EJSONError("x"), 1, "unreadable", id="a result that cannot be read"),
         pytest.param(RemoteProtocolError("x"), 1, "unreadable", id="an answer that is no DDP"),
         pytest.param(CommandError("x"), 2, "usage", id="a bad argument"),
+        pytest.param(MessageTooLarge("x", 1), 1, "unreadable", id="an answer that is too large"),
         pytest.param(QueryError("x"), 2, "usage", id="a bad selector"),
         pytest.param(InvalidURL("x", "y"), 2, "usage", id="a bad URL"),
         pytest.param(OSError(28, "full"), 2, "system", id="a full disk"),
@@ -127,7 +129,7 @@ def _ends(ddp: Command, folder: Path, script: Script, request: tuple[list[str], 
     file = folder / "script.ddp"
     file.write_text(line)
     with ScriptedServer(*[script] * 4) as server:
-        options = ["-u", server.url, "--timeout", "0.5"]
+        options = ["-u", server.url, "--timeout", "0.5", "--max-message", "100K"]
         codes = {
             "command": ddp(*words, *options).code,
             "run": ddp("run", *options, stdin=line.encode()).code,
@@ -158,6 +160,10 @@ def test_a_connection_that_fails_has_one_code_for_all_ways_in(
         pytest.param(_CALL, _answering(msg="result", error={"error": "e"}), 1, id="method error"),
         pytest.param(_CALL, _answering(msg="result", result={"$binary": "!"}), 1, id="unreadable result"),
         pytest.param(_CALL, _answering(msg="result"), 0, id="C15"),
+        pytest.param(_CALL, _answering(msg="result", result="x" * 200_000), 1, id="too large a result"),
+        pytest.param(
+            _SUB, _answering(msg="added", collection="c", fields={"a": "x" * 200_000}), 1, id="too large a document"
+        ),
         pytest.param(_CALL, converse(_silent), 5, id="no result"),
         pytest.param(_SUB, _answering(msg="nosub", error={"error": "e"}), 1, id="nosub with error"),
         pytest.param(_SUB, _answering(msg="nosub"), 1, id="C35: nosub without error before ready"),

@@ -70,12 +70,12 @@ class Client:
 
     def receive(self, transport: WebSocketTransport, count: int) -> list[str]:
         """Wait for so many texts, or the end of the connection."""
-        texts = transport.receive()
+        texts = [str(text) for text in transport.receive()]
         deadline = self.clock.now() + PATIENCE
         while len(texts) < count and transport.lost is None:
             assert self.waiter.wait(transport, transport.events, deadline), f"only {len(texts)} texts came"
             transport.flush()
-            texts += transport.receive()
+            texts += map(str, transport.receive())
         return texts
 
     def flush(self, transport: WebSocketTransport) -> None:

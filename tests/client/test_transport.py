@@ -137,7 +137,7 @@ def test_one_look_at_a_flood_takes_no_more_than_one_read(client: Client) -> None
         total = 0
         while total < 1000:
             client.waiter.wait(transport, transport.events, client.clock.now() + PATIENCE)
-            texts = transport.receive()
+            texts = list(map(str, transport.receive()))
             total += len(texts)
             # One may have been there in part before.
             assert sum(map(len, texts)) <= READ_SIZE + 1000
@@ -196,11 +196,6 @@ def test_a_binary_message_is_dropped(client: Client) -> None:
             lambda it: it.send_bytes(b"HTTP/1.1 400 Bad Request\r\n"),
             "the server sent what is no WebSocket frame: ",
             id="no frame",
-        ),
-        pytest.param(
-            lambda it: it.send_bytes(b"\x81\x7f\x00\x00\x00\x01\x00\x00\x00\x00"),
-            "67,108,863 are the limit",
-            id="U17: too large",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from ddpshell.exceptions import (
     ConnectionLost,
     LocalProtocolError,
     MethodError,
+    OutcomeUnknown,
     SubscriptionError,
 )
 from ddpshell.protocol.client_session import ClientSession
@@ -900,6 +901,69 @@ def test_an_error_is_forgotten_with_the_connection(connected: Playbook) -> None:
     """)
     assert connected.session.refusal is None
     assert connected.session.outstanding == 2
+
+
+def test_a_result_that_is_too_large_fails_its_call_and_no_other(connected: Playbook) -> None:
+    """U17: its method has run, so that it must not be sent again."""
+    connected.session.call("m", [])
+    connected.session.call("n", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        << {"msg":"method","id":"2","method":"n","params":[]}
+    """)
+    connected.session.receive_large('{"msg":"result","result":["x","]{",{"id":"1"}],"id":"2","result":"xxxx', 1 << 20)
+    connected.play("""
+        !! CallFinished id='2'; error=MessageTooLarge("the result of 'n'", 1048576)
+        lost
+        open
+        << {"msg":"connect","session":"one","version":"1","support":["1","pre2","pre1"],"receivedCount":2}
+        >> {"msg":"connected","session":"two"}
+        !! SessionEstablished resent_calls=1
+        << {"msg":"method","id":"1","method":"m","params":[]}
+    """)
+
+
+@pytest.mark.parametrize("head", ["", '{"result":"xxx', '{"msg":"result","result":"xxx', "[[[", '{:"x"', r'{"\q":"x"'])
+def test_a_large_message_that_could_be_any_answer_is_not_asked_for_again(connected: Playbook, head: str) -> None:
+    connected.session.call("m", [])
+    connected.session.call("n", [])
+    connected.play("""
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        << {"msg":"method","id":"2","method":"n","params":[]}
+    """)
+    connected.session.receive_large(head, 1 << 20)
+    connected.play("""
+        !! Warned text='a message of the server is larger than 1 MiB, and was dropped'
+        lost
+        !! CallFinished id='1'
+        !! CallFinished id='2'
+    """)
+    assert all(isinstance(error, OutcomeUnknown) for _, error in finished(connected))
+
+
+def test_a_large_message_is_the_answer_to_the_only_request(connected: Playbook) -> None:
+    connected.session.call("m", [])
+    connected.play('<< {"msg":"method","id":"1","method":"m","params":[]}')
+    connected.session.receive_large('{"result":"xxx', 1 << 20)
+    connected.play("!! CallFinished id='1'; error=MessageTooLarge(\"the result of 'm'\", 1048576)")
+
+
+@pytest.mark.parametrize("msg", ["added", "changed", "addedBefore"])
+def test_a_document_that_is_too_large_ends_what_is_not_ready(connected: Playbook, msg: str) -> None:
+    """Its documents would be incomplete, and a subscription that is renewed would get the same document again."""
+    connected.session.subscribe("s", [])
+    connected.play(f'<< {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}')
+    connected.session.receive_large(f'{{"msg":"{msg}","collection":"c","id":"x","fields":{{"a":"xxx', 1 << 20)
+    connected.play(f"""
+        !! SubscriptionStopped id='{SUB_1}'; error=MessageTooLarge("a document of 'c'", 1048576)
+        << {{"msg":"unsub","id":"{SUB_1}"}}
+        >> {{"msg":"nosub","id":"{SUB_1}"}}
+    """)
+
+
+def test_a_change_that_is_too_large_is_told(connected: Playbook) -> None:
+    connected.session.receive_large('{"msg":"changed","collection":"c","id":"x","fields":{"a":"xxx', 1 << 20)
+    connected.play("!! Warned text=\"a document of 'c' is larger than 1 MiB, and was dropped\"")
 
 
 def test_a_stopped_subscription_may_be_what_an_error_is_about(connected: Playbook) -> None:

@@ -98,3 +98,17 @@ def test_messages_survive_the_trip_in_both_directions(texts: list[str]) -> None:
 @given(st.integers(1000, 4999), strategies.texts())
 def test_a_close_survives_the_trip(code: int, reason: str) -> None:
     assert sockjs.unframe(Close(code, reason).text) == Close(code, reason)
+
+
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [
+        pytest.param('a["{\\"msg\\":\\"result\\",\\"id', '{"msg":"result","id', id="cut in a text"),
+        pytest.param('a["{\\"msg\\', '{"msg', id="cut in an escape"),
+        pytest.param('a["x\\u20', "x", id="cut in a long escape"),
+        pytest.param('a["{}","{}', "", id="several"),
+        pytest.param("o", "", id="another kind"),
+    ],
+)
+def test_the_beginning_of_a_frame_shows_the_beginning_of_its_only_message(head: str, text: str) -> None:
+    assert sockjs.first_text(head) == text

@@ -315,6 +315,16 @@ def test_a_call_that_ends_while_the_client_is_away_is_answered_when_it_is_back(c
 # ------------------------------------------------------------------------------------------------------------- limits
 
 
+def test_results_of_any_size_reach_a_client_that_reads(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(options=Options(send_limit=1 << 20))
+    server.method("large")(lambda: "x" * (3 << 20))
+    client = connect(server)
+    for number in range(5):
+        client.send(msg="method", id=str(number), method="large", params=[])
+    client.receive_until(lambda message: message["msg"] == "result" and message["id"] == "4")
+    assert "reads too slowly" not in caplog.text
+
+
 def test_a_client_that_reads_nothing_is_cut_off_in_the_end(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(options=Options(send_limit=1 << 20))
     ended = threading.Event()
