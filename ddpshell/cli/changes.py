@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..protocol.document_ids import DocumentID, encode_document_id
+from ..protocol.documents import Order
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
@@ -32,45 +33,47 @@ class Mirror:
     def __init__(self) -> None:
         # By the wire's form of their ids, since `True == 1`.
         self._collections: dict[str, dict[str, Document]] = {}
+        # Of the collections that have an order other than that of arrival (C46).
+        self._orders: dict[str, Order] = {}
+        self._count = 0
 
     def apply(self, event: DocumentEvent) -> Document | None:
-        """Take a change, and give the document as it is after it; None where it went."""
+        """Take a change, and give the document as it is after it, until the next change; None where it went."""
         documents = self._collections.setdefault(event.collection, {})
         wire_id = encode_document_id(event.id)
         match event:
             case DocumentAdded(id=id_, fields=fields):
+                self._count += wire_id not in documents
                 documents[wire_id] = {"_id": id_, **fields}
+                if event.collection in self._orders:
+                    self._orders[event.collection].place(wire_id, None)
             case DocumentChanged(fields=fields, cleared=cleared):
-                # A new one, for the old one may have been handed out.
-                documents[wire_id] = {
-                    name: value for name, value in {**documents[wire_id], **fields}.items() if name not in cleared
-                }
+                # In place: a copy for each of many changes would take the square of their number.
+                documents[wire_id].update(fields)
+                for name in cleared:
+                    documents[wire_id].pop(name, None)
             case DocumentRemoved():
                 del documents[wire_id]
+                self._count -= 1
+                if event.collection in self._orders:
+                    self._orders[event.collection].remove(wire_id)
                 return None
             case DocumentMoved(before=before):
-                self._move(documents, wire_id, before)
+                if event.collection not in self._orders:
+                    self._orders[event.collection] = Order(documents)
+                successor = None if before is None else encode_document_id(before)
+                self._orders[event.collection].place(wire_id, successor)
         return documents[wire_id]
 
     def count(self) -> int:
         """How many there are, of all collections."""
-        return sum([len(documents) for documents in self._collections.values()])
+        return self._count
 
     def collections(self) -> Iterator[tuple[str, list[Document]]]:
-        """The documents of each collection that has any, both in order of arrival."""
+        """The documents of each collection that has any: in order of arrival, or in the server's own order."""
         for name, documents in self._collections.items():
             if documents:
-                yield name, list(documents.values())
-
-    @staticmethod
-    def _move(documents: dict[str, Document], wire_id: str, before: DocumentID | None) -> None:
-        document = documents.pop(wire_id)
-        successor = None if before is None else encode_document_id(before)
-        rest = list(documents.items())
-        ids = [other for other, _ in rest]
-        place = ids.index(successor) if successor in ids else len(rest)
-        documents.clear()
-        documents.update([*rest[:place], (wire_id, document), *rest[place:]])
+                yield name, [documents[wire_id] for wire_id in self._orders.get(name, documents)]
 
 
 class Lines(Protocol):

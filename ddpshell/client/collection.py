@@ -13,7 +13,7 @@ from typing import cast
 from ..exceptions import QueryError
 from ..protocol import ejson
 from ..protocol.document_ids import DocumentID, encode_document_id
-from ..protocol.documents import Document, Documents, Fields
+from ..protocol.documents import Document, Documents, Fields, Order
 from ..protocol.projection import Projection, compile_projection
 from ..protocol.selector import Matcher, Selector, compile_selector, selected_id
 from ..protocol.sorting import SortSpecifier, compile_sort
@@ -214,6 +214,8 @@ class _Observer:
         # With a selector, all documents as they were when the last event was told, by wire id and in order: whether one
         # begins to match depends on fields that did not change.
         self._seen: dict[str, Document] = {}
+        # Their order, if it is another one than that of arrival.
+        self._order: Order | None = None
 
     def begin(self, present: list[Document]) -> None:
         """Tell of the documents that are here. What `hear` gets from now on happened later."""
@@ -251,7 +253,10 @@ class _Observer:
     def _hear_added(self, event: DocumentAdded) -> None:
         document = {"_id": event.id, **_copied(event.fields)}
         if self._matches is not None:
-            self._seen[encode_document_id(event.id)] = document
+            wire_id = encode_document_id(event.id)
+            self._seen[wire_id] = document
+            if self._order is not None:
+                self._order.place(wire_id, None)
         if self._is_meant(document):
             self._tell_added(document)
 
@@ -261,20 +266,24 @@ class _Observer:
             self._tell_changed(event.id, fields, event.cleared)
             return
         wire_id = encode_document_id(event.id)
-        old = self._seen[wire_id]
-        new = self._seen[wire_id] = {**old, **fields}
+        document = self._seen[wire_id]
+        was_meant = self._is_meant(document)
+        document.update(fields)
         for name in event.cleared:
-            del new[name]
-        match self._is_meant(old), self._is_meant(new):
+            del document[name]
+        match was_meant, self._is_meant(document):
             case True, True:
                 self._tell_changed(event.id, _copied(fields), event.cleared)
             case True, False:
                 self._tell_removed(event.id)
             case False, True:
-                self._tell_added(new)
+                self._tell_added(document)
 
     def _hear_removed(self, event: DocumentRemoved) -> None:
-        if self._matches is None or self._is_meant(self._seen.pop(encode_document_id(event.id))):
+        wire_id = encode_document_id(event.id)
+        if self._order is not None:
+            self._order.remove(wire_id)
+        if self._matches is None or self._is_meant(self._seen.pop(wire_id)):
             self._tell_removed(event.id)
 
     def _hear_moved(self, event: DocumentMoved) -> None:
@@ -282,15 +291,13 @@ class _Observer:
             self._tell_moved(event.id, event.before)
             return
         wire_id = encode_document_id(event.id)
-        document = self._seen.pop(wire_id)
-        order = list(self._seen)
-        before = None if event.before is None else encode_document_id(event.before)
-        place = len(order) if before is None or before not in self._seen else order.index(before)
-        after = {other: self._seen[other] for other in order[place:]}
-        self._seen = {**{other: self._seen[other] for other in order[:place]}, wire_id: document, **after}
-        if self._is_meant(document):
+        if self._order is None:
+            self._order = Order(self._seen)
+        self._order.place(wire_id, None if event.before is None else encode_document_id(event.before))
+        if self._is_meant(self._seen[wire_id]):
             # The next one that is told of at all.
-            following = next((_id(other) for other in after.values() if self._is_meant(other)), None)
+            others = (self._seen[other] for other in self._order.after(wire_id))
+            following = next((_id(other) for other in others if self._is_meant(other)), None)
             self._tell_moved(event.id, following)
 
     def _is_meant(self, document: Document) -> bool:

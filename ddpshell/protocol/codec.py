@@ -113,6 +113,8 @@ def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
         return _message_from_tree(cls, tree)
     except (msgspec.ValidationError, EJSONError) as error:
         return Unrecognised(f"malformed {msg!r}: {error}", tree)
+    except RecursionError:
+        return Unrecognised(f"malformed {msg!r}: nested too deeply", tree)
 
 
 def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> ServerMessage:
@@ -124,7 +126,8 @@ def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> 
     return msgspec.convert({**tree, **raw}, cls)
 
 
-_STRING_OR_MARK = r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]'
+# A string that does not end takes all the rest: to look for others within it would take the square of its length.
+_STRING_OR_MARK = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
 
 
 def outermost_strings(text: str) -> dict[str, JSONValue] | None:
@@ -134,7 +137,7 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
     strings: dict[str, JSONValue] = {}
     depth = 0
     key = previous = ""
-    for match in re.finditer(_STRING_OR_MARK, text):
+    for match in _STRING_OR_MARK.finditer(text):
         found = match[0]
         if found in "[{":
             depth += 1
@@ -145,7 +148,11 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
         elif depth == 1 and found == ",":
             key = ""
         elif depth == 1 and key:
-            strings[cast(str, json_text.parse(key))] = json_text.parse(found)
+            try:
+                strings[cast(str, json_text.parse(key))] = json_text.parse(found)
+            except EJSONError:
+                # It was not JSON after all.
+                return strings
             key = ""
         previous = found
     return strings

@@ -3,14 +3,14 @@
 A document is kept as the text in which it came until somebody reads it: most are never read, and decoding is
 most of the cost. What is read is decoded once, and handed out as a copy.
 
-What is stored is never changed in place: a change makes a new dict. So a batch can remember what stood before
-by keeping a reference.
+Values are never changed in place, but replaced. A document that many messages change one field at a time must not
+be copied for each of them, so its dict of fields is changed in place; a batch copies it once, to remember what stood before.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, cast
 
 from ..exceptions import EJSONError
@@ -21,7 +21,7 @@ from .ejson import EJSONValue
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
 
-__all__ = ["Document", "Documents", "Fields"]
+__all__ = ["Document", "Documents", "Fields", "Order"]
 
 #: A document as an application sees it: its fields, and `_id`.
 Document: TypeAlias = dict[str, EJSONValue]
@@ -36,6 +36,43 @@ _Stored: TypeAlias = Raw | Fields
 _Collection: TypeAlias = dict[str, _Stored]
 
 
+class Order:
+    """Document ids in the server's own order (C46): a chain, in which a new place costs the same wherever it is.
+
+    Args:
+        wire_ids: The ids, in their order so far.
+    """
+
+    def __init__(self, wire_ids: Iterable[str]) -> None:
+        # None stands before the first and after the last.
+        self._next: dict[str | None, str | None] = {None: None}
+        self._previous: dict[str | None, str | None] = {None: None}
+        for wire_id in wire_ids:
+            self.place(wire_id, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return self.after(None)
+
+    def after(self, wire_id: str | None) -> Iterator[str]:
+        """The ids that follow one, or all of them."""
+        while (wire_id := self._next[wire_id]) is not None:
+            yield wire_id
+
+    def place(self, wire_id: str, before: str | None) -> None:
+        """Put an id before another, or last if that is None or not there."""
+        self.remove(wire_id)
+        successor = before if before in self._next else None
+        previous = self._previous[successor]
+        self._next[previous] = self._previous[successor] = wire_id
+        self._next[wire_id], self._previous[wire_id] = successor, previous
+
+    def remove(self, wire_id: str) -> None:
+        """Take an id out, if it is there."""
+        if wire_id in self._next:
+            successor, previous = self._next.pop(wire_id), self._previous.pop(wire_id)
+            self._next[previous], self._previous[successor] = successor, previous
+
+
 class Documents:
     """All collections of one client.
 
@@ -48,6 +85,8 @@ class Documents:
         self.watched = False
         self._emit = emit
         self._collections: dict[str, _Collection] = {}
+        # Of the collections that have an order other than that of arrival. No Meteor server makes one (C46).
+        self._orders: dict[str, Order] = {}
         # During a batch: what stood before, by collection and id, and the moves, by collection, id and successor.
         self._before: dict[tuple[str, str], _Stored | None] | None = None
         self._moves: list[tuple[str, str, str | None]] = []
@@ -71,7 +110,9 @@ class Documents:
 
     def scan(self, collection: str) -> Iterator[Document]:
         """The documents of a collection, in order of arrival, not copied: look, keep and change nothing."""
-        for wire_id, stored in list(self._collections.get(collection, {}).items()):
+        documents = self._collections.get(collection, {})
+        for wire_id in list(self._orders.get(collection, documents)):
+            stored = documents[wire_id]
             fields = self._read(collection, wire_id) if isinstance(stored, Raw) else stored
             yield {"_id": decode_document_id(wire_id), **fields}
 
@@ -96,6 +137,8 @@ class Documents:
         if message.id.startswith("~"):
             # The only ids that can be wrong: what follows is to be JSON (I10).
             decode_document_id(message.id)
+        if isinstance(message, (AddedBefore, MovedBefore)) and (message.before or "").startswith("~"):
+            decode_document_id(cast(str, message.before))
         match message:
             case Added():
                 self._add(message.collection, message.id, message.fields)
@@ -116,33 +159,45 @@ class Documents:
             # A document that is here already keeps the fields that are not mentioned (C44).
             self._change(name, wire_id, _decode(fields), ())
             return
-        self._remember(name, wire_id, None)
-        collection[wire_id] = fields
+        self._insert(name, wire_id, fields)
         if self.watched and self._before is None:
             self._emit(DocumentAdded(name, decode_document_id(wire_id), _decode(fields)))
+
+    def _insert(self, name: str, wire_id: str, stored: _Stored) -> None:
+        self._remember(name, wire_id, None)
+        self._collections[name][wire_id] = stored
+        if self._orders and name in self._orders:
+            self._orders[name].place(wire_id, None)
 
     def _change(self, name: str, wire_id: str, fields: Fields, cleared: tuple[str, ...]) -> None:
         collection = self._collections.setdefault(name, {})
         if wire_id not in collection:
             # A document that is not here is made; there is nothing to clear (C44).
-            self._remember(name, wire_id, None)
-            collection[wire_id] = fields
+            self._insert(name, wire_id, fields)
             if self.watched and self._before is None:
                 self._emit(DocumentAdded(name, decode_document_id(wire_id), cast(Fields, ejson.clone(fields))))
             return
-        old = self._read(name, wire_id)
-        self._remember(name, wire_id, old)
+        document = self._read(name, wire_id)
+        if self._before is not None and (name, wire_id) not in self._before:
+            self._remember(name, wire_id, document)
+            document = collection[wire_id] = document.copy()
         # Whole top-level fields are replaced, and `cleared` wins (C42).
-        collection[wire_id] = new = {**old, **fields}
         for field in cleared:
-            new.pop(field, None)
+            fields.pop(field, None)
+        gone = tuple(field for field in dict.fromkeys(cleared) if field in document)
         if self.watched and self._before is None:
-            self._emit_difference(name, wire_id, old, new)
+            old = {field: document[field] for field in (*fields, *gone) if field in document}
+            self._emit_difference(name, wire_id, old, fields)
+        document.update(fields)
+        for field in gone:
+            del document[field]
 
     def _remove(self, name: str, wire_id: str) -> None:
         collection = self._collections.get(name, {})
         if wire_id in collection:
             self._remember(name, wire_id, collection.pop(wire_id))
+            if self._orders and name in self._orders:
+                self._orders[name].remove(wire_id)
             if self.watched and self._before is None:
                 self._emit(DocumentRemoved(name, decode_document_id(wire_id)))
 
@@ -150,17 +205,9 @@ class Documents:
         collection = self._collections.get(name, {})
         if wire_id not in collection:
             return
-        moved = collection.pop(wire_id)
-        if before is None or before not in collection:
-            collection[wire_id] = moved
-        else:
-            # A dict keeps its order, so a new place is a new dict. No Meteor server sends this (C46).
-            placed: _Collection = {}
-            for other_id, stored in collection.items():
-                if other_id == before:
-                    placed[wire_id] = moved
-                placed[other_id] = stored
-            self._collections[name] = placed
+        if name not in self._orders:
+            self._orders[name] = Order(collection)
+        self._orders[name].place(wire_id, before)
         if self._before is not None:
             self._moves.append((name, wire_id, before))
         elif self.watched:
@@ -185,6 +232,7 @@ class Documents:
         before = self._before = {} if self.watched else None
         if reset:
             old, self._collections = self._collections, {}
+            self._orders = {}
             if before is not None:
                 before.update(
                     ((name, wire_id), stored)
@@ -198,7 +246,11 @@ class Documents:
                 failed(error)
         self._before = None
         for (name, wire_id), stored in (before or {}).items():
-            self._emit_net(name, wire_id, stored)
+            try:
+                self._emit_net(name, wire_id, stored)
+            except EJSONError as error:
+                # Nested so deeply that it cannot be compared or copied.
+                failed(error)
         # After the documents that moved have been told of, if they are there at all.
         moves, self._moves = self._moves, []
         for name, wire_id, successor in moves:

@@ -1,0 +1,305 @@
+"""Whatever a peer sends costs time in proportion to its length: inputs that grow, and a limit on how the time grows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import pytest
+
+from ddpshell.cli.changes import Mirror
+from ddpshell.client.frames import FrameReader
+from ddpshell.exceptions import DDPError
+from ddpshell.protocol import codec, ejson, secrets, sockjs
+from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved
+from ddpshell.protocol.messages import Raw
+from ddpshell.protocol.server_session import ServerSession
+from ddpshell.shell import cells, escaping, rendering, wrapping
+
+#: One text, of about so many characters.
+Text: TypeAlias = Callable[[int], str]
+
+# Deeper than any parser of ours follows.
+_DEEP = "[" * 5000
+
+
+def _added(value: str) -> str:
+    return f'{{"msg":"added","collection":"c","id":"x","fields":{{"a":{value}}}}}'
+
+
+def _filled(pattern: str, value: Callable[[str], str] = _added) -> Text:
+    """The pattern, with as many of what stands between < and > as there is room for."""
+    before, _, rest = pattern.partition("<")
+    unit, _, after = rest.partition(">")
+    return lambda size: value(before + unit * (size // len(unit)) + after)
+
+
+def _whole(text: str) -> str:
+    return text
+
+
+#: Texts that have cost, or could cost, more the longer they are.
+TEXTS: dict[str, Text] = {
+    "a string without an end, in the deep": _filled(f'{{"a":{_DEEP}"<\\">', _whole),
+    "backslashes without an end": _filled(f'{{"a":{_DEEP}"<\\>', _whole),
+    "quotes in the deep": _filled(f'{{"a":{_DEEP}<">', _whole),
+    "keys beside the deep": _filled(f'{{"a":{_DEEP}{"]" * 5000}<,"b":"x">', _whole),
+    "brackets": _filled("<[>", _whole),
+    "brackets and braces": _filled('<{"a":[>', _whole),
+    "spaces": _filled("< >", _whole),
+    "newlines": _filled("<\n>x", _whole),
+    "columns": _filled("a<  a>", _whole),
+    "an integer": _filled("<1>"),
+    "integers": _filled(f"[<{'1' * 4000},>1]"),
+    "a fraction": _filled("0.<1>"),
+    "an exponent": _filled("1e<1>"),
+    "lone surrogates": _filled(r'"<\ud800>"'),
+    "infinities": _filled("[<1e999,>1]"),
+    "dollars": _filled('"<$>"'),
+    "what looks like a date": _filled(r'"<{\"$date\":>"'),
+    "dates": _filled('[<{"$date":1},>1]'),
+    "object ids": _filled(f'[<{{"$type":"oid","$value":"{"a" * 24}"}},>1]'),
+    "a decimal": _filled('{"$type":"Decimal","$value":"<1>"}'),
+    "no decimal": _filled('{"$type":"Decimal","$value":"<1>.<1>x"}'),
+    "a decimal's exponent": _filled('{"$type":"Decimal","$value":"1e<1>"}'),
+    "binary": _filled('{"$binary":"<AAAA>"}'),
+    "padding": _filled('{"$binary":"A<=>"}'),
+    "escapes": _filled('[<{"$escape":{"$date":1}},>1]'),
+    "customs": _filled('[<{"$type":"t","$value":[1]},>1]'),
+    "classes of a pattern": _filled('{"$regexp":"<[>","$flags":"v"}'),
+    "groups of a pattern": _filled('{"$regexp":"<(?<a>","$flags":""}'),
+    "counts of a pattern": _filled('{"$regexp":"a<{1>","$flags":""}'),
+    "a count of a pattern": _filled('{"$regexp":"a{<1>","$flags":""}'),
+    "modifiers of a pattern": _filled('{"$regexp":"(?<i>","$flags":""}'),
+    "flags": _filled('{"$regexp":"a","$flags":"<g>"}'),
+    "equal keys": _filled('{<"k":1,>"k":1}'),
+    "keys": lambda size: _added(json.dumps({str(number): number for number in range(size // 10)})),
+    "a number as an id": _filled('{"msg":"added","collection":"c","id":"~<1>"}', _whole),
+    "an unknown message": _filled('{"msg":"<x>"}', _whole),
+    "a reason": _filled('{"msg":"error","reason":"<x>"}', _whole),
+    "controls": _filled(r'"<\u001b\u202e>"'),
+    "wide characters": _filled('"<\u4e16>"'),
+    "secrets": _filled('{<"password":"x",>"a":1}'),
+    "letters of a secret's name": _filled('"<s_r_>"'),
+    "dashes in a secret's name": _filled('"api<->"'),
+    "calls in calls": _filled('[<{"msg":"method","method":"login","params":[{"code":"1"}]},>1]', _whole),
+    "many ready": _filled('{"msg":"ready","subs":[<"x",>"x"]}', _whole),
+    "many updated": _filled('{"msg":"updated","methods":[<"x",>"x"]}', _whole),
+    "many cleared": _filled('{"msg":"changed","collection":"c","id":"x","cleared":[<"x",>"x"]}', _whole),
+    "an error": _filled('{"msg":"result","id":"1","error":{"error":1,"reason":["<x>"],"details":[1]}}', _whole),
+}
+
+
+def _client() -> ClientSession:
+    session = ClientSession(lambda: 0.5, heartbeat_interval=0)
+    session.documents.watched = True
+    session.connection_made(0.0)
+    session.receive_text('{"msg":"connected","session":"x"}', 0.0)
+    session.call("m", [])
+    return session
+
+
+def _by_client(text: str) -> None:
+    _client().receive_text(text, 0.0)
+
+
+def _by_server(text: str) -> None:
+    session = ServerSession(0.0, heartbeat_interval=0)
+    session.receive_text('{"msg":"connect","version":"1","support":["1"]}', 0.0)
+    session.events_received()
+    session.accept("x", 0.0)
+    head = '"msg":"method","method":"m","id":"1","params":'
+    session.receive_text(text.replace('"msg":"added","collection":"c","id":"x","fields":', head), 0.0)
+    session.events_received()
+    session.texts_to_send()
+
+
+def _by_sockjs(text: str) -> None:
+    sockjs.unframe(f"a{json.dumps([text])}")
+    sockjs.unframe(f"a{text}")
+    sockjs.unframe_from_client(text)
+
+
+def _by_frames(text: str) -> None:
+    reader = FrameReader()
+    # One byte in each fragment, and then some bytes at a time.
+    data = b"\x01\x00" + b"".join(b"\x00\x01" + bytes([byte]) for byte in text.encode()) + b"\x80\x00"
+    for start in range(0, len(data), 1000):
+        reader.receive(data[start : start + 1000])
+
+
+def _by_shown(text: str) -> None:
+    for escape in (escaping.escape_text, escaping.escape_line, escaping.escape_json, escaping.quote):
+        escape(text)
+    line = escaping.escape_line(text)
+    cells.clip(line, 80)
+    cells.point_at(line, line)
+    wrapping.wrapped([("", text)], 80)
+
+
+def _by_values(text: str) -> None:
+    value = codec.ejson_value(Raw(text.encode()))
+    ejson.equals(value, ejson.clone(value))
+    codec.ejson_text(value)
+    rendering.format_value(value)
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "client": _by_client,
+    "server": _by_server,
+    "SockJS": _by_sockjs,
+    "frames": _by_frames,
+    "mask": secrets.mask,
+    "shown": _by_shown,
+    "values": _by_values,
+}
+
+
+def _cost(work: Callable[[], object]) -> float:
+    """Seconds of this thread's own time."""
+    begin = time.thread_time()
+    with contextlib.suppress(DDPError):
+        work()
+    return time.thread_time() - begin
+
+
+def _assert_linear(make: Callable[[int], Any], work: Callable[[Any], object], size: int) -> None:
+    """Grow the input fourfold, twice: what is linear takes four times as long, and what is quadratic sixteen times."""
+    inputs = [make(size * factor) for factor in (1, 4, 16)]
+    costs = []
+    for text in inputs:
+        costs.append(min(_cost(lambda text=text: work(text)) for _ in range(2)))  # type: ignore[misc]
+        # Anything that takes less is not worth a look: there are caches, and other programs.
+        if len(costs) > 1 and costs[-1] > 0.03 and costs[-1] > 9 * costs[-2]:
+            again = [min(_cost(lambda text=text: work(text)) for _ in range(3)) for text in inputs[: len(costs)]]  # type: ignore[misc]
+            assert again[-1] < 9 * again[-2], f"grows faster than the input: {again}"
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_costs_time_in_proportion_to_its_length(name: str, reader: str) -> None:
+    _assert_linear(TEXTS[name], READERS[reader], 1000)
+
+
+def _messages(kind: str) -> Callable[[int], list[str]]:
+    def make(count: int) -> list[str]:
+        added = [json.dumps({"msg": "added", "collection": "c", "id": str(number)}) for number in range(count)]
+        own = [json.dumps(_MESSAGES[kind](number, count)) for number in range(count)]
+        return [*added, *own]
+
+    return make
+
+
+_MESSAGES: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "addedBefore": lambda number, _: {
+        "msg": "addedBefore", "collection": "c", "id": f"b{number}", "before": str(number // 2)
+    },
+    "movedBefore": lambda number, count: {
+        "msg": "movedBefore", "collection": "c", "id": str(number), "before": str(count // 2)
+    },
+    "movedBefore the last": lambda number, _: {"msg": "movedBefore", "collection": "c", "id": str(number)},
+    "changed": lambda number, _: {"msg": "changed", "collection": "c", "id": "0", "fields": {str(number): 1}},
+    "cleared": lambda number, _: {"msg": "changed", "collection": "c", "id": "0", "cleared": [str(number)]},
+    "added again": lambda number, _: {"msg": "added", "collection": "c", "id": "0", "fields": {str(number): 1}},
+    "removed": lambda number, _: {"msg": "removed", "collection": "c", "id": str(number)},
+    "collections": lambda number, _: {"msg": "added", "collection": str(number), "id": "x"},
+    "pings": lambda number, _: {"msg": "ping", "id": str(number)},
+    "errors": lambda number, _: {"msg": "error", "reason": str(number)},
+    "nosub": lambda number, _: {"msg": "nosub", "id": str(number)},
+    "results": lambda number, _: {"msg": "result", "id": str(number)},
+}  # fmt: skip
+
+
+def _receive_all(texts: Sequence[str], *, held_back: bool) -> None:
+    session = _client()
+    if held_back:
+        session.call("m", [], wait=True)
+        session.receive_text('{"msg":"result","id":"1"}', 0.0)
+        session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+    mirror = Mirror()
+    for text in texts:
+        session.receive_text(text, 0.0)
+    session.receive_text('{"msg":"updated","methods":["2"]}', 0.0)
+    for event in session.events_received():
+        if isinstance(event, (DocumentAdded, DocumentChanged, DocumentRemoved, DocumentMoved)):
+            mirror.apply(event)
+            mirror.count()
+    list(mirror.collections())
+
+
+@pytest.mark.parametrize("held_back", [False, True], ids=["at once", "held back"])
+@pytest.mark.parametrize("kind", _MESSAGES)
+def test_each_message_costs_the_same(kind: str, held_back: bool) -> None:
+    """C21, C42, C46: however many came before it."""
+    _assert_linear(_messages(kind), lambda texts: _receive_all(texts, held_back=held_back), 300)
+
+
+@pytest.mark.parametrize("depth", [300, 450, 700, 960, 3000])
+@pytest.mark.parametrize("inner", ["1", '"$"', r'"\ud800"', "1e999", '{"$date":1}', '{"password":"x"}'])
+@pytest.mark.parametrize(
+    "kind", [("[", "]"), ('{"a":', "}"), ('{"$escape":{"$date":', "}}"), ('{"$type":"t","$value":', "}")]
+)
+def test_no_depth_ends_a_session(depth: int, inner: str, kind: tuple[str, str]) -> None:
+    """C73, E31: at whatever depth one of our own functions gives up, the next message is read as ever."""
+    opening, closing = kind
+    value = opening * depth + inner + closing * depth
+    for held_back in (False, True):
+        session = _client()
+        if held_back:
+            session.call("m", [], wait=True)
+        for message in (
+            _added(value),
+            _added("1"),
+            _added(value),
+            f'{{"msg":"changed","collection":"c","id":"x","fields":{{"a":{value}}}}}',
+            f'{{"msg":"result","id":"1","error":{value}}}',
+            f'{{"msg":"ping","id":{value}}}',
+            f'{{"msg":"error","reason":"r","offendingMessage":{value}}}',
+            f'{{"msg":"nosub","id":"1","error":{value}}}',
+            f'{{"msg":"pong","id":{value}}}',
+            f'{{"msg":"connected","session":{value}}}',
+            f'{{"msg":"unheard","a":{value}}}',
+        ):
+            session.receive_text(message, 0.0)
+            secrets.mask(message)
+        session.receive_text('{"msg":"updated","methods":["1","2"]}', 0.0)
+        session.receive_text('{"msg":"ping","id":"last"}', 0.0)
+        assert session.texts_to_send()[-1] == '{"msg":"pong","id":"last"}'
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        '"b":"x',
+        r'"b":"\q"',
+        r'"b":"\ud8"}',
+        '::"x"',
+        ']:"x"',
+        '"b"' + ":" * 9,
+        '"a":"b\n"}',
+        '"msg":"result","id":"1"}',
+    ],
+)
+def test_what_stands_beside_the_deep_may_be_anything(tail: str) -> None:
+    """C70, C73: it is looked at to find out whose answer it is, and need not be JSON."""
+    session = _client()
+    session.receive_text(f'{{"result":{_DEEP}{"]" * 5000},{tail}', 0.0)
+    session.receive_text(f'{{"result":{_DEEP}{tail}', 0.0)
+
+
+def test_a_move_to_an_impossible_place_is_dropped() -> None:
+    """C73, I10: also while data is held back."""
+    for held_back in (False, True):
+        session = _client()
+        if held_back:
+            session.call("m", [], wait=True)
+            session.receive_text('{"msg":"result","id":"1"}', 0.0)
+            session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
+        session.receive_text('{"msg":"added","collection":"c","id":"x"}', 0.0)
+        session.receive_text('{"msg":"movedBefore","collection":"c","id":"x","before":"~what"}', 0.0)
+        session.receive_text('{"msg":"updated","methods":["2"]}', 0.0)
+        assert session.documents.count("c") == 1
