@@ -20,6 +20,7 @@ from ddpshell import (
     events,
 )
 from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.shell.literals import parse
 from tests.meteor import MeteorServer
 
 PATIENCE = 20
@@ -117,6 +118,33 @@ def test_a_type_that_meteor_does_not_know_is_refused_at_once(client: Client, alo
         client.subscribe("tasks", ejson.Custom("Nope", 1)).ready.result(PATIENCE)
     if slow is not None:
         assert slow.exception(PATIENCE) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ('{"$date": "2020-01-01T00:00:00Z"}', ejson.date_from_ms(1577836800000)),
+        ('{"$date": "2020-01-01"}', ejson.date_from_ms(1577836800000)),
+        ('{"$date": "+275760-09-13T00:00:00.000Z"}', ejson.Date(8640000000000000)),
+        ('{"$date": {"$numberLong": "5"}}', ejson.date_from_ms(5)),
+    ],
+)
+def test_mongodbs_dates_arrive_as_dates(client: Client, form: str, value: EJSONValue) -> None:
+    """E12, V45, V47."""
+    assert client.call("typeOf", parse(form)).result(PATIENCE) == "Date"
+    assert ejson.equals(client.call("identity", parse(form)).result(PATIENCE), value)
+
+
+def test_an_invalid_date_arrives_as_1970(client: Client) -> None:
+    """E4, E19: why `{"$date": null}` is refused in what a user types."""
+    assert client.call("identity", ejson.Date(None)).result(PATIENCE) == ejson.date_from_ms(0)
+
+
+def test_a_reason_of_any_shape_arrives(client: Client) -> None:
+    """C28."""
+    error = client.call("boomObject").exception(PATIENCE)
+    assert isinstance(error, MethodError)
+    assert (error.error, error.reason, str(error)) == ("d", {"a": [1]}, '{"a":[1]} [d]')
 
 
 def test_nothing_is_told_from_null(client: Client) -> None:
