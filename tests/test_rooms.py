@@ -66,7 +66,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "errno": ("client/", "server/", "cli/"),
     "http": ("server/transport.py",),
     "select": ("clock.py",),
-    "selectors": ("clock.py", "client/", "cli/inbox.py"),
+    "selectors": ("clock.py", "client/", "cli/inbox.py", "cli/aside.py"),
     "socket": (
         "client/addresses.py",
         "client/connector.py",

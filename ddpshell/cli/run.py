@@ -13,6 +13,7 @@ import click
 
 from ..advice import Place
 from ..exceptions import CommandError, DDPTimeout, LoginError
+from .aside import PatientStream
 from .commands import Command, process_of
 from .credentials import find_credential
 from .exit_codes import exit_code
@@ -103,6 +104,14 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     connect = connector(process, given, reconnect=bool(given.reconnect), login_required=True)
     runs = make_shell(process, given, settings, display, connect)
     display.when_broken = runs.jobs.abort
+    stream = console.out
+
+    def hold(is_held: bool) -> None:
+        if runs.made_client is not None:
+            runs.made_client.hold(is_held)
+
+    # Answers are written on the client's thread, which has pings to answer.
+    console.out = results = PatientStream(hold, runs.jobs.abort)
     first = find_credential(process, given)
 
     def time_left() -> float | None:
@@ -129,7 +138,9 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     try:
         runs.open(None)
         done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
+        results.finish()
     finally:
+        console.out = stream
         runs.close()
     return 0 if done.error is None else exit_code(done.error)
 

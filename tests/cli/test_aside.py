@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from ddpshell.cli.aside import AsideStream, written_aside
+from ddpshell.cli.aside import AsideStream, PatientStream, written_aside
 from ddpshell.cli.output import Console, Stream
 from tests.loopback import PATIENCE
 
@@ -90,3 +91,47 @@ def test_a_console_has_its_own_stream_again(monkeypatch: pytest.MonkeyPatch) -> 
     with written_aside(console):
         assert isinstance(console.err, AsideStream)
     assert console.err is before
+
+
+def test_results_that_a_reader_does_not_take_are_written_later_and_hold_their_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None is left out, and none out of order; the thread that receives never waits."""
+    reading, writing = os.pipe()
+    held: list[bool] = []
+    with os.fdopen(writing, "w") as file, os.fdopen(reading, "rb") as pipe:
+        monkeypatch.setattr(sys, "stdout", file)
+        stream = PatientStream(held.append, lambda: None)
+        texts = [f"{number:04}".ljust(4095, "x") + "\n" for number in range(400)]
+
+        def receive() -> None:
+            for text in texts:
+                stream.write(text)
+
+        receiving = threading.Thread(target=receive)
+        receiving.start()
+        receiving.join(PATIENCE)
+        assert not receiving.is_alive()
+        assert True in held
+        assert pipe.read(4096 * 400) == "".join(texts).encode()
+        stream.finish()
+        assert held[-1] is False
+        stream.write("at once\n")
+        assert pipe.readline() == b"at once\n"
+
+
+def test_results_that_cannot_be_written_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    broken = threading.Event()
+    with os.fdopen(writing, "w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        stream = PatientStream(lambda _: None, broken.set)
+        writer = threading.Thread(target=stream.write, args=["x" * (1 << 18)])
+        writer.start()
+        writer.join(PATIENCE)
+        os.close(reading)
+        assert broken.wait(PATIENCE)
+        with pytest.raises(BrokenPipeError):
+            stream.write("more")
+        with pytest.raises(BrokenPipeError):
+            stream.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.server import Options
+from ddpshell.server.demo import demo_server
 from tests.cli.conftest import Command, finished
-from tests.loopback import Conversation, ScriptedServer, converse
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP
 
 SCRIPT = b"""\
@@ -160,3 +163,25 @@ def test_after_unsub_the_documents_are_gone(ddp: Command) -> None:
     with ScriptedServer(converse(talk)) as server:
         script = b"sub tasks\nsub other\nunsub --all\ncount tasks\ncount other\ncall m\n"
         assert ddp("run", "-u", server.url, stdin=script) == (0, '0\n0\n"after"\n', "")
+
+
+def test_a_reader_that_pauses_costs_neither_the_connection_nor_a_line(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """H2, H5: answers come on the client's thread, which must not wait for the reader."""
+    serving = demo_server(Options(heartbeat_interval=1.5, heartbeat_timeout=1.5))
+    frames: queue.SimpleQueue[str] = queue.SimpleQueue()
+    serving.on_frame(lambda frame: frames.put(frame.text) if not frame.is_sent else None)
+    script = tmp_path / "script"
+    script.write_text("".join(f"call echo {number} {'x' * 3000}\n" for number in range(1000)) + "wait\necho end\n")
+    with LoopbackServer(serving) as server:
+        process = start("run", str(script), "-u", server.url)
+        for _ in range(4):
+            while frames.get(timeout=PATIENCE) not in ('{"msg":"ping"}', '{"msg":"pong"}'):
+                pass
+        assert process.stdout is not None
+        lines = process.stdout.read().splitlines()
+        ran = finished(process)
+    assert (ran.code, ran.err) == (0, "")
+    assert [json.loads(line)[0] for line in lines[:-1]] == list(range(1000))
+    assert lines[-1] == "end"
