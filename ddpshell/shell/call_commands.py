@@ -185,6 +185,7 @@ def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
     assert handle is not None, "it was made"
     was_ready = subscribed.is_ready
     shell.subscriptions.end(subscribed)
+    handle.gone.add_done_callback(lambda _: shell.subscriptions.forget(subscribed))
     if isinstance(handle.error, ClientClosed) or not (was_ready or subscribed.is_ending):
         return
     name = f"sub {as_name(subscribed.name)}: "
@@ -244,10 +245,17 @@ def subs(shell: Shell) -> Message:
     """
     now = shell.clock.now()
     lines = [
-        (item.number, item.what, "ready" if item.is_ready else f"not ready, {plural(item.added, 'document')} so far", now - item.started)
+        (item.number, item.what, _state(item), now - item.started)
         for item in shell.subscriptions.all()
     ]  # fmt: skip
     return _listed(lines, "no subscriptions; `sub PUBLICATION` makes one")
+
+
+def _state(item: Subscribed) -> str:
+    if item.is_ready:
+        return "ready"
+    # Which of several subscriptions a document belongs to, DDP does not say.
+    return f"not ready, {plural(item.added, 'document')} so far" if item.was_alone else "not ready"
 
 
 def _listed(lines: list[tuple[int, str, str, float]], nothing: str) -> Message:

@@ -72,7 +72,7 @@ class Observer:
             case DocumentAdded():
                 self._shell.names.add_fields(event.collection, event.fields)
                 # What comes with a subscription is counted when it is ready.
-                if not self._shell.subscriptions.count_added(self._shell.clock.now()):
+                if not self._shell.subscriptions.count_added(event.collection, self._shell.clock.now()):
                     self._change(event)
             case DocumentChanged() | DocumentRemoved() | DocumentMoved():
                 self._change(event)

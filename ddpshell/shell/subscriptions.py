@@ -30,7 +30,8 @@ class Subscribed(Struct, eq=False):
         is_ending: We asked for its end.
         added: How many documents came before it was ready.
         where: The file and the line that asked for it; "" for what was typed.
-        was_alone: No other subscription was pending at the same time, so those are its own.
+        was_alone: No other subscription can have brought those documents, so they are its own.
+        collections: Those that its documents may be in, as far as it is known.
     """
 
     number: int
@@ -43,6 +44,11 @@ class Subscribed(Struct, eq=False):
     added: int = 0
     was_alone: bool = True
     where: str = ""
+    collections: set[str] = set()
+
+    def may_bring(self, collection: str) -> bool:
+        """Whether a document of a collection may be one of its own."""
+        return not self.collections or collection in self.collections
 
 
 class Subscriptions:
@@ -53,6 +59,8 @@ class Subscriptions:
         self._all: dict[int, Subscribed] = {}
         # Those that are not ready. DDP does not say which of them a document belongs to.
         self._pending: list[Subscribed] = []
+        # Those that have ended here, and whose documents may still come: the server has not said that it ended them.
+        self._ending: list[Subscribed] = []
 
     def all(self) -> list[Subscribed]:
         """All that have not ended, in order."""
@@ -69,19 +77,26 @@ class Subscriptions:
         with self._lock:
             self._all[subscribed.number] = subscribed
             self._pending.append(subscribed)
-            if len(self._pending) > 1:
-                for other in self._pending:
-                    other.was_alone = False
 
-    def count_added(self, now: float) -> bool:
-        """A document was added: count it as one of those that come before `ready`, and say whether it may well be one.
+    def count_added(self, collection: str, now: float) -> bool:
+        """A document was added: count it for the subscription that is not ready yet, if it can be no other one's.
 
         Args:
+            collection: The document's.
             now: Seconds of the clock. A subscription that is not ready for long may never be.
+
+        Returns:
+            Whether it may well be one of those that come before `ready`.
         """
         with self._lock:
+            others = [item for item in [*self._all.values(), *self._ending] if item not in self._pending]
+            # One that is not ready may bring documents of any collection.
+            candidates = [*self._pending, *(item for item in others if item.may_bring(collection))]
+            for subscribed in candidates:
+                subscribed.collections.add(collection)
             for subscribed in self._pending:
                 subscribed.added += 1
+                subscribed.was_alone = subscribed.was_alone and candidates == [subscribed]
             return any(now - subscribed.started < _PATIENCE for subscribed in self._pending)
 
     def ready(self, subscribed: Subscribed) -> None:
@@ -91,10 +106,16 @@ class Subscriptions:
             self._forget_pending(subscribed)
 
     def end(self, subscribed: Subscribed) -> None:
-        """It is over."""
+        """It is over here."""
         with self._lock:
             self._all.pop(subscribed.number, None)
             self._forget_pending(subscribed)
+            self._ending.append(subscribed)
+
+    def forget(self, subscribed: Subscribed) -> None:
+        """It is over on the server too."""
+        with self._lock:
+            self._ending = [other for other in self._ending if other is not subscribed]
 
     def clear(self) -> None:
         """The client that had them is left."""
@@ -102,6 +123,7 @@ class Subscriptions:
             for subscribed in self._all.values():
                 subscribed.is_ending = True
             self._all.clear()
+            self._ending.clear()
             self._pending.clear()
 
     def _forget_pending(self, subscribed: Subscribed) -> None:

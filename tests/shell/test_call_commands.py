@@ -208,6 +208,17 @@ def test_subscriptions_are_listed_and_ended(table: Desk) -> None:
     table.screen.wait_for("- tasks/c")
 
 
+def test_documents_are_counted_for_no_subscription_that_they_may_not_belong_to(table: Desk) -> None:
+    table.send("sub neverReady")
+    table.send("sub tasks\nwait 2")
+    assert "[2] sub tasks: ready\n" in table.shown()
+    start = len(table.shown())
+    table.send("subs")
+    [first, second] = table.shown()[start:].splitlines()
+    assert first.startswith("[1] neverReady  not ready  ")
+    assert second.startswith("[2] tasks       ready  ")
+
+
 def test_all_are_ended_at_once(table: Desk) -> None:
     table.type("sub tasks\nsub part")
     assert "which one? `subs` lists them" in table.type("unsub")

@@ -11,13 +11,13 @@ def subscribed(number: int) -> Subscribed:
 
 def test_documents_are_counted_until_ready() -> None:
     subscriptions = Subscriptions()
-    assert not subscriptions.count_added(0.0)
+    assert not subscriptions.count_added("c", 0.0)
     one = subscribed(1)
     subscriptions.add(one)
-    assert subscriptions.count_added(0.0)
-    assert subscriptions.count_added(0.0)
+    assert subscriptions.count_added("c", 0.0)
+    assert subscriptions.count_added("c", 0.0)
     subscriptions.ready(one)
-    assert not subscriptions.count_added(0.0)
+    assert not subscriptions.count_added("c", 0.0)
     assert (one.added, one.is_ready, one.was_alone) == (2, True, True)
     assert subscriptions.all() == [one]
 
@@ -27,17 +27,58 @@ def test_two_that_wait_at_once_cannot_tell_their_documents_apart() -> None:
     one, two = subscribed(1), subscribed(2)
     subscriptions.add(one)
     subscriptions.add(two)
-    subscriptions.count_added(0.0)
+    subscriptions.count_added("c", 0.0)
     assert not one.was_alone
     assert not two.was_alone
+
+
+def test_documents_that_a_ready_subscription_may_have_brought_are_counted_for_no_other() -> None:
+    subscriptions = Subscriptions()
+    ready, later, other = subscribed(1), subscribed(2), subscribed(3)
+    subscriptions.add(ready)
+    subscriptions.count_added("tasks", 0.0)
+    subscriptions.ready(ready)
+    subscriptions.add(later)
+    subscriptions.count_added("tasks", 0.0)
+    assert not later.was_alone
+    subscriptions.ready(later)
+    subscriptions.add(other)
+    subscriptions.count_added("items", 0.0)
+    assert (other.added, other.was_alone) == (1, True), "of a collection that the others do not have"
+
+
+def test_a_ready_subscription_without_documents_may_bring_any() -> None:
+    subscriptions = Subscriptions()
+    empty, later = subscribed(1), subscribed(2)
+    subscriptions.add(empty)
+    subscriptions.ready(empty)
+    subscriptions.add(later)
+    subscriptions.count_added("items", 0.0)
+    assert not later.was_alone
+
+
+def test_one_that_is_ending_may_bring_documents_until_the_server_has_ended_it() -> None:
+    subscriptions = Subscriptions()
+    ending, later, last = subscribed(1), subscribed(2), subscribed(3)
+    subscriptions.add(ending)
+    subscriptions.end(ending)
+    subscriptions.add(later)
+    subscriptions.count_added("items", 0.0)
+    assert not later.was_alone
+    subscriptions.end(later)
+    subscriptions.forget(ending)
+    subscriptions.forget(later)
+    subscriptions.add(last)
+    subscriptions.count_added("items", 0.0)
+    assert (last.added, last.was_alone) == (1, True)
 
 
 def test_one_that_is_never_ready_hides_no_document_for_ever() -> None:
     subscriptions = Subscriptions()
     never = subscribed(1)
     subscriptions.add(never)
-    assert subscriptions.count_added(4.9)
-    assert not subscriptions.count_added(5.0)
+    assert subscriptions.count_added("c", 4.9)
+    assert not subscriptions.count_added("c", 5.0)
     assert never.added == 2
 
 
@@ -47,8 +88,9 @@ def test_one_that_ended_is_gone() -> None:
     subscriptions.add(one)
     assert subscriptions.get(1) is one
     subscriptions.end(one)
+    subscriptions.forget(one)
     assert subscriptions.get(1) is None
-    assert not subscriptions.count_added(0.0)
+    assert not subscriptions.count_added("c", 0.0)
 
 
 def test_those_of_a_client_that_is_left_end_by_our_will() -> None:
