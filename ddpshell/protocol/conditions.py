@@ -192,7 +192,10 @@ _LAST_POSITION: Final = 1 << 24
 def _mask(name: str, operand: Any) -> int:
     if isinstance(operand, list):
         if all(_is_whole(item) and item <= _LAST_POSITION for item in operand):
-            return sum({1 << int(item) for item in operand})
+            mask = bytearray(int(max(operand, default=0)) // 8 + 1)
+            for item in operand:
+                mask[int(item) // 8] |= 1 << int(item) % 8
+            return int.from_bytes(mask, "little")
     elif isinstance(operand, bytes) or _is_whole(operand):
         return _bits_of(operand) or 0
     raise QueryError(f"{name} needs a number, a binary, or an array of positions, not {operand!r}")

@@ -18,7 +18,7 @@ from .ejson import RegExp
 from .fields import MISSING, is_plain_object
 from .operands import is_number, nearest
 from .selector import compile_selector
-from .sorting import compare, compile_sort
+from .sorting import compare, compile_sort, order
 
 __all__ = ["OPERATORS", "Place", "check_name", "check_names"]
 
@@ -141,8 +141,10 @@ def _add_to_set(place: Place, operand: Any) -> None:
     clauses = dict(operand) if is_plain_object(operand) and "$each" in operand else {"$each": [operand]}
     items = _each("$addToSet", place, clauses)
     _check_clauses("$addToSet", place, clauses, {"$each"})
+    there = _Values(array)
     for item in items:
-        if not any(_equal(item, other) for other in array):
+        if item not in there:
+            there.add(item)
             array.append(item)
     place.put(array)
 
@@ -191,7 +193,8 @@ def _pull_all(place: Place, operand: Any) -> None:
     if not isinstance(operand, list):
         raise QueryError(f"$pullAll for {place.path!r} takes an array, not {operand!r}")
     array = _array("$pullAll", place)
-    place.put([item for item in array if not any(_equal(item, other) for other in operand)])
+    pulled = _Values(operand)
+    place.put([item for item in array if item not in pulled])
 
 
 def _bit(place: Place, operand: Any) -> None:
@@ -225,6 +228,21 @@ def _array(operator: str, place: Place) -> list[Any]:
     if not isinstance(value, list):
         raise QueryError(f"{operator} for {place.path!r}: {value!r} is no array")
     return value
+
+
+class _Values:
+    """Values to find equal ones among, by their place in Mongo's order: two arrays are compared in linear time."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values: dict[tuple[Any, ...], list[Any]] = {}
+        for value in values:
+            self.add(value)
+
+    def add(self, value: Any) -> None:
+        self._values.setdefault(order(value), []).append(value)
+
+    def __contains__(self, value: Any) -> bool:
+        return any(_equal(value, other) for other in self._values.get(order(value), ()))
 
 
 def _equal(a: Any, b: Any) -> bool:

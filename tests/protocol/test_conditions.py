@@ -68,3 +68,9 @@ def test_flags_beside_an_expression_take_the_place_of_its_own() -> None:
     assert regexp_of(RegExp("a", "i"), {}) == RegExp("a", "i")
     assert regexp_of(RegExp("a", "i"), {"$options": "m"}) == RegExp("a", "m")
     assert regexp_of("a", {"$options": ""}) == RegExp("a", "")
+
+
+def test_a_mask_of_many_positions_takes_linear_time() -> None:
+    matches = bits("$bitsAnySet", [(1 << 24) - number for number in range(20_000)])
+    assert not matches(1)
+    assert matches(1 << 24)

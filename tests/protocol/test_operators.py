@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from ddpshell.exceptions import QueryError
 from ddpshell.protocol.fields import MISSING
+from ddpshell.protocol.modifier import modify
 from ddpshell.protocol.operators import OPERATORS, Place, check_names
 
 
@@ -77,3 +79,12 @@ def test_an_element_is_unset_without_moving_its_neighbours_and_put_behind_the_la
 def test_names_that_no_database_stores_are_refused_at_any_depth(value: Any) -> None:
     with pytest.raises(QueryError):
         check_names(value)
+
+
+@pytest.mark.parametrize("make", [int, str, lambda number: {"x": number}, lambda number: [number]])
+def test_two_long_arrays_are_compared_in_linear_time(make: Callable[[int], Any]) -> None:
+    """Comparing each element with each other would take minutes here."""
+    old, new = [make(number) for number in range(5000)], [make(number) for number in range(2500, 7500)]
+    document = {"_id": "a", "list": old}
+    assert modify(document, {"$addToSet": {"list": {"$each": new}}})["list"] == [*old, *new[2500:]]
+    assert modify(document, {"$pullAll": {"list": new}})["list"] == old[:2500]
