@@ -81,7 +81,15 @@ def test_names_that_no_database_stores_are_refused_at_any_depth(value: Any) -> N
         check_names(value)
 
 
-@pytest.mark.parametrize("make", [int, str, lambda number: {"x": number}, lambda number: [number]])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(int, id="numbers"),
+        pytest.param(str, id="texts"),
+        pytest.param(lambda number: {"x": number}, id="objects"),
+        pytest.param(lambda number: [number], id="arrays"),
+    ],
+)
 def test_two_long_arrays_are_compared_in_linear_time(make: Callable[[int], Any]) -> None:
     """Comparing each element with each other would take minutes here."""
     old, new = [make(number) for number in range(5000)], [make(number) for number in range(2500, 7500)]
