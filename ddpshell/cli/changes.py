@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..protocol.document_ids import DocumentID, encode_document_id
 from ..protocol.documents import Order
+from ..protocol.events import change_value
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class ChangeLines:
         """The change has been written as it came."""
 
     def _json(self, event: DocumentEvent) -> None:
-        self._console.result(_change_value(event))
+        self._console.result(change_value(event))
 
     def _pretty(self, event: DocumentEvent) -> None:
         from ..shell.changes import change_line
@@ -226,16 +227,3 @@ class CountLines:
         """Write the number if it is not known yet: the document may be one of the first."""
         if self._shown is None:
             self.snapshot(mirror)
-
-
-def _change_value(event: DocumentEvent) -> EJSONValue:
-    value: dict[str, EJSONValue] = {"collection": event.collection, "id": event.id}
-    match event:
-        case DocumentAdded(fields=fields):
-            return {"msg": "added", **value, "fields": fields}
-        case DocumentChanged(fields=fields, cleared=cleared):
-            return {"msg": "changed", **value, "fields": fields, "cleared": list(cleared)}
-        case DocumentRemoved():
-            return {"msg": "removed", **value}
-        case DocumentMoved(before=before):
-            return {"msg": "movedBefore", **value, "before": before}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..protocol.accounts import LoginToken
     from .logins import LoginStore
     from .observer import Observer
+    from .streams import Stream
 
 __all__ = ["Connect", "Shell", "Terminal"]
 
@@ -107,6 +108,8 @@ class Shell:
         self.names.server = self._server_or_none
         self.subscriptions = Subscriptions()
         self.watches = Watches()
+        #: What writes watches to files and programs.
+        self.streams: list[Stream] = []
         #: The commands of this session that were run and may be seen by anybody, in order.
         self.lines: list[str] = []
         #: For their indices, the last number before each of them, and the last number after it.
@@ -233,6 +236,11 @@ class Shell:
             self._observer.is_current = False
         if client is not None:
             _close(client, self.passing)
+        self.watches.clear()
+        for stream in self.streams:
+            # A program that has no end would go on without us.
+            if not stream.join(_GOODBYE):
+                stream.stop()
         for goodbye in self._goodbyes:
             goodbye.join(_GOODBYE)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ..client.events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved
+from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..exceptions import CommandError
 from ..protocol.document_ids import DocumentID
 from ..protocol.ejson import EJSONValue
@@ -14,7 +15,7 @@ from .context import Shell
 from .parser import as_name
 from .presentation import plural
 from .registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
-from .replies import Documents, Message, Result
+from .replies import Documents, Live, Message, Result
 from .style import StyledText
 from .subscriptions import Watch
 
@@ -146,36 +147,43 @@ def _projection(value: EJSONValue) -> Any:
     ],
     is_numbered=True,
 )
-def watch(shell: Shell, collection: Collection, selector: Selector | None = None) -> Message:
+def watch(shell: Shell, collection: Collection, selector: Selector | None = None) -> Live:
     """Show the documents of a collection, and each change from now on.
 
     Lines tagged with the number of this command: + for documents that are here or come, ~ for changes, - for those that
-    go. While a collection is watched, its changes are shown nowhere else.
+    go. While a collection is watched, its changes are shown nowhere else. `> FILE` and `| PROGRAM` take each change when
+    it comes: as JSON, or after `set output pretty` as it is shown.
     """
     number = shell.number
     assert number is not None, "watch is numbered"
-    show = shell.display.change
 
-    def added(document_id: DocumentID, fields: dict[str, EJSONValue]) -> None:
-        shell.names.add_fields(collection, fields)
-        show(number, DocumentAdded(collection, document_id, fields))
+    def begin(show: Callable[[DocumentEvent], object], ended: Callable[[], object]) -> Message:
+        def added(document_id: DocumentID, fields: dict[str, EJSONValue]) -> None:
+            shell.names.add_fields(collection, fields)
+            show(DocumentAdded(collection, document_id, fields))
 
-    def changed(document_id: DocumentID, fields: dict[str, EJSONValue], cleared: tuple[str, ...]) -> None:
-        show(number, DocumentChanged(collection, document_id, fields, cleared))
+        def changed(document_id: DocumentID, fields: dict[str, EJSONValue], cleared: tuple[str, ...]) -> None:
+            show(DocumentChanged(collection, document_id, fields, cleared))
 
-    def removed(document_id: DocumentID) -> None:
-        show(number, DocumentRemoved(collection, document_id))
+        def removed(document_id: DocumentID) -> None:
+            show(DocumentRemoved(collection, document_id))
 
-    def moved(document_id: DocumentID, before: DocumentID | None) -> None:
-        show(number, DocumentMoved(collection, document_id, before))
+        def moved(document_id: DocumentID, before: DocumentID | None) -> None:
+            show(DocumentMoved(collection, document_id, before))
 
-    what = named(collection, [] if selector is None else [selector])
-    stop = shell.client.collection(collection).observe(
-        added=added, changed=changed, removed=removed, moved=moved, selector=selector
-    )
-    _forget_unknown(shell, collection)
-    shell.watches.add(Watch(number, collection, what, stop))
-    return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
+        def stop() -> None:
+            stop_observing()
+            ended()
+
+        what = named(collection, [] if selector is None else [selector])
+        stop_observing = shell.client.collection(collection).observe(
+            added=added, changed=changed, removed=removed, moved=moved, selector=selector
+        )
+        _forget_unknown(shell, collection)
+        shell.watches.add(Watch(number, collection, what, stop))
+        return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
+
+    return Live(begin)
 
 
 @command(

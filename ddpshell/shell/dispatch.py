@@ -7,19 +7,29 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from ..client.events import DocumentEvent
 from ..clock import wait_until_done
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
 from ..protocol.ejson import EJSONValue
+from ..protocol.events import change_value
 from ..protocol.server_error import is_unknown_name
 from .argument_files import read_value
+from .changes import change_line
 from .context import Shell
 from .jobs import Job
 from .parser import Line, parse, reparse
+from .presentation import exact_value
 from .registry import Invocation, Role
-from .replies import Documents, Later, Message, Reply, Result
+from .rendering import Limits
+from .replies import Documents, Later, Live, Message, Reply, Result
 from .sinks import Sink, sink_for
+from .streams import Stream
+from .style import plain
 
 __all__ = ["dispatch", "dispatch_text"]
+
+# Seconds between two looks for signals: one that comes just before a wait does not end it.
+_GLANCE = 0.1
 
 
 def dispatch_text(shell: Shell, text: str, *, is_kept: bool = False) -> list[int]:
@@ -92,6 +102,9 @@ def dispatch(shell: Shell, line: Line) -> int | None:
             sink = None
         reply.future.add_done_callback(partial(_answered, shell, invocation, reply, job, sink))
         return job.number
+    if isinstance(reply, Live):
+        _follow(shell, number, sink, reply)
+        return None
     if reply is None:
         return None
     _keep(shell, number, reply)
@@ -107,6 +120,56 @@ def dispatch(shell: Shell, line: Line) -> int | None:
         return job.number
     _pour(shell, number, sink, reply, job)
     return job.number
+
+
+def _follow(shell: Shell, number: int | None, sink: Sink | None, live: Live) -> None:
+    """Show changes from now on, or give them to a sink."""
+    assert number is not None, "watch is numbered"
+    if sink is None:
+        shell.display.answer(number, live.begin(lambda event: shell.display.change(number, event), lambda: None))
+        return
+    where = shell.where
+    as_shown = shell.settings["output"] in ("pretty", "table")
+
+    def ended(error: BaseException | None) -> None:
+        watch = shell.watches.get(number)
+        if watch is not None:
+            shell.watches.remove(watch)
+        if error is not None:
+            shell.display.failure(number, error, where=where)
+        elif watch is not None and not sink.needs_terminal:
+            shell.display.note([("note", "the program has ended, and so has the watch")], number)
+
+    stream = sink.follow(lambda output: shell.display.answer(number, output), ended)
+    shell.streams = [*(other for other in shell.streams if not other.is_over), stream]
+
+    def give(event: DocumentEvent) -> None:
+        text = plain(change_line(event, Limits())) if as_shown else exact_value(change_value(event))
+        stream.put(f"{text}\n")
+
+    message = live.begin(give, stream.end)
+    if stream.is_over:
+        # It was quicker than the watch, and could not end it.
+        ended(None)
+    if sink.needs_terminal:
+        with shell.lent_terminal():
+            while not _joined(shell, stream):
+                # As with `tail -f FILE | less`: the program gets no more, and can be left.
+                if (watch := shell.watches.get(number)) is not None:
+                    shell.watches.remove(watch)
+    else:
+        shell.display.answer(number, message)
+
+
+def _joined(shell: Shell, stream: Stream) -> bool:
+    """Wait for the end of a stream; False if Ctrl-C is pressed first."""
+    try:
+        with shell.interrupts.allowed():
+            while not stream.join(_GLANCE):
+                pass
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _in_file(shell: Shell, name: str) -> EJSONValue:

@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from ..client.events import DocumentEvent
 from ..protocol.ejson import EJSONValue
 from .style import StyledText
 
-__all__ = ["Documents", "Later", "Message", "Nothing", "Reply", "Result"]
+__all__ = ["Documents", "Later", "Live", "Message", "Nothing", "Reply", "Result"]
 
 
 class Message(Struct, frozen=True):
@@ -56,6 +57,17 @@ class Documents(Struct, frozen=True):
 
 class Nothing(Struct, frozen=True):
     """A method that returned nothing at all, which is not null (C15)."""
+
+
+class Live(Struct, frozen=True):
+    """Changes that are shown as they come, from now on.
+
+    Args:
+        begin: Gives each change to its first argument from now on, and returns what to say of that. It calls its second
+            argument when the user ends it.
+    """
+
+    begin: Callable[[Callable[[DocumentEvent], object], Callable[[], object]], Message]
 
 
 Reply: TypeAlias = Message | Result | Documents | Nothing

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
 from ..exceptions import CommandError
 from .context import Shell
@@ -16,6 +17,7 @@ from .escaping import escape_line, escape_text
 from .parser import Line, Redirection
 from .presentation import exact_text, plural
 from .replies import Message, Reply
+from .streams import Ended, Stream
 from .style import StyledText
 
 __all__ = ["FileSink", "ProgramSink", "Sink", "sink_for"]
@@ -41,6 +43,15 @@ class Sink(Protocol):
 
         Raises:
             CommandError: That went wrong.
+        """
+        ...
+
+    def follow(self, show: Callable[[Message], object], ended: Ended) -> Stream:
+        """Take lines as they come.
+
+        Args:
+            show: Shows what a program writes.
+            ended: Called when all is over.
         """
         ...
 
@@ -87,6 +98,11 @@ class FileSink:
             [("note", f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")], is_answer=False
         )
 
+    def follow(self, show: Callable[[Message], object], ended: Ended) -> Stream:
+        """Write each line when it comes."""
+        mode: Literal["ab", "wb"] = "ab" if self._redirection.operator == ">>" else "wb"
+        return Stream(self._redirection.target, lambda: self._path.open(mode), ended)
+
     def stop(self) -> bool:
         """A file is written at once."""
         return False
@@ -114,6 +130,7 @@ class ProgramSink:
         self._shell = shell
         self._target = target
         self._where = shell.where
+        self._is_stopped = False
         self._program: subprocess.Popen[bytes] | None = None
         last = target.rpartition("|")[2].split()
         self.needs_terminal = shell.terminal is not None and bool(last) and Path(last[0]).name in _FULL_SCREEN
@@ -125,27 +142,11 @@ class ProgramSink:
             # It may pass on what it gets, so it gets nothing that a terminal obeys.
             text = escape_text(text)
         data = text.encode("utf-8", "surrogatepass")
-        # Ctrl-C is for the program that has the terminal, and not for the shell that waits for it.
-        guard = "trap : INT; " if self.needs_terminal else ""
-        capture = None if self.needs_terminal or self._shell.terminal is None else subprocess.PIPE
-        with subprocess.Popen(  # noqa: S602 - it is what the user typed, to be run by the system's shell
-            guard + self._target,
-            shell=True,
-            stdin=subprocess.PIPE,
-            stdout=capture,
-            stderr=subprocess.STDOUT if capture else None,
-            # Ctrl-C is for the shell, not for what runs behind the prompt.
-            start_new_session=bool(capture),
-        ) as program:
+        with self._started() as program:
             self._program = program
-            output = self._heard(program, data) if capture else program.communicate(data)[0]
+            output = self._heard(program, data) if program.stdout else program.communicate(data)[0]
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
-        code = program.returncode
-        if self.needs_terminal:
-            # The system's shell, which waited for it, says so of a signal.
-            code = 128 - code if code > 128 else code
-            if _is_left(code):
-                return None
+        code = self._code(program)
         if code:
             return self._failed(code, shown.strip())
         if not shown:
@@ -153,10 +154,58 @@ class ProgramSink:
         # Several lines begin below the number that they answer, so that columns stay columns.
         return Message([("", f"\n{shown}" if "\n" in shown else shown)])
 
+    def follow(self, show: Callable[[Message], object], ended: Ended) -> Stream:
+        """Run it, and show each line that it writes when it comes."""
+        program = self._program = self._started()
+        written = program.stdin
+        assert written is not None, "it is a pipe"
+
+        def read() -> None:
+            if program.stdout is not None:
+                with program.stdout as output:
+                    for line in output:
+                        show(Message([("", escape_line(line.decode("utf-8", "replace").rstrip("\n")))]))
+            program.wait()
+            # What the program cannot read any more needs not be written.
+            stream.end()
+
+        def finish() -> None:
+            reader.join()
+            code = self._code(program)
+            if code and not self._is_stopped:
+                raise CommandError(f"{self._target[:80]} {_how(code)}")
+
+        reader = threading.Thread(target=read, name="ddp pipe output", daemon=True)
+        stream = Stream(self._target[:80], lambda: written, ended, finish, self.stop)
+        reader.start()
+        return stream
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        capture = None if self.needs_terminal or self._shell.terminal is None else subprocess.PIPE
+        # Ctrl-C is for the program that has the terminal, and not for the shell that waits for it.
+        guard = "trap : INT; " if self.needs_terminal else ""
+        return subprocess.Popen(  # noqa: S602 - it is what the user typed, to be run by the system's shell
+            guard + self._target,
+            shell=True,
+            stdin=subprocess.PIPE,
+            stdout=capture,
+            stderr=subprocess.STDOUT if capture else None,
+            # Ctrl-C is for the shell, not for what runs behind the prompt.
+            start_new_session=bool(capture),
+        )
+
+    def _code(self, program: subprocess.Popen[bytes]) -> int:
+        """The code that it ended with, as far as that is a failure; below zero for a signal."""
+        code = program.wait()
+        if self.needs_terminal:
+            # The system's shell, which waited for it, says so of a signal.
+            code = 128 - code if code > 128 else code
+            return 0 if _is_left(code) else code
+        return code
+
     def _failed(self, code: int, said: str) -> Message:
         """The error of a program that failed, and what the program said, with its own lines."""
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        error = CommandError(f"{self._target[:80]} {how}")
+        error = CommandError(f"{self._target[:80]} {_how(code)}")
         if not said:
             raise error
         lines = [escape_line(line) for line in said[:_MOST_SAID].splitlines()]
@@ -188,9 +237,14 @@ class ProgramSink:
         program = self._program
         if program is None or program.poll() is not None or self.needs_terminal or self._shell.terminal is None:
             return False
+        self._is_stopped = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGTERM)
         return True
+
+
+def _how(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
 def _is_left(code: int) -> bool:

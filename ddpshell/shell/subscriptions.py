@@ -160,6 +160,11 @@ class Watches:
         with self._lock:
             return list(self._all.values())
 
+    def get(self, number: int) -> Watch | None:
+        """That of one command."""
+        with self._lock:
+            return self._all.get(number)
+
     def covers(self, collection: str) -> bool:
         """Whether a collection is watched: then its changes are shown there, and nowhere else."""
         return collection in self._collections
