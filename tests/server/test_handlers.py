@@ -41,7 +41,7 @@ class AsyncCallable:
         (with_this, [1], [0, 2]),
         (with_this_and_any, [0, 5], []),
         (with_option, [1], [2]),
-        (Callable_(), [1], [0, 2]),
+        pytest.param(Callable_(), [1], [0, 2], id="an object"),
         (len, [1], [0, 2]),
         (max, [0, 1, 9], []),
     ],
