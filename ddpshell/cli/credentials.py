@@ -224,7 +224,8 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     if left < _SOON:
         hours = int(left.total_seconds() // 3600)
         ends = f"in {hours // 24} days" if hours >= 48 else f"in {hours} hours"
-        process.console.note(f"the saved login of {saved.user!r} ends {ends}: {login_command(process, saved.user)}")
+        again = f"`login {saved.user}`" if process.at_prompt else login_command(process, saved.user)
+        process.console.note(f"the saved login of {saved.user!r} ends {ends}: {again}")
     return saved
 
 

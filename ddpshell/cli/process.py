@@ -33,6 +33,8 @@ class Process:
         self.given: Given = {}
         #: Whether what runs is a server, whose log is what there is to see.
         self.serves = False
+        #: Whether the user is at the shell's prompt, where `ddp ...` is not a command.
+        self.at_prompt = False
         #: The names of a server that runs in this process.
         self.methods: Sequence[str] = ()
         self.publications: Sequence[str] = ()

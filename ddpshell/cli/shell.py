@@ -54,6 +54,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     settings = shell_settings(process)
     if not process.console.colours_out:
         settings.change("color", "off")
+    process.at_prompt = True
     first: Credential | None = None
     ended: LoginNeeded | None = None
     try:

@@ -126,7 +126,7 @@ def _follow(shell: Shell, number: int | None, sink: Sink | None, live: Live) -> 
     """Show changes from now on, or give them to a sink."""
     assert number is not None, "watch is numbered"
     if sink is None:
-        shell.display.answer(number, live.begin(lambda event: shell.display.change(number, event), lambda: None))
+        _show(shell, number, live)
         return
     where = shell.where
     as_shown = shell.settings["output"] in ("pretty", "table")
@@ -159,6 +159,27 @@ def _follow(shell: Shell, number: int | None, sink: Sink | None, live: Live) -> 
                     shell.watches.remove(watch)
     else:
         shell.display.answer(number, message)
+
+
+def _show(shell: Shell, number: int, live: Live) -> None:
+    """Say that changes are watched, and show them after that: the first may come before there is anything to say."""
+    lock = threading.Lock()
+    early: list[DocumentEvent] = []
+    is_announced = False
+
+    def show(event: DocumentEvent) -> None:
+        with lock:
+            if is_announced:
+                shell.display.change(number, event)
+            else:
+                early.append(event)
+
+    message = live.begin(show, lambda: None)
+    with lock:
+        shell.display.answer(number, message)
+        for event in early:
+            shell.display.change(number, event)
+        is_announced = True
 
 
 def _joined(shell: Shell, stream: Stream) -> bool:

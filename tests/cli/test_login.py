@@ -26,6 +26,7 @@ from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServe
 from tests.machine import TOP
 from tests.meteor import MeteorServer
 from tests.proxies import HTTPProxy
+from tests.shell.window import Window
 
 ALICE = "alice-in-wonderland"
 
@@ -359,6 +360,8 @@ class TestEnd:
             assert ran == (
                 0, f'"{ALICE}"\n', f"ddp: note: the saved login of 'alice' ends {word}: ddp login alice\n"
             )  # fmt: skip
+        with Window("shell") as window:
+            window.wait_for("ends in 30 hours: `login alice`")
         _set_end(saved()[0], (SystemClock().wall() + timedelta(days=3, minutes=1)).isoformat())
         assert ddp("call", "whoami").err == ""
 

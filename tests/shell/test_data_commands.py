@@ -96,6 +96,16 @@ def test_a_watch_begins_with_what_is_there(table: Desk) -> None:
     table.screen.wait_for('[2] + tasks/a {"title": "write a client", "done": true, "n": 1}', start)
 
 
+def test_a_watch_is_announced_before_its_documents(table: Desk) -> None:
+    table.type("sub tasks")
+    for _ in range(20):
+        start = len(table.shown())
+        table.type("watch tasks {_id: 'a'}")
+        table.screen.wait_for("+ tasks/a", start)
+        assert table.shown()[start:].index("watching tasks") < table.shown()[start:].index("+ tasks/a")
+        table.type("unwatch")
+
+
 def test_a_watch_can_be_ended(table: Desk) -> None:
     table.type("watch tasks\nwatch items")
     assert "nothing to end; watched: [2] tasks, [3] items" in table.type("unwatch 9")
