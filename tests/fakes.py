@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 
-from ddpshell.client.waiting import Waiter
+from ddpshell.client.network.waiting import Waiter
+from ddpshell.ejson import JSONValue
 from ddpshell.exceptions import ConnectError, ConnectionLost
-from ddpshell.protocol.ejson import JSONValue
 
 __all__ = ["PATIENCE", "FakeClock", "ScriptedConnector", "ScriptedPeer", "ScriptedTransport"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import click
 
 from ddpshell import __version__
-from ddpshell.cli.commands import Command, Rows
-from ddpshell.cli.completion import SHELLS, script
+from ddpshell.cli.command_classes import Command, Rows
+from ddpshell.cli.commands.completion import SHELLS, script
 from ddpshell.cli.main import ddp
 from ddpshell.cli.options import SharedOption
 from ddpshell.cli.process import Process

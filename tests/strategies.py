@@ -9,8 +9,8 @@ import string
 
 from hypothesis import strategies as st
 
-from ddpshell.protocol import ejson
-from ddpshell.protocol.ejson import EJSONValue, JSONValue
+from ddpshell import ejson
+from ddpshell.ejson import EJSONValue, JSONValue
 
 #: Keys that mean something to EJSON, alone or in pairs.
 EJSON_KEYS = ["$date", "$binary", "$InfNaN", "$escape", "$type", "$value", "$regexp", "$flags", "$foo", "$"]

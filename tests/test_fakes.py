@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from ddpshell.client.transport import Connector, Transport
-from ddpshell.client.waiting import Waiter, Woken
+from ddpshell.client.network.transport import Connector, Transport
+from ddpshell.client.network.waiting import Waiter, Woken
 from ddpshell.clock import Clock
 from ddpshell.exceptions import ConnectError
 from tests.fakes import PATIENCE, FakeClock, ScriptedConnector, ScriptedTransport

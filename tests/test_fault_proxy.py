@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpshell import Client
-from ddpshell.client import frames
+from ddpshell.client.network import frames
 from tests.fault_proxy import (
     AT_ONCE,
     DOWN,

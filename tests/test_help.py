@@ -15,7 +15,7 @@ import click
 import pytest
 
 import ddpshell
-from ddpshell.cli.commands import Command
+from ddpshell.cli.command_classes import Command
 from ddpshell.cli.main import ddp
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.machine import TOP, program

@@ -22,31 +22,31 @@ THEIRS = ("click", "msgspec", "websocket")
 CLIENT = """
     ddpshell ddpshell.clock ddpshell.exceptions
 
-    ddpshell.client ddpshell.client.addresses ddpshell.client.backoff ddpshell.client.client ddpshell.client.condition
-    ddpshell.client.connector ddpshell.client.events ddpshell.client.frames ddpshell.client.handles
-    ddpshell.client.lifecycle ddpshell.client.registry ddpshell.client.runner ddpshell.client.tls
-    ddpshell.client.transport ddpshell.client.upgrade ddpshell.client.waiting
+    ddpshell.client ddpshell.client.network.addresses ddpshell.client.backoff ddpshell.client.client ddpshell.client.condition
+    ddpshell.client.network.connector ddpshell.client.events ddpshell.client.network.frames ddpshell.client.handles
+    ddpshell.client.lifecycle ddpshell.client.registry ddpshell.client.runner ddpshell.client.network.tls
+    ddpshell.client.network.transport ddpshell.client.network.upgrade ddpshell.client.network.waiting
 
     ddpshell.protocol ddpshell.protocol.calls ddpshell.protocol.client_session ddpshell.protocol.codec
-    ddpshell.protocol.document_ids ddpshell.protocol.documents ddpshell.protocol.events ddpshell.protocol.heartbeat ddpshell.protocol.json_text
+    ddpshell.protocol.document_ids ddpshell.protocol.documents ddpshell.protocol.events ddpshell.protocol.heartbeat ddpshell.ejson.json_text
     ddpshell.protocol.messages ddpshell.protocol.outstanding ddpshell.protocol.quiescence
     ddpshell.protocol.random_stream ddpshell.protocol.server_error ddpshell.protocol.sockjs ddpshell.protocol.states
     ddpshell.protocol.subscriptions ddpshell.protocol.urls
 
-    ddpshell.protocol.ejson ddpshell.protocol.ejson.convert ddpshell.protocol.ejson.values
+    ddpshell.ejson ddpshell.ejson.convert ddpshell.ejson.values
 
     concurrent concurrent.futures concurrent.futures._base json json.decoder json.encoder json.scanner
 """.split()
 
 #: What `ddp call` loads besides: the command line, and the grammar of arguments.
 CALL = """
-    ddpshell.cli ddpshell.cli.arguments ddpshell.cli.call ddpshell.cli.commands ddpshell.cli.connection
-    ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.exit_codes ddpshell.cli.folders ddpshell.cli.inbox
-    ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.precedence ddpshell.cli.process
-    ddpshell.cli.signals ddpshell.cli.types ddpshell.cli.words
+    ddpshell.cli ddpshell.cli.arguments ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
+    ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.exit_codes ddpshell.cli.folders ddpshell.cli.event_queue
+    ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
+    ddpshell.cli.signals ddpshell.cli.types ddpshell.cli.call_arguments
 
-    ddpshell.shell ddpshell.shell.argument_files ddpshell.shell.constructors ddpshell.shell.escaping
-    ddpshell.shell.literals ddpshell.shell.tokens
+    ddpshell.shell ddpshell.text.argument_files ddpshell.text.constructors ddpshell.text.escaping
+    ddpshell.text.literals ddpshell.text.tokens
 
     gc signal
 """.split()
@@ -85,13 +85,13 @@ def test_a_call_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str]) -
     with demo_server().running() as server:
         program = "from ddpshell.cli.main import run; assert run(sys.argv[1:]) == 0"
         modules = loaded(program, "call", "-u", server.url, "upper", "Hello")
-    assert "ddpshell.client.transport" in modules
+    assert "ddpshell.client.network.transport" in modules
     assert over_budget(modules - theirs, [*CLIENT, *CALL]) == ""
 
 
 def test_a_client_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str]) -> None:
     modules = loaded("import ddpshell; ddpshell.Client")
-    assert "ddpshell.client.transport" in modules
+    assert "ddpshell.client.network.transport" in modules
     assert over_budget(modules - theirs, CLIENT) == ""
     assert not any(name.startswith("click") for name in modules)
 

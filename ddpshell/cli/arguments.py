@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Iterable
 
+from .. import ejson
+from ..ejson import EJSONValue
+from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
-from ..protocol import ejson
-from ..protocol.ejson import EJSONValue
-from ..protocol.ejson.convert import loss_note
-from ..shell.argument_files import text_of
-from ..shell.literals import parse_argument
+from ..text.argument_files import text_of
+from ..text.literals import parse_argument
 from .process import Process
 
 __all__ = ["check_text", "note_losses", "read_arguments"]

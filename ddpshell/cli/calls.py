@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from .. import ejson
+from ..ejson import json_text
 from ..exceptions import CommandError, EJSONError
-from ..protocol import ejson, json_text
 
 if TYPE_CHECKING:
-    from ..protocol.ejson import EJSONValue
-    from ..protocol.json_text import JSONValue
+    from ..ejson import EJSONValue
+    from ..ejson.json_text import JSONValue
 
 __all__ = ["LineReader", "Request", "parse_request"]
 

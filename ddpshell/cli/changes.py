@@ -22,8 +22,8 @@ from ..protocol.events import change_value
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
+    from ..ejson import EJSONValue
     from ..protocol.documents import Document
-    from ..protocol.ejson import EJSONValue
 
 __all__ = ["ChangeLines", "CountLines", "DocumentLines", "EventLines", "Lines", "Mirror", "TableLines"]
 
@@ -128,8 +128,8 @@ class ChangeLines:
         self._console.result(change_value(event))
 
     def _pretty(self, event: DocumentEvent) -> None:
-        from ..shell.changes import change_line
-        from ..shell.style import terminal_text
+        from ..text.changes import change_line
+        from ..text.palette import terminal_text
 
         console = self._console
         console.write(terminal_text(change_line(event, console.limits()), colour=console.colours_out))
@@ -183,7 +183,7 @@ class TableLines:
 
     def snapshot(self, mirror: Mirror) -> None:
         """Write the tables; of several, each below its name."""
-        from ..shell.escaping import escape_line
+        from ..text.escaping import escape_line
 
         tables = list(mirror.collections())
         for number, (name, documents) in enumerate(tables):

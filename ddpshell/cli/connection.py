@@ -20,11 +20,11 @@ from ..client.events import (
     Warned,
 )
 from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
-from ..shell.escaping import escape_line
+from ..text.escaping import escape_line
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
-from .inbox import Inbox, wait_until_done
-from .precedence import ConnectionSettings
+from .event_queue import Inbox, wait_until_done
 from .process import Process
+from .settings import ConnectionSettings
 
 __all__ = ["advise", "connected", "make_client", "outcome", "overdue", "unconfirmed", "wait_for_session"]
 
@@ -62,7 +62,7 @@ def connected(
     if settings.insecure:
         process.console.warning("--insecure: anybody could answer in the server's place")
     if settings.proxy is not None and process.given.get("verbose"):
-        from ..client.proxy import parse_proxy
+        from ..client.network.proxy import parse_proxy
 
         process.console.note(f"through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from ..exceptions import CommandError, DDPTimeout, LoginNeeded, TwoFactorError
-from ..shell.escaping import escape_line
+from ..text.escaping import escape_line
 from .folders import is_there, logins_folder
-from .precedence import ConnectionSettings
 from .process import Process
+from .settings import ConnectionSettings
 
 if TYPE_CHECKING:
     from ..client import Awaitable, Client
     from ..exceptions import LoginError
+    from ..logins import LoginStore, SavedLogin
     from ..protocol.accounts import LoginToken
     from ..protocol.urls import Endpoint
-    from ..shell.logins import LoginStore, SavedLogin
 
 __all__ = [
     "Credential",
@@ -82,7 +82,7 @@ class Credential(Struct, frozen=True):
             made: What came of it. Has the client logged in otherwise since, that login stays.
         """
         if self.token is None:
-            from ..shell.logins import end_login
+            from ..logins import end_login
 
             end_login(made, client)
 
@@ -130,7 +130,7 @@ def login_store(process: Process, warn: Callable[[str], object] | None = None) -
     """The saved logins; what is odd about them is told."""
     from pathlib import Path
 
-    from ..shell.logins import LoginStore
+    from ..logins import LoginStore
 
     folder = logins_folder()
     return LoginStore(None if folder is None else Path(folder), warn or process.console.warning)
@@ -150,7 +150,7 @@ def endpoint_of(settings: ConnectionSettings) -> Endpoint:
 
 def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
     """Warn before a password or a token is sent that others on the way can read."""
-    from ..client.proxy import is_loopback
+    from ..client.network.proxy import is_loopback
 
     if not endpoint.secure and not is_loopback(endpoint.host):
         process.console.warning(f"{endpoint.url} is not encrypted: others on the way can take over the login")
@@ -194,7 +194,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
         if user is not None:
             raise LoginNeeded(f"there is no saved login of {user!r}", hint=login_command(process, user), user=user)
         return None
-    from ..shell.logins import server_of
+    from ..logins import server_of
 
     server = server_of(endpoint_of(settings))
     store = login_store(process)

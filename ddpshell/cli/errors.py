@@ -13,15 +13,15 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, ServerError
-from ..shell.escaping import escape_line
-from .commands import spelling
+from ..text.escaping import escape_line
+from .command_classes import spelling
 from .exit_codes import ExitCode, exit_code, kind
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
     from ..advice import Place
-    from ..protocol.ejson import EJSONValue
-    from ..protocol.json_text import JSONValue
+    from ..ejson import EJSONValue
+    from ..ejson.json_text import JSONValue
 
 __all__ = ["Failure", "error_tree", "failure", "show"]
 
@@ -116,7 +116,7 @@ def show(failure: Failure, console: Console) -> None:
         return
     lines = [console.emphasised("31", "ddp: error: ") + escape_line(failure.line)]
     if failure.place is not None:
-        from ..shell.cells import point_at
+        from ..text.columns import point_at
 
         before, after = failure.place
         lines += [f"  {line}" for line in point_at(escape_line(before), escape_line(after), console.err.width - 4)]
@@ -177,15 +177,15 @@ def _system_reason(error: OSError) -> str:
 
 
 def _shortened(details: object) -> str:
-    from ..shell.rendering import Limits, format_value
+    from ..text.formatting import Limits, format_value
 
     value: EJSONValue = details  # type: ignore[assignment]  # it came as JSON
     return format_value(value, width=1 << 30, limits=Limits(items=20, characters=500, depth=5, advice="use -o json"))
 
 
 def _as_json(failure: Failure) -> str:
-    from ..protocol import json_text
-    from ..shell.escaping import escape_json
+    from ..ejson import json_text
+    from ..text.escaping import escape_json
 
     return escape_json(json_text.dump(error_tree(failure)))
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 from .. import __version__
-from ..shell.escaping import escape_line, escape_text
-from .commands import Group, process_of
+from ..text.escaping import escape_line, escape_text
+from .command_classes import Group, process_of
 from .errors import failure, show
 from .exit_codes import ExitCode, Terminated
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> int:
     process = Process()
     instruction = os.environ.get("_DDP_COMPLETE")
     if instruction:
-        from .completion import complete
+        from .commands.completion import complete
 
         return complete(instruction, ddp, process)
     try:

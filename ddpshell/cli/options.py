@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from .output import OutputFormat
-from .precedence import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, DEFAULT_URL
 from .process import Process
+from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, DEFAULT_URL
 from .types import Cookie, Header, HeaderText, ProfileName, ReadableFile, Seconds, SecretFile, Size
 
 __all__ = [

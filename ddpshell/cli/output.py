@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
-from ..shell.escaping import escape_json, escape_line, escape_text
+from ..text.escaping import escape_json, escape_line, escape_text
 from .signals import unbroken
 
 if TYPE_CHECKING:
-    from ..protocol.ejson import EJSONValue
-    from ..protocol.json_text import JSONValue
-    from ..shell.rendering import Limits
+    from ..ejson import EJSONValue
+    from ..ejson.json_text import JSONValue
+    from ..text.formatting import Limits
 
 __all__ = ["Console", "OutputError", "OutputFormat", "Stream", "wants_colour"]
 
@@ -163,7 +163,7 @@ class Console:
 
     def limits(self) -> Limits:
         """How much of a value to show to people."""
-        from ..shell.rendering import NO_LIMITS, Limits
+        from ..text.formatting import NO_LIMITS, Limits
 
         if not self.out.is_terminal:
             return NO_LIMITS
@@ -186,7 +186,7 @@ class Console:
         Raises:
             OutputError: It could not be written.
         """
-        from ..protocol import json_text
+        from ..ejson import json_text
 
         self.write(escape_json(json_text.dump(tree)))
 
@@ -251,7 +251,7 @@ class Console:
         if chosen in (OutputFormat.JSON, OutputFormat.RAW):
             return _json(value)
         if chosen is OutputFormat.TABLE:
-            from ..shell.tables import table_lines
+            from ..text.tables import table_lines
 
             lines = table_lines(value, self.out.width if self.out.is_terminal else None)
             if lines is not None:
@@ -268,11 +268,11 @@ class Console:
         return text
 
     def _pretty(self, value: EJSONValue) -> str:
-        from ..shell.rendering import value_fragments
+        from ..text.formatting import value_fragments
 
         fragments = value_fragments(value, width=self.out.width, limits=self.limits())
         if self.colours_out:
-            from ..shell.style import inked, terminal_text
+            from ..text.palette import inked, terminal_text
 
             return terminal_text(inked(fragments), colour=True)
         return "".join([text for _, text in fragments])
@@ -301,6 +301,7 @@ class Console:
 
 
 def _json(value: EJSONValue) -> str:
-    from ..protocol import ejson, json_text
+    from .. import ejson
+    from ..ejson import json_text
 
     return escape_json(json_text.dump(ejson.encode(value)))

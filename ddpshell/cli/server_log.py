@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ..server import Activity, Frame, Server
-from ..shell.escaping import escape_line, quote
-from ..shell.presentation import duration, plural
+from ..shell.reply_text import duration, plural
+from ..text.escaping import escape_line, quote
 from .process import Process
 
 __all__ = ["ServerLog", "outcome", "what"]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from .credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
 from .output import OutputFormat
-from .precedence import ConnectionSettings, Identity, proxy_to
 from .process import Process
+from .settings import ConnectionSettings, Identity, proxy_to
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import Event
     from ..protocol.accounts import LoginToken
-    from ..shell.context import Connect, Shell
-    from ..shell.display import Display
     from ..shell.settings import Settings
+    from ..shell.state import Connect, Shell
+    from ..shell.terminal.display import Display
     from .credentials import Credential
 
 __all__ = ["connector", "credential_at", "make_shell", "named", "shell_settings"]
@@ -40,8 +40,8 @@ def credential_at(
 
 def _for_server(process: Process, given: ConnectionSettings, url: str | None) -> ConnectionSettings:
     """The options for a server: what identifies the user to one is nothing that others should see."""
+    from ..logins import server_of
     from ..protocol.urls import parse_url
-    from ..shell.logins import server_of
 
     if url is None:
         return given
@@ -73,9 +73,9 @@ def make_shell(
     Raises:
         InvalidURL: They name none.
     """
-    from ..shell.commands import shell_registry
-    from ..shell.context import Shell
-    from ..shell.frames import FrameFilter
+    from ..shell.commands.catalog import shell_registry
+    from ..shell.state import Shell
+    from ..text.frames import FrameFilter
     from .credentials import login_store
 
     made = Shell(shell_registry(), display, settings, process.clock, connect, endpoint_of(given).url)

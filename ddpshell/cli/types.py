@@ -114,7 +114,7 @@ class Header(_Pairs):
     form = "'Name: value', in Latin letters"
 
     def _pair(self, text: str, where: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        from ..client.upgrade import is_reserved
+        from ..client.network.upgrade import is_reserved
 
         pair = super()._pair(text, where, param, ctx)
         if is_reserved(pair[0]):
@@ -184,8 +184,8 @@ class ProfileName(click.ParamType[str]):
         from click.shell_completion import CompletionItem
 
         from ..exceptions import CommandError
+        from .config_file import read_config
         from .folders import config_file
-        from .profiles import read_config
 
         path = config_file()
         try:
@@ -217,11 +217,11 @@ class SeenName(click.ParamType[str]):
         """Those that have been typed, the latest first."""
         from click.shell_completion import CompletionItem
 
-        from ..shell.commands import shell_registry
+        from ..shell.commands.catalog import shell_registry
         from ..shell.names import Names
         from ..shell.registry import Role
+        from .did_you_mean import typed_before, unknown_names
         from .folders import state_folder
-        from .spellings import typed_before, unknown_names
 
         names = Names(shell_registry())
         names.begin_with(lambda: typed_before(state_folder()), unknown_names(state_folder()))

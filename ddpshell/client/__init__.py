@@ -5,7 +5,7 @@ from __future__ import annotations
 from .client import Client, Status
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState
-from .tls import TLSOptions
+from .network.tls import TLSOptions
 
 __all__ = [
     "Awaitable",

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..clock import Clock
+from ..ejson import EJSONValue
 from ..exceptions import DDPError, LoginError, MethodError, RemoteProtocolError, TwoFactorError
 from ..protocol.accounts import (
     LoginToken,
@@ -22,7 +23,6 @@ from ..protocol.accounts import (
     wraps_code,
 )
 from ..protocol.client_session import ClientSession
-from ..protocol.ejson import EJSONValue
 from ..protocol.passwords import digest
 from .events import CallAnswered, CallFinished, Connecting, Event, LoggedIn, LoggedOut
 from .handles import Awaitable

@@ -13,27 +13,27 @@ from weakref import WeakSet
 from msgspec import Struct
 
 from ..clock import Clock, SystemClock
+from ..ejson import EJSONValue
 from ..exceptions import ConnectionLost, DDPError
 from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, ClientSession
 from ..protocol.codec import ejson_text
-from ..protocol.ejson import EJSONValue
 from ..protocol.urls import parse_url
-from .connector import ConnectOptions, WebSocketConnector
 from .events import Event
-from .frames import MAX_MESSAGE
 from .handles import Awaitable, MethodCall, Subscription
 from .lifecycle import ConnectionState, Lifecycle
+from .network.connector import ConnectOptions, WebSocketConnector
+from .network.frames import MAX_MESSAGE
+from .network.tls import TLSOptions
+from .network.transport import Connector
+from .network.upgrade import HandshakeOptions
 from .registry import Registry, finish
 from .runner import Mark, Published, Runner
-from .tls import TLSOptions
-from .transport import Connector
-from .upgrade import HandshakeOptions
 
 if TYPE_CHECKING:
     from ..protocol.accounts import LoginToken, UserSelector
     from .accounts import Accounts
     from .collection import Collection
-    from .proxy import Proxy
+    from .network.proxy import Proxy
 
 __all__ = ["CONNECT_TIMEOUT", "Client", "Status"]
 
@@ -157,7 +157,7 @@ class Client:
         fractions = fractions or _system_fraction
         through: Proxy | None = None
         if proxy is not None:
-            from .proxy import parse_proxy
+            from .network.proxy import parse_proxy
 
             through = parse_proxy(proxy)
         handshake = HandshakeOptions(tuple(headers), origin, user_agent)

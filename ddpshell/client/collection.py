@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import cast
 
+from .. import ejson
 from ..exceptions import QueryError
-from ..protocol import ejson
+from ..minimongo.projection import Projection, compile_projection
+from ..minimongo.selector import Matcher, Selector, compile_selector, selected_id
+from ..minimongo.sorting import SortSpecifier, compile_sort
 from ..protocol.document_ids import DocumentID, encode_document_id
 from ..protocol.documents import Document, Documents, Fields, Order
-from ..protocol.projection import Projection, compile_projection
-from ..protocol.selector import Matcher, Selector, compile_selector, selected_id
-from ..protocol.sorting import SortSpecifier, compile_sort
 from .events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved, Event
 from .runner import Runner
 

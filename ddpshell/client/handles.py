@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Generic, TypeVar
 
+from ..ejson import EJSONValue
 from ..exceptions import DDPError, DDPTimeout, SubscriptionError
-from ..protocol.ejson import EJSONValue
 from .condition import Condition
 
 __all__ = ["Awaitable", "MethodCall", "Subscription", "ended_early"]

@@ -19,8 +19,8 @@ from __future__ import annotations
 import logging
 
 from .. import clock
+from ..ejson import EJSONValue
 from ..exceptions import ClientClosed, MethodError
-from ..protocol.ejson import EJSONValue
 from .client import Client
 from .events import ConnectionDropped, Event, FrameReceived, FrameSent
 from .handles import MethodCall

@@ -21,10 +21,10 @@ from ..protocol.client_session import PONG_LIMIT, ClientSession
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
 from ..protocol.states import SessionState
 from .events import Connecting, Event, FrameReceived, FrameSent
-from .frames import LargeMessage
 from .lifecycle import ConnectionState, Lifecycle
-from .transport import Connector, Transport
-from .waiting import Waiter, Woken
+from .network.frames import LargeMessage
+from .network.transport import Connector, Transport
+from .network.waiting import Waiter, Woken
 
 __all__ = ["FORKED", "Mark", "Published", "Runner"]
 

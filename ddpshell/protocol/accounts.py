@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from ..ejson import EJSONValue
 from ..exceptions import LoginError, MethodError, TwoFactorError
-from .ejson import EJSONValue
 from .passwords import digest
 
 __all__ = [

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import count
 
+from ..ejson import EJSONValue
 from ..exceptions import ClientClosed, DDPError, EJSONError, LoginLost, MessageTooLarge, MethodError, OutcomeUnknown
 from . import codec
-from .ejson import EJSONValue
 from .events import CallAnswered, CallFinished, SessionEvent, Warned
 from .messages import ABSENT, Method, Raw, Result, Updated
 from .outstanding import Call, OutstandingCalls

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..ejson import EJSONValue
+from ..ejson.json_text import JSONValue
 from ..exceptions import (
     DDPError,
     EJSONError,
@@ -31,7 +33,6 @@ from . import codec
 from .calls import Calls, Gate
 from .codec import Unrecognised
 from .documents import Documents
-from .ejson import EJSONValue
 from .events import (
     CallAnswered,
     DataReceived,
@@ -45,7 +46,6 @@ from .events import (
     Warned,
 )
 from .heartbeat import Heartbeat, HeartbeatAction
-from .json_text import JSONValue
 from .messages import (
     ABSENT,
     Added,

@@ -13,10 +13,10 @@ from typing import cast
 
 import msgspec
 
+from .. import ejson
+from ..ejson import EJSONValue, json_text
+from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError
-from . import ejson, json_text
-from .ejson import EJSONValue
-from .json_text import JSONValue
 from .messages import Message, Raw, ServerMessage
 
 __all__ = ["Unrecognised", "decode", "ejson_text", "ejson_value", "encode", "json_value", "outermost_strings"]

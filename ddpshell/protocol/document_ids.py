@@ -9,9 +9,9 @@ import math
 import re
 from typing import Final, TypeAlias
 
+from .. import ejson
+from ..ejson import Custom, ObjectID, json_text
 from ..exceptions import EJSONError
-from . import ejson, json_text
-from .ejson import Custom, ObjectID
 
 __all__ = ["UNDEFINED_ID", "DocumentID", "decode_document_id", "encode_document_id"]
 

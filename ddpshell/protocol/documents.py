@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, cast
 
+from .. import ejson
+from ..ejson import EJSONValue
 from ..exceptions import EJSONError
-from . import ejson
 from .codec import ejson_value
 from .document_ids import DocumentID, decode_document_id, encode_document_id
-from .ejson import EJSONValue
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
 

@@ -10,9 +10,9 @@ from typing import TypeAlias
 # Without garbage collection for each: what events hold are trees.
 from msgspec import Struct
 
+from ..ejson import EJSONValue
 from ..exceptions import DDPError
 from .document_ids import DocumentID
-from .ejson import EJSONValue
 
 __all__ = [
     "CallAnswered",

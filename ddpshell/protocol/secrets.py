@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from ..ejson import Custom, EJSONValue, JSONValue, json_text
 from ..exceptions import EJSONError
-from . import json_text
-from .ejson import Custom, EJSONValue, JSONValue
 
 __all__ = ["MASK", "mask", "mask_params", "signs_in"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TypeVar, cast
 
+from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError, MethodError, RateLimited, ServerError
 from .codec import json_value
-from .json_text import JSONValue
 from .messages import Raw
 
 __all__ = ["is_unknown_name", "server_error"]

@@ -25,11 +25,12 @@ from typing import TypeAlias, TypeGuard, cast
 
 from msgspec import Struct
 
+from .. import ejson
+from ..ejson import EJSONValue, json_text
+from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError, LocalProtocolError
-from . import codec, ejson, json_text
-from .ejson import EJSONValue
+from . import codec
 from .heartbeat import Heartbeat, HeartbeatAction
-from .json_text import JSONValue
 from .messages import ABSENT, Connected, Error, Failed, Message, Ping, Pong, Raw
 
 __all__ = [

@@ -12,9 +12,8 @@ from typing import Final, TypeAlias, TypeGuard
 
 from msgspec import Struct
 
+from ..ejson import JSONValue, json_text
 from ..exceptions import EJSONError, RemoteProtocolError
-from . import json_text
-from .ejson import JSONValue
 
 __all__ = [
     "BROKEN_FRAMING",

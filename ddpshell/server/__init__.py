@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..exceptions import MethodError, SubscriptionError
-from .accounts import AccountsOptions, User
 from .activity import Activity, Frame
 from .application import Options
-from .calls import NULL
-from .collection import Collection, Cursor, Observer
 from .errors import MatchError, check
 from .handles import ConnectionHandle
 from .invocation import MethodInvocation
-from .merge import PublicationStrategy
+from .merge_box import PublicationStrategy
+from .meteor.accounts import AccountsOptions, User
+from .meteor.collection import Collection, Cursor, Observer
+from .method_calls import NULL
 from .publications import Subscription
 from .rate_limit import RateLimiter
 from .server import Server

@@ -14,7 +14,7 @@ from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .activity import Activity, ActivityKind, Frame
 from .errors import visible_error
 from .handlers import Handler, HandlerFunction
-from .merge import PublicationStrategy
+from .merge_box import PublicationStrategy
 from .origins import Origins
 from .rate_limit import RateLimiter
 

@@ -29,13 +29,13 @@ from ..protocol.server_session import (
     SubReceived,
     UnsubReceived,
 )
-from .calls import call_all
 from .handlers import Handler
 from .handles import ConnectionHandle, client_address, visible_headers
+from .message_queue import Turns
+from .method_calls import call_all
 from .runtime import Runtime
 from .subscriptions import Subscriptions
 from .transport import Socket
-from .turns import Turns
 from .workers import may_wait
 
 __all__ = ["Connection"]

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..clock import SystemClock
+from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ..exceptions import MethodError, QueryError
 from ..protocol.document_ids import DocumentID
-from ..protocol.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
-from .accounts import User
 from .application import Options
-from .calls import NULL
-from .collection import Collection, Cursor
 from .errors import check
 from .invocation import MethodInvocation
+from .meteor.accounts import User
+from .meteor.collection import Collection, Cursor
+from .method_calls import NULL
 from .publications import Subscription
 from .server import Server
 

@@ -8,12 +8,11 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 
+from ..ejson import Custom, Date, ObjectID, RegExp, json_text
+from ..ejson.json_text import JSONValue
 from ..exceptions import MethodError, ServerError
-from ..protocol import json_text
-from ..protocol.ejson import Custom, Date, ObjectID, RegExp
-from ..protocol.json_text import JSONValue
 from ..protocol.messages import Raw
-from .places import application_part
+from .stack_frames import application_part
 
 __all__ = ["MatchError", "check", "visible_error", "wire_error"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ..protocol import ejson
+from .. import ejson
+from ..ejson import EJSONValue
 from ..protocol.document_ids import DocumentID, encode_document_id
-from ..protocol.ejson import EJSONValue
 from .handlers import Handler
 
 if TYPE_CHECKING:

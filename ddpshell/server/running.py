@@ -15,11 +15,11 @@ from typing import Any
 from ..clock import wait_until_done
 from ..protocol.random_stream import random_id
 from .application import Application
-from .calls import call_all
 from .connection import Connection
 from .handlers import Handler
-from .places import place_of
+from .method_calls import call_all
 from .runtime import Runtime
+from .stack_frames import place_of
 from .transport import Endpoints, Socket
 from .workers import Workers
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .application import Application
-from .calls import outcome
+from .method_calls import outcome
 from .workers import Workers
 
 if TYPE_CHECKING:

@@ -9,21 +9,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
+from .. import ejson
 from ..clock import Clock, Event, SystemClock, wait_until_done
+from ..ejson import EJSONValue
 from ..exceptions import MethodError
-from ..protocol import ejson
-from ..protocol.ejson import EJSONValue
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
-from .accounts import Accounts, AccountsOptions, User
 from .activity import Activity, Frame
 from .application import Application, Options
-from .calls import NULL, invoke, invoke_async, outcome_async
-from .collection import Collection
 from .handlers import Handler, HandlerFunction
 from .handles import ConnectionHandle
 from .invocation import MethodInvocation, current_invocation
-from .merge import PublicationStrategy
-from .mutators import AllowRule, add_mutators
+from .merge_box import PublicationStrategy
+from .meteor.accounts import Accounts, AccountsOptions, User
+from .meteor.collection import Collection
+from .meteor.mutators import AllowRule, add_mutators
+from .method_calls import NULL, invoke, invoke_async, outcome_async
 from .origins import Origins
 from .rate_limit import RateLimiter
 from .running import Running

@@ -8,16 +8,16 @@ import threading
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ..ejson import EJSONValue
 from ..exceptions import EJSONError
 from ..protocol import codec
-from ..protocol.ejson import EJSONValue
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
 from .activity import ActivityKind
-from .calls import call_all, outcome, outcome_async
 from .errors import wire_error
 from .handlers import Handler
 from .invocation import current_invocation
-from .merge import Change, MergeBox
+from .merge_box import Change, MergeBox
+from .method_calls import call_all, outcome, outcome_async
 from .publications import Subscription
 from .runtime import Runtime
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ..clock import SystemClock, wait_in_parts
-from .places import place_of
+from .stack_frames import place_of
 
 __all__ = ["Workers", "may_wait", "no_waiting"]
 

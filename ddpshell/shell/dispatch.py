@@ -9,22 +9,22 @@ from typing import Any
 
 from ..client.events import DocumentEvent
 from ..clock import wait_until_done
+from ..ejson import EJSONValue
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
-from ..protocol.ejson import EJSONValue
 from ..protocol.events import change_value
 from ..protocol.server_error import is_unknown_name
-from .argument_files import read_value
-from .changes import change_line
-from .context import Shell
+from ..text.argument_files import read_value
+from ..text.changes import change_line
+from ..text.formatting import Limits
+from ..text.palette import plain
 from .jobs import Job
 from .parser import Line, parse, reparse
-from .presentation import exact_value
 from .registry import Invocation, Role
-from .rendering import Limits
 from .replies import Documents, Later, Live, Message, Reply, Result
+from .reply_text import exact_value
 from .sinks import Sink, sink_for
+from .state import Shell
 from .streams import Stream
-from .style import plain
 
 __all__ = ["dispatch", "dispatch_text"]
 

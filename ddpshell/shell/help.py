@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..text.palette import StyledText
 from .registry import Command, Registry
-from .style import StyledText
 
 __all__ = ["command_help", "general_help"]
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from .context import Shell
-from .display import Display, ScreenDisplay
-from .printer import Printer
 from .repl import run_shell
 from .settings import Settings
+from .state import Shell
+from .terminal.display import Display, ScreenDisplay
+from .terminal.printer import Printer
 
 __all__ = ["interact"]
 
@@ -34,9 +34,9 @@ def interact(
 
 
 def _interact_fully(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
-    from .history import ShellHistory
-    from .prompt import Prompt
-    from .terminal import TerminalOutput, quiet
+    from .terminal.history import ShellHistory
+    from .terminal.output import TerminalOutput, quiet
+    from .terminal.prompt import Prompt
 
     output = TerminalOutput.from_pty(sys.stdout, enable_bell=False)
     assert isinstance(output, TerminalOutput), "it is made by the class itself"
@@ -63,8 +63,8 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
 
 
 def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
-    from .history import ShellHistory
-    from .plain_prompt import PlainPrompt, PlainScreen
+    from .terminal.history import ShellHistory
+    from .terminal.plain_prompt import PlainPrompt, PlainScreen
 
     settings.change("color", "off")
     screen = PlainScreen(sys.stdout)

@@ -29,14 +29,14 @@ from ..client.events import (
 )
 from ..exceptions import ConnectError, DDPError, ServerError
 from ..protocol.server_error import is_unknown_name
-from .escaping import escape_line
-from .presentation import duration, plural
+from ..text.escaping import escape_line
+from ..text.palette import StyledText
 from .registry import Role
-from .style import StyledText
+from .reply_text import duration, plural
 
 if TYPE_CHECKING:
     from ..client.events import DocumentEvent
-    from .context import Shell
+    from .state import Shell
 
 __all__ = ["Observer"]
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ..ejson import EJSONValue
 from ..exceptions import CommandError
-from ..protocol.ejson import EJSONValue
-from .escaping import quote
-from .literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
-from .tokens import Token, TokenKind, tokens
+from ..text.escaping import quote
+from ..text.literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
+from ..text.tokens import Token, TokenKind, tokens
 
 __all__ = ["Line", "Redirection", "Word", "as_name", "parse", "reparse"]
 

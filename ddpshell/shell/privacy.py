@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..protocol.ejson import EJSONValue
+from ..ejson import EJSONValue
 from ..protocol.secrets import mask, mask_params, signs_in
 from .parser import Line, Word, parse
 

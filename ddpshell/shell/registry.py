@@ -19,8 +19,8 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
+from ..ejson import EJSONValue
 from ..exceptions import CommandError
-from ..protocol.ejson import EJSONValue
 from .parser import Line, Redirection, Word
 
 __all__ = [

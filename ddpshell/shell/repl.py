@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..exceptions import CommandError
-from .context import Shell
+from ..text.palette import StyledText
 from .dispatch import dispatch_text
-from .presentation import plural
 from .privacy import is_private
-from .style import StyledText
+from .reply_text import plural
+from .state import Shell
 
 __all__ = ["Reader", "run_shell"]
 

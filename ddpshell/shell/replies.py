@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from ..client.events import DocumentEvent
-from ..protocol.ejson import EJSONValue
-from .style import StyledText
+from ..ejson import EJSONValue
+from ..text.palette import StyledText
 
 __all__ = ["Documents", "Later", "Live", "Message", "Nothing", "Reply", "Result"]
 

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from ..exceptions import DDPError, DDPTimeout
 from ..protocol.refusals import quoted
-from .context import Shell
-from .continuation import Continuation
+from ..text.tokens import TokenKind
 from .dispatch import dispatch
 from .parser import Line, parse
 from .registry import Role
-from .tokens import TokenKind
+from .state import Shell
+from .terminal.continuation import Continuation
 
 __all__ = ["Done", "run_script", "saved_lines"]
 

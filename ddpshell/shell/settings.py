@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from ..exceptions import CommandError
-from .rendering import Limits
+from ..text.formatting import Limits
 
 __all__ = ["SETTINGS", "Setting", "Settings"]
 

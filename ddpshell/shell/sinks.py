@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import IO, Literal, Protocol
 
 from ..exceptions import CommandError
-from .context import Shell
-from .escaping import escape_line, escape_text
+from ..text.escaping import escape_line, escape_text
+from ..text.palette import StyledText
 from .parser import Line, Redirection
-from .presentation import exact_text, plural
 from .replies import Message, Reply
+from .reply_text import exact_text, plural
+from .state import Shell
 from .streams import Ended, Stream
-from .style import StyledText
 
 __all__ = ["FileSink", "ProgramSink", "Sink", "sink_for"]
 

@@ -6,8 +6,8 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 
+from ..ejson import EJSONValue
 from ..exceptions import CommandError
-from ..protocol.ejson import EJSONValue
 from .replies import Documents, Result
 
 __all__ = ["Results"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ddpshell.cli import calls
 from ddpshell.cli.calls import LineReader, Request, parse_request
+from ddpshell.ejson import Date
 from ddpshell.exceptions import CommandError
-from ddpshell.protocol.ejson import Date
 
 
 @pytest.mark.parametrize(

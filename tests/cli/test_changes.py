@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from ddpshell.cli.changes import ChangeLines, CountLines, DocumentLines, Lines, Mirror, TableLines
 from ddpshell.cli.output import Console, OutputFormat, Stream
 from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ddpshell.ejson import ObjectID
 from ddpshell.protocol.document_ids import DocumentID
 from ddpshell.protocol.documents import Documents
-from ddpshell.protocol.ejson import ObjectID
 from ddpshell.protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
 
 OID = ObjectID("0123456789abcdef01234567")

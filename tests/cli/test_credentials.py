@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ddpshell.cli.credentials import Credential, find_credential, login_command, read_secret
-from ddpshell.cli.precedence import ConnectionSettings
 from ddpshell.cli.process import Process
+from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.exceptions import CommandError, LoginError, LoginNeeded
 
 

@@ -16,8 +16,8 @@ import click
 import pytest
 
 import ddpshell
-from ddpshell.cli import call as call_module
-from ddpshell.cli.commands import Command as ClickCommand
+from ddpshell.cli.command_classes import Command as ClickCommand
+from ddpshell.cli.commands import call as call_module
 from ddpshell.cli.exit_codes import Terminated
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
@@ -80,7 +80,7 @@ def test_an_interrupted_call_says_goodbye_to_the_server(
 
 @BOTH_SIGNALS
 @pytest.mark.parametrize(
-    "module", ["ddpshell.cli", "click", "ddpshell.cli.call", "ddpshell.client", "ddpshell.client.client"]
+    "module", ["ddpshell.cli", "click", "ddpshell.cli.commands.call", "ddpshell.client", "ddpshell.client.client"]
 )
 def test_an_interruption_while_it_is_being_loaded_is_no_traceback(module: str, number: signal.Signals) -> None:
     program = f"""

@@ -10,8 +10,8 @@ import pytest
 
 from ddpshell.cli.main import ddp as group
 from ddpshell.cli.options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, SharedOption
-from ddpshell.cli.precedence import ConnectionSettings
 from ddpshell.cli.process import Given, Process
+from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.cli.types import Cookie, Header, ReadableFile
 from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer

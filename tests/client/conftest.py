@@ -15,11 +15,11 @@ from typing import Literal
 import pytest
 import trustme
 
-from ddpshell.client.connector import ConnectOptions, WebSocketConnector
-from ddpshell.client.tls import TLSOptions
-from ddpshell.client.transport import WebSocketTransport
-from ddpshell.client.upgrade import HandshakeOptions
-from ddpshell.client.waiting import Waiter
+from ddpshell.client.network.connector import ConnectOptions, WebSocketConnector
+from ddpshell.client.network.tls import TLSOptions
+from ddpshell.client.network.transport import WebSocketTransport
+from ddpshell.client.network.upgrade import HandshakeOptions
+from ddpshell.client.network.waiting import Waiter
 from ddpshell.clock import Clock, SystemClock
 from ddpshell.exceptions import ConnectError
 from ddpshell.protocol.urls import parse_url

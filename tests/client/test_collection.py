@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import ddpshell
 from ddpshell import Client, Collection
 from ddpshell.client.events import Event
+from ddpshell.ejson import ObjectID
 from ddpshell.exceptions import ConnectError, EJSONError, QueryError
-from ddpshell.protocol.ejson import ObjectID
-from ddpshell.protocol.selector import compile_selector
+from ddpshell.minimongo.selector import compile_selector
 from tests.fakes import PATIENCE, FakeClock, ScriptedConnector, ScriptedPeer
 from tests.meteor import MeteorServer
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import MethodError
 from ddpshell.protocol.document_ids import DocumentID
 from ddpshell.protocol.documents import Document
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.server import NULL, AccountsOptions, Collection, Cursor, MethodInvocation, Options, Server, Subscription
 
 __all__ = ["PASSWORD", "USER", "application"]

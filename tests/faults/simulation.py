@@ -11,8 +11,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import count
 
+from ddpshell.ejson import EJSONValue
 from ddpshell.protocol import codec
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.messages import Added, Changed, Nosub, Raw, Ready, Removed, Result, Updated
 from ddpshell.protocol.server_session import (
     ConnectReceived,

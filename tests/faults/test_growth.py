@@ -10,15 +10,16 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from ddpshell import ejson
 from ddpshell.cli.changes import Mirror
-from ddpshell.client.frames import FrameReader
+from ddpshell.client.network.frames import FrameReader
 from ddpshell.exceptions import DDPError
-from ddpshell.protocol import codec, ejson, secrets, sockjs
+from ddpshell.protocol import codec, secrets, sockjs
 from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved
 from ddpshell.protocol.messages import Raw
 from ddpshell.protocol.server_session import ServerSession
-from ddpshell.shell import cells, escaping, rendering, wrapping
+from ddpshell.text import columns, escaping, formatting, prose
 
 #: One text, of about so many characters.
 Text: TypeAlias = Callable[[int], str]
@@ -136,16 +137,16 @@ def _by_shown(text: str) -> None:
     for escape in (escaping.escape_text, escaping.escape_line, escaping.escape_json, escaping.quote):
         escape(text)
     line = escaping.escape_line(text)
-    cells.clip(line, 80)
-    cells.point_at(line, line)
-    wrapping.wrapped([("", text)], 80)
+    columns.clip(line, 80)
+    columns.point_at(line, line)
+    prose.wrapped([("", text)], 80)
 
 
 def _by_values(text: str) -> None:
     value = codec.ejson_value(Raw(text.encode()))
     ejson.equals(value, ejson.clone(value))
     codec.ejson_text(value)
-    rendering.format_value(value)
+    formatting.format_value(value)
 
 
 READERS: dict[str, Callable[[str], object]] = {

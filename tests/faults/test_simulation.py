@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import ClientClosed, MethodError, OutcomeUnknown
 from ddpshell.protocol.client_session import ClientSession
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.events import (
     CallAnswered,
     CallFinished,

@@ -17,7 +17,7 @@ from ddpshell import Client, ConnectionState, MethodCall, MethodError, OutcomeUn
 from ddpshell.client.backoff import delay
 from ddpshell.client.lifecycle import FUTILE_SESSIONS, PROBATION
 from ddpshell.clock import SystemClock
-from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.ejson import EJSONValue
 from tests.fakes import FakeClock
 from tests.fault_proxy import PATIENCE, FaultProxy
 from tests.faults.application import PASSWORD, USER

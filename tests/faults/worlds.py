@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ddpshell import Client
 from ddpshell.clock import SystemClock
-from ddpshell.protocol.ejson import EJSONValue
+from ddpshell.ejson import EJSONValue
 from ddpshell.server import Options
 from tests.faults.application import application
 from tests.loopback import PATIENCE, LoopbackServer

@@ -19,8 +19,8 @@ from ddpshell import (
     ejson,
     events,
 )
-from ddpshell.protocol.ejson import EJSONValue
-from ddpshell.shell.literals import parse
+from ddpshell.ejson import EJSONValue
+from ddpshell.text.literals import parse
 from tests.meteor import MeteorServer
 
 PATIENCE = 20

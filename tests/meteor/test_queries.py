@@ -16,15 +16,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import ddpshell
+from ddpshell import ejson
+from ddpshell.ejson import Custom, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import MethodError, QueryError
-from ddpshell.protocol import ejson
-from ddpshell.protocol.ejson import Custom, EJSONValue, ObjectID, RegExp
-from ddpshell.protocol.modifier import modify
-from ddpshell.protocol.projection import compile_projection
-from ddpshell.protocol.selector import compile_selector
-from ddpshell.protocol.sorting import compile_sort
+from ddpshell.minimongo.modifier import modify
+from ddpshell.minimongo.projection import compile_projection
+from ddpshell.minimongo.selector import compile_selector
+from ddpshell.minimongo.sorting import compile_sort
 from tests.meteor import MeteorServer
-from tests.protocol.test_modifier import CASES, LIKE_MONGODB, REFUSED, REFUSED_BY_MONGODB
+from tests.minimongo.test_modifier import CASES, LIKE_MONGODB, REFUSED, REFUSED_BY_MONGODB
 
 TIMEOUT = 20.0
 WHEN = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import LoginError, MethodError, RateLimited, TwoFactorError
 from ddpshell.protocol.accounts import (
     LIFETIME,
@@ -18,7 +19,6 @@ from ddpshell.protocol.accounts import (
     password_login,
     resume_login,
 )
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.passwords import digest
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpshell.ejson import Custom
 from ddpshell.exceptions import (
     ConnectionLost,
     LocalProtocolError,
@@ -16,7 +17,6 @@ from ddpshell.exceptions import (
     SubscriptionError,
 )
 from ddpshell.protocol.client_session import ClientSession
-from ddpshell.protocol.ejson import Custom
 from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped, VersionRefused, Warned
 from ddpshell.protocol.states import SessionState
 from tests.playbook import CONNECTED, Playbook, counting_fractions, finished

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpshell import ejson
+from ddpshell.ejson import EJSONValue, json_text
 from ddpshell.exceptions import EJSONError
-from ddpshell.protocol import ejson, json_text
 from ddpshell.protocol.codec import Unrecognised, decode, ejson_text, ejson_value, encode, json_value
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.protocol.messages import (
     ABSENT,
     EMPTY_OBJECT,

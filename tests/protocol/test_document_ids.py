@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpshell import ejson
+from ddpshell.ejson import Custom, ObjectID
 from ddpshell.exceptions import EJSONError
-from ddpshell.protocol import ejson
 from ddpshell.protocol.document_ids import UNDEFINED_ID, DocumentID, decode_document_id, encode_document_id
-from ddpshell.protocol.ejson import Custom, ObjectID
 from tests import strategies
 
 HEX = "507f1f77bcf86cd799439011"

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpshell import ejson
+from ddpshell.ejson import EJSONValue, ObjectID
 from ddpshell.exceptions import EJSONError
-from ddpshell.protocol import ejson
 from ddpshell.protocol.codec import ejson_text
 from ddpshell.protocol.document_ids import decode_document_id
 from ddpshell.protocol.documents import Documents
-from ddpshell.protocol.ejson import EJSONValue, ObjectID
 from ddpshell.protocol.events import (
     DocumentAdded,
     DocumentChanged,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ddpshell.protocol import ejson
-from ddpshell.protocol.ejson import Custom, EJSONValue, JSONValue
+from ddpshell import ejson
+from ddpshell.ejson import Custom, EJSONValue, JSONValue
 from ddpshell.protocol.secrets import MASK, mask, mask_params
 from tests import strategies
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from ddpshell.ejson import JSONValue, json_text
 from ddpshell.exceptions import MethodError, SubscriptionError
-from ddpshell.protocol import json_text
-from ddpshell.protocol.ejson import JSONValue
 from ddpshell.protocol.messages import Raw
 from ddpshell.protocol.server_error import is_unknown_name, server_error
 from tests.strategies import json_trees

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ddpshell.clock import SystemClock
+from ddpshell.ejson import Custom, ObjectID, RegExp
 from ddpshell.protocol.document_ids import UNDEFINED_ID, DocumentID
-from ddpshell.protocol.ejson import Custom, ObjectID, RegExp
 from ddpshell.server import (
     NULL,
     AccountsOptions,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ddpshell.protocol import ejson
+from ddpshell import ejson
 
 __all__ = ["Sent", "Texts", "frame", "json_value"]
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import pytest
 
 import ddpshell
+from ddpshell import ejson
 from ddpshell.clock import SystemClock
-from ddpshell.protocol import ejson
 from ddpshell.server import Server
 from ddpshell.server.demo import demo_server
 from tests.server.wire import PATIENCE, WireClient, digest

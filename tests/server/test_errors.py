@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from ddpshell.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.exceptions import MethodError, SubscriptionError
-from ddpshell.protocol.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.server import MatchError, check
 from ddpshell.server.errors import wire_error
 

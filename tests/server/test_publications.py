@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from ddpshell.ejson import ObjectID
 from ddpshell.exceptions import EJSONError, MethodError
-from ddpshell.protocol.ejson import ObjectID
 from ddpshell.server import Collection, Options, Server, Subscription, SubscriptionError
 from tests.server.wire import PATIENCE, WireClient, kinds
 

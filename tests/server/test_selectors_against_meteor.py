@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ddpshell
+from ddpshell.ejson import EJSONValue, RegExp
 from ddpshell.exceptions import MethodError, QueryError
-from ddpshell.protocol.ejson import EJSONValue, RegExp
-from ddpshell.protocol.selector import compile_selector
+from ddpshell.minimongo.selector import compile_selector
 from tests.meteor import MeteorServer
-from tests.protocol.test_selector import CASES
+from tests.minimongo.test_selector import CASES
 
 TIMEOUT = 20.0
 

@@ -10,12 +10,12 @@ from typing import Any
 from ddpshell.client import Client
 from ddpshell.client.events import Event
 from ddpshell.clock import Clock, SystemClock
-from ddpshell.shell.commands import shell_registry
-from ddpshell.shell.context import Shell
+from ddpshell.shell.commands.catalog import shell_registry
 from ddpshell.shell.dispatch import dispatch_text
-from ddpshell.shell.display import ScreenDisplay
-from ddpshell.shell.printer import Printer
 from ddpshell.shell.settings import Settings
+from ddpshell.shell.state import Shell
+from ddpshell.shell.terminal.display import ScreenDisplay
+from ddpshell.shell.terminal.printer import Printer
 from tests.fakes import FakeClock, ScriptedConnector
 from tests.loopback import PATIENCE
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.catalog import shell_registry
 from ddpshell.shell.help import command_help, general_help
 from ddpshell.shell.parser import parse
 from ddpshell.shell.registry import Command
-from ddpshell.shell.style import plain
-from ddpshell.shell.wrapping import wrapped
+from ddpshell.text.palette import plain
+from ddpshell.text.prose import wrapped
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.shell.desk import FakeTerminal, desk
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from ddpshell.ejson import JSONValue
 from ddpshell.exceptions import ConnectError
-from ddpshell.protocol.ejson import JSONValue
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 from tests.loopback import PATIENCE
 from tests.shell.desk import Desk, scripted_desk
-from tests.shell.test_escaping import harmless
+from tests.text.test_escaping import harmless
 
 
 class Scene:

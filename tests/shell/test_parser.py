@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpshell import ejson
+from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
-from ddpshell.protocol import ejson
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.shell.parser import parse
-from ddpshell.shell.rendering import format_value
-from tests.shell.test_tokens import lines as token_lines
+from ddpshell.text.formatting import format_value
 from tests.strategies import ejson_values, texts
+from tests.text.test_tokens import lines as token_lines
 
 
 def words(text: str) -> list[list[EJSONValue]]:

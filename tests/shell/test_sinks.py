@@ -11,7 +11,7 @@ import pytest
 from ddpshell.shell import repl
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
-from tests.shell.test_escaping import harmless
+from tests.text.test_escaping import harmless
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_in_a_script_it_is_all_there_at_the_end(server: LoopbackServer, tmp_path
 def test_a_program_that_has_no_end_is_ended_with_the_shell(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddpshell.shell.context._GOODBYE", 0.05)
+    monkeypatch.setattr("ddpshell.shell.state._GOODBYE", 0.05)
     with desk(server.url) as made:
         made.shell.terminal = FakeTerminal()
         made.type("sub tasks\nwatch tasks | tail -f /dev/null")

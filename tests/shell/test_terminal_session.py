@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import LoopbackServer
-from tests.shell.test_account_commands import careful_server
+from tests.shell.commands.test_accounts import careful_server
 from tests.shell.window import Window
 
 

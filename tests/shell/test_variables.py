@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
-from ddpshell.protocol.ejson import EJSONValue
 from ddpshell.shell.variables import KEPT, Results
 
 

@@ -1,0 +1,361 @@
+"""`ddp batch`: many calls over one connection, from lines of JSON to lines of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from ...client.events import ConnectionFailed
+from ...exceptions import CommandError, ConnectionLost, EJSONError
+from ..command_classes import Command, process_of
+from ..exit_codes import ExitCode, Terminated
+from ..options import OUTPUT_OPTIONS, connection_options
+from ..output import OutputFormat
+from ..process import Process
+from ..settings import ConnectionSettings
+
+if TYPE_CHECKING:
+    from ...client import Client, MethodCall
+    from ...client.events import Event
+    from ...ejson import EJSONValue
+    from ...ejson.json_text import JSONValue
+    from ..calls import LineReader
+    from ..event_queue import Inbox
+    from ..progress import Progress
+
+__all__ = ["batch"]
+
+# How many answers may wait for one that comes before them, for each call that may be in flight.
+_AHEAD = 10
+
+
+def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
+    ctx = click.get_current_context()
+    process = process_of(ctx)
+    settings = ConnectionSettings.of(process.given)
+    console = process.console
+    if console.output_format in (OutputFormat.TABLE, OutputFormat.RAW):
+        raise click.UsageError(f"-o {console.output_format.value} means nothing to ddp batch; json and pretty do")
+    # That of the session; each call has as much.
+    process.timeout = settings.timeout
+    from ..calls import LineReader
+    from ..connection import connected, wait_for_session
+    from ..event_queue import Inbox
+    from ..progress import Progress
+
+    with (
+        _opened(file, process) as number,
+        # Its items are calls that are answered, and None when the connection is gone for good.
+        Inbox["_Entry | None"](process.clock, console.out.fd) as inbox,
+        connected(process, settings, _listener(inbox)) as client,
+        inbox,
+    ):
+        wait_for_session(client, process)
+        progress = Progress(console, process.clock, _size(number))
+        work = _Work(client, process, inbox, LineReader(number), progress)
+        try:
+            work.run(jobs, retry=settings.retry, is_ordered=not unordered, is_fragile=fail_fast)
+        except (KeyboardInterrupt, Terminated):
+            progress.clear()
+            if work.in_flight:
+                console.note(f"calls in flight, of which nobody knows whether they ran: {work.in_flight}")
+            raise
+        finally:
+            progress.clear()
+        if work.failed:
+            from ...shell.reply_text import plural
+
+            console.note(f"{plural(work.done, 'call')}, {work.failed:,} failed")
+            ctx.exit(ExitCode.SERVER_ERROR)
+
+
+def _listener(inbox: Inbox[_Entry | None]) -> Callable[[Event], None]:
+    def listen(event: Event) -> None:
+        if isinstance(event, ConnectionFailed):
+            inbox.put(None)
+
+    return listen
+
+
+@contextlib.contextmanager
+def _opened(file: str, process: Process) -> Iterator[int]:
+    """The number of the file to read."""
+    if file == "-":
+        if sys.stdin is None:
+            raise CommandError("standard input is closed")
+        if sys.stdin.isatty():
+            process.console.note("reading calls from the terminal, a line each; Ctrl-D ends them")
+        yield sys.stdin.fileno()
+        return
+    try:
+        number = os.open(Path(file).expanduser(), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CommandError(f"cannot read {file}: {error.strerror}") from None
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _size(number: int) -> int:
+    """How many bytes there are to be read; 0 where nobody knows."""
+    status = os.fstat(number)
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+class _Entry:
+    """A line, and what became of it.
+
+    Args:
+        line: Its number, from 1.
+    """
+
+    __slots__ = ("answer", "call", "deadline", "line", "tags")
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        #: What the answer is to carry.
+        self.tags: dict[str, JSONValue] = {}
+        self.call: MethodCall | None = None
+        #: Seconds of the clock; None for no limit.
+        self.deadline: float | None = None
+        #: `result` or `error`, or neither; None while it is not known.
+        self.answer: dict[str, EJSONValue] | None = None
+
+
+class _Work:
+    """All calls of one run.
+
+    Args:
+        client: What makes them.
+        process: The run of the command.
+        inbox: For those that are answered.
+        reader: For their lines.
+        progress: Told how far it has come.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        process: Process,
+        inbox: Inbox[_Entry | None],
+        reader: LineReader,
+        progress: Progress,
+    ) -> None:
+        #: How many calls have been answered.
+        self.done = 0
+        #: How many of them with an error.
+        self.failed = 0
+        self._client = client
+        self._process = process
+        self._inbox = inbox
+        self._reader = reader
+        self._progress = progress
+        # Read, and not looked at yet.
+        self._lines: deque[bytes] = deque()
+        self._line = 0
+        # By line, in the order of sending, which is that of their deadlines.
+        self._flying: dict[int, _Entry] = {}
+        # To be written, in this order.
+        self._due: deque[_Entry] = deque()
+        # Whether it was said that JavaScript changes arguments, or results: once is enough.
+        self._noted: set[str] = set()
+        # Why no more lines are taken.
+        self._obstacle: BaseException | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are."""
+        return len(self._flying)
+
+    def run(self, jobs: int, *, retry: bool, is_ordered: bool, is_fragile: bool) -> None:
+        """Make the calls, and write their answers.
+
+        Args:
+            jobs: How many may be in flight.
+            retry: Whether a call may be sent twice.
+            is_ordered: Write answers in the order of the lines.
+            is_fragile: After an error send nothing more.
+
+        Raises:
+            TransportError: The connection is gone for good.
+            CommandError: What is read are no lines.
+            OSError: It cannot be read, or nobody reads what is written.
+        """
+        while True:
+            may_start = self._obstacle is None and not (is_fragile and self.failed)
+            while may_start and self._lines and len(self._flying) < jobs and self._has_room(jobs):
+                self._start(self._lines.popleft(), retry=retry, is_ordered=is_ordered)
+                may_start = self._obstacle is None and not (is_fragile and self.failed)
+            self._write_due()
+            may_read = may_start and not self._lines and not self._reader.is_at_end
+            if not self._flying and not may_read and not (may_start and self._lines):
+                break
+            if self._flying or may_read:
+                self._wait(self._reader.file if may_read and len(self._flying) < jobs else None, is_ordered=is_ordered)
+            self._progress.show(self.done, self.failed, self._reader.position)
+        if self._obstacle is not None:
+            if self._lines or not self._reader.is_at_end:
+                self._process.console.note(f"not sent: what follows line {self._line}")
+            raise self._obstacle
+
+    def _has_room(self, jobs: int) -> bool:
+        """Whether another answer may wait for those before it."""
+        if len(self._due) >= jobs * _AHEAD:
+            self._write_due()
+        return len(self._due) < jobs * _AHEAD
+
+    def _start(self, text: bytes, *, retry: bool, is_ordered: bool) -> None:
+        self._line += 1
+        if not text:
+            return
+        from ..calls import parse_request
+
+        entry = _Entry(self._line)
+        if is_ordered:
+            self._due.append(entry)
+        try:
+            request = parse_request(text)
+            entry.tags = request.tags
+            call = entry.call = self._client.apply(request.method, request.params, retry=retry)
+        except (CommandError, EJSONError) as error:
+            error = error if isinstance(error, CommandError) else CommandError(str(error))
+            self._answer(entry, _error(error), is_ordered=is_ordered)
+            return
+        self._note_losses(request.params, "an argument", entry.line, is_sent=True)
+        if self._process.timeout is not None:
+            entry.deadline = self._process.clock.now() + self._process.timeout
+        self._flying[entry.line] = entry
+        call.add_done_callback(lambda _: self._inbox.put(entry))
+
+    def _note_losses(self, values: Iterable[object], where: str, line: int, *, is_sent: bool = False) -> None:
+        if where in self._noted:
+            return
+        from ...ejson.convert import loss_note
+
+        note = loss_note(values, f"{where} of line {line}", is_sent=is_sent)
+        if note is not None:
+            self._noted.add(where)
+            self._progress.clear()
+            self._process.console.note(note)
+
+    def _wait(self, file: int | None, *, is_ordered: bool) -> None:
+        first = next(iter(self._flying.values()), None)
+        entries, is_readable = self._inbox.take_or_read(file, first.deadline if first is not None else None)
+        for entry in entries:
+            if entry is None:
+                self._obstacle = self._client.status.error or ConnectionLost("the connection is gone")
+            elif entry.answer is None:
+                self._receive(entry, is_ordered=is_ordered)
+        if is_readable:
+            try:
+                self._lines.extend(self._reader.read())
+            except (CommandError, OSError) as error:
+                self._obstacle = error
+        self._expire(is_ordered=is_ordered)
+
+    def _receive(self, entry: _Entry, *, is_ordered: bool) -> None:
+        call = entry.call
+        assert call is not None, "only calls are answered"
+        error = call.exception()
+        answer = _error(error) if error is not None else {"result": call.result()} if call.has_result else {}
+        self._answer(entry, answer, is_ordered=is_ordered)
+
+    def _expire(self, *, is_ordered: bool) -> None:
+        from ..connection import overdue, unconfirmed
+
+        now = self._process.clock.now()
+        for entry in list(self._flying.values()):
+            if entry.deadline is None or now < entry.deadline:
+                return
+            assert entry.call is not None, "it flies"
+            if entry.call.settle():
+                what = f"result of {entry.call.method!r}"
+                self._process.console.note(f"line {entry.line}: {unconfirmed(what, self._process)}")
+                self._receive(entry, is_ordered=is_ordered)
+                continue
+            late = overdue(f"result of {entry.call.method!r}", self._client, self._process)
+            self._answer(entry, _error(late), is_ordered=is_ordered)
+
+    def _answer(self, entry: _Entry, answer: dict[str, EJSONValue], *, is_ordered: bool) -> None:
+        self._flying.pop(entry.line, None)
+        self.done += 1
+        self.failed += "error" in answer
+        entry.answer = answer
+        # What it was made of need not wait until it is written.
+        entry.call = None
+        if not is_ordered:
+            self._due.append(entry)
+
+    def _write_due(self) -> None:
+        while self._due and (answer := self._due[0].answer) is not None:
+            entry = self._due.popleft()
+            self._write({"line": entry.line, **entry.tags}, answer)
+            if "result" in answer:
+                self._note_losses([answer["result"]], "the result", entry.line)
+
+    def _write(self, tags: dict[str, JSONValue], answer: dict[str, EJSONValue]) -> None:
+        console = self._process.console
+        if console.output_format is OutputFormat.PRETTY:
+            console.result({**tags, **answer})
+        elif "result" in answer:
+            from ... import ejson
+
+            console.tree({**tags, "result": ejson.encode(answer["result"])})
+        else:
+            # An error is JSON, and no EJSON (C28).
+            console.tree(cast("JSONValue", {**tags, **answer}))
+
+
+def _error(error: BaseException) -> dict[str, EJSONValue]:
+    from ..errors import error_tree, failure
+
+    return {"error": error_tree(failure(error))}
+
+
+batch = Command(
+    "batch",
+    callback=_batch,
+    help=(
+        "Make a call for each line of FILE, or of standard input, over one connection, and print an answer for each. "
+        "A line that fails leaves the others alone; the exit code is then 1."
+    ),
+    short_help="Make many calls: lines of JSON in, lines of JSON out.",
+    params=[
+        click.Argument(["file"], metavar="[FILE]", default="-"),
+        click.Option(
+            ["-j", "--jobs"],
+            type=click.IntRange(min=1),
+            default=10,
+            metavar="N",
+            help="How many calls may wait for their answers at the same time. [default: 10]",
+        ),
+        click.Option(["--unordered"], is_flag=True, help="Print answers as they come, not in the order of the lines."),
+        click.Option(["--fail-fast"], is_flag=True, help="After the first error, send nothing more."),
+        *connection_options("Seconds that each call may take, 0 for no limit. [default: 30]"),
+        *OUTPUT_OPTIONS,
+    ],
+    notes={
+        "Input, a line each": [
+            ('["upper", "Hello"]', "a method and its arguments, EJSON"),
+            ('{"method": "upper", "params": ["Hello"], "id": 7}', "the same; id is any JSON, and comes back"),
+        ],
+        "Output, a line each": [
+            ('{"line":1,"result":"HELLO"}', "line counts from 1; no result where the method returned nothing"),
+            ('{"line":2,"id":7,"error":{...}}', "error, reason, details and kind, as with -o json"),
+        ],
+    },
+    examples=[
+        ("ddp batch calls.ndjson > answers.ndjson", "from a file"),
+        ("""jq -c '["upper", .name]' users.json | ddp batch -j 50""", "from a program"),
+        ("ddp batch --fail-fast < migration.ndjson", "stop at the first error"),
+    ],
+)

@@ -1,0 +1,210 @@
+"""`ddp config`: what options, variables and the config file come to, and which of them says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ...exceptions import CommandError, LoginNeeded
+from ...text.escaping import escape_line
+from ..command_classes import Command, process_of
+from ..config_file import read_config
+from ..credentials import without_credentials
+from ..folders import config_file, is_there
+from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..output import Console, OutputFormat
+from ..process import Process
+from ..settings import Setting, Together, take_together
+
+if TYPE_CHECKING:
+    from ...ejson import EJSONValue
+
+__all__ = ["config"]
+
+_MASK = "***"
+
+
+# What `--edit` begins a file with, so that nobody has to remember how it goes.
+_TEMPLATE = """\
+# Settings of ddp; they have the names of its options. `ddp config` shows what they come to.
+
+[default]                       # for every command
+# timeout = 60
+
+# [servers.prod]                # for `ddp -p prod`
+# url = "wss://app.example.com"
+# login = "ann"
+"""
+
+
+def _config(path: bool, servers: bool, edit: bool) -> None:
+    process = process_of(click.get_current_context())
+    console = process.console
+    if path + servers + edit > 1:
+        raise click.UsageError("--edit, --list and --path contradict each other")
+    if path:
+        file = _named_file()
+        console.write(escape_line(file) if console.out.is_terminal else file)
+        return
+    if servers:
+        _list(process)
+        return
+    if edit:
+        _edit(_named_file())
+        return
+    together = take_together(process.given, os.environ)
+    rows = list(_rows(together, process))
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        tree: dict[str, EJSONValue] = {
+            name: {"value": setting.value, "origin": setting.origin} for name, setting in rows
+        }
+        console.result(tree)
+        return
+    _show([(name, _text(setting.value), setting.origin) for name, setting in rows], console)
+    _note_missing_file(console)
+
+
+def _named_file() -> str:
+    file = config_file()
+    if file is None:
+        raise CommandError("there is no home folder, and so no config file; $DDP_CONFIG can name one")
+    return file
+
+
+def _edit(file: str) -> None:
+    """Have the file edited, and look at what it has become."""
+    from pathlib import Path
+
+    from ...logins import make_private
+
+    path = Path(file)
+    try:
+        if not path.exists():
+            if not path.parent.exists():
+                make_private(path.parent)
+            # Headers and proxies' passwords are among what it may hold.
+            path.touch(mode=0o600)
+            path.chmod(0o600)
+            path.write_text(_TEMPLATE)
+    except OSError as error:
+        raise CommandError(f"cannot write {file}: {error.strerror}") from None
+    click.edit(filename=file)
+    read_config(file)
+
+
+def _list(process: Process) -> None:
+    """The servers that `-p` knows."""
+    file = config_file()
+    config = read_config(file) if file is not None and is_there(file) else None
+    sections = config.servers if config is not None else {}
+    rows = [
+        (name, without_credentials(section.values["url"]), section.values.get("login"))
+        for name, section in sections.items()
+    ]
+    console = process.console
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        console.result({name: {"url": url, "login": login} for name, url, login in rows})
+        return
+    _show([(name, url, login or "") for name, url, login in rows], console)
+    if config is None:
+        _note_missing_file(console)
+    elif not rows:
+        console.note(f"there is no [servers.NAME] in {file}")
+
+
+def _show(rows: Sequence[tuple[str, str, str]], console: Console) -> None:
+    texts = [[escape_line(cell) for cell in row] for row in rows]
+    first, second = (max([len(row[column]) for row in texts], default=0) for column in (0, 1))
+    for name, value, last in texts:
+        console.write(f"{name:{first}}  {value:{second}}  {last}".rstrip())
+
+
+def _note_missing_file(console: Console) -> None:
+    file = config_file()
+    if file is None or not is_there(file):
+        console.note(f"there is no config file; it would be {file or 'in the home folder, which there is not'}")
+
+
+def _rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
+    for name, setting in together.simple.items():
+        yield name, Setting(without_credentials(setting.value) if name == "url" else setting.value, setting.origin)
+    for setting in together.headers:
+        # Which of them are secrets nobody can know.
+        yield f"headers.{setting.value[0]}", Setting(_MASK, setting.origin)
+    for setting in together.cookies:
+        yield f"cookies.{setting.value[0]}", Setting(_MASK, setting.origin)
+    proxy = together.proxy
+    yield "proxy", Setting(proxy.value and without_credentials(proxy.value), proxy.origin)
+    yield from _login_rows(together, process)
+
+
+def _login_rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
+    identity = together.identity
+    match identity.kind:
+        case "nobody":
+            yield "login", Setting(None, identity.origin)
+        case "token":
+            yield ("token", Setting(_MASK, identity.origin)) if identity.file is None else (
+                "token-file", Setting(identity.file, identity.origin)
+            )  # fmt: skip
+        case "password":
+            yield "login", Setting(identity.user, identity.origin)
+            yield "password-file", Setting(identity.file, "--password-file")
+        case _:
+            from ...logins import server_of
+            from ..credentials import endpoint_of, login_store
+
+            server = server_of(endpoint_of(together.connection()))
+            try:
+                saved = login_store(process).find(server, identity.user)
+            except LoginNeeded as error:
+                process.console.warning(str(error))
+                saved = None
+            if saved is None:
+                yield "login", Setting(identity.user, f"{identity.origin}, not saved" if identity.user else "default")
+                return
+            until = f"saved, until {saved.token.expires:%Y-%m-%d}"
+            yield "login", Setting(saved.user, ", ".join(filter(None, [identity.origin, until])))
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
+config = Command(
+    "config",
+    callback=_config,
+    help="Show what options, variables and the config file come to for a server, and which of them says so.",
+    short_help="Show the settings, and where each comes from.",
+    params=[
+        click.Option(["--edit"], is_flag=True, help="Edit the config file, with $VISUAL or $EDITOR, and check it."),
+        click.Option(["--list", "servers"], is_flag=True, help="Show the servers that -p can name."),
+        click.Option(["--path"], is_flag=True, help="Show where the config file is, or would be."),
+        *CONNECTION_OPTIONS,
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp config", "as all commands have it"),
+        ("ddp config -p prod", "as they have it with -p prod"),
+        ("ddp config --list", "which servers -p can name"),
+        ("ddp config --edit", "add one, or change it"),
+    ],
+    notes={
+        "The file": [
+            ("[default]", "for every command, unless something else says otherwise"),
+            ("[servers.NAME]", "for -p NAME; its url is where the server is"),
+            ('url = "..."', "settings have the names of options: login, headers, cacert, proxy, timeout, ..."),
+        ]
+    },
+)

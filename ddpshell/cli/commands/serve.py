@@ -1,0 +1,199 @@
+"""`ddp serve`: the embedded server by itself, with its demo methods or with those of a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ...exceptions import CommandError
+from ..command_classes import Command, process_of
+from ..errors import failure, show
+from ..options import OUTPUT_OPTIONS
+
+if TYPE_CHECKING:
+    from ...server import Server
+    from ...server.loading import ServedApp
+    from ..output import Console
+
+__all__ = ["announce", "serve"]
+
+#: Seconds between two looks at the files.
+_RELOAD_INTERVAL = 0.5
+
+_HINTS = {
+    errno.EADDRINUSE: "; --port 0 takes a free one",
+    errno.EACCES: "; ports below 1024 are the system's: take a higher one",
+}
+
+
+def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, origins: tuple[str, ...]) -> None:
+    ctx = click.get_current_context()
+    if app is None and reload:
+        raise click.UsageError("--reload needs a file: ddp serve APP --reload", ctx)
+    if app is not None and greeting:
+        raise click.UsageError(f"--greeting is for the demo: write Server(greeting=True) in {app}", ctx)
+    process = process_of(ctx)
+    process.when_server_runs()
+    process.configure(serves=True)
+    from ..background_stream import written_aside
+    from ..server_log import ServerLog
+
+    given = process.given
+    log = None
+    if not process.console.quiet:
+        log = ServerLog(process, shows_frames=bool(given.get("verbose") or given.get("debug")))
+
+    def prepare(server: Server) -> None:
+        if log is not None:
+            log.watch(server)
+        if origins:
+            server.allow_origins(*origins)
+
+    with written_aside(process.console):
+        if app is None:
+            _serve_demo(host, port, process.console, prepare, greeting=greeting)
+        else:
+            _serve_app(app, host, port, process.console, prepare, reload=reload)
+
+
+def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Server], None], *, greeting: bool) -> None:
+    from ...server.demo import demo_server
+
+    server = demo_server(greeting=greeting)
+    prepare(server)
+    if not _is_loopback(host):
+        console.warning(f"{host} can be reached from the network, and the demo asks nobody who they are")
+    try:
+        with _listening(host, port):
+            server.start(host, port)
+        announce(server, console)
+        console.note(f"try it: ddp call -u {server.url} upper Hello")
+        server.wait()
+    finally:
+        server.stop()
+
+
+def _serve_app(
+    path: str, host: str, port: int, console: Console, prepare: Callable[[Server], None], *, reload: bool
+) -> None:
+    from ...server.loading import ServedApp
+
+    # Its functions may import when they are called.
+    folder = str(Path(path).absolute().parent)
+    sys.path.insert(0, folder)
+    try:
+        app = ServedApp(path, prepare)
+        if not _is_loopback(host):
+            console.warning(f"{host} can be reached from the network, and this server is made for trying and tests")
+        try:
+            with _listening(host, port):
+                app.start(host, port)
+            announce(app.server, console)
+            console.note(f"talk to it: ddp -u {app.server.url}")
+            while not app.server.wait(_RELOAD_INTERVAL if reload else None):
+                if app.is_changed():
+                    _reload(app, path, console)
+        finally:
+            app.stop()
+    finally:
+        sys.path.remove(folder)
+
+
+def _reload(app: ServedApp, path: str, console: Console) -> None:
+    address = app.server.url
+    try:
+        with _listening(address):
+            app.reload()
+    except CommandError as error:
+        if app.server.wait(0):
+            raise
+        show(failure(CommandError(f"{error}; the server goes on as it was")), console)
+    else:
+        console.note(f"reloaded {path}")
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # asyncio says the address again, in its own way; and since 3.13, of one that is not this machine's, nothing more.
+        reason = os.strerror(error.errno or errno.EADDRNOTAVAIL) if (error.errno or 0) >= 0 else error.strerror
+        hint = _HINTS.get(error.errno or 0, "")
+        where = host if port is None else f"{host}, port {port}"
+        raise CommandError(f"cannot listen on {where}: {reason}{hint}") from None
+
+
+def announce(server: Server, console: Console) -> None:
+    """Tell where the server is and what it offers."""
+    console.note(f"serving at {server.url}; Ctrl-C ends it")
+    console.note(f"methods: {' '.join(server.method_names) or 'none'}")
+    console.note(f"publications: {' '.join(server.publication_names) or 'none'}")
+
+
+def _checked_origins(ctx: click.Context, param: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
+    if origins:
+        from ...server.origins import Origins
+
+        try:
+            Origins(origins)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    return origins
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+serve = Command(
+    "serve",
+    callback=_serve,
+    help=(
+        "Run a DDP server: the one that the Python file APP makes, or one with demo methods and publications."
+        " Each call is a line on stderr, with -v each frame too. It is for trying, teaching and tests, not for the internet."
+    ),
+    short_help="Run a DDP server: a file's, or a demo.",
+    params=[
+        click.Argument(["app"], required=False, metavar="[APP]"),
+        click.Option(
+            ["--host"], default="127.0.0.1", metavar="HOST", help="The address to listen on. [default: 127.0.0.1]"
+        ),
+        click.Option(
+            ["--port"], default=3000, type=click.IntRange(0, 65535), metavar="PORT",
+            help="The port; 0 for any free one. [default: 3000]",
+        ),
+        click.Option(
+            ["--reload"], is_flag=True, help="Run APP again whenever it, or what it imports from its folder, has changed."
+        ),
+        click.Option(
+            ["--greeting"], is_flag=True, help='Greet clients with {"server_id":"0"}, as Meteor did up to 2.2.'
+        ),
+        click.Option(
+            ["--origin", "origins"], multiple=True, callback=_checked_origins, metavar="ORIGIN",
+            help=(
+                "Let only web pages of this origin connect, such as http://localhost:8080 (repeatable); * is any page."
+                " Clients that are not browsers can always connect. (A client's --origin is the header that it sends.)"
+                " [default: any page, with a warning]"
+            ),
+        ),
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp serve --port 3100", "then: ddp -u localhost:3100 call upper Hello"),
+        ("ddp serve app.py --reload", "the server of a file, and again when you save it"),
+    ],
+)  # fmt: skip

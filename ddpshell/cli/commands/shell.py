@@ -1,0 +1,144 @@
+"""`ddp shell`, which is also what `ddp` alone does: the shell on a terminal, or a script from standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ...exceptions import DDPError, LoginError, LoginNeeded
+from ..command_classes import Command, process_of
+from ..credentials import find_credential
+from ..folders import state_folder
+from ..options import OUTPUT_OPTIONS, connection_options
+from ..output import Console, Stream
+from ..process import Process
+from ..settings import ConnectionSettings
+from ..shells import connector, credential_at, make_shell, named, shell_settings
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ...client import Client
+    from ...protocol.accounts import LoginToken
+    from ...shell.state import Shell
+    from ...shell.terminal.display import Display
+    from ..credentials import Credential
+
+__all__ = ["shell"]
+
+
+def _shell() -> None:
+    process = process_of(click.get_current_context())
+    settings = ConnectionSettings.of(process.given)
+    if sys.stdin is not None and sys.stdin.isatty():
+        if process.console.out.is_terminal:
+            _interact(process, settings)
+            return
+        # Else it would look as if it hung.
+        process.console.note("no prompt, since standard output is no terminal: commands are read up to Ctrl-D")
+    from .run import opened, run_lines
+
+    with opened("-") as (lines, name):
+        code = run_lines(process, lines, name)
+    if code:
+        click.get_current_context().exit(code)
+
+
+def _interact(process: Process, given: ConnectionSettings) -> None:
+    settings = shell_settings(process)
+    if not process.console.colours_out:
+        settings.change("color", "off")
+    process.at_prompt = True
+    first: Credential | None = None
+    ended: LoginNeeded | None = None
+    try:
+        # Before there is a prompt, since it may have to be read from somewhere.
+        first = find_credential(process, given)
+    except LoginNeeded as error:
+        if given.identity.origin:
+            raise
+        # Nobody asked for it, and at a prompt one can log in.
+        ended = error
+    connect = connector(process, given, reconnect=given.reconnect is not False)
+    from ...shell.interaction import interact
+
+    above = contextlib.ExitStack()
+
+    def make(display: Display) -> Shell:
+        above.enter_context(_above_prompt(process.console, display))
+
+        def log_in(client: Client, url: str | None) -> None:
+            try:
+                found = credential_at(process, given, url, first)
+            except DDPError as error:
+                display.failure(None, error)
+                return
+            if found is not None:
+                found.begin(client).add_done_callback(lambda answer: tell(client, found, answer))
+
+        def tell(client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
+            if answer.cancelled() or made.made_client is not client:
+                return
+            error = answer.exception()
+            if error is None:
+                token = answer.result()
+                made.user = named(credential, token)
+                made.passing = token if credential.token is None else None
+            elif isinstance(error, LoginError):
+                display.failure(None, credential.refused(error))
+
+        made = make_shell(process, given, settings, display, connect)
+        made.log_in = log_in
+        if ended is not None:
+            display.failure(None, ended)
+        return made
+
+    history = Path(state_folder() or os.devnull) / "history"
+    with above:
+        interact(make, settings, history, is_dumb=os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""))
+
+
+@contextlib.contextmanager
+def _above_prompt(console: Console, display: Display) -> Iterator[None]:
+    """Have what is for standard error, such as the logs, shown where it does not disturb the line being typed."""
+    before = console.err, console.colours_err
+    console.err, console.colours_err = _AbovePrompt(display), False
+    try:
+        yield
+    finally:
+        console.err, console.colours_err = before
+
+
+class _AbovePrompt(Stream):
+    def __init__(self, display: Display) -> None:
+        super().__init__(sys.stderr)
+        self._display = display
+
+    def write(self, text: str) -> None:
+        self._display.note([("note", text.removesuffix("\n"))])
+
+
+shell = Command(
+    "shell",
+    callback=_shell,
+    help=(
+        "Open the shell: calls, subscriptions and live data at a prompt. "
+        "With standard input from a file or a pipe, run the commands in it."
+    ),
+    short_help="Open the shell (as ddp alone does).",
+    params=[
+        *connection_options("Seconds for all of a script, 0 for no limit; at a prompt there is none. [default: 30]"),
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp -u localhost:3000", "open it; `help` lists its commands"),
+        ("ddp -u localhost:3000 < setup.ddp", "run a script of its commands"),
+        ("echo 'call upper Hello' | ddp demo", "the same, without a server"),
+    ],
+)

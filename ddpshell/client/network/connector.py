@@ -1,0 +1,182 @@
+"""Opening a WebSocket to a DDP server: the name, TCP, a proxy, TLS, the upgrade, SockJS.
+
+`connect` gives a `WebSocketTransport` or raises a `ConnectError` that says what to do; foreign errors end here.
+Nothing in here waits but through a `Waiter`, so a deadline holds for all of it, one slow byte after the
+other included, and so does an interruption.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from ...exceptions import ConnectError
+from ...protocol.urls import Endpoint
+from .addresses import look_up, why_unknown
+from .frames import MAX_MESSAGE
+from .tls import ByteStream, TLSOptions, wrap_tls
+from .transport import WebSocketTransport
+from .upgrade import HandshakeOptions, upgrade
+from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .proxy import Proxy
+
+__all__ = ["ConnectOptions", "WebSocketConnector"]
+
+# The kinds of addresses that names may have.
+_FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class ConnectOptions(Struct, frozen=True):
+    """How to connect.
+
+    Args:
+        handshake: What is said besides the address.
+        tls: For `wss`, and for a proxy that speaks TLS.
+        proxy: What to go through, or None.
+        ip_version: Of several addresses, use those of IPv4 or those of IPv6 alone; None for all.
+        max_message: Bytes in a message of the server's; the request of a larger one fails.
+    """
+
+    handshake: HandshakeOptions = HandshakeOptions()
+    tls: TLSOptions = TLSOptions()
+    proxy: Proxy | None = None
+    ip_version: Literal[4, 6] | None = None
+    max_message: int = MAX_MESSAGE
+
+
+class WebSocketConnector(Struct, frozen=True):
+    """Opens WebSockets to one endpoint.
+
+    Args:
+        endpoint: Where.
+        options: How.
+        fractions: Random numbers in [0, 1), for the path of a SockJS session (U9).
+    """
+
+    endpoint: Endpoint
+    options: ConnectOptions
+    fractions: Callable[[], float]
+
+    @property
+    def url(self) -> str:
+        """Where to, for people; credentials masked."""
+        return self.endpoint.url
+
+    def connect(self, waiter: Waiter, deadline: float | None) -> WebSocketTransport:
+        """Resolve the name, open TCP, TLS and the WebSocket, and wait for SockJS if that is spoken."""
+        endpoint, options = self.endpoint, self.options
+        sock = self._connect_tcp(waiter, deadline)
+        try:
+            stream: ByteStream = sock
+            if options.proxy is not None:
+                stream = self._through(options.proxy, sock, waiter, deadline)
+            if endpoint.secure:
+                stream = wrap_tls(stream, endpoint.host, endpoint.authority, options.tls, waiter, deadline)
+            rest = upgrade(stream, endpoint, options.handshake, self.fractions, waiter, deadline)
+            transport = WebSocketTransport(
+                stream, waiter, rest, framed=endpoint.framed, max_message=options.max_message
+            )
+            self._await_open(transport, waiter, deadline)
+        except BaseException:
+            sock.close()
+            raise
+        return transport
+
+    def _through(self, proxy: Proxy, sock: socket.socket, waiter: Waiter, deadline: float | None) -> ByteStream:
+        # Seldom needed, so not loaded for every call.
+        from .tunnels import open_tunnel
+
+        stream: ByteStream = sock
+        if proxy.scheme == "https":
+            # Whom to trust is the same; who we are, and what to expect of the server, is nothing to the proxy.
+            trusted = TLSOptions(cacert=self.options.tls.cacert)
+            stream = wrap_tls(stream, proxy.host, f"the proxy {proxy.authority}", trusted, waiter, deadline)
+        target = (self.endpoint.host, self.endpoint.port)
+        user_agent = self.options.handshake.user_agent
+        open_tunnel(stream, proxy, target, waiter, deadline, user_agent=user_agent, family=self._family)
+        return stream
+
+    def _await_open(self, transport: WebSocketTransport, waiter: Waiter, deadline: float | None) -> None:
+        """With SockJS, nothing may be sent before the server says `o` (U11)."""
+        while not transport.open:
+            if transport.lost is not None:
+                raise ConnectError(f"{self.url} closed the SockJS connection at once: {transport.lost}")
+            if not waiter.wait(transport, transport.events, deadline):
+                raise ConnectError(f"{self.url} accepted a SockJS connection, but did not open it in time")
+            transport.take()
+
+    def _connect_tcp(self, waiter: Waiter, deadline: float | None) -> socket.socket:
+        peer = self.options.proxy or self.endpoint
+        host, port = peer.host, peer.port
+        try:
+            addresses = look_up(host, port, self._family, waiter, deadline)
+        except (OSError, ValueError) as error:
+            raise self._unknown(host, error) from error
+        failure: ConnectError | None = None
+        for index, (family, kind, protocol, _, address) in enumerate(addresses):
+            now = waiter.clock.now()
+            # Each address gets its share of the time, so that a dead one does not eat up the living one's.
+            share = None if deadline is None else now + (deadline - now) / (len(addresses) - index)
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:
+                failure = self._unreachable(error.errno or 0)
+                continue
+            try:
+                problem = self._connect_address(sock, address, waiter, share)
+            except BaseException:
+                sock.close()
+                raise
+            if problem is None:
+                return sock
+            sock.close()
+            failure = problem
+        assert failure is not None, "getaddrinfo gives at least one address"
+        raise failure
+
+    def _connect_address(
+        self, sock: socket.socket, address: tuple[object, ...], waiter: Waiter, deadline: float | None
+    ) -> ConnectError | None:
+        sock.setblocking(False)
+        # Small messages must not wait for an acknowledgement of the one before.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = sock.connect_ex(address)
+        if number == errno.EINPROGRESS:
+            if not waiter.wait(sock, selectors.EVENT_WRITE, deadline):
+                return ConnectError(f"no answer from {self._peer} in time", hint="check host, port and firewall")
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return self._unreachable(number) if number else None
+
+    def _unknown(self, host: str, error: OSError | ValueError) -> ConnectError:
+        what = "the host" if self.options.proxy is None else "the proxy"
+        reason = why_unknown(error)
+        hint = "check the name, or the network"
+        version = self.options.ip_version
+        if version is not None:
+            what = f"an IPv{version} address of {what}"
+            hint = f"check the name; without --ipv{version} it may have another address"
+        return ConnectError(f"cannot find {what} {host!r}: {reason}", hint=hint)
+
+    def _unreachable(self, number: int) -> ConnectError:
+        if number == errno.ECONNREFUSED:
+            hint = "is the server running there?" if self.options.proxy is None else "--no-proxy goes without it"
+            return ConnectError(f"{self._peer} refused the connection", hint=hint)
+        return ConnectError(f"cannot reach {self._peer}: {os.strerror(number)}", hint="check host and port")
+
+    @property
+    def _peer(self) -> str:
+        """What the socket is connected to, for people."""
+        proxy = self.options.proxy
+        return self.endpoint.authority if proxy is None else f"the proxy {proxy.authority}"
+
+    @property
+    def _family(self) -> socket.AddressFamily:
+        return _FAMILIES[self.options.ip_version]

@@ -1,0 +1,203 @@
+"""The values that EJSON has and JSON has not, where Python has no class of its own for them.
+
+Dates are `datetime` where that can hold them, binaries are `bytes`, decimals are `decimal.Decimal`,
+infinities and NaN are `float`. The classes below are for the rest.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from ..exceptions import EJSONError
+
+__all__ = [
+    "Custom",
+    "Date",
+    "EJSONValue",
+    "JSONValue",
+    "ObjectID",
+    "RegExp",
+    "date_from_ms",
+    "date_from_text",
+    "date_to_ms",
+]
+
+#: What a JSON library makes of a text.
+JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
+
+#: What an application sees: JSON's values and EJSON's. Arguments may be any `Sequence` or `Mapping` of them.
+EJSONValue: TypeAlias = (
+    "None | bool | int | float | str | bytes | bytearray | memoryview | dt.datetime | decimal.Decimal"
+    " | Date | RegExp | ObjectID | Custom | Sequence[EJSONValue] | Mapping[str, EJSONValue]"
+)
+
+# ECMAScript, "Time Values and Time Range": +/- 100,000,000 days of 86,400,000 ms (E4).
+MAX_DATE_MS = 8_640_000_000_000_000
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND = dt.timedelta(milliseconds=1)
+_FIRST_DATETIME_MS = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
+_LAST_DATETIME_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
+
+# ISO 8601: a year, also in ECMAScript's form of six digits; a month, a day or a week, if there are any; and a time.
+# `fromisoformat` reads more, such as "1577123100000", and would make the year 1577 of it.
+_ISO_DATE = re.compile(
+    r"([+-][0-9]{6}|[0-9]{4})(-[0-9]{2}|-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)?([T ][0-9][-+:.,0-9]*Z?)?",
+    re.ASCII,
+)
+# The Gregorian calendar repeats itself after as many years, and also the days of the week.
+_CYCLE_YEARS = 400
+_CYCLE_MS = 146_097 * 86_400_000
+
+_OBJECT_ID = re.compile("[0-9a-fA-F]{24}")
+
+
+class Date(Struct, frozen=True):
+    """A moment that `datetime` cannot hold, or an invalid date.
+
+    Args:
+        ms: Milliseconds since the epoch, at most 8.64e15 either way, or None for an invalid date (E4).
+
+    Raises:
+        EJSONError: `ms` is no integer, or outside that range.
+    """
+
+    ms: int | None
+
+    def __post_init__(self) -> None:
+        if self.ms is None:
+            return
+        if type(self.ms) is not int:
+            raise EJSONError(f"a Date takes whole milliseconds, an int, not {type(self.ms).__name__}")
+        if abs(self.ms) > MAX_DATE_MS:
+            raise EJSONError(f"{self.ms} ms is outside the range of dates, which ends at {MAX_DATE_MS} ms")
+
+
+class ObjectID(Struct, frozen=True):
+    """MongoDB's 12-byte document id.
+
+    Args:
+        hex: 24 hexadecimal digits; kept in lower case (E9).
+
+    Raises:
+        EJSONError: Anything else, the empty string included.
+    """
+
+    hex: str
+
+    def __post_init__(self) -> None:
+        if not _is_str(self.hex) or not _OBJECT_ID.fullmatch(self.hex):
+            raise EJSONError(f"an ObjectID is 24 hexadecimal digits, not {self.hex!r}")
+        force_setattr(self, "hex", self.hex.lower())
+
+    def __str__(self) -> str:
+        return self.hex
+
+
+class RegExp(Struct, frozen=True):
+    """A JavaScript regular expression: text, never run here.
+
+    Args:
+        source: The pattern between the slashes.
+        flags: JavaScript's letters, such as `gi`. Of them Meteor reads `gimuy`, and loses the rest (E10).
+
+    Raises:
+        EJSONError: No JavaScript engine would take it.
+    """
+
+    source: str
+    flags: str = ""
+
+    def __post_init__(self) -> None:
+        if not (_is_str(self.source) and _is_str(self.flags)):
+            raise EJSONError("a RegExp takes its source and its flags as strings")
+        from . import patterns  # here, since few values are patterns
+
+        problem = patterns.problem_with_flags(self.flags) or patterns.problem_with_source(self.source, self.flags)
+        if problem:
+            raise EJSONError(f"bad regular expression: {problem}")
+
+
+class Custom(Struct, frozen=True):
+    """A value of an application's own EJSON type, kept as it came and sent back unchanged.
+
+    Args:
+        type: The type's name, the wire's `$type`.
+        value: Its JSON form, the wire's `$value`: plain JSON, not decoded (E8, E18).
+
+    Raises:
+        EJSONError: The name is no string, or is `oid`, which `ObjectID` stands for.
+    """
+
+    type: str
+    value: JSONValue
+
+    def __post_init__(self) -> None:
+        if not _is_str(self.type):
+            raise EJSONError("the name of an EJSON type must be a string")
+        if self.type == "oid":
+            raise EJSONError("oid is no custom type: use ObjectID")
+
+    def __hash__(self) -> int:
+        # `value` may hold dicts and lists; equal customs have equal names, which is all a hash must promise.
+        return hash(self.type)
+
+
+def date_from_ms(ms: int) -> dt.datetime | Date:
+    """The moment `ms` milliseconds after the epoch, in UTC: a `datetime` in the years 1 to 9999, else a `Date`.
+
+    Beyond the range of dates it is the invalid date, as in JavaScript (E4).
+    """
+    if _FIRST_DATETIME_MS <= ms <= _LAST_DATETIME_MS:
+        return _EPOCH + dt.timedelta(milliseconds=ms)
+    return Date(ms if abs(ms) <= MAX_DATE_MS else None)
+
+
+def date_from_text(text: str) -> dt.datetime | Date | None:
+    """The moment that an ISO 8601 text names, in whole milliseconds and UTC; None if it names none.
+
+    Without a zone it is read as UTC, and not as the local time of this machine (E12).
+    """
+    match = _ISO_DATE.fullmatch(text.upper())
+    if match is None:
+        return None
+    year, day, time = match.groups("")
+    if len(day) == len("-MM") and "W" not in day:
+        day += "-01"
+    # Years that `datetime` does not have are read as those of the cycle that begins with 2000.
+    cycles, offset = divmod(int(year) - 2000, _CYCLE_YEARS)
+    try:
+        moment = dt.datetime.fromisoformat(f"{2000 + offset}{day or '-01-01'}{time}")
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    ms = (moment - _EPOCH) // _MILLISECOND + cycles * _CYCLE_MS
+    return date_from_ms(ms) if abs(ms) <= MAX_DATE_MS else None
+
+
+def date_to_ms(date: dt.datetime | Date) -> int | None:
+    """Whole milliseconds since the epoch; microseconds are cut off. None for the invalid date.
+
+    Raises:
+        EJSONError: A `datetime` without a time zone: nobody can know which moment it means (E34).
+    """
+    if isinstance(date, Date):
+        return date.ms
+    if date.utcoffset() is None:
+        raise EJSONError(
+            "a datetime without a time zone; say which it is in, for example with .replace(tzinfo=timezone.utc)"
+        )
+    return (date - _EPOCH) // _MILLISECOND
+
+
+def _is_str(value: object) -> bool:
+    # Apart from the types, which say so too: what comes off the wire, or from an unchecked caller, is an object.
+    return isinstance(value, str)

@@ -1,0 +1,116 @@
+"""Some fields of a document, as Mongo's `fields` option chooses them.
+
+Source: Meteor's `packages/minimongo/local_collection.js`, `_compileProjection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from .. import ejson
+from ..ejson import EJSONValue
+from ..exceptions import QueryError
+from .operands import checked, is_number
+from .paths import is_plain_object
+
+__all__ = ["Projection", "compile_projection"]
+
+#: `{"title": 1, "owner.name": 1}`: those and `_id`; or `{"secret": 0}`: all but that.
+Projection: TypeAlias = Mapping[str, EJSONValue]
+
+_Tree: TypeAlias = "dict[str, _Tree | None]"
+
+
+def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]]:
+    """Make a function that copies of a document what is asked for.
+
+    Raises:
+        QueryError: Including and excluding at once, or what is not known here, such as `$slice`.
+    """
+    fields = checked(fields if fields is not None else {})
+    if not is_plain_object(fields):
+        raise QueryError(f"a choice of fields is an object, not {fields!r}")
+    rules = {path: _rule(path, value) for path, value in fields.items()}
+    with_id = rules.get("_id", True)
+    if not with_id and len(rules) > 1:
+        # The only field that can be left out beside others that are asked for.
+        del rules["_id"]
+    if len(set(rules.values())) > 1:
+        raise QueryError("fields can be included or excluded, not both at once")
+    including = True in rules.values()
+    tree: _Tree = {}
+    # What holds others comes before them.
+    for path in sorted(rules):
+        _plant(tree, path)
+
+    def project(document: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
+        if including:
+            result = _included(document, tree)
+            # First, as it is in all documents.
+            return {"_id": ejson.clone(document["_id"]), **result} if with_id and "_id" in document else result
+        result = _excluded(document, tree)
+        if not with_id:
+            result.pop("_id", None)
+        return result
+
+    return project
+
+
+def _rule(path: str, value: Any) -> bool:
+    if any(part.startswith("$") for part in path.split(".")) or is_plain_object(value):
+        raise QueryError(f"{path!r}: operators in fields are not known here")
+    if not isinstance(value, bool) and not (is_number(value) and value in (0, 1)):
+        raise QueryError(f"{path!r} in fields must be 1 or 0, not {value!r}")
+    return bool(value)
+
+
+def _plant(tree: _Tree, path: str) -> None:
+    *way, last = path.split(".")
+    for part in way:
+        branch = tree.setdefault(part, {})
+        if branch is None:
+            raise QueryError(f"{path!r} in fields is inside another of them")
+        tree = branch
+    if tree.get(last):
+        raise QueryError(f"{path!r} in fields holds another of them")
+    tree[last] = None
+
+
+def _included(document: Mapping[str, Any], tree: _Tree) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, branch in tree.items():
+        if key not in document:
+            continue
+        value = document[key]
+        if branch is None:
+            result[key] = ejson.clone(value)
+        elif isinstance(value, list):
+            result[key] = _included_elements(value, branch)
+        elif is_plain_object(value):
+            result[key] = _included(value, branch)
+    return result
+
+
+def _included_elements(array: list[Any], tree: _Tree) -> list[Any]:
+    # Elements without fields are left out. minimongo makes empty objects of them; MongoDB does not.
+    return [
+        _included_elements(item, tree) if isinstance(item, list) else _included(item, tree)
+        for item in array
+        if isinstance(item, list) or is_plain_object(item)
+    ]
+
+
+def _excluded(document: Mapping[str, Any], tree: _Tree) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in document.items():
+        branch = tree.get(key, {})
+        if branch is not None:
+            result[key] = _excluded_value(value, branch) if branch else ejson.clone(value)
+    return result
+
+
+def _excluded_value(value: Any, tree: _Tree) -> Any:
+    if isinstance(value, list):
+        return [_excluded_value(item, tree) for item in value]
+    return _excluded(value, tree) if is_plain_object(value) else ejson.clone(value)

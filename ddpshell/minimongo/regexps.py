@@ -1,0 +1,309 @@
+"""JavaScript's regular expressions as Python's, for selectors."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property, lru_cache
+
+from ..ejson import RegExp
+from ..exceptions import QueryError
+from .regexp_matcher import (
+    Alternation,
+    Backreference,
+    Group,
+    Lookaround,
+    Matcher,
+    Node,
+    Repeat,
+    Single,
+    size,
+    worst_case,
+)
+
+__all__ = ["Regexp", "compile_regexp"]
+
+_FLAGS = "ims"
+
+# `g` and `y` are about repeated searches, `d` about what a match tells; `u` changes little of what we translate.
+_WITHOUT_EFFECT = "dguy"
+
+# What JavaScript means by \s, which is more than ASCII's and other than Python's.
+_SPACE = "\\t\\n\\x0b\\x0c\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
+_CODES = {
+    "x": re.compile(r"[0-9a-fA-F]{2}"),
+    "u": re.compile(r"[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}"),
+}
+
+_CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": _SPACE}
+
+# All others, for use within a class, where Python has no way to say "not these".
+_COMPLEMENTS = {
+    "D": "\\x00-/:-\U0010ffff",
+    "W": "\\x00-/:-@\\[-\\^`{-\U0010ffff",
+    "S": "\\x00-\\x08\\x0e-\\x1f!-\\x9f\\xa1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027\\u202a-\\u202e\\u2030-\\u205e"
+    "\\u2060-\\u2fff\\u3001-\\ufefe\\uff00-\U0010ffff",
+}
+
+_LINE_ENDS = r"\n\r\u2028\u2029"
+_QUANTIFIER = re.compile(r"(?:([*+?])|\{([0-9]+)(?:(,)([0-9]*))?\})\??")
+_LOOK = re.compile(r"\?<?[=!]")
+_MODIFIERS = re.compile(r"\?([ims]*)(?:-([ims]*))?:")
+_NAME = re.compile(r"\?<([^>]*)>")
+_REFERENCE = re.compile(r"<([^>]*)>")
+
+
+# MongoDB's limit for the length of a pattern.
+_LONGEST_SOURCE = 32_764
+
+_DEEPEST = 100
+
+# Steps of `re` for one text that are always allowed, about a millisecond; the most for each character of the text and each
+# part of the pattern, where the matcher would not be quicker; and the most in any case.
+_FEW_STEPS = 100_000
+_MOST_WAYS = 64
+_MOST_STEPS = 100_000_000
+
+
+class Regexp:
+    r"""A regular expression that finds what JavaScript's finds, in bounded time.
+
+    Args:
+        regexp: What JavaScript calls it.
+
+    Raises:
+        QueryError: Not a regular expression, or one with a part that is not known here, such as `\p{L}`.
+
+    Attributes:
+        pattern: What `re` makes of it.
+    """
+
+    def __init__(self, regexp: RegExp) -> None:
+        self._name = f"/{regexp.source}/" if len(regexp.source) <= 100 else f"/{regexp.source[:100]}.../"
+        if len(regexp.source) > _LONGEST_SOURCE:
+            raise QueryError(f"the regular expression {self._name} is longer than {_LONGEST_SOURCE} characters")
+        for flag in regexp.flags:
+            if flag not in _FLAGS and flag not in _WITHOUT_EFFECT:
+                raise QueryError(f"regular expressions have no flag {flag!r} here")
+        try:
+            translation = _Translation(regexp)
+            self.pattern = re.compile(translation.text)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise QueryError(f"bad regular expression {self._name}: {error}") from None
+        self._node = translation.node
+        self._groups = len(translation.groups) if translation.has_backreference else 0
+        # By the length of texts, in bits: whether `re` is quick.
+        self._quick: dict[int, bool] = {}
+
+    def search(self, text: str) -> bool:
+        """Say whether a text matches somewhere.
+
+        Raises:
+            QueryError: Finding out takes too long.
+        """
+        bits = len(text).bit_length()
+        quick = self._quick.get(bits)
+        if quick is None:
+            quick = self._quick[bits] = self._is_quick((1 << bits) - 1)
+        return self.pattern.search(text) is not None if quick else self.matcher.search(text)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """What finds the same in bounded time.
+
+        Raises:
+            QueryError: The expression is too large for it.
+        """
+        return Matcher(self._node, self._name, self._groups)
+
+    def _is_quick(self, length: int) -> bool:
+        if self._groups:
+            return False  # Python does not take a group that has matched nothing for an empty text, as JavaScript does.
+        _, steps = worst_case(self._node, length)
+        first = self._node[0] if isinstance(self._node, tuple) and self._node else self._node
+        positions = length + 1
+        # What begins with ^ fails at once at all positions but the first.
+        total = (
+            steps + positions
+            if isinstance(first, Single) and first.text == "^" and not first.width
+            else steps * positions
+        )
+        return total <= max(_FEW_STEPS, min(_MOST_STEPS, _MOST_WAYS * size(self._node) * positions))
+
+
+compile_regexp = lru_cache(maxsize=256)(Regexp)
+
+
+class _Translation:
+    """What a pattern consists of, and the same for `re`.
+
+    Attributes:
+        node: For the matcher.
+        text: For `re`.
+        groups: The names of all groups, or None for each without a name.
+        has_backreference: Whether the text of a group is asked for again.
+    """
+
+    def __init__(self, regexp: RegExp) -> None:
+        self._source = regexp.source
+        self._place = 0
+        self._flags = {flag for flag in regexp.flags if flag in _FLAGS}
+        self._parts: list[str] = ["(?i:" if "i" in self._flags else "(?:"]
+        self._depth = 0
+        self.groups: list[str | None] = []
+        self.has_backreference = False
+        self.node = self._alternation()
+        self.text = "".join([*self._parts, ")"])
+
+    def _take(self, count: int = 1) -> str:
+        piece = self._source[self._place : self._place + count]
+        self._place += count
+        return piece
+
+    def _take_if(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self._source, self._place)
+        if found:
+            self._take(len(found[0]))
+        return found
+
+    def _alternation(self) -> Node:
+        options = [self._sequence()]
+        while self._source.startswith("|", self._place):
+            self._parts.append(self._take())
+            options.append(self._sequence())
+        return options[0] if len(options) == 1 else Alternation(tuple(options))
+
+    def _sequence(self) -> Node:
+        nodes: list[Node] = []
+        while self._place < len(self._source) and self._source[self._place] not in "|)":
+            node = self._next()
+            if quantifier := self._take_if(_QUANTIFIER):
+                self._parts.append(quantifier[0])
+                node = _repeated(node, quantifier)
+            nodes.append(node)
+        return nodes[0] if len(nodes) == 1 else tuple(nodes)
+
+    def _next(self) -> Node:
+        character = self._take()
+        if character == "\\":
+            return self._escape()
+        if character == "[":
+            return self._single(self._class())
+        if character == "(":
+            return self._group()
+        if character == "$":
+            # Python's $ would match before a last newline, too, and knows no other ends of lines.
+            return self._single(rf"(?=[{_LINE_ENDS}]|\Z)" if "m" in self._flags else r"\Z", width=0)
+        if character == "^":
+            return self._single(rf"(?:^|(?<=[{_LINE_ENDS}]))" if "m" in self._flags else "^", width=0)
+        if character == ".":
+            return self._single(r"[\s\S]" if "s" in self._flags else f"[^{_LINE_ENDS}]")
+        # Python takes {,5} for a count.
+        return self._single(r"\{" if character == "{" else character)
+
+    def _single(self, text: str, *, width: int = 1) -> Single:
+        self._parts.append(text)
+        return Single(text, "i" in self._flags, width)
+
+    def _group(self) -> Node:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise QueryError(f"bad regular expression: more than {_DEEPEST} groups inside each other")
+        flags = self._flags
+        look = self._take_if(_LOOK)
+        modifiers = None if look else self._take_if(_MODIFIERS)
+        number = len(self.groups)
+        if look:
+            self._parts.append(f"({look[0]}")
+        elif modifiers:
+            self._flags = (flags | set(modifiers[1])) - set(modifiers[2] or "")
+            self._parts.append(f"(?{'' if 'i' in self._flags else '-'}i:" if self._flags ^ flags else "(?:")
+        else:
+            name = self._take_if(_NAME)
+            self.groups.append(name[1] if name else None)
+            self._parts.append(f"(?P<{name[1]}>" if name else "(")
+        node = self._alternation()
+        self._parts.append(self._take())
+        self._flags = flags
+        self._depth -= 1
+        if look:
+            return Lookaround(node, "<" in look[0], "!" in look[0])
+        return node if modifiers else Group(node, number)
+
+    def _escape(self) -> Node:
+        character = self._take()
+        if character in _CLASSES:
+            return self._single(f"[{_CLASSES[character]}]")
+        if character.lower() in _CLASSES:
+            return self._single(f"[^{_CLASSES[character.lower()]}]")
+        if character == "b":
+            return self._single(r"(?:(?<=[A-Za-z0-9_])(?![A-Za-z0-9_])|(?<![A-Za-z0-9_])(?=[A-Za-z0-9_]))", width=0)
+        if character == "B":
+            return self._single(r"(?:(?<=[A-Za-z0-9_])(?=[A-Za-z0-9_])|(?<![A-Za-z0-9_])(?![A-Za-z0-9_]))", width=0)
+        if character == "k" and (name := self._take_if(_REFERENCE)):
+            number = self.groups.index(name[1]) if name[1] in self.groups else len(self.groups)
+            return self._backreference(number, f"(?P={name[1]})")
+        if character.isdigit() and character != "0":
+            if self._source[self._place : self._place + 1].isdigit():
+                character += self._take()
+            return self._backreference(int(character) - 1, f"(?:\\{character})")
+        return self._single(self._literal(character))
+
+    def _backreference(self, number: int, text: str) -> Backreference:
+        self._parts.append(text)
+        self.has_backreference = True
+        return Backreference(number, "i" in self._flags)
+
+    def _class(self) -> str:
+        parts = ["["]
+        if self._source.startswith("^", self._place):
+            parts.append(self._take())
+        if self._source.startswith("]", self._place):
+            self._take()
+            # JavaScript's [] is nothing at all, and [^] anything.
+            return r"[\s\S]" if len(parts) == 2 else "(?!)"
+        while True:
+            character = self._take()
+            if not character:
+                raise QueryError(f"bad regular expression /{self._source}/: unterminated character class")
+            if character == "]":
+                return "".join([*parts, "]"])
+            if character == "\\":
+                parts.append(self._class_escape())
+            elif character in "[&~|":
+                parts.append(f"\\{character}")
+            else:
+                parts.append(character)
+
+    def _class_escape(self) -> str:
+        character = self._take()
+        if character in _CLASSES:
+            return _CLASSES[character]
+        if character in _COMPLEMENTS:
+            return _COMPLEMENTS[character]
+        return r"\x08" if character == "b" else self._literal(character)
+
+    def _literal(self, character: str) -> str:
+        if not character:
+            raise QueryError(f"bad regular expression /{self._source}/: it ends with a backslash")
+        if character in "tnrfv":
+            return f"\\{character}"
+        if character == "0":
+            return r"\x00"
+        if character == "c" and self._source[self._place : self._place + 1].isalpha():
+            return f"\\x{ord(self._take()) % 32:02x}"
+        if character in "pP":
+            raise QueryError(f"\\{character}{{...}} in regular expressions is not known here")
+        if character in _CODES and (code := _CODES[character].match(self._source, self._place)):
+            self._place = code.end()
+            return re.escape(chr(min(int(code[0].strip("{}"), 16), 0x10FFFF)))
+        return re.escape(character)
+
+
+def _repeated(node: Node, quantifier: re.Match[str]) -> Repeat:
+    """Repeat a node as a quantifier says; whether it is lazy does not matter to a search that tells nothing but yes or no."""
+    sign, least, comma, most = quantifier.groups()
+    if sign:
+        return Repeat(node, 1 if sign == "+" else 0, 1 if sign == "?" else None)
+    if len(least) > 9 or len(most or "") > 9:
+        raise OverflowError(f"the count {quantifier[0]} is too large")
+    return Repeat(node, int(least), int(most) if most else None if comma else int(least))

@@ -1,0 +1,420 @@
+"""Users, passwords and login tokens, for testing what logs in: Meteor's methods, in memory (section 7 of the rules).
+
+Only hashes are kept: of passwords by scrypt, of tokens as Meteor keeps them (A40).
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import random
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from ...clock import Clock
+from ...ejson import EJSONValue
+from ...exceptions import MethodError
+from ...protocol.documents import Document
+from ...protocol.passwords import digest
+from ...protocol.random_stream import random_secret
+from ..errors import MatchError, check
+from ..handles import ConnectionHandle
+from ..invocation import MethodInvocation
+from ..publications import Subscription
+from .collection import Collection, Cursor
+
+if TYPE_CHECKING:
+    from ..server import Server
+
+__all__ = ["Accounts", "AccountsOptions", "User"]
+
+_fractions = random.SystemRandom().random
+
+# About 10 ms: enough for a server that is not for the internet.
+_SCRYPT = {"n": 2**12, "r": 8, "p": 1}
+
+_SWEEP_INTERVAL = 600.0  # A42
+
+_LIMITED_METHODS = ("login", "createUser", "changePassword", "logoutOtherClients")  # A34, those of them that are here
+
+
+class User(Struct, frozen=True):
+    """A user that is there from the start.
+
+    Args:
+        password: In plain; None for one who has none.
+        email: An address, taken as not verified.
+        profile: Whatever is to be published with the user.
+        id: The user's id; drawn unless given.
+        code: The one-time code that a login must bring, always the same one, for testing (A3, A26).
+    """
+
+    password: str | None = None
+    email: str | None = None
+    profile: Mapping[str, EJSONValue] | None = None
+    id: str | None = None
+    code: str | None = None
+
+
+class AccountsOptions(Struct, frozen=True):
+    """Settings. Times are seconds.
+
+    Args:
+        ambiguous_errors: Give one sentence for all reasons why credentials are refused, as Meteor 3 does (A25).
+        allow_signup: Whether `createUser` is for everybody.
+        token_lifetime: From a token's making to its end (A40).
+        logout_others_delay: Before `logoutOtherClients` closes the others' connections.
+        rate_limit: Allow five attempts in ten seconds on a connection (A34).
+    """
+
+    ambiguous_errors: bool = False
+    allow_signup: bool = True
+    token_lifetime: float = 90 * 86400.0
+    logout_others_delay: float = 10.0
+    rate_limit: bool = True
+
+
+class Accounts:
+    """The users of a server. Made by `Server(users=...)`.
+
+    Attributes:
+        users: The collection of users, as Meteor has it; `services` holds hashes.
+    """
+
+    def __init__(self, server: Server, users: Mapping[str, str | User], options: AccountsOptions, clock: Clock) -> None:
+        self.users = Collection("users")
+        self._options = options
+        self._clock = clock
+        self._server = server
+        self._lock = threading.RLock()
+        #: Connections that are logged in, by id, each with the hash of its token.
+        self._logged_in: dict[str, tuple[ConnectionHandle, str]] = {}
+        for name, user in users.items():
+            self.add(name, user)
+        self._define(server)
+
+    # --------------------------------------------------------------------------------------------- for the server's owner
+
+    def add(self, username: str, user: str | User) -> str:
+        """Add a user, or one with this password. Returns the id."""
+        spec = User(password=user) if isinstance(user, str) else user
+        options: dict[str, EJSONValue] = {"username": username}
+        if spec.email is not None:
+            options["email"] = spec.email
+        if spec.profile is not None:
+            options["profile"] = dict(spec.profile)
+        if spec.password is not None:
+            options["password"] = spec.password
+        return self._create(options, id_=spec.id, code=spec.code)
+
+    def user(self, user_id: str | None) -> Document | None:
+        """Look a user up, by the id that a method's `this.user_id` has."""
+        return self.users.find_one(user_id) if user_id is not None else None
+
+    def expire_tokens(self) -> None:
+        """Forget tokens that are too old, and close the connections that use them (A42)."""
+        oldest = self._now() - dt.timedelta(seconds=self._options.token_lifetime)
+        for user in self.users.find():
+            self._keep_tokens(user, lambda token: token["when"] > oldest)
+
+    def started(self) -> None:
+        """Begin to look for old tokens; for the server alone."""
+
+        def sweep() -> None:
+            self.expire_tokens()
+            self._server.call_later(_SWEEP_INTERVAL, sweep)
+
+        self._server.call_later(_SWEEP_INTERVAL, sweep)
+
+    # ------------------------------------------------------------------------------------------------------- the methods
+
+    def _define(self, server: Server) -> None:
+        server.method("login")(self._login)
+        server.method("logout")(self._logout)
+        server.method("createUser")(self._create_user)
+        server.method("changePassword")(self._change_password)
+        server.method("getNewToken")(self._get_new_token)
+        server.method("removeOtherTokens")(self._remove_other_tokens)
+        server.method("logoutOtherClients")(self._logout_other_clients)
+        server.publish(None)(self._publish_user)
+        if self._options.rate_limit:
+            server.rate_limiter.add_rule(
+                {"type": "method", "name": lambda name: name in _LIMITED_METHODS, "connection_id": lambda _: True},
+                limit=5,
+                interval=10.0,
+            )
+
+    def _publish_user(self, sub: Subscription) -> Cursor | None:
+        """What a client always sees of its own user (A58)."""
+        if sub.user_id is None:
+            return None
+        return self.users.find({"_id": sub.user_id}, fields={"username": 1, "emails": 1, "profile": 1})
+
+    def _login(self, this: MethodInvocation, options: Any = None) -> EJSONValue:
+        check(options, dict)
+        # In this order, and each by its own key alone (A19).
+        if options.get("resume"):
+            return self._login_by_token(this, options["resume"])
+        if options.get("password"):
+            return self._login_by_password(this, options)
+        raise MethodError(400, "Unrecognized options for login request")
+
+    def _login_by_token(self, this: MethodInvocation, token: Any) -> EJSONValue:
+        check(token, str)
+        hashed = _hash_token(token)
+        user = self.users.find_one({"services.resume.loginTokens.hashedToken": hashed})
+        if user is None:
+            raise MethodError(403, "You've been logged out by the server. Please log in again.")
+        when = next(item["when"] for item in _tokens(user) if item["hashedToken"] == hashed)
+        if self._now() > self._expires(when):
+            raise MethodError(403, "Your session has expired. Please log in again.")
+        self._use_token(this, str(user["_id"]), hashed)
+        return {"id": user["_id"], "token": token, "tokenExpires": self._expires(when), "type": "resume"}
+
+    def _login_by_password(self, this: MethodInvocation, options: dict[str, Any]) -> EJSONValue:
+        if not set(options) <= {"user", "password", "code"}:
+            raise MatchError(f"unknown keys in a password login: {', '.join(options)}")
+        password = _checked_password(options["password"])
+        code = options.get("code", "")
+        check(code, str)
+        user = self._find_user(options.get("user"))
+        self._check_password(user, password)
+        expected = _services(user).get("twoFactor")
+        if expected is not None and "code" not in options:
+            raise MethodError("no-2fa-code", self._reason("2FA code must be informed"))
+        if expected is not None and not _matches_hash(code, expected):
+            raise MethodError("invalid-2fa-code", self._reason("Invalid 2FA code"))
+        return self._log_in(this, str(user["_id"]), "password")
+
+    def _create_user(self, this: MethodInvocation, options: Any = None) -> EJSONValue:
+        check(options, dict)
+        if not self._options.allow_signup:
+            raise MethodError(403, "Signups forbidden")
+        return self._log_in(this, self._create(options), "password")
+
+    def _logout(self, this: MethodInvocation) -> None:
+        connection = this.connection
+        if connection is not None:
+            with self._lock:
+                _, hashed = self._logged_in.pop(connection.id, (connection, None))
+            user = self.user(this.user_id)
+            if user is not None and hashed is not None:
+                self._keep_tokens(user, lambda token: token["hashedToken"] != hashed)
+        this.set_user_id(None)
+
+    def _change_password(self, this: MethodInvocation, old: Any = None, new: Any = None) -> EJSONValue:
+        old, new = _checked_password(old), _checked_password(new)
+        user = self.user(this.user_id)
+        if user is None:
+            raise MethodError(401, "Must be logged in")
+        self._check_password(user, old)
+        self.users.update(str(user["_id"]), {"$set": {"services.password": _hash(_digest_of(new))}})
+        self._keep_own_token(this, user)  # A44
+        return {"passwordChanged": True}
+
+    def _get_new_token(self, this: MethodInvocation) -> EJSONValue:
+        user, own = self._logged_in_user(this)
+        when = next((item["when"] for item in _tokens(user) if item["hashedToken"] == own), self._now())
+        token = self._add_token(str(user["_id"]), when)
+        self._use_token(this, str(user["_id"]), _hash_token(token))
+        return {"id": user["_id"], "token": token, "tokenExpires": self._expires(when)}
+
+    def _remove_other_tokens(self, this: MethodInvocation) -> None:
+        user, _ = self._logged_in_user(this)
+        self._keep_own_token(this, user)
+
+    def _logout_other_clients(self, this: MethodInvocation) -> EJSONValue:
+        """A method of Meteor 1 and 2: the caller, too, has to log in with the new token before the others are gone."""
+        user, _ = self._logged_in_user(this)
+        when = self._now()
+        token = self._add_token(str(user["_id"]), when)
+        hashed = _hash_token(token)
+
+        def remove_others() -> None:
+            current = self.user(str(user["_id"]))
+            if current is not None:
+                self._keep_tokens(current, lambda item: item["hashedToken"] == hashed or item["when"] > when)
+
+        self._server.call_later(self._options.logout_others_delay, remove_others)
+        return {"token": token, "tokenExpires": self._expires(when)}
+
+    # -------------------------------------------------------------------------------------------------------- in detail
+
+    def _create(self, options: Mapping[str, Any], *, id_: str | None = None, code: str | None = None) -> str:
+        username, email = options.get("username"), options.get("email")
+        for name in (username, email):
+            if name is not None:
+                check(name, str)
+        if not username and not email:
+            raise MethodError(400, "Need to set a username or email")
+        services: Document = {}
+        if options.get("password"):
+            services["password"] = _hash(_digest_of(_checked_password(options["password"])))
+        if code is not None:
+            services["twoFactor"] = _hash(code)
+        user: Document = {"createdAt": self._now(), "services": services}
+        if id_ is not None:
+            user["_id"] = id_
+        if username:
+            user["username"] = username
+        if email:
+            user["emails"] = [{"address": email, "verified": False}]
+        if options.get("profile") is not None:
+            user["profile"] = options["profile"]
+        with self._lock:
+            if username and self._by_name("username", username) is not None:
+                raise MethodError(403, self._reason("Username already exists."))
+            if email and self._by_name("emails.address", email) is not None:
+                raise MethodError(403, self._reason("Email already exists."))
+            return str(self.users.insert(user))
+
+    def _find_user(self, query: Any) -> Document:
+        check(query, dict)
+        if len(query) != 1 or not isinstance(name := next(iter(query.values())), str) or not name:
+            raise MatchError("a user is named by exactly one of username, email and id")
+        match next(iter(query)):
+            case "id":
+                user = self.user(name)
+            case "username":
+                user = self._by_name("username", name)
+            case "email":
+                user = self._by_name("emails.address", name)
+            case key:
+                raise MatchError(f"a user is not named by {key!r}")
+        if user is None:
+            raise MethodError(403, self._reason("User not found"))
+        return user
+
+    def _by_name(self, path: str, name: str) -> Document | None:
+        """Find a user by a name, in other capitals too if that leaves no doubt."""
+        exact = self.users.find_one({path: name})
+        if exact is not None:
+            return exact
+        similar = [user for user in self.users.find() if name.lower() in (item.lower() for item in _names(user, path))]
+        return similar[0] if len(similar) == 1 else None
+
+    def _check_password(self, user: Document, password: str | dict[str, str]) -> None:
+        stored = _services(user).get("password")
+        if stored is None:
+            raise MethodError(403, self._reason("User has no password set"))
+        if not _matches_hash(_digest_of(password), stored):
+            raise MethodError(403, self._reason("Incorrect password"))
+
+    def _reason(self, reason: str) -> str:
+        if self._options.ambiguous_errors:
+            return "Something went wrong. Please check your credentials."
+        return reason
+
+    def _log_in(self, this: MethodInvocation, user_id: str, kind: str) -> EJSONValue:
+        when = self._now()
+        token = self._add_token(user_id, when)
+        self._use_token(this, user_id, _hash_token(token))
+        return {"id": user_id, "token": token, "tokenExpires": self._expires(when), "type": kind}
+
+    def _add_token(self, user_id: str, when: dt.datetime) -> str:
+        token = random_secret(_fractions)
+        stamped: Document = {"when": when, "hashedToken": _hash_token(token)}
+        self.users.update(user_id, {"$push": {"services.resume.loginTokens": stamped}})
+        return token
+
+    def _use_token(self, this: MethodInvocation, user_id: str, hashed: str) -> None:
+        connection = this.connection
+        if connection is None:
+            raise RuntimeError("only a client can log in")
+        with self._lock:
+            is_new = connection.id not in self._logged_in
+            self._logged_in[connection.id] = (connection, hashed)
+        if is_new:
+            connection.on_close(lambda: self._forget(connection.id))
+        this.set_user_id(user_id)
+
+    def _forget(self, connection_id: str) -> None:
+        with self._lock:
+            self._logged_in.pop(connection_id, None)
+
+    def _logged_in_user(self, this: MethodInvocation) -> tuple[Document, str]:
+        with self._lock:
+            own = self._logged_in.get(this.connection.id) if this.connection is not None else None
+        user = self.user(this.user_id)
+        if user is None or own is None:
+            raise MethodError("You are not logged in.")  # A31: the code is the sentence
+        return user, own[1]
+
+    def _keep_own_token(self, this: MethodInvocation, user: Document) -> None:
+        with self._lock:
+            own = self._logged_in.get(this.connection.id) if this.connection is not None else None
+        self._keep_tokens(user, lambda token: own is not None and token["hashedToken"] == own[1])
+
+    def _keep_tokens(self, user: Document, keep: Any) -> None:
+        """Forget a user's other tokens, and close the connections that use them."""
+        gone = [token["hashedToken"] for token in _tokens(user) if not keep(token)]
+        if not gone:
+            return
+        self.users.update(str(user["_id"]), {"$pull": {"services.resume.loginTokens": {"hashedToken": {"$in": gone}}}})
+        with self._lock:
+            connections = [connection for connection, hashed in self._logged_in.values() if hashed in gone]
+        for connection in connections:
+            connection.close()
+
+    def _now(self) -> dt.datetime:
+        now = self._clock.wall()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _expires(self, when: dt.datetime) -> dt.datetime:
+        return when + dt.timedelta(seconds=self._options.token_lifetime)
+
+
+def _checked_password(password: Any) -> str | dict[str, str]:
+    if isinstance(password, str) and password:
+        return password
+    if not (isinstance(password, dict) and set(password) == {"digest", "algorithm"}):
+        raise MatchError("a password is a text, or a digest and its algorithm")
+    check(password["digest"], str)
+    check(password["algorithm"], str)
+    return password
+
+
+def _digest_of(password: str | dict[str, str]) -> str:
+    if isinstance(password, str):
+        return digest(password)["digest"]  # A21
+    if password["algorithm"] != "sha-256":
+        # The client gets 500, as from Meteor (A32).
+        raise ValueError(f"unknown password algorithm {password['algorithm']!r}")
+    return password["digest"]
+
+
+def _hash(text: str) -> Document:
+    salt = secrets.token_bytes(16)
+    return {"salt": salt, "scrypt": hashlib.scrypt(text.encode("utf-8", "surrogatepass"), salt=salt, **_SCRYPT)}
+
+
+def _matches_hash(text: str, stored: Any) -> bool:
+    again = hashlib.scrypt(text.encode("utf-8", "surrogatepass"), salt=stored["salt"], **_SCRYPT)
+    return secrets.compare_digest(again, stored["scrypt"])
+
+
+def _hash_token(token: str) -> str:
+    return base64.b64encode(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()).decode()
+
+
+def _services(user: Document) -> dict[str, Any]:
+    services = user["services"]
+    assert isinstance(services, dict)
+    return services
+
+
+def _tokens(user: Document) -> list[dict[str, Any]]:
+    tokens: list[dict[str, Any]] = _services(user).get("resume", {}).get("loginTokens", [])
+    return tokens
+
+
+def _names(user: Document, path: str) -> list[str]:
+    if path == "username":
+        return [str(user["username"])] if "username" in user else []
+    emails: Any = user.get("emails", [])
+    return [email["address"] for email in emails]

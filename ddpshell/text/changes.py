@@ -1,0 +1,57 @@
+"""Changes of documents, one line each: `+ tasks/a {"n": 1}`, `~ tasks/a {"n": 2}`, `- tasks/a`."""
+
+from __future__ import annotations
+
+import sys
+
+from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ..ejson import EJSONValue
+from ..protocol.document_ids import DocumentID
+from ..shell.parser import as_name
+from ..shell.reply_text import plural
+from .escaping import quote
+from .formatting import Limits, format_value, value_fragments
+from .literals import as_argument
+from .palette import StyledText, inked
+
+__all__ = ["change_line", "document_name", "others_line"]
+
+
+def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
+    """One change."""
+    name = document_name(event.collection, event.id)
+    match event:
+        case DocumentAdded(fields=fields):
+            return [("added", f"+ {name} "), *_value(fields, limits)]
+        case DocumentChanged(fields=fields, cleared=cleared):
+            text: StyledText = [("changed", f"~ {name}")]
+            if fields or not cleared:
+                text += [("", " "), *_value(fields, limits)]
+            if cleared:
+                text.append(("removed", f" without {', '.join(as_name(field) for field in cleared)}"))
+            return text
+        case DocumentRemoved():
+            return [("removed", f"- {name}")]
+        case DocumentMoved(before=before):
+            place = f"before {_id(before)}" if before is not None else "to the end"
+            return [("changed", f"> {name} moved {place}")]
+
+
+def others_line(kind: type[DocumentEvent], collection: str, count: int) -> StyledText:
+    """What stands for so many changes of a kind that are not shown."""
+    ink, sign = ("removed", "-") if kind is DocumentRemoved else ("added", "+")
+    return [(ink, f"{sign} {as_name(collection)}: {plural(count, 'more document')}")]
+
+
+def document_name(collection: str, document_id: DocumentID) -> str:
+    """What to call a document: its collection and its id, as they can be typed."""
+    name = quote(collection) if "/" in collection else as_name(collection)
+    return f"{name}/{_id(document_id)}"
+
+
+def _id(document_id: DocumentID) -> str:
+    return as_argument(document_id) if isinstance(document_id, str) else format_value(document_id, width=sys.maxsize)
+
+
+def _value(value: EJSONValue, limits: Limits) -> StyledText:
+    return inked(value_fragments(value, width=sys.maxsize, limits=limits))

@@ -1,0 +1,142 @@
+"""A logout ends the login on the server and here, and says so when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ddpshell.ejson import JSONValue
+from tests.cli.conftest import Command
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
+
+LogIn = Callable[[], None]
+
+
+@pytest.fixture
+def log_in(ddp: Command, server: LoopbackServer) -> LogIn:
+    """Log in as alice."""
+
+    def call() -> None:
+        assert ddp("login", "alice", "--password-file", "-", stdin=b"wonderland").code == 0
+
+    return call
+
+
+@pytest.fixture
+def saved(home: Path) -> Callable[[], list[Path]]:
+    """The files of saved logins."""
+    return lambda: sorted((home / "state/ddpshell/logins").glob("*"))
+
+
+def tokens(server: LoopbackServer) -> int:
+    """How many logins the server knows."""
+    [user] = server.server.accounts.users.find({"username": "alice"})
+    services = user["services"]
+    assert isinstance(services, dict)
+    return len(services.get("resume", {}).get("loginTokens", []))
+
+
+def test_it_ends_on_the_server_and_here(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
+) -> None:
+    log_in()
+    assert (tokens(server), len(saved())) == (1, 1)
+    ran = ddp("logout")
+    assert ran == (0, "", f"ddp: note: logged out alice at ws://127.0.0.1:{server.port}\n")
+    assert (tokens(server), len(saved())) == (0, 0)
+    assert ddp("call", "whoami").out == "null\n"
+
+
+def test_nobody_cannot_log_out(ddp: Command, server: LoopbackServer) -> None:
+    ran = ddp("logout")
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err == (f"ddp: error: nobody is logged in at ws://127.0.0.1:{server.port}\nddp: hint: ddp login USER\n")
+
+
+def test_a_login_that_was_ended_elsewhere_is_forgotten(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
+) -> None:
+    log_in()
+    server.server.accounts.users.update("alice-in-wonderland", {"$set": {"services.resume.loginTokens": []}})
+    ran = ddp("logout")
+    assert ran == (0, "", f"ddp: note: the login of alice at ws://127.0.0.1:{server.port} had ended already\n")
+    assert saved() == []
+
+
+def test_a_server_that_is_gone_is_told_with_what_can_be_done(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
+) -> None:
+    log_in()
+    server.stop()
+    ran = ddp("logout")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith(
+        "ddp: note: alice is still logged in; ddp logout --local forgets the login here alone\n"
+        f"ddp: error: 127.0.0.1:{server.port} refused the connection\n"
+    )
+    assert len(saved()) == 1
+    ran = ddp("logout", "--local")
+    assert (ran.code, ran.out, saved()) == (0, "", [])
+    assert ran.err.startswith("ddp: note: forgot the login of alice at ")
+    assert "; the server takes it until 20" in ran.err
+    server.start()
+
+
+def test_one_of_several_is_chosen_by_name(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
+) -> None:
+    log_in()
+    server.server.accounts.add("bob", "builder")
+    ddp("login", "bob", "--password-file", "-", stdin=b"builder")
+    assert ddp("logout", "--login", "alice").code == 0
+    assert len(saved()) == 1
+    assert '"bob"' in ddp("whoami").out
+
+
+def test_a_token_from_elsewhere_is_ended_too(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, tmp_path: Path, saved: Callable[[], list[Path]]
+) -> None:
+    log_in()
+    token = tmp_path / "token"
+    token.write_text(saved()[0].read_text().split('"token": "')[1].split('"')[0])
+    assert ddp("logout", "--local", "--token-file", str(token)).code == 2
+    ran = ddp("logout", "--token-file", str(token))
+    assert ran == (0, "", f"ddp: note: ended the login at ws://127.0.0.1:{server.port}\n")
+    assert tokens(server) == 0
+    # There was one saved as well, by chance the same.
+    assert len(saved()) == 1
+    assert ddp("whoami").code == 4
+
+
+def test_a_server_that_closes_the_connection_instead_of_answering_has_logged_out(ddp: Command) -> None:
+    """A42: Meteor closes what uses a token that it has forgotten, now and then before it says that it has."""
+    refusal: dict[str, JSONValue] = {"error": 403, "reason": "You've been logged out by the server."}
+
+    def log_in(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "t"})
+
+    def log_out(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "t"})
+        assert server.expect("method")["method"] == "logout"
+        server.drop()
+
+    def replace(server: Conversation) -> None:
+        server.finish(server.expect("method"), result={"id": "x", "token": "another"})
+        log_out(server)
+
+    def refuse_once(server: Conversation) -> None:
+        # By the session itself, or for the command.
+        server.finish(server.expect("method"), error=refusal)
+
+    with ScriptedServer(converse(log_in), converse(replace), converse(refuse_once)) as server:
+        words = ["login", "alice", "-u", server.url, "--password-file", "-"]
+        assert ddp(*words, stdin=b"x").code == 0
+        ran = ddp(*words, stdin=b"x")
+        assert (ran.code, "was not ended" in ran.err) == (0, False)
+    with ScriptedServer(converse(log_in), converse(log_out), converse(refuse_once)) as server:
+        words = ["login", "alice", "-u", server.url, "--password-file", "-"]
+        assert ddp(*words, stdin=b"x").code == 0
+        ran = ddp("logout", "-u", server.url)
+        assert (ran.code, "logged out alice" in ran.err) == (0, True)

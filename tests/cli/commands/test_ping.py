@@ -1,0 +1,246 @@
+"""Round trips are told as they come back, and summed up however it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.cli.commands.ping import Summary, summary_of
+from ddpshell.clock import SystemClock
+from tests.cli.conftest import Command, finished
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse
+from tests.meteor import MeteorServer
+
+TEXT = re.compile(
+    r"""(pong\ from\ ws://127\.0\.0\.1:\d+/websocket:\ seq=\d+\ time=[\d.]+\ ms\n){3}
+        ---\ ws://127\.0\.0\.1:\d+/websocket\ ping\ statistics\ ---\n
+        3\ sent,\ 3\ received,\ 0\ lost\ \(0%\),\ \d\.\d\ s\n
+        rtt\ min/avg/max/mdev\ =\ [\d.]+/[\d.]+/[\d.]+/[\d.]+\ ms\n""",
+    re.VERBOSE,
+)
+
+
+def mute(server: Conversation) -> None:
+    """Answer no ping: what follows `converse`'s beginning is read, and that is all."""
+
+
+class TestSummary:
+    @pytest.mark.parametrize(
+        ("sent", "times", "summary"),
+        [
+            pytest.param(0, [], Summary(0, 0, None), id="nothing"),
+            pytest.param(2, [], Summary(2, 0, None), id="nothing came back"),
+            pytest.param(1, [0.5], Summary(1, 1, (0.5, 0.5, 0.5, 0.0)), id="one"),
+            pytest.param(4, [1.0, 2.0, 3.0, 2.0], Summary(4, 4, (1.0, 2.0, 3.0, 0.5**0.5)), id="several"),
+        ],
+    )
+    def test_it_adds_up(self, sent: int, times: list[float], summary: Summary) -> None:
+        assert summary_of(sent, times) == summary
+        assert summary.lost == sent - len(times)
+
+    @given(st.lists(st.floats(0, 1e4), min_size=1))
+    def test_the_mean_lies_between_least_and_most(self, times: list[float]) -> None:
+        spread = summary_of(len(times), times).spread
+        assert spread is not None
+        least, mean, most, deviation = spread
+        assert least <= mean * (1 + 1e-9)
+        assert mean <= most * (1 + 1e-9)
+        assert 0 <= deviation <= (most - least) * (1 + 1e-9) + 1e-9
+
+
+@pytest.mark.usefixtures("server")
+class TestOutput:
+    def test_for_programs_it_is_json(self, ddp: Command) -> None:
+        ran = ddp("ping", "-c", "3", "-i", "0.01")
+        *pongs, summary = [json.loads(line) for line in ran.out.splitlines()]
+        assert (ran.code, ran.err) == (0, "")
+        assert [pong["seq"] for pong in pongs] == [1, 2, 3]
+        assert (summary["sent"], summary["received"], summary["lost"]) == (3, 3, 0)
+        times = [pong["ms"] for pong in pongs]
+        assert (summary["min"], summary["max"]) == (min(times), max(times))
+        assert list(summary) == ["sent", "received", "lost", "min", "avg", "max", "mdev"]
+
+    def test_for_people_it_is_as_ping_has_it(self, ddp: Command) -> None:
+        assert TEXT.fullmatch(ddp("ping", "-o", "pretty", "-c", "3", "-i", "0").out)
+
+    def test_on_a_terminal_it_is_for_people(self, terminal: Callable[..., str]) -> None:
+        assert TEXT.fullmatch(terminal("ping", "-c", "3", "-i", "0"))
+
+    def test_a_table_it_is_not(self, ddp: Command) -> None:
+        ran = ddp("ping", "-o", "table")
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith("ddp: error: -o table means nothing to ddp ping; pretty and json do\n")
+
+
+class TestPace:
+    @pytest.mark.usefixtures("server")
+    def test_the_next_one_comes_after_the_interval(self, ddp: Command) -> None:
+        clock = SystemClock()
+        began = clock.now()
+        assert ddp("ping", "-c", "3", "-i", "0.2").code == 0
+        assert 0.4 <= clock.now() - began < 10
+
+    def test_it_does_not_wait_for_an_answer(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            ids = [server.expect("ping")["id"] for _ in range(3)]
+            for ping_id in reversed(ids):
+                server.send(msg="pong", id=ping_id)
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("ping", "-u", server.url, "-c", "3", "-i", "0.01")
+        assert [json.loads(line).get("seq") for line in ran.out.splitlines()] == [3, 2, 1, None]
+        assert ran.code == 0
+
+    def test_with_no_interval_it_does(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            for _ in range(2):
+                server.send(msg="pong", id=server.expect("ping")["id"])
+
+        with ScriptedServer(converse(talk)) as server:
+            assert ddp("ping", "-u", server.url, "-c", "2", "-i", "0").code == 0
+
+    @pytest.mark.parametrize(
+        ("words", "err"),
+        [
+            pytest.param(["-c", "0"], "-c/--count: 0 is not in the range", id="none"),
+            pytest.param(["-i", "-1"], "-i/--interval: -1 is no number of seconds", id="back in time"),
+            pytest.param(["-W", "x"], "-W/--wait: 'x' is no number of seconds", id="no number"),
+        ],
+    )
+    def test_what_is_no_number_is_told(self, ddp: Command, words: list[str], err: str) -> None:
+        ran = ddp("ping", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"ddp: error: {err}")
+
+
+class TestEnding:
+    def test_that_nothing_came_back_is_exit_code_1(self, ddp: Command) -> None:
+        with ScriptedServer(converse(mute)) as server:
+            ran = ddp("ping", "-u", server.url, "-c", "3", "-i", "0.01", "-W", "0.1", "-o", "pretty")
+        assert ran.code == 1
+        assert "\n3 sent, 0 received, 3 lost (100%), 0." in ran.out
+        assert "rtt" not in ran.out
+
+    def test_no_times_are_null(self, ddp: Command) -> None:
+        with ScriptedServer(converse(mute)) as server:
+            ran = ddp("ping", "-u", server.url, "-c", "1", "-W", "0.1")
+        assert json.loads(ran.out) == {
+            "sent": 1, "received": 0, "lost": 1, "min": None, "avg": None, "max": None, "mdev": None
+        }  # fmt: skip
+
+    def test_a_connection_that_goes_is_the_end(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            server.send(msg="pong", id=server.expect("ping")["id"])
+            server.expect("ping")
+            server.drop()
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("ping", "-u", server.url, "-i", "0.01")
+        assert ran.code == 6
+        assert json.loads(ran.out.splitlines()[-1])["received"] == 1
+        assert "ddp: note: no answer to ping 2: " in ran.err
+
+    def test_with_reconnect_it_goes_on(self, ddp: Command) -> None:
+        def lose(server: Conversation) -> None:
+            server.expect("ping")
+            server.drop()
+
+        def answer(server: Conversation) -> None:
+            for _ in range(2):
+                server.send(msg="pong", id=server.expect("ping")["id"])
+
+        with ScriptedServer(converse(lose), converse(answer)) as server:
+            ran = ddp("ping", "-u", server.url, "-c", "30", "-i", "0.05", "-W", "0.1", "--reconnect")
+        assert ran.code == 0
+        summary = json.loads(ran.out.splitlines()[-1])
+        assert (summary["sent"], summary["received"]) == (30, 2)
+
+    def test_no_server_is_no_ping(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DDP_URL", "localhost:1")
+        ran = ddp("ping")
+        assert (ran.code, ran.out) == (3, "")
+        assert "(-u URL names another server)" in ran.err
+
+    @pytest.mark.usefixtures("server")
+    def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
+        ran = ddp("ping", "--timeout", "0.3", "-i", "0.1")
+        assert ran.code == 5
+        assert json.loads(ran.out.splitlines()[-1])["received"] >= 1
+        assert ran.err.startswith("ddp: error: pinged for 0.3 s\n")
+
+    @pytest.mark.usefixtures("server")
+    @pytest.mark.parametrize(
+        ("words", "number", "code"),
+        [
+            pytest.param([], signal.SIGINT, 0, id="Ctrl-C is the proper end"),
+            pytest.param(["-c", "1000"], signal.SIGINT, 130, id="Ctrl-C before all were sent"),
+            pytest.param([], signal.SIGTERM, 143, id="SIGTERM"),
+        ],
+    )
+    def test_a_signal_has_it_summed_up(
+        self,
+        start: Callable[..., subprocess.Popen[str]],
+        words: list[str],
+        number: signal.Signals,
+        code: int,
+    ) -> None:
+        process = start("ping", "-i", "60", *words)
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(number)
+        ran = finished(process)
+        assert (ran.code, ran.err) == (code, "")
+        assert json.loads(first)["seq"] == 1
+        assert json.loads(ran.out)["received"] == 1
+
+    def test_ctrl_c_without_any_answer_is_exit_code_1(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        processes: list[subprocess.Popen[str]] = []
+        said: list[object] = []
+
+        def talk(server: Conversation) -> None:
+            server.expect("ping")
+            processes[0].send_signal(signal.SIGINT)
+            said.append(server.expect("disconnect"))
+
+        with ScriptedServer(converse(talk)) as server:
+            processes.append(start("ping", "-u", server.url, "-i", "60"))
+            ran = finished(processes[0])
+        assert (ran.code, json.loads(ran.out)["lost"]) == (1, 1)
+        assert said == [{"msg": "disconnect"}]
+
+    @pytest.mark.usefixtures("server")
+    def test_nobody_reading_ends_it(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        process = start("ping", "-i", "60")
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+    @pytest.mark.usefixtures("server")
+    def test_a_full_disk_is_told(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - no path of ours
+            ran = finished(start("ping", "-c", "1", stdout=full))
+        assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: No space left on device\n")
+
+
+def test_a_real_meteor_server_answers(ddp: Command, meteor_server: MeteorServer) -> None:
+    ran = ddp("ping", "-u", meteor_server.url, "-c", "3", "-i", "0.01")
+    assert ran.code == 0
+    assert json.loads(ran.out.splitlines()[-1])["received"] == 3
+
+
+def test_help_says_what_ctrl_c_means(ddp: Command, server: LoopbackServer) -> None:
+    out = " ".join(ddp("ping", "--help").out.split())
+    assert (
+        "It goes on until Ctrl-C, which is its proper end: the exit code is then 0 if any answer came, else 1." in out
+    )

@@ -1,0 +1,458 @@
+"""A subscription's documents are printed, or followed, until what the command line asks for has come about."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+import ddpshell
+from ddpshell.cli.process import Given
+from ddpshell.cli.settings import ConnectionSettings
+from ddpshell.server import Options
+from ddpshell.server.demo import demo_server
+from tests.cli.conftest import Command, finished
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
+from tests.meteor import MeteorServer
+
+TASKS = """\
+{"msg":"added","collection":"tasks","id":"a","fields":{"title":"write a client","done":true,"n":1}}
+{"msg":"added","collection":"tasks","id":"b","fields":{"title":"write a server","done":false,"n":2}}
+{"msg":"added","collection":"tasks","id":"c","fields":{"title":"write the tests","done":false,"n":3}}
+"""
+
+
+def messages(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.mark.usefixtures("server")
+class TestSnapshot:
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            pytest.param(["tasks"], TASKS, id="what was added"),
+            pytest.param(["tasks", "{n: {$gt: 2}}"], TASKS.splitlines(keepends=True)[2], id="of a publication with arguments"),
+            pytest.param(["tasks", "-o", "raw"], TASKS, id="raw leaves it"),
+            pytest.param(["part", "-s", "5"], '{"msg":"added","collection":"parts","id":"doc","fields":{}}\n', id="arguments as strings"),
+            pytest.param(["--docs", "items", "2"], '{"_id":"id0","n":0,"s":"item 0"}\n{"_id":"id1","n":1,"s":"item 1"}\n', id="whole documents"),
+            pytest.param(["-o", "pretty", "items", "1"], '+ items/id0 {"n": 0, "s": "item 0"}\n', id="pretty"),
+            pytest.param(["-o", "pretty", "--docs", "items", "1"], '{"_id": "id0", "n": 0, "s": "item 0"}\n', id="whole and pretty"),
+            pytest.param(["-o", "table", "items", "2"], "_id  n  s\n---  -  ------\nid0  0  item 0\nid1  1  item 1\n", id="a table"),
+            pytest.param(["-o", "table", "items", "0"], "", id="a table of nothing"),
+            pytest.param(["--count", "items", "12"], "12\n", id="how many"),
+            pytest.param(["--count", "items", "0"], "0\n", id="none"),
+            pytest.param(["--count", "-o", "table", "items", "3"], "3\n", id="how many, as a table"),
+            pytest.param(["--collection", "tasks", "tasks"], TASKS, id="of a collection"),
+            pytest.param(["--collection", "items", "tasks"], "", id="of another collection"),
+            pytest.param(["--collection", "x", "--collection", "items", "--count", "items", "3"], "3\n", id="of two collections"),
+            pytest.param(["stopsItself"], '{"msg":"added","collection":"brief","id":"x","fields":{"here":true}}\n', id="of a publication that ends"),
+        ],
+    )  # fmt: skip
+    def test_what_is_there_when_all_is_there_is_printed(self, ddp: Command, words: list[str], out: str) -> None:
+        assert ddp("sub", *words) == (0, out, "")
+
+    def test_ids_of_all_kinds_are_exact(self, ddp: Command) -> None:
+        ids = [message["id"] for message in messages(ddp("sub", "oddIds").out)]
+        oid = "0123456789abcdef01234567"
+        assert ids == [{"$type": "oid", "$value": oid}, oid, "-dash", "~tilde", "{brace", 42, True, ""]
+
+    def test_on_a_terminal_it_is_for_people(self, terminal: Callable[..., str]) -> None:
+        assert terminal("sub", "--color", "never", "items", "1") == '+ items/id0 {"n": 0, "s": "item 0"}\n'
+
+    def test_what_is_not_ready_in_time_is_an_error_and_no_output(self, ddp: Command) -> None:
+        ran = ddp("sub", "neverReady", "--timeout", "0.2")
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err.startswith("ddp: error: no ready for 'neverReady' within 0.2 s; the server may still be at it\n")
+
+
+class TestErrors:
+    @pytest.mark.usefixtures("server")
+    @pytest.mark.parametrize("options", [[], ["--follow"], ["--until", "{a: 1}"], ["--count"]])
+    @pytest.mark.parametrize(
+        ("name", "err"),
+        [
+            pytest.param("nope", "ddp: error: Subscription 'nope' not found [404]\n", id="404"),
+            pytest.param(
+                "bad", 'ddp: error: denied [403]\nddp: details: {"why": "always"}\n', id="an error with details"
+            ),
+            pytest.param("crashes", "ddp: error: Internal server error [500]\n", id="500"),
+        ],
+    )
+    def test_a_refusal_is_told(self, ddp: Command, options: list[str], name: str, err: str) -> None:
+        assert ddp("sub", "-q", *options, name) == (1, "", err)
+
+    @pytest.mark.parametrize(
+        ("words", "err"),
+        [
+            pytest.param([], "NAME is missing", id="no name"),
+            pytest.param(["x", "--docs", "--events"], "--events and --docs: which of the two?", id="merged or not"),
+            pytest.param(["x", "--count", "--events"], "--events and --count: which of the two?", id="counted or not"),
+            pytest.param(["x", "-o", "table", "--events"], "-o table shows what is there", id="a table of events"),
+            pytest.param(["x", "--docs", "--count"], "--docs and --count: which of the two?", id="two ways to show it"),
+            pytest.param(["x", "-o", "table", "--follow"], "-o table shows what is there at one time; it cannot --follow", id="a table that grows"),
+            pytest.param(["x", "-o", "table", "--until", "{}"], "-o table shows", id="a table that grows until"),
+            pytest.param(["x", "--until", "{a: "], "--until: a value is missing", id="no literal"),
+            pytest.param(["x", "--until", "{a: {$near: 1}}"], "--until: ", id="no operator"),
+            pytest.param(["x", "--until", "[1]"], "--until: a selector is", id="no selector"),
+            pytest.param(["x", "{a"], "argument 1: ", id="no argument"),
+            pytest.param(["x\udcff"], "NAME is not UTF-8 text", id="no text"),
+        ],
+    )  # fmt: skip
+    def test_a_wrong_command_line_is_told_before_anything_is_sent(
+        self, ddp: Command, words: list[str], err: str
+    ) -> None:
+        ran = ddp("sub", "-u", "localhost:1", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"ddp: error: {err}")
+
+    def test_no_server_is_told_with_a_hint(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DDP_URL", "localhost:1")
+        ran = ddp("sub", "x", "--follow")
+        assert (ran.code, ran.out) == (3, "")
+        assert "(-u URL names another server)" in ran.err
+
+    def test_a_publication_that_ends_before_it_is_ready_has_failed(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            server.send(msg="nosub", id=server.expect("sub")["id"])
+
+        for options in ([], ["--follow"]):
+            with ScriptedServer(converse(talk)) as server:
+                ran = ddp("sub", "-u", server.url, "x", *options)
+            assert (ran.code, ran.out) == (1, "")
+            assert ran.err == "ddp: error: 'x' ended before all of its documents were here [stopped]\n"
+
+
+@pytest.mark.usefixtures("server")
+class TestFollowing:
+    def test_changes_are_printed_as_they_come(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        process = start("sub", "ticker", "5", "--follow")
+        assert process.stdout is not None
+        lines = [json.loads(process.stdout.readline()) for _ in range(6)]
+        assert [line["fields"]["n"] for line in lines] == list(range(6))
+        assert (lines[0]["msg"], lines[1]["msg"]) == ("added", "changed")
+        assert (lines[1]["cleared"], lines[2]["cleared"]) == (["fifth"], [])
+        process.send_signal(signal.SIGINT)
+        assert finished(process).code == 130
+
+    def test_documents_that_go_are_told(
+        self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
+    ) -> None:
+        process = start("sub", "tasks", "--follow", "--docs")
+        counting = start("sub", "tasks", "-f", "--count")
+        following = start("sub", "tasks", "-f")
+        streams = [process.stdout, counting.stdout, following.stdout]
+        assert [stream.readline() for stream in streams if stream is not None][1] == "3\n"
+        for stream in (process.stdout, following.stdout):
+            assert stream is not None
+            stream.readline()
+            stream.readline()
+        with ddpshell.Client(server.url) as client:
+            client.call("removeTask", "a").result(timeout=20)
+            client.call("setTask", "b", {"n": 7}).result(timeout=20)
+        assert process.stdout is not None
+        assert process.stdout.readline() == '{"_id":"b","title":"write a server","done":false,"n":7}\n'
+        assert counting.stdout is not None
+        assert counting.stdout.readline() == "2\n"
+        assert following.stdout is not None
+        assert following.stdout.readline() == '{"msg":"removed","collection":"tasks","id":"a"}\n'
+        assert (
+            following.stdout.readline()
+            == '{"msg":"changed","collection":"tasks","id":"b","fields":{"n":7},"cleared":[]}\n'
+        )
+
+    def test_a_publication_that_ends_by_itself_is_the_end(self, ddp: Command) -> None:
+        ran = ddp("sub", "stopsItself", "50", "--follow")
+        assert ran.code == 0
+        assert [message["msg"] for message in messages(ran.out)] == ["added", "removed"]
+        assert ran.err == "ddp: note: the server has ended 'stopsItself'\n"
+
+    def test_one_that_fails_later_has_failed(self, ddp: Command) -> None:
+        ran = ddp("sub", "failsLater", "50", "--follow")
+        assert (ran.code, ran.err) == (1, "ddp: error: it failed in the end [later]\n")
+
+    def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
+        ran = ddp("sub", "tasks", "--follow", "--timeout", "0.3")
+        assert (ran.code, ran.out) == (5, TASKS)
+        assert ran.err.startswith("ddp: error: 'tasks' was followed for 0.3 s\n")
+
+    def test_the_usual_time_does_not_once_it_is_ready(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        usual = ConnectionSettings.of
+
+        def shorter(given: Given) -> ConnectionSettings:
+            settings = usual(given)
+            assert settings.timeout == 30
+            return msgspec.structs.replace(settings, timeout=0.3)
+
+        monkeypatch.setattr(ConnectionSettings, "of", staticmethod(shorter))
+        assert ddp("sub", "neverReady", "--follow").code == 5
+        assert ddp("sub", "stopsItself", "600", "--follow").code == 0
+        assert ddp("sub", "stopsItself", "600", "--until", "{here: false}").code == 5
+
+    def test_verbose_tells_when_it_is_ready(self, ddp: Command) -> None:
+        err = ddp("sub", "-v", "stopsItself", "50", "--follow").err
+        assert "ddp: note: 'stopsItself' is ready, documents: 1\n" in err
+
+
+@pytest.mark.parametrize("words", [["--follow"], ["--events"]])
+def test_a_consumer_that_pauses_costs_neither_the_connection_nor_a_line(
+    start: Callable[..., subprocess.Popen[str]], words: list[str]
+) -> None:
+    """H2, H5: the server is pinged while nothing is read, and the rest comes when the consumer goes on."""
+    serving = demo_server(Options(heartbeat_interval=1.5, heartbeat_timeout=1.5))
+    pings: queue.SimpleQueue[str] = queue.SimpleQueue()
+    serving.on_frame(lambda frame: pings.put("") if "ping" in frame.text and not frame.is_sent else None)
+    with LoopbackServer(serving) as server:
+        process = start("sub", "items", "40000", "-u", server.url, *words)
+        # The server's patience, and more.
+        for _ in range(4):
+            pings.get(timeout=PATIENCE)
+        assert len(server.server.connections) == 1
+        assert process.stdout is not None
+        for number in range(40_000):
+            assert json.loads(process.stdout.readline())["id"] == f"id{number}"
+        process.send_signal(signal.SIGINT)
+        ran = finished(process)
+        assert ran.err in ("", "ddp: error: interrupted\n")
+
+
+class TestEvents:
+    """K33, K34: Rocket.Chat's streams send the same change again, of a document that was never added."""
+
+    TYPING = '{"msg":"changed","collection":"stream-notify-room","id":"id","fields":{"eventName":"r/typing","args":["bob",true]}}'
+
+    def printed(self, ddp: Command, *texts: str, words: tuple[str, ...] = ()) -> list[str]:
+        """Subscribe to a stream, and give the lines."""
+
+        def talk(server: Conversation) -> None:
+            subscription = server.expect("sub")
+            server.send(msg="ready", subs=[subscription["id"]])
+            for text in texts:
+                server.send_text(text)
+            server.send(msg="nosub", id=subscription["id"])
+            server.wait_closed()
+
+        with ScriptedServer(converse(talk)) as server:
+            ran = ddp("sub", "stream-notify-room", "r/typing", "false", "--events", "-q", "-u", server.url, *words)
+        assert (ran.code, ran.err) == (0, "")
+        return ran.out.splitlines()
+
+    def test_each_message_is_a_line_as_it_came(self, ddp: Command) -> None:
+        other = self.TYPING.replace("true", "false")
+        dated = self.TYPING.replace("true", '{"$date":1.0}')
+        texts = [self.TYPING, self.TYPING, other, self.TYPING, dated]
+        assert self.printed(ddp, *texts) == texts
+
+    def test_messages_of_all_kinds_are(self, ddp: Command) -> None:
+        texts = [
+            '{"msg":"added","collection":"c","id":"-1","fields":{"a":{"$date":0}},"unknown":[]}',
+            '{"msg":"added","collection":"c","id":"-1","fields":{"a":{"$date":0}}}',
+            '{"id":"-1","msg":"changed","collection":"c"}',
+            '{"msg":"changed","collection":"c","id":"-1","cleared":["a","b"]}',
+            '{"msg":"removed","collection":"c","id":"never added"}',
+            '{"msg":"addedBefore","collection":"c","id":"x","before":null}',
+            '{"msg":"movedBefore","collection":"c","id":"x","before":"-1"}',
+        ]
+        assert self.printed(ddp, *texts) == texts
+        assert self.printed(ddp, *texts, words=("--follow", "-o", "pretty")) == texts
+
+    def test_of_one_collection(self, ddp: Command) -> None:
+        other = '{"msg":"removed","collection":"x","id":"a"}'
+        assert self.printed(ddp, other, self.TYPING, words=("--collection", "stream-notify-room")) == [self.TYPING]
+
+    def test_a_message_stays_on_its_line_and_off_the_terminal(self, ddp: Command) -> None:
+        text = '{"msg": "removed",\r\n"collection": "x",\t"id": "a\\u001b\\n\x9b"}'
+        assert self.printed(ddp, text) == ['{"msg": "removed", "collection": "x", "id": "a\\u001b\\n\\u009b"}']
+
+    def test_it_ends_when_a_document_matches(self, ddp: Command) -> None:
+        words = ("--until", "{args: 'ann'}")
+        assert self.printed(ddp, self.TYPING, self.TYPING.replace("bob", "ann"), self.TYPING, words=words)[:2] == [
+            self.TYPING,
+            self.TYPING.replace("bob", "ann"),
+        ]
+
+
+@pytest.mark.usefixtures("server")
+class TestUntil:
+    def test_it_ends_when_a_document_matches(self, ddp: Command) -> None:
+        ran = ddp("sub", "ticker", "5", "--until", "{n: {$gte: 3}}")
+        assert (ran.code, ran.err) == (0, "")
+        assert [message["fields"]["n"] for message in messages(ran.out)] == [0, 1, 2, 3]
+
+    def test_one_that_matches_already_will_do(self, ddp: Command) -> None:
+        ran = ddp("sub", "tasks", "--docs", "--until", "{title: /no regexp/, n: 1}", "-o", "json")
+        assert ran.code == 2
+        ran = ddp("sub", "tasks", "--docs", "--until", "{n: 1}")
+        assert (ran.code, ran.out) == (0, '{"_id":"a","title":"write a client","done":true,"n":1}\n')
+
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            pytest.param(["tasks", "--until", "{}"], "1\n", id="the first of all"),
+            pytest.param(["items", "5", "--until", "{n: 2}"], "3\n", id="one of the first"),
+            pytest.param(["ticker", "5", "--until", "{n: 2}"], "1\n", id="one that changes"),
+        ],
+    )
+    def test_the_number_of_documents_is_told_in_the_end(self, ddp: Command, words: list[str], out: str) -> None:
+        assert ddp("sub", *words, "--count") == (0, out, "")
+
+    def test_an_id_is_a_selector(self, ddp: Command) -> None:
+        assert len(messages(ddp("sub", "tasks", "--until", "b").out)) == 2
+
+    def test_a_document_of_another_collection_does_not_matter(self, ddp: Command) -> None:
+        ran = ddp("sub", "tasks", "--until", "{n: 1}", "--collection", "items", "--timeout", "0.3")
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err.startswith("ddp: error: no document has matched within 0.3 s\n")
+
+    def test_the_end_of_the_publication_is_too_early(self, ddp: Command) -> None:
+        ran = ddp("sub", "stopsItself", "50", "--until", "{here: false}")
+        assert ran.code == 1
+        assert ran.err == "ddp: error: 'stopsItself' ended before a document matched [stopped]\n"
+
+
+class TestConnection:
+    def test_without_reconnect_a_loss_is_the_end(
+        self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
+    ) -> None:
+        process = start("sub", "tasks", "--follow")
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        server.drop()
+        ran = finished(process)
+        assert (ran.code, ran.out) == (6, "")
+        assert ran.err.endswith("ddp: hint: --reconnect connects again after a loss, and goes on\n")
+
+    def test_with_reconnect_what_changed_meanwhile_is_an_ordinary_change(
+        self, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        def first(server: Conversation) -> None:
+            sub = server.expect("sub")["id"]
+            for id_ in "ab":
+                server.send(msg="added", collection="c", id=id_, fields={"n": 1})
+            server.send(msg="ready", subs=[sub])
+            server.drop()
+
+        def second(server: Conversation) -> None:
+            sub = server.expect("sub")["id"]
+            server.send(msg="added", collection="c", id="b", fields={"n": 2})
+            server.send(msg="added", collection="c", id="d", fields={})
+            server.send(msg="ready", subs=[sub])
+
+        with ScriptedServer(converse(first), converse(second, "another-session")) as server:
+            process = start("sub", "-u", server.url, "x", "--follow", "--reconnect")
+            assert process.stdout is not None
+            lines = [json.loads(process.stdout.readline()) for _ in range(5)]
+            process.send_signal(signal.SIGTERM)
+            ran = finished(process)
+        assert [(line["msg"], line["id"]) for line in lines[:2]] == [("added", "a"), ("added", "b")]
+        assert sorted((line["msg"], line["id"]) for line in lines[2:]) == [
+            ("added", "d"),
+            ("changed", "b"),
+            ("removed", "a"),
+        ]
+        assert ran.code == 143
+        assert re.search(r"note: connected: new session another-session", ran.err)
+
+
+class TestPipes:
+    @pytest.mark.usefixtures("server")
+    def test_it_ends_when_nobody_reads_any_more_though_nothing_happens(
+        self, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        process = start("sub", "tasks", "--follow")
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+    @pytest.mark.usefixtures("server")
+    @pytest.mark.parametrize("options", [[], ["--follow"], ["--count"]])
+    def test_a_full_disk_is_told(self, start: Callable[..., subprocess.Popen[str]], options: list[str]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - no path of ours
+            ran = finished(start("sub", "tasks", *options, stdout=full))
+        assert ran.code == 2
+        assert ran.err == "ddp: error: cannot write to standard output: No space left on device\n"
+
+    @pytest.mark.parametrize(
+        ("number", "code"),
+        [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
+    )
+    def test_an_interruption_says_goodbye_to_the_server(
+        self, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int
+    ) -> None:
+        processes: list[subprocess.Popen[str]] = []
+        said: list[object] = []
+
+        def talk(server: Conversation) -> None:
+            server.send(msg="ready", subs=[server.expect("sub")["id"]])
+            processes[0].send_signal(number)
+            said.append(server.expect("disconnect"))
+            said.append(server.wait_closed())
+
+        with ScriptedServer(converse(talk)) as server:
+            processes.append(start("sub", "-u", server.url, "x", "--follow"))
+            ran = finished(processes[0])
+        assert ran == (code, "", "")
+        assert said == [{"msg": "disconnect"}, 1000]
+
+    def test_an_interruption_leaves_no_line_half_written(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        # More than the pipe takes, so that the signal comes while the line is being written.
+        long = "x" * 300_000
+
+        def talk(server: Conversation) -> None:
+            sub = server.expect("sub")["id"]
+            server.send(msg="added", collection="c", id="a", fields={"long": long})
+            server.send(msg="ready", subs=[sub])
+
+        with ScriptedServer(converse(talk)) as server:
+            process = start("sub", "-u", server.url, "x", "--follow")
+            assert process.stdout is not None
+            first = os.read(process.stdout.fileno(), 1)
+            process.send_signal(signal.SIGTERM)
+            ran = finished(process)
+        assert ran.code == 143
+        assert json.loads(first.decode() + ran.out)["fields"] == {"long": long}
+
+
+class TestAgainstMeteor:
+    @pytest.mark.parametrize(
+        ("words", "code", "out"),
+        [
+            pytest.param(["--docs", "items", "1"], 0, '{"_id":"id0","n":0,"s":"item 0","d":{"$date":0}}\n', id="documents"),
+            pytest.param(["--count", "items", "1000"], 0, "1000\n", id="many"),
+            pytest.param(["stopsItself"], 0, '{"msg":"added","collection":"brief","id":"x","fields":{"here":true}}\n', id="one that ends"),
+            pytest.param(["bad"], 1, "", id="one that refuses"),
+            pytest.param(["crashes"], 1, "", id="one that crashes"),
+            pytest.param(["nope"], 1, "", id="one that there is not"),
+            pytest.param(["membersOnly"], 1, "", id="one for others"),
+            pytest.param(["--timeout", "0.3", "neverReady"], 5, "", id="one that is never ready"),
+        ],
+    )  # fmt: skip
+    def test_it_does_the_same(
+        self, ddp: Command, meteor_server: MeteorServer, words: list[str], code: int, out: str
+    ) -> None:
+        ran = ddp("sub", "-u", meteor_server.url, *words)
+        assert (ran.code, ran.out) == (code, out)
+
+    def test_it_follows_until(self, ddp: Command, meteor_server: MeteorServer) -> None:
+        ran = ddp("sub", "-u", meteor_server.url, "ticker", "5", "--until", "{n: 5, fifth: true}")
+        assert ran.code == 0
+        assert messages(ran.out)[1] == {
+            "msg": "changed",
+            "collection": "ticks",
+            "id": "tick",
+            "fields": {"n": 1},
+            "cleared": ["fifth"],
+        }

@@ -1,0 +1,70 @@
+"""Of a name that the server does not know, the one that may be meant is named, if it has been seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.history import FileHistory
+
+from ddpshell.cli.did_you_mean import advise_name, typed_before
+from ddpshell.cli.process import Process
+from ddpshell.exceptions import MethodError, ServerError, SubscriptionError
+from tests.cli.conftest import Command
+
+UNKNOWN_METHOD = "Method 'uper' not found"
+UNKNOWN_PUBLICATION = "Subscription 'tusks' not found"
+
+
+def history(home: Path, *lines: str) -> Path:
+    """What was typed in the shell, kept as the shell keeps it."""
+    folder = home / "state/ddpshell"
+    folder.mkdir(parents=True)
+    kept = FileHistory(str(folder / "history"))
+    for line in lines:
+        kept.store_string(line)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "advice"),
+    [
+        pytest.param(MethodError(404, UNKNOWN_METHOD), "uper", ["did you mean upper?"], id="a method"),
+        pytest.param(SubscriptionError(404, UNKNOWN_PUBLICATION), "tusks", ["did you mean tasks?"], id="a publication"),
+        pytest.param(MethodError(404, "Method 'tusks' not found"), "tusks", [], id="a publication is no method"),
+        pytest.param(MethodError(404, "Method 'zzz' not found"), "zzz", [], id="nothing like it"),
+        pytest.param(MethodError(404, "Post not found"), "uper", [], id="something else was not found"),
+        pytest.param(MethodError(403, UNKNOWN_METHOD), "uper", [], id="another error"),
+    ],
+)
+@pytest.mark.parametrize("is_typed", [True, False], ids=["typed before", "of a server here"])
+def test_the_name_that_may_be_meant_is(
+    home: Path, error: ServerError, name: str, advice: list[str], is_typed: bool
+) -> None:
+    process = Process()
+    if is_typed:
+        history(home, 'call upper "x"', "sub tasks {\n  done: false\n}", "no command at all (")
+    else:
+        process.methods, process.publications = ["add", "upper"], ["items", "tasks"]
+    error.__dict__.pop("__notes__", None)
+    advise_name(error, name, process)
+    assert getattr(error, "__notes__", []) == advice
+
+
+def test_what_was_typed_is_read_as_it_was(home: Path) -> None:
+    lines = ["call a", "call b {\n\n+ 1}", " ", "call ünï"]
+    assert [text.removesuffix("\n") for text in typed_before(str(history(home, *lines)))] == lines
+
+
+@pytest.mark.parametrize("folder", [None, "/nowhere", "/dev/null"])
+def test_no_history_is_nothing(folder: str | None) -> None:
+    assert list(typed_before(folder)) == []
+
+
+def test_a_demo_servers_names_are_known(ddp: Command) -> None:
+    assert ddp("demo", "call", "uper", "x") == (
+        1,
+        "",
+        "ddp: error: Method 'uper' not found [404]\nddp: hint: did you mean upper?\n",
+    )
+    assert ddp("demo", "sub", "tusks").err.endswith("ddp: hint: did you mean tasks?\n")

@@ -1,0 +1,211 @@
+"""The main thread waits for items, for a file, for the time, and for the reader of its output to go: for all at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from ddpshell.cli.event_queue import Inbox, wait_until_done
+from ddpshell.cli.output import OutputError
+from ddpshell.clock import SystemClock
+from tests.fakes import PATIENCE, FakeClock
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox[int]]:
+    with Inbox[int](SystemClock()) as inbox:
+        yield inbox
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as read_end, os.fdopen(writing, "wb") as write_end:
+        yield read_end.fileno(), write_end.fileno()
+
+
+def test_items_come_in_order_and_once(inbox: Inbox[int]) -> None:
+    for number in range(3):
+        inbox.put(number)
+    assert inbox.take() == [0, 1, 2]
+    assert inbox.take(0) == []
+
+
+def test_an_item_ends_the_wait() -> None:
+    clock = FakeClock()
+    with Inbox[int](clock) as inbox:
+
+        def put() -> None:
+            clock.wait_until_waiting()
+            inbox.put(1)
+
+        thread = threading.Thread(target=put)
+        thread.start()
+        assert inbox.take() == [1]
+        thread.join(PATIENCE)
+        # What woke it is used up.
+        clock.advance(1)
+        assert inbox.take(clock.now()) == []
+
+
+def test_the_time_ends_the_wait() -> None:
+    clock = FakeClock()
+    with Inbox[int](clock) as inbox:
+
+        def advance() -> None:
+            clock.wait_until_waiting()
+            clock.advance(5)
+
+        thread = threading.Thread(target=advance)
+        thread.start()
+        assert inbox.take(clock.now() + 5) == []
+        thread.join(PATIENCE)
+
+
+def test_a_file_that_can_be_read_ends_the_wait(inbox: Inbox[int], pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.write(writing, b"x")
+    assert inbox.take_or_read(reading) == ([], True)
+    inbox.put(1)
+    # Nobody looks at the file, as long as there are items.
+    assert inbox.take_or_read(reading) == ([1], False)
+    os.read(reading, 1)
+    assert inbox.take_or_read(reading, 0) == ([], False)
+
+
+@pytest.mark.parametrize("name", ["file", "/dev/null"])
+def test_a_file_that_makes_nobody_wait_can_be_read_at_once(inbox: Inbox[int], tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    with path.open("rb") as file:
+        assert inbox.take_or_read(file.fileno()) == ([], True)
+
+
+def test_nobody_reading_the_output_ends_the_wait() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as output, Inbox[int](SystemClock(), output.fileno()) as inbox:
+        inbox.put(1)
+        assert inbox.take() == [1]
+        os.close(reading)
+        with pytest.raises(OutputError, match="Broken pipe"):
+            inbox.take()
+
+
+@pytest.mark.parametrize("name", ["file", "/dev/null", "/dev/full"])
+def test_an_output_that_is_no_pipe_is_left_alone(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as output, Inbox[int](SystemClock(), output.fileno()) as inbox:
+        assert inbox.take(0) == []
+
+
+def test_too_many_items_hold_up_the_source_and_not_those_who_leave_them() -> None:
+    """The client's thread has pings to answer."""
+    with Inbox[int](SystemClock(), capacity=2) as inbox:
+        held: list[bool] = []
+        inbox.hold = held.append
+        inbox.put(0)
+        assert held == []
+        for number in range(1, 5):
+            inbox.put(number)
+        assert held == [True]
+        assert inbox.take() == [0, 1, 2, 3, 4]
+        assert held == [True, False]
+        inbox.put(5)
+        assert inbox.take() == [5]
+        assert held == [True, False]
+
+
+def test_what_comes_after_closing_is_dropped() -> None:
+    inbox = Inbox[int](SystemClock(), capacity=1)
+    inbox.close()
+    inbox.put(3)
+    inbox.close()
+
+
+def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
+    clock = FakeClock()
+    with Inbox[int](clock) as inbox:
+
+        def strike() -> None:
+            clock.wait_until_waiting()
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+        thread = threading.Thread(target=strike)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            inbox.take()
+        thread.join(PATIENCE)
+
+
+def test_a_signal_that_asks_for_nothing_does_not_end_the_wait() -> None:
+    clock = FakeClock()
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    try:
+        with Inbox[int](clock) as inbox:
+
+            def disturb() -> None:
+                clock.wait_until_waiting()
+                signal.raise_signal(signal.SIGUSR1)
+                clock.wait_until_waiting()
+                inbox.put(1)
+
+            thread = threading.Thread(target=disturb)
+            thread.start()
+            assert inbox.take(clock.now() + 60) == [1]
+            thread.join(PATIENCE)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_signals_wake_whom_they_woke_before() -> None:
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    with Inbox[int](SystemClock()):
+        pass
+    assert signal.set_wakeup_fd(before) == before
+
+
+class TestFuture:
+    def test_its_end_ends_the_wait(self) -> None:
+        clock = FakeClock()
+        future: Future[int] = Future()
+
+        def finish() -> None:
+            clock.wait_until_waiting()
+            future.set_result(5)
+
+        thread = threading.Thread(target=finish)
+        thread.start()
+        wait_until_done(future, clock, None)
+        thread.join(PATIENCE)
+        assert future.result(0) == 5
+
+    def test_one_that_has_ended_is_not_waited_for(self) -> None:
+        future: Future[int] = Future()
+        future.cancel()
+        wait_until_done(future, FakeClock(), None)
+
+    def test_the_time_ends_the_wait_and_it_may_end_later(self) -> None:
+        clock = FakeClock()
+        future: Future[int] = Future()
+        wait_until_done(future, clock, clock.now())
+        assert not future.done()
+        future.set_result(5)
+
+    def test_a_signal_that_another_thread_gets_is_not_slept_over(self) -> None:
+        clock = FakeClock()
+
+        def strike() -> None:
+            clock.wait_until_waiting()
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+        thread = threading.Thread(target=strike)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            wait_until_done(Future(), clock, None)
+        thread.join(PATIENCE)

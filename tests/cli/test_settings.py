@@ -1,0 +1,271 @@
+"""Options count before the environment, that before the profile, and that before the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from ddpshell.cli.process import Given
+from ddpshell.cli.settings import ConnectionSettings, Identity, Setting, Together, take_together
+from ddpshell.exceptions import CommandError, InvalidURL
+
+Take = Callable[..., Together]
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Take:
+    """`take(given, "config", VARIABLE="value")`: what these come to."""
+
+    def call(given: Given | None = None, config: str | None = None, **environment: str) -> Together:
+        if config is not None:
+            (tmp_path / "config.toml").write_text(config)
+            environment["DDP_CONFIG"] = str(tmp_path / "config.toml")
+        return take_together(given or {}, {"HOME": str(tmp_path), **environment})
+
+    return call
+
+
+BOTH = "[default]\nurl = 'd:1'\ntimeout = 4\n[servers.p]\nurl = 'p:1'\ntimeout = 3\n[servers.q]\nurl = 'q:1'\n"
+
+
+class TestURL:
+    @pytest.mark.parametrize(
+        ("given", "config", "environment", "url", "origin"),
+        [
+            pytest.param({"url": "o:1"}, BOTH, {"DDP_URL": "e:1"}, "o:1", "--url", id="the option first"),
+            pytest.param({"profile": "p"}, BOTH, {"DDP_URL": "e:1"}, "p:1", "[servers.p]", id="a profile is an option too"),
+            pytest.param({}, BOTH, {"DDP_URL": "e:1"}, "e:1", "$DDP_URL", id="then the environment"),
+            pytest.param({}, BOTH, {}, "d:1", "[default]", id="then the file"),
+            pytest.param({}, BOTH, {"DDP_URL": ""}, "d:1", "[default]", id="an empty variable is none"),
+            pytest.param({}, None, {}, "localhost:3000", "default", id="then what everybody has"),
+        ],
+    )  # fmt: skip
+    def test_the_server(
+        self, take: Take, given: Given, config: str | None, environment: dict[str, str], url: str, origin: str
+    ) -> None:
+        assert take(given, config, **environment).simple["url"] == Setting(url, origin)
+
+    def test_two_servers_are_one_too_many(self, take: Take) -> None:
+        with pytest.raises(click.UsageError, match="-u/--url and -p/--profile contradict each other"):
+            take({"url": "a", "profile": "p"}, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "origin"),
+    [
+        pytest.param({"timeout": 2.0, "profile": "p"}, 2.0, "--timeout", id="the option first"),
+        pytest.param({"profile": "p"}, 3.0, "[servers.p]", id="then the profile"),
+        pytest.param({"profile": "q"}, 4.0, "[default]", id="then the default section"),
+        pytest.param({}, 4.0, "[default]", id="which needs no profile"),
+    ],
+)
+def test_a_setting(take: Take, given: Given, value: float, origin: str) -> None:
+    assert take(given, BOTH).simple["timeout"] == Setting(value, origin)
+
+
+@pytest.mark.parametrize(
+    ("given", "config", "version", "origin"),
+    [
+        pytest.param({"ip_version": 4}, "[default]\nipv6 = true", 4, "--ipv4", id="the option first"),
+        pytest.param({"profile": "p"}, "[default]\nipv6 = true\n[servers.p]\nurl = 'p'\nipv4 = true", 4, "[servers.p]", id="then the profile"),
+        pytest.param({}, "[default]\nipv6 = true", 6, "[default]", id="then the default section"),
+        pytest.param({}, "[default]\nipv4 = false", None, "default", id="what is off is not said"),
+    ],
+)  # fmt: skip
+def test_one_kind_of_addresses(take: Take, given: Given, config: str, version: int | None, origin: str) -> None:
+    assert take(given, config).simple["ip-version"] == Setting(version, origin)
+
+
+def test_two_kinds_of_addresses_alone_are_none(take: Take) -> None:
+    with pytest.raises(CommandError, match="ipv4 and ipv6 contradict each other"):
+        take({}, "[default]\nipv4 = true\nipv6 = true")
+
+
+def test_what_nobody_chose_is_the_default(take: Take) -> None:
+    together = take()
+    assert {setting.origin for setting in together.simple.values()} == {"default"}
+    assert together.connection() == ConnectionSettings(
+        url="localhost:3000", timeout=30.0, connect_timeout=10.0, reconnect=None, retry=True, headers=(), origin=None,
+        user_agent="ddpshell", cacert=None, cert=None, key=None, passphrase_file=None, insecure=False, servername=None,
+        proxy=None, ip_version=None, identity=Identity("saved"),
+    )  # fmt: skip
+
+
+def test_every_setting_of_a_profile_gets_to_the_client(take: Take) -> None:
+    config = """
+        [servers.p]
+        url = "p:1"
+        timeout = 0
+        connect-timeout = 1
+        reconnect = false
+        no-retry = true
+        headers = { A = "b" }
+        cookies = { c = "d", e = "f" }
+        origin = "o"
+        user-agent = "u"
+        cacert = "/ca"
+        cert = "/cert"
+        key = "/key"
+        passphrase-file = "/secret"
+        insecure = true
+        servername = "s"
+        proxy = "http://x:1"
+        ipv4 = true
+        login = "ann"
+        """
+    assert take({"profile": "p"}, config).connection() == ConnectionSettings(
+        url="p:1", timeout=None, connect_timeout=1.0, reconnect=False, retry=False,
+        headers=(("A", "b"), ("Cookie", "c=d; e=f")), origin="o", user_agent="u", cacert="/ca", cert="/cert",
+        key="/key", passphrase_file="/secret", insecure=True, servername="s", proxy="http://x:1", ip_version=4,
+        identity=Identity("saved", "ann", origin="[servers.p]"),
+    )  # fmt: skip
+
+
+class TestPersonal:
+    CONFIG = """
+        [default]
+        url = "https://a.example.com/websocket"
+        login = "ann"
+        headers = { Authorization = "secret" }
+        insecure = true
+        timeout = 5
+        """
+
+    @pytest.mark.parametrize(
+        ("url", "is_same"),
+        [
+            pytest.param("https://a.example.com/websocket", True, id="the same words"),
+            pytest.param("wss://A.example.com:443", True, id="the same server"),
+            pytest.param("http://a.example.com", False, id="without TLS"),
+            pytest.param("https://b.example.com", False, id="another host"),
+            pytest.param("https://a.example.com:444", False, id="another port"),
+            pytest.param("https://a.example.com/other", False, id="another path"),
+            pytest.param("https://a.example.com/sockjs", True, id="the same server through SockJS"),
+            pytest.param("https://a.example.com/sockjs-other", False, id="a path that begins like SockJS"),
+        ],
+    )
+    def test_what_is_for_one_server_goes_to_no_other(self, take: Take, url: str, *, is_same: bool) -> None:
+        for settings in (take({"url": url}, self.CONFIG), take({}, self.CONFIG, DDP_URL=url)):
+            connection = settings.connection()
+            assert connection.headers == ((("Authorization", "secret"),) if is_same else ())
+            assert connection.insecure is is_same
+            assert connection.identity.user == ("ann" if is_same else None)
+            assert connection.timeout == 5
+
+    def test_an_address_that_is_none_is_told_with_its_place(self, take: Take) -> None:
+        with pytest.raises(CommandError, match=r"\[default\] in the config file: bad server URL"):
+            take({"url": "x"}, "[default]\nurl = 'ftp://x'")
+
+
+class TestPairs:
+    CONFIG = "[servers.p]\nurl = 'p'\nheaders = { A = '1', B = '2' }\n[servers.p.cookies]\nc = '3'\n"
+
+    def test_headers_of_options_and_of_a_profile_are_taken_together(self, take: Take) -> None:
+        together = take({"profile": "p", "headers": (("C", "9"),)}, self.CONFIG)
+        assert [setting.value for setting in together.headers] == [("C", "9"), ("A", "1"), ("B", "2")]
+        assert [setting.origin for setting in together.headers] == ["-H", "[servers.p]", "[servers.p]"]
+
+    def test_one_of_the_same_name_counts_before_it(self, take: Take) -> None:
+        together = take({"profile": "p", "headers": (("a", "9"), ("a", "8")), "cookies": (("c", "7"),)}, self.CONFIG)
+        assert [setting.value for setting in together.headers] == [("a", "9"), ("a", "8"), ("B", "2")]
+        assert together.connection().headers[-1] == ("Cookie", "c=7")
+
+
+class TestProxy:
+    PROFILE = "[default]\nproxy = 'd:1'\n[servers.p]\nurl = 'example.com'\nproxy = 'p:1'\n"
+    NONE = "[default]\nproxy = 'd:1'\n[servers.p]\nurl = 'example.com'\nno-proxy = true\n"
+
+    @pytest.mark.parametrize(
+        ("given", "config", "environment", "proxy", "origin"),
+        [
+            pytest.param({"proxy": "o:1", "profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, "o:1", "--proxy", id="the option first"),
+            pytest.param({"no_proxy": True, "profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "--no-proxy", id="its opposite too"),
+            pytest.param({"profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, "p:1", "[servers.p]", id="then that of the server"),
+            pytest.param({"profile": "p"}, NONE, {"HTTP_PROXY": "e:1"}, None, "[servers.p]", id="or its having none"),
+            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1"}, "e:1", "$HTTP_PROXY", id="then the environment"),
+            pytest.param({"url": "example.com"}, PROFILE, {}, "d:1", "[default]", id="then that of all"),
+            pytest.param({"url": "example.com"}, None, {}, None, "default", id="then none"),
+            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1", "NO_PROXY": "example.com"}, None, "this machine, or $NO_PROXY", id="NO_PROXY is for the environment's"),
+            pytest.param({"url": "example.com"}, PROFILE, {"NO_PROXY": "example.com"}, None, "this machine, or $NO_PROXY", id="and for that of all"),
+            pytest.param({"url": "localhost"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "this machine, or $NO_PROXY", id="U20: this machine"),
+            pytest.param({"url": "localhost", "proxy": "o:1"}, None, {"NO_PROXY": "*"}, "o:1", "--proxy", id="but who asks for one gets it"),
+            pytest.param({"profile": "p"}, PROFILE, {"NO_PROXY": "*"}, "p:1", "[servers.p]", id="in a profile as well"),
+            pytest.param({"url": "wss://example.com"}, None, {"HTTP_PROXY": "e:1"}, None, "default", id="the other kind of server"),
+        ],
+    )  # fmt: skip
+    def test_which_proxy(
+        self, take: Take, given: Given, config: str | None, environment: dict[str, str], proxy: str | None, origin: str
+    ) -> None:
+        assert take(given, config, **environment).proxy == Setting(proxy, origin)
+
+    @pytest.mark.parametrize(
+        ("given", "environment", "origin"),
+        [
+            pytest.param({"proxy": "ftp://u:secret@h"}, {}, "--proxy", id="option"),
+            pytest.param({"url": "example.com"}, {"ALL_PROXY": "ftp://u:secret@h"}, "$ALL_PROXY", id="environment"),
+        ],
+    )
+    def test_one_that_is_none_is_told_with_its_place(
+        self, take: Take, given: Given, environment: dict[str, str], origin: str
+    ) -> None:
+        with pytest.raises(InvalidURL) as raised:
+            take(given, **environment)
+        assert f"(from {origin})" in str(raised.value)
+        assert "secret" not in str(raised.value)
+
+
+class TestIdentity:
+    SAVED = "[servers.p]\nurl = 'p'\nlogin = 'ann'\n"
+    TOKEN = "[servers.p]\nurl = 'p'\ntoken-file = '/t'\n"
+
+    @pytest.mark.parametrize(
+        ("given", "config", "environment", "identity"),
+        [
+            pytest.param({}, None, {}, Identity("saved"), id="whoever logged in last"),
+            pytest.param({"no_login": True}, None, {"DDP_TOKEN": "t"}, Identity("nobody", origin="--no-login"), id="nobody"),
+            pytest.param({"token_file": "f"}, None, {"DDP_TOKEN": "t"}, Identity("token", file="f", origin="--token-file"), id="a token"),
+            pytest.param({"login": "bob", "profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("saved", "bob", origin="--login"), id="a user"),
+            pytest.param({"login": "bob", "password_file": "f"}, None, {}, Identity("password", "bob", "f", "--login"), id="a user and a password"),
+            pytest.param({"profile": "p", "password_file": "f"}, SAVED, {}, Identity("password", "ann", "f", "--password-file"), id="a password for the profile's user"),
+            pytest.param({"profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("token", origin="$DDP_TOKEN"), id="the environment before the profile"),
+            pytest.param({"profile": "p"}, SAVED, {}, Identity("saved", "ann", origin="[servers.p]"), id="the profile's user"),
+            pytest.param({"profile": "p"}, TOKEN, {}, Identity("token", file="/t", origin="[servers.p]"), id="the profile's token"),
+            pytest.param({"url": "a"}, None, {"DDP_TOKEN": "t", "DDP_URL": "ws://a/websocket"}, Identity("token", origin="$DDP_TOKEN"), id="the environment's token is for its server"),
+            pytest.param({"url": "b"}, None, {"DDP_TOKEN": "t", "DDP_URL": "ws://a/websocket"}, Identity("saved"), id="and for no other"),
+        ],
+    )  # fmt: skip
+    def test_who(
+        self, take: Take, given: Given, config: str | None, environment: dict[str, str], identity: Identity
+    ) -> None:
+        assert take(given, config, **environment).identity == identity
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            pytest.param({"no_login": True, "login": "a"}, id="nobody and somebody"),
+            pytest.param({"no_login": True, "token_file": "f"}, id="nobody with a token"),
+            pytest.param({"token_file": "f", "login": "a"}, id="a token and a user"),
+            pytest.param({"token_file": "f", "password_file": "g"}, id="a token and a password"),
+            pytest.param({"proxy": "a", "no_proxy": True}, id="a proxy and none"),
+        ],
+    )
+    def test_contradictions_are_refused(self, take: Take, given: Given) -> None:
+        with pytest.raises(click.UsageError, match="contradict each other"):
+            take(given)
+
+
+class TestFile:
+    def test_a_profile_without_a_file_is_told(self, take: Take, tmp_path: Path) -> None:
+        with pytest.raises(CommandError, match=f"there is no config file {tmp_path}/.config/ddpshell/config.toml"):
+            take({"profile": "p"})
+
+    def test_a_file_that_was_named_must_be_there(self, take: Take) -> None:
+        with pytest.raises(CommandError, match=r"\$DDP_CONFIG names /nowhere, which is not there"):
+            take(DDP_CONFIG="/nowhere")
+        take(DDP_CONFIG="/dev/null")
+
+    def test_without_a_home_there_is_none(self) -> None:
+        assert take_together({}, {"HOME": "nowhere"}).simple["url"].value == "localhost:3000"

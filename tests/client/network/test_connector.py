@@ -1,0 +1,196 @@
+"""From a name to an open connection: addresses, time that runs out, and attempts that are not wanted any more."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from ddpshell.client.network.waiting import Woken
+from ddpshell.exceptions import ConnectError
+from tests import machine
+from tests.client.conftest import (
+    CONNECT_TIMEOUT,
+    Client,
+    Patient,
+    connector,
+    echo,
+    failure,
+    talking,
+)
+from tests.loopback import PATIENCE, ScriptedServer, silent_tcp
+
+#: An address of IPv6, and one of a kind that this machine does not have, as IPv6 where it was turned off.
+FAMILIES = {"::1": socket.AF_INET6, "no family": 63}
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
+    """Gives a host name to several addresses of this machine: no name server is asked."""
+    entries: dict[str, list[str]] = {}
+
+    def look_up(host: bytes, port: int, family: int, kind: int) -> list[tuple[object, ...]]:
+        found = [(FAMILIES.get(address, socket.AF_INET), address) for address in entries[host.decode()]]
+        addresses: list[tuple[object, ...]] = [
+            (one, kind, 0, "", (address, port)) for one, address in found if family in (socket.AF_UNSPEC, one)
+        ]
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return addresses
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return entries.__setitem__
+
+
+@contextlib.contextmanager
+def black_hole(address: str = "127.0.0.1") -> Iterator[int]:
+    """A port that answers nobody: its queue is full, so that the system drops what comes, as a firewall does."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((address, 0), backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    with socket.create_server((address, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_an_unknown_host_is_named(client: Client) -> None:
+    error = client.refusal("ws://host.invalid:3000")
+    assert str(error).startswith("cannot find the host 'host.invalid': ")
+    assert (error.hint, error.retryable) == ("check the name, or the network", True)
+
+
+def test_a_closed_port_is_named(client: Client) -> None:
+    port = free_port()
+    error = client.refusal(f"ws://127.0.0.1:{port}")
+    assert str(error) == f"127.0.0.1:{port} refused the connection"
+    assert (error.hint, error.retryable) == ("is the server running there?", True)
+
+
+def test_a_host_that_does_not_answer_is_given_up_at_the_deadline(patient: Patient) -> None:
+    """R7."""
+    with black_hole() as port:
+        attempt = patient.connect(f"ws://127.0.0.1:{port}")
+        patient.clock.wait_until_waiting(deadline=patient.clock.now() + CONNECT_TIMEOUT)
+        patient.clock.advance(CONNECT_TIMEOUT)
+        error = failure(attempt)
+    assert str(error) == f"no answer from 127.0.0.1:{port} in time"
+    assert error.retryable
+
+
+@pytest.mark.parametrize("first", ["127.0.0.2", "no family"])
+def test_an_address_that_is_of_no_use_is_passed_over(
+    client: Client, names: Callable[[str, list[str]], None], first: str
+) -> None:
+    """As with localhost, where a server listens on 127.0.0.1 and not on ::1."""
+    names("two.test", [first, "127.0.0.1"])
+    with ScriptedServer(echo) as server:
+        transport = client.connect(f"ws://two.test:{server.port}")
+        transport.send(["here"])
+        assert client.receive(transport, 1) == ["here"]
+
+
+def test_an_address_that_does_not_answer_has_no_more_than_its_share_of_the_time(
+    patient: Patient, names: Callable[[str, list[str]], None]
+) -> None:
+    names("three.test", ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
+    start = patient.clock.now()
+    with black_hole("127.0.0.2") as port, socket.create_server(("127.0.0.1", port)) as listener:
+        attempt = patient.connect(f"ws://three.test:{port}")
+        patient.clock.wait_until_waiting(deadline=start + CONNECT_TIMEOUT / 3)
+        patient.clock.advance(CONNECT_TIMEOUT / 3)  # the second refuses at once, the third has all that is left
+        listener.settimeout(PATIENCE)
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(PATIENCE)
+            assert peer.recv(3) == b"GET"
+            patient.clock.wait_until_waiting(deadline=start + CONNECT_TIMEOUT)
+            patient.clock.advance(CONNECT_TIMEOUT)
+            assert "did not answer the upgrade in time" in str(failure(attempt))
+
+
+def test_of_several_dead_addresses_the_last_one_says_why(
+    client: Client, names: Callable[[str, list[str]], None]
+) -> None:
+    names("two.test", ["no family", "127.0.0.3"])
+    names("one.test", ["no family"])
+    port = free_port()
+    assert str(client.refusal(f"ws://two.test:{port}")) == f"two.test:{port} refused the connection"
+    assert str(client.refusal(f"ws://one.test:{port}")).startswith(f"cannot reach one.test:{port}: Address family not")
+
+
+def test_of_two_kinds_of_addresses_one_can_be_chosen(client: Client, names: Callable[[str, list[str]], None]) -> None:
+    names("both.test", ["::1", "127.0.0.1"])
+    names("one.test", ["127.0.0.1"])
+    with ScriptedServer(echo) as server:
+        url = f"ws://both.test:{server.port}"
+        assert client.open(connector(url, ip_version=4)).open
+        with pytest.raises(ConnectError, match=f"both.test:{server.port}"):
+            client.open(connector(url, ip_version=6))
+        with pytest.raises(ConnectError) as raised:
+            client.open(connector(f"ws://one.test:{server.port}", ip_version=6))
+    assert str(raised.value) == "cannot find an IPv6 address of the host 'one.test': Name or service not known"
+    assert "without --ipv6" in str(raised.value.hint)
+
+
+def test_an_ipv6_address_is_connected_to(client: Client) -> None:
+    def answer(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        connection.send(connection.request.headers["Host"])
+
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        machine.unavailable(f"no IPv6: {error}")
+    with serve(answer, sock=listener) as server, ThreadPoolExecutor(1) as aside:
+        aside.submit(server.serve_forever)
+        port = listener.getsockname()[1]
+        transport = client.connect(f"ws://[::1]:{port}/websocket")
+        assert client.receive(transport, 1) == [f"[::1]:{port}"]
+        transport.close(goodbye=True)
+        server.shutdown()
+
+
+# ------------------------------------------------------------------------------------------------------- interruption
+
+
+def test_an_interruption_ends_a_connection_attempt_at_once(patient: Patient) -> None:
+    with black_hole() as port:
+        attempt = patient.connect(f"ws://127.0.0.1:{port}")
+        patient.clock.wait_until_waiting()
+        patient.client.waiter.interrupt()
+        assert isinstance(attempt.exception(PATIENCE), Woken)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_an_interruption_ends_a_handshake_at_once(patient: Patient, scheme: str) -> None:
+    """Of TLS, or of the WebSocket."""
+    with ScriptedServer(silent_tcp) as server:
+        attempt = patient.connect(f"{scheme}://127.0.0.1:{server.port}")
+        server.wait_for_connections(1)
+        patient.clock.wait_until_waiting()
+        patient.client.waiter.interrupt()
+        assert isinstance(attempt.exception(PATIENCE), Woken)
+
+
+def test_an_interruption_ends_the_wait_for_sockjs_at_once(patient: Patient) -> None:
+    with ScriptedServer(talking(lambda conversation: None)) as server:
+        attempt = patient.connect(f"ws://127.0.0.1:{server.port}/sockjs")
+        server.wait_for_connections(1)
+        patient.clock.wait_until_waiting()
+        patient.client.waiter.interrupt()
+        assert isinstance(attempt.exception(PATIENCE), Woken)
+
+
+def test_the_url_is_shown_without_credentials() -> None:
+    assert connector("https://user:wonderland@app.example.com/a").url == "wss://app.example.com/a/websocket"

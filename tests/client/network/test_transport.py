@@ -1,0 +1,469 @@
+"""Open WebSockets, against real sockets on loopback: all that networks and servers do to them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+from websockets.utils import accept_key
+
+from ddpshell.client.network.transport import GOODBYE_PATIENCE, PONG_ROOM, READ_SIZE, WebSocketTransport
+from ddpshell.client.network.waiting import Waiter
+from ddpshell.clock import SystemClock
+from tests.client.conftest import (
+    AN_INSTANT,
+    CONNECT_TIMEOUT,
+    MEBIBYTE,
+    UNPROVEN,
+    UPGRADED,
+    Authority,
+    Client,
+    Patient,
+    echo,
+    failure,
+    frame,
+    talking,
+)
+from tests.loopback import PATIENCE, Conversation, Script, ScriptedServer
+
+# ---------------------------------------------------------------------------------------------------------- messages
+
+
+@pytest.fixture(params=["ws", "wss"])
+def served(request: pytest.FixtureRequest, authority: Authority) -> Callable[[Script], ScriptedServer]:
+    """A server, with TLS and without; trust it with `TLSOptions(insecure=True)`."""
+    tls = authority.server("127.0.0.1") if request.param == "wss" else None
+    return lambda script: ScriptedServer(script, tls=tls)
+
+
+def test_texts_go_both_ways_in_order(client: Client, served: Callable[[Script], ScriptedServer]) -> None:
+    texts = ["", "a", "\u20ac\U0001f600", "x" * 126, "y" * 70_000, '{"msg":"ping"}']
+    with served(echo) as server:
+        transport = client.connect(server.url, tls=UNPROVEN)
+        transport.send(texts[:3])
+        transport.send([])
+        transport.send(texts[3:])
+        assert client.receive(transport, len(texts)) == texts
+        assert transport.receive() == []
+        assert transport.lost is None
+
+
+def test_what_comes_behind_the_handshake_is_not_lost(
+    client: Client, served: Callable[[Script], ScriptedServer]
+) -> None:
+    """U14: an old Meteor greets at once, and no select would ever tell of bytes that were read already."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        key = accept_key(conversation.headers["sec-websocket-key"])
+        greeting = frame('{"server_id":"0"}') + frame("second")
+        conversation.send_bytes(UPGRADED + f"Sec-WebSocket-Accept: {key}\r\n\r\n".encode() + greeting)
+        conversation.hold()
+
+    with served(script) as server:
+        transport = client.connect(server.url, tls=UNPROVEN)
+        assert client.receive(transport, 2) == ['{"server_id":"0"}', "second"]
+
+
+def test_what_comes_behind_the_handshake_may_be_a_lot(client: Client) -> None:
+    """It is no part of the handshake, whose length is limited."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        key = accept_key(conversation.headers["sec-websocket-key"])
+        answer = UPGRADED + f"Sec-WebSocket-Accept: {key}\r\n\r\n".encode()
+        conversation.send_bytes(answer[:20])
+        conversation.send_bytes(answer[20:] + b"\x81\x7f" + MEBIBYTE.to_bytes(8, "big") + b"x" * MEBIBYTE)
+        conversation.hold()
+
+    with ScriptedServer(script) as server:
+        assert client.receive(client.connect(server.url), 1) == ["x" * MEBIBYTE]
+
+
+def test_large_texts_go_through_a_server_that_reads_slowly(
+    client: Client, served: Callable[[Script], ScriptedServer]
+) -> None:
+    """The network takes a part, the rest is kept and sent on, and nobody waits meanwhile."""
+    reading = threading.Event()
+
+    def talk(conversation: Conversation) -> None:
+        assert reading.wait(PATIENCE)
+        for _ in range(9):
+            conversation.send_text(str(len(conversation.receive_text())))
+
+    with served(talking(talk)) as server:
+        transport = client.connect(server.url, tls=UNPROVEN)
+        for number in range(8):
+            transport.send(["x" * (MEBIBYTE + number)])
+        assert transport.events == selectors.EVENT_READ | selectors.EVENT_WRITE
+        transport.send(["last"])
+        reading.set()
+        client.flush(transport)
+        assert transport.events == selectors.EVENT_READ
+        sizes = [str(MEBIBYTE + number) for number in range(8)]
+        assert client.receive(transport, 9) == [*sizes, "4"]
+
+
+def test_large_texts_come_through(client: Client, served: Callable[[Script], ScriptedServer]) -> None:
+    def talk(conversation: Conversation) -> None:
+        for number in range(4):
+            conversation.send_text(str(number) * MEBIBYTE)
+        conversation.send_text("last")
+
+    with served(talking(talk)) as server:
+        texts = client.receive(client.connect(server.url, tls=UNPROVEN), 5)
+    assert texts == [*(str(number) * MEBIBYTE for number in range(4)), "last"]
+
+
+def test_one_look_at_a_flood_takes_no_more_than_one_read(client: Client) -> None:
+    """A server that sends faster than we read must not keep us from everything else."""
+    sent = threading.Event()
+
+    def talk(conversation: Conversation) -> None:
+        for _ in range(1000):
+            conversation.send_text("x" * 1000)
+            sent.set()
+
+    with ScriptedServer(talking(talk)) as server:
+        transport = client.connect(server.url)
+        assert sent.wait(PATIENCE)
+        total = 0
+        while total < 1000:
+            client.waiter.wait(transport, transport.events, client.clock.now() + PATIENCE)
+            texts = list(map(str, transport.receive()))
+            total += len(texts)
+            # One may have been there in part before.
+            assert sum(map(len, texts)) <= READ_SIZE + 1000
+
+
+def test_a_ping_is_answered_with_its_payload(client: Client) -> None:
+    """RFC 6455, 5.5.2; U12: the server would leave without it."""
+
+    def answer(connection: ServerConnection) -> None:
+        pong = connection.ping("are you there?")
+        connection.send("thanks" if pong.wait(PATIENCE) else "no answer")
+
+    with serve(answer, "127.0.0.1", 0) as server, ThreadPoolExecutor(1) as aside:
+        aside.submit(server.serve_forever)
+        transport = client.connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}")
+        assert client.receive(transport, 1) == ["thanks"]
+        transport.close(goodbye=True)
+        server.shutdown()
+
+
+def test_a_binary_message_is_dropped(client: Client) -> None:
+    """U18."""
+
+    def talk(conversation: Conversation) -> None:
+        conversation.send_binary(b'{"msg":"ping"}')
+        conversation.send_text("text")
+
+    with ScriptedServer(talking(talk)) as server:
+        assert client.receive(client.connect(server.url), 1) == ["text"]
+
+
+# -------------------------------------------------------------------------------------------------------------- loss
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        pytest.param(lambda it: it.close(), "the server closed the connection", id="U22: closed, as by Meteor"),
+        pytest.param(
+            lambda it: it.close(1000, "bye"),
+            "the server closed the connection (code 1000: bye)",
+            id="closed, with a reason of its own",
+        ),
+        pytest.param(lambda it: it.close(None), "the server closed the connection", id="closed, without a code"),
+        pytest.param(
+            lambda it: it.close(1001, "going away"),
+            "the server closed the connection (code 1001: going away)",
+            id="closed, with a reason",
+        ),
+        pytest.param(
+            lambda it: it.close(4000, ""), "the server closed the connection (code 4000)", id="closed, with a code"
+        ),
+        pytest.param(lambda it: it.drop(), "the server ended the connection", id="ended"),
+        pytest.param(lambda it: it.reset(), "the connection broke: Connection reset by peer", id="reset"),
+        pytest.param(
+            lambda it: it.send_bytes(b"HTTP/1.1 400 Bad Request\r\n"),
+            "the server sent what is no WebSocket frame: ",
+            id="no frame",
+        ),
+    ],
+)
+def test_a_loss_says_why_and_what_came_before_is_kept(
+    client: Client, end: Callable[[Conversation], object], why: str
+) -> None:
+    lost = threading.Event()
+
+    def talk(conversation: Conversation) -> None:
+        conversation.send_text("last words")
+        # A reset throws away what was not read.
+        assert lost.wait(PATIENCE)
+        end(conversation)
+
+    with ScriptedServer(talking(talk)) as server:
+        transport = client.connect(server.url)
+        assert client.receive(transport, 1) == ["last words"]
+        lost.set()
+        assert why in client.until_lost(transport)
+        assert transport.receive() == []
+
+
+def test_what_comes_in_one_piece_with_the_end_is_kept(client: Client) -> None:
+    def talk(conversation: Conversation) -> None:
+        frames = [frame("one"), frame("two"), b"\x88\x02\x0f\xa0", frame("after")]
+        conversation.send_bytes(b"".join(frames))
+
+    with ScriptedServer(talking(talk)) as server:
+        transport = client.connect(server.url)
+        assert client.until_lost(transport) == "the server closed the connection (code 4000)"
+        assert transport.receive() == ["one", "two"]
+
+
+def test_what_is_lost_takes_nothing_more(client: Client) -> None:
+    with ScriptedServer(talking(Conversation.close)) as server:
+        transport = client.connect(server.url)
+        client.until_lost(transport)
+        transport.send(["too late"])
+        transport.flush()
+        transport.close(goodbye=True)
+
+
+def test_sending_to_a_server_that_is_gone_is_a_loss(client: Client) -> None:
+    gone = threading.Event()
+
+    def talk(conversation: Conversation) -> None:
+        conversation.reset()
+        gone.set()
+
+    with ScriptedServer(talking(talk)) as server:
+        transport = client.connect(server.url)
+        assert gone.wait(PATIENCE)
+        transport.send(["x"])
+        assert str(transport.lost).startswith("the connection broke: ")
+
+
+# ----------------------------------------------------------------------------------------------------------- goodbye
+
+
+def test_a_goodbye_reaches_the_server_before_the_end(
+    client: Client, served: Callable[[Script], ScriptedServer]
+) -> None:
+    """And so does everything that was sent before it."""
+    codes: list[int | None] = []
+
+    def script(conversation: Conversation) -> None:
+        conversation.upgrade()
+        for _ in range(3):
+            conversation.receive_text()
+        codes.append(conversation.wait_closed())
+
+    with served(script) as server:
+        transport = client.connect(server.url, tls=UNPROVEN)
+        transport.send(["a", "b" * MEBIBYTE, '{"msg":"disconnect"}'])
+        client.flush(transport)
+        transport.close(goodbye=True)
+        [conversation] = server.wait_for_connections(1)
+    assert codes == [1000]
+    assert [len(text) for text in conversation.received] == [1, MEBIBYTE, 20]
+
+
+def test_without_a_goodbye_the_connection_just_ends(client: Client) -> None:
+    codes: list[int | None] = []
+
+    def script(conversation: Conversation) -> None:
+        conversation.upgrade()
+        codes.append(conversation.wait_closed())
+
+    with ScriptedServer(script) as server:
+        client.connect(server.url).close(goodbye=False)
+    assert codes == [None]
+
+
+def test_a_server_that_ignores_the_goodbye_is_not_waited_for_long(patient: Patient) -> None:
+    with ScriptedServer(talking(Conversation.hold)) as server:
+        transport = patient.connect(server.url).result(PATIENCE)
+        closing = patient.aside.submit(transport.close, goodbye=True)
+        deadline = patient.clock.now() + GOODBYE_PATIENCE
+        patient.clock.wait_until_waiting(deadline=deadline)
+        patient.client.waiter.wake()  # which is not what is waited for
+        patient.clock.wait_until_waiting(deadline=deadline)
+        patient.clock.advance(GOODBYE_PATIENCE)
+        closing.result(PATIENCE)
+
+
+def test_a_server_that_talks_on_is_not_listened_to_for_long(patient: Patient) -> None:
+    """A flood keeps the socket readable at all times, so that no wait ever ends at its deadline."""
+    flooding, over = threading.Event(), threading.Event()
+
+    def talk(conversation: Conversation) -> None:
+        while not over.is_set():
+            conversation.send_text("x" * 60_000)
+            flooding.set()
+
+    with ScriptedServer(talking(talk)) as server:
+        transport = patient.connect(server.url).result(PATIENCE)
+        assert flooding.wait(PATIENCE)
+        closing = patient.aside.submit(transport.close, goodbye=True)
+        try:
+            for _ in range(100):  # at the latest the second time, it has begun
+                patient.clock.advance(GOODBYE_PATIENCE)
+                if wait([closing], AN_INSTANT).done:
+                    break
+            assert closing.done()
+        finally:
+            over.set()
+
+
+# ------------------------------------------------------------------------------------------------------------ SockJS
+
+
+def sockjs(talk: Script) -> Script:
+    """A server that opens a SockJS session, and talks."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.upgrade()
+        conversation.send_text("o")
+        talk(conversation)
+        conversation.wait_closed()
+
+    return script
+
+
+def sockjs_url(server: ScriptedServer) -> str:
+    return f"ws://127.0.0.1:{server.port}/sockjs"
+
+
+def test_a_sockjs_session_has_a_path_of_its_own(client: Client) -> None:
+    """U9."""
+    with ScriptedServer(sockjs(lambda conversation: None)) as server:
+        client.connect(sockjs_url(server))
+        [conversation] = server.wait_for_connections(1)
+    assert re.match(r"GET /sockjs/[0-9]{3}/[a-z0-5]{8}/websocket HTTP/1\.1\r\n", conversation.request)
+
+
+def test_nothing_is_sent_before_sockjs_is_open(patient: Patient) -> None:
+    """U11."""
+    may_open = threading.Event()
+
+    def script(conversation: Conversation) -> None:
+        conversation.upgrade()
+        conversation.send_text("h")
+        assert may_open.wait(PATIENCE)
+        conversation.send_text("o")
+        conversation.wait_closed()
+
+    with ScriptedServer(script) as server:
+        attempt = patient.connect(sockjs_url(server))
+        server.wait_for_connections(1)
+        patient.pass_time(CONNECT_TIMEOUT - 1)
+        assert not attempt.done()
+        may_open.set()
+        assert attempt.result(PATIENCE).open
+
+
+def test_sockjs_frames_are_read_and_written(client: Client) -> None:
+    """U10, U11: each text that is sent is a frame of its own; sockjs 0.3.19 crashes on others if it breaks off."""
+
+    def talk(conversation: Conversation) -> None:
+        for sent in ["h", 'a["one","two"]', "a[]", 'm"three"', "x", "", 'a["f\\u00fcnf"]']:
+            conversation.send_text(sent)
+        assert conversation.receive_text() == '["{\\"msg\\":\\"ping\\"}"]'
+        assert conversation.receive_text() == '["second"]'
+        assert conversation.receive_text() == '["third"]'
+        conversation.send_text('a["thanks"]')
+
+    with ScriptedServer(sockjs(talk)) as server:
+        transport = client.connect(sockjs_url(server))
+        assert client.receive(transport, 4) == ["one", "two", "three", "f\u00fcnf"]
+        transport.send(['{"msg":"ping"}', "second"])
+        transport.send([])
+        transport.send(["third"])
+        assert client.receive(transport, 1) == ["thanks"]
+
+
+def test_sockjs_says_why_it_closes(client: Client) -> None:
+    """U13: the frame of the WebSocket that follows says nothing."""
+
+    def talk(conversation: Conversation) -> None:
+        frames = [frame('a["last"]'), frame('c[3000,"Go away"]'), b"\x88\x02\x03\xe8"]
+        conversation.send_bytes(b"".join(frames))
+
+    with ScriptedServer(sockjs(talk)) as server:
+        transport = client.connect(sockjs_url(server))
+        assert client.until_lost(transport) == "the server closed the connection (code 3000: Go away)"
+        assert transport.receive() == ["last"]
+
+
+def test_meteors_goodbye_over_sockjs_is_a_loss_like_any_other(client: Client) -> None:
+    """U13, U22."""
+
+    def talk(conversation: Conversation) -> None:
+        conversation.send_text('c[1000,"Normal closure"]')
+        conversation.close()
+
+    with ScriptedServer(sockjs(talk)) as server:
+        assert client.until_lost(client.connect(sockjs_url(server))) == "the server closed the connection"
+
+
+@pytest.mark.parametrize(
+    "hold", [pytest.param(False, id="and hangs up"), pytest.param(True, id="and leaves the connection open")]
+)
+def test_sockjs_that_closes_instead_of_opening_is_a_failed_attempt(client: Client, hold: bool) -> None:
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        key = accept_key(conversation.headers["sec-websocket-key"])
+        answer = UPGRADED + f"Sec-WebSocket-Accept: {key}\r\n\r\n".encode()
+        conversation.send_bytes(answer + frame('c[2010,"Another connection still open"]'))
+        if hold:
+            conversation.hold()
+
+    with ScriptedServer(script) as server:
+        error = client.refusal(sockjs_url(server))
+    assert "closed the SockJS connection at once: " in str(error)
+    assert "(code 2010: Another connection still open)" in str(error)
+
+
+def test_sockjs_that_does_not_open_is_given_up_at_the_deadline(patient: Patient) -> None:
+    upgraded = threading.Event()
+    with ScriptedServer(talking(lambda conversation: upgraded.set())) as server:
+        attempt = patient.connect(sockjs_url(server))
+        assert upgraded.wait(PATIENCE)
+        patient.pass_time(CONNECT_TIMEOUT)
+        assert "accepted a SockJS connection, but did not open it in time" in str(failure(attempt))
+
+
+def test_of_many_pings_only_the_last_is_answered_while_nobody_reads_the_answers(client: Client) -> None:
+    """RFC 6455, section 5.5.3."""
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.closing(Waiter(SystemClock())) as waiter:
+        ours.setblocking(False)
+        transport = WebSocketTransport(ours, waiter, b"", framed=False)
+        for number in range(10_000):
+            theirs.sendall(b"\x89\x7d" + str(number).encode().ljust(125))
+            transport.take()
+            transport.flush()
+        assert len(transport._unsent) <= PONG_ROOM + 131  # noqa: SLF001  # nothing shows it from outside
+        assert transport.events & selectors.EVENT_WRITE
+        theirs.settimeout(PATIENCE)
+        data = bytearray()
+        while transport.events & selectors.EVENT_WRITE:
+            data += theirs.recv(1 << 20)
+            transport.flush()
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            data += theirs.recv(1 << 20)
+        mask, payload = data[-129:-125], data[-125:]
+        assert bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload)).rstrip() == b"9999"
+        transport.keep_alive()
+        assert theirs.recv(100)[0] == 0x8A
+        transport.close(goodbye=False)

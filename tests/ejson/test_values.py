@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.ejson import Custom, Date, ObjectID, RegExp, date_from_ms, date_to_ms
+from ddpshell.ejson.values import date_from_text
+from ddpshell.exceptions import EJSONError
+
+UNTYPED: Any = 5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: ObjectID(""), id="E9: an empty ObjectID"),
+        pytest.param(lambda: ObjectID("g" * 24), id="E9: letters beyond f"),
+        pytest.param(lambda: ObjectID("0" * 24 + "\n"), id="E9: a line break"),
+        pytest.param(lambda: ObjectID("\u0661" * 24), id="E9: digits of another script"),
+        pytest.param(lambda: ObjectID(UNTYPED), id="an ObjectID of a number"),
+        pytest.param(lambda: Date(8_640_000_000_000_001), id="E4: a date beyond the range"),
+        pytest.param(lambda: Date(-8_640_000_000_000_001), id="E4: a date before the range"),
+        pytest.param(lambda: Date(True), id="a date of a boolean"),
+        pytest.param(lambda: Date(UNTYPED / 2), id="a date of a fraction"),
+        pytest.param(lambda: RegExp("("), id="V38: a bad pattern"),
+        pytest.param(lambda: RegExp("a", "gg"), id="a flag twice"),
+        pytest.param(lambda: RegExp("a", "x"), id="an unknown flag"),
+        pytest.param(lambda: RegExp("a", "uv"), id="flags that exclude each other"),
+        pytest.param(lambda: RegExp(UNTYPED), id="a pattern of a number"),
+        pytest.param(lambda: Custom(UNTYPED, 1), id="a type named by a number"),
+        pytest.param(lambda: Custom("oid", "0" * 24), id="a custom type that is none"),
+    ],
+)
+def test_what_no_peer_could_read_cannot_be_made(make: Callable[[], object]) -> None:
+    with pytest.raises(EJSONError):
+        make()
+
+
+def test_e9_an_object_id_is_kept_in_lower_case() -> None:
+    assert str(ObjectID("ABCDEFabcdef012345678901")) == "abcdefabcdef012345678901"
+
+
+def test_all_values_can_be_keys_of_a_dict() -> None:
+    values = {Date(None), ObjectID("0" * 24), RegExp("a"), Custom("t", {"a": []}), Custom("t", {"a": []})}
+    assert len(values) == 4
+
+
+@pytest.mark.parametrize(
+    ("ms", "date"),
+    [
+        pytest.param(0, dt.datetime(1970, 1, 1, tzinfo=dt.UTC), id="the epoch"),
+        pytest.param(-1, dt.datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=dt.UTC), id="before it"),
+        pytest.param(-62_135_596_800_000, dt.datetime(1, 1, 1, tzinfo=dt.UTC), id="the first datetime"),
+        pytest.param(-62_135_596_800_001, Date(-62_135_596_800_001), id="before it, a Date"),
+        pytest.param(253_402_300_799_999, dt.datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=dt.UTC), id="the last"),
+        pytest.param(253_402_300_800_000, Date(253_402_300_800_000), id="after it, a Date"),
+        pytest.param(8_640_000_000_000_001, Date(None), id="E4: beyond the range, invalid"),
+    ],
+)
+def test_e34_milliseconds_become_a_datetime_where_it_can_hold_them(ms: int, date: dt.datetime | Date) -> None:
+    assert date_from_ms(ms) == date
+
+
+@given(st.integers(-8_640_000_000_000_000, 8_640_000_000_000_000))
+def test_milliseconds_survive_being_a_date(ms: int) -> None:
+    assert date_to_ms(date_from_ms(ms)) == ms
+
+
+def test_e34_a_naive_datetime_is_refused_with_advice() -> None:
+    with pytest.raises(EJSONError, match=r"\.replace\(tzinfo=timezone\.utc\)"):
+        date_to_ms(dt.datetime(2026, 1, 1))  # noqa: DTZ001 - that it has no time zone is the point
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        pytest.param("2020-01-01T00:00:00Z", 1577836800000, id="V45"),
+        pytest.param("2020-01-01T00:00:00.123Z", 1577836800123, id="milliseconds"),
+        pytest.param("2020-01-01T00:00:00.1239999Z", 1577836800123, id="E4: more digits are cut off"),
+        pytest.param("1969-12-31T23:59:59.9999Z", -1, id="E4: before 1970 too"),
+        pytest.param("2020-01-01T01:00:00+01:00", 1577836800000, id="a zone"),
+        pytest.param("2019-12-31T19:00:00.000-0500", 1577836800000, id="a zone as mongoexport wrote it"),
+        pytest.param("2020-01-01T00:00:00", 1577836800000, id="E12: no zone is UTC"),
+        pytest.param("2020-01-01", 1577836800000, id="a day"),
+        pytest.param("2020-01", 1577836800000, id="a month"),
+        pytest.param("2020", 1577836800000, id="a year"),
+        pytest.param("2019-12-31t23:60z", None, id="an hour of 61 minutes"),
+        pytest.param("2020-01-01t00:00z", 1577836800000, id="small letters"),
+        pytest.param("2020-01-01 00:00", 1577836800000, id="a space"),
+        pytest.param("20200101T000000Z", 1577836800000, id="the basic format"),
+        pytest.param("2020-W01-3", 1577836800000, id="a week"),
+        pytest.param("+010000-01-01T00:00:00.000Z", 253402300800000, id="after datetime's last year"),
+        pytest.param("0000-01-01T00:00:00Z", -62167219200000, id="before its first"),
+        pytest.param("-000001-12-31T23:59:59.999Z", -62167219200001, id="before the year 0"),
+        pytest.param("+275760-09-13T00:00:00.000Z", 8640000000000000, id="the last of all"),
+        pytest.param("+275760-09-13T00:00:00.001Z", None, id="after it"),
+        pytest.param("-271821-04-20", -8640000000000000, id="the first of all"),
+        pytest.param("garbage", None, id="V46"),
+        pytest.param("", None, id="an empty text"),
+        pytest.param("2020-02-30", None, id="a day that does not exist"),
+        pytest.param("1577836800000", None, id="milliseconds as text"),
+        pytest.param("1577123100000", None, id="digits that Python would read"),
+        pytest.param("2020-01-01x00:00", None, id="a letter between day and time"),
+        pytest.param(" 2020-01-01", None, id="a space before it"),
+        pytest.param("2020-01-01\n", None, id="a line break"),
+        pytest.param("\uff12\uff10\uff12\uff10", None, id="digits of another script"),
+        pytest.param("Wed, 01 Jan 2020 00:00:00 GMT", None, id="the format of e-mail"),
+    ],
+)
+def test_e12_a_date_is_read_from_iso_8601_text(text: str, ms: int | None) -> None:
+    assert date_from_text(text) == (None if ms is None else date_from_ms(ms))
+
+
+@given(st.text())
+def test_e12_no_text_makes_reading_a_date_raise(text: str) -> None:
+    date_from_text(text)

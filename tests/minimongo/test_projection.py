@@ -1,0 +1,107 @@
+"""Which fields of a document are chosen."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell import ejson
+from ddpshell.exceptions import QueryError
+from ddpshell.minimongo.projection import compile_projection
+from tests import strategies
+
+DOCUMENT: dict[str, Any] = {"_id": "x", "a": 1, "b": {"c": 2, "d": 3}, "e": [{"f": 4, "g": 5}, 6, {"g": 7}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param(None, DOCUMENT, id="no choice"),
+        pytest.param({}, DOCUMENT, id="an empty one"),
+        pytest.param({"a": 1}, {"_id": "x", "a": 1}, id="one field, and the id"),
+        pytest.param({"a": 1, "_id": 0}, {"a": 1}, id="one field, without the id"),
+        pytest.param({"a": True}, {"_id": "x", "a": 1}, id="true is one"),
+        pytest.param({"b.c": 1}, {"_id": "x", "b": {"c": 2}}, id="a field within"),
+        pytest.param({"b.c": 1, "b.d": 1}, {"_id": "x", "b": {"c": 2, "d": 3}}, id="two within"),
+        pytest.param({"e.f": 1}, {"_id": "x", "e": [{"f": 4}, {}]}, id="within an array, objects alone"),
+        pytest.param({"nothing": 1}, {"_id": "x"}, id="one that is not there"),
+        pytest.param({"a.b": 1}, {"_id": "x"}, id="within what has no fields"),
+        pytest.param({"a": 0}, {"_id": "x", "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but one"),
+        pytest.param({"b.c": 0, "e": 0}, {"_id": "x", "a": 1, "b": {"d": 3}}, id="all but one within"),
+        pytest.param(
+            {"e.g": 0}, {"_id": "x", "a": 1, "b": DOCUMENT["b"], "e": [{"f": 4}, 6, {}]}, id="all but one in an array"
+        ),
+        pytest.param({"_id": 0}, {"a": 1, "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but the id"),
+        pytest.param({"_id": 1}, {"_id": "x"}, id="the id alone"),
+        pytest.param({"a": 1, "_id": 1}, {"_id": "x", "a": 1}, id="the id, too"),
+        pytest.param({"a": 0, "_id": 0}, {"b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but one and the id"),
+    ],
+)
+def test_fields_are_chosen(fields: Any, expected: dict[str, Any]) -> None:
+    assert compile_projection(fields)(DOCUMENT) == expected
+
+
+def test_arrays_within_arrays_are_gone_through() -> None:
+    document: dict[str, Any] = {"a": [[{"b": 1, "c": 2}, 3]]}
+    assert compile_projection({"a.b": 1})(document) == {"a": [[{"b": 1}]]}
+    assert compile_projection({"a.b": 0})(document) == {"a": [[{"c": 2}, 3]]}
+
+
+PATHS = st.sampled_from(["a", "b", "a.b", "a.c", "b.a", "a.b.c", "_id", "d"])
+CHOICES = st.dictionaries(PATHS, st.sampled_from([0, 1, True, False]), max_size=3)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(["_id", "a", "b"]),
+    st.recursive(
+        strategies.ejson_atoms(), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.sampled_from("abc"), v)
+    ),
+)
+
+
+@given(CHOICES, DOCUMENTS)
+def test_choosing_twice_is_choosing_once_and_adds_nothing(fields: dict[str, Any], document: dict[str, Any]) -> None:
+    before = ejson.clone(document)
+    try:
+        project = compile_projection(fields)
+    except QueryError:
+        return
+    chosen = project(document)
+    assert ejson.equals(project(chosen), chosen)
+    assert set(chosen) <= set(document)
+    assert ejson.equals(document, before)
+
+
+@given(strategies.ejson_values())
+def test_no_choice_raises_anything_but_ours(fields: Any) -> None:
+    with contextlib.suppress(QueryError):
+        compile_projection(fields)
+
+
+def test_what_is_chosen_is_a_copy() -> None:
+    for fields in ({}, {"b": 1}, {"a": 0}, {"b.c": 1}, {"b.c": 0}):
+        result = compile_projection(fields)(DOCUMENT)
+        assert result["b"] is not DOCUMENT["b"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"a": 1, "b": 0},
+        {"a": 0, "_id": 1},
+        {"a": 2},
+        {"a": None},
+        "a",
+        {"a": "yes"},
+        {"a": {"$slice": 1}},
+        {"a.$": 1},
+        {"a": 1, "a.b": 1},
+        {"a.b": 1, "a": 1},
+    ],
+    ids=str,
+)
+def test_what_is_no_choice_is_refused(fields: Any) -> None:
+    with pytest.raises(QueryError):
+        compile_projection(fields)

@@ -1,0 +1,188 @@
+"""The order of values and of documents."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.ejson import Custom, Date, ObjectID, RegExp
+from ddpshell.exceptions import QueryError
+from ddpshell.minimongo.paths import MISSING
+from ddpshell.minimongo.sorting import compare, compile_sort, order, type_of
+from tests import strategies
+
+#: One value of each step, in Mongo's order.
+IN_ORDER: list[Any] = [
+    MISSING,
+    None,
+    -math.inf,
+    -1,
+    0,
+    0.5,
+    decimal.Decimal("0.75"),
+    1,
+    2**70,
+    math.inf,
+    "",
+    "A",
+    "a",
+    "ab",
+    "\U0001f600",
+    "\uffff",
+    {},
+    {"a": 1},
+    {"a": 2},
+    {"b": 0},
+    [],
+    [0],
+    [0, 1],
+    [1],
+    b"",
+    b"\x02",
+    b"\x01\x01",
+    ObjectID("0" * 24),
+    ObjectID("f" * 24),
+    False,
+    True,
+    Date(-8_640_000_000_000_000),
+    dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+    dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    RegExp("a"),
+    RegExp("b"),
+]
+
+
+@pytest.mark.parametrize("place", range(len(IN_ORDER)))
+def test_each_value_comes_after_all_before_it(place: int) -> None:
+    for earlier in range(place):
+        assert compare(IN_ORDER[earlier], IN_ORDER[place]) < 0, IN_ORDER[earlier]
+        assert compare(IN_ORDER[place], IN_ORDER[earlier]) > 0, IN_ORDER[earlier]
+    assert compare(IN_ORDER[place], IN_ORDER[place]) == 0
+
+
+def test_to_selectors_nan_comes_neither_before_nor_after_a_number() -> None:
+    assert math.isnan(compare(math.nan, 1))
+    assert math.isnan(compare(1, math.nan))
+
+
+def test_a_custom_value_counts_as_an_object() -> None:
+    assert type_of(Custom("T", 1)) == type_of({})
+    assert compare(Custom("T", 1), Custom("T", 2)) < 0
+
+
+@pytest.mark.parametrize(
+    ("specifier", "expected"),
+    [
+        pytest.param({"n": 1}, "abcd", id="up"),
+        pytest.param({"n": -1}, "dcba", id="down"),
+        pytest.param("n", "abcd", id="a name"),
+        pytest.param(["n"], "abcd", id="a list of names"),
+        pytest.param([["n", "desc"]], "dcba", id="a list of pairs"),
+        pytest.param({"even": -1, "n": 1}, "acbd", id="two keys"),
+        pytest.param({"sub.x": 1}, "dcba", id="a path"),
+        pytest.param({}, "abcd", id="none: as they came"),
+    ],
+)
+def test_documents_are_sorted_by_their_fields(specifier: Any, expected: str) -> None:
+    documents: list[dict[str, Any]] = [
+        {"_id": name, "n": number, "even": number % 2 == 0, "sub": {"x": -number}} for number, name in enumerate("abcd")
+    ]
+    if specifier:
+        random.Random(0).shuffle(documents)
+    assert "".join(str(document["_id"]) for document in sorted(documents, key=compile_sort(specifier))) == expected
+
+
+def test_of_an_array_the_least_element_decides_or_going_down_the_greatest() -> None:
+    documents: list[dict[str, Any]] = [
+        {"_id": "a", "n": [5, 1]},
+        {"_id": "b", "n": [3, 2]},
+        {"_id": "c", "n": []},
+        {"_id": "d"},
+    ]
+    assert [item["_id"] for item in sorted(documents, key=compile_sort({"n": 1}))] == ["c", "d", "a", "b"]
+    assert [item["_id"] for item in sorted(documents, key=compile_sort({"n": -1}))] == ["a", "b", "c", "d"]
+
+
+def test_an_index_in_the_path_means_that_element_alone() -> None:
+    documents: list[dict[str, Any]] = [{"_id": "a", "n": [2, 9]}, {"_id": "b", "n": [1, 9]}]
+    assert [item["_id"] for item in sorted(documents, key=compile_sort({"n.0": 1}))] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "specifier",
+    [5, "", [5], [["n"]], [["n", "up"]], {"n": 0}, {"n": True}, {"n": "asc?"}, [["", "asc"]], {"n": None}],
+    ids=str,
+)
+def test_what_is_no_sort_specifier_is_refused(specifier: Any) -> None:
+    with pytest.raises(QueryError):
+        compile_sort(specifier)
+
+
+def test_of_fields_within_one_array_those_of_one_element_count() -> None:
+    """Minimongo's own example: the keys are [0, 5] and [1, 3], and [0, 3] is none."""
+    documents: list[dict[str, Any]] = [
+        {"_id": "a", "a": [{"x": 0, "y": 5}, {"x": 1, "y": 3}]},
+        {"_id": "b", "a": [{"x": 0, "y": 4}]},
+    ]
+    assert [item["_id"] for item in sorted(documents, key=compile_sort({"a.x": 1, "a.y": 1}))] == ["b", "a"]
+
+
+def test_the_elements_of_two_arrays_are_no_order() -> None:
+    key = compile_sort({"a": 1, "b": 1})
+    assert key({"a": [1, 2], "b": 3}) < key({"a": [2], "b": 1})
+    assert key({"a": 1, "b": []}) < key({"a": 1, "b": [1]})
+    with pytest.raises(QueryError, match="more than one array"):
+        key({"a": [1, 2], "b": [1, 2, 3]})
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "expected"),
+    [
+        pytest.param("a.b", {"a": [{"b": 2}, {"b": 1}, 0]}, 1, id="a field of each element"),
+        pytest.param("a.b", {"a": 5}, MISSING, id="a field of what has none"),
+        pytest.param("a.b", {"a": [5]}, MISSING, id="a field of elements that have none"),
+        pytest.param("a.1", {"a": [3, [9, 4]]}, [9, 4], id="an element by its index, whole"),
+        pytest.param("a.1.b", {"a": [{"1": {"b": 0}}, {"b": 7}]}, 7, id="an index is no name"),
+        pytest.param("a.7", {"a": [1]}, MISSING, id="an index beyond the end"),
+        pytest.param("p.x", {"p": Custom("Point", {"x": 3})}, 3, id="a field of a custom value"),
+    ],
+)
+def test_what_decides_is_found(path: str, document: dict[str, Any], expected: Any) -> None:
+    assert compile_sort(path)(document) == (order(expected),)
+
+
+VALUES = st.sampled_from([*IN_ORDER[1:], math.nan, decimal.Decimal("NaN"), Date(None)]) | strategies.ejson_values(10)
+
+
+@given(VALUES, VALUES, VALUES, st.sampled_from([1, -1]))
+def test_the_order_is_total(a: Any, b: Any, c: Any, direction: int) -> None:
+    """Any two can be compared, NaN too, and what comes after another comes after all before that."""
+    key = compile_sort({"v": direction})
+    x, y, z = (key({"v": value}) for value in (a, b, c))
+    assert (x < y) + (y < x) + (x == y) == 1
+    if x < y < z:
+        assert x < z
+    if not y < x and not z < y:
+        assert not z < x
+
+
+@given(VALUES, VALUES)
+def test_selectors_and_sorting_agree_where_no_nan_is(a: Any, b: Any) -> None:
+    difference = compare(a, b)
+    if not math.isnan(difference):
+        one, other = order(a), order(b)
+        assert (one > other) - (one < other) == (difference > 0) - (difference < 0)
+
+
+@given(st.lists(st.sampled_from(IN_ORDER[1:]), max_size=8))
+def test_sorting_is_stable_and_by_the_order_of_values(values: list[Any]) -> None:
+    documents = [{"_id": number, "v": value} for number, value in enumerate(values)]
+    result = sorted(documents, key=compile_sort({"w": 1}))
+    assert result == documents

@@ -1,0 +1,138 @@
+"""What is suggested is what may be meant: tables of half-typed lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from ddpshell.shell.commands.catalog import shell_registry
+from ddpshell.shell.names import Names
+from ddpshell.shell.terminal.completion import LineCompleter, suggestions
+from tests.text.test_tokens import lines
+
+REGISTRY = shell_registry()
+
+
+def learnt() -> Names:
+    names = Names(REGISTRY)
+    names.learn("call tasks.insert\ncall tasks.update\ncall upper\nsub taskList\nsub 'odd name'")
+    names.add_fields("tasks", ["title", "done", "total", "a b"])
+    names.add_fields("items", ["sum"])
+    return names
+
+
+NAMES = learnt()
+
+
+def offered(text: str) -> list[str]:
+    """What the line would be with each suggestion, from the last word on."""
+    return [
+        text[max(text.rfind(" ", 0, suggestion.start), text.rfind("\n")) + 1 : suggestion.start] + suggestion.text
+        for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_", "$2", "$1"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("re", ["reconnect"], id="a command"),
+        pytest.param("wa", ["wait", "watch"], id="commands"),
+        pytest.param("status\nwhoa", ["whoami"], id="a command on the next line"),
+        pytest.param("call ta", ["tasks.update", "tasks.insert"], id="methods, the latest first"),
+        pytest.param("call TA", ["tasks.update", "tasks.insert"], id="in any case"),
+        pytest.param("sub ", ['"odd name"', "taskList"], id="publications, quoted where they must be"),
+        pytest.param("sub ta", ["taskList"], id="a publication"),
+        pytest.param("find ", ["items", "tasks"], id="collections"),
+        pytest.param("find tasks --s", ["--sort", "--skip"], id="options"),
+        pytest.param("find tasks --sort n --s", ["--skip"], id="options that are not given yet"),
+        pytest.param("find tasks --sort t", ["title", "total"], id="fields of the collection"),
+        pytest.param("find tasks --sort -t", ["-title", "-total"], id="fields behind a sign"),
+        pytest.param("find tasks --fields title,d", ["title,done"], id="fields behind a comma"),
+        pytest.param("find items --sort t", [], id="not of another collection"),
+        pytest.param("find tasks {t", ["{title: ", "{total: "], id="keys of a selector"),
+        pytest.param("find tasks {title: 'x', d", ["done: "], id="keys behind a comma"),
+        pytest.param("find tasks {a", ['{"a b": '], id="a key that needs quotes"),
+        pytest.param("find tasks {n: {$g", ["{$gt: ", "{$gte: "], id="operators"),
+        pytest.param("find tasks {done: t", ["true"], id="a constant"),
+        pytest.param("call upper Da", ["Date("], id="a constructor"),
+        pytest.param("call upper [1, Ob", ["ObjectID(", "ObjectId("], id="a constructor within"),
+        pytest.param("call upper $", ["$_", "$2", "$1"], id="results"),
+        pytest.param("call upper {a: $", ["$_", "$2", "$1"], id="results within"),
+        pytest.param("call upper 'tr", [], id="nothing within a string"),
+        pytest.param("call upper ", [], id="nothing where anything may stand"),
+        pytest.param("help fi", ["find"], id="help about a command"),
+        pytest.param("set me", ["menu"], id="a setting"),
+        pytest.param("set output ta", ["table", "tab"], id="its values"),
+        pytest.param("debug ", ["on", "off"], id="a switch"),
+        pytest.param("debug on no", ["nosub"], id="types of messages"),
+        pytest.param("find tasks | j", [], id="programs are not known"),
+        pytest.param("zzz a", [], id="of no command"),
+        pytest.param("# re", [], id="comments"),
+    ],
+)
+def test_suggestions_fit(text: str, expected: list[str]) -> None:
+    assert offered(text) == expected
+
+
+def test_files_are_suggested(tmp_path: Path) -> None:
+    for name in ("one.ddp", "one two", ".hidden", "other"):
+        (tmp_path / name).touch()
+    (tmp_path / "onefolder").mkdir()
+    assert offered(f"source {tmp_path}/on") == [
+        f'"{tmp_path}/one two"', f"{tmp_path}/one.ddp", f"{tmp_path}/onefolder/"
+    ]  # fmt: skip
+    assert offered(f"find t > {tmp_path}/oth") == [f"{tmp_path}/other"]
+    assert offered(f"source {tmp_path}/nofolder/x") == []
+    for argument in ("call upper @", "find tasks @", "find tasks --sort @"):
+        assert offered(f"{argument}{tmp_path}/on") == [
+            f'@"{tmp_path}/one two"', f"@{tmp_path}/one.ddp", f"@{tmp_path}/onefolder/"
+        ]  # fmt: skip
+    assert offered(f"call upper @@{tmp_path}/on") == []
+    assert offered(f"call upper @'{tmp_path}/on") == []
+
+
+def test_the_prompt_gets_them_with_what_they_are() -> None:
+    completer = LineCompleter(REGISTRY, NAMES, list)
+    [found] = completer.get_completions(Document("find tasks --so"), CompleteEvent(completion_requested=True))
+    assert (found.text, found.start_position) == ("--sort", -4)
+    assert "for the other direction" in found.display_meta_text
+
+
+def test_while_typing_nothing_is_suggested_where_nothing_was_begun() -> None:
+    completer = LineCompleter(REGISTRY, NAMES, list)
+    assert list(completer.get_completions(Document("call "), CompleteEvent(text_inserted=True))) == []
+    assert len(list(completer.get_completions(Document("call "), CompleteEvent(completion_requested=True)))) == 3
+
+
+def test_names_from_a_server_are_shown_harmless() -> None:
+    names = Names(REGISTRY)
+    names.add_fields("c\x1b[2J", ["f"])
+    completer = LineCompleter(REGISTRY, names, list)
+    [found] = completer.get_completions(Document("find c"), CompleteEvent(completion_requested=True))
+    assert found.text == r'"c\x1b[2J"'
+    assert "\x1b" not in found.display_text
+
+
+@given(lines() | st.text("cal find{}[]\"'|>#-$1:,. \n", max_size=40))
+def test_no_text_is_too_strange(text: str) -> None:
+    for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_"]):
+        assert 0 <= suggestion.start <= len(text)
+
+
+def test_a_file_whose_name_would_move_the_cursor_is_not_suggested(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J").touch()
+    (tmp_path / "ab").touch()
+    assert offered(f"source {tmp_path}/a") == [f"{tmp_path}/ab"]
+
+
+def test_nobody_wants_to_see_more_than_some() -> None:
+    names = Names(REGISTRY)
+    names.add_fields("t", [f"f{number}" for number in range(190)])
+    for number in range(300):
+        names.add_fields(f"c{number}", ["x"])
+    assert len(suggestions("find ", REGISTRY, names)) == 200

@@ -1,0 +1,95 @@
+"""A text that goes on in another line is told from one that is complete, each line being looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ddpshell.shell import parser
+from ddpshell.shell.terminal import continuation
+from ddpshell.shell.terminal.continuation import Continuation, is_open
+from ddpshell.text import literals
+from ddpshell.text.formatting import format_value
+from ddpshell.text.tokens import Token, tokens
+from tests.strategies import ejson_values, texts
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("call f {a: 1", True, id="a bracket"),
+        pytest.param("call f {a: [1,\n", True, id="brackets over lines"),
+        pytest.param('call f Date("2026-01-02"', True, id="a constructor"),
+        pytest.param('call f "abc', False, id="a string ends with its line"),
+        pytest.param('call f {a: "abc', False, id="a string in a bracket too"),
+        pytest.param("call f {a: 1 /* and", True, id="a comment"),
+        pytest.param("call f \\", True, id="a continued line"),
+        pytest.param("call f {a: 1}", False, id="a whole line"),
+        pytest.param("call f {a 1", False, id="what cannot be completed"),
+        pytest.param("call f Dat", False, id="a bare word"),
+        pytest.param("find t |", False, id="a program to come"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_open_brackets_are_noticed(text: str, expected: bool) -> None:
+    assert is_open(text) is expected
+
+
+_LINES = st.lists(
+    st.sampled_from(
+        ["call f {", "a: 1,", "}", "} {", "/* c", "d */ b: 2", "'x", "// {", "# {", "\\", "call f \\", "[ \\", "]", "} | jq \\", "Date(",
+         "1)", "Date('x')", "$1", "", "  ", "{a 1", "} > f \\"]
+    ) | texts().map(lambda text: text.replace("\n", " ")),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(_LINES)
+@example(["call f {", "} | jq \\", "."])
+@example(["call f {", "} {", "}"])
+@example(["call f [ /* a", "b */ 1", "]"])
+def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
+    line_by_line = Continuation()
+    text: list[str] = []
+    for line in lines:
+        text.append(line)
+        goes_on = line_by_line.goes_on(line)
+        assert goes_on is is_open("\n".join(text))
+        if not goes_on:
+            text = []
+
+
+@given(ejson_values())
+def test_a_value_over_many_lines_ends_with_its_last(value: object) -> None:
+    *lines, last = f"call f {format_value(value, width=1)}".split("\n")  # type: ignore[arg-type]  # it is an EJSON value
+    line_by_line = Continuation()
+    assert all(line_by_line.goes_on(line) for line in lines)
+    assert not line_by_line.goes_on(last)
+
+
+@pytest.mark.parametrize("item", ["  {n: 1, at: Date(0)},\n", "  '*' /* a\n comment */,\n"])
+def test_twice_as_many_lines_are_twice_the_work(monkeypatch: pytest.MonkeyPatch, item: str) -> None:
+    count = 0
+
+    def counted(text: str, start: int = 0) -> Iterator[Token]:
+        nonlocal count
+        for token in tokens(text, start):
+            count += 1
+            yield token
+
+    for module in (continuation, literals, parser):
+        monkeypatch.setattr(module, "tokens", counted)
+
+    def work(items: int) -> int:
+        nonlocal count
+        count = 0
+        line_by_line = Continuation()
+        text = f"call f [\n{item * items}]"
+        assert [line_by_line.goes_on(line) for line in text.splitlines()].index(False) == text.count("\n")
+        return count
+
+    assert work(20_000) <= 2 * work(10_000)
+    assert work(20_000) < 20_000 * 15

@@ -1,0 +1,197 @@
+"""What is typed is coloured as it is understood, and mistakes are underlined before Enter."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.ejson import EJSONValue
+from ddpshell.shell.commands.catalog import shell_registry
+from ddpshell.shell.terminal.highlighting import painted_line, painted_session, painted_value
+from ddpshell.text.formatting import value_fragments
+from ddpshell.text.palette import INKS, StyledText, inked, plain
+from tests.strategies import ejson_values
+from tests.text.test_tokens import lines
+
+REGISTRY = shell_registry()
+
+
+def inks(text: str) -> list[tuple[str, str]]:
+    return [(ink, piece) for ink, piece in painted_line(text, REGISTRY) if ink]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("status", [("command", "status")], id="a command"),
+        pytest.param("sta", [], id="half a command is no mistake"),
+        pytest.param("zzz", [("mistake", "zzz")], id="no command can begin so"),
+        pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="no command is called so"),
+        pytest.param(
+            "call f {a: 1, b: true}",
+            [
+                ("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":"),
+                ("number", "1"), ("punctuation", ","), ("key", "b"), ("punctuation", ":"), ("constant", "true"),
+                ("punctuation", "}"),
+            ],
+            id="an object",
+        ),
+        pytest.param(
+            "call f Date('2026-01-02') $1.a Hello",
+            [
+                ("command", "call"), ("name", "f"), ("constructor", "Date"), ("punctuation", "("),
+                ("string", "'2026-01-02'"), ("punctuation", ")"), ("variable", "$1.a"), ("string", "Hello"),
+            ],
+            id="constructors, variables and text",
+        ),
+        pytest.param(
+            "find t --limit 5 | jq .",
+            [
+                ("command", "find"), ("name", "t"), ("option", "--limit"), ("number", "5"), ("operator", "|"),
+                ("string", "jq ."),
+            ],
+            id="an option and a program",
+        ),
+        pytest.param(
+            "find t --zzz", [("command", "find"), ("name", "t"), ("mistake", "--zzz")], id="no such option"
+        ),
+        pytest.param("find t --li", [("command", "find"), ("name", "t"), ("option", "--li")], id="half an option"),
+        pytest.param(
+            "call f {a 1}",
+            [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("mistake", "1}")],
+            id="a mistake is underlined from where it shows",
+        ),
+        pytest.param(
+            "call f {a: ",
+            [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":")],
+            id="what is open is no mistake",
+        ),
+        pytest.param(
+            "call f @a.json @@x",
+            [("command", "call"), ("name", "f"), ("operator", "@"), ("string", "a.json"), ("string", "@@x")],
+            id="a file",
+        ),
+        pytest.param(
+            "call f {a: 'x",
+            [
+                ("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":"),
+                ("string", "'x"),
+            ],
+            id="a string that is being typed is no mistake",
+        ),
+        pytest.param(
+            "find t --li 5",
+            [("command", "find"), ("name", "t"), ("mistake", "--li"), ("number", "5")],
+            id="half an option with something behind it",
+        ),
+        pytest.param(
+            "call f -- --zzz",
+            [("command", "call"), ("name", "f"), ("option", "--"), ("string", "--zzz")],
+            id="no option behind the end of options",
+        ),
+        pytest.param(
+            "call f \\\n#tag", [("command", "call"), ("name", "f"), ("string", "#tag")], id="no comment in a line"
+        ),
+        pytest.param("# all of it", [("comment", "# all of it")], id="a comment"),
+        pytest.param("call a|b", [("command", "call"), ("name", "a"), ("mistake", "|b")], id="a pipe without space"),
+    ],
+)  # fmt: skip
+def test_a_line_has_colours(text: str, expected: list[tuple[str, str]]) -> None:
+    assert inks(text) == expected
+
+
+@given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
+def test_inks_change_no_text(text: str) -> None:
+    for painted in (painted_line(text, REGISTRY), painted_value(text), painted_session(text, REGISTRY)):
+        assert plain(painted) == text
+        assert {ink for ink, _ in painted} <= {*INKS, ""}
+
+
+def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
+    painted = painted_value('{"msg":"x","n":-1.5e3,"ok":true}')
+    assert [ink for ink, _ in painted if ink != "punctuation"] == [
+        "key", "string", "key", "number", "key", "constant"
+    ]  # fmt: skip
+
+
+def letters(painted: StyledText) -> list[tuple[str, str]]:
+    """Each character and its ink; of space there is none, and of brackets nobody asks."""
+    return [
+        (character, "" if ink == "punctuation" else ink)
+        for ink, piece in painted
+        for character in piece
+        if not character.isspace()
+    ]
+
+
+@given(ejson_values(), st.integers(1, 100))
+def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue, width: int) -> None:
+    shown = inked(value_fragments(value, width=width))
+    assert letters(painted_value(plain(shown))) == letters(shown)
+    assert letters(painted_session(plain(shown), REGISTRY)) == letters(shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "localhost:3000> call upper 'x'\n[1] \"X\"     2.4 ms\n",
+            [
+                ("heading", "localhost:3000> "), ("command", "call"), ("name", "upper"), ("string", "'x'"),
+                ("tag", "[1] "), ("string", '"X"'), ("time", "     2.4 ms"),
+            ],
+            id="a call and its answer",
+        ),
+        pytest.param(
+            "h:1> call f {a: 1,\n ... b: 2}\nh:1> status",
+            [
+                ("heading", "h:1> "), ("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"),
+                ("punctuation", ":"), ("number", "1"), ("punctuation", ","), ("comment", " ... "), ("key", "b"),
+                ("punctuation", ":"), ("number", "2"), ("punctuation", "}"), ("heading", "h:1> "),
+                ("command", "status"),
+            ],
+            id="a command over lines",
+        ),
+        pytest.param(
+            "h:1> find t\n... 5 more, use `full`",
+            [("heading", "h:1> "), ("command", "find"), ("name", "t")],
+            id="what was left out is no part of the command",
+        ),
+        pytest.param(
+            '[2] [\n  1,\n  "x"\n]\n[3] 5',
+            [
+                ("tag", "[2] "), ("punctuation", "["), ("number", "1"), ("punctuation", ","), ("string", '"x"'),
+                ("punctuation", "]"), ("tag", "[3] "), ("number", "5"),
+            ],
+            id="an answer over lines",
+        ),
+        pytest.param(
+            '+ tasks/a {"n": 1}\n[4] ~ "a b"/"c" {}\n- t/ObjectID("0")\n> t/a moved to the end',
+            [
+                ("added", "+ tasks/a"), ("punctuation", "{"), ("key", '"n"'), ("punctuation", ":"), ("number", "1"),
+                ("punctuation", "}"), ("tag", "[4] "), ("changed", '~ "a b"/"c"'), ("punctuation", "{"),
+                ("punctuation", "}"), ("removed", '- t/ObjectID("0")'), ("changed", "> t/a"),
+            ],
+            id="changes",
+        ),
+        pytest.param(
+            '12:30:00.005 -> {"msg":"ping"}\n12:30:00.006 <- {"msg":"pong"}',
+            [
+                ("time", "12:30:00.005"), ("sent", " -> "), ("punctuation", "{"), ("key", '"msg"'),
+                ("punctuation", ":"), ("string", '"ping"'), ("punctuation", "}"), ("time", "12:30:00.006"),
+                ("received", " <- "), ("punctuation", "{"), ("key", '"msg"'), ("punctuation", ":"),
+                ("string", '"pong"'), ("punctuation", "}"),
+            ],
+            id="frames",
+        ),
+        pytest.param(
+            "[3] error 404: Method 'nope' not found\nerror: no command x\n  x\n  ^\nddp 1.0 - connected",
+            [("tag", "[3] "), ("error", "error 404: "), ("error", "error: ")],
+            id="errors",
+        ),
+    ],
+)  # fmt: skip
+def test_a_session_has_the_inks_of_what_is_in_it(text: str, expected: list[tuple[str, str]]) -> None:
+    assert plain(painted_session(text, REGISTRY)) == text
+    assert [(ink, piece) for ink, piece in painted_session(text, REGISTRY) if ink] == expected

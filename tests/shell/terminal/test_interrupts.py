@@ -1,0 +1,142 @@
+"""Ctrl-C ends a wait, whenever it is pressed, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeAlias
+
+import pytest
+
+from ddpshell.shell.terminal.interrupts import Interrupts
+from tests.loopback import PATIENCE
+
+TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_wait_is_ended() -> None:
+    interrupts = Interrupts()
+    with interrupts.installed(), pytest.raises(KeyboardInterrupt), interrupts.allowed():
+        press()
+
+
+def test_a_wait_that_has_begun_is_ended_from_outside() -> None:
+    interrupts = Interrupts()
+    main = threading.main_thread().ident
+    assert main is not None
+    killer = threading.Thread(target=signal.pthread_kill, args=[main, signal.SIGINT])
+
+    def wait() -> None:
+        with interrupts.allowed():
+            killer.start()
+            threading.Event().wait(PATIENCE)
+
+    with interrupts.installed(), pytest.raises(KeyboardInterrupt):
+        wait()
+    killer.join()
+
+
+def test_elsewhere_it_waits_for_the_next_wait() -> None:
+    interrupts = Interrupts()
+    with interrupts.installed():
+        press()
+        with pytest.raises(KeyboardInterrupt), interrupts.allowed():
+            raise AssertionError("it was pressed before")
+        with interrupts.allowed():
+            pass
+
+
+def test_a_wait_within_a_wait_ends_alone() -> None:
+    interrupts = Interrupts()
+
+    def wait() -> None:
+        with interrupts.allowed():
+            with interrupts.allowed():
+                pass
+            press()
+
+    with interrupts.installed(), pytest.raises(KeyboardInterrupt):
+        wait()
+
+
+def test_what_was_meant_for_something_else_is_forgotten() -> None:
+    interrupts = Interrupts()
+    with interrupts.installed():
+        press()
+        interrupts.forget()
+        with interrupts.allowed():
+            pass
+
+
+def test_a_key_that_nobody_noticed_counts() -> None:
+    interrupts = Interrupts()
+    interrupts.remember()
+    with pytest.raises(KeyboardInterrupt), interrupts.allowed():
+        pass
+
+
+def test_afterwards_it_is_pythons_again() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts().installed():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_it_is_neither_lost_nor_kept_wherever_it_comes_in_between_two_steps() -> None:
+    """Pressed at each instruction of a short wait in turn: it ends that wait or the next one, and then is over."""
+    ended_here = ended_later = 0
+    for step in itertools.count():
+        interrupts = Interrupts()
+        with interrupts.installed():
+            here, was_pressed = _pressed_at(step, interrupts)
+            later = _is_interrupted(interrupts)
+            if not was_pressed:
+                break
+            assert here != later, step
+            ended_here, ended_later = ended_here + here, ended_later + later
+            # Nobody waits now, so nobody is interrupted.
+            press()
+            interrupts.forget()
+            assert not _is_interrupted(interrupts)
+    assert ended_here > 5
+    assert ended_later > 0
+
+
+def _is_interrupted(interrupts: Interrupts) -> bool:
+    try:
+        with interrupts.allowed():
+            pass
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _pressed_at(step: int, interrupts: Interrupts) -> tuple[bool, bool]:
+    """Whether a wait was ended when Ctrl-C was pressed at this instruction of it, and whether it has so many."""
+    steps = itertools.count()
+    was_pressed = False
+
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        nonlocal was_pressed
+        if not frame.f_code.co_filename.endswith("shell/terminal/interrupts.py"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and not was_pressed and next(steps) == step:
+            was_pressed = True
+            press()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        return _is_interrupted(interrupts), was_pressed
+    finally:
+        sys.settrace(before)

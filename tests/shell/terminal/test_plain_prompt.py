@@ -1,0 +1,112 @@
+"""Where a terminal can do nothing but write, lines are read all the same."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from ddpshell.clock import SystemClock
+from ddpshell.shell.commands.catalog import shell_registry
+from ddpshell.shell.settings import Settings
+from ddpshell.shell.state import Shell
+from ddpshell.shell.terminal.display import ScreenDisplay
+from ddpshell.shell.terminal.plain_prompt import PlainPrompt, PlainScreen
+from ddpshell.shell.terminal.printer import Printer
+from tests.shell.window import Buffer
+
+
+class Typed(io.StringIO):
+    """Standard input; something may happen before a line comes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.before: list[object] = []
+
+    def readline(self, size: int | None = -1) -> str:  # type: ignore[override]  # typeshed has bytes above it
+        for action in self.before:
+            assert callable(action)
+            action()
+        return super().readline()
+
+
+class Desk:
+    def __init__(self, typed: str) -> None:
+        self.out = Buffer()
+        self.keys = Typed(typed)
+        self.remembered: list[str] = []
+        settings = Settings(color="off")
+        screen = PlainScreen(self.out)
+        self.printer = Printer(screen, lambda: False)
+        self.printer.start()
+        self.display = ScreenDisplay(self.printer, settings)
+
+        def connect(*_: object) -> object:
+            raise AssertionError("nobody connects here")
+
+        shell = Shell(shell_registry(), self.display, settings, SystemClock(), connect, "ws://h:1/websocket")  # type: ignore[arg-type]  # see above
+        self.prompt = PlainPrompt(shell, self.printer, screen, self.keys, self.remembered.append)
+
+
+@pytest.fixture
+def desks() -> Iterator[list[Desk]]:
+    made: list[Desk] = []
+    yield made
+    for desk in made:
+        desk.printer.close()
+
+
+def test_a_line_is_read(desks: list[Desk]) -> None:
+    desk = Desk("status\n")
+    desks.append(desk)
+    assert desk.prompt.read() == "status"
+    assert desk.out.getvalue() == "h:1> "
+    assert desk.remembered == ["status"]
+
+
+def test_a_line_with_an_open_bracket_goes_on(desks: list[Desk]) -> None:
+    desk = Desk("call f {a: 1,\nb: 2}\n")
+    desks.append(desk)
+    assert desk.prompt.read() == "call f {a: 1,\nb: 2}"
+    assert desk.out.getvalue() == "h:1> ... "
+
+
+def test_the_end_is_the_end(desks: list[Desk]) -> None:
+    desk = Desk("")
+    desks.append(desk)
+    with pytest.raises(EOFError):
+        desk.prompt.read()
+
+
+def test_what_comes_meanwhile_stands_below_and_the_prompt_again(desks: list[Desk]) -> None:
+    desk = Desk("status\n")
+    desks.append(desk)
+
+    def something_comes() -> None:
+        desk.display.note([("", "something came")])
+        desk.out.wait_for("something came\nh:1> ")
+
+    desk.keys.before.append(something_comes)
+    assert desk.prompt.read() == "status"
+    assert desk.out.getvalue() == "h:1> \nsomething came\nh:1> "
+
+
+def test_clearing_does_nothing_and_lending_pauses(desks: list[Desk]) -> None:
+    desk = Desk("")
+    desks.append(desk)
+    desk.prompt.clear()
+    with desk.prompt.lent():
+        desk.display.note([("", "later")])
+        assert desk.out.getvalue() == ""
+    desk.out.wait_for("later\n")
+
+
+def test_what_the_terminal_cannot_show_is_spelled_out() -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    screen = PlainScreen(file)
+    screen.write_raw("gr\u00fc\u00df")
+    screen.flush()
+    file.seek(0)
+    assert file.read() == "gr\\xfc\\xdf"
+    assert screen.columns == 80

@@ -1,0 +1,294 @@
+"""The line can be edited, completed and searched for; what comes meanwhile stands above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import PipeInput, create_pipe_input
+
+from ddpshell.clock import SystemClock
+from ddpshell.shell.commands.catalog import shell_registry
+from ddpshell.shell.settings import Settings
+from ddpshell.shell.state import Shell
+from ddpshell.shell.terminal.display import ScreenDisplay
+from ddpshell.shell.terminal.output import TerminalOutput
+from ddpshell.shell.terminal.printer import Printer
+from ddpshell.shell.terminal.prompt import Prompt
+from tests.shell.window import Buffer, rows_of, thread
+
+
+class Editor:
+    """A prompt, whose keys are a pipe and whose screen is a buffer."""
+
+    def __init__(self, keys: PipeInput) -> None:
+        self.keys = keys
+        self.screen = Buffer()
+        self.columns = 60
+        settings = Settings()
+        output = TerminalOutput(self.screen, lambda: Size(rows=20, columns=self.columns), term="xterm-256color")
+        self.printer = Printer(output, lambda: settings.is_on("color"))
+        self.printer.start()
+        display = ScreenDisplay(self.printer, settings)
+
+        def connect(_: object, on_event: object) -> object:
+            raise AssertionError("nobody connects here")
+
+        self.shell = Shell(shell_registry(), display, settings, SystemClock(), connect, "ws://localhost:3000/websocket")  # type: ignore[arg-type]  # see above
+        self.history = InMemoryHistory()
+        self.prompt = Prompt(self.shell, self.printer, output, self.history, keys)
+
+    def read(self, typed: str) -> str:
+        """Type, and give what the prompt returns."""
+        self.keys.send_text(typed)
+        return self.prompt.read()
+
+    def rows(self) -> list[str]:
+        return rows_of(self.screen.getvalue(), columns=self.columns, lines=20)
+
+
+@pytest.fixture
+def editor() -> Iterator[Editor]:
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        editor = Editor(keys)
+        yield editor
+        editor.printer.close()
+
+
+UP, DOWN, RIGHT, HOME, END, DELETE = "\x1b[A", "\x1b[B", "\x1b[C", "\x01", "\x05", "\x1b[3~"
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        pytest.param("status\r", "status", id="a line"),
+        pytest.param("sttus\x1b[D\x1b[D\x1b[Da\r", "status", id="a slip put right"),
+        pytest.param("status\x15help\r", "help", id="a line begun anew"),
+        pytest.param("call f {a: 1,\rb: 2}\r", "call f {a: 1,\nb: 2}", id="an open bracket"),
+        pytest.param("call f 'a\r", "call f 'a", id="a string ends with its line"),
+        pytest.param("call f \\\r5\r", "call f \\\n5", id="a continued line"),
+        pytest.param("call f {a 1}\r", "call f {a 1}", id="a mistake is not held back"),
+        pytest.param("one\x1b\rtwo\r", "one\ntwo", id="a newline where one is wanted"),
+        pytest.param("whoa\t\r", "whoami", id="a completion"),
+        pytest.param("find t --ta\t\r", "find t --table", id="an option completed"),
+        pytest.param("find t --s\t\tk\t\r", "find t --skip", id="several offered, one chosen"),
+        pytest.param("recon\t\r", "reconnect", id="Enter right behind Tab"),
+        pytest.param("\x1b[200~one\ntwo\nthree\x1b[201~\r", "one\ntwo\nthree", id="a paste is one text"),
+        pytest.param("\x1b[200~one\r\ntwo\r\n\x1b[201~\r", "one\ntwo\n", id="a paste from Windows"),
+    ],
+)
+def test_what_is_typed_is_read(editor: Editor, typed: str, text: str) -> None:
+    assert editor.read(typed) == text
+
+
+def test_lines_of_before_are_found_again(editor: Editor) -> None:
+    for line in ("call upper 'a'", "find tasks", "call upper 'b'"):
+        editor.history.append_string(line)
+    assert editor.read(UP + UP + "\r") == "find tasks"
+    assert editor.read("call" + UP + UP + "\r") == "call upper 'a'", "by how they begin"
+    assert editor.read("\x12tas\r\r") == "find tasks", "by what is in them"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [pytest.param("fi", "find tasks", id="of a line before"), pytest.param("whoa", "whoami", id="of a name")],
+)
+def test_the_end_of_a_line_is_suggested_and_taken(editor: Editor, typed: str, shown: str) -> None:
+    editor.history.append_string("find tasks")
+
+    def take() -> None:
+        editor.keys.send_text(typed)
+        editor.screen.wait_for(lambda text: f"localhost:3000> {shown}" in rows_of(text, columns=60))
+        editor.keys.send_text(RIGHT + "\r")
+
+    with thread(take):
+        assert editor.prompt.read() == shown
+
+
+def test_control_c_gives_the_line_up_and_control_d_ends(editor: Editor) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        editor.read("half a li\x03")
+    with pytest.raises(EOFError):
+        editor.read("\x04")
+    assert editor.read("a\x04\r") == "a", "only an empty line"
+
+
+def test_control_c_right_behind_a_line_is_meant_for_what_it_runs(editor: Editor) -> None:
+    assert editor.read("wait\rtyped\x03ahead\r") == "wait"
+    with pytest.raises(KeyboardInterrupt):
+        editor.shell.wait()
+    assert editor.read("") == "ahead"
+
+
+def test_the_line_can_be_edited_as_vi_does(editor: Editor) -> None:
+    editor.shell.settings.change("editing", "vi")
+    assert editor.read("status now\x1bbdwxA!\r") == "status!"
+
+
+def test_the_line_can_be_edited_in_an_editor(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "editor"
+    program.write_text("#!/bin/sh\nsed -i 's/one/two/' \"$1\"\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(program))
+
+    def finish() -> None:
+        editor.screen.wait_for(lambda text: "call two" in "".join(rows_of(text, columns=60)))
+        editor.keys.send_text("\r")
+
+    with thread(finish):
+        assert editor.read("call one\x18\x05") == "call two"
+
+
+def test_a_secret_is_neither_shown_nor_kept(editor: Editor) -> None:
+    editor.keys.send_text("hunter2\r")
+    assert editor.prompt.ask_secret("Password: ") == "hunter2"
+    assert editor.rows() == ["Password:"], "not even how long it is"
+    assert editor.history.get_strings() == []
+
+
+def test_the_prompt_names_the_server_and_the_toolbar_its_state(editor: Editor) -> None:
+    def look() -> None:
+        editor.screen.wait_for("connecting")
+        assert editor.rows() == ["localhost:3000>", "connecting · localhost:3000"]
+        editor.keys.send_text("\r")
+
+    with thread(look):
+        editor.prompt.read()
+
+
+def test_somebody_is_told_when_the_first_prompt_can_be_seen() -> None:
+    drawn: list[str] = []
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        editor = Editor(keys)
+        output = TerminalOutput(editor.screen, lambda: Size(20, 60))
+        prompt = Prompt(
+            editor.shell,
+            editor.printer,
+            output,
+            InMemoryHistory(),
+            keys,
+            when_drawn=lambda: drawn.append(editor.screen.getvalue()),
+        )
+        keys.send_text("a\rb\r")
+        prompt.read()
+        prompt.read()
+        editor.printer.close()
+    assert len(drawn) == 1
+    assert "localhost:3000>" in drawn[0]
+
+
+# --------------------------------------------------------------------------------------------- above the typed line
+
+
+def typing(editor: Editor, steps: Callable[[], object]) -> str:
+    """What is read while somebody else does something."""
+    with thread(steps):
+        return editor.prompt.read()
+
+
+def test_what_comes_while_a_line_is_typed_stands_above_it(editor: Editor) -> None:
+    def steps() -> None:
+        editor.keys.send_text("call up")
+        editor.screen.wait_for(lambda text: "localhost:3000> call up" in rows_of(text, columns=60))
+        editor.shell.display.note([("", "something came")])
+        editor.screen.wait_for("something came")
+        assert editor.rows()[:2] == ["something came", "localhost:3000> call up"]
+        editor.keys.send_text("per\r")
+
+    assert typing(editor, steps) == "call upper"
+    assert editor.rows() == ["something came", "localhost:3000> call upper"]
+
+
+def test_the_line_is_erased_and_drawn_again_in_one_write(editor: Editor) -> None:
+    writes: list[str] = []
+    write = editor.screen.write
+
+    def recording(text: str) -> int:
+        writes.append(text)
+        return write(text)
+
+    editor.screen.write = recording  # type: ignore[method-assign]  # to see the writes one by one
+
+    def steps() -> None:
+        editor.keys.send_text("abc")
+        editor.screen.wait_for(lambda text: "localhost:3000> abc" in rows_of(text, columns=60))
+        editor.shell.display.note([("", "something came")])
+        editor.screen.wait_for("something came")
+        editor.keys.send_text("\r")
+
+    typing(editor, steps)
+    [whole] = [text for text in writes if "something came" in text]
+    before, _, after = whole.partition("something came")
+    assert "\x1b[J" in before, "erased"
+    assert "abc" in after, "and drawn again"
+
+
+def test_a_cursor_in_the_midst_of_several_lines_stays_where_it_is(editor: Editor) -> None:
+    def steps() -> None:
+        editor.keys.send_text("call f {a: 1,\rb: 2\x1b[D\x1b[D\x1b[D")
+        editor.screen.wait_for(lambda text: any("... b: 2" in row for row in rows_of(text, columns=60)))
+        editor.shell.display.note([("", "something came")])
+        editor.screen.wait_for("something came")
+        assert editor.rows()[:3] == ["something came", "localhost:3000> call f {a: 1,", "            ... b: 2"]
+        editor.keys.send_text("X" + END + "}\r")
+
+    assert typing(editor, steps) == "call f {a: 1,\nbX: 2}"
+
+
+def test_a_thousand_texts_neither_garble_nor_lose_the_line(editor: Editor) -> None:
+    def steps() -> None:
+        for number in range(1000):
+            editor.shell.display.note([("", f"line {number} of many")])
+            if number % 100 == 0:
+                editor.keys.send_text(f"{number // 100}")
+        editor.screen.wait_for("line 999 of many")
+        editor.keys.send_text("\r")
+
+    assert typing(editor, steps) == "0123456789"
+    text = editor.screen.getvalue()
+    positions = [text.index(f"line {number} of many\n") for number in range(1000)]
+    assert positions == sorted(positions)
+
+
+def test_what_comes_between_two_lines_is_written_all_the_same(editor: Editor) -> None:
+    editor.read("one\r")
+    editor.shell.display.note([("", "in between")])
+    editor.printer.flush()
+    editor.read("two\r")
+    assert editor.rows() == ["localhost:3000> one", "in between", "localhost:3000> two"]
+
+
+def test_no_question_is_put_to_the_terminal(editor: Editor) -> None:
+    editor.read("one\r")
+    assert "\x1b[6n" not in editor.screen.getvalue()
+
+
+def test_text_of_the_users_own_is_shown_harmless(editor: Editor) -> None:
+    assert editor.read("\x1b[200~a\x9b2J\u202eb\x07\x1b[201~\r") == "a\x9b2J\u202eb\x07"
+    shown = editor.screen.getvalue()
+    assert not set("\x9b\u202e\x07") & set(shown)
+
+
+def test_a_narrow_window_shows_a_narrow_prompt(editor: Editor) -> None:
+    editor.columns = 20
+    assert editor.read("call upper 'a long text'\r") == "call upper 'a long text'"
+    assert editor.rows()[0].startswith("local…> call upper")
+
+
+def test_the_screen_can_be_cleared(editor: Editor) -> None:
+    editor.read("one\r")
+    editor.prompt.clear()
+    assert editor.rows() == []
+
+
+def test_pasted_data_is_not_looked_at_for_long(editor: Editor) -> None:
+    """It has no colours, and no Enter waits for any."""
+    data = ", ".join("1" * 10 for _ in range(2000))
+    editor.read(f"\x1b[200~call f [{data}]\x1b[201~\r")
+    assert "\x1b[0;36m" not in editor.screen.getvalue()
+    editor.read("call f 1\r")
+    assert "\x1b[0;36m1" in editor.screen.getvalue()

@@ -1,0 +1,90 @@
+"""The prompt and the toolbar say where one is, in any window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ddpshell.shell.terminal.toolbar import prompt_text, short_url, toolbar
+from ddpshell.text.columns import cell_width
+from ddpshell.text.palette import plain
+from tests.fakes import FakeClock, ScriptedConnector
+from tests.shell.desk import Desk, scripted_desk
+
+
+@pytest.mark.parametrize(
+    ("url", "short"),
+    [
+        pytest.param("ws://localhost:3000/websocket", "localhost:3000", id="a port"),
+        pytest.param("wss://app.example.com/websocket", "app.example.com", id="none"),
+        pytest.param("wss://example.com/pre/fix/websocket", "example.com/pre/fix", id="a prefix"),
+        pytest.param("ws://[::1]:3000/websocket", "[::1]:3000", id="IPv6"),
+        pytest.param("ws://x\x1b[2J/websocket", r"x\x1b[2J", id="hostile"),
+        pytest.param("localhost:3000", "localhost:3000", id="what was typed"),
+        pytest.param("", "", id="nothing"),
+    ],
+)
+def test_a_server_has_a_short_name(url: str, short: str) -> None:
+    assert short_url(url) == short
+
+
+class Scene:
+    def __init__(self, clock: FakeClock, connector: ScriptedConnector, desk: Desk) -> None:
+        self.clock = clock
+        self.connector = connector
+        self.desk = desk
+
+    def bar(self, width: int = 200) -> str:
+        return plain(toolbar(self.desk.shell, width))
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    clock, connector = FakeClock(), ScriptedConnector("ws://localhost:3000/websocket")
+    with scripted_desk(clock, connector) as desk:
+        yield Scene(clock, connector, desk)
+
+
+def test_it_follows_the_connection(scene: Scene) -> None:
+    assert scene.bar() == "connecting · localhost:3000"
+    peer = scene.connector.accept()
+    peer.establish()
+    scene.desk.screen.wait_for("connected")
+    assert scene.bar() == "connected · localhost:3000 · 0.0 ms"
+    scene.desk.send("call upper a\ndebug on")
+    assert scene.bar() == "connected · localhost:3000 · 1 pending · 0.0 ms · debug"
+    peer.drop()
+    scene.desk.screen.wait_for("connection lost")
+    assert scene.bar() == "reconnecting in 1 s · localhost:3000 · 1 pending · 1 call to send again · debug"
+    scene.desk.send("call upper b")
+    assert "2 pending · 1 call in the outbox · 1 call to send again · " in scene.bar()
+    scene.desk.send("disconnect")
+    scene.desk.screen.wait_for("disconnected")
+    assert scene.bar().startswith("offline · ")
+
+
+def test_it_says_who_one_is(scene: Scene) -> None:
+    scene.desk.shell.user = "ann\x9b"
+    assert r" · ann\x9b" in scene.bar()
+
+
+@pytest.mark.parametrize("width", range(5, 60))
+def test_it_fits(scene: Scene, width: int) -> None:
+    scene.desk.send("call upper a")
+    assert cell_width(scene.bar(width)) <= width
+    assert cell_width(prompt_text(scene.desk.shell, width)) <= max(5, width // 3 + 2)
+
+
+def test_the_prompt_names_the_server(scene: Scene) -> None:
+    assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
+
+
+def test_a_server_that_has_a_name_is_called_by_it_until_one_leaves_it(scene: Scene) -> None:
+    scene.desk.shell.profile = "prod\x9b"
+    assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
+    assert "localhost:3000" in scene.bar(), "where that is, can be seen"
+    scene.desk.shell.open(None)
+    assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
+    scene.desk.shell.open("other")
+    assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "

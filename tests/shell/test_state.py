@@ -1,0 +1,112 @@
+"""A shell has one client at a time, and leaves it when it goes to another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ddpshell.client import Client
+from ddpshell.client.events import Event, Warned
+from ddpshell.exceptions import CommandError
+from ddpshell.shell.commands.catalog import shell_registry
+from ddpshell.shell.settings import Settings
+from ddpshell.shell.state import Shell
+from ddpshell.shell.subscriptions import Subscribed
+from ddpshell.shell.terminal.display import ScriptDisplay
+from tests.fakes import FakeClock, ScriptedConnector
+from tests.loopback import PATIENCE
+
+
+def shell_with(
+    connect: Callable[[str | None, Callable[[Event], object]], Client], lines: list[str] | None = None
+) -> Shell:
+    settings = Settings()
+    lines = [] if lines is None else lines
+    display = ScriptDisplay(settings, lines.append, lines.append)
+    return Shell(shell_registry(), display, settings, FakeClock(), connect, "ws://first/websocket")
+
+
+def client(on_event: Callable[[Event], object]) -> Client:
+    return Client("", clock=FakeClock(), connector=ScriptedConnector(), on_event=on_event)
+
+
+def test_without_a_client_there_is_advice() -> None:
+    shell = shell_with(lambda _, on_event: client(on_event))
+    assert shell.made_client is None
+    assert shell.url == "ws://first/websocket"
+    with pytest.raises(CommandError, match="there is no server; `connect HOST:PORT` goes to one"):
+        _ = shell.client
+    shell.close()
+
+
+def test_whoever_asks_for_a_client_that_is_being_made_waits_for_it() -> None:
+    proceed = threading.Event()
+
+    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
+        assert proceed.wait(PATIENCE)
+        return client(on_event)
+
+    shell = shell_with(connect)
+    shell.open_soon()
+    before = shell.made_client
+    assert before is None, "who only looks, does not wait"
+    proceed.set()
+    assert isinstance(shell.client, Client)
+    assert shell.url == "ws://scripted/websocket"
+    shell.close()
+
+
+def test_a_client_that_is_left_is_closed() -> None:
+    made: list[Client] = []
+
+    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
+        made.append(client(on_event))
+        return made[-1]
+
+    shell = shell_with(connect)
+    shell.open(None)
+    shell.user = "ann"
+    shell.open("other")
+    assert shell.client is made[1]
+    assert not shell.user
+    shell.close()
+    for one in made:
+        with pytest.raises(Exception, match="closed"):
+            one.wait_connected(PATIENCE)
+
+
+def test_what_a_client_tells_that_was_left_is_of_no_interest() -> None:
+    observers: list[Callable[[Event], object]] = []
+    lines: list[str] = []
+
+    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
+        observers.append(on_event)
+        return client(on_event)
+
+    shell = shell_with(connect, lines)
+    shell.open(None)
+    shell.subscriptions.add(Subscribed(1, "tasks", "tasks", 0.0))
+    observers[0](Warned("heard"))
+    shell.open("other")
+    observers[0](Warned("not heard"))
+    observers[1](Warned("the other"))
+    assert lines == ["ddp: warning: heard", "ddp: warning: the other"]
+    assert shell.subscriptions.all() == []
+    shell.close()
+
+
+def test_a_file_is_not_run_within_itself() -> None:
+    shell = shell_with(lambda _, on_event: client(on_event))
+    running = pytest.raises(CommandError, match="a is being run already")
+    with shell.nested("a"), shell.nested("b"), running, shell.nested("a"):
+        pass
+    with shell.nested("a"):
+        pass
+
+
+def test_without_a_terminal_there_is_nothing_to_lend() -> None:
+    shell = shell_with(lambda _, on_event: client(on_event))
+    with shell.lent_terminal():
+        pass

@@ -1,0 +1,94 @@
+"""Arrays of objects have rows and columns, and fit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell import ejson
+from ddpshell.ejson import EJSONValue
+from ddpshell.shell.parser import parse as parse_line
+from ddpshell.text.columns import cell_width
+from ddpshell.text.literals import parse_argument
+from ddpshell.text.tables import table_lines
+from tests.strategies import ejson_values
+from tests.text.test_escaping import harmless
+
+
+def table(value: EJSONValue, width: int | None = None) -> list[str]:
+    lines = table_lines(value, width)
+    assert lines is not None
+    return list(lines)
+
+
+def test_an_array_of_objects_has_a_column_for_each_key() -> None:
+    assert table([{"_id": "a", "n": 1}, {"_id": "\u65e5\u672c", "n": 12.5, "done": None}]) == [
+        "_id   n     done",
+        "----  ----  ----",
+        "a        1",
+        "\u65e5\u672c  12.5  null",
+    ]
+
+
+def test_any_other_array_has_one_column() -> None:
+    assert table([1, "x", {"a": 1}]) == ["value", "--------", "       1", "x", '{"a": 1}']
+
+
+def test_an_object_has_a_row_for_each_field() -> None:
+    assert table({"name": "ann", "tags": [1, 2]}) == ["key   value", "----  ------", "name  ann", "tags  [1, 2]"]
+
+
+@pytest.mark.parametrize("value", [None, 5, "text", b"bytes"])
+def test_what_has_no_rows_is_no_table(value: EJSONValue) -> None:
+    assert table_lines(value) is None
+
+
+@pytest.mark.parametrize("value", [[], {}])
+def test_what_is_empty_has_no_lines(value: EJSONValue) -> None:
+    assert table(value) == []
+
+
+def test_the_widest_columns_are_cut_until_the_line_fits() -> None:
+    rows: EJSONValue = [{"a": "x" * 50, "b": "y" * 10, "c": "z"}]
+    assert table(rows, 30)[-1] == "x" * 14 + "\u2026  " + "y" * 10 + "  z"
+    assert table(rows, 20)[-1] == "xxxxxx\u2026  yyyyyy\u2026  z"
+
+
+@given(ejson_values(), st.integers(1, 80))
+def test_no_table_is_harmful_or_has_a_line_of_two(value: EJSONValue, width: int) -> None:
+    for line in table_lines(value, width) or ():
+        assert harmless(line)
+        assert "\n" not in line
+
+
+@given(st.lists(st.dictionaries(st.text("abc", max_size=9), st.text("x\u65e5", max_size=90), max_size=4)))
+def test_a_table_of_few_columns_fits(rows: list[dict[str, str]]) -> None:
+    for line in table(rows, 40):
+        assert cell_width(line) <= max(40, 6 * len({key for row in rows for key in row}))
+
+
+# ------------------------------------------------------------------------------------------------- pasted back
+
+_LONE = st.sampled_from(
+    ["5", "-1", "true", "NaN", "", " ", "a b", "@x", "-", "null", "Date(0)", "{}", "a\u001b", "..."]
+)
+
+
+@given(st.lists(ejson_values(max_leaves=5) | _LONE, min_size=1, max_size=4))
+def test_what_a_cell_shows_can_be_pasted_back(values: list[EJSONValue]) -> None:
+    """As an argument, and not as one of several words."""
+    lines = table({str(index): value for index, value in enumerate(values)})
+    begin = lines[0].index("value")
+    assert len(lines) == 2 + len(values)
+    for line, value in zip(lines[2:], values, strict=True):
+        cell = line[begin:].strip(" ")
+        assert ejson.equals(parse_argument(cell), value)
+        if " " not in cell:
+            [_, word] = parse_line(f"echo {cell}")[0].words
+            assert word.file is None
+            assert word.text != "-"
+
+
+def test_what_is_missing_is_no_empty_string() -> None:
+    assert table([{"a": "", "b": 1}, {"b": 2}])[2:] == ['""  1', "    2"]
