@@ -22,7 +22,7 @@ THEIRS = ("click", "msgspec", "websocket")
 CLIENT = """
     ddpshell ddpshell.clock ddpshell.exceptions
 
-    ddpshell.client ddpshell.client.network.addresses ddpshell.client.backoff ddpshell.client.client ddpshell.client.condition
+    ddpshell.client ddpshell.client.network ddpshell.client.network.addresses ddpshell.client.backoff ddpshell.client.client ddpshell.client.condition
     ddpshell.client.network.connector ddpshell.client.events ddpshell.client.network.frames ddpshell.client.handles
     ddpshell.client.lifecycle ddpshell.client.registry ddpshell.client.runner ddpshell.client.network.tls
     ddpshell.client.network.transport ddpshell.client.network.upgrade ddpshell.client.network.waiting
@@ -40,12 +40,12 @@ CLIENT = """
 
 #: What `ddp call` loads besides: the command line, and the grammar of arguments.
 CALL = """
-    ddpshell.cli ddpshell.cli.arguments ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
+    ddpshell.cli ddpshell.cli.arguments ddpshell.cli.commands ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
     ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.exit_codes ddpshell.cli.folders ddpshell.cli.event_queue
     ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
     ddpshell.cli.signals ddpshell.cli.types ddpshell.cli.call_arguments
 
-    ddpshell.shell ddpshell.text.argument_files ddpshell.text.constructors ddpshell.text.escaping
+    ddpshell.text ddpshell.text.argument_files ddpshell.text.constructors ddpshell.text.escaping
     ddpshell.text.literals ddpshell.text.tokens
 
     gc signal

@@ -31,10 +31,12 @@ def test_the_top_level_holds_what_was_agreed() -> None:
     assert {name.split("/")[0] for name in FILES} <= TOP_LEVEL
 
 
-def test_every_module_has_its_tests_in_the_same_place() -> None:
-    modules = [Path(name).relative_to("ddpshell") for name in FILES if re.fullmatch(r"ddpshell/.*[^_]\.py", name)]
-    tests = [Path("tests") / module.parent / f"test_{module.name}" for module in modules]
-    assert [str(test) for test in tests if str(test) not in FILES] == []
+def test_each_folder_of_the_package_has_a_folder_of_tests() -> None:
+    folders = {
+        Path(name).relative_to("ddpshell").parent for name in FILES if re.fullmatch(r"ddpshell/.*[^_]\.py", name)
+    }
+    tests = {Path(name).relative_to("tests").parent for name in FILES if re.fullmatch(r"tests/.*test_\w+\.py", name)}
+    assert folders - tests == set()
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ..shell.reply_text import plural
+from ..text.prose import plural
 from .output import Console, Stream
 
 __all__ = ["AsideStream", "PatientStream", "written_aside"]

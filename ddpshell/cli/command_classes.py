@@ -195,7 +195,7 @@ class Group(_Described, click.Group):
         """Load a command; None if there is none of that name."""
         if cmd_name not in self._lazy:
             return None
-        command = getattr(importlib.import_module(f".{cmd_name}", __package__), cmd_name)
+        command = getattr(importlib.import_module(f".commands.{cmd_name}", __package__), cmd_name)
         assert isinstance(command, Command)
         return command
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ..server import Activity, Frame, Server
-from ..shell.reply_text import duration, plural
 from ..text.escaping import escape_line, quote
+from ..text.prose import duration, plural
 from .process import Process
 
 __all__ = ["ServerLog", "outcome", "what"]

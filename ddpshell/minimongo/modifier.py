@@ -17,7 +17,6 @@ from typing import Any, Final, TypeAlias, cast
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import EJSONError, QueryError
-from ..protocol.documents import Document
 from .operands import checked, nearest
 from .operators import OPERATORS, Place, check_name, check_names
 from .paths import MISSING, is_index, is_plain_object
@@ -41,7 +40,7 @@ def modify(
     is_insert: bool = False,
     now: dt.datetime | None = None,
     matched: int | None = None,
-) -> Document:
+) -> dict[str, EJSONValue]:
     """Make the document that a modifier makes of `document`, which stays as it is.
 
     Args:
@@ -68,7 +67,7 @@ def modify(
         raise QueryError(f"this modifier cannot be applied: {error}") from None
 
 
-def _replace(document: Mapping[str, EJSONValue], replacement: Modifier) -> Document:
+def _replace(document: Mapping[str, EJSONValue], replacement: Modifier) -> dict[str, EJSONValue]:
     check_names(replacement)
     new = _copied(replacement)
     if "_id" in document:
@@ -83,8 +82,8 @@ def _other_id(document: Mapping[str, EJSONValue]) -> QueryError:
     return QueryError(f"the _id of a document never changes, and would: it is {document['_id']!r}")
 
 
-def _copied(value: Mapping[str, EJSONValue]) -> Document:
-    return cast(Document, ejson.clone(value))
+def _copied(value: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
+    return cast(dict[str, EJSONValue], ejson.clone(value))
 
 
 class _Update:
@@ -100,7 +99,7 @@ class _Update:
         self._matched = matched
         self._padding = 0
 
-    def run(self, modifier: Modifier) -> Document:
+    def run(self, modifier: Modifier) -> dict[str, EJSONValue]:
         operators: dict[str, Callable[[Place, Any], None]] = {
             **OPERATORS,
             "$currentDate": self._current_date,

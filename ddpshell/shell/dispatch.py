@@ -15,13 +15,12 @@ from ..protocol.events import change_value
 from ..protocol.server_error import is_unknown_name
 from ..text.argument_files import read_value
 from ..text.changes import change_line
-from ..text.formatting import Limits
+from ..text.formatting import Limits, exact_value
 from ..text.palette import plain
 from .jobs import Job
 from .parser import Line, parse, reparse
 from .registry import Invocation, Role
 from .replies import Documents, Later, Live, Message, Reply, Result
-from .reply_text import exact_value
 from .sinks import Sink, sink_for
 from .state import Shell
 from .streams import Stream

@@ -31,8 +31,8 @@ from ..exceptions import ConnectError, DDPError, ServerError
 from ..protocol.server_error import is_unknown_name
 from ..text.escaping import escape_line
 from ..text.palette import StyledText
+from ..text.prose import duration, plural
 from .registry import Role
-from .reply_text import duration, plural
 
 if TYPE_CHECKING:
     from ..client.events import DocumentEvent

@@ -18,11 +18,10 @@ from typing import NamedTuple
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
-from ..text.escaping import quote
 from ..text.literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
 from ..text.tokens import Token, TokenKind, tokens
 
-__all__ = ["Line", "Redirection", "Word", "as_name", "parse", "reparse"]
+__all__ = ["Line", "Redirection", "Word", "parse", "reparse"]
 
 
 class Word(NamedTuple):
@@ -111,7 +110,6 @@ class Line(NamedTuple):
 
 _SPACE = re.compile(r"(?:[^\S\n]|\\\n)*")  # a backslash continues a line
 _BARE = re.compile(r"(?:\\(?!\n)|[^\s\\])+")
-_NAME = re.compile(r"[^\W\d][\w./:@-]*")
 _OPERATOR = re.compile(r">>|>|\|")
 _REST = re.compile(r"[^\n]*")
 # A bracket, a quote, a constructor with its parenthesis, a variable.
@@ -140,11 +138,6 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
 def reparse(line: Line, variables: Variables) -> Line:
     """Read a line again, now that its variables have values."""
     return _line(line.text, line.start, variables)
-
-
-def as_name(name: str) -> str:
-    """Write a name, of a method, a collection, a file, as a word of a line: in quotes where it needs them."""
-    return name if _NAME.fullmatch(name) else quote(name)
 
 
 def _any_variable(name: str) -> EJSONValue:

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from ..exceptions import CommandError
 from ..text.palette import StyledText
+from ..text.prose import plural
 from .dispatch import dispatch_text
 from .privacy import is_private
-from .reply_text import plural
 from .state import Shell
 
 __all__ = ["Reader", "run_shell"]

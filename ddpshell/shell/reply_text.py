@@ -5,36 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from .. import ejson
 from ..advice import Place, advice
-from ..ejson import EJSONValue, json_text
+from ..ejson import EJSONValue
 from ..exceptions import CommandError, EJSONError, ServerError
 from ..text.columns import cell_width, point_at
-from ..text.escaping import escape_json, escape_line, escape_text
-from ..text.formatting import NO_LIMITS, Limits, format_value, value_fragments
+from ..text.escaping import escape_line, escape_text
+from ..text.formatting import NO_LIMITS, Limits, exact_value, format_value, value_fragments
 from ..text.palette import StyledText, inked, plain
-from ..text.prose import wrapped
+from ..text.prose import duration, plural, wrapped
 from ..text.tables import table_lines
 from .replies import Documents, Message, Nothing, Reply, Result
 from .settings import Settings
 
-__all__ = ["duration", "error_text", "exact_text", "exact_value", "plural", "screen_text", "tagged", "with_time"]
-
-
-def plural(count: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: `1 call`, `2 calls`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """A time for people, in few digits."""
-    if seconds < 0.01:
-        return f"{seconds * 1000:.1f} ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds) // 60} min" if seconds < 6000 else f"{int(seconds) // 3600} h"
+__all__ = ["error_text", "exact_text", "screen_text", "tagged", "with_time"]
 
 
 # --------------------------------------------------------------------------------------------------- the screen
@@ -188,11 +171,6 @@ def _details(details: object, width: int) -> StyledText:
 
 
 # ------------------------------------------------------------------------------- files, programs and scripts
-
-
-def exact_value(value: EJSONValue) -> str:
-    """A value as one line of JSON: exact, and harmless on a terminal."""
-    return escape_json(json_text.dump(ejson.encode(value)))
 
 
 def exact_text(reply: Reply, output: str) -> str:

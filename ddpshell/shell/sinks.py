@@ -14,9 +14,10 @@ from typing import IO, Literal, Protocol
 from ..exceptions import CommandError
 from ..text.escaping import escape_line, escape_text
 from ..text.palette import StyledText
+from ..text.prose import plural
 from .parser import Line, Redirection
 from .replies import Message, Reply
-from .reply_text import exact_text, plural
+from .reply_text import exact_text
 from .state import Shell
 from .streams import Ended, Stream
 

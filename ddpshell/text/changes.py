@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..ejson import EJSONValue
 from ..protocol.document_ids import DocumentID
-from ..shell.parser import as_name
-from ..shell.reply_text import plural
+from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .escaping import quote
 from .formatting import Limits, format_value, value_fragments
-from .literals import as_argument
+from .literals import as_argument, as_name
 from .palette import StyledText, inked
+from .prose import plural
 
 __all__ = ["change_line", "document_name", "others_line"]
 

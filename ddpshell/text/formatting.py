@@ -17,11 +17,11 @@ from typing import TypeAlias, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp
+from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..exceptions import EJSONError
-from .escaping import quote
+from .escaping import escape_json, quote
 
-__all__ = ["NO_LIMITS", "Fragment", "Limits", "Style", "format_value", "value_fragments"]
+__all__ = ["NO_LIMITS", "Fragment", "Limits", "Style", "exact_value", "format_value", "value_fragments"]
 
 
 class Style(Enum):
@@ -336,3 +336,8 @@ def _laid_out(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iter
             stack.append(_Laying(content, is_flat=fits))
         else:
             yield from content
+
+
+def exact_value(value: EJSONValue) -> str:
+    """A value as one line of JSON: exact, and harmless on a terminal."""
+    return escape_json(json_text.dump(ejson.encode(value)))

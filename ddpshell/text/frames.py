@@ -8,7 +8,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from ..shell.terminal.highlighting import painted_value
+from .coloring import painted_value
 from .escaping import escape_json
 from .palette import StyledText
 

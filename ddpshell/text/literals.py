@@ -44,6 +44,7 @@ __all__ = [
     "Reading",
     "Variables",
     "as_argument",
+    "as_name",
     "means_itself",
     "opens_literal",
     "parse",
@@ -456,3 +457,11 @@ def _released(tree: EJSONValue) -> EJSONValue:
                 else:
                     stack.append(item)
     return cast(EJSONValue, whole[0])
+
+
+_NAME = re.compile(r"[^\W\d][\w./:@-]*")
+
+
+def as_name(name: str) -> str:
+    """Write a name, of a method, a collection, a file, as a word of a line: in quotes where it needs them."""
+    return name if _NAME.fullmatch(name) else quote(name)

@@ -7,7 +7,7 @@ import re
 from .columns import cell_width
 from .palette import StyledText, plain
 
-__all__ = ["wrapped"]
+__all__ = ["duration", "plural", "wrapped"]
 
 _MARGIN = re.compile(r"\s*")
 # Where the last column of a line with columns begins.
@@ -75,3 +75,19 @@ def _words(line: StyledText) -> list[StyledText]:
             else:
                 words.append([(ink, part)])
     return words
+
+
+def plural(count: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 call`, `2 calls`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people, in few digits."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min" if seconds < 6000 else f"{int(seconds) // 3600} h"

@@ -14,13 +14,14 @@ from ddpshell.ejson import EJSONValue, json_text
 from ddpshell.exceptions import CommandError, ConnectError, MethodError, OutcomeUnknown
 from ddpshell.shell.parser import parse as parse_lines
 from ddpshell.shell.replies import Documents, Message, Nothing, Reply, Result
-from ddpshell.shell.reply_text import duration, error_text, exact_text, plural, screen_text, with_time
+from ddpshell.shell.reply_text import error_text, exact_text, screen_text, with_time
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.variables import Results
 from ddpshell.text.columns import cell_width
 from ddpshell.text.formatting import format_value
 from ddpshell.text.literals import parse, read
 from ddpshell.text.palette import plain
+from ddpshell.text.prose import duration, plural
 from tests.strategies import ejson_values, hostile_text, keys
 from tests.text.test_escaping import harmless
 

@@ -71,7 +71,7 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         finally:
             progress.clear()
         if work.failed:
-            from ...shell.reply_text import plural
+            from ...text.prose import plural
 
             console.note(f"{plural(work.done, 'call')}, {work.failed:,} failed")
             ctx.exit(ExitCode.SERVER_ERROR)

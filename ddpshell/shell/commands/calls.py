@@ -15,11 +15,11 @@ from ...exceptions import ClientClosed, CommandError, DDPTimeout
 from ...protocol.refusals import quoted
 from ...protocol.secrets import mask_params
 from ...text.formatting import Limits, format_value
+from ...text.literals import as_name
 from ...text.palette import StyledText
-from ..parser import as_name
+from ...text.prose import duration, plural
 from ..registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
 from ..replies import Later, Message, Nothing, Reply, Result
-from ..reply_text import duration, plural
 from ..state import Shell
 from ..subscriptions import Subscribed
 

@@ -10,11 +10,11 @@ from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...protocol.document_ids import DocumentID
 from ...text.columns import cell_width
+from ...text.literals import as_name
 from ...text.palette import StyledText
-from ..parser import as_name
+from ...text.prose import plural
 from ..registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
 from ..replies import Documents, Live, Message, Result
-from ..reply_text import plural
 from ..state import Shell
 from ..subscriptions import Watch
 from .calls import chosen_numbers, named, warn_of_losses

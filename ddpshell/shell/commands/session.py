@@ -11,9 +11,9 @@ from ...exceptions import CommandError
 from ...text.escaping import escape_line
 from ...text.frames import FrameFilter
 from ...text.palette import StyledText
+from ...text.prose import duration, plural
 from ..registry import Text, command
 from ..replies import Later, Message, Reply
-from ..reply_text import duration, plural
 from ..state import Shell
 from .accounts import user_text
 

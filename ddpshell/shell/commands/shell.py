@@ -11,10 +11,10 @@ from ...exceptions import CommandError
 from ...text.escaping import escape_text
 from ...text.formatting import format_value
 from ...text.palette import StyledText
+from ...text.prose import plural
 from ..help import command_help, general_help
 from ..registry import CommandName, Count, File, Flag, Number, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
-from ..reply_text import plural
 from ..state import Shell
 
 __all__ = ["clear", "echo", "exit_", "full", "help_", "history", "save", "set_", "source"]

@@ -12,9 +12,9 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from ...text.escaping import escape_line, quote
-from ...text.literals import CONSTRUCTORS, Expected, read
+from ...text.literals import CONSTRUCTORS, Expected, as_name, read
 from ..names import Names
-from ..parser import Line, Word, as_name, parse
+from ..parser import Line, Word, parse
 from ..registry import Command, Parameter, Registry, Role
 from ..settings import SETTINGS
 

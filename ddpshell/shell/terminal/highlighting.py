@@ -6,50 +6,16 @@ Nothing is added to a text, and nothing left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
 from ...ejson import EJSONValue
-from ...text.literals import CONSTRUCTORS, read
+from ...text.coloring import colored_tokens, token_ink
+from ...text.literals import read
 from ...text.palette import StyledText
-from ...text.tokens import Token, TokenKind, tokens
 from ..parser import Line, Word, parse
 from ..registry import Command, Registry, Role
 from .continuation import Continuation
 
-__all__ = ["painted_line", "painted_session", "painted_value"]
-
-_CONSTANTS = {"true", "false", "null", "NaN", "Infinity", "-Infinity"}
-
-_INKS = {
-    TokenKind.OPEN: "punctuation",
-    TokenKind.CLOSE: "punctuation",
-    TokenKind.COMMA: "punctuation",
-    TokenKind.COLON: "punctuation",
-    TokenKind.STRING: "string",
-    TokenKind.NUMBER: "number",
-    TokenKind.VARIABLE: "variable",
-    TokenKind.COMMENT: "comment",
-    TokenKind.WRONG: "",
-}
-
-
-def painted_value(text: str) -> StyledText:
-    """Values, such as a frame's JSON, and whatever stands between them."""
-    return list(_of_tokens(text, tokens(text), 0, len(text)))
-
-
-def _of_tokens(text: str, found: Iterable[Token], start: int, end: int) -> Iterator[tuple[str, str]]:
-    position = start
-    previous: Token | None = None
-    for token in [*found, None]:
-        if previous is not None:
-            if previous.start > position:
-                yield "", text[position : previous.start]
-            yield _token_ink(previous, token), previous.text
-            position = previous.end
-        previous = token
-    if position < end:
-        yield "", text[position:end]
+__all__ = ["painted_line", "painted_session"]
 
 
 # ------------------------------------------------------------------------------------------------- typed lines
@@ -119,21 +85,13 @@ def _paint_word(inks: list[str], word: Word, role: Role) -> None:
         _fill(inks, word.start, word.end, ink)
     else:
         for token, following in zip(word.tokens, [*word.tokens[1:], None], strict=True):
-            _fill(inks, token.start, token.end, _token_ink(token, following))
+            _fill(inks, token.start, token.end, token_ink(token, following))
 
 
 def _bare_ink(value: EJSONValue) -> str:
     if isinstance(value, str):
         return "string"
     return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else "constant"
-
-
-def _token_ink(token: Token, following: Token | None) -> str:
-    if following is not None and following.kind is TokenKind.COLON:
-        return "key"
-    if token.kind is TokenKind.NAME:
-        return "constructor" if token.text in CONSTRUCTORS else "constant" if token.text in _CONSTANTS else "key"
-    return _INKS[token.kind]
 
 
 def _paint_comments(inks: list[str], text: str) -> None:
@@ -218,7 +176,7 @@ def _shown(text: str, position: int) -> StyledText:
         return [*painted, ("error", error[0]), ("", _rest(text, error.end()))]
     reading = read(text, position)
     if reading.problem is None:
-        painted += _of_tokens(text, reading.tokens, position, reading.end)
+        painted += colored_tokens(text, reading.tokens, position, reading.end)
         position = reading.end
     rest = _rest(text, position)
     time = _TIME.search(rest)

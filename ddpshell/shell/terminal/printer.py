@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ...text.palette import StyledText, terminal_text
-from ..reply_text import plural
+from ...text.prose import plural
 
 __all__ = ["Burst", "Printer", "PromptLine", "Render", "Screen"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...text.columns import cell_width, clip
 from ...text.escaping import escape_line
 from ...text.palette import StyledText
+from ...text.prose import duration, plural
 from ..commands.session import state_text
-from ..reply_text import duration, plural
 from ..state import Shell
 
 __all__ = ["prompt_text", "short_url", "toolbar"]

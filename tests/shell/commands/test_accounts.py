@@ -189,7 +189,7 @@ def test_a_one_time_code_can_be_given_at_once(tmp_path: Path, serving: Callable[
 def test_a_server_that_is_busy_keeps_nobody_from_typing(
     table: Desk, store: LoginStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account_commands, "_PATIENCE", 0.05)
+    monkeypatch.setattr(accounts, "_PATIENCE", 0.05)
     table.send("call slow 1000")
     table.send("login alice")
     assert [job.what for job in table.shell.jobs.pending] == ["call slow 1000", "login alice"]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.shell.commands.catalog import shell_registry
-from ddpshell.shell.terminal.highlighting import painted_line, painted_session, painted_value
+from ddpshell.shell.terminal.highlighting import painted_line, painted_session
+from ddpshell.text.coloring import painted_value
 from ddpshell.text.formatting import value_fragments
 from ddpshell.text.palette import INKS, StyledText, inked, plain
 from tests.strategies import ejson_values
