@@ -77,7 +77,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "socket": (
         "client/network/addresses.py",
         "client/network/connector.py",
-        "client/network/tunnels.py",
+        "client/network/proxy.py",
         "client/network/waiting.py",
         "server/transport.py",
     ),

@@ -19,14 +19,13 @@ from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, Cli
 from ..protocol.codec import ejson_text
 from ..protocol.urls import parse_url
 from .events import Event
-from .handles import Awaitable, MethodCall, Subscription
+from .handles import Awaitable, MethodCall, Registry, Subscription, finish
 from .lifecycle import ConnectionState, Lifecycle
 from .network.connector import ConnectOptions, WebSocketConnector
 from .network.frames import MAX_MESSAGE
 from .network.tls import TLSOptions
 from .network.transport import Connector
 from .network.upgrade import HandshakeOptions
-from .registry import Registry, finish
 from .runner import Mark, Published, Runner
 
 if TYPE_CHECKING:

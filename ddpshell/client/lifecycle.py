@@ -17,16 +17,27 @@ from collections.abc import Callable
 from enum import Enum
 
 from ..exceptions import ClientClosed, ConnectError, DDPError, NegotiationError
-from .backoff import delay
 from .events import Closed, ConnectionDropped, ConnectionEvent, ConnectionFailed, Offline, Waiting
 
-__all__ = ["ConnectionState", "Lifecycle"]
+__all__ = ["ConnectionState", "Lifecycle", "delay"]
 
 
 # A session that stood for so many seconds was of use, whatever became of it.
 PROBATION = 10.0
 # So many in a row may come to nothing before the pauses grow.
 FUTILE_SESSIONS = 3
+
+
+BASE = 1.0
+EXPONENT = 2.2
+MAXIMUM = 300.0
+#: Before the first two attempts: a server that was restarted should have its clients back at once.
+MINIMUM = 0.01
+MINIMUM_COUNT = 2
+FUZZ = 0.5
+
+# 2.2 ** 8 is past the maximum already; beyond that the power would only grow, in the end out of range.
+_LAST_EXPONENT = 8
 
 
 class ConnectionState(Enum):
@@ -171,6 +182,21 @@ class Lifecycle:
         self.state = ConnectionState.FAILED
         self.error = error
         return [ConnectionFailed(error)]
+
+
+def delay(retry_count: int, fractions: Callable[[], float]) -> float:
+    """Seconds before the attempt that `retry_count` others went before since the last session.
+
+    The maximum comes before the fuzz, so that the true ceiling is 375 seconds.
+
+    Args:
+        retry_count: 0 for the first attempt to connect again.
+        fractions: Random numbers in [0, 1): many clients must not come back in step.
+    """
+    if retry_count < MINIMUM_COUNT:
+        return MINIMUM
+    seconds = min(MAXIMUM, BASE * EXPONENT ** min(retry_count, _LAST_EXPONENT))
+    return seconds * (1 - FUZZ / 2 + FUZZ * fractions())
 
 
 def _is_permanent(error: DDPError) -> bool:

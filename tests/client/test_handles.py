@@ -5,11 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from threading import Lock
 
 import pytest
 
-from ddpshell.client.handles import Awaitable, MethodCall, Subscription
-from ddpshell.exceptions import ConnectionLost, DDPTimeout, MethodError, TransportError
+from ddpshell.client.events import (
+    CallAnswered,
+    CallFinished,
+    Closed,
+    Connecting,
+    ConnectionDropped,
+    ConnectionFailed,
+    Event,
+    Offline,
+    PongReceived,
+    SessionEstablished,
+    SubscriptionReady,
+    SubscriptionStopped,
+)
+from ddpshell.client.handles import Awaitable, MethodCall, Registry, Subscription
+from ddpshell.exceptions import (
+    ClientClosed,
+    ConnectError,
+    ConnectionLost,
+    DDPTimeout,
+    MethodError,
+    SubscriptionError,
+    TransportError,
+)
 from tests.fakes import PATIENCE
 from tests.machine import Interrupted, interrupting_another_thread
 
@@ -21,8 +44,10 @@ def awaitable(*, on_client_thread: bool = False) -> Awaitable[int]:
     return Awaitable("%s", "answer", lambda: on_client_thread)
 
 
-def method_call(cancel: Callable[[MethodCall], bool] = lambda call: True) -> MethodCall:
-    call = MethodCall("upper", ("a",), lambda: False, cancel, return_at_result=False)
+def method_call(
+    cancel: Callable[[MethodCall], bool] = lambda call: True, *, return_at_result: bool = False
+) -> MethodCall:
+    call = MethodCall("upper", ("a",), lambda: False, cancel, return_at_result=return_at_result)
     call.id = "7"
     return call
 
@@ -241,3 +266,106 @@ def test_stopping_a_subscription_asks_the_client() -> None:
     made.stop()
     assert stopped == [made]
     assert not made.stopped.done(), "the client says when"
+
+
+# --------------------------------------------------------------------------------------------------------- registry
+
+LOST = ConnectionLost("gone")
+REFUSED = ConnectError("nobody there")
+
+
+def ping() -> Awaitable[float]:
+    return Awaitable("answer to a %r", "ping", lambda: False)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(Lock())
+
+
+def test_a_call_is_done_when_it_is_finished_and_not_when_it_is_answered(registry: Registry) -> None:
+    """C13, and C14 for the one that asked for it."""
+    late, soon = method_call(), method_call(return_at_result=True)
+    registry.calls = {"1": late, "2": soon}
+    for number in ("1", "2"):
+        assert registry.take(CallAnswered(number, "m", 5, True))
+    assert (late.done(), soon.result(0), soon.has_result) == (False, 5, True)
+    for number in ("1", "2"):
+        assert registry.take(CallFinished(number, "m", None, False))
+    assert (late.result(0), late.has_result, registry.calls) == (None, False, {})
+
+
+def test_a_call_that_failed_raises_its_error(registry: Registry) -> None:
+    call, error = method_call(), MethodError(404)
+    registry.calls["1"] = call
+    registry.take(CallFinished("1", "m", error=error))
+    assert call.exception(0) is error
+
+
+@pytest.mark.parametrize("event", [CallAnswered("9", "m"), CallFinished("9", "m"), Connecting("ws://x", 0)])
+def test_what_no_handle_stands_for_is_left_to_others(registry: Registry, event: Event) -> None:
+    assert not registry.take(event)
+
+
+def test_a_subscription_becomes_ready_and_ends(registry: Registry) -> None:
+    made = registry.subscriptions["s"] = subscription()
+    registry.take(SubscriptionReady("s", "tasks"))
+    assert (made.ready.done(), made.stopped.done()) == (True, False)
+    error = SubscriptionError(500)
+    registry.take(SubscriptionStopped("s", "tasks", error))
+    assert (made.stopped.result(0), made.error, registry.subscriptions) == (None, error, {})
+
+
+@pytest.mark.parametrize(
+    ("is_stopping", "error", "outcome"),
+    [
+        pytest.param(True, None, CancelledError, id="the caller stopped it"),
+        pytest.param(False, None, SubscriptionError, id="the server stopped it, without an error"),
+        pytest.param(False, SubscriptionError(403), SubscriptionError, id="the server refused it"),
+    ],
+)
+def test_a_subscription_that_ends_early_never_becomes_ready(
+    registry: Registry, is_stopping: bool, error: SubscriptionError | None, outcome: type[BaseException]
+) -> None:
+    made = registry.subscriptions["s"] = subscription()
+    if is_stopping:
+        made.stop()
+    registry.take(SubscriptionStopped("s", "tasks", error))
+    with pytest.raises(outcome) as raised:
+        made.ready.result(0)
+    assert error is None or raised.value is error
+
+
+def test_a_pong_answers_its_ping_alone(registry: Registry) -> None:
+    registry.pings = {"p1": ping(), "p2": (other := ping())}
+    mine = registry.pings["p1"]
+    registry.take(PongReceived("p1", 0.25))
+    registry.take(PongReceived("p9", 0.5))
+    assert (mine.result(0), other.done(), registry.round_trip) == (0.25, False, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("event", "pings_fail", "sessions_fail"),
+    [
+        pytest.param(ConnectionDropped(LOST, 0), LOST, None, id="dropped: another session may come"),
+        pytest.param(Offline(), ConnectionLost, None, id="offline"),
+        pytest.param(ConnectionFailed(REFUSED), REFUSED, REFUSED, id="failed"),
+        pytest.param(Closed(), ClientClosed, ClientClosed, id="closed"),
+    ],
+)
+def test_the_end_of_a_connection_ends_what_waits_for_it(
+    registry: Registry, event: Event, pings_fail: object, sessions_fail: object
+) -> None:
+    waiting_ping, session = ping(), Awaitable[None]("session with %s", "x", lambda: False)
+    registry.pings, registry.sessions = {"p1": waiting_ping}, [session]
+    registry.take(event)
+    for waiter, expected in ((waiting_ping, pings_fail), (session, sessions_fail)):
+        error = waiter.exception(0) if waiter.done() else None
+        assert expected in (error, type(error) if error else None)
+
+
+def test_a_session_that_stands_lets_those_go_who_waited_for_it(registry: Registry) -> None:
+    session = Awaitable[None]("session with %s", "x", lambda: False)
+    registry.sessions.append(session)
+    registry.take(SessionEstablished("s", True, 0, 0, 0.125))
+    assert (session.result(0), registry.sessions, registry.round_trip, registry.resumed) == (None, [], 0.125, True)

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpshell import Client, ConnectionState, MethodCall, MethodError, OutcomeUnknown, Subscription, events
-from ddpshell.client.backoff import delay
-from ddpshell.client.lifecycle import FUTILE_SESSIONS, PROBATION
+from ddpshell.client.lifecycle import FUTILE_SESSIONS, PROBATION, delay
 from ddpshell.clock import SystemClock
 from ddpshell.ejson import EJSONValue
 from tests.fakes import FakeClock

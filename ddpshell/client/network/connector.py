@@ -92,7 +92,7 @@ class WebSocketConnector(Struct, frozen=True):
 
     def _through(self, proxy: Proxy, sock: socket.socket, waiter: Waiter, deadline: float | None) -> ByteStream:
         # Seldom needed, so not loaded for every call.
-        from .tunnels import open_tunnel
+        from .proxy import open_tunnel
 
         stream: ByteStream = sock
         if proxy.scheme == "https":
