@@ -277,7 +277,7 @@ def test_who_calls_too_often_is_told_when_to_try_again(
     ran = finished(start("run", str(script), "-u", meteor_server.url))
     assert (ran.code, ran.out) == (1, '"ok"\n' * 5)
     assert re.fullmatch(
-        r"ddp: error: Error, too many requests\. .* \[too-many-requests\]\n"
+        rf"ddp: error: {re.escape(str(script))}, line 6: Error, too many requests\. .* \[too-many-requests\]\n"
         r'ddp: details: \{"timeToReset": \d+\}\nddp: hint: try again in 1 s\n',
         ran.err,
     )

@@ -65,11 +65,10 @@ def test_a_stalled_server_says_nothing_and_a_new_connection_is_not_stalled() -> 
             client.receive()
 
 
-def test_a_restarted_server_is_where_it_was_and_knows_nobody() -> None:
+def test_a_restarted_server_has_its_address_and_no_session() -> None:
     with LoopbackServer() as server:
         with WireClient(server.url) as client:
-            client.send(msg="disconnect")
-            client.wait_closed()
+            client.call("upper", "x")
         server.restart()
         with WireClient(server.url, session=client.session, received_count=client.count) as again:
             assert again.session != client.session

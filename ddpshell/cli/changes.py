@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..protocol.document_ids import DocumentID, encode_document_id
 from ..protocol.documents import Order
-from ..protocol.events import change_value
+from ..text.changes import change_value
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:

@@ -105,8 +105,6 @@ class Stream:
         Raises:
             OSError: It cannot be.
         """
-        if self.fd is None:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         data = memoryview(self.encoded(text))
         # What a pipe takes in one piece is written or not. Of more than that a signal might leave a part.
         with contextlib.nullcontext() if len(data) <= _PIPE_BUF else unbroken():
@@ -117,7 +115,8 @@ class Stream:
         return text.encode(self._encoding, "backslashreplace")
 
     def _write(self, data: memoryview) -> None:
-        assert self.fd is not None, "checked by write"
+        if self.fd is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         while data:
             try:
                 data = data[os.write(self.fd, data) :]

@@ -23,6 +23,10 @@ from .states import CallInput, CallState
 __all__ = ["Calls", "Gate"]
 
 
+# Calls that are made to log in, and so never made in a user's name.
+_FOR_NO_USER = frozenset({"login", "createUser", "forgotPassword", "resetPassword", "verifyEmail"})
+
+
 class Gate(Enum):
     """What may be sent now."""
 
@@ -337,7 +341,7 @@ class Calls:
             if call.logs_in is not None:
                 # What follows belongs to that user.
                 return
-            if call.state is CallState.HELD:
+            if call.state is CallState.HELD and call.method not in _FOR_NO_USER:
                 why = OutcomeUnknown(call.method, "the connection was lost and the new one's login refused")
                 self._emit(
                     CallFinished(call.id, call.method, error=why if call.was_sent else _not_sent(call.method, error))

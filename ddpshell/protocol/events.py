@@ -31,7 +31,6 @@ __all__ = [
     "SubscriptionStopped",
     "VersionRefused",
     "Warned",
-    "change_value",
 ]
 
 
@@ -220,17 +219,3 @@ SessionEvent: TypeAlias = (
     | DocumentEvent
     | Warned
 )
-
-
-def change_value(event: DocumentEvent) -> EJSONValue:
-    """A change as a value with the keys of its message, for programs."""
-    value: dict[str, EJSONValue] = {"collection": event.collection, "id": event.id}
-    match event:
-        case DocumentAdded(fields=fields):
-            return {"msg": "added", **value, "fields": fields}
-        case DocumentChanged(fields=fields, cleared=cleared):
-            return {"msg": "changed", **value, "fields": fields, "cleared": list(cleared)}
-        case DocumentRemoved():
-            return {"msg": "removed", **value}
-        case DocumentMoved(before=before):
-            return {"msg": "movedBefore", **value, "before": before}

@@ -20,11 +20,11 @@ MASK: Final = "***"
 
 # Names in lower case, without anything but letters and digits.
 _SECRET_NAMES = frozenset(
-    "auth bcrypt bearer digest hashedtokens jwt logintokens otp pass passwd pin pincode pwd resume sessionid sid totp".split()
+    "auth bcrypt bearer connectsid digest hashedtokens jwt logintokens otp pass passwd pin pincode pwd resume sessionid sid totp".split()
 )
 _SECRET_ENDINGS = (
     *"accesskey apikey encryptionkey masterkey privatekey secretkey sharedkey signingkey".split(),
-    *"authorization cookie credential credentials passcode passphrase password passwords passwordhash secret secrets".split(),
+    *"authorization cookie cookies credential credentials passcode passphrase password passwords passwordhash secret secrets".split(),
     *"sessionid token passwordconfirmation passwordconfirm passwordrepeat passwordagain".split(),
 )
 # Short words, of which others are made: a `pin` and a `userPin`, but no `spin`.

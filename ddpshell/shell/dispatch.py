@@ -11,10 +11,9 @@ from ..client.events import DocumentEvent
 from ..clock import wait_until_done
 from ..ejson import EJSONValue
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
-from ..protocol.events import change_value
 from ..protocol.server_error import is_unknown_name
 from ..text.argument_files import read_value
-from ..text.changes import change_line
+from ..text.changes import change_line, change_value
 from ..text.formatting import Limits, exact_value
 from ..text.palette import plain
 from .jobs import Job
@@ -237,14 +236,19 @@ def _answered(
             if sink is not None:
                 _pour(shell, job.number, sink, reply, job)
                 return
-            if not later.is_silent:
-                shell.display.answer(job.number, reply, seconds)
-            shell.jobs.end(job)
+            try:
+                if not later.is_silent:
+                    shell.display.answer(job.number, reply, seconds)
+            finally:
+                shell.jobs.end(job)
             return
-    if not shell.is_closing:
-        _note_similar_name(shell, error, invocation)
-        shell.display.failure(job.number, error, seconds, where=job.where)
-    shell.jobs.end(job, error)
+    try:
+        if not shell.is_closing:
+            _note_similar_name(shell, error, invocation)
+            shell.display.failure(job.number, error, seconds, where=job.where)
+    finally:
+        # The script waits for the end of the job, whatever becomes of its output.
+        shell.jobs.end(job, error)
 
 
 def _keep(shell: Shell, number: int | None, reply: Reply) -> None:

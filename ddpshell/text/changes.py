@@ -13,7 +13,7 @@ from .literals import as_argument, as_name
 from .palette import StyledText, inked
 from .prose import plural
 
-__all__ = ["change_line", "document_name", "others_line"]
+__all__ = ["change_line", "change_value", "document_name", "others_line"]
 
 
 def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
@@ -54,3 +54,17 @@ def _id(document_id: DocumentID) -> str:
 
 def _value(value: EJSONValue, limits: Limits) -> StyledText:
     return inked(value_fragments(value, width=sys.maxsize, limits=limits))
+
+
+def change_value(event: DocumentEvent) -> EJSONValue:
+    """A change as a value with the keys of its message, for programs."""
+    value: dict[str, EJSONValue] = {"collection": event.collection, "id": event.id}
+    match event:
+        case DocumentAdded(fields=fields):
+            return {"msg": "added", **value, "fields": fields}
+        case DocumentChanged(fields=fields, cleared=cleared):
+            return {"msg": "changed", **value, "fields": fields, "cleared": list(cleared)}
+        case DocumentRemoved():
+            return {"msg": "removed", **value}
+        case DocumentMoved(before=before):
+            return {"msg": "movedBefore", **value, "before": before}

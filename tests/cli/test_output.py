@@ -171,7 +171,7 @@ class TestTerminal:
 )
 def test_what_is_told_on_standard_error_can_be_less(ddp: Command, options: list[str], kinds: list[str]) -> None:
     def talk(server: Conversation) -> None:
-        server.send(msg="error", reason="you did something wrong")
+        server.send(msg="removed", collection="c")  # an invalid message without an id is worth a warning
         server.finish(server.expect("method"), error={"error": 404, "reason": "Method 'm' not found"})
 
     with ScriptedServer(converse(talk)) as server:

@@ -138,7 +138,7 @@ def test_a_saved_login_that_is_refused_is_told_and_the_shell_goes_on(home: Path)
         file.write_text(re.sub('"token": "[^"]*"', '"token": "of another time"', file.read_text()))
         with Window("-u", server.url, columns=120) as window:
             window.wait_for("was refused: ")
-            window.wait_for("log in again: ddp login alice")
+            window.wait_for("`login alice` logs in")
             window.press("call whoami\r")
             window.wait_for("[1] null")
         assert ddp_apart("-u", server.url, script="call whoami\n").returncode == 4

@@ -218,6 +218,11 @@ SECRET_NAMES += [
 SECRET_NAMES += ["srp", "access_token", "client-secret", "API_KEY", "pwd", "s_r_p", "private-_key", "Passphrase"]
 
 
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_each_name_of_a_secret_is_known(name: str) -> None:
+    assert "sesame" not in mask(json.dumps({name: ["sesame-4711"], "x": {name: "sesame"}}))
+
+
 @given(strategies.json_trees(max_leaves=6), st.sampled_from(SECRET_NAMES), st.data())
 def test_a_secret_is_hidden_wherever_it_is(tree: JSONValue, name: str, data: st.DataObject) -> None:
     frame: Any = {name: ["sesame-4711"]}
