@@ -45,7 +45,7 @@ CALL = """
     ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
     ddpshell.cli.signals ddpshell.cli.types ddpshell.cli.call_arguments
 
-    ddpshell.text ddpshell.text.argument_files ddpshell.text.constructors ddpshell.text.escaping
+    ddpshell.text ddpshell.text.constructors ddpshell.text.escaping
     ddpshell.text.literals ddpshell.text.tokens
 
     gc signal

@@ -89,7 +89,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "io": ("shell/", "cli/"),
     "logging": ("client/", "server/", "cli/main.py"),
     "os": ("clock.py", "logins.py", "client/", "shell/", "cli/"),
-    "pathlib": ("logins.py", "text/argument_files.py", "server/loading.py", "shell/", "cli/"),
+    "pathlib": ("logins.py", "text/literals.py", "server/loading.py", "shell/", "cli/"),
     "runpy": ("server/loading.py",),
     "shutil": ("shell/", "cli/"),
     "signal": ("shell/", "cli/"),

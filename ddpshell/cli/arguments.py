@@ -10,8 +10,7 @@ from .. import ejson
 from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
-from ..text.argument_files import text_of
-from ..text.literals import parse_argument
+from ..text.literals import parse_argument, text_of
 from .process import Process
 
 __all__ = ["check_text", "note_losses", "read_arguments"]

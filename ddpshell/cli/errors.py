@@ -116,7 +116,7 @@ def show(failure: Failure, console: Console) -> None:
         return
     lines = [console.emphasised("31", "ddp: error: ") + escape_line(failure.line)]
     if failure.place is not None:
-        from ..text.columns import point_at
+        from ..text.prose import point_at
 
         before, after = failure.place
         lines += [f"  {line}" for line in point_at(escape_line(before), escape_line(after), console.err.width - 4)]

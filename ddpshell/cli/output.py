@@ -271,9 +271,9 @@ class Console:
 
         fragments = value_fragments(value, width=self.out.width, limits=self.limits())
         if self.colours_out:
-            from ..text.palette import inked, terminal_text
+            from ..text.palette import terminal_text
 
-            return terminal_text(inked(fragments), colour=True)
+            return terminal_text(fragments, colour=True)
         return "".join([text for _, text in fragments])
 
     # Standard error

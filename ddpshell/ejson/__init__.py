@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .convert import decode, encode
-from .values import Custom, Date, EJSONValue, JSONValue, ObjectID, RegExp, date_from_ms, date_to_ms
+from .json_text import dumps, js_number, loads
+from .values import Custom, Date, EJSONValue, JSONValue, ObjectID, RegExp, clone, date_from_ms, date_to_ms, equals
 
 __all__ = [
     "Custom",
@@ -24,19 +23,3 @@ __all__ = [
     "js_number",
     "loads",
 ]
-
-if TYPE_CHECKING:
-    from .canonical import dumps, js_number, loads
-    from .equality import clone, equals
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Loaded when one of them is asked for: `ddp call` needs none.
-    from .canonical import dumps, js_number, loads
-    from .equality import clone, equals
-
-    late = {"clone": clone, "dumps": dumps, "equals": equals, "js_number": js_number, "loads": loads}
-    globals().update(late)
-    return late[name]

@@ -13,10 +13,9 @@ from typing import Any, Final, TypeAlias
 from .. import ejson
 from ..ejson import RegExp
 from ..exceptions import EJSONError, QueryError
-from .operands import is_number, nearest
-from .paths import MISSING
 from .regexps import compile_regexp
 from .sorting import ValueType, compare, type_of
+from .values import MISSING, is_number, nearest
 
 __all__ = ["ValueMatcher", "bits", "equality", "inequality", "mod", "of_type", "regexp", "regexp_of", "size"]
 

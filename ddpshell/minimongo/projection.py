@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import QueryError
-from .operands import checked, is_number
-from .paths import is_plain_object
+from .values import checked, is_number, is_plain_object
 
 __all__ = ["Projection", "compile_projection"]
 

@@ -18,8 +18,7 @@ from .. import ejson
 from ..ejson import EJSONValue, ObjectID, RegExp
 from ..exceptions import QueryError
 from .conditions import ValueMatcher, bits, equality, inequality, mod, of_type, regexp, regexp_of, size
-from .operands import checked, is_number, is_truthy, nearest
-from .paths import MISSING, Branches, fields_of, is_plain_object, look_up
+from .values import MISSING, Branches, checked, fields_of, is_number, is_plain_object, is_truthy, look_up, nearest
 
 __all__ = ["Matcher", "Selector", "compile_selector", "selected_id"]
 

@@ -13,8 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from ..ejson import Date, EJSONValue, ObjectID, RegExp, date_to_ms
 from ..exceptions import QueryError
-from .operands import checked, is_number
-from .paths import MISSING, element_index, fields_of, is_index
+from .values import MISSING, checked, element_index, fields_of, is_index, is_number
 
 __all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "order", "type_of"]
 

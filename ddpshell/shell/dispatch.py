@@ -12,9 +12,9 @@ from ..clock import wait_until_done
 from ..ejson import EJSONValue
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
 from ..protocol.server_error import is_unknown_name
-from ..text.argument_files import read_value
 from ..text.changes import change_line, change_value
 from ..text.formatting import Limits, exact_value
+from ..text.literals import read_value
 from ..text.palette import plain
 from .jobs import Job
 from .parser import Line, parse, reparse

@@ -8,11 +8,10 @@ from itertools import islice
 from ..advice import Place, advice
 from ..ejson import EJSONValue
 from ..exceptions import CommandError, EJSONError, ServerError
-from ..text.columns import cell_width, point_at
 from ..text.escaping import escape_line, escape_text
 from ..text.formatting import NO_LIMITS, Limits, exact_value, format_value, value_fragments
-from ..text.palette import StyledText, inked, plain
-from ..text.prose import duration, plural, wrapped
+from ..text.palette import StyledText, plain
+from ..text.prose import cell_width, duration, plural, point_at, wrapped
 from ..text.tables import table_lines
 from .replies import Documents, Message, Nothing, Reply, Result
 from .settings import Settings
@@ -79,7 +78,7 @@ def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limi
         return _cut(exact_value(value), limits)
     if output == "table" and (lines := table_lines(value, _table_width(width, limits))) is not None:
         return [("", "\n"), *_lines(lines, limits)]
-    return inked(value_fragments(value, width=width, limits=limits, column=column))
+    return list(value_fragments(value, width=width, limits=limits, column=column))
 
 
 def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limits: Limits) -> StyledText:
@@ -165,7 +164,7 @@ def error_text(error: BaseException, width: int, tag: str = "", where: str = "")
 def _details(details: object, width: int) -> StyledText:
     limits = Limits(items=20, characters=500, depth=5)
     try:
-        return inked(value_fragments(details, width=width, limits=limits, column=11))  # type: ignore[arg-type]  # JSON
+        return list(value_fragments(details, width=width, limits=limits, column=11))  # type: ignore[arg-type]  # JSON
     except EJSONError:
         return [("", escape_line(repr(details)[:500]))]
 

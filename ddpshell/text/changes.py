@@ -10,7 +10,7 @@ from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, Doc
 from .escaping import quote
 from .formatting import Limits, format_value, value_fragments
 from .literals import as_argument, as_name
-from .palette import StyledText, inked
+from .palette import StyledText
 from .prose import plural
 
 __all__ = ["change_line", "change_value", "document_name", "others_line"]
@@ -53,7 +53,7 @@ def _id(document_id: DocumentID) -> str:
 
 
 def _value(value: EJSONValue, limits: Limits) -> StyledText:
-    return inked(value_fragments(value, width=sys.maxsize, limits=limits))
+    return list(value_fragments(value, width=sys.maxsize, limits=limits))
 
 
 def change_value(event: DocumentEvent) -> EJSONValue:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias, cast
 
@@ -20,24 +19,24 @@ from .. import ejson
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..exceptions import EJSONError
 from .escaping import escape_json, quote
+from .literals import CONSTRUCTORS
+from .palette import StyledText
+from .tokens import Token, TokenKind, tokens
 
-__all__ = ["NO_LIMITS", "Fragment", "Limits", "Style", "exact_value", "format_value", "value_fragments"]
+__all__ = [
+    "NO_LIMITS",
+    "Fragment",
+    "Limits",
+    "colored_tokens",
+    "exact_value",
+    "format_value",
+    "painted_value",
+    "token_ink",
+    "value_fragments",
+]
 
 
-class Style(Enum):
-    """What a fragment of a value is."""
-
-    SPACE = "space"
-    PUNCTUATION = "punctuation"
-    KEY = "key"
-    STRING = "string"
-    NUMBER = "number"
-    CONSTANT = "constant"  # true, null, NaN, ...
-    CONSTRUCTOR = "constructor"  # Date, ...
-    OMISSION = "omission"  # what the limits left out
-
-
-Fragment: TypeAlias = tuple[Style, str]
+Fragment: TypeAlias = tuple[str, str]
 
 
 class Limits(Struct, frozen=True):
@@ -142,7 +141,7 @@ def _node_of(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
         growing = stack[-1]
         node = growing.node
         for key, item in growing.entries:
-            item_lead = () if key is None else ((Style.KEY, quote(key)), _COLON)
+            item_lead = () if key is None else (("key", quote(key)), _COLON)
             leaf = _leaf(item, limits)
             if leaf is None and len(stack) >= limits.depth:
                 leaf = _omission(1, limits)
@@ -169,14 +168,14 @@ def _growing(value: EJSONValue, lead: _Leaf, limits: Limits, *, is_json: bool) -
     entries: _Entries
     if isinstance(value, Mapping):
         entries = islice(value.items(), shown)
-        opening: _Leaf = ((Style.PUNCTUATION, "{"),)
+        opening: _Leaf = (("punctuation", "{"),)
         closing = "}"
         if not is_json and _looks_like_a_form(value):
-            opening = (*opening, (Style.KEY, '"$escape"'), _COLON, *opening)
+            opening = (*opening, ("key", '"$escape"'), _COLON, *opening)
             closing = "}}"
     else:
         entries = ((None, item) for item in islice(value, shown))
-        opening = ((Style.PUNCTUATION, "["),)
+        opening = (("punctuation", "["),)
         closing = "]"
     return _Growing(_Node(opening, closing), entries, int(omitted), is_json, lead)
 
@@ -203,14 +202,14 @@ def _leaf(value: EJSONValue, limits: Limits) -> _Leaf | None:
     if value and (kind is dict or kind is list):
         return None
     if kind is str and len(cast(str, value)) <= limits.characters:
-        return ((Style.STRING, quote(cast(str, value))),)
+        return (("string", quote(cast(str, value))),)
     match value:
         case None | True | False:
-            return ((Style.CONSTANT, {None: "null", True: "true", False: "false"}[value]),)
+            return (("constant", {None: "null", True: "true", False: "false"}[value]),)
         case str():
             return _string(value, limits)
         case int():
-            return ((Style.NUMBER, str(int(value))),)
+            return (("number", str(int(value))),)
         case float():
             return _float(value)
         case bytes() | bytearray() | memoryview():
@@ -227,28 +226,28 @@ def _leaf(value: EJSONValue, limits: Limits) -> _Leaf | None:
         case Custom():
             return None
         case Mapping():
-            return None if value else ((Style.PUNCTUATION, "{}"),)
+            return None if value else (("punctuation", "{}"),)
         case Sequence():
-            return None if value else ((Style.PUNCTUATION, "[]"),)
+            return None if value else (("punctuation", "[]"),)
         case _:
             raise EJSONError(f"{type(value).__name__} is no EJSON value")
 
 
 def _string(text: str, limits: Limits) -> _Leaf:
     if len(text) <= limits.characters:
-        return ((Style.STRING, quote(text)),)
+        return (("string", quote(text)),)
     shown = int(limits.characters)
     return (
-        (Style.STRING, quote(text[:shown])),
-        (Style.SPACE, " "),
+        ("string", quote(text[:shown])),
+        ("space", " "),
         *_omission(len(text) - shown, limits, "characters"),
     )
 
 
 def _float(number: float) -> _Leaf:
     if math.isfinite(number):
-        return ((Style.NUMBER, float.__repr__(number)),)
-    return ((Style.CONSTANT, "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"),)
+        return (("number", float.__repr__(number)),)
+    return (("constant", "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"),)
 
 
 def _base64(data: bytes | bytearray | memoryview) -> str:
@@ -259,10 +258,10 @@ def _base64(data: bytes | bytearray | memoryview) -> str:
 
 def _date(ms: int | None) -> _Leaf:
     if ms is None:
-        return (*_constructor("Date"), (Style.CONSTANT, "NaN"), _CLOSE)
+        return (*_constructor("Date"), ("constant", "NaN"), _CLOSE)
     moment = ejson.date_from_ms(ms)
     if isinstance(moment, Date):
-        return (*_constructor("Date"), (Style.NUMBER, str(ms)), _CLOSE)
+        return (*_constructor("Date"), ("number", str(ms)), _CLOSE)
     return _constructed("Date", moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z")
 
 
@@ -276,17 +275,17 @@ def _constructed(name: str, *arguments: str, limits: Limits = NO_LIMITS) -> _Lea
 
 
 def _constructor(name: str) -> _Leaf:
-    return ((Style.CONSTRUCTOR, name), (Style.PUNCTUATION, "("))
+    return (("constructor", name), ("punctuation", "("))
 
 
 def _omission(count: int, limits: Limits, what: str = "") -> _Leaf:
     text = f"... {count:,} more{' ' if what else ''}{what}{', ' if limits.advice else ''}{limits.advice}"
-    return ((Style.OMISSION, text),)
+    return (("omission", text),)
 
 
-_COLON: Fragment = (Style.PUNCTUATION, ": ")
-_COMMA: Fragment = (Style.PUNCTUATION, ", ")
-_CLOSE: Fragment = (Style.PUNCTUATION, ")")
+_COLON: Fragment = ("punctuation", ": ")
+_COMMA: Fragment = ("punctuation", ", ")
+_CLOSE: Fragment = ("punctuation", ")")
 
 # ---------------------------------------------------------------------------------------------------- the layout
 
@@ -316,16 +315,16 @@ def _laid_out(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iter
         if entry is None:
             stack.pop()
             if not laying.is_flat:
-                yield Style.SPACE, "\n" + " " * (margin - indent)
-            yield Style.PUNCTUATION, laying.node.closing
+                yield "space", "\n" + " " * (margin - indent)
+            yield "punctuation", laying.node.closing
             continue
         if laying.is_flat:
             if not laying.is_first:
                 yield _COMMA
         else:
             if not laying.is_first:
-                yield Style.PUNCTUATION, ","
-            yield Style.SPACE, "\n" + " " * margin
+                yield "punctuation", ","
+            yield "space", "\n" + " " * margin
         laying.is_first = False
         lead, content = entry
         yield from lead
@@ -341,3 +340,46 @@ def _laid_out(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iter
 def exact_value(value: EJSONValue) -> str:
     """A value as one line of JSON: exact, and harmless on a terminal."""
     return escape_json(json_text.dump(ejson.encode(value)))
+
+
+_CONSTANTS = {"true", "false", "null", "NaN", "Infinity", "-Infinity"}
+
+
+_INKS = {
+    TokenKind.OPEN: "punctuation",
+    TokenKind.CLOSE: "punctuation",
+    TokenKind.COMMA: "punctuation",
+    TokenKind.COLON: "punctuation",
+    TokenKind.STRING: "string",
+    TokenKind.NUMBER: "number",
+    TokenKind.VARIABLE: "variable",
+    TokenKind.COMMENT: "comment",
+    TokenKind.WRONG: "",
+}
+
+
+def painted_value(text: str) -> StyledText:
+    """Values, such as a frame's JSON, and whatever stands between them."""
+    return list(colored_tokens(text, tokens(text), 0, len(text)))
+
+
+def colored_tokens(text: str, found: Iterable[Token], start: int, end: int) -> Iterator[tuple[str, str]]:
+    position = start
+    previous: Token | None = None
+    for token in [*found, None]:
+        if previous is not None:
+            if previous.start > position:
+                yield "", text[position : previous.start]
+            yield token_ink(previous, token), previous.text
+            position = previous.end
+        previous = token
+    if position < end:
+        yield "", text[position:end]
+
+
+def token_ink(token: Token, following: Token | None) -> str:
+    if following is not None and following.kind is TokenKind.COLON:
+        return "key"
+    if token.kind is TokenKind.NAME:
+        return "constructor" if token.text in CONSTRUCTORS else "constant" if token.text in _CONSTANTS else "key"
+    return _INKS[token.kind]

@@ -8,8 +8,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from .coloring import painted_value
 from .escaping import escape_json
+from .formatting import painted_value
 from .palette import StyledText
 
 __all__ = ["FrameFilter", "frame_line"]

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from .escaping import escape_text
-from .formatting import Fragment
 
-__all__ = ["INKS", "StyledText", "inked", "plain", "terminal_text"]
+__all__ = ["INKS", "StyledText", "plain", "terminal_text"]
 
 #: Pieces of text, each with the name of its ink; "" is plain.
 StyledText: TypeAlias = list[tuple[str, str]]
@@ -53,17 +52,12 @@ INKS: dict[str, str] = {
 }
 
 
-def inked(fragments: Iterable[Fragment]) -> StyledText:
-    """The fragments of a value, with the names of their inks."""
-    return [(style.value, text) for style, text in fragments]
-
-
 def plain(text: StyledText) -> str:
     """The text alone."""
     return "".join([piece for _, piece in text])
 
 
-def terminal_text(text: StyledText, *, colour: bool) -> str:
+def terminal_text(text: Iterable[tuple[str, str]], *, colour: bool) -> str:
     """The text with the terminal's codes. This is the last gate: nothing that a terminal obeys passes it."""
     pieces = []
     for ink, piece in text:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from ..ejson import EJSONValue
-from .columns import cell_width, clip
 from .escaping import escape_line, quote
 from .formatting import format_value
 from .literals import means_itself
+from .prose import cell_width, clip
 
 __all__ = ["table_lines"]
 

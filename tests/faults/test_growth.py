@@ -19,7 +19,7 @@ from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved
 from ddpshell.protocol.messages import Raw
 from ddpshell.protocol.server_session import ServerSession
-from ddpshell.text import columns, escaping, formatting, prose
+from ddpshell.text import escaping, formatting, prose
 
 #: One text, of about so many characters.
 Text: TypeAlias = Callable[[int], str]
@@ -137,8 +137,8 @@ def _by_shown(text: str) -> None:
     for escape in (escaping.escape_text, escaping.escape_line, escaping.escape_json, escaping.quote):
         escape(text)
     line = escaping.escape_line(text)
-    columns.clip(line, 80)
-    columns.point_at(line, line)
+    prose.clip(line, 80)
+    prose.point_at(line, line)
     prose.wrapped([("", text)], 80)
 
 

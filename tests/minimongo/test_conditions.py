@@ -12,7 +12,7 @@ import pytest
 from ddpshell.ejson import RegExp
 from ddpshell.exceptions import QueryError
 from ddpshell.minimongo.conditions import bits, equality, inequality, mod, of_type, regexp, regexp_of, size
-from ddpshell.minimongo.paths import MISSING
+from ddpshell.minimongo.values import MISSING
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ddpshell.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.paths import MISSING
 from ddpshell.minimongo.sorting import compare, compile_sort, order, type_of
+from ddpshell.minimongo.values import MISSING
 from tests import strategies
 
 #: One value of each step, in Mongo's order.

@@ -17,11 +17,10 @@ from ddpshell.shell.replies import Documents, Message, Nothing, Reply, Result
 from ddpshell.shell.reply_text import error_text, exact_text, screen_text, with_time
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.variables import Results
-from ddpshell.text.columns import cell_width
 from ddpshell.text.formatting import format_value
 from ddpshell.text.literals import parse, read
 from ddpshell.text.palette import plain
-from ddpshell.text.prose import duration, plural
+from ddpshell.text.prose import cell_width, duration, plural
 from tests.strategies import ejson_values, hostile_text, keys
 from tests.text.test_escaping import harmless
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import io
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,9 @@ from hypothesis import given
 from ddpshell import ejson
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import CommandError, EJSONError
+from ddpshell.text import literals
 from ddpshell.text.formatting import format_value
-from ddpshell.text.literals import Expected, opens_literal, parse, parse_argument, read
+from ddpshell.text.literals import Expected, opens_literal, parse, parse_argument, read, read_value, text_of
 from ddpshell.text.tokens import tokens
 from tests.strategies import ejson_values, json_trees
 from tests.text.test_tokens import lines
@@ -314,3 +317,57 @@ def test_an_unknown_variable_is_pointed_at() -> None:
 def test_without_a_shell_there_are_no_variables() -> None:
     with pytest.raises(CommandError, match="in the shell only"):
         parse("[$1]")
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        pytest.param(b'{"a": 1}\n', {"a": 1}, id="JSON"),
+        pytest.param(b"{a: 1, // one\n b: [2,],\n}\n", {"a": 1, "b": [2]}, id="a literal"),
+        pytest.param(b"5", 5, id="a number"),
+        pytest.param(b"Hello, you\r\n", "Hello, you", id="text"),
+        pytest.param(b"\xef\xbb\xbf[1]", [1], id="with a mark of its encoding"),
+        pytest.param(b"", "", id="nothing"),
+    ],
+)
+def test_a_file_is_a_value(tmp_path: Path, data: bytes, value: EJSONValue) -> None:
+    (tmp_path / "file").write_bytes(data)
+    assert read_value(f"{tmp_path}/file") == value
+
+
+def test_a_mistake_is_pointed_at_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{a: 1,\n b 2}\n")
+    with pytest.raises(CommandError) as caught:
+        read_value(f"{tmp_path}/file")
+    assert caught.value.message == f"{tmp_path}/file, line 2: expected ':' after the key, not 2"
+    assert (caught.value.text, caught.value.position) == ("{a: 1,\n b 2}", 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("", "a file's name belongs behind @; the text @ is written @@", id="no name"),
+        pytest.param(
+            "/nowhere/x", "cannot read /nowhere/x: No such file or directory; the text itself is @@/nowhere/x", id="no file"
+        ),
+        pytest.param("/", "cannot read /: Is a directory; the text itself is @@/", id="a folder"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_told(name: str, message: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        read_value(name)
+    assert caught.value.message == message
+
+
+def test_what_is_no_text_is_told() -> None:
+    with pytest.raises(CommandError, match="x is not UTF-8 text, from byte 1 on"):
+        text_of(io.BytesIO(b"a\xff"), "x")
+
+
+def test_what_fits_in_no_message_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(literals, "MAX_SIZE", 1 << 20)
+    file = io.BytesIO(b"x" * (3 << 20))
+    with pytest.raises(CommandError, match="x is larger than any message may be \\(1 MiB\\)"):
+        text_of(file, "x")
+    assert file.tell() == (1 << 20) + 1
+    assert len(text_of(io.BytesIO(b"x" * (1 << 20)), "x")) == 1 << 20

@@ -6,16 +6,11 @@ import re
 
 from hypothesis import given
 
-from ddpshell.text.formatting import Style
-from ddpshell.text.palette import INKS, inked, plain, terminal_text
+from ddpshell.text.palette import terminal_text
 from tests.strategies import hostile_text
 from tests.text.test_escaping import harmless
 
 _CODE = re.compile(r"\x1b\[[0-9;]+m")
-
-
-def test_every_style_of_a_value_has_an_ink() -> None:
-    assert {style.value for style in Style} <= set(INKS)
 
 
 @given(hostile_text(40))
@@ -29,9 +24,3 @@ def test_whatever_the_text_only_our_own_codes_reach_the_terminal(text: str) -> N
 
 def test_a_colour_ends_with_its_text() -> None:
     assert terminal_text([("error", "no"), ("", "!")], colour=True) == "\x1b[31mno\x1b[0m!"
-
-
-def test_fragments_of_values_keep_their_text() -> None:
-    text = inked([(Style.KEY, '"a"'), (Style.PUNCTUATION, ": ")])
-    assert text == [("key", '"a"'), ("punctuation", ": ")]
-    assert plain(text) == '"a": '

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.text.columns import cell_width
 from ddpshell.text.palette import plain
-from ddpshell.text.prose import wrapped
+from ddpshell.text.prose import cell_width, clip, point_at, wrapped
 
 
 @pytest.mark.parametrize(
@@ -45,3 +44,48 @@ def test_no_word_is_lost_or_changes_its_ink(text: list[tuple[str, str]], width: 
     longest = max([cell_width(word) for _, piece in text for word in piece.split()], default=0)
     if longest == 1:
         assert all(cell_width(line.rstrip()) <= width for line in plain(broken).split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        pytest.param("abc", 3, id="ASCII"),
+        pytest.param("na\u00efve", 5, id="Latin"),
+        pytest.param("nai\u0308ve", 5, id="a combining mark"),
+        pytest.param("\u65e5\u672c", 4, id="ideographs"),
+        pytest.param("\uff21", 2, id="a wide letter"),
+        pytest.param("\U0001f600", 2, id="an emoji"),
+        pytest.param("\u0645\u200c", 1, id="a joiner"),
+    ],
+)
+def test_a_text_takes_so_many_columns(text: str, width: int) -> None:
+    assert cell_width(text) == width
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "clipped"),
+    [
+        pytest.param("abc", 3, "abc", id="it fits"),
+        pytest.param("abcd", 3, "ab\u2026", id="too long"),
+        pytest.param("\u65e5\u672c\u8a9e", 4, "\u65e5\u2026", id="no half characters"),
+        pytest.param("abc", 1, "\u2026", id="no room"),
+        pytest.param("abc", 0, "", id="none at all"),
+    ],
+)
+def test_a_long_text_is_cut_with_an_ellipsis(text: str, width: int, clipped: str) -> None:
+    assert clip(text, width) == clipped
+
+
+@given(st.text("a\u0308\u65e5\U0001f600"), st.text("a\u0308\u65e5\U0001f600"), st.integers(10, 80))
+def test_the_caret_stands_below_its_place_and_both_lines_fit(before: str, after: str, width: int) -> None:
+    line, caret = point_at(before, after, width)
+    assert cell_width(line) <= width
+    assert len(caret) <= width
+    shown = line[: -len(after)] if after and line.endswith(after) else None
+    if shown is not None and not before.startswith("\u0308"):
+        assert cell_width(shown) == len(caret) - 1
+
+
+def test_the_place_is_shown_where_the_line_is_long() -> None:
+    line, caret = point_at("x" * 1000, "}" + "y" * 1000, 40)
+    assert line[caret.index("^")] == "}"

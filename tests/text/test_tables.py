@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue
 from ddpshell.shell.parser import parse as parse_line
-from ddpshell.text.columns import cell_width
 from ddpshell.text.literals import parse_argument
+from ddpshell.text.prose import cell_width
 from ddpshell.text.tables import table_lines
 from tests.strategies import ejson_values
 from tests.text.test_escaping import harmless

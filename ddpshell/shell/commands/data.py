@@ -9,10 +9,9 @@ from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, Docu
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...protocol.document_ids import DocumentID
-from ...text.columns import cell_width
 from ...text.literals import as_name
 from ...text.palette import StyledText
-from ...text.prose import plural
+from ...text.prose import cell_width, plural
 from ..registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
 from ..replies import Documents, Live, Message, Result
 from ..state import Shell

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ...ejson import EJSONValue
-from ...text.coloring import colored_tokens, token_ink
+from ...text.formatting import colored_tokens, token_ink
 from ...text.literals import read
 from ...text.palette import StyledText
 from ..parser import Line, Word, parse

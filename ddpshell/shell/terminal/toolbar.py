@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ...text.columns import cell_width, clip
 from ...text.escaping import escape_line
 from ...text.palette import StyledText
-from ...text.prose import duration, plural
+from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
 from ..state import Shell
 

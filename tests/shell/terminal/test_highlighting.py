@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from ddpshell.ejson import EJSONValue
 from ddpshell.shell.commands.catalog import shell_registry
 from ddpshell.shell.terminal.highlighting import painted_line, painted_session
-from ddpshell.text.coloring import painted_value
-from ddpshell.text.formatting import value_fragments
-from ddpshell.text.palette import INKS, StyledText, inked, plain
+from ddpshell.text.formatting import painted_value, value_fragments
+from ddpshell.text.palette import INKS, StyledText, plain
 from tests.strategies import ejson_values
 from tests.text.test_tokens import lines
 
@@ -128,7 +127,7 @@ def letters(painted: StyledText) -> list[tuple[str, str]]:
 
 @given(ejson_values(), st.integers(1, 100))
 def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue, width: int) -> None:
-    shown = inked(value_fragments(value, width=width))
+    shown = list(value_fragments(value, width=width))
     assert letters(painted_value(plain(shown))) == letters(shown)
     assert letters(painted_session(plain(shown), REGISTRY)) == letters(shown)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ddpshell.shell.terminal.toolbar import prompt_text, short_url, toolbar
-from ddpshell.text.columns import cell_width
 from ddpshell.text.palette import plain
+from ddpshell.text.prose import cell_width
 from tests.fakes import FakeClock, ScriptedConnector
 from tests.shell.desk import Desk, scripted_desk
 
