@@ -29,6 +29,9 @@ __all__ = [
 #: Bytes in one message; what Meteor's own WebSocket stack allows (U17).
 MAX_MESSAGE = 0x3FFFFFF
 
+# A frame that claims more bytes is garbage: waiting for its end would mean waiting forever.
+_IMPLAUSIBLE = 1 << 40
+
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = _OPCODES = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FIN = 0x80
 _MASKED = 0x80
@@ -120,8 +123,8 @@ class FrameReader:
                 if size < start:
                     break
                 length = int.from_bytes(buffer[position + 2 : start], "big")
-                if length >> 63:
-                    raise RemoteProtocolError("a frame of 2^63 bytes or more (RFC 6455, 5.2)")
+                if length > _IMPLAUSIBLE:
+                    raise RemoteProtocolError(f"a frame that claims to have {length:,} bytes")
             if length > self._max_message or (self._is_large and first & 0x0F == _CONTINUATION):
                 position = self._begin_large(first, length, start, incoming)
                 continue
