@@ -17,12 +17,11 @@ from ..text.formatting import Limits, exact_value
 from ..text.literals import read_value
 from ..text.palette import plain
 from .jobs import Job
+from .outputs import Sink, Stream, sink_for
 from .parser import Line, parse, reparse
 from .registry import Invocation, Role
 from .replies import Documents, Later, Live, Message, Reply, Result
-from .sinks import Sink, sink_for
 from .state import Shell
-from .streams import Stream
 
 __all__ = ["dispatch", "dispatch_text"]
 

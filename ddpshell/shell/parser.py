@@ -14,14 +14,16 @@ it, to complete it, and to know that its brackets are still open.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
+from ..protocol.secrets import mask, mask_params, signs_in
 from ..text.literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
 from ..text.tokens import Token, TokenKind, tokens
 
-__all__ = ["Line", "Redirection", "Word", "parse", "reparse"]
+__all__ = ["Line", "Redirection", "Word", "is_private", "parse", "reparse"]
 
 
 class Word(NamedTuple):
@@ -270,3 +272,42 @@ def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, Comma
         problem = CommandError("nothing may follow the file's name", text, behind.end())
         end = rest.end()
     return Redirection(operator[0], operator.start(), target, start, end), problem
+
+
+# Whoever a URL names as its user may be a token.
+_CREDENTIALS = re.compile(r"://[^\s/?#@]+@")
+
+
+# Without a scheme, as `connect` takes it.
+_USERINFO = re.compile(r"[^\s/?#]+@")
+
+
+def is_private(text: str) -> bool:
+    """Whether a text must not be kept: it begins with a space, logs in, or holds what looks like a secret."""
+    if text.startswith((" ", "\t")):
+        return True
+    lines = parse(text)
+    return any(_is_private(line) for line in lines)
+
+
+def _is_private(line: Line) -> bool:
+    name = line.words[0].text
+    # Half a login, or one with a slip in it, is as bad as a whole one.
+    if name.lower().startswith("login") or _CREDENTIALS.search(line.source):
+        return True
+    if line.problem is not None:
+        return mask(line.source) != line.source or any(signs_in(word) for word in line.source.split()[1:2])
+    if name == "connect" and any(_USERINFO.match(word.text) for word in line.words[1:]):
+        return True
+    return any(mask_params(method, params) is not params for method, params in _readings(line.words))
+
+
+def _readings(words: tuple[Word, ...]) -> Iterator[tuple[str, list[EJSONValue]]]:
+    """What a line may call, with its arguments: a misspelled command may have been meant as a call."""
+    values = [word.value for word in words[1:]]
+    if words[0].text not in ("call", "apply", "sub"):
+        yield "", values
+    if words[0].text == "apply" and len(values) > 1 and isinstance(values[1], list):
+        yield words[1].name, values[1]
+    elif values:
+        yield words[1].name, values[1:]

@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Protocol
 from ..clock import Clock
 from ..exceptions import CommandError, DDPError, InvalidURL
 from ..text.frames import FrameFilter
-from .jobs import Jobs
+from .jobs import Jobs, Results, Subscriptions, Watches
 from .names import Names
 from .registry import Registry
 from .settings import Settings
-from .subscriptions import Subscriptions, Watches
 from .terminal.display import Display
 from .terminal.interrupts import Interrupts
-from .variables import Results
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import Event
     from ..logins import LoginStore
     from ..protocol.accounts import LoginToken
-    from .observer import Observer
-    from .streams import Stream
+    from .link import Observer
+    from .outputs import Stream
 
 __all__ = ["Connect", "Shell", "Terminal"]
 
@@ -188,7 +186,7 @@ class Shell:
         Raises:
             InvalidURL: That is no address.
         """
-        from .observer import Observer
+        from .link import Observer
 
         observer = Observer(self)
         client = self._connect(url, observer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddpshell.shell.privacy import is_private
+from ddpshell.shell.parser import is_private
 
 
 @pytest.mark.parametrize(

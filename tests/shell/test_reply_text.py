@@ -12,11 +12,20 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue, json_text
 from ddpshell.exceptions import CommandError, ConnectError, MethodError, OutcomeUnknown
+from ddpshell.shell.jobs import Results
 from ddpshell.shell.parser import parse as parse_lines
-from ddpshell.shell.replies import Documents, Message, Nothing, Reply, Result
-from ddpshell.shell.reply_text import error_text, exact_text, screen_text, with_time
+from ddpshell.shell.replies import (
+    Documents,
+    Message,
+    Nothing,
+    Reply,
+    Result,
+    error_text,
+    exact_text,
+    screen_text,
+    with_time,
+)
 from ddpshell.shell.settings import Settings
-from ddpshell.shell.variables import Results
 from ddpshell.text.formatting import format_value
 from ddpshell.text.literals import parse, read
 from ddpshell.text.palette import plain

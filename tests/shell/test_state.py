@@ -10,10 +10,10 @@ import pytest
 from ddpshell.client import Client
 from ddpshell.client.events import Event, Warned
 from ddpshell.exceptions import CommandError
-from ddpshell.shell.commands.catalog import shell_registry
+from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.jobs import Subscribed
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
-from ddpshell.shell.subscriptions import Subscribed
 from ddpshell.shell.terminal.display import ScriptDisplay
 from tests.fakes import FakeClock, ScriptedConnector
 from tests.loopback import PATIENCE

@@ -12,8 +12,8 @@ import pytest
 
 from ddpshell.clock import SystemClock
 from ddpshell.exceptions import CommandError
-from ddpshell.shell import streams
-from ddpshell.shell.streams import Stream
+from ddpshell.shell import outputs
+from ddpshell.shell.outputs import Stream
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
 from tests.shell.test_script import Stage
@@ -138,7 +138,7 @@ def test_a_program_that_has_no_end_is_ended_with_the_shell(
 
 
 def test_a_program_that_is_too_slow_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MOST", 2)
+    monkeypatch.setattr(outputs, "MOST", 2)
     opened = threading.Event()
     errors: list[BaseException | None] = []
     reading, writing = os.pipe()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddpshell.shell.subscriptions import Subscribed, Subscriptions, Watch, Watches
+from ddpshell.shell.jobs import Subscribed, Subscriptions, Watch, Watches
 
 
 def subscribed(number: int) -> Subscribed:

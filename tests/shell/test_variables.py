@@ -6,7 +6,7 @@ import pytest
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
-from ddpshell.shell.variables import KEPT, Results
+from ddpshell.shell.jobs import KEPT, Results
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
         # Nobody asked for it, and at a prompt one can log in.
         ended = error
     connect = connector(process, given, reconnect=given.reconnect is not False)
-    from ...shell.interaction import interact
+    from ...shell.repl import interact
 
     above = contextlib.ExitStack()
 

@@ -18,10 +18,10 @@ from ...text.formatting import Limits, format_value
 from ...text.literals import as_name
 from ...text.palette import StyledText
 from ...text.prose import duration, plural
+from ..jobs import Subscribed
 from ..registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
 from ..replies import Later, Message, Nothing, Reply, Result
 from ..state import Shell
-from ..subscriptions import Subscribed
 
 if TYPE_CHECKING:
     from ...client import MethodCall

@@ -12,10 +12,10 @@ from ...protocol.document_ids import DocumentID
 from ...text.literals import as_name
 from ...text.palette import StyledText
 from ...text.prose import cell_width, plural
+from ..jobs import Watch
 from ..registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
 from ..replies import Documents, Live, Message, Result
 from ..state import Shell
-from ..subscriptions import Watch
 from .calls import chosen_numbers, named, warn_of_losses
 
 __all__ = ["collections", "count", "find", "unwatch", "watch"]

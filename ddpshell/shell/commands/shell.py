@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -12,12 +13,23 @@ from ...text.escaping import escape_text
 from ...text.formatting import format_value
 from ...text.palette import StyledText
 from ...text.prose import plural
-from ..help import command_help, general_help
-from ..registry import CommandName, Count, File, Flag, Number, Setting, Text, Value, command
+from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
 from ..state import Shell
 
-__all__ = ["clear", "echo", "exit_", "full", "help_", "history", "save", "set_", "source"]
+__all__ = [
+    "clear",
+    "command_help",
+    "echo",
+    "exit_",
+    "full",
+    "general_help",
+    "help_",
+    "history",
+    "save",
+    "set_",
+    "source",
+]
 
 
 @command(
@@ -166,3 +178,57 @@ def exit_(shell: Shell) -> None:
     What is under way is given a moment to be answered; Ctrl-C leaves at once.
     """
     shell.is_leaving = True
+
+
+_NOTES = (
+    ("$_ $3 $3.title[0]", "the last result, that of [3], a part of it"),
+    ("@FILE", "in place of a value: the one in a file"),
+    ("COMMAND | PROGRAM", "the answer as JSON to a program, such as jq"),
+    ("COMMAND > FILE", "the answer to a file; >> adds to it"),
+    ("Tab  Ctrl-R  Ctrl-X Ctrl-E", "complete, search the history, edit in $EDITOR"),
+    ("Ctrl-C  Ctrl-D", "clear the line or stop waiting; leave"),
+)
+
+
+#: Beyond so many columns, what an example means stands above it.
+_EXAMPLE = 46
+
+
+def general_help(registry: Registry) -> StyledText:
+    """All commands, one line each."""
+    text: StyledText = []
+    column = max(len(name) for name in registry.names()) + 2
+    for heading, commands in registry.groups.items():
+        text.append(("heading", f"{heading}\n"))
+        for item in commands:
+            text += [("command", f"  {item.name:{column}}"), ("", f"{item.summary}\n")]
+    text.append(("heading", "Keys and signs\n"))
+    for keys, meaning in _NOTES:
+        text += [("option", f"  {keys:28}"), ("", f"{meaning}\n")]
+    text += [("note", "`help COMMAND` says more, with examples.")]
+    return text
+
+
+def command_help(command: Command) -> StyledText:
+    """One command: usage, what it does, examples, options."""
+    name, space, rest = command.usage.partition(" ")
+    # Lines end where the source's do; the display breaks them where the window ends.
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", command.details)]
+    paragraphs[0] = f"{command.summary} {paragraphs[0]}".rstrip()
+    text: StyledText = [("command", name), ("", f"{space}{rest}\n\n"), ("", "\n\n".join(paragraphs) + "\n")]
+    if command.examples:
+        text.append(("heading", "\nExamples\n"))
+        column = max(len(line) for line, _ in command.examples) + 2
+        for line, meaning in command.examples:
+            if column <= _EXAMPLE:
+                text += [("option", f"  {line:{column}}"), ("note", f"# {meaning}\n")]
+            else:
+                text += [("note", f"  # {meaning}\n"), ("option", f"  {line}\n")]
+    if command.options:
+        text.append(("heading", "\nOptions\n"))
+        usages = [option.usage.strip("[]") for option in command.options]
+        column = max(map(len, usages)) + 2
+        for option, usage in zip(command.options, usages, strict=True):
+            text += [("option", f"  {usage:{column}}"), ("", f"{command.options_help.get(option.name, '')}\n")]
+    ink, last = text[-1]
+    return [*text[:-1], (ink, last.rstrip("\n"))]

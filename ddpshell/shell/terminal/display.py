@@ -14,8 +14,7 @@ from ...text.formatting import Limits
 from ...text.frames import frame_line
 from ...text.palette import StyledText, plain
 from ...text.prose import wrapped
-from ..replies import Message, Reply
-from ..reply_text import error_text, exact_text, screen_text, tagged, with_time
+from ..replies import Message, Reply, error_text, exact_text, screen_text, tagged, with_time
 from ..settings import Settings
 from .printer import Burst, Printer
 

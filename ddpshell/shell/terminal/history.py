@@ -10,7 +10,7 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory
 
 from ...logins import make_private
-from ..privacy import is_private
+from ..parser import is_private
 
 __all__ = ["ShellHistory"]
 
