@@ -26,7 +26,7 @@ from ddpshell.exceptions import (
     SubscriptionError,
     TwoFactorError,
 )
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.parser import parse
 from tests.machine import TOP
 

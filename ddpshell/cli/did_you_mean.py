@@ -31,7 +31,7 @@ def advise_name(error: ServerError, name: str, process: Process) -> None:
     if not is_unknown_name(error):
         return
     from ..logins import server_of
-    from ..shell.commands import shell_registry
+    from ..shell.commands.shell import shell_registry
     from ..shell.names import Names
     from ..shell.registry import Role
     from .credentials import endpoint_of

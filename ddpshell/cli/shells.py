@@ -73,7 +73,7 @@ def make_shell(
     Raises:
         InvalidURL: They name none.
     """
-    from ..shell.commands import shell_registry
+    from ..shell.commands.shell import shell_registry
     from ..shell.state import Shell
     from ..text.frames import FrameFilter
     from .credentials import login_store

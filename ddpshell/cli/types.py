@@ -217,7 +217,7 @@ class SeenName(click.ParamType[str]):
         """Those that have been typed, the latest first."""
         from click.shell_completion import CompletionItem
 
-        from ..shell.commands import shell_registry
+        from ..shell.commands.shell import shell_registry
         from ..shell.names import Names
         from ..shell.registry import Role
         from .did_you_mean import typed_before, unknown_names

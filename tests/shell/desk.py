@@ -10,7 +10,7 @@ from typing import Any
 from ddpshell.client import Client
 from ddpshell.client.events import Event
 from ddpshell.clock import Clock, SystemClock
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.dispatch import dispatch_text
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell

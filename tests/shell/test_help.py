@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.shell.commands import shell_registry
-from ddpshell.shell.commands.shell import command_help, general_help
+from ddpshell.shell.commands.shell import command_help, general_help, shell_registry
 from ddpshell.shell.parser import parse
 from ddpshell.shell.registry import Command
 from ddpshell.text.palette import plain

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.names import MOST_FIELDS, MOST_NAMES, Names
 from ddpshell.shell.registry import Role
 

@@ -10,7 +10,7 @@ import pytest
 from ddpshell.client import Client
 from ddpshell.clock import SystemClock
 from ddpshell.exceptions import CommandError, DDPTimeout, MethodError
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.script import Done, run_script
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell

@@ -10,7 +10,7 @@ import pytest
 from ddpshell.client import Client
 from ddpshell.client.events import Event, Warned
 from ddpshell.exceptions import CommandError
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.jobs import Subscribed
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell

@@ -16,6 +16,10 @@ from ...text.prose import plural
 from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
 from ..state import Shell
+from .accounts import login, logout, whoami
+from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
+from .data import collections, count, find, unwatch, watch
+from .session import connect, debug, disconnect, ping, reconnect, status
 
 __all__ = [
     "clear",
@@ -28,6 +32,7 @@ __all__ = [
     "history",
     "save",
     "set_",
+    "shell_registry",
     "source",
 ]
 
@@ -232,3 +237,15 @@ def command_help(command: Command) -> StyledText:
             text += [("option", f"  {usage:{column}}"), ("", f"{command.options_help.get(option.name, '')}\n")]
     ink, last = text[-1]
     return [*text[:-1], (ink, last.rstrip("\n"))]
+
+
+def shell_registry() -> Registry:
+    """A registry with all commands."""
+    return Registry(
+        {
+            "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
+            "Documents": [collections, find, count, watch, unwatch],
+            "Server": [connect, disconnect, reconnect, status, ping, login, logout, whoami, debug],
+            "Shell": [set_, source, save, history, echo, full, clear, help_, exit_],
+        }
+    )

@@ -27,7 +27,7 @@ from pygments.token import (
 )
 
 from ...text.palette import INKS, StyledText
-from ..commands import shell_registry
+from ..commands.shell import shell_registry
 from ..registry import Registry
 from .highlighting import painted_line, painted_session
 

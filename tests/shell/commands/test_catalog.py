@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.parser import parse
 from ddpshell.shell.registry import Command
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.names import Names
 from ddpshell.shell.terminal.completion import LineCompleter, suggestions
 from tests.text.test_tokens import lines

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpshell.ejson import EJSONValue
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.terminal.highlighting import painted_line, painted_session
 from ddpshell.text.formatting import painted_value, value_fragments
 from ddpshell.text.palette import INKS, StyledText, plain

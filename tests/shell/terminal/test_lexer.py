@@ -17,7 +17,7 @@ from pygments.lexer import Lexer
 from pygments.style import Style
 from pygments.token import Error, Keyword, Name, Number
 
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.terminal.highlighting import painted_line, painted_session
 from ddpshell.shell.terminal.lexer import INK_TOKENS, CommandLexer, SessionLexer, ShellStyle
 from ddpshell.text.palette import INKS

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ddpshell.clock import SystemClock
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay

@@ -12,7 +12,7 @@ from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import PipeInput, create_pipe_input
 
 from ddpshell.clock import SystemClock
-from ddpshell.shell.commands import shell_registry
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
