@@ -28,9 +28,9 @@ CLIENT = """
     ddpshell.client.network.transport ddpshell.client.network.upgrade ddpshell.client.network.waiting
 
     ddpshell.protocol ddpshell.protocol.calls ddpshell.protocol.client_session ddpshell.protocol.codec
-    ddpshell.protocol.document_ids ddpshell.protocol.documents ddpshell.protocol.events ddpshell.protocol.heartbeat ddpshell.ejson.json_text
-    ddpshell.protocol.messages ddpshell.protocol.outstanding ddpshell.protocol.quiescence
-    ddpshell.protocol.random_stream ddpshell.protocol.server_error ddpshell.protocol.sockjs ddpshell.protocol.states
+    ddpshell.protocol.documents ddpshell.protocol.events ddpshell.protocol.heartbeat ddpshell.ejson.json_text
+    ddpshell.protocol.messages
+    ddpshell.protocol.random_stream ddpshell.protocol.server_error ddpshell.protocol.sockjs
     ddpshell.protocol.subscriptions ddpshell.protocol.urls
 
     ddpshell.ejson ddpshell.ejson.convert ddpshell.ejson.values

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
-from ..protocol.document_ids import DocumentID, encode_document_id
+from ..protocol.codec import DocumentID, encode_document_id
 from ..protocol.documents import Order
 from ..text.changes import change_value
 from .output import Console, OutputFormat

@@ -179,7 +179,7 @@ def unconfirmed(what: str, process: Process) -> str:
 
 def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
     """The error for what has not come in the time that the command may take: it says what has come about instead."""
-    from ..protocol.refusals import quoted
+    from ..protocol.server_error import quoted
 
     status = client.status
     limit = f"within {process.timeout:g} s"

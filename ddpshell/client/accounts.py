@@ -15,6 +15,7 @@ from ..protocol.accounts import (
     LoginToken,
     UserSelector,
     account_options,
+    digest,
     keeps_token,
     login_error,
     login_token,
@@ -23,7 +24,6 @@ from ..protocol.accounts import (
     wraps_code,
 )
 from ..protocol.client_session import ClientSession
-from ..protocol.passwords import digest
 from .events import CallAnswered, CallFinished, Connecting, Event, LoggedIn, LoggedOut
 from .handles import Awaitable
 from .runner import Runner

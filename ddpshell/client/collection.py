@@ -15,7 +15,7 @@ from ..exceptions import QueryError
 from ..minimongo.projection import Projection, compile_projection
 from ..minimongo.selector import Matcher, Selector, compile_selector, selected_id
 from ..minimongo.sorting import SortSpecifier, compile_sort
-from ..protocol.document_ids import DocumentID, encode_document_id
+from ..protocol.codec import DocumentID, encode_document_id
 from ..protocol.documents import Document, Documents, Fields, Order
 from .events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved, Event
 from .runner import Runner

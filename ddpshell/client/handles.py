@@ -142,7 +142,7 @@ class Awaitable(Future[Value], Generic[Value]):
             self._exception, self._state = error, "FINISHED"
 
     def _overdue(self, timeout: float | None) -> DDPTimeout:
-        from ..protocol.refusals import quoted
+        from ..protocol.server_error import quoted
 
         what = self._what % self._name
         if self._answer(self) is not None:

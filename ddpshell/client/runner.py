@@ -17,9 +17,8 @@ from msgspec import Struct
 
 from ..clock import Clock
 from ..exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError
-from ..protocol.client_session import PONG_LIMIT, ClientSession
+from ..protocol.client_session import PONG_LIMIT, ClientSession, SessionState
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
-from ..protocol.states import SessionState
 from .events import Connecting, Event, FrameReceived, FrameSent
 from .lifecycle import ConnectionState, Lifecycle
 from .network.frames import LargeMessage
@@ -296,7 +295,7 @@ class Runner:
             if error is None and transport.lost is not None:
                 error = self._lost(transport.lost, established=established)
             if error is None and not established and connect_deadline is not None and now >= connect_deadline:
-                from ..protocol.refusals import quoted
+                from ..protocol.server_error import quoted
 
                 said = quoted(self._session.refusal)
                 error = self._unestablished(f"accepted the connection, but did not say connected in time{said}")

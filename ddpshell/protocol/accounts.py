@@ -5,6 +5,7 @@ Source: Meteor's `packages/accounts-base/accounts_client.js` and `packages/accou
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -13,12 +14,12 @@ from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import LoginError, MethodError, TwoFactorError
-from .passwords import digest
 
 __all__ = [
     "LoginToken",
     "UserSelector",
     "account_options",
+    "digest",
     "keeps_token",
     "login_error",
     "login_token",
@@ -141,3 +142,14 @@ def _selector(user: UserSelector) -> dict[str, EJSONValue]:
     if not isinstance(user, str):
         return dict(user)
     return {"email" if "@" in user else "username": user}
+
+
+def digest(password: str) -> dict[str, str]:
+    """Hash a password as Meteor's own client does, and so as its accounts expect: `{"digest":..., "algorithm":...}` (A20).
+
+    That is the SHA-256 of CESU-8: beyond U+FFFF each half of a surrogate pair is encoded by itself, and the digest
+    is not that of UTF-8. The text is taken as it is: nothing is trimmed or normalised.
+    """
+    units = password.encode("utf-16-be", "surrogatepass")
+    halves = "".join(chr(units[index] << 8 | units[index + 1]) for index in range(0, len(units), 2))
+    return {"digest": hashlib.sha256(halves.encode("utf-8", "surrogatepass")).hexdigest(), "algorithm": "sha-256"}

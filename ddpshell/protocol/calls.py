@@ -6,21 +6,183 @@ what it hears of calls; `outstanding.py` keeps them in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from itertools import count
+
+from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import ClientClosed, DDPError, EJSONError, LoginLost, MessageTooLarge, MethodError, OutcomeUnknown
 from . import codec
+from .documents import Quiescence
 from .events import CallAnswered, CallFinished, SessionEvent, Warned
 from .messages import ABSENT, Method, Raw, Result, Updated
-from .outstanding import Call, OutstandingCalls
-from .quiescence import Quiescence
 from .server_error import server_error
-from .states import CallInput, CallState
 
-__all__ = ["Calls", "Gate"]
+__all__ = ["CALL_TABLE", "Call", "CallInput", "CallState", "Calls", "Gate", "OutstandingCalls"]
+
+
+class _Member(Enum):
+    # Members are the only ones of their kind, so they may hash as objects do. Enum's own hash of the name is
+    # a Python function, and looking up states was a tenth of the time of a call.
+    __hash__ = object.__hash__
+
+
+class CallState(_Member):
+    """How far a call has come."""
+
+    HELD = "held"
+    SENT = "sent"
+    ANSWERED = "answered"
+    WRITTEN = "written"
+    SETTLING = "settling"
+    DONE = "done"
+
+
+class CallInput(_Member):
+    """What moves it."""
+
+    SEND = "sent"
+    RESULT = "result"
+    UPDATED = "updated"
+    LOST = "socket lost"
+    RESUMED = "session resumed"
+
+
+CALL_TABLE: Mapping[tuple[CallState, CallInput], CallState] = {
+    (CallState.HELD, CallInput.SEND): CallState.SENT,
+    (CallState.SENT, CallInput.RESULT): CallState.ANSWERED,
+    (CallState.SENT, CallInput.UPDATED): CallState.WRITTEN,
+    (CallState.ANSWERED, CallInput.UPDATED): CallState.DONE,
+    (CallState.WRITTEN, CallInput.RESULT): CallState.DONE,
+    # A repeated `updated` is harmless (C18).
+    (CallState.WRITTEN, CallInput.UPDATED): CallState.WRITTEN,
+    # To be sent again; an `updated` of before is forgotten (C22).
+    (CallState.HELD, CallInput.LOST): CallState.HELD,
+    (CallState.SENT, CallInput.LOST): CallState.HELD,
+    (CallState.WRITTEN, CallInput.LOST): CallState.HELD,
+    (CallState.ANSWERED, CallInput.LOST): CallState.SETTLING,
+    (CallState.SETTLING, CallInput.LOST): CallState.SETTLING,
+    (CallState.SETTLING, CallInput.UPDATED): CallState.DONE,
+    # The server still has its `updated` in store for us (R22).
+    (CallState.SETTLING, CallInput.RESUMED): CallState.ANSWERED,
+    (CallState.HELD, CallInput.RESUMED): CallState.HELD,
+}
+
+
+class Call(Struct, gc=False):
+    """One method call, until it is done.
+
+    Args:
+        id: Unique in the life of a client; never reused, so that an answer is never taken for another's (C11).
+        method: The method's name.
+        text: The frame, sent again byte for byte (C12).
+        wait: Nothing else may be under way with it (C19).
+        retry: Send it again after a loss; else its outcome is unknown then (C22, C23).
+        return_at_result: Done as soon as the result is here (C14).
+        opening: A login made by the session itself at the opening of a socket: never sent again (C25, A52).
+        logs_in: Whether it logs in (True) or out (False); None for calls that do not change the user.
+        state: How far it has come.
+        result: What the server answered, once it has.
+        was_sent: Whether the server may know of it.
+        answered_in: The session that the result came in, which alone will send its `updated`.
+    """
+
+    id: str
+    method: str
+    text: str
+    wait: bool = False
+    retry: bool = True
+    return_at_result: bool = False
+    opening: bool = False
+    logs_in: bool | None = None
+    state: CallState = CallState.HELD
+    result: Result | None = None
+    was_sent: bool = False
+    answered_in: str | None = None
+
+    def advance(self, move: CallInput) -> bool:
+        """Move on, if the state allows it."""
+        state = CALL_TABLE.get((self.state, move))
+        if state is None:
+            return False
+        self.state = state
+        if move is CallInput.SEND:
+            self.was_sent = True
+        return True
+
+
+class _Block(Struct):
+    """Calls that may run side by side, by id; or one `wait` call. A dict, to remove one of ten thousand without a search."""
+
+    wait: bool
+    calls: dict[str, Call]
+
+
+class OutstandingCalls:
+    """The blocks, and every call in them by id."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Call] = {}
+        self._blocks: list[_Block] = []
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Call]:
+        """All calls, in the order in which they will be sent."""
+        return (call for block in self._blocks for call in block.calls.values())
+
+    def get(self, call_id: str) -> Call | None:
+        """The call of that id, if it is not done."""
+        return self._by_id.get(call_id)
+
+    def add(self, call: Call) -> None:
+        """Put a call into its place behind those that are there (C19)."""
+        self._by_id[call.id] = call
+        if call.wait or not self._blocks or self._blocks[-1].wait:
+            self._blocks.append(_Block(call.wait, {}))
+        self._blocks[-1].calls[call.id] = call
+
+    def add_first(self, call: Call) -> None:
+        """Put a wait call before all others: the login that a new socket begins with (C24, A51)."""
+        self._by_id[call.id] = call
+        self._blocks.insert(0, _Block(wait=True, calls={call.id: call}))
+
+    def sendable(self) -> list[Call]:
+        """Those of the first block that are still to be sent."""
+        if not self._blocks:
+            return []
+        return [call for call in self._blocks[0].calls.values() if call.state is CallState.HELD]
+
+    def may_send(self, call: Call) -> bool:
+        """Whether a call is in the first block."""
+        return bool(self._blocks) and call.id in self._blocks[0].calls
+
+    def discard(self, call: Call) -> bool:
+        """Forget a call that is done.
+
+        Returns:
+            Whether there may be new ones to send: it was the last of the first block, or all that parted it from
+            the next (C20).
+        """
+        del self._by_id[call.id]
+        for index, block in enumerate(self._blocks):
+            if block.calls.pop(call.id, None) is None:
+                continue
+            if block.calls:
+                return False
+            del self._blocks[index]
+            if index:
+                self._join(index)
+            return index <= 1
+        return False
+
+    def _join(self, index: int) -> None:
+        """Two blocks without wait calls never stand side by side (C20)."""
+        if index < len(self._blocks) and not self._blocks[index - 1].wait and not self._blocks[index].wait:
+            self._blocks[index - 1].calls.update(self._blocks.pop(index).calls)
 
 
 # Calls that are made to log in, and so never made in a user's name.

@@ -16,8 +16,9 @@ Source: Meteor's `packages/ddp-client/common/livedata_connection.js`, and its ru
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ..ejson import EJSONValue
 from ..ejson.json_text import JSONValue
@@ -32,7 +33,7 @@ from ..exceptions import (
 from . import codec
 from .calls import Calls, Gate
 from .codec import Unrecognised
-from .documents import Documents
+from .documents import Documents, Quiescence
 from .events import (
     CallAnswered,
     DataReceived,
@@ -70,16 +71,20 @@ from .messages import (
     Unsub,
     Updated,
 )
-from .quiescence import Quiescence
 from .random_stream import random_id
-from .server_error import server_error
-from .states import SESSION_TABLE, SessionInput, SessionState, SubscriptionInput, advance
-from .subscriptions import LiveSubscription, LiveSubscriptions
+from .server_error import NO_REQUEST, Refusals, server_error
+from .subscriptions import LiveSubscription, LiveSubscriptions, SubscriptionInput
 
-if TYPE_CHECKING:
-    from .refusals import Refusals
-
-__all__ = ["HEARTBEAT_INTERVAL", "HEARTBEAT_TIMEOUT", "PONG_LIMIT", "SUPPORTED_VERSIONS", "ClientSession"]
+__all__ = [
+    "HEARTBEAT_INTERVAL",
+    "HEARTBEAT_TIMEOUT",
+    "PONG_LIMIT",
+    "SESSION_TABLE",
+    "SUPPORTED_VERSIONS",
+    "ClientSession",
+    "SessionInput",
+    "SessionState",
+]
 
 #: Best first (C1).
 SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
@@ -97,6 +102,37 @@ _DATA_MESSAGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
 _UNDECODABLE = "Parse error"
 # Characters of a server's error that are shown where it gives no reason.
 _LONGEST_REFUSAL = 500
+
+
+class SessionState(Enum):
+    """Where the conversation stands."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    REFUSED = "refused"
+
+
+class SessionInput(Enum):
+    """What moves it."""
+
+    OPEN = "socket open"
+    CONNECTED = "connected"
+    REFUSED = "failed, with a version that we have not"
+    LOST = "socket lost"
+
+
+SESSION_TABLE: Mapping[tuple[SessionState, SessionInput], SessionState] = {
+    (SessionState.DISCONNECTED, SessionInput.OPEN): SessionState.CONNECTING,
+    (SessionState.CONNECTING, SessionInput.CONNECTED): SessionState.CONNECTED,
+    (SessionState.CONNECTING, SessionInput.REFUSED): SessionState.REFUSED,
+    (SessionState.CONNECTING, SessionInput.LOST): SessionState.DISCONNECTED,
+    (SessionState.CONNECTED, SessionInput.LOST): SessionState.DISCONNECTED,
+    # The refused socket closes, as it must; the refusal stands (C4).
+    (SessionState.REFUSED, SessionInput.LOST): SessionState.REFUSED,
+    # An attempt that came to nothing is reported as lost too.
+    (SessionState.DISCONNECTED, SessionInput.LOST): SessionState.DISCONNECTED,
+}
 
 
 class ClientSession:
@@ -322,9 +358,7 @@ class ClientSession:
         Args:
             why: What happened, for the `OutcomeUnknown` of calls that are not to be sent again.
         """
-        state = advance(SESSION_TABLE, self.state, SessionInput.LOST)
-        assert state is not None, "a socket can be lost in every state"
-        self.state = state
+        self.state = SESSION_TABLE[self.state, SessionInput.LOST]
         self._heartbeat.stop()
         self._pings.clear()
         self._texts.clear()
@@ -563,7 +597,7 @@ class ClientSession:
                 self._events.append(SubscriptionReady(sub_id, subscription.name))
 
     def _take_connected(self, message: Connected, now: float) -> None:
-        state = advance(SESSION_TABLE, self.state, SessionInput.CONNECTED)
+        state = SESSION_TABLE.get((self.state, SessionInput.CONNECTED))
         if state is None:
             self._warn("the server said connected twice")
             return
@@ -639,8 +673,6 @@ class ClientSession:
             if "id" in offending or offending.get("msg") not in (None, "method", "sub"):
                 self._warn(f"the server refused a message: {said}")
                 return
-        from .refusals import NO_REQUEST, Refusals
-
         # It names no request. Servers send it ahead of queued work, so it can be about any unanswered one (C76).
         suspects = self._unanswered()
         if reason == _UNDECODABLE:
@@ -666,8 +698,6 @@ class ClientSession:
 
     def _unanswered(self) -> dict[str, str]:
         """The frames of all requests that the server may still answer, by id."""
-        from .refusals import NO_REQUEST
-
         frames = self._calls.sent
         frames.update((sub.id, sub.text) for sub in self._subs if sub.was_sent and not sub.confirmed)
         frames.update(dict.fromkeys(self._subs.stopping(), ""))
@@ -677,8 +707,6 @@ class ClientSession:
 
     def _rule_out(self, message: object, refusals: Refusals) -> None:
         """After each message, fail the requests that only an earlier refusal can have been about."""
-        from .refusals import NO_REQUEST
-
         answered: Iterable[str] = ()
         match message:
             case Result(id=str(request_id)) | Nosub(id=str(request_id)) | Unrecognised(tree={"id": str(request_id)}):
@@ -773,7 +801,7 @@ class ClientSession:
     # Small things
 
     def _advance(self, move: SessionInput) -> None:
-        state = advance(SESSION_TABLE, self.state, move)
+        state = SESSION_TABLE.get((self.state, move))
         if state is None:
             raise LocalProtocolError(f"{move.value!r} to a session that is {self.state.value}")
         self.state = state

@@ -9,17 +9,41 @@ from __future__ import annotations
 
 import math
 import re
-from typing import cast
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
 from .. import ejson
-from ..ejson import EJSONValue, json_text
+from ..ejson import Custom, EJSONValue, ObjectID, json_text
 from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError
 from .messages import Message, Raw, ServerMessage
 
-__all__ = ["Unrecognised", "decode", "ejson_text", "ejson_value", "encode", "json_value", "outermost_strings"]
+__all__ = [
+    "UNDEFINED_ID",
+    "DocumentID",
+    "Unrecognised",
+    "decode",
+    "decode_document_id",
+    "ejson_text",
+    "ejson_value",
+    "encode",
+    "encode_document_id",
+    "json_value",
+    "outermost_strings",
+]
+
+
+#: What an id can be. Meteor makes strings and ObjectIDs; Mongo takes more. Do not key a dict by it, for in Python
+#: `True == 1`: the wire's text is the better key.
+DocumentID: TypeAlias = "str | ObjectID | int | float | bool | None | Custom"
+
+
+#: JavaScript's `undefined` as an id, `-` on the wire. An EJSON value, so that it can be shown, compared and sent back.
+UNDEFINED_ID: Final = Custom("undefined", None)
+
+
+_OBJECT_ID = re.compile("[0-9a-f]{24}")
 
 
 class Unrecognised(msgspec.Struct, frozen=True):
@@ -176,3 +200,43 @@ def _tree_of(message: Message) -> JSONValue:
         if value is not field.default:
             tree[field.encode_name] = json_text.parse(value) if isinstance(value, Raw) else value
     return tree
+
+
+def decode_document_id(text: str) -> DocumentID:
+    """Read a message's `id` (I10).
+
+    Raises:
+        EJSONError: After `~` comes neither a number that can be told from others, nor true, false or null.
+    """
+    if len(text) == 24 and _OBJECT_ID.fullmatch(text):
+        return ObjectID(text)
+    if text.startswith("-"):
+        return text[1:] if text != "-" else UNDEFINED_ID
+    if text.startswith("~"):
+        value = json_text.parse(text[1:])
+        if isinstance(value, (str, list, dict)) or (isinstance(value, float) and not math.isfinite(value)):
+            raise EJSONError(f"{text!r:.60} is no document id: ~ stands before a number, true, false or null")
+        return value
+    return text
+
+
+def encode_document_id(value: DocumentID) -> str:
+    """Write an id as a message's `id` (I11).
+
+    Raises:
+        EJSONError: No document can have this id.
+    """
+    if isinstance(value, str):
+        return f"-{value}" if value.startswith(("-", "~", "{")) or _OBJECT_ID.fullmatch(value) else value
+    if isinstance(value, ObjectID):
+        return value.hex
+    if value is None:
+        return "~null"
+    if isinstance(value, bool):
+        return "~true" if value else "~false"
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return f"~{ejson.js_number(value)}"
+    if value == UNDEFINED_ID:
+        return "-"
+    what = repr(value) if isinstance(value, float) else type(value).__name__
+    raise EJSONError(f"{what} is no document id; use a str, an ObjectID, a finite number, a bool or None")

@@ -16,12 +16,11 @@ from typing import TypeAlias, cast
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import EJSONError
-from .codec import ejson_value
-from .document_ids import DocumentID, decode_document_id, encode_document_id
+from .codec import DocumentID, decode_document_id, ejson_value, encode_document_id
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
-from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
+from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Ready, Removed, Updated
 
-__all__ = ["Document", "Documents", "Fields", "Order"]
+__all__ = ["Buffered", "Document", "Documents", "Fields", "Order", "Quiescence"]
 
 #: A document as an application sees it: its fields, and `_id`.
 Document: TypeAlias = dict[str, EJSONValue]
@@ -34,6 +33,9 @@ _DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[
 
 _Stored: TypeAlias = Raw | Fields
 _Collection: TypeAlias = dict[str, _Stored]
+
+
+Buffered: TypeAlias = DataMessage | Ready | Updated
 
 
 class Order:
@@ -299,3 +301,52 @@ def _check_readable(fields: Raw) -> None:
     # its syntax was checked when its message was read. Looking for them takes a third of the time of decoding.
     if not data.startswith(b"{") or b"\\u0024" in data or (b"$" in data and b"$" in _DATES_AND_IDS.sub(b"", data)):
         _decode(fields)
+
+
+class Quiescence:
+    """What is waited for, and the messages that wait."""
+
+    def __init__(self) -> None:
+        self._subs: set[str] = set()
+        self._calls: set[str] = set()
+        self._buffer: list[Buffered] = []
+        self._reset = False
+
+    @property
+    def active(self) -> bool:
+        """Whether data is to be kept back now."""
+        return bool(self._subs or self._calls)
+
+    def begin(self, subs: Iterable[str], calls: Iterable[str]) -> None:
+        """A new session stands in for an old one: whatever was waited for before is void (C50, C51, C62)."""
+        self._subs = set(subs)
+        self._calls = set(calls)
+        self._buffer = []
+        self._reset = True
+
+    def hold_for(self, call_id: str) -> None:
+        """A `wait` call was sent (C21, C60)."""
+        self._calls.add(call_id)
+
+    def keep(self, message: Buffered) -> None:
+        """Keep a message back."""
+        self._buffer.append(message)
+
+    def release_sub(self, sub_id: str) -> None:
+        """A subscription is ready, or has ended (C54)."""
+        self._subs.discard(sub_id)
+
+    def release_call(self, call_id: str) -> None:
+        """A call's writes are all here, or never will be (C54, C63)."""
+        self._calls.discard(call_id)
+
+    def take(self) -> tuple[list[Buffered], bool]:
+        """End it: the messages kept back, and whether every document of before is void."""
+        taken = self._buffer, self._reset
+        self._buffer, self._reset = [], False
+        return taken
+
+    @property
+    def due(self) -> bool:
+        """Whether nothing is waited for any more and `take` has something to give."""
+        return (self._reset or bool(self._buffer)) and not self.active

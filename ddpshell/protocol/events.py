@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import DDPError
-from .document_ids import DocumentID
+from .codec import DocumentID
 
 __all__ = [
     "CallAnswered",

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import Enum
 
 from msgspec import Struct
 
-from .states import SUBSCRIPTION_TABLE, SubscriptionInput, SubscriptionState, advance
+__all__ = ["SUBSCRIPTION_TABLE", "LiveSubscription", "LiveSubscriptions", "SubscriptionInput", "SubscriptionState"]
 
-__all__ = ["LiveSubscription", "LiveSubscriptions"]
+
+class SubscriptionState(Enum):
+    """What a subscriber may count on."""
+
+    REQUESTED = "requested"
+    READY = "ready"
+    STOPPED = "stopped"
+
+
+class SubscriptionInput(Enum):
+    """What moves it."""
+
+    READY = "ready"
+    NOSUB = "nosub"
+    STOP = "stop"
+
+
+SUBSCRIPTION_TABLE: Mapping[tuple[SubscriptionState, SubscriptionInput], SubscriptionState] = {
+    (SubscriptionState.REQUESTED, SubscriptionInput.READY): SubscriptionState.READY,
+    # Servers repeat it, after every change of user (C32, S63, S66).
+    (SubscriptionState.READY, SubscriptionInput.READY): SubscriptionState.READY,
+    (SubscriptionState.REQUESTED, SubscriptionInput.NOSUB): SubscriptionState.STOPPED,
+    (SubscriptionState.READY, SubscriptionInput.NOSUB): SubscriptionState.STOPPED,
+    (SubscriptionState.REQUESTED, SubscriptionInput.STOP): SubscriptionState.STOPPED,
+    (SubscriptionState.READY, SubscriptionInput.STOP): SubscriptionState.STOPPED,
+}
 
 
 class LiveSubscription(Struct):
@@ -30,9 +56,7 @@ class LiveSubscription(Struct):
 
     def advance(self, move: SubscriptionInput) -> None:
         """Move on. Only stopped ones may not, and those are forgotten at once."""
-        state = advance(SUBSCRIPTION_TABLE, self.state, move)
-        assert state is not None, f"{move} to a subscription that is {self.state}"
-        self.state = state
+        self.state = SUBSCRIPTION_TABLE[self.state, move]
 
     @property
     def ready(self) -> bool:

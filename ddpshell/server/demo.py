@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..clock import SystemClock
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ..exceptions import MethodError, QueryError
-from ..protocol.document_ids import DocumentID
+from ..protocol.codec import DocumentID
 from .application import Options
 from .errors import check
 from .invocation import MethodInvocation

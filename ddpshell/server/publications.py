@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .. import ejson
 from ..ejson import EJSONValue
-from ..protocol.document_ids import DocumentID, encode_document_id
+from ..protocol.codec import DocumentID, encode_document_id
 from .handlers import Handler
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from ..exceptions import DDPError, DDPTimeout
-from ..protocol.refusals import quoted
+from ..protocol.server_error import quoted
 from ..text.tokens import TokenKind
 from .dispatch import dispatch
 from .parser import Line, parse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..ejson import EJSONValue
-from ..protocol.document_ids import DocumentID
+from ..protocol.codec import DocumentID
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .escaping import quote
 from .formatting import Limits, format_value, value_fragments

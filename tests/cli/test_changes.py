@@ -16,7 +16,7 @@ from ddpshell.cli.changes import ChangeLines, CountLines, DocumentLines, Lines, 
 from ddpshell.cli.output import Console, OutputFormat, Stream
 from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ddpshell.ejson import ObjectID
-from ddpshell.protocol.document_ids import DocumentID
+from ddpshell.protocol.codec import DocumentID
 from ddpshell.protocol.documents import Documents
 from ddpshell.protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
 

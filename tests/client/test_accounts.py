@@ -21,7 +21,7 @@ from ddpshell import (
 from ddpshell.client import Awaitable
 from ddpshell.client.lifecycle import FUTILE_SESSIONS
 from ddpshell.ejson import EJSONValue, JSONValue
-from ddpshell.protocol.passwords import digest
+from ddpshell.protocol.accounts import digest
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 
 PATIENCE = 10

@@ -10,7 +10,7 @@ from typing import Any
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import MethodError
-from ddpshell.protocol.document_ids import DocumentID
+from ddpshell.protocol.codec import DocumentID
 from ddpshell.protocol.documents import Document
 from ddpshell.server import NULL, AccountsOptions, Collection, Cursor, MethodInvocation, Options, Server, Subscription
 

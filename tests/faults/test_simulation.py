@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import ClientClosed, MethodError, OutcomeUnknown
-from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.client_session import ClientSession, SessionState
 from ddpshell.protocol.events import (
     CallAnswered,
     CallFinished,
@@ -23,7 +23,6 @@ from ddpshell.protocol.events import (
     SubscriptionReady,
     SubscriptionStopped,
 )
-from ddpshell.protocol.states import SessionState
 from tests.faults.simulation import PARTS, SimulatedServer, SimulatedSocket
 
 

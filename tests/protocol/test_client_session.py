@@ -16,9 +16,8 @@ from ddpshell.exceptions import (
     OutcomeUnknown,
     SubscriptionError,
 )
-from ddpshell.protocol.client_session import ClientSession
+from ddpshell.protocol.client_session import ClientSession, SessionState
 from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped, VersionRefused, Warned
-from ddpshell.protocol.states import SessionState
 from tests.playbook import CONNECTED, Playbook, counting_fractions, finished
 
 SUB_1 = "2" * 17

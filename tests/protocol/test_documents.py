@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue, ObjectID
 from ddpshell.exceptions import EJSONError
-from ddpshell.protocol.codec import ejson_text
-from ddpshell.protocol.document_ids import decode_document_id
-from ddpshell.protocol.documents import Documents
+from ddpshell.protocol.codec import decode_document_id, ejson_text
+from ddpshell.protocol.documents import Documents, Quiescence
 from ddpshell.protocol.events import (
     DocumentAdded,
     DocumentChanged,
@@ -311,3 +310,55 @@ def test_a_batch_ends_where_its_messages_lead(first: list[DataMessage], then: li
         follower.follow(event)
     assert stored(store.documents) == model
     assert follower == model
+
+
+MESSAGE = Removed(collection="c", id="x")
+
+
+def test_at_first_nothing_is_kept_back() -> None:
+    """C61."""
+    quiescence = Quiescence()
+    assert not quiescence.active
+    assert not quiescence.due
+
+
+def test_a_new_session_waits_for_all_its_blockers() -> None:
+    """C51, C53, C54."""
+    quiescence = Quiescence()
+    quiescence.begin(["s"], ["1"])
+    quiescence.keep(MESSAGE)
+    quiescence.release_sub("other")
+    quiescence.release_sub("s")
+    assert (quiescence.active, quiescence.due) == (True, False)
+    quiescence.release_call("1")
+    assert (quiescence.active, quiescence.due) == (False, True)
+    assert quiescence.take() == ([MESSAGE], True)
+    assert not quiescence.due
+
+
+def test_a_new_session_without_blockers_is_due_at_once() -> None:
+    """C52."""
+    quiescence = Quiescence()
+    quiescence.begin([], [])
+    assert quiescence.due
+    assert quiescence.take() == ([], True)
+
+
+def test_a_wait_call_resets_nothing() -> None:
+    """C21."""
+    quiescence = Quiescence()
+    quiescence.hold_for("1")
+    assert quiescence.active
+    quiescence.keep(MESSAGE)
+    quiescence.release_call("1")
+    assert quiescence.take() == ([MESSAGE], False)
+
+
+def test_another_session_voids_what_was_waited_for() -> None:
+    """C62."""
+    quiescence = Quiescence()
+    quiescence.begin(["a"], ["1"])
+    quiescence.keep(MESSAGE)
+    quiescence.begin(["b"], [])
+    quiescence.release_sub("b")
+    assert quiescence.take() == ([], True)

@@ -9,7 +9,7 @@ from ddpshell.protocol.events import CallFinished, SessionEvent
 
 
 def test_every_event_is_a_session_event() -> None:
-    classes = {getattr(events, name) for name in events.__all__} - {events.SessionEvent, events.DocumentEvent}
+    classes = {value for name in events.__all__ if isinstance(value := getattr(events, name), type)}
     assert set(SessionEvent.__args__) == classes
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from ddpshell.ejson import JSONValue, json_text
 from ddpshell.exceptions import MethodError, SubscriptionError
 from ddpshell.protocol.messages import Raw
-from ddpshell.protocol.server_error import is_unknown_name, server_error
+from ddpshell.protocol.server_error import NO_REQUEST, Refusals, is_unknown_name, quoted, server_error
 from tests.strategies import json_trees
 
 
@@ -96,3 +97,53 @@ def test_a_name_that_the_server_does_not_know_is_told_by_its_words(
 ) -> None:
     """S21, S32: a method of the application's may answer with 404 as well."""
     assert is_unknown_name(MethodError(code, reason)) is unknown
+
+
+def test_what_the_server_said_ends_the_message_of_a_timeout() -> None:
+    assert quoted(None) == ""
+    assert quoted("Parse error") == "; the server refused a message: Parse error"
+
+
+def test_the_last_error_is_the_one_that_is_quoted() -> None:
+    refusals = Refusals()
+    assert Refusals().text is None
+    refusals.add("first", ["1", "2", "3"])
+    refusals.add("second", ["1", "2", "3"])
+    assert refusals.text == "second"
+    assert refusals.take() == []
+
+
+def test_what_is_not_a_request_cannot_fail() -> None:
+    refusals = Refusals()
+    refusals.add("no", [NO_REQUEST])
+    assert refusals.take() == []
+    assert refusals.text == "no"
+    refusals.answered([NO_REQUEST])
+    assert not refusals
+
+
+def test_a_server_cannot_make_the_list_grow_without_end() -> None:
+    refusals = Refusals()
+    for number in range(1000):
+        refusals.add(str(number), [NO_REQUEST, "1"])
+    assert refusals.text == "999"
+    assert len(vars(refusals)["_open"]) == 100
+
+
+@given(st.sets(st.integers(1, 8), min_size=1), st.data())
+def test_only_a_refused_request_fails_and_in_the_end_each_does(refused: set[int], data: st.DataObject) -> None:
+    """Whatever order answers and errors come in: a request that the server answers is never failed."""
+    refusals = Refusals()
+    unanswered = {str(number) for number in range(1, 9)}
+    failed: list[str] = []
+    for number in data.draw(st.permutations(range(1, 9))):
+        if number in refused:
+            refusals.add("no", unanswered)
+        else:
+            unanswered.discard(str(number))
+            refusals.answered([str(number)])
+        taken = [request_id for request_id, _ in refusals.take()]
+        failed += taken
+        unanswered.difference_update(taken)
+    assert sorted(failed) == sorted(map(str, refused))
+    assert not refusals

@@ -8,18 +8,9 @@ from enum import Enum
 
 import pytest
 
-from ddpshell.protocol.states import (
-    CALL_TABLE,
-    SESSION_TABLE,
-    SUBSCRIPTION_TABLE,
-    CallInput,
-    CallState,
-    SessionInput,
-    SessionState,
-    SubscriptionInput,
-    SubscriptionState,
-    advance,
-)
+from ddpshell.protocol.calls import CALL_TABLE, CallInput, CallState
+from ddpshell.protocol.client_session import SESSION_TABLE, SessionInput, SessionState
+from ddpshell.protocol.subscriptions import SUBSCRIPTION_TABLE, SubscriptionInput, SubscriptionState
 
 # Each machine as a picture: a row a state, a column an input, in order of definition; `.` is forbidden.
 SESSION = """
@@ -68,7 +59,7 @@ def test_every_pair_leads_where_the_picture_says(
     actual = {
         (state.name, move.name): reached.name
         for state, move in itertools.product(states, inputs)
-        if (reached := advance(table, state, move)) is not None
+        if (reached := table.get((state, move))) is not None
     }
     assert actual == drawn(picture)
 
@@ -80,7 +71,7 @@ def test_a_call_is_done_by_one_result_and_one_updated_only() -> None:
     while waiting:
         state, has_result, has_updated = waiting.pop()
         for move in CallInput:
-            after = advance(CALL_TABLE, state, move)
+            after = CALL_TABLE.get((state, move))
             if after is None:
                 continue
             forgets = move is CallInput.LOST and after is CallState.HELD

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ddpshell.protocol.states import SubscriptionInput
-from ddpshell.protocol.subscriptions import LiveSubscription, LiveSubscriptions
+from ddpshell.protocol.subscriptions import LiveSubscription, LiveSubscriptions, SubscriptionInput
 
 
 def table(*ids: str) -> LiveSubscriptions:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ddpshell.clock import SystemClock
 from ddpshell.ejson import Custom, ObjectID, RegExp
-from ddpshell.protocol.document_ids import UNDEFINED_ID, DocumentID
+from ddpshell.protocol.codec import UNDEFINED_ID, DocumentID
 from ddpshell.server import (
     NULL,
     AccountsOptions,

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from ddpshell.protocol.passwords import digest
+from ddpshell.protocol.accounts import digest
 from ddpshell.server import Server
 from tests.meteor import MeteorServer
 from tests.protocol.test_server_session import REFUSED_AT_ONCE, REFUSED_IN_TURN

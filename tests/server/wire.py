@@ -11,7 +11,7 @@ import websocket
 
 __all__ = ["Closed", "Message", "WireClient", "digest", "kinds"]
 
-from ddpshell.protocol.passwords import digest
+from ddpshell.protocol.accounts import digest
 
 #: Seconds until a test fails that waits for what does not come.
 PATIENCE = 20.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ddpshell.ejson import EJSONValue, ObjectID
-from ddpshell.protocol.document_ids import DocumentID
+from ddpshell.protocol.codec import DocumentID
 from ddpshell.shell.parser import parse as parse_line
 from ddpshell.text.changes import change_line, others_line
 from ddpshell.text.formatting import Limits

@@ -241,7 +241,7 @@ class _Subscribed:
 
     def _overdue(self, *, is_until: bool) -> DDPTimeout:
         from ...exceptions import DDPTimeout
-        from ...protocol.refusals import quoted
+        from ...protocol.server_error import quoted
         from ..connection import overdue
 
         name = self._subscription.name

@@ -19,8 +19,8 @@ from msgspec import Struct
 from ...clock import Clock
 from ...ejson import EJSONValue
 from ...exceptions import MethodError
+from ...protocol.accounts import digest
 from ...protocol.documents import Document
-from ...protocol.passwords import digest
 from ...protocol.random_stream import random_secret
 from ..errors import MatchError, check
 from ..handles import ConnectionHandle

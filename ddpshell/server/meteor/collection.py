@@ -26,7 +26,7 @@ from ...minimongo.projection import Projection, compile_projection
 from ...minimongo.selector import Matcher, Selector, compile_selector, selected_id
 from ...minimongo.sorting import SortSpecifier, compile_sort
 from ...protocol import codec
-from ...protocol.document_ids import DocumentID, decode_document_id, encode_document_id
+from ...protocol.codec import DocumentID, decode_document_id, encode_document_id
 from ...protocol.documents import Document
 from ...protocol.random_stream import RandomStream, random_hex, random_id
 from ..invocation import current_invocation

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ...ejson import EJSONValue
 from ...ejson.convert import loss_note
 from ...exceptions import ClientClosed, CommandError, DDPTimeout
-from ...protocol.refusals import quoted
 from ...protocol.secrets import mask_params
+from ...protocol.server_error import quoted
 from ...text.formatting import Limits, format_value
 from ...text.literals import as_name
 from ...text.palette import StyledText

@@ -8,7 +8,7 @@ from typing import Any
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
-from ...protocol.document_ids import DocumentID
+from ...protocol.codec import DocumentID
 from ...text.literals import as_name
 from ...text.palette import StyledText
 from ...text.prose import cell_width, plural
