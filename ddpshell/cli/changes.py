@@ -132,7 +132,7 @@ class ChangeLines:
         from ..text.palette import terminal_text
 
         console = self._console
-        console.write(terminal_text(change_line(event, console.limits()), colour=console.colours_out))
+        console.write(terminal_text(change_line(event, console.limits()), color=console.colours_out))
 
 
 class DocumentLines:

@@ -20,7 +20,6 @@ from ..client.events import (
     Warned,
 )
 from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
-from ..text.escaping import escape_line
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
 from .event_queue import Inbox, wait_until_done
 from .process import Process
@@ -206,9 +205,9 @@ def _observer(process: Process, watch: Callable[[Event], object] | None, *, reco
             watch(event)
         match event:
             case FrameSent():
-                frame("36", "->", event.text)
+                frame(event.text, is_sent=True)
             case FrameReceived():
-                frame("32", "<-", event.text)
+                frame(event.text, is_sent=False)
             case Warned(harmless=True):
                 if verbose:
                     console.note(event.text)
@@ -228,9 +227,13 @@ def _observer(process: Process, watch: Callable[[Event], object] | None, *, reco
             case _:
                 pass
 
-    def frame(colour: str, arrow: str, text: str) -> None:
-        time = process.clock.wall().astimezone().strftime("%H:%M:%S.%f")[:-3]
-        console.error_lines([f"{time} {console.emphasised(colour, arrow)} {escape_line(text)}"])
+    def frame(text: str, *, is_sent: bool) -> None:
+        from ..text.frames import frame_line
+        from ..text.palette import terminal_text
+
+        color = console.colours_err
+        line = frame_line(text, is_sent=is_sent, when=process.clock.wall(), colored=color)
+        console.error_lines([terminal_text(line, color=color)])
 
     dropped: list[Event] = []
     return show

@@ -273,7 +273,7 @@ class Console:
         if self.colours_out:
             from ..text.palette import terminal_text
 
-            return terminal_text(fragments, colour=True)
+            return terminal_text(fragments, color=True)
         return "".join([text for _, text in fragments])
 
     # Standard error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from ..server import Activity, Frame, Server
 from ..text.escaping import escape_line, quote
+from ..text.frames import frame_line, time_of_day
+from ..text.palette import terminal_text
 from ..text.prose import duration, plural
 from .process import Process
 
@@ -27,8 +27,6 @@ class ServerLog:
         self._console = process.console
         self._clock = process.clock
         self._shows_frames = shows_frames
-        # The last second, and how it is written: asking for the time zone takes longer than all the rest of a line.
-        self._second = datetime.min.replace(tzinfo=UTC), ""
 
     def watch(self, server: Server) -> None:
         """Have what this server does logged, from now on."""
@@ -43,22 +41,22 @@ class ServerLog:
         self._write(activity.session, f"{what(activity)}  {result}  {duration(activity.duration)}")
 
     def _frame(self, frame: Frame) -> None:
-        # As a client's frames are shown: `->` is what is sent.
-        arrow = self._console.emphasised("36", "->") if frame.is_sent else self._console.emphasised("32", "<-")
-        self._write(frame.session, f"{arrow} {escape_line(frame.text)}")
+        color = self._console.colours_err
+        line = frame_line(
+            frame.text,
+            is_sent=frame.is_sent,
+            when=self._clock.wall(),
+            session=_short(frame.session),
+            colored=color,
+        )
+        self._console.error_lines([terminal_text(line, color=color)])
 
     def _write(self, session: str | None, text: str) -> None:
-        self._console.error_lines([f"{self._time()} {(session or '-')[:4]:4} {text}"])
+        self._console.error_lines([f"{time_of_day(self._clock.wall())} {_short(session)} {text}"])
 
-    def _time(self) -> str:
-        wall = self._clock.wall()
-        second = wall.replace(microsecond=0)
-        # Calls end on many threads, so the two go together.
-        known, written = self._second
-        if known != second:
-            written = second.astimezone().strftime("%H:%M:%S")
-            self._second = second, written
-        return f"{written}.{wall.microsecond // 1000:03}"
+
+def _short(session: str | None) -> str:
+    return f"{(session or '-')[:4]:4}"
 
 
 def what(activity: Activity) -> str:

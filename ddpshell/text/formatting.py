@@ -28,10 +28,10 @@ __all__ = [
     "Fragment",
     "Limits",
     "colored_tokens",
+    "colored_value",
     "exact_value",
     "format_value",
-    "painted_value",
-    "token_ink",
+    "token_style",
     "value_fragments",
 ]
 
@@ -358,7 +358,7 @@ _INKS = {
 }
 
 
-def painted_value(text: str) -> StyledText:
+def colored_value(text: str) -> StyledText:
     """Values, such as a frame's JSON, and whatever stands between them."""
     return list(colored_tokens(text, tokens(text), 0, len(text)))
 
@@ -370,14 +370,14 @@ def colored_tokens(text: str, found: Iterable[Token], start: int, end: int) -> I
         if previous is not None:
             if previous.start > position:
                 yield "", text[position : previous.start]
-            yield token_ink(previous, token), previous.text
+            yield token_style(previous, token), previous.text
             position = previous.end
         previous = token
     if position < end:
         yield "", text[position:end]
 
 
-def token_ink(token: Token, following: Token | None) -> str:
+def token_style(token: Token, following: Token | None) -> str:
     if following is not None and following.kind is TokenKind.COLON:
         return "key"
     if token.kind is TokenKind.NAME:

@@ -1,7 +1,8 @@
-"""Frames as `debug` shows them, and which of them."""
+"""Frames as the shell and the command line print them, and the filter that selects frames."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +10,10 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from .escaping import escape_json
-from .formatting import painted_value
+from .formatting import colored_value
 from .palette import StyledText
 
-__all__ = ["FrameFilter", "frame_line"]
+__all__ = ["FrameFilter", "frame_line", "time_of_day"]
 
 _KIND = re.compile(r'"msg"\s*:\s*"(\w+)"')
 _NAME = re.compile(r'"(?:method|name|collection)"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -20,28 +21,31 @@ _ID = re.compile(r'"id"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _IDS = re.compile(r'"(?:methods|subs)"\s*:\s*\[([^\]]*)\]')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
-#: How many calls and subscriptions are remembered by their ids.
+#: The filter remembers the names of this many calls and subscriptions.
 _REMEMBERED = 10_000
 
-#: How much of a frame is searched: what identifies it stands in front, but for what servers of old put behind.
+#: The filter searches this many characters of a frame. Nearly all servers write type, id and name first.
 _SEARCHED = 5000
+
+#: Longer frames are not colored, since coloring takes about a microsecond for each character.
+_MOST_COLORED = 10_000
 
 
 class FrameFilter:
-    """Which frames to show.
+    """Selects frames by message type and by name.
 
     Args:
-        patterns: Types of messages (`method`), and names of methods, publications and collections; `*` stands for
-            anything. Of a call or subscription by its name, the answers are meant too. No pattern means all frames.
+        patterns: Message types (`method`), and names of methods, publications and collections; `*` matches any text.
+            The name of a method or publication also selects the server's answers. Without patterns, all frames match.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self.patterns = tuple(patterns)
-        # `result`, `updated`, `ready` and `nosub` have no names, but ids.
+        # The names of calls and subscriptions by their ids, since the answers have ids only.
         self._names: dict[str, str] = {}
 
     def shows(self, text: str) -> bool:
-        """Whether to show a frame."""
+        """Return whether to show a frame. Call this with every frame, since answers are recognized by their requests."""
         if not self.patterns:
             return True
         text = text[:_SEARCHED]
@@ -50,8 +54,8 @@ class FrameFilter:
         identifier = _first(_ID, text)
         if kind in ("method", "sub"):
             self._names[identifier] = name
-            for old in list(islice(self._names, max(0, len(self._names) - _REMEMBERED))):
-                del self._names[old]
+            for oldest in list(islice(self._names, max(0, len(self._names) - _REMEMBERED))):
+                del self._names[oldest]
         names = {kind, name}
         if kind in ("result", "nosub"):
             names.add(self._names.get(identifier, ""))
@@ -60,22 +64,44 @@ class FrameFilter:
         return any(name and fnmatchcase(name, pattern) for name in names for pattern in self.patterns)
 
 
-def frame_line(text: str, *, is_sent: bool, when: datetime, omitted: int = 0) -> StyledText:
-    """One frame, time-stamped; its secrets have been masked where it was seen.
+def frame_line(
+    text: str, *, is_sent: bool, when: datetime, session: str = "", omitted: int = 0, colored: bool = True
+) -> StyledText:
+    """Format one frame as a line with its time. The caller has already masked the secrets.
 
     Args:
         text: The message, or its beginning.
-        is_sent: Whether it went to the server.
-        when: At what time.
-        omitted: How many characters of it are left out.
+        is_sent: Whether this side sent the frame.
+        when: The time at which the frame was sent or received.
+        session: A short name of the session, printed after the time; empty if there is only one session.
+        omitted: The number of characters that `text` lacks at its end.
+        colored: Whether to color the values in the message, which takes some time.
     """
-    stamp = when.astimezone().strftime("%H:%M:%S.%f")[:-3]
-    arrow = ("sent", " -> ") if is_sent else ("received", " <- ")
-    # JSON's own escapes, so that what is copied from the screen is still the message.
-    line: StyledText = [("time", stamp), arrow, *painted_value(escape_json(text))]
+    # JSON's own escapes, so that a line copied from the screen is still the same message.
+    safe = escape_json(text).replace("\n", r"\n").replace("\t", r"\t")
+    line: StyledText = [
+        ("time", time_of_day(when)),
+        ("", f" {session}" if session else ""),
+        ("sent", " -> ") if is_sent else ("received", " <- "),
+    ]
+    if colored and len(safe) <= _MOST_COLORED:
+        line += colored_value(safe)
+    else:
+        line.append(("", safe))
     if omitted:
         line.append(("omission", f" ... {omitted:,} more characters"))
-    return line
+    return [(style, piece) for style, piece in line if piece]
+
+
+def time_of_day(when: datetime) -> str:
+    """Format the local time of day with milliseconds: `12:30:00.005`."""
+    return f"{_local_second(when.replace(microsecond=0))}.{when.microsecond // 1000:03}"
+
+
+@functools.lru_cache(maxsize=4)
+def _local_second(second: datetime) -> str:
+    # Finding out the time zone takes longer than the rest of a line.
+    return second.astimezone().strftime("%H:%M:%S")
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

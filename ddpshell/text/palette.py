@@ -1,7 +1,7 @@
-"""What things look like: names of inks, and their colours on the terminal and at the prompt.
+"""The styles of text, and the terminal's codes for their colors.
 
-The colours are of the sixteen that every terminal has, and of those the ones that can be read on a dark and on a
-light ground. Without colour nothing is lost: no ink says what the text does not.
+The colors are from the sixteen that every terminal has, limited to those that are readable on dark and on light
+backgrounds. Colors add no information: the text says the same without them.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import TypeAlias
 
 from .escaping import escape_text
 
-__all__ = ["INKS", "StyledText", "plain", "terminal_text"]
+__all__ = ["STYLES", "StyledText", "plain", "terminal_text"]
 
-#: Pieces of text, each with the name of its ink; "" is plain.
+#: Pieces of text, each with the name of its style; "" is the terminal's default.
 StyledText: TypeAlias = list[tuple[str, str]]
 
-#: The inks, and their codes of ECMA-48's SGR.
-INKS: dict[str, str] = {
+#: The styles by name, as SGR parameters (ECMA-48).
+STYLES: dict[str, str] = {
     # values
     "space": "",
     "punctuation": "",
     "key": "94",
     "string": "32",
     "number": "36",
-    "constant": "35",
-    "constructor": "33",
-    "omission": "90",
-    # what stands around them
+    "constant": "35",  # true, null, NaN
+    "constructor": "33",  # Date
+    "omission": "90",  # the note about parts that are not shown
+    # replies, changes and frames
     "tag": "90",
     "time": "90",
     "note": "90",
@@ -53,15 +53,15 @@ INKS: dict[str, str] = {
 
 
 def plain(text: StyledText) -> str:
-    """The text alone."""
+    """Remove the styles."""
     return "".join([piece for _, piece in text])
 
 
-def terminal_text(text: Iterable[tuple[str, str]], *, colour: bool) -> str:
-    """The text with the terminal's codes. This is the last gate: nothing that a terminal obeys passes it."""
+def terminal_text(text: Iterable[tuple[str, str]], *, color: bool) -> str:
+    """Replace the styles by the terminal's codes, and escape everything else that a terminal would obey."""
     pieces = []
-    for ink, piece in text:
-        code = INKS[ink] if ink and colour else ""
+    for style, piece in text:
+        code = STYLES[style] if style and color else ""
         safe = escape_text(piece)
         pieces.append(f"\x1b[{code}m{safe}\x1b[0m" if code else safe)
     return "".join(pieces)

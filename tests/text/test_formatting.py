@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import EJSONError
 from ddpshell.text.formatting import Limits, format_value, value_fragments
-from ddpshell.text.palette import INKS
+from ddpshell.text.palette import STYLES
 from tests.strategies import ejson_values
 from tests.text.test_escaping import harmless
 
@@ -105,7 +105,7 @@ def test_no_line_is_longer_than_the_width_if_it_can_be_broken(value: EJSONValue,
 def test_nothing_shown_is_harmful_or_unstyled(value: EJSONValue) -> None:
     for style, text in value_fragments(value):
         assert harmless(text)
-        assert style in INKS
+        assert style in STYLES
         assert text.strip() == "" or style != "space"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ...ejson import EJSONValue
-from ...text.formatting import colored_tokens, token_ink
+from ...text.formatting import colored_tokens, token_style
 from ...text.literals import read
 from ...text.palette import StyledText
 from ..parser import Line, Word, parse
@@ -85,7 +85,7 @@ def _paint_word(inks: list[str], word: Word, role: Role) -> None:
         _fill(inks, word.start, word.end, ink)
     else:
         for token, following in zip(word.tokens, [*word.tokens[1:], None], strict=True):
-            _fill(inks, token.start, token.end, token_ink(token, following))
+            _fill(inks, token.start, token.end, token_style(token, following))
 
 
 def _bare_ink(value: EJSONValue) -> str:

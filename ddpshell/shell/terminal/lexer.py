@@ -26,7 +26,7 @@ from pygments.token import (
     _TokenType,
 )
 
-from ...text.palette import INKS, StyledText
+from ...text.palette import STYLES, StyledText
 from ..commands.shell import shell_registry
 from ..registry import Registry
 from .highlighting import painted_line, painted_session
@@ -79,7 +79,7 @@ class ShellStyle(Style):
 
     name = "ddp"
     styles: ClassVar[dict[_TokenType, str]] = {
-        token: " ".join(["noinherit", *(_CODES[code] for code in INKS[ink].split(";") if code)])
+        token: " ".join(["noinherit", *(_CODES[code] for code in STYLES[ink].split(";") if code)])
         for ink, token in INK_TOKENS.items()
         if ink
     }

@@ -268,7 +268,7 @@ class Printer:
             text = entry.render(width) if entry.render else entry.others(entry.count) if entry.others else []
         except Exception as error:  # noqa: BLE001 - one text that cannot be shown must not end all showing
             text = [("error", f"error: this cannot be shown: {error!r}")]
-        return terminal_text([*text, ("", "\n")], colour=self._colour())
+        return terminal_text([*text, ("", "\n")], color=self._colour())
 
     def _count(self, others: Others) -> None:
         """With the lock held."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ddpshell.ejson import EJSONValue
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.terminal.highlighting import painted_line, painted_session
-from ddpshell.text.formatting import painted_value, value_fragments
-from ddpshell.text.palette import INKS, StyledText, plain
+from ddpshell.text.formatting import colored_value, value_fragments
+from ddpshell.text.palette import STYLES, StyledText, plain
 from tests.strategies import ejson_values
 from tests.text.test_tokens import lines
 
@@ -103,13 +103,13 @@ def test_a_line_has_colours(text: str, expected: list[tuple[str, str]]) -> None:
 
 @given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
 def test_inks_change_no_text(text: str) -> None:
-    for painted in (painted_line(text, REGISTRY), painted_value(text), painted_session(text, REGISTRY)):
+    for painted in (painted_line(text, REGISTRY), colored_value(text), painted_session(text, REGISTRY)):
         assert plain(painted) == text
-        assert {ink for ink, _ in painted} <= {*INKS, ""}
+        assert {ink for ink, _ in painted} <= {*STYLES, ""}
 
 
 def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
-    painted = painted_value('{"msg":"x","n":-1.5e3,"ok":true}')
+    painted = colored_value('{"msg":"x","n":-1.5e3,"ok":true}')
     assert [ink for ink, _ in painted if ink != "punctuation"] == [
         "key", "string", "key", "number", "key", "constant"
     ]  # fmt: skip
@@ -128,7 +128,7 @@ def letters(painted: StyledText) -> list[tuple[str, str]]:
 @given(ejson_values(), st.integers(1, 100))
 def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue, width: int) -> None:
     shown = list(value_fragments(value, width=width))
-    assert letters(painted_value(plain(shown))) == letters(shown)
+    assert letters(colored_value(plain(shown))) == letters(shown)
     assert letters(painted_session(plain(shown), REGISTRY)) == letters(shown)
 
 

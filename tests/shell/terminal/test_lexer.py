@@ -20,7 +20,7 @@ from pygments.token import Error, Keyword, Name, Number
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.terminal.highlighting import painted_line, painted_session
 from ddpshell.shell.terminal.lexer import INK_TOKENS, CommandLexer, SessionLexer, ShellStyle
-from ddpshell.text.palette import INKS
+from ddpshell.text.palette import STYLES
 from tests.machine import TOP
 from tests.text.test_tokens import lines
 
@@ -63,7 +63,7 @@ def test_at_the_prompt_the_inks_are_those_of_the_terminal(ink: str) -> None:
         "ansibrightblack": "90", "ansibrightblue": "94",
     }  # fmt: skip
     codes = ["1" * bool(attributes.bold), "4" * bool(attributes.underline), colours[attributes.color or ""]]
-    assert ";".join(code for code in codes if code) == INKS[ink]
+    assert ";".join(code for code in codes if code) == STYLES[ink]
 
 
 def test_the_package_brings_them_to_everybody_who_uses_pygments() -> None:
