@@ -40,10 +40,10 @@ CLIENT = """
 
 #: What `ddp call` loads besides: the command line, and the grammar of arguments.
 CALL = """
-    ddpshell.cli ddpshell.cli.arguments ddpshell.cli.commands ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
+    ddpshell.cli ddpshell.cli.commands ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
     ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.exit_codes ddpshell.cli.folders ddpshell.cli.event_queue
     ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
-    ddpshell.cli.signals ddpshell.cli.types ddpshell.cli.call_arguments
+    ddpshell.cli.types ddpshell.cli.call_arguments
 
     ddpshell.text ddpshell.text.constructors ddpshell.text.escaping
     ddpshell.text.literals ddpshell.text.tokens

@@ -5,22 +5,19 @@ An option given in both places counts where it stands last; one that can be repe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .output import OutputFormat
 from .process import Process
 from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, DEFAULT_URL
-from .types import Cookie, Header, HeaderText, ProfileName, ReadableFile, Seconds, SecretFile, Size
+from .types import Cookie, Header, HeaderText, ReadableFile, Seconds, SecretFile, Size
 
-__all__ = [
-    "CONNECTION_OPTIONS",
-    "OUTPUT_OPTIONS",
-    "Seconds",
-    "SharedOption",
-    "connection_options",
-]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["CONNECTION_OPTIONS", "OUTPUT_OPTIONS", "ProfileName", "Seconds", "SharedOption", "connection_options"]
 
 
 class SharedOption(click.Option):
@@ -33,6 +30,29 @@ class SharedOption(click.Option):
     def __init__(self, *names: str, section: str, **attributes: Any) -> None:
         super().__init__(names, expose_value=False, callback=_collect, **attributes)
         self.section = section
+
+
+class ProfileName(click.ParamType[str]):
+    """The name of a server in the config file."""
+
+    name = "profile"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Those that there are."""
+        from click.shell_completion import CompletionItem
+
+        from ..exceptions import CommandError
+        from .config_file import read_config
+        from .folders import config_file
+
+        path = config_file()
+        try:
+            config = read_config(path) if path is not None else None
+        except CommandError:
+            # Whoever runs a command is told.
+            return []
+        names = sorted(config.servers) if config is not None else []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:

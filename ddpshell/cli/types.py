@@ -11,18 +11,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = [
-    "Cookie",
-    "Header",
-    "HeaderText",
-    "ProfileName",
-    "ReadableFile",
-    "Seconds",
-    "SecretFile",
-    "SeenName",
-    "Size",
-    "size_of",
-]
+__all__ = ["Cookie", "Header", "HeaderText", "ReadableFile", "Seconds", "SecretFile", "Size", "size_of"]
 
 # Of a file with headers: some files have no end.
 _MAX_SIZE = 1 << 20
@@ -172,59 +161,3 @@ class SecretFile(ReadableFile):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check that it can be read."""
         return "-" if value == "-" else super().convert(value, param, ctx)
-
-
-class ProfileName(click.ParamType[str]):
-    """The name of a server in the config file."""
-
-    name = "profile"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Those that there are."""
-        from click.shell_completion import CompletionItem
-
-        from ..exceptions import CommandError
-        from .config_file import read_config
-        from .folders import config_file
-
-        path = config_file()
-        try:
-            config = read_config(path) if path is not None else None
-        except CommandError:
-            # Whoever runs a command is told.
-            return []
-        names = sorted(config.servers) if config is not None else []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-class SeenName(click.ParamType[str]):
-    """The name of a method or a publication: no server tells what there are, but some have been typed in the shell.
-
-    Args:
-        role: The name of a `Role` of the shell's.
-    """
-
-    name = "name"
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Any text is one."""
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Those that have been typed, the latest first."""
-        from click.shell_completion import CompletionItem
-
-        from ..shell.commands.shell import shell_registry
-        from ..shell.names import Names
-        from ..shell.registry import Role
-        from .did_you_mean import typed_before, unknown_names
-        from .folders import state_folder
-
-        names = Names(shell_registry())
-        names.begin_with(lambda: typed_before(state_folder()), unknown_names(state_folder()))
-        found = [name for name in names.of(Role[self._role]) if name.startswith(incomplete)]
-        # A word of the command line has neither spaces nor quotes around it.
-        return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]

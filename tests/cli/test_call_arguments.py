@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ddpshell.cli.call_arguments import GRAMMAR
-from tests.cli.conftest import Command
+from ddpshell.clock import SystemClock
+from tests.cli.conftest import Command, finished
+from tests.loopback import LoopbackServer
 
 
 @pytest.mark.parametrize("command", ["call", "sub"])
@@ -29,3 +34,201 @@ def test_the_words_mean_what_help_says(ddp: Command, tmp_path: Path, monkeypatch
     assert out == (
         '[5,-1,true,null,"Hello","http://x","5",{"a":[1,2]},{"$date":1767312000000},{"$date":0},[5],6,"@x","--follow"]\n'
     )
+
+
+# ------------------------------------------------------------ arguments
+
+
+@pytest.mark.usefixtures("server")
+class TestSources:
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            pytest.param(["Hello", "5", '"5"', "{a: 1}"], '["Hello",5,"5",{"a":1}]', id="literals and strings"),
+            pytest.param(['Date("2026-01-02")', "{$date: 0}"], '[{"$date":1767312000000},{"$date":0}]', id="EJSON"),
+            pytest.param(["@@x", "@@"], '["@x","@"]', id="two at signs are one"),
+            pytest.param(["@@5"], '["@5"]', id="and always a string"),
+            pytest.param(["a@b", ""], '["a@b",""]', id="an at sign elsewhere"),
+            pytest.param(["-s", "5", "@x", "@@x", "-", "{a:"], '["5","@x","@@x","-","{a:"]', id="-s takes all as it stands"),
+            pytest.param(["5", "6", "--string"], '["5","6"]', id="--string behind"),
+            pytest.param([], "[]", id="none"),
+        ],
+    )  # fmt: skip
+    def test_arguments_are(self, ddp: Command, words: list[str], out: str) -> None:
+        assert ddp("call", "echo", *words) == (0, f"{out}\n", "")
+
+    @pytest.mark.parametrize(
+        ("content", "out"),
+        [
+            pytest.param(b"[1,\n 2]\n", "[1,2]", id="a literal"),
+            pytest.param(b'{\n  "a": [\n    1\n  ]\n}\n', '{"a":[1]}', id="JSON, laid out"),
+            pytest.param(b"// what for\n{a: 1}\n", '{"a":1}', id="a literal behind a comment"),
+            pytest.param(b"Hello\nyou\n", '"Hello\\nyou"', id="a text, without its last newline"),
+            pytest.param(b"Hello\r\n", '"Hello"', id="a text from Windows"),
+            pytest.param(b"Hello\n\n", '"Hello\\n"', id="no more than one newline goes"),
+            pytest.param(b"\xef\xbb\xbf5", "5", id="a byte order mark"),
+            pytest.param(b"", '""', id="nothing"),
+        ],
+    )
+    def test_a_value_is_read_from_a_file_or_standard_input(
+        self, ddp: Command, tmp_path: Path, content: bytes, out: str
+    ) -> None:
+        file = tmp_path / "value"
+        file.write_bytes(content)
+        for ran in (
+            ddp("call", "identity", f"@{file}"),
+            ddp("call", "identity", "-", stdin=content),
+            ddp("call", "identity", "@-", stdin=content),
+        ):
+            assert ran == (0, f"{out}\n", "")
+
+    @pytest.mark.parametrize(
+        ("text", "ms"),
+        [
+            ('{"$date": "2020-01-01T00:00:00Z"}', 1577836800000),
+            ("{$date: '2020-01-01'}", 1577836800000),
+            ('{"$date": {"$numberLong": "-5"}}', -5),
+        ],
+    )
+    def test_e12_mongodbs_dates_are_dates_whichever_way_they_come_in(
+        self, ddp: Command, tmp_path: Path, text: str, ms: int
+    ) -> None:
+        """V45, V47."""
+        file = tmp_path / "value"
+        file.write_text(text)
+        out = f'{{"$date":{ms}}}\n'
+        assert ddp("call", "identity", text) == (0, out, "")
+        assert ddp("call", "identity", f"@{file}") == (0, out, "")
+        assert ddp("call", "identity", "-", stdin=text.encode()) == (0, out, "")
+        assert ddp("run", stdin=f"wait\ncall identity {text}\n".encode()) == (0, out, "")
+        if text.startswith('{"'):
+            answer = f'{{"line":1,"result":{out[:-1]}}}\n'
+            assert ddp("batch", stdin=f'["identity", {text}]'.encode()) == (0, answer, "")
+
+    def test_a_file_may_stand_in_the_home_folder(self, ddp: Command, home: Path) -> None:
+        (home / "value").write_text("5")
+        assert ddp("call", "identity", "@~/value").out == "5\n"
+
+    def test_ten_thousand_levels_are_too_deep_and_told_so(self, ddp: Command, tmp_path: Path) -> None:
+        file = tmp_path / "deep.json"
+        file.write_text("[" * 10_000 + "]" * 10_000)
+        ran = ddp("call", "echo", f"@{file}")
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith("ddp: error: argument 1: nested too deeply")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"$date": null}',
+        '{"$date": "soon"}',
+        '{"$date": {"$numberLong": 5}}',
+        '{"$InfNaN": "x"}',
+        '{"$binary": {"base64": "AQID", "subType": "00"}}',
+        '{"$regexp": "a", "$flags": "s"}',
+        '{"$type": "oid", "$value": ""}',
+        '{"$type": "Decimal", "$value": 1.5}',
+        '{"$type": 2, "$value": 1}',
+        '{"$escape": []}',
+    ],
+)
+def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_in(
+    ddp: Command, tmp_path: Path, form: str
+) -> None:
+    """Without a server: nothing is sent, since even connecting would be an error of another kind."""
+    file = tmp_path / "value"
+    file.write_text(form)
+    for words, stdin in (
+        (["call", "m", form], ""),
+        (["call", "m", f"[1, {form}]"], ""),
+        (["call", "m", f"@{file}"], ""),
+        (["call", "m", "-"], form),
+        (["sub", "p", form], ""),
+        (["sub", "p", "--until", f"{{a: {form}}}"], ""),
+        (["run"], f"call m {form}"),
+        (["run"], f"apply m [{form}]"),
+        (["run"], f"call m @{file}"),
+        (["run"], f"find c {{a: {form}}}"),
+    ):
+        ran = ddp(*words, stdin=stdin.encode())
+        assert (ran.code, ran.out) == (2, ""), (words, ran.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        pytest.param(
+            ["ok", "{a:"],
+            ["argument 2: a value is missing, and { is not closed", "  {a:", "     ^", "ddp: hint: text that is no literal"],
+            id="a literal",
+        ),
+        pytest.param(["\u65e5\u672c", "['\u65e5' x]"], ["argument 2: expected ','", "  ['\u65e5' x]", "        ^"], id="a wide literal"),
+        pytest.param(["{\x1b: 1}"], ["argument 1: \\x1b is no value", "  {\\x1b: 1}", "   ^"], id="a harmful literal"),
+        pytest.param(["@/nowhere"], ["argument 1: cannot read /nowhere: No such file or directory; the text itself"], id="no file"),
+        pytest.param(["@/"], ["argument 1: cannot read /: Is a directory"], id="a folder"),
+        pytest.param(["@"], ["argument 1: @ must be followed by a file's name"], id="no name"),
+        pytest.param(["-", "-"], ["argument 2: standard input can be read only once"], id="standard input twice"),
+        pytest.param(["\udcff"], ["argument 1 is not UTF-8 text"], id="bytes"),
+        pytest.param(["-s", "\udcff"], ["argument 1 is not UTF-8 text"], id="bytes as a string"),
+        pytest.param(["@/dev/zero"], ["argument 1 (/dev/zero) is larger than any message may be (64 MiB)"], id="a file without end"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_told_with_its_place(ddp: Command, words: list[str], lines: list[str]) -> None:
+    ran = ddp("call", "echo", *words)
+    assert (ran.code, ran.out) == (2, "")
+    shown = ran.err.splitlines()
+    assert shown[0].startswith(f"ddp: error: {lines[0]}")
+    assert [line.startswith(start) for line, start in zip(shown[1:], lines[1:], strict=False)] == [True] * (
+        len(lines) - 1
+    )
+
+
+def test_the_method_must_be_text(ddp: Command) -> None:
+    assert ddp("call", "\udcff").err.startswith("ddp: error: METHOD is not UTF-8 text")
+
+
+def test_a_wrong_file_is_told_with_its_line(ddp: Command, tmp_path: Path) -> None:
+    file = tmp_path / "tasks.json"
+    file.write_text('{\n  "title": "write",\n  "done": maybe\n}\n')
+    first, line, caret, *_ = ddp("call", "echo", f"@{file}").err.splitlines()
+    assert first == f"ddp: error: argument 1 ({file}), line 3: maybe is no value; text goes in quotes"
+    assert (line, caret) == ('    "done": maybe', "            ^")
+
+
+def test_a_file_that_is_no_text_is_told(ddp: Command, tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(b"ab\xff")
+    assert f"argument 1 ({file}) is not UTF-8 text, from byte 2 on" in ddp("call", "echo", f"@{file}").err
+
+
+def test_an_unreadable_file_is_told(ddp: Command, tmp_path: Path) -> None:
+    # Root can read any file, so this is one that nobody can: a loop of links.
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert "cannot read" in ddp("call", "echo", f"@{tmp_path / 'a'}").err
+
+
+def test_standard_input_that_does_not_end_is_given_up(ddp: Command, server: LoopbackServer) -> None:
+    reading, writing = os.pipe()
+    clock = SystemClock()
+    began = clock.now()
+    try:
+        ran = ddp("call", "--timeout", "0.2", "echo", "-", stdin=os.fdopen(reading, "rb"))
+    finally:
+        os.close(writing)
+    assert ran.code == 5
+    assert ran.err.startswith("ddp: error: no end of standard input within 0.2 s")
+    assert clock.now() - began < 1.2
+
+
+def test_a_pipe_in_place_of_a_file_that_nobody_writes_to_is_given_up(
+    ddp: Command, server: LoopbackServer, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ran = ddp("call", "--timeout", "0.2", "echo", f"@{tmp_path / 'pipe'}")
+    assert (ran.code, ran.err.splitlines()[0]) == (5, f"ddp: error: no end of {tmp_path / 'pipe'} within 0.2 s")
+
+
+def test_a_closed_standard_input_is_told(server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]) -> None:
+    ran = finished(start("call", "echo", "-", stdin=None, preexec_fn=lambda: os.close(0)))
+    assert (ran.code, ran.err) == (2, "ddp: error: standard input is closed\n")

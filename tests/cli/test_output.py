@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.output import wants_colour
+from ddpshell.cli.exit_codes import Terminated
+from ddpshell.cli.output import overflows, page, unbroken, wants_colour
+from ddpshell.cli.process import terminable
 from tests.cli.conftest import Command, finished
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse, http_answer
 
 #: What no terminal may be sent: C0 but for newline and tab, DEL, C1, and what turns text round.
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -288,3 +293,126 @@ class TestStreams:
     ) -> None:
         process = start("call", "text", "5000000", preexec_fn=lambda: os.set_blocking(1, False))
         assert len(finished(process).out) == 5_000_003
+
+
+# ------------------------------------------------------------ signals
+BOTH = pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        pytest.param(signal.SIGINT, KeyboardInterrupt, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, Terminated, id="SIGTERM"),
+    ],
+)
+
+
+def work(steps: list[str], *signals: signal.Signals) -> None:
+    """Get signals while what must not be broken is done."""
+    with terminable(), unbroken():
+        for number in signals:
+            signal.raise_signal(number)
+        steps.append("done all the same")
+
+
+@BOTH
+def test_one_signal_waits_for_the_end(number: signal.Signals, error: type[BaseException]) -> None:
+    steps: list[str] = []
+    with pytest.raises(error):
+        work(steps, number)
+    assert steps == ["done all the same"]
+
+
+@BOTH
+def test_two_do_not(number: signal.Signals, error: type[BaseException]) -> None:
+    steps: list[str] = []
+    with pytest.raises(error):
+        work(steps, number, number)
+    assert steps == []
+
+
+def test_afterwards_all_is_as_it_was() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with unbroken():
+        pass
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with unbroken():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_have_no_signals_to_put_off() -> None:
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with unbroken():
+                pass
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert errors == []
+
+
+# ------------------------------------------------------------ pager
+
+
+@pytest.mark.parametrize(
+    ("text", "is_more"),
+    [
+        pytest.param("", False, id="nothing"),
+        pytest.param("a\nb\n", False, id="two lines, and one for the prompt"),
+        pytest.param("a\nb\nc\n", True, id="three"),
+        pytest.param("a" * 10 + "\n" + "b" * 10 + "\n", False, id="lines that are full"),
+        pytest.param("a" * 11 + "\n" + "b\n", True, id="a line that goes on in the next one"),
+        pytest.param("\x1b[1;31m" + "a" * 10 + "\x1b[0m\nb\n", False, id="colours take no room"),
+        pytest.param("a\n\n", False, id="an empty line"),
+    ],
+)
+def test_a_screen_of_three_lines_has_no_room_for(text: str, is_more: bool) -> None:
+    assert overflows(text, 3, 10) is is_more
+
+
+def test_a_screen_of_unknown_size_has_room_for_all() -> None:
+    assert not overflows("a\n" * 1000, 0, 80)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_shown"),
+    [
+        pytest.param("cat >/dev/null", True, id="one that reads all"),
+        pytest.param("cat >/dev/null; true", True, id="two programs"),
+        pytest.param("true", True, id="one that reads nothing"),
+        pytest.param("false", True, id="one that fails, having been there"),
+        pytest.param("exec /nowhere/less 2>&-", False, id="one that is not there"),
+        pytest.param("exec / 2>&-", False, id="one that is no program"),
+        pytest.param("", False, id="none"),
+        pytest.param("cat", False, id="cat, which is none"),
+    ],
+)
+def test_a_pager_was_there_or_not(command: str, is_shown: bool) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert page(b"x" * 1_000_000, None, {"PAGER": command, "PATH": "/usr/bin:/bin"}) is is_shown
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_when_we_are_told_to_end_the_pager_is_too(tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text(
+        "#!/bin/sh\ntrap 'echo tidy > \"$0.out\"; exit' TERM\ncat\nkill -TERM $PPID\nwhile :; do sleep 0.01; done\n"
+    )
+    pager.chmod(0o755)
+    with pytest.raises(Terminated), terminable():
+        page(b"", None, {"PAGER": str(pager), "PATH": "/usr/bin:/bin"})
+    assert (tmp_path / "pager.out").read_text() == "tidy\n"
+
+
+def test_ctrl_c_is_for_the_pager() -> None:
+    assert page(b"x", None, {"PAGER": "kill -INT $PPID; cat >/dev/null", "PATH": "/usr/bin:/bin"})

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.cli.types import Cookie, Header, ProfileName, ReadableFile, Seconds, SecretFile
+from ddpshell.cli.options import ProfileName
+from ddpshell.cli.types import Cookie, Header, ReadableFile, Seconds, SecretFile
 
 OPTION = click.Option(["--x"])
 CONTEXT = click.Context(click.Command("x"))

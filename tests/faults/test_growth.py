@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from ddpshell import ejson
-from ddpshell.cli.changes import Mirror
+from ddpshell.cli.commands.sub import Mirror
 from ddpshell.client.network.frames import FrameReader
 from ddpshell.exceptions import DDPError
 from ddpshell.protocol import codec, secrets, sockjs

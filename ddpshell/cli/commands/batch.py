@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+from msgspec import Struct
 
+from ... import ejson
 from ...client.events import ConnectionFailed
+from ...clock import Clock
+from ...ejson import json_text
 from ...exceptions import CommandError, ConnectionLost, EJSONError
 from ..command_classes import Command, process_of
 from ..exit_codes import ExitCode, Terminated
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import OutputFormat
+from ..output import Console, OutputFormat
 from ..process import Process
 from ..settings import ConnectionSettings
 
@@ -27,11 +31,9 @@ if TYPE_CHECKING:
     from ...client.events import Event
     from ...ejson import EJSONValue
     from ...ejson.json_text import JSONValue
-    from ..calls import LineReader
     from ..event_queue import Inbox
-    from ..progress import Progress
 
-__all__ = ["batch"]
+__all__ = ["LineReader", "Progress", "Request", "batch", "parse_request"]
 
 # How many answers may wait for one that comes before them, for each call that may be in flight.
 _AHEAD = 10
@@ -46,10 +48,8 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         raise click.UsageError(f"-o {console.output_format.value} means nothing to ddp batch; json and pretty do")
     # That of the session; each call has as much.
     process.timeout = settings.timeout
-    from ..calls import LineReader
     from ..connection import connected, wait_for_session
     from ..event_queue import Inbox
-    from ..progress import Progress
 
     with (
         _opened(file, process) as number,
@@ -217,7 +217,6 @@ class _Work:
         self._line += 1
         if not text:
             return
-        from ..calls import parse_request
 
         entry = _Entry(self._line)
         if is_ordered:
@@ -359,3 +358,173 @@ batch = Command(
         ("ddp batch --fail-fast < migration.ndjson", "stop at the first error"),
     ],
 )
+
+
+# What fits in a message (U17).
+_MAX_SIZE = 64 << 20
+
+
+_PIECE = 1 << 16
+
+
+class Request(Struct, frozen=True):
+    """One call that somebody wants.
+
+    Args:
+        method: The method's name.
+        params: Its arguments.
+        tags: What its answer is to carry: `id`, where there was one.
+    """
+
+    method: str
+    params: list[EJSONValue]
+    tags: dict[str, JSONValue]
+
+
+def parse_request(line: bytes) -> Request:
+    """Read one line.
+
+    Raises:
+        CommandError: It is no call.
+    """
+    try:
+        text = line.decode()
+        tree = json_text.parse(text)
+    except UnicodeDecodeError as error:
+        raise CommandError(f"not UTF-8 text, from byte {error.start} on") from None
+    except EJSONError as error:
+        raise CommandError(str(error)) from None
+    if isinstance(tree, list) and tree and isinstance(tree[0], str):
+        return Request(tree[0], _decoded(tree[1:]), {})
+    if isinstance(tree, dict) and isinstance(tree.get("method"), str):
+        return _from_object(tree)
+    raise CommandError('no call: one looks like ["method", ARG...] or {"method": ..., "params": [...]}')
+
+
+def _from_object(tree: dict[str, JSONValue]) -> Request:
+    unknown = [key for key in tree if key not in ("method", "params", "id")]
+    if unknown:
+        # Rather than make a call without what was meant.
+        raise CommandError(f"unknown key {unknown[0]!r}; there are method, params, id")
+    params = tree.get("params", [])
+    if not isinstance(params, list):
+        raise CommandError("params is no array")
+    return Request(str(tree["method"]), _decoded(params), {"id": tree["id"]} if "id" in tree else {})
+
+
+def _decoded(params: list[JSONValue]) -> list[EJSONValue]:
+    try:
+        decoded = ejson.decode(params, strict=True)
+    except EJSONError as error:
+        raise CommandError(f"params: {error}") from None
+    assert isinstance(decoded, list), "an array stays one"
+    return decoded
+
+
+class LineReader:
+    """The lines of a file, of which no more is kept than what has been read of the next one.
+
+    Args:
+        file: The file's number. It is read with as few questions as possible, for it may be a program's output.
+    """
+
+    def __init__(self, file: int) -> None:
+        #: What to wait for before `read`.
+        self.file = file
+        #: How many bytes have been read.
+        self.position = 0
+        #: Whether the end of the file has been read.
+        self.is_at_end = False
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._is_first = True
+
+    def read(self) -> list[bytes]:
+        """Read once, and give the lines that this completes, without their ends.
+
+        Raises:
+            CommandError: A line without end.
+            OSError: It cannot be read.
+        """
+        piece = os.read(self.file, _PIECE)
+        self.position += len(piece)
+        if not piece:
+            self.is_at_end = True
+            rest, self._pieces = b"".join(self._pieces), []
+            return [self._clean(rest)] if rest else []
+        if b"\n" not in piece:
+            self._pieces.append(piece)
+            self._size += len(piece)
+            if self._size > _MAX_SIZE:
+                raise CommandError(f"a line is longer than any message may be ({_MAX_SIZE >> 20} MiB)")
+            return []
+        *lines, rest = b"".join([*self._pieces, piece]).split(b"\n")
+        self._pieces = [rest]
+        self._size = len(rest)
+        return [self._clean(line) for line in lines]
+
+    def _clean(self, line: bytes) -> bytes:
+        if self._is_first:
+            # What some editors put before UTF-8.
+            self._is_first = False
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        return line.strip(b" \t\r")
+
+
+#: Seconds between two looks. More often nobody can read it.
+_PERIOD = 0.1
+
+
+_BAR = 20
+
+
+class Progress:
+    """The line. Without a terminal to show it on, or where the results themselves are on it, there is none.
+
+    Args:
+        console: Where to show it.
+        clock: What passes.
+        total: What all of the work comes to, in any unit; 0 where nobody knows.
+    """
+
+    def __init__(self, console: Console, clock: Clock, total: int) -> None:
+        self._console = console
+        self._clock = clock
+        self._total = total
+        self._began = clock.now()
+        self._due = self._began + _PERIOD
+        self._is_wanted = console.err.is_terminal and not console.out.is_terminal and not console.quiet
+        self._is_shown = False
+
+    def show(self, done: int, failed: int, position: int) -> None:
+        """Show it anew, if that is due.
+
+        Args:
+            done: How many calls are.
+            failed: How many of them have failed.
+            position: How much of the total is behind us.
+        """
+        if not self._is_wanted or (now := self._clock.now()) < self._due:
+            return
+        self._due = now + _PERIOD
+        parts = [f"{done:,} calls", f"{done / (now - self._began):,.0f}/s"]
+        if failed:
+            parts.append(f"{failed:,} failed")
+        if self._total:
+            share = min(1.0, position / self._total)
+            filled = round(share * _BAR)
+            parts.insert(0, f"[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%}")
+        text = "  ".join(parts)[: self._console.err.width - 1]
+        # The cursor goes back, so that a note is written over it.
+        self._write(f"\r\x1b[K{text}\r")
+        self._is_shown = True
+
+    def clear(self) -> None:
+        """Take it away."""
+        if self._is_shown:
+            self._write("\r\x1b[K")
+            self._is_shown = False
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._console.err.write(text)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from ...exceptions import MethodError
-from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS
+from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..settings import ConnectionSettings
-from ..types import SeenName
 
 __all__ = ["call"]
 
@@ -19,7 +18,7 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
     settings = ConnectionSettings.of(process.given)
     process.timeout = settings.timeout
     # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
-    from ..arguments import check_text, note_losses, read_arguments
+    from ..call_arguments import check_text, note_losses, read_arguments
     from ..connection import connected, outcome
 
     check_text(method, "METHOD")

@@ -19,7 +19,7 @@ from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, Stream
 from ..process import Process
 from ..settings import ConnectionSettings
-from ..shells import connector, credential_at, make_shell, named, shell_settings
+from .run import connector, credential_at, make_shell, named, shell_settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ddpshell.cli.commands import batch as calls
+from ddpshell.cli.commands.batch import LineReader, Progress, Request, parse_request
+from ddpshell.cli.output import Console, OutputFormat, Stream
+from ddpshell.ejson import Date
+from ddpshell.exceptions import CommandError
 from tests.cli.conftest import Command, finished
+from tests.fakes import FakeClock
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP
 from tests.meteor import MeteorServer
@@ -29,6 +39,7 @@ not json
 ["identity", {"$date": 0}]
 ["fail"]
 """
+
 
 ANSWERS = """\
 {"line":1,"result":"HELLO"}
@@ -341,3 +352,207 @@ def test_a_real_meteor_server_does_the_same(ddp: Command, meteor_server: MeteorS
     }
     assert boom["error"]["details"]["d"] == 1
     assert (nothing, null) == ({"line": 502}, {"line": 503, "result": None})
+
+
+# ------------------------------------------------------------ calls
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        pytest.param('["m"]', Request("m", [], {}), id="no arguments"),
+        pytest.param('["m", 1, [2]]', Request("m", [1, [2]], {}), id="arguments"),
+        pytest.param('["m", {"$date": 8640000000000000}]', Request("m", [Date(8640000000000000)], {}), id="EJSON"),
+        pytest.param('["m", {"$date": "+275760-09-13"}]', Request("m", [Date(8640000000000000)], {}), id="E12: a date as text"),
+        pytest.param('{"method": "m"}', Request("m", [], {}), id="an object"),
+        pytest.param('{"method": "m", "params": [1]}', Request("m", [1], {}), id="with arguments"),
+        pytest.param('{"method": "m", "id": null}', Request("m", [], {"id": None}), id="an id that is null"),
+        pytest.param('{"id": {"$date": 0}, "method": "m"}', Request("m", [], {"id": {"$date": 0}}), id="an id is JSON, not EJSON"),
+        pytest.param('["\\ud800"]', Request("\ud800", [], {}), id="half a character"),
+    ],
+)  # fmt: skip
+def test_a_line_is_a_call(line: str, request_: Request) -> None:
+    assert parse_request(line.encode()) == request_
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        pytest.param(b"m", "not JSON: ", id="no JSON"),
+        pytest.param(b'["m"', "not JSON: ", id="half of it"),
+        pytest.param(b'["m"] ["n"]', "not JSON: ", id="two of them"),
+        pytest.param(b"[" * 100_000, "nested too deeply", id="deep"),
+        pytest.param(b'["\xff"]', "not UTF-8 text, from byte 2 on", id="no text"),
+        pytest.param(b"[]", 'no call: one looks like ["method", ARG...] or ', id="empty"),
+        pytest.param(b"[5]", "no call: ", id="no name"),
+        pytest.param(b'"m"', "no call: ", id="a name alone"),
+        pytest.param(b"{}", "no call: ", id="no method"),
+        pytest.param(b'{"method": 5}', "no call: ", id="a method that is no name"),
+        pytest.param(b'{"method": "m", "params": {"a": 1}}', "params is no array", id="no array"),
+        pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; there are method, params, id", id="misspelled"),
+        pytest.param(b'["m", {"$binary": "!"}]', "params: ", id="no EJSON"),
+        pytest.param(b'["m", {"$date": null}]', "params: null is not a valid $date", id="E4: null"),
+        pytest.param(b'{"method": "m", "params": [{"$date": "x"}]}', 'params: "x" is not a valid $date', id="V46"),
+    ],
+)  # fmt: skip
+def test_what_is_no_call_is_told(line: bytes, error: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_request(line)
+    assert error in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_no_line_is_anything_else(line: bytes) -> None:
+    try:
+        parse_request(line)
+    except CommandError:
+        return
+
+
+def read_all(data: bytes, sizes: list[int]) -> list[bytes]:
+    """What comes through a pipe, written in pieces of these sizes and the rest in one."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source:
+        reader = LineReader(source.fileno())
+        lines: list[bytes] = []
+        position = 0
+        for size in [*sizes, len(data)]:
+            piece = data[position : position + size]
+            position += len(piece)
+            if piece:
+                os.write(writing, piece)
+                lines += reader.read()
+        os.close(writing)
+        while not reader.is_at_end:
+            lines += reader.read()
+        assert reader.position == len(data)
+        return lines
+
+
+@given(st.binary(max_size=100).map(lambda data: data.replace(b"x", b"\n")), st.lists(st.integers(1, 9)))
+def test_lines_are_the_same_in_pieces_of_any_size(data: bytes, sizes: list[int]) -> None:
+    expected = [line.strip(b" \t\r") for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+    if data.endswith(b"\n") or not data:
+        expected.pop()
+    assert read_all(data, sizes) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        pytest.param(b"", [], id="nothing"),
+        pytest.param(b"a\nb\n", [b"a", b"b"], id="lines"),
+        pytest.param(b"a\nb", [b"a", b"b"], id="without the last end"),
+        pytest.param(b"a\r\n\r\nb\r\n", [b"a", b"", b"b"], id="of Windows, one empty"),
+        pytest.param(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", [b"a", b"\xef\xbb\xbfb"], id="a byte order mark"),
+    ],
+)
+def test_lines_end_as_they_do(data: bytes, lines: list[bytes]) -> None:
+    assert read_all(data, []) == lines
+
+
+def read_to_end(reader: LineReader) -> None:
+    while not reader.is_at_end:
+        reader.read()
+
+
+def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_MAX_SIZE", 200_000)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source:
+
+        def write() -> None:
+            with os.fdopen(writing, "wb") as end:
+                end.write(b"x" * 300_000)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        reader = LineReader(source.fileno())
+        with pytest.raises(CommandError, match="a line is longer than any message may be"):
+            read_to_end(reader)
+        while source.read1():
+            pass
+        thread.join()
+
+
+# ------------------------------------------------------------ progress
+
+
+@pytest.fixture
+def screen() -> Iterator[tuple[Console, Callable[[], str]]]:
+    """A console whose standard error is a terminal, and what was written to that since the last look."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    console = Console()
+    with os.fdopen(slave, "w", closefd=True) as file:
+        console.err = Stream(file)
+
+        def written() -> str:
+            try:
+                return os.read(master, 4096).decode()
+            except BlockingIOError:
+                return ""
+
+        yield console, written
+    os.close(master)
+
+
+@pytest.fixture(autouse=True)
+def _output_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+
+def test_it_is_shown_when_it_is_due_and_then_taken_away(screen: tuple[Console, Callable[[], str]]) -> None:
+    console, written = screen
+    clock = FakeClock()
+    progress = Progress(console, clock, 1000)
+    progress.show(1, 0, 10)
+    assert written() == ""
+    clock.advance(0.5)
+    progress.show(2000, 3, 250)
+    assert written() == "\r\x1b[K[#####...............]  25%  2,000 calls  4,000/s  3 failed\r"
+    progress.show(2001, 3, 260)
+    assert written() == ""
+    progress.clear()
+    assert written() == "\r\x1b[K"
+    progress.clear()
+    assert written() == ""
+
+
+def test_without_a_total_there_is_no_bar(screen: tuple[Console, Callable[[], str]]) -> None:
+    console, written = screen
+    clock = FakeClock()
+    progress = Progress(console, clock, 0)
+    clock.advance(1)
+    progress.show(10, 0, 10)
+    assert written() == "\r\x1b[K10 calls  10/s\r"
+
+
+def test_it_fits_on_a_narrow_terminal(
+    screen: tuple[Console, Callable[[], str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    console, written = screen
+    clock = FakeClock()
+    progress = Progress(console, clock, 100)
+    clock.advance(1)
+    progress.show(10, 0, 200)
+    assert written() == "\r\x1b[K[##################\r"
+
+
+def test_quiet_has_none(screen: tuple[Console, Callable[[], str]]) -> None:
+    console, written = screen
+    console.configure(OutputFormat.AUTO, quiet=True)
+    clock = FakeClock()
+    progress = Progress(console, clock, 100)
+    clock.advance(1)
+    progress.show(10, 0, 20)
+    assert written() == ""
+
+
+def test_where_the_results_are_on_a_terminal_there_is_none(screen: tuple[Console, Callable[[], str]]) -> None:
+    console, written = screen
+    console.out = console.err
+    clock = FakeClock()
+    progress = Progress(console, clock, 100)
+    clock.advance(1)
+    progress.show(10, 0, 20)
+    assert written() == ""
