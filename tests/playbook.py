@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.events import CallFinished, SessionEvent
 
-__all__ = ["CONNECTED", "Playbook", "counting_fractions", "finished"]
+__all__ = ["CONNECTED", "Playbook", "counting_random", "finished"]
 
 #: How a session comes to stand.
 CONNECTED = """
@@ -41,7 +41,7 @@ class Playbook:
     """
 
     def __init__(self, session: ClientSession | None = None) -> None:
-        self.session = session or ClientSession(counting_fractions())
+        self.session = session or ClientSession(counting_random())
         self.now = 0.0
         #: All that was told so far.
         self.events: list[SessionEvent] = []
@@ -101,7 +101,7 @@ def finished(book: Playbook) -> list[tuple[str, object]]:
     ]
 
 
-def counting_fractions() -> Callable[[], float]:
+def counting_random() -> Callable[[], float]:
     """Random numbers that are none: ids are then `222...`, `333...` and so on, 17 of each."""
     state = iter(range(10**9))
 

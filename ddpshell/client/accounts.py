@@ -16,12 +16,12 @@ from ..protocol.accounts import (
     UserSelector,
     account_options,
     digest,
-    keeps_token,
     login_error,
     login_token,
     password_login,
     resume_login,
-    wraps_code,
+    token_may_be_valid,
+    wants_wrapped_code,
 )
 from ..protocol.client_session import ClientSession
 from .events import CallAnswered, CallFinished, Connecting, Event, LoggedIn, LoggedOut
@@ -170,7 +170,7 @@ class Accounts:
         with self._runner.lock:
             if token.expires_soon(self._clock.wall()):
                 self._adopt(None)
-                self._session.refuse_held(LoginError(403, "the login has expired"))
+                self._session.fail_waiting_calls(LoginError(403, "the login has expired"))
             else:
                 self._adopt(token)
 
@@ -190,7 +190,7 @@ class Accounts:
                     ended = LoginError(403, "the login has expired")
                     with self._runner.lock:
                         self._adopt(None)
-                        self._session.refuse_held(ended)
+                        self._session.fail_waiting_calls(ended)
                     yield from self._logged_out(ended)
             case _:
                 pass
@@ -216,7 +216,7 @@ class Accounts:
 
         def fail(error: BaseException) -> None:
             if isinstance(error, TwoFactorError):
-                self._wraps_codes = wraps_code(error)
+                self._wraps_codes = wants_wrapped_code(error)
                 if other is not None and error.error == "totp-required":
                     again = _Operation(answer, fulfil, answer.fail, logs_in=True)
                     self._send(method, [other], again, wait=True, retry=retry)
@@ -291,7 +291,7 @@ class Accounts:
 
     def _refused(self, error: MethodError) -> Iterator[Event]:
         """The login at the beginning of a session failed (A27, A42, A54)."""
-        if not keeps_token(error):
+        if not token_may_be_valid(error):
             self._forget()
         yield from self._logged_out(login_error(error))
 

@@ -172,7 +172,7 @@ class Client:
             pipeline=reconnect,
             login_required=login_required,
         )
-        self._session.tells_data = data_events
+        self._session.reports_data = data_events
         self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
         # Ids of ended subscriptions whose documents are gone.
@@ -535,7 +535,7 @@ class Client:
         """Complete `gone` of subscriptions whose documents the server has removed, or will not remove any more."""
         leaving = self._registry.leaving
         with self._runner.lock:
-            self._released += self._session.take_released()
+            self._released += self._session.released_subscriptions()
             is_over = self._lifecycle.state in (ConnectionState.OFFLINE, ConnectionState.FAILED)
             gone = list(leaving) if is_over else [sub_id for sub_id in self._released if sub_id in leaving]
             # The end of the others is still to be told.

@@ -274,7 +274,7 @@ class Runner:
                 self._session.handle_timer(now)
                 wanted = self._lifecycle.wants_connection and self._lifecycle.departures == self._departures
                 if not wanted:
-                    self._session.say_goodbye()
+                    self._session.send_disconnect()
                 owed += self._session.pong_size()
                 texts = self._session.texts_to_send()
                 established = self._session.state is SessionState.CONNECTED

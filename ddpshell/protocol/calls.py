@@ -331,7 +331,7 @@ class Calls:
 
     # What happens to the connection
 
-    def begin_socket(self) -> None:
+    def connection_made(self) -> None:
         """There is a new one, with nothing sent on it yet."""
         self._held_back = False
         self.resent = 0
@@ -362,7 +362,7 @@ class Calls:
         self._held_back = False
         self._send_due()
 
-    def lose(self, why: str) -> None:
+    def connection_lost(self, why: str) -> None:
         """The socket is gone; `why` is what happened to it, for the `OutcomeUnknown` of calls that are not sent again."""
         self.gate = Gate.SHUT
         self._why_lost = why
@@ -373,7 +373,7 @@ class Calls:
                 # Meteor says so when the next socket opens (C23); nothing will be known then that is not known now.
                 self._finish(call, error=OutcomeUnknown(call.method, why))
 
-    def unsend(self) -> None:
+    def mark_unsent(self) -> None:
         """The server has run nothing of what followed our `connect` (S5)."""
         for call in self._outstanding:
             if call.state is CallState.SENT:
@@ -388,7 +388,7 @@ class Calls:
 
     # What the server says
 
-    def take_result(self, message: Result, session_id: str | None) -> None:
+    def receive_result(self, message: Result, session_id: str | None) -> None:
         """Take the answer to one, in a session."""
         call = self._outstanding.get(message.id)
         if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
@@ -410,7 +410,7 @@ class Calls:
         result, has_result, error = _outcome(call.result)
         return CallAnswered(call.id, call.method, result, has_result, error)
 
-    def take_updated(self, message: Updated) -> None:
+    def receive_updated(self, message: Updated) -> None:
         """The writes of some are visible."""
         for call_id in message.methods:
             # Unknown ids are ignored one by one (C18).
@@ -429,7 +429,7 @@ class Calls:
         self._finish(call, error=error)
         return True
 
-    def refuse_large(self, call_id: object, limit: int) -> bool:
+    def fail_too_large(self, call_id: object, limit: int) -> bool:
         """Fail one that was sent, since its result is larger than `limit` bytes; gives whether there is one of that id."""
         call = self._outstanding.get(call_id) if isinstance(call_id, str) else None
         return call is not None and self.refuse(call.id, MessageTooLarge(f"the result of {call.method!r}", limit))
@@ -447,7 +447,7 @@ class Calls:
         for call in self._each():
             if call.opening:
                 self._outstanding.discard(call)
-                self._quiescence.release_call(call.id)
+                self._quiescence.call_done(call.id)
         if self._opening_params is not None:
             self._refusal = None
             self.opening_login = call_id = str(next(self._ids))
@@ -469,7 +469,7 @@ class Calls:
         call.advance(CallInput.SEND)
         self._send(call.text)
         if call.wait:
-            self._quiescence.hold_for(call.id)
+            self._quiescence.wait_for_call(call.id)
 
     def _move(self, call: Call, move: CallInput) -> None:
         call.advance(move)
@@ -486,10 +486,10 @@ class Calls:
         if call.logs_in is not None and error is None:
             self._has_user, self._refusal = call.logs_in, None
         elif call.logs_in and not self._has_user and isinstance(error, MethodError):
-            self.refuse_held(error, after=call)
+            self.fail_waiting_calls(error, after=call)
         self._forget(call)
 
-    def refuse_held(self, error: MethodError, *, after: Call | None = None) -> None:
+    def fail_waiting_calls(self, error: MethodError, *, after: Call | None = None) -> None:
         """Fail the calls that wait for a login that was refused, rather than make them without a user (A54).
 
         Args:
@@ -515,7 +515,7 @@ class Calls:
         if next_block and self.gate is not Gate.SHUT:
             self._send_due()
         # Whatever became of it, nothing waits for its writes any more (C63).
-        self._quiescence.release_call(call.id)
+        self._quiescence.call_done(call.id)
         self._settle()
 
 

@@ -32,7 +32,7 @@ from ..exceptions import (
 )
 from . import codec
 from .calls import Calls, Gate
-from .codec import Unrecognised
+from .codec import UnrecognizedMessage
 from .documents import Documents, Quiescence
 from .events import (
     CallAnswered,
@@ -139,7 +139,7 @@ class ClientSession:
     """One client's conversation with one server.
 
     Args:
-        fractions: Random numbers in [0, 1), for the ids of subscriptions (I3).
+        random: Random numbers in [0, 1), for the ids of subscriptions (I3).
         versions: What to offer, best first.
         heartbeat_interval: Seconds between looks at whether the server is alive; 0 for none.
         heartbeat_timeout: Seconds that it has to answer a ping.
@@ -150,7 +150,7 @@ class ClientSession:
 
     def __init__(
         self,
-        fractions: Callable[[], float],
+        random: Callable[[], float],
         *,
         versions: Sequence[str] = SUPPORTED_VERSIONS,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
@@ -160,10 +160,10 @@ class ClientSession:
     ) -> None:
         self.state = SessionState.DISCONNECTED
         #: Whether to tell of each message about a document, as it came.
-        self.tells_data = False
+        self.reports_data = False
         #: The id of the session that stands, or stood last; None if the server gave it none (C9).
         self.session_id: str | None = None
-        self._fractions = fractions
+        self._random = random
         self._versions = tuple(versions)
         self._version = self._versions[0]
         # What was proposed since there was a session. Nothing is proposed twice, or two suggestions could go on for ever.
@@ -252,7 +252,7 @@ class ClientSession:
         """A socket is open. Whatever can be sent at once follows `connect` (C1, C6)."""
         self._advance(SessionInput.OPEN)
         self._opened_at = now
-        self._calls.begin_socket()
+        self._calls.connection_made()
         self._resent_subs = 0
         self._tried.add(self._version)
         resuming = self.session_id is not None
@@ -278,10 +278,10 @@ class ClientSession:
         message = codec.decode(text)
         # Nearly all are documents and the two answers to a call. A table of classes finds their way in a tenth of the
         # time that patterns need, which were a fifth of the time of pipelined calls.
-        take = self._TAKERS.get(type(message))
+        take = self._RECEIVERS.get(type(message))
         if take is not None:
             self._received_count += 1
-            if self.tells_data and isinstance(message, _DATA_MESSAGES):
+            if self.reports_data and isinstance(message, _DATA_MESSAGES):
                 self._events.append(DataReceived(text, message.collection))
             take(self, message)
             if self._refusals is not None:
@@ -292,15 +292,15 @@ class ClientSession:
                 # Answered even before `connected` (C11), with the id it has, if any (H8).
                 self._send_pong(message)
             case Pong():
-                self._take_pong(message, now)
+                self._receive_pong(message, now)
             case Connected():
                 self._received_count += 1
-                self._take_connected(message, now)
+                self._receive_connected(message, now)
             case Error():
                 self._received_count += 1
-                self._take_error(message.reason, _offending(message), text)
-            case Unrecognised():
-                self._take_unrecognised(message, text)
+                self._receive_error(message.reason, _offending(message), text)
+            case UnrecognizedMessage():
+                self._receive_unrecognized(message, text)
         if self._refusals is not None:
             self._rule_out(message, self._refusals)
 
@@ -321,14 +321,14 @@ class ClientSession:
         msg, request_id = strings.get("msg"), strings.get("id")
         if msg not in ("ping", "pong"):
             self._received_count += 1
-        if msg == "result" and self._calls.refuse_large(request_id, limit):
+        if msg == "result" and self._calls.fail_too_large(request_id, limit):
             return
         if msg in ("added", "changed", "addedBefore"):
             self._refuse_document(MessageTooLarge(f"a document of {strings.get('collection')!r}", limit))
             return
         suspects = [request_id] if msg == "nosub" else list(self._unanswered())
         if len(suspects) == 1 and isinstance(suspects[0], str):
-            if self._calls.refuse_large(suspects[0], limit):
+            if self._calls.fail_too_large(suspects[0], limit):
                 return
             if (subscription := self._subs.get(suspects[0])) is not None:
                 self._stop_with(subscription, MessageTooLarge(f"the answer to {subscription.name!r}", limit))
@@ -349,7 +349,7 @@ class ClientSession:
         self._subs.stop(subscription.id, SubscriptionInput.STOP)
         self._send(Unsub(id=subscription.id))
         self._events.append(SubscriptionStopped(subscription.id, subscription.name, error))
-        self._quiescence.release_sub(subscription.id)
+        self._quiescence.subscription_done(subscription.id)
         self._settle()
 
     def receive_eof(self, why: str = "the connection was lost") -> None:
@@ -364,7 +364,7 @@ class ClientSession:
         self._texts.clear()
         self._refusals = None
         self._awaits_pong = False
-        self._calls.lose(why)
+        self._calls.connection_lost(why)
 
     def stay_alive(self, *, ping: bool) -> None:
         """Call this instead of `receive_text` while nothing is read: the server's silence is not its fault then.
@@ -453,7 +453,7 @@ class ClientSession:
         Raises:
             EJSONError: An argument cannot be written.
         """
-        sub_id = random_id(self._fractions)
+        sub_id = random_id(self._random)
         text = codec.encode(Sub(id=sub_id, name=name, params=_params_text(params)))
         subscription = LiveSubscription(sub_id, name, text)
         self._subs.add(subscription)
@@ -494,11 +494,11 @@ class ClientSession:
         """
         self._calls.set_opening_login(None if params is None else _params_text(params))
 
-    def refuse_held(self, error: MethodError) -> None:
+    def fail_waiting_calls(self, error: MethodError) -> None:
         """Fail what waits for the login that the next session would have begun with: it has no user any more."""
-        self._calls.refuse_held(error)
+        self._calls.fail_waiting_calls(error)
 
-    def say_goodbye(self) -> None:
+    def send_disconnect(self) -> None:
         """Announce that the close which follows is wanted (R25). Older servers answer with an error, too late to matter."""
         if self.state is SessionState.CONNECTED:
             self._send(Disconnect())
@@ -516,7 +516,7 @@ class ClientSession:
             self._end_subscription(subscription.id, SubscriptionInput.NOSUB, error)
         self._subs.abandon_stopping()
 
-    def take_released(self) -> list[str]:
+    def released_subscriptions(self) -> list[str]:
         """Ids of the subscriptions that have ended, and whose documents are gone: the server has answered `unsub` (C36)."""
         if self._quiescence.active:
             return []
@@ -525,42 +525,42 @@ class ClientSession:
 
     # Receiving
 
-    def _take_document(self, message: DataMessage) -> None:
+    def _receive_document(self, message: DataMessage) -> None:
         if self._quiescence.active:
-            self._quiescence.keep(message)
+            self._quiescence.buffer(message)
             return
         try:
             self.documents.apply(message)
         except EJSONError as error:
             self._warn_unreadable(error)
 
-    def _take_ready(self, message: Ready) -> None:
+    def _receive_ready(self, message: Ready) -> None:
         if not self._quiescence.active:
-            self._tell_ready(message)
+            self._report_ready(message)
             return
-        self._quiescence.keep(message)
+        self._quiescence.buffer(message)
         for sub_id in message.subs:
             self._subs.confirm(sub_id)
-            self._quiescence.release_sub(sub_id)
+            self._quiescence.subscription_done(sub_id)
         self._settle()
 
-    def _take_updated(self, message: Updated) -> None:
+    def _receive_updated(self, message: Updated) -> None:
         if not self._quiescence.active:
-            self._calls.take_updated(message)
+            self._calls.receive_updated(message)
             return
-        self._quiescence.keep(message)
+        self._quiescence.buffer(message)
         for call_id in message.methods:
-            self._quiescence.release_call(call_id)
+            self._quiescence.call_done(call_id)
         self._settle()
 
-    def _take_nosub(self, message: Nosub) -> None:
+    def _receive_nosub(self, message: Nosub) -> None:
         # Without an id it tells of a publication that nobody asked for (C40, S68).
         if message.id is None:
             return
         # Whoever waits for the subscription hears of its end now, whatever data is kept back (C57).
         error = None if message.error is ABSENT else server_error(SubscriptionError, message.error)
         self._end_subscription(message.id, SubscriptionInput.NOSUB, error)
-        self._quiescence.release_sub(message.id)
+        self._quiescence.subscription_done(message.id)
         self._settle()
 
     def _settle(self) -> None:
@@ -568,7 +568,7 @@ class ClientSession:
         # Without a session, what the last one sent is not complete. The next one resumes it, or makes it void (C62).
         if not self._quiescence.due or self._calls.gate is Gate.SHUT:
             return
-        messages, reset = self._quiescence.take()
+        messages, reset = self._quiescence.release()
         data: list[DataMessage] = []
         rest: list[Ready | Updated] = []
         for message in messages:
@@ -581,11 +581,11 @@ class ClientSession:
             self._calls.finish_settling()
         for message in rest:
             if isinstance(message, Ready):
-                self._tell_ready(message)
+                self._report_ready(message)
             else:
-                self._calls.take_updated(message)
+                self._calls.receive_updated(message)
 
-    def _tell_ready(self, message: Ready) -> None:
+    def _report_ready(self, message: Ready) -> None:
         for sub_id in message.subs:
             subscription = self._subs.get(sub_id)
             if subscription is None:
@@ -596,7 +596,7 @@ class ClientSession:
             if not was_ready:
                 self._events.append(SubscriptionReady(sub_id, subscription.name))
 
-    def _take_connected(self, message: Connected, now: float) -> None:
+    def _receive_connected(self, message: Connected, now: float) -> None:
         state = SESSION_TABLE.get((self.state, SessionInput.CONNECTED))
         if state is None:
             self._warn("the server said connected twice")
@@ -638,7 +638,7 @@ class ClientSession:
         self._quiescence.begin(ready, self._calls.sent)
         self._settle()
 
-    def _take_failed(self, message: Failed) -> None:
+    def _receive_failed(self, message: Failed) -> None:
         if self.state is not SessionState.CONNECTING:
             self._warn("the server said failed in a session that stands")
             return
@@ -649,12 +649,12 @@ class ClientSession:
         else:
             self._advance(SessionInput.REFUSED)
             self._calls.gate = Gate.SHUT
-        self._calls.unsend()
+        self._calls.mark_unsent()
 
-    def _take_result(self, message: Result) -> None:
-        self._calls.take_result(message, self.session_id)
+    def _receive_result(self, message: Result) -> None:
+        self._calls.receive_result(message, self.session_id)
 
-    def _take_pong(self, message: Pong, now: float) -> None:
+    def _receive_pong(self, message: Pong, now: float) -> None:
         if message.id is ABSENT:
             self._awaits_pong = False
             return
@@ -663,7 +663,7 @@ class ClientSession:
         if isinstance(ping_id, str) and sent_at is not None:
             self._events.append(PongReceived(ping_id, now - sent_at))
 
-    def _take_error(self, reason: str, offending: JSONValue, text: str) -> None:
+    def _receive_error(self, reason: str, offending: JSONValue, text: str) -> None:
         """A message of ours was refused. Meteor only logs that, and what it asked for hangs (C72, C63)."""
         # Some servers give no reason; then the message itself is all that they say (C77).
         said = reason or _shown(text)
@@ -692,7 +692,7 @@ class ClientSession:
         if kind not in (None, "sub") or self._subs.get(request_id) is None:
             return False
         self._end_subscription(request_id, SubscriptionInput.NOSUB, SubscriptionError("bad-request", said))
-        self._quiescence.release_sub(request_id)
+        self._quiescence.subscription_done(request_id)
         self._settle()
         return True
 
@@ -709,7 +709,11 @@ class ClientSession:
         """After each message, fail the requests that only an earlier refusal can have been about."""
         answered: Iterable[str] = ()
         match message:
-            case Result(id=str(request_id)) | Nosub(id=str(request_id)) | Unrecognised(tree={"id": str(request_id)}):
+            case (
+                Result(id=str(request_id))
+                | Nosub(id=str(request_id))
+                | UnrecognizedMessage(tree={"id": str(request_id)})
+            ):
                 answered = [request_id]
             case Ready():
                 answered = message.subs
@@ -718,16 +722,16 @@ class ClientSession:
             case Connected() | Pong():
                 answered = [NO_REQUEST]
         refusals.answered(answered)
-        for request_id, said in refusals.take():
+        for request_id, said in refusals.resolve():
             self._refuse(request_id, said)
         self._refusals = refusals or None
 
-    def _take_unrecognised(self, message: Unrecognised, text: str) -> None:
+    def _receive_unrecognized(self, message: UnrecognizedMessage, text: str) -> None:
         if message.msg and message.msg not in ("ping", "pong"):
             self._received_count += 1
         if isinstance(message.tree, dict) and message.msg == "error":
             # Its reason is not a string (C77).
-            self._take_error("", message.tree.get("offendingMessage"), text)
+            self._receive_error("", message.tree.get("offendingMessage"), text)
             return
         if isinstance(message.tree, dict) and message.msg is None:
             # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
@@ -740,17 +744,17 @@ class ClientSession:
             self._calls.refuse(message.tree.get("id"), EJSONError(message.problem))
         self._warn(f"the server sent something that is ignored: {message.problem}", harmless=message.unknown)
 
-    _TAKERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
-        Added: _take_document,
-        Changed: _take_document,
-        Removed: _take_document,
-        AddedBefore: _take_document,
-        MovedBefore: _take_document,
-        Ready: _take_ready,
-        Updated: _take_updated,
-        Nosub: _take_nosub,
-        Result: _take_result,
-        Failed: _take_failed,
+    _RECEIVERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
+        Added: _receive_document,
+        Changed: _receive_document,
+        Removed: _receive_document,
+        AddedBefore: _receive_document,
+        MovedBefore: _receive_document,
+        Ready: _receive_ready,
+        Updated: _receive_updated,
+        Nosub: _receive_nosub,
+        Result: _receive_result,
+        Failed: _receive_failed,
     }
 
     # Sending

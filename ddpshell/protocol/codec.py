@@ -2,7 +2,7 @@
 
 A server's message is read in one step by msgspec. What that refuses, a legal text with a lone surrogate or
 an enormous number in it or a message that is not quite DDP, is read again slowly, and comes back either as the
-same message or as `Unrecognised` with the reason. No text makes `decode` raise.
+same message or as `UnrecognizedMessage` with the reason. No text makes `decode` raise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .messages import Message, Raw, ServerMessage
 __all__ = [
     "UNDEFINED_ID",
     "DocumentID",
-    "Unrecognised",
+    "UnrecognizedMessage",
     "decode",
     "decode_document_id",
     "ejson_text",
@@ -46,7 +46,7 @@ UNDEFINED_ID: Final = Custom("undefined", None)
 _OBJECT_ID = re.compile("[0-9a-f]{24}")
 
 
-class Unrecognised(msgspec.Struct, frozen=True):
+class UnrecognizedMessage(msgspec.Struct, frozen=True):
     """A text that is no message of a DDP server. It is ignored, and counts as life (C70, C71, H3).
 
     Args:
@@ -72,7 +72,7 @@ _encoder = msgspec.json.Encoder()
 _CLASSES: dict[str, type[ServerMessage]] = {cast(str, cls.__struct_config__.tag): cls for cls in ServerMessage.__args__}
 
 
-def decode(text: str) -> ServerMessage | Unrecognised:
+def decode(text: str) -> ServerMessage | UnrecognizedMessage:
     """Read one message of a server, of any kind; unknown keys are ignored (C29)."""
     try:
         return _server_messages.decode(text)
@@ -120,25 +120,25 @@ def json_value(text: Raw) -> JSONValue:
     return json_text.parse(text)
 
 
-def _decode_slowly(text: str) -> ServerMessage | Unrecognised:
+def _decode_slowly(text: str) -> ServerMessage | UnrecognizedMessage:
     try:
         tree = json_text.parse(text)
     except json_text.NestingError as error:
-        return Unrecognised(str(error), outermost_strings(text))
+        return UnrecognizedMessage(str(error), outermost_strings(text))
     except EJSONError as error:
-        return Unrecognised(str(error))
+        return UnrecognizedMessage(str(error))
     if not isinstance(tree, dict) or not tree.get("msg"):
-        return Unrecognised("no JSON object with a msg", tree)
+        return UnrecognizedMessage("no JSON object with a msg", tree)
     msg = tree["msg"]
     cls = _CLASSES.get(msg) if isinstance(msg, str) else None
     if cls is None:
-        return Unrecognised(f"unknown message {msg!r:.60}", tree, unknown=True)
+        return UnrecognizedMessage(f"unknown message {msg!r:.60}", tree, unknown=True)
     try:
         return _message_from_tree(cls, tree)
     except (msgspec.ValidationError, EJSONError) as error:
-        return Unrecognised(f"malformed {msg!r}: {error}", tree)
+        return UnrecognizedMessage(f"malformed {msg!r}: {error}", tree)
     except RecursionError:
-        return Unrecognised(f"malformed {msg!r}: nested too deeply", tree)
+        return UnrecognizedMessage(f"malformed {msg!r}: nested too deeply", tree)
 
 
 def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> ServerMessage:

@@ -324,23 +324,23 @@ class Quiescence:
         self._buffer = []
         self._reset = True
 
-    def hold_for(self, call_id: str) -> None:
+    def wait_for_call(self, call_id: str) -> None:
         """A `wait` call was sent (C21, C60)."""
         self._calls.add(call_id)
 
-    def keep(self, message: Buffered) -> None:
+    def buffer(self, message: Buffered) -> None:
         """Keep a message back."""
         self._buffer.append(message)
 
-    def release_sub(self, sub_id: str) -> None:
+    def subscription_done(self, sub_id: str) -> None:
         """A subscription is ready, or has ended (C54)."""
         self._subs.discard(sub_id)
 
-    def release_call(self, call_id: str) -> None:
+    def call_done(self, call_id: str) -> None:
         """A call's writes are all here, or never will be (C54, C63)."""
         self._calls.discard(call_id)
 
-    def take(self) -> tuple[list[Buffered], bool]:
+    def release(self) -> tuple[list[Buffered], bool]:
         """End it: the messages kept back, and whether every document of before is void."""
         taken = self._buffer, self._reset
         self._buffer, self._reset = [], False

@@ -1,7 +1,8 @@
-"""Meteor's random ids, from a seed or from any other source of fractions (I1 - I8).
+"""Meteor's random ids (I1-I8).
 
-A source is a function that gives a `float` from 0 to below 1 at each call, such as `random.SystemRandom().random`;
-this module has none of its own. A client and a server that share a method's seed draw the same ids.
+A source of randomness is a function that returns a `float` from 0 up to, but not including, 1, such as
+`random.SystemRandom().random`. This module has no source except `Alea`, which computes numbers from a seed: a client and
+a server that share the seed of a method call generate the same ids.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Alea", "Fractions", "RandomStream", "pick", "random_hex", "random_id", "random_secret"]
+__all__ = ["Alea", "RandomSource", "RandomStream", "pick", "random_hex", "random_id", "random_secret"]
 
-#: Where randomness comes from: gives a number from 0 to below 1 at each call.
-Fractions: TypeAlias = Callable[[], float]
+#: A source of randomness: each call returns a number from 0 up to, but not including, 1.
+RandomSource: TypeAlias = Callable[[], float]
 
-# I1: without characters that people mix up.
+# Without characters that look alike (I1).
 _ID_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
 # I2
 _URL_SAFE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
@@ -23,31 +24,31 @@ _HEX_DIGITS = "0123456789abcdef"
 _TO_UNIT = 2.0**-32
 
 
-def pick(fractions: Fractions, characters: str, count: int) -> str:
-    """Draw `count` of the characters, one fraction for each (I3)."""
-    return "".join(characters[int(fractions() * len(characters))] for _ in range(count))
+def pick(random: RandomSource, characters: str, count: int) -> str:
+    """Return `count` random characters; each takes one number from the source (I3)."""
+    return "".join(characters[int(random() * len(characters))] for _ in range(count))
 
 
-def random_id(fractions: Fractions) -> str:
-    """Draw the id of a document, a subscription or a session: 17 characters (I1)."""
-    return pick(fractions, _ID_CHARACTERS, 17)
+def random_id(random: RandomSource) -> str:
+    """Return a random id of 17 characters, for a document, a subscription or a session (I1)."""
+    return pick(random, _ID_CHARACTERS, 17)
 
 
-def random_secret(fractions: Fractions) -> str:
-    """Draw a login token: 43 characters (I2). The source must be one that nobody can foretell."""
-    return pick(fractions, _URL_SAFE_CHARACTERS, 43)
+def random_secret(random: RandomSource) -> str:
+    """Return a random login token of 43 characters (I2). The source must be unpredictable, such as `SystemRandom`."""
+    return pick(random, _URL_SAFE_CHARACTERS, 43)
 
 
-def random_hex(fractions: Fractions, digits: int) -> str:
-    """Draw hexadecimal digits, in lower case: 24 for an ObjectID, 20 for a method's seed."""
-    return pick(fractions, _HEX_DIGITS, digits)
+def random_hex(random: RandomSource, digits: int) -> str:
+    """Return random hexadecimal digits in lower case: 24 for an ObjectID, 20 for the seed of a method."""
+    return pick(random, _HEX_DIGITS, digits)
 
 
 class Alea:
-    """Johannes Baagøe's generator Alea, as in Meteor's `packages/random`: a source of fractions (I4).
+    """Johannes Baagøe's generator Alea, as in Meteor's `packages/random` (I4).
 
     Args:
-        seeds: Equal seeds give equal fractions, in JavaScript and here.
+        seeds: The seed. Equal seeds give the same numbers here and in JavaScript.
     """
 
     def __init__(self, *seeds: str | int) -> None:
@@ -62,7 +63,7 @@ class Alea:
         self._carry = 1
 
     def __call__(self) -> float:
-        """Give the next fraction."""
+        """Return the next number."""
         t = 2091639 * self._s0 + self._carry * _TO_UNIT
         self._s0, self._s1 = self._s1, self._s2
         self._carry = int(t)
@@ -71,7 +72,7 @@ class Alea:
 
 
 class _Mash:
-    """Baagøe's hash Mash 0.9, whose state lasts from text to text."""
+    """Baagøe's hash function Mash 0.9. Its state carries over from one text to the next."""
 
     def __init__(self) -> None:
         self._n = float(0xEFC8249D)
@@ -91,27 +92,27 @@ class _Mash:
 
 
 class RandomStream:
-    """The sources of one method call, each with a name and independent of how often the others are used (I5).
+    """The named sources of one method call. How often one source is used does not affect the others (I5).
 
     Args:
-        seed: The call's `randomSeed`.
+        seed: The `randomSeed` of the call.
     """
 
     def __init__(self, seed: str | int) -> None:
         self.seed = seed
         self._sources: dict[str, Alea] = {}
 
-    def fractions(self, name: str = "default") -> Alea:
-        """The source of that name: the same one each time, which goes on where it was."""
+    def source(self, name: str = "default") -> Alea:
+        """Return the source with that name. It continues where its previous use stopped."""
         source = self._sources.get(name)
         if source is None:
             source = self._sources[name] = Alea(self.seed, name)
         return source
 
     def document_id(self, collection: str) -> str:
-        """Draw the `_id` of a document inserted without one (I6)."""
-        return random_id(self.fractions(f"/collection/{collection}"))
+        """Return the `_id` for the next document that is inserted without one (I6)."""
+        return random_id(self.source(f"/collection/{collection}"))
 
     def method_seed(self, method: str) -> str:
-        """Draw the seed of a method that is called from inside this call (I5, I7)."""
-        return random_hex(self.fractions(f"/rpc/{method}"), 20)
+        """Return the seed for a method that is called from inside this call (I5, I7)."""
+        return random_hex(self.source(f"/rpc/{method}"), 20)

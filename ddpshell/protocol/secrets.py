@@ -13,7 +13,7 @@ from typing import Final, cast
 from ..ejson import Custom, EJSONValue, JSONValue, json_text
 from ..exceptions import EJSONError
 
-__all__ = ["MASK", "mask", "mask_params", "signs_in"]
+__all__ = ["MASK", "mask", "mask_params", "takes_credentials"]
 
 #: What stands in place of a secret.
 MASK: Final = "***"
@@ -98,7 +98,7 @@ def mask_params(method: str, params: Sequence[EJSONValue]) -> Sequence[EJSONValu
     in_login = bool(_LOGIN_METHOD.search(method))
     if method.lower() in _SECRET_METHODS:
         masked = [_hidden(param) for param in params]
-    elif signs_in(method):
+    elif takes_credentials(method):
         masked = [
             _hidden(param) if isinstance(param, str | int | float) else _mask(param, in_login=in_login)
             for param in params
@@ -108,7 +108,7 @@ def mask_params(method: str, params: Sequence[EJSONValue]) -> Sequence[EJSONValu
     return params if all(new is old for new, old in zip(masked, params, strict=True)) else masked
 
 
-def signs_in(method: str) -> bool:
+def takes_credentials(method: str) -> bool:
     """Whether a method's name says that texts and numbers among its parameters may be a password or a code."""
     return bool(_PASSWORD_METHOD.search(method) or _SIGN_IN_METHOD.search(f"-{'-'.join(_words(method))}-"))
 

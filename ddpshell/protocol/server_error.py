@@ -1,4 +1,4 @@
-"""A server's error object, as the error that a caller sees (C28)."""
+"""Errors that a server sends: in answers to requests (C28), and in `error` messages without an id (C72, C76, C77)."""
 
 from __future__ import annotations
 
@@ -13,36 +13,34 @@ from .messages import Raw
 
 __all__ = ["NO_REQUEST", "Refusals", "is_unknown_name", "quoted", "server_error"]
 
-#: Stands in place of an id for what is sent and is not a request, such as a ping. It cannot fail.
-NO_REQUEST = ""
-
-
-# A server can send any number of errors.
-_MOST = 100
-
-
 _KEYS = {"error", "reason", "details", "message"}
 
-# As Meteor says it (S21, S32).
+# Meteor's sentences for an unknown name (S21, S32).
 _UNKNOWN = ("Method '", "Subscription '")
 
-# As other servers say it.
+# The sentences of other servers for an unknown name.
 _MISSING = (
     r"(?i)\W*(?:%s\b.*\b(?:not (?:found|defined|exist)|unknown|doesn't exist)|(?:unknown|no such|undefined) %s\b)"
 )
 _NO_METHOD = re.compile(_MISSING.replace("%s", "method"), re.DOTALL)
 _NO_PUBLICATION = re.compile(_MISSING.replace("%s", "(?:subscription|publication)"), re.DOTALL)
 
+#: The place of an id in `Refusals` for messages that are not requests, such as pings.
+NO_REQUEST = ""
+
+# Errors to remember. A server can send any number of them.
+_MAX_REFUSALS = 100
+
 AnyServerError = TypeVar("AnyServerError", bound=ServerError)
 
 
 def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
-    """Make the error that `text` describes, whatever it is.
+    """Make the exception for the `error` of a `result` or `nosub` message. It never fails.
 
     Args:
-        cls: `MethodError`, for which a `RateLimited` may come, or `SubscriptionError`.
-        text: `{"error":404,"reason":"...","details":...,"errorType":"Meteor.Error"}` by rule; Meteor can also
-            send null (C16), and other servers send plain strings. What is no such object is the code itself, whole.
+        cls: `MethodError` or `SubscriptionError`. A method's rate limit is returned as `RateLimited`.
+        text: Usually `{"error":404,"reason":"...","details":...,"errorType":"Meteor.Error"}`. Meteor can also send null
+            (C16), and other servers send plain strings. A value that is not such an object becomes the error code.
     """
     try:
         tree = json_value(text)
@@ -63,7 +61,10 @@ def server_error(cls: type[AnyServerError], text: Raw) -> AnyServerError:
 
 
 def is_unknown_name(error: ServerError) -> bool:
-    """Whether the server has no such method or publication. Methods use 404 too, for what they did not find themselves."""
+    """Return whether the server does not know the method or publication.
+
+    The code 404 alone does not say so: methods also use it for documents that they cannot find.
+    """
     if error.error != 404:
         return False
     reason = error.reason_text
@@ -74,40 +75,43 @@ def is_unknown_name(error: ServerError) -> bool:
 
 
 def _reason_in(message: JSONValue, code: JSONValue) -> JSONValue:
-    """What the wire's own `message` says beyond the code. Meteor's is `reason [code]`; other servers send nothing else."""
+    """Return the text of `message` without the code. Meteor sends `reason [code]`; other servers send only `message`."""
     if not isinstance(message, str):
         return message
     return message.removesuffix(f"[{MethodError(code).error_text}]").rstrip() or None
 
 
 def quoted(refusal: str | None) -> str:
-    """The end of the message of a timeout: what the server said of a message that it refused, if it did."""
+    """Return the end of a timeout message: the server's latest `error`, if it was not about a known request."""
     return "" if refusal is None else f"; the server refused a message: {refusal}"
 
 
 class Refusals:
-    """The errors that could not be assigned to a request yet, oldest first."""
+    """The `error` messages of one connection whose request is not known yet, oldest first (C72, C76, C77).
+
+    Such an error is about a request that was unanswered when the error arrived. Each later answer rules out one request.
+    When as many requests are left as there are errors, each of these requests was refused.
+    """
 
     def __init__(self) -> None:
         self._open: list[tuple[str, set[str]]] = []
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
         return bool(self._open)
 
     @property
     def text(self) -> str | None:
-        """What the server said in the last one, or None."""
+        """What the server said in the latest error, or None."""
         return self._open[-1][0] if self._open else None
 
     def add(self, text: str, suspects: Iterable[str]) -> None:
-        """Keep an error.
+        """Add an error.
 
         Args:
             text: What the server said.
-            suspects: The ids of the requests that it may be about.
+            suspects: The ids of the unanswered requests; `NO_REQUEST` if the error can be about another message.
         """
-        self._open = [*self._open[1 - _MOST :], (text, set(suspects))]
+        self._open = [*self._open[1 - _MAX_REFUSALS :], (text, set(suspects))]
 
     def answered(self, request_ids: Iterable[str]) -> None:
         """Rule out requests that have been answered."""
@@ -116,8 +120,8 @@ class Refusals:
             suspects.difference_update(ids)
         self._open = [refusal for refusal in self._open if refusal[1]]
 
-    def take(self) -> list[tuple[str, str]]:
-        """Take the ids of the requests that must have been refused, each with what the server said."""
+    def resolve(self) -> list[tuple[str, str]]:
+        """Remove and return the requests that were certainly refused: pairs of an id and what the server said."""
         suspects: set[str] = set()
         for number, (_, more) in enumerate(self._open, start=1):
             suspects |= more
@@ -127,9 +131,5 @@ class Refusals:
                 texts = [text for text, _ in self._open[:number]]
                 del self._open[:number]
                 self.answered(suspects)
-                return [*zip(sorted(suspects), texts, strict=False), *self.take()]
+                return [*zip(sorted(suspects), texts, strict=False), *self.resolve()]
         return []
-
-    def clear(self) -> None:
-        """Forget all of them: no request of this connection will be answered any more."""
-        self._open = []

@@ -1,4 +1,9 @@
-"""A client's live subscriptions, by id, in order of creation (C30-C40)."""
+"""A client's live subscriptions (C30-C40).
+
+A subscription that became ready stays ready while connections come and go (C58):
+
+    REQUESTED ──READY──▶ READY ──NOSUB, STOP──▶ STOPPED ◀──NOSUB, STOP── REQUESTED
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ __all__ = ["SUBSCRIPTION_TABLE", "LiveSubscription", "LiveSubscriptions", "Subsc
 
 
 class SubscriptionState(Enum):
-    """What a subscriber may count on."""
+    """The state of a subscription, as its subscriber sees it."""
 
     REQUESTED = "requested"
     READY = "ready"
@@ -19,16 +24,18 @@ class SubscriptionState(Enum):
 
 
 class SubscriptionInput(Enum):
-    """What moves it."""
+    """An event that changes the state of a subscription."""
 
     READY = "ready"
+    #: The server ended or rejected the subscription.
     NOSUB = "nosub"
+    #: The caller stopped the subscription.
     STOP = "stop"
 
 
 SUBSCRIPTION_TABLE: Mapping[tuple[SubscriptionState, SubscriptionInput], SubscriptionState] = {
     (SubscriptionState.REQUESTED, SubscriptionInput.READY): SubscriptionState.READY,
-    # Servers repeat it, after every change of user (C32, S63, S66).
+    # Servers repeat `ready` after every change of the user (C32, S63, S66).
     (SubscriptionState.READY, SubscriptionInput.READY): SubscriptionState.READY,
     (SubscriptionState.REQUESTED, SubscriptionInput.NOSUB): SubscriptionState.STOPPED,
     (SubscriptionState.READY, SubscriptionInput.NOSUB): SubscriptionState.STOPPED,
@@ -38,12 +45,15 @@ SUBSCRIPTION_TABLE: Mapping[tuple[SubscriptionState, SubscriptionInput], Subscri
 
 
 class LiveSubscription(Struct):
-    """One subscription, until it stops.
+    """One subscription, from the request to its end.
 
     Args:
-        id: Random, never reused: servers ignore a second `sub` of the same id (S22, C40).
-        name: The publication's name.
-        text: The frame, sent again to a new session.
+        id: A random id. It is never reused, because servers ignore a second `sub` with the same id (S22, C40).
+        name: The name of the publication.
+        text: The `sub` message. A new session gets the same text.
+        was_sent: Whether the message was ever sent.
+        confirmed: Whether the current or latest session has sent `ready`. Only then is it certain that the session has
+            the subscription.
     """
 
     id: str
@@ -51,27 +61,26 @@ class LiveSubscription(Struct):
     text: str
     state: SubscriptionState = SubscriptionState.REQUESTED
     was_sent: bool = False
-    #: Whether the session that stands, or stood last, has said `ready`: only then it surely has the subscription.
     confirmed: bool = False
 
-    def advance(self, move: SubscriptionInput) -> None:
-        """Move on. Only stopped ones may not, and those are forgotten at once."""
-        self.state = SUBSCRIPTION_TABLE[self.state, move]
+    def advance(self, event: SubscriptionInput) -> None:
+        """Change the state. Stopped subscriptions are removed at once and take no more events."""
+        self.state = SUBSCRIPTION_TABLE[self.state, event]
 
     @property
     def ready(self) -> bool:
-        """Whether its first documents were all there, be it in a session before (C58)."""
+        """Whether the initial documents have arrived, in this session or an earlier one (C58)."""
         return self.state is SubscriptionState.READY
 
 
 class LiveSubscriptions:
-    """All that are requested or ready, and the answers that are still due to those we stopped."""
+    """All requested and ready subscriptions, in order of creation, and the stopped ones that await the server's `nosub`."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, LiveSubscription] = {}
-        # Stopped, but the server has not said so: a resumed session may still hold them (R22, R23).
+        # Stopped by the caller; a resumed session may still have them (R22, R23).
         self._stopping: dict[str, None] = {}
-        #: Those that have ended and for which the server has no more to do, until they are taken from here.
+        #: The ids of subscriptions that have ended on both sides. The owner takes them from here.
         self.released: list[str] = []
 
     def __len__(self) -> int:
@@ -81,47 +90,47 @@ class LiveSubscriptions:
         return iter(list(self._by_id.values()))
 
     def get(self, sub_id: str) -> LiveSubscription | None:
-        """The subscription of that id, if it is live."""
+        """Return the live subscription with that id, or None."""
         return self._by_id.get(sub_id)
 
     def add(self, subscription: LiveSubscription) -> None:
-        """Take a new one."""
+        """Add a new subscription."""
         self._by_id[subscription.id] = subscription
 
-    def stop(self, sub_id: str, move: SubscriptionInput) -> LiveSubscription | None:
-        """Forget one that was stopped from here (STOP) or ended over there (NOSUB).
+    def stop(self, sub_id: str, event: SubscriptionInput) -> LiveSubscription | None:
+        """Remove a subscription that the caller stopped (STOP) or the server ended (NOSUB).
 
         Returns:
-            It, or None if it is not live: then a `nosub` was the answer to our own `unsub`.
+            The subscription. None if it is not live: the `nosub` was the answer to an `unsub`.
         """
         subscription = self._by_id.pop(sub_id, None)
         if subscription is not None:
-            subscription.advance(move)
-            if move is SubscriptionInput.STOP and subscription.was_sent:
+            subscription.advance(event)
+            if event is SubscriptionInput.STOP and subscription.was_sent:
                 self._stopping[sub_id] = None
             else:
                 self.released.append(sub_id)
-        elif move is SubscriptionInput.NOSUB and sub_id in self._stopping:
+        elif event is SubscriptionInput.NOSUB and sub_id in self._stopping:
             del self._stopping[sub_id]
             self.released.append(sub_id)
         return subscription
 
     def stopping(self) -> list[str]:
-        """Ids whose `unsub` may not have reached the server of a resumed session."""
+        """Return the ids whose `unsub` may not have reached the server of a resumed session."""
         return list(self._stopping)
 
     def abandon_stopping(self) -> None:
-        """No answer to an `unsub` will come."""
+        """Stop waiting for answers to `unsub`: the session that would send them is gone."""
         self.released += self._stopping
         self._stopping.clear()
 
     def confirm(self, sub_id: str) -> None:
-        """The session has said `ready`, whether or not that is known to those who wait for it yet (C53)."""
+        """Note that the session sent `ready`. The subscriber may be told later, with the documents (C53)."""
         if subscription := self._by_id.get(sub_id):
             subscription.confirmed = True
 
     def begin_session(self) -> None:
-        """A new session knows of none of them, live or stopped."""
+        """Note that a new session began, which has none of the subscriptions yet."""
         self.abandon_stopping()
         for subscription in self._by_id.values():
             subscription.confirmed = False

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from ..exceptions import InvalidURL
-from .random_stream import Fractions, pick
+from .random_stream import RandomSource, pick
 
 __all__ = ["Endpoint", "parse_url"]
 
@@ -78,29 +78,29 @@ class Endpoint(msgspec.Struct, frozen=True):
         """The address as a `ws:` or `wss:` URL, to show and to compare: without user and password."""
         return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.path}"
 
-    def connection_path(self, fractions: Fractions) -> str:
+    def connection_path(self, random: RandomSource) -> str:
         """What to ask the host for on one connection: with framing, a new SockJS session each time (U9)."""
         path, mark, query = self.path.partition("?")
         if self.framed and not re.fullmatch(_FRAMED_PATH, path):
-            path += f"/{pick(fractions, _DIGITS, 3)}/{pick(fractions, _SESSION_CHARACTERS, 8)}/websocket"
+            path += f"/{pick(random, _DIGITS, 3)}/{pick(random, _SESSION_CHARACTERS, 8)}/websocket"
         return path + mark + query
 
-    def connection_url(self, fractions: Fractions) -> str:
+    def connection_url(self, random: RandomSource) -> str:
         """The URL of one connection: `url` with the `connection_path`."""
-        return msgspec.structs.replace(self, path=self.connection_path(fractions)).url
+        return msgspec.structs.replace(self, path=self.connection_path(random)).url
 
 
-def parse_url(text: str, fractions: Fractions | None = None) -> Endpoint:
+def parse_url(text: str, random: RandomSource | None = None) -> Endpoint:
     """Understand an address as a person writes it: `localhost:3000`, `https://app.example.com/prefix`, `.../sockjs`.
 
     Args:
-        fractions: Gives the digits for `*` in the host of a `ddp+sockjs:` address; without it, `*` is an error.
+        random: Gives the digits for `*` in the host of a `ddp+sockjs:` address; without it, `*` is an error.
 
     Raises:
         InvalidURL: It says what to write instead, and shows neither user nor password.
     """
     try:
-        return _parse(text, fractions)
+        return _parse(text, random)
     except _ProblemError as problem:
         raise InvalidURL(_without_credentials(text), str(problem)) from None
 
@@ -109,7 +109,7 @@ class _ProblemError(Exception):
     """What is wrong, told without any part of the URL that might be a password."""
 
 
-def _parse(text: str, fractions: Fractions | None) -> Endpoint:
+def _parse(text: str, random: RandomSource | None) -> Endpoint:
     scheme, rest = _split_scheme(text)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     path = rest[len(authority) :]
@@ -121,7 +121,7 @@ def _parse(text: str, fractions: Fractions | None) -> Endpoint:
         advice = "; in a password write / as %2F, ? as %3F, # as %23" if "@" in path else ""
         raise _ProblemError(f"the port must be a number from 1 to 65535{advice}")
     if scheme in _SOCKJS_SCHEMES:
-        host = _with_digits(host, fractions)
+        host = _with_digits(host, random)
     secure = _SCHEMES[scheme] if scheme in _SCHEMES else _SOCKJS_SCHEMES[scheme]
     path, framed = _endpoint_path(path, sockjs=scheme in _SOCKJS_SCHEMES)
     return Endpoint(
@@ -186,10 +186,10 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
 
 
-def _with_digits(host: str, fractions: Fractions | None) -> str:
-    if "*" in host and fractions is None:
+def _with_digits(host: str, random: RandomSource | None) -> str:
+    if "*" in host and random is None:
         raise _ProblemError("a * in the host stands for a random digit; write a digit")
-    return "".join(pick(fractions, _DIGITS, 1) if fractions and character == "*" else character for character in host)
+    return "".join(pick(random, _DIGITS, 1) if random and character == "*" else character for character in host)
 
 
 def _checked_host(host: str) -> str:

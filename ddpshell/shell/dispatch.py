@@ -12,7 +12,7 @@ from ..clock import wait_until_done
 from ..ejson import EJSONValue
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
 from ..protocol.server_error import is_unknown_name
-from ..text.changes import change_line, change_value
+from ..text.changes import change_line, event_to_value
 from ..text.formatting import Limits, exact_value
 from ..text.literals import read_value
 from ..text.palette import plain
@@ -141,7 +141,7 @@ def _follow(shell: Shell, number: int | None, sink: Sink | None, live: Live) -> 
     shell.streams = [*(other for other in shell.streams if not other.is_over), stream]
 
     def give(event: DocumentEvent) -> None:
-        text = plain(change_line(event, Limits())) if as_shown else exact_value(change_value(event))
+        text = plain(change_line(event, Limits())) if as_shown else exact_value(event_to_value(event))
         stream.put(f"{text}\n")
 
     message = live.begin(give, stream.end)

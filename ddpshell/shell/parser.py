@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
-from ..protocol.secrets import mask, mask_params, signs_in
+from ..protocol.secrets import mask, mask_params, takes_credentials
 from ..text.literals import CONSTRUCTORS, Reading, Variables, opens_literal, parse_argument, read
 from ..text.tokens import Token, TokenKind, tokens
 
@@ -296,7 +296,7 @@ def _is_private(line: Line) -> bool:
     if name.lower().startswith("login") or _CREDENTIALS.search(line.source):
         return True
     if line.problem is not None:
-        return mask(line.source) != line.source or any(signs_in(word) for word in line.source.split()[1:2])
+        return mask(line.source) != line.source or any(takes_credentials(word) for word in line.source.split()[1:2])
     if name == "connect" and any(_USERINFO.match(word.text) for word in line.words[1:]):
         return True
     return any(mask_params(method, params) is not params for method, params in _readings(line.words))

@@ -13,7 +13,7 @@ from .literals import as_argument, as_name
 from .palette import StyledText
 from .prose import plural
 
-__all__ = ["change_line", "change_value", "document_name", "others_line"]
+__all__ = ["change_line", "document_name", "event_to_value", "others_line"]
 
 
 def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
@@ -56,7 +56,7 @@ def _value(value: EJSONValue, limits: Limits) -> StyledText:
     return list(value_fragments(value, width=sys.maxsize, limits=limits))
 
 
-def change_value(event: DocumentEvent) -> EJSONValue:
+def event_to_value(event: DocumentEvent) -> EJSONValue:
     """A change as a value with the keys of its message, for programs."""
     value: dict[str, EJSONValue] = {"collection": event.collection, "id": event.id}
     match event:

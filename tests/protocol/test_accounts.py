@@ -17,11 +17,11 @@ from ddpshell.protocol.accounts import (
     UserSelector,
     account_options,
     digest,
-    keeps_token,
     login_error,
     login_token,
     password_login,
     resume_login,
+    token_may_be_valid,
 )
 from tests import strategies
 
@@ -116,7 +116,7 @@ def test_refusals_of_who_one_is_are_told_from_other_errors(
     told = login_error(error)
     assert type(told) is cls
     assert (told.error, told.reason) == (error.error, error.reason)
-    assert keeps_token(error) is kept
+    assert token_may_be_valid(error) is kept
 
 
 @pytest.mark.parametrize(

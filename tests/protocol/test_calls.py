@@ -15,7 +15,7 @@ from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.documents import Quiescence
 from ddpshell.protocol.events import CallFinished, SubscriptionStopped
 from ddpshell.protocol.messages import Raw
-from tests.playbook import Playbook, counting_fractions, finished
+from tests.playbook import Playbook, counting_random, finished
 
 SUB_1 = "2" * 17
 
@@ -466,7 +466,7 @@ def test_a_lost_call_does_not_end_the_calm_between_two_sessions(connected: Playb
 
 def test_without_pipelining_a_call_waits_for_connected_and_a_subscription_does_not() -> None:
     """A call whose session never came about is then known not to have run."""
-    book = Playbook(ClientSession(counting_fractions(), pipeline=False))
+    book = Playbook(ClientSession(counting_random(), pipeline=False))
     book.session.call("m", [])
     book.session.subscribe("s", [])
     book.play(f"""

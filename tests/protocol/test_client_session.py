@@ -18,7 +18,7 @@ from ddpshell.exceptions import (
 )
 from ddpshell.protocol.client_session import ClientSession, SessionState
 from ddpshell.protocol.events import CallAnswered, CallFinished, SubscriptionStopped, VersionRefused, Warned
-from tests.playbook import CONNECTED, Playbook, counting_fractions, finished
+from tests.playbook import CONNECTED, Playbook, counting_random, finished
 
 SUB_1 = "2" * 17
 SUB_2 = "3" * 17
@@ -277,7 +277,7 @@ def test_any_message_counts_as_life(connected: Playbook) -> None:
 
 def test_pre1_has_no_heartbeats() -> None:
     """H6."""
-    book = Playbook(ClientSession(counting_fractions(), versions=["pre1"]))
+    book = Playbook(ClientSession(counting_random(), versions=["pre1"]))
     book.play("""
         open
         << {"msg":"connect","version":"pre1","support":["pre1"]}
@@ -310,9 +310,9 @@ def test_there_is_no_ping_without_a_session(book: Playbook) -> None:
 
 def test_goodbye_is_said_in_a_session_only(book: Playbook) -> None:
     """R25."""
-    book.session.say_goodbye()
+    book.session.send_disconnect()
     book.play(CONNECTED)
-    book.session.say_goodbye()
+    book.session.send_disconnect()
     book.play('<< {"msg":"disconnect"}')
 
 
@@ -1015,7 +1015,7 @@ def test_a_stopped_subscription_may_be_what_an_error_is_about(connected: Playboo
 )
 def test_no_order_of_anything_breaks_a_session(steps: list[str]) -> None:
     """Whatever comes, in any state: nothing is raised, and each call has one outcome at most."""
-    session = ClientSession(counting_fractions())
+    session = ClientSession(counting_random())
     session.documents.watched = True
     events: list[object] = []
     for step in steps:

@@ -16,7 +16,7 @@ from ddpshell.exceptions import EJSONError
 from ddpshell.protocol.codec import (
     UNDEFINED_ID,
     DocumentID,
-    Unrecognised,
+    UnrecognizedMessage,
     decode,
     decode_document_id,
     ejson_text,
@@ -142,7 +142,7 @@ def test_left_out_fields_are_an_empty_object() -> None:
 def test_what_is_no_message_says_what_it_is(text: str, msg: object) -> None:
     """C70, C71, C75."""
     message = decode(text)
-    assert isinstance(message, Unrecognised)
+    assert isinstance(message, UnrecognizedMessage)
     assert message.msg == msg
     assert message.problem
 
@@ -151,7 +151,7 @@ def test_of_what_is_nested_too_deeply_the_outermost_strings_are_read() -> None:
     """C73."""
     deep = "[" * 20_000 + "]" * 20_000
     message = decode(f'{{"msg":"result","result":[{{"id":"no"}},{deep}],"n":5,"i\\u0064":"yes \\" "}}')
-    assert isinstance(message, Unrecognised)
+    assert isinstance(message, UnrecognizedMessage)
     assert message.tree == {"msg": "result", "id": 'yes " '}
 
 

@@ -326,13 +326,13 @@ def test_a_new_session_waits_for_all_its_blockers() -> None:
     """C51, C53, C54."""
     quiescence = Quiescence()
     quiescence.begin(["s"], ["1"])
-    quiescence.keep(MESSAGE)
-    quiescence.release_sub("other")
-    quiescence.release_sub("s")
+    quiescence.buffer(MESSAGE)
+    quiescence.subscription_done("other")
+    quiescence.subscription_done("s")
     assert (quiescence.active, quiescence.due) == (True, False)
-    quiescence.release_call("1")
+    quiescence.call_done("1")
     assert (quiescence.active, quiescence.due) == (False, True)
-    assert quiescence.take() == ([MESSAGE], True)
+    assert quiescence.release() == ([MESSAGE], True)
     assert not quiescence.due
 
 
@@ -341,24 +341,24 @@ def test_a_new_session_without_blockers_is_due_at_once() -> None:
     quiescence = Quiescence()
     quiescence.begin([], [])
     assert quiescence.due
-    assert quiescence.take() == ([], True)
+    assert quiescence.release() == ([], True)
 
 
 def test_a_wait_call_resets_nothing() -> None:
     """C21."""
     quiescence = Quiescence()
-    quiescence.hold_for("1")
+    quiescence.wait_for_call("1")
     assert quiescence.active
-    quiescence.keep(MESSAGE)
-    quiescence.release_call("1")
-    assert quiescence.take() == ([MESSAGE], False)
+    quiescence.buffer(MESSAGE)
+    quiescence.call_done("1")
+    assert quiescence.release() == ([MESSAGE], False)
 
 
 def test_another_session_voids_what_was_waited_for() -> None:
     """C62."""
     quiescence = Quiescence()
     quiescence.begin(["a"], ["1"])
-    quiescence.keep(MESSAGE)
+    quiescence.buffer(MESSAGE)
     quiescence.begin(["b"], [])
-    quiescence.release_sub("b")
-    assert quiescence.take() == ([], True)
+    quiescence.subscription_done("b")
+    assert quiescence.release() == ([], True)

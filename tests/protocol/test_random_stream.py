@@ -22,20 +22,20 @@ ID_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
     ],
 )
 def test_i8_seeds_give_meteors_ids(seeds: Sequence[str | int], ids: Sequence[str]) -> None:
-    fractions = Alea(*seeds)
-    assert [random_id(fractions) for _ in ids] == ids
+    random = Alea(*seeds)
+    assert [random_id(random) for _ in ids] == ids
 
 
 def test_i8_seeds_give_meteors_fractions() -> None:
-    fractions = Alea("abc", "default")
-    assert [fractions() for _ in range(3)] == [0.3024747173767537, 0.19660299690440297, 0.14993935264647007]
+    random = Alea("abc", "default")
+    assert [random() for _ in range(3)] == [0.3024747173767537, 0.19660299690440297, 0.14993935264647007]
 
 
 def test_i8_seeds_give_meteors_hexadecimal_digits() -> None:
     assert random_hex(Alea("abc", "/collection/foo"), 24) == "4009034619d10a86d3c35aa7"
-    fractions = Alea("abc", "default")
-    random_id(fractions)
-    assert random_hex(fractions, 20) == "00173dc51de348341b8d"
+    random = Alea("abc", "default")
+    random_id(random)
+    assert random_hex(random, 20) == "00173dc51de348341b8d"
 
 
 def test_i5_a_called_method_gets_its_seed_from_a_stream_of_its_name() -> None:
@@ -47,25 +47,25 @@ def test_i5_each_stream_goes_on_whatever_is_drawn_from_the_others() -> None:
     stream = RandomStream("abc")
     assert stream.document_id("foo") == "G54c3DHP7bs64gZRr"
     stream.document_id("bar")
-    assert random_id(stream.fractions()) == "JCAvXzSrKXqdvAbER"
+    assert random_id(stream.source()) == "JCAvXzSrKXqdvAbER"
     assert stream.document_id("foo") == "EoEMffTapR4zMHDbJ"
 
 
 def test_i3_a_fraction_picks_the_character_in_its_place() -> None:
-    fractions = iter([0.0, 0.249, 0.25, 0.999999]).__next__
-    assert pick(fractions, "abcd", 4) == "aabd"
+    random = iter([0.0, 0.249, 0.25, 0.999999]).__next__
+    assert pick(random, "abcd", 4) == "aabd"
 
 
 @given(st.lists(strategies.texts() | st.integers(), max_size=3))
 def test_i4_every_fraction_is_from_0_to_below_1(seeds: Sequence[str | int]) -> None:
-    fractions = Alea(*seeds)
-    assert all(0 <= fractions() < 1 for _ in range(100))
+    random = Alea(*seeds)
+    assert all(0 <= random() < 1 for _ in range(100))
 
 
 @given(st.integers())
 def test_i1_i2_ids_and_secrets_are_made_of_their_characters(seed: int) -> None:
-    fractions = Alea(seed)
-    identifier, secret = random_id(fractions), random_secret(fractions)
+    random = Alea(seed)
+    identifier, secret = random_id(random), random_secret(random)
     assert len(identifier) == 17
     assert set(identifier) <= set(ID_CHARACTERS)
     assert len(secret) == 43

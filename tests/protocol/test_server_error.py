@@ -110,13 +110,13 @@ def test_the_last_error_is_the_one_that_is_quoted() -> None:
     refusals.add("first", ["1", "2", "3"])
     refusals.add("second", ["1", "2", "3"])
     assert refusals.text == "second"
-    assert refusals.take() == []
+    assert refusals.resolve() == []
 
 
 def test_what_is_not_a_request_cannot_fail() -> None:
     refusals = Refusals()
     refusals.add("no", [NO_REQUEST])
-    assert refusals.take() == []
+    assert refusals.resolve() == []
     assert refusals.text == "no"
     refusals.answered([NO_REQUEST])
     assert not refusals
@@ -142,7 +142,7 @@ def test_only_a_refused_request_fails_and_in_the_end_each_does(refused: set[int]
         else:
             unanswered.discard(str(number))
             refusals.answered([str(number)])
-        taken = [request_id for request_id, _ in refusals.take()]
+        taken = [request_id for request_id, _ in refusals.resolve()]
         failed += taken
         unanswered.difference_update(taken)
     assert sorted(failed) == sorted(map(str, refused))

@@ -112,8 +112,8 @@ def test_credentials_are_in_no_text_that_is_shown() -> None:
 def test_u9_with_framing_each_connection_has_a_session_of_its_own(text: str, path: str) -> None:
     endpoint = parse_url(text)
     assert endpoint.framed
-    fractions = Alea(0)
-    first, second = endpoint.connection_path(fractions), endpoint.connection_path(fractions)
+    random = Alea(0)
+    first, second = endpoint.connection_path(random), endpoint.connection_path(random)
     assert re.fullmatch(path, first)
     assert (first == second) == ("\\d" not in path)
 

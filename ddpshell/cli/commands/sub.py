@@ -10,7 +10,7 @@ import click
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...protocol.codec import DocumentID, encode_document_id
 from ...protocol.documents import Order
-from ...text.changes import change_value
+from ...text.changes import event_to_value
 from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
@@ -418,7 +418,7 @@ class ChangeLines:
         """The change has been written as it came."""
 
     def _json(self, event: DocumentEvent) -> None:
-        self._console.result(change_value(event))
+        self._console.result(event_to_value(event))
 
     def _pretty(self, event: DocumentEvent) -> None:
         from ...text.changes import change_line

@@ -209,7 +209,7 @@ class Collection:
         return stream.document_id(self.name) if stream is not None else random_id(_fractions)
 
     def _fractions(self, stream: RandomStream | None) -> Callable[[], float]:
-        return stream.fractions(f"/collection/{self.name}") if stream is not None else _fractions
+        return stream.source(f"/collection/{self.name}") if stream is not None else _fractions
 
     def _update(self, selector: Selector, modifier: Modifier, *, multi: bool, upsert: bool) -> UpsertResult:
         matches = _Remembering(compile_selector(selector))
