@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..exceptions import MethodError, SubscriptionError
 from .activity import Activity, Frame
-from .application import Options
+from .registrations import Options
 from .errors import MatchError, check
-from .handles import ConnectionHandle
+from .contexts import ConnectionHandle
 from .invocation import MethodInvocation
 from .merge_box import PublicationStrategy
 from .meteor.accounts import AccountsOptions, User

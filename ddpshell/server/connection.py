@@ -30,7 +30,7 @@ from ..protocol.server_session import (
     UnsubReceived,
 )
 from .handlers import Handler
-from .handles import ConnectionHandle, client_address, visible_headers
+from .contexts import ConnectionHandle, client_address, visible_headers
 from .message_queue import Turns
 from .method_calls import call_all
 from .runtime import Runtime

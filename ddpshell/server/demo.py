@@ -13,7 +13,7 @@ from ..clock import SystemClock
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ..exceptions import MethodError, QueryError
 from ..protocol.codec import DocumentID
-from .application import Options
+from .registrations import Options
 from .errors import check
 from .invocation import MethodInvocation
 from .meteor.accounts import User

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..protocol.random_stream import RandomStream
 
 if TYPE_CHECKING:
-    from .handles import ConnectionHandle
+    from .contexts import ConnectionHandle
 
 __all__ = ["MethodInvocation", "UserSetter", "current_invocation"]
 

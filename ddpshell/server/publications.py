@@ -11,7 +11,7 @@ from ..protocol.codec import DocumentID, encode_document_id
 from .handlers import Handler
 
 if TYPE_CHECKING:
-    from .handles import ConnectionHandle
+    from .contexts import ConnectionHandle
     from .subscriptions import Subscriptions
 
 __all__ = ["Publishable", "Subscription"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..clock import wait_until_done
 from ..protocol.random_stream import random_id
-from .application import Application
+from .registrations import Application
 from .connection import Connection
 from .handlers import Handler
 from .method_calls import call_all

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from .application import Application
+from .registrations import Application
 from .method_calls import outcome
 from .workers import Workers
 

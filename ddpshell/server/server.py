@@ -15,9 +15,9 @@ from ..ejson import EJSONValue
 from ..exceptions import MethodError
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
 from .activity import Activity, Frame
-from .application import Application, Options
+from .registrations import Application, Options
 from .handlers import Handler, HandlerFunction
-from .handles import ConnectionHandle
+from .contexts import ConnectionHandle
 from .invocation import MethodInvocation, current_invocation
 from .merge_box import PublicationStrategy
 from .meteor.accounts import Accounts, AccountsOptions, User

@@ -24,7 +24,7 @@ from .runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .handles import ConnectionHandle
+    from .contexts import ConnectionHandle
 
 __all__ = ["Outlet", "Subscriptions"]
 

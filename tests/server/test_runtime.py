@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ddpshell.server.application import Application, Options
+from ddpshell.server.registrations import Application, Options
 from ddpshell.server.runtime import Runtime
 from ddpshell.server.workers import Workers
 

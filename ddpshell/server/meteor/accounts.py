@@ -23,7 +23,7 @@ from ...protocol.accounts import digest
 from ...protocol.documents import Document
 from ...protocol.random_stream import random_secret
 from ..errors import MatchError, check
-from ..handles import ConnectionHandle
+from ..contexts import ConnectionHandle
 from ..invocation import MethodInvocation
 from ..publications import Subscription
 from .collection import Collection, Cursor

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from ddpshell.server import Server
-from ddpshell.server.application import Application, Options
+from ddpshell.server.registrations import Application, Options
 
 
 def test_a_method_has_one_definition() -> None:

@@ -19,7 +19,7 @@ from .origins import Origins
 from .rate_limit import RateLimiter
 
 if TYPE_CHECKING:
-    from .handles import ConnectionHandle
+    from .contexts import ConnectionHandle
 
 __all__ = ["Application", "Options"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ddpshell.server import ConnectionHandle, MethodInvocation, Options, Server
-from ddpshell.server.handles import client_address, visible_headers
+from ddpshell.server.contexts import client_address, visible_headers
 from tests.server.wire import PATIENCE, WireClient
 
 
