@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from ..exceptions import MethodError, SubscriptionError
-from .activity import Activity, Frame
-from .registrations import Options
+from .contexts import ConnectionHandle, MethodInvocation, Subscription
 from .errors import MatchError, check
-from .contexts import ConnectionHandle
-from .invocation import MethodInvocation
+from .handlers import NULL
 from .merge_box import PublicationStrategy
 from .meteor.accounts import AccountsOptions, User
 from .meteor.collection import Collection, Cursor, Observer
-from .method_calls import NULL
-from .publications import Subscription
 from .rate_limit import RateLimiter
+from .registrations import Activity, Frame, Options
 from .server import Server
 
 __all__ = [

@@ -13,13 +13,12 @@ from ..clock import SystemClock
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ..exceptions import MethodError, QueryError
 from ..protocol.codec import DocumentID
-from .registrations import Options
+from .contexts import MethodInvocation, Subscription
 from .errors import check
-from .invocation import MethodInvocation
+from .handlers import NULL
 from .meteor.accounts import User
 from .meteor.collection import Collection, Cursor
-from .method_calls import NULL
-from .publications import Subscription
+from .registrations import Options
 from .server import Server
 
 __all__ = ["demo_server"]

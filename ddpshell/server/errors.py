@@ -1,4 +1,4 @@
-"""What of an exception a client may see (S40-S43)."""
+"""Exceptions of an application: what its clients may see of them (S40-S43), and where in its code they arose."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import datetime as dt
 import decimal
 import logging
 import math
+import sys
+import threading
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 
 from ..ejson import Custom, Date, ObjectID, RegExp, json_text
 from ..ejson.json_text import JSONValue
 from ..exceptions import MethodError, ServerError
 from ..protocol.messages import Raw
-from .stack_frames import application_part
 
-__all__ = ["MatchError", "check", "visible_error", "wire_error"]
+__all__ = ["MatchError", "application_traceback", "check", "describe_position", "visible_error", "wire_error"]
 
 logger = logging.getLogger(__name__)
 
 
 class MatchError(Exception):
-    """An argument is not what a method or publication expects.
+    """An argument does not have the type that a method or publication expects.
 
-    The client sees 400 `Match failed`; the sentence stays in the server's log, for it may say more than is
-    anybody's business (S42).
+    The client gets 400 `Match failed`. The message is only written to the server's log, because it can hold details that
+    clients should not see (S42).
     """
 
     sanitized_error = MethodError(400, "Match failed")
 
 
 def check(value: object, *types: type) -> None:
-    """Refuse a value of none of these types. A bool is no number here, as in EJSON (E33).
+    """Check that a value has one of these types. A bool does not count as a number, as in EJSON (E33).
 
     Raises:
-        MatchError: The client gets 400 `Match failed`.
+        MatchError: The value has another type. The client gets 400 `Match failed`.
     """
     if not isinstance(value, types) or (isinstance(value, bool) and not {bool, object} & set(types)):
         names = " or ".join(item.__name__ for item in types)
@@ -41,7 +43,7 @@ def check(value: object, *types: type) -> None:
 
 
 def visible_error(error: BaseException) -> ServerError:
-    """Say what a client is told of an exception (S40-S42)."""
+    """Return the error that a client gets for an exception (S40-S42)."""
     if isinstance(error, ServerError):
         return error
     sanitized = getattr(error, "sanitized_error", None)
@@ -49,37 +51,33 @@ def visible_error(error: BaseException) -> ServerError:
 
 
 def wire_error(error: BaseException, where: str) -> Raw:
-    """Write the `error` of a `result` or `nosub`, and log what the client is not told.
+    """Encode the `error` of a `result` or `nosub`, and log what the client does not get.
 
     Args:
-        error: What was raised. A `ServerError` goes out as it is; another goes out as its
-            `sanitized_error`, if it has one; anything else as 500, without detail.
-        where: What raised it, for the log.
+        error: The exception. The client gets a `ServerError` unchanged, the `sanitized_error` of another exception that
+            has one, and otherwise 500 without details.
+        where: The method or publication that raised the exception, for the log.
     """
     visible = visible_error(error)
     if visible is not error:
         if visible is getattr(error, "sanitized_error", None):
             logger.info("%s: %s: %s", where, type(error).__name__, error)
         else:
-            trace = application_part(error.__traceback__)
+            trace = application_traceback(error.__traceback__)
             logger.error("exception in %s", where, exc_info=(type(error), error, trace))
-    return _client_safe(visible)
-
-
-def _client_safe(error: ServerError) -> Raw:
-    # The order of keys is Meteor's, and so is the message, which clients ignore (S40, C28).
-    tree: dict[str, JSONValue] = {"isClientSafe": True, "error": _plain(error.error)}
-    if error.reason is not None:
-        tree["reason"] = _plain(error.reason)
-    if error.details is not None:
-        tree["details"] = _plain(error.details)
-    tree["message"] = str(error)
-    tree["errorType"] = error.error_type
+    # The keys have Meteor's order. Meteor also sends the message, although clients ignore it (S40, C28).
+    tree: dict[str, JSONValue] = {"isClientSafe": True, "error": _plain(visible.error)}
+    if visible.reason is not None:
+        tree["reason"] = _plain(visible.reason)
+    if visible.details is not None:
+        tree["details"] = _plain(visible.details)
+    tree["message"] = str(visible)
+    tree["errorType"] = visible.error_type
     return Raw(json_text.dump(tree).encode())
 
 
 def _plain(value: object) -> JSONValue:
-    """Say a value in plain JSON, in the words of JavaScript's own writer: an error is no EJSON (E52)."""
+    """Convert a value as JavaScript's `JSON.stringify` does, because errors are plain JSON and not EJSON (E52)."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -104,3 +102,30 @@ def _plain(value: object) -> JSONValue:
             return [_plain(item) for item in value]
         case _:
             return str(value)
+
+
+# This package, Python's library, and the installed packages beside that.
+_NOT_THE_APPLICATION = (
+    __file__.removesuffix("server/errors.py"),
+    threading.__file__.removesuffix("threading.py"),
+    "<frozen ",
+)
+
+
+def describe_position(thread: threading.Thread) -> str:
+    """Return where a thread is in the application's code, such as `app.py, line 5, in slow`, or the thread's name."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented, but not in every Python
+    # If the application has called a library, the useful position is that call.
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_APPLICATION):
+        frame = frame.f_back
+    if frame is None:
+        return thread.name
+    return f"{frame.f_code.co_filename}, line {frame.f_lineno}, in {frame.f_code.co_name}"
+
+
+def application_traceback(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without the server's own calls that led to the application, or unchanged if none is left."""
+    part = trace
+    while part is not None and part.tb_frame.f_code.co_filename.startswith(_NOT_THE_APPLICATION):
+        part = part.tb_next
+    return part or trace

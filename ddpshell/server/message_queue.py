@@ -1,8 +1,8 @@
-"""What one client has asked for, each message in its turn: calls, subscriptions and their ends.
+"""The queue of one client's messages: calls, subscriptions and unsubscriptions.
 
-Order: one message is handled at a time (S15). The queue is always owned by one turn: the message being handled,
-until it ends or unblocks. A turn with a plain handler goes through the queue on its worker as long as it meets
-plain handlers, so that a client that sends much does not pay a change of threads for each message.
+The server handles one message of a client at a time (S15). The message that is being handled owns the queue until it is
+done or has called `unblock()`. A worker thread that has handled a message goes on with the next one as long as its handler
+is a plain function, so that a client with many messages does not cost a change of threads for each.
 """
 
 from __future__ import annotations
@@ -16,352 +16,368 @@ from typing import TypeAlias, assert_never
 from ..exceptions import EJSONError, MethodError
 from ..protocol.messages import ABSENT, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
-from .activity import ActivityKind
+from .contexts import MethodInvocation, Subscription, invoke, invoke_async
 from .errors import wire_error
-from .handlers import Handler
-from .invocation import MethodInvocation
-from .method_calls import invoke, invoke_async, outcome, outcome_async, result_text
-from .publications import Subscription
+from .handlers import Handler, result_or_error, result_or_error_async, result_text
 from .rate_limit import Attempt
 from .runtime import Runtime
-from .subscriptions import Outlet, Subscriptions
+from .subscriptions import Client, Subscriptions
 
-__all__ = ["Turns"]
+__all__ = ["MessageQueue"]
 
 logger = logging.getLogger(__name__)
 
-# Characters of messages of one client that may wait for their turn; read, they take up to twenty times as much memory.
-_MOST_WAITING = 4 << 20
+# The most characters of one client's messages that can wait. Decoded, they take up to twenty times as much memory.
+_SIZE_LIMIT = 4 << 20
 
 
-class _Opened:
-    """The first thing in a session's queue: universal publications, and the hooks (S4)."""
+class _SessionOpened:
+    """The first entry of a session's queue: start the universal publications, and call the hooks (S4)."""
 
 
-class _UniversalAdded:
-    """A universal publication that came while the session was there (S68)."""
+class _UniversalPublicationAdded:
+    """A universal publication that was registered after the session had started (S68)."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
 
 
-_Task: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefused | _Opened | _UniversalAdded
+_Entry: TypeAlias = (
+    MethodReceived | SubReceived | UnsubReceived | MessageRefused | _SessionOpened | _UniversalPublicationAdded
+)
 
 
-class _Turn:
-    """The handling of one message. It owns the queue until it ends or unblocks, whichever is first.
+class _Execution:
+    """The handling of one message.
 
     Args:
-        began: When, by the event loop's clock.
+        started_at: The time on the event loop's clock.
 
     Attributes:
-        owns_queue: Whether what comes next waits for it.
+        owns_queue: Whether the next message has to wait for this one.
     """
 
-    def __init__(self, began: float) -> None:
-        self.began = began
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
         self.owns_queue = True
 
 
-class Turns:
-    """See the module's docstring.
+class MessageQueue:
+    """The messages of one client that wait, and the handling of each.
 
     Args:
-        outlet: The client; its `lock` guards the queue.
-        runtime: Where handlers run.
-        subscriptions: The client's.
-        has_room: Called on the loop's thread when many messages have waited, and not so many do any more.
+        client: The client's connection, whose lock guards the queue.
+        runtime: The threads that run handlers.
+        subscriptions: The client's subscriptions.
+        on_room: Called on the event loop's thread when a queue that was more than half full no longer is.
     """
 
     def __init__(
-        self, outlet: Outlet, runtime: Runtime, subscriptions: Subscriptions, has_room: Callable[[], None]
+        self, client: Client, runtime: Runtime, subscriptions: Subscriptions, on_room: Callable[[], None]
     ) -> None:
-        self._outlet = outlet
-        self._lock = outlet.lock
+        self._client = client
+        self._lock = client.lock
         self._runtime = runtime
-        self._application = runtime.application
+        self._registrations = runtime.registrations
         self._subscriptions = subscriptions
-        self._has_room = has_room
-        self._queue: deque[tuple[_Task, int]] = deque()
+        self._on_room = on_room
+        self._entries: deque[tuple[_Entry, int]] = deque()
         self._size = 0
-        self._queue_is_owned = False
-        # Turns that have unblocked, and still run; and whether the queue waits for one of them, for they are too many.
+        self._is_owned = False
+        # How many executions have unblocked and still run. If there are too many, the queue waits until one of them ends.
         self._outstanding = 0
-        self._held = False
+        self._waits_for_outstanding = False
         self._closed = False
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that no more should be read."""
+        """Whether so many messages wait that the server should not read more."""
         return self._is_above(1)
 
-    def _is_above(self, part: int) -> bool:
-        most = self._application.options.receive_limit
-        return len(self._queue) > most // part or self._size > _MOST_WAITING // part
+    def _is_above(self, divisor: int) -> bool:
+        most = self._registrations.options.receive_limit
+        return len(self._entries) > most // divisor or self._size > _SIZE_LIMIT // divisor
 
-    # ------------------------------------------------------------------------------ what comes (the loop's thread)
+    # --------------------------------------------------------------------------- adding messages (event loop's thread)
 
     def add(self, messages: Sequence[MethodReceived | SubReceived | UnsubReceived | MessageRefused], size: int) -> None:
-        """Have messages handled, when all before them have been; `size` is the number of their characters."""
+        """Add messages at the end; `size` is the number of their characters."""
         self._enqueue(*messages, size=size)
 
     def open(self) -> None:
-        """Begin a session: the hooks are called, and the universal publications start (S4)."""
-        if self._application.universal or self._application.has_connection_hooks:
-            self._enqueue(_Opened())
+        """Start a session: start the universal publications, and call the hooks (S4)."""
+        if self._registrations.universal or self._registrations.connection_hooks:
+            self._enqueue(_SessionOpened())
 
-    def universal_added(self, handler: Handler) -> None:
-        """Start a universal publication that was registered just now."""
-        self._enqueue(_UniversalAdded(handler))
+    def start_universal(self, handler: Handler) -> None:
+        """Start a universal publication that was registered after the session had started."""
+        self._enqueue(_UniversalPublicationAdded(handler))
 
     def close(self) -> None:
-        """Drop what waits, and all that comes; from any thread."""
+        """Drop all waiting and future messages. Can be called from any thread."""
         with self._lock:
             self._closed = True
-            self._queue.clear()
+            self._entries.clear()
             self._size = 0
 
     # ------------------------------------------------------------------------------------------------------ the queue
 
-    def _enqueue(self, *tasks: _Task, size: int = 0) -> None:
+    def _enqueue(self, *entries: _Entry, size: int = 0) -> None:
         with self._lock:
             if self._closed:
                 return
-            # What came together is taken for equally large.
-            share = size // len(tasks)
-            self._queue.extend((task, share) for task in tasks)
-            self._size += share * len(tasks)
-            if self._queue_is_owned:
+            # Messages that arrive together are counted as equally large.
+            share = size // len(entries)
+            self._entries.extend((entry, share) for entry in entries)
+            self._size += share * len(entries)
+            if self._is_owned:
                 return
-            self._queue_is_owned = True
+            self._is_owned = True
         self._work_on_loop()
 
-    def _next_task(self) -> _Task | None:
-        """Take the next message; with None the queue has nothing, and no owner."""
+    def _next_entry(self) -> _Entry | None:
+        """Remove and return the next entry. If it returns None, the queue is empty and has no owner."""
         with self._lock:
-            if not self._queue:
-                self._queue_is_owned = False
+            if not self._entries:
+                self._is_owned = False
                 return None
             was_above = self._is_above(2)
-            task, size = self._queue.popleft()
+            entry, size = self._entries.popleft()
             self._size -= size
             has_room = was_above and not self._is_above(2)
         if has_room:
-            self._runtime.on_loop(self._has_room)
-        return task
+            self._runtime.call_on_loop(self._on_room)
+        return entry
 
-    def _unblock(self, turn: _Turn) -> None:
-        """Let the queue go on without a turn that owns it."""
+    def _unblock(self, execution: _Execution) -> None:
+        """Let the queue go on while an execution that owned it still runs."""
         with self._lock:
-            if not turn.owns_queue:
+            if not execution.owns_queue:
                 return
-            turn.owns_queue = False
+            execution.owns_queue = False
             self._outstanding += 1
-            self._held = self._outstanding >= self._application.options.outstanding_limit
-            if self._held:
+            self._waits_for_outstanding = self._outstanding >= self._registrations.options.outstanding_limit
+            if self._waits_for_outstanding:
                 return
-        self._runtime.on_loop(self._work_on_loop)
+        self._runtime.call_on_loop(self._work_on_loop)
 
-    def _end(self, turn: _Turn) -> bool:
-        """End a turn. Says whether it owned the queue to the last: then whoever ended it goes on with that."""
+    def _finish(self, execution: _Execution) -> bool:
+        """Finish an execution. Returns True if it still owned the queue: then the caller goes on with the queue."""
         with self._lock:
-            if turn.owns_queue:
-                # To unblock is too late now.
-                turn.owns_queue = False
+            if execution.owns_queue:
+                # A later call of unblock() has no effect.
+                execution.owns_queue = False
                 return True
             self._outstanding -= 1
-            if not self._held:
+            if not self._waits_for_outstanding:
                 return False
-            self._held = False
-        self._runtime.on_loop(self._work_on_loop)
+            self._waits_for_outstanding = False
+        self._runtime.call_on_loop(self._work_on_loop)
         return False
 
     def _work_on_loop(self) -> None:
-        """Go through the queue on the loop's thread, up to the first message that needs a worker or takes time."""
-        while (task := self._next_task()) is not None:
-            handler = self._handler(task)
+        """Handle entries on the event loop's thread, up to the first one that needs a worker or a task."""
+        while (entry := self._next_entry()) is not None:
+            handler = self._handler(entry)
             if handler is not None and handler.is_async:
-                self._runtime.start_task(self._run_async(task, handler))
+                self._runtime.start_task(self._run_async(entry, handler))
                 return
-            if handler is not None or isinstance(task, (UnsubReceived, _Opened)):
-                self._runtime.workers.submit(partial(self._work, task), self._outlet)
+            if handler is not None or isinstance(entry, (UnsubReceived, _SessionOpened)):
+                self._runtime.workers.submit(partial(self._work, entry), self._client)
                 return
-            self._handle(task, None, self._new_turn())
+            self._handle(entry, None, self._new_execution())
 
-    def _work(self, task: _Task | None) -> None:
-        """Go through the queue on a worker, up to the first message that belongs on the loop."""
-        while task is not None:
-            handler = self._handler(task)
+    def _work(self, entry: _Entry | None) -> None:
+        """Handle entries on a worker thread, up to the first one that needs the event loop."""
+        while entry is not None:
+            handler = self._handler(entry)
             if handler is not None and handler.is_async:
-                self._runtime.on_loop(partial(self._start_async, task, handler))
+                self._runtime.call_on_loop(partial(self._start_async, entry, handler))
                 return
-            turn = self._new_turn()
+            execution = self._new_execution()
             try:
-                self._handle(task, handler, turn)
+                self._handle(entry, handler, execution)
             except Exception:
                 logger.exception("internal error of the server")
-            if not self._end(turn):
+            if not self._finish(execution):
                 return
-            task = self._next_task()
-            if task is not None and self._runtime.workers.has_waiting:
-                # Another client's turn comes first, however much this one has sent.
-                self._runtime.workers.submit(partial(self._work, task), self._outlet)
+            entry = self._next_entry()
+            if entry is not None and self._runtime.workers.has_waiting:
+                # A client without a thread is served before this client's further messages.
+                self._runtime.workers.submit(partial(self._work, entry), self._client)
                 return
 
-    def _start_async(self, task: _Task, handler: Handler) -> None:
-        self._runtime.start_task(self._run_async(task, handler))
+    def _start_async(self, entry: _Entry, handler: Handler) -> None:
+        self._runtime.start_task(self._run_async(entry, handler))
 
-    async def _run_async(self, task: _Task, handler: Handler) -> None:
-        turn = self._new_turn()
+    async def _run_async(self, entry: _Entry, handler: Handler) -> None:
+        execution = self._new_execution()
         try:
-            await self._handle_async(task, handler, turn)
+            await self._handle_async(entry, handler, execution)
         except Exception:
             logger.exception("internal error of the server")
-        if self._end(turn):
+        if self._finish(execution):
             self._work_on_loop()
 
-    def _new_turn(self) -> _Turn:
-        return _Turn(self._runtime.loop.time())
+    def _new_execution(self) -> _Execution:
+        return _Execution(self._runtime.loop.time())
 
-    def _handler(self, task: _Task) -> Handler | None:
-        match task:
+    def _handler(self, entry: _Entry) -> Handler | None:
+        match entry:
             case MethodReceived():
-                return self._application.methods.get(task.method)
+                return self._registrations.methods.get(entry.method)
             case SubReceived():
-                return self._application.publications.get(task.name)
-            case _UniversalAdded():
-                return task.handler
+                return self._registrations.publications.get(entry.name)
+            case _UniversalPublicationAdded():
+                return entry.handler
             case _:
                 return None
 
-    def _handle(self, task: _Task, handler: Handler | None, turn: _Turn) -> None:
-        """Handle a message; its handler, if there is one, is a plain function."""
-        if self._application.has_message_hooks and isinstance(task, (MethodReceived, SubReceived, UnsubReceived)):
-            self._application.received(task, self._outlet.handle)
-        match task:
+    def _call_message_hooks(self, entry: _Entry) -> None:
+        if self._registrations.message_hooks and isinstance(entry, (MethodReceived, SubReceived, UnsubReceived)):
+            self._registrations.call_message_hooks(entry, self._client.handle)
+
+    def _handle(self, entry: _Entry, handler: Handler | None, execution: _Execution) -> None:
+        """Handle an entry that has no handler, or one that is a plain function."""
+        self._call_message_hooks(entry)
+        match entry:
             case MethodReceived():
-                invocation = self._start_method(task, handler, turn)
+                invocation = self._start_method(entry, handler, execution)
                 if invocation is not None and handler is not None:
-                    self._finish_method(task, turn, *outcome(partial(invoke, handler, task.params, invocation)))
+                    result, error = result_or_error(partial(invoke, handler, entry.params, invocation))
+                    self._finish_method(entry, execution, result, error)
             case SubReceived():
-                subscription = self._start_subscription(task, handler, turn)
+                subscription = self._start_subscription(entry, handler, execution)
                 if subscription is not None:
                     self._subscriptions.run(subscription)
             case UnsubReceived():
-                self._subscriptions.unsubscribe(task.id)
+                self._subscriptions.unsubscribe(entry.id)
             case MessageRefused():
-                self._outlet.send(task.answer)
-            case _Opened():
-                self._open()
-            case _UniversalAdded():
-                self._subscriptions.run(self._subscriptions.start_universal(task.handler))
+                self._client.send(entry.answer)
+            case _SessionOpened():
+                self._open_session()
+            case _UniversalPublicationAdded():
+                self._subscriptions.run(self._subscriptions.register_universal(entry.handler))
             case _:
-                assert_never(task)
+                assert_never(entry)
 
-    async def _handle_async(self, task: _Task, handler: Handler, turn: _Turn) -> None:
-        """Handle a message whose handler is an `async def`."""
-        if self._application.has_message_hooks and isinstance(task, (MethodReceived, SubReceived)):
-            self._application.received(task, self._outlet.handle)
-        match task:
+    async def _handle_async(self, entry: _Entry, handler: Handler, execution: _Execution) -> None:
+        """Handle an entry whose handler is an `async def`."""
+        self._call_message_hooks(entry)
+        match entry:
             case MethodReceived():
-                invocation = self._start_method(task, handler, turn)
+                invocation = self._start_method(entry, handler, execution)
                 if invocation is not None:
-                    self._finish_method(
-                        task, turn, *await outcome_async(invoke_async(handler, task.params, invocation))
-                    )
+                    result, error = await result_or_error_async(invoke_async(handler, entry.params, invocation))
+                    self._finish_method(entry, execution, result, error)
             case SubReceived():
-                subscription = self._start_subscription(task, handler, turn)
+                subscription = self._start_subscription(entry, handler, execution)
                 if subscription is not None:
                     await self._subscriptions.run_async(subscription)
-            case _UniversalAdded():
-                await self._subscriptions.run_async(self._subscriptions.start_universal(task.handler))
+            case _UniversalPublicationAdded():
+                await self._subscriptions.run_async(self._subscriptions.register_universal(entry.handler))
             case _:
                 pass
 
-    def _open(self) -> None:
-        for handler in list(self._application.universal):
-            subscription = self._subscriptions.start_universal(handler)
+    def _open_session(self) -> None:
+        for handler in list(self._registrations.universal):
+            subscription = self._subscriptions.register_universal(handler)
             if handler.is_async:
-                # Nobody waits for it, as in Meteor.
-                self._runtime.on_loop(partial(self._start_universal_async, subscription))
+                # The session does not wait for it, as in Meteor.
+                self._runtime.call_on_loop(partial(self._start_universal_async, subscription))
             else:
                 self._subscriptions.run(subscription)
-        self._application.connected(self._outlet.handle)
+        self._registrations.call_connection_hooks(self._client.handle)
 
     def _start_universal_async(self, subscription: Subscription) -> None:
         self._runtime.start_task(self._subscriptions.run_async(subscription))
 
-    # -------------------------------------------------------------------------------------------- methods and subs
+    # -------------------------------------------------------------------------------------- methods and subscriptions
 
-    def _start_method(self, task: MethodReceived, handler: Handler | None, turn: _Turn) -> MethodInvocation | None:
-        """Prepare a call; None if it has been answered."""
+    def _start_method(
+        self, message: MethodReceived, handler: Handler | None, execution: _Execution
+    ) -> MethodInvocation | None:
+        """Prepare a call. Returns None if the call was refused, and answers it then."""
         if handler is None:
-            error = MethodError(404, f"Method '{task.method}' not found")
-            self._happened(task, turn, error)
-            # The one case in which the result comes first (S32).
-            self._outlet.send(Result(task.id, error=wire_error(error, "")), Updated((task.id,)))
+            error = MethodError(404, f"Method '{message.method}' not found")
+            self._report(message, execution, error)
+            # This is the only case in which `result` comes before `updated` (S32).
+            self._client.send(Result(message.id, error=wire_error(error, "")), Updated((message.id,)))
             return None
-        refusal = self._refusal_of(task, handler)
+        refusal = self._refusal(message)
         if refusal is not None:
-            self._finish_method(task, turn, None, refusal)
+            self._finish_method(message, execution, None, refusal)
             return None
         return MethodInvocation(
-            task.method,
+            message.method,
             user_id=self._subscriptions.user_id,
-            connection=self._outlet.handle,
-            random_seed=task.random_seed,
-            unblock=partial(self._unblock, turn),
+            connection=self._client.handle,
+            random_seed=message.random_seed,
+            unblock=partial(self._unblock, execution),
             session=self._subscriptions,
         )
 
-    def _finish_method(self, task: MethodReceived, turn: _Turn, value: object, error: BaseException | None) -> None:
-        # A method's writes are in the client's messages by now, and before these (S46).
+    def _finish_method(
+        self, message: MethodReceived, execution: _Execution, value: object, error: BaseException | None
+    ) -> None:
+        # The data messages about the method's writes have been sent by now, so they precede these messages (S46).
         result = ABSENT
         if error is None:
             try:
                 result = result_text(value)
             except EJSONError as not_ejson:
                 error = not_ejson
-        self._happened(task, turn, error)
-        failure = ABSENT if error is None else wire_error(error, f"method {task.method!r}")
-        self._outlet.send(Updated((task.id,)), Result(task.id, result, failure))
+        self._report(message, execution, error)
+        failure = ABSENT if error is None else wire_error(error, f"method {message.method!r}")
+        self._client.send(Updated((message.id,)), Result(message.id, result, failure))
         # Results can be large, and a client can make many calls before it reads the first result.
-        self._outlet.wait_for_reader()
+        self._client.wait_for_reader()
 
-    def _start_subscription(self, task: SubReceived, handler: Handler | None, turn: _Turn) -> Subscription | None:
-        """Register a subscription; None if there is nothing to run."""
-        if self._subscriptions.has(task.id):
+    def _start_subscription(
+        self, message: SubReceived, handler: Handler | None, execution: _Execution
+    ) -> Subscription | None:
+        """Register a subscription. Returns None if it already exists or was refused."""
+        if message.id in self._subscriptions:
             return None  # S22
-        refusal = self._refusal_of(task, handler)
-        if handler is None or refusal is not None:
-            error = refusal or MethodError(404, f"Subscription '{task.name}' not found")
-            self._happened(task, turn, error)
-            self._outlet.send(Nosub(task.id, wire_error(error, "")))
+        missing = MethodError(404, f"Subscription '{message.name}' not found") if handler is None else None
+        error = missing or self._refusal(message)
+        if handler is None or error is not None:
+            assert error is not None
+            self._report(message, execution, error)
+            self._client.send(Nosub(message.id, wire_error(error, "")))
             return None
-        return self._subscriptions.start(handler, task.id, task.params, partial(self._unblock, turn))
+        return self._subscriptions.register(handler, message.id, message.params, partial(self._unblock, execution))
 
-    def _refusal_of(self, task: MethodReceived | SubReceived, handler: Handler | None) -> MethodError | None:
-        """Say why a client may not have what it asks for, though it is there."""
-        if handler is None:
-            return None
-        is_call = isinstance(task, MethodReceived)
-        refusal = self._application.rate_limiter.refuse(
+    def _refusal(self, message: MethodReceived | SubReceived) -> MethodError | None:
+        """Return the error for a client that has reached a limit, or None."""
+        is_call = isinstance(message, MethodReceived)
+        refusal = self._registrations.rate_limiter.refuse(
             Attempt(
                 "method" if is_call else "subscription",
-                task.method if isinstance(task, MethodReceived) else task.name,
+                _name(message),
                 self._subscriptions.user_id,
-                self._outlet.handle.id,
-                self._outlet.handle.client_address,
+                self._client.handle.id,
+                self._client.handle.client_address,
             ),
             self._runtime.loop.time(),
         )
-        most = self._application.options.subscription_limit
+        most = self._registrations.options.subscription_limit
         if refusal is None and not is_call and len(self._subscriptions) >= most:
             return MethodError("too-many-subscriptions", f"A client may have {most} subscriptions at a time")
         return refusal
 
-    def _happened(self, task: MethodReceived | SubReceived, turn: _Turn, error: BaseException | None) -> None:
-        duration = self._runtime.loop.time() - turn.began
-        kind: ActivityKind = "method" if isinstance(task, MethodReceived) else "sub"
-        name = task.method if isinstance(task, MethodReceived) else task.name
-        self._application.happened(kind, name, len(task.params), duration, error, self._outlet.handle)
+    def _report(
+        self, message: MethodReceived | SubReceived, execution: _Execution, error: BaseException | None
+    ) -> None:
+        self._registrations.call_activity_hooks(
+            "method" if isinstance(message, MethodReceived) else "sub",
+            _name(message),
+            len(message.params),
+            self._runtime.loop.time() - execution.started_at,
+            error,
+            self._client.handle,
+        )
+
+
+def _name(message: MethodReceived | SubReceived) -> str:
+    return message.method if isinstance(message, MethodReceived) else message.name

@@ -1,54 +1,49 @@
-"""What a server offers: its methods, publications, hooks and settings. No connection is known here."""
+"""What an application has registered with a server: methods, publications, hooks and settings."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from ..protocol import secrets
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
-from .activity import Activity, ActivityKind, Frame
+from .contexts import ConnectionHandle
 from .errors import visible_error
 from .handlers import Handler, HandlerFunction
 from .merge_box import PublicationStrategy
 from .origins import Origins
 from .rate_limit import RateLimiter
 
-if TYPE_CHECKING:
-    from .contexts import ConnectionHandle
-
-__all__ = ["Application", "Options"]
+__all__ = ["Activity", "ActivityKind", "Frame", "MessageHook", "Options", "Registrations"]
 
 logger = logging.getLogger(__name__)
-
-Hook = TypeVar("Hook", bound=Callable[..., object])
 
 
 class Options(Struct, frozen=True):
     """A server's settings. Times are seconds.
 
     Args:
-        heartbeat_interval: Silence after which a client is pinged; 0 means never (H1, H6).
-        heartbeat_timeout: How long an unanswered ping is waited for.
-        connect_timeout: How long a connection may take to send `connect` (S7).
-        grace_period: How long a session outlives the loss of its connection; 0 means not at all (R24).
-        queue_limit: How many messages are kept for it meanwhile.
-        send_limit: Characters that may wait for a client that reads too slowly, before it is cut off.
-        receive_limit: Messages of one client that may wait for their turn, before no more are read. Four million characters
-            in them are the limit, too.
-        message_limit: Bytes in the longest message that is taken; a longer one closes the connection with 1009 (U17).
-        subscription_limit: Subscriptions that a client may have at a time; more are refused.
-        outstanding_limit: Calls and subscriptions of one client that may run at a time, having called `unblock()`;
-            what comes after them waits. When threads are scarce, fewer run (see `Server.max_threads`).
-        empty_fields: Send `"fields":{}` where Meteor sends none, for clients that insist on it (K14).
-        forwarded_count: How many proxies in front are trusted to name the client's address (U21).
-        origins: The web pages that may connect, such as `["https://app.example"]`; others are refused with 403. None
-            lets all connect, as Meteor does, and logs a warning for each origin that is not on this machine. Clients
-            that are not browsers, and pages from the server's own address, can always connect.
+        heartbeat_interval: The silence after which the server pings a client; 0 turns pings off (H1, H6).
+        heartbeat_timeout: How long the server waits for the answer to a ping.
+        connect_timeout: How long a new connection may take to send `connect` (S7).
+        grace_period: How long a session remains after its connection is lost; 0 ends it immediately (R24).
+        queue_limit: How many messages are kept for a disconnected session.
+        send_limit: The server disconnects a client that reads too slowly when this many characters wait for it.
+        receive_limit: The server stops reading from a client when this many of its messages, or four million characters,
+            wait to be handled.
+        message_limit: The largest message in bytes. A larger one closes the connection with code 1009 (U17).
+        subscription_limit: How many subscriptions a client can have at the same time.
+        outstanding_limit: How many calls and subscriptions of one client can run at the same time after they have called
+            `unblock()`. Further messages wait. Fewer run if threads are scarce (see `Server.max_threads`).
+        empty_fields: Send `"fields":{}` where Meteor leaves out `fields`, for clients that require it (K14).
+        forwarded_count: How many proxies in front of the server are trusted to report the client's address (U21).
+        origins: The origins of web pages that can connect, such as `["https://app.example"]`; other pages get 403. With
+            None all pages can connect, as in Meteor, and the server logs a warning for each origin that is not on this
+            machine. Clients that are not browsers, and pages from the server's own address, can always connect.
     """
 
     heartbeat_interval: float = 15.0
@@ -66,8 +61,57 @@ class Options(Struct, frozen=True):
     origins: Sequence[str] | None = None
 
 
-class Application:
-    """The registry behind a `Server`; it may grow while the server runs."""
+#: `method`: a call was answered. `sub`: a subscription became ready or was refused. `nosub`: a subscription ended after it was
+#: ready, or the client stopped it before that. The end of a session is not reported for each subscription.
+ActivityKind: TypeAlias = Literal["method", "sub", "nosub"]
+
+
+class Activity(Struct, frozen=True):
+    """An answered call, or a change in the state of a subscription.
+
+    It has only the number of the client's arguments, because the arguments can be secret.
+
+    Args:
+        kind: See `ActivityKind`.
+        name: The name that the client sent, even if there is no method or publication of that name.
+        argument_count: How many arguments the client sent.
+        duration: Seconds since the server started to handle the message, without the wait before that.
+        error: The error code that the client gets, which is 500 if the client gets no details; None without an error.
+        session: The session's id.
+        client_address: The client's IP address; None if trusted proxies should have reported it but did not (U21).
+    """
+
+    kind: ActivityKind
+    name: str
+    argument_count: int
+    duration: float
+    error: str | int | float | None
+    session: str
+    client_address: str | None
+
+
+class Frame(Struct, frozen=True):
+    """A message that was sent or received.
+
+    Args:
+        is_sent: Whether the server sent it.
+        text: The message, with passwords, tokens and other secrets masked.
+        session: The session's id; None before there is a session.
+        client_address: See `Activity`.
+    """
+
+    is_sent: bool
+    text: str
+    session: str | None
+    client_address: str | None
+
+
+MessageHook: TypeAlias = Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
+_Hook = TypeVar("_Hook", bound=Callable[..., object])
+
+
+class Registrations:
+    """The methods, publications, hooks and settings of a `Server`. An application can add to them while the server runs."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -77,20 +121,18 @@ class Application:
         self.universal: list[Handler] = []
         self.strategies: dict[str, PublicationStrategy] = {}
         self.rate_limiter = RateLimiter()
+        self.connection_hooks: list[Callable[[ConnectionHandle], object]] = []
+        self.message_hooks: list[MessageHook] = []
+        self.activity_hooks: list[Callable[[Activity], object]] = []
+        self.frame_hooks: list[Callable[[Frame], object]] = []
         self._lock = threading.Lock()
-        self._connection_hooks: list[Callable[[ConnectionHandle], object]] = []
-        self._message_hooks: list[
-            Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
-        ] = []
-        self._activity_hooks: list[Callable[[Activity], object]] = []
-        self._frame_hooks: list[Callable[[Frame], object]] = []
 
     def add_method(self, name: str, function: HandlerFunction) -> None:
         """Register a method.
 
         Raises:
-            ValueError: There is one of this name.
-            TypeError: `function` is none that a client could call.
+            ValueError: A method of this name is already registered.
+            TypeError: Clients cannot call `function`.
         """
         handler = Handler(name, function, context="this")
         with self._lock:
@@ -99,7 +141,14 @@ class Application:
             self.methods[name] = handler
 
     def add_publication(self, name: str | None, function: HandlerFunction) -> Handler | None:
-        """Register a publication, or with None a universal one. Returns it, or None if the name is taken (S38)."""
+        """Register a publication, or a universal publication if `name` is None.
+
+        Returns:
+            The publication, or None if one of this name is already registered (S38).
+
+        Raises:
+            TypeError: Clients cannot subscribe to `function`.
+        """
         handler = Handler(name, function, context="sub")
         with self._lock:
             if name is None:
@@ -111,38 +160,29 @@ class Application:
                 self.publications[name] = handler
         return handler
 
-    def on_connection(self, hook: Callable[[ConnectionHandle], object]) -> Callable[[], None]:
-        """Have `hook` called for each new session. Returns what unregisters it."""
-        return self._add_hook(self._connection_hooks, hook)
+    def add_hook(self, hooks: list[_Hook], hook: _Hook) -> Callable[[], None]:
+        """Add a hook to one of the lists of hooks. Returns a function that removes it."""
+        with self._lock:
+            hooks.append(hook)
 
-    def on_message(
-        self, hook: Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
-    ) -> Callable[[], None]:
-        """Have `hook` called before each call, subscription or unsubscription. Returns what unregisters it."""
-        return self._add_hook(self._message_hooks, hook)
+        def remove() -> None:
+            with self._lock:
+                if hook in hooks:
+                    hooks.remove(hook)
 
-    def on_activity(self, hook: Callable[[Activity], object]) -> Callable[[], None]:
-        """Have `hook` called for each call answered, and each subscription begun or ended. Returns what unregisters it."""
-        return self._add_hook(self._activity_hooks, hook)
+        return remove
 
-    def on_frame(self, hook: Callable[[Frame], object]) -> Callable[[], None]:
-        """Have `hook` called for each message on the wire. Returns what unregisters it."""
-        return self._add_hook(self._frame_hooks, hook)
-
-    def connected(self, handle: ConnectionHandle) -> None:
+    def call_connection_hooks(self, handle: ConnectionHandle) -> None:
         """Call the hooks for a new session."""
-        for hook in list(self._connection_hooks):
-            # One hook may unregister another (S78).
-            if hook in self._connection_hooks:
-                self._call(hook, handle)
+        _call_hooks(self.connection_hooks, handle)
 
-    def received(self, message: MethodReceived | SubReceived | UnsubReceived, handle: ConnectionHandle) -> None:
-        """Call the hooks for a message whose turn has come."""
-        for hook in list(self._message_hooks):
-            if hook in self._message_hooks:
-                self._call(hook, message, handle)
+    def call_message_hooks(
+        self, message: MethodReceived | SubReceived | UnsubReceived, handle: ConnectionHandle
+    ) -> None:
+        """Call the hooks for a message that the server is about to handle."""
+        _call_hooks(self.message_hooks, message, handle)
 
-    def happened(
+    def call_activity_hooks(
         self,
         kind: ActivityKind,
         name: str,
@@ -151,51 +191,25 @@ class Application:
         error: BaseException | None,
         handle: ConnectionHandle,
     ) -> None:
-        """Call the hooks for what has come of a call or a subscription."""
-        if not self._activity_hooks:
-            return
-        code = None if error is None else visible_error(error).error
-        activity = Activity(kind, name, argument_count, duration, code, handle.id, handle.client_address)
-        for hook in list(self._activity_hooks):
-            self._call(hook, activity)
+        """Call the hooks for an answered call or a change in a subscription."""
+        if self.activity_hooks:
+            code = None if error is None else visible_error(error).error
+            activity = Activity(kind, name, argument_count, duration, code, handle.id, handle.client_address)
+            _call_hooks(self.activity_hooks, activity)
 
-    def frames_passed(
+    def call_frame_hooks(
         self, texts: Sequence[str], session: str | None, client_address: str | None, *, is_sent: bool
     ) -> None:
-        """Call the hooks for messages on the wire."""
-        for text in texts:
-            frame = Frame(is_sent, secrets.mask(text), session, client_address)
-            for hook in list(self._frame_hooks):
-                self._call(hook, frame)
+        """Call the hooks for messages that were sent or received."""
+        for text in texts if self.frame_hooks else ():
+            _call_hooks(self.frame_hooks, Frame(is_sent, secrets.mask(text), session, client_address))
 
-    @property
-    def has_frame_hooks(self) -> bool:
-        """Whether `frames_passed` calls anything."""
-        return bool(self._frame_hooks)
 
-    @property
-    def has_connection_hooks(self) -> bool:
-        """Whether `connected` calls anything."""
-        return bool(self._connection_hooks)
-
-    @property
-    def has_message_hooks(self) -> bool:
-        """Whether `received` calls anything."""
-        return bool(self._message_hooks)
-
-    def _add_hook(self, hooks: list[Hook], hook: Hook) -> Callable[[], None]:
-        with self._lock:
-            hooks.append(hook)
-
-        def unregister() -> None:
-            with self._lock:
-                if hook in hooks:
-                    hooks.remove(hook)
-
-        return unregister
-
-    def _call(self, hook: Callable[..., object], *arguments: object) -> None:
-        try:
-            hook(*arguments)
-        except BaseException:
-            logger.exception("exception in a hook")
+def _call_hooks(hooks: Sequence[Callable[..., object]], *arguments: object) -> None:
+    for hook in list(hooks):
+        # A hook can remove another one (S78).
+        if hook in hooks:
+            try:
+                hook(*arguments)
+            except BaseException:
+                logger.exception("exception in a hook")

@@ -14,12 +14,11 @@ from typing import Any
 
 from ..clock import wait_until_done
 from ..protocol.random_stream import random_id
-from .registrations import Application
-from .connection import Connection
-from .handlers import Handler
-from .method_calls import call_all
+from .connection import Connection, Connections
+from .errors import describe_position
+from .handlers import Handler, call_all
+from .registrations import Registrations
 from .runtime import Runtime
-from .stack_frames import place_of
 from .transport import Endpoints, Socket
 from .workers import Workers
 
@@ -53,15 +52,16 @@ class Running:
     """
 
     def __init__(
-        self, application: Application, path_prefix: str, compression: bool, greeting: bool, max_threads: int
+        self, application: Registrations, path_prefix: str, compression: bool, greeting: bool, max_threads: int
     ) -> None:
         self.loop = asyncio.new_event_loop()
         self._workers = Workers(max_threads, "ddp-server-worker")
         self._thread = threading.Thread(target=self._run, name="ddp-server", daemon=True)
-        self._runtime = Runtime(application, self.loop, self._thread, self._workers, lambda: random_id(_fractions))
+        self._runtime = Runtime(application, self.loop, self._thread, self._workers)
+        self._connections = Connections(lambda: random_id(_fractions))
         self.endpoints = Endpoints(
             path_prefix,
-            lambda socket: Connection(self._runtime, socket),
+            lambda socket: Connection(self._runtime, self._connections, socket),
             compression=compression,
             greeting=greeting,
             message_limit=application.options.message_limit,
@@ -94,7 +94,7 @@ class Running:
         """See Server.stop."""
         closing = asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop)
         if not wait_until_done(closing, timeout + 2 * _CLOSE_PATIENCE):
-            place = place_of(self._thread)
+            place = describe_position(self._thread)
             logger.warning(
                 "an `async def` handler holds up the event loop, at %s; the server stops when it returns", place
             )
@@ -112,28 +112,28 @@ class Running:
 
     def connections(self) -> list[Connection]:
         """List the sessions, those that wait for their client to come back included."""
-        return list(self._runtime.sessions.values())
+        return list(self._connections.sessions.values())
 
     def universal_added(self, handler: Handler) -> None:
         """Start a universal publication for those who are there (S68)."""
 
         def start() -> None:
             for connection in self.connections():
-                connection.universal_added(handler)
+                connection.start_universal(handler)
 
-        self._runtime.on_loop(start)
+        self._runtime.call_on_loop(start)
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
         """See Server.call_later."""
         job = partial(call_all, [function])
-        self._runtime.on_loop(lambda: self._call_later(seconds, job))
+        self._runtime.call_on_loop(lambda: self._call_later(seconds, job))
 
     def _observe(self, socket: Socket, texts: Sequence[str], is_sent: bool) -> None:
-        application = self._runtime.application
-        if application.has_frame_hooks:
+        application = self._runtime.registrations
+        if application.frame_hooks:
             owner = socket.owner
             session = owner.session_id if isinstance(owner, Connection) else None
-            application.frames_passed(texts, session, socket.client_address, is_sent=is_sent)
+            application.call_frame_hooks(texts, session, socket.client_address, is_sent=is_sent)
 
     def _call_later(self, seconds: float, job: Callable[[], None]) -> None:
         self.loop.call_later(seconds, self._workers.submit, job)
@@ -199,7 +199,7 @@ class Running:
         if arriving:
             await asyncio.wait(arriving, timeout=patience)
         self._listener.close()
-        for connection in [*self._runtime.sessions.values(), *self._runtime.nameless]:
+        for connection in [*self._connections.sessions.values(), *self._connections.unestablished]:
             connection.close()
         for socket in list(self.endpoints.sockets):
             if socket.owner is None:

@@ -14,18 +14,15 @@ from ..clock import Clock, Event, SystemClock, wait_until_done
 from ..ejson import EJSONValue
 from ..exceptions import MethodError
 from ..protocol.server_session import MethodReceived, SubReceived, UnsubReceived
-from .activity import Activity, Frame
-from .registrations import Application, Options
-from .handlers import Handler, HandlerFunction
-from .contexts import ConnectionHandle
-from .invocation import MethodInvocation, current_invocation
+from .contexts import ConnectionHandle, MethodInvocation, current_invocation, invoke, invoke_async
+from .handlers import NULL, Handler, HandlerFunction, result_or_error_async
 from .merge_box import PublicationStrategy
 from .meteor.accounts import Accounts, AccountsOptions, User
 from .meteor.collection import Collection
 from .meteor.mutators import AllowRule, add_mutators
-from .method_calls import NULL, invoke, invoke_async, outcome_async
 from .origins import Origins
 from .rate_limit import RateLimiter
+from .registrations import Activity, Frame, Options, Registrations
 from .running import Running
 from .transport import Socket
 
@@ -70,7 +67,7 @@ class Server:
         accounts: AccountsOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._application = Application(options or Options())
+        self._application = Registrations(options or Options())
         self._path_prefix = path_prefix.rstrip("/")
         self._compression = compression
         self._greeting = greeting
@@ -128,13 +125,13 @@ class Server:
 
     def on_connection(self, hook: Callable[[ConnectionHandle], object]) -> Callable[[], None]:
         """Have `hook` called for each new session; a resumed one is not new. Returns what unregisters it."""
-        return self._application.on_connection(hook)
+        return self._application.add_hook(self._application.connection_hooks, hook)
 
     def on_message(
         self, hook: Callable[[MethodReceived | SubReceived | UnsubReceived, ConnectionHandle], object]
     ) -> Callable[[], None]:
         """Have `hook` called for each call, sub and unsub, before it is handled. Returns what unregisters it."""
-        return self._application.on_message(hook)
+        return self._application.add_hook(self._application.message_hooks, hook)
 
     def on_activity(self, hook: Callable[[Activity], object]) -> Callable[[], None]:
         """Have `hook` called for each call answered, and each subscription that begins, fails or ends.
@@ -142,14 +139,14 @@ class Server:
         It is called just before the client is told, on the thread that does this: the event loop's, where the handler
         is an `async def`. Returns what unregisters it.
         """
-        return self._application.on_activity(hook)
+        return self._application.add_hook(self._application.activity_hooks, hook)
 
     def on_frame(self, hook: Callable[[Frame], object]) -> Callable[[], None]:
         """Have `hook` called for each message received or sent, secrets masked, on the event loop's thread.
 
         Returns what unregisters it.
         """
-        return self._application.on_frame(hook)
+        return self._application.add_hook(self._application.frame_hooks, hook)
 
     def set_publication_strategy(self, collection: str, strategy: PublicationStrategy) -> None:
         """Say how much is remembered of a collection for each client (S69). Best before the first one connects."""
@@ -218,7 +215,7 @@ class Server:
         running = self._running
         if running is None or running.on_loop_thread():
             raise RuntimeError(f"{method!r} is an async method: await server.call_async(...), while the server runs")
-        outcome = outcome_async(invoke_async(handler, arguments, invocation))
+        outcome = result_or_error_async(invoke_async(handler, arguments, invocation))
         answer = asyncio.run_coroutine_threadsafe(outcome, running.loop)
         wait_until_done(answer)
         value, error = answer.result()

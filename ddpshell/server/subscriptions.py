@@ -1,149 +1,140 @@
-"""All subscriptions of one client, what it sees by them, and what happens to both when its user changes."""
+"""All subscriptions of one client and the documents that they publish, also while the user changes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 from ..ejson import EJSONValue
 from ..exceptions import EJSONError
 from ..protocol import codec
 from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Raw, Ready, Removed
-from .activity import ActivityKind
+from .contexts import ConnectionHandle, Subscription, current_invocation
 from .errors import wire_error
-from .handlers import Handler
-from .invocation import current_invocation
+from .handlers import Handler, call_all, result_or_error, result_or_error_async
 from .merge_box import Change, MergeBox
-from .method_calls import call_all, outcome, outcome_async
-from .publications import Subscription
+from .registrations import ActivityKind
 from .runtime import Runtime
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .contexts import ConnectionHandle
-
-__all__ = ["Outlet", "Subscriptions"]
+__all__ = ["Client", "Subscriptions"]
 
 
-class _Text(NamedTuple):
+class _EncodedFields(NamedTuple):
     """Fields as they are sent, and how many there are."""
 
-    fields: Raw
+    text: Raw
     length: int
 
 
-class Outlet(Protocol):
-    """The client that sees what is published: its connection."""
+class Client(Protocol):
+    """The client's connection, which sends messages."""
 
     lock: threading.RLock
 
     @property
     def handle(self) -> ConnectionHandle:
-        """What the application sees of it."""
+        """The connection as the application sees it."""
         ...
 
     def send(self, *messages: Message) -> None:
-        """Send messages, one right after the other."""
+        """Send messages without other messages between them."""
         ...
 
     def wait_for_reader(self) -> None:
-        """On a worker, wait until a slow client has read more."""
+        """On a worker thread, wait until a slow client has read more."""
         ...
 
 
 class Subscriptions:
-    """See the module's docstring. All of it may be used from any thread; `lock` is the connection's.
+    """The subscriptions of one client. All methods can be called from any thread; `lock` is the connection's lock.
 
     Attributes:
-        user_id: Who is logged in.
+        user_id: The id of the user who is logged in, or None.
     """
 
-    def __init__(self, outlet: Outlet, runtime: Runtime) -> None:
-        self.lock = outlet.lock
+    def __init__(self, client: Client, runtime: Runtime) -> None:
+        self.lock = client.lock
         self.user_id: str | None = None
-        self._outlet = outlet
+        self._client = client
         self._runtime = runtime
-        self._strategies = runtime.application.strategies
-        self._empty_fields = runtime.application.options.empty_fields
-        self._named: dict[str, Subscription] = {}
+        self._registrations = runtime.registrations
+        self._empty_fields = self._registrations.options.empty_fields
+        self._by_id: dict[str, Subscription] = {}
         self._universal: list[Subscription] = []
-        self._view = MergeBox(self._strategies)
-        # While the user changes, the view changes, and nothing is sent of it (S66).
-        self._sending = True
-        self._ready_meanwhile: set[str] = set()
+        self._view = MergeBox(self._registrations.strategies)
+        # While the user changes, the publications fill a new view, and nothing is sent until all have run (S66).
+        self._is_user_changing = False
+        self._ready_after_change: set[str] = set()
         self._closed = False
 
     @property
     def handle(self) -> ConnectionHandle:
-        """The client's connection."""
-        return self._outlet.handle
+        """The connection as the application sees it."""
+        return self._client.handle
 
-    # ------------------------------------------------------------------------------------------- their beginning
+    # ---------------------------------------------------------------------------------------------------------- start
 
-    def start(self, handler: Handler, id_: str, params: list[EJSONValue], unblock: Callable[[], None]) -> Subscription:
-        """Register a subscription; run it next."""
+    def register(
+        self, handler: Handler, id_: str, params: list[EJSONValue], unblock: Callable[[], None]
+    ) -> Subscription:
+        """Add a subscription. The caller then runs it."""
         with self.lock:
-            subscription = Subscription(self, handler, id_, params, self.user_id, unblock, self._runtime.loop.time())
-            self._named[id_] = subscription
+            started_at = self._runtime.loop.time()
+            subscription = Subscription(self, handler, id_, params, self.user_id, unblock, started_at)
+            self._by_id[id_] = subscription
         return subscription
 
-    def start_universal(self, handler: Handler) -> Subscription:
-        """Register a universal publication; run it next."""
+    def register_universal(self, handler: Handler) -> Subscription:
+        """Add a universal publication. The caller then runs it."""
         with self.lock:
-            subscription = Subscription(self, handler, None, [], self.user_id, lambda: None, self._runtime.loop.time())
+            started_at = self._runtime.loop.time()
+            subscription = Subscription(self, handler, None, [], self.user_id, lambda: None, started_at)
             self._universal.append(subscription)
         return subscription
 
-    def has(self, id_: str) -> bool:
-        """Say whether a subscription of this id is live."""
-        return id_ in self._named
+    def __contains__(self, id_: str) -> bool:
+        """Whether a subscription with this id exists."""
+        return id_ in self._by_id
 
     def __len__(self) -> int:
-        """How many are live that the client has asked for."""
-        return len(self._named)
+        """The number of the client's own subscriptions, without universal publications."""
+        return len(self._by_id)
 
     def run(self, subscription: Subscription) -> None:
         """Run a publication that is a plain function."""
-        handler = subscription.handler
-
-        def call() -> object:
-            handler.check_arguments(len(subscription.params))
-            return handler.function(subscription, *subscription.arguments())
-
-        self._ran(subscription, *outcome(call))
+        self._publish_result(
+            subscription, *result_or_error(lambda: subscription.handler.function(*subscription.arguments()))
+        )
 
     async def run_async(self, subscription: Subscription) -> None:
         """Run a publication that is an `async def`."""
-        handler = subscription.handler
 
         async def call() -> object:
-            handler.check_arguments(len(subscription.params))
-            return await handler.function(subscription, *subscription.arguments())
+            return await subscription.handler.function(*subscription.arguments())
 
-        self._ran(subscription, *await outcome_async(call()))
+        self._publish_result(subscription, *await result_or_error_async(call()))
 
-    def _ran(self, subscription: Subscription, result: object, error: BaseException | None) -> None:
+    def _publish_result(self, subscription: Subscription, result: object, error: BaseException | None) -> None:
         if error is not None:
             self.stop(subscription, error)
         else:
             subscription.publish_result(result)
 
-    # -------------------------------------------------------------------------------------------------- their end
+    # ------------------------------------------------------------------------------------------------------------ end
 
     def unsubscribe(self, id_: str | None) -> None:
-        """End a subscription as its client wishes; one that is not there is answered all the same (S26)."""
-        subscription = self._named.get(id_) if id_ is not None else None
+        """End a subscription at the client's request. An unknown id is answered in the same way (S26)."""
+        subscription = self._by_id.get(id_) if id_ is not None else None
         if subscription is None:
-            self._outlet.send(Nosub(id_))
+            self._client.send(Nosub(id_))
         else:
             self.stop(subscription)
 
     def stop(self, subscription: Subscription, error: BaseException | None = None) -> None:
-        """End a subscription: `removed`, then its callbacks, then `nosub` (S25, S64)."""
+        """End a subscription: send `removed`, call its callbacks, and send `nosub`, in this order (S25, S64)."""
         with self.lock:
             if self._closed or subscription.stopped:
                 return
@@ -153,43 +144,47 @@ class Subscriptions:
             if subscription.id is None:
                 self._universal.remove(subscription)
             else:
-                del self._named[subscription.id]
+                del self._by_id[subscription.id]
         call_all(callbacks)
-        self._happened("sub" if error is not None and not subscription.is_ready else "nosub", subscription, error)
+        self._report("sub" if error is not None and not subscription.is_ready else "nosub", subscription, error)
         if error is not None:
-            what = f"publication {subscription.name!r}" if subscription.name else "a universal publication"
-            self._outlet.send(Nosub(subscription.id, wire_error(error, what)))
+            where = f"publication {subscription.name!r}" if subscription.name else "a universal publication"
+            self._client.send(Nosub(subscription.id, wire_error(error, where)))
         elif subscription.id is not None:
-            self._outlet.send(Nosub(subscription.id))
+            self._client.send(Nosub(subscription.id))
 
-    def _happened(self, kind: ActivityKind, subscription: Subscription, error: BaseException | None = None) -> None:
-        # Nobody has asked for a universal publication.
+    def _report(self, kind: ActivityKind, subscription: Subscription, error: BaseException | None = None) -> None:
+        # Universal publications are not reported, because the client has not subscribed to them.
         if subscription.name is not None:
-            duration = self._runtime.loop.time() - subscription.began
-            self._runtime.application.happened(
+            duration = self._runtime.loop.time() - subscription.started_at
+            self._registrations.call_activity_hooks(
                 kind, subscription.name, len(subscription.params), duration, error, self.handle
             )
 
     def close(self) -> list[Callable[[], object]]:
-        """End them all without a word, for the session is over (S76). Returns what is to be called, outside any lock."""
+        """End all subscriptions without messages, because the session has ended (S76).
+
+        Returns:
+            The callbacks, which must be called without a lock.
+        """
         with self.lock:
             self._closed = True
-            subscriptions = [*self._named.values(), *self._universal]
-            self._named.clear()
+            subscriptions = [*self._by_id.values(), *self._universal]
+            self._by_id.clear()
             self._universal.clear()
-            self._view = MergeBox(self._strategies)
+            self._view = MergeBox(self._registrations.strategies)
             return [callback for subscription in subscriptions for callback in subscription.deactivate()]
 
-    # --------------------------------------------------------------------------------------------- what they publish
+    # ------------------------------------------------------------------------------------------- what they publish
 
     def added(self, subscription: Subscription, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> None:
         """See Subscription.added."""
-        text = None if subscription.stopped else self._checked(collection, id_, fields)
+        encoded = None if subscription.stopped else self._encode(collection, id_, fields)
         with self.lock:
             if subscription.stopped:
                 return
-            self._send(self._view.added(subscription, collection, id_, fields), text)
-        self._outlet.wait_for_reader()
+            self._send(self._view.added(subscription, collection, id_, fields), encoded)
+        self._client.wait_for_reader()
 
     def changed(
         self,
@@ -201,12 +196,13 @@ class Subscriptions:
     ) -> None:
         """See Subscription.changed."""
         cleared = tuple(cleared)
-        text = None if subscription.stopped else self._checked(collection, id_, fields)
+        encoded = None if subscription.stopped else self._encode(collection, id_, fields)
         with self.lock:
             if subscription.stopped:
                 return
-            self._send(self._view.changed(subscription, collection, id_, fields, cleared), None if cleared else text)
-        self._outlet.wait_for_reader()
+            change = self._view.changed(subscription, collection, id_, fields, cleared)
+            self._send(change, None if cleared else encoded)
+        self._client.wait_for_reader()
 
     def removed(self, subscription: Subscription, collection: str, id_: str) -> None:
         """See Subscription.removed."""
@@ -214,7 +210,7 @@ class Subscriptions:
             if subscription.stopped:
                 return
             self._send(self._view.removed(subscription, collection, id_))
-        self._outlet.wait_for_reader()
+        self._client.wait_for_reader()
 
     def ready(self, subscription: Subscription) -> None:
         """See Subscription.ready."""
@@ -222,64 +218,65 @@ class Subscriptions:
             if subscription.stopped or subscription.id is None or subscription.is_ready:
                 return
             subscription.is_ready = True
-        self._happened("sub", subscription)
-        self._send_ready(subscription, subscription.id)
-
-    def _send_ready(self, subscription: Subscription, id_: str) -> None:
+        self._report("sub", subscription)
         with self.lock:
-            # It may have ended meanwhile.
-            if subscription.stopped:
+            # A hook may have ended the subscription.
+            if self._by_id.get(subscription.id) is not subscription:
                 return
-            if self._sending:
-                self._outlet.send(Ready((id_,)))
+            if self._is_user_changing:
+                self._ready_after_change.add(subscription.id)
             else:
-                self._ready_meanwhile.add(id_)
+                self._client.send(Ready((subscription.id,)))
 
-    def _checked(self, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> _Text:
-        """Write fields before the view takes them, which must hold nothing that cannot be sent.
+    def _encode(self, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> _EncodedFields:
+        """Encode fields before they are added to the view, because the view must only have what can be sent.
 
         Raises:
-            EJSONError: They cannot be written, or are larger than a message may be.
+            EJSONError: The fields cannot be encoded, or they are larger than a message can be.
         """
         fields = {key: value for key, value in fields.items() if key != "_id"}
         try:
             text = codec.ejson_text(fields)
         except EJSONError as error:
             raise EJSONError(f"document {id_!r} of {collection!r} cannot be sent: {error}") from None
-        length, most = memoryview(text).nbytes, self._runtime.application.options.message_limit
+        length, most = memoryview(text).nbytes, self._registrations.options.message_limit
         if length > most:
             raise EJSONError(
-                f"document {id_!r} of {collection!r} cannot be sent: it is {length} bytes long, and a message at most {most}"
+                f"document {id_!r} of {collection!r} cannot be sent: it has {length} bytes; the limit for a message is {most}"
             )
-        return _Text(text, len(fields))
+        return _EncodedFields(text, len(fields))
 
-    def _send(self, change: Change | None, text: _Text | None = None) -> None:
-        """Send a change; `text` is that of its fields, if it has as many."""
-        if change is None or not self._sending:
+    def _send(self, change: Change | None, encoded: _EncodedFields | None = None) -> None:
+        """Send a change. If it has as many fields as `encoded`, they are the same and need not be encoded again."""
+        if change is None or self._is_user_changing:
             return
-        written = text.fields if text is not None and text.length == len(change.fields) else None
-        match change.kind:
-            case "added":
-                # Another object than the default, though equal to it, is written (K14).
-                nothing = Raw(b"{}") if self._empty_fields else EMPTY_OBJECT
-                fields = (written or codec.ejson_text(change.fields)) if change.fields else nothing
-                self._outlet.send(Added(change.collection, change.id, fields))
-            case "changed":
-                fields = (written or codec.ejson_text(change.fields)) if change.fields else EMPTY_OBJECT
-                self._outlet.send(Changed(change.collection, change.id, fields, change.cleared))
-            case "removed":
-                self._outlet.send(Removed(change.collection, change.id))
+        if change.kind == "removed":
+            self._client.send(Removed(change.collection, change.id))
+            return
+        if not change.fields:
+            fields = EMPTY_OBJECT
+        elif encoded is not None and encoded.length == len(change.fields):
+            fields = encoded.text
+        else:
+            fields = codec.ejson_text(change.fields)
+        if change.kind == "changed":
+            self._client.send(Changed(change.collection, change.id, fields, change.cleared))
+        else:
+            # The codec leaves out EMPTY_OBJECT itself, and writes another empty object (K14).
+            if not change.fields and self._empty_fields:
+                fields = Raw(b"{}")
+            self._client.send(Added(change.collection, change.id, fields))
 
-    # ------------------------------------------------------------------------------------------------------ the user
+    # ------------------------------------------------------------------------------------------------------- the user
 
     def set_user(self, user_id: str | None) -> None:
-        """See UserSetter: on a worker."""
+        """See UserSetter. Must be called on a worker thread."""
         if self._runtime.on_loop_thread:
             raise RuntimeError("in an `async def` method, await this.set_user_id_async(...)")
-        before, subscriptions = self._begin_user_change(user_id)
+        before, subscriptions = self._start_user_change(user_id)
         token = current_invocation.set(None)
         try:
-            # All at the same time as far as they can be, as in Meteor.
+            # As many as possible run at the same time, as in Meteor.
             running = [
                 asyncio.run_coroutine_threadsafe(self.run_async(subscription), self._runtime.loop)
                 for subscription in subscriptions
@@ -292,51 +289,52 @@ class Subscriptions:
                 future.result()
         finally:
             current_invocation.reset(token)
-            self._end_user_change(before)
+            self._finish_user_change(before)
 
     async def set_user_async(self, user_id: str | None) -> None:
-        """See UserSetter: on the loop."""
-        before, subscriptions = await self._runtime.on_worker(lambda: self._begin_user_change(user_id), self._outlet)
+        """See UserSetter. Must be called on the event loop."""
+        runtime = self._runtime
+        before, subscriptions = await runtime.call_on_worker(lambda: self._start_user_change(user_id), self._client)
         outside = contextvars.copy_context()
         outside.run(current_invocation.set, None)
         running: list[Awaitable[object]] = []
         for subscription in subscriptions:
             if subscription.handler.is_async:
-                running.append(self._runtime.loop.create_task(self.run_async(subscription), context=outside.copy()))
+                running.append(runtime.loop.create_task(self.run_async(subscription), context=outside.copy()))
             else:
                 running.append(self._run_on_worker(subscription))
         try:
             await asyncio.gather(*running)
         finally:
-            self._end_user_change(before)
+            self._finish_user_change(before)
 
     async def _run_on_worker(self, subscription: Subscription) -> None:
-        await self._runtime.on_worker(lambda: self.run(subscription), self._outlet)
+        await self._runtime.call_on_worker(lambda: self.run(subscription), self._client)
 
-    def _begin_user_change(self, user_id: str | None) -> tuple[MergeBox, list[Subscription]]:
+    def _start_user_change(self, user_id: str | None) -> tuple[MergeBox, list[Subscription]]:
         with self.lock:
-            old = [*self._named.values(), *self._universal]
+            old = [*self._by_id.values(), *self._universal]
             callbacks = [callback for subscription in old for callback in subscription.deactivate()]
-        # They still see the user that was (S67).
+        # The callbacks still see the earlier user (S67).
         call_all(callbacks)
         with self.lock:
             self.user_id = user_id
-            before, self._view = self._view, MergeBox(self._strategies)
-            self._sending = False
-            new = [] if self._closed else [subscription.recreated(user_id) for subscription in old]
-            self._named = {item.id: item for item in new if item.id is not None}
+            before, self._view = self._view, MergeBox(self._registrations.strategies)
+            self._is_user_changing = True
+            new = [] if self._closed else [subscription.for_user(user_id) for subscription in old]
+            self._by_id = {item.id: item for item in new if item.id is not None}
             self._universal = [item for item in new if item.id is None]
         return before, new
 
-    def _end_user_change(self, before: MergeBox) -> None:
+    def _finish_user_change(self, before: MergeBox) -> None:
         with self.lock:
-            self._sending = True
-            # One may have been ready and have ended since.
-            ready = [id_ for id_ in self._named if id_ in self._ready_meanwhile]
-            self._ready_meanwhile.clear()
+            self._is_user_changing = False
+            # A subscription can have ended after it was ready.
+            ready = [id_ for id_ in self._by_id if id_ in self._ready_after_change]
+            self._ready_after_change.clear()
             if self._closed:
                 return
             for change in self._view.differences(before):
                 self._send(change)
             if ready:
-                self._outlet.send(Ready(tuple(ready)))
+                self._client.send(Ready(tuple(ready)))

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ..clock import SystemClock, wait_in_parts
-from .stack_frames import place_of
+from .errors import describe_position
 
 __all__ = ["Workers", "may_wait", "no_waiting"]
 
@@ -126,7 +126,7 @@ class Workers:
             timeout: Seconds to wait for all of them.
 
         Returns:
-            Where those are that still run; see `place_of`.
+            Where those are that still run; see `describe_position`.
         """
         with self._lock:
             self._stopped = True
@@ -141,7 +141,7 @@ class Workers:
         for worker in self._workers:
             if worker is not threading.current_thread():
                 wait_in_parts(partial(_joined, worker), max(0.0, deadline - clock.now()))
-        return [place_of(worker) for worker in self._workers if worker.is_alive()]
+        return [describe_position(worker) for worker in self._workers if worker.is_alive()]
 
     # ------------------------------------------------------------------------------------- in detail, under the lock
 

@@ -1,4 +1,4 @@
-"""What of an exception goes to the client, and what to the log."""
+"""Exceptions: what the client gets, what the log gets, and which part of a traceback is shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import datetime as dt
 import decimal
 import json
 import logging
+import threading
+import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,10 +17,13 @@ import pytest
 from ddpshell.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.exceptions import MethodError, SubscriptionError
 from ddpshell.server import MatchError, check
-from ddpshell.server.errors import wire_error
+from ddpshell.server.errors import application_traceback, describe_position, wire_error
+from ddpshell.server.handlers import result_or_error
+
+PATIENCE = 20.0
 
 
-def written(error: BaseException) -> Any:
+def encoded(error: BaseException) -> Any:
     return json.loads(bytes(wire_error(error, "method 'm'")))
 
 
@@ -26,7 +33,7 @@ def written(error: BaseException) -> Any:
         pytest.param(
             MethodError("nope", "a reason", {"d": 1}),
             '{"isClientSafe":true,"error":"nope","reason":"a reason","details":{"d":1},"message":"a reason [nope]","errorType":"Meteor.Error"}',
-            id="all of it",
+            id="all fields",
         ),
         pytest.param(
             MethodError(418),
@@ -45,14 +52,14 @@ def written(error: BaseException) -> Any:
         ),
     ],
 )
-def test_an_error_that_is_meant_for_the_client_goes_out_as_meteor_writes_it(error: MethodError, expected: str) -> None:
-    """S40: to the letter, and in its order."""
+def test_an_error_for_the_client_is_encoded_as_by_meteor(error: MethodError, expected: str) -> None:
+    """The text and the order of the keys are the same (S40)."""
     assert bytes(wire_error(error, "")).decode() == expected
 
 
 def test_any_other_exception_is_logged_and_hidden(caplog: pytest.LogCaptureFixture) -> None:
     """S41."""
-    tree = written(RuntimeError("secret"))
+    tree = encoded(RuntimeError("secret"))
     assert tree["error"] == 500
     assert tree["reason"] == "Internal server error"
     assert tree["message"] == "Internal server error [500]"
@@ -64,10 +71,10 @@ def test_any_other_exception_is_logged_and_hidden(caplog: pytest.LogCaptureFixtu
     assert "secret" in caplog.text
 
 
-def test_an_error_may_have_a_twin_for_the_client(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_client_gets_the_sanitized_error_of_an_exception(caplog: pytest.LogCaptureFixture) -> None:
     """S42."""
     with caplog.at_level(logging.INFO):
-        tree = written(MatchError("expected str, got int"))
+        tree = encoded(MatchError("expected str, got int"))
     assert (tree["error"], tree["reason"], tree["message"]) == (400, "Match failed", "Match failed [400]")
     assert "expected str" in caplog.text
     assert "expected str" not in json.dumps(tree)
@@ -92,8 +99,8 @@ def test_an_error_may_have_a_twin_for_the_client(caplog: pytest.LogCaptureFixtur
     ids=str,
 )
 def test_details_are_plain_json(details: Any, expected: Any) -> None:
-    """E52: an error is no EJSON."""
-    tree = written(MethodError("x", details={"d": details}))
+    """An error is not EJSON (E52)."""
+    tree = encoded(MethodError("x", details={"d": details}))
     assert tree["details"] == {"d": expected}
 
 
@@ -102,12 +109,60 @@ def test_details_are_plain_json(details: Any, expected: Any) -> None:
     [("x", (str,)), (1, (int, float)), (True, (bool,)), (None, (str, type(None))), (True, (object,)), ([], (list,))],
     ids=str,
 )
-def test_check_passes_what_is_expected(value: object, types: tuple[type, ...]) -> None:
+def test_check_accepts_values_of_the_given_types(value: object, types: tuple[type, ...]) -> None:
     check(value, *types)
 
 
 @pytest.mark.parametrize(("value", "types"), [(5, (str,)), (True, (int, float)), (None, (dict,))], ids=str)
-def test_check_refuses_the_rest(value: object, types: tuple[type, ...]) -> None:
-    """E33: true is no number."""
+def test_check_refuses_values_of_other_types(value: object, types: tuple[type, ...]) -> None:
+    """True is not a number (E33)."""
     with pytest.raises(MatchError):
         check(value, *types)
+
+
+def test_the_position_of_a_thread_in_a_library_is_the_call_in_the_application() -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def handler() -> None:
+        started.set()
+        release.wait(PATIENCE)
+
+    thread = threading.Thread(target=handler)
+    thread.start()
+    assert started.wait(PATIENCE)
+    line = handler.__code__.co_firstlineno + 2
+    assert describe_position(thread) == f"{__file__}, line {line}, in handler"
+    release.set()
+    thread.join()
+
+
+def test_a_thread_outside_of_the_application_is_described_by_its_name() -> None:
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait, name="waiting")
+    assert describe_position(thread) == "waiting"
+    thread.start()
+    assert describe_position(thread) == "waiting"
+    release.set()
+    thread.join()
+
+
+def function_names(error: BaseException) -> list[str]:
+    return [frame.name for frame in traceback.extract_tb(application_traceback(error.__traceback__))]
+
+
+def exception_of(function: Callable[[], object]) -> BaseException:
+    _, error = result_or_error(function)
+    assert error is not None
+    return error
+
+
+def test_a_traceback_starts_in_the_application_and_keeps_the_calls_that_it_made() -> None:
+    def handler() -> None:
+        check(1, str)
+
+    assert function_names(exception_of(handler)) == ["handler", "check"]
+
+
+def test_a_traceback_without_the_application_is_unchanged() -> None:
+    assert function_names(exception_of(lambda: None.x)) == ["<lambda>"]  # type: ignore[attr-defined]  # that is the point
+    assert function_names(exception_of(partial(check, 1, str))) == ["result_or_error", "check"]

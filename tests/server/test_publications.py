@@ -275,7 +275,7 @@ def test_params_are_the_publications_to_change(server: Server, connect: Connect)
     ("fields", "reason"),
     [
         pytest.param({"a": 10**4300}, "an int of more than 4300 digits", id="too many digits"),
-        pytest.param({"a": "x" * 2000}, "2008 bytes long, and a message at most 1000", id="too large"),
+        pytest.param({"a": "x" * 2000}, "2008 bytes; the limit for a message is 1000", id="too large"),
         pytest.param({"a": "[" * 400}, None, id="brackets in a text"),
         pytest.param({"a": {1, 2}}, "a set has no order", id="not EJSON"),
     ],

@@ -156,7 +156,7 @@ def test_old_handles_see_the_old_user_in_their_callbacks_and_are_deaf_afterwards
 
 
 def test_a_publication_runs_outside_the_method_that_changed_the_user(server: Server, connect: Connect) -> None:
-    from ddpshell.server.invocation import current_invocation
+    from ddpshell.server.contexts import current_invocation
 
     seen: list[object] = []
     server.method("become")(lambda this: this.set_user_id("ann"))

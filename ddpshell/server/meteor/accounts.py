@@ -22,10 +22,8 @@ from ...exceptions import MethodError
 from ...protocol.accounts import digest
 from ...protocol.documents import Document
 from ...protocol.random_stream import random_secret
+from ..contexts import ConnectionHandle, MethodInvocation, Subscription
 from ..errors import MatchError, check
-from ..contexts import ConnectionHandle
-from ..invocation import MethodInvocation
-from ..publications import Subscription
 from .collection import Collection, Cursor
 
 if TYPE_CHECKING:

@@ -29,8 +29,7 @@ from ...protocol import codec
 from ...protocol.codec import DocumentID, decode_document_id, encode_document_id
 from ...protocol.documents import Document
 from ...protocol.random_stream import RandomStream, random_hex, random_id
-from ..invocation import current_invocation
-from ..publications import Subscription
+from ..contexts import Subscription, current_invocation
 from ..workers import no_waiting
 
 __all__ = ["Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ...ejson import ObjectID
 from ...exceptions import DDPError, MethodError
 from ...protocol.documents import Document
+from ..contexts import MethodInvocation
 from ..errors import check
-from ..invocation import MethodInvocation
 from .collection import Collection
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import pytest
 
 from ddpshell.clock import SystemClock
 from ddpshell.server import MethodError, Server
-from ddpshell.server.invocation import MethodInvocation
+from ddpshell.server.contexts import MethodInvocation
 from ddpshell.server.meteor.accounts import User
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse

@@ -21,7 +21,7 @@ from ddpshell.cli.commands.serve import ServerLog, outcome, what
 from ddpshell.cli.process import Process
 from ddpshell.events import Event, SessionEstablished
 from ddpshell.server import Activity, Server
-from ddpshell.server.activity import ActivityKind
+from ddpshell.server.registrations import ActivityKind
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE
 from tests.machine import ENVIRONMENT, TOP
