@@ -1,4 +1,4 @@
-"""EJSON, Meteor's JSON with dates, binaries and types of one's own: trees, texts, and equality."""
+"""EJSON, Meteor's JSON with dates, binaries and custom types: values, JSON trees, text, and equality."""
 
 from __future__ import annotations
 

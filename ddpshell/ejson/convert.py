@@ -1,6 +1,6 @@
-"""JSON tree <-> Python values, by the rules of Meteor's `packages/ejson` (ddp-behaviour, section 5).
+"""Conversion between JSON trees and Python values, following Meteor's `packages/ejson` (rules E1 - E42).
 
-Which Python type stands for which EJSON form: the table in the README, "Values".
+The README's section "Values" has a table of EJSON forms and Python types.
 """
 
 from __future__ import annotations
@@ -32,30 +32,31 @@ __all__ = ["decode", "encode", "loss_note"]
 
 # ------------------------------------------------------------------------------------------------------- decoding
 
-# E10: what Meteor keeps of the flags that came.
+# E10: the flags that Meteor keeps.
 _KEPT_FLAGS = "gimuy"
 _MAX_FLAGS_LENGTH = 50
 
 _INVALID_DATE = Date(None)
 _INT64 = re.compile("-?[0-9]{1,19}")
 
-# What the Decimal type of Meteor's package `mongo-decimal` writes; Python's own class reads more.
+# The texts that Meteor's package `mongo-decimal` writes. Python's own class accepts more.
 _DECIMAL = r"NaN|-?Infinity|-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DECIMAL_CONTEXT = decimal.Context(traps=[decimal.InvalidOperation])
 
 
 def decode(tree: JSONValue, *, strict: bool = False) -> EJSONValue:
-    """Turn a JSON tree into the values it stands for.
+    """Convert a JSON tree to the values that it stands for. An unknown `$type` becomes `Custom`.
 
-    The tree is used up: its lists and dicts become the result, changed in place where EJSON forms stood in them.
-    Give it a tree that nobody else holds, such as a fresh one from `json_text.parse`.
+    The function changes lists and dicts of the tree in place and returns them as the result. Pass a tree that is not used
+    elsewhere, such as a new one from `json_text.parse`.
 
     Args:
-        strict: Refuse forms that Meteor reads as another value, such as a date that cannot be read. For what a user
-            types; what a server sends is read as Meteor reads it (E4, E6, E10).
+        tree: The JSON tree.
+        strict: Whether to reject forms that Meteor reads as another value, such as an invalid date. Set it for values
+            that a user types; values from a server are read as Meteor reads them (E4, E6, E10).
 
     Raises:
-        EJSONError: An EJSON form with a content that it cannot have. An unknown `$type` is none: it becomes `Custom`.
+        EJSONError: An EJSON form has invalid content, or the tree is nested too deeply.
     """
     try:
         return _decode(tree, strict)
@@ -65,7 +66,7 @@ def decode(tree: JSONValue, *, strict: bool = False) -> EJSONValue:
 
 def _decode(value: EJSONValue, strict: bool) -> EJSONValue:
     if isinstance(value, dict):
-        # E1, E2: a form has one key or two, and it is they alone that decide.
+        # E1, E2: only the keys make an object a form, and a form has one or two of them.
         if len(value) == 1:
             [key] = value
             read = _FORMS.get(key)
@@ -101,13 +102,13 @@ def _decode_date(content: EJSONValue, strict: bool) -> dt.datetime | Date:
 
 
 def _date(content: EJSONValue) -> dt.datetime | Date:
-    # E12: MongoDB's tools write a text, or the milliseconds as a text.
+    # E12: MongoDB's tools write a date as text, or its milliseconds as text.
     if isinstance(content, str):
         return date_from_text(content) or _INVALID_DATE
     if isinstance(content, dict) and content.keys() == {"$numberLong"}:
         digits = content["$numberLong"]
         content = int(digits) if isinstance(digits, str) and _INT64.fullmatch(digits) else None
-    # E4: numbers are cut off toward zero.
+    # E4: fractions of milliseconds are cut off.
     if isinstance(content, bool) or not isinstance(content, (int, float)) or not -MAX_DATE_MS <= content <= MAX_DATE_MS:
         return _INVALID_DATE
     return date_from_ms(int(content))
@@ -116,11 +117,11 @@ def _date(content: EJSONValue) -> dt.datetime | Date:
 def _decode_binary(text: EJSONValue, _strict: bool) -> bytes:
     if not isinstance(text, str):
         raise EJSONError("$binary must be a string of base64")
-    # E5: padding may be missing, in whole or in part.
+    # E5: some or all of the padding may be missing.
     digits = text.rstrip("=")
     padding = "=" * (-len(digits) % 4)
     if len(text) - len(digits) > len(padding):
-        raise EJSONError("$binary is not base64: more padding than the text calls for")
+        raise EJSONError("$binary is not base64: there is too much padding")
     try:
         return binascii.a2b_base64(digits + padding, strict_mode=True)
     except ValueError as error:
@@ -128,7 +129,7 @@ def _decode_binary(text: EJSONValue, _strict: bool) -> bytes:
 
 
 def _decode_inf_nan(sign: EJSONValue, strict: bool) -> float:
-    # E6: Meteor divides by zero.
+    # E6: Meteor divides the sign by zero.
     if isinstance(sign, bool) or not isinstance(sign, (int, float)):
         if strict:
             raise EJSONError(f"{_shown(sign)} is not a valid $InfNaN; 1, -1 and 0 are Infinity, -Infinity and NaN")
@@ -141,7 +142,7 @@ def _decode_inf_nan(sign: EJSONValue, strict: bool) -> float:
 def _decode_escape(fields: EJSONValue, strict: bool) -> EJSONValue:
     if not isinstance(fields, dict):
         raise EJSONError("$escape must be an object")
-    # E7: the keys of this one level mean themselves, the values what they always mean.
+    # E7: `$escape` protects the keys of one level; the values below are decoded as usual.
     _decode_members(fields, strict)
     return fields
 
@@ -155,10 +156,10 @@ def _decode_type(name: EJSONValue, value: EJSONValue, strict: bool) -> EJSONValu
         try:
             return decimal.Decimal(value, _DECIMAL_CONTEXT)
         except decimal.InvalidOperation:
-            pass  # An exponent beyond what Python can hold: keep it as it came.
+            pass  # The exponent is beyond Python's range; keep the value as it came.
     elif name == "Decimal" and strict:
         raise EJSONError(f'{_shown(value)} is not a valid Decimal; write the number as text, such as "1.10"')
-    # E8, C73: what we do not know comes back from us unchanged.
+    # E8, C73: unknown types are sent back unchanged.
     return Custom(name, cast(JSONValue, value))
 
 
@@ -175,7 +176,7 @@ def _decode_regexp(source: EJSONValue, flags: EJSONValue, strict: bool) -> RegEx
 
 
 def _shown(content: EJSONValue) -> str:
-    """The content of a form, for an error; "this" where it is a value that JSON does not have."""
+    """Quote the content of a form in an error; "this" if the content is not plain JSON."""
     try:
         text = json.dumps(content)
     except (TypeError, ValueError):
@@ -192,10 +193,10 @@ _FORMS: dict[str, Callable[[EJSONValue, bool], EJSONValue]] = {
 
 # ------------------------------------------------------------------------------------------------------- encoding
 
-# E15: the objects that would be taken for a form.
+# E15: objects with exactly these keys are forms, and are escaped if they are not meant as forms.
 _FORM_KEYS = [{"$date"}, {"$regexp", "$flags"}, {"$InfNaN"}, {"$binary"}, {"$escape"}, {"$type", "$value"}]
 
-# Python writes and reads no longer decimals (E31), and JavaScript takes those of 309 digits for infinite.
+# Python neither writes nor reads longer integers (E31). In JavaScript, integers of 309 digits are infinite already.
 INTEGER_LIMIT = 10**4300
 _LOWEST = -INTEGER_LIMIT
 
@@ -207,7 +208,12 @@ _Step: TypeAlias = str | int
 
 
 class _RefusedError(Exception):
-    """Why a value cannot be written, and the steps that lead to it, innermost first."""
+    """A value cannot be encoded.
+
+    Attributes:
+        reason: Why not.
+        steps: The keys and indexes that lead to the value, innermost first.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -216,16 +222,17 @@ class _RefusedError(Exception):
 
 
 def encode(value: EJSONValue, *, name: str = "") -> JSONValue:
-    """Turn a value into the JSON tree that stands for it. The tree shares nothing with the value.
+    """Convert a value to the JSON tree that stands for it. The tree shares no parts with the value.
 
-    Any sequence is written as an array, any mapping as an object, any buffer of bytes as a binary.
+    Any sequence becomes an array, any mapping an object, and any buffer of bytes a binary.
 
     Args:
-        name: What to call the value itself in an error, for example `params`.
+        value: The value.
+        name: The name of the value in errors, for example `params`.
 
     Raises:
-        EJSONError: Something in the value cannot be written. The message leads there (`params[0].when: ...`) and says
-            what is accepted.
+        EJSONError: A part of the value cannot be encoded. The message says where the part is (`params[0].when: ...`) and
+            which types are accepted.
     """
     try:
         return _encode(value)
@@ -244,7 +251,7 @@ def _encode(value: EJSONValue) -> JSONValue:
         return value
     if isinstance(value, dict):
         return _encode_object(value)
-    # Tuples hold the arguments of every call, and what an abstract class knows them by takes longer than all the rest.
+    # Every call has its arguments in a tuple, and the checks for abstract classes below are slow.
     if isinstance(value, (list, tuple)):
         return _encode_items(value, _encode)
     if isinstance(value, int):
@@ -261,7 +268,7 @@ def _encode(value: EJSONValue) -> JSONValue:
         except EJSONError as error:
             raise _RefusedError(str(error)) from None
     if isinstance(value, decimal.Decimal):
-        # Python has more kinds of NaN than there is text for.
+        # Python's NaNs have signs and payloads, which the text form lacks.
         return {"$type": "Decimal", "$value": "NaN" if value.is_nan() else str(value)}
     if isinstance(value, ObjectID):
         return {"$type": "oid", "$value": value.hex}
@@ -282,7 +289,7 @@ def _encode(value: EJSONValue) -> JSONValue:
 
 def _encode_object(value: Mapping[str, EJSONValue]) -> JSONValue:
     fields = _encode_members(value, _encode)
-    # E15 - E17: what looks like a form, and is none, is escaped.
+    # E15 - E17: an object that only looks like a form is escaped.
     return {"$escape": fields} if len(fields) <= 2 and fields.keys() in _FORM_KEYS else fields
 
 
@@ -318,7 +325,7 @@ def _encode_items(items: Sequence[EJSONValue], write: Callable[[EJSONValue], JSO
 
 
 def _json(value: EJSONValue) -> JSONValue:
-    """Copy the value of a custom type, which is plain JSON already (E18)."""
+    """Check and copy the value of a custom type, which must be plain JSON (E18)."""
     if isinstance(value, dict):
         return _encode_members(value, _json)
     if isinstance(value, list):
@@ -332,10 +339,10 @@ def _json(value: EJSONValue) -> JSONValue:
 def _advice(value: object) -> str:
     kind = type(value).__name__
     if isinstance(value, (set, frozenset)):
-        return f"a {kind} has no order, and EJSON no sets; use sorted(...) or list(...)"
+        return f"EJSON has no sets; use sorted(...) or list(...) instead of a {kind}"
     if isinstance(value, dt.date):
         return "a date without a time; use a datetime with a time zone, or a str"
-    return f"{kind} is no EJSON value; accepted are {_ACCEPTED}"
+    return f"{kind} is not an EJSON type; accepted types are {_ACCEPTED}"
 
 
 def _path(name: str, steps: Sequence[_Step]) -> str:
@@ -350,17 +357,17 @@ def _path(name: str, steps: Sequence[_Step]) -> str:
 
 # ----------------------------------------------------------------------------------------------------------- losses
 
-# Beyond it, JavaScript's numbers are not all integers (E20).
+# JavaScript rounds integers beyond this (E20).
 _MAX_SAFE_INTEGER = 2**53
 
 
 def loss_note(values: Iterable[object], where: str, *, is_sent: bool = False) -> str | None:
-    """Say what a server in JavaScript changes in values that are sent unchanged; None if that is nothing.
+    """Describe a value that a JavaScript server changes, such as an integer that it rounds; return None without one.
 
     Args:
-        values: What was decoded or typed.
-        where: What to call its place, such as `an argument`.
-        is_sent: Whether it goes to a server; what came from one has been changed before.
+        values: The values that were received, or that will be sent.
+        where: The name of their place in the note, such as `an argument`.
+        is_sent: Whether the values will be sent to a server. Received values have already been through Meteor.
     """
     stack: list[Iterable[object]] = [values]
     while stack:

@@ -1,8 +1,11 @@
-"""JSON text <-> JSON tree, as strict as JavaScript's own parser and able to hold all that it can.
+"""JSON and EJSON text.
 
-msgspec does the work. The standard library stands in for the few legal texts and trees that msgspec
-refuses: lone surrogates, numbers beyond a double's range, nothing else. Both ways give equal results
-wherever both give one, and a test says so.
+msgspec reads and writes JSON. The standard library takes over for the few valid texts and trees that msgspec rejects:
+lone surrogates, and numbers beyond a double's range. Both accept exactly what JavaScript's own parser accepts.
+
+Canonical EJSON text is the text that Meteor's `EJSON.stringify(value, {canonical: true})` writes (E25 - E28): without
+spaces, with sorted keys, and with numbers and strings as JavaScript writes them. Equal values have equal canonical texts,
+except for numbers beyond 2^53, where an `int` keeps all its digits and a `float` has the few that JavaScript shows.
 """
 
 from __future__ import annotations
@@ -21,34 +24,43 @@ from .values import EJSONValue, JSONValue
 
 __all__ = ["JSONValue", "NestingError", "dump", "dumps", "js_number", "loads", "parse", "parse_slowly"]
 
-# CPython refuses longer decimal integers (E31); JavaScript reads them as Infinity.
+# CPython rejects longer integers, which JavaScript reads as Infinity (E31).
 MAX_INTEGER_DIGITS = 4300
+
+# Up to here, every `int` is a JavaScript number.
+_MAX_SAFE_INTEGER = 2**53
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _decoder: msgspec.json.Decoder[JSONValue] = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class NestingError(EJSONError):
-    """JSON, as far as one can tell, but nested too deeply to follow."""
+    """A JSON text or value is nested too deeply."""
+
+
+# -------------------------------------------------------------------------------------------------------------- JSON
 
 
 def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
-    """Read one JSON text.
+    """Parse one JSON text.
 
-    Numbers written without fraction or exponent become `int`, exact at any size; others `float`, and
-    those beyond a double's range infinite, as in JavaScript (E22). The last of duplicate keys wins (E36).
+    Numbers without a fraction and an exponent become `int`, exact at any size. Other numbers become `float`, which is
+    infinite beyond a double's range, as in JavaScript (E22). The last of duplicate keys wins (E36).
 
     Raises:
-        NestingError: Nested too deeply to follow (E31).
-        EJSONError: Not JSON. Bare `NaN` and `Infinity` are not (E31).
+        NestingError: The text is nested too deeply (E31).
+        EJSONError: The text is not JSON. Bare `NaN` and `Infinity` are not JSON (E31).
     """
     try:
         return _decoder.decode(text)
     except msgspec.MsgspecError:
-        # Not JSON, or a lone surrogate or an enormous number, which are JSON all the same (E22, E31, E32).
+        # The text is not JSON; or it is JSON with a lone surrogate or an enormous number (E22, E31, E32).
         return parse_slowly(text if isinstance(text, str) else bytes(text).decode("utf-8", "replace"))
     except UnicodeEncodeError:
-        # The text itself holds a lone surrogate, unescaped: no wire can carry one, but a str can.
+        # The str contains a lone surrogate, unescaped.
         return parse_slowly(cast(str, text))
     except RecursionError:
         raise NestingError("the JSON text is nested too deeply") from None
@@ -57,31 +69,31 @@ def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
 def dump(tree: JSONValue) -> str:
     """Write a JSON tree as compact text that can always be encoded as UTF-8 (E32).
 
-    Infinities and NaN are no JSON (E30): `ejson.encode` has words for them.
+    JSON has no infinities and no NaN (E30): use `ejson.encode` first.
 
     Raises:
-        NestingError: Nested too deeply, or cyclic.
+        NestingError: The tree is nested too deeply, or contains itself.
     """
     try:
         return _encoder.encode(tree).decode()
     except UnicodeEncodeError:
-        # A lone surrogate must be escaped to fit in a frame.
+        # UTF-8 has no lone surrogates, so they are escaped.
         return json.dumps(tree, separators=(",", ":"), allow_nan=False)
     except RecursionError:
-        raise NestingError("the value is nested too deeply, or holds itself") from None
+        raise NestingError("the value is nested too deeply, or contains itself") from None
 
 
 def parse_slowly(text: str) -> JSONValue:
-    """Read one JSON text as `parse` does, by the standard library alone."""
+    """Parse one JSON text as `parse` does, with the standard library only."""
     try:
-        return cast(JSONValue, json.loads(text, parse_constant=_refuse_constant, parse_int=_parse_int))
+        return cast(JSONValue, json.loads(text, parse_constant=_reject_constant, parse_int=_parse_int))
     except RecursionError:
         raise NestingError("the JSON text is nested too deeply") from None
     except ValueError as error:
         raise EJSONError(f"not JSON: {error}") from None
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
@@ -91,21 +103,14 @@ def _parse_int(digits: str) -> int | float:
     return int(digits)
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-_QUOTE = json.JSONEncoder(ensure_ascii=False).encode
-
-
-# Every `int` up to here is a JavaScript number.
-_MAX_SAFE_INTEGER = 2**53
+# ------------------------------------------------------------------------------------------------------------- EJSON
 
 
 def loads(text: str) -> EJSONValue:
-    """Read EJSON text.
+    """Parse EJSON text.
 
     Raises:
-        EJSONError: Not JSON, or an EJSON form with a content that it cannot have.
+        EJSONError: The text is not JSON, or an EJSON form in it has invalid content.
     """
     return decode(parse(text))
 
@@ -114,29 +119,31 @@ def dumps(value: EJSONValue, *, canonical: bool = False, indent: int | str | boo
     """Write a value as EJSON text, on one line without spaces unless `indent` is given.
 
     Args:
-        canonical: Sort keys and write numbers as JavaScript does. Else keys keep their order, and a `float` its point.
-        indent: Spaces for each level, or the text to indent with; True for two spaces (E28).
+        value: The value.
+        canonical: Whether to sort keys and to write numbers as JavaScript does. Otherwise keys keep their order, and each
+            `float` has a decimal point.
+        indent: The number of spaces for each level, or the text to indent with; True for two spaces (E28).
 
     Raises:
-        EJSONError: Something in the value cannot be written. The message leads there.
+        EJSONError: A part of the value cannot be encoded. The message says where the part is.
     """
-    step = _indentation(indent)
+    step = "  " if indent is True else indent if isinstance(indent, str) else " " * (indent or 0)
     tree = encode(value)
     if not canonical and not step:
         return dump(tree)
-    parts: list[str] = []
+    pieces: list[str] = []
     try:
-        _write(tree, parts.append, "\n" if step else "", step, canonical=canonical)
+        _write_tree(tree, pieces.append, "\n" if step else "", step, canonical=canonical)
     except RecursionError:
         raise EJSONError("nested too deeply, or it contains itself") from None
-    return "".join(parts)
+    return "".join(pieces)
 
 
 def js_number(number: int | float) -> str:
-    """Write a finite number as JavaScript does (E26), but an `int` beyond 2^53 with all its digits (E20).
+    """Write a finite number as JavaScript does (E26), except that an `int` beyond 2^53 keeps all its digits (E20).
 
     Raises:
-        EJSONError: An `int` of more than 4300 digits.
+        EJSONError: The number is an `int` of more than 4300 digits.
     """
     if isinstance(number, float):
         return _js_float(number)
@@ -148,12 +155,12 @@ def js_number(number: int | float) -> str:
         text = _js_float(float(number))
     except OverflowError:
         return str(number)
-    # Where JavaScript's few digits say the same number, as for 10**21, ints and floats are written alike.
+    # If JavaScript's few digits are exact, as for 10**21, write the int like the float.
     return text if (float(text) if "e" in text else int(text)) == number else str(number)
 
 
 def _js_float(number: float) -> str:
-    # ECMAScript, "Number::toString". Python's repr finds the same digits and puts the point elsewhere.
+    # ECMAScript, "Number::toString". Python's repr has the same digits, but the decimal point elsewhere.
     if not number:
         return "0"
     mantissa, _, exponent = repr(abs(number)).partition("e")
@@ -173,47 +180,47 @@ def _js_float(number: float) -> str:
     return f"{sign}{digits[0]}{rest}e{point - 1:+d}"
 
 
-def _write(tree: JSONValue, put: Callable[[str], object], newline: str, step: str, *, canonical: bool) -> None:
-    """Put the pieces of a text. `newline` begins a line at the tree's own level, and is empty if there are no lines."""
+def _write_tree(tree: JSONValue, write: Callable[[str], object], newline: str, step: str, *, canonical: bool) -> None:
+    """Write a tree in pieces.
+
+    Args:
+        tree: The tree.
+        write: Called with each piece.
+        newline: The newline and the indentation of the tree's own level; empty to write one line.
+        step: The indentation for one more level.
+        canonical: Whether to write canonical text.
+    """
     if isinstance(tree, str):
-        put(_string(tree))
+        write(_string(tree))
     elif isinstance(tree, dict):
         keys: Iterable[str] = sorted(tree, key=_utf16) if canonical else tree
         separator, colon = "{", ": " if step else ":"
         for key in keys:
-            put(separator + newline + step)
-            put(_string(key) + colon)
-            _write(tree[key], put, newline + step, step, canonical=canonical)
+            write(separator + newline + step)
+            write(_string(key) + colon)
+            _write_tree(tree[key], write, newline + step, step, canonical=canonical)
             separator = ","
-        put(newline + "}" if tree else "{}")
+        write(newline + "}" if tree else "{}")
     elif isinstance(tree, list):
         separator = "["
         for item in tree:
-            put(separator + newline + step)
-            _write(item, put, newline + step, step, canonical=canonical)
+            write(separator + newline + step)
+            _write_tree(item, write, newline + step, step, canonical=canonical)
             separator = ","
-        put(newline + "]" if tree else "[]")
+        write(newline + "]" if tree else "[]")
     elif tree is None or isinstance(tree, bool):
-        put({None: "null", True: "true", False: "false"}[tree])
+        write({None: "null", True: "true", False: "false"}[tree])
     else:
-        put(js_number(tree) if canonical else repr(tree))
+        write(js_number(tree) if canonical else repr(tree))
 
 
 def _string(text: str) -> str:
-    # E27: JavaScript escapes what Python does, and surrogates that are not one of a pair.
+    # E27: JavaScript escapes the same characters as Python, and lone surrogates.
     if _SURROGATE.search(text):
         text = _utf16(text).decode("utf-16-be", "surrogatepass")
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", _QUOTE(text))
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", _quote(text))
 
 
 def _utf16(text: str) -> bytes:
-    # E25: its bytes are in the order of JavaScript's strings, where Python's own is by code point.
+    # E25: JavaScript sorts strings by UTF-16 units; Python sorts them by code points.
     return text.encode("utf-16-be", "surrogatepass")
-
-
-def _indentation(indent: int | str | bool | None) -> str:
-    if indent is True:
-        return "  "
-    if isinstance(indent, str):
-        return indent
-    return " " * (indent or 0)

@@ -1,7 +1,7 @@
-"""What JavaScript allows in a regular expression, as far as it can be seen without running one.
+"""The syntax check for JavaScript's regular expressions.
 
-ECMAScript, "Patterns", with the additions of its Annex B, which every engine follows. A pattern refused here is refused by
-all of them; where an engine would look closer (escapes, group names, what flag `u` forbids) everything passes.
+It follows ECMAScript, "Patterns", with the additions of its Annex B, which every engine implements. Every engine rejects
+the patterns that are rejected here. Some details are not checked: escapes, group names, and what flag `u` forbids.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ __all__ = ["problem_with_flags", "problem_with_source"]
 
 _FLAGS = "dgimsuvy"
 
-# What may follow "(?": non-capturing, lookahead, lookbehind, a name, or modifiers as in "(?i-m:".
+# The forms of "(?": non-capturing, lookahead, lookbehind, a name, or modifiers as in "(?i-m:".
 _GROUP_OPENING = re.compile(r"\(\?(?:[:=!]|<[=!]|<[^>]+>|[ims]*(?:-[ims]*)?:)")
-_UNREPEATABLE_OPENING = re.compile(r"\(\?<[=!]")
+_LOOKBEHIND_OPENING = re.compile(r"\(\?<[=!]")
 _COUNT = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
 
 
 def problem_with_flags(flags: str) -> str | None:
-    """What is wrong with the letters after the closing slash, or None."""
+    """Describe what is wrong with the letters after the closing slash, or return None."""
     for position, flag in enumerate(flags):
         if flag not in _FLAGS:
-            return f"unknown flag {flag!r}; JavaScript knows {_FLAGS}"
+            return f"unknown flag {flag!r}; JavaScript's flags are {_FLAGS}"
         if flag in flags[:position]:
             return f"flag {flag!r} is given twice"
-    if "u" in flags and "v" in flags:
-        return "flags 'u' and 'v' exclude each other"
-    return None
+    return "flags 'u' and 'v' exclude each other" if {"u", "v"} <= set(flags) else None
 
 
 def problem_with_source(source: str, flags: str) -> str | None:
-    """What is wrong with the pattern between the slashes, with the position at fault, or None."""
-    # For each open group its position, and whether it may be repeated once closed: lookbehinds may not.
+    """Describe what is wrong with the pattern between the slashes, with the position, or return None."""
+    # For each open group, its position and whether a quantifier may follow it, which is not so for a lookbehind.
     groups: list[tuple[int, bool]] = []
     # Whether a quantifier may come next.
     repeatable = False
@@ -53,11 +51,11 @@ def problem_with_source(source: str, flags: str) -> str | None:
             position = end
             repeatable = True
         elif char == "(":
-            groups.append((start, not _UNREPEATABLE_OPENING.match(source, start)))
+            groups.append((start, not _LOOKBEHIND_OPENING.match(source, start)))
             if source.startswith("?", position):
                 opening = _GROUP_OPENING.match(source, start)
                 if opening is None:
-                    return f"the group at position {start} begins in no way that JavaScript knows"
+                    return f"the group at position {start} begins in a way that JavaScript does not know"
                 position = opening.end()
             repeatable = False
         elif char == ")":
@@ -68,7 +66,7 @@ def problem_with_source(source: str, flags: str) -> str | None:
             if not repeatable:
                 return f"the {char} at position {start} has nothing to repeat"
             if count:
-                # As floats, for digits may be so many that `int` refuses them (E31).
+                # As floats, since `int` rejects thousands of digits (E31).
                 if count[2] and float(count[2]) < float(count[1]):
                     return f"the numbers at position {start} are out of order"
                 position = count.end()
@@ -77,13 +75,11 @@ def problem_with_source(source: str, flags: str) -> str | None:
             repeatable = False
         else:
             repeatable = char not in "^$|"
-    if groups:
-        return f"the ( at position {groups[0][0]} is never closed"
-    return None
+    return f"the ( at position {groups[0][0]} is never closed" if groups else None
 
 
 def _end_of_class(source: str, start: int, *, nested: bool) -> int | None:
-    """The index after the `]` that closes the class opened at `start`; classes nest with flag `v` only."""
+    """Return the index after the `]` that closes the class opened at `start`. Classes nest with flag `v` only."""
     depth = 0
     position = start
     while position < len(source):

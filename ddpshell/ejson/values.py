@@ -1,7 +1,7 @@
-"""The values that EJSON has and JSON has not, where Python has no class of its own for them.
+"""The types of EJSON values, their equality, and copies of them.
 
-Dates are `datetime` where that can hold them, binaries are `bytes`, decimals are `decimal.Decimal`,
-infinities and NaN are `float`. The classes below are for the rest.
+Dates are `datetime` if that can hold them, binaries are `bytes`, decimals are `decimal.Decimal`, infinities and NaN are
+`float`. The classes below are the types that Python lacks.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = [
     "equals",
 ]
 
-#: What a JSON library makes of a text.
+#: The values that JSON text stands for.
 JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
 
-#: What an application sees: JSON's values and EJSON's. Arguments may be any `Sequence` or `Mapping` of them.
+#: The values that an application sees: those of JSON and of EJSON. Arguments may be any `Sequence` or `Mapping` of them.
 EJSONValue: TypeAlias = (
     "None | bool | int | float | str | bytes | bytearray | memoryview | dt.datetime | decimal.Decimal"
     " | Date | RegExp | ObjectID | Custom | Sequence[EJSONValue] | Mapping[str, EJSONValue]"
@@ -49,27 +49,29 @@ _MILLISECOND = dt.timedelta(milliseconds=1)
 _FIRST_DATETIME_MS = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 _LAST_DATETIME_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 
-# ISO 8601: a year, also in ECMAScript's form of six digits; a month, a day or a week, if there are any; and a time.
-# `fromisoformat` reads more, such as "1577123100000", and would make the year 1577 of it.
+# ISO 8601: a year (also ECMAScript's form with six digits), an optional month, day or week, and an optional time.
+# `fromisoformat` accepts more, such as "1577123100000", which it takes for the year 1577.
 _ISO_DATE = re.compile(
     r"([+-][0-9]{6}|[0-9]{4})(-[0-9]{2}|-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)?([T ][0-9][-+:.,0-9]*Z?)?",
     re.ASCII,
 )
-# The Gregorian calendar repeats itself after as many years, and also the days of the week.
+# The Gregorian calendar, including the days of the week, repeats after this many years.
 _CYCLE_YEARS = 400
 _CYCLE_MS = 146_097 * 86_400_000
 
 _OBJECT_ID = re.compile("[0-9a-fA-F]{24}")
 
+# ----------------------------------------------------------------------------------------------------------- classes
+
 
 class Date(Struct, frozen=True):
-    """A moment that `datetime` cannot hold, or an invalid date.
+    """A moment that `datetime` cannot hold, or the invalid date.
 
     Args:
-        ms: Milliseconds since the epoch, at most 8.64e15 either way, or None for an invalid date (E4).
+        ms: Milliseconds since the epoch, at most 8.64e15 in either direction, or None for the invalid date (E4).
 
     Raises:
-        EJSONError: `ms` is no integer, or outside that range.
+        EJSONError: `ms` is not an integer, or is outside that range.
     """
 
     ms: int | None
@@ -87,10 +89,10 @@ class ObjectID(Struct, frozen=True):
     """MongoDB's 12-byte document id.
 
     Args:
-        hex: 24 hexadecimal digits; kept in lower case (E9).
+        hex: 24 hexadecimal digits, which are converted to lower case (E9).
 
     Raises:
-        EJSONError: Anything else, the empty string included.
+        EJSONError: `hex` is not a string of 24 hexadecimal digits.
     """
 
     hex: str
@@ -105,14 +107,14 @@ class ObjectID(Struct, frozen=True):
 
 
 class RegExp(Struct, frozen=True):
-    """A JavaScript regular expression: text, never run here.
+    """A JavaScript regular expression. EJSON only carries it; `minimongo` matches it.
 
     Args:
         source: The pattern between the slashes.
-        flags: JavaScript's letters, such as `gi`. Of them Meteor reads `gimuy`, and loses the rest (E10).
+        flags: JavaScript's letters, such as `gi`. Meteor reads only `gimuy` and drops the others (E10).
 
     Raises:
-        EJSONError: No JavaScript engine would take it.
+        EJSONError: JavaScript would reject the pattern or the flags.
     """
 
     source: str
@@ -121,22 +123,21 @@ class RegExp(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not (_is_str(self.source) and _is_str(self.flags)):
             raise EJSONError("a RegExp takes its source and its flags as strings")
-        from . import patterns  # here, since few values are patterns
+        from .patterns import problem_with_flags, problem_with_source  # few programs handle regular expressions
 
-        problem = patterns.problem_with_flags(self.flags) or patterns.problem_with_source(self.source, self.flags)
-        if problem:
+        if problem := problem_with_flags(self.flags) or problem_with_source(self.source, self.flags):
             raise EJSONError(f"bad regular expression: {problem}")
 
 
 class Custom(Struct, frozen=True):
-    """A value of an application's own EJSON type, kept as it came and sent back unchanged.
+    """A value of an application's own EJSON type. It is kept as it came, and sent back unchanged.
 
     Args:
-        type: The type's name, the wire's `$type`.
-        value: Its JSON form, the wire's `$value`: plain JSON, not decoded (E8, E18).
+        type: The name of the type, `$type` on the wire.
+        value: The value's JSON form, `$value` on the wire: plain JSON, not decoded (E8, E18).
 
     Raises:
-        EJSONError: The name is no string, or is `oid`, which `ObjectID` stands for.
+        EJSONError: The name is not a string, or it is `oid`, the name of ObjectIDs.
     """
 
     type: str
@@ -146,17 +147,25 @@ class Custom(Struct, frozen=True):
         if not _is_str(self.type):
             raise EJSONError("the name of an EJSON type must be a string")
         if self.type == "oid":
-            raise EJSONError("oid is no custom type: use ObjectID")
+            raise EJSONError("oid is not a custom type: use ObjectID")
 
     def __hash__(self) -> int:
-        # `value` may hold dicts and lists; equal customs have equal names, which is all a hash must promise.
+        # `value` may contain dicts and lists, which have no hash.
         return hash(self.type)
 
 
-def date_from_ms(ms: int) -> dt.datetime | Date:
-    """The moment `ms` milliseconds after the epoch, in UTC: a `datetime` in the years 1 to 9999, else a `Date`.
+def _is_str(value: object) -> bool:
+    # The parameter is an `object`, so that mypy does not take these checks for superfluous: values come off the wire.
+    return isinstance(value, str)
 
-    Beyond the range of dates it is the invalid date, as in JavaScript (E4).
+
+# ------------------------------------------------------------------------------------------------------------- dates
+
+
+def date_from_ms(ms: int) -> dt.datetime | Date:
+    """Return the moment `ms` milliseconds after the epoch, in UTC: a `datetime` in the years 1 to 9999, else a `Date`.
+
+    Outside the range of dates, the result is the invalid date, as in JavaScript (E4).
     """
     if _FIRST_DATETIME_MS <= ms <= _LAST_DATETIME_MS:
         return _EPOCH + dt.timedelta(milliseconds=ms)
@@ -164,9 +173,9 @@ def date_from_ms(ms: int) -> dt.datetime | Date:
 
 
 def date_from_text(text: str) -> dt.datetime | Date | None:
-    """The moment that an ISO 8601 text names, in whole milliseconds and UTC; None if it names none.
+    """Parse an ISO 8601 text into a moment in UTC, in whole milliseconds; return None if the text is not a valid date.
 
-    Without a zone it is read as UTC, and not as the local time of this machine (E12).
+    A text without a time zone is read as UTC, not as this machine's local time (E12).
     """
     match = _ISO_DATE.fullmatch(text.upper())
     if match is None:
@@ -174,7 +183,7 @@ def date_from_text(text: str) -> dt.datetime | Date | None:
     year, day, time = match.groups("")
     if len(day) == len("-MM") and "W" not in day:
         day += "-01"
-    # Years that `datetime` does not have are read as those of the cycle that begins with 2000.
+    # Replace a year that `datetime` does not have by the same year in the cycle that begins with 2000.
     cycles, offset = divmod(int(year) - 2000, _CYCLE_YEARS)
     try:
         moment = dt.datetime.fromisoformat(f"{2000 + offset}{day or '-01-01'}{time}")
@@ -187,10 +196,10 @@ def date_from_text(text: str) -> dt.datetime | Date | None:
 
 
 def date_to_ms(date: dt.datetime | Date) -> int | None:
-    """Whole milliseconds since the epoch; microseconds are cut off. None for the invalid date.
+    """Return the whole milliseconds since the epoch, without microseconds, or None for the invalid date.
 
     Raises:
-        EJSONError: A `datetime` without a time zone: nobody can know which moment it means (E34).
+        EJSONError: The `datetime` has no time zone, so it is unclear which moment it means (E34).
     """
     if isinstance(date, Date):
         return date.ms
@@ -201,29 +210,27 @@ def date_to_ms(date: dt.datetime | Date) -> int | None:
     return (date - _EPOCH) // _MILLISECOND
 
 
-def _is_str(value: object) -> bool:
-    # Apart from the types, which say so too: what comes off the wire, or from an unchecked caller, is an object.
-    return isinstance(value, str)
-
+# ---------------------------------------------------------------------------------------------- equality and copies
 
 _BINARIES = (bytes, bytearray, memoryview)
 
-
-# What most values are made of: nothing that could change, nor hold anything that could.
+# The types of most values, all of them immutable.
 _ATOMS = {str, int, float, bool, type(None), bytes, dt.datetime}
 
 
 def equals(a: EJSONValue, b: EJSONValue, *, key_order_sensitive: bool = False) -> bool:
-    """Whether two values are the same.
+    """Return whether two values are equal (E33, E40 - E42).
 
-    As Python's `==`, except that NaN equals itself, booleans are no numbers, any sequence equals any other with the same
-    items, and dates are compared by milliseconds, binaries by bytes.
+    Values are compared as by Python's `==`, with these exceptions: NaN equals itself, booleans are not numbers, a sequence
+    equals any other sequence with equal items, dates are compared by milliseconds, and binaries by bytes.
 
     Args:
-        key_order_sensitive: Whether objects must also have their keys in the same order, at every level.
+        a: One value.
+        b: The other value.
+        key_order_sensitive: Whether the keys of objects must also be in the same order, at every level.
 
     Raises:
-        EJSONError: Nested too deeply, or a `datetime` without a time zone.
+        EJSONError: The values are nested too deeply, or a `datetime` has no time zone.
     """
     try:
         return _same(a, b, key_order_sensitive)
@@ -239,7 +246,6 @@ def _same(a: EJSONValue, b: EJSONValue, ordered: bool) -> bool:
     if isinstance(a, bool) or isinstance(b, bool):
         return False
     if isinstance(a, (int, float)):
-        # Only floats can be NaN, and ints may be too large for `isnan`.
         return isinstance(b, (int, float)) and (a == b or (_is_nan(a) and _is_nan(b)))
     if isinstance(a, _BINARIES):
         return isinstance(b, _BINARIES) and bytes(a) == bytes(b)
@@ -259,21 +265,22 @@ def _same(a: EJSONValue, b: EJSONValue, ordered: bool) -> bool:
         if not isinstance(b, Sequence) or isinstance(b, (str, *_BINARIES)) or len(a) != len(b):
             return False
         return all(_same(one, other, ordered) for one, other in zip(a, b, strict=True))
-    # None, and the classes of `values` that know their own equality.
+    # None, ObjectID and RegExp.
     return a == b
 
 
 def _is_nan(number: int | float) -> bool:
+    # An int may be too large for `isnan`.
     return isinstance(number, float) and math.isnan(number)
 
 
 def clone(value: EJSONValue) -> EJSONValue:
-    """Make a value that equals `value`, and of which no part changes when a part of `value` does.
+    """Copy a value, so that later changes to any part of it do not affect the copy.
 
-    Sequences become lists, mappings dicts, and buffers bytes.
+    Sequences become lists, mappings become dicts, and buffers become bytes.
 
     Raises:
-        EJSONError: Nested too deeply, or it contains itself.
+        EJSONError: The value is nested too deeply, or contains itself.
     """
     try:
         return _copy(value)
@@ -292,6 +299,7 @@ def _copy(value: EJSONValue) -> EJSONValue:
         return Custom(value.type, cast(JSONValue, _copy(value.value)))
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
+    # The abstract classes come last, since checking for them is slow.
     if isinstance(value, Mapping):
         return {key: _copy(member) for key, member in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

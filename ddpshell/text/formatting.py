@@ -230,7 +230,7 @@ def _leaf(value: EJSONValue, limits: Limits) -> _Leaf | None:
         case Sequence():
             return None if value else (("punctuation", "[]"),)
         case _:
-            raise EJSONError(f"{type(value).__name__} is no EJSON value")
+            raise EJSONError(f"{type(value).__name__} is not an EJSON type")
 
 
 def _string(text: str, limits: Limits) -> _Leaf:

@@ -370,14 +370,16 @@ def _cycle() -> EJSONValue:
         ),
         pytest.param(
             {"a": {1, 2}},
-            "params.a: a set has no order, and EJSON no sets; use sorted(...) or list(...)",
+            "params.a: EJSON has no sets; use sorted(...) or list(...) instead of a set",
             id="a set",
         ),
         pytest.param(
-            {"a b": [object()]}, 'params["a b"][0]: object is no EJSON value; accepted are None, bool', id="odd"
+            {"a b": [object()]},
+            'params["a b"][0]: object is not an EJSON type; accepted types are None, bool',
+            id="odd",
         ),
         pytest.param([{1: 2}], "params[0]: the keys of an object must be str, not int", id="a key"),
-        pytest.param(iter([1]), "params: list_iterator is no EJSON value", id="an iterator"),
+        pytest.param(iter([1]), "params: list_iterator is not an EJSON type", id="an iterator"),
         pytest.param(-(10**4300), "params: an int of more than 4300 digits", id="E31: a negative one"),
         pytest.param(
             [10**4300], "params[0]: an int of more than 4300 digits; use a str", id="E31: an enormous integer"
@@ -401,7 +403,7 @@ def test_an_error_leads_to_the_value_at_fault(value: EJSONValue, message: str) -
     [
         pytest.param([{"a": ()}, {"a": {1}}], "[1].a: ", id="an item"),
         pytest.param({"a": [{1}]}, "a[0]: ", id="a member"),
-        pytest.param({1}, "a set has", id="the value itself"),
+        pytest.param({1}, "EJSON has no sets", id="the value itself"),
     ],
 )
 def test_without_a_name_the_path_begins_inside_the_value(value: EJSONValue, path: str) -> None:

@@ -30,8 +30,12 @@ from ddpshell.ejson.patterns import problem_with_flags, problem_with_source
         pytest.param(
             f"a{{{'9' * 5000},1}}", "the numbers at position 1 are out of order", id="E31: counts without end"
         ),
-        pytest.param("(?P<n>a)", "the group at position 0 begins in no way that JavaScript knows", id="Python's name"),
-        pytest.param("(?i)a", "the group at position 0 begins in no way that JavaScript knows", id="Perl's flags"),
+        pytest.param(
+            "(?P<n>a)", "the group at position 0 begins in a way that JavaScript does not know", id="Python's name"
+        ),
+        pytest.param(
+            "(?i)a", "the group at position 0 begins in a way that JavaScript does not know", id="Perl's flags"
+        ),
     ],
 )
 def test_a_pattern_that_javascript_refuses_has_a_problem(source: str, problem: str) -> None:
@@ -99,7 +103,7 @@ def test_every_text_gets_an_answer(source: str, flags: str) -> None:
     [
         pytest.param("dgimsuy", None, id="all but v"),
         pytest.param("v", None, id="v"),
-        pytest.param("x", "unknown flag 'x'; JavaScript knows dgimsuvy", id="unknown"),
+        pytest.param("x", "unknown flag 'x'; JavaScript's flags are dgimsuvy", id="unknown"),
         pytest.param("gig", "flag 'g' is given twice", id="twice"),
         pytest.param("uv", "flags 'u' and 'v' exclude each other", id="u and v"),
     ],

@@ -277,7 +277,7 @@ def test_params_are_the_publications_to_change(server: Server, connect: Connect)
         pytest.param({"a": 10**4300}, "an int of more than 4300 digits", id="too many digits"),
         pytest.param({"a": "x" * 2000}, "2008 bytes; the limit for a message is 1000", id="too large"),
         pytest.param({"a": "[" * 400}, None, id="brackets in a text"),
-        pytest.param({"a": {1, 2}}, "a set has no order", id="not EJSON"),
+        pytest.param({"a": {1, 2}}, "EJSON has no sets", id="not EJSON"),
     ],
 )
 def test_the_author_of_a_publication_learns_of_what_cannot_be_sent(
