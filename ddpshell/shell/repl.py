@@ -146,7 +146,8 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
 
 def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
     from .terminal.history import ShellHistory
-    from .terminal.plain_prompt import PlainPrompt, PlainScreen
+    from .terminal.output import PlainScreen
+    from .terminal.prompt import PlainPrompt
 
     settings.change("color", "off")
     screen = PlainScreen(sys.stdout)

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from prompt_toolkit.auto_suggest import AutoSuggest
+from prompt_toolkit.auto_suggest import Suggestion as AutoSuggestion
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
@@ -18,7 +21,7 @@ from ..parser import Line, Word, parse
 from ..registry import Command, Parameter, Registry, Role
 from ..settings import SETTINGS
 
-__all__ = ["LineCompleter", "Suggestion", "suggestions"]
+__all__ = ["LineCompleter", "LineSuggest", "Suggestion", "suggestions"]
 
 _MOST = 200
 
@@ -274,3 +277,33 @@ class LineCompleter(Completer):
                 display=escape_line(suggestion.text),
                 display_meta=escape_line(suggestion.about),
             )
+
+
+class LineSuggest(AutoSuggest):
+    """Suggests how the line may end.
+
+    Args:
+        registry: The commands.
+        names: What has been learnt.
+        variables: Gives the names of results.
+    """
+
+    def __init__(self, registry: Registry, names: Names, variables: Callable[[], list[str]]) -> None:
+        self._registry = registry
+        self._names = names
+        self._variables = variables
+
+    def get_suggestion(self, buffer: Buffer, document: Document) -> AutoSuggestion | None:
+        """Give what is missing at the end of the text."""
+        text = document.text
+        if not text.strip() or len(text) > 2000:
+            return None
+        for line in reversed(buffer.history.get_strings()):
+            if line.startswith(text) and len(line) > len(text) and not self._names.is_unknown_in(line):
+                return AutoSuggestion(line[len(text) :])
+        found = suggestions(text, self._registry, self._names, self._variables)
+        if len(found) == 1:
+            typed = text[found[0].start :]
+            if typed and found[0].text.startswith(typed) and found[0].text != typed:
+                return AutoSuggestion(found[0].text[len(typed) :])
+        return None

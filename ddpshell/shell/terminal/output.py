@@ -12,7 +12,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ...text.escaping import escape_text
 
-__all__ = ["TerminalOutput", "is_terminal", "quiet", "sane"]
+__all__ = ["PlainScreen", "TerminalOutput", "hidden", "is_terminal", "quiet", "sane"]
 
 _LFLAG = 3  # the place of the local modes in what termios gives
 
@@ -100,3 +100,38 @@ def sane(file: TextIO) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+class PlainScreen:
+    """A terminal that is only written to.
+
+    Args:
+        file: Standard output.
+        columns: How wide it is taken to be.
+    """
+
+    def __init__(self, file: TextIO, columns: int = 80) -> None:
+        self._file = file
+        self.columns = columns
+
+    def write_raw(self, data: str) -> None:
+        """Write."""
+        encoding = self._file.encoding or "utf-8"
+        self._file.write(data.encode(encoding, "backslashreplace").decode(encoding))
+
+    def flush(self) -> None:
+        """Have it appear."""
+        self._file.flush()
+
+
+@contextlib.contextmanager
+def hidden(keys: TextIO) -> Iterator[None]:
+    descriptor = keys.fileno()
+    before = termios.tcgetattr(descriptor)
+    changed = termios.tcgetattr(descriptor)
+    changed[_LFLAG] &= ~termios.ECHO
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
@@ -30,16 +30,17 @@ from prompt_toolkit.lexers import DynamicLexer, PygmentsLexer
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import BaseStyle, DynamicStyle, Style, merge_styles, style_from_pygments_cls
 
+from ...text.escaping import escape_line
 from ...text.palette import StyledText
+from ...text.prose import cell_width, clip, duration, plural
+from ..commands.session import state_text
 from ..state import Shell
-from .completion import LineCompleter
-from .continuation import is_open
-from .output import TerminalOutput, sane
+from .completion import LineCompleter, LineSuggest
+from .continuation import Continuation, is_open
+from .output import PlainScreen, TerminalOutput, hidden, sane
 from .printer import Printer
-from .suggestion import LineSuggest
-from .toolbar import prompt_text, toolbar
 
-__all__ = ["Prompt"]
+__all__ = ["PlainPrompt", "Prompt", "prompt_text", "short_url", "toolbar"]
 
 #: Seconds between two looks at the toolbar: it counts seconds.
 _REFRESH = 1.0
@@ -162,7 +163,7 @@ class Prompt:
             return None
         if self._colours is None:
             # Loaded when there is something to colour: the first prompt is there a twentieth sooner.
-            from .lexer import CommandLexer, ShellStyle
+            from .highlighting import CommandLexer, ShellStyle
 
             self._colours, self._inks = PygmentsLexer(CommandLexer), style_from_pygments_cls(ShellStyle)
         return self._colours
@@ -287,3 +288,157 @@ class _AppLine:
             app.render_counter += 1
             app.renderer.render(app, app.layout)
         return True
+
+
+class PlainPrompt:
+    """Reads lines from a person at such a terminal; the shell's `Terminal` as well.
+
+    What comes meanwhile stands on lines of its own, and the prompt again below; what was typed so far is not lost,
+    but stands above.
+
+    Args:
+        shell: Whose lines they are.
+        printer: What writes.
+        screen: Where to.
+        keys: Standard input.
+        remember: Told of each text.
+    """
+
+    def __init__(
+        self, shell: Shell, printer: Printer, screen: PlainScreen, keys: TextIO, remember: Callable[[str], object]
+    ) -> None:
+        self._shell = shell
+        self._printer = printer
+        self._screen = screen
+        self._keys = keys
+        self._remember = remember
+
+    def read(self) -> str:
+        """Read what is typed up to an Enter at which nothing is open.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            EOFError: Ctrl-D on an empty line.
+        """
+        continuation = Continuation()
+        lines = [self._read_line(prompt_text(self._shell, self._screen.columns))]
+        while continuation.goes_on(lines[-1]):
+            lines.append(self._read_line("... "))
+        text = "\n".join(lines)
+        self._remember(text)
+        return text
+
+    def ask_secret(self, question: str) -> str:
+        """Ask for something that is not shown."""
+        with hidden(self._keys):
+            answer = self._read_line(question)
+        self._printer.flush()
+        self._screen.write_raw("\n")
+        self._screen.flush()
+        return answer
+
+    def clear(self) -> None:
+        """Nothing here can be cleared."""
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let a program have the terminal."""
+        self._printer.flush()
+        with self._printer.paused():
+            yield
+
+    def _read_line(self, question: str) -> str:
+        self._printer.flush()
+        # From the question on, whatever is written belongs to the line.
+        with self._printer.paused():
+            self._screen.write_raw(question)
+            self._screen.flush()
+            self._printer.attach(_Waiting(self._screen, question))
+        try:
+            with self._shell.interrupts.allowed():
+                text = self._keys.readline()
+        except KeyboardInterrupt:
+            with self._printer.paused():
+                self._screen.write_raw("\n")
+            raise
+        finally:
+            self._printer.detach()
+        if not text:
+            raise EOFError
+        return text.rstrip("\n")
+
+
+class _Waiting:
+    """A prompt that waits for its line."""
+
+    def __init__(self, screen: PlainScreen, question: str) -> None:
+        self._screen = screen
+        self._question = question
+
+    def request(self, flush: Callable[[], None]) -> None:
+        """Write at once: no other thread writes."""
+        flush()
+
+    def print_above(self, text: str) -> bool:
+        """Write below what was typed, and the prompt again."""
+        self._screen.write_raw(f"\n{text}{self._question}")
+        self._screen.flush()
+        return True
+
+
+_GAP = " · "
+
+
+def short_url(url: str) -> str:
+    """A server as people call it: host and port, and what path there is before DDP's own; escaped."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    path = path.removesuffix("websocket").strip("/")
+    return escape_line(host + (f"/{path}" if path else "") if slash else rest or scheme)
+
+
+def prompt_text(shell: Shell, width: int) -> str:
+    """What stands before the line: `localhost:3000> `, or the server's name; in a narrow window, less of it."""
+    name = escape_line(shell.profile or "") or short_url(shell.url) or "ddp"
+    return clip(name, max(3, width // 3)) + "> "
+
+
+def toolbar(shell: Shell, width: int) -> StyledText:
+    """Server, state, user, round trip, calls pending, messages in the outbox: as much as fits, in this order."""
+    parts = _parts(shell)
+    text: StyledText = []
+    used = 0
+    for ink, part in parts:
+        gap = _GAP if text else ""
+        if used + len(gap) + cell_width(part) > width:
+            break
+        text += [("", gap), (ink, part)]
+        used += len(gap) + cell_width(part)
+    if not text:
+        ink, part = parts[0]
+        text = [(ink, clip(part, width))]
+    return text
+
+
+def _parts(shell: Shell) -> StyledText:
+    client = shell.made_client
+    if client is None:
+        return [("state", "connecting"), ("", short_url(shell.url))]
+    status = client.status
+    [(ink, state)] = state_text(status)
+    parts: StyledText = [(ink, state), ("", short_url(status.url))]
+    user = shell.user or status.user_id
+    if user is not None:
+        parts.append(("", escape_line(user)))
+    pending = len(shell.jobs.pending)
+    if pending:
+        parts.append(("state", f"{pending:,} pending"))
+    if status.unsent:
+        parts.append(("state", f"{plural(status.unsent, 'call')} in the outbox"))
+    if status.to_resend:
+        parts.append(("state", f"{plural(status.to_resend, 'call')} to send again"))
+    if status.round_trip is not None and status.is_connected:
+        parts.append(("", duration(status.round_trip)))
+    if shell.debug is not None:
+        parts.append(("", "debug"))
+    return parts

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
+from prompt_toolkit.history import InMemoryHistory
 
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.names import Names
-from ddpshell.shell.terminal.completion import LineCompleter, suggestions
+from ddpshell.shell.terminal.completion import LineCompleter, LineSuggest, suggestions
 from tests.text.test_tokens import lines
 
 REGISTRY = shell_registry()
@@ -136,3 +138,26 @@ def test_nobody_wants_to_see_more_than_some() -> None:
     for number in range(300):
         names.add_fields(f"c{number}", ["x"])
     assert len(suggestions("find ", REGISTRY, names)) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        pytest.param("call up", "per 'b'", id="the latest line that began so"),
+        pytest.param("call upper 'a", "'", id="an older one"),
+        pytest.param("whoa", "mi", id="the only command it can be"),
+        pytest.param("find tasks --ta", "ble", id="the only option"),
+        pytest.param("w", None, id="several commands"),
+        pytest.param("call upper 'b'", None, id="all of it is there"),
+        pytest.param("call zzz", None, id="nothing known"),
+        pytest.param("", None, id="nothing typed"),
+        pytest.param("  ", None, id="space"),
+    ],
+)
+def test_the_end_of_a_line_is_suggested(text: str, end: str | None) -> None:
+    history = InMemoryHistory()
+    for line in ("call upper 'a'", "call upper 'b'"):
+        history.append_string(line)
+    suggest = LineSuggest(REGISTRY, Names(REGISTRY), list)
+    found = suggest.get_suggestion(Buffer(history=history), Document(text))
+    assert (found.text if found else None) == end

@@ -12,8 +12,9 @@ from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
-from ddpshell.shell.terminal.plain_prompt import PlainPrompt, PlainScreen
+from ddpshell.shell.terminal.output import PlainScreen
 from ddpshell.shell.terminal.printer import Printer
+from ddpshell.shell.terminal.prompt import PlainPrompt
 from tests.shell.window import Buffer
 
 

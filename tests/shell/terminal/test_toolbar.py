@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ddpshell.shell.terminal.toolbar import prompt_text, short_url, toolbar
+from ddpshell.shell.terminal.prompt import prompt_text, short_url, toolbar
 from ddpshell.text.palette import plain
 from ddpshell.text.prose import cell_width
 from tests.fakes import FakeClock, ScriptedConnector
