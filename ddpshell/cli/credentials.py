@@ -104,7 +104,7 @@ def find_credential(process: Process, settings: ConnectionSettings) -> Credentia
     """
     identity = settings.identity
     match identity.kind:
-        case "nobody":
+        case "anonymous":
             return None
         case "token":
             text = os.environ["DDP_TOKEN"] if identity.file is None else read_secret(identity.file, "token", process)

@@ -1,6 +1,10 @@
-"""The options that commands share: declared once, accepted before and after the command's name.
+"""The options that commands share, which are also the settings of the config file. `CONNECTION_OPTIONS` is the one table.
 
-An option given in both places counts where it stands last; one that can be repeated counts in both.
+`--help`, the manual and completion read an option's spelling and help there; the config file its key and type;
+`ddp config` and `settings.py` its default value and whether it belongs to one server.
+
+A shared option can be before and after the command's name. If it is in both places, the last one counts; options that
+can be repeated add up.
 """
 
 from __future__ import annotations
@@ -11,25 +15,66 @@ import click
 
 from .output import OutputFormat
 from .process import Process
-from .settings import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, DEFAULT_URL
-from .types import Cookie, Header, HeaderText, ReadableFile, Seconds, SecretFile, Size
+from .types import (
+    Cookie,
+    Flag,
+    Header,
+    HeaderText,
+    ReadableFile,
+    Seconds,
+    SecretFile,
+    Setting,
+    SettingType,
+    Size,
+    Text,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["CONNECTION_OPTIONS", "OUTPUT_OPTIONS", "ProfileName", "Seconds", "SharedOption", "connection_options"]
+__all__ = ["CONNECTION_OPTIONS", "OUTPUT_OPTIONS", "SETTINGS", "SharedOption", "connection_options"]
 
 
 class SharedOption(click.Option):
-    """An option that commands share; its value goes to what the process was `given`, not to the command's function.
+    """An option that commands share. Its value goes to `Process.given`, not to the command's function.
 
     Args:
-        section: The heading under which `--help` lists it.
+        names: The spellings, and the parameter's name if it is not that of the long option.
+        section: The heading under which `--help` lists the option.
+        value_type: The type of its value.
+        unset: The value of the setting if nothing sets it.
+        default_help: The default in words, if `unset` does not show it.
+        is_setting: Whether the config file can set it.
+        is_personal: Whether the setting is used for one server only; see `Setting`.
+        attributes: Further arguments of `click.Option`.
     """
 
-    def __init__(self, *names: str, section: str, **attributes: Any) -> None:
+    def __init__(
+        self,
+        *names: str,
+        section: str,
+        value_type: click.ParamType[Any] | None = None,
+        unset: Any = None,
+        default_help: str = "",
+        is_setting: bool = True,
+        is_personal: bool = False,
+        **attributes: Any,
+    ) -> None:
+        if isinstance(value_type, Flag):
+            attributes["is_flag"] = True
+        elif value_type is not None:
+            attributes["type"] = value_type
+        if unset and not default_help:
+            default_help = f"{unset:g}" if isinstance(unset, float) else str(unset)
+        if default_help:
+            attributes["help"] += f" [default: {default_help}]"
         super().__init__(names, expose_value=False, callback=_collect, **attributes)
         self.section = section
+        self.setting: Setting | None = None
+        if is_setting and isinstance(value_type, SettingType):
+            name = str(self.name)
+            key = name if self.multiple else self.opts[-1].removeprefix("--")
+            self.setting = Setting(key, name, value_type, unset, is_personal)
 
 
 class ProfileName(click.ParamType[str]):
@@ -38,7 +83,7 @@ class ProfileName(click.ParamType[str]):
     name = "profile"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Those that there are."""
+        """Complete the names in the config file."""
         from click.shell_completion import CompletionItem
 
         from ..exceptions import CommandError
@@ -47,9 +92,9 @@ class ProfileName(click.ParamType[str]):
 
         path = config_file()
         try:
-            config = read_config(path) if path is not None else None
+            config = read_config(path, SETTINGS) if path is not None else None
         except CommandError:
-            # Whoever runs a command is told.
+            # The command itself reports what is wrong with the file.
             return []
         names = sorted(config.servers) if config is not None else []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -59,10 +104,10 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if ctx.get_parameter_source(param.name) is not click.core.ParameterSource.COMMANDLINE:
         return
     process = ctx.find_object(Process)
-    assert process is not None, "a context is made with its Process"
+    assert process is not None, "each context is made with a Process"
     given = process.given
     if isinstance(param.type, (Header, Cookie)):
-        # Each may have been several, from a file.
+        # One option with @FILE can have several pairs.
         value = tuple([pair for pairs in value for pair in pairs])
     before = given.get(param.name)
     if before is not None and param.multiple:
@@ -72,7 +117,7 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     given[param.name] = value
 
 
-# ------------------------------------------------------------------------------------------------------- options
+# ------------------------------------------------------------------------------------------------------- the table
 
 _CONNECTION = "Connection"
 _LOGIN = "Login"
@@ -80,109 +125,143 @@ _OUTPUT = "Output"
 
 CONNECTION_OPTIONS = [
     SharedOption(
-        "-u", "--url", section=_CONNECTION, metavar="URL",
-        help=f"The server: host:port, or ws, wss, http or https URL. [default: $DDP_URL, or {DEFAULT_URL}]",
+        "-u", "--url", section=_CONNECTION, value_type=Text(), metavar="URL", unset="localhost:3000",
+        default_help="$DDP_URL, or localhost:3000",
+        help="The server: host:port, or a URL with ws, wss, http or https.",
     ),
     SharedOption(
-        "-p", "--profile", section=_CONNECTION, type=ProfileName(), metavar="NAME",
-        help="The server [servers.NAME] of the config file; `ddp config` shows what it comes to.",
+        "-p", "--profile", section=_CONNECTION, value_type=ProfileName(), metavar="NAME",
+        help="Use the server and the settings of [servers.NAME] in the config file. `ddp config -p NAME` shows them.",
     ),
     SharedOption(
-        "--timeout", section=_CONNECTION, type=Seconds(), metavar="S",
-        help=f"Seconds for the whole command, 0 for no limit. [default: {DEFAULT_TIMEOUT:g}]",
+        "--timeout", section=_CONNECTION, value_type=Seconds(), metavar="S", unset=30.0,
+        help="Time limit for the whole command in seconds; 0 for no limit.",
     ),
     SharedOption(
-        "--connect-timeout", section=_CONNECTION, type=Seconds(), metavar="S",
-        help=f"Seconds until the session must stand, 0 for no limit. [default: {DEFAULT_CONNECT_TIMEOUT:g}]",
+        "--connect-timeout", section=_CONNECTION, value_type=Seconds(), metavar="S", unset=10.0,
+        help="Time limit for connecting in seconds; 0 for no limit.",
     ),
     SharedOption(
-        "--max-message", section=_CONNECTION, type=Size(), metavar="SIZE",
-        help="Take messages of the server up to this size: bytes, or with K, M or G. [default: 64M]",
+        "--max-message", section=_CONNECTION, value_type=Size(), metavar="SIZE", unset=0x3FFFFFF, default_help="64M",
+        help="Accept messages from the server up to this size in bytes, or with K, M or G.",
     ),
     SharedOption(
-        "--reconnect/--no-reconnect", section=_CONNECTION, default=None,
-        help="Connect again after a loss, and send unanswered calls again. [default: no]",
-    ),
-    SharedOption("--no-retry", section=_CONNECTION, is_flag=True, help="Never send a call twice."),
-    SharedOption(
-        "-H", "--header", "headers", section=_CONNECTION, type=Header(), multiple=True, metavar="'NAME: VALUE'",
-        help="Add a header to the handshake, or those in @FILE; can be repeated.",
+        "--reconnect/--no-reconnect", section=_CONNECTION, value_type=Flag(), default=None, default_help="no",
+        help="Reconnect when the connection is lost, and resend calls that have no answer yet.",
     ),
     SharedOption(
-        "--cookie", "cookies", section=_CONNECTION, type=Cookie(), multiple=True, metavar="NAME=VALUE",
-        help="Send a cookie, or those in @FILE; can be repeated.",
+        "--no-retry", section=_CONNECTION, value_type=Flag(), unset=False, help="Never send a call twice."
     ),
     SharedOption(
-        "--user-agent", section=_CONNECTION, type=HeaderText(), metavar="TEXT", help="Send this User-Agent header."
-    ),
-    SharedOption("--origin", section=_CONNECTION, type=HeaderText(), metavar="ORIGIN", help="Send this Origin header."),
-    SharedOption(
-        "--cacert", section=_CONNECTION, type=ReadableFile(), metavar="FILE",
-        help="Trust the authorities in this file (PEM) instead of the system's.",
+        "-H", "--header", "headers", section=_CONNECTION, value_type=Header(), multiple=True, is_personal=True,
+        metavar="'NAME: VALUE'",
+        help="Add a header to the handshake; @FILE adds the headers in a file. Can be repeated.",
     ),
     SharedOption(
-        "--cert", section=_CONNECTION, type=ReadableFile(), metavar="FILE", help="Show this certificate (PEM)."
+        "--cookie", "cookies", section=_CONNECTION, value_type=Cookie(), multiple=True, is_personal=True,
+        metavar="NAME=VALUE",
+        help="Send a cookie; @FILE sends the cookies in a file. Can be repeated.",
     ),
     SharedOption(
-        "--key", section=_CONNECTION, type=ReadableFile(), metavar="FILE", help="The certificate's key, if it is not in there."
+        "--origin", section=_CONNECTION, value_type=HeaderText(), is_personal=True, metavar="ORIGIN",
+        help="Send this Origin header.",
     ),
     SharedOption(
-        "--passphrase-file", section=_CONNECTION, type=SecretFile(), metavar="FILE",
-        help="Read the key's passphrase from the file's first line, - for standard input. [default: ask]",
-    ),
-    SharedOption("--insecure", section=_CONNECTION, is_flag=True, help="Do not check the server's certificate."),
-    SharedOption(
-        "--servername", section=_CONNECTION, metavar="NAME", help="Expect this name in the server's certificate."
+        "--user-agent", section=_CONNECTION, value_type=HeaderText(), metavar="TEXT", unset="ddpshell",
+        help="Send this User-Agent header.",
     ),
     SharedOption(
-        "--proxy", section=_CONNECTION, metavar="URL",
-        help="Go through an HTTP, HTTPS or SOCKS5 proxy. [default: $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY but for $NO_PROXY]",
-    ),
-    SharedOption("--no-proxy", section=_CONNECTION, is_flag=True, help="Go through no proxy."),
-    SharedOption(
-        "--ipv4", "ip_version", section=_CONNECTION, type=int, flag_value=4, help="Use IPv4 addresses alone."
+        "--cacert", section=_CONNECTION, value_type=ReadableFile(), metavar="FILE",
+        help="Trust the certificate authorities in this file (PEM) instead of the system's.",
     ),
     SharedOption(
-        "--ipv6", "ip_version", section=_CONNECTION, type=int, flag_value=6, help="Use IPv6 addresses alone."
+        "--cert", section=_CONNECTION, value_type=ReadableFile(), is_personal=True, metavar="FILE",
+        help="Send this client certificate (PEM).",
     ),
     SharedOption(
-        "--login", section=_LOGIN, metavar="USER", help="Be this user, by a saved login. [default: who logged in last]"
+        "--key", section=_CONNECTION, value_type=ReadableFile(), is_personal=True, metavar="FILE",
+        help="The private key of the client certificate, if --cert does not contain it.",
     ),
     SharedOption(
-        "--password-file", section=_LOGIN, type=SecretFile(), metavar="FILE",
-        help="Log in with the password in the file's first line, - for standard input.",
+        "--passphrase-file", section=_CONNECTION, value_type=SecretFile(), is_personal=True, metavar="FILE",
+        default_help="ask",
+        help="Read the passphrase of the private key from the first line of a file; - is standard input.",
     ),
     SharedOption(
-        "--token-file", section=_LOGIN, type=SecretFile(), metavar="FILE",
-        help="Log in with the token in the file's first line. [default: $DDP_TOKEN]",
+        "--insecure", section=_CONNECTION, value_type=Flag(), is_personal=True, unset=False,
+        help="Do not check the server's certificate.",
     ),
-    SharedOption("--no-login", section=_LOGIN, is_flag=True, help="Be nobody, whatever login is saved."),
+    SharedOption(
+        "--servername", section=_CONNECTION, value_type=Text(), is_personal=True, metavar="NAME",
+        help="Expect this name in the server's certificate, instead of the host in the URL.",
+    ),
+    SharedOption(
+        "--proxy", section=_CONNECTION, value_type=Text(), metavar="URL",
+        default_help="$HTTPS_PROXY, $HTTP_PROXY or $ALL_PROXY, except for hosts in $NO_PROXY",
+        help="Connect through this HTTP, HTTPS or SOCKS5 proxy.",
+    ),
+    SharedOption("--no-proxy", section=_CONNECTION, value_type=Flag(), help="Do not use a proxy."),
+    SharedOption(
+        "--ipv4", "ip_version", section=_CONNECTION, value_type=Flag(), flag_value=4,
+        help="Use IPv4 addresses only.",
+    ),
+    SharedOption(
+        "--ipv6", "ip_version", section=_CONNECTION, value_type=Flag(), flag_value=6,
+        help="Use IPv6 addresses only.",
+    ),
+    SharedOption(
+        "--login", section=_LOGIN, value_type=Text(), is_personal=True, metavar="USER",
+        default_help="the latest login",
+        help="Use the saved login of this user.",
+    ),
+    SharedOption(
+        "--password-file", section=_LOGIN, value_type=SecretFile(), is_setting=False, metavar="FILE",
+        help="Log in with the password in the first line of a file; - is standard input.",
+    ),
+    SharedOption(
+        "--token-file", section=_LOGIN, value_type=SecretFile(), is_personal=True, metavar="FILE",
+        default_help="$DDP_TOKEN",
+        help="Log in with the login token in the first line of a file; - is standard input.",
+    ),
+    SharedOption(
+        "--no-login", section=_LOGIN, value_type=Flag(), is_setting=False, help="Ignore saved logins."
+    ),
 ]  # fmt: skip
+
+#: The settings of the config file, by their keys.
+SETTINGS = {option.setting.key: option.setting for option in CONNECTION_OPTIONS if option.setting is not None}
 
 OUTPUT_OPTIONS = [
     SharedOption(
-        "-o", "--output", section=_OUTPUT, type=click.Choice([choice.value for choice in OutputFormat]),
-        help="How results look. auto is pretty on a terminal, else json: EJSON, one value a line. raw: no quotes.",
+        "-o", "--output", section=_OUTPUT, value_type=click.Choice([choice.value for choice in OutputFormat]),
+        help="Format of results. auto: pretty on a terminal, otherwise json. json: one line of EJSON for each value. "
+        "raw: like json, but strings without quotes. table: one row for each document.",
     ),
-    SharedOption("--color", section=_OUTPUT, type=click.Choice(["auto", "always", "never"]), help="When to colour."),
-    SharedOption("-d", "--debug", section=_OUTPUT, is_flag=True, help="Show each frame, secrets masked, on stderr."),
-    SharedOption("-v", "--verbose", section=_OUTPUT, count=True, help="Show the steps of the connection on stderr."),
-    SharedOption("-q", "--quiet", section=_OUTPUT, count=True, help="No notes and hints on stderr; -qq: no warnings."),
     SharedOption(
-        "--no-pager", section=_OUTPUT, is_flag=True,
-        help="Write to the terminal at once, however long it is. [default: through $PAGER, or less]",
+        "--color", section=_OUTPUT, value_type=click.Choice(["auto", "always", "never"]), help="When to use colors."
+    ),
+    SharedOption(
+        "-d", "--debug", section=_OUTPUT, is_flag=True, help="Show each frame on stderr, with secrets masked."
+    ),
+    SharedOption("-v", "--verbose", section=_OUTPUT, count=True, help="Show on stderr how the connection is made."),
+    SharedOption(
+        "-q", "--quiet", section=_OUTPUT, count=True, help="Do not show notes and hints on stderr; -qq: nor warnings."
+    ),
+    SharedOption(
+        "--no-pager", section=_OUTPUT, is_flag=True, default_help="long output goes through $PAGER, or less",
+        help="Write long output directly to the terminal.",
     ),
 ]  # fmt: skip
 
 
 def connection_options(timeout: str) -> list[SharedOption]:
-    """`CONNECTION_OPTIONS` for a command where `--timeout` means something else.
+    """`CONNECTION_OPTIONS` for a command in which `--timeout` has another meaning.
 
     Args:
-        timeout: What, for the help.
+        timeout: The help text of `--timeout`.
     """
     return [
-        SharedOption("--timeout", section=_CONNECTION, type=Seconds(), metavar="S", help=timeout)
+        SharedOption("--timeout", section=_CONNECTION, value_type=Seconds(), metavar="S", help=timeout)
         if option.name == "timeout"
         else option
         for option in CONNECTION_OPTIONS

@@ -13,10 +13,10 @@ from ..exceptions import DDPTimeout
 from .exit_codes import Terminated
 from .output import Console, OutputFormat
 
-__all__ = ["Given", "Process"]
+__all__ = ["GivenOptions", "Process"]
 
 #: The shared options on the command line, before and after the command's name together, by their names.
-Given: TypeAlias = dict[str, Any]
+GivenOptions: TypeAlias = dict[str, Any]
 
 
 class Process:
@@ -30,7 +30,7 @@ class Process:
     def __init__(self, console: Console | None = None, clock: Clock | None = None) -> None:
         self.console = console or Console()
         self.clock = clock or SystemClock()
-        self.given: Given = {}
+        self.given: GivenOptions = {}
         #: Whether what runs is a server, whose log is what there is to see.
         self.serves = False
         #: Whether the user is at the shell's prompt, where `ddp ...` is not a command.

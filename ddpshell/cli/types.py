@@ -1,4 +1,4 @@
-"""What the values of options can be, and how they are read."""
+"""The types of settings: how a value is read from the command line, and how from the config file."""
 
 from __future__ import annotations
 
@@ -7,51 +7,133 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.shell_completion import CompletionItem
 
-__all__ = ["Cookie", "Header", "HeaderText", "ReadableFile", "Seconds", "SecretFile", "Size", "size_of"]
+__all__ = [
+    "Cookie",
+    "Flag",
+    "Header",
+    "HeaderText",
+    "ReadableFile",
+    "Seconds",
+    "SecretFile",
+    "Setting",
+    "SettingType",
+    "Size",
+    "Text",
+]
 
-# Of a file with headers: some files have no end.
-_MAX_SIZE = 1 << 20
+# Bytes of a file with headers. Some files, such as /dev/zero, have no end.
+_MAX_FILE_SIZE = 1 << 20
 
 
-class Seconds(click.ParamType[float]):
-    """A time, in seconds; 0 stands for no limit."""
+class SettingType(click.ParamType[Any]):
+    """The type of a setting. By default it is any text that is not empty."""
+
+    name = "text"
+    #: What the config file must contain, for error messages.
+    toml_form = "text in quotes"
+
+    def from_toml(self, value: Any, folder: Path) -> Any:
+        """Read a value from the config file.
+
+        Args:
+            value: The value, as the TOML parser returns it.
+            folder: The folder of the config file.
+
+        Returns:
+            What `convert` returns for an option; None if the value does not have the form of `toml_form`.
+
+        Raises:
+            click.BadParameter: The value has the right form, but is not valid.
+        """
+        return self.convert(value, None, None) if isinstance(value, str) and value else None
+
+
+class Setting(Struct, frozen=True):
+    """A setting, as the config file knows it.
+
+    Args:
+        key: Its name in the config file.
+        option: The name of the option's parameter.
+        value_type: The type of its value.
+        unset: Its value if nothing sets it.
+        is_personal: Whether it belongs to one server: it tells that server who the user is, or tells ddp which server to
+            trust, so it is never used for another server.
+    """
+
+    key: str
+    option: str
+    value_type: SettingType
+    unset: Any
+    is_personal: bool
+
+
+class Text(SettingType):
+    """Any text."""
+
+
+class Flag(SettingType):
+    """True or false. On the command line, the option itself is the value."""
+
+    name = "flag"
+    toml_form = "true or false"
+
+    def from_toml(self, value: Any, folder: Path) -> bool | None:
+        """Read a boolean."""
+        return value if isinstance(value, bool) else None
+
+
+class Seconds(SettingType):
+    """A duration in seconds; 0 means no limit."""
 
     name = "seconds"
+    toml_form = "a number of seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it; negative, infinite and other numbers that are no time are refused."""
+        """Read a number that is not negative and not infinite."""
         try:
             seconds = float(value)
         except ValueError:
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
         if not 0 <= seconds < math.inf:
-            self.fail(f"{value} is no number of seconds; 0 means no limit", param, ctx)
+            self.fail(f"{value} is not a valid number of seconds; use 0 for no limit", param, ctx)
         return seconds
 
+    def from_toml(self, value: Any, folder: Path) -> float | None:
+        """Read a number."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return self.convert(value, None, None) if is_number else None
 
-class Size(click.ParamType[int]):
-    """A number of bytes: `1000`, `64K`, `100M`, `2GiB`."""
+
+class Size(SettingType):
+    """A number of bytes: `1000`, `64K`, `100M`, `2GiB`. Units are powers of 1024."""
 
     name = "size"
+    toml_form = 'a number of bytes, or text such as "100M"'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it; what is not a positive number of bytes is refused."""
+        """Read a positive number of bytes."""
         if isinstance(value, int):
             return value
-        size = size_of(value)
+        size = _parse_size(value)
         if size is None:
             self.fail(f"{value!r} is not a size, such as 500K, 100M or 2G", param, ctx)
         return size
 
+    def from_toml(self, value: Any, folder: Path) -> int | None:
+        """Read a number, or text as for the option."""
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+        return _parse_size(value) if isinstance(value, str) else None
 
-def size_of(text: str) -> int | None:
-    """The bytes that a text such as `100M` means, units being powers of 1024; None if it is not a size."""
-    import re
 
+def _parse_size(text: str) -> int | None:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
     if match is None or len(text) > 20:
         return None
@@ -59,16 +141,21 @@ def size_of(text: str) -> int | None:
     return size or None
 
 
-class _Pairs(click.ParamType[tuple[tuple[str, str], ...]]):
-    """A name and a value, or `@FILE` with one of them on each line; lines that are empty or begin with `#` are none."""
+class _Pairs(SettingType):
+    """Pairs of a name and a value.
+
+    The option has one pair, or `@FILE` for a file with a pair on each line; empty lines and lines that begin with `#` are
+    ignored. The config file has a table.
+    """
 
     pattern = ""
     form = ""
+    separator = ""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[tuple[str, str], ...]:
-        """Read it, or them. What is refused is not repeated: it may be a secret."""
+        """Read the pairs. Error messages do not repeat an invalid pair, because it may be a secret."""
         if not value.startswith("@"):
             return (self._pair(value, "", param, ctx),)
         from pathlib import Path
@@ -76,7 +163,7 @@ class _Pairs(click.ParamType[tuple[tuple[str, str], ...]]):
         name = value[1:]
         try:
             with Path(name).expanduser().open(encoding="utf-8") as file:
-                lines = file.read(_MAX_SIZE).splitlines()
+                lines = file.read(_MAX_FILE_SIZE).splitlines()
         except OSError as error:
             self.fail(f"cannot read {name!r}: {error.strerror}", param, ctx)
         except UnicodeDecodeError:
@@ -87,6 +174,12 @@ class _Pairs(click.ParamType[tuple[tuple[str, str], ...]]):
             if line.strip() and not line.lstrip().startswith("#")
         )
 
+    def from_toml(self, value: Any, folder: Path) -> dict[str, str] | None:
+        """Read a table of strings."""
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            return None
+        return dict([self._pair(f"{name}{self.separator}{text}", "", None, None) for name, text in value.items()])
+
     def _pair(self, text: str, where: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         match = re.fullmatch(self.pattern, text)
         if match is None:
@@ -95,50 +188,53 @@ class _Pairs(click.ParamType[tuple[tuple[str, str], ...]]):
 
 
 class Header(_Pairs):
-    """Headers of the handshake, as (name, value)."""
+    """Headers of the handshake."""
 
     name = "header"
+    toml_form = 'a table of strings, such as { Name = "value" }'
     # RFC 9110, "Field Names" and "Field Values".
     pattern = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)"
     form = "'Name: value', in Latin letters"
+    separator = ": "
 
     def _pair(self, text: str, where: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         from ..client.network.upgrade import is_reserved
 
         pair = super()._pair(text, where, param, ctx)
         if is_reserved(pair[0]):
-            self.fail(f"{where}the header {pair[0]} belongs to the WebSocket handshake and cannot be set", param, ctx)
+            self.fail(f"{where}the header {pair[0]} is part of the WebSocket handshake and cannot be set", param, ctx)
         return pair
 
 
-class HeaderText(click.ParamType[str]):
+class Cookie(_Pairs):
+    """Cookies."""
+
+    name = "cookie"
+    toml_form = 'a table of strings, such as { name = "value" }'
+    # RFC 6265, section 4.1.1, plus spaces, commas and quotes, because many servers set them.
+    pattern = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([\x20-\x3a\x3c-\x7e]*)"
+    form = "name=value, in ASCII and without semicolons"
+    separator = "="
+
+
+class HeaderText(SettingType):
     """The value of a header."""
 
-    name = "text"
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that it stays on its line."""
+        """Check that the text fits into one line of the handshake."""
         if re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", value) is None:
-            self.fail("must be of Latin letters, without line breaks", param, ctx)
+            self.fail("must be in Latin letters, without line breaks", param, ctx)
         return str(value)
 
 
-class Cookie(_Pairs):
-    """Cookies, as (name, value)."""
-
-    name = "cookie"
-    # RFC 6265, section 4.1.1, with spaces, commas and quotes, which servers set all the same.
-    pattern = r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([\x20-\x3a\x3c-\x7e]*)"
-    form = "name=value, in ASCII and without semicolons"
-
-
-class ReadableFile(click.ParamType[str]):
-    """A file's name."""
+class ReadableFile(SettingType):
+    """The name of a file."""
 
     name = "file"
+    toml_form = "the name of a file in quotes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that it can be read, before anything is sent."""
+        """Check that the file can be read, before anything is sent."""
         from pathlib import Path
 
         path = Path(value).expanduser()
@@ -148,16 +244,22 @@ class ReadableFile(click.ParamType[str]):
             self.fail(f"cannot read {value!r}: {error.strerror}", param, ctx)
         return str(path)
 
+    def from_toml(self, value: Any, folder: Path) -> str | None:
+        """Read a name; a relative path starts at the config file's folder. The file is not read yet."""
+        from pathlib import Path
+
+        return str(folder / Path(value).expanduser()) if isinstance(value, str) and value else None
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Have the shell complete the names of files."""
+        """Let the shell complete names of files."""
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
 
 
 class SecretFile(ReadableFile):
-    """A file's name, or `-` for standard input."""
+    """The name of a file, or `-` for standard input."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that it can be read."""
+        """Check that the file can be read."""
         return "-" if value == "-" else super().convert(value, param, ctx)

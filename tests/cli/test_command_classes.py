@@ -30,7 +30,7 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
     ran = ddp("call", "upper", "--timeout", "-1")
     assert (ran.code, ran.err.splitlines()[0]) == (
         2,
-        "ddp: error: --timeout: -1 is no number of seconds; 0 means no limit",
+        "ddp: error: --timeout: -1 is not a valid number of seconds; 0 means no limit",
     )
 
 

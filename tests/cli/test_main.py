@@ -133,7 +133,7 @@ def test_a_wrong_command_line_is_an_object_for_programs(ddp: Command, words: lis
     ran = ddp("call", "m", "--timeout", "x", *words)
     assert (ran.code, ran.out) == (2, "")
     told = json.loads(ran.err)
-    assert (told["kind"], told["reason"]) == ("usage", "--timeout: 'x' is no number of seconds")
+    assert (told["kind"], told["reason"]) == ("usage", "--timeout: 'x' is not a number of seconds")
     assert told["details"]["hint"].startswith("ddp call ")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ddpshell.cli.main import ddp as group
 from ddpshell.cli.options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, SharedOption
-from ddpshell.cli.process import Given, Process
+from ddpshell.cli.process import GivenOptions, Process
 from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.cli.types import Cookie, Header, ReadableFile
 from tests.cli.conftest import Command
@@ -55,7 +55,7 @@ TYPED: dict[str, tuple[list[str], object]] = {
 SHARED = [*CONNECTION_OPTIONS, *OUTPUT_OPTIONS]
 
 
-def given(*words: str) -> Given:
+def given(*words: str) -> GivenOptions:
     """What is known of the options when the command would run; nothing is run."""
     process = Process()
     with group.make_context("ddp", list(words), obj=process) as ctx:
@@ -89,28 +89,28 @@ def test_an_option_works_before_and_after_the_command(option: SharedOption) -> N
         pytest.param(["call", "m"], {}, id="nothing is nothing"),
     ],
 )
-def test_options_in_both_places_are_taken_together(words: list[str], expected: Given) -> None:
+def test_options_in_both_places_are_taken_together(words: list[str], expected: GivenOptions) -> None:
     assert given(*words) == expected
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        pytest.param(["--timeout", "x"], "--timeout: 'x' is no number of seconds", id="no number"),
-        pytest.param(["--timeout", "nan"], "--timeout: nan is no number of seconds", id="not a number"),
-        pytest.param(["--timeout", "inf"], "--timeout: inf is no number of seconds", id="infinite"),
-        pytest.param(["--connect-timeout", "-1"], "--connect-timeout: -1 is no number of seconds", id="negative"),
+        pytest.param(["--timeout", "x"], "--timeout: 'x' is not a number of seconds", id="no number"),
+        pytest.param(["--timeout", "nan"], "--timeout: nan is not a valid number of seconds", id="not a number"),
+        pytest.param(["--timeout", "inf"], "--timeout: inf is not a valid number of seconds", id="infinite"),
+        pytest.param(["--connect-timeout", "-1"], "--connect-timeout: -1 is not a valid number of seconds", id="negative"),
         pytest.param(["--max-message", "0"], "--max-message: '0' is not a size, such as 500K, 100M or 2G", id="no size"),
         pytest.param(["--max-message", "1T"], "--max-message: '1T' is not a size, such as 500K, 100M or 2G", id="unknown unit"),
         pytest.param(["-H", "no colon"], "-H/--header: must look like 'Name: value'", id="no header"),
         pytest.param(["-H", "A: b\r\nC: d"], "-H/--header: must look like 'Name: value'", id="two headers in one"),
-        pytest.param(["--origin", "x\r\nA: b"], "--origin: must be of Latin letters, without line breaks", id="a header in an origin"),
-        pytest.param(["--user-agent", "x\nA: b"], "--user-agent: must be of Latin letters", id="a header in a user agent"),
+        pytest.param(["--origin", "x\r\nA: b"], "--origin: must be in Latin letters, without line breaks", id="a header in an origin"),
+        pytest.param(["--user-agent", "x\nA: b"], "--user-agent: must be in Latin letters", id="a header in a user agent"),
         pytest.param(["-H", "A B: c"], "-H/--header: must look like 'Name: value'", id="a name with a space"),
-        pytest.param(["-H", "upgrade: h2c"], "-H/--header: the header upgrade belongs to the WebSocket handshake", id="a header of the handshake"),
-        pytest.param(["-H", "Sec-WebSocket-Key: x"], "-H/--header: the header Sec-WebSocket-Key belongs to", id="a key"),
-        pytest.param(["-H", "Content-Length: 3"], "-H/--header: the header Content-Length belongs to", id="a body"),
-        pytest.param(["-H", "Host: a", "-H", "host: b"], "the header Host can be given only once", id="two hosts"),
+        pytest.param(["-H", "upgrade: h2c"], "-H/--header: the header upgrade is part of the WebSocket handshake", id="a header of the handshake"),
+        pytest.param(["-H", "Sec-WebSocket-Key: x"], "-H/--header: the header Sec-WebSocket-Key is part of", id="a key"),
+        pytest.param(["-H", "Content-Length: 3"], "-H/--header: the header Content-Length is part of", id="a body"),
+        pytest.param(["-H", "Host: a", "-H", "host: b"], "the Host header can be given only once", id="two hosts"),
         pytest.param(["--cacert", "/nowhere"], "--cacert: cannot read '/nowhere': No such file", id="no file"),
         pytest.param(["--key", FILE], "--key needs --cert", id="a key without its certificate"),
         pytest.param(["--color", "maybe"], "--color: 'maybe' is not one of", id="no choice"),
@@ -142,7 +142,7 @@ def test_a_header_that_is_refused_is_not_shown(ddp: Command) -> None:
     ],
 )
 def test_the_server_is_named_by_option_environment_or_default(
-    given: Given, environment: dict[str, str], url: str
+    given: GivenOptions, environment: dict[str, str], url: str
 ) -> None:
     assert ConnectionSettings.of(given, environment).url == url
 

@@ -8,22 +8,22 @@ from pathlib import Path
 import click
 import pytest
 
-from ddpshell.cli.process import Given
-from ddpshell.cli.settings import ConnectionSettings, Identity, Setting, Together, take_together
+from ddpshell.cli.process import GivenOptions
+from ddpshell.cli.settings import ConnectionSettings, Identity, ResolvedSettings, ResolvedValue, resolve
 from ddpshell.exceptions import CommandError, InvalidURL
 
-Take = Callable[..., Together]
+Resolve = Callable[..., ResolvedSettings]
 
 
 @pytest.fixture
-def take(tmp_path: Path) -> Take:
-    """`take(given, "config", VARIABLE="value")`: what these come to."""
+def merge(tmp_path: Path) -> Resolve:
+    """`merge(given, "config", VARIABLE="value")`: what these come to."""
 
-    def call(given: Given | None = None, config: str | None = None, **environment: str) -> Together:
+    def call(given: GivenOptions | None = None, config: str | None = None, **environment: str) -> ResolvedSettings:
         if config is not None:
             (tmp_path / "config.toml").write_text(config)
             environment["DDP_CONFIG"] = str(tmp_path / "config.toml")
-        return take_together(given or {}, {"HOME": str(tmp_path), **environment})
+        return resolve(given or {}, {"HOME": str(tmp_path), **environment})
 
     return call
 
@@ -44,13 +44,19 @@ class TestURL:
         ],
     )  # fmt: skip
     def test_the_server(
-        self, take: Take, given: Given, config: str | None, environment: dict[str, str], url: str, origin: str
+        self,
+        merge: Resolve,
+        given: GivenOptions,
+        config: str | None,
+        environment: dict[str, str],
+        url: str,
+        origin: str,
     ) -> None:
-        assert take(given, config, **environment).simple["url"] == Setting(url, origin)
+        assert merge(given, config, **environment).values["url"] == ResolvedValue(url, origin)
 
-    def test_two_servers_are_one_too_many(self, take: Take) -> None:
-        with pytest.raises(click.UsageError, match="-u/--url and -p/--profile contradict each other"):
-            take({"url": "a", "profile": "p"}, BOTH)
+    def test_two_servers_are_one_too_many(self, merge: Resolve) -> None:
+        with pytest.raises(click.UsageError, match="-u/--url and -p/--profile cannot be used together"):
+            merge({"url": "a", "profile": "p"}, BOTH)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +68,8 @@ class TestURL:
         pytest.param({}, 4.0, "[default]", id="which needs no profile"),
     ],
 )
-def test_a_setting(take: Take, given: Given, value: float, origin: str) -> None:
-    assert take(given, BOTH).simple["timeout"] == Setting(value, origin)
+def test_a_setting(merge: Resolve, given: GivenOptions, value: float, origin: str) -> None:
+    assert merge(given, BOTH).values["timeout"] == ResolvedValue(value, origin)
 
 
 @pytest.mark.parametrize(
@@ -75,26 +81,28 @@ def test_a_setting(take: Take, given: Given, value: float, origin: str) -> None:
         pytest.param({}, "[default]\nipv4 = false", None, "default", id="what is off is not said"),
     ],
 )  # fmt: skip
-def test_one_kind_of_addresses(take: Take, given: Given, config: str, version: int | None, origin: str) -> None:
-    assert take(given, config).simple["ip-version"] == Setting(version, origin)
+def test_one_kind_of_addresses(
+    merge: Resolve, given: GivenOptions, config: str, version: int | None, origin: str
+) -> None:
+    assert merge(given, config).values["ip-version"] == ResolvedValue(version, origin)
 
 
-def test_two_kinds_of_addresses_alone_are_none(take: Take) -> None:
-    with pytest.raises(CommandError, match="ipv4 and ipv6 contradict each other"):
-        take({}, "[default]\nipv4 = true\nipv6 = true")
+def test_two_kinds_of_addresses_alone_are_none(merge: Resolve) -> None:
+    with pytest.raises(CommandError, match="ipv4 and ipv6 cannot both be true"):
+        merge({}, "[default]\nipv4 = true\nipv6 = true")
 
 
-def test_what_nobody_chose_is_the_default(take: Take) -> None:
-    together = take()
-    assert {setting.origin for setting in together.simple.values()} == {"default"}
-    assert together.connection() == ConnectionSettings(
+def test_what_nobody_chose_is_the_default(merge: Resolve) -> None:
+    resolved = merge()
+    assert {setting.origin for setting in resolved.values.values()} == {"default"}
+    assert resolved.connection() == ConnectionSettings(
         url="localhost:3000", timeout=30.0, connect_timeout=10.0, reconnect=None, retry=True, headers=(), origin=None,
         user_agent="ddpshell", cacert=None, cert=None, key=None, passphrase_file=None, insecure=False, servername=None,
         proxy=None, ip_version=None, identity=Identity("saved"),
     )  # fmt: skip
 
 
-def test_every_setting_of_a_profile_gets_to_the_client(take: Take) -> None:
+def test_every_setting_of_a_profile_gets_to_the_client(merge: Resolve) -> None:
     config = """
         [servers.p]
         url = "p:1"
@@ -116,7 +124,7 @@ def test_every_setting_of_a_profile_gets_to_the_client(take: Take) -> None:
         ipv4 = true
         login = "ann"
         """
-    assert take({"profile": "p"}, config).connection() == ConnectionSettings(
+    assert merge({"profile": "p"}, config).connection() == ConnectionSettings(
         url="p:1", timeout=None, connect_timeout=1.0, reconnect=False, retry=False,
         headers=(("A", "b"), ("Cookie", "c=d; e=f")), origin="o", user_agent="u", cacert="/ca", cert="/cert",
         key="/key", passphrase_file="/secret", insecure=True, servername="s", proxy="http://x:1", ip_version=4,
@@ -147,31 +155,31 @@ class TestPersonal:
             pytest.param("https://a.example.com/sockjs-other", False, id="a path that begins like SockJS"),
         ],
     )
-    def test_what_is_for_one_server_goes_to_no_other(self, take: Take, url: str, *, is_same: bool) -> None:
-        for settings in (take({"url": url}, self.CONFIG), take({}, self.CONFIG, DDP_URL=url)):
+    def test_what_is_for_one_server_goes_to_no_other(self, merge: Resolve, url: str, *, is_same: bool) -> None:
+        for settings in (merge({"url": url}, self.CONFIG), merge({}, self.CONFIG, DDP_URL=url)):
             connection = settings.connection()
             assert connection.headers == ((("Authorization", "secret"),) if is_same else ())
             assert connection.insecure is is_same
             assert connection.identity.user == ("ann" if is_same else None)
             assert connection.timeout == 5
 
-    def test_an_address_that_is_none_is_told_with_its_place(self, take: Take) -> None:
+    def test_an_address_that_is_none_is_told_with_its_place(self, merge: Resolve) -> None:
         with pytest.raises(CommandError, match=r"\[default\] in the config file: bad server URL"):
-            take({"url": "x"}, "[default]\nurl = 'ftp://x'")
+            merge({"url": "x"}, "[default]\nurl = 'ftp://x'")
 
 
 class TestPairs:
     CONFIG = "[servers.p]\nurl = 'p'\nheaders = { A = '1', B = '2' }\n[servers.p.cookies]\nc = '3'\n"
 
-    def test_headers_of_options_and_of_a_profile_are_taken_together(self, take: Take) -> None:
-        together = take({"profile": "p", "headers": (("C", "9"),)}, self.CONFIG)
-        assert [setting.value for setting in together.headers] == [("C", "9"), ("A", "1"), ("B", "2")]
-        assert [setting.origin for setting in together.headers] == ["-H", "[servers.p]", "[servers.p]"]
+    def test_headers_of_options_and_of_a_profile_are_taken_together(self, merge: Resolve) -> None:
+        resolved = merge({"profile": "p", "headers": (("C", "9"),)}, self.CONFIG)
+        assert [setting.value for setting in resolved.headers] == [("C", "9"), ("A", "1"), ("B", "2")]
+        assert [setting.origin for setting in resolved.headers] == ["-H", "[servers.p]", "[servers.p]"]
 
-    def test_one_of_the_same_name_counts_before_it(self, take: Take) -> None:
-        together = take({"profile": "p", "headers": (("a", "9"), ("a", "8")), "cookies": (("c", "7"),)}, self.CONFIG)
-        assert [setting.value for setting in together.headers] == [("a", "9"), ("a", "8"), ("B", "2")]
-        assert together.connection().headers[-1] == ("Cookie", "c=7")
+    def test_one_of_the_same_name_counts_before_it(self, merge: Resolve) -> None:
+        resolved = merge({"profile": "p", "headers": (("a", "9"), ("a", "8")), "cookies": (("c", "7"),)}, self.CONFIG)
+        assert [setting.value for setting in resolved.headers] == [("a", "9"), ("a", "8"), ("B", "2")]
+        assert resolved.connection().headers[-1] == ("Cookie", "c=7")
 
 
 class TestProxy:
@@ -188,18 +196,24 @@ class TestProxy:
             pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1"}, "e:1", "$HTTP_PROXY", id="then the environment"),
             pytest.param({"url": "example.com"}, PROFILE, {}, "d:1", "[default]", id="then that of all"),
             pytest.param({"url": "example.com"}, None, {}, None, "default", id="then none"),
-            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1", "NO_PROXY": "example.com"}, None, "this machine, or $NO_PROXY", id="NO_PROXY is for the environment's"),
-            pytest.param({"url": "example.com"}, PROFILE, {"NO_PROXY": "example.com"}, None, "this machine, or $NO_PROXY", id="and for that of all"),
-            pytest.param({"url": "localhost"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "this machine, or $NO_PROXY", id="U20: this machine"),
+            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1", "NO_PROXY": "example.com"}, None, "not used for this machine or hosts in $NO_PROXY", id="NO_PROXY is for the environment's"),
+            pytest.param({"url": "example.com"}, PROFILE, {"NO_PROXY": "example.com"}, None, "not used for this machine or hosts in $NO_PROXY", id="and for that of all"),
+            pytest.param({"url": "localhost"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "not used for this machine or hosts in $NO_PROXY", id="U20: this machine"),
             pytest.param({"url": "localhost", "proxy": "o:1"}, None, {"NO_PROXY": "*"}, "o:1", "--proxy", id="but who asks for one gets it"),
             pytest.param({"profile": "p"}, PROFILE, {"NO_PROXY": "*"}, "p:1", "[servers.p]", id="in a profile as well"),
             pytest.param({"url": "wss://example.com"}, None, {"HTTP_PROXY": "e:1"}, None, "default", id="the other kind of server"),
         ],
     )  # fmt: skip
     def test_which_proxy(
-        self, take: Take, given: Given, config: str | None, environment: dict[str, str], proxy: str | None, origin: str
+        self,
+        merge: Resolve,
+        given: GivenOptions,
+        config: str | None,
+        environment: dict[str, str],
+        proxy: str | None,
+        origin: str,
     ) -> None:
-        assert take(given, config, **environment).proxy == Setting(proxy, origin)
+        assert merge(given, config, **environment).proxy == ResolvedValue(proxy, origin)
 
     @pytest.mark.parametrize(
         ("given", "environment", "origin"),
@@ -209,10 +223,10 @@ class TestProxy:
         ],
     )
     def test_one_that_is_none_is_told_with_its_place(
-        self, take: Take, given: Given, environment: dict[str, str], origin: str
+        self, merge: Resolve, given: GivenOptions, environment: dict[str, str], origin: str
     ) -> None:
         with pytest.raises(InvalidURL) as raised:
-            take(given, **environment)
+            merge(given, **environment)
         assert f"(from {origin})" in str(raised.value)
         assert "secret" not in str(raised.value)
 
@@ -225,7 +239,7 @@ class TestIdentity:
         ("given", "config", "environment", "identity"),
         [
             pytest.param({}, None, {}, Identity("saved"), id="whoever logged in last"),
-            pytest.param({"no_login": True}, None, {"DDP_TOKEN": "t"}, Identity("nobody", origin="--no-login"), id="nobody"),
+            pytest.param({"no_login": True}, None, {"DDP_TOKEN": "t"}, Identity("anonymous", origin="--no-login"), id="nobody"),
             pytest.param({"token_file": "f"}, None, {"DDP_TOKEN": "t"}, Identity("token", file="f", origin="--token-file"), id="a token"),
             pytest.param({"login": "bob", "profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("saved", "bob", origin="--login"), id="a user"),
             pytest.param({"login": "bob", "password_file": "f"}, None, {}, Identity("password", "bob", "f", "--login"), id="a user and a password"),
@@ -238,9 +252,9 @@ class TestIdentity:
         ],
     )  # fmt: skip
     def test_who(
-        self, take: Take, given: Given, config: str | None, environment: dict[str, str], identity: Identity
+        self, merge: Resolve, given: GivenOptions, config: str | None, environment: dict[str, str], identity: Identity
     ) -> None:
-        assert take(given, config, **environment).identity == identity
+        assert merge(given, config, **environment).identity == identity
 
     @pytest.mark.parametrize(
         "given",
@@ -252,20 +266,20 @@ class TestIdentity:
             pytest.param({"proxy": "a", "no_proxy": True}, id="a proxy and none"),
         ],
     )
-    def test_contradictions_are_refused(self, take: Take, given: Given) -> None:
-        with pytest.raises(click.UsageError, match="contradict each other"):
-            take(given)
+    def test_contradictions_are_refused(self, merge: Resolve, given: GivenOptions) -> None:
+        with pytest.raises(click.UsageError, match="cannot be used together"):
+            merge(given)
 
 
 class TestFile:
-    def test_a_profile_without_a_file_is_told(self, take: Take, tmp_path: Path) -> None:
+    def test_a_profile_without_a_file_is_told(self, merge: Resolve, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match=f"there is no config file {tmp_path}/.config/ddpshell/config.toml"):
-            take({"profile": "p"})
+            merge({"profile": "p"})
 
-    def test_a_file_that_was_named_must_be_there(self, take: Take) -> None:
-        with pytest.raises(CommandError, match=r"\$DDP_CONFIG names /nowhere, which is not there"):
-            take(DDP_CONFIG="/nowhere")
-        take(DDP_CONFIG="/dev/null")
+    def test_a_file_that_was_named_must_be_there(self, merge: Resolve) -> None:
+        with pytest.raises(CommandError, match=r"the config file /nowhere in \$DDP_CONFIG does not exist"):
+            merge(DDP_CONFIG="/nowhere")
+        merge(DDP_CONFIG="/dev/null")
 
     def test_without_a_home_there_is_none(self) -> None:
-        assert take_together({}, {"HOME": "nowhere"}).simple["url"].value == "localhost:3000"
+        assert resolve({}, {"HOME": "nowhere"}).values["url"].value == "localhost:3000"

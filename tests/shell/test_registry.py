@@ -127,7 +127,7 @@ def test_words_become_arguments(registry: Registry, text: str, result: object) -
         pytest.param("take t true", "a selector is an object", 7, id="a constant for a selector"),
         pytest.param("take t null", "a selector is an object", 7, id="null for a selector"),
         pytest.param("take t --wait true", "true is no number of seconds", 14, id="a constant for seconds"),
-        pytest.param("take t --wait -1", "-1 is no number of seconds", 14, id="less than no seconds"),
+        pytest.param("take t --wait -1", "-1 is not a valid number of seconds", 14, id="less than no seconds"),
         pytest.param("take t [1]", "a selector is an object, such as {done: false}, or an id", 7, id="no selector"),
         pytest.param("number x", "NUMBER is the number of a command, such as 3", 7, id="no number of a command"),
         pytest.param("call x {a 1}", "expected ':' after the key", 10, id="a bad literal"),

@@ -11,13 +11,12 @@ import click
 from ...exceptions import CommandError, LoginNeeded
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of
-from ..config_file import read_config
 from ..credentials import without_credentials
 from ..folders import config_file, is_there
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
 from ..process import Process
-from ..settings import Setting, Together, take_together
+from ..settings import ResolvedSettings, ResolvedValue, load_config, resolve
 
 if TYPE_CHECKING:
     from ...ejson import EJSONValue
@@ -55,8 +54,8 @@ def _config(path: bool, servers: bool, edit: bool) -> None:
     if edit:
         _edit(_named_file())
         return
-    together = take_together(process.given, os.environ)
-    rows = list(_rows(together, process))
+    resolved = resolve(process.given, os.environ)
+    rows = list(_rows(resolved, process))
     if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
         tree: dict[str, EJSONValue] = {
             name: {"value": setting.value, "origin": setting.origin} for name, setting in rows
@@ -92,13 +91,13 @@ def _edit(file: str) -> None:
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}") from None
     click.edit(filename=file)
-    read_config(file)
+    load_config(file)
 
 
 def _list(process: Process) -> None:
     """The servers that `-p` knows."""
     file = config_file()
-    config = read_config(file) if file is not None and is_there(file) else None
+    config = load_config(file) if file is not None and is_there(file) else None
     sections = config.servers if config is not None else {}
     rows = [
         (name, without_credentials(section.values["url"]), section.values.get("login"))
@@ -128,46 +127,52 @@ def _note_missing_file(console: Console) -> None:
         console.note(f"there is no config file; it would be {file or 'in the home folder, which there is not'}")
 
 
-def _rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
-    for name, setting in together.simple.items():
-        yield name, Setting(without_credentials(setting.value) if name == "url" else setting.value, setting.origin)
-    for setting in together.headers:
+def _rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[str, ResolvedValue]]:
+    for name, setting in resolved.values.items():
+        yield (
+            name,
+            ResolvedValue(without_credentials(setting.value) if name == "url" else setting.value, setting.origin),
+        )
+    for setting in resolved.headers:
         # Which of them are secrets nobody can know.
-        yield f"headers.{setting.value[0]}", Setting(_MASK, setting.origin)
-    for setting in together.cookies:
-        yield f"cookies.{setting.value[0]}", Setting(_MASK, setting.origin)
-    proxy = together.proxy
-    yield "proxy", Setting(proxy.value and without_credentials(proxy.value), proxy.origin)
-    yield from _login_rows(together, process)
+        yield f"headers.{setting.value[0]}", ResolvedValue(_MASK, setting.origin)
+    for setting in resolved.cookies:
+        yield f"cookies.{setting.value[0]}", ResolvedValue(_MASK, setting.origin)
+    proxy = resolved.proxy
+    yield "proxy", ResolvedValue(proxy.value and without_credentials(proxy.value), proxy.origin)
+    yield from _login_rows(resolved, process)
 
 
-def _login_rows(together: Together, process: Process) -> Iterator[tuple[str, Setting]]:
-    identity = together.identity
+def _login_rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[str, ResolvedValue]]:
+    identity = resolved.identity
     match identity.kind:
-        case "nobody":
-            yield "login", Setting(None, identity.origin)
+        case "anonymous":
+            yield "login", ResolvedValue(None, identity.origin)
         case "token":
-            yield ("token", Setting(_MASK, identity.origin)) if identity.file is None else (
-                "token-file", Setting(identity.file, identity.origin)
+            yield ("token", ResolvedValue(_MASK, identity.origin)) if identity.file is None else (
+                "token-file", ResolvedValue(identity.file, identity.origin)
             )  # fmt: skip
         case "password":
-            yield "login", Setting(identity.user, identity.origin)
-            yield "password-file", Setting(identity.file, "--password-file")
+            yield "login", ResolvedValue(identity.user, identity.origin)
+            yield "password-file", ResolvedValue(identity.file, "--password-file")
         case _:
             from ...logins import server_of
             from ..credentials import endpoint_of, login_store
 
-            server = server_of(endpoint_of(together.connection()))
+            server = server_of(endpoint_of(resolved.connection()))
             try:
                 saved = login_store(process).find(server, identity.user)
             except LoginNeeded as error:
                 process.console.warning(str(error))
                 saved = None
             if saved is None:
-                yield "login", Setting(identity.user, f"{identity.origin}, not saved" if identity.user else "default")
+                yield (
+                    "login",
+                    ResolvedValue(identity.user, f"{identity.origin}, not saved" if identity.user else "default"),
+                )
                 return
             until = f"saved, until {saved.token.expires:%Y-%m-%d}"
-            yield "login", Setting(saved.user, ", ".join(filter(None, [identity.origin, until])))
+            yield "login", ResolvedValue(saved.user, ", ".join(filter(None, [identity.origin, until])))
 
 
 def _text(value: object) -> str:

@@ -13,10 +13,11 @@ from msgspec import Struct
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of
 from ..exit_codes import ExitCode, Terminated
-from ..options import OUTPUT_OPTIONS, Seconds, connection_options
+from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import OutputFormat
 from ..process import Process
 from ..settings import ConnectionSettings
+from ..types import Seconds
 
 if TYPE_CHECKING:
     from ...client import Client

@@ -20,7 +20,7 @@ from ..exit_codes import exit_code
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import OutputFormat
 from ..process import Process
-from ..settings import ConnectionSettings, Identity, proxy_to
+from ..settings import ConnectionSettings, Identity, proxy_for
 
 if TYPE_CHECKING:
     from ...client import Client
@@ -220,8 +220,8 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         settings |= {"headers": (), "origin": None, "cert": None, "key": None, "insecure": False, "servername": None}
-        settings["identity"] = Identity("nobody" if given.identity.kind == "nobody" else "saved")
-        settings["proxy"] = proxy_to(url, process.given)
+        settings["identity"] = Identity("anonymous" if given.identity.kind == "anonymous" else "saved")
+        settings["proxy"] = proxy_for(url, process.given)
     return ConnectionSettings(**settings)
 
 
@@ -251,7 +251,7 @@ def make_shell(
     from ..credentials import login_store
 
     made = Shell(shell_registry(), display, settings, process.clock, connect, endpoint_of(given).url)
-    if given.identity.kind != "nobody" and not process.given.get("is_demo"):
+    if given.identity.kind != "anonymous" and not process.given.get("is_demo"):
         made.login_store = lambda: login_store(process, display.warn)
     made.retry = given.retry
     made.profile = process.given.get("profile")

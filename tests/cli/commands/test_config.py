@@ -125,7 +125,7 @@ def test_the_file_is_edited_and_checked(ddp: Command, home: Path, editor: Path) 
     editor.write_text("[servers.there]\nurrl = 'localhost:1'\n")
     ran = ddp("config", "--edit")
     assert (ran.code, ran.out) == (2, "")
-    assert "[servers.there]: no setting 'urrl'; did you mean url?" in ran.err
+    assert "[servers.there]: unknown setting 'urrl'; did you mean url?" in ran.err
 
 
 def test_an_example_that_is_uncommented_is_a_config_file(ddp: Command, home: Path, editor: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_mistake_in_the_file_is_told_by_every_command(ddp: Command, file: Path
     file.write_text("[default]\ntimeuot = 5\n")
     ran = ddp(*command)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"ddp: error: {file}, line 2, [default]: no setting 'timeuot'; did you mean timeout?\n"
+    assert ran.err == f"ddp: error: {file}, line 2, [default]: unknown setting 'timeuot'; did you mean timeout?\n"
 
 
 def test_a_profile_is_used_by_a_command(ddp: Command, file: Path, server: LoopbackServer) -> None:

@@ -110,8 +110,8 @@ class TestPace:
         ("words", "err"),
         [
             pytest.param(["-c", "0"], "-c/--count: 0 is not in the range", id="none"),
-            pytest.param(["-i", "-1"], "-i/--interval: -1 is no number of seconds", id="back in time"),
-            pytest.param(["-W", "x"], "-W/--wait: 'x' is no number of seconds", id="no number"),
+            pytest.param(["-i", "-1"], "-i/--interval: -1 is not a valid number of seconds", id="back in time"),
+            pytest.param(["-W", "x"], "-W/--wait: 'x' is not a number of seconds", id="no number"),
         ],
     )
     def test_what_is_no_number_is_told(self, ddp: Command, words: list[str], err: str) -> None:

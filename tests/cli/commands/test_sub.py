@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import ddpshell
 from ddpshell.cli.commands.sub import ChangeLines, CountLines, DocumentLines, Lines, Mirror, TableLines
 from ddpshell.cli.output import Console, OutputFormat, Stream
-from ddpshell.cli.process import Given
+from ddpshell.cli.process import GivenOptions
 from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ddpshell.ejson import ObjectID
@@ -197,7 +197,7 @@ class TestFollowing:
     def test_the_usual_time_does_not_once_it_is_ready(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         usual = ConnectionSettings.of
 
-        def shorter(given: Given) -> ConnectionSettings:
+        def shorter(given: GivenOptions) -> ConnectionSettings:
             settings = usual(given)
             assert settings.timeout == 30
             return msgspec.structs.replace(settings, timeout=0.3)
