@@ -1,7 +1,19 @@
-"""The method calls of a session: when each is sent, and what becomes of it (C10-C29).
+"""The method calls of a client session: when each is sent, and how it ends (C10-C29).
 
-They live as long as the client, over any number of sockets. The session says how far its gate is open, and passes on
-what it hears of calls; `outstanding.py` keeps them in order.
+Calls live as long as the client, over any number of connections. A call is done when both its `result` and its `updated`
+have arrived, in either order (C13, C22):
+
+                      RESULT             UPDATED
+                ┌───▶ ANSWERED ─────────────────▶ DONE
+    HELD ─SEND─▶ SENT    │ ▲ RESUMED               ▲ ▲
+      ▲         │   LOST ▼ │        UPDATED        │ │
+      │  LOST   │      SETTLING ───────────────────┘ │
+      └─────────┤                RESULT              │
+      ▲         └───▶ WRITTEN ───────────────────────┘
+      └──LOST────────────┘
+
+An answered call is never sent again. If the connection is lost before its `updated`, the call is SETTLING: the data of the
+new session takes the place of the `updated` (C56).
 """
 
 from __future__ import annotations
@@ -24,13 +36,12 @@ __all__ = ["CALL_TABLE", "Call", "CallInput", "CallState", "Calls", "Gate", "Out
 
 
 class _Member(Enum):
-    # Members are the only ones of their kind, so they may hash as objects do. Enum's own hash of the name is
-    # a Python function, and looking up states was a tenth of the time of a call.
+    # Enum's own hash of the name is a Python function, and looking up states took a tenth of the time of a call.
     __hash__ = object.__hash__
 
 
 class CallState(_Member):
-    """How far a call has come."""
+    """The state of a call; see the picture at the top of the module."""
 
     HELD = "held"
     SENT = "sent"
@@ -41,12 +52,12 @@ class CallState(_Member):
 
 
 class CallInput(_Member):
-    """What moves it."""
+    """An event that changes the state of a call."""
 
     SEND = "sent"
     RESULT = "result"
     UPDATED = "updated"
-    LOST = "socket lost"
+    LOST = "connection lost"
     RESUMED = "session resumed"
 
 
@@ -58,35 +69,37 @@ CALL_TABLE: Mapping[tuple[CallState, CallInput], CallState] = {
     (CallState.WRITTEN, CallInput.RESULT): CallState.DONE,
     # A repeated `updated` is harmless (C18).
     (CallState.WRITTEN, CallInput.UPDATED): CallState.WRITTEN,
-    # To be sent again; an `updated` of before is forgotten (C22).
+    # The call will be sent again, and an earlier `updated` no longer counts (C22).
     (CallState.HELD, CallInput.LOST): CallState.HELD,
     (CallState.SENT, CallInput.LOST): CallState.HELD,
     (CallState.WRITTEN, CallInput.LOST): CallState.HELD,
     (CallState.ANSWERED, CallInput.LOST): CallState.SETTLING,
     (CallState.SETTLING, CallInput.LOST): CallState.SETTLING,
     (CallState.SETTLING, CallInput.UPDATED): CallState.DONE,
-    # The server still has its `updated` in store for us (R22).
+    # The server will still send the `updated` (R22).
     (CallState.SETTLING, CallInput.RESUMED): CallState.ANSWERED,
     (CallState.HELD, CallInput.RESUMED): CallState.HELD,
 }
 
 
 class Call(Struct, gc=False):
-    """One method call, until it is done.
+    """One method call that is not done.
 
     Args:
-        id: Unique in the life of a client; never reused, so that an answer is never taken for another's (C11).
-        method: The method's name.
-        text: The frame, sent again byte for byte (C12).
-        wait: Nothing else may be under way with it (C19).
-        retry: Send it again after a loss; else its outcome is unknown then (C22, C23).
-        return_at_result: Done as soon as the result is here (C14).
-        opening: A login made by the session itself at the opening of a socket: never sent again (C25, A52).
-        logs_in: Whether it logs in (True) or out (False); None for calls that do not change the user.
-        state: How far it has come.
-        result: What the server answered, once it has.
-        was_sent: Whether the server may know of it.
-        answered_in: The session that the result came in, which alone will send its `updated`.
+        id: Unique for the life of the client. Ids are never reused, so that an answer is never taken for another call's
+            (C11).
+        method: The name of the method.
+        text: The `method` message. It is sent again unchanged (C12).
+        wait: Whether the call must run alone (C19).
+        retry: Whether to send the call again after a lost connection. If not, its outcome is unknown then (C22, C23).
+        return_at_result: Whether to report the result before its writes are visible (C14).
+        opening: Whether the session made the call itself, to log in at the start of a session. Such a call is never sent
+            again (C25, A52).
+        logs_in: True if the call logs in, False if it logs out, None if it does not change the user.
+        state: The state of the call.
+        result: The server's answer, or None before it arrives.
+        was_sent: Whether the server may have seen the call.
+        answered_in: The id of the session that sent the result. Only that session will send the `updated`.
     """
 
     id: str
@@ -102,26 +115,31 @@ class Call(Struct, gc=False):
     was_sent: bool = False
     answered_in: str | None = None
 
-    def advance(self, move: CallInput) -> bool:
-        """Move on, if the state allows it."""
-        state = CALL_TABLE.get((self.state, move))
+    def advance(self, event: CallInput) -> bool:
+        """Change the state, and return True; return False if the state does not allow the event."""
+        state = CALL_TABLE.get((self.state, event))
         if state is None:
             return False
         self.state = state
-        if move is CallInput.SEND:
+        if event is CallInput.SEND:
             self.was_sent = True
         return True
 
 
 class _Block(Struct):
-    """Calls that may run side by side, by id; or one `wait` call. A dict, to remove one of ten thousand without a search."""
+    """Calls that may run at the same time, by id, or one `wait` call."""
 
     wait: bool
+    # A dict removes one of ten thousand calls without a search.
     calls: dict[str, Call]
 
 
 class OutstandingCalls:
-    """The blocks, and every call in them by id."""
+    """All calls that are not done, in the order in which they are sent (C19-C24).
+
+    Calls that may run at the same time share a block. A `wait` call has a block of its own. Only the calls of the first
+    block are sent; the next block follows when all of them are done.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[str, Call] = {}
@@ -131,41 +149,40 @@ class OutstandingCalls:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Call]:
-        """All calls, in the order in which they will be sent."""
+        """Iterate over all calls in the order in which they are sent."""
         return (call for block in self._blocks for call in block.calls.values())
 
     def get(self, call_id: str) -> Call | None:
-        """The call of that id, if it is not done."""
+        """Return the call with that id; None if it is done or unknown."""
         return self._by_id.get(call_id)
 
     def add(self, call: Call) -> None:
-        """Put a call into its place behind those that are there (C19)."""
+        """Add a call after all others (C19)."""
         self._by_id[call.id] = call
         if call.wait or not self._blocks or self._blocks[-1].wait:
             self._blocks.append(_Block(call.wait, {}))
         self._blocks[-1].calls[call.id] = call
 
     def add_first(self, call: Call) -> None:
-        """Put a wait call before all others: the login that a new socket begins with (C24, A51)."""
+        """Add a `wait` call before all others: the login of a new session (C24, A51)."""
         self._by_id[call.id] = call
         self._blocks.insert(0, _Block(wait=True, calls={call.id: call}))
 
     def sendable(self) -> list[Call]:
-        """Those of the first block that are still to be sent."""
+        """Return the calls of the first block that have not been sent."""
         if not self._blocks:
             return []
         return [call for call in self._blocks[0].calls.values() if call.state is CallState.HELD]
 
     def may_send(self, call: Call) -> bool:
-        """Whether a call is in the first block."""
+        """Return whether a call is in the first block."""
         return bool(self._blocks) and call.id in self._blocks[0].calls
 
     def discard(self, call: Call) -> bool:
-        """Forget a call that is done.
+        """Remove a call that is done.
 
         Returns:
-            Whether there may be new ones to send: it was the last of the first block, or all that parted it from
-            the next (C20).
+            Whether other calls may have become sendable: the first block is empty now, or a block joined it (C20).
         """
         del self._by_id[call.id]
         for index, block in enumerate(self._blocks):
@@ -174,43 +191,35 @@ class OutstandingCalls:
             if block.calls:
                 return False
             del self._blocks[index]
-            if index:
-                self._join(index)
+            # Two blocks without `wait` calls become one (C20).
+            if 0 < index < len(self._blocks) and not self._blocks[index - 1].wait and not self._blocks[index].wait:
+                self._blocks[index - 1].calls.update(self._blocks.pop(index).calls)
             return index <= 1
         return False
 
-    def _join(self, index: int) -> None:
-        """Two blocks without wait calls never stand side by side (C20)."""
-        if index < len(self._blocks) and not self._blocks[index - 1].wait and not self._blocks[index].wait:
-            self._blocks[index - 1].calls.update(self._blocks.pop(index).calls)
-
-
-# Calls that are made to log in, and so never made in a user's name.
-_FOR_NO_USER = frozenset({"login", "createUser", "forgotPassword", "resetPassword", "verifyEmail"})
-
 
 class Gate(Enum):
-    """What may be sent now."""
+    """Which calls may be sent now."""
 
-    #: Nothing: there is no socket, or a session on it that may be resumed, and calls sent again blindly would be run
-    #: twice (R28).
+    #: None: there is no connection, or the server has not said yet whether it resumes the session. A call that was sent
+    #: again too early would run twice (R28).
     SHUT = "shut"
-    #: What may run in whatever session `connect` leads to (C6).
+    #: `connect` was sent. Calls that may run in any session can follow it (C6).
     AJAR = "ajar"
-    #: Everything: a session stands.
+    #: All: the session is established.
     OPEN = "open"
 
 
 class Calls:
-    """What is called, until it is done.
+    """The calls of one client session.
 
     Args:
-        send: Takes the texts of calls, in order.
-        emit: Takes what happens to them.
-        quiescence: Is told of `wait` calls that are sent, and of every call that is done.
-        settle: Called after that: the view may change now.
-        pipeline: Send calls through a gate that is ajar.
-        login_required: Fail new calls after a login was refused, until there is a user again or a logout.
+        send: Called with each message to send, in order.
+        emit: Called with each event.
+        quiescence: Learns which `wait` calls were sent and which calls are done.
+        settle: Called after `quiescence` has changed: the visible documents may change now.
+        pipeline: Whether to send calls right after `connect` (C6).
+        login_required: Whether new calls fail after a rejected login, until there is a user again or a logout.
     """
 
     def __init__(
@@ -224,9 +233,9 @@ class Calls:
         login_required: bool = False,
     ) -> None:
         self.gate = Gate.SHUT
-        #: How many went out again on this socket (R31).
+        #: How many calls were sent again on this connection (R31).
         self.resent = 0
-        #: The id of the login that the last new session began with, while it is the one that the next would.
+        #: The id of the login that began the latest new session; None if another login would begin the next one.
         self.opening_login: str | None = None
         self._send = send
         self._emit = emit
@@ -236,38 +245,34 @@ class Calls:
         self._login_required = login_required
         self._ids = count(1)
         self._outstanding = OutstandingCalls()
-        # One waits for the session to stand, and the others must not overtake it.
+        # A call waits until the session is established, and the calls after it must not overtake it.
         self._held_back = False
         self._opening_params: Raw | None = None
-        # Whether the session has a user, and why it has none, where one is required.
+        # Whether the session has a user; and if a login is required, the error that explains why there is no user.
         self._has_user = False
         self._refusal: MethodError | None = None
         self._why_lost = ""
 
     def __len__(self) -> int:
-        """How many are not done."""
+        """Return how many calls are not done."""
         return len(self._outstanding)
 
     @property
     def unsent(self) -> int:
-        """How many were never sent: they wait for a connection, or behind a `wait` call."""
-        return sum(call.state is CallState.HELD and not call.was_sent for call in self._users())
+        """How many calls were never sent: they wait for a connection or for a `wait` call."""
+        return sum(call.state is CallState.HELD and not call.was_sent for call in self._outstanding if not call.opening)
 
     @property
     def to_resend(self) -> int:
-        """How many were sent on a connection that is lost, and will be sent again (C22)."""
-        return sum(call.state is CallState.HELD and call.was_sent for call in self._users())
-
-    def _users(self) -> Iterator[Call]:
-        """All calls except the login that the session makes by itself."""
-        return (call for call in self._outstanding if not call.opening)
+        """How many calls were sent on a lost connection and will be sent again (C22)."""
+        return sum(call.state is CallState.HELD and call.was_sent for call in self._outstanding if not call.opening)
 
     @property
     def sent(self) -> dict[str, str]:
-        """The frames of those that are on their way, with nothing heard of them, by id."""
+        """The messages of all sent calls without any answer, by id."""
         return {call.id: call.text for call in self._outstanding if call.state is CallState.SENT}
 
-    # What is wanted
+    # Requests of the owner
 
     def add(
         self,
@@ -276,17 +281,17 @@ class Calls:
         *,
         wait: bool,
         retry: bool,
-        early: bool,
+        return_at_result: bool,
         random_seed: str | None,
         logs_in: bool | None = None,
     ) -> str:
-        """Make a call, and send it if it may be; its arguments as `ClientSession.call` has them.
+        """Add a call, and send it if possible. `ClientSession.call` describes the arguments.
 
         Returns:
-            Its id.
+            The id of the call.
         """
         text = _text(call_id := str(next(self._ids)), method, params, random_seed)
-        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=early, logs_in=logs_in)
+        call = Call(call_id, method, text, wait=wait, retry=retry, return_at_result=return_at_result, logs_in=logs_in)
         if self._refusal is not None and all(other.logs_in is None for other in (call, *self._outstanding)):
             self._emit(CallFinished(call_id, method, error=_not_sent(method, self._refusal)))
             return call_id
@@ -296,7 +301,7 @@ class Calls:
         return call_id
 
     def cancel(self, call_id: str) -> bool:
-        """Take back a call that was never sent, and say whether it was one. One that was, is not sent again (C23)."""
+        """Cancel a call that was never sent, and return True. A call that was sent is only not sent again (C23)."""
         call = self._outstanding.get(call_id)
         if call is None:
             return False
@@ -309,17 +314,17 @@ class Calls:
         return True
 
     def set_opening_login(self, params: Raw | None) -> None:
-        """What `ClientSession.set_opening_login` does."""
+        """Set the login of each new session; see `ClientSession.set_opening_login`."""
         if params is None or self._opening_params is None or bytes(params) != bytes(self._opening_params):
-            # What becomes of a login under way says nothing about this one.
+            # The outcome of a login that is still running does not apply to the new one.
             self.opening_login = None
         self._opening_params = params
 
     def abandon(self, error: DDPError, why: str) -> None:
-        """End all of them: those that were never sent with an error, the others as `OutcomeUnknown` because of `why`."""
+        """End all calls: with `error` if they were never sent, else with `OutcomeUnknown` and the reason `why`."""
         for call in self._each():
             if call.result is not None:
-                # The answer is here; nobody waits any longer for its writes to be visible.
+                # The result is here; only its writes are not visible yet.
                 self._finish(call)
             elif call.was_sent:
                 self._finish(call, error=OutcomeUnknown(call.method, why))
@@ -329,81 +334,79 @@ class Calls:
                     call, error=ClientClosed(f"{call.method!r} was never sent: {error}") if is_closed else error
                 )
 
-    # What happens to the connection
+    # Events of the connection
 
     def connection_made(self) -> None:
-        """There is a new one, with nothing sent on it yet."""
+        """Note that there is a new connection, on which nothing was sent yet."""
         self._held_back = False
         self.resent = 0
 
     def begin_session(self, *, resumed: str | None) -> None:
-        """Send what a session begins with: the login, and what is outstanding (C6, C22, A51).
+        """Send the first calls of a session: the login, then all outstanding calls (C6, C22, A51).
 
         Args:
-            resumed: The id of the session, if it is not a new one.
+            resumed: The id of the session if it was resumed; None for a new session.
         """
         if resumed is None:
             self._has_user = False
             self._add_opening_login()
         else:
             for call in self._outstanding:
-                # One that was answered in a session before this one still waits for this one's data (C56).
+                # A call that was answered in an even earlier session still waits for the data of this one (C56).
                 if call.answered_in == resumed:
                     call.advance(CallInput.RESUMED)
-        # All of them, those too that still have to wait for the login.
-        self.resent = sum(
-            call.was_sent and call.state is CallState.HELD and not call.opening for call in self._outstanding
-        )
+        # This count includes the calls that still wait for the login.
+        self.resent = self.to_resend
         self._send_due()
 
     def open(self) -> None:
-        """The session stands: send what was held back."""
+        """Send the calls that waited until the session is established."""
         self.gate = Gate.OPEN
         self._held_back = False
         self._send_due()
 
     def connection_lost(self, why: str) -> None:
-        """The socket is gone; `why` is what happened to it, for the `OutcomeUnknown` of calls that are not sent again."""
+        """Note that the connection is gone; `why` is for the `OutcomeUnknown` of calls that are not sent again."""
         self.gate = Gate.SHUT
         self._why_lost = why
         for call in self._each():
             sent = call.state in (CallState.SENT, CallState.WRITTEN)
             call.advance(CallInput.LOST)
             if sent and not call.retry:
-                # Meteor says so when the next socket opens (C23); nothing will be known then that is not known now.
+                # Meteor reports this only when the next connection opens (C23), when nothing more is known.
                 self._finish(call, error=OutcomeUnknown(call.method, why))
 
     def mark_unsent(self) -> None:
-        """The server has run nothing of what followed our `connect` (S5)."""
+        """Note that the server rejected `connect`, and so ran none of the calls that followed it (S5)."""
         for call in self._outstanding:
             if call.state is CallState.SENT:
                 call.advance(CallInput.LOST)
                 call.was_sent = False
 
     def finish_settling(self) -> None:
-        """The data of a new session is here, which stands in for what an old one still owed (C56)."""
+        """End the SETTLING calls: the data of the new session has arrived (C56)."""
         for call in self._each():
             if call.state is CallState.SETTLING:
-                self._move(call, CallInput.UPDATED)
+                self._finish(call)
 
-    # What the server says
+    # Messages of the server
 
     def receive_result(self, message: Result, session_id: str | None) -> None:
-        """Take the answer to one, in a session."""
+        """Handle the `result` of a call that arrived in the session with that id."""
         call = self._outstanding.get(message.id)
         if call is None or not (call.state is CallState.SENT or call.state is CallState.WRITTEN):
-            # Answered already, or never asked (C17, R29).
-            self._emit(Warned(f"a result for call {message.id!r}, which waits for none"))
+            # The call was answered before, or never made (C17, R29).
+            self._emit(Warned(f"unexpected result for call {message.id!r}"))
             return
         call.result = message
         call.answered_in = session_id
         if call.return_at_result or call.wait:
             result, has_result, error = _outcome(message)
             self._emit(CallAnswered(call.id, call.method, result, has_result, error))
-        self._move(call, CallInput.RESULT)
+        self._advance(call, CallInput.RESULT)
 
     def answer(self, call_id: str) -> CallAnswered | None:
-        """The answer to a call that is not done, since its writes have not been confirmed; None if there is none."""
+        """Return the result of a call whose writes are not visible yet; None if there is no result."""
         call = self._outstanding.get(call_id)
         if call is None or call.result is None:
             return None
@@ -411,17 +414,17 @@ class Calls:
         return CallAnswered(call.id, call.method, result, has_result, error)
 
     def receive_updated(self, message: Updated) -> None:
-        """The writes of some are visible."""
+        """Handle an `updated` message: the writes of its calls are visible."""
         for call_id in message.methods:
-            # Unknown ids are ignored one by one (C18).
+            # An unknown id does not affect the others (C18).
             if call := self._outstanding.get(call_id):
-                self._move(call, CallInput.UPDATED)
+                self._advance(call, CallInput.UPDATED)
 
     def refuse(self, call_id: object, error: DDPError) -> bool:
-        """Fail one that was sent, as what came of it is no result.
+        """Fail a sent call to which the server reacted with something other than a `result`.
 
         Returns:
-            Whether there is one of that id.
+            Whether there is such a call.
         """
         call = self._outstanding.get(call_id) if isinstance(call_id, str) else None
         if call is None or not call.was_sent:
@@ -430,20 +433,20 @@ class Calls:
         return True
 
     def fail_too_large(self, call_id: object, limit: int) -> bool:
-        """Fail one that was sent, since its result is larger than `limit` bytes; gives whether there is one of that id."""
+        """Fail a sent call whose result has more than `limit` bytes; return whether there is such a call."""
         call = self._outstanding.get(call_id) if isinstance(call_id, str) else None
         return call is not None and self.refuse(call.id, MessageTooLarge(f"the result of {call.method!r}", limit))
 
     def never_resend(self) -> None:
-        """Send none of those that are under way again after a loss: one of them has an answer that cannot be taken."""
+        """Send no running call again after a lost connection: one of them has an answer that is too large."""
         for call in self._outstanding:
             if call.was_sent:
                 call.retry = False
 
-    # Inside
+    # Details
 
     def _add_opening_login(self) -> None:
-        """One login for each new session, with the token of now, whatever became of the one before (A52, A56)."""
+        """Add one login for each new session, with the current token, whatever happened to the previous login (A52, A56)."""
         for call in self._each():
             if call.opening:
                 self._outstanding.discard(call)
@@ -455,7 +458,7 @@ class Calls:
             self._outstanding.add_first(Call(call_id, "login", text, wait=True, opening=True, logs_in=True))
 
     def _each(self) -> Iterator[Call]:
-        """All calls that are still outstanding when their turn comes: finishing one can finish others."""
+        """Iterate over the outstanding calls; one call's end can end others that would come later."""
         return (call for call in list(self._outstanding) if self._outstanding.get(call.id) is call)
 
     def _send_due(self) -> None:
@@ -471,13 +474,13 @@ class Calls:
         if call.wait:
             self._quiescence.wait_for_call(call.id)
 
-    def _move(self, call: Call, move: CallInput) -> None:
-        call.advance(move)
+    def _advance(self, call: Call, event: CallInput) -> None:
+        call.advance(event)
         if call.state is CallState.DONE:
             self._finish(call)
 
     def _finish(self, call: Call, *, error: DDPError | None = None) -> None:
-        """Tell how a call ended, and send those that waited for it."""
+        """Report how a call ended, and send the calls that waited for it."""
         result: EJSONValue = None
         has_result = False
         if error is None and call.result is not None:
@@ -490,21 +493,21 @@ class Calls:
         self._forget(call)
 
     def fail_waiting_calls(self, error: MethodError, *, after: Call | None = None) -> None:
-        """Fail the calls that wait for a login that was refused, rather than make them without a user (A54).
+        """Fail the calls that wait for a login that was rejected; they must not run without a user (A54).
 
         Args:
-            error: Why there is no user.
-            after: The login; None for the one that the next session would have begun with.
+            error: The reason why there is no user.
+            after: The login; None for the login that would have begun the next session.
         """
         if self._login_required:
             self._refusal = error
         held = list(self._outstanding)
         for call in held[held.index(after) + 1 :] if after in held else held:
             if call.logs_in is not None:
-                # What follows belongs to that user.
+                # The calls after another login belong to its user.
                 return
-            if call.state is CallState.HELD and call.method not in _FOR_NO_USER:
-                why = OutcomeUnknown(call.method, "the connection was lost and the new one's login refused")
+            if call.state is CallState.HELD:
+                why = OutcomeUnknown(call.method, "the connection was lost and the login of the new one was rejected")
                 self._emit(
                     CallFinished(call.id, call.method, error=why if call.was_sent else _not_sent(call.method, error))
                 )
@@ -514,14 +517,14 @@ class Calls:
         next_block = self._outstanding.discard(call)
         if next_block and self.gate is not Gate.SHUT:
             self._send_due()
-        # Whatever became of it, nothing waits for its writes any more (C63).
+        # However the call ended, nothing waits for its writes any more (C63).
         self._quiescence.call_done(call.id)
         self._settle()
 
 
 def _not_sent(method: str, error: MethodError) -> LoginLost:
-    """The error of a call that waited for a login that was refused."""
-    reason = f"{method!r} was not sent, because the login was refused: {error.reason or error.error}"
+    """Make the error of a call that waited for a login that was rejected."""
+    reason = f"{method!r} was not sent, because the login was rejected: {error.reason or error.error}"
     return LoginLost(error.error, reason, error.details, error_type=error.error_type)
 
 
@@ -530,7 +533,7 @@ def _text(call_id: str, method: str, params: Raw, random_seed: str | None) -> st
 
 
 def _outcome(message: Result) -> tuple[EJSONValue, bool, DDPError | None]:
-    # Having an `error` is failing, whatever it is (C15, C16).
+    # A message with the key `error` is a failure, whatever its value is (C15, C16).
     if message.error is not ABSENT:
         return None, False, server_error(MethodError, message.error)
     if message.result is ABSENT:

@@ -1,14 +1,22 @@
-"""The client's end of DDP: negotiation, calls, subscriptions, documents, heartbeats. No socket, thread or clock.
+"""The client side of DDP: negotiation, calls, subscriptions, documents, heartbeats. No socket, thread or clock.
 
-One `ClientSession` lives as long as its client, over any number of sockets. Its owner
+One `ClientSession` lives as long as its client, over any number of connections. Its owner
 
-1. says what happens: `connection_made`, `receive_text`, `receive_eof`, `handle_timer`;
-2. says what is wanted: `call`, `subscribe`, `unsubscribe`, `ping`;
-3. after each of these sends all of `texts_to_send()`, in order, if there is a socket, and acts on all of
-   `events_received()`, in order;
-4. calls `handle_timer` when `next_deadline()` has come.
+1. reports what happens: `connection_made`, `receive_text`, `receive_eof`, `handle_timer`;
+2. makes requests: `call`, `subscribe`, `unsubscribe`, `ping`;
+3. after each of these methods, sends all texts of `texts_to_send()` in order, if there is a connection, and handles all
+   events of `events_received()` in order;
+4. calls `handle_timer` when the time `next_deadline()` has come.
 
-`now` is always seconds on one monotonic clock.
+`now` is always a number of seconds on one monotonic clock. The states of the connection:
+
+                    OPEN               CONNECTED
+    DISCONNECTED ─────────▶ CONNECTING ─────────▶ CONNECTED
+         ▲  ▲──────LOST──────────┤ │                  │
+         │                       │ │ REFUSED          │
+         └────────LOST───────────┼─┼──────────────────┘
+                                 │ ▼
+                                 │ REFUSED (forever: there is no common version)
 
 Source: Meteor's `packages/ddp-client/common/livedata_connection.js`, and its rules of resumption (3.5).
 """
@@ -86,26 +94,26 @@ __all__ = [
     "SessionState",
 ]
 
-#: Best first (C1).
+#: The versions that the client speaks, best first (C1).
 SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 
-#: Seconds, as Meteor's clients have them (H1).
+#: Defaults of Meteor's clients, in seconds (H1).
 HEARTBEAT_INTERVAL = 17.5
 HEARTBEAT_TIMEOUT = 15.0
 
-#: Characters of pongs that may wait to be sent.
+#: The most characters of unsent pongs.
 PONG_LIMIT = 1 << 20
 
 _DATA_MESSAGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
-# What Meteor says of a message that it cannot decode, such as one with a `$type` that it does not know (C76).
+# Meteor's error for a message that it cannot decode, for example because of an unknown `$type` (C76).
 _UNDECODABLE = "Parse error"
-# Characters of a server's error that are shown where it gives no reason.
-_LONGEST_REFUSAL = 500
+# How much of an `error` message to show if it has no reason, in characters.
+_MAX_SHOWN = 500
 
 
 class SessionState(Enum):
-    """Where the conversation stands."""
+    """The state of the connection; see the picture at the top of the module."""
 
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
@@ -114,12 +122,12 @@ class SessionState(Enum):
 
 
 class SessionInput(Enum):
-    """What moves it."""
+    """An event that changes the state of the connection."""
 
-    OPEN = "socket open"
+    OPEN = "connection open"
     CONNECTED = "connected"
-    REFUSED = "failed, with a version that we have not"
-    LOST = "socket lost"
+    REFUSED = "failed, with an unknown version"
+    LOST = "connection lost"
 
 
 SESSION_TABLE: Mapping[tuple[SessionState, SessionInput], SessionState] = {
@@ -128,9 +136,9 @@ SESSION_TABLE: Mapping[tuple[SessionState, SessionInput], SessionState] = {
     (SessionState.CONNECTING, SessionInput.REFUSED): SessionState.REFUSED,
     (SessionState.CONNECTING, SessionInput.LOST): SessionState.DISCONNECTED,
     (SessionState.CONNECTED, SessionInput.LOST): SessionState.DISCONNECTED,
-    # The refused socket closes, as it must; the refusal stands (C4).
+    # The server closes the connection; the refusal remains (C4).
     (SessionState.REFUSED, SessionInput.LOST): SessionState.REFUSED,
-    # An attempt that came to nothing is reported as lost too.
+    # A failed attempt to connect is reported as a loss, too.
     (SessionState.DISCONNECTED, SessionInput.LOST): SessionState.DISCONNECTED,
 }
 
@@ -139,13 +147,13 @@ class ClientSession:
     """One client's conversation with one server.
 
     Args:
-        random: Random numbers in [0, 1), for the ids of subscriptions (I3).
-        versions: What to offer, best first.
-        heartbeat_interval: Seconds between looks at whether the server is alive; 0 for none.
-        heartbeat_timeout: Seconds that it has to answer a ping.
-        pipeline: Send calls right behind `connect`, as Meteor does (C6). Without it they wait for `connected`,
-            so that a call whose session never came about is known not to have run.
-        login_required: After a login was refused, fail new calls until there is a user again, or a logout.
+        random: Source of random numbers for the ids of subscriptions (I3).
+        versions: The versions to offer, best first.
+        heartbeat_interval: Seconds between two checks of whether the server is alive; 0 turns heartbeats off.
+        heartbeat_timeout: Seconds to wait for the answer to a ping.
+        pipeline: Send calls right after `connect`, as Meteor does (C6). If false, calls wait for `connected`: a call that was
+            made while there was no session has certainly not run if the session never comes.
+        login_required: After a rejected login, fail new calls until there is a user again or a logout.
     """
 
     def __init__(
@@ -159,20 +167,20 @@ class ClientSession:
         login_required: bool = False,
     ) -> None:
         self.state = SessionState.DISCONNECTED
-        #: Whether to tell of each message about a document, as it came.
+        #: Whether to report each message about a document with a `DataReceived` event.
         self.reports_data = False
-        #: The id of the session that stands, or stood last; None if the server gave it none (C9).
+        #: The id of the current or latest session; None if the server did not send one (C9).
         self.session_id: str | None = None
         self._random = random
         self._versions = tuple(versions)
         self._version = self._versions[0]
-        # What was proposed since there was a session. Nothing is proposed twice, or two suggestions could go on for ever.
+        # The versions proposed since the last session. None is proposed twice, or two suggestions could alternate forever.
         self._tried: set[str] = set()
         self._had_session = False
         self._heartbeat_settings = (heartbeat_interval, heartbeat_timeout)
         self._heartbeat = Heartbeat(0, 0)
 
-        # New ones after every `texts_to_send` and `events_received`.
+        # Lists are replaced, not cleared, by `texts_to_send` and `events_received`.
         self._texts: list[str] = []
         self._events: list[SessionEvent] = []
         self.documents = Documents(self._emit)
@@ -186,39 +194,39 @@ class ClientSession:
             login_required=login_required,
         )
         self._subs = LiveSubscriptions()
-        # None until a server sends one, which few do.
+        # None while there are no errors without an id, which few servers send.
         self._refusals: Refusals | None = None
         self._ping_ids = count(1)
         self._pings: dict[str, float] = {}
-        # Whether a ping of the heartbeat's has no pong yet.
+        # Whether the latest ping of the heartbeat is unanswered.
         self._awaits_pong = False
 
         self._pong_size = 0
         self._opened_at = 0.0
-        # Messages of this session so far, in step with the server's own count (R20).
+        # Messages received in this session, as the server counts them (R20).
         self._received_count = 0
-        # How many subscriptions went out again on this socket (R31).
+        # How many subscriptions were sent again on this connection (R31).
         self._resent_subs = 0
 
-    # Results
+    # Output
 
     def texts_to_send(self) -> list[str]:
-        """Take what is to be sent, one WebSocket text message each. It is not given out twice."""
+        """Return the texts to send, each as one WebSocket text message, and forget them."""
         texts, self._texts = self._texts, []
         return texts
 
     def pong_size(self) -> int:
-        """Take how many characters of the texts to send are answers to pings; call it before `texts_to_send`."""
+        """Return how many characters of `texts_to_send()` are answers to pings. Call it before `texts_to_send`."""
         size, self._pong_size = self._pong_size, 0
         return size
 
     def events_received(self) -> list[SessionEvent]:
-        """Take what has happened. It is not given out twice."""
+        """Return the events since the previous call, and forget them."""
         events, self._events = self._events, []
         return events
 
     def next_deadline(self) -> float | None:
-        """Say when `handle_timer` must be called next; None for never."""
+        """Return when to call `handle_timer` next; None for never."""
         return self._heartbeat.next_deadline()
 
     @property
@@ -228,28 +236,28 @@ class ClientSession:
 
     @property
     def unsent(self) -> int:
-        """How many calls were never sent: they wait for a connection, or behind a `wait` call."""
+        """How many calls were never sent: they wait for a connection or for a `wait` call."""
         return self._calls.unsent
 
     @property
     def to_resend(self) -> int:
-        """How many calls were sent on a connection that is lost, and will be sent again."""
+        """How many calls were sent on a lost connection and will be sent again."""
         return self._calls.to_resend
 
     @property
     def refusal(self) -> str | None:
-        """What the server said last of a message that it refused without saying which one; None if all are told apart."""
+        """The server's latest `error` whose request is still unknown, or None."""
         return None if self._refusals is None else self._refusals.text
 
     @property
     def opening_login(self) -> str | None:
-        """The id of the login that the last new session began with, while it is the one that the next would."""
+        """The id of the login that began the latest new session; None if another login would begin the next one."""
         return self._calls.opening_login
 
-    # What happens
+    # Events of the connection
 
     def connection_made(self, now: float) -> None:
-        """A socket is open. Whatever can be sent at once follows `connect` (C1, C6)."""
+        """Start on a new connection: send `connect`, and whatever can follow it at once (C1, C6)."""
         self._advance(SessionInput.OPEN)
         self._opened_at = now
         self._calls.connection_made()
@@ -264,32 +272,32 @@ class ClientSession:
                 received_count=self._received_count if resuming else None,
             )
         )
-        # A session that may be resumed is waited for: its login and its subs need not be sent at all then (R28).
+        # If the session may be resumed, wait: its login and subscriptions need not be sent at all then (R28).
         if not resuming:
             self._calls.gate = Gate.AJAR
             self._open_session(resumed=False)
 
     def receive_text(self, text: str, now: float) -> None:
-        """Take one WebSocket text message.
+        """Handle one WebSocket text message.
 
-        No text makes this raise: what is no DDP is ignored, with a `Warned` (C70-C75).
+        It never raises: a text that is not a DDP message is ignored and reported with `Warned` (C70-C75).
         """
         self._heartbeat.message_received()
         message = codec.decode(text)
-        # Nearly all are documents and the two answers to a call. A table of classes finds their way in a tenth of the
-        # time that patterns need, which were a fifth of the time of pipelined calls.
-        take = self._RECEIVERS.get(type(message))
-        if take is not None:
+        # Most messages are documents and the two answers to a call. A table of classes finds their handlers in a tenth of the
+        # time that pattern matching takes, which was a fifth of the time of pipelined calls.
+        receive = self._RECEIVERS.get(type(message))
+        if receive is not None:
             self._received_count += 1
             if self.reports_data and isinstance(message, _DATA_MESSAGES):
                 self._events.append(DataReceived(text, message.collection))
-            take(self, message)
+            receive(self, message)
             if self._refusals is not None:
                 self._rule_out(message, self._refusals)
             return
         match message:
             case Ping():
-                # Answered even before `connected` (C11), with the id it has, if any (H8).
+                # A ping is answered even before `connected` (C11), with its id, if any (H8).
                 self._send_pong(message)
             case Pong():
                 self._receive_pong(message, now)
@@ -305,13 +313,13 @@ class ClientSession:
             self._rule_out(message, self._refusals)
 
     def receive_large(self, head: str, limit: int) -> None:
-        """Take the beginning of a message that is too large to be taken.
+        """Handle the beginning of a message that exceeds the size limit.
 
-        The request that it answers fails, and is never sent again.
+        The request that the message answers fails, and is never sent again.
 
         Args:
             head: The first characters of the message.
-            limit: Bytes, for the error.
+            limit: The size limit in bytes, for the error.
         """
         self._heartbeat.message_received()
         try:
@@ -333,17 +341,17 @@ class ClientSession:
             if (subscription := self._subs.get(suspects[0])) is not None:
                 self._stop_with(subscription, MessageTooLarge(f"the answer to {subscription.name!r}", limit))
                 return
-        # It may be the answer to any request.
+        # The message can be the answer to any request.
         self._calls.never_resend()
-        self._warn(f"{MessageTooLarge('a message of the server', limit)}, and was dropped")
+        self._warn(f"{MessageTooLarge('a message from the server', limit)}; it was ignored")
 
     def _refuse_document(self, error: MessageTooLarge) -> None:
-        """End the subscriptions that would be incomplete without a document that is too large."""
+        """End the subscriptions that would be incomplete without a document that exceeds the size limit."""
         pending = [subscription for subscription in self._subs if subscription.was_sent and not subscription.confirmed]
         for subscription in pending:
             self._stop_with(subscription, error)
         if not pending:
-            self._warn(f"{error}, and was dropped")
+            self._warn(f"{error}; it was ignored")
 
     def _stop_with(self, subscription: LiveSubscription, error: DDPError) -> None:
         self._subs.stop(subscription.id, SubscriptionInput.STOP)
@@ -353,10 +361,10 @@ class ClientSession:
         self._settle()
 
     def receive_eof(self, why: str = "the connection was lost") -> None:
-        """The socket is gone, or the attempt to open one failed. Nothing is lost yet; a new one may come (C22).
+        """Note that the connection is gone, or that an attempt to connect failed. Calls and subscriptions go on (C22).
 
         Args:
-            why: What happened, for the `OutcomeUnknown` of calls that are not to be sent again.
+            why: What happened, for the `OutcomeUnknown` of calls that are not sent again.
         """
         self.state = SESSION_TABLE[self.state, SessionInput.LOST]
         self._heartbeat.stop()
@@ -367,10 +375,10 @@ class ClientSession:
         self._calls.connection_lost(why)
 
     def stay_alive(self, *, ping: bool) -> None:
-        """Call this instead of `receive_text` while nothing is read: the server's silence is not its fault then.
+        """Note that the owner does not read now, so that the silence is not the server's. Call it instead of `receive_text`.
 
         Args:
-            ping: Whether to send a ping, which keeps the server from taking us for dead.
+            ping: Whether to send a ping, so that the server does not give up the client.
         """
         self._heartbeat.message_received()
         # pre1 had no heartbeats (H6).
@@ -378,7 +386,7 @@ class ClientSession:
             self._send(Ping())
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due at `next_deadline()`; earlier calls do nothing."""
+        """Do what is due at `next_deadline()`. A call before that time does nothing."""
         match self._heartbeat.handle_timer(now):
             case HeartbeatAction.SEND_PING:
                 self._awaits_pong = True
@@ -388,7 +396,7 @@ class ClientSession:
             case HeartbeatAction.NONE:
                 pass
 
-    # What is wanted
+    # Requests
 
     def call(
         self,
@@ -401,57 +409,59 @@ class ClientSession:
         random_seed: str | None = None,
         logs_in: bool | None = None,
     ) -> str:
-        """Call a method: now, or as soon as connection and `wait` calls allow (C7, C19).
+        """Call a method as soon as the connection and `wait` calls allow (C7, C19).
+
+        `CallFinished` reports the end of the call.
 
         Args:
-            method: The method's name.
-            params: Its arguments; they are written down now, so that later changes to them do not matter (C12).
-                Or their text already, an EJSON array.
-            wait: Run alone: after all calls before it are done, and before any that follow.
-            retry: After a loss send it again, with the same id (C22). Else it is sent once, and only in a session
-                that stands, so that failing to connect means that it has not run.
-            return_at_result: Say `CallAnswered` at the result already, whether or not its writes are visible (C14).
-            random_seed: From which the server makes ids (C27).
-            logs_in: Whether it logs in (True) or out (False); None for calls that do not change the user. What waits
-                for a login that is refused fails, if the session has no user.
+            method: The name of the method.
+            params: The arguments, or the text of an EJSON array. They are serialized now; later changes to them have no
+                effect (C12).
+            wait: Run the call alone: after all calls before it are done, and before any call after it.
+            retry: Send the call again after a lost connection, with the same id (C22). If false, the call is sent at most
+                once, and only in an established session: a failed connection means that it has not run.
+            return_at_result: Report the result with `CallAnswered` before its writes are visible (C14).
+            random_seed: The seed from which the server generates ids (C27).
+            logs_in: True if the call logs in, False if it logs out, None if it does not change the user. If a login is
+                rejected and the session has no user, the calls that wait for the login fail.
 
         Returns:
-            The id by which `CallAnswered` and `CallFinished` name it.
+            The id of the call, for `CallAnswered`, `CallFinished` and `cancel`.
 
         Raises:
-            EJSONError: An argument cannot be written.
+            EJSONError: An argument is not an EJSON value.
         """
         return self._calls.add(
             method,
             _params_text(params),
             wait=wait,
             retry=retry,
-            early=return_at_result,
+            return_at_result=return_at_result,
             random_seed=random_seed,
             logs_in=logs_in,
         )
 
     def answer(self, call_id: str) -> CallAnswered | None:
-        """The answer to a call that is not done, since its writes have not been confirmed (C78); None if there is none."""
+        """Return the result of a call whose writes are not confirmed yet (C78); None if there is no result."""
         return self._calls.answer(call_id)
 
     def cancel(self, call_id: str) -> bool:
-        """Take back a call that has not been sent. Nothing more is said of it.
+        """Cancel a call that was not sent. It produces no more events.
 
         Returns:
-            Whether it was taken back. One that was ever sent is not, but it is not sent again (C23): if a loss has come
-            already, its `CallFinished` is among the events now.
+            Whether the call was canceled. A call that was ever sent is not canceled, but it is not sent again (C23): if the
+            connection is lost already, `events_received()` returns its `CallFinished`.
         """
         return self._calls.cancel(call_id)
 
     def subscribe(self, name: str, params: Sequence[EJSONValue]) -> str:
-        """Subscribe to a publication: now, or as soon as there is a connection (C30, C31).
+        """Subscribe to a publication as soon as there is a connection (C30, C31).
 
         Returns:
-            The id by which `SubscriptionReady` and `SubscriptionStopped` name it.
+            The id of the subscription, for `SubscriptionReady`, `SubscriptionStopped` and `unsubscribe`.
 
         Raises:
-            EJSONError: An argument cannot be written.
+            EJSONError: An argument is not an EJSON value.
         """
         sub_id = random_id(self._random)
         text = codec.encode(Sub(id=sub_id, name=name, params=_params_text(params)))
@@ -462,7 +472,7 @@ class ClientSession:
         return sub_id
 
     def unsubscribe(self, sub_id: str) -> None:
-        """Stop a subscription; a second time, nothing happens. Its documents go when the server says so (C36, C37)."""
+        """Stop a subscription. Its documents disappear when the server confirms (C36, C37). A second call does nothing."""
         subscription = self._subs.stop(sub_id, SubscriptionInput.STOP)
         if subscription is None:
             return
@@ -471,59 +481,59 @@ class ClientSession:
         self._events.append(SubscriptionStopped(sub_id, subscription.name))
 
     def ping(self, now: float) -> str:
-        """Send a ping of our own, to be told by a `PongReceived` how long the answer took.
+        """Send a ping, and return its id. A `PongReceived` event reports the duration of the round trip.
 
         Raises:
-            LocalProtocolError: There is no session.
+            LocalProtocolError: There is no established session.
         """
         if self.state is not SessionState.CONNECTED:
-            raise LocalProtocolError("no ping without a session")
+            raise LocalProtocolError("cannot send a ping without a session")
         ping_id = f"p{next(self._ping_ids)}"
         self._pings[ping_id] = now
         self._send(Ping(id=Raw(f'"{ping_id}"'.encode())))
         return ping_id
 
     def set_opening_login(self, params: Sequence[EJSONValue] | None) -> None:
-        """Begin each new session with this `login`, before any other call; None for no login (A51, A57).
+        """Log in at the start of each new session, before any other call; None for no login (A51, A57).
 
-        A resumed session keeps its user, and is not logged in again (R22). If it is refused, the calls that wait for
-        it fail with that. Meteor sends them without a user (A54).
+        A resumed session keeps its user, and needs no login (R22). If the login is rejected, the calls that wait for it fail.
+        (Meteor sends them without a user, A54.)
 
         Args:
-            params: Those of `login`.
+            params: The arguments of `login`.
         """
         self._calls.set_opening_login(None if params is None else _params_text(params))
 
     def fail_waiting_calls(self, error: MethodError) -> None:
-        """Fail what waits for the login that the next session would have begun with: it has no user any more."""
+        """Fail the calls that wait for the login of the next session, which was given up."""
         self._calls.fail_waiting_calls(error)
 
     def send_disconnect(self) -> None:
-        """Announce that the close which follows is wanted (R25). Older servers answer with an error, too late to matter."""
+        """Send `disconnect`: the client closes the connection on purpose (R25). Older servers answer with an error, to no effect."""
         if self.state is SessionState.CONNECTED:
             self._send(Disconnect())
 
     def abandon(self, error: DDPError, why: str) -> None:
-        """End every call and subscription, after `receive_eof`: there will be no other connection.
+        """End all calls and subscriptions, after `receive_eof`: there will be no other connection.
 
         Args:
-            error: For what was never sent, and for subscriptions.
+            error: The error for subscriptions and for calls that were never sent.
             why: What happened, for the `OutcomeUnknown` of calls that were sent.
         """
-        assert not self._may_send_requests(), "abandoned with a connection"
+        assert not self._may_send_requests(), "abandon() needs receive_eof() first"
         self._calls.abandon(error, why)
         for subscription in self._subs:
-            self._end_subscription(subscription.id, SubscriptionInput.NOSUB, error)
+            self._end_subscription(subscription.id, error)
         self._subs.abandon_stopping()
 
     def released_subscriptions(self) -> list[str]:
-        """Ids of the subscriptions that have ended, and whose documents are gone: the server has answered `unsub` (C36)."""
+        """Return the ids of ended subscriptions whose documents are gone: the server has answered `unsub` (C36)."""
         if self._quiescence.active:
             return []
         released, self._subs.released = self._subs.released, []
         return released
 
-    # Receiving
+    # Messages of the server
 
     def _receive_document(self, message: DataMessage) -> None:
         if self._quiescence.active:
@@ -554,18 +564,18 @@ class ClientSession:
         self._settle()
 
     def _receive_nosub(self, message: Nosub) -> None:
-        # Without an id it tells of a publication that nobody asked for (C40, S68).
+        # A `nosub` without an id is about a publication that no client requested (C40, S68).
         if message.id is None:
             return
-        # Whoever waits for the subscription hears of its end now, whatever data is kept back (C57).
+        # The subscriber learns of the end at once, even while documents are held back (C57).
         error = None if message.error is ABSENT else server_error(SubscriptionError, message.error)
-        self._end_subscription(message.id, SubscriptionInput.NOSUB, error)
+        self._end_subscription(message.id, error)
         self._quiescence.subscription_done(message.id)
         self._settle()
 
     def _settle(self) -> None:
-        """If nothing is waited for any more, let the view change in one step, and tell what that completes (C55, C56)."""
-        # Without a session, what the last one sent is not complete. The next one resumes it, or makes it void (C62).
+        """If nothing is awaited any more, change the visible documents in one step, and report what that completes (C55, C56)."""
+        # Without a connection, the data is incomplete. The next session either resumes this one or replaces its data (C62).
         if not self._quiescence.due or self._calls.gate is Gate.SHUT:
             return
         messages, reset = self._quiescence.release()
@@ -599,17 +609,17 @@ class ClientSession:
     def _receive_connected(self, message: Connected, now: float) -> None:
         state = SESSION_TABLE.get((self.state, SessionInput.CONNECTED))
         if state is None:
-            self._warn("the server said connected twice")
+            self._warn("the server sent connected twice")
             return
         self.state = state
         asked_for = self.session_id
-        # Without a string there is nothing to ask for at the next `connect`, so the next session is a new one (C9).
+        # Without an id the next `connect` cannot ask to resume, so the next session is a new one (C9).
         self.session_id = message.session if message.session and isinstance(message.session, str) else None
         resumed = asked_for is not None and asked_for == self.session_id
         is_first, self._had_session = not self._had_session, True
         self._tried.clear()
         if not resumed:
-            # `connected` counts itself (R20).
+            # `connected` is itself a message of the session (R20).
             self._received_count = 1
         interval, timeout = self._heartbeat_settings
         # pre1 had no heartbeats (H6).
@@ -626,21 +636,21 @@ class ClientSession:
         elif not is_first:
             self._reset()
         round_trip = now - self._opened_at
-        # It comes before the events of what it lets go on, and counts what those sent.
+        # The event precedes the events of all that the new session lets continue, and counts what was sent again.
         self._events.insert(
             established,
             SessionEstablished(self.session_id, resumed, self._calls.resent, self._resent_subs, round_trip),
         )
 
     def _reset(self) -> None:
-        """What the old session sent is void, but stays in sight until the new one has sent as much (C50-C52)."""
+        """Replace the documents of the old session, which stay visible until the new session has sent as much (C50-C52)."""
         ready = [subscription.id for subscription in self._subs if subscription.ready]
         self._quiescence.begin(ready, self._calls.sent)
         self._settle()
 
     def _receive_failed(self, message: Failed) -> None:
         if self.state is not SessionState.CONNECTING:
-            self._warn("the server said failed in a session that stands")
+            self._warn("the server sent failed in an established session")
             return
         retry = message.version in self._versions and message.version not in self._tried
         self._events.append(VersionRefused(self._version, message.version, retry))
@@ -664,8 +674,8 @@ class ClientSession:
             self._events.append(PongReceived(ping_id, now - sent_at))
 
     def _receive_error(self, reason: str, offending: JSONValue, text: str) -> None:
-        """A message of ours was refused. Meteor only logs that, and what it asked for hangs (C72, C63)."""
-        # Some servers give no reason; then the message itself is all that they say (C77).
+        """Handle `error`: the server refused a message. Meteor only logs it, and the request never ends (C72, C63)."""
+        # If there is no reason, show the message itself (C77).
         said = reason or _shown(text)
         if isinstance(offending, dict):
             if self._refuse(offending.get("id"), said, offending.get("msg")):
@@ -673,7 +683,7 @@ class ClientSession:
             if "id" in offending or offending.get("msg") not in (None, "method", "sub"):
                 self._warn(f"the server refused a message: {said}")
                 return
-        # It names no request. Servers send it ahead of queued work, so it can be about any unanswered one (C76).
+        # The error names no request. Servers send it before queued answers, so it can be about any unanswered request (C76).
         suspects = self._unanswered()
         if reason == _UNDECODABLE:
             custom = [request_id for request_id, frame in suspects.items() if '"$type"' in frame]
@@ -684,20 +694,20 @@ class ClientSession:
             self._warn(f"the server refused a message: {said}")
 
     def _refuse(self, request_id: object, said: str, kind: object = None) -> bool:
-        """Fail a call or a subscription that was refused, and say whether it is one."""
+        """Fail the refused call or subscription with that id; return whether there is one."""
         if not isinstance(request_id, str):
             return False
         if kind in (None, "method") and self._calls.refuse(request_id, MethodError("bad-request", said)):
             return True
         if kind not in (None, "sub") or self._subs.get(request_id) is None:
             return False
-        self._end_subscription(request_id, SubscriptionInput.NOSUB, SubscriptionError("bad-request", said))
+        self._end_subscription(request_id, SubscriptionError("bad-request", said))
         self._quiescence.subscription_done(request_id)
         self._settle()
         return True
 
     def _unanswered(self) -> dict[str, str]:
-        """The frames of all requests that the server may still answer, by id."""
+        """Return the messages of all requests that the server may still answer, by id."""
         frames = self._calls.sent
         frames.update((sub.id, sub.text) for sub in self._subs if sub.was_sent and not sub.confirmed)
         frames.update(dict.fromkeys(self._subs.stopping(), ""))
@@ -706,7 +716,7 @@ class ClientSession:
         return frames
 
     def _rule_out(self, message: object, refusals: Refusals) -> None:
-        """After each message, fail the requests that only an earlier refusal can have been about."""
+        """After each message, fail the requests that must be the ones an earlier error was about."""
         answered: Iterable[str] = ()
         match message:
             case (
@@ -730,19 +740,19 @@ class ClientSession:
         if message.msg and message.msg not in ("ping", "pong"):
             self._received_count += 1
         if isinstance(message.tree, dict) and message.msg == "error":
-            # Its reason is not a string (C77).
+            # An error whose reason is not a string (C77).
             self._receive_error("", message.tree.get("offendingMessage"), text)
             return
         if isinstance(message.tree, dict) and message.msg is None:
-            # Servers before 2.3 greet with `{"server_id":"0"}` (U14).
+            # Servers before Meteor 2.3 begin with `{"server_id":"0"}` (U14).
             return
         if message.msg == "server_id":
-            # That is how Rocket.Chat greets (U23).
+            # Rocket.Chat begins with this (U23).
             return
         if isinstance(message.tree, dict) and message.msg == "result":
-            # It must still fail its call (C73).
+            # The call must still fail (C73).
             self._calls.refuse(message.tree.get("id"), EJSONError(message.problem))
-        self._warn(f"the server sent something that is ignored: {message.problem}", harmless=message.unknown)
+        self._warn(f"ignored a message from the server: {message.problem}", harmless=message.unknown)
 
     _RECEIVERS: ClassVar[Mapping[type[object], Callable[[ClientSession, Any], None]]] = {
         Added: _receive_document,
@@ -760,11 +770,11 @@ class ClientSession:
     # Sending
 
     def _may_send_requests(self) -> bool:
-        """Whether calls and subscriptions may go out now: in a session, or right behind a first `connect` (C6, R28)."""
+        """Return whether calls and subscriptions may be sent: in a session, or right after the first `connect` (C6, R28)."""
         return self._calls.gate is not Gate.SHUT
 
     def _open_session(self, *, resumed: bool) -> None:
-        """Send what a socket begins with: login, calls, subscriptions, in this order (C6, C22, C38, A51)."""
+        """Send the first messages after `connect`: login, calls, subscriptions, in this order (C6, C22, C38, A51)."""
         if resumed:
             for sub_id in self._subs.stopping():
                 self._send(Unsub(id=sub_id))
@@ -772,8 +782,8 @@ class ClientSession:
             self._subs.begin_session()
         self._calls.begin_session(resumed=self.session_id if resumed else None)
         for subscription in self._subs:
-            # A resumed session has those that it said ready of. The others it may have; asked twice, it keeps
-            # silent (S22). That one was ready in a session before says nothing.
+            # A resumed session has the subscriptions that it reported as ready. It may have the others; a repeated `sub` is
+            # ignored (S22). Being ready in an earlier session does not count.
             if not (resumed and subscription.confirmed):
                 self._send_sub(subscription)
 
@@ -784,7 +794,7 @@ class ClientSession:
 
     def _send_pong(self, message: Ping) -> None:
         text = codec.encode(Pong(id=message.id))
-        # A server that sends so many pings at once is not alive but at fault, and must not fill our memory.
+        # A server that sends this many pings at once is faulty, and must not fill the memory.
         if self._pong_size + len(text) <= PONG_LIMIT:
             self._pong_size += len(text)
             self._texts.append(text)
@@ -795,36 +805,35 @@ class ClientSession:
     def _send_text(self, text: str) -> None:
         self._texts.append(text)
 
-    # Endings
+    # Small things
 
-    def _end_subscription(self, sub_id: str, move: SubscriptionInput, error: DDPError | None) -> None:
-        subscription = self._subs.stop(sub_id, move)
+    def _end_subscription(self, sub_id: str, error: DDPError | None) -> None:
+        """Remove a subscription that the server ended, or that nothing can bring back."""
+        subscription = self._subs.stop(sub_id, SubscriptionInput.NOSUB)
         if subscription is not None:
             self._events.append(SubscriptionStopped(sub_id, subscription.name, error))
 
-    # Small things
-
-    def _advance(self, move: SessionInput) -> None:
-        state = SESSION_TABLE.get((self.state, move))
+    def _advance(self, event: SessionInput) -> None:
+        state = SESSION_TABLE.get((self.state, event))
         if state is None:
-            raise LocalProtocolError(f"{move.value!r} to a session that is {self.state.value}")
+            raise LocalProtocolError(f"the session is {self.state.value}; it does not allow {event.value!r}")
         self.state = state
 
     def _warn(self, text: str, *, harmless: bool = False) -> None:
         self._events.append(Warned(text, harmless))
 
     def _warn_unreadable(self, error: EJSONError) -> None:
-        self._warn(f"a document was dropped that cannot be read: {error}")
+        self._warn(f"ignored a document that cannot be read: {error}")
 
     def _emit(self, event: SessionEvent) -> None:
         self._events.append(event)
 
 
 def _shown(text: str) -> str:
-    # Loaded only here, since few servers need it.
+    # Few servers need this module; importing it takes time.
     from .secrets import mask
 
-    return mask(text)[:_LONGEST_REFUSAL]
+    return mask(text)[:_MAX_SHOWN]
 
 
 def _offending(message: Error) -> JSONValue:

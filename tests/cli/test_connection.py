@@ -190,7 +190,7 @@ def test_greetings_and_sessions_of_other_servers_draw_no_warning(ddp: Command, c
         assert ddp("call", "-u", server.url, "m") == (0, "1\n", "")
         ran = ddp("call", "-v", "-u", server.url, "m")
     assert "ddp: note: connected: new session without an id, " in ran.err
-    assert "ddp: note: the server sent something that is ignored: unknown message 'unheard of'" in ran.err
+    assert "ddp: note: ignored a message from the server: unknown message 'unheard of'" in ran.err
     assert "server_id" not in ran.err
     assert "warning" not in ran.err
 

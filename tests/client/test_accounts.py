@@ -187,7 +187,7 @@ def test_the_token_counts_from_its_result_on(harness: Harness) -> None:
 
 
 REFUSED = {"error": 403, "reason": "You've been logged out by the server."}
-NOT_SENT = r"'m' was not sent, because the login was refused: You've been logged out by the server\. \[403\]"
+NOT_SENT = r"'m' was not sent, because the login was rejected: You've been logged out by the server\. \[403\]"
 
 
 def test_a_token_that_the_server_refuses_is_dropped(harness: Harness) -> None:
@@ -255,7 +255,7 @@ def test_calls_do_not_outlive_a_login_that_expired_while_away(harness: Harness) 
     unsent = harness.client.call("m")
     harness.clock.advance(7000)
     harness.establish("two")
-    with pytest.raises(LoginError, match="'m' was not sent, because the login was refused: the login has expired"):
+    with pytest.raises(LoginError, match="'m' was not sent, because the login was rejected: the login has expired"):
         unsent.result(PATIENCE)
     with pytest.raises(OutcomeUnknown):
         sent.result(PATIENCE)

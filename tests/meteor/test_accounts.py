@@ -156,7 +156,7 @@ def test_a_token_revoked_while_away_ends_logged_out(client: Client, other: Clien
     other.accounts.logout_other_clients().result(PATIENCE)
     queued = client.call("whoami")
     client.reconnect()
-    with pytest.raises(LoginLost, match="'whoami' was not sent, because the login was refused: "):
+    with pytest.raises(LoginLost, match="'whoami' was not sent, because the login was rejected: "):
         queued.result(PATIENCE)
     assert isinstance(told.wait_for(events.LoggedOut), events.LoggedOut)
     assert client.user_id is None

@@ -577,7 +577,7 @@ def test_the_gate_says_what_is_sent(gate: Gate, pipeline: bool, sent: list[str])
     calls = Calls(texts.append, lambda event: None, Quiescence(), lambda: None, pipeline=pipeline)
     calls.gate = gate
     for retry in (True, False, True):
-        calls.add("m", Raw(b"[]"), wait=False, retry=retry, early=False, random_seed=None)
+        calls.add("m", Raw(b"[]"), wait=False, retry=retry, return_at_result=False, random_seed=None)
     assert [json.loads(text)["id"] for text in texts] == sent
     assert (len(calls), calls.unsent, list(calls.sent)) == (3, 3 - len(sent), sent)
     calls.open()

@@ -932,7 +932,7 @@ def test_a_large_message_that_could_be_any_answer_is_not_asked_for_again(connect
     """)
     connected.session.receive_large(head, 1 << 20)
     connected.play("""
-        !! Warned text='a message of the server is larger than 1 MiB, and was dropped'
+        !! Warned text='a message from the server is larger than 1 MiB; it was ignored'
         lost
         !! CallFinished id='1'
         !! CallFinished id='2'
@@ -962,7 +962,7 @@ def test_a_document_that_is_too_large_ends_what_is_not_ready(connected: Playbook
 
 def test_a_change_that_is_too_large_is_told(connected: Playbook) -> None:
     connected.session.receive_large('{"msg":"changed","collection":"c","id":"x","fields":{"a":"xxx', 1 << 20)
-    connected.play("!! Warned text=\"a document of 'c' is larger than 1 MiB, and was dropped\"")
+    connected.play("!! Warned text=\"a document of 'c' is larger than 1 MiB; it was ignored\"")
 
 
 def test_a_stopped_subscription_may_be_what_an_error_is_about(connected: Playbook) -> None:

@@ -176,7 +176,7 @@ def test_a_login_that_is_refused_after_a_loss_fails_what_waited_and_says_how_to_
     peer.establish("s2")
     answer_login(peer, error={"error": 403, "reason": "You've been logged out by the server."})
     shown = scene.desk.screen.wait_for("logs in again\n", start)
-    assert "'pay' was not sent, because the login was refused: You've been logged out by the server.\n" in shown
+    assert "'pay' was not sent, because the login was rejected: You've been logged out by the server.\n" in shown
     assert (
         "logged out: You've been logged out by the server. [403]; 1 subscription goes on without a user; "
         "`login ann` logs in again\n"
