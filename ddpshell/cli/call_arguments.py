@@ -14,7 +14,7 @@ from .. import ejson
 from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
-from ..text.literals import parse_argument, text_of
+from ..text.literals import parse_argument, read_text
 from .command_classes import Rows
 from .process import Process
 
@@ -128,11 +128,11 @@ def _read_file(path: str, name: str, process: Process) -> str:
         from pathlib import Path
 
         with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
-            return text_of(file, f"{name} ({path})")
+            return read_text(file, f"{name} ({path})")
     except DDPTimeout:  # which is an OSError too
         raise
     except OSError as error:
-        hint = f"; the text itself is written @@{path}"
+        hint = f"; for the text @{path} itself, write @@{path}"
         raise CommandError(f"{name}: cannot read {path}: {error.strerror or error}{hint}") from None
 
 
@@ -146,7 +146,7 @@ def _read_standard_input(process: Process) -> str:
             process.interrupting(f"end of {_STANDARD_INPUT}"),
             os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as file,
         ):
-            return text_of(file, _STANDARD_INPUT)
+            return read_text(file, _STANDARD_INPUT)
     except DDPTimeout:  # which is an OSError too
         raise
     except OSError as error:

@@ -1,7 +1,7 @@
-"""What EJSON has beyond JSON, as it is typed: `Date("2026-01-02")`, `Binary("AQID")` and so on.
+"""The constructors of literals, for the types that EJSON adds to JSON: `Date("2026-01-02")`, `Binary("AQID")` and others.
 
-A constructor takes what its arguments mean, before EJSON forms in them are decoded. It raises EJSONError where a
-value cannot be, and TypeError where an argument is of the wrong kind.
+A constructor is called with the values of its arguments, in which EJSON forms are not decoded yet. It raises EJSONError if
+an argument is not valid, and TypeError if an argument has the wrong type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _date(when: EJSONValue) -> EJSONValue:
         return Date(None)
     if abs(when) > MAX_DATE_MS:
         raise EJSONError(f"{when!r} is outside the range of dates, which ends at {MAX_DATE_MS}")
-    # E4: fractions are cut off.
+    # E4: fractions of milliseconds are cut off.
     return ejson.date_from_ms(int(when))
 
 
@@ -63,11 +63,11 @@ def _object_id(digits: EJSONValue) -> ObjectID:
 
 def _decimal(text: EJSONValue) -> EJSONValue:
     if not isinstance(text, str):
-        # A number has been rounded before it got here.
+        # A number would already be rounded.
         raise TypeError
     value = ejson.decode({"$type": "Decimal", "$value": text})
     if isinstance(value, Custom):
-        raise EJSONError(f"{text[:40]!r} is no decimal number")
+        raise EJSONError(f"{text[:40]!r} is not a decimal number")
     return value
 
 
@@ -78,7 +78,7 @@ def _custom(name: EJSONValue, value: EJSONValue) -> Custom:
 
 
 def _json(value: EJSONValue) -> JSONValue:
-    """What stands in a custom type is JSON, and nobody will encode it: constructors in it are written out (E18)."""
+    """Encode the value of a custom type, which must be plain JSON, but may contain constructors (E18)."""
     if isinstance(value, dict):
         return {key: _json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -89,7 +89,14 @@ def _json(value: EJSONValue) -> JSONValue:
 
 
 class Constructor(Struct, frozen=True):
-    """How to make a value of its arguments, how few and how many it takes, and what to say of them."""
+    """A constructor.
+
+    Args:
+        construct: Makes the value from the arguments.
+        least: The least number of arguments.
+        most: The most arguments.
+        usage: What the arguments are, for errors.
+    """
 
     construct: Callable[..., EJSONValue]
     least: int
@@ -97,14 +104,14 @@ class Constructor(Struct, frozen=True):
     usage: str
 
 
-#: All constructors, by name.
+#: The constructors by name.
 CONSTRUCTORS: dict[str, Constructor] = {
-    "Date": Constructor(_date, 1, 1, 'a text, "2026-01-02T03:04:05Z", or milliseconds since 1970'),
-    "Binary": Constructor(_binary, 1, 1, 'base64, "AQID"'),
-    "RegExp": Constructor(_regexp, 1, 2, 'its source and its flags, "^a", "i"'),
-    "ObjectID": Constructor(_object_id, 1, 1, '24 hexadecimal digits, "507f1f77bcf86cd799439011"'),
-    "Decimal": Constructor(_decimal, 1, 1, 'a number as text, "1.10"'),
-    "Custom": Constructor(_custom, 2, 2, 'the name of a type and a value, "type", {a: 1}'),
+    "Date": Constructor(_date, 1, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970'),
+    "Binary": Constructor(_binary, 1, 1, 'base64, such as "AQID"'),
+    "RegExp": Constructor(_regexp, 1, 2, 'a source and optional flags, such as "^a", "i"'),
+    "ObjectID": Constructor(_object_id, 1, 1, '24 hexadecimal digits, such as "507f1f77bcf86cd799439011"'),
+    "Decimal": Constructor(_decimal, 1, 1, 'a number as text, such as "1.10"'),
+    "Custom": Constructor(_custom, 2, 2, 'the name of a type and a value, such as "type", {a: 1}'),
 }
 CONSTRUCTORS["ObjectId"] = CONSTRUCTORS["ObjectID"]
 CONSTRUCTORS["ISODate"] = CONSTRUCTORS["Date"]

@@ -1,7 +1,6 @@
-"""Values as literals, laid out for a width, in fragments that know what they are.
+"""Values as styled literals, broken into lines that fit a width, and the styles of literals that were typed.
 
-What is written here, `literals` reads again, and gets an equal value. All text is safe for a terminal: it has gone
-through `escaping`. Colour is somebody else's matter: a fragment names its `Style`, and no more.
+`literals` reads the text that this module writes, and gets an equal value. All of the text is safe for a terminal.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .. import ejson
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..exceptions import EJSONError
 from .escaping import escape_json, quote
-from .literals import CONSTRUCTORS
+from .literals import CONSTANTS, CONSTRUCTORS
 from .palette import StyledText
 from .tokens import Token, TokenKind, tokens
 
@@ -35,17 +34,17 @@ __all__ = [
     "value_fragments",
 ]
 
-
+#: The name of a style in the palette, and text.
 Fragment: TypeAlias = tuple[str, str]
 
 
 class Limits(Struct, frozen=True):
-    """How much of a value to show. What is left out is counted, and then it cannot be read back.
+    """How much of a value to show. A note counts what is left out; such text cannot be read back.
 
     Args:
-        items: Of one array or object.
-        characters: Of one string or binary.
-        depth: Containers within containers.
+        items: The most items of one array or object.
+        characters: The most characters of one string or binary.
+        depth: The deepest level of containers within containers.
         advice: How to see the rest, such as "use `full`".
     """
 
@@ -58,6 +57,11 @@ class Limits(Struct, frozen=True):
 NO_LIMITS = Limits()
 
 
+def exact_value(value: EJSONValue) -> str:
+    """Write a value as one line of JSON that is exact and safe for a terminal."""
+    return escape_json(json_text.dump(ejson.encode(value)))
+
+
 def format_value(value: EJSONValue, *, width: int = 80, indent: int = 2, limits: Limits = NO_LIMITS) -> str:
     """Write a value as a literal; see `value_fragments`."""
     return "".join([text for _, text in value_fragments(value, width=width, indent=indent, limits=limits)])
@@ -68,34 +72,36 @@ def value_fragments(
 ) -> Iterator[Fragment]:
     """Write a value as a literal.
 
-    An array or object stands on one line where that fits, else each of its items begins a line.
+    An array or object is written on one line if it fits there, and otherwise with each item on a line of its own.
 
     Args:
-        width: Columns of a line. Strings are not broken.
-        indent: Columns by which a level is indented.
-        column: Where the first line begins.
+        value: The value.
+        width: The number of columns. Strings are not broken.
+        indent: The number of columns by which each level is indented.
+        limits: How much of the value to show.
+        column: The column in which the first line begins.
 
     Raises:
-        EJSONError: No EJSON value.
+        EJSONError: The value, or a part of it, is not of an EJSON type.
     """
-    return _laid_out(_node_of(value, limits), width, indent, column)
+    return _layout(_build_tree(value, limits), width, indent, column)
 
 
-# ------------------------------------------------------------------------------------------------------ the tree
+# ---------------------------------------------------------------------------------------------------------- the tree
 
-# A leaf is the tuple of its fragments.
 _Leaf: TypeAlias = tuple[Fragment, ...]
 
-# The keys of a node's entries, None where they have none, and the values.
-_Entries: TypeAlias = Iterator[tuple[str | None, EJSONValue]]
+_COLON: Fragment = ("punctuation", ": ")
+_COMMA: Fragment = ("punctuation", ", ")
+_CLOSE: Fragment = ("punctuation", ")")
 
 
 class _Node:
-    """Something in brackets.
+    """A container, or a constructor with arguments that may be containers.
 
     Args:
-        opening: The bracket, and what belongs to it.
-        closing: Its counterpart.
+        opening: The opening bracket, with the text before it.
+        closing: The closing bracket.
     """
 
     __slots__ = ("closing", "entries", "flat", "opening")
@@ -103,85 +109,84 @@ class _Node:
     def __init__(self, opening: _Leaf, closing: str) -> None:
         self.opening = opening
         self.closing = closing
-        self.entries: list[tuple[_Leaf, _Leaf | _Node]] = []  # what leads it in, and the entry
-        self.flat = _length(opening) + len(closing)  # characters that all of it takes on one line
+        self.entries: list[tuple[_Leaf, _Leaf | _Node]] = []  # each with its key in front
+        self.flat = _length(opening) + len(closing)  # the number of characters on one line
 
-    def add(self, lead: _Leaf, entry: _Leaf | _Node) -> None:
-        self.flat += _length(lead) + (entry.flat if isinstance(entry, _Node) else _length(entry))
+    def add(self, key: _Leaf, entry: _Leaf | _Node) -> None:
+        self.flat += _length(key) + (entry.flat if isinstance(entry, _Node) else _length(entry))
         if self.entries:
             self.flat += len(", ")
-        self.entries.append((lead, entry))
+        self.entries.append((key, entry))
 
 
-class _Growing(Struct, frozen=True):
-    """A node that is being filled.
+class _UnfinishedNode(Struct, frozen=True):
+    """A node whose entries are being added.
 
     Args:
-        node: What there is of it.
-        entries: What is still to be put in.
-        omitted: How many entries the limits leave out.
-        is_json: Its entries are plain JSON, being within a `Custom` (E18).
-        lead: What will lead the node in.
+        node: The node.
+        items: The values that are still to be added, with their keys in objects.
+        omitted: The number of entries that the limits leave out.
+        is_json: Whether the entries are plain JSON, as in a `Custom` (E18).
+        key: The key of the node itself.
     """
 
     node: _Node
-    entries: _Entries
+    items: Iterator[tuple[str | None, EJSONValue]]
     omitted: int
     is_json: bool
-    lead: _Leaf
+    key: _Leaf
 
 
-def _node_of(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
-    """Build the tree from the leaves up, with a stack of its own: a value may be nested as deeply as it likes."""
+def _build_tree(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
+    # With a stack instead of recursion, so that values may be nested to any depth.
     leaf = _leaf(value, limits)
     if leaf is not None:
         return leaf
-    stack = [_growing(value, (), limits, is_json=False)]
+    stack = [_begin_node(value, (), limits, is_json=False)]
     while True:
-        growing = stack[-1]
-        node = growing.node
-        for key, item in growing.entries:
-            item_lead = () if key is None else (("key", quote(key)), _COLON)
+        unfinished = stack[-1]
+        node = unfinished.node
+        for name, item in unfinished.items:
+            key = () if name is None else (("key", quote(name)), _COLON)
             leaf = _leaf(item, limits)
             if leaf is None and len(stack) >= limits.depth:
-                leaf = _omission(1, limits)
+                leaf = (_omission(1, limits),)
             if leaf is None:
-                stack.append(_growing(item, item_lead, limits, is_json=growing.is_json))
+                stack.append(_begin_node(item, key, limits, is_json=unfinished.is_json))
                 break
-            node.add(item_lead, leaf)
+            node.add(key, leaf)
         else:
-            if growing.omitted:
-                node.add((), _omission(growing.omitted, limits))
+            if unfinished.omitted:
+                node.add((), (_omission(unfinished.omitted, limits),))
             stack.pop()
             if not stack:
                 return node
-            stack[-1].node.add(growing.lead, node)
+            stack[-1].node.add(unfinished.key, node)
 
 
-def _growing(value: EJSONValue, lead: _Leaf, limits: Limits, *, is_json: bool) -> _Growing:
+def _begin_node(value: EJSONValue, key: _Leaf, limits: Limits, *, is_json: bool) -> _UnfinishedNode:
+    items: Iterable[tuple[str | None, EJSONValue]]
     if isinstance(value, Custom):
-        items: list[EJSONValue] = [value.type, value.value]
-        return _Growing(_Node(_constructor("Custom"), ")"), ((None, item) for item in items), 0, True, lead)
+        items = [(None, value.type), (None, value.value)]
+        return _UnfinishedNode(_Node(_constructor("Custom"), ")"), iter(items), 0, True, key)
     assert isinstance(value, (Mapping, Sequence))
-    omitted = max(0, len(value) - limits.items)
-    shown = None if limits.items == math.inf else int(limits.items)
-    entries: _Entries
     if isinstance(value, Mapping):
-        entries = islice(value.items(), shown)
+        items = value.items()
         opening: _Leaf = (("punctuation", "{"),)
         closing = "}"
         if not is_json and _looks_like_a_form(value):
             opening = (*opening, ("key", '"$escape"'), _COLON, *opening)
             closing = "}}"
     else:
-        entries = ((None, item) for item in islice(value, shown))
+        items = ((None, item) for item in value)
         opening = (("punctuation", "["),)
         closing = "]"
-    return _Growing(_Node(opening, closing), entries, int(omitted), is_json, lead)
+    omitted = int(max(0, len(value) - limits.items))
+    return _UnfinishedNode(_Node(opening, closing), islice(items, len(value) - omitted), omitted, is_json, key)
 
 
 def _looks_like_a_form(fields: Mapping[str, EJSONValue]) -> bool:
-    """Whether an object has the keys of an EJSON form, and so must be escaped (E15 - E17)."""
+    """Return whether an object has the keys of an EJSON form, and so must be escaped (E15 - E17)."""
     if len(fields) > 2 or not all(key.startswith("$") for key in fields):
         return False
     keys: dict[str, EJSONValue] = dict.fromkeys(fields)
@@ -192,12 +197,12 @@ def _length(fragments: _Leaf) -> int:
     return sum([len(text) for _, text in fragments])
 
 
-# ---------------------------------------------------------------------------------------------------- the leaves
+# -------------------------------------------------------------------------------------------------------- the leaves
 
 
 def _leaf(value: EJSONValue, limits: Limits) -> _Leaf | None:
-    """What has nothing in it; None for what has."""
-    # Of these nearly all values consist, and asking for the exact type is much faster than the patterns below.
+    """Write a value without parts; return None for a value that needs a node."""
+    # Nearly all values are of these types, and comparing exact types is much faster than the patterns below.
     kind = type(value)
     if value and (kind is dict or kind is list):
         return None
@@ -210,16 +215,19 @@ def _leaf(value: EJSONValue, limits: Limits) -> _Leaf | None:
             return _string(value, limits)
         case int():
             return (("number", str(int(value))),)
+        case float() if math.isfinite(value):
+            return (("number", float.__repr__(value)),)
         case float():
-            return _float(value)
+            return (("constant", "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"),)
         case bytes() | bytearray() | memoryview():
-            return _constructed("Binary", _base64(value), limits=limits)
+            form = cast(dict[str, str], ejson.encode(value))
+            return (*_constructor("Binary"), *_string(form["$binary"], limits), _CLOSE)
         case dt.datetime() | Date():
             return _date(ejson.date_to_ms(value))
         case ObjectID():
             return _constructed("ObjectID", value.hex)
         case decimal.Decimal():
-            # Of Python's many NaNs the wire knows one.
+            # EJSON has one NaN only.
             return _constructed("Decimal", "NaN" if value.is_nan() else str(value))
         case RegExp():
             return _constructed("RegExp", *([value.source, value.flags] if value.flags else [value.source]))
@@ -237,23 +245,7 @@ def _string(text: str, limits: Limits) -> _Leaf:
     if len(text) <= limits.characters:
         return (("string", quote(text)),)
     shown = int(limits.characters)
-    return (
-        ("string", quote(text[:shown])),
-        ("space", " "),
-        *_omission(len(text) - shown, limits, "characters"),
-    )
-
-
-def _float(number: float) -> _Leaf:
-    if math.isfinite(number):
-        return (("number", float.__repr__(number)),)
-    return (("constant", "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"),)
-
-
-def _base64(data: bytes | bytearray | memoryview) -> str:
-    form = ejson.encode(bytes(data))
-    assert isinstance(form, dict)
-    return str(form["$binary"])
+    return (("string", quote(text[:shown])), ("space", " "), _omission(len(text) - shown, limits, " characters"))
 
 
 def _date(ms: int | None) -> _Leaf:
@@ -265,33 +257,26 @@ def _date(ms: int | None) -> _Leaf:
     return _constructed("Date", moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z")
 
 
-def _constructed(name: str, *arguments: str, limits: Limits = NO_LIMITS) -> _Leaf:
-    fragments = list(_constructor(name))
-    for argument in arguments:
-        if len(fragments) > 2:
-            fragments.append(_COMMA)
-        fragments += _string(argument, limits)
-    return (*fragments, _CLOSE)
+def _constructed(name: str, first: str, *others: str) -> _Leaf:
+    arguments: list[Fragment] = [("string", quote(first))]
+    for argument in others:
+        arguments += [_COMMA, ("string", quote(argument))]
+    return (*_constructor(name), *arguments, _CLOSE)
 
 
 def _constructor(name: str) -> _Leaf:
     return (("constructor", name), ("punctuation", "("))
 
 
-def _omission(count: int, limits: Limits, what: str = "") -> _Leaf:
-    text = f"... {count:,} more{' ' if what else ''}{what}{', ' if limits.advice else ''}{limits.advice}"
-    return (("omission", text),)
+def _omission(count: int, limits: Limits, what: str = "") -> Fragment:
+    return "omission", f"... {count:,} more{what}{', ' if limits.advice else ''}{limits.advice}"
 
 
-_COLON: Fragment = ("punctuation", ": ")
-_COMMA: Fragment = ("punctuation", ", ")
-_CLOSE: Fragment = ("punctuation", ")")
-
-# ---------------------------------------------------------------------------------------------------- the layout
+# -------------------------------------------------------------------------------------------------------- the layout
 
 
-class _Laying:
-    """A node whose entries are being written, on one line or one to a line."""
+class _OpenNode:
+    """A node whose entries are being written, all on one line or each on its own line."""
 
     __slots__ = ("entries", "is_first", "is_flat", "node")
 
@@ -302,50 +287,41 @@ class _Laying:
         self.entries = iter(node.entries)
 
 
-def _laid_out(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterator[Fragment]:
+def _layout(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterator[Fragment]:
     if not isinstance(tree, _Node):
         yield from tree
         return
     yield from tree.opening
-    stack = [_Laying(tree, is_flat=column + tree.flat <= width)]
+    stack = [_OpenNode(tree, is_flat=column + tree.flat <= width)]
     while stack:
-        laying = stack[-1]
+        current = stack[-1]
         margin = indent * len(stack)
-        entry = next(laying.entries, None)
+        entry = next(current.entries, None)
         if entry is None:
             stack.pop()
-            if not laying.is_flat:
+            if not current.is_flat:
                 yield "space", "\n" + " " * (margin - indent)
-            yield "punctuation", laying.node.closing
+            yield "punctuation", current.node.closing
             continue
-        if laying.is_flat:
-            if not laying.is_first:
-                yield _COMMA
-        else:
-            if not laying.is_first:
-                yield "punctuation", ","
+        if not current.is_first:
+            yield _COMMA if current.is_flat else ("punctuation", ",")
+        if not current.is_flat:
             yield "space", "\n" + " " * margin
-        laying.is_first = False
-        lead, content = entry
-        yield from lead
+        current.is_first = False
+        key, content = entry
+        yield from key
         if isinstance(content, _Node):
-            # A comma may follow on the same line.
-            fits = laying.is_flat or margin + _length(lead) + content.flat < width
+            # "<" leaves room for a comma.
+            fits = current.is_flat or margin + _length(key) + content.flat < width
             yield from content.opening
-            stack.append(_Laying(content, is_flat=fits))
+            stack.append(_OpenNode(content, is_flat=fits))
         else:
             yield from content
 
 
-def exact_value(value: EJSONValue) -> str:
-    """A value as one line of JSON: exact, and harmless on a terminal."""
-    return escape_json(json_text.dump(ejson.encode(value)))
+# ---------------------------------------------------------------------------------------------------- typed literals
 
-
-_CONSTANTS = {"true", "false", "null", "NaN", "Infinity", "-Infinity"}
-
-
-_INKS = {
+_TOKEN_STYLES = {
     TokenKind.OPEN: "punctuation",
     TokenKind.CLOSE: "punctuation",
     TokenKind.COMMA: "punctuation",
@@ -359,11 +335,12 @@ _INKS = {
 
 
 def colored_value(text: str) -> StyledText:
-    """Values, such as a frame's JSON, and whatever stands between them."""
+    """Style the literals in a text, such as the JSON of a frame. Everything else in the text gets no style."""
     return list(colored_tokens(text, tokens(text), 0, len(text)))
 
 
-def colored_tokens(text: str, found: Iterable[Token], start: int, end: int) -> Iterator[tuple[str, str]]:
+def colored_tokens(text: str, found: Iterable[Token], start: int, end: int) -> Iterator[Fragment]:
+    """Style the part of a text from `start` to `end`, given the tokens in it."""
     position = start
     previous: Token | None = None
     for token in [*found, None]:
@@ -378,8 +355,9 @@ def colored_tokens(text: str, found: Iterable[Token], start: int, end: int) -> I
 
 
 def token_style(token: Token, following: Token | None) -> str:
+    """Return the style of a token, which may depend on the token that follows: a key is followed by a colon."""
     if following is not None and following.kind is TokenKind.COLON:
         return "key"
     if token.kind is TokenKind.NAME:
-        return "constructor" if token.text in CONSTRUCTORS else "constant" if token.text in _CONSTANTS else "key"
-    return _INKS[token.kind]
+        return "constructor" if token.text in CONSTRUCTORS else "constant" if token.text in CONSTANTS else "key"
+    return _TOKEN_STYLES[token.kind]

@@ -1,21 +1,19 @@
-r"""The literals that people type: JSON with comforts, and constructors for what EJSON has beyond JSON.
+r"""The parser for the literals that users type: a relaxed JSON, with constructors for the other types of EJSON.
 
     {name: 'ann', tags: [1, 2,], when: Date("2026-01-02")}   // a comment
 
-- Keys that are identifiers need no quotes; strings may stand in single quotes; a comma may be left at the end;
-  comments are as in JavaScript.
-- `Date("ISO 8601")` (UTC where it names no zone) or `Date(ms)` or `Date(NaN)`, the invalid date · `Binary("base64")` ·
-  `RegExp("source", "flags")` · `ObjectID("24 hex digits")` · `Decimal("1.10")` · `Custom("type", JSON)` ·
-  `Infinity` `-Infinity` `NaN`. MongoDB's spellings `ObjectId` and `ISODate` are understood.
-- An object in EJSON form means what it means in EJSON: `{"$date": 0}` is a date (E1 - E12). A form that
-  Meteor would read as another value, such as `{"$date": null}`, is an error.
-- `$_` and `$1` are values that the caller knows, `$1.title` and `$1[0]` parts of them: `read` is given what finds them.
-- Strings take JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are JSON's.
+- Keys that are identifiers need no quotes. Strings may have single quotes. A comma may follow the last item. Comments are
+  as in JavaScript.
+- The constructors are `Date("ISO 8601")` (UTC unless the text has a time zone), `Date(ms)`, `Date(NaN)` for the invalid
+  date, `Binary("base64")`, `RegExp("source", "flags")`, `ObjectID("24 hex digits")`, `Decimal("1.10")` and
+  `Custom("type", JSON)`. MongoDB's names `ObjectId` and `ISODate` work too. `Infinity`, `-Infinity` and `NaN` are numbers.
+- Objects may be EJSON forms: `{"$date": 0}` is a date (E1 - E12). A form that Meteor would read as another value, such as
+  `{"$date": null}`, is an error.
+- `$_` and `$1` are variables, `$1.title` and `$1[0]` are parts of them. The caller of `read` provides their values.
+- Strings have JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are as in JSON.
 
-`rendering` writes what this reads.
-
-A `Reader` is a machine that is fed tokens, so that half a text has a state as well: which brackets are open, and what
-may follow. `parse` wants a whole text, `read` takes what there is.
+`formatting` writes such literals. `parse` reads a complete text; `read` reads as much as there is. Both use a `Reader`,
+which after each token knows the open brackets and what may follow.
 """
 
 from __future__ import annotations
@@ -37,6 +35,7 @@ from .escaping import quote
 from .tokens import Token, TokenKind, tokens
 
 __all__ = [
+    "CONSTANTS",
     "CONSTRUCTORS",
     "MAX_SIZE",
     "Expected",
@@ -51,17 +50,17 @@ __all__ = [
     "parse",
     "parse_argument",
     "read",
+    "read_text",
     "read_value",
-    "text_of",
 ]
 
 
-#: Finds what a variable stands for, by its text (`$1.title`); raises CommandError, without a position, if nothing.
+#: Returns the value of a variable, given its text (`$1.title`), or raises a CommandError without a position.
 Variables: TypeAlias = Callable[[str], EJSONValue]
 
 
 class Expected(Enum):
-    """What may follow; the values are what to call it."""
+    """The tokens that may follow; the values are their names in messages."""
 
     VALUE = "a value"
     KEY = "a key"
@@ -72,11 +71,11 @@ class Expected(Enum):
 
 
 class OpenBracket:
-    """A bracket that has been opened and not closed yet.
+    """A bracket that is not closed yet.
 
     Args:
         token: The bracket.
-        constructor: The name before a parenthesis, or None.
+        constructor: The constructor's name before the bracket, or None.
     """
 
     __slots__ = ("constructor", "fields", "items", "key", "starts", "token")
@@ -84,24 +83,24 @@ class OpenBracket:
     def __init__(self, token: Token, constructor: Token | None) -> None:
         self.token = token
         self.constructor = constructor
-        self.key: str | None = None  # of the field whose value is next, or is being read
-        self.fields: dict[str, EJSONValue] = {}  # of {
-        self.items: list[EJSONValue] = []  # of [ and (
-        self.starts: list[int] = []  # where the items begin, of (
+        self.key: str | None = None  # of the field that is being read
+        self.fields: dict[str, EJSONValue] = {}  # if the bracket is {
+        self.items: list[EJSONValue] = []  # if it is [ or (
+        self.starts: list[int] = []  # the positions of the items, if it is [ or (
 
 
 class Reading(Struct, frozen=True):
-    """What `read` found.
+    """The result of `read`.
 
     Args:
         value: The value; None if there is a problem.
-        start: Index of its first character.
-        end: Index behind its last; what follows has not been read.
-        tokens: Those of the value, comments included, up to the one at fault.
+        start: The index of its first character.
+        end: The index after its last character. The text from there on has not been read.
+        tokens: The tokens of the value and the comments in it, up to the token that is wrong.
         problem: Why there is no value, or None.
-        is_open: The problem is that the text ends too early: more of it could still make a value.
-        brackets: Those still open, outermost first.
-        expected: What may follow.
+        is_open: Whether the problem is that the text ends too early, so that more text could complete the value.
+        brackets: The brackets that are still open, outermost first.
+        expected: The tokens that may follow.
     """
 
     value: EJSONValue
@@ -115,12 +114,12 @@ class Reading(Struct, frozen=True):
 
 
 def parse(text: str) -> EJSONValue:
-    """Read a text that is one literal.
+    """Read a text that consists of one literal.
 
     Raises:
-        CommandError: It is none; `position` says where that shows.
+        CommandError: The text is not a literal; `position` says where the problem is.
     """
-    # What is JSON, the JSON reader reads faster, and no differently.
+    # The JSON parser is faster, and gives the same result if the text is JSON.
     try:
         tree = json_text.parse(text)
     except EJSONError:
@@ -131,23 +130,21 @@ def parse(text: str) -> EJSONValue:
         try:
             return ejson.decode(tree, strict=True)
         except EJSONError:
-            pass  # The reader below knows where.
+            pass  # The reader below finds the position.
     reading = read(text)
     if reading.problem is not None:
         raise reading.problem
     for token in tokens(text, reading.end):
         if token.kind is not TokenKind.COMMENT or token.problem:
-            extra = f"{token.text} is extra: the value ends before it"
-            other = f"nothing may follow the value: {token.text[:40]}"
-            raise CommandError(extra if token.kind is TokenKind.CLOSE else other, text, token.start)
+            raise CommandError(f"unexpected text after the value: {token.text[:40]}", text, token.start)
     return reading.value
 
 
 def parse_argument(word: str) -> EJSONValue:
-    """Read an argument: a literal if it is one, else the text as it stands.
+    """Read an argument as a literal or, if it is not one, as plain text.
 
     Raises:
-        CommandError: It opens like a literal (`opens_literal`), and is none.
+        CommandError: The argument begins like a literal (see `opens_literal`), but is not a valid one.
     """
     if not word[:1] or (word[0] not in _STARTS and not word[0].isspace()):
         return word
@@ -160,7 +157,7 @@ def parse_argument(word: str) -> EJSONValue:
 
 
 def means_itself(text: str) -> bool:
-    """Whether an argument of this text is a string, and this one."""
+    """Return whether a text, typed as an argument without quotes, is read as the same string."""
     if not text or text == "-" or text.startswith("@"):
         return False
     try:
@@ -170,14 +167,14 @@ def means_itself(text: str) -> bool:
 
 
 def as_argument(text: str) -> str:
-    """Write a string as an argument: a plain word without quotes if it means itself, anything else with."""
+    """Write a string as an argument, in quotes if it would otherwise be read as something else."""
     return text if _PLAIN.fullmatch(text) and means_itself(text) else quote(text)
 
 
 def opens_literal(text: str, start: int = 0) -> bool:
-    """Whether what begins at `start`, after space and comments, is meant as a literal.
+    """Return whether the text at `start`, after space and comments, is meant as a literal.
 
-    That is so at a bracket, a quote, and a constructor's name with its parenthesis.
+    It is if it begins with a bracket, a quote, or the name of a constructor with a parenthesis.
     """
     name: Token | None = None
     for token in tokens(text, start):
@@ -191,12 +188,12 @@ def opens_literal(text: str, start: int = 0) -> bool:
 
 
 def read(text: str, start: int = 0, variables: Variables | None = None) -> Reading:
-    """Read the literal that begins at `start`, as far as it goes. Never raises.
+    """Read the literal that begins at `start`, or the beginning of one. This function raises no exceptions.
 
     Args:
         text: The whole text.
-        start: Where in it to begin.
-        variables: What finds the value of a variable; without it, a variable is an error.
+        start: The index to begin at.
+        variables: Finds the values of variables. Without it, variables are errors.
     """
     reader = Reader(text, variables)
     for token in tokens(text, start):
@@ -204,7 +201,7 @@ def read(text: str, start: int = 0, variables: Variables | None = None) -> Readi
         if token.kind is TokenKind.COMMENT and token.problem is None:
             continue
         try:
-            reader.take(token)
+            reader.feed(token)
         except CommandError as problem:
             return reader.reading(problem, is_open=token.is_open)
         if reader.expected is Expected.NOTHING:
@@ -212,9 +209,9 @@ def read(text: str, start: int = 0, variables: Variables | None = None) -> Readi
     return reader.reading(reader.missing(), is_open=True)
 
 
-# --------------------------------------------------------------------------------------------------- the machine
+# ---------------------------------------------------------------------------------------------------- the reader
 
-_CONSTANTS: dict[str, EJSONValue] = {
+CONSTANTS: dict[str, EJSONValue] = {
     "true": True,
     "false": False,
     "null": None,
@@ -223,8 +220,8 @@ _CONSTANTS: dict[str, EJSONValue] = {
     "NaN": math.nan,
 }
 
-# What a literal can begin with, space aside: words beginning with anything else need no closer look.
-_STARTS = frozenset("{[\"'/-0123456789" + "".join(name[0] for name in [*CONSTRUCTORS, *_CONSTANTS]))
+# The first characters of literals, apart from space. Words that begin with others are plain text.
+_STARTS = frozenset("{[\"'/-0123456789" + "".join(name[0] for name in [*CONSTRUCTORS, *CONSTANTS]))
 
 _PLAIN = re.compile(r"[\w.:][\w.:@-]*")
 
@@ -232,9 +229,16 @@ _CLOSING = {"{": "}", "[": "]", "(": ")"}
 
 
 class Reader:
-    """Takes the tokens of one value, and knows after each what it has and what may follow.
+    """Builds one value from its tokens.
 
-    It keeps its own stack of open brackets: a text may be nested as deeply as it likes.
+    It has a stack of open brackets instead of recursion, so that values may be nested to any depth.
+
+    Args:
+        text: The whole text, for errors.
+        variables: Finds the values of variables. Without it, variables are errors.
+
+    Attributes:
+        expected: The tokens that may follow.
     """
 
     def __init__(self, text: str, variables: Variables | None) -> None:
@@ -245,18 +249,22 @@ class Reader:
         self._stack: list[OpenBracket] = []
         self._constructor: Token | None = None
         self._value: EJSONValue = None
-        # Objects that may be EJSON forms, in the order in which they end, and where they begin.
+        # The positions of objects that may be EJSON forms, and the objects, inner ones first.
         self._forms: list[tuple[int, dict[str, EJSONValue]]] = []
 
-    def take(self, token: Token) -> None:
-        """Take the next token, or raise a CommandError that says why it cannot stand here."""
+    def feed(self, token: Token) -> None:
+        """Process the next token.
+
+        Raises:
+            CommandError: The token is wrong, or is not allowed here.
+        """
         if token.problem is not None:
             raise CommandError(token.problem, self.text, token.position)
         match self.expected:
             case Expected.VALUE:
-                self._take_value(token)
+                self._read_value(token)
             case Expected.KEY:
-                self._take_key(token)
+                self._read_key(token)
             case Expected.COLON:
                 if token.kind is not TokenKind.COLON:
                     raise self._unexpected(token)
@@ -276,6 +284,7 @@ class Reader:
                 raise self._unexpected(token)
 
     def reading(self, problem: CommandError | None, *, is_open: bool) -> Reading:
+        """Return the result so far."""
         significant = [token for token in self.seen if token.kind is not TokenKind.COMMENT]
         start = significant[0].start if significant else len(self.text)
         end = self.seen[-1].end if self.seen else start
@@ -291,35 +300,35 @@ class Reader:
         )
 
     def missing(self) -> CommandError:
-        """What to say of a text that ends here."""
+        """Return the error for a text that ends here."""
         if not self._stack:
-            return CommandError(f"{self.expected.value} is missing", self.text, len(self.text))
+            return CommandError(f"missing {self.expected.value}", self.text, len(self.text))
         bracket = self._stack[-1].token
         what = f"{bracket.text} is not closed"
         if self.expected is not Expected.SEPARATOR and self.seen[-1] is not bracket:
-            what = f"{self.expected.value} is missing, and {what}"
+            what = f"missing {self.expected.value}, and {what}"
         return CommandError(what, self.text, len(self.text))
 
-    def _take_value(self, token: Token) -> None:
+    def _read_value(self, token: Token) -> None:
         match token.kind:
             case TokenKind.STRING | TokenKind.NUMBER:
-                self._put(token.value, token.start)
-            case TokenKind.NAME if token.text in _CONSTANTS:
-                self._put(_CONSTANTS[token.text], token.start)
+                self._add(token.value, token.start)
+            case TokenKind.NAME if token.text in CONSTANTS:
+                self._add(CONSTANTS[token.text], token.start)
             case TokenKind.NAME if token.text in CONSTRUCTORS:
                 self._constructor = token
                 self.expected = Expected.PARENTHESIS
             case TokenKind.VARIABLE:
-                self._put(self._held(token), token.start)
+                self._add(self._variable(token), token.start)
             case TokenKind.OPEN if token.text != "(":
                 self._open(token)
-            # Behind a comma too: one may be left at the end.
+            # A comma may come before the closing bracket.
             case TokenKind.CLOSE if self._stack and self._stack[-1].key is None:
                 self._close(token)
             case _:
                 raise self._unexpected(token)
 
-    def _take_key(self, token: Token) -> None:
+    def _read_key(self, token: Token) -> None:
         bracket = self._stack[-1]
         if token.kind is TokenKind.CLOSE:
             self._close(token)
@@ -343,7 +352,7 @@ class Reader:
         bracket = self._stack[-1]
         opening = bracket.token.text
         if token.text != _CLOSING[opening]:
-            message = f"{token.text} cannot close the {opening} of column {bracket.token.start + 1}"
+            message = f"{token.text} does not close the {opening} in column {bracket.token.start + 1}"
             raise CommandError(message, self.text, token.start)
         if bracket.constructor is not None:
             value = self._construct(bracket.constructor, bracket)
@@ -357,13 +366,13 @@ class Reader:
             value = bracket.items
             start = bracket.token.start
         self._stack.pop()
-        self._put(value, start)
+        self._add(value, start)
 
-    def _put(self, value: EJSONValue, start: int) -> None:
-        """A value is complete: put it where it belongs."""
+    def _add(self, value: EJSONValue, start: int) -> None:
+        """Add a complete value to the innermost bracket, or finish."""
         if not self._stack:
             value = self._decode(value)
-            self._value = _released(value) if self._variables else value
+            self._value = _unwrapped(value) if self._variables else value
             self.expected = Expected.NOTHING
             return
         bracket = self._stack[-1]
@@ -381,7 +390,7 @@ class Reader:
         if not constructor.least <= len(bracket.items) <= constructor.most:
             raise CommandError(usage, self.text, name.start)
         try:
-            items = [_released(item) for item in bracket.items] if self._variables else bracket.items
+            items = [_unwrapped(item) for item in bracket.items] if self._variables else bracket.items
             return constructor.construct(*items)
         except EJSONError as error:
             raise CommandError(f"{name.text}: {error}", self.text, bracket.starts[0]) from None
@@ -390,17 +399,17 @@ class Reader:
         except RecursionError:
             raise CommandError(f"{name.text}: nested too deeply", self.text, bracket.starts[0]) from None
 
-    def _held(self, token: Token) -> EJSONValue:
-        """The value of a variable, in a wrapper: it is what it is, whatever EJSON form it may look like."""
+    def _variable(self, token: Token) -> EJSONValue:
+        """Return the value of a variable, wrapped so that it is not decoded even if it looks like an EJSON form."""
         if self._variables is None:
-            raise CommandError(f"{token.text[:40]} means something in the shell only", self.text, token.start)
+            raise CommandError(f"variables such as {token.text[:40]} work in the shell only", self.text, token.start)
         try:
-            return cast(EJSONValue, _Held(self._variables(token.text)))
+            return cast(EJSONValue, _VariableValue(self._variables(token.text)))
         except CommandError as error:
             raise CommandError(error.message, self.text, token.start) from None
 
     def _decode(self, tree: EJSONValue) -> EJSONValue:
-        """Turn EJSON forms into what they mean: from the top down, since `$escape` and `$value` protect what is in them."""
+        """Decode EJSON forms, outer ones first, since `$escape` and `$value` protect the forms in them."""
         if not self._forms:
             return tree
         try:
@@ -409,7 +418,7 @@ class Reader:
             raise CommandError(str(error), self.text, self._forms[self._form_at_fault()][0]) from None
 
     def _form_at_fault(self) -> int:
-        """The index of the innermost form that cannot be decoded."""
+        """Return the index of the innermost form that cannot be decoded."""
         for index, (_, form) in enumerate(self._forms):
             try:
                 ejson.decode(cast(JSONValue, form), strict=True)
@@ -421,16 +430,16 @@ class Reader:
         if token.kind is TokenKind.NAME and self.expected is Expected.VALUE:
             from difflib import get_close_matches
 
-            similar = get_close_matches(token.text, [*CONSTRUCTORS, *_CONSTANTS], n=1)
-            advice = f"did you mean {similar[0]}?" if similar else "text goes in quotes"
-            return CommandError(f"{token.text[:40]} is no value; {advice}", self.text, token.start)
+            similar = get_close_matches(token.text, [*CONSTRUCTORS, *CONSTANTS], n=1)
+            advice = f"did you mean {similar[0]}?" if similar else "put text in quotes"
+            return CommandError(f"{token.text[:40]} is not a valid value; {advice}", self.text, token.start)
         if token.kind is TokenKind.CLOSE and self._stack and self.expected is not Expected.NOTHING:
-            return CommandError(f"{self.expected.value} is missing before {token.text}", self.text, token.start)
+            return CommandError(f"missing {self.expected.value} before {token.text}", self.text, token.start)
         return CommandError(f"expected {self.expected.value}, not {token.text[:40]}", self.text, token.start)
 
 
-class _Held:
-    """The value of a variable within a tree that may still be decoded."""
+class _VariableValue:
+    """The value of a variable, in a tree that is still to be decoded."""
 
     __slots__ = ("value",)
 
@@ -441,21 +450,21 @@ class _Held:
         return "the value of a variable"
 
 
-def _released(tree: EJSONValue) -> EJSONValue:
-    """The tree with the values of variables in their places. What was read is changed, what a variable holds is not."""
+def _unwrapped(tree: EJSONValue) -> EJSONValue:
+    """Replace the wrapped values in a tree, in place. The values themselves do not change."""
     whole: list[object] = [tree]
     stack: list[object] = [whole]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
             for key, item in node.items():
-                if isinstance(item, _Held):
+                if isinstance(item, _VariableValue):
                     node[key] = item.value
                 else:
                     stack.append(item)
         elif isinstance(node, list):
             for index, item in enumerate(node):
-                if isinstance(item, _Held):
+                if isinstance(item, _VariableValue):
                     node[index] = item.value
                 else:
                     stack.append(item)
@@ -466,30 +475,32 @@ _NAME = re.compile(r"[^\W\d][\w./:@-]*")
 
 
 def as_name(name: str) -> str:
-    """Write a name, of a method, a collection, a file, as a word of a line: in quotes where it needs them."""
+    """Write the name of a method, a collection or a file as a word of a command, in quotes if it needs them."""
     return name if _NAME.fullmatch(name) else quote(name)
 
 
-#: Bytes that fit in a message (U17). More of a file would be read for nothing, and some files have no end.
+#: The largest message, in bytes (U17). Some files, such as /dev/zero, have no end.
 MAX_SIZE = 64 << 20
 
 
 def read_value(name: str) -> EJSONValue:
-    """Read a file that holds one literal, or text.
+    """Read the file of an argument such as `@tasks.json`: a literal, or plain text.
 
     Raises:
-        CommandError: It cannot be read, or what it holds opens like a literal and is none: then `text` and `position`
-            are those of the file.
+        CommandError: The file cannot be read. Or its text begins like a literal, but is not a valid one; then the error's
+            `text` and `position` are those of the file.
     """
     if not name:
-        raise CommandError("a file's name belongs behind @; the text @ is written @@")
-    from pathlib import Path  # takes 3 ms to load, and few arguments are files
+        raise CommandError("missing file name after @; for the text @ itself, write @@")
+    from pathlib import Path  # loads in 3 ms, and few arguments are files
 
     try:
         with Path(name).expanduser().open("rb") as file:
-            text = text_of(file, name)
+            text = read_text(file, name)
     except OSError as error:
-        raise CommandError(f"cannot read {name}: {error.strerror or error}; the text itself is @@{name}") from None
+        raise CommandError(
+            f"cannot read {name}: {error.strerror or error}; for the text @{name} itself, write @@{name}"
+        ) from None
     try:
         return parse_argument(text)
     except CommandError as error:
@@ -497,19 +508,19 @@ def read_value(name: str) -> EJSONValue:
         raise CommandError(f"{name}, line {line}: {error.message}", error.text, error.position) from None
 
 
-def text_of(file: BinaryIO, name: str) -> str:
-    """Read a text, without the newline that ends a text file.
+def read_text(file: BinaryIO, name: str) -> str:
+    """Read a text file, without the newline at its end.
 
     Args:
-        file: Where it is; no more of it is read than fits in a message.
-        name: What to call it.
+        file: The file.
+        name: The name of the file in errors.
 
     Raises:
-        CommandError: It is longer than that, or no text.
+        CommandError: The file is larger than a message can be, or is not UTF-8 text.
     """
     data = file.read(MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
-        raise CommandError(f"{name} is larger than any message may be ({MAX_SIZE >> 20} MiB)")
+        raise CommandError(f"{name} is too large for a message (more than {MAX_SIZE >> 20} MiB)")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

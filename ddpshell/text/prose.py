@@ -1,4 +1,7 @@
-"""Prose in narrow windows: lines are broken between words, and what follows is indented as the line was."""
+"""Text for people: counts and durations, and lines that fit into the columns of a terminal.
+
+The text has already been escaped, so it contains no control characters but newlines.
+"""
 
 from __future__ import annotations
 
@@ -9,81 +12,19 @@ from .palette import StyledText, plain
 
 __all__ = ["cell_width", "clip", "duration", "plural", "point_at", "wrapped"]
 
-_MARGIN = re.compile(r"\s*")
-# Where the last column of a line with columns begins.
+_ELLIPSIS = "…"
+
+# The text before the last column of a line with columns.
 _COLUMNS = re.compile(r".*\S\s{2,}(?=\S)")
 
 
-def wrapped(text: StyledText, width: int) -> StyledText:
-    """Break the lines that are too long for so many columns. A word that is too long itself is left to the terminal."""
-    if all(cell_width(line) <= width for line in plain(text).split("\n")):
-        return text
-    result: StyledText = []
-    for number, line in enumerate(_lines(text)):
-        if number:
-            result.append(("", "\n"))
-        result += _broken(line, width)
-    return result
-
-
-def _lines(text: StyledText) -> list[StyledText]:
-    lines: list[StyledText] = [[]]
-    for ink, piece in text:
-        first, *others = piece.split("\n")
-        lines[-1].append((ink, first))
-        lines += [[(ink, other)] for other in others]
-    return lines
-
-
-def _broken(line: StyledText, width: int) -> StyledText:
-    whole = plain(line)
-    if cell_width(whole) <= width:
-        return line
-    margin = _MARGIN.match(whole)
-    columns = _COLUMNS.match(whole)
-    indent = columns.end() if columns and columns.end() <= width * 2 // 3 else margin.end() if margin else 0
-    if indent > width // 2 and not columns:
-        indent = 0
-    result: StyledText = []
-    used = 0
-    is_new = False  # nothing stands in this line yet but its margin
-    for word in _words(line):
-        length = cell_width(plain(word))
-        is_space = plain(word).isspace()
-        if used + length > width and used > indent:
-            if is_space:
-                continue
-            if result and result[-1][1].isspace():
-                result.pop()
-            result.append(("", "\n" + " " * indent))
-            used, is_new = indent, True
-        elif is_space and is_new:
-            continue
-        result += word
-        used += length
-        is_new = False
-    return result
-
-
-def _words(line: StyledText) -> list[StyledText]:
-    """Words and the spaces between them; a word may have several inks."""
-    words: list[StyledText] = []
-    for ink, piece in line:
-        for part in re.findall(r"\s+|\S+", piece):
-            if words and not part.isspace() and not words[-1][-1][1].isspace():
-                words[-1].append((ink, part))
-            else:
-                words.append([(ink, part)])
-    return words
-
-
 def plural(count: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: `1 call`, `2 calls`."""
+    """Format a number and the noun that it counts: `1 call`, `2 calls`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A time for people, in few digits."""
+    """Format a duration with few digits: `0.4 ms`, `12.5 s`, `3 min`."""
     if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
@@ -93,16 +34,22 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min" if seconds < 6000 else f"{int(seconds) // 3600} h"
 
 
-_ELLIPSIS = "…"
+# ----------------------------------------------------------------------------------------------------------- columns
 
 
 def cell_width(text: str) -> int:
-    """Columns that one line of text takes: ideographs and most emoji take two, combining marks none."""
+    """Return the number of columns of one line: two for ideographs and most emoji, none for combining marks."""
     return len(text) if text.isascii() else sum([_character_width(character) for character in text])
 
 
+def _character_width(character: str) -> int:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return 0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else 1
+
+
 def clip(text: str, width: int) -> str:
-    """Cut a line to at most `width` columns, with an ellipsis at the end if anything went."""
+    """Cut a line to at most `width` columns. A line that was cut ends with an ellipsis."""
     if cell_width(text) <= width:
         return text
     used = cell_width(_ELLIPSIS)
@@ -116,16 +63,16 @@ def clip(text: str, width: int) -> str:
 
 
 def point_at(before: str, after: str, width: int = 76) -> tuple[str, str]:
-    """Two lines that show a place within a line: what stands around it, and a caret below it.
+    """Return a line and a second line with a caret below one of its characters.
 
     Args:
-        before: What stands before the place.
-        after: What begins there.
-        width: Columns to use. Of a longer line the neighbourhood of the place is shown.
+        before: The text before that character.
+        after: The text that begins with that character.
+        width: The number of columns to use. A longer line is cut at both ends.
     """
     room = width * 2 // 3
     if cell_width(before) > room:
-        # The nearest characters take the room; whatever is zero or two columns wide, they are at most as many.
+        # Cut by characters first, since measuring a very long text is slow.
         before = before[-room:]
         while cell_width(before) > room - 1:
             before = before[1:]
@@ -133,7 +80,64 @@ def point_at(before: str, after: str, width: int = 76) -> tuple[str, str]:
     return before + clip(after, width - cell_width(before)), " " * cell_width(before) + "^"
 
 
-def _character_width(character: str) -> int:
-    if unicodedata.east_asian_width(character) in "WF":
-        return 2
-    return 0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else 1
+# ---------------------------------------------------------------------------------------------------------- wrapping
+
+
+def wrapped(text: StyledText, width: int) -> StyledText:
+    """Break lines that are longer than `width` columns between words. Words that are longer themselves are not broken."""
+    if all(cell_width(line) <= width for line in plain(text).split("\n")):
+        return text
+    lines: list[StyledText] = [[]]
+    for style, piece in text:
+        first, *others = piece.split("\n")
+        lines[-1].append((style, first))
+        lines += [[(style, other)] for other in others]
+    result = _wrapped_line(lines[0], width)
+    for line in lines[1:]:
+        result += [("", "\n"), *_wrapped_line(line, width)]
+    return result
+
+
+def _wrapped_line(line: StyledText, width: int) -> StyledText:
+    """Break one line. The new lines begin at its last column or, if that is too far to the right, at its margin."""
+    whole = plain(line)
+    if cell_width(whole) <= width:
+        return line
+    words = _words(line)
+    columns = _COLUMNS.match(whole)
+    margin = len(whole) - len(whole.lstrip())
+    if columns and cell_width(columns[0]) <= width * 2 // 3:
+        indent = cell_width(columns[0])
+    elif margin <= width // 2:
+        indent = margin
+    else:
+        # Such a margin would leave no room for words.
+        indent = 0
+        words = words[1:]
+    result: StyledText = []
+    used = 0
+    for word in words:
+        length = cell_width(plain(word))
+        is_space = plain(word).isspace()
+        if used + length > width and used > indent:
+            if is_space:
+                continue
+            if result[-1][1].isspace():
+                result.pop()
+            result.append(("", "\n" + " " * indent))
+            used = indent
+        result += word
+        used += length
+    return result
+
+
+def _words(line: StyledText) -> list[StyledText]:
+    """Split a line into words and the spaces between them. A word may have several styles."""
+    words: list[StyledText] = []
+    for style, piece in line:
+        for part in re.findall(r"\s+|\S+", piece):
+            if words and not part.isspace() and not words[-1][-1][1].isspace():
+                words[-1].append((style, part))
+            else:
+                words.append([(style, part)])
+    return words

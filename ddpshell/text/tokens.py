@@ -1,7 +1,7 @@
-"""The words of the literal grammar, with their places: any text has tokens, and no text makes this raise.
+"""The tokenizer for literals. It accepts any text and raises no exceptions.
 
-White space lies between tokens. A token that is wrong by itself (a string without its end, a word that is none)
-says so in `problem`, and the reading goes on behind it; so half-typed and broken lines can be coloured.
+White space separates tokens. An invalid token, such as an unterminated string, describes its `problem`, and tokenizing
+continues after it. So half-typed and invalid lines can be colored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 __all__ = ["Token", "TokenKind", "tokens"]
 
-# As the JSON reader of the wire does, and JavaScript: longer integers are infinite (E31).
+# Longer integers are infinite, as in `json_text` and in JavaScript (E31).
 _MAX_INTEGER_DIGITS = 4300
 
 _SIMPLE_ESCAPES = {
@@ -24,7 +24,7 @@ _SIMPLE_ESCAPES = {
 
 
 class TokenKind(Enum):
-    """What a token is; the values are the names of the groups of the pattern below."""
+    """The kind of a token. The values are the names of groups in the pattern below."""
 
     OPEN = "open"  # { [ (
     CLOSE = "close"  # } ] )
@@ -33,22 +33,23 @@ class TokenKind(Enum):
     STRING = "string"
     NUMBER = "number"
     NAME = "name"  # true, Date, an unquoted key, ...
-    VARIABLE = "variable"  # $_, $1, $2.title[0]: a result of before, or a part of it
+    VARIABLE = "variable"  # $_, $1, $2.title[0]: an earlier result, or a part of it
     COMMENT = "comment"
-    WRONG = "wrong"  # nothing of the grammar
+    WRONG = "wrong"  # not a token of the grammar
 
 
 class Token(Struct, frozen=True):
     """One token.
 
     Args:
-        start: Index of its first character in the whole text.
-        end: Index behind its last.
-        text: What is written there.
-        value: What a string or a number means; for the others None.
-        problem: Why it is wrong, or None.
-        position: Index of the first character at fault; `start` where nothing is.
-        is_open: More text could still complete it: a string or a comment without its end.
+        kind: What kind of token it is.
+        start: The index of its first character in the whole text.
+        end: The index after its last character.
+        text: Its characters.
+        value: The value of a string or a number; None for other tokens.
+        problem: Why it is invalid, or None.
+        position: The index of the first invalid character; `start` if the token is valid.
+        is_open: Whether more text could complete the token, which is a string or a comment without its end.
     """
 
     kind: TokenKind
@@ -62,7 +63,7 @@ class Token(Struct, frozen=True):
 
 
 def tokens(text: str, start: int = 0) -> Iterator[Token]:
-    """The tokens from `start` on, one by one, so that a reader can stop where its value ends."""
+    """Yield the tokens from `start` on, so that the caller can stop at the end of a value."""
     match_at = _pattern().match
     position = start
     while match := match_at(text, position):
@@ -83,7 +84,7 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
             position = token.end
 
 
-# Those that mean what stands there, and are never wrong by themselves.
+# Tokens without a value, which are always valid.
 _SIMPLE_KINDS = {
     kind.value: kind
     for kind in (TokenKind.OPEN, TokenKind.CLOSE, TokenKind.COMMA, TokenKind.COLON, TokenKind.NAME, TokenKind.VARIABLE)
@@ -99,7 +100,7 @@ def _pattern() -> re.Pattern[str]:
         | (?P<close> [\]})] )
         | (?P<comma> , )
         | (?P<colon> : )
-        | (?P<plain> "[^"\\\n]*" | '[^'\\\n]*' )  # the strings that mean what stands there: nearly all of them
+        | (?P<plain> "[^"\\\n]*" | '[^'\\\n]*' )  # strings without escapes, which nearly all strings are
         | (?P<quote> ["'] )
         | (?P<comment> //[^\n]* | /\*(?s:.*?)(?:\*/|\Z) )
         | (?P<number> -?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w$.+-]) )
@@ -120,9 +121,9 @@ def _token(kind: TokenKind, match: re.Match[str]) -> Token:
     if kind is TokenKind.NUMBER:
         value = _number(text)
     elif kind is TokenKind.WRONG:
-        problem = f"{text[:40]} is no value; text goes in quotes"
+        problem = f"{text[:40]} is not a valid value; put text in quotes"
     elif kind is TokenKind.COMMENT and text.startswith("/*") and (len(text) < 4 or not text.endswith("*/")):
-        problem = "the comment has no end: */ is missing"
+        problem = "unterminated comment: missing */"
         is_open = True
     return Token(kind, start, end, text, value, problem, start, is_open)
 
@@ -145,7 +146,7 @@ def _plain(quote: str) -> re.Pattern[str]:
 
 @functools.cache
 def _escape() -> re.Pattern[str]:
-    # The pair comes first: in JSON, two \u of surrogates are one character.
+    # A pair comes first, since in JSON two surrogates make one character.
     return re.compile(
         r"""\\(?:
             u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})
@@ -156,34 +157,33 @@ def _escape() -> re.Pattern[str]:
 
 
 def _string(text: str, start: int) -> Token:
-    """Read the string whose quote stands at `start`."""
+    """Read the string with its opening quote at `start`."""
     quote = text[start]
     plain = _plain(quote)
     pieces: list[str] = []
     problem = None
+    unterminated = f"unterminated string: missing {quote}"
     fault = position = start
     position += 1
     while True:
         match = plain.match(text, position)
-        assert match  # it matches the empty text
+        assert match  # the pattern matches the empty text
         pieces.append(match[0])
         position = match.end()
         if text.startswith(quote, position):
             return _string_token(text, start, position + 1, pieces, problem, fault)
         if not text.startswith("\\", position):
-            # The end of the text, or a newline, which a string holds as \n only.
-            missing = f"the string has no end: {quote} is missing"
+            # This is the end of the text, or a newline, which strings contain only as \n.
             return _string_token(
-                text, start, position, pieces, problem or missing, fault, is_open=position == len(text)
+                text, start, position, pieces, problem or unterminated, fault, is_open=position == len(text)
             )
         escape = _escape().match(text, position)
         character = _unescape(escape) if escape else None
         if escape is None or character is None:
             if position + 1 >= len(text):
-                missing = f"the string has no end: {quote} is missing"
-                return _string_token(text, start, len(text), pieces, problem or missing, fault, is_open=True)
+                return _string_token(text, start, len(text), pieces, problem or unterminated, fault, is_open=True)
             if problem is None:
-                problem = rf"no escape of a string: \{text[position + 1]} (a backslash itself is \\)"
+                problem = rf"invalid escape \{text[position + 1]} in a string; write \\ for a backslash"
                 fault = position
             position += 1 if text[position + 1] == "\n" else 2
         else:

@@ -159,18 +159,18 @@ def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_i
     [
         pytest.param(
             ["ok", "{a:"],
-            ["argument 2: a value is missing, and { is not closed", "  {a:", "     ^", "ddp: hint: text that is no literal"],
+            ["argument 2: missing a value, and { is not closed", "  {a:", "     ^", "ddp: hint: text that is no literal"],
             id="a literal",
         ),
         pytest.param(["\u65e5\u672c", "['\u65e5' x]"], ["argument 2: expected ','", "  ['\u65e5' x]", "        ^"], id="a wide literal"),
-        pytest.param(["{\x1b: 1}"], ["argument 1: \\x1b is no value", "  {\\x1b: 1}", "   ^"], id="a harmful literal"),
-        pytest.param(["@/nowhere"], ["argument 1: cannot read /nowhere: No such file or directory; the text itself"], id="no file"),
+        pytest.param(["{\x1b: 1}"], ["argument 1: \\x1b is not a valid value", "  {\\x1b: 1}", "   ^"], id="a harmful literal"),
+        pytest.param(["@/nowhere"], ["argument 1: cannot read /nowhere: No such file or directory; for the text @/nowhere itself"], id="no file"),
         pytest.param(["@/"], ["argument 1: cannot read /: Is a directory"], id="a folder"),
         pytest.param(["@"], ["argument 1: @ must be followed by a file's name"], id="no name"),
         pytest.param(["-", "-"], ["argument 2: standard input can be read only once"], id="standard input twice"),
         pytest.param(["\udcff"], ["argument 1 is not UTF-8 text"], id="bytes"),
         pytest.param(["-s", "\udcff"], ["argument 1 is not UTF-8 text"], id="bytes as a string"),
-        pytest.param(["@/dev/zero"], ["argument 1 (/dev/zero) is larger than any message may be (64 MiB)"], id="a file without end"),
+        pytest.param(["@/dev/zero"], ["argument 1 (/dev/zero) is too large for a message (more than 64 MiB)"], id="a file without end"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_told_with_its_place(ddp: Command, words: list[str], lines: list[str]) -> None:
@@ -191,7 +191,7 @@ def test_a_wrong_file_is_told_with_its_line(ddp: Command, tmp_path: Path) -> Non
     file = tmp_path / "tasks.json"
     file.write_text('{\n  "title": "write",\n  "done": maybe\n}\n')
     first, line, caret, *_ = ddp("call", "echo", f"@{file}").err.splitlines()
-    assert first == f"ddp: error: argument 1 ({file}), line 3: maybe is no value; text goes in quotes"
+    assert first == f"ddp: error: argument 1 ({file}), line 3: maybe is not a valid value; put text in quotes"
     assert (line, caret) == ('    "done": maybe', "            ^")
 
 

@@ -17,7 +17,7 @@ from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import CommandError, EJSONError
 from ddpshell.text import literals
 from ddpshell.text.formatting import format_value
-from ddpshell.text.literals import Expected, opens_literal, parse, parse_argument, read, read_value, text_of
+from ddpshell.text.literals import Expected, opens_literal, parse, parse_argument, read, read_text, read_value
 from ddpshell.text.tokens import tokens
 from tests.strategies import ejson_values, json_trees
 from tests.text.test_tokens import lines
@@ -95,28 +95,28 @@ def test_a_literal_means(text: str, value: EJSONValue) -> None:
 @pytest.mark.parametrize(
     ("text", "position", "words"),
     [
-        pytest.param("", 0, "a value is missing", id="nothing"),
-        pytest.param("{a:", 3, "a value is missing, and { is not closed", id="no value"),
-        pytest.param("{a", 2, "':' after the key is missing", id="no colon"),
+        pytest.param("", 0, "missing a value", id="nothing"),
+        pytest.param("{a:", 3, "missing a value, and { is not closed", id="no value"),
+        pytest.param("{a", 2, "missing ':' after the key", id="no colon"),
         pytest.param("{a: 1", 5, "{ is not closed", id="an object without end"),
         pytest.param("[", 1, "[ is not closed", id="an array without end"),
-        pytest.param('{a: [1, "x}', 8, "string has no end", id="a string without end"),
-        pytest.param("[1}", 2, "} cannot close the [ of column 1", id="the wrong bracket"),
-        pytest.param("{a:}", 3, "a value is missing before }", id="no value before the end"),
+        pytest.param('{a: [1, "x}', 8, "unterminated string", id="a string without end"),
+        pytest.param("[1}", 2, "} does not close the [ in column 1", id="the wrong bracket"),
+        pytest.param("{a:}", 3, "missing a value before }", id="no value before the end"),
         pytest.param("[1 2]", 3, "expected ','", id="no comma"),
         pytest.param("[,]", 1, "expected a value, not ,", id="only a comma"),
         pytest.param("[1,,2]", 3, "expected a value, not ,", id="two commas"),
         pytest.param("{,}", 1, "expected a key, not ,", id="a comma for a key"),
         pytest.param("{-1: 2}", 1, "expected a key, not -1", id="a negative number for a key"),
         pytest.param("{a b}", 3, "expected ':'", id="two keys"),
-        pytest.param("[1] x", 4, "nothing may follow", id="more than one value"),
-        pytest.param("{a: 1}}", 6, "} is extra: the value ends before it", id="a bracket too many"),
-        pytest.param("[1] /*", 4, "nothing may follow", id="an open comment behind"),
-        pytest.param("[undefined]", 1, "undefined is no value", id="undefined"),
+        pytest.param("[1] x", 4, "unexpected text after the value", id="more than one value"),
+        pytest.param("{a: 1}}", 6, "unexpected text after the value: }", id="a bracket too many"),
+        pytest.param("[1] /*", 4, "unexpected text after the value", id="an open comment behind"),
+        pytest.param("[undefined]", 1, "undefined is not a valid value", id="undefined"),
         pytest.param("[True]", 1, "did you mean true?", id="Python's true"),
         pytest.param("[date(1)]", 1, "did you mean Date?", id="a constructor in small letters"),
-        pytest.param("[+5]", 1, "+5 is no value", id="a plus"),
-        pytest.param("[Date]", 5, "'(' after the constructor's name is missing", id="a constructor without parenthesis"),
+        pytest.param("[+5]", 1, "+5 is not a valid value", id="a plus"),
+        pytest.param("[Date]", 5, "missing '(' after the constructor's name", id="a constructor without parenthesis"),
         pytest.param("[(1)]", 1, "expected a value, not (", id="a parenthesis of its own"),
         pytest.param("Date()", 0, "Date takes a text", id="no argument"),
         pytest.param("Date(1, 2)", 0, "Date takes a text", id="too many arguments"),
@@ -129,7 +129,7 @@ def test_a_literal_means(text: str, value: EJSONValue) -> None:
         pytest.param("Binary(5)", 7, "Binary takes base64", id="E5: a number is no binary"),
         pytest.param('ObjectID("")', 9, "24 hexadecimal digits", id="E9: an empty ObjectID"),
         pytest.param("Decimal(1.10)", 8, "Decimal takes a number as text", id="a decimal that was rounded"),
-        pytest.param('Decimal("1_0")', 8, "'1_0' is no decimal number", id="no decimal"),
+        pytest.param('Decimal("1_0")', 8, "'1_0' is not a decimal number", id="no decimal"),
         pytest.param('RegExp("(")', 7, "bad regular expression", id="V38"),
         pytest.param('Custom("oid", 1)', 7, "use ObjectID", id="a type that we know"),
         pytest.param("[0, {$binary: '=AAA'}]", 4, "not base64", id="V16"),
@@ -346,11 +346,11 @@ def test_a_mistake_is_pointed_at_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("", "a file's name belongs behind @; the text @ is written @@", id="no name"),
+        pytest.param("", "missing file name after @; for the text @ itself, write @@", id="no name"),
         pytest.param(
-            "/nowhere/x", "cannot read /nowhere/x: No such file or directory; the text itself is @@/nowhere/x", id="no file"
+            "/nowhere/x", "cannot read /nowhere/x: No such file or directory; for the text @/nowhere/x itself, write @@/nowhere/x", id="no file"
         ),
-        pytest.param("/", "cannot read /: Is a directory; the text itself is @@/", id="a folder"),
+        pytest.param("/", "cannot read /: Is a directory; for the text @/ itself, write @@/", id="a folder"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_read_is_told(name: str, message: str) -> None:
@@ -361,13 +361,13 @@ def test_a_file_that_cannot_be_read_is_told(name: str, message: str) -> None:
 
 def test_what_is_no_text_is_told() -> None:
     with pytest.raises(CommandError, match="x is not UTF-8 text, from byte 1 on"):
-        text_of(io.BytesIO(b"a\xff"), "x")
+        read_text(io.BytesIO(b"a\xff"), "x")
 
 
 def test_what_fits_in_no_message_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(literals, "MAX_SIZE", 1 << 20)
     file = io.BytesIO(b"x" * (3 << 20))
-    with pytest.raises(CommandError, match="x is larger than any message may be \\(1 MiB\\)"):
-        text_of(file, "x")
+    with pytest.raises(CommandError, match="x is too large for a message \\(more than 1 MiB\\)"):
+        read_text(file, "x")
     assert file.tell() == (1 << 20) + 1
-    assert len(text_of(io.BytesIO(b"x" * (1 << 20)), "x")) == 1 << 20
+    assert len(read_text(io.BytesIO(b"x" * (1 << 20)), "x")) == 1 << 20

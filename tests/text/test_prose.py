@@ -1,4 +1,4 @@
-"""Prose fits into any window, and not a word of it is lost."""
+"""Text fits into any window, and no word is lost or split."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from ddpshell.text.prose import cell_width, clip, point_at, wrapped
         pytest.param("  one two three", 9, "  one two\n  three", id="at the margin"),
         pytest.param("set    one two three", 14, "set    one two\n       three", id="at the last column"),
         pytest.param("a\nb c d e f g h\ni", 5, "a\nb c d\ne f g\nh\ni", id="line by line"),
+        pytest.param(" " * 8 + "one two three", 10, "one two\nthree", id="a margin that leaves no room"),
+        pytest.param(" " * 4 + "one two three", 8, "    one\n    two\n    three", id="the widest margin"),
+        pytest.param(
+            "\u65e5\u672c  one two three", 12, "\u65e5\u672c  one\n      two\n      three", id="a wide first column"
+        ),
+        pytest.param("a long first column  one two", 22, "a long first column\none two", id="a column too far right"),
         pytest.param("abcdefghijkl", 5, "abcdefghijkl", id="one long word"),
         pytest.param("\u65e5\u672c \u65e5\u672c", 6, "\u65e5\u672c\n\u65e5\u672c", id="wide characters"),
     ],
@@ -26,7 +32,7 @@ def test_lines_are_broken(text: str, width: int, expected: str) -> None:
     assert plain(wrapped([("", text)], width)) == expected
 
 
-def test_a_word_of_several_inks_is_one_word() -> None:
+def test_a_word_of_several_styles_is_one_word() -> None:
     text = [("tag", "[3] "), ("", "sub: "), ("good", "ready"), ("", ", 3 documents")]
     assert plain(wrapped(text, 14)) == "[3] sub:\nready, 3\ndocuments"
 
@@ -35,9 +41,9 @@ def test_a_word_of_several_inks_is_one_word() -> None:
     st.lists(st.tuples(st.sampled_from(["", "error", "note"]), st.text("ab \n", max_size=30))),
     st.integers(4, 40),
 )
-def test_no_word_is_lost_or_changes_its_ink(text: list[tuple[str, str]], width: int) -> None:
+def test_no_word_is_lost_or_changes_its_style(text: list[tuple[str, str]], width: int) -> None:
     def words(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return [(ink, character) for ink, piece in pieces for character in piece if not character.isspace()]
+        return [(style, character) for style, piece in pieces for character in piece if not character.isspace()]
 
     broken = wrapped(text, width)
     assert words(broken) == words(text)
@@ -58,7 +64,7 @@ def test_no_word_is_lost_or_changes_its_ink(text: list[tuple[str, str]], width: 
         pytest.param("\u0645\u200c", 1, id="a joiner"),
     ],
 )
-def test_a_text_takes_so_many_columns(text: str, width: int) -> None:
+def test_the_columns_of_a_text_are_counted(text: str, width: int) -> None:
     assert cell_width(text) == width
 
 
@@ -69,7 +75,7 @@ def test_a_text_takes_so_many_columns(text: str, width: int) -> None:
         pytest.param("abcd", 3, "ab\u2026", id="too long"),
         pytest.param("\u65e5\u672c\u8a9e", 4, "\u65e5\u2026", id="no half characters"),
         pytest.param("abc", 1, "\u2026", id="no room"),
-        pytest.param("abc", 0, "", id="none at all"),
+        pytest.param("abc", 0, "", id="no columns at all"),
     ],
 )
 def test_a_long_text_is_cut_with_an_ellipsis(text: str, width: int, clipped: str) -> None:
@@ -77,7 +83,7 @@ def test_a_long_text_is_cut_with_an_ellipsis(text: str, width: int, clipped: str
 
 
 @given(st.text("a\u0308\u65e5\U0001f600"), st.text("a\u0308\u65e5\U0001f600"), st.integers(10, 80))
-def test_the_caret_stands_below_its_place_and_both_lines_fit(before: str, after: str, width: int) -> None:
+def test_the_caret_is_below_its_character_and_both_lines_fit(before: str, after: str, width: int) -> None:
     line, caret = point_at(before, after, width)
     assert cell_width(line) <= width
     assert len(caret) <= width
@@ -86,6 +92,6 @@ def test_the_caret_stands_below_its_place_and_both_lines_fit(before: str, after:
         assert cell_width(shown) == len(caret) - 1
 
 
-def test_the_place_is_shown_where_the_line_is_long() -> None:
+def test_a_long_line_is_cut_around_the_caret() -> None:
     line, caret = point_at("x" * 1000, "}" + "y" * 1000, 40)
     assert line[caret.index("^")] == "}"

@@ -117,7 +117,7 @@ def test_a_token_that_is_wrong_says_where(text: str, position: int, is_open: boo
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_no_string_goes_on_in_the_next_line(quote: str) -> None:
     first, *others = tokens(f"{quote}a\nb{quote}")
-    assert first.problem == f"the string has no end: {quote} is missing"
+    assert first.problem == f"unterminated string: missing {quote}"
     assert not first.is_open
     assert others
 

@@ -77,7 +77,7 @@ class Continuation:
             if token.kind is TokenKind.COMMENT:
                 self._is_in_comment = token.is_open
             else:
-                reader.take(token)
+                reader.feed(token)
             if reader.expected is Expected.NOTHING:
                 self._forget()
                 return token.end

@@ -110,7 +110,7 @@ class TestErrors:
             pytest.param(["x", "--docs", "--count"], "--docs and --count: which of the two?", id="two ways to show it"),
             pytest.param(["x", "-o", "table", "--follow"], "-o table shows what is there at one time; it cannot --follow", id="a table that grows"),
             pytest.param(["x", "-o", "table", "--until", "{}"], "-o table shows", id="a table that grows until"),
-            pytest.param(["x", "--until", "{a: "], "--until: a value is missing", id="no literal"),
+            pytest.param(["x", "--until", "{a: "], "--until: missing a value", id="no literal"),
             pytest.param(["x", "--until", "{a: {$near: 1}}"], "--until: ", id="no operator"),
             pytest.param(["x", "--until", "[1]"], "--until: a selector is", id="no selector"),
             pytest.param(["x", "{a"], "argument 1: ", id="no argument"),
