@@ -1,8 +1,11 @@
-"""JSON text <-> DDP message: the one place that knows both.
+"""DDP messages and their parts as JSON text, in both directions.
 
-A server's message is read in one step by msgspec. What that refuses, a legal text with a lone surrogate or
-an enormous number in it or a message that is not quite DDP, is read again slowly, and comes back either as the
-same message or as `UnrecognizedMessage` with the reason. No text makes `decode` raise.
+`decode` reads a server's message in one step with msgspec. A text that msgspec rejects is read again by slower code: valid
+JSON with a lone surrogate or a huge number becomes the same message, and any other text an `UnrecognizedMessage`
+with a reason.
+
+The ids of documents have a text form of their own in data messages (I10-I12): `encode_document_id`. In params and results,
+ids are EJSON like any other value (I13).
 """
 
 from __future__ import annotations
@@ -34,12 +37,12 @@ __all__ = [
 ]
 
 
-#: What an id can be. Meteor makes strings and ObjectIDs; Mongo takes more. Do not key a dict by it, for in Python
-#: `True == 1`: the wire's text is the better key.
+#: The id of a document. Meteor generates strings and ObjectIDs; Mongo allows more. Do not use it as the key of a dict,
+#: because `True == 1` in Python; use the text form instead.
 DocumentID: TypeAlias = "str | ObjectID | int | float | bool | None | Custom"
 
 
-#: JavaScript's `undefined` as an id, `-` on the wire. An EJSON value, so that it can be shown, compared and sent back.
+#: The id `undefined` of JavaScript, `-` on the wire. It is an EJSON value, so it can be printed, compared and sent.
 UNDEFINED_ID: Final = Custom("undefined", None)
 
 
@@ -47,12 +50,12 @@ _OBJECT_ID = re.compile("[0-9a-f]{24}")
 
 
 class UnrecognizedMessage(msgspec.Struct, frozen=True):
-    """A text that is no message of a DDP server. It is ignored, and counts as life (C70, C71, H3).
+    """A text that is not a DDP message of a server. It is ignored, but shows that the server is alive (C70, C71, H3).
 
     Args:
-        problem: Why it is none, in a few words.
-        tree: What the text says, where it is JSON at all; else None.
-        unknown: It is a message of a kind that we do not know.
+        problem: The reason, in a few words.
+        tree: The JSON value of the text; None if the text is not JSON.
+        unknown: Whether the text is a message of an unknown kind.
     """
 
     problem: str
@@ -61,19 +64,19 @@ class UnrecognizedMessage(msgspec.Struct, frozen=True):
 
     @property
     def msg(self) -> JSONValue:
-        """Its `msg`; a session counts messages that have one, known or not (R20)."""
+        """The `msg` key. A session counts every message with this key, known or not (R20)."""
         return self.tree.get("msg") if isinstance(self.tree, dict) else None
 
 
 _server_messages: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 _encoder = msgspec.json.Encoder()
 
-# The classes by their tag.
+# The classes by the value of `msg`.
 _CLASSES: dict[str, type[ServerMessage]] = {cast(str, cls.__struct_config__.tag): cls for cls in ServerMessage.__args__}
 
 
 def decode(text: str) -> ServerMessage | UnrecognizedMessage:
-    """Read one message of a server, of any kind; unknown keys are ignored (C29)."""
+    """Read one message of a server. It never raises; unknown keys are ignored (C29)."""
     try:
         return _server_messages.decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
@@ -81,32 +84,32 @@ def decode(text: str) -> ServerMessage | UnrecognizedMessage:
 
 
 def encode(message: Message) -> str:
-    """Write one message, of either end."""
+    """Write one message of a client or a server."""
     try:
         return _encoder.encode(message).decode()
     except UnicodeEncodeError:
-        # A lone surrogate in a name or an id: escape it (E32).
+        # A name or an id contains a lone surrogate, which JSON can escape (E32).
         return json_text.dump(_tree_of(message))
 
 
 def ejson_text(value: EJSONValue) -> Raw:
-    """Write a value as the EJSON text that a message's `params`, `result` or `fields` holds.
+    """Write a value as EJSON text, for the `params`, `result` or `fields` of a message.
 
     Raises:
-        EJSONError: The value cannot be written; the message says where in it.
+        EJSONError: The value is not an EJSON value; the message says which part of it.
     """
     return Raw(json_text.dump(ejson.encode(value)).encode())
 
 
 def ejson_value(text: Raw) -> EJSONValue:
-    """Read a message's `params`, `result` or `fields`.
+    """Read the EJSON text in the `params`, `result` or `fields` of a message.
 
     Raises:
-        EJSONError: Not EJSON, or not JSON.
+        EJSONError: The text is not valid EJSON.
     """
     tree = json_text.parse(text)
-    # Every EJSON form has a key that begins with "$", and few values have any: looking for the character takes
-    # a tenth of the time of the walk.
+    # Every special EJSON form has a key that begins with "$", and few values have one. Searching for the character takes a
+    # tenth of the time of decoding.
     data = bytes(text)
     return ejson.decode(tree) if b"$" in data or b"\\u0024" in data else cast(EJSONValue, tree)
 
@@ -115,7 +118,7 @@ def json_value(text: Raw) -> JSONValue:
     """Read a part of a message that is plain JSON, such as `error` (C28, C74).
 
     Raises:
-        EJSONError: Not JSON.
+        EJSONError: The text is not valid JSON.
     """
     return json_text.parse(text)
 
@@ -128,7 +131,7 @@ def _decode_slowly(text: str) -> ServerMessage | UnrecognizedMessage:
     except EJSONError as error:
         return UnrecognizedMessage(str(error))
     if not isinstance(tree, dict) or not tree.get("msg"):
-        return UnrecognizedMessage("no JSON object with a msg", tree)
+        return UnrecognizedMessage("not a JSON object with a msg", tree)
     msg = tree["msg"]
     cls = _CLASSES.get(msg) if isinstance(msg, str) else None
     if cls is None:
@@ -150,12 +153,12 @@ def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> 
     return msgspec.convert({**tree, **raw}, cls)
 
 
-# A string that does not end takes all the rest: to look for others within it would take the square of its length.
+# An unterminated string matches all the rest: searching for other strings inside it would take quadratic time.
 _STRING_OR_MARK = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
 
 
 def outermost_strings(text: str) -> dict[str, JSONValue] | None:
-    """The members of an object that are strings, whatever the others hold: whose answer it is can still be told."""
+    """Return the members of a JSON object that are strings, even if the text is incomplete or nested too deeply to be parsed."""
     if not text.lstrip().startswith("{"):
         return None
     strings: dict[str, JSONValue] = {}
@@ -175,7 +178,7 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
             try:
                 strings[cast(str, json_text.parse(key))] = json_text.parse(found)
             except EJSONError:
-                # It was not JSON after all.
+                # The text is not JSON.
                 return strings
             key = ""
         previous = found
@@ -183,7 +186,7 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
 
 
 def _finite(tree: JSONValue) -> JSONValue:
-    """Say EJSON's word for the infinities that a number beyond the range was read as (E22)."""
+    """Replace infinities, as which numbers beyond the range of a float were read, by their EJSON form (E22)."""
     if isinstance(tree, float) and math.isinf(tree):
         return {"$InfNaN": 1 if tree > 0 else -1}
     if isinstance(tree, list):
@@ -203,10 +206,10 @@ def _tree_of(message: Message) -> JSONValue:
 
 
 def decode_document_id(text: str) -> DocumentID:
-    """Read a message's `id` (I10).
+    """Read the `id` of a data message (I10).
 
     Raises:
-        EJSONError: After `~` comes neither a number that can be told from others, nor true, false or null.
+        EJSONError: The text begins with `~`, and the rest is not a finite number, true, false or null.
     """
     if len(text) == 24 and _OBJECT_ID.fullmatch(text):
         return ObjectID(text)
@@ -215,16 +218,16 @@ def decode_document_id(text: str) -> DocumentID:
     if text.startswith("~"):
         value = json_text.parse(text[1:])
         if isinstance(value, (str, list, dict)) or (isinstance(value, float) and not math.isfinite(value)):
-            raise EJSONError(f"{text!r:.60} is no document id: ~ stands before a number, true, false or null")
+            raise EJSONError(f"{text!r:.60} is not a document id: ~ must precede a finite number, true, false or null")
         return value
     return text
 
 
 def encode_document_id(value: DocumentID) -> str:
-    """Write an id as a message's `id` (I11).
+    """Write an id as the `id` of a data message (I11).
 
     Raises:
-        EJSONError: No document can have this id.
+        EJSONError: The value cannot be the id of a document.
     """
     if isinstance(value, str):
         return f"-{value}" if value.startswith(("-", "~", "{")) or _OBJECT_ID.fullmatch(value) else value
@@ -239,4 +242,4 @@ def encode_document_id(value: DocumentID) -> str:
     if value == UNDEFINED_ID:
         return "-"
     what = repr(value) if isinstance(value, float) else type(value).__name__
-    raise EJSONError(f"{what} is no document id; use a str, an ObjectID, a finite number, a bool or None")
+    raise EJSONError(f"{what} is not a document id; use a str, an ObjectID, a finite number, a bool or None")

@@ -1,10 +1,10 @@
-"""The local copy of the server's collections, built from data messages (C40-C49).
+"""The client's copy of the server's collections (C40-C49), and when changes to it become visible (C21, C50-C63).
 
-A document is kept as the text in which it came until somebody reads it: most are never read, and decoding is
-most of the cost. What is read is decoded once, and handed out as a copy.
+A document is stored as the text in which it arrived until it is read: most documents are never read, and decoding is most
+of the cost. The decoded document is stored then, and callers get copies.
 
-Values are never changed in place, but replaced. A document that many messages change one field at a time must not
-be copied for each of them, so its dict of fields is changed in place; a batch copies it once, to remember what stood before.
+Values are never changed in place, only replaced. The dict of a document's fields is changed in place, so that many changes
+to one document do not copy it each time; a batch copies it once, to keep the old version.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw
 
 __all__ = ["Buffered", "Document", "Documents", "Fields", "Order", "Quiescence"]
 
-#: A document as an application sees it: its fields, and `_id`.
+#: A document as applications see it: its fields and its `_id`.
 Document: TypeAlias = dict[str, EJSONValue]
 
-#: A document's fields, without `_id`, which never travels among them (C45).
+#: The fields of a document without `_id`, which is never among the fields on the wire (C45).
 Fields: TypeAlias = dict[str, EJSONValue]
 
-# Inside a JSON string a quote is escaped, so no text of an application can look like these.
+# Quotes inside JSON strings are escaped, so this pattern cannot match inside a string.
 _DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-fA-F]{24}")\}')
 
 _Stored: TypeAlias = Raw | Fields
@@ -39,14 +39,14 @@ Buffered: TypeAlias = DataMessage | Ready | Updated
 
 
 class Order:
-    """Document ids in the server's own order (C46): a chain, in which a new place costs the same wherever it is.
+    """The order of the documents in an ordered collection (C46), as a linked list: every move costs the same.
 
     Args:
-        wire_ids: The ids, in their order so far.
+        wire_ids: The ids in their present order.
     """
 
     def __init__(self, wire_ids: Iterable[str]) -> None:
-        # None stands before the first and after the last.
+        # None stands for the place before the first id and after the last.
         self._next: dict[str | None, str | None] = {None: None}
         self._previous: dict[str | None, str | None] = {None: None}
         for wire_id in wire_ids:
@@ -56,12 +56,12 @@ class Order:
         return self.after(None)
 
     def after(self, wire_id: str | None) -> Iterator[str]:
-        """The ids that follow one, or all of them."""
+        """Iterate over the ids after one; over all ids if it is None."""
         while (wire_id := self._next[wire_id]) is not None:
             yield wire_id
 
     def place(self, wire_id: str, before: str | None) -> None:
-        """Put an id before another, or last if that is None or not there."""
+        """Move or add an id before another; to the end if that is None or unknown."""
         self.remove(wire_id)
         successor = before if before in self._next else None
         previous = self._previous[successor]
@@ -69,7 +69,7 @@ class Order:
         self._next[wire_id], self._previous[wire_id] = successor, previous
 
     def remove(self, wire_id: str) -> None:
-        """Take an id out, if it is there."""
+        """Remove an id, if it is there."""
         if wire_id in self._next:
             successor, previous = self._next.pop(wire_id), self._previous.pop(wire_id)
             self._next[previous], self._previous[successor] = successor, previous
@@ -83,35 +83,35 @@ class Documents:
     """
 
     def __init__(self, emit: Callable[[DocumentEvent], None]) -> None:
-        #: Whether anybody wants the changes: making events of a hundred thousand `added` takes longer than applying them.
+        #: Whether to emit changes: making events for a hundred thousand `added` takes longer than applying them.
         self.watched = False
         self._emit = emit
         self._collections: dict[str, _Collection] = {}
-        # Of the collections that have an order other than that of arrival. No Meteor server makes one (C46).
+        # The order of the ordered collections. Meteor's servers have none (C46).
         self._orders: dict[str, Order] = {}
-        # During a batch: what stood before, by collection and id, and the moves, by collection, id and successor.
+        # During a batch: the old documents by collection and id, and the moves as collection, id and successor.
         self._before: dict[tuple[str, str], _Stored | None] | None = None
         self._moves: list[tuple[str, str, str | None]] = []
 
     # Reading
 
     def names(self) -> list[str]:
-        """The names of the collections that hold a document now, in order of appearance."""
+        """Return the names of the collections with documents, in order of appearance."""
         return [name for name, collection in self._collections.items() if collection]
 
     def count(self, collection: str) -> int:
-        """How many documents a collection holds; 0 for one that nobody has heard of."""
+        """Return the number of documents in a collection; 0 if it is unknown."""
         return len(self._collections.get(collection, ()))
 
     def get(self, collection: str, document_id: DocumentID) -> Document | None:
-        """One document by its id, as a copy; found without a search."""
+        """Return a copy of the document with that id, or None. It takes constant time."""
         wire_id = encode_document_id(document_id)
         if wire_id not in self._collections.get(collection, ()):
             return None
         return self._document(collection, wire_id)
 
     def scan(self, collection: str) -> Iterator[Document]:
-        """The documents of a collection, in order of arrival, not copied: look, keep and change nothing."""
+        """Iterate over the documents of a collection without copying them. Callers must not change or keep them."""
         documents = self._collections.get(collection, {})
         for wire_id in list(self._orders.get(collection, documents)):
             stored = documents[wire_id]
@@ -131,13 +131,13 @@ class Documents:
     # Changing
 
     def apply(self, message: DataMessage) -> None:
-        """Take one data message. Those that do not fit what is here are taken as browsers take them (C44).
+        """Apply one data message. A message that does not fit the present documents is handled as Meteor's client does (C44).
 
         Raises:
-            EJSONError: Its `id` or its `fields` cannot be read; nothing was changed (C73).
+            EJSONError: The `id` or the `fields` of the message are invalid; nothing was changed (C73).
         """
         if message.id.startswith("~"):
-            # The only ids that can be wrong: what follows is to be JSON (I10).
+            # Only these ids can be invalid (I10).
             decode_document_id(message.id)
         if isinstance(message, (AddedBefore, MovedBefore)) and (message.before or "").startswith("~"):
             decode_document_id(cast(str, message.before))
@@ -158,7 +158,7 @@ class Documents:
         _check_readable(fields)
         collection = self._collections.setdefault(name, {})
         if wire_id in collection:
-            # A document that is here already keeps the fields that are not mentioned (C44).
+            # An existing document keeps the fields that the message does not mention (C44).
             self._change(name, wire_id, _decode(fields), ())
             return
         self._insert(name, wire_id, fields)
@@ -174,7 +174,7 @@ class Documents:
     def _change(self, name: str, wire_id: str, fields: Fields, cleared: tuple[str, ...]) -> None:
         collection = self._collections.setdefault(name, {})
         if wire_id not in collection:
-            # A document that is not here is made; there is nothing to clear (C44).
+            # A missing document is created (C44).
             self._insert(name, wire_id, fields)
             if self.watched and self._before is None:
                 self._emit(DocumentAdded(name, decode_document_id(wire_id), cast(Fields, ejson.clone(fields))))
@@ -222,14 +222,14 @@ class Documents:
     # Batches
 
     def apply_batch(self, messages: list[DataMessage], *, reset: bool, failed: Callable[[EJSONError], None]) -> None:
-        """Take many messages as one change: nobody sees what lies between.
+        """Apply many messages as one change, without intermediate states.
 
-        A document that is there before and after is unchanged or changed, never removed and added (C21, C55).
+        A document that existed before and exists after the batch is unchanged or changed, never removed and added (C21, C55).
 
         Args:
-            messages: In order of arrival.
-            reset: Forget every document first: a new session sends them all again.
-            failed: Told of each message that cannot be read; the others are taken (C73).
+            messages: The messages in order of arrival.
+            reset: Remove all documents first: a new session sends them again.
+            failed: Called with the error of each invalid message; the other messages are applied (C73).
         """
         before = self._before = {} if self.watched else None
         if reset:
@@ -251,9 +251,9 @@ class Documents:
             try:
                 self._emit_net(name, wire_id, stored)
             except EJSONError as error:
-                # Nested so deeply that it cannot be compared or copied.
+                # The document is nested too deeply to be compared or copied.
                 failed(error)
-        # After the documents that moved have been told of, if they are there at all.
+        # Moves follow the events of the documents that they are about.
         moves, self._moves = self._moves, []
         for name, wire_id, successor in moves:
             if wire_id in self._collections.get(name, ()):
@@ -289,22 +289,27 @@ class Documents:
 def _decode(fields: Raw) -> Fields:
     decoded = ejson_value(fields)
     if not isinstance(decoded, dict):
-        raise EJSONError("the fields of a document are no object")
+        raise EJSONError("the fields of a document are not an object")
     decoded.pop("_id", None)
     return decoded
 
 
 def _check_readable(fields: Raw) -> None:
-    """Refuse now what could not be read later: a document that breaks when it is looked at helps nobody (C73)."""
+    """Reject a document now that could not be decoded later, when it is read (C73)."""
     data = bytes(fields)
-    # An object always can that holds no EJSON but dates and ObjectIDs, which nearly all documents of Meteor's hold:
-    # its syntax was checked when its message was read. Looking for them takes a third of the time of decoding.
+    # msgspec has checked the syntax. An object whose only EJSON forms are dates and ObjectIDs is valid, and nearly all
+    # documents of Meteor are like that. Searching for these forms takes a third of the time of decoding.
     if not data.startswith(b"{") or b"\\u0024" in data or (b"$" in data and b"$" in _DATES_AND_IDS.sub(b"", data)):
         _decode(fields)
 
 
 class Quiescence:
-    """What is waited for, and the messages that wait."""
+    """Holds back messages until the documents can change in one step (C21, C50-C63).
+
+    A new session sends all documents again. The documents of the old session stay visible until the subscriptions that were
+    ready are ready again, and the calls that were sent again are done; then everything changes at once. While a `wait`
+    call runs, data is held back in the same way.
+    """
 
     def __init__(self) -> None:
         self._subs: set[str] = set()
@@ -314,39 +319,44 @@ class Quiescence:
 
     @property
     def active(self) -> bool:
-        """Whether data is to be kept back now."""
+        """Whether to hold back data now."""
         return bool(self._subs or self._calls)
 
+    @property
+    def due(self) -> bool:
+        """Whether there is something to release and nothing to wait for."""
+        return (self._reset or bool(self._buffer)) and not self.active
+
     def begin(self, subs: Iterable[str], calls: Iterable[str]) -> None:
-        """A new session stands in for an old one: whatever was waited for before is void (C50, C51, C62)."""
+        """Begin a new session that replaces an old one; what the old session held back is void (C50, C51, C62).
+
+        Args:
+            subs: The ids of the subscriptions to wait for.
+            calls: The ids of the calls to wait for.
+        """
         self._subs = set(subs)
         self._calls = set(calls)
         self._buffer = []
         self._reset = True
 
     def wait_for_call(self, call_id: str) -> None:
-        """A `wait` call was sent (C21, C60)."""
+        """Hold back data until a `wait` call is done (C21, C60)."""
         self._calls.add(call_id)
 
     def buffer(self, message: Buffered) -> None:
-        """Keep a message back."""
+        """Hold back a message."""
         self._buffer.append(message)
 
     def subscription_done(self, sub_id: str) -> None:
-        """A subscription is ready, or has ended (C54)."""
+        """Stop waiting for a subscription that is ready or has ended (C54)."""
         self._subs.discard(sub_id)
 
     def call_done(self, call_id: str) -> None:
-        """A call's writes are all here, or never will be (C54, C63)."""
+        """Stop waiting for a call whose writes have arrived, or never will (C54, C63)."""
         self._calls.discard(call_id)
 
     def release(self) -> tuple[list[Buffered], bool]:
-        """End it: the messages kept back, and whether every document of before is void."""
-        taken = self._buffer, self._reset
+        """Return the messages that were held back, and whether all earlier documents are void; forget both."""
+        released = self._buffer, self._reset
         self._buffer, self._reset = [], False
-        return taken
-
-    @property
-    def due(self) -> bool:
-        """Whether nothing is waited for any more and `take` has something to give."""
-        return (self._reset or bool(self._buffer)) and not self.active
+        return released

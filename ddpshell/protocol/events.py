@@ -1,13 +1,13 @@
-"""What a client session tells its owner, in the order in which it happened.
+"""The events that a client session reports to its owner, in the order in which they happened.
 
-The session says nothing of sockets and retries, which it does not know: `client/lifecycle.py` has those events.
+A session knows neither connections nor retries; `client/lifecycle.py` has the events for these.
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-# Without garbage collection for each: what events hold are trees.
+# `gc=False`: events hold trees, so the cyclic garbage collector need not track them.
 from msgspec import Struct
 
 from ..ejson import EJSONValue
@@ -35,13 +35,13 @@ __all__ = [
 
 
 class SessionEstablished(Struct, frozen=True, gc=False):
-    """`connected` arrived: from here on the session stands.
+    """`connected` arrived: the session is established.
 
     Args:
-        session: The session's id; None if the server gave it none (C9).
-        resumed: The server kept login, subscriptions and data of the session before (R22).
-        resent_calls: How many calls went out again after a loss.
-        resent_subs: How many subscriptions did.
+        session: The id of the session; None if the server did not send one (C9).
+        resumed: Whether the server kept the login, subscriptions and data of the previous session (R22).
+        resent_calls: How many calls were sent again.
+        resent_subs: How many subscriptions were sent again.
         round_trip: Seconds from `connect` to `connected`.
     """
 
@@ -53,12 +53,13 @@ class SessionEstablished(Struct, frozen=True, gc=False):
 
 
 class VersionRefused(Struct, frozen=True, gc=False):
-    """`failed` arrived (C4).
+    """`failed` arrived: the server does not speak the proposed version (C4).
 
     Args:
-        proposed: Our version.
-        suggested: The server's.
-        retry: We speak the server's too, and propose it at the next attempt; else there is none.
+        proposed: The version that the client proposed.
+        suggested: The version that the server asks for.
+        retry: Whether the client speaks the suggested version, and will propose it on the next connection. If not, the
+            session is over.
     """
 
     proposed: str
@@ -67,15 +68,15 @@ class VersionRefused(Struct, frozen=True, gc=False):
 
 
 class HeartbeatExpired(Struct, frozen=True, gc=False):
-    """The peer is silent: the owner drops the connection (H5)."""
+    """The server has been silent for too long. The owner must close the connection (H5)."""
 
 
 class PongReceived(Struct, frozen=True, gc=False):
-    """The answer to a `ClientSession.ping`.
+    """The server answered a `ClientSession.ping`.
 
     Args:
-        id: What `ping` returned.
-        round_trip: Seconds.
+        id: The id that `ping` returned.
+        round_trip: Seconds from the ping to its answer.
     """
 
     id: str
@@ -83,14 +84,14 @@ class PongReceived(Struct, frozen=True, gc=False):
 
 
 class CallAnswered(Struct, frozen=True, gc=False):
-    """A call's result is here; its writes may not be visible yet (C14).
+    """The result of a call arrived. The data that the method changed may not be visible yet (C14).
 
     Args:
-        id: What `ClientSession.call` returned.
-        method: The method's name.
-        result: What the method returned; None too where it returned nothing.
-        has_result: False where the method returned nothing at all (C15).
-        error: Why there is no result: a `MethodError`, or an `EJSONError` where it cannot be read (C73).
+        id: The id that `ClientSession.call` returned.
+        method: The name of the method.
+        result: The method's result; None also if the method returned nothing.
+        has_result: False if the method returned nothing (C15).
+        error: The `MethodError` if the method failed, or an `EJSONError` if its result is invalid (C73).
     """
 
     id: str
@@ -101,14 +102,14 @@ class CallAnswered(Struct, frozen=True, gc=False):
 
 
 class CallFinished(Struct, frozen=True, gc=False):
-    """A call is done: its result is here and its writes are visible, or neither will ever be (C13).
+    """A call is done: its result has arrived and the data that it changed is visible, or neither will happen (C13).
 
     Args:
-        id: What `ClientSession.call` returned.
-        method: The method's name.
-        result: What the method returned; None too where it returned nothing.
-        has_result: False where the method returned nothing at all (C15).
-        error: Why there is no result: as in `CallAnswered`, or a `TransportError`.
+        id: The id that `ClientSession.call` returned.
+        method: The name of the method.
+        result: The method's result; None also if the method returned nothing.
+        has_result: False if the method returned nothing (C15).
+        error: None on success; else the error of `CallAnswered`, or a `TransportError`.
     """
 
     id: str
@@ -119,14 +120,14 @@ class CallFinished(Struct, frozen=True, gc=False):
 
 
 class SubscriptionReady(Struct, frozen=True, gc=False):
-    """A subscription's first documents are all here. Comes once for each (C32, C58)."""
+    """All initial documents of a subscription have arrived. Reported once for each subscription (C32, C58)."""
 
     id: str
     name: str
 
 
 class SubscriptionStopped(Struct, frozen=True, gc=False):
-    """A subscription ended, with an error or without (C34). Comes once for each, and nothing after it."""
+    """A subscription ended, with or without an error (C34). Reported once, as the subscription's last event."""
 
     id: str
     name: str
@@ -134,7 +135,7 @@ class SubscriptionStopped(Struct, frozen=True, gc=False):
 
 
 class DocumentAdded(Struct, frozen=True, gc=False):
-    """A document appeared in a collection."""
+    """A document was added to a collection."""
 
     collection: str
     id: DocumentID
@@ -142,13 +143,13 @@ class DocumentAdded(Struct, frozen=True, gc=False):
 
 
 class DocumentChanged(Struct, frozen=True, gc=False):
-    """A document's top-level fields changed.
+    """Top-level fields of a document changed.
 
     Args:
-        collection: The collection's name.
-        id: The document's id.
-        fields: New values, by name.
-        cleared: Names of fields that are gone.
+        collection: The name of the collection.
+        id: The id of the document.
+        fields: The new values by field name.
+        cleared: The names of removed fields.
     """
 
     collection: str
@@ -158,19 +159,19 @@ class DocumentChanged(Struct, frozen=True, gc=False):
 
 
 class DocumentRemoved(Struct, frozen=True, gc=False):
-    """A document went from a collection."""
+    """A document was removed from a collection."""
 
     collection: str
     id: DocumentID
 
 
 class DocumentMoved(Struct, frozen=True, gc=False):
-    """A document of an ordered collection has a new place (C46).
+    """A document of an ordered collection moved (C46).
 
     Args:
-        collection: The collection's name.
-        id: The document's id.
-        before: The document that it now stands before, or None where it stands last.
+        collection: The name of the collection.
+        id: The id of the document.
+        before: The id of the document that now follows it; None if it is the last.
     """
 
     collection: str
@@ -179,11 +180,11 @@ class DocumentMoved(Struct, frozen=True, gc=False):
 
 
 class Warned(Struct, frozen=True, gc=False):
-    """The server sent something that DDP does not know; it was ignored (C70-C75).
+    """The server sent something that was ignored, because it does not follow DDP (C70-C75).
 
     Args:
-        text: What it was.
-        harmless: Nothing can be missing because of it: it is a message of a kind that we do not know (C71).
+        text: A description, in one sentence.
+        harmless: Whether no data can be missing: the message is of an unknown kind (C71).
     """
 
     text: str
@@ -191,13 +192,13 @@ class Warned(Struct, frozen=True, gc=False):
 
 
 class DataReceived(Struct, frozen=True, gc=False):
-    """A message about a document arrived, and is told before anything is made of it (K34).
+    """A message about a document arrived. The event precedes any change of documents (K34).
 
-    Comes only to clients made with `data_events=True`. Repeats come again, and so do messages that change nothing.
+    Only clients with `data_events=True` report it, for every such message, also for repeated ones and those without effect.
 
     Args:
-        text: The message, as it came.
-        collection: The collection that it is about.
+        text: The message as it arrived.
+        collection: The name of the collection.
     """
 
     text: str

@@ -1,8 +1,8 @@
-"""When to ping a silent peer, and when to give it up. Both ends use it; neither clock nor timer is in here.
+"""When to ping a silent peer, and when to give it up. Clients and servers use the same timer; it has no clock of its own.
 
-A repeating timer ticks every `interval` from `start()` on. Traffic never moves its ticks; it only decides what
-a tick does (H2). So a peer that falls silent is given up between `interval + timeout` and `2 * interval + timeout`
-after its last message (H4), and on an idle link both ends ping, in a pattern that looks irregular (H12).
+A timer ticks every `interval` seconds from `start()` on. Messages never move the ticks; they decide what a tick does (H2).
+A peer that falls silent is given up between `interval + timeout` and `2 * interval + timeout` seconds after its last
+message (H4). On an idle connection both sides send pings, in an irregular pattern (H12).
 
 Source: Meteor's `packages/ddp-common/heartbeat.js`.
 """
@@ -16,12 +16,12 @@ __all__ = ["Heartbeat", "HeartbeatAction"]
 
 
 class HeartbeatAction(enum.Enum):
-    """What the owner of a `Heartbeat` has to do now."""
+    """What the owner of a `Heartbeat` must do now."""
 
     NONE = "none"
     #: Send a DDP `ping` without an id (H2).
     SEND_PING = "send ping"
-    #: Nothing came for too long: the connection is lost (H5). The heartbeat has stopped.
+    #: The peer was silent for too long: close the connection (H5). The heartbeat has stopped.
     GIVE_UP = "give up"
 
 
@@ -29,8 +29,8 @@ class Heartbeat:
     """The timer of one DDP session.
 
     Args:
-        interval: Seconds between two ticks; 0 means never to ping, and never to give up (H6).
-        timeout: Seconds that an unanswered ping is waited for.
+        interval: Seconds between two ticks; 0 turns heartbeats off (H6).
+        timeout: Seconds to wait for a message after a ping.
     """
 
     def __init__(self, interval: float, timeout: float) -> None:
@@ -41,39 +41,39 @@ class Heartbeat:
         self._give_up_at: float | None = None
 
     def start(self, now: float) -> None:
-        """Begin to tick. Called once the session is established, not before (H7).
+        """Start the timer, once the session is established (H7).
 
         Args:
-            now: Seconds on any monotonic clock, the same one in all calls.
+            now: Seconds on any monotonic clock; all methods must get the time of the same clock.
         """
         self._seen_message = False
         self._give_up_at = None
         self._next_tick = now + self._interval if self._interval > 0 else None
 
     def stop(self) -> None:
-        """Tick no more; the connection ended for another reason."""
+        """Stop the timer."""
         self._next_tick = self._give_up_at = None
 
     def message_received(self) -> None:
-        """Take any message of the peer as a sign of life, a pong being one like the others (H3)."""
+        """Note that the peer sent a message. Every message is a sign of life, not only a pong (H3)."""
         self._seen_message = True
         self._give_up_at = None
 
     def next_deadline(self) -> float | None:
-        """Say when `handle_timer` must be called next, on the clock of `start`; None for never."""
+        """Return when to call `handle_timer` next; None for never."""
         if self._next_tick is None:
             return None
         return self._next_tick if self._give_up_at is None else min(self._next_tick, self._give_up_at)
 
     def handle_timer(self, now: float) -> HeartbeatAction:
-        """Do what is due. Before the deadline, nothing is."""
+        """Return what to do now; `NONE` before the deadline."""
         if self._give_up_at is not None and now >= self._give_up_at:
             self.stop()
             return HeartbeatAction.GIVE_UP
         if self._next_tick is None or now < self._next_tick:
             return HeartbeatAction.NONE
-        # Called late, several ticks may be due. They count as one, and the phase stays what it was.
-        # An interval near 0 would make more of them than a float can hold.
+        # After a late call several ticks may be due. They count as one, and the later ticks keep their times. An interval near 0
+        # would give more ticks than a float can count.
         missed = math.floor(min((now - self._next_tick) / self._interval, 1e9))
         self._next_tick += (missed + 1) * self._interval
         ping_due = not self._seen_message and self._give_up_at is None

@@ -1,11 +1,11 @@
-"""One frozen class for each DDP message; the wire's `msg` field is its tag.
+"""One frozen class for each DDP message. The class is chosen by the `msg` key on the wire.
 
-A wire field keeps its name in snake_case (`randomSeed` is `random_seed`). Values that are EJSON on the
-wire (`params`, `result`, `fields`) or plain JSON of any shape (`error`, a ping's `id`) stay undecoded text,
-`msgspec.Raw`, until somebody reads them: a hundred thousand `added` cost what their envelopes cost.
-`ABSENT` says that a key was not there, which DDP tells apart from null (C15, S33).
+Fields have the names of the wire keys in snake_case: `randomSeed` is `random_seed`. Values that are EJSON on the wire
+(`params`, `result`, `fields`), or JSON of any shape (`error`, the `id` of a ping), are kept as undecoded text,
+`msgspec.Raw`, until they are read: a hundred thousand `added` cost only what their envelopes cost. `ABSENT` stands for a
+missing key, which DDP distinguishes from null (C15, S33).
 
-Source: Meteor's `packages/ddp/DDP.md`; `receivedCount` and `disconnect`: Meteor 3.5 (R21, R25).
+Source: Meteor's `packages/ddp/DDP.md`; for `receivedCount` and `disconnect`, Meteor 3.5 (R21, R25).
 """
 
 from __future__ import annotations
@@ -43,19 +43,26 @@ __all__ = [
     "Updated",
 ]
 
-#: The value of a key that is not there.
+#: The value of a missing key.
 ABSENT = Raw()
 
-#: What `fields` is where the wire leaves it out (C41, C42).
+#: The value of a missing `fields` (C41, C42).
 EMPTY_OBJECT = Raw(b"{}")
 
 
 class Message(Struct, frozen=True, tag_field="msg", rename="camel", omit_defaults=True, gc=False):
-    """What all messages share: keys at their defaults are not sent, unknown ones are not read (C29)."""
+    """The base class. Keys with default values are not sent, and unknown keys are ignored (C29)."""
 
 
 class Connect(Message, tag="connect", frozen=True):
-    """`{"msg":"connect","version":"1","support":["1","pre2","pre1"]}`, the first message of a client (C1, C2, R21)."""
+    """`{"msg":"connect","version":"1","support":["1","pre2","pre1"]}`, the first message of a client (C1, C2).
+
+    Args:
+        session: The id of the session to resume (R21).
+        version: The proposed version.
+        support: All versions that the client speaks, best first.
+        received_count: How many messages of the session to resume have arrived (R21).
+    """
 
     session: str | None = None
     version: str = ""
@@ -64,11 +71,11 @@ class Connect(Message, tag="connect", frozen=True):
 
 
 class Disconnect(Message, tag="disconnect", frozen=True):
-    """`{"msg":"disconnect"}`: the close that follows is wanted (R25)."""
+    """`{"msg":"disconnect"}`: the client is about to close the connection on purpose (R25)."""
 
 
 class Method(Message, tag="method", frozen=True):
-    """`{"msg":"method","id":"7","method":"addTask","params":["x"]}` (C10); `params` is an EJSON array."""
+    """`{"msg":"method","id":"7","method":"addTask","params":["x"]}`: a method call (C10); `params` is an EJSON array."""
 
     id: str
     method: str
@@ -77,7 +84,7 @@ class Method(Message, tag="method", frozen=True):
 
 
 class Sub(Message, tag="sub", frozen=True):
-    """`{"msg":"sub","id":"b7Xk...","name":"tasks","params":[1]}` (C30); `params` is an EJSON array."""
+    """`{"msg":"sub","id":"b7Xk...","name":"tasks","params":[1]}`: a subscription (C30); `params` is an EJSON array."""
 
     id: str
     name: str
@@ -85,37 +92,37 @@ class Sub(Message, tag="sub", frozen=True):
 
 
 class Unsub(Message, tag="unsub", frozen=True):
-    """`{"msg":"unsub","id":"b7Xk..."}` (C36)."""
+    """`{"msg":"unsub","id":"b7Xk..."}`: the end of a subscription (C36). The server answers with `nosub`."""
 
     id: str
 
 
 class Ping(Message, tag="ping", frozen=True):
-    """`{"msg":"ping"}`, sent by either end; `id` is any JSON, echoed in the pong (H8, H10)."""
+    """`{"msg":"ping"}`, from either side. The optional `id` is any JSON value (H8, H10)."""
 
     id: Raw = ABSENT
 
 
 class Pong(Message, tag="pong", frozen=True):
-    """`{"msg":"pong"}`, with the ping's `id` if it had one (H8)."""
+    """`{"msg":"pong"}`, the answer to a ping, with the same `id` (H8)."""
 
     id: Raw = ABSENT
 
 
 class Connected(Message, tag="connected", frozen=True):
-    """`{"msg":"connected","session":"<17 chars>"}` (C3); some servers send no session, or no string (C9)."""
+    """`{"msg":"connected","session":"<17 characters>"}` (C3). Some servers send no session id, or one of another type (C9)."""
 
     session: Any = None
 
 
 class Failed(Message, tag="failed", frozen=True):
-    """`{"msg":"failed","version":"pre2"}`: the server wants that version instead (C4)."""
+    """`{"msg":"failed","version":"pre2"}`: the server asks for that version instead (C4)."""
 
     version: str
 
 
 class Result(Message, tag="result", frozen=True):
-    """`{"msg":"result","id":"7","result":...}` or with `error`: failure is having an `error`, be it null (C15, C16)."""
+    """`{"msg":"result","id":"7","result":...}`: the method returned. With the key `error`, even null, it failed (C15, C16)."""
 
     id: str
     result: Raw = ABSENT
@@ -123,26 +130,29 @@ class Result(Message, tag="result", frozen=True):
 
 
 class Updated(Message, tag="updated", frozen=True):
-    """`{"msg":"updated","methods":["7"]}`: all writes of those calls have been sent as data (C13)."""
+    """`{"msg":"updated","methods":["7"]}`: the client has all data that these methods changed (C13)."""
 
     methods: tuple[str, ...]
 
 
 class Ready(Message, tag="ready", frozen=True):
-    """`{"msg":"ready","subs":["id1","id2"]}`: their first documents have all been sent (C32)."""
+    """`{"msg":"ready","subs":["b7Xk..."]}`: the initial documents of these subscriptions have been sent (C32)."""
 
     subs: tuple[str, ...]
 
 
 class Nosub(Message, tag="nosub", frozen=True):
-    """`{"msg":"nosub","id":"..."}`: the subscription ended, with `error` if it failed (C34); without `id`: S68."""
+    """`{"msg":"nosub","id":"b7Xk..."}`: the subscription ended; with the key `error`, it failed (C34).
+
+    Without `id` it is about a publication that the client did not request (S68).
+    """
 
     id: str | None = None
     error: Raw = ABSENT
 
 
 class Added(Message, tag="added", frozen=True):
-    """`{"msg":"added","collection":"c","id":"x","fields":{"a":1}}` (C41)."""
+    """`{"msg":"added","collection":"tasks","id":"x","fields":{"a":1}}`: a new document (C41)."""
 
     collection: str
     id: str
@@ -150,7 +160,14 @@ class Added(Message, tag="added", frozen=True):
 
 
 class Changed(Message, tag="changed", frozen=True):
-    """`{"msg":"changed","collection":"c","id":"x","fields":{"a":1},"cleared":["b"]}` (C42)."""
+    """`{"msg":"changed","collection":"tasks","id":"x","fields":{"a":1},"cleared":["b"]}`: a changed document (C42).
+
+    Args:
+        collection: The name of the collection.
+        id: The id of the document, as text (see `decode_document_id`).
+        fields: The new values of the changed top-level fields, an EJSON object.
+        cleared: The names of the removed fields.
+    """
 
     collection: str
     id: str
@@ -159,14 +176,17 @@ class Changed(Message, tag="changed", frozen=True):
 
 
 class Removed(Message, tag="removed", frozen=True):
-    """`{"msg":"removed","collection":"c","id":"x"}` (C43)."""
+    """`{"msg":"removed","collection":"tasks","id":"x"}`: a removed document (C43)."""
 
     collection: str
     id: str
 
 
 class AddedBefore(Message, tag="addedBefore", frozen=True):
-    """`added` at a place: before the document `before`, or last where that is null (C46; never sent by Meteor)."""
+    """`added` for an ordered collection (C46): the document precedes `before`, or is the last if that is null.
+
+    Meteor never sends this message.
+    """
 
     collection: str
     id: str
@@ -175,7 +195,10 @@ class AddedBefore(Message, tag="addedBefore", frozen=True):
 
 
 class MovedBefore(Message, tag="movedBefore", frozen=True):
-    """A document's new place (C46; never sent by Meteor)."""
+    """A document of an ordered collection moved before `before`, or to the end if that is null (C46).
+
+    Meteor never sends this message.
+    """
 
     collection: str
     id: str
@@ -183,7 +206,7 @@ class MovedBefore(Message, tag="movedBefore", frozen=True):
 
 
 class Error(Message, tag="error", frozen=True):
-    """`{"msg":"error","reason":"Bad request","offendingMessage":{...}}`: a message was refused (C72, S10)."""
+    """`{"msg":"error","reason":"Bad request","offendingMessage":{...}}`: the server refused a message (C72, S10)."""
 
     reason: str = ""
     offending_message: Raw = ABSENT

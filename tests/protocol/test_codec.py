@@ -267,7 +267,7 @@ def test_what_is_no_id_after_a_tilde_is_refused(wire: str) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, b"a", ["a"], {"a": 1}, Custom("t", None)])
 def test_i11_what_no_document_can_be_called_is_refused(value: Any) -> None:
-    with pytest.raises(EJSONError, match="is no document id; use a str"):
+    with pytest.raises(EJSONError, match="is not a document id; use a str"):
         encode_document_id(value)
 
 
