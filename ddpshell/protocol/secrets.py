@@ -1,7 +1,7 @@
-"""What nobody should read over a shoulder or find in a log: passwords, tokens and codes in messages, hidden for display.
+"""Hides passwords, tokens and codes in messages that are displayed or logged.
 
-Secrets are known by the names that Meteor's accounts packages give them (section 7 of the behaviour facts), and by names
-that are usual elsewhere. When in doubt, a value is hidden: nothing is sent, stored or compared in this form.
+Secrets are recognized by the names that Meteor's accounts packages give them (A1-A20), and by names that are usual
+elsewhere. In doubt, a value is hidden. Masked messages are only displayed, never sent, stored or compared.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..exceptions import EJSONError
 
 __all__ = ["MASK", "mask", "mask_params", "takes_credentials"]
 
-#: What stands in place of a secret.
+#: The replacement of a secret.
 MASK: Final = "***"
 
-# Names in lower case, without anything but letters and digits.
+# Names in lower case, reduced to letters and digits.
 _SECRET_NAMES = frozenset(
     "auth bcrypt bearer connectsid digest hashedtokens jwt logintokens otp pass passwd pin pincode pwd resume sessionid sid totp".split()
 )
@@ -27,31 +27,31 @@ _SECRET_ENDINGS = (
     *"authorization cookie cookies credential credentials passcode passphrase password passwords passwordhash secret secrets".split(),
     *"sessionid token passwordconfirmation passwordconfirm passwordrepeat passwordagain".split(),
 )
-# Short words, of which others are made: a `pin` and a `userPin`, but no `spin`.
+# Short words that match only whole words of a name: `pin` and `userPin`, but not `spin`.
 _SECRET_WORDS = frozenset("bearer jwt otp pass passwd pin pwd totp".split())
-# Before `code` or `codes`; of other kinds of codes, such as a country's, nobody makes a secret.
+# Words that make a secret of `code` or `codes`. Other codes, such as a country's, are not secret.
 _CODE_WORDS = frozenset("2fa access auth authorization backup confirmation fa factor login mfa otp pin recovery reset security sms time totp verification".split())  # fmt: skip
-# The protocol that digests replaced.
+# Secure Remote Password, which Meteor used before digests.
 _OLD_PROTOCOL = "srp"
 
-# A8, A10, A11, A16: every parameter is a secret. In methods named after passwords or signing in, every text and number.
+# All parameters of these methods are secret (A8, A10, A11, A16).
 _SECRET_METHODS = {"changepassword", "enableuser2fa", "resetpassword", "verifyemail"}
 _PASSWORD_METHOD = re.compile("passw", re.IGNORECASE)
-# The words of a method's name, each in lower case and with a hyphen before and after it.
+# Methods that log in or sign up. It matches the words of the name, in lower case, with a hyphen before and after each.
 _SIGN_IN_METHOD = re.compile(
     r"-(?:[a-z]*(?:login|logon|signin|signup|signon|authenticat)[a-z]*|(?:log|sign)-(?:in|on)|sign-up|auth|otp|totp|mfa|2-?fa|two-?factor"
     r"|passcode|passphrase|pwd|credentials?|(?:create|register|add|new)-?(?:user|account)|register-$"
     r"|(?:check|verify|validate|confirm|enter|change|set)-?(?:[a-z]+-)?pin)-"
 )
-# A3, A6: in these methods alone, `code` is not the code of an error or a country.
+# Only in these methods is a parameter `code` a one-time code, and not the code of an error or a country (A3, A6).
 _LOGIN_METHOD = re.compile(
     r"2fa|auth|create[-_.]?(?:user|account)|(?:add|new)[-_.]?(?:user|account)|credential|factor|log[-_.]?[io]n|mfa|otp"
     r"|pass|pin|pwd|register|sign[-_.]?(?:in|on|up)|verify",
     re.IGNORECASE,
 )
 
-# What the names above cannot do without. A text with none of it has no secrets that we know; one with an escaped
-# letter may have them under a name that is spelt with escapes.
+# Parts of the names above. A text that matches none of them has no known secrets, unless a name is written with escape
+# sequences.
 _SUSPICIOUS = re.compile(
     r"pass|pwd|(?:access|api|encryption|master|private|secret|shared|signing)[-_. ]{0,9}key|auth(?!or)|authori[sz]ation|bcrypt"
     r"|bearer|cookie|credential|digest|jwt|totp|resume|s[-_]{0,9}r[-_]{0,9}p|secret|session[-_. ]{0,9}id|token|2fa|verifyemail"
@@ -62,7 +62,7 @@ _SUSPICIOUS = re.compile(
 )
 _CODE = re.compile("code", re.IGNORECASE)
 
-# In texts: who one is in a URL, secrets in its query, and headers.
+# Secrets inside strings: credentials in a URL, parameters in its query, and headers.
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@\"']+@")
 _QUERY = re.compile(r"([?&])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"']+)")
 _HEADER = re.compile(
@@ -73,10 +73,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 def mask(text: str) -> str:
-    """Hide the secrets in the text of one message.
+    """Return the text of a message with its secrets hidden.
 
-    A text without secrets comes back as it is, to the byte. Of a text that is not JSON only the part before the first
-    thing that looks like a secret's name is kept.
+    A text without secrets is returned unchanged. A text that is not JSON is cut before the first name of a secret.
     """
     if not _SUSPICIOUS.search(text) and not (
         _LOGIN_METHOD.search(text) and ("params" in text or "\\u" in text or _CODE.search(text))
@@ -94,7 +93,7 @@ def mask(text: str) -> str:
 
 
 def mask_params(method: str, params: Sequence[EJSONValue]) -> Sequence[EJSONValue]:
-    """Hide the secrets in a call's parameters, values or JSON; `params` itself comes back if there are none."""
+    """Return the parameters of a call, EJSON or JSON, with secrets hidden; `params` itself if there are none."""
     in_login = bool(_LOGIN_METHOD.search(method))
     if method.lower() in _SECRET_METHODS:
         masked = [_hidden(param) for param in params]
@@ -109,12 +108,12 @@ def mask_params(method: str, params: Sequence[EJSONValue]) -> Sequence[EJSONValu
 
 
 def takes_credentials(method: str) -> bool:
-    """Whether a method's name says that texts and numbers among its parameters may be a password or a code."""
+    """Return whether the name of a method suggests that a text or number among its parameters is a password or a code."""
     return bool(_PASSWORD_METHOD.search(method) or _SIGN_IN_METHOD.search(f"-{'-'.join(_words(method))}-"))
 
 
 def _mask_text(text: str) -> str:
-    """Hide what a text that is not a message says of secrets: credentials in URLs, and headers."""
+    """Hide secrets in a string that is not a message: credentials in URLs, and headers."""
     text = _USERINFO.sub(f"{MASK}@", text) if "@" in text else text
     if "=" in text:
         text = _QUERY.sub(lambda found: f"{found[1]}{found[2]}={MASK}" if _is_secret(found[2]) else found[0], text)
@@ -126,9 +125,9 @@ def _mask_text(text: str) -> str:
 
 
 def _mask(value: EJSONValue, *, in_login: bool) -> EJSONValue:
-    """A copy with secrets hidden, or the value itself if it has none."""
+    """Return a copy with secrets hidden, or the value itself if there are none."""
     if isinstance(value, str):
-        # A15: the address behind a QR code holds the secret.
+        # The address in the QR code of a two-factor setup contains the secret (A15).
         if "otpauth:" in value:
             return MASK
         shown = _mask_text(value)
@@ -156,7 +155,7 @@ def _mask_member(fields: Mapping[str, EJSONValue], name: str, value: EJSONValue,
             return mask_params(method, value)
     if _is_secret(name) or (in_login and name.lower() == "code"):
         return _hidden(value)
-    # A15: beside the secret stand an address and a picture that say the same.
+    # The address and the picture beside the secret contain it, too (A15).
     if name in ("uri", "svg") and "secret" in fields:
         return _hidden(value)
     return _mask(value, in_login=in_login)
@@ -169,29 +168,29 @@ def _is_secret(name: str) -> bool:
         return True
     if not words:
         return False
-    # As in `password2`.
+    # Ignore a number at the end, as in `password2`.
     last = words[-2] if words[-1].isdigit() and len(words) > 1 else words[-1]
     if last in _SECRET_WORDS or last.endswith("password"):
         return True
-    # Counts of tokens are called so too, but not those of a kind.
+    # `tokens` can also be a number of tokens, unless the name says their kind.
     if last == "tokens":
         return bool({"access", "auth", "bearer", "login", "refresh", "resume"}.intersection(words))
     return last in ("code", "codes") and bool(_CODE_WORDS.intersection(words))
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name in camelCase, snake_case or kebab-case, in lower case."""
+    """Split a name in camelCase, snake_case or kebab-case into words in lower case."""
     return [word.lower() for word in _WORD.findall(name)]
 
 
 def _hidden(value: EJSONValue) -> EJSONValue:
-    # That there is no password, or that one was changed, is worth seeing.
+    # Show that a password is missing or empty, or was changed.
     return value if value is None or isinstance(value, bool) or value == "" else MASK
 
 
 def _cut(text: str) -> str:
     found = [match.start() for match in (_SUSPICIOUS.search(text), _CODE.search(text)) if match]
-    # Parameters may stand before the name of the method that tells what they are, or behind it with no name of a secret.
+    # The parameters may precede the name of the method, or follow it without the name of a secret.
     first = min(found, default=len(text))
     params = text.find("params", 0, None if _LOGIN_METHOD.search(text) else first)
     if not found and params < 0:

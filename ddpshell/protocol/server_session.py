@@ -1,4 +1,4 @@
-"""The server end of one DDP session: version choice, legal messages, heartbeat, resumption. Nothing is run here.
+"""The server side of one DDP session: version, valid messages, heartbeat, resumption. It runs no methods or publications.
 
                  connect            accept()            receive_eof(), heartbeat
     CONNECTING ──────────▶ PROPOSED ────────▶ ESTABLISHED ───────────────▶ DETACHED
@@ -7,12 +7,13 @@
         │ silence, eof        ▼ eof             ▼ close(), eof after disconnect │ supersede(), close()
         └──────────────────▶ CLOSED ◀───────────┴───────────────────────────────┘
 
-The owner feeds texts in, reads `events_received()` after each one, and sends `texts_to_send()` in order. What
-must wait for its turn in the session's queue, even a refusal (S15), comes as an event; ping and pong never do (H9).
+The owner passes each text to `receive_text`, then handles all `events_received()` and sends all `texts_to_send()`, in order.
+Pings and pongs are handled at once (H9). Everything that must wait for its turn among the client's messages, even the
+refusal of a message (S15), is an event.
 
-A session outlives its socket by a grace period (R24). A client that comes back on a new socket is first the
-`ServerSession` of that socket, up to its `ConnectReceived`; the owner then looks for the old one, and either
-moves the socket there (`can_resume`, `resume`), or ends the old one (`supersede`) and accepts the new one (`accept`).
+A session outlives its socket by a grace period (R24). A client that comes back on a new socket first gets a new
+`ServerSession`, up to its `ConnectReceived`. The owner then looks for the old session. It either moves the socket there
+(`can_resume`, `resume`), or ends the old session (`supersede`) and accepts the new one (`accept`).
 
 Sources: Meteor's `packages/ddp-server/livedata_server.js`; resumption: its pull requests 14051 and 14528.
 """
@@ -48,12 +49,12 @@ __all__ = [
     "UnsubReceived",
 ]
 
-#: What this server speaks, best first (S2).
+#: The versions that the server speaks, best first (S2).
 SUPPORTED_VERSIONS = ("1", "pre2", "pre1")
 
 
 class ServerSessionState(enum.Enum):
-    """Where the conversation stands; the table is in the module's docstring."""
+    """The state of a session; see the picture at the top of the module."""
 
     CONNECTING = "connecting"
     PROPOSED = "proposed"
@@ -63,25 +64,25 @@ class ServerSessionState(enum.Enum):
 
 
 class EndReason(enum.Enum):
-    """Why a session is over."""
+    """Why a session ended."""
 
     NO_VERSION = "no common version"
     NO_CONNECT = "no connect in time"
     HEARTBEAT = "heartbeat timed out"
-    DISCONNECT = "the client said disconnect"
+    DISCONNECT = "the client sent disconnect"
     LOST = "connection lost"
     GRACE_OVER = "connection lost, and not resumed in time"
-    SUPERSEDED = "the client came back without all its messages"
-    QUEUE_FULL = "connection lost, and too much queued for it"
+    SUPERSEDED = "the client missed messages and began a new session"
+    QUEUE_FULL = "connection lost, and too many messages queued for it"
 
 
 class ConnectReceived(Struct, frozen=True):
-    """A `connect` with a version in common. Answer with `accept`, or with `resume` on the session it names.
+    """The client sent a `connect` with a common version. Answer with `accept`, or with `resume` of the session it names.
 
     Args:
-        version: The version agreed on.
-        session: The session that the client would like to go on with, or None (R21).
-        received_count: How many messages of that session it has, or None.
+        version: The common version.
+        session: The id of the session to resume, or None (R21).
+        received_count: How many messages of that session the client has received, or None.
     """
 
     version: str
@@ -90,7 +91,7 @@ class ConnectReceived(Struct, frozen=True):
 
 
 class MethodReceived(Struct, frozen=True):
-    """A well-formed `method` (S30)."""
+    """The client called a method (S30)."""
 
     id: str
     method: str
@@ -99,7 +100,7 @@ class MethodReceived(Struct, frozen=True):
 
 
 class SubReceived(Struct, frozen=True):
-    """A well-formed `sub` (S20)."""
+    """The client subscribed to a publication (S20)."""
 
     id: str
     name: str
@@ -107,23 +108,23 @@ class SubReceived(Struct, frozen=True):
 
 
 class UnsubReceived(Struct, frozen=True):
-    """An `unsub`; None where it names nothing (S26)."""
+    """The client stopped a subscription. The id is None if it is missing (S26)."""
 
     id: str | None
 
 
 class MessageRefused(Struct, frozen=True):
-    """A message that reached the session and is none; send `answer` when its turn comes (S10, S15)."""
+    """The client sent an invalid message. Send `answer` when its turn comes (S10, S15)."""
 
     answer: Error
 
 
 class HeartbeatTimedOut(Struct, frozen=True):
-    """The client is silent: close its socket. The session waits for it to come back on another one (R26)."""
+    """The client was silent for too long: close its socket. The session waits for the client to come back (R26)."""
 
 
 class SessionEnded(Struct, frozen=True):
-    """The session is over for good. Send what is left in `texts_to_send()`, and close the socket if there is one."""
+    """The session ended. Send the remaining `texts_to_send()`, and close the socket if there is one."""
 
     reason: EndReason
 
@@ -134,16 +135,16 @@ ServerEvent: TypeAlias = (
 
 
 class ServerSession:
-    """One client's session, from its socket's opening on.
+    """One client's session, from the opening of its socket.
 
     Args:
-        now: Seconds on any monotonic clock, the same one in all calls.
-        heartbeat_interval: Seconds of silence after which to ping; 0 means never (H1, H6).
-        heartbeat_timeout: Seconds to wait for a sign of life after a ping.
-        connect_timeout: Seconds that a client may take to send `connect` (S7).
-        grace_period: Seconds that the session outlives an unwanted loss, a heartbeat timeout included; 0 means not at
-            all (R24, R26).
-        queue_limit: How many messages are kept for a client meanwhile (R24).
+        now: The time in seconds on any monotonic clock; all methods must get the time of the same clock.
+        heartbeat_interval: Seconds of silence before a ping; 0 turns heartbeats off (H1, H6).
+        heartbeat_timeout: Seconds to wait for a message after a ping.
+        connect_timeout: Seconds to wait for `connect` (S7).
+        grace_period: Seconds that the session outlives its socket after a lost connection or a heartbeat timeout; 0 ends it
+            at once (R24, R26).
+        queue_limit: The most messages to queue while there is no socket (R24).
     """
 
     def __init__(
@@ -159,26 +160,26 @@ class ServerSession:
         self.state = ServerSessionState.CONNECTING
         self.id: str | None = None
         self.version: str | None = None
-        #: Messages sent that a resuming client must have received, all of them (R20, R23).
+        #: How many messages were sent. A client must have received all of them to resume the session (R20, R23).
         self.sent_count = 0
-        #: Characters in what `texts_to_send()` would return.
+        #: The number of characters in `texts_to_send()`.
         self.unsent_size = 0
         self._heartbeat = Heartbeat(heartbeat_interval, heartbeat_timeout)
         self._deadline: float | None = now + connect_timeout
         self._grace_period = grace_period
-        # Whether the client has said that it will close (R25).
+        # Whether the client has sent `disconnect` (R25).
         self._is_leaving = False
         self._queue_limit = queue_limit
         self._queue: deque[Message] = deque()
         self._events: list[ServerEvent] = []
         self._texts: list[str] = []
 
-    # ------------------------------------------------------------------------------------------- what comes in
+    # ------------------------------------------------------------------------------------------------------------- input
 
     def receive_text(self, text: str, now: float) -> None:
-        """Take one message of the client. Afterwards read `events_received()`, and send `texts_to_send()`.
+        """Handle one message of the client. Afterwards handle `events_received()`, and send `texts_to_send()`.
 
-        No text raises: what is no message is answered with an `error`, and the connection goes on (S10, S80).
+        It never raises: the answer to an invalid message is an `error`, and the connection stays open (S10, S80).
         """
         if self.state in (ServerSessionState.CLOSED, ServerSessionState.DETACHED):
             return  # S5
@@ -188,7 +189,7 @@ class ServerSession:
             self._refuse_now("Bad request")
             return
         if not isinstance(tree, dict):
-            # Meteor echoes an array, which is an object to it, and nothing else.
+            # Meteor quotes the offending message if it is an array, which is an object in JavaScript, but no other value.
             self._refuse_now("Bad request", text if isinstance(tree, list) else None)
             return
         if not _decode_ejson(tree, "$" in text or "\\u0024" in text):
@@ -206,7 +207,7 @@ class ServerSession:
             self._receive_message(msg, tree, text)
 
     def receive_eof(self, now: float) -> None:
-        """Take note that the socket is gone, without anybody having wished it. Read `state` and `events_received()`."""
+        """Note that the connection was lost. Afterwards handle `events_received()`."""
         if self._may_outlive_its_socket:
             self._detach(now)
         elif self._is_leaving and self.state is ServerSessionState.ESTABLISHED:
@@ -220,28 +221,28 @@ class ServerSession:
 
     @property
     def has_events(self) -> bool:
-        """Whether `events_received()` has something to return."""
+        """Whether `events_received()` has any events."""
         return bool(self._events)
 
     def events_received(self) -> list[ServerEvent]:
-        """Take what happened since the last time, in order."""
+        """Return the events since the previous call, in order, and forget them."""
         events, self._events = self._events, []
         return events
 
     def texts_to_send(self) -> list[str]:
-        """Take the messages to send, in order."""
+        """Return the texts to send, in order, and forget them."""
         texts, self._texts = self._texts, []
         self.unsent_size = 0
         return texts
 
     def next_deadline(self) -> float | None:
-        """Say when `handle_timer` must be called next; None for never."""
+        """Return when to call `handle_timer` next; None for never."""
         if self.state is ServerSessionState.ESTABLISHED:
             return self._heartbeat.next_deadline()
         return self._deadline
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: a ping, or the end. Read `events_received()` and `texts_to_send()` afterwards."""
+        """Send a ping or end the session, if it is time. Afterwards handle `events_received()` and send `texts_to_send()`."""
         if self.state is ServerSessionState.ESTABLISHED:
             match self._heartbeat.handle_timer(now):
                 case HeartbeatAction.SEND_PING:
@@ -257,7 +258,7 @@ class ServerSession:
             detached = self.state is ServerSessionState.DETACHED
             self._end(EndReason.GRACE_OVER if detached else EndReason.NO_CONNECT)
 
-    # ------------------------------------------------------------------------------------------ the owner's part
+    # ---------------------------------------------------------------------------------------------- the owner's decisions
 
     def accept(self, session_id: str, now: float) -> None:
         """Answer `ConnectReceived` with a new session. Its universal publications start next (S4).
@@ -266,51 +267,51 @@ class ServerSession:
             LocalProtocolError: There is no `connect` to answer.
         """
         if self.state is not ServerSessionState.PROPOSED:
-            raise LocalProtocolError(f"accept() answers a connect, and the session is {self.state.value}")
+            raise LocalProtocolError(f"accept() needs a connect to answer; the session is {self.state.value}")
         self.id = session_id
         self._establish(now)
 
     def can_resume(self, received_count: int | None) -> bool:
-        """Say whether a client with so many messages of this session may go on with it (R23)."""
+        """Return whether a client that received that many messages of the session may resume it (R23)."""
         return self.state is ServerSessionState.DETACHED and received_count == self.sent_count
 
     def resume(self, version: str, now: float) -> None:
-        """Go on with this session on a new socket: `connected` with the old id, then all that was queued (R22, R27).
+        """Resume the session on a new socket: send `connected` with the old id, then all queued messages (R22, R27).
 
         Raises:
-            LocalProtocolError: The session is not one that lost its socket.
+            LocalProtocolError: The session has not lost its socket, or has ended.
         """
         if self.state is not ServerSessionState.DETACHED:
-            raise LocalProtocolError(f"resume() is for a session without a socket, and this one is {self.state.value}")
+            raise LocalProtocolError(f"resume() needs a session without a socket; this session is {self.state.value}")
         self.version = version
         self._establish(now)
         while self._queue:
             self.send(self._queue.popleft())
 
     def supersede(self) -> None:
-        """End a session whose client came back and cannot go on with it, so that nothing is kept for it (R33).
+        """End a session whose client came back but cannot resume it, so that nothing is kept for the client (R33).
 
-        One that has not lost its socket lives on: its loss will be noticed in time.
+        A session with a socket continues; its lost connection will be noticed later.
         """
         if self.state is ServerSessionState.DETACHED:
             self._end(EndReason.SUPERSEDED)
 
     def probe(self) -> None:
-        """Take the client for alive, though nothing was read: the owner has stopped reading for a while.
+        """Keep the session alive while the owner does not read from the client, and send a ping.
 
-        What it does not read it cannot miss, but a ping goes out all the same: to a client that is gone the network
-        will refuse it in the end.
+        The client's messages cannot be missed while they are not read. If the client is gone, the network will report in the
+        end that the ping cannot be delivered.
         """
         self._heartbeat.message_received()
         if self.state is ServerSessionState.ESTABLISHED and self.version != "pre1":
             self.send(Ping())
 
     def send(self, message: Message) -> None:
-        """Send a message, or queue it while there is no socket. Once the session is over it goes nowhere (S19)."""
+        """Send a message; queue it while there is no socket. Messages after the end of the session are dropped (S19)."""
         if self.state is ServerSessionState.ESTABLISHED:
             if not isinstance(message, (Ping, Pong)):
                 self.sent_count += 1  # R20
-            self._put(message)
+            self._add_text(message)
         elif self.state is ServerSessionState.DETACHED:
             if len(self._queue) >= self._queue_limit:
                 self._end(EndReason.QUEUE_FULL)
@@ -318,13 +319,13 @@ class ServerSession:
                 self._queue.append(message)
 
     def close(self) -> None:
-        """End the session because the server wants it to end: nothing more is sent, nothing resumed (R26, S76)."""
+        """End the session on the server's decision: nothing more is sent, and it cannot be resumed (R26, S76)."""
         self.state = ServerSessionState.CLOSED
         self._deadline = None
         self._heartbeat.stop()
         self._queue.clear()
 
-    # ------------------------------------------------------------------------------------------------- in detail
+    # ------------------------------------------------------------------------------------------------------------ details
 
     def _receive_connect(self, tree: dict[str, JSONValue], text: str) -> None:
         if self.state is not ServerSessionState.CONNECTING:
@@ -346,7 +347,7 @@ class ServerSession:
             ConnectReceived(
                 version,
                 session if isinstance(session, str) else None,
-                # To JavaScript, and so to Meteor, 5.0 is the same number as 5.
+                # To Meteor, which uses JavaScript, 5.0 is the same number as 5.
                 int(count)
                 if not isinstance(count, bool) and isinstance(count, int | float) and count % 1 == 0
                 else None,
@@ -357,7 +358,7 @@ class ServerSession:
         id_, params = tree.get("id"), tree.get("params", [])
         match msg:
             case "method":
-                # An absent seed is none, and so is an empty one; null is malformed (S30).
+                # A missing or empty seed means that there is no seed; null is malformed (S30).
                 name, seed = tree.get("method"), tree.get("randomSeed", "")
                 if not (
                     isinstance(id_, str)
@@ -385,7 +386,7 @@ class ServerSession:
             case "pong" if self.version != "pre1":
                 pass
             case "disconnect":
-                # It is not answered, and what is still called is (R25).
+                # There is no answer, and running methods are still answered (R25).
                 self._is_leaving = True
             case _:
                 self._refuse_later("Bad request", text)
@@ -409,7 +410,7 @@ class ServerSession:
         self.state = ServerSessionState.DETACHED
 
     def _fail(self, version: str) -> None:
-        self._put(Failed(version))
+        self._add_text(Failed(version))
         self._end(EndReason.NO_VERSION)
 
     def _end(self, reason: EndReason) -> None:
@@ -421,30 +422,30 @@ class ServerSession:
         if self.state is ServerSessionState.ESTABLISHED:
             self.send(message)
         else:
-            self._put(message)
+            self._add_text(message)
 
     def _refuse_later(self, reason: str, text: str) -> None:
         self._events.append(MessageRefused(_refusal(reason, text)))
 
-    def _put(self, message: Message) -> None:
+    def _add_text(self, message: Message) -> None:
         text = codec.encode(message)
         self._texts.append(text)
         self.unsent_size += len(text)
 
 
 def _refusal(reason: str, text: str | None) -> Error:
-    """Refuse a message, quoting it as it came, to the letter."""
+    """Make the `error` for an invalid message, which it quotes unchanged."""
     if text is None:
         return Error(reason)
     try:
         return Error(reason, Raw(text.encode()))
     except UnicodeEncodeError:
-        # A lone surrogate that no wire can carry, but a str can.
+        # The text contains a lone surrogate, which UTF-8 cannot encode.
         return Error(reason, Raw(json_text.dump(json_text.parse(text)).encode()))
 
 
 def _decode_ejson(tree: dict[str, JSONValue], may_be_special: bool) -> bool:
-    """Decode, in place, the three keys that are EJSON, and nothing else (C74); False where that cannot be done (S10)."""
+    """Decode, in place, the keys with EJSON values, and no others (C74); return False if a value is invalid (S10)."""
     if "cleared" in tree and not isinstance(tree["cleared"], list):
         return False
     if may_be_special:

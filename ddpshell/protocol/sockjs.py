@@ -1,7 +1,7 @@
-"""SockJS framing on a WebSocket: what stands around DDP messages at `/sockjs/<server>/<session>/websocket` (U9 - U13).
+"""SockJS framing: the envelope of DDP messages on a WebSocket at `/sockjs/<server>/<session>/websocket` (U9-U13).
 
-A client reads with `unframe` and writes with `frame`; a server has a pair of its own, `unframe_from_client` and `frame_for_client`.
-A client may not write before it has read `Open` (U11).
+A client reads with `unframe` and writes with `frame`. A server reads with `unframe_from_client` and writes with
+`frame_for_client`. A client must not write before it has received `Open` (U11).
 """
 
 from __future__ import annotations
@@ -35,38 +35,38 @@ __all__ = [
 
 
 class Open(Struct, frozen=True):
-    """The session is open. It comes first, and once."""
+    """`o`: the session is open. It is the first frame, and comes once."""
 
 
 class Heartbeat(Struct, frozen=True):
-    """A sign of life, to be ignored otherwise."""
+    """`h`: the server is alive."""
 
 
 class Messages(Struct, frozen=True):
-    """DDP messages, to be handled in order."""
+    """`a["...","..."]`: DDP messages, in order."""
 
     texts: tuple[str, ...]
 
 
 class Close(Struct, frozen=True):
-    """The server is about to close, and says why (U13)."""
+    """`c[3000,"Go away!"]`: the server is about to close the connection, for the given reason (U13)."""
 
     code: int
     reason: str
 
     @property
     def text(self) -> str:
-        """The frame that a server sends before it closes the WebSocket."""
+        """The text of the frame."""
         return "c" + json_text.dump([self.code, self.reason])
 
 
 class Ignored(Struct, frozen=True):
-    """A frame that says nothing we know. Like every frame it counts as life."""
+    """An unknown or invalid frame. Like every frame it shows that the server is alive."""
 
     text: str
 
 
-#: What a server may say.
+#: All frames of a server.
 Frame: TypeAlias = Open | Heartbeat | Messages | Close | Ignored
 
 OPEN_FRAME: Final = "o"
@@ -77,11 +77,11 @@ BROKEN_FRAMING: Final = Close(3000, "Broken framing.")
 
 
 def first_text(head: str) -> str:
-    """How the message begins of which a frame holds no other, from the frame's beginning; "" if there are several."""
+    """Return the beginning of the only message in a frame, from the beginning of the frame; "" if it has several."""
     if not head.startswith('a["'):
         return ""
     text = head[3:]
-    # A quote that is not escaped ends the first of several messages. An escape at the end may be cut off.
+    # An unescaped quote ends the first of several messages. The text may end inside an escape sequence.
     for cut in range(6):
         if cut == 0 or text[-cut:].startswith("\\"):
             with suppress(EJSONError):
@@ -90,7 +90,7 @@ def first_text(head: str) -> str:
 
 
 def unframe(text: str) -> Frame:
-    """Read one WebSocket text message from a server (U10). None is an error: what makes no sense is `Ignored`."""
+    """Read one WebSocket text message from a server (U10). It never raises: an invalid frame is `Ignored`."""
     if text == OPEN_FRAME:
         return Open()
     if text == HEARTBEAT_FRAME:
@@ -119,10 +119,11 @@ def frame(texts: Sequence[str]) -> str:
 
 
 def unframe_from_client(text: str) -> tuple[str, ...]:
-    """Read one WebSocket text message from a client: its DDP messages, in order (U11).
+    """Read one WebSocket text message from a client; return its DDP messages in order (U11).
 
     Raises:
-        RemoteProtocolError: Neither a string nor an array of strings in JSON. Send `BROKEN_FRAMING`, and close with its code.
+        RemoteProtocolError: The text is neither a string nor an array of strings in JSON. Close the connection with the code
+            and the reason of `BROKEN_FRAMING`.
     """
     if not text:
         return ()
