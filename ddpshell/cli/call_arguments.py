@@ -180,7 +180,7 @@ class SeenName(click.ParamType[str]):
         from .folders import state_folder
 
         names = Names(shell_registry())
-        names.begin_with(lambda: typed_before(state_folder()), unknown_names(state_folder()))
+        names.use_history(lambda: typed_before(state_folder()), unknown_names(state_folder()))
         found = [name for name in names.of(Role[self._role]) if name.startswith(incomplete)]
         # A word of the command line has neither spaces nor quotes around it.
         return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]

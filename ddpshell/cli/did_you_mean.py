@@ -41,9 +41,9 @@ def advise_name(error: ServerError, name: str, process: Process) -> None:
     names = Names(shell_registry())
     server = server_of(endpoint_of(ConnectionSettings.of(process.given)))
     names.server = lambda: server
-    names.begin_with(lambda: typed_before(state_folder()), unknown_names(state_folder()))
+    names.use_history(lambda: typed_before(state_folder()), unknown_names(state_folder()))
     for known in process.methods if role is Role.METHOD else process.publications:
-        names.add(role, known)
+        names.mark_known(role, known)
     similar = names.similar(role, name)
     if similar is not None:
         error.add_note(f"did you mean {similar}?")

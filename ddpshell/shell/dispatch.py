@@ -1,8 +1,9 @@
-"""From a line to its answer: find the command, run it, and see that whatever it answers, now or later, is shown."""
+"""From a line to its answer: find the command, run it, and show its answer when it comes."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -17,51 +18,45 @@ from ..text.formatting import Limits, exact_value
 from ..text.literals import read_value
 from ..text.palette import plain
 from .jobs import Job
-from .outputs import Sink, Stream, sink_for
+from .outputs import FileOutput, Output, ProgramOutput
 from .parser import Line, parse, reparse
 from .registry import Invocation, Role
-from .replies import Documents, Later, Live, Message, Reply, Result
-from .state import Shell
+from .replies import ChangeFeed, Documents, Message, PendingReply, Reply, Result
+from .state import LoggedCommand, Shell
 
 __all__ = ["dispatch", "dispatch_text"]
 
-# Seconds between two looks for signals: one that comes just before a wait does not end it.
-_GLANCE = 0.1
+# Seconds between two looks for signals: a signal just before a wait does not end the wait.
+_SIGNAL_INTERVAL = 0.1
 
 
-def dispatch_text(shell: Shell, text: str, *, is_kept: bool = False) -> list[int]:
-    """Run all lines of a text, without waiting for answers; if one of them cannot be understood, none.
+def dispatch_text(shell: Shell, text: str, *, is_logged: bool = False) -> list[int]:
+    """Run all lines of a text without waiting for answers. If one line is not valid, none is run.
 
     Args:
-        shell: What runs them.
+        shell: The shell that runs them.
         text: The lines.
-        is_kept: Keep those that can be run, for `save`.
+        is_logged: Log the commands, for `save`.
 
     Returns:
-        The numbers of those that are under way.
+        The numbers of the commands whose answers are still to come.
     """
     lines = parse(text)
-    for line in lines:
-        try:
-            shell.registry.bind(line)
-        except CommandError as error:
-            shell.display.failure(None, error)
-            return []
     numbers = []
-    for line in lines:
-        before = shell.jobs.last
-        try:
+    try:
+        for line in lines:
+            shell.registry.bind(line)
+        for line in lines:
+            before = shell.jobs.last
             number = dispatch(shell, line)
-        except DDPError as error:
-            shell.display.failure(None, error)
-            break
-        if is_kept and line.words[0].text != "save":
-            shell.line_numbers[len(shell.lines)] = (before, shell.jobs.last)
-            shell.lines.append(line.source)
-        if number is not None:
-            numbers.append(number)
-        if shell.is_leaving:
-            break
+            if is_logged and line.words[0].text != "save":
+                shell.log.commands.append(LoggedCommand(line.source, before, shell.jobs.last))
+            if number is not None:
+                numbers.append(number)
+            if shell.is_leaving:
+                break
+    except DDPError as error:
+        shell.display.failure(None, error)
     return numbers
 
 
@@ -69,97 +64,162 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     """Run one line.
 
     Returns:
-        Its number, if its answer is still to come.
+        The number of the command if its answer is still to come; else None.
 
     Raises:
-        DDPError: It cannot be run; nothing was sent.
+        DDPError: The command cannot be run. Nothing was sent.
     """
-    invocation = shell.registry.bind(reparse(line, shell.results), partial(_in_file, shell))
-    sink = sink_for(shell, line, invocation.redirection) if invocation.redirection is not None else None
-    shell.number = number = shell.jobs.number() if invocation.command.is_numbered else None
+    invocation = shell.registry.bind(reparse(line, shell.results), partial(_read_file, shell))
+    output = _open_output(shell, line)
+    shell.current.number = number = shell.jobs.next_number() if invocation.command.is_numbered else None
     started = shell.clock.now()
     try:
         reply = invocation.run(shell)
     except EJSONError as problem:
-        # An argument cannot be written. An answer that cannot be read comes later.
+        # An argument cannot be encoded. An error in the answer is reported with the answer.
         raise CommandError(str(problem)) from None
-    if isinstance(reply, Later):
+    if isinstance(reply, PendingReply):
         job = Job(
-            number or shell.jobs.hidden_number(),
+            number or shell.jobs.next_hidden_number(),
             reply.what,
             started,
             reply.cancel,
-            reply.may_be_left,
+            reply.wait_on_exit,
             reply.settle,
             is_answered=reply.is_silent,
-            where=shell.where,
+            where=shell.current.where,
         )
-        shell.jobs.begin(job)
-        if sink is not None and sink.needs_terminal and not _waited(shell, reply.future):
-            sink = None
-        reply.future.add_done_callback(partial(_answered, shell, invocation, reply, job, sink))
+        shell.jobs.add(job)
+        if output is not None and output.needs_terminal:
+            future = reply.future
+            if not _is_uninterrupted(shell, lambda: wait_until_done(future)):
+                output = None
+        reply.future.add_done_callback(partial(_show_pending, shell, invocation, reply, job, output))
         return job.number
-    if isinstance(reply, Live):
-        _follow(shell, number, sink, reply)
+    if isinstance(reply, ChangeFeed):
+        assert number is not None, "watch is numbered"
+        if output is None:
+            _show_changes(shell, number, reply)
+        else:
+            _stream_changes(shell, number, reply, output)
         return None
     if reply is None:
         return None
-    _keep(shell, number, reply)
+    _keep_result(shell, number, reply)
     error = reply.error if isinstance(reply, Message) else None
-    if sink is None and error is None:
+    if output is None and error is None:
         shell.display.answer(number, reply)
         return None
-    job = Job(number or shell.jobs.hidden_number(), line.source[:80], started, where=shell.where)
-    shell.jobs.begin(job)
-    if sink is None:
-        shell.display.answer(number, reply)
-        shell.jobs.end(job, error)
+    job = Job(number or shell.jobs.next_hidden_number(), line.source[:80], started, where=shell.current.where)
+    shell.jobs.add(job)
+    if output is not None:
+        _write_reply(shell, number, output, reply, job)
         return job.number
-    _pour(shell, number, sink, reply, job)
+    shell.display.answer(number, reply)
+    shell.jobs.finish(job, error)
     return job.number
 
 
-def _follow(shell: Shell, number: int | None, sink: Sink | None, live: Live) -> None:
-    """Show changes from now on, or give them to a sink."""
-    assert number is not None, "watch is numbered"
-    if sink is None:
-        _show(shell, number, live)
+def _open_output(shell: Shell, line: Line) -> Output | None:
+    redirection = line.redirection
+    if redirection is None:
+        return None
+    if redirection.operator == "|":
+        where = shell.current.where
+        return ProgramOutput(shell.settings, redirection.target, where, has_terminal=shell.terminal is not None)
+    return FileOutput(shell.settings, line, redirection)
+
+
+def _read_file(shell: Shell, name: str) -> EJSONValue:
+    # The file may be a pipe whose writer is slow.
+    with shell.interrupts.allowed():
+        return read_value(name)
+
+
+def _is_uninterrupted(shell: Shell, wait: Callable[[], object]) -> bool:
+    """Wait on the prompt's thread. Returns False if the user pressed Ctrl-C."""
+    try:
+        with shell.interrupts.allowed():
+            wait()
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _show_pending(
+    shell: Shell, invocation: Invocation, pending: PendingReply, job: Job, output: Output | None, future: Future[Any]
+) -> None:
+    """Show the answer of a pending command, usually on the client's thread."""
+    job.is_answered = pending.is_silent or output is None
+    if future.cancelled():
+        shell.jobs.finish(job)
         return
-    where = shell.where
-    as_shown = shell.settings["output"] in ("pretty", "table")
+    seconds = shell.clock.now() - job.started if pending.is_timed else None
+    error = future.exception()
+    if error is None:
+        try:
+            reply = pending.make_reply(future.result())
+        except Exception as problem:  # noqa: BLE001 - a job that never ends would block `wait` forever
+            error = problem
+        else:
+            _keep_result(shell, job.number, reply)
+            if output is not None:
+                _write_reply(shell, job.number, output, reply, job)
+                return
+            if not pending.is_silent:
+                shell.display.answer(job.number, reply, seconds)
+            shell.jobs.finish(job)
+            return
+    if not shell.link.is_closing:
+        _suggest_name(shell, error, invocation)
+        shell.display.failure(job.number, error, seconds, where=job.where)
+    shell.jobs.finish(job, error)
 
-    def ended(error: BaseException | None) -> None:
-        watch = shell.watches.get(number)
-        if watch is not None:
-            shell.watches.remove(watch)
-        if error is not None:
-            shell.display.failure(number, error, where=where)
-        elif watch is not None and not sink.needs_terminal:
-            shell.display.note([("note", "the program has ended, and so has the watch")], number)
 
-    stream = sink.follow(lambda output: shell.display.answer(number, output), ended)
-    shell.streams = [*(other for other in shell.streams if not other.is_over), stream]
+def _suggest_name(shell: Shell, error: BaseException, invocation: Invocation) -> None:
+    """If the server does not know the name that was typed, add a similar known name to the error."""
+    if isinstance(error, (MethodError, SubscriptionError)) and is_unknown_name(error) and invocation.positional:
+        role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
+        similar = shell.names.similar(role, str(invocation.positional[0]))
+        if similar is not None:
+            error.add_note(f"did you mean {similar}?")
 
-    def give(event: DocumentEvent) -> None:
-        text = plain(change_line(event, Limits())) if as_shown else exact_value(event_to_value(event))
-        stream.put(f"{text}\n")
 
-    message = live.begin(give, stream.end)
-    if stream.is_over:
-        # It was quicker than the watch, and could not end it.
-        ended(None)
-    if sink.needs_terminal:
-        with shell.lent_terminal():
-            while not _joined(shell, stream):
-                # As with `tail -f FILE | less`: the program gets no more, and can be left.
-                if (watch := shell.watches.get(number)) is not None:
-                    shell.watches.remove(watch)
+def _keep_result(shell: Shell, number: int | None, reply: Reply) -> None:
+    if number is not None and isinstance(reply, Result):
+        shell.results.keep(number, reply.value)
+    elif number is not None and isinstance(reply, Documents):
+        shell.results.keep(number, list(reply.items), reply)
+
+
+def _write_reply(shell: Shell, number: int | None, output: Output, reply: Reply, job: Job) -> None:
+    """Write an answer to a file or a program: on a thread of its own, unless the program has the terminal."""
+    job.cancel = output.stop
+
+    def write() -> None:
+        error: BaseException | None = None
+        try:
+            shown = output.write_reply(reply)
+            if shown is not None:
+                shell.display.answer(number, shown)
+                error = shown.error if isinstance(shown, Message) else None
+        except Exception as problem:  # noqa: BLE001 - a job that never ends would block `wait` forever
+            error = problem
+            shell.display.failure(number, problem, where=job.where)
+        shell.jobs.finish(job, error)
+
+    if output.needs_terminal:
+        with shell.handed_over_terminal():
+            write()
     else:
-        shell.display.answer(number, message)
+        threading.Thread(target=write, name="ddp pipe", daemon=True).start()
 
 
-def _show(shell: Shell, number: int, live: Live) -> None:
-    """Say that changes are watched, and show them after that: the first may come before there is anything to say."""
+# ------------------------------------------------------------------------------------------------------- changes
+
+
+def _show_changes(shell: Shell, number: int, feed: ChangeFeed) -> None:
+    """Announce a watch, and then show its changes. The first changes come before the announcement is known."""
     lock = threading.Lock()
     early: list[DocumentEvent] = []
     is_announced = False
@@ -171,114 +231,52 @@ def _show(shell: Shell, number: int, live: Live) -> None:
             else:
                 early.append(event)
 
-    message = live.begin(show, lambda: None)
+    announcement = feed.start(show, lambda: None)
     with lock:
-        shell.display.answer(number, message)
+        shell.display.answer(number, announcement)
         for event in early:
             shell.display.change(number, event)
         is_announced = True
 
 
-def _joined(shell: Shell, stream: Stream) -> bool:
-    """Wait for the end of a stream; False if Ctrl-C is pressed first."""
-    try:
-        with shell.interrupts.allowed():
-            while not stream.join(_GLANCE):
-                pass
-    except KeyboardInterrupt:
-        return False
-    return True
+def _stream_changes(shell: Shell, number: int, feed: ChangeFeed, output: Output) -> None:
+    """Write the changes of a watch to a file or a program, until the watch or the program ends."""
+    where = shell.current.where
+    is_as_shown = shell.settings["output"] in ("pretty", "table")
 
+    def end_watch() -> bool:
+        watch = shell.link.watches.get(number)
+        if watch is not None:
+            shell.link.watches.remove(watch)
+        return watch is not None
 
-def _in_file(shell: Shell, name: str) -> EJSONValue:
-    """The value in a file. What is there by that name may be a pipe, and take its time."""
-    with shell.interrupts.allowed():
-        return read_value(name)
+    def on_end(error: BaseException | None) -> None:
+        is_first_to_end = end_watch()
+        if error is not None:
+            shell.display.failure(number, error, where=where)
+        elif is_first_to_end and not output.needs_terminal:
+            shell.display.note([("note", "the program has ended, so the watch has ended too")], number)
 
+    stream = output.open_stream(lambda message: shell.display.answer(number, message), on_end)
+    shell.streams = [*(other for other in shell.streams if not other.is_over), stream]
 
-def _note_similar_name(shell: Shell, error: BaseException, invocation: Invocation) -> None:
-    """Note on an error which name may be meant, if the server does not know the one that was typed."""
-    if isinstance(error, (MethodError, SubscriptionError)) and is_unknown_name(error) and invocation.positional:
-        role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
-        similar = shell.names.similar(role, str(invocation.positional[0]))
-        if similar is not None:
-            error.add_note(f"did you mean {similar}?")
+    def write(event: DocumentEvent) -> None:
+        text = plain(change_line(event, Limits())) if is_as_shown else exact_value(event_to_value(event))
+        stream.write_line(f"{text}\n")
 
-
-def _waited(shell: Shell, future: Future[Any]) -> bool:
-    """Wait on the prompt's thread, and say whether that was long enough; Ctrl-C ends it."""
-    try:
-        with shell.interrupts.allowed():
-            wait_until_done(future)
-    except KeyboardInterrupt:
-        return False
-    return True
-
-
-def _answered(
-    shell: Shell, invocation: Invocation, later: Later, job: Job, sink: Sink | None, future: Future[Any]
-) -> None:
-    """What was waited for is here. On the client's thread as a rule."""
-    job.is_answered = later.is_silent or sink is None
-    seconds = shell.clock.now() - job.started if later.is_timed else None
-    error = None if future.cancelled() else future.exception()
-    if error is None and future.cancelled():
-        shell.jobs.end(job)
+    announcement = feed.start(write, stream.close)
+    if stream.is_over:
+        # The program ended before there was a watch to end.
+        on_end(None)
+    if not output.needs_terminal:
+        shell.display.answer(number, announcement)
         return
-    if error is None:
-        try:
-            reply = later.reply(future.result())
-        except Exception as problem:  # noqa: BLE001 - whoever waits for the answer must not wait for ever
-            error = problem
-        else:
-            _keep(shell, job.number, reply)
-            if sink is not None:
-                _pour(shell, job.number, sink, reply, job)
-                return
-            try:
-                if not later.is_silent:
-                    shell.display.answer(job.number, reply, seconds)
-            finally:
-                shell.jobs.end(job)
-            return
-    try:
-        if not shell.is_closing:
-            _note_similar_name(shell, error, invocation)
-            shell.display.failure(job.number, error, seconds, where=job.where)
-    finally:
-        # The script waits for the end of the job, whatever becomes of its output.
-        shell.jobs.end(job, error)
 
+    def join() -> None:
+        while not stream.join(_SIGNAL_INTERVAL):
+            pass
 
-def _keep(shell: Shell, number: int | None, reply: Reply) -> None:
-    if number is not None:
-        match reply:
-            case Result(value):
-                shell.results.keep(number, value)
-            case Documents(items):
-                shell.results.keep(number, list(items), reply)
-            case _:
-                pass
-
-
-def _pour(shell: Shell, number: int | None, sink: Sink, reply: Reply, job: Job) -> None:
-    """Give an answer to a sink: on a thread of its own, unless the prompt's thread waits for it anyway."""
-    job.cancel = sink.stop
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            shown = sink.take(reply)
-            if shown is not None:
-                shell.display.answer(number, shown)
-                error = shown.error if isinstance(shown, Message) else None
-        except Exception as problem:  # noqa: BLE001 - as above
-            error = problem
-            shell.display.failure(number, problem, where=job.where)
-        shell.jobs.end(job, error)
-
-    if sink.needs_terminal:
-        with shell.lent_terminal():
-            run()
-    else:
-        threading.Thread(target=run, name="ddp pipe", daemon=True).start()
+    with shell.handed_over_terminal():
+        while not _is_uninterrupted(shell, join):
+            # As with `tail -f FILE | less`, Ctrl-C ends the input, and the user can still read and leave.
+            end_watch()

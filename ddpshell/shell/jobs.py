@@ -1,10 +1,14 @@
-"""What is under way: commands whose answers are still to come, by their numbers."""
+"""What the numbers of commands refer to: pending answers, results, subscriptions and watches."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
@@ -13,55 +17,51 @@ from .replies import Documents, Result
 if TYPE_CHECKING:
     from ..client import Subscription
 
+__all__ = ["MAX_RESULTS", "Job", "Jobs", "Results", "SubscriptionEntry", "Subscriptions", "Watch", "Watches"]
 
-import math
-import threading
-from collections.abc import Callable
 
-from msgspec import Struct
+# ------------------------------------------------------------------------------------------------ pending answers
 
-__all__ = ["Job", "Jobs", "Results", "Subscribed", "Subscriptions", "Watch", "Watches"]
+# Seconds. A signal that comes just before a wait, or to another thread, does not end the wait.
+_SIGNAL_INTERVAL = 0.1
 
-# Seconds. A signal does not unlock what a thread waits for if it comes just before that begins, or to another thread:
-# its handler runs when the wait is over.
-_GLANCE = 0.1
+# Errors of earlier jobs that are kept until they are asked for.
+_MAX_ERRORS = 100
 
 
 class Job(Struct, eq=False):
-    """A command that was given, and is not answered.
+    """A command whose answer is still to come.
 
     Args:
-        number: What its answer is tagged with; below zero if with nothing.
-        what: What to call it, safe to show.
-        started: When, in seconds of the clock.
-        cancel: Takes it back, if that is still possible.
-        may_be_left: Nobody who leaves the shell is kept waiting for it.
-        settle: Takes an answer that is here although the server has not confirmed its writes (C79), and says whether
-            there is one.
-        is_answered: The answer is here, and about to be shown; or none will be shown.
-        where: The file and the line that it comes from; "" for what was typed.
+        number: The number that is shown with the answer; below zero if none is shown.
+        what: The command in short form, safe to show.
+        started: When the command was run, in seconds of the clock.
+        cancel: Cancels the command if that is still possible, and returns whether it did; None if it never is.
+        wait_on_exit: A shell that is left waits a moment for the answer.
+        settle: Takes a result whose writes the server has not confirmed (C79). Returns whether there is such a result.
+        is_answered: The answer has come, and is about to be shown; or the command never shows an answer.
+        where: The file and the line number of the command; "" if it was typed.
     """
 
     number: int
     what: str
     started: float
     cancel: Callable[[], bool] | None = None
-    may_be_left: bool = False
+    wait_on_exit: bool = True
     settle: Callable[[], bool] = lambda: False
     is_answered: bool = False
     where: str = ""
 
 
 class Jobs:
-    """The numbers, and the jobs. They begin on the prompt's thread, and end on any."""
+    """The jobs, and the numbers of commands. Jobs start on the prompt's thread and end on any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._pending: dict[int, Job] = {}
+        self._jobs: dict[int, Job] = {}
         self._last = 0
         self._last_hidden = 0
-        self._is_aborted = False
-        # The first error of each job that failed, until somebody asks.
+        self._is_stopped = False
         self._errors: dict[int, BaseException] = {}
 
     @property
@@ -70,111 +70,115 @@ class Jobs:
         with self._changed:
             return self._last
 
-    def number(self) -> int:
-        """A number for the next command."""
+    def next_number(self) -> int:
+        """The number for the next command."""
         with self._changed:
             self._last += 1
             return self._last
 
-    def hidden_number(self) -> int:
-        """A number for what nobody refers to, such as a program that gets the help: below zero."""
+    def next_hidden_number(self) -> int:
+        """A number below zero, for a job that the user cannot refer to, such as a program that reads the help."""
         with self._changed:
             self._last_hidden -= 1
             return self._last_hidden
 
     @property
     def pending(self) -> list[Job]:
-        """What is under way, in order."""
+        """The jobs whose answer has not come, in order."""
         with self._changed:
-            return [job for job in self._pending.values() if not job.is_answered]
+            return [job for job in self._jobs.values() if not job.is_answered]
 
-    def begin(self, job: Job) -> None:
-        """Wait for its answer from now on."""
+    def add(self, job: Job) -> None:
+        """Add a job that has started."""
         with self._changed:
-            self._pending[job.number] = job
+            self._jobs[job.number] = job
 
-    def end(self, job: Job, error: BaseException | None = None) -> None:
-        """It is answered, or will never be."""
+    def finish(self, job: Job, error: BaseException | None = None) -> None:
+        """Remove a job that has ended, and keep its error until `pop_error`."""
         with self._changed:
-            self._pending.pop(job.number, None)
+            self._jobs.pop(job.number, None)
             if error is not None:
                 self._errors[job.number] = error
-                while len(self._errors) > 100:
+                while len(self._errors) > _MAX_ERRORS:
                     del self._errors[next(iter(self._errors))]
             self._changed.notify_all()
 
     def get(self, number: int) -> Job | None:
-        """The job under way with this number."""
+        """The job with this number; None if there is no such job, or it has ended."""
         with self._changed:
-            return self._pending.get(number)
+            return self._jobs.get(number)
 
-    def error(self, number: int) -> BaseException | None:
-        """Why a job failed, once."""
+    def pop_error(self, number: int) -> BaseException | None:
+        """The error with which a job ended, and forget it."""
         with self._changed:
             return self._errors.pop(number, None)
 
-    def abort(self) -> None:
-        """End all waiting, now and later: there is nobody left to show an answer to."""
+    def stop_waiting(self) -> None:
+        """End all waits, now and later, because answers can no longer be shown."""
         with self._changed:
-            self._is_aborted = True
+            self._is_stopped = True
             self._changed.notify_all()
 
     def wait(self, numbers: set[int] | None = None, timeout: float | None = None) -> bool:
-        """Wait until some jobs have ended, or all that are under way now; any signal may interrupt that.
+        """Wait until jobs have ended. Any signal can interrupt the wait.
 
         Args:
-            numbers: Which; None for all.
+            numbers: The numbers of the jobs; None for all present jobs.
             timeout: Seconds; None for no limit.
 
         Returns:
-            Whether they have, or nobody cares any more.
+            False if the time was over first; else True.
         """
         with self._changed:
-            awaited = set(self._pending) if numbers is None else numbers
+            awaited = set(self._jobs) if numbers is None else numbers
             left = math.inf if timeout is None else timeout
             while not self._changed.wait_for(
-                lambda: self._is_aborted or awaited.isdisjoint(self._pending), min(left, _GLANCE)
+                lambda: self._is_stopped or awaited.isdisjoint(self._jobs), min(left, _SIGNAL_INTERVAL)
             ):
-                left -= _GLANCE
+                left -= _SIGNAL_INTERVAL
                 if left <= 0:
                     return False
             return True
 
 
-#: How many results are kept. A shell may run for weeks.
-KEPT = 200
+# -------------------------------------------------------------------------------------------------------- results
 
+#: How many results are kept. A shell may run for weeks.
+MAX_RESULTS = 200
 
 _STEP = re.compile(r"\.([\w$]+)|\[([0-9]+)\]")
 
 
 class Results:
-    """The results that can be used again. Results come on the client's thread, and are used on the prompt's."""
+    """The results of earlier commands: `$_` is the last one, `$3` that of command 3, `$3.title[0]` a part of it.
+
+    Results come on the client's thread, and are used on the prompt's thread.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[int, EJSONValue] = {}
-        # The answers that are not one value alone: documents, and whether they were shown as a table.
+        # How lists of documents were shown.
         self._documents: dict[int, Documents] = {}
         self._last: int | None = None
 
     def keep(self, number: int, value: EJSONValue, documents: Documents | None = None) -> None:
-        """Keep the result of a command, and the documents that it was shown as."""
+        """Keep the result of a command, and the documents as which it was shown."""
         with self._lock:
             self._values[number] = value
             self._last = number
             if documents is not None:
                 self._documents[number] = documents
-            while len(self._values) > KEPT:
+            while len(self._values) > MAX_RESULTS:
                 oldest = next(iter(self._values))
                 del self._values[oldest]
                 self._documents.pop(oldest, None)
 
-    def shown(self, number: int | None = None) -> Result | Documents:
-        """A whole result, the last one by default, in the form in which it was shown, but not shortened.
+    def in_full(self, number: int | None = None) -> Result | Documents:
+        """A result in the form in which it was shown, but not shortened; by default the last result.
 
         Raises:
-            CommandError: There is no such result.
+            CommandError: There is no result with this number.
         """
         value = self.get(number)
         with self._lock:
@@ -185,33 +189,33 @@ class Results:
 
     @property
     def names(self) -> list[str]:
-        """What can be typed for whole results, the latest first."""
+        """The names of all results, the latest first, for completion."""
         with self._lock:
             return ["$_"] * bool(self._values) + [f"${number}" for number in reversed(self._values)]
 
     def get(self, number: int | None = None) -> EJSONValue:
-        """A whole result; the last one unless told.
+        """A result; by default the last one.
 
         Raises:
-            CommandError: There is none.
+            CommandError: There is no result with this number.
         """
         with self._lock:
             if self._last is None:
                 raise CommandError("there is no result yet")
             number = self._last if number is None else number
             if number not in self._values:
-                raise CommandError(f"${number} has no value: [{number}] is no command with a result, or has none yet")
+                raise CommandError(f"${number} has no value: command [{number}] has no result, or not yet")
             return self._values[number]
 
     def __call__(self, name: str) -> EJSONValue:
-        """What a variable stands for, by its text.
+        """The value of a variable, such as `$3.title[0]`.
 
         Raises:
-            CommandError: Nothing.
+            CommandError: There is no such variable, or its value has no such part.
         """
         whole = re.match(r"\$(?:_|[0-9]{1,9})(?![0-9])", name)
         if whole is None:
-            raise CommandError(f"there is no {name[:40]}")
+            raise CommandError(f"unknown variable {name[:40]}")
         value = self.get(None if whole[0] == "$_" else int(whole[0][1:]))
         path = whole[0]
         for step in _STEP.finditer(name, whole.end()):
@@ -228,29 +232,31 @@ def _part(value: EJSONValue, step: str, path: str) -> EJSONValue:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         if step.isascii() and step.isdecimal() and int(step[:10]) < len(value):
             return value[int(step)]
-        raise CommandError(f"{path} has {len(value)} items, and no {step[:40]}")
-    raise CommandError(f"{path} has no parts")
+        raise CommandError(f"{path} is an array of {len(value)} items; it has no item {step[:40]}")
+    raise CommandError(f"{path} is not an object or an array, so it has no part {step[:40]}")
 
 
-# Seconds for which documents that come are taken for those of a subscription that is not ready.
-_PATIENCE = 5.0
+# -------------------------------------------------------------------------------------------------- subscriptions
+
+# Seconds for which new documents are assumed to belong to a subscription that is not ready.
+_READY_TIMEOUT = 5.0
 
 
-class Subscribed(Struct, eq=False):
+class SubscriptionEntry(Struct, eq=False):
     """One subscription.
 
     Args:
-        number: Of its command.
-        name: The publication.
-        what: What to call it, safe to show: its name and arguments.
-        started: When, in seconds of the clock.
-        handle: The client's; None for the moment before it is made.
-        is_ready: Its first documents are here.
-        is_ending: We asked for its end.
+        number: The number of its command.
+        name: The name of the publication.
+        what: The name and the arguments in short form, safe to show.
+        started: When it was made, in seconds of the clock.
+        handle: The client's subscription; None for the moment before there is one.
+        is_ready: Its first documents have come.
+        is_ending: The user has ended it.
         added: How many documents came before it was ready.
-        where: The file and the line that asked for it; "" for what was typed.
-        was_alone: No other subscription can have brought those documents, so they are its own.
-        collections: Those that its documents may be in, as far as it is known.
+        is_count_certain: The `added` documents are its own, as no other subscription can have brought them.
+        where: The file and the line number of the command; "" if it was typed.
+        collections: The collections that its documents are in, as far as is known.
     """
 
     number: int
@@ -261,102 +267,97 @@ class Subscribed(Struct, eq=False):
     is_ready: bool = False
     is_ending: bool = False
     added: int = 0
-    was_alone: bool = True
+    is_count_certain: bool = True
     where: str = ""
     collections: set[str] = set()
 
     def may_bring(self, collection: str) -> bool:
-        """Whether a document of a collection may be one of its own."""
+        """Whether a document of a collection may belong to this subscription."""
         return not self.collections or collection in self.collections
 
 
 class Subscriptions:
-    """The subscriptions. They are made on the prompt's thread, and change on the client's."""
+    """The subscriptions of one client. They are made on the prompt's thread, and change on the client's thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._all: dict[int, Subscribed] = {}
-        # Those that are not ready. DDP does not say which of them a document belongs to.
-        self._pending: list[Subscribed] = []
-        # Those that have ended here, and whose documents may still come: the server has not said that it ended them.
-        self._ending: list[Subscribed] = []
+        self._all: dict[int, SubscriptionEntry] = {}
+        # The subscriptions that are not ready. DDP does not say to which subscription a document belongs.
+        self._pending: list[SubscriptionEntry] = []
+        # The subscriptions that have ended here, while the server may still send documents for them.
+        self._ending: list[SubscriptionEntry] = []
 
-    def all(self) -> list[Subscribed]:
-        """All that have not ended, in order."""
+    def all(self) -> list[SubscriptionEntry]:
+        """All subscriptions that have not ended, in order."""
         with self._lock:
             return list(self._all.values())
 
-    def get(self, number: int) -> Subscribed | None:
-        """That of one command."""
+    def add(self, entry: SubscriptionEntry) -> None:
+        """Add a subscription, before it is made, because its first documents may come at once."""
         with self._lock:
-            return self._all.get(number)
-
-    def add(self, subscribed: Subscribed) -> None:
-        """There is a new one. Called before it is made: the first documents may be quick."""
-        with self._lock:
-            self._all[subscribed.number] = subscribed
-            self._pending.append(subscribed)
+            self._all[entry.number] = entry
+            self._pending.append(entry)
 
     def count_added(self, collection: str, now: float) -> bool:
-        """A document was added: count it for the subscription that is not ready yet, if it can be no other one's.
+        """Count a new document for the subscriptions that are not ready.
 
         Args:
-            collection: The document's.
-            now: Seconds of the clock. A subscription that is not ready for long may never be.
+            collection: The document's collection.
+            now: Seconds of the clock. A subscription that is not ready after a while may never be.
 
         Returns:
-            Whether it may well be one of those that come before `ready`.
+            Whether the document probably belongs to the first documents of a subscription.
         """
         with self._lock:
             others = [item for item in [*self._all.values(), *self._ending] if item not in self._pending]
-            # One that is not ready may bring documents of any collection.
+            # A subscription that is not ready may bring documents of any collection.
             candidates = [*self._pending, *(item for item in others if item.may_bring(collection))]
-            for subscribed in candidates:
-                subscribed.collections.add(collection)
-            for subscribed in self._pending:
-                subscribed.added += 1
-                subscribed.was_alone = subscribed.was_alone and candidates == [subscribed]
-            return any(now - subscribed.started < _PATIENCE for subscribed in self._pending)
+            for entry in candidates:
+                entry.collections.add(collection)
+            for entry in self._pending:
+                entry.added += 1
+                entry.is_count_certain = entry.is_count_certain and candidates == [entry]
+            return any(now - entry.started < _READY_TIMEOUT for entry in self._pending)
 
-    def ready(self, subscribed: Subscribed) -> None:
-        """Its first documents are here."""
+    def mark_ready(self, entry: SubscriptionEntry) -> None:
+        """Note that the first documents of a subscription have come."""
         with self._lock:
-            subscribed.is_ready = True
-            self._forget_pending(subscribed)
+            entry.is_ready = True
+            self._pending = [other for other in self._pending if other is not entry]
 
-    def end(self, subscribed: Subscribed) -> None:
-        """It is over here."""
+    def end(self, entry: SubscriptionEntry) -> None:
+        """Remove a subscription that has ended on this side."""
         with self._lock:
-            self._all.pop(subscribed.number, None)
-            self._forget_pending(subscribed)
-            self._ending.append(subscribed)
+            self._all.pop(entry.number, None)
+            self._pending = [other for other in self._pending if other is not entry]
+            self._ending.append(entry)
 
-    def forget(self, subscribed: Subscribed) -> None:
-        """It is over on the server too."""
+    def forget(self, entry: SubscriptionEntry) -> None:
+        """Forget a subscription that has ended on the server too."""
         with self._lock:
-            self._ending = [other for other in self._ending if other is not subscribed]
+            self._ending = [other for other in self._ending if other is not entry]
 
     def clear(self) -> None:
-        """The client that had them is left."""
+        """Remove all subscriptions, because their client is left."""
         with self._lock:
-            for subscribed in self._all.values():
-                subscribed.is_ending = True
+            for entry in self._all.values():
+                entry.is_ending = True
             self._all.clear()
             self._ending.clear()
             self._pending.clear()
 
-    def _forget_pending(self, subscribed: Subscribed) -> None:
-        self._pending = [other for other in self._pending if other is not subscribed]
+
+# -------------------------------------------------------------------------------------------------------- watches
 
 
 class Watch(Struct, eq=False):
-    """One collection that is watched.
+    """One watched collection.
 
     Args:
-        number: Of its command.
-        collection: Its name.
-        what: What to call it, safe to show.
-        stop: Ends it.
+        number: The number of its command.
+        collection: The name of the collection.
+        what: The collection and the selector in short form, safe to show.
+        stop: Ends the watch.
     """
 
     number: int
@@ -366,42 +367,42 @@ class Watch(Struct, eq=False):
 
 
 class Watches:
-    """The watches."""
+    """The watches of one client."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._all: dict[int, Watch] = {}
-        # Read for every change of a document, by the client's thread.
+        # The client's thread reads it for every change of a document.
         self._collections: frozenset[str] = frozenset()
 
     def all(self) -> list[Watch]:
-        """All of them, in order."""
+        """All watches, in order."""
         with self._lock:
             return list(self._all.values())
 
     def get(self, number: int) -> Watch | None:
-        """That of one command."""
+        """The watch of this command; None if there is no such watch, or it has ended."""
         with self._lock:
             return self._all.get(number)
 
     def covers(self, collection: str) -> bool:
-        """Whether a collection is watched: then its changes are shown there, and nowhere else."""
+        """Whether a collection is watched. Its changes are then shown by its watches only."""
         return collection in self._collections
 
     def add(self, watch: Watch) -> None:
-        """There is a new one."""
+        """Add a watch that has started."""
         with self._lock:
             self._all[watch.number] = watch
             self._collections |= {watch.collection}
 
     def remove(self, watch: Watch) -> None:
-        """End one."""
+        """End a watch."""
         with self._lock:
             self._all.pop(watch.number, None)
             self._collections = frozenset(other.collection for other in self._all.values())
         watch.stop()
 
     def clear(self) -> None:
-        """End all."""
+        """End all watches."""
         for watch in self.all():
             self.remove(watch)

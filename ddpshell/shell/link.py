@@ -1,8 +1,12 @@
-"""What a client tells, and what of it is shown. Everything here runs on the client's thread, and is quick."""
+"""The link between a shell and its server: the client, its login, and the lines that report its events."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from .. import __version__
 from ..client.events import (
@@ -17,7 +21,6 @@ from ..client.events import (
     Event,
     FrameReceived,
     FrameSent,
-    LoggedIn,
     LoggedOut,
     Offline,
     SessionEstablished,
@@ -27,52 +30,276 @@ from ..client.events import (
     Waiting,
     Warned,
 )
-from ..exceptions import ConnectError, DDPError, ServerError
+from ..clock import Clock
+from ..exceptions import CommandError, ConnectError, DDPError, InvalidURL, ServerError
+from ..logins import LoginStore, end_login, end_replaced, server_of
+from ..protocol.accounts import LoginToken
 from ..protocol.server_error import is_unknown_name
+from ..protocol.urls import parse_url
 from ..text.escaping import escape_line
+from ..text.frames import FrameFilter
 from ..text.palette import StyledText
 from ..text.prose import duration, plural
+from .jobs import Subscriptions, Watches
+from .names import Names
 from .registry import Role
+from .settings import Settings
+from .terminal.display import Display
 
 if TYPE_CHECKING:
+    from ..client import Client
     from ..client.events import DocumentEvent
-    from .state import Shell
 
-__all__ = ["Observer"]
+__all__ = ["DISCONNECT_TIMEOUT", "Connect", "Hooks", "ServerLink"]
 
-# How much of a session's id is shown.
-_NAME = 4
+#: Seconds that a shell which ends waits for a logout, and for each program that it feeds.
+DISCONNECT_TIMEOUT = 2.0
+
+# How many characters of a session's id are shown.
+_ID_LENGTH = 4
 
 
-class Observer:
-    """Watches one client for a shell: it is what the client calls with its events.
+class Connect(Protocol):
+    """Creates clients with the options of the command line."""
+
+    def __call__(self, url: str | None, on_event: Callable[[Event], object], /) -> Client:
+        """Create a client, which connects in the background.
+
+        Args:
+            url: The server's address; None for the server that the options name.
+            on_event: Called with each event of the client.
+
+        Raises:
+            InvalidURL: `url` is not a valid address.
+        """
+        ...
+
+
+class Hooks(Struct):
+    """What the command line decides for a shell.
 
     Args:
-        shell: Where to show them.
+        connect: Creates clients.
+        log_in: Called with each new client, and with its address as it was typed; None if the options named it.
+        login_store: Opens the saved logins; None if this shell does not save logins.
+        time_left: Gives the seconds until the shell must end, 0 or more; None for no limit.
+        retry: Send a call again when the connection was lost before its result.
+        profile: The user's name for the server of the options; None if it has no name.
     """
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self._url = ""
-        #: Whether the client is the shell's still; what others tell is of no interest.
+    connect: Connect
+    log_in: Callable[[Client, str | None], object] = lambda client, url: None
+    login_store: Callable[[], LoginStore] | None = None
+    time_left: Callable[[], float | None] = lambda: None
+    retry: bool = True
+    profile: str | None = None
+
+
+class ServerLink:
+    """One client at a time, and what belongs to it: its login, its subscriptions and its watches.
+
+    Args:
+        hooks: Creates the clients and logs them in.
+        display: Shows the events.
+        settings: Say which events are shown.
+        names: Learns the names that the server knows.
+        clock: Time source.
+        url: The address of the first server, for the prompt.
+    """
+
+    def __init__(
+        self, hooks: Hooks, display: Display, settings: Settings, names: Names, clock: Clock, url: str
+    ) -> None:
+        #: The server's address, with credentials masked.
+        self.url = url
+        #: The name under which the user is logged in; None if the shell did not log in.
+        self.user: str | None = None
+        #: A password login that is not saved. The shell ends it when it leaves the server, or logs in anew.
+        self.unsaved_login: LoginToken | None = None
+        #: Selects the frames to show; None shows none.
+        self.frame_filter: FrameFilter | None = None
+        self.subscriptions = Subscriptions()
+        self.watches = Watches()
+        #: The shell is ending, so failures of calls are no longer shown.
+        self.is_closing = False
+        self._hooks = hooks
+        self._display = display
+        self._settings = settings
+        self._names = names
+        self._clock = clock
+        # The server's address as it was typed, for the first server and for the present one.
+        self._first_address = self._address = url
+        # The argument of the present client's `connect`.
+        self._url: str | None = None
+        self._client: Client | None = None
+        self._reporter: _EventReporter | None = None
+        self._opening: threading.Thread | None = None
+        self._disconnects: list[threading.Thread] = []
+
+    @property
+    def client(self) -> Client:
+        """The client. If it is being created, this waits for it.
+
+        Raises:
+            CommandError: The shell has no server.
+        """
+        if self._opening is not None:
+            self._opening.join()
+        if self._client is None:
+            raise CommandError("there is no server; `connect HOST:PORT` connects to one")
+        return self._client
+
+    @property
+    def current_client(self) -> Client | None:
+        """The client, or None if there is none at this moment. Never waits."""
+        return self._client
+
+    @property
+    def profile(self) -> str | None:
+        """The user's name for the present server; None if it has no name."""
+        return self._hooks.profile if self._url is None else None
+
+    @property
+    def server(self) -> str:
+        """What identifies the server in saved logins.
+
+        Raises:
+            InvalidURL: The server's address is not valid.
+        """
+        # The random part of a host (U1) is the same each time, so that a saved login is found again.
+        return server_of(parse_url(self._address, lambda: 0.0))
+
+    def server_or_none(self) -> str | None:
+        """The same as `server`, or None if the address is not valid."""
+        try:
+            return self.server
+        except InvalidURL:
+            return None
+
+    def open(self, url: str | None) -> None:
+        """Connect to a server, and leave the present one.
+
+        Raises:
+            InvalidURL: `url` is not a valid address. The shell stays with its server.
+        """
+        reporter = _EventReporter(self, self._display, self._settings, self._names, self._clock)
+        client = self._hooks.connect(url, reporter)
+        self.leave()
+        self.url = client.status.url
+        self._address = url or self._first_address or self.url
+        self._client, self._reporter, self._url = client, reporter, url
+        client.debug = self.frame_filter is not None
+        self._hooks.log_in(client, url)
+
+    def open_in_background(self) -> None:
+        """Connect to the server of the options on a thread, so that the prompt appears before the network code is loaded."""
+        self._opening = threading.Thread(target=self.open, args=[None], name="ddp opening", daemon=True)
+        self._opening.start()
+
+    def reconnect(self) -> None:
+        """Try to connect now, and report the outcome even if the same reason was reported before."""
+        client = self.client
+        if self._reporter is not None:
+            self._reporter.is_attempt_requested = True
+        client.reconnect()
+
+    def leave(self) -> None:
+        """Leave the server, if there is one. Calls without an answer fail."""
+        client, login = self._detach()
+        self.user = self.unsaved_login = None
+        self.subscriptions.clear()
+        self.watches.clear()
+        if client is not None:
+            # A logout may take seconds.
+            self._in_background(lambda: _disconnect(client, login))
+
+    def close(self) -> None:
+        """Leave the server, and wait until logouts are done. Failures are no longer shown."""
+        self.is_closing = True
+        if self._opening is not None:
+            self._opening.join()
+        client, login = self._detach()
+        if client is not None:
+            _disconnect(client, login)
+        self.watches.clear()
+        for disconnect in self._disconnects:
+            disconnect.join(DISCONNECT_TIMEOUT)
+
+    def end_replaced_login(self, login: LoginToken) -> None:
+        """Have the server forget a login that was replaced by another, in the background, on a connection of its own."""
+        connect, url = self._hooks.connect, self._url
+
+        def end() -> None:
+            try:
+                with connect(url, lambda _: None) as client:
+                    end_replaced(login, client)
+            except DDPError as error:
+                until = f"{login.expires:%Y-%m-%d}"
+                self._display.warn(f"the server did not end the earlier login, which is valid until {until}: {error}")
+
+        self._in_background(end)
+
+    def _detach(self) -> tuple[Client | None, LoginToken | None]:
+        """Forget the client, and give it back with the login to end."""
+        client, self._client = self._client, None
+        if self._reporter is not None:
+            self._reporter.is_current = False
+        return client, self.unsaved_login
+
+    def _in_background(self, disconnect: Callable[[], object]) -> None:
+        thread = threading.Thread(target=disconnect, name="ddp disconnect", daemon=True)
+        self._disconnects = [*(other for other in self._disconnects if other.is_alive()), thread]
+        thread.start()
+
+
+def _disconnect(client: Client, login: LoginToken | None) -> None:
+    """Close a client, after ending a login that will not be used again."""
+    if login is not None:
+        end_login(login, client)
+    client.close()
+
+
+class _EventReporter:
+    """Receives the events of one client, and shows those that the user wants to see.
+
+    It runs on the client's thread, so it never waits.
+
+    Args:
+        link: The link that the client belongs to.
+        display: Shows the events.
+        settings: Say which events are shown.
+        names: Learns the names that the server knows.
+        clock: Time source.
+    """
+
+    def __init__(self, link: ServerLink, display: Display, settings: Settings, names: Names, clock: Clock) -> None:
+        self._link = link
+        self._display = display
+        self._settings = settings
+        self._names = names
+        self._clock = clock
+        #: The shell still uses the client. Events of a client that was left are ignored.
         self.is_current = True
-        self._was_connected = False  # there has been a session
-        self._dropped: ConnectionDropped | None = None  # the loss that is not made up for
-        self._told: str | None = None  # what was last said about not being connected
-        #: Whether somebody has asked for an attempt, and wants to hear of it.
-        self.is_asked = False
+        #: The user asked for an attempt to connect, and has not seen its outcome.
+        self.is_attempt_requested = False
+        self._url = ""
+        self._was_connected = False
+        self._dropped: ConnectionDropped | None = None  # the loss after which there is no connection yet
+        self._last_reason: str | None = None  # the last reported reason for not being connected
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Report an event."""
         if not self.is_current:
             return
         match event:
             case FrameSent(text) | FrameReceived(text):
-                self._frame(text, is_sent=isinstance(event, FrameSent))
+                frame_filter = self._link.frame_filter
+                if frame_filter is not None and frame_filter.shows(text):
+                    self._display.frame(text, is_sent=isinstance(event, FrameSent), when=self._clock.wall())
             case DocumentAdded():
-                self._shell.names.add_fields(event.collection, event.fields)
-                # What comes with a subscription is counted when it is ready.
-                if not self._shell.subscriptions.count_added(event.collection, self._shell.clock.now()):
+                self._names.add_fields(event.collection, event.fields)
+                # The documents of a new subscription are counted, and reported when it is ready.
+                if not self._link.subscriptions.count_added(event.collection, self._clock.now()):
                     self._change(event)
             case DocumentChanged() | DocumentRemoved() | DocumentMoved():
                 self._change(event)
@@ -83,29 +310,7 @@ class Observer:
             case SubscriptionStopped(error=DDPError()):
                 self._learn(Role.PUBLICATION, event.name, event.error)
             case Warned(text, harmless=False):
-                self._shell.display.warn(text)
-            case _:
-                self._connection(event)
-
-    def _learn(self, role: Role, name: str, error: DDPError | None) -> None:
-        """Learn from an answer of the server whether it has a method or a publication."""
-        if isinstance(error, ServerError) and is_unknown_name(error):
-            self._shell.names.forget(role, name)
-        elif error is None or isinstance(error, ServerError):
-            self._shell.names.add(role, name)
-
-    def _frame(self, text: str, *, is_sent: bool) -> None:
-        shell = self._shell
-        if shell.debug is not None and shell.debug.shows(text):
-            shell.display.frame(text, is_sent=is_sent, when=shell.clock.wall())
-
-    def _change(self, event: DocumentEvent) -> None:
-        shell = self._shell
-        if shell.settings.is_on("changes") and not shell.watches.covers(event.collection):
-            shell.display.change(None, event)
-
-    def _connection(self, event: Event) -> None:
-        match event:
+                self._display.warn(text)
             case Connecting(url):
                 self._url = url
             case SessionEstablished():
@@ -115,70 +320,74 @@ class Observer:
             case Waiting(seconds):
                 self._waiting(seconds)
             case Offline():
-                self._note([("state", "disconnected"), ("note", "; what is sent waits until `connect`")])
+                self._display.note([("state", "disconnected"), ("note", "; calls wait until `connect`")])
             case ConnectionFailed(error):
-                self._note([*_reason("not connected", error), ("note", "; `reconnect` tries again")])
+                self._display.note([*_reason("not connected", error), ("note", "; `reconnect` tries again")])
             case VersionRefused(suggested=suggested):
-                self._note([("note", f"the server would rather speak DDP {escape_line(suggested)}")])
+                self._display.note([("note", f"the server asks for DDP version {escape_line(suggested)}")])
             case LoggedOut(error):
                 self._logged_out(error)
-            case LoggedIn() | _:
+            case _:
                 pass
 
+    def _learn(self, role: Role, name: str, error: DDPError | None) -> None:
+        """Learn from the server's answer whether it has a method or a publication."""
+        if isinstance(error, ServerError) and is_unknown_name(error):
+            self._names.mark_unknown(role, name)
+        elif error is None or isinstance(error, ServerError):
+            self._names.mark_known(role, name)
+
+    def _change(self, event: DocumentEvent) -> None:
+        if self._settings.is_on("changes") and not self._link.watches.covers(event.collection):
+            self._display.change(None, event)
+
     def _logged_out(self, error: DDPError | None) -> None:
-        user, self._shell.user = self._shell.user, None
+        user, self._link.user = self._link.user, None
         if error is None:
             return
         text = _reason("logged out", error)
-        subscriptions = len(self._shell.subscriptions.all())
+        subscriptions = len(self._link.subscriptions.all())
         if subscriptions:
-            go_on = plural(subscriptions, "subscription goes on", "subscriptions go on")
+            go_on = plural(subscriptions, "subscription continues", "subscriptions continue")
             text.append(("note", f"; {go_on} without a user"))
         text.append(("hint", f"; `login {escape_line(user or 'USER')}` logs in again"))
-        self._note(text)
+        self._display.note(text)
 
     def _established(self, event: SessionEstablished) -> None:
-        # Enough of it to see whether it is another one; `status` has all.
+        # Enough of the id to tell two sessions apart; `status` shows all of it.
         name = "without an id" if event.session is None else event.session
-        if event.session is not None and len(name) > _NAME:
-            name = f"{name[:_NAME]}..."
+        if event.session is not None and len(name) > _ID_LENGTH:
+            name = f"{name[:_ID_LENGTH]}..."
         session = f"session {escape_line(name)}, {duration(event.round_trip)}"
         if not self._was_connected:
-            # The version in short, as it is spoken.
             version = ".".join(__version__.split(".")[:2])
             text: StyledText = [("", f"ddp {version} - "), ("good", "connected"), ("", f" to {escape_line(self._url)}")]
-            self._note([*text, ("note", f" ({session})")])
+            self._display.note([*text, ("note", f" ({session})")])
         else:
             how = "resumed" if event.resumed else "new"
             text = [("good", "connected again"), ("note", f" ({how} {session})")]
-            again = [
-                plural(count, noun)
-                for count, noun in ((event.resent_calls, "call"), (event.resent_subs, "subscription"))
-                if count
-            ]
-            self._note([*text, ("", f": sent again: {', '.join(again)}")] if again else text)
+            counts = ((event.resent_calls, "call"), (event.resent_subs, "subscription"))
+            resent = [plural(count, noun) for count, noun in counts if count]
+            self._display.note([*text, ("", f": sent again: {', '.join(resent)}")] if resent else text)
         self._was_connected = True
-        self._dropped = self._told = None
-        self.is_asked = False
+        self._dropped = self._last_reason = None
+        self.is_attempt_requested = False
 
     def _waiting(self, seconds: float) -> None:
         dropped = self._dropped
         if dropped is None:
             return
-        what = "connection lost" if self._was_connected and self._told is None else "not connected"
-        # The same reason again is told by the toolbar, with the seconds that are left.
-        if str(dropped.error) == self._told and not self.is_asked:
+        what = "connection lost" if self._was_connected and self._last_reason is None else "not connected"
+        # The toolbar counts the seconds, so the same reason is not reported twice.
+        if str(dropped.error) == self._last_reason and not self.is_attempt_requested:
             return
-        self.is_asked = False
-        self._told = str(dropped.error)
+        self.is_attempt_requested = False
+        self._last_reason = str(dropped.error)
         text = _reason(what, dropped.error)
         text.append(("note", f"; next attempt in {duration(seconds)}"))
         if dropped.outstanding:
-            text.append(("note", f"; {plural(dropped.outstanding, 'call waits', 'calls wait')}"))
-        self._note(text)
-
-    def _note(self, text: StyledText) -> None:
-        self._shell.display.note(text)
+            text.append(("note", f"; {plural(dropped.outstanding, 'call is', 'calls are')} waiting"))
+        self._display.note(text)
 
 
 def _reason(what: str, error: DDPError) -> StyledText:

@@ -1,4 +1,4 @@
-"""Where output goes instead of to the screen: programs and files."""
+"""The files and programs that get an answer instead of the screen: `> FILE`, `>> FILE` and `| PROGRAM`."""
 
 from __future__ import annotations
 
@@ -18,93 +18,188 @@ from ..text.palette import StyledText
 from ..text.prose import plural
 from .parser import Line, Redirection
 from .replies import Message, Reply, exact_text
-from .state import Shell
+from .settings import Settings
 
-__all__ = ["Ended", "FileSink", "ProgramSink", "Sink", "Stream", "sink_for"]
+__all__ = ["MAX_WAITING_LINES", "FileOutput", "OnEnd", "Output", "ProgramOutput", "Stream"]
 
-#: Bytes that a program may write to be shown. Some programs have no end.
-_MOST = 4 << 20
+#: Lines that may wait for a program that reads slowly.
+MAX_WAITING_LINES = 100_000
 
-#: Characters of what a program that failed wrote.
-_MOST_SAID = 2000
+# Bytes that a program may write to the screen. Some programs never end.
+_MAX_OUTPUT = 4 << 20
 
-#: Programs that need the terminal for themselves, and show no control characters from it.
+# Characters that are shown of the output of a program that failed.
+_MAX_REPORTED = 2000
+
+# Programs that need the terminal for themselves. They show control characters as text.
 _FULL_SCREEN = frozenset("less more most pager vi vim nvim view nano emacs emacsclient fzf".split())
 
+#: Called at the end of a stream, with its error or None.
+OnEnd = Callable[[BaseException | None], object]
 
-class Sink(Protocol):
-    """Takes one answer. It may take its time: it has a thread of its own, unless it needs the terminal."""
 
-    #: Whether it needs the terminal, while nobody else has it.
+class Output(Protocol):
+    """A file or a program that gets the answer of one command.
+
+    Its methods may wait, so they run on a thread of their own, unless the output needs the terminal.
+    """
+
+    #: The output needs the terminal, so the prompt waits for its end.
     needs_terminal: bool
 
-    def take(self, reply: Reply) -> Reply | None:
-        """Take the answer, and give what is to be shown instead.
+    def write_reply(self, reply: Reply) -> Reply | None:
+        """Write an answer.
+
+        Returns:
+            What to show on the screen; None for nothing.
 
         Raises:
-            CommandError: That went wrong.
+            CommandError: The file cannot be written, or the program failed.
         """
         ...
 
-    def follow(self, show: Callable[[Message], object], ended: Ended) -> Stream:
-        """Take lines as they come.
+    def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
+        """Start to write lines as they come.
 
         Args:
             show: Shows what a program writes.
-            ended: Called when all is over.
+            on_end: Called when all lines are written and the program has ended.
         """
         ...
 
     def stop(self) -> bool:
-        """Give up taking it, and say whether that is possible. From any thread."""
+        """End the program, from any thread. Returns False if there is no program that can be ended."""
         ...
 
 
-def sink_for(shell: Shell, line: Line, redirection: Redirection) -> Sink:
-    """The sink that a line asks for.
-
-    Raises:
-        CommandError: Its file cannot be written.
-    """
-    if redirection.operator == "|":
-        return ProgramSink(shell, redirection.target)
-    return FileSink(shell, line, redirection)
-
-
-class FileSink:
-    """A file: written anew, or added to.
+class Stream:
+    """Writes lines on a thread of its own, since a program may read them slowly.
 
     Args:
-        shell: For its settings.
-        line: Where it was asked for.
-        redirection: How.
+        name: The name of the file or the program, for errors.
+        open_output: Opens the file or pipe, on the thread: opening a named pipe waits for its reader.
+        on_end: Called on the thread, at the end of everything.
+        finish: Called after the output is closed: waits until a program ends.
+        kill: Ends a program. Returns whether it did.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_output: Callable[[], IO[bytes]],
+        on_end: OnEnd,
+        finish: Callable[[], None] = lambda: None,
+        kill: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._name = name
+        self._open_output = open_output
+        self._on_end = on_end
+        self._finish = finish
+        #: Ends a program that does not end by itself. Returns whether it did.
+        self.stop = kill
+        self._changed = threading.Condition()
+        self._lines: deque[str] = deque()
+        self._is_ending = False
+        self._is_too_slow = False
+        #: All lines are written, and the program has ended.
+        self.is_over = False
+        self._thread = threading.Thread(target=self._run, name="ddp stream", daemon=True)
+        self._thread.start()
+
+    def write_line(self, line: str) -> None:
+        """Write a line, which ends with a newline. From any thread; never waits."""
+        with self._changed:
+            if self._is_ending:
+                return
+            if len(self._lines) >= MAX_WAITING_LINES:
+                self._is_too_slow = self._is_ending = True
+            else:
+                self._lines.append(line)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the output after the lines that wait. From any thread; never waits."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify_all()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end, and return whether it was reached."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            self._write()
+        except BrokenPipeError:
+            # The program has closed its input. Its exit code says whether that is a failure.
+            self.close()
+        except OSError as problem:
+            error = CommandError(f"cannot write {self._name}: {problem.strerror or problem}")
+            self.close()
+        try:
+            self._finish()
+        except CommandError as problem:
+            error = error or problem
+        if self._is_too_slow:
+            error = CommandError(
+                f"{self._name} reads too slowly: more than {MAX_WAITING_LINES:,} lines were waiting, so the watch ended"
+            )
+        self.is_over = True
+        self._on_end(error)
+
+    def _write(self) -> None:
+        with self._open_output() as output:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._lines or self._is_ending)
+                    if not self._lines:
+                        return
+                    text = "".join(self._lines)
+                    self._lines.clear()
+                output.write(text.encode("utf-8", "surrogatepass"))
+                output.flush()
+
+
+class FileOutput:
+    """A file that is overwritten (`>`) or appended to (`>>`).
+
+    Args:
+        settings: `output` is the format.
+        line: The line with the redirection, for errors.
+        redirection: The operator and the name of the file.
+
+    Raises:
+        CommandError: The file cannot be written.
     """
 
     needs_terminal = False
 
-    def __init__(self, shell: Shell, line: Line, redirection: Redirection) -> None:
-        self._shell = shell
+    def __init__(self, settings: Settings, line: Line, redirection: Redirection) -> None:
+        self._settings = settings
         self._line = line
         self._redirection = redirection
         self._path = Path(redirection.target).expanduser()
-        # Whether it can be written is known before anything is sent, and what is in it stays until there is more.
+        self._is_append = redirection.operator == ">>"
+        # Fails before anything is sent. The content of the file stays until there is an answer.
         self._write("", "a")
 
-    def take(self, reply: Reply) -> Reply | None:
-        """Write it."""
-        text = exact_text(reply, self._shell.settings["output"])
-        self._write(text, "a" if self._redirection.operator == ">>" else "w")
+    def write_reply(self, reply: Reply) -> Reply | None:
+        """Write an answer."""
+        text = exact_text(reply, self._settings["output"])
+        self._write(text, "a" if self._is_append else "w")
         return Message(
             [("note", f"{self._redirection.target}: {plural(text.count(chr(10)), 'line')}")], is_answer=False
         )
 
-    def follow(self, show: Callable[[Message], object], ended: Ended) -> Stream:
-        """Write each line when it comes."""
-        mode: Literal["ab", "wb"] = "ab" if self._redirection.operator == ">>" else "wb"
-        return Stream(self._redirection.target, lambda: self._path.open(mode), ended)
+    def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
+        """Start to write lines as they come."""
+        mode: Literal["ab", "wb"] = "ab" if self._is_append else "wb"
+        return Stream(self._redirection.target, lambda: self._path.open(mode), on_end)
 
     def stop(self) -> bool:
-        """A file is written at once."""
+        """There is no program to end."""
         return False
 
     def _write(self, text: str, mode: str) -> None:
@@ -116,49 +211,53 @@ class FileSink:
             raise CommandError(message, self._line.text, self._redirection.target_start) from None
 
 
-class ProgramSink:
-    """A command line of the system's shell, which gets the answer as its input.
+class ProgramOutput:
+    """A command line of the system's shell that reads the answer from its standard input.
 
-    On a terminal, what it writes is shown as an answer, escaped as such; in a script it goes where results go.
+    In the interactive shell, the output of the program is shown, escaped, as the answer. In a script, it goes to standard output.
 
     Args:
-        shell: For its settings, and its terminal.
-        target: The command line.
+        settings: `output` is the format.
+        command_line: What the system's shell runs.
+        where: The file and the line number of the command, for errors; "" if it was typed.
+        has_terminal: The shell is interactive.
     """
 
-    def __init__(self, shell: Shell, target: str) -> None:
-        self._shell = shell
-        self._target = target
-        self._where = shell.where
+    def __init__(self, settings: Settings, command_line: str, where: str, *, has_terminal: bool) -> None:
+        self._settings = settings
+        self._command_line = command_line
+        self._name = command_line[:80]
+        self._where = where
         self._is_stopped = False
         self._program: subprocess.Popen[bytes] | None = None
-        last = target.rpartition("|")[2].split()
-        self.needs_terminal = shell.terminal is not None and bool(last) and Path(last[0]).name in _FULL_SCREEN
+        last = command_line.rpartition("|")[2].split()
+        self.needs_terminal = has_terminal and bool(last) and Path(last[0]).name in _FULL_SCREEN
+        self._is_captured = has_terminal and not self.needs_terminal
 
-    def take(self, reply: Reply) -> Reply | None:
-        """Run it to its end."""
-        text = exact_text(reply, self._shell.settings["output"])
+    def write_reply(self, reply: Reply) -> Reply | None:
+        """Run the program until it ends."""
+        text = exact_text(reply, self._settings["output"])
         if self.needs_terminal:
-            # It may pass on what it gets, so it gets nothing that a terminal obeys.
+            # The program may pass its input on to the terminal.
             text = escape_text(text)
         data = text.encode("utf-8", "surrogatepass")
-        with self._started() as program:
+        with self._start() as program:
             self._program = program
-            output = self._heard(program, data) if program.stdout else program.communicate(data)[0]
+            output = self._feed_and_read(program, data) if program.stdout else program.communicate(data)[0]
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
-        code = self._code(program)
+        code = self._failure_code(program)
         if code:
-            return self._failed(code, shown.strip())
+            return self._failure(code, shown.strip())
         if not shown:
             return None
-        # Several lines begin below the number that they answer, so that columns stay columns.
+        # Several lines start below the number, so that columns stay aligned.
         return Message([("", f"\n{shown}" if "\n" in shown else shown)])
 
-    def follow(self, show: Callable[[Message], object], ended: Ended) -> Stream:
-        """Run it, and show each line that it writes when it comes."""
-        program = self._program = self._started()
-        written = program.stdin
-        assert written is not None, "it is a pipe"
+    def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
+        """Start the program, and show each line that it writes."""
+        program = self._program = self._start()
+        program_input = program.stdin
+        assert program_input is not None, "it is a pipe"
 
         def read() -> None:
             if program.stdout is not None:
@@ -166,194 +265,93 @@ class ProgramSink:
                     for line in output:
                         show(Message([("", escape_line(line.decode("utf-8", "replace").rstrip("\n")))]))
             program.wait()
-            # What the program cannot read any more needs not be written.
-            stream.end()
+            # A program that has ended reads no more lines.
+            stream.close()
 
         def finish() -> None:
             reader.join()
-            code = self._code(program)
+            code = self._failure_code(program)
             if code and not self._is_stopped:
-                raise CommandError(f"{self._target[:80]} {_how(code)}")
+                raise CommandError(f"{self._name} {_ending(code)}")
 
         reader = threading.Thread(target=read, name="ddp pipe output", daemon=True)
-        stream = Stream(self._target[:80], lambda: written, ended, finish, self.stop)
+        stream = Stream(self._name, lambda: program_input, on_end, finish, self.stop)
         reader.start()
         return stream
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        capture = None if self.needs_terminal or self._shell.terminal is None else subprocess.PIPE
-        # Ctrl-C is for the program that has the terminal, and not for the shell that waits for it.
-        guard = "trap : INT; " if self.needs_terminal else ""
-        return subprocess.Popen(  # noqa: S602 - it is what the user typed, to be run by the system's shell
-            guard + self._target,
-            shell=True,
-            stdin=subprocess.PIPE,
-            stdout=capture,
-            stderr=subprocess.STDOUT if capture else None,
-            # Ctrl-C is for the shell, not for what runs behind the prompt.
-            start_new_session=bool(capture),
-        )
-
-    def _code(self, program: subprocess.Popen[bytes]) -> int:
-        """The code that it ended with, as far as that is a failure; below zero for a signal."""
-        code = program.wait()
-        if self.needs_terminal:
-            # The system's shell, which waited for it, says so of a signal.
-            code = 128 - code if code > 128 else code
-            return 0 if _is_left(code) else code
-        return code
-
-    def _failed(self, code: int, said: str) -> Message:
-        """The error of a program that failed, and what the program said, with its own lines."""
-        error = CommandError(f"{self._target[:80]} {_how(code)}")
-        if not said:
-            raise error
-        lines = [escape_line(line) for line in said[:_MOST_SAID].splitlines()]
-        where = f"{escape_line(self._where)}: " if self._where else ""
-        text: StyledText = [("error", "error: "), ("", f"{where}{escape_line(str(error))}:")]
-        text.append(("", f" {lines[0]}" if len(lines) == 1 else "".join([f"\n  {line}" for line in lines])))
-        if len(said) > _MOST_SAID:
-            text.append(("omission", f"\n  ... {len(said) - _MOST_SAID:,} more characters"))
-        return Message(text, error=error)
-
-    def _heard(self, program: subprocess.Popen[bytes], data: bytes) -> bytes:
-        """What the program writes, while it gets its input."""
-        assert program.stdin is not None, "it is a pipe"
-        assert program.stdout is not None, "it is a pipe"
-        feeder = threading.Thread(target=_feed, args=[program.stdin, data], name="ddp pipe input", daemon=True)
-        feeder.start()
-        output = program.stdout.read(_MOST + 1)
-        if len(output) > _MOST:
-            self.stop()
-        feeder.join()
-        if len(output) > _MOST:
-            raise CommandError(
-                f"{self._target[:80]} writes more than {_MOST >> 20} MiB, and was ended; a file takes more"
-            )
-        return output
-
     def stop(self) -> bool:
-        """End the program, and those that it has started."""
+        """End the program and the processes that it has started."""
         program = self._program
-        if program is None or program.poll() is not None or self.needs_terminal or self._shell.terminal is None:
+        if program is None or program.poll() is not None or not self._is_captured:
             return False
         self._is_stopped = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGTERM)
         return True
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        # Ctrl-C is for the program that has the terminal, and not for the system's shell that waits for it.
+        guard = "trap : INT; " if self.needs_terminal else ""
+        return subprocess.Popen(  # noqa: S602 - the user typed this command line for the system's shell
+            guard + self._command_line,
+            shell=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if self._is_captured else None,
+            stderr=subprocess.STDOUT if self._is_captured else None,
+            # Ctrl-C is for the shell, and not for programs in the background.
+            start_new_session=self._is_captured,
+        )
 
-def _how(code: int) -> str:
+    def _failure_code(self, program: subprocess.Popen[bytes]) -> int:
+        """The exit code if it means a failure, else 0; below zero for a signal."""
+        code = program.wait()
+        if not self.needs_terminal:
+            return code
+        # The system's shell reports a signal as 128 and its number.
+        code = 128 - code if code > 128 else code
+        # The user has seen a full-screen program that has run, so only a signal of others is a failure.
+        has_run = code not in (126, 127) and (code >= 0 or -code in (signal.SIGINT, signal.SIGPIPE))
+        return 0 if has_run else code
+
+    def _failure(self, code: int, output: str) -> Message:
+        """The error of a program, with the lines that the program wrote.
+
+        Raises:
+            CommandError: The program wrote nothing.
+        """
+        error = CommandError(f"{self._name} {_ending(code)}")
+        if not output:
+            raise error
+        lines = [escape_line(line) for line in output[:_MAX_REPORTED].splitlines()]
+        where = f"{escape_line(self._where)}: " if self._where else ""
+        text: StyledText = [("error", "error: "), ("", f"{where}{escape_line(str(error))}:")]
+        text.append(("", f" {lines[0]}" if len(lines) == 1 else "".join([f"\n  {line}" for line in lines])))
+        if len(output) > _MAX_REPORTED:
+            text.append(("omission", f"\n  ... {len(output) - _MAX_REPORTED:,} more characters"))
+        return Message(text, error=error)
+
+    def _feed_and_read(self, program: subprocess.Popen[bytes], data: bytes) -> bytes:
+        """Read the program's output while a thread writes its input."""
+        program_input, program_output = program.stdin, program.stdout
+        assert program_input is not None, "it is a pipe"
+        assert program_output is not None, "it is a pipe"
+
+        def feed() -> None:
+            # The program may close its input early.
+            with contextlib.suppress(OSError), program_input:
+                program_input.write(data)
+
+        feeder = threading.Thread(target=feed, name="ddp pipe input", daemon=True)
+        feeder.start()
+        output = program_output.read(_MAX_OUTPUT + 1)
+        if len(output) > _MAX_OUTPUT:
+            self.stop()
+        feeder.join()
+        if len(output) > _MAX_OUTPUT:
+            limit = _MAX_OUTPUT >> 20
+            raise CommandError(f"{self._name} wrote more than {limit} MiB, so it was ended; `> FILE` has no such limit")
+        return output
+
+
+def _ending(code: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-
-
-def _is_left(code: int) -> bool:
-    """Whether a full-screen program ran at all: then its code, and Ctrl-C in it, are no failure of the command."""
-    return code not in (126, 127) and (code >= 0 or -code in (signal.SIGINT, signal.SIGPIPE))
-
-
-def _feed(pipe: IO[bytes], data: bytes) -> None:
-    # It need not read all of it.
-    with contextlib.suppress(OSError), pipe:
-        pipe.write(data)
-
-
-#: Lines that may wait for a program that reads slowly.
-MOST = 100_000
-
-
-#: Takes the error at the end, or None.
-Ended = Callable[[BaseException | None], object]
-
-
-class Stream:
-    """Writes lines on a thread of its own, since a program may be slow to read them.
-
-    Args:
-        what: What it writes to, for errors.
-        open_output: Opens that, on the thread: opening a named pipe waits for its reader.
-        ended: Called when all is over, on the thread.
-        finish: Called when the output is closed: waits for a program to end.
-        kill: Ends a program, and says whether that is possible.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        open_output: Callable[[], IO[bytes]],
-        ended: Ended,
-        finish: Callable[[], None] = lambda: None,
-        kill: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._what = what
-        self._open = open_output
-        self._ended = ended
-        self._finish = finish
-        self._kill = kill
-        self._changed = threading.Condition()
-        self._lines: deque[str] = deque()
-        self._is_ending = False
-        self._is_too_slow = False
-        #: Whether all has been written, and the program has ended.
-        self.is_over = False
-        self._thread = threading.Thread(target=self._run, name="ddp stream", daemon=True)
-        self._thread.start()
-
-    def put(self, line: str) -> None:
-        """Write a line, with its newline, as soon as possible. From any thread."""
-        with self._changed:
-            if self._is_ending:
-                return
-            if len(self._lines) >= MOST:
-                self._is_too_slow = self._is_ending = True
-            else:
-                self._lines.append(line)
-            self._changed.notify_all()
-
-    def end(self) -> None:
-        """Write what there is, and no more. From any thread."""
-        with self._changed:
-            self._is_ending = True
-            self._changed.notify_all()
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until all is over, and say whether it is."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def stop(self) -> bool:
-        """End a program that does not end by itself, and say whether that is possible."""
-        return self._kill()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        try:
-            self._write()
-        except BrokenPipeError:
-            # The program reads no more. How it ends says why.
-            self.end()
-        except OSError as problem:
-            error = CommandError(f"cannot write {self._what}: {problem.strerror or problem}")
-            self.end()
-        try:
-            self._finish()
-        except CommandError as problem:
-            error = error or problem
-        if self._is_too_slow:
-            error = CommandError(
-                f"{self._what} reads too slowly: more than {MOST:,} lines waited, and the watch has ended"
-            )
-        self.is_over = True
-        self._ended(error)
-
-    def _write(self) -> None:
-        with self._open() as output:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._lines or self._is_ending)
-                    if not self._lines:
-                        return
-                    text = "".join(self._lines)
-                    self._lines.clear()
-                output.write(text.encode("utf-8", "surrogatepass"))
-                output.flush()

@@ -1,4 +1,4 @@
-"""Read, run, show, and again."""
+"""The interactive shell: read a line, run it, show its answer, and read the next one."""
 
 from __future__ import annotations
 
@@ -18,95 +18,34 @@ from .state import Shell
 from .terminal.display import Display, ScreenDisplay
 from .terminal.printer import Printer
 
-__all__ = ["Reader", "interact", "run_shell"]
+__all__ = ["ANSWER_TIMEOUT", "Reader", "interact", "run_shell"]
 
-#: Seconds that calls under way have when the user leaves.
-PATIENCE = 3.0
+#: Seconds that a shell which is left waits for the answers of pending calls.
+ANSWER_TIMEOUT = 3.0
 
 
 class Reader(Protocol):
-    """What lines come from."""
+    """The source of the lines that are typed."""
 
     def read(self) -> str:
-        """Read what a person types.
+        """Read a line, or several lines if the first one is not complete.
 
         Raises:
-            KeyboardInterrupt: It is given up.
-            EOFError: There will be no more.
+            KeyboardInterrupt: The user discarded the line with Ctrl-C.
+            EOFError: There are no more lines.
         """
         ...
-
-
-def run_shell(shell: Shell, reader: Reader) -> None:
-    """Run what is typed, until the user leaves; then wait a moment for what is due, and leave the server."""
-    try:
-        while not shell.is_leaving:
-            try:
-                text = reader.read()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                break
-            _run(shell, text)
-            shell.interrupts.forget()
-        _leave(shell)
-    finally:
-        # A signal may end it as well, and the server has a goodbye coming all the same.
-        shell.close()
-
-
-def _run(shell: Shell, text: str) -> None:
-    if not text.strip():
-        return
-    is_kept = not is_private(text)
-    if is_kept:
-        shell.names.learn(text)
-    try:
-        dispatch_text(shell, text, is_kept=is_kept)
-    except KeyboardInterrupt:
-        under_way = len(shell.jobs.pending)
-        note = f"; {plural(under_way, 'command goes', 'commands go')} on, `pending` lists them" if under_way else ""
-        shell.display.note([("note", f"stopped waiting{note}")])
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost somebody's session
-        fault = CommandError(f"{type(error).__name__}: {error}; this is a fault of ddp itself: please report it")
-        shell.display.failure(None, fault)
-
-
-def _leave(shell: Shell) -> None:
-    """See that nothing which is due is lost, and say what is."""
-    shell.interrupts.forget()
-    client = shell.made_client
-    due = {job.number for job in shell.jobs.pending if not job.may_be_left}
-    try:
-        if due and client is not None and client.status.is_connected:
-            shell.display.note([("note", f"waiting for {plural(len(due), 'answer')}; Ctrl-C leaves at once")])
-            shell.wait(due, PATIENCE)
-    except KeyboardInterrupt:
-        pass
-    shell.settle()
-    left = [job for job in shell.jobs.pending if not job.may_be_left]
-    if left:
-        unsent = 0 if client is None else client.status.unsent
-        text: StyledText = [("hint", "left without an answer: "), ("", ", ".join(job.what for job in left[:10]))]
-        if unsent:
-            text.append(("note", f" ({unsent} never sent)"))
-        shell.display.note(text)
-    for job in left:
-        # A program that has no end would go on without us.
-        if job.cancel is not None:
-            job.cancel()
-    shell.display.flush()
 
 
 def interact(
     make: Callable[[Display], Shell], settings: Settings, history_path: Path, *, is_dumb: bool = False
 ) -> None:
-    """Have a person use a shell, until they leave.
+    """Run a shell on the terminal until the user leaves.
 
     Args:
-        make: Makes the shell, for a display. It connects when there is a prompt.
-        settings: Its settings.
-        history_path: Where what is typed is kept.
+        make: Makes the shell for a display. The shell connects when its first prompt is visible.
+        settings: The shell's settings.
+        history_path: The file with the lines that were typed.
         is_dumb: The terminal cannot move its cursor.
     """
     if is_dumb:
@@ -115,13 +54,14 @@ def interact(
         _interact_fully(make, settings, history_path)
 
 
+# prompt_toolkit is slow to load, and scripts do not need it, so the functions below import it.
 def _interact_fully(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
     from .terminal.history import ShellHistory
     from .terminal.output import TerminalOutput, quiet
     from .terminal.prompt import Prompt
 
     output = TerminalOutput.from_pty(sys.stdout, enable_bell=False)
-    assert isinstance(output, TerminalOutput), "it is made by the class itself"
+    assert isinstance(output, TerminalOutput), "from_pty returns an instance of its class"
     printer = Printer(output, lambda: settings.is_on("color"))
     display = ScreenDisplay(printer, settings)
     with quiet(sys.stdin):
@@ -130,14 +70,13 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
             shell = make(display)
             history = ShellHistory(history_path, display.warn)
 
-            def begin() -> None:
-                shell.open_soon()
-                # So that the first completion need not wait for it.
-                threading.Thread(target=shell.names.recall, name="ddp names", daemon=True).start()
+            def on_first_prompt() -> None:
+                shell.link.open_in_background()
+                # The first completion does not have to wait for it.
+                threading.Thread(target=shell.names.load_history, name="ddp names", daemon=True).start()
 
-            shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=begin)
-            shell.past = history.oldest_first
-            shell.names.begin_with(history.oldest_first, history_path.with_name("unknown-names"))
+            shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=on_first_prompt)
+            _use_history(shell, history.oldest_first, history_path)
             with shell.interrupts.installed():
                 run_shell(shell, prompt)
         finally:
@@ -158,10 +97,76 @@ def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, hist
         shell = make(display)
         history = ShellHistory(history_path, display.warn)
         shell.terminal = prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
-        shell.past = history.oldest_first
-        shell.names.begin_with(history.oldest_first, history_path.with_name("unknown-names"))
-        shell.open_soon()
+        _use_history(shell, history.oldest_first, history_path)
+        shell.link.open_in_background()
         with shell.interrupts.installed():
             run_shell(shell, prompt)
     finally:
         printer.close()
+
+
+def _use_history(shell: Shell, typed_lines: Callable[[], list[str]], path: Path) -> None:
+    shell.log.typed_lines = typed_lines
+    shell.names.use_history(typed_lines, path.with_name("unknown-names"))
+
+
+def run_shell(shell: Shell, reader: Reader) -> None:
+    """Run lines until the user leaves. Then wait a moment for pending answers, and leave the server."""
+    try:
+        while not shell.is_leaving:
+            try:
+                text = reader.read()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                break
+            _run(shell, text)
+            shell.interrupts.forget()
+        _leave(shell)
+    finally:
+        # A signal may end the loop, and logins must still be ended.
+        shell.close()
+
+
+def _run(shell: Shell, text: str) -> None:
+    if not text.strip():
+        return
+    is_logged = not is_private(text)
+    if is_logged:
+        shell.names.learn(text)
+    try:
+        dispatch_text(shell, text, is_logged=is_logged)
+    except KeyboardInterrupt:
+        pending = len(shell.jobs.pending)
+        continues = plural(pending, "command continues", "commands continue")
+        note = f"; {continues}, see `pending`" if pending else ""
+        shell.display.note([("note", f"stopped waiting{note}")])
+    except Exception as error:  # noqa: BLE001 - a bug in a command must not end the user's session
+        bug = CommandError(f"{type(error).__name__}: {error}; this is a bug in ddp, please report it")
+        shell.display.failure(None, bug)
+
+
+def _leave(shell: Shell) -> None:
+    """Wait a moment for pending answers, and report the calls that stay without one."""
+    shell.interrupts.forget()
+    client = shell.link.current_client
+    due = {job.number for job in shell.jobs.pending if job.wait_on_exit}
+    try:
+        if due and client is not None and client.status.is_connected:
+            shell.display.note([("note", f"waiting for {plural(len(due), 'answer')}; press Ctrl-C to leave now")])
+            shell.wait(due, ANSWER_TIMEOUT)
+    except KeyboardInterrupt:
+        pass
+    shell.settle()
+    left = [job for job in shell.jobs.pending if job.wait_on_exit]
+    if left:
+        unsent = 0 if client is None else client.status.unsent
+        text: StyledText = [("hint", "left without an answer: "), ("", ", ".join(job.what for job in left[:10]))]
+        if unsent:
+            text.append(("note", f" ({unsent} never sent)"))
+        shell.display.note(text)
+    for job in left:
+        # A program that does not end by itself would outlive the shell.
+        if job.cancel is not None:
+            job.cancel()
+    shell.display.flush()

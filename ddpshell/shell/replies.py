@@ -1,4 +1,4 @@
-"""What commands answer with: values, or text for people; at once, or later."""
+"""What commands reply with, and how it is laid out: for the screen, or exactly, for files, programs and scripts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..text.tables import table_lines
 from .settings import Settings
 
 __all__ = [
+    "ChangeFeed",
     "Documents",
-    "Later",
-    "Live",
     "Message",
-    "Nothing",
+    "NoResult",
+    "PendingReply",
     "Reply",
     "Result",
     "error_text",
@@ -37,12 +37,13 @@ __all__ = [
 
 
 class Message(Struct, frozen=True):
-    """Text for people. In a script it goes where results go if somebody asked for it, else where notes go.
+    """Text for people.
 
     Args:
-        text: Without a newline at its end.
-        is_answer: Somebody asked for it: `help`, `status`; else it only says what was done.
-        error: What went wrong all the same, and has been told.
+        text: The text, without a newline at its end.
+        is_answer: The user asked for the text, as with `help` and `status`, so a script writes it to standard output. Else
+            the text says what was done, and is a note.
+        error: The failure that the text reports.
     """
 
     text: StyledText
@@ -55,7 +56,7 @@ class Result(Struct, frozen=True):
 
     Args:
         value: The value.
-        is_full: Somebody asked for all of it, however long it is.
+        is_full: Show all of it, however long it is.
     """
 
     value: EJSONValue
@@ -63,12 +64,12 @@ class Result(Struct, frozen=True):
 
 
 class Documents(Struct, frozen=True):
-    """Many values, one a line.
+    """Many values, one per line.
 
     Args:
         items: The documents.
-        as_table: Whether somebody asked for a table.
-        is_full: Whether to show all of them, however many there are.
+        as_table: Show them as a table, whatever the settings say.
+        is_full: Show all of them, however many there are.
     """
 
     items: list[dict[str, EJSONValue]]
@@ -76,64 +77,66 @@ class Documents(Struct, frozen=True):
     is_full: bool = False
 
 
-class Nothing(Struct, frozen=True):
-    """A method that returned nothing at all, which is not null (C15)."""
+class NoResult(Struct, frozen=True):
+    """The reply to a method that returned nothing at all, which differs from null (C15)."""
 
 
-class Live(Struct, frozen=True):
-    """Changes that are shown as they come, from now on.
-
-    Args:
-        begin: Gives each change to its first argument from now on, and returns what to say of that. It calls its second
-            argument when the user ends it.
-    """
-
-    begin: Callable[[Callable[[DocumentEvent], object], Callable[[], object]], Message]
+Reply: TypeAlias = Message | Result | Documents | NoResult
 
 
-Reply: TypeAlias = Message | Result | Documents | Nothing
-
-
-class Later(Struct, frozen=True):
-    """An answer that is still to come.
+class PendingReply(Struct, frozen=True):
+    """A reply that is still to come.
 
     Args:
-        future: What is waited for.
-        reply: Makes the answer of what came.
-        what: What to call it while it is pending, safe to show.
-        cancel: Takes it back, and says whether that was possible; None where it never is.
-        settle: Takes an answer that is here although the server has not confirmed its writes (C79), and says whether
-            there is one.
-        may_be_left: Nobody who leaves the shell is kept waiting for it.
-        is_timed: How long it took says something about the server.
-        is_silent: Only scripts and `wait` wait for it; it is not listed as pending, and its answer is not shown.
+        future: Has what the command waits for.
+        make_reply: Makes the reply from the future's result.
+        what: The command in short form, safe to show.
+        cancel: Cancels the command if that is still possible, and returns whether it did; None if it never is.
+        settle: Takes a result whose writes the server has not confirmed (C79). Returns whether there is such a result.
+        wait_on_exit: A shell that is left waits a moment for the reply.
+        is_timed: Show how long it took, because that says something about the server.
+        is_silent: Do not list the command as pending, and do not show its reply. Scripts and `wait` still wait for it.
     """
 
     future: Future[Any]
-    reply: Callable[[Any], Reply]
+    make_reply: Callable[[Any], Reply]
     what: str
     cancel: Callable[[], bool] | None = None
     settle: Callable[[], bool] = lambda: False
-    may_be_left: bool = False
+    wait_on_exit: bool = True
     is_timed: bool = True
     is_silent: bool = False
 
 
-def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> StyledText:
-    """An answer as it is shown: behind its tag, as the settings say.
+class ChangeFeed(Struct, frozen=True):
+    """Changes that are shown as they come.
 
     Args:
-        reply: The answer.
-        settings: `output`, and the limits.
+        start: Starts the watch, and returns its announcement. It calls its first argument with each change, and its second
+            argument when the watch ends.
+    """
+
+    start: Callable[[Callable[[DocumentEvent], object], Callable[[], object]], Message]
+
+
+# ----------------------------------------------------------------------------------------------------- the screen
+
+
+def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> StyledText:
+    """Lay out a reply for the screen.
+
+    Args:
+        reply: The reply.
+        settings: `output` is the format, and there are limits.
         width: Columns of the terminal.
-        tag: What it begins with, such as `[3] `, or "".
+        tag: The text before the reply, such as `[3] `, or "".
     """
     limits = settings.limits
     match reply:
         case Message(text):
             return wrapped(tagged(tag, text), width)
-        case Nothing():
-            return tagged(tag, [("note", "nothing was returned")])
+        case NoResult():
+            return tagged(tag, [("note", "the method returned nothing")])
         case Result(value, is_full):
             limits = NO_LIMITS if is_full else limits
             return tagged(tag, _value(value, settings["output"], width, len(tag), limits))
@@ -143,49 +146,47 @@ def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> Style
 
 
 def tagged(tag: str, text: StyledText) -> StyledText:
-    """A text behind the number that it answers."""
+    """A text after the number of its command."""
     return [("tag", tag), *text] if tag else text
 
 
 def with_time(text: StyledText, seconds: float, width: int) -> StyledText:
-    """A text with a time at the right: at the end of its first line, of its last, or on a line of its own."""
+    """A text with a time at the right margin: on its first line, on its last line, or on a line of its own."""
     time = duration(seconds)
     whole = plain(text)
     first, newline, rest = whole.partition("\n")
     for line in (first, rest.rpartition("\n")[2] if newline else None):
         if line is not None and (room := width - cell_width(line) - len(time)) >= 2:
             note = ("time", " " * room + time)
-            return _inserted(text, note) if line is first and newline else [*text, note]
+            return _before_newline(text, note) if line is first and newline else [*text, note]
     return [*text, ("time", "\n" + " " * max(0, width - len(time)) + time)]
 
 
-def _inserted(text: StyledText, note: tuple[str, str]) -> StyledText:
-    """A text with something before its first newline."""
+def _before_newline(text: StyledText, note: tuple[str, str]) -> StyledText:
+    """A text with a note before its first newline."""
     for index, (ink, piece) in enumerate(text):
-        before, newline, behind = piece.partition("\n")
+        before, newline, after = piece.partition("\n")
         if newline:
-            return [*text[:index], (ink, before), note, (ink, newline + behind), *text[index + 1 :]]
+            return [*text[:index], (ink, before), note, (ink, newline + after), *text[index + 1 :]]
     return [*text, note]
 
 
 def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limits) -> StyledText:
-    if output == "raw" and isinstance(value, str):
-        return _cut(escape_text(value), limits)
     if output in ("json", "raw"):
-        return _cut(exact_value(value), limits)
+        text = escape_text(value) if output == "raw" and isinstance(value, str) else exact_value(value)
+        omitted = len(text) - int(min(limits.characters, len(text)))
+        note = [("omission", f" ... {omitted:,} more characters, use `full`")] if omitted else []
+        return [("", text[: len(text) - omitted]), *note]
     if output == "table" and (lines := table_lines(value, _table_width(width, limits))) is not None:
-        return [("", "\n"), *_lines(lines, limits)]
+        return [("", "\n"), *_table(lines, limits)]
     return list(value_fragments(value, width=width, limits=limits, column=column))
 
 
 def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limits: Limits) -> StyledText:
     text: StyledText = [("", plural(len(items), "document"))]
     if output == "table":
-        return [
-            *text,
-            *([("", "\n")] if items else []),
-            *_lines(table_lines(list(items), _table_width(width, limits)) or (), limits),
-        ]
+        lines = table_lines(list(items), _table_width(width, limits)) or ()
+        return [*text, *([("", "\n")] if items else []), *_table(lines, limits)]
     shown = len(items) if limits.items >= len(items) else int(limits.items)
     for item in islice(items, shown):
         text += [("", "\n"), *_value(item, output, width, 0, limits)]
@@ -194,8 +195,8 @@ def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limi
     return text
 
 
-def _lines(lines: Iterable[str], limits: Limits) -> Iterator[tuple[str, str]]:
-    """A table: its two lines of heading, and as many rows as may be."""
+def _table(lines: Iterable[str], limits: Limits) -> Iterator[tuple[str, str]]:
+    """The two heading lines of a table, and as many rows as the limits allow."""
     rows = iter(lines)
     shown = list(islice(rows, None if limits.items == NO_LIMITS.items else int(limits.items) + 2))
     for index, row in enumerate(shown):
@@ -206,25 +207,21 @@ def _lines(lines: Iterable[str], limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _table_width(width: int, limits: Limits) -> int | None:
-    """The width that cells are cut to; None where all of them is to be seen."""
+    """The width to which cells are cut; None if they are shown in full."""
     return None if limits is NO_LIMITS else width
 
 
-def _cut(text: str, limits: Limits) -> StyledText:
-    if len(text) <= limits.characters:
-        return [("", text)]
-    shown = int(limits.characters)
-    return [("", text[:shown]), ("omission", f" ... {len(text) - shown:,} more characters, use `full`")]
+# --------------------------------------------------------------------------------------------------------- errors
 
 
 def error_text(error: BaseException, width: int, tag: str = "", where: str = "") -> StyledText:
-    """An error behind its tag: one line, the place if there is one, and what to do next if we know.
+    """Lay out an error: one line, its place in the command if known, and what to do next if there is advice.
 
     Args:
         error: The error.
         width: Columns of the terminal.
-        tag: What it begins with, such as `[3] `, or "".
-        where: The file and the line of the command that failed, or "".
+        tag: The text before the error, such as `[3] `, or "".
+        where: The file and the line number of the command that failed, or "".
     """
     where = escape_line(where)
     match error:
@@ -247,8 +244,8 @@ def error_text(error: BaseException, width: int, tag: str = "", where: str = "")
     text = wrapped(tagged(tag, text), width)
     place = error.place if isinstance(error, CommandError) else None
     if place is not None and "\n" not in str(error):
-        before, behind = place
-        line, caret = point_at(escape_line(before), escape_line(behind), width - 4)
+        before, after = place
+        line, caret = point_at(escape_line(before), escape_line(after), width - 4)
         text += [("", f"\n  {line}\n  "), ("error", caret)]
     if hint:
         text += [("", "\n"), *wrapped([("hint", f"  {escape_line(hint)}")], width)]
@@ -263,27 +260,30 @@ def _details(details: object, width: int) -> StyledText:
         return [("", escape_line(repr(details)[:500]))]
 
 
+# ------------------------------------------------------------------------------------ files, programs and scripts
+
+
 def exact_text(reply: Reply, output: str) -> str:
-    """An answer for a file, a program, or the output of a script; "" for nothing.
+    """A reply for a file, a program, or the output of a script; "" if there is nothing to write.
 
     Args:
-        reply: The answer.
-        output: The setting; what is "auto" here is JSON, one value a line.
+        reply: The reply.
+        output: The format. "auto" means JSON here, one value per line.
     """
     match reply:
         case Message(text):
             return plain(text) + "\n"
-        case Nothing():
+        case NoResult():
             return ""
         case Result(value):
-            return _exact(value, output) + "\n"
+            return _exact_value(value, output) + "\n"
         case Documents(items, as_table):
             if as_table or output == "table":
                 return "".join([f"{line}\n" for line in table_lines(list(items)) or ()])
-            return "".join([f"{_exact(item, output)}\n" for item in items])
+            return "".join([f"{_exact_value(item, output)}\n" for item in items])
 
 
-def _exact(value: EJSONValue, output: str) -> str:
+def _exact_value(value: EJSONValue, output: str) -> str:
     if output == "raw" and isinstance(value, str):
         return value
     if output == "pretty":

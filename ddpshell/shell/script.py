@@ -1,4 +1,4 @@
-"""Commands from a file or a pipe: one after another, each when the one before is answered."""
+"""Scripts: run the commands of a file or a pipe one after another, and write a session as a script."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from .registry import Role
 from .state import Shell
 from .terminal.continuation import Continuation
 
-__all__ = ["Done", "run_script", "saved_lines"]
+__all__ = ["ScriptOutcome", "run_script", "session_script"]
 
-# Commands whose arguments are numbers of other commands.
-_BY_NUMBER = frozenset({"cancel", "full", "unsub", "unwatch", "wait"})
+# Commands whose arguments are the numbers of other commands.
+_TAKES_NUMBERS = frozenset({"cancel", "full", "unsub", "unwatch", "wait"})
 _NUMBER = re.compile(r"([\[$]?)([0-9]{1,9})")
 
+# Seconds that a program after `|` gets for reading a result that came without a confirmation.
+_PROGRAM_TIMEOUT = 1.0
 
-# Seconds for a program behind a pipe to read an answer that is taken when the time is over.
-_GRACE = 1.0
 
-
-class Done(Struct, frozen=True):
+class ScriptOutcome(Struct, frozen=True):
     """How far a script got.
 
     Args:
-        commands: How many were run.
+        commands: How many commands were run.
         error: The first error, or None.
     """
 
@@ -40,47 +39,41 @@ class Done(Struct, frozen=True):
     error: BaseException | None
 
 
-def run_script(
-    shell: Shell,
-    lines: Iterable[str],
-    name: str = "",
-    *,
-    keep_going: bool = False,
-) -> Done:
-    """Run commands; results and errors are shown by the shell's display.
+def run_script(shell: Shell, lines: Iterable[str], name: str = "", *, keep_going: bool = False) -> ScriptOutcome:
+    """Run the commands of a script. The shell's display shows results and errors.
 
-    Lines are run as they come, so they may come from a pipe whose other end is somebody's program. `Shell.time_left`
-    is the time for all of them together.
+    Lines are run as they come, so they may come from a pipe that stays open. All of them together may take as long as
+    `Hooks.time_left` says.
 
     Args:
-        shell: What runs them.
-        lines: The script; a command may stretch over several lines.
-        name: The script's, for errors.
-        keep_going: Go on after an error.
+        shell: The shell that runs them.
+        lines: The script. A command may span several lines.
+        name: The name of the script, for errors.
+        keep_going: Continue after an error.
 
     Returns:
-        How many there were, and the first error. What was under way at an error, goes on.
+        How far the script got. Commands that are pending when an error ends the script continue.
 
     Raises:
         OSError: Results cannot be written.
     """
     commands = 0
     first: BaseException | None = None
-    for number, text in _whole(lines):
+    for number, text in _complete_texts(lines):
         for line in parse(text):
             where = f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}"
-            if shell.time_left() == 0:
-                late = DDPTimeout("not run, since the time is over")
+            if shell.hooks.time_left() == 0:
+                late = DDPTimeout("not run: the time limit was reached")
                 shell.display.failure(None, late, where=where)
-                return Done(commands, first or late)
+                return ScriptOutcome(commands, first or late)
             commands += 1
-            with shell.located(where):
+            with shell.current.located(where):
                 error = _run(shell, line)
             shell.display.flush()
             first = first or error
             if (error is not None and not keep_going) or shell.is_leaving:
-                return Done(commands, first)
-    return Done(commands, first)
+                return ScriptOutcome(commands, first)
+    return ScriptOutcome(commands, first)
 
 
 def _run(shell: Shell, line: Line) -> BaseException | None:
@@ -88,66 +81,63 @@ def _run(shell: Shell, line: Line) -> BaseException | None:
         job = dispatch(shell, line)
         if job is None:
             return None
-        if not shell.wait({job}) and not (shell.settle({job}) and shell.jobs.wait({job}, _GRACE)):
-            raise DDPTimeout(f"no answer to {line.words[0].text} when the time was over{_refusal(shell)}")
+        if not shell.wait({job}) and not (shell.settle({job}) and shell.jobs.wait({job}, _PROGRAM_TIMEOUT)):
+            client = shell.link.current_client
+            refusal = "" if client is None else quoted(client.status.refusal)
+            raise DDPTimeout(f"no answer to {line.words[0].text} within the time limit{refusal}")
     except DDPError as error:
-        shell.display.failure(None, error, where=shell.where)
+        shell.display.failure(None, error, where=shell.current.where)
         return error
-    return shell.jobs.error(job)
+    return shell.jobs.pop_error(job)
 
 
-def _refusal(shell: Shell) -> str:
-    return "" if shell.made_client is None else quoted(shell.made_client.status.refusal)
-
-
-def _whole(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Texts that are complete, and the numbers of the lines at which they begin."""
+def _complete_texts(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Join lines until nothing is open. Gives each text with the number of its first line."""
     continuation = Continuation()
     text: list[str] = []
-    begin = 1
+    first = 1
     for number, line in enumerate(lines, start=1):
         if not text:
-            begin = number
+            first = number
         text.append(line)
         if not continuation.goes_on(line.removesuffix("\n")):
-            yield begin, "".join(text)
+            yield first, "".join(text)
             text = []
     if text:
-        yield begin, "".join(text)
+        yield first, "".join(text)
 
 
-def saved_lines(shell: Shell) -> list[str]:
-    """The commands of a session as a script: with the numbers that they will have then, if some were left out.
+def session_script(shell: Shell) -> list[str]:
+    """The logged commands as a script, with the numbers that its commands will have.
 
-    A command that needs the number of one that was left out is left out too.
+    A command that refers to a command which was not logged is left out.
     """
     saved: list[str] = []
     numbers: dict[int, int] = {}
     last = 0
-    for index, text in enumerate(shell.lines):
-        before, after = shell.line_numbers.get(index, (0, 0))
-        renumbered = _renumbered(shell, text, numbers) if shell.line_numbers else text
+    for command in shell.log.commands:
+        renumbered = _renumbered(shell, command.text, numbers)
         if renumbered is None:
             continue
         saved.append(renumbered)
-        for number in range(before + 1, after + 1):
+        for number in range(command.first + 1, command.last + 1):
             last += 1
             numbers[number] = last
     return saved
 
 
 def _renumbered(shell: Shell, text: str, numbers: dict[int, int]) -> str | None:
-    """A command with other numbers of commands; None if it has one that is not known."""
+    """A command with the new numbers of the commands that it refers to; None if one of them is missing."""
     places: list[int] = []
     for line in parse(text):
         command = shell.registry.get(line.words[0].text)
         for word in line.words[1:]:
             places += [token.start for token in word.tokens if token.kind is TokenKind.VARIABLE]
-        if command is not None and command.name in _BY_NUMBER:
+        if command is not None and command.name in _TAKES_NUMBERS:
             for previous, word in pairwise(line.words):
                 option = command.option(previous.text)
                 is_value = option is not None and option.role is not Role.FLAG
-                # A variable has been found already.
+                # Variables have been found above.
                 if not is_value and not word.text.startswith("$"):
                     places.append(word.start)
     for place in sorted(places, reverse=True):

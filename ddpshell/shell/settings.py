@@ -1,4 +1,4 @@
-"""What a user can set: how results look, how lines are edited."""
+"""The settings of the shell, in one table: `set`, its help, its completion and all readers of a setting use it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ __all__ = ["SETTINGS", "Setting", "Settings"]
 
 _SWITCH = ("on", "off")
 
+# Levels of nesting that are shown of one value.
+_DEPTH = 20
+
 
 class Setting(NamedTuple):
     """One setting.
 
     Args:
-        name: What it is called.
-        default: What it is at first.
-        choices: What it can be; none for a number.
-        summary: What it is for.
+        name: Its name.
+        default: Its value at first.
+        choices: The valid values; empty if it is a number.
+        summary: What it changes, for `set`.
     """
 
     name: str
@@ -29,19 +32,19 @@ class Setting(NamedTuple):
     choices: tuple[str, ...]
     summary: str
 
-    def read(self, text: str) -> str:
-        """Take a new value.
+    def parse(self, text: str) -> str:
+        """The value that a text stands for.
 
         Raises:
-            CommandError: It cannot be that.
+            CommandError: The text is not a valid value of this setting.
         """
         if self.choices:
             if text.lower() in self.choices:
                 return text.lower()
-            raise CommandError(f"{self.name} can be {', '.join(self.choices)}; not {text[:40]}")
+            raise CommandError(f"invalid {self.name} {text[:40]}: use {', '.join(self.choices)}")
         if text.isascii() and text.isdecimal() and 0 < int(text[:10]) < 10**9:
             return str(int(text))
-        raise CommandError(f"{self.name} is a number, 1 or more; not {text[:40]}")
+        raise CommandError(f"invalid {self.name} {text[:40]}: use a whole number, 1 or more")
 
 
 SETTINGS = {
@@ -51,27 +54,25 @@ SETTINGS = {
             "output",
             "auto",
             ("auto", "pretty", "json", "raw", "table"),
-            "how results look; auto: pretty on the screen, JSON in files, programs and scripts",
+            "format of results; auto: pretty on screen, JSON in files and pipes",
         ),
-        Setting("timing", "on", _SWITCH, "show how long answers took"),
+        Setting("timing", "on", _SWITCH, "show how long each answer took"),
         Setting("changes", "on", _SWITCH, "show documents as they are added, changed and removed"),
-        Setting("burst", "20", (), "how many documents to list that come or go all at once"),
-        Setting("color", "on", _SWITCH, "colours"),
-        Setting("items", "100", (), "how many documents, items and fields to show of one result"),
-        Setting("length", "2000", (), "how many characters to show of one string or frame"),
-        Setting("editing", "emacs", ("emacs", "vi"), "how the line is edited"),
-        Setting("menu", "tab", ("tab", "typing"), "when to offer completions: at Tab, or while typing"),
+        Setting("burst", "20", (), "number of documents to list when many come or go at once"),
+        Setting("color", "on", _SWITCH, "use colors"),
+        Setting("items", "100", (), "number of documents, items and fields to show of one result"),
+        Setting("length", "2000", (), "number of characters to show of one string or frame"),
+        Setting("editing", "emacs", ("emacs", "vi"), "keys for editing the line"),
+        Setting("menu", "tab", ("tab", "typing"), "offer completions after Tab, or while you type"),
     )
 }
 
-_DEPTH = 20
-
 
 class Settings:
-    """The values of one shell.
+    """The values of the settings in one shell.
 
     Args:
-        values: Those that differ from the defaults.
+        values: The values that differ from the defaults.
     """
 
     def __init__(self, **values: str) -> None:
@@ -84,27 +85,27 @@ class Settings:
         return ((setting, self._values[name]) for name, setting in SETTINGS.items())
 
     def find(self, name: str) -> Setting:
-        """The setting of this name.
+        """The setting with this name.
 
         Raises:
-            CommandError: There is none; the message says what may have been meant.
+            CommandError: There is no such setting. The message suggests one.
         """
-        # British spelling is no mistake.
+        # British spelling is accepted.
         name = "color" if name == "colour" else name
         if name not in SETTINGS:
             similar = get_close_matches(name, SETTINGS, n=1)
-            advice = f"did you mean {similar[0]}?" if similar else f"there are {', '.join(SETTINGS)}"
-            raise CommandError(f"no setting {name[:40]}; {advice}")
+            advice = f"did you mean {similar[0]}?" if similar else f"the settings are {', '.join(SETTINGS)}"
+            raise CommandError(f"unknown setting {name[:40]}; {advice}")
         return SETTINGS[name]
 
     def change(self, name: str, text: str) -> None:
-        """Set one.
+        """Change a setting.
 
         Raises:
-            CommandError: It does not exist, or cannot be that.
+            CommandError: There is no such setting, or the text is not a valid value of it.
         """
         setting = self.find(name)
-        self._values[setting.name] = setting.read(text)
+        self._values[setting.name] = setting.parse(text)
 
     def is_on(self, name: str) -> bool:
         """Whether a switch is on."""
@@ -112,5 +113,5 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """How much of a value to show."""
+        """How much of a value is shown."""
         return Limits(int(self["items"]), int(self["length"]), _DEPTH, "use `full`")

@@ -133,7 +133,7 @@ def test_a_paste_of_five_hundred_lines_is_one_text_and_runs_in_order(window: Win
 def test_control_c_stops_waiting_and_the_answer_comes_all_the_same(window: Window) -> None:
     window.press("call slow 1500\rwait\r")
     window.wait_for("> wait")
-    window.interrupt_until("stopped waiting; 1 command goes on, `pending` lists them")
+    window.interrupt_until("stopped waiting; 1 command continues, see `pending`")
     window.press("half a line")
     window.wait_for_prompt("half a line")
     window.press("\x03")

@@ -12,6 +12,7 @@ from ddpshell.client.events import Event
 from ddpshell.clock import Clock, SystemClock
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.dispatch import dispatch_text
+from ddpshell.shell.link import Hooks
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
@@ -64,7 +65,7 @@ class FakeTerminal:
         self.cleared += 1
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
+    def hand_over(self) -> Iterator[None]:
         self.lendings += 1
         yield
 
@@ -100,7 +101,7 @@ def _desk(connect: Callable[..., Client], clock: Clock, columns: int) -> Iterato
     settings = Settings(color="off", timing="off")
     printer = Printer(screen, lambda: settings.is_on("color"))
     printer.start()
-    shell = Shell(shell_registry(), ScreenDisplay(printer, settings), settings, clock, connect)
+    shell = Shell(shell_registry(), ScreenDisplay(printer, settings), settings, clock, Hooks(connect))
     try:
         yield Desk(shell, screen)
     finally:
@@ -116,18 +117,18 @@ def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) 
         return Client(url if is_only or other is None else other, on_event=on_event, **options)
 
     with _desk(connect, SystemClock(), columns) as made:
-        made.shell.open(None)
+        made.shell.link.open(None)
         made.screen.wait_for("connected")
         yield made
 
 
 @contextlib.contextmanager
 def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: int = 80) -> Iterator[Desk]:
-    """A desk whose server is the test, and whose time stands still."""
+    """A desk whose server is the test, and whose time is moved by hand."""
 
     def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
         return Client("", clock=clock, connector=connector, fractions=lambda: 0.5, on_event=on_event)
 
     with _desk(connect, clock, columns) as made:
-        made.shell.open(None)
+        made.shell.link.open(None)
         yield made

@@ -37,7 +37,7 @@ def test_variables_mean_what_they_do_when_their_line_is_run(table: Desk) -> None
     table.type("call upper a")
     shown = table.type("call echo $_\ncall echo $7")
     assert '[2] ["A"]' in shown
-    assert "$7 has no value: [7] is no command with a result, or has none yet" in " ".join(shown.split())
+    assert "$7 has no value: command [7] has no result, or not yet" in " ".join(shown.split())
 
 
 def test_an_argument_is_read_from_its_file_when_the_line_is_run(table: Desk, tmp_path: Path) -> None:
@@ -101,6 +101,6 @@ def test_behind_an_exit_nothing_is_run(table: Desk) -> None:
 
 
 def test_a_method_that_there_is_not_is_not_suggested_again(table: Desk) -> None:
-    table.shell.names.add(Role.METHOD, "nope")
+    table.shell.names.mark_known(Role.METHOD, "nope")
     table.type("call nope\ncall fail")
     assert table.shell.names.of(Role.METHOD) == ["fail"]

@@ -41,7 +41,7 @@ def test_control_c_gives_up_a_line_or_a_wait_and_nothing_else(home: Path, term: 
         window.wait_for_prompt()
         window.press("wait\r")
         window.wait_for("wait")
-        window.interrupt_until("stopped waiting; 1 command goes on, `pending` lists them")
+        window.interrupt_until("stopped waiting; 1 command continues, see `pending`")
         window.press("call upper whole\r")
         window.wait_for('] "WHOLE"')
         assert '"HALF' not in window.plain

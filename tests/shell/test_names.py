@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.shell.commands.shell import shell_registry
-from ddpshell.shell.names import MOST_FIELDS, MOST_NAMES, Names
+from ddpshell.shell.names import MAX_FIELDS, MAX_NAMES, Names
 from ddpshell.shell.registry import Role
 
 
@@ -30,8 +30,8 @@ def test_broken_lines_and_other_words_teach_nothing(names: Names) -> None:
 
 def test_a_name_that_does_not_exist_is_forgotten(names: Names) -> None:
     names.learn("call nope")
-    names.forget(Role.METHOD, "nope")
-    names.forget(Role.METHOD, "never known")
+    names.mark_unknown(Role.METHOD, "nope")
+    names.mark_unknown(Role.METHOD, "never known")
     assert names.of(Role.METHOD) == []
 
 
@@ -43,14 +43,14 @@ def test_a_name_that_a_server_did_not_know_stays_unknown_there(tmp_path: Path) -
     def session(server: str) -> Names:
         names = Names(shell_registry())
         names.server = lambda: server
-        names.begin_with(lambda: history, path)
+        names.use_history(lambda: history, path)
         return names
 
     first = session("ws://a")
     assert first.of(Role.METHOD) == ["upper", "nope"]
-    first.forget(Role.METHOD, "nope")
-    first.forget(Role.PUBLICATION, "nopub")
-    first.forget(Role.COLLECTION, "zzz")
+    first.mark_unknown(Role.METHOD, "nope")
+    first.mark_unknown(Role.PUBLICATION, "nopub")
+    first.mark_unknown(Role.COLLECTION, "zzz")
     first.learn("call nope")
     for names in (first, session("ws://a")):
         assert names.of(Role.METHOD) == ["upper"]
@@ -64,14 +64,14 @@ def test_a_name_that_a_server_did_not_know_stays_unknown_there(tmp_path: Path) -
     anywhere = session("ws://a")
     anywhere.server = lambda: None
     assert anywhere.of(Role.METHOD) == ["upper"]
-    session("ws://a").add(Role.METHOD, "nope")
+    session("ws://a").mark_known(Role.METHOD, "nope")
     assert "nope" in session("ws://a").of(Role.METHOD)
 
 
 def test_an_unknown_name_that_was_typed_in_private_is_written_nowhere(names: Names, tmp_path: Path) -> None:
     names.server = lambda: "ws://a"
-    names.begin_with(list, tmp_path / "unknown-names")
-    names.forget(Role.METHOD, "secret")
+    names.use_history(list, tmp_path / "unknown-names")
+    names.mark_unknown(Role.METHOD, "secret")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,9 +82,9 @@ def test_a_file_of_unknown_names_that_is_broken_is_no_fault(names: Names, tmp_pa
     path = tmp_path / "unknown-names"
     path.write_text(text)
     names.server = lambda: "s"
-    names.begin_with(lambda: ["call x"], path)
+    names.use_history(lambda: ["call x"], path)
     assert names.of(Role.METHOD) == ["x"]
-    names.forget(Role.METHOD, "x")
+    names.mark_unknown(Role.METHOD, "x")
     assert names.of(Role.METHOD) == []
 
 
@@ -105,7 +105,7 @@ def test_history_is_read_when_somebody_asks_and_not_before(names: Names) -> None
         asked.append(1)
         return ["call old", "call older.than.new"]
 
-    names.begin_with(history)
+    names.use_history(history)
     names.learn("call new")
     assert asked == []
     assert set(names.of(Role.METHOD)) == {"old", "older.than.new", "new"}
@@ -120,13 +120,13 @@ def test_a_similar_name_is_found_but_never_the_same(names: Names) -> None:
 
 
 def test_a_server_cannot_fill_the_memory_with_names(names: Names) -> None:
-    for number in range(MOST_NAMES + 10):
+    for number in range(MAX_NAMES + 10):
         names.add_fields(f"c{number}", ["a"])
-        names.add(Role.METHOD, f"m{number}")
-    names.add_fields("c0", [f"f{number}" for number in range(MOST_FIELDS)])
+        names.mark_known(Role.METHOD, f"m{number}")
+    names.add_fields("c0", [f"f{number}" for number in range(MAX_FIELDS)])
     names.add_fields("c0", ["one more"])
-    assert len(names.of(Role.METHOD)) == MOST_NAMES
-    assert len(names.of(Role.COLLECTION)) == MOST_NAMES
+    assert len(names.of(Role.METHOD)) == MAX_NAMES
+    assert len(names.of(Role.COLLECTION)) == MAX_NAMES
     assert "one more" not in names.fields("c0")
     assert names.fields("c1005") == []
 
@@ -138,8 +138,8 @@ def test_what_was_typed_before_is_recalled_once(names: Names) -> None:
         asked.append(1)
         return ["call old"]
 
-    names.begin_with(history)
+    names.use_history(history)
     assert asked == [], "nobody waits for it at the beginning"
-    names.recall()
+    names.load_history()
     assert names.of(Role.METHOD) == ["old"]
     assert asked == [1]

@@ -52,7 +52,7 @@ def test_a_loss_is_told_with_what_waits_and_the_return_with_what_was_sent_again(
     start = len(scene.desk.screen.text)
     peer.drop()
     shown = scene.desk.screen.wait_for("next attempt", start)
-    assert "connection lost: the server ended the connection; next attempt in 10 ms; 1 call waits" in shown
+    assert "connection lost: the server ended the connection; next attempt in 10 ms; 1 call is waiting" in shown
     scene.after(0.01)
     scene.connector.accept().establish("s2")
     shown = scene.desk.screen.wait_for("again:", start)
@@ -155,7 +155,7 @@ def test_whatever_the_server_says_of_itself_is_harmless(scene: Scene) -> None:
 def test_disconnecting_is_told_with_what_that_means(scene: Scene) -> None:
     scene.connect()
     scene.desk.send("disconnect")
-    scene.desk.screen.wait_for("disconnected; what is sent waits until `connect`")
+    scene.desk.screen.wait_for("disconnected; calls wait until `connect`")
 
 
 def test_a_login_that_is_refused_after_a_loss_fails_what_waited_and_says_how_to_log_in(scene: Scene) -> None:
@@ -164,7 +164,7 @@ def test_a_login_that_is_refused_after_a_loss_fails_what_waited_and_says_how_to_
     with_token = scene.desk.shell.client.accounts.login_with_token("T1")
     answer_login(peer, result={"id": "u", "token": "T1"})
     with_token.result(PATIENCE)
-    scene.desk.shell.user = "ann"
+    scene.desk.shell.link.user = "ann"
     scene.desk.send("sub tasks")
     peer.pull()
     start = len(scene.desk.screen.text)
@@ -178,7 +178,7 @@ def test_a_login_that_is_refused_after_a_loss_fails_what_waited_and_says_how_to_
     shown = scene.desk.screen.wait_for("logs in again\n", start)
     assert "'pay' was not sent, because the login was rejected: You've been logged out by the server.\n" in shown
     assert (
-        "logged out: You've been logged out by the server. [403]; 1 subscription goes on without a user; "
+        "logged out: You've been logged out by the server. [403]; 1 subscription continues without a user; "
         "`login ann` logs in again\n"
     ) in shown
     # The subscription is renewed, and the call is not made.

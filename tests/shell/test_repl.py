@@ -57,7 +57,7 @@ def test_a_line_that_is_given_up_is_not_run(table: Desk) -> None:
 def test_a_command_can_be_interrupted(table: Desk) -> None:
     table.shell.interrupts.remember()
     run_shell(table.shell, Typist("sub neverReady\nwait", "call upper a"))
-    assert "stopped waiting; 1 command goes on, `pending` lists them\n" in table.shown()
+    assert "stopped waiting; 1 command continues, see `pending`\n" in table.shown()
     assert '[2] "A"' in table.shown()
 
 
@@ -74,7 +74,7 @@ def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None
         table.shell,
         Typist("call upper a", " call upper b", "login ann", "call x {token: 't'}", "save /nowhere/x", "find t {\n}"),
     )
-    assert table.shell.lines == ["call upper a", "find t {\n}"]
+    assert [command.text for command in table.shell.log.commands] == ["call upper a", "find t {\n}"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_saved_can_be_run_again(table: Desk, tmp_path: Path, typed: list
 
 def test_what_is_due_is_shown_before_the_end(table: Desk) -> None:
     run_shell(table.shell, Typist("call slow 100"))
-    assert table.shown().endswith("waiting for 1 answer; Ctrl-C leaves at once\n[1] 100\n")
+    assert table.shown().endswith("waiting for 1 answer; press Ctrl-C to leave now\n[1] 100\n")
 
 
 def test_nobody_is_kept_for_subscriptions_and_pings(table: Desk) -> None:
@@ -120,7 +120,7 @@ def test_nobody_is_kept_for_subscriptions_and_pings(table: Desk) -> None:
 
 
 def test_what_does_not_come_in_time_is_said(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repl, "PATIENCE", 0.05)
+    monkeypatch.setattr(repl, "ANSWER_TIMEOUT", 0.05)
     run_shell(table.shell, Typist("call slow 60000"))
     assert table.shown().endswith("left without an answer: call slow 60000\n"), "and nothing of its end"
 
@@ -137,7 +137,7 @@ def test_however_it_ends_the_server_gets_a_goodbye(table: Desk, end: type[BaseEx
     client = table.shell.client
     with pytest.raises(end):
         run_shell(table.shell, Typist("call upper a", end))
-    assert table.shell.made_client is None
+    assert table.shell.link.current_client is None
     with pytest.raises(ClientClosed):
         client.call("upper", "b").result(1)
 
@@ -150,7 +150,5 @@ def test_a_fault_of_ours_is_told_and_costs_nobody_a_session(table: Desk, monkeyp
     assert status is not None
     monkeypatch.setattr(status, "function", broken)
     run_shell(table.shell, Typist("status", "call upper a"))
-    assert "error: KeyError: '\\x1b[2J'; this is a fault of ddp itself: please report it" in " ".join(
-        table.shown().split()
-    )
+    assert "error: KeyError: '\\x1b[2J'; this is a bug in ddp, please report it" in " ".join(table.shown().split())
     assert '[1] "A"' in table.shown()

@@ -17,7 +17,7 @@ from ddpshell.shell.parser import parse as parse_lines
 from ddpshell.shell.replies import (
     Documents,
     Message,
-    Nothing,
+    NoResult,
     Reply,
     Result,
     error_text,
@@ -59,7 +59,7 @@ def test_numbers_agree_with_their_nouns() -> None:
         pytest.param(Result("a\nb"), {"output": "raw"}, "[3] a\nb", id="a string without quotes"),
         pytest.param(Result({"a": [1]}), {"output": "json"}, '[3] {"a":[1]}', id="JSON"),
         pytest.param(Result(None), {}, "[3] null", id="null"),
-        pytest.param(Nothing(), {}, "[3] nothing was returned", id="C15: nothing at all"),
+        pytest.param(NoResult(), {}, "[3] the method returned nothing", id="C15: nothing at all"),
         pytest.param(Message([("", "done")]), {}, "[3] done", id="text"),
         pytest.param(Result("x" * 9), {"length": "4"}, '[3] "xxxx" ... 5 more characters, use `full`', id="cut"),
         pytest.param(Result("x" * 9, is_full=True), {"length": "4"}, '[3] "xxxxxxxxx"', id="in full"),
@@ -204,7 +204,7 @@ def test_an_error_fits_its_window(width: int) -> None:
         pytest.param(Documents(TASKS), "auto", '{"_id":"a","n":1}\n{"_id":"b","n":2}\n', id="one a line"),
         pytest.param(Documents(TASKS), "table", "_id  n\n---  -\na    1\nb    2\n", id="documents as a table"),
         pytest.param(Documents([]), "auto", "", id="no documents"),
-        pytest.param(Nothing(), "auto", "", id="C15: nothing"),
+        pytest.param(NoResult(), "auto", "", id="C15: nothing"),
         pytest.param(Message([("error", "a"), ("", "b")]), "auto", "ab\n", id="text"),
     ],
 )

@@ -11,7 +11,8 @@ from ddpshell.client import Client
 from ddpshell.clock import SystemClock
 from ddpshell.exceptions import CommandError, DDPTimeout, MethodError
 from ddpshell.shell.commands.shell import shell_registry
-from ddpshell.shell.script import Done, run_script
+from ddpshell.shell.link import Hooks
+from ddpshell.shell.script import ScriptOutcome, run_script
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScriptDisplay
@@ -31,12 +32,14 @@ class Stage:
             display,
             settings,
             SystemClock(),
-            lambda _, on_event: Client(url, reconnect=False, on_event=on_event),
+            Hooks(lambda _, on_event: Client(url, reconnect=False, on_event=on_event)),
         )
-        self.shell.open(None)
+        self.shell.link.open(None)
 
-    def run(self, text: str, *, keep_going: bool = False, time_left: Callable[[], float] = lambda: 20.0) -> Done:
-        self.shell.time_left = time_left
+    def run(
+        self, text: str, *, keep_going: bool = False, time_left: Callable[[], float] = lambda: 20.0
+    ) -> ScriptOutcome:
+        self.shell.hooks.time_left = time_left
         return run_script(self.shell, text.splitlines(keepends=True), keep_going=keep_going)
 
 
@@ -50,7 +53,7 @@ def stage() -> Iterator[Stage]:
 
 def test_each_command_waits_for_the_one_before(stage: Stage) -> None:
     done = stage.run("call slowUnblocked 50\ncall echo $1\nsub tasks\nfind tasks {n: 1} --fields n\ncount tasks\n")
-    assert done == Done(5, None)
+    assert done == ScriptOutcome(5, None)
     assert stage.out == ["50\n", "[50]\n", '{"_id":"a","n":1}\n', "3\n"]
     assert stage.err == []
 
@@ -61,7 +64,7 @@ def test_a_command_may_stretch_over_lines(stage: Stage) -> None:
 
 
 def test_comments_and_empty_lines_are_nothing(stage: Stage) -> None:
-    assert stage.run("# one\n\n  # two\ncall upper a\n") == Done(1, None)
+    assert stage.run("# one\n\n  # two\ncall upper a\n") == ScriptOutcome(1, None)
 
 
 def test_the_first_error_ends_it(stage: Stage) -> None:
@@ -113,7 +116,7 @@ def test_any_error_names_its_file_and_line(
 
 def test_a_subscription_that_ends_later_names_its_file_and_line(stage: Stage) -> None:
     stage.run("sub failsLater 1\n")
-    subscribed = [item.handle for item in stage.shell.subscriptions.all()]
+    subscribed = [item.handle for item in stage.shell.link.subscriptions.all()]
     for handle in filter(None, subscribed):
         handle.stopped.result(20)
     stage.shell.wait()
@@ -132,14 +135,14 @@ def test_lines_are_run_as_they_come(stage: Stage) -> None:
         assert stage.out == ['"A"\n'], "it has not waited for the next line"
         yield "call upper b\n"
 
-    assert run_script(stage.shell, lines()) == Done(2, None)
+    assert run_script(stage.shell, lines()) == ScriptOutcome(2, None)
 
 
 def test_all_of_it_may_take_so_long_and_no_longer(stage: Stage) -> None:
     done = stage.run("call upper a\ncall slow 60000\ncall upper b", time_left=lambda: 0.05)
     assert isinstance(done.error, DDPTimeout)
     assert done.commands == 2
-    assert "script, line 2: no answer to call when the time was over" in stage.err[0]
+    assert "script, line 2: no answer to call within the time limit" in stage.err[0]
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
@@ -148,14 +151,14 @@ def test_nothing_is_begun_when_the_time_is_over(stage: Stage, keep_going: bool) 
     done = stage.run("call upper a\ncall upper b\ncall upper c", keep_going=keep_going, time_left=lambda: next(left))
     assert isinstance(done.error, DDPTimeout)
     assert (done.commands, stage.out) == (1, ['"A"\n'])
-    assert "script, line 2: not run, since the time is over" in stage.err[0]
+    assert "script, line 2: not run: the time limit was reached" in stage.err[0]
 
 
 def test_a_file_within_the_script_has_no_more_time(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "inner").write_text("call slow 60000\n")
     done = stage.run(f"source {tmp_path}/inner", time_left=lambda: 0.05)
     assert isinstance(done.error, DDPTimeout)
-    assert "inner, line 1: no answer to call when the time was over" in " ".join(stage.err[0].split())
+    assert "inner, line 1: no answer to call within the time limit" in " ".join(stage.err[0].split())
 
 
 def test_what_goes_wrong_in_a_file_within_the_script_ends_it_too(stage: Stage, tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_what_goes_wrong_in_a_file_within_the_script_ends_it_too(stage: Stage, t
 
 
 def test_exit_ends_it(stage: Stage) -> None:
-    assert stage.run("call upper a\nexit\ncall upper b") == Done(2, None)
+    assert stage.run("call upper a\nexit\ncall upper b") == ScriptOutcome(2, None)
     assert stage.out == ['"A"\n']
 
 

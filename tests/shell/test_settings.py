@@ -11,7 +11,7 @@ from ddpshell.shell.settings import SETTINGS, Settings
 def test_all_have_defaults_that_they_take_themselves() -> None:
     settings = Settings()
     for setting, value in settings:
-        assert value == setting.default == setting.read(value)
+        assert value == setting.default == setting.parse(value)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_a_value_is_taken(name: str, text: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        pytest.param("output", "xml", "output can be auto, pretty, json, raw, table; not xml", id="no choice"),
-        pytest.param("items", "0", "items is a number, 1 or more; not 0", id="zero"),
-        pytest.param("items", "-1", "items is a number", id="a negative number"),
-        pytest.param("items", "9" * 50, "items is a number", id="a huge number"),
-        pytest.param("ouptut", "json", "no setting ouptut; did you mean output?", id="a slip"),
-        pytest.param("zzz", "1", "no setting zzz; there are output, timing", id="unheard of"),
+        pytest.param("output", "xml", "invalid output xml: use auto, pretty, json, raw, table", id="no choice"),
+        pytest.param("items", "0", "invalid items 0: use a whole number, 1 or more", id="zero"),
+        pytest.param("items", "-1", "use a whole number, 1 or more", id="a negative number"),
+        pytest.param("items", "9" * 50, "use a whole number, 1 or more", id="a huge number"),
+        pytest.param("ouptut", "json", "unknown setting ouptut; did you mean output?", id="a slip"),
+        pytest.param("zzz", "1", "unknown setting zzz; the settings are output, timing", id="unheard of"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_would_be_right(name: str, text: str, message: str) -> None:

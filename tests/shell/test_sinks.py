@@ -164,7 +164,7 @@ def endless(tmp_path: Path) -> str:
 
 def test_a_program_that_writes_without_end_is_ended(table: Desk) -> None:
     shown = table.type("call upper a | (yes; sleep 1000)")
-    assert shown == "[1] error: (yes; sleep 1000) writes more than 4 MiB, and was ended; a file takes more\n"
+    assert shown == "[1] error: (yes; sleep 1000) wrote more than 4 MiB, so it was ended; `> FILE` has no such limit\n"
     assert table.type("call upper b") == '[2] "B"\n'
 
 
@@ -185,7 +185,7 @@ def test_a_program_without_end_can_be_ended(table: Desk, tmp_path: Path) -> None
 def test_a_program_without_end_does_not_outlive_the_shell(
     table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repl, "PATIENCE", 0.05)
+    monkeypatch.setattr(repl, "ANSWER_TIMEOUT", 0.05)
     table.send(f"call upper a | {endless(tmp_path)}")
     (tmp_path / "begun").read_text()
     repl.run_shell(table.shell, Nobody())

@@ -11,7 +11,8 @@ from ddpshell.client import Client
 from ddpshell.client.events import Event, Warned
 from ddpshell.exceptions import CommandError
 from ddpshell.shell.commands.shell import shell_registry
-from ddpshell.shell.jobs import Subscribed
+from ddpshell.shell.jobs import SubscriptionEntry
+from ddpshell.shell.link import Hooks
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScriptDisplay
@@ -25,7 +26,7 @@ def shell_with(
     settings = Settings()
     lines = [] if lines is None else lines
     display = ScriptDisplay(settings, lines.append, lines.append)
-    return Shell(shell_registry(), display, settings, FakeClock(), connect, "ws://first/websocket")
+    return Shell(shell_registry(), display, settings, FakeClock(), Hooks(connect), "ws://first/websocket")
 
 
 def client(on_event: Callable[[Event], object]) -> Client:
@@ -34,9 +35,9 @@ def client(on_event: Callable[[Event], object]) -> Client:
 
 def test_without_a_client_there_is_advice() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
-    assert shell.made_client is None
-    assert shell.url == "ws://first/websocket"
-    with pytest.raises(CommandError, match="there is no server; `connect HOST:PORT` goes to one"):
+    assert shell.link.current_client is None
+    assert shell.link.url == "ws://first/websocket"
+    with pytest.raises(CommandError, match="there is no server; `connect HOST:PORT` connects to one"):
         _ = shell.client
     shell.close()
 
@@ -49,12 +50,12 @@ def test_whoever_asks_for_a_client_that_is_being_made_waits_for_it() -> None:
         return client(on_event)
 
     shell = shell_with(connect)
-    shell.open_soon()
-    before = shell.made_client
+    shell.link.open_in_background()
+    before = shell.link.current_client
     assert before is None, "who only looks, does not wait"
     proceed.set()
     assert isinstance(shell.client, Client)
-    assert shell.url == "ws://scripted/websocket"
+    assert shell.link.url == "ws://scripted/websocket"
     shell.close()
 
 
@@ -66,11 +67,11 @@ def test_a_client_that_is_left_is_closed() -> None:
         return made[-1]
 
     shell = shell_with(connect)
-    shell.open(None)
-    shell.user = "ann"
-    shell.open("other")
+    shell.link.open(None)
+    shell.link.user = "ann"
+    shell.link.open("other")
     assert shell.client is made[1]
-    assert not shell.user
+    assert not shell.link.user
     shell.close()
     for one in made:
         with pytest.raises(Exception, match="closed"):
@@ -86,27 +87,27 @@ def test_what_a_client_tells_that_was_left_is_of_no_interest() -> None:
         return client(on_event)
 
     shell = shell_with(connect, lines)
-    shell.open(None)
-    shell.subscriptions.add(Subscribed(1, "tasks", "tasks", 0.0))
+    shell.link.open(None)
+    shell.link.subscriptions.add(SubscriptionEntry(1, "tasks", "tasks", 0.0))
     observers[0](Warned("heard"))
-    shell.open("other")
+    shell.link.open("other")
     observers[0](Warned("not heard"))
     observers[1](Warned("the other"))
     assert lines == ["ddp: warning: heard", "ddp: warning: the other"]
-    assert shell.subscriptions.all() == []
+    assert shell.link.subscriptions.all() == []
     shell.close()
 
 
 def test_a_file_is_not_run_within_itself() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
-    running = pytest.raises(CommandError, match="a is being run already")
-    with shell.nested("a"), shell.nested("b"), running, shell.nested("a"):
+    running = pytest.raises(CommandError, match="a is already running")
+    with shell.current.in_file("a"), shell.current.in_file("b"), running, shell.current.in_file("a"):
         pass
-    with shell.nested("a"):
+    with shell.current.in_file("a"):
         pass
 
 
 def test_without_a_terminal_there_is_nothing_to_lend() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
-    with shell.lent_terminal():
+    with shell.handed_over_terminal():
         pass

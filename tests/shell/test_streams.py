@@ -86,22 +86,22 @@ def test_a_program_follows_a_watch_and_is_shown(table: Desk) -> None:
 
 def test_a_program_that_has_enough_ends_its_watch(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | head -1")
-    table.screen.wait_for("[2] the program has ended, and so has the watch")
-    assert table.shell.watches.all() == []
+    table.screen.wait_for("[2] the program has ended, so the watch has ended too")
+    assert table.shell.link.watches.all() == []
 
 
 def test_a_program_that_fails_is_told_with_its_watch(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | no-such-program")
     table.screen.wait_for("[2] error: no-such-program ended with code 127")
     assert "not found" in table.shown()
-    assert table.shell.watches.all() == []
+    assert table.shell.link.watches.all() == []
 
 
 def test_a_file_that_cannot_be_written_ends_its_watch(table: Desk) -> None:
     assert "cannot write /nowhere/x" in table.type("sub tasks\nwatch tasks > /nowhere/x")
     table.type("watch tasks > /dev/full")
     table.screen.wait_for("error: cannot write /dev/full: No space left on device")
-    assert table.shell.watches.all() == []
+    assert table.shell.link.watches.all() == []
 
 
 def test_a_pager_has_the_terminal_while_it_follows(table: Desk, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_pager_has_the_terminal_while_it_follows(table: Desk, tmp_path: Path) 
     table.type(f"sub tasks\nwatch tasks | {tmp_path}/less")
     assert len((tmp_path / "got").read_text().splitlines()) == 2
     assert terminal.lendings == 1
-    assert table.shell.watches.all() == []
+    assert table.shell.link.watches.all() == []
     assert "error" not in table.shown()
 
 
@@ -129,7 +129,7 @@ def test_in_a_script_it_is_all_there_at_the_end(server: LoopbackServer, tmp_path
 def test_a_program_that_has_no_end_is_ended_with_the_shell(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddpshell.shell.state._GOODBYE", 0.05)
+    monkeypatch.setattr("ddpshell.shell.state.DISCONNECT_TIMEOUT", 0.05)
     with desk(server.url) as made:
         made.shell.terminal = FakeTerminal()
         made.type("sub tasks\nwatch tasks | tail -f /dev/null")
@@ -138,7 +138,7 @@ def test_a_program_that_has_no_end_is_ended_with_the_shell(
 
 
 def test_a_program_that_is_too_slow_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "MOST", 2)
+    monkeypatch.setattr(outputs, "MAX_WAITING_LINES", 2)
     opened = threading.Event()
     errors: list[BaseException | None] = []
     reading, writing = os.pipe()
@@ -149,7 +149,7 @@ def test_a_program_that_is_too_slow_is_said_to_be(monkeypatch: pytest.MonkeyPatc
 
     stream = Stream("slow", wait_to_open, errors.append)  # type: ignore[arg-type]  # a file
     for number in range(5):
-        stream.put(f"{number}\n")
+        stream.write_line(f"{number}\n")
     opened.set()
     assert stream.join(PATIENCE)
     assert os.read(reading, 100) == b"0\n1\n"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ddpshell.shell.jobs import Subscribed, Subscriptions, Watch, Watches
+from ddpshell.shell.jobs import SubscriptionEntry, Subscriptions, Watch, Watches
 
 
-def subscribed(number: int) -> Subscribed:
-    return Subscribed(number, f"p{number}", f"p{number}", 0.0)
+def subscribed(number: int) -> SubscriptionEntry:
+    return SubscriptionEntry(number, f"p{number}", f"p{number}", 0.0)
 
 
 def test_documents_are_counted_until_ready() -> None:
@@ -16,9 +16,9 @@ def test_documents_are_counted_until_ready() -> None:
     subscriptions.add(one)
     assert subscriptions.count_added("c", 0.0)
     assert subscriptions.count_added("c", 0.0)
-    subscriptions.ready(one)
+    subscriptions.mark_ready(one)
     assert not subscriptions.count_added("c", 0.0)
-    assert (one.added, one.is_ready, one.was_alone) == (2, True, True)
+    assert (one.added, one.is_ready, one.is_count_certain) == (2, True, True)
     assert subscriptions.all() == [one]
 
 
@@ -28,8 +28,8 @@ def test_two_that_wait_at_once_cannot_tell_their_documents_apart() -> None:
     subscriptions.add(one)
     subscriptions.add(two)
     subscriptions.count_added("c", 0.0)
-    assert not one.was_alone
-    assert not two.was_alone
+    assert not one.is_count_certain
+    assert not two.is_count_certain
 
 
 def test_documents_that_a_ready_subscription_may_have_brought_are_counted_for_no_other() -> None:
@@ -37,24 +37,24 @@ def test_documents_that_a_ready_subscription_may_have_brought_are_counted_for_no
     ready, later, other = subscribed(1), subscribed(2), subscribed(3)
     subscriptions.add(ready)
     subscriptions.count_added("tasks", 0.0)
-    subscriptions.ready(ready)
+    subscriptions.mark_ready(ready)
     subscriptions.add(later)
     subscriptions.count_added("tasks", 0.0)
-    assert not later.was_alone
-    subscriptions.ready(later)
+    assert not later.is_count_certain
+    subscriptions.mark_ready(later)
     subscriptions.add(other)
     subscriptions.count_added("items", 0.0)
-    assert (other.added, other.was_alone) == (1, True), "of a collection that the others do not have"
+    assert (other.added, other.is_count_certain) == (1, True), "of a collection that the others do not have"
 
 
 def test_a_ready_subscription_without_documents_may_bring_any() -> None:
     subscriptions = Subscriptions()
     empty, later = subscribed(1), subscribed(2)
     subscriptions.add(empty)
-    subscriptions.ready(empty)
+    subscriptions.mark_ready(empty)
     subscriptions.add(later)
     subscriptions.count_added("items", 0.0)
-    assert not later.was_alone
+    assert not later.is_count_certain
 
 
 def test_one_that_is_ending_may_bring_documents_until_the_server_has_ended_it() -> None:
@@ -64,13 +64,13 @@ def test_one_that_is_ending_may_bring_documents_until_the_server_has_ended_it() 
     subscriptions.end(ending)
     subscriptions.add(later)
     subscriptions.count_added("items", 0.0)
-    assert not later.was_alone
+    assert not later.is_count_certain
     subscriptions.end(later)
     subscriptions.forget(ending)
     subscriptions.forget(later)
     subscriptions.add(last)
     subscriptions.count_added("items", 0.0)
-    assert (last.added, last.was_alone) == (1, True)
+    assert (last.added, last.is_count_certain) == (1, True)
 
 
 def test_one_that_is_never_ready_hides_no_document_for_ever() -> None:
@@ -86,10 +86,10 @@ def test_one_that_ended_is_gone() -> None:
     subscriptions = Subscriptions()
     one = subscribed(1)
     subscriptions.add(one)
-    assert subscriptions.get(1) is one
+    assert subscriptions.all()[0] is one
     subscriptions.end(one)
     subscriptions.forget(one)
-    assert subscriptions.get(1) is None
+    assert one not in subscriptions.all()
     assert not subscriptions.count_added("c", 0.0)
 
 

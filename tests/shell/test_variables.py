@@ -6,7 +6,7 @@ import pytest
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
-from ddpshell.shell.jobs import KEPT, Results
+from ddpshell.shell.jobs import MAX_RESULTS, Results
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def test_a_variable_names_a_value(results: Results, name: str, value: EJSONValue
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("$9", r"\$9 has no value: \[9\] is no command with a result", id="no such number"),
+        pytest.param("$9", r"\$9 has no value: command \[9\] has no result", id="no such number"),
         pytest.param("$3.nope", r"\$3 has no field nope", id="no such field"),
-        pytest.param("$1[2]", r"\$1 has 2 items, and no 2", id="behind the end"),
-        pytest.param("$1.x", r"\$1 has 2 items, and no x", id="a field of an array"),
-        pytest.param("$1[0].x", r"\$1\[0\] has no parts", id="a part of a number"),
-        pytest.param("$" + "9" * 30, "there is no", id="a huge number"),
+        pytest.param("$1[2]", r"\$1 is an array of 2 items; it has no item 2", id="behind the end"),
+        pytest.param("$1.x", r"\$1 is an array of 2 items; it has no item x", id="a field of an array"),
+        pytest.param("$1[0].x", r"\$1\[0\] is not an object or an array, so it has no part x", id="a part of a number"),
+        pytest.param("$" + "9" * 30, "unknown variable", id="a huge number"),
     ],
 )
 def test_what_is_not_there_is_said(results: Results, name: str, message: str) -> None:
@@ -57,10 +57,10 @@ def test_before_the_first_result_there_is_none() -> None:
 
 def test_the_latest_results_are_kept() -> None:
     results = Results()
-    for number in range(KEPT + 1):
+    for number in range(MAX_RESULTS + 1):
         results.keep(number, number)
     assert results("$1") == 1
     with pytest.raises(CommandError):
         results("$0")
-    assert results.names[:2] == ["$_", f"${KEPT}"]
-    assert len(results.names) == KEPT + 1
+    assert results.names[:2] == ["$_", f"${MAX_RESULTS}"]
+    assert len(results.names) == MAX_RESULTS + 1

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from ...client import Client
     from ...client.events import Event
     from ...protocol.accounts import LoginToken
+    from ...shell.link import Connect
     from ...shell.settings import Settings
-    from ...shell.state import Connect, Shell
+    from ...shell.state import Shell
     from ...shell.terminal.display import Display
     from ..credentials import Credential
 
@@ -109,15 +110,15 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     # A script cannot decide to go on without a user, as somebody at a prompt can.
     connect = connector(process, given, reconnect=bool(given.reconnect), login_required=True)
     runs = make_shell(process, given, settings, display, connect)
-    display.when_broken = runs.jobs.abort
+    display.when_broken = runs.jobs.stop_waiting
     stream = console.out
 
     def hold(is_held: bool) -> None:
-        if runs.made_client is not None:
-            runs.made_client.hold(is_held)
+        if runs.link.current_client is not None:
+            runs.link.current_client.hold(is_held)
 
     # Answers are written on the client's thread, which has pings to answer.
-    console.out = results = PatientStream(hold, runs.jobs.abort)
+    console.out = results = PatientStream(hold, runs.jobs.stop_waiting)
     first = find_credential(process, given)
 
     def time_left() -> float | None:
@@ -136,13 +137,13 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
             made = begun.result(0)
         except LoginError as error:
             raise found.refused(error) from None
-        runs.user = named(found, made)
-        runs.passing = made if found.token is None else None
+        runs.link.user = named(found, made)
+        runs.link.unsaved_login = made if found.token is None else None
 
-    runs.log_in = log_in
-    runs.time_left = time_left
+    runs.hooks.log_in = log_in
+    runs.hooks.time_left = time_left
     try:
-        runs.open(None)
+        runs.link.open(None)
         done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
         results.finish()
     finally:
@@ -246,17 +247,17 @@ def make_shell(
         InvalidURL: They name none.
     """
     from ...shell.commands.shell import shell_registry
+    from ...shell.link import Hooks
     from ...shell.state import Shell
     from ...text.frames import FrameFilter
     from ..credentials import login_store
 
-    made = Shell(shell_registry(), display, settings, process.clock, connect, endpoint_of(given).url)
+    hooks = Hooks(connect, retry=given.retry, profile=process.given.get("profile"))
+    made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
     if given.identity.kind != "anonymous" and not process.given.get("is_demo"):
-        made.login_store = lambda: login_store(process, display.warn)
-    made.retry = given.retry
-    made.profile = process.given.get("profile")
+        hooks.login_store = lambda: login_store(process, display.warn)
     if process.given.get("debug"):
-        made.debug = FrameFilter()
+        made.link.frame_filter = FrameFilter()
     warn_of_exposed_passwords(process)
     if given.insecure:
         display.warn("--insecure: anybody could answer in the server's place")

@@ -83,18 +83,18 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
                 found.begin(client).add_done_callback(lambda answer: tell(client, found, answer))
 
         def tell(client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
-            if answer.cancelled() or made.made_client is not client:
+            if answer.cancelled() or made.link.current_client is not client:
                 return
             error = answer.exception()
             if error is None:
                 token = answer.result()
-                made.user = named(credential, token)
-                made.passing = token if credential.token is None else None
+                made.link.user = named(credential, token)
+                made.link.unsaved_login = token if credential.token is None else None
             elif isinstance(error, LoginError):
                 display.failure(None, credential.refused(error))
 
         made = make_shell(process, given, settings, display, connect)
-        made.log_in = log_in
+        made.hooks.log_in = log_in
         if ended is not None:
             display.failure(None, ended)
         return made

@@ -12,7 +12,7 @@ from ...exceptions import CommandError, LoginNeeded, MethodError, TwoFactorError
 from ...text.escaping import escape_line
 from ...text.palette import StyledText
 from ..registry import File, Flag, Text, command
-from ..replies import Later, Message, Reply, Result
+from ..replies import Message, PendingReply, Reply, Result
 from ..state import Shell
 
 if TYPE_CHECKING:
@@ -58,17 +58,17 @@ def login(
     code_file: File | None = None,
     token_file: File | None = None,
     no_save: Flag = False,
-) -> Later:
+) -> PendingReply:
     """Log in, and stay so.
 
     USER is a name or an e-mail address. A one-time code is asked for where the server wants one. The login lasts over
     every reconnect, and until `logout`: it is saved as by `ddp login`, but not where the shell began with --no-login, or
-    as a demo. Nothing of it gets into the history.
+    as a demo. NoResult of it gets into the history.
     """
     if user is not None and token_file is not None:
         raise CommandError("a token says itself whose it is: login USER, or login --token-file FILE")
     client = shell.client
-    server = shell.server
+    server = shell.link.server
     _warn_of_plain_text(shell)
     answer: Awaitable[LoginToken]
     if token_file is not None:
@@ -85,44 +85,47 @@ def login(
 
         names = names_of(user, client.collection("users").find_one(token.user_id) or {})
         saved = SavedLogin(server, token, names, shell.clock.wall())
-        if shell.made_client is client:
-            shell.user = saved.user
+        if shell.link.current_client is client:
+            shell.link.user = saved.user
         is_saved, replaced = (False, None) if no_save else _save(shell, saved)
         before = None
-        if shell.made_client is client:
-            before, shell.passing = shell.passing, token if not is_saved and token_file is None else None
+        if shell.link.current_client is client:
+            before, shell.link.unsaved_login = (
+                shell.link.unsaved_login,
+                token if not is_saved and token_file is None else None,
+            )
         for old in (before, replaced):
             if old is not None and old.token != token.token:
-                shell.end_replaced(old)
+                shell.link.end_replaced_login(old)
         until = f", until {token.expires:%Y-%m-%d}" if is_saved else ", for this session"
         who: StyledText = [("good", "logged in"), ("", f" as {escape_line(saved.user)}"), ("note", until)]
         return Message(who, is_answer=False)
 
     # Most of the time went by while the password was typed.
     what = f"login {escape_line(user)}" if user else "login"
-    return Later(_told(answer), reply, what, settle=answer.settle, is_timed=False)
+    return PendingReply(_told(answer), reply, what, settle=answer.settle, is_timed=False)
 
 
 @command(examples=[("logout", "the server forgets the login, and so does `ddp`")], is_numbered=True)
-def logout(shell: Shell) -> Later:
+def logout(shell: Shell) -> PendingReply:
     """Log out.
 
     The server ends the login, and if it was saved it is deleted. Subscriptions go on as nobody.
     """
     client = shell.client
-    server, token, user = shell.server, client.accounts.token, shell.user
+    server, token, user = shell.link.server, client.accounts.token, shell.link.user
     if token is None and client.user_id is None:
         raise _nobody(shell)
 
     def reply(_: EJSONValue) -> Reply:
-        if shell.made_client is client:
-            shell.user = shell.passing = None
+        if shell.link.current_client is client:
+            shell.link.user = shell.link.unsaved_login = None
         if token is not None:
             _forget(shell, server, token)
         return Message([("", f"logged out{f' {escape_line(user)}' if user else ''}")], is_answer=False)
 
     answer = client.logout()
-    return Later(answer, reply, "logout", settle=answer.settle)
+    return PendingReply(answer, reply, "logout", settle=answer.settle)
 
 
 @command(examples=[("whoami", "id, name and addresses, and the end of the login")], is_numbered=True)
@@ -137,11 +140,11 @@ def whoami(shell: Shell) -> Reply:
     token = client.accounts.token
     if token is None or client.user_id is None:
         raise _nobody(shell)
-    return Result(described(token, client.collection("users").find_one(token.user_id) or {}, shell.server))
+    return Result(described(token, client.collection("users").find_one(token.user_id) or {}, shell.link.server))
 
 
 def _nobody(shell: Shell) -> LoginNeeded:
-    return LoginNeeded(f"nobody is logged in at {shell.server}", hint="`login USER` logs in")
+    return LoginNeeded(f"nobody is logged in at {shell.link.server}", hint="`login USER` logs in")
 
 
 def user_text(shell: Shell) -> StyledText:
@@ -149,7 +152,7 @@ def user_text(shell: Shell) -> StyledText:
     user_id = shell.client.user_id
     if user_id is None:
         return [("note", "nobody; `login USER` logs in")]
-    name = f" ({escape_line(shell.user)})" if shell.user not in (None, user_id) else ""
+    name = f" ({escape_line(shell.link.user)})" if shell.link.user not in (None, user_id) else ""
     return [("", escape_line(user_id)), ("note", name)]
 
 
@@ -217,10 +220,10 @@ def _told(answer: Future[Value]) -> Future[Value]:
 
 def _save(shell: Shell, saved: SavedLogin) -> tuple[bool, LoginToken | None]:
     """Save a login; gives whether it is saved, and the login that it replaces."""
-    if shell.login_store is None:
+    if shell.hooks.login_store is None:
         return False, None
     try:
-        return True, shell.login_store().save(saved)
+        return True, shell.hooks.login_store().save(saved)
     except OSError as error:
         shell.display.warn(f"the login is not saved: {_reason(error)}")
         return False, None
@@ -228,9 +231,9 @@ def _save(shell: Shell, saved: SavedLogin) -> tuple[bool, LoginToken | None]:
 
 def _forget(shell: Shell, server: str, token: LoginToken) -> None:
     """Delete a login that has ended; another one of the same user goes on."""
-    if shell.login_store is None:
+    if shell.hooks.login_store is None:
         return
-    store = shell.login_store()
+    store = shell.hooks.login_store()
     try:
         saved = store.find(server, token.user_id)
         if saved is not None and saved.token.token == token.token:

@@ -18,9 +18,9 @@ from ...text.formatting import Limits, format_value
 from ...text.literals import as_name
 from ...text.palette import StyledText
 from ...text.prose import duration, plural
-from ..jobs import Subscribed
+from ..jobs import SubscriptionEntry
 from ..registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
-from ..replies import Later, Message, Nothing, Reply, Result
+from ..replies import Message, NoResult, PendingReply, Reply, Result
 from ..state import Shell
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _SHORT = Limits(items=5, characters=40, depth=2)
     },
     is_numbered=True,
 )
-def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_retry: Flag = False) -> Later:
+def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_retry: Flag = False) -> PendingReply:
     """Call a method.
 
     The prompt returns at once; the answer is shown when it comes. A VALUE is JSON with comforts (keys and words
@@ -66,7 +66,7 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
     `$_` is the last result, `$3` that of [3], `$3.title[0]` a part of it. `| jq .` and `> file` take the result as JSON.
     """
     warn_of_losses(shell, params, "an argument", is_sent=True)
-    return _later(shell, shell.client.apply(method, params, wait=wait, retry=shell.retry and not no_retry))
+    return _later(shell, shell.client.apply(method, params, wait=wait, retry=shell.hooks.retry and not no_retry))
 
 
 @command(
@@ -93,7 +93,7 @@ def apply(
     no_retry: Flag = False,
     at_result: Flag = False,
     random_seed: Text | None = None,
-) -> Later:
+) -> PendingReply:
     """Call a method with an array of arguments, and with all options.
 
     For arguments that are already in an array, such as an earlier result.
@@ -107,20 +107,20 @@ def apply(
             method,
             params,
             wait=wait,
-            retry=shell.retry and not no_retry,
+            retry=shell.hooks.retry and not no_retry,
             return_at_result=at_result,
             random_seed=random_seed,
         ),
     )
 
 
-def _later(shell: Shell, call: MethodCall) -> Later:
+def _later(shell: Shell, call: MethodCall) -> PendingReply:
     def reply(result: EJSONValue) -> Reply:
         warn_of_losses(shell, [result], "the result")
-        return Result(result) if call.has_result else Nothing()
+        return Result(result) if call.has_result else NoResult()
 
     what = f"call {named(call.method, mask_params(call.method, call.params))}"
-    return Later(call, reply, what, cancel=call.cancel, settle=call.settle)
+    return PendingReply(call, reply, what, cancel=call.cancel, settle=call.settle)
 
 
 def warn_of_losses(shell: Shell, values: Iterable[object], where: str, *, is_sent: bool = False) -> None:
@@ -148,31 +148,31 @@ def named(name: str, params: Sequence[EJSONValue]) -> str:
     labels={"params": "VALUE"},
     is_numbered=True,
 )
-def sub(shell: Shell, publication: Publication, *params: Value) -> Later:
+def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
     """Subscribe to a publication.
 
     When it is ready, its documents are in the local collections: `collections`, `find`, `count`. Changes that come
     later are shown as lines, + - ~ (`set changes off` stops that). It is renewed after every loss of the connection.
     """
-    number = shell.number
+    number = shell.current.number
     assert number is not None, "sub is numbered"
     warn_of_losses(shell, params, "an argument", is_sent=True)
     what = named(publication, mask_params(publication, params))
     client = shell.client
-    subscribed = Subscribed(number, publication, what, shell.clock.now(), where=shell.where)
-    shell.subscriptions.add(subscribed)
+    subscribed = SubscriptionEntry(number, publication, what, shell.clock.now(), where=shell.current.where)
+    shell.link.subscriptions.add(subscribed)
     handle = subscribed.handle = client.subscribe(publication, *params)
     handle.stopped.add_done_callback(partial(_stopped, shell, subscribed))
 
     def reply(_: Any) -> Reply:
-        shell.subscriptions.ready(subscribed)
+        shell.link.subscriptions.mark_ready(subscribed)
         return Message([("", f"sub {as_name(publication)}: "), *_ready(subscribed)], is_answer=False)
 
-    return Later(handle.ready, reply, f"sub {what}", may_be_left=True)
+    return PendingReply(handle.ready, reply, f"sub {what}", wait_on_exit=False)
 
 
-def _ready(subscribed: Subscribed) -> StyledText:
-    if not subscribed.was_alone:
+def _ready(subscribed: SubscriptionEntry) -> StyledText:
+    if not subscribed.is_count_certain:
         # Which of several subscriptions a document belongs to, DDP does not say.
         return [("good", "ready")]
     if not subscribed.added:
@@ -180,12 +180,12 @@ def _ready(subscribed: Subscribed) -> StyledText:
     return [("good", "ready"), ("", f", {plural(subscribed.added, 'document')}")]
 
 
-def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
+def _stopped(shell: Shell, subscribed: SubscriptionEntry, _: Future[None]) -> None:
     handle = subscribed.handle
     assert handle is not None, "it was made"
     was_ready = subscribed.is_ready
-    shell.subscriptions.end(subscribed)
-    handle.gone.add_done_callback(lambda _: shell.subscriptions.forget(subscribed))
+    shell.link.subscriptions.end(subscribed)
+    handle.gone.add_done_callback(lambda _: shell.link.subscriptions.forget(subscribed))
     if isinstance(handle.error, ClientClosed) or not (was_ready or subscribed.is_ending):
         return
     name = f"sub {as_name(subscribed.name)}: "
@@ -202,12 +202,12 @@ def _stopped(shell: Shell, subscribed: Subscribed, _: Future[None]) -> None:
     labels={"which": "NUMBER|PUBLICATION"},
     options={"all": "end all"},
 )
-def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> Later:  # noqa: A002 - the option's name
+def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> PendingReply:  # noqa: A002 - the option's name
     """End a subscription.
 
     Documents that no other subscription has go from the local collections; a script goes on when they are gone.
     """
-    every = shell.subscriptions.all()
+    every = shell.link.subscriptions.all()
     numbers = chosen_numbers(which)
     chosen = [item for item in every if all or item.name == which or item.number in numbers]
     if not chosen:
@@ -228,7 +228,7 @@ def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> Later:
 
     for handle in handles:
         handle.gone.add_done_callback(count)
-    return Later(done, lambda _: Nothing(), f"unsub {which}", may_be_left=True, is_silent=True)
+    return PendingReply(done, lambda _: NoResult(), f"unsub {which}", wait_on_exit=False, is_silent=True)
 
 
 def chosen_numbers(which: str) -> set[int]:
@@ -246,16 +246,16 @@ def subs(shell: Shell) -> Message:
     now = shell.clock.now()
     lines = [
         (item.number, item.what, _state(item), now - item.started)
-        for item in shell.subscriptions.all()
+        for item in shell.link.subscriptions.all()
     ]  # fmt: skip
     return _listed(lines, "no subscriptions; `sub PUBLICATION` makes one")
 
 
-def _state(item: Subscribed) -> str:
+def _state(item: SubscriptionEntry) -> str:
     if item.is_ready:
         return "ready"
     # Which of several subscriptions a document belongs to, DDP does not say.
-    return f"not ready, {plural(item.added, 'document')} so far" if item.was_alone else "not ready"
+    return f"not ready, {plural(item.added, 'document')} so far" if item.is_count_certain else "not ready"
 
 
 def _listed(lines: list[tuple[int, str, str, float]], nothing: str) -> Message:
@@ -285,9 +285,9 @@ def pending(shell: Shell) -> Message:
     now = shell.clock.now()
     lines = [(job.number, job.what, "waiting", now - job.started) for job in shell.jobs.pending]
     reply = _listed(lines, "nothing is under way")
-    if shell.made_client is None:
+    if shell.link.current_client is None:
         return reply
-    status = shell.made_client.status
+    status = shell.link.current_client.status
     text = list(reply.text)
     if status.unsent:
         waits = "it waits" if status.unsent == 1 else "they wait"
@@ -339,6 +339,8 @@ def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None 
         return
     numbers = None if number is None else {number}
     if not shell.wait(numbers, timeout) and not (shell.settle(numbers) and shell.jobs.wait(numbers, 0.0)):
-        after = f"after {timeout:g} s" if timeout is not None and shell.time_left() != 0 else "and the time is over"
-        refusal = "" if shell.made_client is None else quoted(shell.made_client.status.refusal)
+        after = (
+            f"after {timeout:g} s" if timeout is not None and shell.hooks.time_left() != 0 else "and the time is over"
+        )
+        refusal = "" if shell.link.current_client is None else quoted(shell.link.current_client.status.refusal)
         raise DDPTimeout(f"not all is answered {after}; `pending` lists what is under way{refusal}")

@@ -14,7 +14,7 @@ from ...text.palette import StyledText
 from ...text.prose import cell_width, plural
 from ..jobs import Watch
 from ..registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
-from ..replies import Documents, Live, Message, Result
+from ..replies import ChangeFeed, Documents, Message, Result
 from ..state import Shell
 from .calls import chosen_numbers, named, warn_of_losses
 
@@ -71,7 +71,7 @@ def find(
 ) -> Documents:
     """Find documents in the local copy of a collection.
 
-    SELECTOR is Mongo's, such as {done: false, n: {$gt: 3}}, or an id. Nothing is asked of the server: what is here came
+    SELECTOR is Mongo's, such as {done: false, n: {$gt: 3}}, or an id. NoResult is asked of the server: what is here came
     with the subscriptions.
     """
     documents = shell.client.collection(collection).find(
@@ -115,7 +115,7 @@ def _hint_at_names(shell: Shell, collection: str) -> None:
 def _forget_unknown(shell: Shell, collection: str) -> None:
     """Do not suggest a collection that was typed, until it has documents."""
     if collection not in shell.client.collections and not shell.names.fields(collection):
-        shell.names.forget(Role.COLLECTION, collection)
+        shell.names.mark_unknown(Role.COLLECTION, collection)
 
 
 def _sort(value: EJSONValue) -> Any:
@@ -146,14 +146,14 @@ def _projection(value: EJSONValue) -> Any:
     ],
     is_numbered=True,
 )
-def watch(shell: Shell, collection: Collection, selector: Selector | None = None) -> Live:
+def watch(shell: Shell, collection: Collection, selector: Selector | None = None) -> ChangeFeed:
     """Show the documents of a collection, and each change from now on.
 
     Lines tagged with the number of this command: + for documents that are here or come, ~ for changes, - for those that
     go. While a collection is watched, its changes are shown nowhere else. `> FILE` and `| PROGRAM` take each change when
     it comes: as JSON, or after `set output pretty` as it is shown.
     """
-    number = shell.number
+    number = shell.current.number
     assert number is not None, "watch is numbered"
 
     def begin(show: Callable[[DocumentEvent], object], ended: Callable[[], object]) -> Message:
@@ -179,10 +179,10 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
             added=added, changed=changed, removed=removed, moved=moved, selector=selector
         )
         _forget_unknown(shell, collection)
-        shell.watches.add(Watch(number, collection, what, stop))
+        shell.link.watches.add(Watch(number, collection, what, stop))
         return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
 
-    return Live(begin)
+    return ChangeFeed(begin)
 
 
 @command(
@@ -191,13 +191,13 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
 )
 def unwatch(shell: Shell, which: Text = "") -> Message:
     """End a watch."""
-    watches = shell.watches.all()
+    watches = shell.link.watches.all()
     numbers = chosen_numbers(which)
     chosen = [watch for watch in watches if not which or watch.collection == which or watch.number in numbers]
     if not chosen:
         others = ", ".join(f"[{watch.number}] {watch.what}" for watch in watches)
         raise CommandError(f"nothing to end; watched: {others}" if others else "nothing is watched")
     for watch in chosen:
-        shell.watches.remove(watch)
+        shell.link.watches.remove(watch)
     what = ", ".join(f"[{watch.number}] {watch.what}" for watch in chosen)
     return Message([("note", f"ended the watch of {what}")], is_answer=False)

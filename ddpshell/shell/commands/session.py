@@ -13,7 +13,7 @@ from ...text.frames import FrameFilter
 from ...text.palette import StyledText
 from ...text.prose import duration, plural
 from ..registry import Text, command
-from ..replies import Later, Message, Reply
+from ..replies import Message, PendingReply, Reply
 from ..state import Shell
 from .accounts import user_text
 
@@ -38,11 +38,11 @@ def connect(shell: Shell, url: Text | None = None) -> None:
     are not taken along.
     """
     if url is not None:
-        shell.open(url)
-    elif shell.made_client is not None:
+        shell.link.open(url)
+    elif shell.link.current_client is not None:
         reconnect.function(shell)
     else:
-        shell.open(None)
+        shell.link.open(None)
 
 
 @command(examples=[("disconnect", "until `connect`")])
@@ -62,7 +62,7 @@ def reconnect(shell: Shell) -> Message | None:
     """
     if shell.client.status.is_connected:
         return Message([("note", "connected already; `disconnect` leaves")], is_answer=False)
-    shell.reconnect()
+    shell.link.reconnect()
     return None
 
 
@@ -86,7 +86,7 @@ def status(shell: Shell) -> Message:
     waiting = f", {state.unsent:,} not sent yet" if state.unsent else ""
     waiting += f", {state.to_resend:,} to be sent again" if state.to_resend else ""
     rows.append(("under way", [("", plural(len(shell.jobs.pending), "command") + waiting)]))
-    rows.append(("subscriptions", [("", str(len(shell.subscriptions.all())))]))
+    rows.append(("subscriptions", [("", str(len(shell.link.subscriptions.all())))]))
     if state.error is not None:
         rows.append(("last error", [("error", escape_line(str(state.error)))]))
     text: StyledText = []
@@ -111,7 +111,7 @@ def state_text(state: Status) -> StyledText:
 
 
 @command(examples=[("ping", "how long the server takes to answer")], is_numbered=True)
-def ping(shell: Shell) -> Later:
+def ping(shell: Shell) -> PendingReply:
     """Measure a round trip.
 
     A ping of DDP's own, which the server answers at once, whatever its methods are doing.
@@ -120,7 +120,7 @@ def ping(shell: Shell) -> Later:
     def reply(seconds: float) -> Reply:
         return Message([("", f"pong, {duration(seconds)}")])
 
-    return Later(_pinged(shell.client), reply, "ping", may_be_left=True, is_timed=False)
+    return PendingReply(_pinged(shell.client), reply, "ping", wait_on_exit=False, is_timed=False)
 
 
 def _pinged(client: Client) -> Future[float]:
@@ -170,14 +170,14 @@ def debug(shell: Shell, switch: Text | None = None, *patterns: Text) -> Message 
     a method, publication or collection; `*` in it stands for anything. The answers to a call are meant with its name.
     """
     if switch == "on":
-        shell.debug = FrameFilter(patterns)
+        shell.link.frame_filter = FrameFilter(patterns)
     elif switch == "off" and not patterns:
-        shell.debug = None
+        shell.link.frame_filter = None
     elif switch is not None:
         raise CommandError(f"debug is on or off, not {switch[:40]}; debug on {switch[:40]} shows frames of that name")
-    if shell.made_client is not None:
-        shell.made_client.debug = shell.debug is not None
-    if shell.debug is None:
+    if shell.link.current_client is not None:
+        shell.link.current_client.debug = shell.link.frame_filter is not None
+    if shell.link.frame_filter is None:
         return Message([("note", "debug is off")], is_answer=False)
-    which = " ".join(shell.debug.patterns)
+    which = " ".join(shell.link.frame_filter.patterns)
     return Message([("note", f"debug is on{': ' if which else ''}{escape_line(which)}")], is_answer=False)

@@ -77,7 +77,7 @@ def source(shell: Shell, file: File) -> Message:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise CommandError(f"cannot read {file}: {reason}") from None
-    with shell.nested(file):
+    with shell.current.in_file(file):
         done = run_script(shell, io.StringIO(text), file)
     ended = "" if done.error is None else "; the last one failed, and the rest was not run"
     note = f"{file}: {plural(done.commands, 'command')}{ended}"
@@ -93,10 +93,10 @@ def save(shell: Shell, file: File, *, force: Flag = False) -> Message:
 
     Those that hold secrets, begin with a space, or could not be run are left out. One result goes to a file with `echo $3 > FILE`.
     """
-    from ..script import saved_lines
+    from ..script import session_script
 
     path = Path(file).expanduser()
-    lines = saved_lines(shell)
+    lines = session_script(shell)
     text = "".join([f"{line}\n" for line in lines])
     try:
         with path.open("w" if force else "x", encoding="utf-8") as opened:
@@ -117,7 +117,7 @@ def history(shell: Shell, count: Count = 20, *, find: Text | None = None) -> Mes
 
     Ctrl-R searches in it. A line that begins with a space does not get into it, nor does one with a secret.
     """
-    lines = [line for line in shell.past() if find is None or find in line]
+    lines = [line for line in shell.log.typed_lines() if find is None or find in line]
     shown = lines[-count:] if count else []
     if not shown:
         return Message([("note", "nothing yet" if find is None else f"nothing with {find}")])
@@ -159,7 +159,7 @@ def full(shell: Shell, number: Number | None = None) -> Result | Documents:
 
     It is shown as it was before: documents one a line, or as a table. `set items` and `set length` say how much is shown of all others.
     """
-    return shell.results.shown(number)
+    return shell.results.in_full(number)
 
 
 @command(examples=[("help", "all commands"), ("help call", "one of them, with examples")])

@@ -150,7 +150,7 @@ class Prompt:
             self._output.cursor_goto(0, 0)
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
+    def hand_over(self) -> Iterator[None]:
         """Let a program have the terminal."""
         self._printer.flush()
         with self._printer.paused(), sane(sys.stdin):
@@ -341,7 +341,7 @@ class PlainPrompt:
         """Nothing here can be cleared."""
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
+    def hand_over(self) -> Iterator[None]:
         """Let a program have the terminal."""
         self._printer.flush()
         with self._printer.paused():
@@ -399,7 +399,7 @@ def short_url(url: str) -> str:
 
 def prompt_text(shell: Shell, width: int) -> str:
     """What stands before the line: `localhost:3000> `, or the server's name; in a narrow window, less of it."""
-    name = escape_line(shell.profile or "") or short_url(shell.url) or "ddp"
+    name = escape_line(shell.link.profile or "") or short_url(shell.link.url) or "ddp"
     return clip(name, max(3, width // 3)) + "> "
 
 
@@ -421,13 +421,13 @@ def toolbar(shell: Shell, width: int) -> StyledText:
 
 
 def _parts(shell: Shell) -> StyledText:
-    client = shell.made_client
+    client = shell.link.current_client
     if client is None:
-        return [("state", "connecting"), ("", short_url(shell.url))]
+        return [("state", "connecting"), ("", short_url(shell.link.url))]
     status = client.status
     [(ink, state)] = state_text(status)
     parts: StyledText = [(ink, state), ("", short_url(status.url))]
-    user = shell.user or status.user_id
+    user = shell.link.user or status.user_id
     if user is not None:
         parts.append(("", escape_line(user)))
     pending = len(shell.jobs.pending)
@@ -439,6 +439,6 @@ def _parts(shell: Shell) -> StyledText:
         parts.append(("state", f"{plural(status.to_resend, 'call')} to send again"))
     if status.round_trip is not None and status.is_connected:
         parts.append(("", duration(status.round_trip)))
-    if shell.debug is not None:
+    if shell.link.frame_filter is not None:
         parts.append(("", "debug"))
     return parts

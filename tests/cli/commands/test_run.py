@@ -129,7 +129,7 @@ class TestTime:
         ran = ddp("run", "--timeout", "1", stdin=b"call slow 300\n" * 50)
         assert ran.code == 5
         assert 1 <= ran.out.count("300\n") <= 3
-        assert "no answer to call when the time was over" in ran.err
+        assert "no answer to call within the time limit" in ran.err
         assert "--timeout S allows more time" in ran.err
 
     def test_waiting_for_the_next_line_takes_time_too(self, ddp: Command) -> None:

@@ -34,7 +34,7 @@ def table(server: LoopbackServer) -> Iterator[Desk]:
 @pytest.fixture
 def store(table: Desk, tmp_path: Path) -> LoginStore:
     """The saved logins of the table's user, who knows the password."""
-    table.shell.login_store = lambda: LoginStore(tmp_path / "logins", table.shell.display.warn)
+    table.shell.hooks.login_store = lambda: LoginStore(tmp_path / "logins", table.shell.display.warn)
     table.shell.terminal = FakeTerminal("wonderland")
     return LoginStore(tmp_path / "logins")
 
@@ -50,7 +50,7 @@ def test_a_login_asks_for_the_password_and_shows_it_nowhere(meteor_server: Meteo
         assert "[1] logged in as alice" in made.type("login alice")
         assert terminal.questions == ["Password of alice: "]
         assert '"username": "alice"' in made.type("whoami")
-        assert made.shell.user == "alice"
+        assert made.shell.link.user == "alice"
         assert "wonderland" not in made.shown()
         assert "[3] logged out alice" in made.type("logout")
         assert "error: nobody is logged in at ws://127.0.0.1:" in made.type("whoami")
@@ -66,7 +66,7 @@ def test_a_wrong_password_is_refused_and_the_shell_goes_on(meteor_server: Meteor
 def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wonderland\n")
     with desk(meteor_server.url) as made:
-        made.shell.login_store = lambda: LoginStore(tmp_path / "logins")
+        made.shell.hooks.login_store = lambda: LoginStore(tmp_path / "logins")
         assert "logged in as alice@example.com" in made.type(
             f"login alice@example.com --password-file {tmp_path}/password"
         )
@@ -203,7 +203,7 @@ def test_a_login_is_saved_as_by_the_command_line_and_a_logout_ends_it_everywhere
     table: Desk, store: LoginStore, server: LoopbackServer, tmp_path: Path
 ) -> None:
     assert "[1] logged in as alice, until 20" in table.type("login alice")
-    saved = store.find(table.shell.server, "alice")
+    saved = store.find(table.shell.link.server, "alice")
     assert saved is not None
     assert saved.names == ("alice", "alice@example.com")
     assert saved.server == server.url.removesuffix("/websocket")
@@ -263,7 +263,7 @@ def test_a_login_that_is_replaced_is_ended_on_the_server(
 ) -> None:
     with desk(server.url) as made:
         made.shell.client.accounts.create_user("builder", username="bob").result(PATIENCE)
-        made.shell.login_store = lambda: LoginStore(tmp_path / "logins", made.shell.display.warn)
+        made.shell.hooks.login_store = lambda: LoginStore(tmp_path / "logins", made.shell.display.warn)
         made.shell.terminal = FakeTerminal(*["builder" if "bob" in line else "wonderland" for line in lines])
         for line in lines:
             assert re.search("logged (in as|out)", made.type(line))
@@ -286,7 +286,7 @@ def test_a_login_that_is_not_saved_ends_when_the_shell_goes_elsewhere(
 
 
 def test_where_no_login_is_to_outlast_the_session_none_does(table: Desk, store: LoginStore) -> None:
-    table.shell.login_store = None
+    table.shell.hooks.login_store = None
     assert "[1] logged in as alice, for this session\n" in table.type("login alice")
     assert "logged out alice" in table.type("logout")
     assert store.all() == []

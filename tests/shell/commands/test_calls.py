@@ -56,7 +56,7 @@ def test_an_answer_whose_writes_are_not_confirmed_is_not_lost(slow: Slow, line: 
     )
     assert slow.peer.pull_message()["msg"] == "pong"
     slow.desk.send(line)
-    slow.desk.screen.wait_for("warning: the server answered call m, but did not confirm the writes")
+    slow.desk.screen.wait_for("warning: the server answered call m, but did not confirm its writes")
     slow.desk.screen.wait_for('[1] "kept"')
 
 
@@ -79,7 +79,7 @@ def test_the_prompt_shows_such_an_answer_after_a_while(slow: Slow) -> None:
         pytest.param('call upper "Hello"', '[1] "HELLO"\n', id="a result"),
         pytest.param("call add 1 2", "[1] 3\n", id="numbers"),
         pytest.param("call echo {a: 1} [2] text", '[1] [{"a": 1}, [2], "text"]\n', id="arguments of all kinds"),
-        pytest.param("call nothing", "[1] nothing was returned\n", id="C15: nothing"),
+        pytest.param("call nothing", "[1] the method returned nothing\n", id="C15: nothing"),
         pytest.param("call null", "[1] null\n", id="null"),
         pytest.param("apply add [1, 2]", "[1] 3\n", id="an array of arguments"),
         pytest.param("apply upper ['a'] --no-retry --at-result --random-seed x", '[1] "A"\n', id="options"),
@@ -96,7 +96,7 @@ def test_a_call_is_answered(table: Desk, text: str, shown: str) -> None:
 @pytest.mark.parametrize(("may_retry", "text"), [(False, "call pay"), (True, "call pay --no-retry")])
 def test_a_call_that_must_not_be_sent_twice_is_not(slow: Slow, may_retry: bool, text: str) -> None:
     """C22: and whoever waits for it is told that nobody knows."""
-    slow.desk.shell.retry = may_retry
+    slow.desk.shell.hooks.retry = may_retry
     slow.desk.send(text)
     slow.peer.pull_message()
     slow.peer.drop()

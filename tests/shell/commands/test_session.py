@@ -71,7 +71,7 @@ def test_another_server_takes_over(table: Desk) -> None:
         table.screen.wait_for("ddp 1.0 - connected to", start)
         assert f"server        {other.url}" in table.type("status")
         assert table.type("subs") == "no subscriptions; `sub PUBLICATION` makes one\n"
-        assert table.shell.url == other.url
+        assert table.shell.link.url == other.url
 
 
 def test_what_was_under_way_at_the_server_before_fails(table: Desk) -> None:

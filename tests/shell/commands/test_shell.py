@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.shell.state import LoggedCommand
 from tests.loopback import LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
 
@@ -25,7 +26,7 @@ def test_settings_are_shown_and_changed(table: Desk) -> None:
     assert table.type("set length 3\nset output pretty\ncall text 10").endswith(
         '[3] "xxx" ... 7 more characters, use `full`\n'
     )
-    assert "output can be auto" in table.type("set output xml")
+    assert "invalid output xml: use auto, pretty" in table.type("set output xml")
 
 
 def test_all_of_a_result_can_be_shown(table: Desk) -> None:
@@ -65,7 +66,8 @@ def test_values_are_echoed(table: Desk, tmp_path: Path) -> None:
 
 def test_the_session_can_be_saved_and_run_again(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "session.ddp"
-    table.shell.lines = ["# three", "call upper 'a'", "call echo {a: 1,\n  b: 2}", "call echo $1"]
+    commands = ["# three", "call upper 'a'", "call echo {a: 1,\n  b: 2}", "call echo $1"]
+    table.shell.log.commands = [LoggedCommand(text, max(0, index - 1), index) for index, text in enumerate(commands)]
     assert table.type(f"save {path}") == f"{path}: 3 commands\n"
     assert "is there already; save" in table.type(f"save {path}")
     assert table.type(f"save {path} --force") == f"{path}: 3 commands\n"
@@ -99,7 +101,7 @@ def test_a_mistake_in_a_file_is_shown_with_its_line(table: Desk, tmp_path: Path)
 def test_a_file_that_runs_itself_is_stopped(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "loop.ddp"
     path.write_text(f"source {path}\n")
-    assert "is being run already; it must not run itself" in " ".join(table.type(f"source {path}").split())
+    assert "is already running; a file cannot run itself" in " ".join(table.type(f"source {path}").split())
     assert table.type("call upper a").endswith('"A"\n')
 
 
@@ -121,7 +123,7 @@ def test_what_is_no_text_is_not_run(table: Desk, tmp_path: Path) -> None:
 
 
 def test_the_history_is_shown(table: Desk) -> None:
-    table.shell.past = lambda: [f"call upper {number}" for number in range(30)]
+    table.shell.log.typed_lines = lambda: [f"call upper {number}" for number in range(30)]
     assert table.type("history").splitlines()[0] == "call upper 10"
     assert table.type("history 2") == "call upper 28\ncall upper 29\n"
     assert table.type("history --find 'upper 7'") == "call upper 7\n"

@@ -189,7 +189,7 @@ def test_control_c_gives_up_a_line_and_stops_waiting(window: Window) -> None:
     window.wait_for_prompt()
     window.press("call slow 60000\rwait\r")
     window.wait_for("> wait")
-    window.interrupt_until("stopped waiting; 1 command goes on, `pending` lists them")
+    window.interrupt_until("stopped waiting; 1 command continues, see `pending`")
     window.press("status\r")
     window.wait_for("nobody")
     assert "[2]" not in window.text
@@ -216,7 +216,7 @@ def test_leaving_shows_what_is_due(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for("connected to")
         window.press("call slow 300\r\x04")
-        window.wait_for("waiting for 1 answer; Ctrl-C leaves at once")
+        window.wait_for("waiting for 1 answer; press Ctrl-C to leave now")
         assert window.wait_for_end() == 0
         assert "[1] 300" in window.text
 

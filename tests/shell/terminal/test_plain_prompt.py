@@ -97,7 +97,7 @@ def test_clearing_does_nothing_and_lending_pauses(desks: list[Desk]) -> None:
     desk = Desk("")
     desks.append(desk)
     desk.prompt.clear()
-    with desk.prompt.lent():
+    with desk.prompt.hand_over():
         desk.display.note([("", "later")])
         assert desk.out.getvalue() == ""
     desk.out.wait_for("later\n")

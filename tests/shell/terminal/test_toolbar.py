@@ -65,7 +65,7 @@ def test_it_follows_the_connection(scene: Scene) -> None:
 
 
 def test_it_says_who_one_is(scene: Scene) -> None:
-    scene.desk.shell.user = "ann\x9b"
+    scene.desk.shell.link.user = "ann\x9b"
     assert r" · ann\x9b" in scene.bar()
 
 
@@ -81,10 +81,10 @@ def test_the_prompt_names_the_server(scene: Scene) -> None:
 
 
 def test_a_server_that_has_a_name_is_called_by_it_until_one_leaves_it(scene: Scene) -> None:
-    scene.desk.shell.profile = "prod\x9b"
+    scene.desk.shell.hooks.profile = "prod\x9b"
     assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
     assert "localhost:3000" in scene.bar(), "where that is, can be seen"
-    scene.desk.shell.open(None)
+    scene.desk.shell.link.open(None)
     assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
-    scene.desk.shell.open("other")
+    scene.desk.shell.link.open("other")
     assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
