@@ -398,7 +398,7 @@ def _read(parameter: Parameter, word: Word, text: str, read_file: ReadFile | Non
         case Role.SECONDS:
             if isinstance(word.value, (int, float)) and not isinstance(word.value, bool) and word.value >= 0:
                 return float(min(word.value, sys.float_info.max))
-            raise CommandError(f"{word.text[:40]} is no number of seconds", text, word.start)
+            raise CommandError(f"{word.text[:40]} is not a valid number of seconds", text, word.start)
         case _:
             return word.name
 
