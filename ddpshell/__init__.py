@@ -1,11 +1,11 @@
-"""A command line, a typed client and a small server for DDP, Meteor's protocol."""
+"""A command line, a shell, a typed client and a small server for DDP, Meteor's protocol."""
 
 from __future__ import annotations
 
 import importlib
 
-# Type checkers know this name, wherever it is from. Loading `typing` takes ten times as long as all the rest, and until
-# `ddp` has begun, Ctrl-C is a traceback.
+# Type checkers know this name wherever it is defined. Importing `typing` would take ten times as long as all the rest, and
+# until `ddp` has started, Ctrl-C prints a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import ejson, events
@@ -84,7 +84,7 @@ __all__ = [
 
 __version__ = "1.0.0.dev0"
 
-# Where the names are at home, the lightest first. They are loaded when they are asked for: a command needs few of them.
+# The modules of the names above, the fastest first. They are imported on demand, because a command needs only a few names.
 _HOMES = (".exceptions", ".client", ".client.collection", ".client.legacy", ".protocol.accounts")
 
 
@@ -94,7 +94,7 @@ def __getattr__(name: str) -> object:
     if name in ("ejson", "events"):
         return importlib.import_module(f".{name}", __name__)
     homes = (importlib.import_module(home, __name__) for home in _HOMES)
-    # The next one finds it without asking.
+    # Store the value, so that the next access does not call this function.
     value: object = next(getattr(home, name) for home in homes if name in home.__all__)
     globals()[name] = value
     return value

@@ -1,16 +1,16 @@
-"""`python -m ddpshell` is `ddp`."""
+"""`python -m ddpshell` runs `ddp`."""
 
 from __future__ import annotations
 
-# What `signal` wraps, which takes thousands of times as long to load: until it is, Ctrl-C is a traceback.
-import _signal as signal  # type: ignore[import-not-found]  # typeshed leaves it out
+# `signal` wraps this module and takes much longer to import. Until then Ctrl-C would print a traceback.
+import _signal as signal  # type: ignore[import-not-found]  # typeshed does not have it
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command that the process was started as, and end the process."""
-    # While it is being loaded, Ctrl-C ends the process as SIGTERM does: without a traceback out of some import.
+    """Run the command line, and end the process."""
+    # During the imports, let Ctrl-C end the process without a traceback, as SIGTERM does.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from .cli.main import main as run

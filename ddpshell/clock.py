@@ -1,10 +1,10 @@
-"""Time: the only file that asks for it, and the only one that waits for it to pass.
+"""Time: the only module that reads the clock, or waits for time to pass.
 
-Everything else is given a `Clock`, or `now` in seconds. So tests move time by hand.
+All other modules get a `Clock`, or `now` in seconds, so that tests can move time by hand.
 
-Threads that wait for each other do so with a `Sleeper`, an `Event` or `wait_until_done`. A lock, and all that the
-standard library makes of locks, sleeps over a signal that comes just before the wait begins: Python's handler runs
-when the wait is over, which may be never. Ctrl-C would be lost.
+Threads wait for each other with a `Sleeper`, an `Event` or `wait_until_done`. The locks of the standard library, and
+everything built on them, have a gap: if a signal arrives just before the wait begins, Python's handler runs only after the
+wait, which may never end. Ctrl-C would have no effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import selectors
 import threading
 import time
 
-# `signal` makes enums of its names, for which a start takes longer.
+# `signal` makes enums of these names, which takes time at the start.
 from _signal import set_wakeup_fd  # type: ignore[import-not-found]  # it has no stub
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,48 +26,48 @@ from typing import Any, Protocol
 
 __all__ = ["LONGEST_WAIT", "Clock", "Event", "Sleeper", "SystemClock", "wait_in_parts", "wait_until_done"]
 
-#: Seconds. No operating system can wait for more than some weeks at once (epoll: 2^31 ms), so longer waits are made of
-#: several.
+#: The longest single wait, in seconds. No operating system can wait for more than some weeks at once (epoll: 2^31 ms);
+#: longer waits are made of several.
 LONGEST_WAIT = 86_400.0
 
 
 class Clock(Protocol):
-    """What a client asks of time. Seconds are monotonic, with no beginning that means anything."""
+    """The time source of a client. Seconds are monotonic and count from an arbitrary point."""
 
     def now(self) -> float:
-        """Say how late it is, in seconds."""
+        """Return the monotonic time in seconds."""
         ...
 
     def wall(self) -> datetime:
-        """Say how late it is for people, in UTC: for time stamps, never for measuring."""
+        """Return the date and time in UTC, for time stamps. Do not measure durations with it."""
         ...
 
     def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
-        """Wait until a registered file is ready, or it is `deadline`.
+        """Wait until a registered file is ready, or until `deadline`.
 
         Args:
-            selector: What to wait for.
-            deadline: In seconds as `now` has them; None for ever.
+            selector: The selector with the files.
+            deadline: The end of the wait, in the seconds of `now`; None waits forever.
 
         Returns:
-            What is ready; nothing when the deadline came first.
+            The files that are ready; an empty list at the deadline.
         """
         ...
 
 
 class SystemClock:
-    """The time of this machine."""
+    """The clock of this machine."""
 
     def now(self) -> float:
-        """Say how late it is, in seconds."""
+        """Return the monotonic time in seconds."""
         return time.monotonic()
 
     def wall(self) -> datetime:
-        """Say how late it is for people, in UTC."""
+        """Return the date and time in UTC."""
         return datetime.now(UTC)
 
     def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
-        """Wait until a registered file is ready, or it is `deadline`."""
+        """Wait until a registered file is ready, or until `deadline`."""
         if deadline is None:
             return [key for key, _ in selector.select()]
         while True:
@@ -78,11 +78,11 @@ class SystemClock:
 
 
 def wait_in_parts(wait: Callable[[float], bool], timeout: float) -> bool:
-    """Wait for so many seconds, however many they are.
+    """Wait for any number of seconds, in parts of at most `LONGEST_WAIT`. Returns False at the timeout.
 
     Args:
-        wait: Waits for the seconds that it is given, and says whether that was enough.
-        timeout: Seconds.
+        wait: Waits for at most the given number of seconds, and returns whether the awaited event happened.
+        timeout: The whole time to wait, in seconds.
     """
     while timeout > LONGEST_WAIT:
         if wait(LONGEST_WAIT):
@@ -92,23 +92,23 @@ def wait_in_parts(wait: Callable[[float], bool], timeout: float) -> bool:
 
 
 class _Bell:
-    """A pipe that wakes the main thread: other threads write to it, and so does the system when a signal comes."""
+    """A pipe that wakes the main thread. Other threads write to it, and so does the system when a signal arrives."""
 
     def __init__(self) -> None:
         self._ours, self._theirs = os.pipe()
         os.set_blocking(self._ours, False)
         os.set_blocking(self._theirs, False)
-        # No selector: those swallow an InterruptedError that a handler raises.
+        # Not a selector: selectors swallow an InterruptedError that a signal handler raises.
         self._poll = select.poll()
         self._poll.register(self._ours, select.POLLIN)
 
     def ring(self) -> None:
-        # A full pipe wakes as well.
+        # A full pipe wakes the reader as well.
         with contextlib.suppress(BlockingIOError):
             os.write(self._theirs, b"\0")
 
     def wait_until(self, is_over: Callable[[], bool], deadline: float | None) -> bool:
-        """Wait, with Python's handlers for the signals that come; what they raise ends the wait."""
+        """Wait and run Python's signal handlers. An exception of a handler ends the wait."""
         before = set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
         try:
             while not is_over():
@@ -122,21 +122,21 @@ class _Bell:
             set_wakeup_fd(before)
 
     def _pass_on(self, before: int) -> None:
-        """Empty the pipe, and tell whoever listened for signals before, such as an event loop, of those that came."""
+        """Empty the pipe, and pass the signals on to the previous listener, such as an event loop."""
         signals = os.read(self._ours, 4096).replace(b"\0", b"")
         if signals and before != -1:
             with contextlib.suppress(OSError):
                 os.write(before, signals)
 
 
-# Those that no sleep uses. A signal's handler may sleep while another sleep goes on, so one is not enough.
+# Bells that are not in use. A signal handler can sleep while another sleep goes on, so one bell is not enough.
 _bells: list[_Bell] = []
-# A child would take the bytes that are meant for its parent.
+# A child process would read the bytes that are meant for its parent.
 os.register_at_fork(after_in_child=_bells.clear)
 
 
 class Sleeper:
-    """One sleep that another thread can end. On the main thread signals are handled meanwhile, and before it."""
+    """One sleep that another thread can end. On the main thread, signals are handled during the sleep and before it."""
 
     __slots__ = ("_awake", "_bell")
 
@@ -146,7 +146,7 @@ class Sleeper:
         self._bell: _Bell | None = None
 
     def wake(self) -> None:
-        """End the sleep, or the next one. To be called once, from any thread."""
+        """End the sleep, or the next one if none is running. Call it once, from any thread."""
         self._awake.release()
         bell = self._bell
         if bell is not None:
@@ -156,10 +156,10 @@ class Sleeper:
         """Sleep until `wake` is called.
 
         Args:
-            timeout: Seconds; None for ever.
+            timeout: The longest sleep in seconds; None for no limit.
 
         Returns:
-            False at the timeout.
+            Whether `wake` was called; False at the timeout.
         """
         if threading.current_thread() is not threading.main_thread():
             if timeout is None:
@@ -175,35 +175,35 @@ class Sleeper:
 
 
 class Event:
-    """A `threading.Event` whose `wait` is ended by a signal, whenever it comes."""
+    """Like `threading.Event`, but a signal is handled during `wait` whenever it arrives."""
 
     def __init__(self) -> None:
-        # A signal's handler may set what the thread that it interrupts is about to wait for.
+        # Reentrant, because a signal handler may set the event that the interrupted thread is about to wait for.
         self._lock = threading.RLock()
         self._is_set = False
         self._sleepers: set[Sleeper] = set()
 
     def is_set(self) -> bool:
-        """Say whether it has happened."""
+        """Return whether the event is set."""
         return self._is_set
 
     def set(self) -> None:
-        """Let it have happened, and wake all who wait for it."""
+        """Set the event, and wake all threads that wait for it."""
         with self._lock:
             self._is_set = True
             while self._sleepers:
                 self._sleepers.pop().wake()
 
     def clear(self) -> None:
-        """Let it not have happened."""
+        """Reset the event."""
         with self._lock:
             self._is_set = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for it. Returns False at the timeout.
+        """Wait until the event is set. Returns False at the timeout.
 
         Args:
-            timeout: Seconds; None for ever.
+            timeout: The longest wait in seconds; None for no limit.
         """
         sleeper = Sleeper()
         with self._lock:
@@ -216,11 +216,11 @@ class Event:
 
 
 def wait_until_done(future: Future[Any], timeout: float | None = None) -> bool:
-    """Wait for a future, whose outcome is left where it is. Returns False at the timeout.
+    """Wait until a future is done, and leave its result in it. Returns False at the timeout.
 
     Args:
-        future: What is awaited; each wait leaves it a callback, so wait for it once.
-        timeout: Seconds; None for ever.
+        future: The future. Each wait adds a callback to it, so wait only once.
+        timeout: The longest wait in seconds; None for no limit.
     """
     sleeper = Sleeper()
     future.add_done_callback(lambda _: sleeper.wake())

@@ -1,4 +1,4 @@
-"""What a client tells: see `Client.on_event`. The classes of `ddpshell.client.events`, under the name that users import."""
+"""The events of a client; see `Client.on_event`. The classes are defined in `ddpshell.client.events`."""
 
 from __future__ import annotations
 

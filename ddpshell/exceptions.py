@@ -1,31 +1,31 @@
-"""Every error that ddpshell raises.
+"""All exceptions that ddpshell raises.
 
     DDPError
     ├─ ProtocolError
-    │  ├─ LocalProtocolError     our caller broke the protocol's rules
-    │  └─ RemoteProtocolError    the peer did
-    ├─ EJSONError                a value or a text that is not EJSON (also ValueError)
-    ├─ InvalidURL                no address of a DDP server, or of a proxy (also ValueError)
-    ├─ LoginNeeded               somebody must be logged in, and nobody is
-    ├─ MessageTooLarge           a message of the server's is larger than the client takes
-    ├─ NegotiationError          no common protocol version; never retried
-    ├─ QueryError                a selector, sort order, projection or modifier that is none (also ValueError)
+    │  ├─ LocalProtocolError     the caller broke the rules of the protocol
+    │  └─ RemoteProtocolError    the peer broke the rules of the protocol
+    ├─ EJSONError                a value or a text is not valid EJSON (also ValueError)
+    ├─ InvalidURL                a text is not the address of a DDP server or of a proxy (also ValueError)
+    ├─ LoginNeeded               a user must be logged in, and there is no usable login
+    ├─ MessageTooLarge           a message of the server exceeds the client's limit
+    ├─ NegotiationError          there is no common protocol version; never retried
+    ├─ QueryError                a selector, sort order, projection or modifier is invalid (also ValueError)
     ├─ ServerError               the server answered with an error
     │  ├─ MethodError
-    │  │  ├─ LoginError          who one claims to be was not believed
-    │  │  │  ├─ LoginLost        a call was not sent, since its user could not be logged in again
-    │  │  │  └─ TwoFactorError   a one-time code is missing, or wrong
-    │  │  └─ RateLimited         too many calls; it says when to come back
+    │  │  ├─ LoginError          the server rejected a login
+    │  │  │  ├─ LoginLost        a call was not sent, because the login that it waited for was rejected
+    │  │  │  └─ TwoFactorError   a one-time code is missing or wrong
+    │  │  └─ RateLimited         too many calls; the error says when to try again
     │  └─ SubscriptionError
-    ├─ TransportError            no answer, because of the network
-    │  ├─ ConnectError           the connection was never established
-    │  ├─ ConnectionLost         it was, and is gone
-    │  ├─ OutcomeUnknown         it went while a call was under way
-    │  ├─ ClientClosed           we ended it ourselves
+    ├─ TransportError            there is no answer, because of the network
+    │  ├─ ConnectError           the connection could not be established
+    │  ├─ ConnectionLost         an established connection was lost
+    │  ├─ OutcomeUnknown         the connection was lost during a call
+    │  ├─ ClientClosed           the client was closed
     │  └─ DDPTimeout             (also TimeoutError)
-    └─ CommandError              a line typed at the shell, or an argument, that cannot be understood
+    └─ CommandError              a line of the shell, or an argument, is invalid
 
-A class exists where some caller branches on it. Errors carry fields; `str()` makes the sentence.
+Errors carry fields; `str()` makes a sentence of them. `ddpshell.advice` says what the user can do next.
 """
 
 from __future__ import annotations
@@ -64,31 +64,31 @@ __all__ = [
 
 
 class DDPError(Exception):
-    """Anything that ddpshell raises on purpose."""
+    """The base class of all exceptions that ddpshell raises on purpose."""
 
 
 class ProtocolError(DDPError):
-    """The rules of DDP were broken."""
+    """A rule of DDP was broken."""
 
 
 class LocalProtocolError(ProtocolError):
-    """Our caller asked for something that the protocol's state forbids."""
+    """The caller requested something that the state of the protocol does not allow."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer sent something that is not DDP, or not now."""
+    """The peer sent something that is not DDP, or that is not allowed in the present state."""
 
 
 class EJSONError(DDPError, ValueError):
-    """A value cannot be written as EJSON, or a text cannot be read as EJSON."""
+    """A value is not an EJSON value, or a text is not valid EJSON."""
 
 
 class MessageTooLarge(DDPError):
-    """A message of the server's is larger than the client takes. A method that it answers has run.
+    """A message of the server exceeds the client's limit. If the message answers a method call, the method has run.
 
     Args:
         what: What the message is or answers, for the sentence.
-        limit: Bytes: `max_message` of the client.
+        limit: The limit in bytes: `max_message` of the client.
     """
 
     def __init__(self, what: str, limit: int) -> None:
@@ -102,16 +102,16 @@ class MessageTooLarge(DDPError):
 
 
 class QueryError(DDPError, ValueError):
-    """A selector, sort order, projection or modifier is none, or asks for what is not known here."""
+    """A selector, sort order, projection or modifier is invalid or not supported."""
 
 
 class InvalidURL(DDPError, ValueError):
-    """A text is no address of a DDP server, or of a proxy. Nothing was sent.
+    """A text is not the address of a DDP server or of a proxy. Nothing was sent.
 
     Args:
-        url: The text, as given.
+        url: The text.
         problem: What is wrong with it, and what to write instead.
-        what: What it was to be.
+        what: What the text should be.
     """
 
     def __init__(self, url: str, problem: str, *, what: str = "server URL") -> None:
@@ -121,16 +121,16 @@ class InvalidURL(DDPError, ValueError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"bad {self.what} {self.url!r}: {self.problem}"
+        return f"invalid {self.what} {self.url!r}: {self.problem}"
 
 
 class LoginNeeded(DDPError):
-    """Somebody must be logged in: nobody is, or what there was to log in with is of no use.
+    """A user must be logged in, and there is no usable login.
 
     Args:
-        message: Why, in one sentence.
+        message: The reason, in one sentence.
         hint: What to do next, on the command line.
-        user: Who can log in instead, for advice in the shell; None if `hint` is right there too.
+        user: The user who can log in, for advice in the shell; None if `hint` is valid there, too.
     """
 
     def __init__(self, message: str, *, hint: str = "", user: str | None = None) -> None:
@@ -140,11 +140,11 @@ class LoginNeeded(DDPError):
 
 
 class NegotiationError(DDPError):
-    """The server speaks no version of DDP that we do. Trying again cannot help.
+    """The server does not speak any version of DDP that the client speaks. Trying again cannot help.
 
     Args:
-        proposed: The version that we proposed last.
-        suggested: The version that the server's `failed` named.
+        proposed: The version that the client proposed last.
+        suggested: The version that the server asked for.
     """
 
     def __init__(self, proposed: str, suggested: str) -> None:
@@ -153,20 +153,20 @@ class NegotiationError(DDPError):
         self.suggested = suggested
 
     def __str__(self) -> str:
-        # Meteor's own words (C4).
+        # The sentence of Meteor's client (C4).
         return f"DDP version negotiation failed; server requested version {self.suggested}"
 
 
 class ServerError(DDPError):
-    """The server answered with an error; `error` is what to branch on.
+    """The server answered with an error. Programs should branch on `error`.
 
-    Raised in a method or a publication of `ddpshell.server`, it is sent to the client as it is.
+    A method or a publication of `ddpshell.server` can raise it; it is sent to the client unchanged.
 
     Args:
-        error: The code, as the server sent it: a number or a string as a rule, but any JSON value is kept (C28).
-        reason: One sentence for people as a rule, but any JSON value is kept (C28). None without one.
-        details: Whatever else it said: plain JSON, not EJSON (C28).
-        error_type: `Meteor.Error`, unless the server says otherwise.
+        error: The code: usually a number or a string, but any JSON value is possible (C28).
+        reason: Usually a sentence, but any JSON value is possible (C28). None if there is none.
+        details: Additional data of the server: plain JSON, not EJSON (C28).
+        error_type: `Meteor.Error`, unless the server sends another type.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class ServerError(DDPError):
 
     @property
     def time_to_reset(self) -> float | None:
-        """Seconds after which a rate limit lets one try again, or None for other errors (S50)."""
+        """Seconds until a rate limit allows another attempt; None for other errors (S50)."""
         if self.error != "too-many-requests" or not isinstance(self.details, dict):
             return None
         milliseconds = self.details.get("timeToReset")
@@ -195,16 +195,16 @@ class ServerError(DDPError):
 
     @property
     def error_text(self) -> str:
-        """`error` as text: a string as it stands, anything else as JSON."""
+        """`error` as text: a string unchanged, any other value as JSON."""
         return _as_text(self.error) or '""'
 
     @property
     def reason_text(self) -> str:
-        """`reason` as text: a string as it stands, anything else as JSON; "" without one."""
+        """`reason` as text: a string unchanged, any other value as JSON; "" if there is none."""
         return "" if self.reason is None else _as_text(self.reason)
 
     def __str__(self) -> str:
-        # As Meteor's client writes it (C28).
+        # The sentence of Meteor's client (C28).
         reason = self.reason_text
         if reason and self.error is None:
             return reason
@@ -212,44 +212,44 @@ class ServerError(DDPError):
 
 
 class MethodError(ServerError):
-    """A method call was answered with an error."""
+    """A method failed."""
 
 
 class RateLimited(MethodError):
-    """The method was called too often; `time_to_reset` says how many seconds to wait (S50)."""
+    """The method was called too often. `time_to_reset` is the number of seconds to wait (S50)."""
 
 
 class LoginError(MethodError):
-    """The server did not accept a login: wrong password, unknown or expired token, forbidden (A25 - A28)."""
+    """The server rejected a login: wrong password, unknown or expired token, forbidden user (A25-A28)."""
 
 
 class LoginLost(LoginError):
-    """A call was not sent, because the server refused the login that it waited for; it is not made without a user (A54)."""
+    """A call was not sent, because the server rejected the login that it waited for. It must not run without a user (A54)."""
 
 
 class TwoFactorError(LoginError):
-    """The password is right, and a one-time code is needed (A26, K35).
+    """The password is right, but a one-time code is missing or wrong (A26, K35).
 
-    `error` is `no-2fa-code` or `invalid-2fa-code`, and from Rocket.Chat `totp-required` or `totp-invalid`.
+    `error` is `no-2fa-code` or `invalid-2fa-code`; Rocket.Chat sends `totp-required` or `totp-invalid`.
     """
 
 
 class SubscriptionError(ServerError):
-    """A subscription was refused, or ended with an error."""
+    """A subscription was rejected, or ended with an error."""
 
 
 class TransportError(DDPError):
-    """The network, not the server's application, is why there is no answer."""
+    """There is no answer because of the network, not because of the server's application."""
 
 
 class ConnectError(TransportError):
-    """No DDP session came about: name, TCP, TLS, HTTP upgrade or `connected` failed.
+    """The connection could not be established: DNS, TCP, TLS, HTTP upgrade or `connected` failed.
 
     Args:
         message: What happened, in one sentence.
         hint: What to try next, or None.
-        retryable: False where the same attempt must fail again: a bad certificate, a refusal by status 4xx.
-        status: The HTTP status of a refused upgrade, or None.
+        retryable: False if the same attempt must fail again, for example because of an untrusted certificate or a status 4xx.
+        status: The HTTP status of a rejected upgrade, or None.
     """
 
     def __init__(
@@ -267,17 +267,17 @@ class ConnectError(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """An established connection is gone, and with it what waited for it unsent."""
+    """An established connection was lost, and with it whatever waited to be sent on it."""
 
 
 class OutcomeUnknown(TransportError):
-    """The connection went after a call was sent and before its result came.
+    """The connection was lost after a call was sent and before its result arrived.
 
-    The server may or may not have run the method. Raised instead of sending the call again when the
-    caller said `retry=False`, when reconnecting is off, and when the client is closed meanwhile.
+    The server may or may not have run the method. It is raised instead of sending the call again if the caller passed
+    `retry=False`, if reconnecting is off, or if the client was closed meanwhile.
 
     Args:
-        method: The method's name.
+        method: The name of the method.
         why: What happened to the connection.
     """
 
@@ -287,24 +287,27 @@ class OutcomeUnknown(TransportError):
         self.why = why
 
     def __str__(self) -> str:
-        return f"outcome of {self.method!r} unknown: {self.why} before its result arrived; it may or may not have run"
+        return (
+            f"outcome of {self.method!r} unknown: {self.why} before its result arrived;"
+            " the method may or may not have run"
+        )
 
 
 class ClientClosed(TransportError):
-    """The client was closed by its owner before this could be sent or answered."""
+    """The client was closed before the request could be sent or answered."""
 
 
 class DDPTimeout(TransportError, TimeoutError):
-    """What was waited for did not happen in time. It may still happen."""
+    """The awaited event did not happen in time. It may still happen."""
 
 
 class CommandError(DDPError):
-    """A line of the shell, or an argument of the command line, cannot be understood.
+    """A line of the shell, or an argument of the command line, is invalid.
 
     Args:
-        message: What is wrong and what would be right, without position.
+        message: What is wrong and what to write instead, without the position.
         text: The whole text.
-        position: Index into `text` of the first character at fault.
+        position: Index of the first wrong character in `text`.
     """
 
     def __init__(self, message: str, text: str = "", position: int | None = None) -> None:
@@ -315,9 +318,9 @@ class CommandError(DDPError):
 
     @property
     def place(self) -> tuple[str, str] | None:
-        """Of the line at fault, what stands before the fault and what begins there; None if nobody knows where.
+        """The parts of the wrong line before and from `position`; None if the position is unknown.
 
-        What is missing at the end is missing behind what is there, and not in an empty line below.
+        An error at the end of the text is in the last line that is not empty.
         """
         if self.position is None:
             return None

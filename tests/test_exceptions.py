@@ -44,7 +44,7 @@ SENTENCES = [
     ),
     pytest.param(MessageTooLarge("a document", 1000), "a document is larger than 1,000 bytes", id="a small limit"),
     pytest.param(QueryError("unknown operator $foo"), "unknown operator $foo", id="selector"),
-    pytest.param(InvalidURL("a b", "no spaces"), "bad server URL 'a b': no spaces", id="URL"),
+    pytest.param(InvalidURL("a b", "no spaces"), "invalid server URL 'a b': no spaces", id="URL"),
     pytest.param(
         NegotiationError("1", "pre2"),
         "DDP version negotiation failed; server requested version pre2",
@@ -67,13 +67,13 @@ SENTENCES = [
     pytest.param(ConnectionLost("the server closed the connection"), "the server closed the connection", id="lost"),
     pytest.param(
         OutcomeUnknown("pay", "the connection was lost"),
-        "outcome of 'pay' unknown: the connection was lost before its result arrived; it may or may not have run",
+        "outcome of 'pay' unknown: the connection was lost before its result arrived; the method may or may not have run",
         id="outcome unknown",
     ),
     pytest.param(ClientClosed("the client is closed"), "the client is closed", id="closed"),
     pytest.param(DDPTimeout("no result within 5 s"), "no result within 5 s", id="timeout"),
     pytest.param(LoginNeeded("nobody is logged in", hint="ddp login"), "nobody is logged in", id="login needed"),
-    pytest.param(InvalidURL("a", "b", what="proxy URL"), "bad proxy URL 'a': b", id="proxy"),
+    pytest.param(InvalidURL("a", "b", what="proxy URL"), "invalid proxy URL 'a': b", id="proxy"),
     pytest.param(CommandError("no such command", "cll", 0), "no such command", id="command: the position is apart"),
 ]
 

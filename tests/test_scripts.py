@@ -166,7 +166,7 @@ class TestHealth:
             pytest.param(
                 "localhost:1", 2, "CRITICAL - ddp: error: localhost:1 refused the connection\n", id="no server"
             ),
-            pytest.param("http:/", 3, "UNKNOWN - ddp: error: bad server URL", id="a wrong address"),
+            pytest.param("http:/", 3, "UNKNOWN - ddp: error: invalid server URL", id="a wrong address"),
         ],
     )
     def test_none(self, start: Start, where: str, code: int, out: str) -> None:

@@ -50,10 +50,10 @@ from ddpshell.exceptions import (
         pytest.param(ConnectError("no", hint="try that"), "no", "try that", id="no connection"),
         pytest.param(ConnectError("no"), "no", "", id="no connection, and no idea"),
         pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),
-        pytest.param(OutcomeUnknown("m", "it went"), "outcome of 'm' unknown: it went before its result arrived; it may or may not have run", "find out", id="C23"),
+        pytest.param(OutcomeUnknown("m", "it went"), "outcome of 'm' unknown: it went before its result arrived; the method may or may not have run", "find out", id="C23"),
         pytest.param(DDPTimeout("late"), "late", "--timeout S", id="too late"),
         pytest.param(EJSONError("bad"), "the answer cannot be read: bad", "-d shows", id="no EJSON"),
-        pytest.param(InvalidURL("x:y", "odd"), "bad server URL 'x:y': odd", "", id="no URL"),
+        pytest.param(InvalidURL("x:y", "odd"), "invalid server URL 'x:y': odd", "", id="no URL"),
         pytest.param(CommandError("wrong"), "wrong", "", id="a wrong command"),
         pytest.param(OSError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied", "", id="a file"),
         pytest.param(KeyError("x"), "'x'", "", id="a fault"),
@@ -120,7 +120,7 @@ def test_no_text_can_forge_a_line(capfd: pytest.CaptureFixture[str]) -> None:
         ),
         pytest.param(
             InvalidURL("x", "odd"),
-            {"error": "usage", "reason": "bad server URL 'x': odd", "details": None, "kind": "usage"},
+            {"error": "usage", "reason": "invalid server URL 'x': odd", "details": None, "kind": "usage"},
             id="usage",
         ),
         pytest.param(

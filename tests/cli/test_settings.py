@@ -164,7 +164,7 @@ class TestPersonal:
             assert connection.timeout == 5
 
     def test_an_address_that_is_none_is_told_with_its_place(self, merge: Resolve) -> None:
-        with pytest.raises(CommandError, match=r"\[default\] in the config file: bad server URL"):
+        with pytest.raises(CommandError, match=r"\[default\] in the config file: invalid server URL"):
             merge({"url": "x"}, "[default]\nurl = 'ftp://x'")
 
 

@@ -54,7 +54,7 @@ def test_a_server_that_is_not_there_has_its_own() -> None:
 def test_an_address_that_is_none_is_told_at_once() -> None:
     done = ddp_apart("-u", "ftp://x", script="call upper a\n")
     assert done.returncode == 2
-    assert "bad server URL" in done.stderr
+    assert "invalid server URL" in done.stderr
 
 
 def test_a_command_that_takes_too_long_is_a_timeout() -> None:

@@ -90,7 +90,7 @@ def test_a_call_that_waits_when_the_server_is_left_was_never_sent(table: Desk) -
 
 
 def test_an_address_that_is_none_changes_nothing(table: Desk, server: LoopbackServer) -> None:
-    assert "bad server URL 'ftp://x'" in table.type("connect ftp://x")
+    assert "invalid server URL 'ftp://x'" in table.type("connect ftp://x")
     assert f"server        {server.url}" in table.type("status")
 
 
