@@ -234,7 +234,7 @@ class TestUntilDone:
 
     def test_it_waits_no_longer_than_it_is_told(self, start: Start, url: str) -> None:
         ran = finished(start("until-done.sh", "b", "0.7"))
-        assert ran == (5, "b is not done after 0.7 s\n", "ddp: error: no document has matched within 0.7 s\n")
+        assert ran == (5, "b is not done after 0.7 s\n", "ddp: error: no document matched within 0.7 s\n")
 
     def test_no_text_is_anything_but_an_id(self, start: Start, url: str) -> None:
         assert finished(start("until-done.sh", '", $where: "', "0.1")).code == 5

@@ -1,6 +1,6 @@
-"""Streams that never hold up a thread that receives from the network, however slow their reader is.
+"""Streams whose slow readers never delay the threads that receive from the network.
 
-`AsideStream` is for a log, of which lines may be left out; `PatientStream` is for results, of which none may.
+`LogStream` is for logs and may drop lines. `ResultStream` is for results and never drops any.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from collections.abc import Callable, Iterator
 from ..text.prose import plural
 from .output import Console, Stream
 
-__all__ = ["AsideStream", "PatientStream", "written_aside"]
+__all__ = ["LogStream", "ResultStream", "written_in_background"]
 
-#: Characters that may wait to be written; what comes beyond that is counted, and not kept.
+#: The most characters or bytes that wait to be written.
 MOST_WAITING = 1 << 20
 
-# Seconds between looks at whether there is room again: a wait without end would not hear of a signal.
-_LOOK = 0.05
+# Seconds between checks whether there is room again. A wait without a timeout would not react to signals.
+_POLL_INTERVAL = 0.05
 
-# Bytes that every pipe takes at once if it can take any.
-_AT_ONCE = 512
+# Bytes that a pipe accepts without blocking, if it is writable at all (POSIX, PIPE_BUF).
+_PIPE_BUF = 512
 
-# Seconds that the end waits for what is still to be written, if nobody reads it.
-_PATIENCE = 1.0
+# Seconds to wait at the end for a reader that is not reading.
+_CLOSE_TIMEOUT = 1.0
 
 
 @contextlib.contextmanager
-def written_aside(console: Console) -> Iterator[None]:
-    """Have what is for standard error written aside; at the end, all of it has been, if somebody reads it."""
+def written_in_background(console: Console) -> Iterator[None]:
+    """Write standard error in the background during the `with` block, which ends when everything is written."""
     before = console.err
-    console.err = aside = AsideStream(before)
+    console.err = stream = LogStream(before)
     try:
         yield
     finally:
         console.err = before
-        aside.close()
+        stream.close()
 
 
-class AsideStream(Stream):
-    """Takes what is to be written, and returns at once. Lines that come while others are being written go out together.
+class LogStream(Stream):
+    """Accepts lines immediately and writes them in another thread. Lines that arrive during a write go out together.
 
     Args:
-        target: Where it is written to.
-        most_waiting: Characters that may wait.
+        target: The stream to write to.
+        most_waiting: The most characters that wait. Further lines are dropped and counted.
     """
 
     def __init__(self, target: Stream, most_waiting: int = MOST_WAITING) -> None:
@@ -55,56 +55,57 @@ class AsideStream(Stream):
         self._target = target
         self._most_waiting = most_waiting
         self._waiting: list[str] = []
-        self._held = 0
-        self._lost = 0
+        self._waiting_size = 0
+        self._dropped = 0
         self._is_closed = False
         self._changed = threading.Condition()
-        # A daemon: a pipe that nobody reads must not keep the process.
+        # A daemon: a pipe that is never read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="ddp log", daemon=True)
         self._thread.start()
 
     def write(self, text: str) -> None:
-        """Take some lines; where too many wait already, leave them out, which is told when they have gone."""
+        """Accept lines. If too many are waiting, drop these; the number of dropped lines is reported later."""
         with self._changed:
-            if self._held + len(text) > self._most_waiting:
-                self._lost += text.count("\n")
+            if self._waiting_size + len(text) > self._most_waiting:
+                self._dropped += text.count("\n")
                 return
             self._waiting.append(text)
-            self._held += len(text)
+            self._waiting_size += len(text)
             if len(self._waiting) == 1:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Write what waits, unless nobody reads it, and end the thread."""
+        """Write the waiting lines, unless the reader is not reading, and end the thread."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        self._thread.join(_PATIENCE)
+        self._thread.join(_CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._is_closed)
-                texts, self._waiting, self._held = self._waiting, [], 0
-                lost, self._lost = self._lost, 0
-            if lost:
-                texts.append(f"ddp: warning: left out {plural(lost, 'line')}, since nobody had read those before\n")
+                texts, self._waiting, self._waiting_size = self._waiting, [], 0
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                lines = plural(dropped, "line")
+                texts.append(f"ddp: warning: left out {lines}, because the lines before were not read in time\n")
             if not texts:
                 return
-            # If it cannot be written, there is nowhere left to say so.
+            # If standard error cannot be written to, there is no place to report that.
             with contextlib.suppress(OSError):
                 self._target.write("".join(texts))
 
 
-class PatientStream(Stream):
-    """Standard output for results of several threads. What its reader does not take now is written by another thread.
+class ResultStream(Stream):
+    """Standard output for results of several threads. What the reader does not accept now is written in another thread.
 
-    While more than `MOST_WAITING` bytes wait, the main thread has to wait too, and the source of the results is held.
-    As long as the reader keeps up, everything is written at once, and in order with standard error.
+    While more than `MOST_WAITING` bytes wait, the main thread waits too, and the source of the results is paused. As long as
+    the reader keeps up, everything is written at once and in order with standard error.
 
     Args:
-        hold: Called with True while too much waits, and with False after that.
-        when_broken: Called when what waits cannot be written.
+        hold: Called with True while too much is waiting, and with False after that.
+        when_broken: Called when waiting results cannot be written.
     """
 
     def __init__(self, hold: Callable[[bool], object], when_broken: Callable[[], object]) -> None:
@@ -112,14 +113,14 @@ class PatientStream(Stream):
         self._hold = hold
         self._when_broken = when_broken
         self._waiting: deque[memoryview] = deque()
-        self._amount = 0
+        self._waiting_size = 0
         self._is_held = False
         self._is_writing = False
         self._problem: OSError | None = None
         self._changed = threading.Condition()
-        # A file takes everything at once, and no selector takes it.
+        # A regular file never blocks, and selectors do not accept it.
         self._selector = selectors.DefaultSelector()
-        self._may_stall = self.fd is not None and self._register(self.fd)
+        self._may_block = self.fd is not None and self._register(self.fd)
 
     def _register(self, fd: int) -> bool:
         try:
@@ -129,17 +130,17 @@ class PatientStream(Stream):
         return True
 
     def write(self, text: str) -> None:
-        """Write a text, now or as soon as the reader takes it.
+        """Write text, now or as soon as the reader accepts it.
 
         Raises:
-            OSError: It cannot be written, or an earlier one could not.
+            OSError: This text or an earlier one cannot be written.
         """
         is_main = threading.current_thread() is threading.main_thread()
         with self._changed:
             if self._problem is not None:
                 raise self._problem
             is_free = not self._waiting and not self._is_writing
-            # The main thread may wait for the reader, but not with the lock.
+            # The main thread may wait for the reader, but must not hold the lock meanwhile.
             self._is_writing = self._is_writing or (is_free and is_main)
         if is_free and is_main:
             try:
@@ -152,27 +153,27 @@ class PatientStream(Stream):
         data = memoryview(self.encoded(text))
         with self._changed:
             if not self._waiting and not self._is_writing:
-                while data and (not self._may_stall or self._selector.select(0)):
-                    self._write(data[:_AT_ONCE])
-                    data = data[_AT_ONCE:]
+                while data and (not self._may_block or self._selector.select(0)):
+                    self._write(data[:_PIPE_BUF])
+                    data = data[_PIPE_BUF:]
                 if not data:
                     return
             if not self._waiting:
-                # A daemon: a pipe that is not read must not keep the process.
+                # A daemon: a pipe that is never read must not keep the process alive.
                 threading.Thread(target=self._run, name="ddp output", daemon=True).start()
             self._waiting.append(data)
-            self._amount += len(data)
-            if self._amount > MOST_WAITING:
+            self._waiting_size += len(data)
+            if self._waiting_size > MOST_WAITING:
                 self._is_held = True
                 self._hold(True)
         if is_main:
-            self._wait(lambda: self._amount <= MOST_WAITING)
+            self._wait(lambda: self._waiting_size <= MOST_WAITING)
 
     def finish(self) -> None:
         """Wait until everything is written.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: A result cannot be written.
         """
         self._wait(lambda: not self._waiting)
         self._selector.close()
@@ -182,7 +183,7 @@ class PatientStream(Stream):
     def _wait(self, done: Callable[[], bool]) -> None:
         with self._changed:
             while not done() and self._problem is None:
-                self._changed.wait(_LOOK)
+                self._changed.wait(_POLL_INTERVAL)
 
     def _run(self) -> None:
         while True:
@@ -199,8 +200,8 @@ class PatientStream(Stream):
                 return
             with self._changed:
                 self._waiting.popleft()
-                self._amount -= len(data)
-                if self._is_held and self._amount <= MOST_WAITING:
+                self._waiting_size -= len(data)
+                if self._is_held and self._waiting_size <= MOST_WAITING:
                     self._is_held = False
                     self._hold(False)
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The words behind the name of a method or a publication: how they are declared, and what help says of them."""
+"""The name and the arguments of a call or a subscription: their parameters, their help, and how arguments are read."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ WORDS = click.Argument(["words"], metavar="[ARG]...", nargs=-1)
 
 
 STRING_OPTION = click.Option(
-    ["-s", "--string", "as_strings"], is_flag=True, help="Take each ARG as a string, just as it stands."
+    ["-s", "--string", "as_strings"], is_flag=True, help="Send each ARG unchanged, as a string."
 )
 
 
-#: What a word may look like, and what it means then.
+#: The section of the help about arguments.
 GRAMMAR: Rows = [
-    ("5  -1  true  null", "numbers and constants of JSON"),
-    ("Hello  http://x", "a string: anything that is no literal"),
-    ("""'"5"'""", "a string that would be something else"),
-    ("'{a: [1, 2]}'", "JSON; keys need no quotes, strings may have single ones"),
-    ("""'Date("2026-01-02")'""", "Date Binary RegExp ObjectID Decimal Custom; Infinity NaN"),
+    ("5  -1  true  null", "a number or a constant, as in JSON"),
+    ("Hello  http://x", "a string: any other text needs no quotes"),
+    ("""'"5"'""", 'the string "5", not the number'),
+    ("'{a: [1, 2]}'", "JSON; keys may be without quotes, strings in single quotes"),
+    ("""'Date("2026-01-02")'""", "also Binary, RegExp, ObjectID, Decimal, Custom, Infinity, NaN"),
     ("""'{"$date": 0}'""", "EJSON"),
-    ("@FILE  -", "one value, read from a file or from standard input"),
+    ("@FILE  -", "the value in a file; the value on standard input"),
     ("@@x", "the string @x"),
-    ("--", "what follows is no option (-1 needs none)"),
+    ("--", "the words after this are arguments, even if they begin with -"),
 ]
 
 
@@ -51,15 +51,17 @@ _STANDARD_INPUT = "standard input"
 def read_arguments(words: Iterable[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
     """Read the arguments of a call.
 
-    `@file` is a value read from a file, `-` (or `@-`) one from standard input, `@@x` the string `@x`; anything else
-    a literal if it is one, and a string if not.
+    `@file` is the value in a file, `-` (or `@-`) the value on standard input, and `@@x` the string `@x`. Any other word is a
+    literal if it can be read as one, and otherwise a string.
 
     Args:
-        as_strings: All words are strings, just as they stand: `@file`, `@@x` and `-` too.
+        words: The arguments, as typed.
+        process: The run of `ddp`.
+        as_strings: Whether all words are strings, even `@file`, `@@x` and `-`.
 
     Raises:
-        CommandError: A literal that is none, a file that cannot be read. The message says which argument.
-        DDPTimeout: Standard input, or a pipe in place of a file, does not end.
+        CommandError: A literal is not valid, or a file cannot be read. The message names the argument.
+        DDPTimeout: Standard input, or a pipe in the place of a file, did not end in time.
     """
     values: list[EJSONValue] = []
     sources: set[str] = set()
@@ -80,7 +82,7 @@ def read_arguments(words: Iterable[str], process: Process, *, as_strings: bool) 
         else:
             values.append(_value(word, name))
         try:
-            # Too deep, for example: better said here than where the call is made.
+            # Report a value that cannot be sent, such as one that is nested too deeply, with the number of its argument.
             ejson.encode(values[-1])
         except EJSONError as error:
             raise CommandError(f"{name}: {error}") from None
@@ -88,19 +90,27 @@ def read_arguments(words: Iterable[str], process: Process, *, as_strings: bool) 
 
 
 def check_text(word: str, name: str) -> None:
-    """Refuse what is no text.
+    """Check that a word is valid text.
+
+    Args:
+        word: The word. Python decodes bytes that are not UTF-8 as lone surrogates.
+        name: The name of the argument for the error message.
 
     Raises:
-        CommandError: The bytes of the word are no UTF-8; Python has put halves of surrogate pairs in their place.
+        CommandError: The word is not UTF-8.
     """
     try:
         word.encode()
     except UnicodeEncodeError:
-        raise CommandError(f'{name} is not UTF-8 text; binary data goes in as Binary("base64")') from None
+        raise CommandError(f'{name} is not UTF-8 text; write binary data as Binary("base64")') from None
 
 
 def note_losses(values: Iterable[object], where: str, process: Process, *, is_sent: bool = False) -> bool:
-    """Write a note if a server in JavaScript changes something in these values (see `loss_note`); say whether it does."""
+    """Print a note if JavaScript cannot represent some of these values exactly (see `loss_note`).
+
+    Returns:
+        Whether a note was printed.
+    """
     note = loss_note(values, where, is_sent=is_sent)
     if note is not None:
         process.console.note(note)
@@ -115,7 +125,7 @@ def _value(text: str, name: str) -> EJSONValue:
 
 
 def _line_of(error: CommandError) -> str:
-    """Which line is meant, where there are several."""
+    """Return `, line N` for an error in text of several lines, otherwise ""."""
     if error.position is None or "\n" not in error.text:
         return ""
     return f", line {error.text.count(chr(10), 0, error.position) + 1}"
@@ -123,16 +133,16 @@ def _line_of(error: CommandError) -> str:
 
 def _read_file(path: str, name: str, process: Process) -> str:
     if not path:
-        raise CommandError(f"{name}: @ must be followed by a file's name; the text @ is written @@")
+        raise CommandError(f"{name}: the name of a file is missing after @; write @@ for the string @")
     try:
         from pathlib import Path
 
         with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
             return read_text(file, f"{name} ({path})")
-    except DDPTimeout:  # which is an OSError too
+    except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
-        hint = f"; for the text @{path} itself, write @@{path}"
+        hint = f"; write @@{path} for the string @{path}"
         raise CommandError(f"{name}: cannot read {path}: {error.strerror or error}{hint}") from None
 
 
@@ -140,24 +150,24 @@ def _read_standard_input(process: Process) -> str:
     if sys.stdin is None:
         raise CommandError("standard input is closed")
     if sys.stdin.isatty():
-        process.console.note("reading one value from the terminal; end it with Ctrl-D on a line of its own")
+        process.console.note("reading one value from the terminal; press Ctrl-D on an empty line to end it")
     try:
         with (
             process.interrupting(f"end of {_STANDARD_INPUT}"),
             os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as file,
         ):
             return read_text(file, _STANDARD_INPUT)
-    except DDPTimeout:  # which is an OSError too
+    except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
         raise CommandError(f"cannot read {_STANDARD_INPUT}: {error.strerror or error}") from None
 
 
 class SeenName(click.ParamType[str]):
-    """The name of a method or a publication: no server tells what there are, but some have been typed in the shell.
+    """The name of a method or a publication. DDP cannot list names, so completion offers those typed earlier in the shell.
 
     Args:
-        role: The name of a `Role` of the shell's.
+        role: METHOD or PUBLICATION.
     """
 
     name = "name"
@@ -166,21 +176,15 @@ class SeenName(click.ParamType[str]):
         self._role = role
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Any text is one."""
+        """Accept any text."""
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Those that have been typed, the latest first."""
+        """Complete with earlier names, the latest first."""
         from click.shell_completion import CompletionItem
 
-        from ..shell.commands.shell import shell_registry
-        from ..shell.names import Names
-        from ..shell.registry import Role
-        from .did_you_mean import typed_before, unknown_names
-        from .folders import state_folder
+        from .did_you_mean import earlier_names
 
-        names = Names(shell_registry())
-        names.use_history(lambda: typed_before(state_folder()), unknown_names(state_folder()))
-        found = [name for name in names.of(Role[self._role]) if name.startswith(incomplete)]
-        # A word of the command line has neither spaces nor quotes around it.
+        found = [name for name in earlier_names(self._role) if name.startswith(incomplete)]
+        # Completion cannot add quotes, so it leaves out names that need them.
         return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]

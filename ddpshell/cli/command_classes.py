@@ -1,4 +1,4 @@
-"""Commands and groups as `ddp` has them: help by sections, words like `-1` as arguments, modules loaded when needed."""
+"""click's commands and groups with what `ddp` adds: sections of help, arguments such as `-1`, modules imported when needed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .process import Process
 
 __all__ = ["Command", "Group", "Rows", "process_of", "spelling"]
 
-#: Two columns of help: what is typed, and what it is.
+#: The rows of a section of help: what to type, and what it means.
 Rows: TypeAlias = Sequence[tuple[str, str]]
 
-# What other programs have commands for, or call them.
+# Commands of other programs, and what they are called here.
 _ELSEWHERE = {"help": "--help", "subscribe": "sub", "version": "--version"}
 
-# No option begins with a digit, so this is a number or a text; never an option.
+# A word that is a number. No option begins with a digit.
 _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
 
-# Marks such a word while click's parser looks for options. No argument of a process can hold it.
+# Hides such a word from click's parser, which would take it for an option. No argument of a process can contain it.
 _MARK = "\0"
 
 
 def process_of(ctx: click.Context) -> Process:
-    """The run of the command that a context belongs to."""
+    """Return the run that a context belongs to."""
     process = ctx.find_object(Process)
-    assert process is not None, "a context is made with its Process"
+    assert process is not None, "each context is made with a Process"
     return process
 
 
 def spelling(param: click.Parameter) -> str:
-    """What to call a parameter in an error: `-u/--url`, `METHOD`."""
+    """Return the name of a parameter for error messages: `-u/--url`, `METHOD`."""
     if isinstance(param, click.Option):
         return "/".join([*param.opts, *param.secondary_opts])
     return param.make_metavar(click.get_current_context(silent=True) or click.Context(click.Command("ddp"))).strip(
@@ -45,7 +45,7 @@ def spelling(param: click.Parameter) -> str:
 def _show_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         assert isinstance(ctx.command, _Described), "click has no other contexts here"
-        # Written as results are written, so that a full disk is noticed here as well.
+        # Help is written as results are, so that a full disk is an error here as well.
         process_of(ctx).console.write(ctx.command.help_text(ctx, is_brief=param is _BRIEF_HELP))
         ctx.exit()
 
@@ -56,19 +56,21 @@ _BRIEF_HELP = click.Option(
     expose_value=False,
     is_eager=True,
     callback=_show_help,
-    help="Show a short help.",
+    help="Show this help, without the options that commands share.",
 )
 _HELP = click.Option(
-    ["--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help, help="Show all of the help."
+    ["--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help, help="Show the complete help."
 )
 
 
 class _Described(click.Command):
-    """What our commands and groups have in common.
+    """A command or a group.
 
     Args:
-        notes: Sections for the help, by heading.
-        examples: Command lines for its beginning, and what they do.
+        name: The name to type.
+        notes: More sections of the help, by heading.
+        examples: Command lines for the first section of the help, and what they do.
+        attributes: Further arguments of click's class.
     """
 
     def __init__(
@@ -79,38 +81,38 @@ class _Described(click.Command):
         self.examples = examples
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Make click's parser, but for what `_NUMBER` matches: that is no option; and one dash is a short option."""
+        """Make click's parser, with two changes: numbers are not options, and one dash begins a short option."""
         parser = super().make_parser(ctx)
         parse, process = parser.parse_args, parser._process_opts  # noqa: SLF001 - see below
 
         def process_short(word: str, state: Any) -> None:
-            # click tries `-u` as a long option first, and makes an error with suggestions that nobody sees: a fiftieth of
-            # the time of a call.
+            # click first looks for `-u` among the long options and builds an error with suggestions that it throws away:
+            # a fiftieth of the time of a call.
             (process if word.startswith("--") else parser._match_short_opt)(word, state)  # noqa: SLF001
 
         def parse_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
             values, rest, order = parse([_MARK + word if _NUMBER.match(word) else word for word in args])
             return {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest), order
 
-        # click has no other place for them.
+        # click has no public way to change this.
         parser.parse_args = parse_numbers  # type: ignore[method-assign]
         parser._process_opts = process_short  # type: ignore[method-assign, assignment]  # noqa: SLF001
         return parser
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """All that it takes, `-h` and `--help` among it."""
+        """Return all parameters, with `-h` and `--help`."""
         return [*super().get_params(ctx), _BRIEF_HELP, _HELP]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Ours are among the parameters."""
+        """Return None: the help options are among the parameters."""
         return None
 
     def help_text(self, ctx: click.Context, *, is_brief: bool) -> str:
-        """The help: usage and text, examples, notes, options by section, more notes.
+        """Return the help: usage and text, examples, notes, options by section, more notes.
 
         Args:
-            ctx: That of the command.
-            is_brief: Leave out what most commands share, and say so.
+            ctx: The context of the command.
+            is_brief: Leave out the shared options, and say so.
         """
         formatter = ctx.make_formatter()
         self.format_usage(ctx, formatter)
@@ -118,7 +120,7 @@ class _Described(click.Command):
         if self.examples:
             column = max([len(command) for command, _ in self.examples])
             with formatter.section("Examples"):
-                # Not wrapped: a command line is copied as it stands.
+                # Not wrapped, so that a command line can be copied.
                 for command, what in self.examples:
                     formatter.write(f"  {command.ljust(column)}  # {what}\n")
         own = {heading: list(rows) for heading, rows in self.first_notes(ctx).items()}
@@ -135,15 +137,15 @@ class _Described(click.Command):
                 formatter.write_dl(rows)
         if is_brief and shared:
             formatter.write_paragraph()
-            formatter.write_text(f"{ctx.command_path} --help also shows: {', '.join(shared).lower()}.")
+            formatter.write_text(f"For more ({', '.join(shared).lower()}), see {ctx.command_path} --help.")
         return formatter.getvalue().rstrip("\n")
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
-        """Sections that stand before the options: what the arguments are."""
+        """Return the sections before the options."""
         return self.notes
 
     def last_notes(self) -> Mapping[str, Rows]:
-        """Sections that stand behind them."""
+        """Return the sections after the options."""
         return {}
 
 
@@ -151,22 +153,23 @@ class Command(_Described):
     """A subcommand."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it, unless it was given an option that it has no use for."""
+        """Run the command, if it accepts all options that are in front of its name."""
         process = process_of(ctx)
         known = {param.name for param in self.params}
         for param in ctx.find_root().command.params:
-            if param.name in process.given and param.name not in known:
-                raise click.UsageError(f"{spelling(param)} means nothing to {ctx.command_path}", ctx)
+            if param.name in process.options and param.name not in known:
+                raise click.UsageError(f"{ctx.command_path} does not take {spelling(param)}", ctx)
         process.configure()
         return super().invoke(ctx)
 
 
 class Group(_Described, click.Group):
-    """A command with subcommands, each in a module of its own that is loaded when it is asked for.
+    """A command with subcommands, each in a module of the same name that is imported when the command is needed.
 
     Args:
-        lazy: The modules of this package by the names of the commands in them. A command and its module have the same
-            name.
+        name: The name to type.
+        lazy: The names of the subcommands.
+        attributes: Further arguments of click's class.
     """
 
     def __init__(self, name: str, *, lazy: Sequence[str], **attributes: Any) -> None:
@@ -183,16 +186,16 @@ class Group(_Described, click.Group):
         ctx = click.get_current_context()
         if ctx.invoked_subcommand is None:
             command = self.get_command(ctx, "shell")
-            assert command is not None, "the shell is what there is without a command"
+            assert command is not None, "the shell is the default command"
             with command.make_context("shell", [], parent=ctx) as inner:
                 command.invoke(inner)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order in which they were declared."""
+        """Return the names, in the order of the help."""
         return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load a command; None if there is none of that name."""
+        """Import a command; return None if the name is unknown."""
         if cmd_name not in self._lazy:
             return None
         command = getattr(importlib.import_module(f".commands.{cmd_name}", __package__), cmd_name)
@@ -202,7 +205,7 @@ class Group(_Described, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the words begin with; of one that there is not, say what may be meant."""
+        """Find the command that the words begin with. The error for an unknown name suggests another."""
         name, *rest = args
         command = self.get_command(ctx, name)
         if command is not None or ctx.resilient_parsing:
@@ -210,16 +213,16 @@ class Group(_Described, click.Group):
         from difflib import get_close_matches
 
         meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._lazy, n=1)), None)
-        advice = f"did you mean {meant}?" if meant else f"a method is called with: ddp call {name}"
-        raise click.UsageError(f"no command {name!r}; {advice}", ctx)
+        advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name}"
+        raise click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
-        """The commands."""
+        """Return the list of commands."""
         commands = [(name, self.get_command(ctx, name)) for name in self._lazy]
         return {"Commands": [(name, command.get_short_help_str(66)) for name, command in commands if command]}
 
     def last_notes(self) -> Mapping[str, Rows]:
-        """The notes."""
+        """Return the notes."""
         return self.notes
 
 

@@ -21,11 +21,19 @@ from ..client.events import (
 )
 from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
-from .event_queue import Inbox, wait_until_done
+from .event_queue import EventQueue, wait_until_done
 from .process import Process
 from .settings import ConnectionSettings
 
-__all__ = ["advise", "connected", "make_client", "outcome", "overdue", "unconfirmed", "wait_for_session"]
+__all__ = [
+    "add_url_hint",
+    "connected",
+    "make_client",
+    "timeout_error",
+    "unconfirmed_note",
+    "wait_for_outcome",
+    "wait_for_session",
+]
 
 Value = TypeVar("Value")
 
@@ -60,7 +68,7 @@ def connected(
     warn_of_exposed_passwords(process)
     if settings.insecure:
         process.console.warning("--insecure: anybody could answer in the server's place")
-    if settings.proxy is not None and process.given.get("verbose"):
+    if settings.proxy is not None and process.options.get("verbose"):
         from ..client.network.proxy import parse_proxy
 
         process.console.note(f"through the proxy {parse_proxy(settings.proxy).url}")
@@ -80,7 +88,7 @@ def connected(
             yield client
             return
         try:
-            made = outcome(credential.begin(client), client, process, "answer to the login")
+            made = wait_for_outcome(credential.begin(client), client, process, "answer to the login")
         except LoginError as error:
             raise credential.refused(error) from None
         try:
@@ -119,14 +127,14 @@ def make_client(
         user_agent=settings.user_agent,
         max_message=settings.max_message,
         login_required=login_required,
-        debug=bool(process.given.get("debug")),
+        debug=bool(process.options.get("debug")),
         data_events=data_events,
         clock=process.clock,
         on_event=on_event,
     )
 
 
-def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:
+def wait_for_outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:
     """Wait for an outcome as long as the command may take.
 
     An answer whose writes the server has not confirmed in that time counts (C79).
@@ -137,15 +145,15 @@ def outcome(awaited: Awaitable[Value], client: Client, process: Process, what: s
     """
     wait_until_done(awaited, process.clock, process.deadline)
     if awaited.settle():
-        process.console.note(unconfirmed(what, process))
+        process.console.note(unconfirmed_note(what, process))
     try:
         return awaited.result(0)
     except DDPTimeout:
-        raise overdue(what, client, process) from None
+        raise timeout_error(what, client, process) from None
     except CancelledError:
         raise ClientClosed("the client is closed") from None
     except ConnectError as error:
-        advise(error, process)
+        add_url_hint(error, process)
         raise
 
 
@@ -156,27 +164,27 @@ def wait_for_session(client: Client, process: Process) -> None:
         DDPTimeout: It does not yet.
         DDPError: It never will.
     """
-    with Inbox[None](process.clock) as inbox:
-        forget = client.on_event(lambda event: inbox.put(None) if isinstance(event, _DECISIVE) else None)
+    with EventQueue[None](process.clock) as queue:
+        forget = client.on_event(lambda event: queue.put(None) if isinstance(event, _DECISIVE) else None)
         # The first look is for what was decided before.
-        while client.status.state not in _DECIDED and inbox.take(process.deadline):
+        while client.status.state not in _DECIDED and queue.take_all(process.deadline):
             pass
         forget()
     try:
         client.wait_connected(0)
     except DDPTimeout:
-        raise overdue("session", client, process) from None
+        raise timeout_error("session", client, process) from None
     except DDPError as error:
-        advise(error, process)
+        add_url_hint(error, process)
         raise
 
 
-def unconfirmed(what: str, process: Process) -> str:
+def unconfirmed_note(what: str, process: Process) -> str:
     """The note for an answer whose writes the server has not confirmed in the time that the command may take (C79)."""
     return f"the {what} is here, but the server did not confirm the writes within {process.timeout:g} s"
 
 
-def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
+def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
     """The error for what has not come in the time that the command may take: it says what has come about instead."""
     from ..protocol.server_error import quoted
 
@@ -189,16 +197,16 @@ def overdue(what: str, client: Client, process: Process) -> DDPTimeout:
     return DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
 
 
-def advise(error: BaseException, process: Process) -> None:
+def add_url_hint(error: BaseException, process: Process) -> None:
     """Where nobody has thought of an address yet, say how to give one."""
-    if isinstance(error, ConnectError) and "url" not in process.given:
+    if isinstance(error, ConnectError) and "url" not in process.options:
         error.hint = " ".join(filter(None, [error.hint, "(-u URL names another server)"]))
 
 
 def _observer(process: Process, watch: Callable[[Event], object] | None, *, reconnect: bool) -> Callable[[Event], None]:
     """Show what is worth it, on the client's thread."""
     console = process.console
-    verbose = bool(process.given.get("verbose", 0)) and not console.quiet
+    verbose = bool(process.options.get("verbose", 0)) and not console.quiet
 
     def show(event: Event) -> None:
         if watch is not None:
@@ -231,7 +239,7 @@ def _observer(process: Process, watch: Callable[[Event], object] | None, *, reco
         from ..text.frames import frame_line
         from ..text.palette import terminal_text
 
-        color = console.colours_err
+        color = console.colors_err
         line = frame_line(text, is_sent=is_sent, when=process.clock.wall(), colored=color)
         console.error_lines([terminal_text(line, color=color)])
 

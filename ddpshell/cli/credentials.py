@@ -161,7 +161,7 @@ def warn_of_exposed_passwords(process: Process) -> None:
     import re
 
     for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$ALL_PROXY")):
-        if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.given.get(name, "")):
+        if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.options.get(name, "")):
             process.console.warning(
                 f"others on this machine can see the password in --{name}: {elsewhere} and the config file hide it"
             )
@@ -171,7 +171,7 @@ def login_command(process: Process, user: str) -> str:
     """What to type to log in, with the options that name the server."""
     import shlex
 
-    given = process.given
+    given = process.options
     words = ["ddp", "login", user]
     if "url" in given:
         words += ["-u", without_credentials(given["url"])]

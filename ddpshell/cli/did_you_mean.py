@@ -1,47 +1,43 @@
-"""What a name may have meant that the server does not know. DDP does not tell what names there are, but some are known."""
+"""Names of methods and publications for suggestions and completion. DDP cannot list them, but the shell's history has some."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import MethodError
+from ..exceptions import MethodError, ServerError
+from ..logins import server_of
 from ..protocol.server_error import is_unknown_name
+from ..shell.commands.shell import shell_registry
+from ..shell.names import Names
+from ..shell.registry import Role
 from .folders import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ..exceptions import ServerError
+    from ..protocol.urls import Endpoint
     from .process import Process
 
-__all__ = ["advise_name", "typed_before", "unknown_names"]
+__all__ = ["earlier_lines", "earlier_names", "suggest_name"]
 
 
-def advise_name(error: ServerError, name: str, process: Process) -> None:
-    """Note on the error which name may be meant: one of the server's, where it runs here, or of the shell's history.
+def suggest_name(error: ServerError, name: str, process: Process, endpoint: Endpoint) -> None:
+    """Add a note with a similar name to an error about an unknown name.
 
     Args:
-        error: What the server answered with.
-        name: Of what was called or subscribed to.
-        process: The run of the command.
+        error: The server's error.
+        name: The name of the method or publication.
+        process: The run of `ddp`, which knows the names of a server in this process.
+        endpoint: The address of the server.
     """
     if not is_unknown_name(error):
         return
-    from ..logins import server_of
-    from ..shell.commands.shell import shell_registry
-    from ..shell.names import Names
-    from ..shell.registry import Role
-    from .credentials import endpoint_of
-    from .settings import ConnectionSettings
-
     role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
-    names = Names(shell_registry())
-    server = server_of(endpoint_of(ConnectionSettings.of(process.given)))
+    names = _names_of_history()
+    server = server_of(endpoint)
     names.server = lambda: server
-    names.use_history(lambda: typed_before(state_folder()), unknown_names(state_folder()))
     for known in process.methods if role is Role.METHOD else process.publications:
         names.mark_known(role, known)
     similar = names.similar(role, name)
@@ -49,22 +45,30 @@ def advise_name(error: ServerError, name: str, process: Process) -> None:
         error.add_note(f"did you mean {similar}?")
 
 
-def unknown_names(folder: str | None) -> Path:
-    """The file with the names that servers did not know, when they were typed in the shell."""
-    return Path(folder or os.devnull) / "unknown-names"
-
-
-def typed_before(folder: str | None) -> Iterator[str]:
-    """What was typed in the shell, oldest first, from the file where prompt_toolkit keeps it, without loading that.
+def earlier_names(role: str) -> list[str]:
+    """Return the names that were typed in the shell, the latest first.
 
     Args:
-        folder: Where the history is, or is not.
+        role: METHOD or PUBLICATION.
+    """
+    return _names_of_history().of(Role[role])
+
+
+def _names_of_history() -> Names:
+    folder = Path(state_folder() or os.devnull)
+    names = Names(shell_registry())
+    names.use_history(lambda: earlier_lines(folder / "history"), folder / "unknown-names")
+    return names
+
+
+def earlier_lines(history: Path) -> Iterator[str]:
+    """Read what was typed in the shell, oldest first, without importing prompt_toolkit, which writes the file.
+
+    Args:
+        history: The file, which need not exist.
     """
     lines: list[str] = []
-    with (
-        contextlib.suppress(OSError),
-        (Path(folder or os.devnull) / "history").open(encoding="utf-8", errors="replace") as file,
-    ):
+    with contextlib.suppress(OSError), history.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("+"):
                 lines.append(line[1:])

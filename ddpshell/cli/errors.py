@@ -114,7 +114,7 @@ def show(failure: Failure, console: Console) -> None:
     if console.output_format is OutputFormat.JSON:
         console.error_lines([_as_json(failure)])
         return
-    lines = [console.emphasised("31", "ddp: error: ") + escape_line(failure.line)]
+    lines = [console.emphasized("31", "ddp: error: ") + escape_line(failure.line)]
     if failure.place is not None:
         from ..text.prose import point_at
 

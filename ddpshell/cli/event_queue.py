@@ -1,9 +1,8 @@
-"""`Inbox`: what the main thread waits for when it waits for several things at once.
+"""`EventQueue`: lets the main thread wait for several things at once.
 
-Those are items from the client's thread, a file that can be read, the moment when nobody reads our output any more,
-and the time. The client's thread never waits for the reader, for it has pings to answer: when more items wait than
-`_CAPACITY`, it is told to read nothing from the server until they are taken. So what waits here is bounded by that and by
-what one read brings, and the server has to wait for a reader that lags.
+These are items from the client's thread, a readable file, the end of the reader of our output, and a deadline. The client's
+thread never waits for the main thread, because it has to answer pings: when `_CAPACITY` items are waiting, the client stops
+reading from the server until they are taken. So memory is bounded, and the server is slowed down to the speed of the reader.
 """
 
 from __future__ import annotations
@@ -24,21 +23,22 @@ from typing import Any, Generic, Self, TypeVar
 from ..clock import Clock
 from .output import OutputError
 
-__all__ = ["Inbox", "wait_until_done"]
+__all__ = ["EventQueue", "wait_until_done"]
 
 Item = TypeVar("Item")
 
-#: Enough to leave a pager standing for a while; until then the server's own pings are answered too.
+#: Enough for a pager that is left open for a while. Until then, pings from the server are answered too.
 _CAPACITY = 20_000
 
 
-class Inbox(Generic[Item]):
-    """Items of other threads, in order. Made, read and closed by one thread.
+class EventQueue(Generic[Item]):
+    """A queue of items from other threads. One thread creates, reads and closes it.
 
     Args:
-        clock: What passes.
-        output: The file that we write to; if it is a pipe that nobody reads, waiting ends with an error.
-        capacity: How many items may wait before `hold` is called.
+        clock: Time source.
+        output: The number of the file that results go to. If it is a pipe, waiting ends with an error when its reader is
+            gone.
+        capacity: The number of waiting items at which `hold` is called.
     """
 
     def __init__(self, clock: Clock, output: int | None = None, capacity: int = _CAPACITY) -> None:
@@ -48,19 +48,19 @@ class Inbox(Generic[Item]):
         self._changed = threading.RLock()
         self._is_waiting = False
         self._is_closed = False
-        #: Called with True when too many items wait, and with False when they have been taken: `Client.hold`.
+        #: Called with True when too many items wait, and with False after they are taken. Usually `Client.hold`.
         self.hold: Callable[[bool], object] | None = None
         self._is_held = False
-        self._ours, self._theirs = os.pipe()
-        os.set_blocking(self._ours, False)
-        os.set_blocking(self._theirs, False)
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wake, False)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._ours, selectors.EVENT_READ)
-        # A signal that comes just before the wait begins, or to another thread, would not end it.
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        # Without this, a signal just before the wait, or one that another thread gets, would not end the wait.
         self._wakes_on_signals = threading.current_thread() is threading.main_thread()
         if self._wakes_on_signals:
-            self._woken_before = signal.set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
-        # The end of a pipe that we write to can never be read; what is told of it is that the other end is closed.
+            self._woken_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        # The writing end of a pipe never becomes readable, so the selector reports it only when the reader closes its end.
         self._output = output if output is not None and self._register_pipe(output) else None
 
     def _register_pipe(self, output: int) -> bool:
@@ -69,7 +69,7 @@ class Inbox(Generic[Item]):
         try:
             self._selector.register(output, selectors.EVENT_READ)
         except (OSError, ValueError, KeyError):
-            # Then it is noticed when something is written.
+            # The next write will fail instead.
             return False
         return True
 
@@ -82,7 +82,7 @@ class Inbox(Generic[Item]):
         self.close()
 
     def put(self, item: Item) -> None:
-        """Leave an item. Any thread may, and none waits. After `close` it is dropped."""
+        """Add an item. Any thread may call this, and it never waits. After `close` items are dropped."""
         with self._changed:
             if self._is_closed:
                 return
@@ -92,36 +92,36 @@ class Inbox(Generic[Item]):
                 self.hold(True)
             if self._is_waiting:
                 self._is_waiting = False
+                # A pipe that is full of signals wakes the reader too.
                 with contextlib.suppress(BlockingIOError):
-                    # Full of signals, it wakes as well.
-                    os.write(self._theirs, b"\0")
+                    os.write(self._wake, b"\0")
 
-    def take(self, deadline: float | None = None) -> list[Item]:
-        """Take all items that there are; wait for the first.
+    def take_all(self, deadline: float | None = None) -> list[Item]:
+        """Wait until there is an item, and take all items.
 
         Args:
-            deadline: Seconds of the clock; None for ever.
+            deadline: When to stop waiting, in seconds of the clock; None for never.
 
         Returns:
-            The items; none where the time is over.
+            The items; an empty list after the deadline.
 
         Raises:
-            OutputError: Nobody reads the output any more.
+            OutputError: The output is a pipe whose reader is gone.
         """
-        return self.take_or_read(None, deadline)[0]
+        return self.take_all_or_read(None, deadline)[0]
 
-    def take_or_read(self, file: int | None, deadline: float | None = None) -> tuple[list[Item], bool]:
-        """Take all items that there are; wait for the first, or until a file can be read.
+    def take_all_or_read(self, file: int | None, deadline: float | None = None) -> tuple[list[Item], bool]:
+        """Wait until there is an item or a file can be read, and take all items.
 
         Args:
-            file: The file's number; None for none. One that never makes anybody wait, as those on a disk, always can be.
-            deadline: Seconds of the clock; None for ever.
+            file: The number of the file, or None. A file on a disk can always be read.
+            deadline: When to stop waiting, in seconds of the clock; None for never.
 
         Returns:
-            The items, and whether it is known that the file can be read. Where there are items, nobody asks.
+            The items, and whether the file can be read. If there are items, the file is not checked.
 
         Raises:
-            OutputError: Nobody reads the output any more.
+            OutputError: The output is a pipe whose reader is gone.
         """
         while True:
             with self._changed:
@@ -133,13 +133,13 @@ class Inbox(Generic[Item]):
             finally:
                 with self._changed:
                     self._is_waiting = False
-            # What woke us may have been a signal that asks for nothing.
+            # A signal may have ended the wait early.
             if is_readable or self._items or (deadline is not None and self._clock.now() >= deadline):
                 with self._changed:
                     return self._drain(), is_readable
 
     def close(self) -> None:
-        """Take no more items, and give the files back. A second time, nothing happens."""
+        """Close the pipe and stop accepting items. A second call does nothing."""
         with self._changed:
             if self._is_closed:
                 return
@@ -147,8 +147,8 @@ class Inbox(Generic[Item]):
             if self._wakes_on_signals:
                 signal.set_wakeup_fd(self._woken_before)
             self._selector.close()
-            os.close(self._ours)
-            os.close(self._theirs)
+            os.close(self._woken)
+            os.close(self._wake)
 
     def _drain(self) -> list[Item]:
         items = list(self._items)
@@ -169,23 +169,23 @@ class Inbox(Generic[Item]):
         finally:
             if file is not None:
                 self._selector.unregister(file)
-        if self._ours in ready:
-            os.read(self._ours, 64)
+        if self._woken in ready:
+            os.read(self._woken, 64)
         if self._output in ready:
             raise OutputError(errno.EPIPE, os.strerror(errno.EPIPE))
         return file in ready
 
 
 def wait_until_done(future: Future[Any], clock: Clock, deadline: float | None) -> None:
-    """Wait as `Future.result` does, but without its flaw: a signal that comes just before the wait begins is not slept over.
+    """Wait until a future is done. Unlike `Future.result`, a signal just before the wait ends the wait.
 
-    That waits for a lock, which no signal unlocks: Python's own handler would run when the wait is over.
+    `Future.result` waits for a lock, and Python runs the handler of such a signal only after that.
 
     Args:
-        future: What is awaited; its outcome is left where it is.
-        clock: What passes.
-        deadline: Seconds of the clock; None for ever.
+        future: The future. Its result stays in it.
+        clock: Time source.
+        deadline: When to stop waiting, in seconds of the clock; None for never.
     """
-    with Inbox[None](clock) as inbox:
-        future.add_done_callback(lambda _: inbox.put(None))
-        inbox.take(deadline)
+    with EventQueue[None](clock) as queue:
+        future.add_done_callback(lambda _: queue.put(None))
+        queue.take_all(deadline)

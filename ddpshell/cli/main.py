@@ -1,4 +1,4 @@
-"""The command `ddp`: its group, and the one place where a run of it ends, well or badly."""
+"""The command `ddp`: the group of its commands, and the one place that turns the end of a run into an exit code."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ __all__ = ["ddp", "main", "run"]
 
 
 def main() -> None:
-    """Run the command that the process was started as, and end the process."""
+    """Run the command line of this process, and exit."""
     code = run(sys.argv[1:])
     if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        # Of the signal itself, after all: a shell in whose script we run goes on after a code, and stops after Ctrl-C only
-        # if that ended us too. What it shows is 130 or 143 either way.
+        # Die of the signal itself: after Ctrl-C, a shell script stops only if its command died of SIGINT, not if the
+        # command exited with 130.
         number = code - 128
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-    # All that was to be written and closed has been. Taking apart what was imported, object by object, takes the interpreter
-    # a tenth of a short command's time.
+    # Everything is written and closed. The interpreter's own shutdown would take a tenth of the time of a short command.
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -43,10 +42,10 @@ def main() -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run one command line, and give the code to end with. Errors have been shown.
+    """Run one command line, report its errors, and return the exit code.
 
     Args:
-        words: What stands behind `ddp`.
+        words: The words after `ddp`.
     """
     process = Process()
     instruction = os.environ.get("_DDP_COMPLETE")
@@ -58,7 +57,7 @@ def run(words: Sequence[str]) -> int:
         with terminable() as received, _logging(process):
             return _run(words, process, received)
     except (KeyboardInterrupt, Terminated) as error:
-        # A second signal, while the first was being obeyed: no more patience.
+        # This is a second signal, which came during the cleanup after the first: exit at once.
         return failure(error).code
 
 
@@ -73,36 +72,36 @@ def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int
     except Terminated:
         return ExitCode.TERMINATED
     except KeyboardInterrupt:
-        # The cursor stands behind the terminal's ^C.
+        # The cursor is after the ^C that the terminal shows.
         if process.console.err.is_terminal:
             process.console.error_lines([""])
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - this is where all errors end
+    except Exception as error:  # noqa: BLE001 - all errors are reported here
         return _failed(error, words, process, received)
     return ExitCode.DONE
 
 
 def _failed(error: Exception, words: Sequence[str], process: Process, received: Sequence[int]) -> int:
     if isinstance(error, click.UsageError) and _wants_json(words):
-        # The command line may not have been read as far as that.
+        # The error may be in front of -o, so that the option was not read.
         process.console.configure(OutputFormat.JSON)
     failed = failure(error)
     if failed.code is ExitCode.INTERNAL and received:
-        # What it interrupted has made another error of it, as modules written in C do while they are being loaded.
+        # Modules written in C turn a signal during their import into another error.
         return 128 + received[-1]
     show(failed, process.console)
     if failed.code is ExitCode.INTERNAL:
         from traceback import format_exception
 
         process.console.error_lines(
-            [escape_text("".join(format_exception(error))), "This is a fault of ddp itself: please report it."]
+            [escape_text("".join(format_exception(error))), "This is a bug in ddp. Please report it."]
         )
     return failed.code
 
 
 def _without_output(error: OutputError, process: Process) -> int:
     if error.errno == errno.EPIPE:
-        # Whoever reads has seen enough, as in `ddp ... | head`.
+        # The reader has read enough, as in `ddp ... | head`.
         return ExitCode.DONE
     show(failure(error), process.console)
     return ExitCode.USAGE
@@ -123,7 +122,7 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 
 class _ConsoleHandler(logging.Handler):
-    """What the client and the server log, on standard error."""
+    """Writes log records of the client and the server to standard error."""
 
     def __init__(self, process: Process) -> None:
         super().__init__()
@@ -133,7 +132,7 @@ class _ConsoleHandler(logging.Handler):
         """Write one record."""
         time = self._process.clock.wall().astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        # A traceback has lines of its own; the message is somebody else's text, and has one.
+        # The message can contain text from the network, so it is kept on one line; a traceback has several.
         text = f"{time} {level}{escape_line(record.getMessage())}"
         if record.exc_info:
             text += "\n" + escape_text(logging.Formatter().formatException(record.exc_info))
@@ -142,19 +141,20 @@ class _ConsoleHandler(logging.Handler):
 
 @contextlib.contextmanager
 def _logging(process: Process) -> Iterator[None]:
-    """Have the logs of the library written as the options say.
+    """Write the logs of the library, as the options say.
 
-    A client logs nothing but faults. A server's log is what there is to see where it serves, and where a server is
-    part of a demo, it is there with -v.
+    The client logs only its own bugs. The server's log is shown by `ddp serve`, and by `ddp demo` with -v.
     """
     client, server = logging.getLogger("ddpshell.client"), logging.getLogger("ddpshell.server")
     handler = _ConsoleHandler(process)
 
     def configure() -> None:
         client.setLevel(logging.ERROR)
-        shows = process.serves or process.given.get("verbose", 0) > 0
-        # Never DEBUG: there the WebSocket's own frames are, with the secrets in them.
-        server.setLevel((logging.ERROR if process.given.get("quiet") else logging.INFO) if shows else logging.CRITICAL)
+        shows = process.serves or process.options.get("verbose", 0) > 0
+        # Never DEBUG: the WebSocket library logs its frames there, with secrets.
+        server.setLevel(
+            (logging.ERROR if process.options.get("quiet") else logging.INFO) if shows else logging.CRITICAL
+        )
 
     process.when_configured = configure
     with contextlib.ExitStack() as undo:
@@ -171,7 +171,7 @@ def _logging(process: Process) -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------- the group
 
 
-# Under which a context keeps that the version was asked for.
+# The key of `ctx.meta` for --version.
 _VERSION = f"{__name__}.version"
 
 
@@ -180,10 +180,10 @@ def _ask_version(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 
 
 class _Ddp(Group):
-    """The group, which tells the version as soon as it is known how."""
+    """The group. It shows the version after all options are read, because -o changes how."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command, unless it is the version that was asked for."""
+        """Run the command, or show the version."""
         if not ctx.meta[_VERSION]:
             return super().invoke(ctx)
         process = process_of(ctx)
@@ -212,48 +212,48 @@ ddp = _Ddp(
         "demo",
         "completion",
     ],
-    help="Talk to servers that speak DDP, Meteor's protocol.",
+    help="Call methods and follow data on servers that speak DDP, Meteor's protocol.",
     params=[
         click.Option(
             ["--version"],
             is_flag=True,
             expose_value=False,
             callback=_ask_version,
-            help="Show the version, with -o json that of Python too.",
+            help="Show the version; with -o json also Python's.",
         ),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
     examples=[
-        ("ddp demo", "try it: a shell, and a server to play with"),
-        ("ddp -u localhost:3000", "a shell for that server"),
+        ("ddp demo", "try it: open the shell with a demo server"),
+        ("ddp -u localhost:3000", "open the shell for a server"),
         ("ddp -u localhost:3000 call upper Hello", "call a method"),
-        ("ddp serve", "run a server to play with"),
+        ("ddp serve", "run a demo server"),
     ],
     notes={
         "Exit codes": [
-            ("0", "done"),
+            ("0", "success"),
             ("1", "the server answered with an error"),
-            ("2", "usage: a bad option, literal, URL or file"),
+            ("2", "usage error: an invalid option, value, URL or file"),
             ("3", "could not connect"),
-            ("4", "login refused, or needed"),
+            ("4", "not logged in, or the server rejected the login"),
             ("5", "timeout"),
-            ("6", "connection lost, outcome unknown"),
-            ("130, 143", "Ctrl-C, SIGTERM"),
+            ("6", "connection lost; the server may or may not have run the call"),
+            ("130, 143", "stopped by Ctrl-C, by SIGTERM"),
         ],
         "Environment": [
-            ("DDP_URL", "the server, without -u and -p"),
-            ("DDP_TOKEN", "a login token, for the server of DDP_URL; others on this machine may see it"),
-            ("DDP_CONFIG", "the config file"),
-            ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy for wss, for ws, for both; in lower case too"),
-            ("NO_PROXY", "hosts, domains, networks (10.0.0.0/8) and host:port without a proxy; * for all"),
-            ("SSL_CERT_FILE", "authorities to trust, without --cacert"),
-            ("NO_COLOR, FORCE_COLOR", "never colour; always colour"),
+            ("DDP_URL", "the server, if there is no -u or -p"),
+            ("DDP_TOKEN", "a login token for the server in DDP_URL; other users of this machine may see it"),
+            ("DDP_CONFIG", "the config file, if it is not the one below"),
+            ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy for wss, for ws, for both; also in lower case"),
+            ("NO_PROXY", "where to use no proxy: hosts, domains, networks (10.0.0.0/8), host:port, or * for all"),
+            ("SSL_CERT_FILE", "trusted certificate authorities, if there is no --cacert"),
+            ("NO_COLOR, FORCE_COLOR", "never use colors; always use colors"),
         ],
         "Files": [
-            ("~/.config/ddpshell/config.toml", "settings; see ddp config -h"),
+            ("~/.config/ddpshell/config.toml", "the config file; see ddp config -h"),
             ("~/.local/state/ddpshell/logins/", "saved logins"),
-            ("~/.local/state/ddpshell/history", "the shell's history"),
+            ("~/.local/state/ddpshell/history", "the history of the shell"),
         ],
     },
 )

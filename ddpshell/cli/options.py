@@ -105,7 +105,7 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         return
     process = ctx.find_object(Process)
     assert process is not None, "each context is made with a Process"
-    given = process.given
+    given = process.options
     if isinstance(param.type, (Header, Cookie)):
         # One option with @FILE can have several pairs.
         value = tuple([pair for pairs in value for pair in pairs])

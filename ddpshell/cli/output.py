@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..ejson.json_text import JSONValue
     from ..text.formatting import Limits
 
-__all__ = ["Console", "OutputError", "OutputFormat", "Stream", "overflows", "page", "unbroken", "wants_colour"]
+__all__ = ["Console", "OutputError", "OutputFormat", "Stream", "overflows", "page", "unbroken", "wants_color"]
 
 # The least that POSIX has a pipe take in one piece.
 _PIPE_BUF = 512
@@ -48,7 +48,7 @@ class OutputError(OSError):
     """Standard output cannot be written to."""
 
 
-def wants_colour(choice: str, environment: Mapping[str, str], *, is_terminal: bool) -> bool:
+def wants_color(choice: str, environment: Mapping[str, str], *, is_terminal: bool) -> bool:
     """Whether a stream gets colours.
 
     `--color` beats all; then NO_COLOR, then FORCE_COLOR, where they are not empty (no-color.org, bixense.com/clicolors);
@@ -151,8 +151,8 @@ class Console:
         self.output_format = output_format
         self.quiet = quiet
         self._may_page = may_page and self.out.is_terminal and os.environ.get("TERM") != "dumb"
-        self.colours_out = wants_colour(colour, os.environ, is_terminal=self.out.is_terminal)
-        self.colours_err = wants_colour(colour, os.environ, is_terminal=self.err.is_terminal)
+        self.colors_out = wants_color(colour, os.environ, is_terminal=self.out.is_terminal)
+        self.colors_err = wants_color(colour, os.environ, is_terminal=self.err.is_terminal)
 
     @property
     def shown_as(self) -> OutputFormat:
@@ -270,7 +270,7 @@ class Console:
         from ..text.formatting import value_fragments
 
         fragments = value_fragments(value, width=self.out.width, limits=self.limits())
-        if self.colours_out:
+        if self.colors_out:
             from ..text.palette import terminal_text
 
             return terminal_text(fragments, color=True)
@@ -286,7 +286,7 @@ class Console:
     def warning(self, text: str) -> None:
         """Tell something that had better not be missed; it takes two `-q` to do without it."""
         if self.quiet < 2:
-            self.error_lines([self.emphasised("33", "ddp: warning: ") + escape_line(text)])
+            self.error_lines([self.emphasized("33", "ddp: warning: ") + escape_line(text)])
 
     def error_lines(self, lines: Iterable[str]) -> None:
         """Write lines that are safe as they are to standard error, together."""
@@ -294,9 +294,9 @@ class Console:
         with contextlib.suppress(OSError):
             self.err.write("".join([f"{line}\n" for line in lines]))
 
-    def emphasised(self, code: str, text: str) -> str:
+    def emphasized(self, code: str, text: str) -> str:
         """Text for standard error in a colour of the terminal's, if there is colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colours_err else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colors_err else text
 
 
 def _json(value: EJSONValue) -> str:

@@ -30,7 +30,7 @@ class Process:
     def __init__(self, console: Console | None = None, clock: Clock | None = None) -> None:
         self.console = console or Console()
         self.clock = clock or SystemClock()
-        self.given: GivenOptions = {}
+        self.options: GivenOptions = {}
         #: Whether what runs is a server, whose log is what there is to see.
         self.serves = False
         #: Whether the user is at the shell's prompt, where `ddp ...` is not a command.
@@ -49,12 +49,12 @@ class Process:
     def configure(self, *, serves: bool = False) -> None:
         """Have the console and the logs do as they were told: the command line has been read."""
         self.serves = serves
-        chosen = OutputFormat(self.given.get("output", OutputFormat.AUTO.value))
+        chosen = OutputFormat(self.options.get("output", OutputFormat.AUTO.value))
         self.console.configure(
             chosen,
-            self.given.get("color", "auto"),
-            quiet=self.given.get("quiet", 0),
-            may_page=not self.given.get("no_pager"),
+            self.options.get("color", "auto"),
+            quiet=self.options.get("quiet", 0),
+            may_page=not self.options.get("no_pager"),
         )
         self.when_configured()
 

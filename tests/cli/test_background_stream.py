@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ddpshell.cli.background_stream import AsideStream, PatientStream, written_aside
+from ddpshell.cli.background_stream import LogStream, ResultStream, written_in_background
 from ddpshell.cli.output import Console, Stream
 from tests.loopback import PATIENCE
 
@@ -34,13 +34,13 @@ class Place(NamedTuple):
     """A stream, and its reader."""
 
     reader: Reader
-    stream: AsideStream
+    stream: LogStream
 
 
 @pytest.fixture
 def place() -> Iterator[Place]:
     reader = Reader()
-    stream = AsideStream(reader, most_waiting=10)
+    stream = LogStream(reader, most_waiting=10)
     yield Place(reader, stream)
     reader.allowed.release(100)
     stream.close()
@@ -66,20 +66,20 @@ def test_what_is_beyond_the_limit_is_counted_and_told(place: Place) -> None:
     place.stream.close()
     kept, told = place.reader.texts[1].splitlines()
     assert kept == "12345678"
-    assert told == "ddp: warning: left out 4 lines, since nobody had read those before"
+    assert told == "ddp: warning: left out 4 lines, because the lines before were not read in time"
 
 
 def test_what_was_left_out_is_told_at_the_end_too(place: Place) -> None:
     place.stream.write("too long for it\n")
     place.reader.allowed.release()
     place.stream.close()
-    assert place.reader.texts == ["ddp: warning: left out 1 line, since nobody had read those before\n"]
+    assert place.reader.texts == ["ddp: warning: left out 1 line, because the lines before were not read in time\n"]
 
 
 def test_the_end_does_not_wait_for_ever() -> None:
     reading, writing = os.pipe()
     with open(writing, "w") as file, open(reading, "rb") as kept:  # noqa: PTH123 - descriptors
-        stream = AsideStream(Stream(file))
+        stream = LogStream(Stream(file))
         stream.write("x" * 200_000 + "\n")  # more than a pipe holds
         stream.close()
         assert len(kept.read(200_001)) == 200_001
@@ -88,8 +88,8 @@ def test_the_end_does_not_wait_for_ever() -> None:
 def test_a_console_has_its_own_stream_again(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console()
     before = console.err
-    with written_aside(console):
-        assert isinstance(console.err, AsideStream)
+    with written_in_background(console):
+        assert isinstance(console.err, LogStream)
     assert console.err is before
 
 
@@ -101,7 +101,7 @@ def test_results_that_a_reader_does_not_take_are_written_later_and_hold_their_so
     held: list[bool] = []
     with os.fdopen(writing, "w") as file, os.fdopen(reading, "rb") as pipe:
         monkeypatch.setattr(sys, "stdout", file)
-        stream = PatientStream(held.append, lambda: None)
+        stream = ResultStream(held.append, lambda: None)
         texts = [f"{number:04}".ljust(4095, "x") + "\n" for number in range(400)]
 
         def receive() -> None:
@@ -125,7 +125,7 @@ def test_results_that_cannot_be_written_are_an_error(monkeypatch: pytest.MonkeyP
     broken = threading.Event()
     with os.fdopen(writing, "w") as file:
         monkeypatch.setattr(sys, "stdout", file)
-        stream = PatientStream(lambda _: None, broken.set)
+        stream = ResultStream(lambda _: None, broken.set)
         writer = threading.Thread(target=stream.write, args=["x" * (1 << 18)])
         writer.start()
         writer.join(PATIENCE)

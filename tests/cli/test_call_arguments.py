@@ -22,7 +22,7 @@ def test_the_commands_that_take_such_words_explain_them(ddp: Command, command: s
     assert "-s, --string" in out
     for written, meaning in GRAMMAR:
         assert written in out
-        assert meaning.split(";")[0] in out
+        assert meaning.split(":")[0].split(";")[0].split(",")[0] in out
 
 
 @pytest.mark.usefixtures("server")
@@ -164,9 +164,9 @@ def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_i
         ),
         pytest.param(["\u65e5\u672c", "['\u65e5' x]"], ["argument 2: expected ','", "  ['\u65e5' x]", "        ^"], id="a wide literal"),
         pytest.param(["{\x1b: 1}"], ["argument 1: \\x1b is not a valid value", "  {\\x1b: 1}", "   ^"], id="a harmful literal"),
-        pytest.param(["@/nowhere"], ["argument 1: cannot read /nowhere: No such file or directory; for the text @/nowhere itself"], id="no file"),
+        pytest.param(["@/nowhere"], ["argument 1: cannot read /nowhere: No such file or directory; write @@/nowhere for"], id="no file"),
         pytest.param(["@/"], ["argument 1: cannot read /: Is a directory"], id="a folder"),
-        pytest.param(["@"], ["argument 1: @ must be followed by a file's name"], id="no name"),
+        pytest.param(["@"], ["argument 1: the name of a file is missing after @"], id="no name"),
         pytest.param(["-", "-"], ["argument 2: standard input can be read only once"], id="standard input twice"),
         pytest.param(["\udcff"], ["argument 1 is not UTF-8 text"], id="bytes"),
         pytest.param(["-s", "\udcff"], ["argument 1 is not UTF-8 text"], id="bytes as a string"),

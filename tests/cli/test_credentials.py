@@ -14,7 +14,7 @@ from ddpshell.exceptions import CommandError, LoginError, LoginNeeded
 
 
 def settings(process: Process, **environment: str) -> ConnectionSettings:
-    return ConnectionSettings.of(process.given, environment)
+    return ConnectionSettings.of(process.options, environment)
 
 
 @pytest.mark.parametrize(
@@ -28,20 +28,20 @@ def settings(process: Process, **environment: str) -> ConnectionSettings:
 )
 def test_how_to_log_in_again_names_the_server(given: dict[str, object], command: str) -> None:
     process = Process()
-    process.given.update(given)
+    process.options.update(given)
     assert login_command(process, "ann") == command
 
 
 def test_nobody_has_nothing() -> None:
     process = Process()
     assert find_credential(process, settings(process)) is None
-    process.given["no_login"] = True
+    process.options["no_login"] = True
     assert find_credential(process, settings(process)) is None
 
 
 def test_a_user_who_never_logged_in_is_missed() -> None:
     process = Process()
-    process.given["login"] = "ann"
+    process.options["login"] = "ann"
     with pytest.raises(LoginNeeded, match="no saved login of 'ann'") as raised:
         find_credential(process, settings(process))
     assert raised.value.hint == "ddp login ann"
@@ -51,7 +51,7 @@ def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("t0ken\nmore")
     process = Process()
-    process.given["token_file"] = str(file)
+    process.options["token_file"] = str(file)
     credential = find_credential(process, settings(process))
     assert credential is not None
     assert credential.token == "t0ken"

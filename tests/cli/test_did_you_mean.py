@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from prompt_toolkit.history import FileHistory
 
-from ddpshell.cli.did_you_mean import advise_name, typed_before
+from ddpshell.cli.did_you_mean import earlier_lines, suggest_name
 from ddpshell.cli.process import Process
 from ddpshell.exceptions import MethodError, ServerError, SubscriptionError
+from ddpshell.protocol.urls import parse_url
 from tests.cli.conftest import Command
 
 UNKNOWN_METHOD = "Method 'uper' not found"
@@ -47,18 +48,18 @@ def test_the_name_that_may_be_meant_is(
     else:
         process.methods, process.publications = ["add", "upper"], ["items", "tasks"]
     error.__dict__.pop("__notes__", None)
-    advise_name(error, name, process)
+    suggest_name(error, name, process, parse_url("localhost:3000"))
     assert getattr(error, "__notes__", []) == advice
 
 
 def test_what_was_typed_is_read_as_it_was(home: Path) -> None:
     lines = ["call a", "call b {\n\n+ 1}", " ", "call ünï"]
-    assert [text.removesuffix("\n") for text in typed_before(str(history(home, *lines)))] == lines
+    assert [text.removesuffix("\n") for text in earlier_lines(history(home, *lines) / "history")] == lines
 
 
-@pytest.mark.parametrize("folder", [None, "/nowhere", "/dev/null"])
-def test_no_history_is_nothing(folder: str | None) -> None:
-    assert list(typed_before(folder)) == []
+@pytest.mark.parametrize("history", ["/nowhere/history", "/dev/null/history"])
+def test_a_missing_history_has_no_lines(history: str) -> None:
+    assert list(earlier_lines(Path(history))) == []
 
 
 def test_a_demo_servers_names_are_known(ddp: Command) -> None:

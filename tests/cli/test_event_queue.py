@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.event_queue import Inbox, wait_until_done
+from ddpshell.cli.event_queue import EventQueue, wait_until_done
 from ddpshell.cli.output import OutputError
 from ddpshell.clock import SystemClock
 from tests.fakes import PATIENCE, FakeClock
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox[int]]:
-    with Inbox[int](SystemClock()) as inbox:
-        yield inbox
+def queue() -> Iterator[EventQueue[int]]:
+    with EventQueue[int](SystemClock()) as queue:
+        yield queue
 
 
 @pytest.fixture
@@ -30,33 +30,33 @@ def pipe() -> Iterator[tuple[int, int]]:
         yield read_end.fileno(), write_end.fileno()
 
 
-def test_items_come_in_order_and_once(inbox: Inbox[int]) -> None:
+def test_items_come_in_order_and_once(queue: EventQueue[int]) -> None:
     for number in range(3):
-        inbox.put(number)
-    assert inbox.take() == [0, 1, 2]
-    assert inbox.take(0) == []
+        queue.put(number)
+    assert queue.take_all() == [0, 1, 2]
+    assert queue.take_all(0) == []
 
 
 def test_an_item_ends_the_wait() -> None:
     clock = FakeClock()
-    with Inbox[int](clock) as inbox:
+    with EventQueue[int](clock) as queue:
 
         def put() -> None:
             clock.wait_until_waiting()
-            inbox.put(1)
+            queue.put(1)
 
         thread = threading.Thread(target=put)
         thread.start()
-        assert inbox.take() == [1]
+        assert queue.take_all() == [1]
         thread.join(PATIENCE)
         # What woke it is used up.
         clock.advance(1)
-        assert inbox.take(clock.now()) == []
+        assert queue.take_all(clock.now()) == []
 
 
 def test_the_time_ends_the_wait() -> None:
     clock = FakeClock()
-    with Inbox[int](clock) as inbox:
+    with EventQueue[int](clock) as queue:
 
         def advance() -> None:
             clock.wait_until_waiting()
@@ -64,72 +64,72 @@ def test_the_time_ends_the_wait() -> None:
 
         thread = threading.Thread(target=advance)
         thread.start()
-        assert inbox.take(clock.now() + 5) == []
+        assert queue.take_all(clock.now() + 5) == []
         thread.join(PATIENCE)
 
 
-def test_a_file_that_can_be_read_ends_the_wait(inbox: Inbox[int], pipe: tuple[int, int]) -> None:
+def test_a_file_that_can_be_read_ends_the_wait(queue: EventQueue[int], pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"x")
-    assert inbox.take_or_read(reading) == ([], True)
-    inbox.put(1)
+    assert queue.take_all_or_read(reading) == ([], True)
+    queue.put(1)
     # Nobody looks at the file, as long as there are items.
-    assert inbox.take_or_read(reading) == ([1], False)
+    assert queue.take_all_or_read(reading) == ([1], False)
     os.read(reading, 1)
-    assert inbox.take_or_read(reading, 0) == ([], False)
+    assert queue.take_all_or_read(reading, 0) == ([], False)
 
 
 @pytest.mark.parametrize("name", ["file", "/dev/null"])
-def test_a_file_that_makes_nobody_wait_can_be_read_at_once(inbox: Inbox[int], tmp_path: Path, name: str) -> None:
+def test_a_file_that_makes_nobody_wait_can_be_read_at_once(queue: EventQueue[int], tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.touch()
     with path.open("rb") as file:
-        assert inbox.take_or_read(file.fileno()) == ([], True)
+        assert queue.take_all_or_read(file.fileno()) == ([], True)
 
 
 def test_nobody_reading_the_output_ends_the_wait() -> None:
     reading, writing = os.pipe()
-    with os.fdopen(writing, "wb") as output, Inbox[int](SystemClock(), output.fileno()) as inbox:
-        inbox.put(1)
-        assert inbox.take() == [1]
+    with os.fdopen(writing, "wb") as output, EventQueue[int](SystemClock(), output.fileno()) as queue:
+        queue.put(1)
+        assert queue.take_all() == [1]
         os.close(reading)
         with pytest.raises(OutputError, match="Broken pipe"):
-            inbox.take()
+            queue.take_all()
 
 
 @pytest.mark.parametrize("name", ["file", "/dev/null", "/dev/full"])
 def test_an_output_that_is_no_pipe_is_left_alone(tmp_path: Path, name: str) -> None:
-    with (tmp_path / name).open("wb") as output, Inbox[int](SystemClock(), output.fileno()) as inbox:
-        assert inbox.take(0) == []
+    with (tmp_path / name).open("wb") as output, EventQueue[int](SystemClock(), output.fileno()) as queue:
+        assert queue.take_all(0) == []
 
 
 def test_too_many_items_hold_up_the_source_and_not_those_who_leave_them() -> None:
     """The client's thread has pings to answer."""
-    with Inbox[int](SystemClock(), capacity=2) as inbox:
+    with EventQueue[int](SystemClock(), capacity=2) as queue:
         held: list[bool] = []
-        inbox.hold = held.append
-        inbox.put(0)
+        queue.hold = held.append
+        queue.put(0)
         assert held == []
         for number in range(1, 5):
-            inbox.put(number)
+            queue.put(number)
         assert held == [True]
-        assert inbox.take() == [0, 1, 2, 3, 4]
+        assert queue.take_all() == [0, 1, 2, 3, 4]
         assert held == [True, False]
-        inbox.put(5)
-        assert inbox.take() == [5]
+        queue.put(5)
+        assert queue.take_all() == [5]
         assert held == [True, False]
 
 
 def test_what_comes_after_closing_is_dropped() -> None:
-    inbox = Inbox[int](SystemClock(), capacity=1)
-    inbox.close()
-    inbox.put(3)
-    inbox.close()
+    queue = EventQueue[int](SystemClock(), capacity=1)
+    queue.close()
+    queue.put(3)
+    queue.close()
 
 
 def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
     clock = FakeClock()
-    with Inbox[int](clock) as inbox:
+    with EventQueue[int](clock) as queue:
 
         def strike() -> None:
             clock.wait_until_waiting()
@@ -138,7 +138,7 @@ def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
         thread = threading.Thread(target=strike)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            inbox.take()
+            queue.take_all()
         thread.join(PATIENCE)
 
 
@@ -146,17 +146,17 @@ def test_a_signal_that_asks_for_nothing_does_not_end_the_wait() -> None:
     clock = FakeClock()
     before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
     try:
-        with Inbox[int](clock) as inbox:
+        with EventQueue[int](clock) as queue:
 
             def disturb() -> None:
                 clock.wait_until_waiting()
                 signal.raise_signal(signal.SIGUSR1)
                 clock.wait_until_waiting()
-                inbox.put(1)
+                queue.put(1)
 
             thread = threading.Thread(target=disturb)
             thread.start()
-            assert inbox.take(clock.now() + 60) == [1]
+            assert queue.take_all(clock.now() + 60) == [1]
             thread.join(PATIENCE)
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -165,7 +165,7 @@ def test_a_signal_that_asks_for_nothing_does_not_end_the_wait() -> None:
 def test_signals_wake_whom_they_woke_before() -> None:
     before = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(before)
-    with Inbox[int](SystemClock()):
+    with EventQueue[int](SystemClock()):
         pass
     assert signal.set_wakeup_fd(before) == before
 

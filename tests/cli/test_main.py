@@ -149,7 +149,7 @@ def test_a_fault_of_ours_is_shown_whole(ddp: Command, monkeypatch: pytest.Monkey
     ran = ddp("call")
     assert (ran.code, ran.out) == (70, "")
     assert ran.err.startswith("ddp: error: \\x1b[2J broken\nTraceback")
-    assert ran.err.endswith("please report it.\n")
+    assert ran.err.endswith("Please report it.\n")
     assert "\x1b" not in ran.err
 
 

@@ -63,7 +63,7 @@ def given(*words: str) -> GivenOptions:
         name, command, words_behind = group.resolve_command(ctx, rest)
         assert command is not None
         command.make_context(name, words_behind, parent=ctx).close()
-    return process.given
+    return process.options
 
 
 @pytest.mark.parametrize("option", SHARED, ids=lambda option: str(option.opts[-1]))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.cli.exit_codes import Terminated
-from ddpshell.cli.output import overflows, page, unbroken, wants_colour
+from ddpshell.cli.output import overflows, page, unbroken, wants_color
 from ddpshell.cli.process import terminable
 from tests.cli.conftest import Command, finished
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse, http_answer
@@ -46,7 +46,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
     ],
 )
 def test_colour_depends_on(choice: str, environment: dict[str, str], is_terminal: bool, wanted: bool) -> None:
-    assert wants_colour(choice, environment, is_terminal=is_terminal) is wanted
+    assert wants_color(choice, environment, is_terminal=is_terminal) is wanted
 
 
 @pytest.mark.usefixtures("server")

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from ddpshell import ejson
-from ddpshell.cli.commands.sub import Mirror
+from ddpshell.cli.commands.sub import DocumentCopies
 from ddpshell.client.network.frames import FrameReader
 from ddpshell.exceptions import DDPError
 from ddpshell.protocol import codec, secrets, sockjs
@@ -221,15 +221,14 @@ def _receive_all(texts: Sequence[str], *, held_back: bool) -> None:
         session.call("m", [], wait=True)
         session.receive_text('{"msg":"result","id":"1"}', 0.0)
         session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
-    mirror = Mirror()
+    copies = DocumentCopies()
     for text in texts:
         session.receive_text(text, 0.0)
     session.receive_text('{"msg":"updated","methods":["2"]}', 0.0)
     for event in session.events_received():
         if isinstance(event, (DocumentAdded, DocumentChanged, DocumentRemoved, DocumentMoved)):
-            mirror.apply(event)
-            mirror.count()
-    list(mirror.collections())
+            copies.apply(event)
+    list(copies.collections())
 
 
 @pytest.mark.parametrize("held_back", [False, True], ids=["at once", "held back"])

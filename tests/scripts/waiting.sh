@@ -21,5 +21,5 @@ ddp sub tasks --until '{_id: "b", done: true}' >/dev/null
 code=0
 error=$(ddp sub tasks --until '{_id: "b", done: "maybe"}' --timeout 0.3 2>&1 >/dev/null) || code=$?
 same "the code" 5 "$code"
-same "the error" "ddp: error: no document has matched within 0.3 s" "$(head -n 1 <<<"$error")"
+same "the error" "ddp: error: no document matched within 0.3 s" "$(head -n 1 <<<"$error")"
 ddp call resetTasks >/dev/null

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...client.events import Event
     from ...ejson import EJSONValue
     from ...ejson.json_text import JSONValue
-    from ..event_queue import Inbox
+    from ..event_queue import EventQueue
 
 __all__ = ["LineReader", "Progress", "Request", "batch", "parse_request"]
 
@@ -42,31 +42,31 @@ _AHEAD = 10
 def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
     ctx = click.get_current_context()
     process = process_of(ctx)
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     console = process.console
     if console.output_format in (OutputFormat.TABLE, OutputFormat.RAW):
-        raise click.UsageError(f"-o {console.output_format.value} means nothing to ddp batch; json and pretty do")
+        raise click.UsageError(f"ddp batch does not take -o {console.output_format.value}, only json and pretty")
     # That of the session; each call has as much.
     process.timeout = settings.timeout
     from ..connection import connected, wait_for_session
-    from ..event_queue import Inbox
+    from ..event_queue import EventQueue
 
     with (
         _opened(file, process) as number,
         # Its items are calls that are answered, and None when the connection is gone for good.
-        Inbox["_Entry | None"](process.clock, console.out.fd) as inbox,
-        connected(process, settings, _listener(inbox)) as client,
-        inbox,
+        EventQueue["_Entry | None"](process.clock, console.out.fd) as queue,
+        connected(process, settings, _listener(queue)) as client,
+        queue,
     ):
         wait_for_session(client, process)
         progress = Progress(console, process.clock, _size(number))
-        work = _Work(client, process, inbox, LineReader(number), progress)
+        work = _Work(client, process, queue, LineReader(number), progress)
         try:
-            work.run(jobs, retry=settings.retry, is_ordered=not unordered, is_fragile=fail_fast)
+            work.run(jobs, retry=settings.retry, is_ordered=not unordered, fail_fast=fail_fast)
         except (KeyboardInterrupt, Terminated):
             progress.clear()
-            if work.in_flight:
-                console.note(f"calls in flight, of which nobody knows whether they ran: {work.in_flight}")
+            if work.unanswered:
+                console.note(f"calls in flight, of which nobody knows whether they ran: {work.unanswered}")
             raise
         finally:
             progress.clear()
@@ -77,10 +77,10 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
             ctx.exit(ExitCode.SERVER_ERROR)
 
 
-def _listener(inbox: Inbox[_Entry | None]) -> Callable[[Event], None]:
+def _listener(queue: EventQueue[_Entry | None]) -> Callable[[Event], None]:
     def listen(event: Event) -> None:
         if isinstance(event, ConnectionFailed):
-            inbox.put(None)
+            queue.put(None)
 
     return listen
 
@@ -137,7 +137,7 @@ class _Work:
     Args:
         client: What makes them.
         process: The run of the command.
-        inbox: For those that are answered.
+        queue: For those that are answered.
         reader: For their lines.
         progress: Told how far it has come.
     """
@@ -146,7 +146,7 @@ class _Work:
         self,
         client: Client,
         process: Process,
-        inbox: Inbox[_Entry | None],
+        queue: EventQueue[_Entry | None],
         reader: LineReader,
         progress: Progress,
     ) -> None:
@@ -156,7 +156,7 @@ class _Work:
         self.failed = 0
         self._client = client
         self._process = process
-        self._inbox = inbox
+        self._queue = queue
         self._reader = reader
         self._progress = progress
         # Read, and not looked at yet.
@@ -172,18 +172,18 @@ class _Work:
         self._obstacle: BaseException | None = None
 
     @property
-    def in_flight(self) -> int:
+    def unanswered(self) -> int:
         """How many calls are."""
         return len(self._flying)
 
-    def run(self, jobs: int, *, retry: bool, is_ordered: bool, is_fragile: bool) -> None:
+    def run(self, jobs: int, *, retry: bool, is_ordered: bool, fail_fast: bool) -> None:
         """Make the calls, and write their answers.
 
         Args:
             jobs: How many may be in flight.
             retry: Whether a call may be sent twice.
             is_ordered: Write answers in the order of the lines.
-            is_fragile: After an error send nothing more.
+            fail_fast: After an error send nothing more.
 
         Raises:
             TransportError: The connection is gone for good.
@@ -191,10 +191,10 @@ class _Work:
             OSError: It cannot be read, or nobody reads what is written.
         """
         while True:
-            may_start = self._obstacle is None and not (is_fragile and self.failed)
+            may_start = self._obstacle is None and not (fail_fast and self.failed)
             while may_start and self._lines and len(self._flying) < jobs and self._has_room(jobs):
                 self._start(self._lines.popleft(), retry=retry, is_ordered=is_ordered)
-                may_start = self._obstacle is None and not (is_fragile and self.failed)
+                may_start = self._obstacle is None and not (fail_fast and self.failed)
             self._write_due()
             may_read = may_start and not self._lines and not self._reader.is_at_end
             if not self._flying and not may_read and not (may_start and self._lines):
@@ -233,7 +233,7 @@ class _Work:
         if self._process.timeout is not None:
             entry.deadline = self._process.clock.now() + self._process.timeout
         self._flying[entry.line] = entry
-        call.add_done_callback(lambda _: self._inbox.put(entry))
+        call.add_done_callback(lambda _: self._queue.put(entry))
 
     def _note_losses(self, values: Iterable[object], where: str, line: int, *, is_sent: bool = False) -> None:
         if where in self._noted:
@@ -248,7 +248,7 @@ class _Work:
 
     def _wait(self, file: int | None, *, is_ordered: bool) -> None:
         first = next(iter(self._flying.values()), None)
-        entries, is_readable = self._inbox.take_or_read(file, first.deadline if first is not None else None)
+        entries, is_readable = self._queue.take_all_or_read(file, first.deadline if first is not None else None)
         for entry in entries:
             if entry is None:
                 self._obstacle = self._client.status.error or ConnectionLost("the connection is gone")
@@ -269,7 +269,7 @@ class _Work:
         self._answer(entry, answer, is_ordered=is_ordered)
 
     def _expire(self, *, is_ordered: bool) -> None:
-        from ..connection import overdue, unconfirmed
+        from ..connection import timeout_error, unconfirmed_note
 
         now = self._process.clock.now()
         for entry in list(self._flying.values()):
@@ -278,10 +278,10 @@ class _Work:
             assert entry.call is not None, "it flies"
             if entry.call.settle():
                 what = f"result of {entry.call.method!r}"
-                self._process.console.note(f"line {entry.line}: {unconfirmed(what, self._process)}")
+                self._process.console.note(f"line {entry.line}: {unconfirmed_note(what, self._process)}")
                 self._receive(entry, is_ordered=is_ordered)
                 continue
-            late = overdue(f"result of {entry.call.method!r}", self._client, self._process)
+            late = timeout_error(f"result of {entry.call.method!r}", self._client, self._process)
             self._answer(entry, _error(late), is_ordered=is_ordered)
 
     def _answer(self, entry: _Entry, answer: dict[str, EJSONValue], *, is_ordered: bool) -> None:

@@ -15,11 +15,11 @@ __all__ = ["call"]
 
 def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
     process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
-    # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
+    # Errors in the command line are reported before the network is imported and anything is sent.
     from ..call_arguments import check_text, note_losses, read_arguments
-    from ..connection import connected, outcome
+    from ..connection import connected, wait_for_outcome
 
     check_text(method, "METHOD")
     params = read_arguments(words, process, as_strings=as_strings)
@@ -27,13 +27,14 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
     with connected(process, settings) as client:
         call = client.apply(method, params, retry=settings.retry)
         try:
-            result = outcome(call, client, process, f"result of {method!r}")
+            result = wait_for_outcome(call, client, process, f"result of {method!r}")
         except MethodError as error:
-            from ..did_you_mean import advise_name
+            from ..credentials import endpoint_of
+            from ..did_you_mean import suggest_name
 
-            advise_name(error, method, process)
+            suggest_name(error, method, process, endpoint_of(settings))
             raise
-        # Shown before the goodbye, which may take its time.
+        # Printed before the connection is closed, which may take a moment.
         if call.has_result:
             with process.console.paged():
                 process.console.result(result)
@@ -43,7 +44,7 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
 call = Command(
     "call",
     callback=_call,
-    help="Call a method of the server and print its result.",
+    help="Call a method and print its result.",
     params=[
         click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
         WORDS,
@@ -53,8 +54,8 @@ call = Command(
     ],
     notes={"Arguments": GRAMMAR},
     examples=[
-        ("ddp call upper Hello", "a string"),
-        ("ddp call /tasks/insert '{title: \"write\"}'", "an object"),
-        ("ddp call types | jq .object", "JSON for programs"),
+        ("ddp call upper Hello", "with a string"),
+        ("ddp call /tasks/insert '{title: \"write\"}'", "with an object"),
+        ("ddp call types | jq .object", "use a result in a program"),
     ],
 )

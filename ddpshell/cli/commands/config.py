@@ -54,7 +54,7 @@ def _config(path: bool, servers: bool, edit: bool) -> None:
     if edit:
         _edit(_named_file())
         return
-    resolved = resolve(process.given, os.environ)
+    resolved = resolve(process.options, os.environ)
     rows = list(_rows(resolved, process))
     if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
         tree: dict[str, EJSONValue] = {

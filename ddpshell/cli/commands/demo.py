@@ -23,10 +23,10 @@ def _demo(words: tuple[str, ...]) -> None:
 
     process.when_server_runs()
     with demo_server().running() as server:
-        process.given["url"] = server.url
+        process.options["url"] = server.url
         process.methods, process.publications = server.method_names, server.publication_names
         # What is saved, or in the environment, is for servers that stay.
-        process.given["is_demo"] = True
+        process.options["is_demo"] = True
         group = ctx.find_root().command
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:

@@ -30,16 +30,16 @@ _NO_TERMINAL_FOR_CODE = "--code-file FILE reads the code from a file, - from sta
 def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     process = process_of(click.get_current_context())
     # With what to log in is read here, and used once.
-    others = {name: value for name, value in process.given.items() if name not in ("password_file", "token_file")}
+    others = {name: value for name, value in process.options.items() if name not in ("password_file", "token_file")}
     settings = ConnectionSettings.of(others)
     process.timeout = settings.timeout
     user = user or settings.identity.user
     from ...logins import SavedLogin, end_replaced, names_of, server_of
-    from ..connection import connected, outcome
+    from ..connection import connected, wait_for_outcome
     from ..credentials import ask, endpoint_of, login_store, read_secret, warn_of_plain_text
 
     endpoint = endpoint_of(settings)
-    token_file, password_file = process.given.get("token_file"), process.given.get("password_file")
+    token_file, password_file = process.options.get("token_file"), process.options.get("password_file")
     if code_file is not None and code_file == password_file:
         raise click.UsageError("the password and the code cannot both be the first line of the same file")
     # Before it is typed: whoever minds can still leave.
@@ -63,14 +63,14 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
         # A token says itself whose it is.
         names = names_of(user if token_file is None else None, client.collection("users").find_one(made.user_id) or {})
         saved = SavedLogin(server_of(endpoint), made, names, process.clock.wall())
-        if process.given.get("is_demo"):
+        if process.options.get("is_demo"):
             process.console.note(f"logged in as {_described(saved)}; the demo's server, and the login with it, end now")
             return
         try:
             replaced = login_store(process).save(saved)
         except OSError as error:
             # A login that nobody knows must not go on existing.
-            outcome(client.logout(), client, process, "answer to the logout")
+            wait_for_outcome(client.logout(), client, process, "answer to the logout")
             raise CommandError(f"the login cannot be saved, and has been ended: {_reason(error)}") from None
         process.console.note(f"logged in as {_described(saved)} at {saved.server}, until {made.expires:%Y-%m-%d}")
         if replaced is not None:
@@ -107,10 +107,10 @@ def _with_code(
 
 
 def _answer(answer: Awaitable[LoginToken], client: Client, process: Process) -> LoginToken:
-    from ..connection import outcome
+    from ..connection import wait_for_outcome
 
     try:
-        return outcome(answer, client, process, "answer to the login")
+        return wait_for_outcome(answer, client, process, "answer to the login")
     except LoginError:
         raise
     except MethodError as error:

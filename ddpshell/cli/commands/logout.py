@@ -21,7 +21,7 @@ __all__ = ["logout"]
 
 def _logout(local: bool) -> None:
     process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
     from ...logins import server_of
     from ..credentials import endpoint_of, login_command, login_store
@@ -65,10 +65,10 @@ def _end_saved(process: Process, settings: ConnectionSettings, saved: SavedLogin
 
 
 def _end(process: Process, settings: ConnectionSettings) -> None:
-    from ..connection import connected, outcome
+    from ..connection import connected, wait_for_outcome
 
     with connected(process, settings) as client:
-        outcome(client.logout(), client, process, "answer to the logout")
+        wait_for_outcome(client.logout(), client, process, "answer to the logout")
 
 
 def _forget(store: LoginStore, saved: SavedLogin) -> None:

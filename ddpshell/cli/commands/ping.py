@@ -22,7 +22,7 @@ from ..types import Seconds
 if TYPE_CHECKING:
     from ...client import Client
     from ...ejson.json_text import JSONValue
-    from ..event_queue import Inbox
+    from ..event_queue import EventQueue
 
 __all__ = ["Summary", "ping", "summary_of"]
 
@@ -30,20 +30,20 @@ __all__ = ["Summary", "ping", "summary_of"]
 def _ping(count: int | None, interval: float, wait: float) -> None:
     ctx = click.get_current_context()
     process = process_of(ctx)
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     if process.console.output_format is OutputFormat.TABLE:
-        raise click.UsageError("-o table means nothing to ddp ping; pretty and json do")
+        raise click.UsageError("ddp ping does not take -o table, only pretty and json")
     process.timeout = settings.timeout
     from ..connection import connected, wait_for_session
-    from ..event_queue import Inbox
+    from ..event_queue import EventQueue
 
     with (
-        Inbox[_Answer](process.clock, process.console.out.fd) as inbox,
+        EventQueue[_Answer](process.clock, process.console.out.fd) as queue,
         connected(process, settings) as client,
-        inbox,
+        queue,
     ):
         wait_for_session(client, process)
-        pings = _Pings(client, process, inbox)
+        pings = _Pings(client, process, queue)
         signal: BaseException | None = None
         try:
             pings.run(count, interval, wait)
@@ -80,10 +80,10 @@ class _Pings:
     Args:
         client: What sends them; a session stands.
         process: The run of the command.
-        inbox: For the answers.
+        queue: For the answers.
     """
 
-    def __init__(self, client: Client, process: Process, inbox: Inbox[_Answer]) -> None:
+    def __init__(self, client: Client, process: Process, queue: EventQueue[_Answer]) -> None:
         #: Seconds that each ping took that came back.
         self.times: list[float] = []
         #: Why there could be no more of them.
@@ -92,7 +92,7 @@ class _Pings:
         self._awaited = 0
         self._client = client
         self._process = process
-        self._inbox = inbox
+        self._queue = queue
         self._is_text = process.console.shown_as is OutputFormat.PRETTY
         self._began = process.clock.now()
 
@@ -106,7 +106,7 @@ class _Pings:
         """
         clock = self._process.clock
         # The default limits how long the session may take; a limit that was given is one for all of it.
-        end = self._process.deadline if "timeout" in self._process.given else None
+        end = self._process.deadline if "timeout" in self._process.options else None
         due = last = clock.now()
         while self.failure is None:
             now = clock.now()
@@ -126,7 +126,7 @@ class _Pings:
                 continue
             next_moment = last + wait if is_done else due if interval else None
             moments = [moment for moment in (next_moment, end) if moment is not None]
-            for answer in self._inbox.take(min(moments, default=None)):
+            for answer in self._queue.take_all(min(moments, default=None)):
                 self._receive(answer)
 
     def summarise(self) -> None:
@@ -142,7 +142,7 @@ class _Pings:
         self._sent += 1
         self._awaited += 1
         answer = _Answer(self._sent, self._client.ping())
-        answer.future.add_done_callback(lambda _: self._inbox.put(answer))
+        answer.future.add_done_callback(lambda _: self._queue.put(answer))
 
     def _receive(self, answer: _Answer) -> None:
         from ...client import ConnectionState

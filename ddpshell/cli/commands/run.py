@@ -13,7 +13,7 @@ import click
 
 from ...advice import Place
 from ...exceptions import CommandError, DDPTimeout, LoginError
-from ..background_stream import PatientStream
+from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
 from ..credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
 from ..exit_codes import exit_code
@@ -82,10 +82,10 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     from ...shell.script import run_script
     from ...shell.terminal.display import ScriptDisplay
     from ...text.escaping import escape_text
-    from ..connection import unconfirmed
+    from ..connection import unconfirmed_note
     from ..errors import failure, show
 
-    given = ConnectionSettings.of(process.given)
+    given = ConnectionSettings.of(process.options)
     process.timeout = given.timeout
     console = process.console
 
@@ -103,7 +103,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         settings,
         out,
         lambda line: console.error_lines([line]),
-        show_notes=bool(process.given.get("verbose")) and not console.quiet,
+        show_notes=bool(process.options.get("verbose")) and not console.quiet,
         show_warnings=console.quiet < 2,
         fail=fail,
     )
@@ -118,7 +118,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
             runs.link.current_client.hold(is_held)
 
     # Answers are written on the client's thread, which has pings to answer.
-    console.out = results = PatientStream(hold, runs.jobs.stop_waiting)
+    console.out = results = ResultStream(hold, runs.jobs.stop_waiting)
     first = find_credential(process, given)
 
     def time_left() -> float | None:
@@ -133,7 +133,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
             with contextlib.suppress(DDPTimeout):
                 begun.exception(time_left())
             if begun.settle():
-                console.note(unconfirmed("answer to the login", process))
+                console.note(unconfirmed_note("answer to the login", process))
             made = begun.result(0)
         except LoginError as error:
             raise found.refused(error) from None
@@ -222,7 +222,7 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         settings |= {"headers": (), "origin": None, "cert": None, "key": None, "insecure": False, "servername": None}
         settings["identity"] = Identity("anonymous" if given.identity.kind == "anonymous" else "saved")
-        settings["proxy"] = proxy_for(url, process.given)
+        settings["proxy"] = proxy_for(url, process.options)
     return ConnectionSettings(**settings)
 
 
@@ -235,7 +235,7 @@ def shell_settings(process: Process) -> Settings:
     """What `set` would show at first."""
     from ...shell.settings import Settings
 
-    return Settings(output=process.given.get("output", OutputFormat.AUTO.value))
+    return Settings(output=process.options.get("output", OutputFormat.AUTO.value))
 
 
 def make_shell(
@@ -252,11 +252,11 @@ def make_shell(
     from ...text.frames import FrameFilter
     from ..credentials import login_store
 
-    hooks = Hooks(connect, retry=given.retry, profile=process.given.get("profile"))
+    hooks = Hooks(connect, retry=given.retry, profile=process.options.get("profile"))
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
-    if given.identity.kind != "anonymous" and not process.given.get("is_demo"):
+    if given.identity.kind != "anonymous" and not process.options.get("is_demo"):
         hooks.login_store = lambda: login_store(process, display.warn)
-    if process.given.get("debug"):
+    if process.options.get("debug"):
         made.link.frame_filter = FrameFilter()
     warn_of_exposed_passwords(process)
     if given.insecure:

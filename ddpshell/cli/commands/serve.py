@@ -49,9 +49,9 @@ def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, 
     process = process_of(ctx)
     process.when_server_runs()
     process.configure(serves=True)
-    from ..background_stream import written_aside
+    from ..background_stream import written_in_background
 
-    given = process.given
+    given = process.options
     log = None
     if not process.console.quiet:
         log = ServerLog(process, shows_frames=bool(given.get("verbose") or given.get("debug")))
@@ -62,7 +62,7 @@ def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, 
         if origins:
             server.allow_origins(*origins)
 
-    with written_aside(process.console):
+    with written_in_background(process.console):
         if app is None:
             _serve_demo(host, port, process.console, prepare, greeting=greeting)
         else:
@@ -230,11 +230,11 @@ class ServerLog:
     def _activity(self, activity: Activity) -> None:
         result = outcome(activity)
         if activity.error is not None:
-            result = self._console.emphasised("31", result)
+            result = self._console.emphasized("31", result)
         self._write(activity.session, f"{what(activity)}  {result}  {duration(activity.duration)}")
 
     def _frame(self, frame: Frame) -> None:
-        color = self._console.colours_err
+        color = self._console.colors_err
         line = frame_line(
             frame.text,
             is_sent=frame.is_sent,

@@ -35,7 +35,7 @@ __all__ = ["shell"]
 
 def _shell() -> None:
     process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     if sys.stdin is not None and sys.stdin.isatty():
         if process.console.out.is_terminal:
             _interact(process, settings)
@@ -52,7 +52,7 @@ def _shell() -> None:
 
 def _interact(process: Process, given: ConnectionSettings) -> None:
     settings = shell_settings(process)
-    if not process.console.colours_out:
+    if not process.console.colors_out:
         settings.change("color", "off")
     process.at_prompt = True
     first: Credential | None = None
@@ -107,12 +107,12 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
 @contextlib.contextmanager
 def _above_prompt(console: Console, display: Display) -> Iterator[None]:
     """Have what is for standard error, such as the logs, shown where it does not disturb the line being typed."""
-    before = console.err, console.colours_err
-    console.err, console.colours_err = _AbovePrompt(display), False
+    before = console.err, console.colors_err
+    console.err, console.colors_err = _AbovePrompt(display), False
     try:
         yield
     finally:
-        console.err, console.colours_err = before
+        console.err, console.colors_err = before
 
 
 class _AbovePrompt(Stream):

@@ -1,16 +1,25 @@
-"""`ddp sub`: one subscription, its documents or all that happens to them."""
+"""`ddp sub`: one subscription; prints its documents or what happens to them.
+
+Lines for programs always have the same keys:
+
+    {"msg":"added","collection":...,"id":...,"fields":{...}}
+    {"msg":"changed","collection":...,"id":...,"fields":{...},"cleared":[...]}
+    {"msg":"removed","collection":...,"id":...}
+    {"msg":"movedBefore","collection":...,"id":...,"before":...}
+
+Ids and fields are EJSON; `before` is null for the last place.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...protocol.codec import DocumentID, encode_document_id
 from ...protocol.documents import Order
-from ...text.changes import event_to_value
+from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
@@ -22,7 +31,6 @@ if TYPE_CHECKING:
     from ...client import Client, Subscription
     from ...client.events import (
         DataReceived,
-        DocumentEvent,
         Event,
         LoggedOut,
         SubscriptionReady,
@@ -32,9 +40,9 @@ if TYPE_CHECKING:
     from ...exceptions import DDPTimeout
     from ...minimongo.selector import Matcher
     from ...protocol.documents import Document
-    from ..event_queue import Inbox
+    from ..event_queue import EventQueue
 
-__all__ = ["ChangeLines", "CountLines", "DocumentLines", "EventLines", "Lines", "Mirror", "TableLines", "sub"]
+__all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "TableLines", "sub"]
 
 
 def _sub(
@@ -49,35 +57,35 @@ def _sub(
     events: bool,
 ) -> None:
     process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
     follows = follow or until is not None or events
     if docs and count:
-        raise click.UsageError("--docs and --count: which of the two?")
+        raise click.UsageError("--docs and --count cannot be used together")
     if events and (docs or count):
-        raise click.UsageError(f"--events and --{'docs' if docs else 'count'}: which of the two?")
+        raise click.UsageError(f"--events and --{'docs' if docs else 'count'} cannot be used together")
     if follows and process.console.output_format is OutputFormat.TABLE:
-        raise click.UsageError("-o table shows what is there at one time; it cannot --follow")
-    # What is wrong with the command line is said before anything is sent; and only then is the network loaded.
+        raise click.UsageError("-o table cannot show changes; use it without --follow, --until and --events")
+    # Errors in the command line are reported before the network is imported and anything is sent.
     from ..call_arguments import check_text, note_losses, read_arguments
     from ..connection import connected
-    from ..event_queue import Inbox
+    from ..event_queue import EventQueue
 
     check_text(name, "NAME")
     matches = None if until is None else _selector(until)
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
-    # The inbox lets go of the client's thread before the client is closed.
+    # The queue is closed before the client, whose thread may be paused until there is room in the queue.
     with (
-        Inbox["_Heard"](process.clock, process.console.out.fd) as inbox,
+        EventQueue["_Queued"](process.clock, process.console.out.fd) as queue,
         connected(
-            process, settings, _listener(inbox.put, frozenset(collections), events=events), data_events=events
+            process, settings, _listener(queue.put, frozenset(collections), events=events), data_events=events
         ) as client,
-        inbox,
+        queue,
     ):
-        inbox.hold = client.hold
-        subscribed = _Subscribed(client, client.subscribe(name, *params), process, inbox)
-        subscribed.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
+        queue.hold = client.hold
+        run = _Run(client, client.subscribe(name, *params), process, queue, settings)
+        run.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
 
 
 def _selector(text: str) -> Matcher:
@@ -94,14 +102,12 @@ def _selector(text: str) -> Matcher:
         raise CommandError(f"--until: {error}", error.text, error.position) from None
 
 
-def _listener(put: Callable[[_Heard], object], collections: frozenset[str], *, events: bool) -> Callable[[Event], None]:
-    """What leaves the events that matter in the inbox, on the client's thread."""
+def _listener(
+    put: Callable[[_Queued], object], collections: frozenset[str], *, events: bool
+) -> Callable[[Event], None]:
+    """Return a listener for the client's thread that puts the relevant events into the queue."""
     from ...client.events import (
         DataReceived,
-        DocumentAdded,
-        DocumentChanged,
-        DocumentMoved,
-        DocumentRemoved,
         LoggedOut,
         SubscriptionReady,
         SubscriptionStopped,
@@ -121,10 +127,10 @@ def _listener(put: Callable[[_Heard], object], collections: frozenset[str], *, e
 
 
 def _lines(process: Process, *, docs: bool, count: bool, events: bool) -> Lines:
-
     console = process.console
     if events:
-        return EventLines()
+        # The messages themselves are printed.
+        return Lines(console)
     if count:
         return CountLines(console)
     if console.shown_as is OutputFormat.TABLE:
@@ -132,42 +138,49 @@ def _lines(process: Process, *, docs: bool, count: bool, events: bool) -> Lines:
     return DocumentLines(console) if docs else ChangeLines(console)
 
 
-class _Subscribed:
-    """One subscription, from its beginning to the end that the command line asks for.
+class _Run:
+    """One subscription, until the end that the command line asks for.
 
     Args:
-        client: Whose.
-        subscription: It.
-        process: The run of the command.
-        inbox: Where its events are left.
+        client: The client.
+        subscription: Its subscription.
+        process: The run of `ddp`.
+        queue: Where the listener puts the events.
+        settings: The settings of the connection.
     """
 
-    def __init__(self, client: Client, subscription: Subscription, process: Process, inbox: Inbox[_Heard]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        subscription: Subscription,
+        process: Process,
+        queue: EventQueue[_Queued],
+        settings: ConnectionSettings,
+    ) -> None:
         self._client = client
         self._subscription = subscription
         self._process = process
-        self._inbox = inbox
+        self._queue = queue
+        self._settings = settings
         self._is_ready = False
 
     def show(self, lines: Lines, *, follows: bool, matches: Matcher | None) -> None:
-        """Write what comes.
+        """Print what the subscription brings.
 
         Args:
-            lines: What writes.
-            follows: Write changes, and go on when the first documents are all here.
-            matches: Be done when a document does.
+            lines: Prints documents or changes.
+            follows: Print changes, and continue after the first documents have arrived.
+            matches: Stop when a document matches this selector.
 
         Raises:
-            SubscriptionError: The server refused it, or ended it too early.
-            TransportError: The connection did.
-            DDPTimeout: The time is over.
-            LoginNeeded: The login was refused after a loss of the connection.
-            OutputError: Nobody reads what is written.
+            SubscriptionError: The server rejected the subscription, or stopped it too early.
+            TransportError: The connection was lost.
+            DDPTimeout: The time limit is over.
+            LoginNeeded: The server rejected the login after a reconnect.
+            OutputError: The reader of the output is gone.
         """
         from ...client.events import (
             DataReceived,
-            DocumentAdded,
-            DocumentChanged,
             LoggedOut,
             SubscriptionReady,
             SubscriptionStopped,
@@ -176,49 +189,49 @@ class _Subscribed:
         from ..call_arguments import note_losses
 
         if self._subscription.error is not None and not self._subscription.id:
-            # The client had failed before it could be told of.
+            # The client failed before it could subscribe, so there is no event.
             raise self._failed(self._subscription.error)
-        mirror = Mirror()
+        copies = DocumentCopies()
         is_noted = False
         deadline = self._process.deadline
-        is_endless = matches is None and "timeout" not in self._process.given
+        is_endless = matches is None and "timeout" not in self._process.options
         while True:
-            heard = self._inbox.take(deadline)
-            if not heard:
-                raise self._overdue(is_until=matches is not None)
-            for event in heard:
+            events = self._queue.take_all(deadline)
+            if not events:
+                raise self._timeout_error(is_until=matches is not None)
+            for event in events:
                 if isinstance(event, SubscriptionReady):
                     self._is_ready = True
                     if not follows:
                         with self._process.console.paged():
-                            lines.snapshot(mirror)
+                            lines.print_all(copies)
                         return
-                    if self._process.given.get("verbose"):
-                        self._process.console.note(f"{self._subscription.name!r} is ready, documents: {mirror.count()}")
-                    lines.ready(mirror)
+                    if self._process.options.get("verbose"):
+                        self._process.console.note(f"{self._subscription.name!r} is ready, documents: {copies.count}")
+                    lines.begin_changes(copies)
                     if is_endless:
                         deadline = None
                 elif isinstance(event, SubscriptionStopped):
                     self._end(event.error, is_until=matches is not None)
                     return
                 elif isinstance(event, LoggedOut):
-                    # What the server publishes from now on is not for the user.
-                    advice = "log in again with ddp login"
-                    raise LoginNeeded(f"the server does not accept the login any more: {event.error}", hint=advice)
+                    # What the server publishes from now on is not for this user.
+                    hint = "log in again with ddp login"
+                    raise LoginNeeded(f"the server no longer accepts the login: {event.error}", hint=hint)
                 elif isinstance(event, DataReceived):
                     self._process.console.message(event.text)
                 else:
-                    document = mirror.apply(event)
+                    document = copies.apply(event)
                     if not is_noted and isinstance(event, DocumentAdded | DocumentChanged):
                         is_noted = note_losses(event.fields.values(), "a document", self._process)
                     if follows:
-                        lines.change(event, document, mirror)
+                        lines.print_change(event, document, copies)
                     if matches is not None and document is not None and matches(document):
-                        lines.matched(mirror)
+                        lines.end_changes(copies)
                         return
 
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:
-        """It is over, and we did not end it."""
+        """Report that the server stopped the subscription."""
         from ...client.handles import ended_early
         from ...exceptions import SubscriptionError
 
@@ -228,295 +241,252 @@ class _Subscribed:
         if not self._is_ready:
             raise ended_early(name)
         if is_until:
-            raise SubscriptionError("stopped", f"{name!r} ended before a document matched")
-        self._process.console.note(f"the server has ended {name!r}")
+            raise SubscriptionError("stopped", f"the server stopped {name!r} before a document matched")
+        self._process.console.note(f"the server stopped {name!r}")
 
     def _failed(self, error: BaseException) -> BaseException:
         from ...exceptions import SubscriptionError
-        from ..connection import advise
-        from ..did_you_mean import advise_name
+        from ..connection import add_url_hint
+        from ..credentials import endpoint_of
 
-        advise(error, self._process)
+        add_url_hint(error, self._process)
         if isinstance(error, SubscriptionError):
-            advise_name(error, self._subscription.name, self._process)
+            from ..did_you_mean import suggest_name
+
+            suggest_name(error, self._subscription.name, self._process, endpoint_of(self._settings))
         return error
 
-    def _overdue(self, *, is_until: bool) -> DDPTimeout:
+    def _timeout_error(self, *, is_until: bool) -> DDPTimeout:
         from ...exceptions import DDPTimeout
         from ...protocol.server_error import quoted
-        from ..connection import overdue
+        from ..connection import timeout_error
 
         name = self._subscription.name
         if not self._is_ready or self._client.status.error is not None:
-            return overdue(f"ready for {name!r}", self._client, self._process)
+            return timeout_error(f"ready for {name!r}", self._client, self._process)
         limit = f"{self._process.timeout:g} s{quoted(self._client.status.refusal)}"
         return DDPTimeout(
-            f"no document has matched within {limit}" if is_until else f"{name!r} was followed for {limit}"
+            f"no document matched within {limit}" if is_until else f"stopped following {name!r} after {limit}"
         )
 
 
 if TYPE_CHECKING:
-    _Heard = DataReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
+    _Queued = DataReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
+
+
+# ------------------------------------------------------------------------------------------------- documents and lines
+
+
+class DocumentCopies:
+    """The documents as they were at the last event that was taken. The client's own collections may be ahead of that."""
+
+    def __init__(self) -> None:
+        # The keys are the ids in the form of the wire, because `True == 1`.
+        self._collections: dict[str, dict[str, Document]] = {}
+        # Only of the collections whose order is not that of arrival (C46).
+        self._orders: dict[str, Order] = {}
+        #: The number of documents in all collections.
+        self.count = 0
+
+    def apply(self, event: DocumentEvent) -> Document | None:
+        """Apply a change.
+
+        Returns:
+            The changed document, which is valid until the next change; None if it was removed.
+        """
+        documents = self._collections.setdefault(event.collection, {})
+        wire_id = encode_document_id(event.id)
+        order = self._orders.get(event.collection)
+        match event:
+            case DocumentAdded(id=id_, fields=fields):
+                self.count += wire_id not in documents
+                documents[wire_id] = {"_id": id_, **fields}
+                if order is not None:
+                    order.place(wire_id, None)
+            case DocumentChanged(fields=fields, cleared=cleared):
+                # In place: a new copy for each of many changes would take quadratic time.
+                documents[wire_id].update(fields)
+                for name in cleared:
+                    documents[wire_id].pop(name, None)
+            case DocumentRemoved():
+                del documents[wire_id]
+                self.count -= 1
+                if order is not None:
+                    order.remove(wire_id)
+                return None
+            case DocumentMoved(before=before):
+                if order is None:
+                    order = self._orders[event.collection] = Order(documents)
+                order.place(wire_id, None if before is None else encode_document_id(before))
+        return documents[wire_id]
+
+    def collections(self) -> Iterator[tuple[str, list[Document]]]:
+        """Return each collection that has documents: in order of arrival, or in the server's order if it has one."""
+        for name, documents in self._collections.items():
+            if documents:
+                yield name, [documents[wire_id] for wire_id in self._orders.get(name, documents)]
+
+
+class Lines:
+    """Prints what a subscription brings to standard output. This class prints nothing; the subclasses choose what.
+
+    All methods raise OutputError if the output cannot be written.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print all documents. Nothing follows."""
+
+    def begin_changes(self, copies: DocumentCopies) -> None:
+        """The first documents have all arrived, and changes follow."""
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+        """Print a change, after which the document is as given."""
+
+    def end_changes(self, copies: DocumentCopies) -> None:
+        """The document of the last change matched. Nothing follows."""
+
+
+class ChangeLines(Lines):
+    """A line for each change: JSON for programs, `+ tasks/a {"n": 1}` for people."""
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print each document as an added one."""
+        for name, documents in copies.collections():
+            for document in documents:
+                fields = dict(document)
+                self._print(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+        """Print the change."""
+        self._print(event)
+
+    def _print(self, event: DocumentEvent) -> None:
+        from ...text.changes import change_line, event_to_value
+        from ...text.palette import terminal_text
+
+        console = self._console
+        if console.shown_as is OutputFormat.PRETTY:
+            console.write(terminal_text(change_line(event, console.limits()), color=console.colors_out))
+        else:
+            console.result(event_to_value(event))
+
+
+class DocumentLines(Lines):
+    """Whole documents, when they are added and when they change. Removed documents are not reported."""
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print each document."""
+        for _, documents in copies.collections():
+            for document in documents:
+                self._console.result(document)
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+        """Print the changed document."""
+        if document is not None:
+            self._console.result(document)
+
+
+class TableLines(Lines):
+    """A table for each collection. It can be laid out only when all documents are known, so it shows no changes."""
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print the tables; if there are several, each below its name."""
+        from ...text.escaping import escape_line
+
+        tables = list(copies.collections())
+        for number, (name, documents) in enumerate(tables):
+            if len(tables) > 1:
+                self._console.write(f"{chr(10) if number else ''}{escape_line(name)}:")
+            self._console.result(cast("list[EJSONValue]", documents))
+
+
+class CountLines(Lines):
+    """The number of documents: after the first have all arrived, then whenever it changes."""
+
+    _shown: int | None = None
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print the number."""
+        self._shown = copies.count
+        self._console.result(self._shown)
+
+    def begin_changes(self, copies: DocumentCopies) -> None:
+        """Print the number."""
+        self.print_all(copies)
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+        """Print the number if it is another one."""
+        if self._shown is not None and self._shown != copies.count:
+            self.print_all(copies)
+
+    def end_changes(self, copies: DocumentCopies) -> None:
+        """Print the number if it has not been printed: the matching document may be one of the first."""
+        if self._shown is None:
+            self.print_all(copies)
 
 
 sub = Command(
     "sub",
     callback=_sub,
     help=(
-        "Subscribe to a publication of the server, print its documents when they are all here, and leave. "
-        "With --follow, print every change, until Ctrl-C."
+        "Subscribe to a publication, print its documents when all have arrived, and exit. "
+        "With --follow, print every change until Ctrl-C."
     ),
     short_help="Subscribe, and print the documents or follow them.",
     params=[
         click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
         WORDS,
-        click.Option(["-f", "--follow"], is_flag=True, help="Print each change as it happens, and stay."),
+        click.Option(["-f", "--follow"], is_flag=True, help="Print each change when it happens, until Ctrl-C."),
         click.Option(
             ["--until"],
-            metavar="EXPR",
-            help="Follow until a document matches this selector of Mongo's, such as '{done: true}'. "
-            "Exit 5 if none has in time.",
+            metavar="SELECTOR",
+            help="Follow until a document matches this MongoDB selector, such as '{done: true}'. "
+            "The exit code is 5 if none matches in time.",
         ),
         click.Option(
             ["--collection", "collections"],
             metavar="NAME",
             multiple=True,
-            help="Documents of this collection only; can be repeated.",
+            help="Print only documents of this collection. Can be repeated.",
         ),
         click.Option(
-            ["--docs"], is_flag=True, help="Print whole documents, with _id; not what has changed, nor what goes."
+            ["--docs"],
+            is_flag=True,
+            help="Print whole documents with _id instead of changes. Does not report removals.",
         ),
         click.Option(
-            ["--count"], is_flag=True, help="Print how many documents there are; with --follow, each time that changes."
+            ["--count"], is_flag=True, help="Print the number of documents; with --follow, again when it changes."
         ),
         click.Option(
             ["--events"],
             is_flag=True,
-            help="Follow, and print each message about a document as it came, repeats too: for servers whose streams "
-            "are not documents, such as Rocket.Chat's.",
+            help="Follow, and print each message about a document as it arrives. For servers that send streams of events "
+            "in the form of documents, such as Rocket.Chat.",
         ),
         STRING_OPTION,
         *connection_options(
-            "Seconds until all documents must be here, or one match --until; 0 for no limit. [default: 30] "
-            "It ends --follow only where it is given."
+            "Time limit in seconds until all documents have arrived or, with --until, one matches; 0 for no limit. "
+            "If given, it also ends --follow. [default: 30]"
         ),
         *OUTPUT_OPTIONS,
     ],
     notes={
         "Arguments": GRAMMAR,
-        "Output on a pipe": [
+        "Output to a pipe": [
             ("added", '{"msg":"added","collection":...,"id":...,"fields":{...}}'),
-            ("changed", 'as added, and "cleared":[...], the names of fields that are gone'),
+            ("changed", 'the same, and "cleared":[...] with the names of removed fields'),
             ("removed", '{"msg":"removed","collection":...,"id":...}'),
             ("movedBefore", '{"msg":"movedBefore","collection":...,"id":...,"before":...}'),
         ],
     },
     examples=[
-        ("ddp sub tasks", "the documents"),
+        ("ddp sub tasks", "print the documents"),
         ("ddp sub tasks --docs | jq .title", "documents for programs"),
-        ("ddp sub tasks --follow", "every change; Ctrl-C ends it"),
-        ("ddp sub tasks --until '{_id: \"a\", done: true}'", "wait for something"),
-        ("ddp sub tasks --count", "how many"),
+        ("ddp sub tasks --follow", "print every change until Ctrl-C"),
+        ("ddp sub tasks --until '{_id: \"a\", done: true}'", "wait for a document"),
+        ("ddp sub tasks --count", "print the number of documents"),
     ],
 )
-
-
-class Mirror:
-    """The documents as they were when the last event was told: the client's own copy may be ahead of that."""
-
-    def __init__(self) -> None:
-        # By the wire's form of their ids, since `True == 1`.
-        self._collections: dict[str, dict[str, Document]] = {}
-        # Of the collections that have an order other than that of arrival (C46).
-        self._orders: dict[str, Order] = {}
-        self._count = 0
-
-    def apply(self, event: DocumentEvent) -> Document | None:
-        """Take a change, and give the document as it is after it, until the next change; None where it went."""
-        documents = self._collections.setdefault(event.collection, {})
-        wire_id = encode_document_id(event.id)
-        match event:
-            case DocumentAdded(id=id_, fields=fields):
-                self._count += wire_id not in documents
-                documents[wire_id] = {"_id": id_, **fields}
-                if event.collection in self._orders:
-                    self._orders[event.collection].place(wire_id, None)
-            case DocumentChanged(fields=fields, cleared=cleared):
-                # In place: a copy for each of many changes would take the square of their number.
-                documents[wire_id].update(fields)
-                for name in cleared:
-                    documents[wire_id].pop(name, None)
-            case DocumentRemoved():
-                del documents[wire_id]
-                self._count -= 1
-                if event.collection in self._orders:
-                    self._orders[event.collection].remove(wire_id)
-                return None
-            case DocumentMoved(before=before):
-                if event.collection not in self._orders:
-                    self._orders[event.collection] = Order(documents)
-                successor = None if before is None else encode_document_id(before)
-                self._orders[event.collection].place(wire_id, successor)
-        return documents[wire_id]
-
-    def count(self) -> int:
-        """How many there are, of all collections."""
-        return self._count
-
-    def collections(self) -> Iterator[tuple[str, list[Document]]]:
-        """The documents of each collection that has any: in order of arrival, or in the server's own order."""
-        for name, documents in self._collections.items():
-            if documents:
-                yield name, [documents[wire_id] for wire_id in self._orders.get(name, documents)]
-
-
-class Lines(Protocol):
-    """Writes what a subscription brings to standard output.
-
-    Raises of all: OutputError.
-    """
-
-    def snapshot(self, mirror: Mirror) -> None:
-        """Write all documents: they are all here, and nothing follows."""
-        ...
-
-    def ready(self, mirror: Mirror) -> None:
-        """The first documents are all here, and changes follow."""
-        ...
-
-    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
-        """Write a change, after which the document is as given."""
-        ...
-
-    def matched(self, mirror: Mirror) -> None:
-        """The document of the last change is the one that was waited for, and nothing follows."""
-        ...
-
-
-class ChangeLines:
-    """One line for each change: for programs JSON, for people `+ tasks/a {"n": 1}`."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._write = self._pretty if console.shown_as is OutputFormat.PRETTY else self._json
-
-    def snapshot(self, mirror: Mirror) -> None:
-        """Write each document as added."""
-        for name, documents in mirror.collections():
-            for document in documents:
-                fields = dict(document)
-                self._write(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
-
-    def ready(self, mirror: Mirror) -> None:
-        """The changes have been written as they came."""
-
-    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
-        """Write the change."""
-        self._write(event)
-
-    def matched(self, mirror: Mirror) -> None:
-        """The change has been written as it came."""
-
-    def _json(self, event: DocumentEvent) -> None:
-        self._console.result(event_to_value(event))
-
-    def _pretty(self, event: DocumentEvent) -> None:
-        from ...text.changes import change_line
-        from ...text.palette import terminal_text
-
-        console = self._console
-        console.write(terminal_text(change_line(event, console.limits()), color=console.colours_out))
-
-
-class DocumentLines:
-    """Whole documents, as they come and when they have changed; of those that go nothing is left to show."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def snapshot(self, mirror: Mirror) -> None:
-        """Write each of them."""
-        for _, documents in mirror.collections():
-            for document in documents:
-                self._console.result(document)
-
-    def ready(self, mirror: Mirror) -> None:
-        """The documents have been written as they came."""
-
-    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
-        """Write the document as it is now."""
-        if document is not None:
-            self._console.result(document)
-
-    def matched(self, mirror: Mirror) -> None:
-        """The change has been written as it came."""
-
-
-class EventLines:
-    """No lines besides the messages, which are written as they come."""
-
-    def snapshot(self, mirror: Mirror) -> None:
-        """Write nothing."""
-
-    def ready(self, mirror: Mirror) -> None:
-        """Write nothing."""
-
-    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
-        """Write nothing."""
-
-    def matched(self, mirror: Mirror) -> None:
-        """Write nothing."""
-
-
-class TableLines:
-    """A table for each collection. It can be laid out only when all is there, so there are no changes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def snapshot(self, mirror: Mirror) -> None:
-        """Write the tables; of several, each below its name."""
-        from ...text.escaping import escape_line
-
-        tables = list(mirror.collections())
-        for number, (name, documents) in enumerate(tables):
-            if len(tables) > 1:
-                self._console.write(f"{chr(10) if number else ''}{escape_line(name)}:")
-            self._console.result(cast("list[EJSONValue]", documents))
-
-    def ready(self, mirror: Mirror) -> None:
-        """Write what there is; the command line asks for no more."""
-        self.snapshot(mirror)
-
-    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
-        """Nothing follows a table."""
-
-    def matched(self, mirror: Mirror) -> None:
-        """Nothing is waited for with a table."""
-
-
-class CountLines:
-    """The number of documents: once they are all here, whenever it changes after that, and at the end."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._shown: int | None = None
-
-    def snapshot(self, mirror: Mirror) -> None:
-        """Write the number."""
-        self._shown = mirror.count()
-        self._console.result(self._shown)
-
-    def ready(self, mirror: Mirror) -> None:
-        """Write the number, from which on changes count."""
-        self.snapshot(mirror)
-
-    def change(self, event: DocumentEvent, document: Document | None, mirror: Mirror) -> None:
-        """Write the number, if it is another one."""
-        if self._shown is not None and self._shown != mirror.count():
-            self.snapshot(mirror)
-
-    def matched(self, mirror: Mirror) -> None:
-        """Write the number if it is not known yet: the document may be one of the first."""
-        if self._shown is None:
-            self.snapshot(mirror)

@@ -14,7 +14,7 @@ __all__ = ["whoami"]
 
 def _whoami() -> None:
     process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.given)
+    settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
     from ...logins import described, server_of
     from ..connection import connected

@@ -95,8 +95,8 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("words", "err"),
         [
-            pytest.param(["-o", "table"], "-o table means nothing to ddp batch; json and pretty do", id="a table"),
-            pytest.param(["-o", "raw"], "-o raw means nothing to ddp batch", id="raw"),
+            pytest.param(["-o", "table"], "ddp batch does not take -o table, only json and pretty", id="a table"),
+            pytest.param(["-o", "raw"], "ddp batch does not take -o raw", id="raw"),
             pytest.param(["-j", "0"], "-j/--jobs: 0 is not in the range", id="no jobs"),
             pytest.param(["nowhere.ndjson"], "cannot read nowhere.ndjson: No such file or directory", id="no file"),
             pytest.param(["/"], "Is a directory", id="a folder"),

@@ -34,7 +34,7 @@ def test_the_server_of_the_environment_is_not_asked(ddp: Command, monkeypatch: p
 
 def test_a_server_of_ones_own_choice_makes_no_sense(ddp: Command) -> None:
     ran = ddp("-u", "h", "demo", "call", "upper", "x")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, "ddp: error: -u/--url means nothing to ddp demo")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "ddp: error: ddp demo does not take -u/--url")
 
 
 ALICE = ["--login", "alice", "--password-file", "-"]

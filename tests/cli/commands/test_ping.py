@@ -76,7 +76,7 @@ class TestOutput:
     def test_a_table_it_is_not(self, ddp: Command) -> None:
         ran = ddp("ping", "-o", "table")
         assert (ran.code, ran.out) == (2, "")
-        assert ran.err.startswith("ddp: error: -o table means nothing to ddp ping; pretty and json do\n")
+        assert ran.err.startswith("ddp: error: ddp ping does not take -o table, only pretty and json\n")
 
 
 class TestPace:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ddpshell
-from ddpshell.cli.commands.sub import ChangeLines, CountLines, DocumentLines, Lines, Mirror, TableLines
+from ddpshell.cli.commands.sub import ChangeLines, CountLines, DocumentCopies, DocumentLines, Lines, TableLines
 from ddpshell.cli.output import Console, OutputFormat, Stream
 from ddpshell.cli.process import GivenOptions
 from ddpshell.cli.settings import ConnectionSettings
@@ -104,12 +104,12 @@ class TestErrors:
         ("words", "err"),
         [
             pytest.param([], "NAME is missing", id="no name"),
-            pytest.param(["x", "--docs", "--events"], "--events and --docs: which of the two?", id="merged or not"),
-            pytest.param(["x", "--count", "--events"], "--events and --count: which of the two?", id="counted or not"),
-            pytest.param(["x", "-o", "table", "--events"], "-o table shows what is there", id="a table of events"),
-            pytest.param(["x", "--docs", "--count"], "--docs and --count: which of the two?", id="two ways to show it"),
-            pytest.param(["x", "-o", "table", "--follow"], "-o table shows what is there at one time; it cannot --follow", id="a table that grows"),
-            pytest.param(["x", "-o", "table", "--until", "{}"], "-o table shows", id="a table that grows until"),
+            pytest.param(["x", "--docs", "--events"], "--events and --docs cannot be used together", id="merged or not"),
+            pytest.param(["x", "--count", "--events"], "--events and --count cannot be used together", id="counted or not"),
+            pytest.param(["x", "-o", "table", "--events"], "-o table cannot show changes", id="a table of events"),
+            pytest.param(["x", "--docs", "--count"], "--docs and --count cannot be used together", id="two ways to show it"),
+            pytest.param(["x", "-o", "table", "--follow"], "-o table cannot show changes; use it without --follow", id="a table that grows"),
+            pytest.param(["x", "-o", "table", "--until", "{}"], "-o table cannot show", id="a table that grows until"),
             pytest.param(["x", "--until", "{a: "], "--until: missing a value", id="no literal"),
             pytest.param(["x", "--until", "{a: {$near: 1}}"], "--until: ", id="no operator"),
             pytest.param(["x", "--until", "[1]"], "--until: a selector is", id="no selector"),
@@ -183,7 +183,7 @@ class TestFollowing:
         ran = ddp("sub", "stopsItself", "50", "--follow")
         assert ran.code == 0
         assert [message["msg"] for message in messages(ran.out)] == ["added", "removed"]
-        assert ran.err == "ddp: note: the server has ended 'stopsItself'\n"
+        assert ran.err == "ddp: note: the server stopped 'stopsItself'\n"
 
     def test_one_that_fails_later_has_failed(self, ddp: Command) -> None:
         ran = ddp("sub", "failsLater", "50", "--follow")
@@ -192,7 +192,7 @@ class TestFollowing:
     def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
         ran = ddp("sub", "tasks", "--follow", "--timeout", "0.3")
         assert (ran.code, ran.out) == (5, TASKS)
-        assert ran.err.startswith("ddp: error: 'tasks' was followed for 0.3 s\n")
+        assert ran.err.startswith("ddp: error: stopped following 'tasks' after 0.3 s\n")
 
     def test_the_usual_time_does_not_once_it_is_ready(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         usual = ConnectionSettings.of
@@ -320,12 +320,12 @@ class TestUntil:
     def test_a_document_of_another_collection_does_not_matter(self, ddp: Command) -> None:
         ran = ddp("sub", "tasks", "--until", "{n: 1}", "--collection", "items", "--timeout", "0.3")
         assert (ran.code, ran.out) == (5, "")
-        assert ran.err.startswith("ddp: error: no document has matched within 0.3 s\n")
+        assert ran.err.startswith("ddp: error: no document matched within 0.3 s\n")
 
     def test_the_end_of_the_publication_is_too_early(self, ddp: Command) -> None:
         ran = ddp("sub", "stopsItself", "50", "--until", "{here: false}")
         assert ran.code == 1
-        assert ran.err == "ddp: error: 'stopsItself' ended before a document matched [stopped]\n"
+        assert ran.err == "ddp: error: the server stopped 'stopsItself' before a document matched [stopped]\n"
 
 
 class TestConnection:
@@ -477,29 +477,29 @@ OID = ObjectID("0123456789abcdef01234567")
 ADDED = DocumentAdded("tasks", "a", {"n": 1, "done": False})
 
 
-def ids(mirror: Mirror) -> list[object]:
-    return [document["_id"] for _, documents in mirror.collections() for document in documents]
+def ids(copies: DocumentCopies) -> list[object]:
+    return [document["_id"] for _, documents in copies.collections() for document in documents]
 
 
-class TestMirror:
+class TestDocumentCopies:
     def test_a_change_replaces_and_clears_fields(self) -> None:
-        mirror = Mirror()
-        assert mirror.apply(ADDED) == {"_id": "a", "n": 1, "done": False}
-        assert mirror.apply(DocumentChanged("tasks", "a", {"n": 2}, ("done",))) == {"_id": "a", "n": 2}
-        assert list(mirror.collections()) == [("tasks", [{"_id": "a", "n": 2}])]
+        copies = DocumentCopies()
+        assert copies.apply(ADDED) == {"_id": "a", "n": 1, "done": False}
+        assert copies.apply(DocumentChanged("tasks", "a", {"n": 2}, ("done",))) == {"_id": "a", "n": 2}
+        assert list(copies.collections()) == [("tasks", [{"_id": "a", "n": 2}])]
 
     def test_what_is_removed_is_gone_and_an_empty_collection_with_it(self) -> None:
-        mirror = Mirror()
-        mirror.apply(ADDED)
-        assert mirror.apply(DocumentRemoved("tasks", "a")) is None
-        assert (mirror.count(), list(mirror.collections())) == (0, [])
+        copies = DocumentCopies()
+        copies.apply(ADDED)
+        assert copies.apply(DocumentRemoved("tasks", "a")) is None
+        assert (copies.count, list(copies.collections())) == (0, [])
 
     def test_ids_that_python_takes_for_equal_are_not(self) -> None:
-        mirror = Mirror()
+        copies = DocumentCopies()
         every: tuple[DocumentID, ...] = (1, True, "1", OID, OID.hex)
         for id_ in every:
-            mirror.apply(DocumentAdded("odd", id_, {}))
-        assert mirror.count() == len(every)
+            copies.apply(DocumentAdded("odd", id_, {}))
+        assert copies.count == len(every)
 
     @pytest.mark.parametrize(
         ("before", "order"),
@@ -511,11 +511,11 @@ class TestMirror:
         ],
     )
     def test_a_document_moves(self, before: str | None, order: list[str]) -> None:
-        mirror = Mirror()
+        copies = DocumentCopies()
         for id_ in "abc":
-            mirror.apply(DocumentAdded("ordered", id_, {}))
-        assert mirror.apply(DocumentMoved("ordered", "c", before)) == {"_id": "c"}
-        assert ids(mirror) == order
+            copies.apply(DocumentAdded("ordered", id_, {}))
+        assert copies.apply(DocumentMoved("ordered", "c", before)) == {"_id": "c"}
+        assert ids(copies) == order
 
     @given(
         st.lists(
@@ -524,10 +524,10 @@ class TestMirror:
         )
     )
     def test_it_is_what_the_client_has(self, steps: list[tuple[str, str, str, str]]) -> None:
-        mirror = Mirror()
+        copies = DocumentCopies()
 
         def tell(event: DocumentEvent) -> None:
-            mirror.apply(event)
+            copies.apply(event)
 
         documents = Documents(tell)
         documents.watched = True
@@ -542,7 +542,7 @@ class TestMirror:
             }
             documents.apply(messages[kind])
         for name in "xyz":
-            assert dict(mirror.collections()).get(name, []) == list(documents.scan(name))
+            assert dict(copies.collections()).get(name, []) == list(documents.scan(name))
 
 
 # ------------------------------------------------------------------------------------------------------ the lines
@@ -567,12 +567,12 @@ def paper(tmp_path: Path) -> Iterator[Paper]:
 
 
 def follow(lines: Lines, events: list[DocumentEvent], ready_after: int = 0) -> None:
-    mirror = Mirror()
+    copies = DocumentCopies()
     for number, event in enumerate(events):
         if number == ready_after:
-            lines.ready(mirror)
-        document = mirror.apply(event)
-        lines.change(event, document, mirror)
+            lines.begin_changes(copies)
+        document = copies.apply(event)
+        lines.print_change(event, document, copies)
 
 
 EVENTS: list[DocumentEvent] = [
@@ -660,12 +660,12 @@ def test_the_number_is_told_when_all_is_here_and_whenever_it_changes(paper: Pape
 
 def test_tables_of_several_collections_have_their_names(paper: Paper) -> None:
     paper.configure(OutputFormat.TABLE)
-    mirror = Mirror()
-    TableLines(paper).snapshot(mirror)
+    copies = DocumentCopies()
+    TableLines(paper).print_all(copies)
     assert paper.read() == ""
-    mirror.apply(DocumentAdded("tasks", "a", {"n": 1}))
-    TableLines(paper).snapshot(mirror)
+    copies.apply(DocumentAdded("tasks", "a", {"n": 1}))
+    TableLines(paper).print_all(copies)
     assert paper.read() == "_id  n\n---  -\na    1\n"
-    mirror.apply(DocumentAdded("\x1bpeople", "b", {}))
-    TableLines(paper).ready(mirror)
+    copies.apply(DocumentAdded("\x1bpeople", "b", {}))
+    TableLines(paper).print_all(copies)
     assert paper.read() == "tasks:\n_id  n\n---  -\na    1\n\n\\x1bpeople:\n_id\n---\nb\n"
