@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deep", action="store_true", help="give property tests twenty times as many examples")
 
 
+#: Fixtures and modules of tests that need Node, and of those that need a pseudo-terminal.
+_NODE = {"_meteor_installed", "meteor_url", "_node"}
+_NODE_MODULES = ("tests/meteor/", "tests/benchmarks/", "tests/server/test_npm_clients", "tests/test_npm")
+_TERMINAL = {"window", "terminal", "open_window"}
+_TERMINAL_MODULES = ("tests/shell/test_terminal", "tests/test_completions", "tests/shell/test_interaction")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `python -m tests fast` leaves out."""
+    for item in items:
+        fixtures, path = set(getattr(item, "fixturenames", ())), item.nodeid
+        if fixtures & _NODE or path.startswith(_NODE_MODULES) or "Meteor" in path or "meteor" in path:
+            item.add_marker("node")
+        if fixtures & _TERMINAL or path.startswith(_TERMINAL_MODULES):
+            item.add_marker("terminal")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # In a background job SIGINT is ignored from the start, and the programs that tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "quick")
 
 

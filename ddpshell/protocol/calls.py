@@ -506,8 +506,15 @@ class Calls:
             if call.logs_in is not None:
                 # The calls after another login belong to its user.
                 return
+<<<<<<< HEAD
             if call.state is CallState.HELD:
                 why = OutcomeUnknown(call.method, "the connection was lost and the login of the new one was rejected")
+=======
+            if call.state is CallState.HELD and call.method not in _FOR_NO_USER:
+                why = OutcomeUnknown(
+                    call.method, f"the connection was lost, and the login on the new one was refused: {error}"
+                )
+>>>>>>> 961370e (Mark tests that need Node or a terminal, and show the stack of a test that hangs)
                 self._emit(
                     CallFinished(call.id, call.method, error=why if call.was_sent else _not_sent(call.method, error))
                 )
