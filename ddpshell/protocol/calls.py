@@ -35,6 +35,10 @@ from .server_error import server_error
 __all__ = ["CALL_TABLE", "Call", "CallInput", "CallState", "Calls", "Gate", "OutstandingCalls"]
 
 
+# Calls that log in, or help to: they are never made in a user's name.
+_FOR_NO_USER = frozenset({"login", "createUser", "forgotPassword", "resetPassword", "verifyEmail"})
+
+
 class _Member(Enum):
     # Enum's own hash of the name is a Python function, and looking up states took a tenth of the time of a call.
     __hash__ = object.__hash__
@@ -506,15 +510,10 @@ class Calls:
             if call.logs_in is not None:
                 # The calls after another login belong to its user.
                 return
-<<<<<<< HEAD
-            if call.state is CallState.HELD:
-                why = OutcomeUnknown(call.method, "the connection was lost and the login of the new one was rejected")
-=======
             if call.state is CallState.HELD and call.method not in _FOR_NO_USER:
                 why = OutcomeUnknown(
-                    call.method, f"the connection was lost, and the login on the new one was refused: {error}"
+                    call.method, f"the connection was lost, and the login on the new one was rejected: {error}"
                 )
->>>>>>> 961370e (Mark tests that need Node or a terminal, and show the stack of a test that hangs)
                 self._emit(
                     CallFinished(call.id, call.method, error=why if call.was_sent else _not_sent(call.method, error))
                 )
