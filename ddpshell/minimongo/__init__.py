@@ -1,4 +1,4 @@
-"""Mongo's query language as Meteor understands it: selectors, modifiers, projections and sort orders, over EJSON values."""
+"""Mongo's query language as Meteor implements it: selectors, modifiers, projections and sort orders for EJSON values."""
 
 from __future__ import annotations
 

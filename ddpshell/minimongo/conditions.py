@@ -1,7 +1,7 @@
-"""What a selector may ask of a single value: to equal, to be greater, to be of a type, to match, to have these bits.
+"""The conditions of selectors on a single value: `$eq`, `$gt`, `$type`, `$regex`, `$bitsAllSet` and others.
 
-Each function here takes an operator's operand and makes what says whether a value is so; it raises QueryError for an
-operand that makes no sense. Which values of a document are asked is `selector`'s business.
+Each function here takes the operand of an operator and returns a function that tests a value. It raises QueryError if the
+operand is not valid. `selector` finds the values of a document to test.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..ejson import RegExp
 from ..exceptions import EJSONError, QueryError
 from .regexps import compile_regexp
 from .sorting import ValueType, compare, type_of
-from .values import MISSING, is_number, nearest
+from .values import MISSING, is_number, unknown_name
 
-__all__ = ["ValueMatcher", "bits", "equality", "inequality", "mod", "of_type", "regexp", "regexp_of", "size"]
+__all__ = ["ValueMatcher", "bits", "equality", "inequality", "mod", "of_type", "parse_regex", "regexp", "size"]
 
-#: Says whether a value is as it is to be; `MISSING` stands for none.
+#: Tests whether a value meets a condition. The value is `MISSING` if the field does not exist.
 ValueMatcher: TypeAlias = Callable[[Any], bool]
 
 _TYPES: Final = {
@@ -44,12 +44,12 @@ _TYPES: Final = {
     "decimal": 19,
     "minKey": -1,
     "maxKey": 127,
-    "number": 1,  # MongoDB's, for all kinds of numbers
+    "number": 1,  # MongoDB's name for all kinds of numbers
 }
 
 
 def equality(wanted: Any) -> ValueMatcher:
-    """`$eq`, and a value that stands for itself. Null is what is not there, too."""
+    """Compile `$eq`, or a value without an operator. Null also matches a field that does not exist."""
     if wanted is None:
         return lambda value: value is None or value is MISSING
     if isinstance(wanted, str):
@@ -62,11 +62,11 @@ def equality(wanted: Any) -> ValueMatcher:
 
 
 def inequality(operand: Any, holds: Callable[[Any, Any], bool]) -> ValueMatcher:
-    """`$lt`, `$lte`, `$gt`, `$gte`, by Python's own operator: of two values of different types neither is less."""
+    """Compile `$lt`, `$lte`, `$gt` or `$gte`, given Python's operator. Values of different types never match."""
     if isinstance(operand, list):
         return lambda _: False
     if is_number(operand):
-        # minimongo subtracts, and so does not find Infinity to be >= Infinity.
+        # In minimongo, which subtracts, Infinity is not >= Infinity.
         return lambda value: (
             holds(value, operand)
             if is_number(value)
@@ -74,19 +74,18 @@ def inequality(operand: Any, holds: Callable[[Any, Any], bool]) -> ValueMatcher:
         )
     kind = type_of(operand)
     if kind == ValueType.REGEXP:
-        # They have no order. minimongo raises where it meets two of them.
+        # Regular expressions have no order. minimongo throws an error when it compares two of them.
         return lambda _: False
 
     def matches(value: Any) -> bool:
         value = None if value is MISSING else value
-        # Values of different types are never less or greater than each other.
         return type_of(value) == kind and holds(compare(value, operand), 0)
 
     return matches
 
 
 def mod(operand: Any) -> ValueMatcher:
-    """`$mod`: divisor and remainder."""
+    """Compile `$mod`, given a divisor and a remainder."""
     if not (isinstance(operand, list) and len(operand) == 2 and all(is_number(item) for item in operand)):
         raise QueryError(f"$mod needs an array of two numbers, divisor and remainder, not {operand!r}")
     divisor, remainder = operand
@@ -98,7 +97,7 @@ def mod(operand: Any) -> ValueMatcher:
 
 
 def _remainder(value: float, divisor: float) -> float:
-    """JavaScript's `%`: it has the dividend's sign, and is NaN where there is none."""
+    """Return JavaScript's `%`, which has the dividend's sign, and is NaN if the remainder is undefined."""
     if isinstance(value, int) and isinstance(divisor, int):
         return abs(value) % abs(divisor) * (-1 if value < 0 else 1) if divisor else math.nan
     try:
@@ -108,19 +107,19 @@ def _remainder(value: float, divisor: float) -> float:
 
 
 def size(operand: Any) -> ValueMatcher:
-    """`$size`: an array of so many elements."""
+    """Compile `$size`, the length of an array."""
     if isinstance(operand, str):
-        operand = 0  # As in Mongo, which does not mind.
+        operand = 0  # as in MongoDB
     if not is_number(operand):
         raise QueryError(f"$size needs a number, not {operand!r}")
     return lambda value: isinstance(value, list) and len(value) == operand
 
 
 def of_type(operand: Any) -> ValueMatcher:
-    """`$type`: by Mongo's name or number."""
+    """Compile `$type`, given MongoDB's name or number of a type."""
     if isinstance(operand, str):
         if operand not in _TYPES:
-            raise QueryError(nearest(operand, _TYPES, "$type"))
+            raise QueryError(unknown_name(operand, _TYPES, "$type"))
         operand = _TYPES[operand]
     elif not is_number(operand) or not (operand == 127 or (-1 <= operand <= 19 and operand != 0)):
         raise QueryError(f"$type needs the name or the number of a type, not {operand!r}")
@@ -128,7 +127,7 @@ def of_type(operand: Any) -> ValueMatcher:
 
 
 def regexp(wanted: RegExp) -> ValueMatcher:
-    """A regular expression: a text that it finds itself in, or the same expression."""
+    """Compile a regular expression, which matches texts, and the same regular expression."""
     search = compile_regexp(wanted).search
     flags = set(wanted.flags)
 
@@ -140,12 +139,12 @@ def regexp(wanted: RegExp) -> ValueMatcher:
     return matches
 
 
-def regexp_of(operand: Any, condition: Mapping[str, Any]) -> RegExp:
-    """Read `$regex`, with the `$options` beside it."""
+def parse_regex(operand: Any, condition: Mapping[str, Any]) -> RegExp:
+    """Return the regular expression of `$regex` and of the `$options` in the same condition."""
     if not isinstance(operand, (str, RegExp)):
         raise QueryError(f"$regex needs a string or a regular expression, not {operand!r}")
     source, flags = (operand.source, operand.flags) if isinstance(operand, RegExp) else (operand, "")
-    # Even empty, they take the place of the expression's own.
+    # Even empty options replace the flags of the regular expression.
     flags = condition.get("$options", flags)
     if not isinstance(flags, str):
         raise QueryError(f"$options needs a string of flags, not {flags!r}")
@@ -156,7 +155,7 @@ def regexp_of(operand: Any, condition: Mapping[str, Any]) -> RegExp:
 
 
 def bits(name: str, operand: Any) -> ValueMatcher:
-    """`$bitsAllSet`, `$bitsAllClear`, `$bitsAnySet`, `$bitsAnyClear`: by a mask, or positions."""
+    """Compile `$bitsAllSet`, `$bitsAllClear`, `$bitsAnySet` or `$bitsAnyClear`, given a mask or positions."""
     mask = _mask(name, operand)
 
     def matches(value: Any) -> bool:
@@ -184,7 +183,7 @@ def _bits_of(value: Any) -> int | None:
     return int(value)
 
 
-# Positions beyond any binary's end are refused: a mask is as many bits long as the largest of them says.
+# Larger positions are rejected, since a mask needs memory up to its largest position.
 _LAST_POSITION: Final = 1 << 24
 
 

@@ -1,8 +1,8 @@
-"""Mongo's modifiers: what `{"$set": {"done": true}, "$inc": {"n": 1}}` makes of a document.
+"""Mongo's modifiers, such as `{"$set": {"done": true}, "$inc": {"n": 1}}`, which update documents.
 
-They do what they do in Meteor's own copy of Mongo, minimongo. Where that knows less than MongoDB (`$mul`, `$bit`, and
-`$min`, `$max`, `$pull` and `$push` with more than it takes) they do what they do in MongoDB, and like that they refuse
-two changes at one place.
+Modifiers behave as in minimongo, Meteor's own implementation. Where minimongo lacks features of MongoDB (`$mul`, `$bit`,
+and some operands of `$min`, `$max`, `$pull` and `$push`), they behave as in MongoDB. As in MongoDB, two changes to the same
+place are rejected.
 
 Source: Meteor's `packages/minimongo/local_collection.js`, `LocalCollection._modify`; MongoDB's manual, "Update Operators".
 """
@@ -21,19 +21,19 @@ from .. import ejson
 from ..ejson import EJSONValue, RegExp
 from ..exceptions import EJSONError, QueryError
 from .selector import compile_selector
-from .sorting import compare, compile_sort, order
-from .values import MISSING, checked, is_index, is_number, is_plain_object, nearest
+from .sorting import compare, compile_sort, sort_key
+from .values import MISSING, checked_copy, is_index, is_number, is_plain_object, unknown_name
 
 __all__ = ["OPERATORS", "Modifier", "Place", "check_name", "check_names", "modify"]
 
-#: Operators, and what each does to which fields; or the fields of the document that takes the old one's place.
+#: Operators with the fields that they change and their operands; or the fields of a replacement document.
 Modifier: TypeAlias = Mapping[str, EJSONValue]
 
 # MongoDB's own limit: `{"$set": {"a.1000000000": 1}}` must not fill the memory with nulls.
 _MOST_PADDING: Final = 1_500_000
 
-# These change what is there, and make no way to it.
-_ONLY_WHAT_IS_THERE: Final = {"$pop", "$pull", "$pullAll", "$rename", "$unset"}
+# These operators change existing fields only, and create no containers on the path.
+_EXISTING_ONLY: Final = {"$pop", "$pull", "$pullAll", "$rename", "$unset"}
 
 
 def modify(
@@ -44,24 +44,24 @@ def modify(
     now: dt.datetime | None = None,
     matched: int | None = None,
 ) -> dict[str, EJSONValue]:
-    """Make the document that a modifier makes of `document`, which stays as it is.
+    """Apply a modifier to a copy of a document, and return the copy.
 
     Args:
-        document: The document before, with its `_id`.
-        modifier: Operators; or fields without any, which take the place of all but `_id`.
-        is_insert: Whether the document is one that an upsert is about to insert: `$setOnInsert` counts then alone.
-        now: What `$currentDate` sets.
-        matched: The index that a `$` in a path stands for: that of the array's element which the selector found.
+        document: The original document, with its `_id`.
+        modifier: Operators, or fields that replace all fields except `_id`.
+        is_insert: Whether an upsert is about to insert the document. Only then, `$setOnInsert` has an effect.
+        now: The time that `$currentDate` sets.
+        matched: The index that `$` in a path stands for, which is the index of the array element that the selector found.
 
     Raises:
-        QueryError: No modifier, or one that cannot be applied to this document.
+        QueryError: The modifier is not valid, or cannot be applied to this document.
     """
-    modifier = checked(modifier)
+    modifier = checked_copy(modifier)
     if not is_plain_object(modifier):
-        raise QueryError(f"a modifier is an object, not {modifier!r}")
+        raise QueryError(f"a modifier must be an object, not {modifier!r}")
     operators = [key for key in modifier if key.startswith("$")]
     if operators and len(operators) < len(modifier):
-        raise QueryError(f"operators and fields in one modifier: {', '.join(modifier)}")
+        raise QueryError(f"a modifier cannot mix operators and fields: {', '.join(modifier)}")
     try:
         if not operators:
             return _replace(document, modifier)
@@ -76,13 +76,13 @@ def _replace(document: Mapping[str, EJSONValue], replacement: Modifier) -> dict[
     if "_id" in document:
         if "_id" in new and not ejson.equals(new["_id"], document["_id"]):
             raise _other_id(document)
-        # First, as it is in all documents.
+        # `_id` comes first in all documents.
         new = {"_id": ejson.clone(document["_id"]), **new}
     return new
 
 
 def _other_id(document: Mapping[str, EJSONValue]) -> QueryError:
-    return QueryError(f"the _id of a document never changes, and would: it is {document['_id']!r}")
+    return QueryError(f"the _id of a document cannot change from {document['_id']!r}")
 
 
 def _copied(value: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
@@ -90,7 +90,7 @@ def _copied(value: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
 
 
 class _Update:
-    """The work of one modifier on one document."""
+    """The update of one document by one modifier."""
 
     def __init__(
         self, document: Mapping[str, EJSONValue], *, is_insert: bool, now: dt.datetime | None, matched: int | None
@@ -114,7 +114,7 @@ class _Update:
             if operator == "$setOnInsert" and not self._is_insert:
                 continue
             for path, operand in cast(Mapping[str, Any], changes).items():
-                place = self._place(path, create=operator not in _ONLY_WHAT_IS_THERE)
+                place = self._place(path, create=operator not in _EXISTING_ONLY)
                 if operator == "$rename":
                     _check_rename(path, operand)
                 if place is not None:
@@ -124,7 +124,10 @@ class _Update:
         return self._new
 
     def _place(self, path: str, *, create: bool = True) -> Place | None:
-        """Find the place at a path, and make the way to it; with `create` false, say None where there is none."""
+        """Return the place at a path, or None if it does not exist and `create` is false.
+
+        If `create` is true, missing containers on the path are created.
+        """
         parts = _parts(path)
         holder: Any = self._new
         for part, following in itertools.pairwise(parts):
@@ -132,12 +135,12 @@ class _Update:
             if place is None:
                 return None
             if place.value is MISSING:
-                place.put({})
+                place.set_value({})
             holder = place.value
             if not isinstance(holder, (list, dict)):
                 if not create:
                     return None
-                raise QueryError(f"{path!r}: {following!r} would be a field of {holder!r}, which has none")
+                raise QueryError(f"{path!r}: cannot set the field {following!r} of {holder!r}")
         return self._step(path, holder, parts[-1], create=create)
 
     def _step(self, path: str, holder: Any, part: str, *, create: bool) -> Place | None:
@@ -153,12 +156,12 @@ class _Update:
     def _index(self, path: str, part: str, length: int, *, create: bool) -> int | None:
         if part == "$":
             if self._matched is None:
-                raise QueryError(f"{path!r}: nothing says which element $ stands for")
+                raise QueryError(f"{path!r}: the selector did not find an array element for $")
             index = self._matched
         elif part.startswith("$["):
-            raise QueryError(f"{path!r}: {part} is not known here; name an element by its index, or by $")
+            raise QueryError(f"{path!r}: {part} is not supported; use the index of an element, or $")
         elif is_index(part):
-            # Ten digits are more than any array has, and few enough for every Python.
+            # Larger indexes are beyond any array. `int` rejects thousands of digits.
             index = int(part) if len(part) < 10 else 10**9
         elif create:
             raise QueryError(f"{path!r}: an array has no field {part!r}")
@@ -168,23 +171,23 @@ class _Update:
             return None
         self._padding += max(0, index - length)
         if self._padding > _MOST_PADDING:
-            raise QueryError(f"{path!r}: the array ends too far before it, at {length}")
+            raise QueryError(f"{path!r} is too far beyond the end of the array, which has {length} elements")
         return index
 
     def _current_date(self, place: Place, operand: Any) -> None:
         if operand is not True and not (is_plain_object(operand) and dict(operand) == {"$type": "date"}):
             raise QueryError(f"$currentDate for {place.path!r} takes true or {{$type: 'date'}}, not {operand!r}")
         if self._now is None:
-            raise QueryError(f"$currentDate for {place.path!r}: nothing says what time it is")
-        place.put(self._now)
+            raise QueryError(f"$currentDate for {place.path!r}: the current time is not known")
+        place.set_value(self._now)
 
     def _rename(self, place: Place, operand: str) -> None:
         if self._passes_array(place.path) or self._passes_array(operand):
-            raise QueryError(f"$rename for {place.path!r}: nothing can move into or out of an array")
+            raise QueryError(f"$rename for {place.path!r}: cannot move a field into or out of an array")
         value = place.holder.pop(place.key)
         target = self._place(operand)
-        assert target is not None, "a way is made to every target"
-        target.put(value)
+        assert target is not None, "the target is created if it does not exist"
+        target.set_value(value)
 
     def _passes_array(self, path: str) -> bool:
         value: Any = self._new
@@ -201,20 +204,20 @@ class _Update:
 def _parts(path: str) -> list[str]:
     parts = path.split(".")
     if not all(parts):
-        raise QueryError(f"the path {path!r} has a part without a name")
+        raise QueryError(f"the path {path!r} has an empty part")
     return parts
 
 
 def _check_operators(modifier: Modifier, known: Mapping[str, object]) -> None:
     for operator, changes in modifier.items():
         if operator not in known:
-            raise QueryError(nearest(operator, known, "modifier"))
+            raise QueryError(unknown_name(operator, known, "modifier"))
         if not is_plain_object(changes):
-            raise QueryError(f"{operator} takes an object: a value for each path; not {changes!r}")
+            raise QueryError(f"{operator} takes an object with a value for each path, not {changes!r}")
 
 
 def _check_conflicts(modifier: Modifier) -> None:
-    """Refuse two changes at one place, or one inside the other: which comes first, nobody could say."""
+    """Reject two changes to the same place, or to a place inside the other, since their order would be unclear."""
     paths: list[list[str]] = []
     for operator, changes in modifier.items():
         for path, operand in cast(Mapping[str, Any], changes).items():
@@ -224,26 +227,26 @@ def _check_conflicts(modifier: Modifier) -> None:
     paths.sort()
     for before, following in itertools.pairwise(paths):
         if following[: len(before)] == before:
-            raise QueryError(f"two changes at {'.'.join(before)!r} in one modifier")
+            raise QueryError(f"two changes to {'.'.join(before)!r} in one modifier")
 
 
 def _check_rename(path: str, operand: Any) -> None:
     if not isinstance(operand, str):
         raise QueryError(f"$rename for {path!r} takes the new name, not {operand!r}")
     if operand == path:
-        raise QueryError(f"$rename for {path!r}: that is its name already")
+        raise QueryError(f"$rename for {path!r}: the new name is the same")
 
 
-# As many digits as MongoDB's decimals have; nothing traps, since infinity and NaN are values like others.
+# MongoDB's decimals have 34 digits. Nothing traps, since infinity and NaN are valid results.
 _DECIMALS: Final = decimal.Context(prec=34, traps=[])
 
 
 class Place(NamedTuple):
-    """A field of an object, or an element of an array; it need not be there yet.
+    """A field of an object, or an element of an array, which may not exist yet.
 
     Attributes:
-        path: How the modifier calls it.
-        holder: The object or the array.
+        path: Its path in the modifier.
+        holder: The object or array that contains it.
         key: The field's name, or the element's index.
     """
 
@@ -253,13 +256,13 @@ class Place(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """What is there; `MISSING` for nothing."""
+        """The value, or `MISSING`."""
         if isinstance(self.holder, list):
             return self.holder[self.key] if self.key < len(self.holder) else MISSING
         return self.holder.get(self.key, MISSING)
 
-    def put(self, value: Any) -> None:
-        """Put something there; an array may grow by one."""
+    def set_value(self, value: Any) -> None:
+        """Set the value. The index may be that of the first element after the end of the array."""
         if isinstance(self.holder, list) and self.key == len(self.holder):
             self.holder.append(value)
         else:
@@ -268,23 +271,23 @@ class Place(NamedTuple):
 
 def _set(place: Place, operand: Any) -> None:
     check_names(operand)
-    place.put(ejson.clone(operand))
+    place.set_value(ejson.clone(operand))
 
 
 def _unset(place: Place, _: Any) -> None:
     if isinstance(place.holder, list):
-        # Its neighbours keep their indexes.
-        place.put(None)
+        # The other elements keep their indexes.
+        place.set_value(None)
     else:
         del place.holder[place.key]
 
 
 def _inc(place: Place, operand: Any) -> None:
-    place.put(_calculate("$inc", place, operand, lambda a, b: a + b, _DECIMALS.add, missing=0))
+    place.set_value(_calculate("$inc", place, operand, lambda a, b: a + b, _DECIMALS.add, missing=0))
 
 
 def _mul(place: Place, operand: Any) -> None:
-    place.put(_calculate("$mul", place, operand, lambda a, b: a * b, _DECIMALS.multiply, missing=0))
+    place.set_value(_calculate("$mul", place, operand, lambda a, b: a * b, _DECIMALS.multiply, missing=0))
 
 
 def _calculate(
@@ -299,12 +302,12 @@ def _calculate(
     value = missing if place.value is MISSING else place.value
     for number in (operand, value):
         if not is_number(number) and not isinstance(number, decimal.Decimal):
-            raise QueryError(f"{operator} for {place.path!r}: {number!r} is no number")
+            raise QueryError(f"{operator} for {place.path!r}: {number!r} is not a number")
     if isinstance(value, decimal.Decimal) or isinstance(operand, decimal.Decimal):
         return calculate_decimals(_DECIMALS.create_decimal(value), _DECIMALS.create_decimal(operand))
     try:
         return calculate(value, operand)
-    except OverflowError:  # an int that no float can hold
+    except OverflowError:  # an int beyond the range of floats
         return calculate(_as_float(value), _as_float(operand))
 
 
@@ -332,16 +335,16 @@ def _push(place: Place, operand: Any) -> None:
     if "$slice" in clauses:
         length = _whole("$push", place, clauses, "$slice", 0)
         array = array[:length] if length >= 0 else array[length:]
-    place.put(array)
+    place.set_value(array)
 
 
 def _sort(place: Place, array: list[Any], specifier: Any) -> None:
     if is_plain_object(specifier) or isinstance(specifier, list):
         key = compile_sort(specifier)
-        # What has no fields is sorted as an object without the field.
+        # An element that is not an object is sorted like an object without the field.
         array.sort(key=lambda item: key(item if is_plain_object(item) else {}))
     elif is_number(specifier) and specifier in (1, -1):
-        # Themselves, as if each were a field of a document, but never by an array's elements.
+        # Wrap each element so that `compile_sort` sorts arrays as a whole, and not by their elements.
         key = compile_sort([["v.0", "asc" if specifier > 0 else "desc"]])
         array.sort(key=lambda item: key({"v": [item]}))
     else:
@@ -358,7 +361,7 @@ def _add_to_set(place: Place, operand: Any) -> None:
         if item not in there:
             there.add(item)
             array.append(item)
-    place.put(array)
+    place.set_value(array)
 
 
 def _each(operator: str, place: Place, clauses: Mapping[str, Any]) -> list[Any]:
@@ -372,7 +375,7 @@ def _each(operator: str, place: Place, clauses: Mapping[str, Any]) -> list[Any]:
 def _check_clauses(operator: str, place: Place, clauses: Mapping[str, Any], known: set[str]) -> None:
     for clause in clauses:
         if clause not in known:
-            raise QueryError(f"{operator} for {place.path!r}: {nearest(clause, known, 'clause')}")
+            raise QueryError(f"{operator} for {place.path!r}: {unknown_name(clause, known, 'clause')}")
 
 
 def _whole(operator: str, place: Place, clauses: Mapping[str, Any], clause: str, default: int) -> int:
@@ -385,20 +388,20 @@ def _whole(operator: str, place: Place, clauses: Mapping[str, Any], clause: str,
 def _pop(place: Place, operand: Any) -> None:
     if not is_number(operand) or operand not in (1, -1):
         raise QueryError(f"$pop for {place.path!r} takes 1 (the last) or -1 (the first), not {operand!r}")
-    place.put(_array("$pop", place)[slice(None, -1) if operand > 0 else slice(1, None)])
+    place.set_value(_array("$pop", place)[slice(None, -1) if operand > 0 else slice(1, None)])
 
 
 def _pull(place: Place, operand: Any) -> None:
     array = _array("$pull", place)
     if isinstance(operand, RegExp) or (is_plain_object(operand) and any(key.startswith("$") for key in operand)):
-        # A condition on the element itself, as in $elemMatch.
+        # The condition is about the element itself, as in $elemMatch.
         matches_value = compile_selector({"v.0": operand})
-        place.put([item for item in array if not matches_value({"v": [item]})])
+        place.set_value([item for item in array if not matches_value({"v": [item]})])
     elif is_plain_object(operand):
         matches = compile_selector({"$and": [operand]})
-        place.put([item for item in array if not (is_plain_object(item) and matches(item))])
+        place.set_value([item for item in array if not (is_plain_object(item) and matches(item))])
     else:
-        place.put([item for item in array if not _equal(item, operand)])
+        place.set_value([item for item in array if not _equal(item, operand)])
 
 
 def _pull_all(place: Place, operand: Any) -> None:
@@ -406,7 +409,7 @@ def _pull_all(place: Place, operand: Any) -> None:
         raise QueryError(f"$pullAll for {place.path!r} takes an array, not {operand!r}")
     array = _array("$pullAll", place)
     pulled = _Values(operand)
-    place.put([item for item in array if item not in pulled])
+    place.set_value([item for item in array if item not in pulled])
 
 
 def _bit(place: Place, operand: Any) -> None:
@@ -415,14 +418,14 @@ def _bit(place: Place, operand: Any) -> None:
     value = 0 if place.value is MISSING else place.value
     for name, bits in operand.items():
         if name not in _BITS:
-            raise QueryError(f"$bit for {place.path!r}: {nearest(name, _BITS, 'operation')}")
+            raise QueryError(f"$bit for {place.path!r}: {unknown_name(name, _BITS, 'operation')}")
         value = _BITS[name](_integer(place, value), _integer(place, bits))
-    place.put(value)
+    place.set_value(value)
 
 
 def _integer(place: Place, value: Any) -> int:
     if not is_number(value) or (isinstance(value, float) and not value.is_integer()):
-        raise QueryError(f"$bit for {place.path!r}: {value!r} is no integer")
+        raise QueryError(f"$bit for {place.path!r}: {value!r} is not an integer")
     return int(value)
 
 
@@ -438,12 +441,12 @@ def _array(operator: str, place: Place) -> list[Any]:
     if value is MISSING:
         return []
     if not isinstance(value, list):
-        raise QueryError(f"{operator} for {place.path!r}: {value!r} is no array")
+        raise QueryError(f"{operator} for {place.path!r}: {value!r} is not an array")
     return value
 
 
 class _Values:
-    """Values to find equal ones among, by their place in Mongo's order: two arrays are compared in linear time."""
+    """A collection of values that finds equal values by their sort keys, so that comparing two arrays takes linear time."""
 
     def __init__(self, values: list[Any]) -> None:
         self._values: dict[tuple[Any, ...], list[Any]] = {}
@@ -451,10 +454,10 @@ class _Values:
             self.add(value)
 
     def add(self, value: Any) -> None:
-        self._values.setdefault(order(value), []).append(value)
+        self._values.setdefault(sort_key(value), []).append(value)
 
     def __contains__(self, value: Any) -> bool:
-        return any(_equal(value, other) for other in self._values.get(order(value), ()))
+        return any(_equal(value, other) for other in self._values.get(sort_key(value), ()))
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -462,7 +465,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def check_names(value: Any) -> None:
-    """Refuse what MongoDB stores in no document."""
+    """Reject names that MongoDB does not allow in documents."""
     if isinstance(value, Mapping):
         for name, member in value.items():
             check_name(name)
@@ -474,10 +477,10 @@ def check_names(value: Any) -> None:
 
 def check_name(name: str) -> None:
     if name.startswith("$") or "." in name or "\0" in name:
-        raise QueryError(f"a field's name must not begin with $, nor hold a dot or a zero byte: {name!r}")
+        raise QueryError(f"a field name must not begin with $ or contain a dot or a zero byte: {name!r}")
 
 
-#: What each operator does, but for those that need to know the document, or the time.
+#: The operators, except for those that need the document or the time.
 OPERATORS: Final[dict[str, Callable[[Place, Any], None]]] = {
     "$addToSet": _add_to_set,
     "$bit": _bit,

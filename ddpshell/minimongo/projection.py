@@ -1,4 +1,4 @@
-"""Some fields of a document, as Mongo's `fields` option chooses them.
+"""Mongo's projections, which select the fields of a document.
 
 Source: Meteor's `packages/minimongo/local_collection.js`, `_compileProjection`.
 """
@@ -11,42 +11,42 @@ from typing import Any, TypeAlias
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import QueryError
-from .values import checked, is_number, is_plain_object
+from .values import checked_copy, is_number, is_plain_object
 
 __all__ = ["Projection", "compile_projection"]
 
-#: `{"title": 1, "owner.name": 1}`: those and `_id`; or `{"secret": 0}`: all but that.
+#: `{"title": 1, "owner.name": 1}` includes these fields and `_id`; `{"secret": 0}` includes all other fields.
 Projection: TypeAlias = Mapping[str, EJSONValue]
 
 _Tree: TypeAlias = "dict[str, _Tree | None]"
 
 
 def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]]:
-    """Make a function that copies of a document what is asked for.
+    """Return a function that copies the selected fields of a document.
 
     Raises:
-        QueryError: Including and excluding at once, or what is not known here, such as `$slice`.
+        QueryError: The projection is not valid, includes some fields and excludes others, or has an operator such as `$slice`.
     """
-    fields = checked(fields if fields is not None else {})
+    fields = checked_copy(fields if fields is not None else {})
     if not is_plain_object(fields):
-        raise QueryError(f"a choice of fields is an object, not {fields!r}")
+        raise QueryError(f"a projection must be an object, not {fields!r}")
     rules = {path: _rule(path, value) for path, value in fields.items()}
     with_id = rules.get("_id", True)
     if not with_id and len(rules) > 1:
-        # The only field that can be left out beside others that are asked for.
+        # `_id` is the only field that can be excluded while others are included.
         del rules["_id"]
     if len(set(rules.values())) > 1:
-        raise QueryError("fields can be included or excluded, not both at once")
+        raise QueryError("a projection cannot include some fields and exclude others")
     including = True in rules.values()
     tree: _Tree = {}
-    # What holds others comes before them.
+    # Containers come before the fields in them.
     for path in sorted(rules):
-        _plant(tree, path)
+        _add_path(tree, path)
 
     def project(document: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
         if including:
             result = _included(document, tree)
-            # First, as it is in all documents.
+            # `_id` comes first in all documents.
             return {"_id": ejson.clone(document["_id"]), **result} if with_id and "_id" in document else result
         result = _excluded(document, tree)
         if not with_id:
@@ -58,21 +58,21 @@ def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSO
 
 def _rule(path: str, value: Any) -> bool:
     if any(part.startswith("$") for part in path.split(".")) or is_plain_object(value):
-        raise QueryError(f"{path!r}: operators in fields are not known here")
+        raise QueryError(f"{path!r}: operators in projections are not supported")
     if not isinstance(value, bool) and not (is_number(value) and value in (0, 1)):
-        raise QueryError(f"{path!r} in fields must be 1 or 0, not {value!r}")
+        raise QueryError(f"{path!r} in a projection must be 1 or 0, not {value!r}")
     return bool(value)
 
 
-def _plant(tree: _Tree, path: str) -> None:
+def _add_path(tree: _Tree, path: str) -> None:
     *way, last = path.split(".")
     for part in way:
         branch = tree.setdefault(part, {})
         if branch is None:
-            raise QueryError(f"{path!r} in fields is inside another of them")
+            raise QueryError(f"{path!r} is inside another field of the projection")
         tree = branch
     if tree.get(last):
-        raise QueryError(f"{path!r} in fields holds another of them")
+        raise QueryError(f"{path!r} contains another field of the projection")
     tree[last] = None
 
 
@@ -92,7 +92,7 @@ def _included(document: Mapping[str, Any], tree: _Tree) -> dict[str, Any]:
 
 
 def _included_elements(array: list[Any], tree: _Tree) -> list[Any]:
-    # Elements without fields are left out. minimongo makes empty objects of them; MongoDB does not.
+    # Elements without fields are left out, as in MongoDB. minimongo turns them into empty objects.
     return [
         _included_elements(item, tree) if isinstance(item, list) else _included(item, tree)
         for item in array

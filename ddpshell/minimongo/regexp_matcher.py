@@ -1,9 +1,9 @@
-"""Matching a regular expression in a bounded number of steps.
+"""A regular expression matcher with a bounded number of steps.
 
-Python's `re` tries every way in which a pattern could match, with the interpreter locked, and some patterns match a short
-text in more ways than can ever be tried. The matcher here is much slower for each step. But it tries each part of the
-pattern at each position of the text only once, and it gives up after a number of steps. So `re` is used where even its
-worst case is quick, and this matcher for the rest.
+Python's `re` tries every way in which a pattern could match, with the interpreter locked. Some patterns match a short text in
+so many ways that this never ends. Each step of the matcher here is much slower, but it tries each part of the pattern at each
+position of the text only once, and it gives up after a number of steps. Therefore, `regexps` uses `re` if even its worst case
+is fast, and this matcher otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
     "worst_case",
 ]
 
-#: Worst cases above this number of steps are not told apart.
+#: All worst cases above this number of steps count as equal.
 CEILING: Final = 10**12
 
 # About a third of a second.
@@ -37,10 +37,12 @@ _MOST_INSTRUCTIONS: Final = 100_000
 
 
 class Single(Struct, frozen=True):
-    """One character of a set; or with `width` 0 a place in the text, such as its end.
+    """One character of a set, or a place in the text such as its end.
 
     Args:
-        text: What `re` calls it.
+        text: The pattern for `re`.
+        ignores_case: Whether upper and lower case are equal.
+        width: 1 for a character, 0 for a place.
     """
 
     text: str
@@ -49,7 +51,7 @@ class Single(Struct, frozen=True):
 
 
 class Repeat(Struct, frozen=True):
-    """A node several times; with `most` None without a limit."""
+    """A node that is repeated; without a limit if `most` is None."""
 
     node: Node
     least: int
@@ -70,37 +72,37 @@ class Group(Struct, frozen=True):
 
 
 class Backreference(Struct, frozen=True):
-    """The text that a group has matched."""
+    """A reference to the text that a group has matched."""
 
     number: int
     ignores_case: bool
 
 
 class Lookaround(Struct, frozen=True):
-    """Whether a node matches the text from here on, or with `is_behind` the text up to here."""
+    """A test whether a node matches the text that follows or, if `is_behind`, the text before."""
 
     node: Node
     is_behind: bool
     is_negative: bool
 
 
-#: A tuple is one node after another.
+#: A tuple is a sequence of nodes.
 Node: TypeAlias = "Single | Repeat | Alternation | Group | Backreference | Lookaround | tuple[Node, ...]"
 
 
 def worst_case(node: Node, length: int) -> tuple[int, int]:
-    """Estimate what a node costs `re` at one position of a text.
+    """Estimate the cost of matching a node with `re` at one position of a text.
 
     Args:
         node: The node.
         length: The length of the text.
 
     Returns:
-        The most ways in which the node can match, and the most steps to try them all. Neither is more than `CEILING`.
+        The largest number of ways in which the node can match, and of steps to try them all. Both are at most `CEILING`.
     """
     match node:
         case Single():
-            # A long class is compared range by range.
+            # `re` tests the ranges of a class one by one.
             return 1, 1 + len(node.text) // 8
         case Backreference():
             return 1, length
@@ -116,7 +118,7 @@ def worst_case(node: Node, length: int) -> tuple[int, int]:
             most = max(node.least, length + 1) if node.most is None else min(node.most, max(node.least, length + 1))
             if ways == 1:
                 return min(CEILING, most - node.least + 1), min(CEILING, 1 + most * steps)
-            # After each repetition there is again a choice: 1 + ways + ways * ways + ...
+            # The number of ways is 1 + ways + ways**2 + ..., since the repetition may stop after each round.
             total, power = 0, 1
             for _ in range(most + 1):
                 total += power
@@ -134,7 +136,7 @@ def worst_case(node: Node, length: int) -> tuple[int, int]:
 
 
 def size(node: Node) -> int:
-    """The number of instructions that a node becomes, or a few more."""
+    """Return the number of instructions for a node, or slightly more."""
     match node:
         case Single() | Backreference():
             return 1
@@ -149,7 +151,7 @@ def size(node: Node) -> int:
 
 
 def width(node: Node) -> int:
-    """The number of characters that a node matches, where that is always the same: `re` allows no other lookbehind."""
+    """Return the number of characters that a node in a lookbehind matches. `re` requires that it is always the same."""
     match node:
         case Single():
             return node.width
@@ -166,7 +168,7 @@ def width(node: Node) -> int:
 
 
 class _Characters(dict[str, bool]):
-    """Which characters belong to a set, as far as they were asked for."""
+    """A cache of which characters belong to a set."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         super().__init__()
@@ -179,15 +181,15 @@ class _Characters(dict[str, bool]):
 
 _CHARACTER: Final = 0  # a set of characters
 _ASSERTION: Final = 1  # a function of text and position
-_SPLIT: Final = 2  # where else to go on
-_JUMP: Final = 3  # where to go on
-_SAVE: Final = 4  # 2 * group for its beginning, 2 * group + 1 for its end
-_FORGET: Final = 5  # groups
+_SPLIT: Final = 2  # the other instruction to continue with
+_JUMP: Final = 3  # the instruction to continue with
+_SAVE: Final = 4  # 2 * group for the beginning of a group, 2 * group + 1 for its end
+_RESET: Final = 5  # the groups in a repetition
 _BACKREFERENCE: Final = 6  # the Backreference
-_LOOK: Final = 7  # whether it is negative, how far behind it begins, where to go on
+_LOOK: Final = 7  # is negative, the distance to its beginning, the instruction to continue with
 _MATCH: Final = 8
 
-# The positions at which groups begin and end, -1 for those that have matched nothing.
+# The positions at which groups begin and end; -1 for groups without a match.
 _Saved: TypeAlias = tuple[int, ...]
 
 
@@ -197,10 +199,10 @@ class Matcher:
     Args:
         node: The node.
         name: The regular expression, for errors.
-        groups: The number of groups that backreferences need; 0 where there are none.
+        groups: The number of groups; 0 without backreferences, to save time.
 
     Raises:
-        QueryError: The expression is too large.
+        QueryError: The regular expression is too large.
     """
 
     def __init__(self, node: Node, name: str, groups: int) -> None:
@@ -213,10 +215,10 @@ class Matcher:
         self._program.append((_MATCH, None))
 
     def search(self, text: str) -> bool:
-        """Say whether the text matches somewhere.
+        """Return whether the node matches somewhere in a text.
 
         Raises:
-            QueryError: This cannot be found out in a reasonable number of steps.
+            QueryError: The search takes too many steps.
         """
         return _Search(self._program, self._name, text).run((-1,) * 2 * self._groups)
 
@@ -256,7 +258,7 @@ class Matcher:
                     self._emit(part)
 
     def _emit_repeat(self, node: Repeat) -> None:
-        # JavaScript forgets before each repetition what the groups in it have matched.
+        # In JavaScript, each repetition resets the groups in it.
         groups = _groups_in(node.node) if self._groups else []
         splits = []
         for _ in range(node.least):
@@ -274,7 +276,7 @@ class Matcher:
 
     def _emit_repetition(self, node: Node, groups: list[int]) -> None:
         if groups:
-            self._program.append((_FORGET, groups))
+            self._program.append((_RESET, groups))
         self._emit(node)
 
     def _reserve(self) -> int:
@@ -304,14 +306,14 @@ class _Search:
         self._name = name
         self._text = text
         self._steps = 0
-        # The states from which nothing matches, by where their part of the program begins.
+        # The states that cannot lead to a match, by the start of their part of the program.
         self._failed: dict[int, set[object]] = {}
 
     def run(self, saved: _Saved) -> bool:
         return any(self._match(0, position, saved) is not None for position in range(len(self._text) + 1))
 
     def _match(self, start: int, position: int, saved: _Saved) -> _Saved | None:
-        """Match the part of the program that begins at `start`; returns what its groups have matched."""
+        """Match the part of the program that begins at `start`, and return the positions of its groups, or None."""
         program, text = self._program, self._text
         seen = self._failed.setdefault(start, set())
         visited: list[object] = []
@@ -330,7 +332,7 @@ class _Search:
                 self._steps += 1
                 if self._steps > _MOST_STEPS:
                     raise QueryError(
-                        f"the regular expression {self._name} takes too many steps on a text of {len(text)} characters"
+                        f"the regular expression {self._name} takes too many steps on a text with {len(text)} characters"
                     )
                 operation, operand = program[place]
                 place += 1
@@ -347,7 +349,7 @@ class _Search:
                         break
                 elif operation == _SAVE:
                     saved = (*saved[:operand], position, *saved[operand + 1 :])
-                elif operation == _FORGET:
+                elif operation == _RESET:
                     saved = tuple(-1 if number // 2 in operand else value for number, value in enumerate(saved))
                 elif operation == _BACKREFERENCE:
                     end = self._end_of_backreference(operand, position, saved)
@@ -368,7 +370,7 @@ class _Search:
     def _end_of_backreference(self, backreference: Backreference, position: int, saved: _Saved) -> int | None:
         begin, end = saved[2 * backreference.number : 2 * backreference.number + 2]
         if end < 0:
-            return position  # In JavaScript a group that has matched nothing is an empty text.
+            return position  # In JavaScript, a reference to a group without a match matches the empty text.
         wanted = self._text[begin:end]
         found = self._text[position : position + len(wanted)]
         if found == wanted or (backreference.ignores_case and found.lower() == wanted.lower()):

@@ -1,4 +1,4 @@
-"""JavaScript's regular expressions as Python's, for selectors."""
+"""JavaScript's regular expressions in selectors, translated to Python's."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ __all__ = ["Regexp", "compile_regexp"]
 
 _FLAGS = "ims"
 
-# `g` and `y` are about repeated searches, `d` about what a match tells; `u` changes little of what we translate.
+# `g` and `y` affect repeated searches only, and `d` affects only the result of a match. `u` hardly affects the syntax that is
+# supported here.
 _WITHOUT_EFFECT = "dguy"
 
-# What JavaScript means by \s, which is more than ASCII's and other than Python's.
+# The characters that \s matches in JavaScript, which differ from Python's.
 _SPACE = "\\t\\n\\x0b\\x0c\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
 _CODES = {
     "x": re.compile(r"[0-9a-fA-F]{2}"),
@@ -36,7 +37,7 @@ _CODES = {
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": _SPACE}
 
-# All others, for use within a class, where Python has no way to say "not these".
+# The complements of these classes, for use within a class, where Python lacks a "not".
 _COMPLEMENTS = {
     "D": "\\x00-/:-\U0010ffff",
     "W": "\\x00-/:-@\\[-\\^`{-\U0010ffff",
@@ -57,24 +58,25 @@ _LONGEST_SOURCE = 32_764
 
 _DEEPEST = 100
 
-# Steps of `re` for one text that are always allowed, about a millisecond; the most for each character of the text and each
-# part of the pattern, where the matcher would not be quicker; and the most in any case.
+# `re` searches a text if its estimated number of steps is at most `_FEW_STEPS`, which take about a millisecond; or at most
+# `_MOST_WAYS` for each character of the text and each part of the pattern, since `Matcher` would not be faster; but never if
+# it is more than `_MOST_STEPS`.
 _FEW_STEPS = 100_000
 _MOST_WAYS = 64
 _MOST_STEPS = 100_000_000
 
 
 class Regexp:
-    r"""A regular expression that finds what JavaScript's finds, in bounded time.
+    r"""A compiled regular expression with JavaScript's meaning, and with a bound on the time of a search.
 
     Args:
-        regexp: What JavaScript calls it.
+        regexp: The regular expression.
 
     Raises:
-        QueryError: Not a regular expression, or one with a part that is not known here, such as `\p{L}`.
+        QueryError: The regular expression is not valid, or has a part that is not supported, such as `\p{L}`.
 
     Attributes:
-        pattern: What `re` makes of it.
+        pattern: The translated regular expression.
     """
 
     def __init__(self, regexp: RegExp) -> None:
@@ -83,7 +85,7 @@ class Regexp:
             raise QueryError(f"the regular expression {self._name} is longer than {_LONGEST_SOURCE} characters")
         for flag in regexp.flags:
             if flag not in _FLAGS and flag not in _WITHOUT_EFFECT:
-                raise QueryError(f"regular expressions have no flag {flag!r} here")
+                raise QueryError(f"the flag {flag!r} of regular expressions is not supported")
         try:
             translation = _Translation(regexp)
             self.pattern = re.compile(translation.text)
@@ -91,14 +93,14 @@ class Regexp:
             raise QueryError(f"bad regular expression {self._name}: {error}") from None
         self._node = translation.node
         self._groups = len(translation.groups) if translation.has_backreference else 0
-        # By the length of texts, in bits: whether `re` is quick.
+        # Whether `re` is fast enough, by the number of bits in the length of the text.
         self._quick: dict[int, bool] = {}
 
     def search(self, text: str) -> bool:
-        """Say whether a text matches somewhere.
+        """Return whether the regular expression matches somewhere in a text.
 
         Raises:
-            QueryError: Finding out takes too long.
+            QueryError: The search takes too many steps.
         """
         bits = len(text).bit_length()
         quick = self._quick.get(bits)
@@ -108,20 +110,20 @@ class Regexp:
 
     @cached_property
     def matcher(self) -> Matcher:
-        """What finds the same in bounded time.
+        """The matcher that searches in bounded time.
 
         Raises:
-            QueryError: The expression is too large for it.
+            QueryError: The regular expression is too large for it.
         """
         return Matcher(self._node, self._name, self._groups)
 
     def _is_quick(self, length: int) -> bool:
         if self._groups:
-            return False  # Python does not take a group that has matched nothing for an empty text, as JavaScript does.
+            return False  # In JavaScript, but not in Python, a reference to a group without a match matches the empty text.
         _, steps = worst_case(self._node, length)
         first = self._node[0] if isinstance(self._node, tuple) and self._node else self._node
         positions = length + 1
-        # What begins with ^ fails at once at all positions but the first.
+        # A pattern that begins with ^ fails immediately at all positions but the first.
         total = (
             steps + positions
             if isinstance(first, Single) and first.text == "^" and not first.width
@@ -134,13 +136,13 @@ compile_regexp = lru_cache(maxsize=256)(Regexp)
 
 
 class _Translation:
-    """What a pattern consists of, and the same for `re`.
+    """A parsed pattern.
 
     Attributes:
-        node: For the matcher.
-        text: For `re`.
-        groups: The names of all groups, or None for each without a name.
-        has_backreference: Whether the text of a group is asked for again.
+        node: The pattern for `Matcher`.
+        text: The pattern for `re`.
+        groups: The names of all groups; None for each group without a name.
+        has_backreference: Whether the pattern has a reference to a group.
     """
 
     def __init__(self, regexp: RegExp) -> None:
@@ -154,21 +156,21 @@ class _Translation:
         self.node = self._alternation()
         self.text = "".join([*self._parts, ")"])
 
-    def _take(self, count: int = 1) -> str:
+    def _read(self, count: int = 1) -> str:
         piece = self._source[self._place : self._place + count]
         self._place += count
         return piece
 
-    def _take_if(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    def _read_if(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         found = pattern.match(self._source, self._place)
         if found:
-            self._take(len(found[0]))
+            self._read(len(found[0]))
         return found
 
     def _alternation(self) -> Node:
         options = [self._sequence()]
         while self._source.startswith("|", self._place):
-            self._parts.append(self._take())
+            self._parts.append(self._read())
             options.append(self._sequence())
         return options[0] if len(options) == 1 else Alternation(tuple(options))
 
@@ -176,14 +178,14 @@ class _Translation:
         nodes: list[Node] = []
         while self._place < len(self._source) and self._source[self._place] not in "|)":
             node = self._next()
-            if quantifier := self._take_if(_QUANTIFIER):
+            if quantifier := self._read_if(_QUANTIFIER):
                 self._parts.append(quantifier[0])
                 node = _repeated(node, quantifier)
             nodes.append(node)
         return nodes[0] if len(nodes) == 1 else tuple(nodes)
 
     def _next(self) -> Node:
-        character = self._take()
+        character = self._read()
         if character == "\\":
             return self._escape()
         if character == "[":
@@ -191,13 +193,13 @@ class _Translation:
         if character == "(":
             return self._group()
         if character == "$":
-            # Python's $ would match before a last newline, too, and knows no other ends of lines.
+            # Python's $ also matches before a last newline, and only \n ends a line.
             return self._single(rf"(?=[{_LINE_ENDS}]|\Z)" if "m" in self._flags else r"\Z", width=0)
         if character == "^":
             return self._single(rf"(?:^|(?<=[{_LINE_ENDS}]))" if "m" in self._flags else "^", width=0)
         if character == ".":
             return self._single(r"[\s\S]" if "s" in self._flags else f"[^{_LINE_ENDS}]")
-        # Python takes {,5} for a count.
+        # Python, but not JavaScript, treats {,5} as a quantifier.
         return self._single(r"\{" if character == "{" else character)
 
     def _single(self, text: str, *, width: int = 1) -> Single:
@@ -207,10 +209,10 @@ class _Translation:
     def _group(self) -> Node:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise QueryError(f"bad regular expression: more than {_DEEPEST} groups inside each other")
+            raise QueryError(f"bad regular expression: groups are nested more than {_DEEPEST} deep")
         flags = self._flags
-        look = self._take_if(_LOOK)
-        modifiers = None if look else self._take_if(_MODIFIERS)
+        look = self._read_if(_LOOK)
+        modifiers = None if look else self._read_if(_MODIFIERS)
         number = len(self.groups)
         if look:
             self._parts.append(f"({look[0]}")
@@ -218,11 +220,11 @@ class _Translation:
             self._flags = (flags | set(modifiers[1])) - set(modifiers[2] or "")
             self._parts.append(f"(?{'' if 'i' in self._flags else '-'}i:" if self._flags ^ flags else "(?:")
         else:
-            name = self._take_if(_NAME)
+            name = self._read_if(_NAME)
             self.groups.append(name[1] if name else None)
             self._parts.append(f"(?P<{name[1]}>" if name else "(")
         node = self._alternation()
-        self._parts.append(self._take())
+        self._parts.append(self._read())
         self._flags = flags
         self._depth -= 1
         if look:
@@ -230,7 +232,7 @@ class _Translation:
         return node if modifiers else Group(node, number)
 
     def _escape(self) -> Node:
-        character = self._take()
+        character = self._read()
         if character in _CLASSES:
             return self._single(f"[{_CLASSES[character]}]")
         if character.lower() in _CLASSES:
@@ -239,12 +241,12 @@ class _Translation:
             return self._single(r"(?:(?<=[A-Za-z0-9_])(?![A-Za-z0-9_])|(?<![A-Za-z0-9_])(?=[A-Za-z0-9_]))", width=0)
         if character == "B":
             return self._single(r"(?:(?<=[A-Za-z0-9_])(?=[A-Za-z0-9_])|(?<![A-Za-z0-9_])(?![A-Za-z0-9_]))", width=0)
-        if character == "k" and (name := self._take_if(_REFERENCE)):
+        if character == "k" and (name := self._read_if(_REFERENCE)):
             number = self.groups.index(name[1]) if name[1] in self.groups else len(self.groups)
             return self._backreference(number, f"(?P={name[1]})")
         if character.isdigit() and character != "0":
             if self._source[self._place : self._place + 1].isdigit():
-                character += self._take()
+                character += self._read()
             return self._backreference(int(character) - 1, f"(?:\\{character})")
         return self._single(self._literal(character))
 
@@ -256,13 +258,13 @@ class _Translation:
     def _class(self) -> str:
         parts = ["["]
         if self._source.startswith("^", self._place):
-            parts.append(self._take())
+            parts.append(self._read())
         if self._source.startswith("]", self._place):
-            self._take()
-            # JavaScript's [] is nothing at all, and [^] anything.
+            self._read()
+            # In JavaScript, [] matches nothing, and [^] matches any character.
             return r"[\s\S]" if len(parts) == 2 else "(?!)"
         while True:
-            character = self._take()
+            character = self._read()
             if not character:
                 raise QueryError(f"bad regular expression /{self._source}/: unterminated character class")
             if character == "]":
@@ -275,7 +277,7 @@ class _Translation:
                 parts.append(character)
 
     def _class_escape(self) -> str:
-        character = self._take()
+        character = self._read()
         if character in _CLASSES:
             return _CLASSES[character]
         if character in _COMPLEMENTS:
@@ -290,9 +292,9 @@ class _Translation:
         if character == "0":
             return r"\x00"
         if character == "c" and self._source[self._place : self._place + 1].isalpha():
-            return f"\\x{ord(self._take()) % 32:02x}"
+            return f"\\x{ord(self._read()) % 32:02x}"
         if character in "pP":
-            raise QueryError(f"\\{character}{{...}} in regular expressions is not known here")
+            raise QueryError(f"\\{character}{{...}} in regular expressions is not supported")
         if character in _CODES and (code := _CODES[character].match(self._source, self._place)):
             self._place = code.end()
             return re.escape(chr(min(int(code[0].strip("{}"), 16), 0x10FFFF)))
@@ -300,7 +302,7 @@ class _Translation:
 
 
 def _repeated(node: Node, quantifier: re.Match[str]) -> Repeat:
-    """Repeat a node as a quantifier says; whether it is lazy does not matter to a search that tells nothing but yes or no."""
+    """Return the repetition of a node. Laziness does not matter, since a search only returns whether there is a match."""
     sign, least, comma, most = quantifier.groups()
     if sign:
         return Repeat(node, 1 if sign == "+" else 0, 1 if sign == "?" else None)

@@ -1,8 +1,8 @@
-"""Mongo's selectors: which documents are meant by `{"done": false, "n": {"$gt": 3}}`.
+"""Mongo's selectors, such as `{"done": false, "n": {"$gt": 3}}`, which select documents.
 
-They mean what they mean in Meteor's own copy of Mongo, minimongo, and what that refuses, this refuses. The few places
-where this follows MongoDB instead, which says more or stumbles less, are marked with what minimongo does. Not known
-here: `$where`, which is JavaScript, and what is about places on the earth.
+Selectors behave as in minimongo, Meteor's own implementation, and the same selectors are rejected. In a few places, this
+module follows MongoDB instead; comments there describe minimongo's behavior. `$where` and geospatial operators are not
+supported.
 
 Source: Meteor's `packages/minimongo/matcher.js` and `common.js`.
 """
@@ -11,58 +11,65 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
 from .. import ejson
 from ..ejson import EJSONValue, ObjectID, RegExp
 from ..exceptions import QueryError
-from .conditions import ValueMatcher, bits, equality, inequality, mod, of_type, regexp, regexp_of, size
-from .values import MISSING, Branches, checked, fields_of, is_number, is_plain_object, is_truthy, look_up, nearest
+from .conditions import ValueMatcher, bits, equality, inequality, mod, of_type, parse_regex, regexp, size
+from .values import (
+    MISSING,
+    Branches,
+    checked_copy,
+    fields_of,
+    is_number,
+    is_plain_object,
+    is_truthy,
+    look_up,
+    unknown_name,
+)
 
 __all__ = ["Matcher", "Selector", "compile_selector", "selected_id"]
 
-#: Conditions by field; or an id, which means the one document that has it.
+#: Conditions on fields, or the id of one document.
 Selector: TypeAlias = Mapping[str, EJSONValue] | str | float | ObjectID
 
 Matcher: TypeAlias = Callable[[Mapping[str, EJSONValue]], bool]
 
 _BranchMatcher: TypeAlias = Callable[[Branches], bool]
 
-_WITHIN_FIELDS: Final = (
-    "$all $bitsAllClear $bitsAllSet $bitsAnyClear $bitsAnySet $elemMatch $eq $exists $gt $gte $in $lt $lte $mod $ne $nin"
-    " $not $options $regex $size $type"
-).split()
+_DOCUMENT_OPERATORS: Final = ["$and", "$comment", "$nor", "$or"]
 
-_OUTSIDE_FIELDS: Final = ["$and", "$comment", "$nor", "$or"]
+_NO_GEOGRAPHY: Final = "geospatial queries are not supported"
 
-# What somebody who knows Mongo may try, and why it cannot be.
-_IMPOSSIBLE: Final = {
-    "$where": "it is JavaScript, which does not run here",
-    "$expr": "it is of MongoDB's aggregation",
-    "$text": "it needs an index of texts",
-    "$near": "places on the earth are not known here",
-    "$nearSphere": "places on the earth are not known here",
-    "$geoWithin": "places on the earth are not known here",
-    "$geoIntersects": "places on the earth are not known here",
-    "$maxDistance": "places on the earth are not known here",
+# The operators of MongoDB that are not supported, and why.
+_UNSUPPORTED: Final = {
+    "$where": "ddpshell cannot run JavaScript",
+    "$expr": "it belongs to MongoDB's aggregation",
+    "$text": "it needs a text index",
+    "$near": _NO_GEOGRAPHY,
+    "$nearSphere": _NO_GEOGRAPHY,
+    "$geoWithin": _NO_GEOGRAPHY,
+    "$geoIntersects": _NO_GEOGRAPHY,
+    "$maxDistance": _NO_GEOGRAPHY,
 }
 
 
 def compile_selector(selector: Selector) -> Matcher:
-    """Make a function that says whether a document is meant. Later changes of `selector` do not reach it.
+    """Return a function that tests whether a selector matches a document. Later changes to `selector` do not affect it.
 
     Raises:
-        QueryError: No selector, or one with an operator that is not known here.
+        QueryError: The selector is not valid, or has an operator that is not supported.
     """
-    selector = checked(selector)
+    selector = checked_copy(selector)
     if isinstance(selector, (str, ObjectID)) or is_number(selector):
         wanted = selector
         return lambda document: ejson.equals(document.get("_id"), wanted)
     if not isinstance(selector, Mapping):
-        raise QueryError(f"a selector is an object or an id, not {selector!r}")
+        raise QueryError(f"a selector must be an object or an id, not {selector!r}")
     if "_id" in selector and not is_truthy(selector["_id"]):
-        # An id that is not there means no document, never all of them.
+        # A selector with an undefined or empty id matches no documents, rather than all of them.
         return lambda _: False
     try:
         return _compile_document(selector)
@@ -71,7 +78,7 @@ def compile_selector(selector: Selector) -> Matcher:
 
 
 def selected_id(selector: Selector | None) -> str | int | float | ObjectID | None:
-    """The id of the only document that a selector can mean, where it says so itself: so nobody need search for it."""
+    """Return the id of the only document that a selector can match, if the selector contains it, else None."""
     candidate = selector.get("_id") if isinstance(selector, Mapping) else selector
     if isinstance(candidate, (str, ObjectID)) or (is_number(candidate) and math.isfinite(candidate)):
         return candidate if is_truthy(candidate) else None
@@ -91,7 +98,7 @@ def _all_of(matchers: list[Callable[[Any], bool]]) -> Callable[[Any], bool]:
         return matchers[0]
 
     def matches_all(candidate: Any) -> bool:
-        for matches in matchers:  # noqa: SIM110 - half the time of `all`
+        for matches in matchers:  # noqa: SIM110 - this takes half the time of `all`
             if not matches(candidate):
                 return False
         return True
@@ -104,7 +111,7 @@ def _any_of(matchers: list[Callable[[Any], bool]]) -> Callable[[Any], bool]:
         return matchers[0]
 
     def matches_any(candidate: Any) -> bool:
-        for matches in matchers:  # noqa: SIM110 - half the time of `any`
+        for matches in matchers:  # noqa: SIM110 - this takes half the time of `any`
             if matches(candidate):
                 return True
         return False
@@ -124,7 +131,7 @@ def _compile_field(path: str, condition: Any) -> Callable[[Any], bool]:
         return lambda document: matches(find(document))
 
     def matches_field(document: Any) -> bool:
-        # What `look_up` would do, without its detour: most selectors are about such fields.
+        # The same as `look_up` does, but faster. Most selectors are about such fields.
         if isinstance(document, list):
             return matches(find_in_array(document))
         return matches([(document.get(path, MISSING), False)])
@@ -136,33 +143,27 @@ def _compile_field(path: str, condition: Any) -> Callable[[Any], bool]:
 def _compile_logical(name: str, operand: Any) -> Callable[[Any], bool]:
     if name == "$comment":
         return lambda _: True
-    if name not in _OUTSIDE_FIELDS:
-        raise _unknown(name, _OUTSIDE_FIELDS, _WITHIN_FIELDS, "within a field")
+    if name not in _DOCUMENT_OPERATORS:
+        raise _unknown_operator(name, _DOCUMENT_OPERATORS, _FIELD_OPERATORS, "inside a field's condition")
     if not isinstance(operand, list) or not operand or not all(is_plain_object(item) for item in operand):
-        raise QueryError(f"{name} needs an array of selectors that is not empty, not {operand!r}")
+        raise QueryError(f"{name} needs an array of one or more selectors, not {operand!r}")
     matchers = [_compile_document(item) for item in operand]
-    match name:
-        case "$and":
-            return _all_of(matchers)
-        case "$or":
-            return _any_of(matchers)
-        case _:
-            return _none_of(matchers)
+    return {"$and": _all_of, "$or": _any_of, "$nor": _none_of}[name](matchers)
 
 
-def _unknown(name: str, known: list[str], elsewhere: list[str], where: str) -> QueryError:
-    if name in _IMPOSSIBLE:
-        return QueryError(f"{name} cannot be used: {_IMPOSSIBLE[name]}")
+def _unknown_operator(name: str, known: Collection[str], elsewhere: Collection[str], where: str) -> QueryError:
+    if name in _UNSUPPORTED:
+        return QueryError(f"{name} is not supported: {_UNSUPPORTED[name]}")
     if name in elsewhere:
         return QueryError(f"{name} belongs {where}")
-    return QueryError(nearest(name, known, "operator"))
+    return QueryError(unknown_name(name, known, "operator"))
 
 
 # ---------------------------------------------------------------------------------------------------------- values
 
 
 def _compile_value(condition: Any) -> _BranchMatcher:
-    """Make a matcher of all that was found at a path."""
+    """Compile a condition into a function that tests the values found at a path."""
     if isinstance(condition, RegExp):
         return _any_value(regexp(condition))
     if not _is_operators(condition):
@@ -171,62 +172,23 @@ def _compile_value(condition: Any) -> _BranchMatcher:
 
 
 def _compile_operator(name: str, operand: Any, condition: Mapping[str, Any]) -> _BranchMatcher:
-    match name:
-        case "$eq":
-            return _any_value(_equality_of(name, operand))
-        case "$ne":
-            return _none(_any_value(_equality_of(name, operand)))
-        case "$in":
-            return _any_value(_in(name, operand))
-        case "$nin":
-            return _none(_any_value(_in(name, operand)))
-        case "$not":
-            return _none(_compile_value(operand))
-        case "$exists":
-            exists = _any_value(lambda value: value is not MISSING)
-            return exists if is_truthy(operand) else _none(exists)
-        case "$all":
-            return _all(operand)
-        case "$lt":
-            return _any_value(inequality(operand, operator.lt))
-        case "$lte":
-            return _any_value(inequality(operand, operator.le))
-        case "$gt":
-            return _any_value(inequality(operand, operator.gt))
-        case "$gte":
-            return _any_value(inequality(operand, operator.ge))
-        case "$mod":
-            return _any_value(mod(operand))
-        case "$size":
-            return _any_whole(size(operand))
-        case "$type":
-            return _any_element(of_type(operand))
-        case "$regex":
-            return _any_value(regexp(regexp_of(operand, condition)))
-        case "$options":
-            if "$regex" not in condition:
-                raise QueryError("$options needs a $regex")
-            return lambda _: True
-        case "$elemMatch":
-            return _any_whole(_element_match(operand))
-        case "$bitsAllSet" | "$bitsAllClear" | "$bitsAnySet" | "$bitsAnyClear":
-            return _any_value(bits(name, operand))
-        case _:
-            raise _unknown(name, _WITHIN_FIELDS, _OUTSIDE_FIELDS, "outside of fields")
+    if name not in _FIELD_OPERATORS:
+        raise _unknown_operator(name, _FIELD_OPERATORS, _DOCUMENT_OPERATORS, "outside of field conditions")
+    return _FIELD_OPERATORS[name](operand, condition)
 
 
 def _is_operators(condition: Any) -> bool:
-    """Say whether an object is made of operators, and not a value to equal."""
+    """Return whether a condition consists of operators, rather than being a value to compare with."""
     if not is_plain_object(condition) or not condition:
         return False
     kinds = {key.startswith("$") for key in condition}
     if len(kinds) > 1:
-        raise QueryError(f"operators and fields in one object: {', '.join(condition)}")
+        raise QueryError(f"an object cannot mix operators and fields: {', '.join(condition)}")
     return True in kinds
 
 
 def _any_value(matches: ValueMatcher) -> _BranchMatcher:
-    """An array matches by itself, or by one of its elements."""
+    """Test values so that an array matches if it matches itself, or if one of its elements does."""
 
     def match_any(branches: Branches) -> bool:
         for value, whole in branches:
@@ -242,7 +204,7 @@ def _any_value(matches: ValueMatcher) -> _BranchMatcher:
 
 
 def _any_element(matches: ValueMatcher) -> _BranchMatcher:
-    """An array matches by one of its elements alone."""
+    """Test values so that an array matches only if one of its elements does."""
 
     def match_any(branches: Branches) -> bool:
         for value, whole in branches:
@@ -257,12 +219,8 @@ def _any_element(matches: ValueMatcher) -> _BranchMatcher:
 
 
 def _any_whole(matches: ValueMatcher) -> _BranchMatcher:
-    """An array matches by itself alone."""
+    """Test values so that an array matches only if it matches itself."""
     return lambda branches: any(matches(value) for value, _ in branches)
-
-
-def _none(matcher: _BranchMatcher) -> _BranchMatcher:
-    return lambda branches: not matcher(branches)
 
 
 def _equality_of(name: str, operand: Any) -> ValueMatcher:
@@ -275,8 +233,8 @@ def _in(name: str, operand: Any) -> ValueMatcher:
     if not isinstance(operand, list):
         raise QueryError(f"{name} needs an array, not {operand!r}")
     if any(_is_operators(item) for item in operand):
-        raise QueryError(f"no operators within {name}")
-    # Strings are most of what is looked for, in lists that may be long.
+        raise QueryError(f"operators are not allowed within {name}")
+    # Long lists usually consist of strings, which are found faster in a set.
     texts = {item for item in operand if isinstance(item, str)}
     others = _any_of(
         [regexp(item) if isinstance(item, RegExp) else equality(item) for item in operand if not isinstance(item, str)]
@@ -290,9 +248,9 @@ def _all(operand: Any) -> _BranchMatcher:
     if not operand:
         return lambda _: False
     for item in operand:
-        # minimongo takes no operators at all; MongoDB takes $elemMatch.
+        # minimongo rejects all operators here; MongoDB accepts $elemMatch.
         if _is_operators(item) and set(item) != {"$elemMatch"}:
-            raise QueryError("no operators within $all, but $elemMatch")
+            raise QueryError("$elemMatch is the only operator that is allowed within $all")
     return _all_of([_compile_value(item) for item in operand])
 
 
@@ -302,14 +260,14 @@ def _element_match(operand: Any) -> ValueMatcher:
     fields = {key: value for key, value in operand.items() if key not in ("$and", "$or", "$nor")}
     if fields and _is_operators(fields):
         matches_value = _compile_value(operand)
-        # An element that is itself an array stands for itself.
+        # The elements of an element are not tested.
         return lambda value: isinstance(value, list) and any(matches_value([(item, True)]) for item in value)
     matches_document = _compile_document(operand)
 
     def matches(value: Any) -> bool:
         if not isinstance(value, list):
             return False
-        # minimongo gives up at the first element without fields; MongoDB goes on.
+        # minimongo stops at the first element without fields; MongoDB continues.
         for item in value:
             holder = item if isinstance(item, list) else fields_of(item)
             if holder is not None and matches_document(holder):
@@ -317,3 +275,40 @@ def _element_match(operand: Any) -> ValueMatcher:
         return False
 
     return matches
+
+
+def _exists(operand: Any) -> _BranchMatcher:
+    exists = _any_value(lambda value: value is not MISSING)
+    return exists if is_truthy(operand) else _none_of([exists])
+
+
+def _options(condition: Mapping[str, Any]) -> _BranchMatcher:
+    if "$regex" not in condition:
+        raise QueryError("$options needs a $regex")
+    return lambda _: True
+
+
+#: The operators within fields. Each gets its operand, and the whole condition that contains it.
+_FIELD_OPERATORS: Final[dict[str, Callable[[Any, Mapping[str, Any]], _BranchMatcher]]] = {
+    "$all": lambda operand, _: _all(operand),
+    "$bitsAllClear": lambda operand, _: _any_value(bits("$bitsAllClear", operand)),
+    "$bitsAllSet": lambda operand, _: _any_value(bits("$bitsAllSet", operand)),
+    "$bitsAnyClear": lambda operand, _: _any_value(bits("$bitsAnyClear", operand)),
+    "$bitsAnySet": lambda operand, _: _any_value(bits("$bitsAnySet", operand)),
+    "$elemMatch": lambda operand, _: _any_whole(_element_match(operand)),
+    "$eq": lambda operand, _: _any_value(_equality_of("$eq", operand)),
+    "$exists": lambda operand, _: _exists(operand),
+    "$gt": lambda operand, _: _any_value(inequality(operand, operator.gt)),
+    "$gte": lambda operand, _: _any_value(inequality(operand, operator.ge)),
+    "$in": lambda operand, _: _any_value(_in("$in", operand)),
+    "$lt": lambda operand, _: _any_value(inequality(operand, operator.lt)),
+    "$lte": lambda operand, _: _any_value(inequality(operand, operator.le)),
+    "$mod": lambda operand, _: _any_value(mod(operand)),
+    "$ne": lambda operand, _: _none_of([_any_value(_equality_of("$ne", operand))]),
+    "$nin": lambda operand, _: _none_of([_any_value(_in("$nin", operand))]),
+    "$not": lambda operand, _: _none_of([_compile_value(operand)]),
+    "$options": lambda _, condition: _options(condition),
+    "$regex": lambda operand, condition: _any_value(regexp(parse_regex(operand, condition))),
+    "$size": lambda operand, _: _any_whole(size(operand)),
+    "$type": lambda operand, _: _any_element(of_type(operand)),
+}

@@ -1,4 +1,4 @@
-"""The order of EJSON values, and of documents by some of their fields, as in Mongo.
+"""The order of EJSON values, and of documents by their fields, as in Mongo.
 
 Source: Meteor's `packages/minimongo/local_collection.js` (`_f`) and `sorter.js`.
 """
@@ -13,16 +13,16 @@ from typing import Any, Final, TypeAlias
 
 from ..ejson import Date, EJSONValue, ObjectID, RegExp, date_to_ms
 from ..exceptions import QueryError
-from .values import MISSING, checked, element_index, fields_of, is_index, is_number
+from .values import MISSING, checked_copy, element_index, fields_of, is_index, is_number
 
-__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "order", "type_of"]
+__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "sort_key", "type_of"]
 
-#: `"title"`; `{"n": 1, "title": -1}`; or `["n", ["title", "desc"]]` where the order of keys should be seen.
+#: `"title"`, `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]`, which does not depend on the order of keys.
 SortSpecifier: TypeAlias = str | Mapping[str, int] | Sequence[str | Sequence[str | int]]
 
 
 class ValueType:
-    """Mongo's numbers for the types of values."""
+    """MongoDB's numbers of the types of values."""
 
     NUMBER: Final = 1
     STRING: Final = 2
@@ -36,58 +36,56 @@ class ValueType:
     REGEXP: Final = 11
 
 
-# Which comes first of values of different types. What is missing comes before them all.
+# The order of types. A missing value comes before all of them.
 _RANKS = {
-    ValueType.NULL: 0,
-    ValueType.NUMBER: 1,
-    ValueType.STRING: 2,
-    ValueType.OBJECT: 3,
-    ValueType.ARRAY: 4,
-    ValueType.BINARY: 5,
-    ValueType.OBJECT_ID: 6,
-    ValueType.BOOLEAN: 7,
-    ValueType.DATE: 8,
-    ValueType.REGEXP: 9,
+    number: rank
+    for rank, number in enumerate(
+        (
+            ValueType.NULL,
+            ValueType.NUMBER,
+            ValueType.STRING,
+            ValueType.OBJECT,
+            ValueType.ARRAY,
+            ValueType.BINARY,
+            ValueType.OBJECT_ID,
+            ValueType.BOOLEAN,
+            ValueType.DATE,
+            ValueType.REGEXP,
+        )
+    )
 }
 
-# In this order, since a bool is an int, too.
-_TYPES: tuple[tuple[type | tuple[type, ...], int], ...] = (
-    (type(None), ValueType.NULL),
-    (bool, ValueType.BOOLEAN),
-    ((int, float, decimal.Decimal), ValueType.NUMBER),
-    (str, ValueType.STRING),
-    ((bytes, bytearray, memoryview), ValueType.BINARY),
-    ((dt.datetime, Date), ValueType.DATE),
-    (ObjectID, ValueType.OBJECT_ID),
-    (RegExp, ValueType.REGEXP),
-    (Sequence, ValueType.ARRAY),
-)
-
-# Nearly every value is of one of these classes itself.
-_EXACT_TYPES: dict[type, int] = {
+# Base classes come after their subclasses: a bool is an int, and a str is a Sequence.
+_TYPES: dict[type, int] = {
     type(None): ValueType.NULL,
     bool: ValueType.BOOLEAN,
     int: ValueType.NUMBER,
     float: ValueType.NUMBER,
+    decimal.Decimal: ValueType.NUMBER,
     str: ValueType.STRING,
     dict: ValueType.OBJECT,
     list: ValueType.ARRAY,
     bytes: ValueType.BINARY,
+    bytearray: ValueType.BINARY,
+    memoryview: ValueType.BINARY,
     dt.datetime: ValueType.DATE,
+    Date: ValueType.DATE,
     ObjectID: ValueType.OBJECT_ID,
+    RegExp: ValueType.REGEXP,
+    Sequence: ValueType.ARRAY,
 }
 
 
 def type_of(value: Any) -> int:
-    """Say which of Mongo's types a value has; `Custom` counts as an object."""
-    exact = _EXACT_TYPES.get(type(value))
+    """Return the `ValueType` of a value. A `Custom` counts as an object."""
+    exact = _TYPES.get(type(value))
     if exact is not None:
         return exact
-    return next((number for classes, number in _TYPES if isinstance(value, classes)), ValueType.OBJECT)
+    return next((number for base, number in _TYPES.items() if isinstance(value, base)), ValueType.OBJECT)
 
 
-def order(value: Any) -> tuple[Any, ...]:
-    """Make a key to sort values by. What is missing comes first; NaN comes before all other numbers."""
+def sort_key(value: Any) -> tuple[Any, ...]:
+    """Return a key to sort values by. Missing values come first. NaN comes before all other numbers."""
     if value is MISSING:
         return (-1,)
     kind = type_of(value)
@@ -104,12 +102,12 @@ def order(value: Any) -> tuple[Any, ...]:
         case ValueType.OBJECT_ID:
             return (rank, value.hex)
         case ValueType.BINARY:
-            # A short one comes before every longer one.
+            # A shorter binary comes before every longer one.
             return (rank, len(value), bytes(value))
         case ValueType.ARRAY:
-            return (rank, tuple(map(order, value)))
+            return (rank, tuple(map(sort_key, value)))
         case ValueType.OBJECT:
-            return (rank, tuple(map(order, _members(value))))
+            return (rank, tuple(map(sort_key, _members(value))))
         case ValueType.REGEXP:
             return (rank, _units(value.source), _units(value.flags))
         case _:
@@ -117,7 +115,11 @@ def order(value: Any) -> tuple[Any, ...]:
 
 
 def compare(a: Any, b: Any) -> float:
-    """Say which of two values comes first, as JavaScript does: negative if `a` does, 0 if neither, NaN if a NaN decides."""
+    """Compare two values as JavaScript does.
+
+    Returns:
+        A negative number if `a` comes first, a positive number if `b` does, 0 if they are equal, or NaN if one is NaN.
+    """
     if a is MISSING or b is MISSING:
         return (b is MISSING) - (a is MISSING)
     kind, other_kind = type_of(a), type_of(b)
@@ -132,17 +134,17 @@ def compare(a: Any, b: Any) -> float:
         return len(parts) - len(others)
     if _is_nan(a) or _is_nan(b):
         return math.nan
-    key, other_key = order(a), order(b)
+    key, other_key = sort_key(a), sort_key(b)
     return (key > other_key) - (key < other_key)
 
 
 def _is_nan(value: Any) -> bool:
-    """Say whether it is NaN, or the invalid date, whose milliseconds are NaN."""
+    """Return whether a value is NaN, or the invalid date, which has NaN milliseconds."""
     if isinstance(value, Date):
         return value.ms is None
     if isinstance(value, decimal.Decimal):
         return value.is_nan()
-    # No int is NaN, and `isnan` would make a float of it, for which it may be too large.
+    # An int may be too large for `isnan`.
     return isinstance(value, float) and math.isnan(value)
 
 
@@ -154,58 +156,64 @@ def _members(value: Any) -> list[Any]:
 
 
 def _units(text: str) -> bytes:
-    # JavaScript compares UTF-16 units; for text in the basic plane and below the surrogates that is the same.
+    # JavaScript compares strings by UTF-16 units, Python by code points.
     return text.encode("utf-16-be", "surrogatepass")
 
 
 # --------------------------------------------------------------------------------------------------------- documents
 
 
-class _Down:
-    """A key that sorts the other way round."""
+class _Reversed:
+    """A sort key with the reverse order."""
 
     __slots__ = ("_key",)
 
     def __init__(self, key: tuple[Any, ...]) -> None:
         self._key = key
 
-    def __lt__(self, other: _Down) -> bool:
+    def __lt__(self, other: _Reversed) -> bool:
         return other._key < self._key
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Down) and other._key == self._key
+        return isinstance(other, _Reversed) and other._key == self._key
 
-    __hash__ = None  # type: ignore[assignment]  # how `object` says it, too
+    __hash__ = None  # type: ignore[assignment]  # as in `object`
 
 
-# The indexes on the way to a value; those asked for in the path itself are marked, as no other way may equal theirs.
+# The indexes of the array elements that contain a value. An index in the path itself is followed by a mark, so that it
+# never equals the index of an element that was found by searching.
 _Way: TypeAlias = tuple[int | str, ...]
+_IN_PATH: Final = "in the path"
 
 
 def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]], Any]:
-    """Make the `key` for sorting documents. Of an array, the least element counts, or going down the greatest.
+    """Return the `key` function for sorting documents.
 
-    Of several fields in the elements of one array, those of one element count.
+    An array is sorted by its least element, or by its greatest one in descending order. If several sort keys are inside the
+    elements of one array, the values of the same element are used together.
 
     Raises:
-        QueryError: No sort specifier. The key raises it, too, where it goes by the elements of two arrays.
+        QueryError: The sort specifier is not valid. The key function raises it if the sort keys are inside two arrays.
     """
-    parts = [(path, path.split("."), down) for path, down in _parts(checked(specifier))]
+    parts = [(path, path.split("."), down) for path, down in _parts(checked_copy(specifier))]
 
     def key(document: Mapping[str, EJSONValue]) -> Any:
         columns: list[dict[_Way, Any]] = []
         ways: dict[_Way, Any] | None = None
         for path, names, down in parts:
             if len(names) == 1 and not isinstance(value := document.get(path, MISSING), list):
-                columns.append({(): _Down(order(value)) if down else order(value)})
+                columns.append({(): _Reversed(sort_key(value)) if down else sort_key(value)})
                 continue
-            column = {way: _Down(order(value)) if down else order(value) for way, value in _values(names, document, ())}
-            column = column or {(): _Down(order(MISSING)) if down else order(MISSING)}
+            column = {
+                way: _Reversed(sort_key(value)) if down else sort_key(value)
+                for way, value in _values(names, document, ())
+            }
+            column = column or {(): _Reversed(sort_key(MISSING)) if down else sort_key(MISSING)}
             if () not in column:
                 if ways is None:
                     ways = column
                 elif ways.keys() != column.keys():
-                    raise QueryError(f"cannot sort by {path!r} too: there is more than one array to go by")
+                    raise QueryError(f"cannot sort by {path!r} too: the sort keys are in more than one array")
             columns.append(column)
         if ways is None:
             return tuple(column[()] for column in columns)
@@ -215,14 +223,14 @@ def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]
 
 
 def _values(names: Sequence[str], holder: Any, way: _Way) -> Iterator[tuple[_Way, Any]]:
-    """Find what decides: as in a selector, but an index in the path means that element alone."""
+    """Find the values at a path, as in a selector, except that an index in the path means only that element."""
     name, rest = names[0], names[1:]
     in_array = isinstance(holder, list)
     if in_array:
         index = element_index(name, holder)
         if index is None:
             return
-        way = (*way, index, "asked for")
+        way = (*way, index, _IN_PATH)
         value = holder[index]
     else:
         value = holder.get(name, MISSING)
@@ -251,7 +259,7 @@ def _parts(specifier: Any) -> list[tuple[str, bool]]:
     elif isinstance(specifier, list):
         items = specifier
     else:
-        raise QueryError(f"a sort order is a field's name, an object or an array, not {specifier!r}")
+        raise QueryError(f"a sort order must be a field name, an object or an array, not {specifier!r}")
     return [_part(item) for item in items]
 
 
@@ -260,7 +268,7 @@ def _part(item: Any) -> tuple[str, bool]:
     direction: Any
     path, direction = item if isinstance(item, list) and len(item) == 2 else (item, "asc")
     if not isinstance(path, str) or not path or path.startswith("$"):
-        raise QueryError(f"bad sort key {item!r}; write a field's name, or [name, 'desc']")
+        raise QueryError(f"bad sort key {item!r}; write a field name, or [name, 'desc']")
     if direction in ("asc", "desc"):
         return path, direction == "desc"
     if is_number(direction) and (direction > 0 or direction < 0):

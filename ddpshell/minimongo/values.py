@@ -1,4 +1,4 @@
-"""Looking for `a.b.0.c` in a document, as Mongo does: an array on the way stands for all its elements.
+"""Values in documents and queries: their kinds, checked_copy copies of them, and the values at a path such as `a.b.0.c`.
 
 Source: Meteor's `packages/minimongo/common.js`, `makeLookupFunction`.
 """
@@ -16,7 +16,7 @@ from ..exceptions import QueryError
 __all__ = [
     "MISSING",
     "Branches",
-    "checked",
+    "checked_copy",
     "element_index",
     "fields_of",
     "is_index",
@@ -24,7 +24,7 @@ __all__ = [
     "is_plain_object",
     "is_truthy",
     "look_up",
-    "nearest",
+    "unknown_name",
 ]
 
 
@@ -33,25 +33,30 @@ class _Missing:
         return "MISSING"
 
 
-#: JavaScript's undefined: what is found where nothing is.
+#: JavaScript's undefined: the value of a field that does not exist.
 MISSING: Final = _Missing()
 
-#: Values found, and with each whether it stands for itself alone, even if it is an array: it was asked for by its index.
+#: The values at a path. With each is True if only the value itself counts, and not its elements if it is an array. That is
+#: so if the path contains the index of the value.
 Branches: TypeAlias = list[tuple[Any, bool]]
 
-# More digits than any array needs, and few enough for `int`, which refuses thousands of them.
+# More digits than any array needs. `int` rejects thousands of digits.
 _MOST_DIGITS: Final = 15
 
 
 def look_up(path: str) -> Callable[[Any], Branches]:
-    """Make a function that finds all values at a path in a document. The path is names and indexes, with dots between."""
+    """Return a function that finds all values at a path in a document.
+
+    Args:
+        path: Names of fields and indexes, separated by dots. The elements of an array on the path are searched, too.
+    """
     parts = path.split(".")
     last = len(parts) - 1
 
     def find(document: Any) -> Branches:
         found: Branches = []
-        # An index can also be the name of a field, so the number of ways to a value doubles with each array. Each
-        # holder is visited once for each part of the path.
+        # An index may also be the name of a field, so each array doubles the number of ways to a value. Therefore, each
+        # container is visited only once for each part of the path.
         visited: set[tuple[int, int]] = set()
         pending: list[tuple[int, Any]] = [(0, document)]
         while pending:
@@ -63,7 +68,7 @@ def look_up(path: str) -> Callable[[Any], Branches]:
             if in_array:
                 index = element_index(parts[place], holder)
                 if index is None:
-                    # An impossible index finds nothing, which is other than finding that nothing is there.
+                    # No value at all; this differs from the value MISSING.
                     continue
                 value = holder[index]
             else:
@@ -83,37 +88,37 @@ def look_up(path: str) -> Callable[[Any], Branches]:
 
 
 def element_index(part: str, array: list[Any]) -> int | None:
-    """The index that a part of a path means in an array, or None where there is no such element."""
+    """Return the index of the element that a part of a path means, or None if the array has no such element."""
     if not is_index(part) or len(part) > _MOST_DIGITS or int(part) >= len(array):
         return None
     return int(part)
 
 
 def is_index(part: str) -> bool:
-    """Say whether a part of a path can be an index."""
+    """Return whether a part of a path may be an index."""
     return part.isascii() and part.isdigit()
 
 
 def fields_of(value: Any) -> Mapping[str, Any] | None:
-    """What a path can lead into: an object, or the fields of a custom type's value; None for all others."""
+    """Return the fields that a path can lead into: those of an object or of a custom type's value. None for other values."""
     if isinstance(value, Custom):
         value = value.value
     return value if isinstance(value, Mapping) else None
 
 
 def is_plain_object(value: Any) -> bool:
-    """Say whether a value is an object, and none of EJSON's own."""
+    """Return whether a value is a JSON object, rather than an array, an atom or an EJSON type."""
     return isinstance(value, Mapping)
 
 
 _ATOMS = (str, int, float, decimal.Decimal, bytes, Date, ObjectID, RegExp, Custom, type(None))
 
 
-def checked(value: Any) -> Any:
-    """Copy what a caller gave: sequences become lists, mappings dicts. So later changes of it change no query.
+def checked_copy(value: Any) -> Any:
+    """Copy a query, so that later changes to the original do not affect the copy. Sequences become lists, mappings dicts.
 
     Raises:
-        QueryError: There is something in it that is no EJSON, or it is nested too deeply.
+        QueryError: The value is nested too deeply, or a part of it is not an EJSON value.
     """
     try:
         return _checked(value)
@@ -135,30 +140,37 @@ def _checked(value: Any) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise QueryError(f"the names in an object are strings, not {key!r}")
+                raise QueryError(f"the keys of an object must be strings, not {key!r}")
         return {key: _checked(member) for key, member in value.items()}
     if isinstance(value, Sequence):
         return [_checked(item) for item in value]
-    raise QueryError(f"no EJSON value: {value!r}")
+    raise QueryError(f"not an EJSON value: {value!r}")
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Say whether a value is a number to JavaScript, which booleans and decimals are not."""
+    """Return whether a value is a number in JavaScript. Booleans and decimals are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_truthy(value: Any) -> bool:
-    """Say whether a value is true to JavaScript, as empty arrays and objects are."""
+    """Return whether a value counts as true in JavaScript. Empty arrays and objects do."""
     if isinstance(value, (bool, int, float, str)):
-        # NaN is the only one of them that differs from itself.
+        # NaN, which differs from itself, counts as false.
         return bool(value) and value == value  # noqa: PLR0124
     return value is not None
 
 
-def nearest(word: str, known: Iterable[str], what: str) -> str:
-    """Make the sentence that there is no such word, and which one may be meant."""
-    import difflib  # only who is wrong needs it
+def unknown_name(name: str, known: Iterable[str], what: str) -> str:
+    """Return a message about an unknown name, with a similar name or all known names.
 
-    words = sorted(known)
-    close = difflib.get_close_matches(word, words, 1)
-    return f"there is no {what} {word}; " + (f"do you mean {close[0]}?" if close else f"known are {', '.join(words)}")
+    Args:
+        name: The unknown name.
+        known: The known names.
+        what: The kind of the name, such as "operator".
+    """
+    import difflib  # it is needed for errors only
+
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    advice = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
+    return f"unknown {what} {name}; {advice}"

@@ -1,4 +1,4 @@
-"""Values and server text as text: parsing literals, formatting values, and escaping what a terminal must not receive."""
+"""Text for people: literals, formatted values, tables, changes and frames, all of it safe for a terminal."""
 
 from __future__ import annotations
 

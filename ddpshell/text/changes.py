@@ -1,4 +1,4 @@
-"""Changes of documents, one line each: `+ tasks/a {"n": 1}`, `~ tasks/a {"n": 2}`, `- tasks/a`."""
+"""Changes of documents as lines for people, such as `+ tasks/a {"n": 1}`, and as values for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["change_line", "document_name", "event_to_value", "others_line"]
 
 
 def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
-    """One change."""
+    """Format a change: `+ tasks/a {"n": 1}`, `~ tasks/a {"n": 2}`, `- tasks/a`, `> tasks/a moved to the end`."""
     name = document_name(event.collection, event.id)
     match event:
         case DocumentAdded(fields=fields):
@@ -37,13 +37,13 @@ def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
 
 
 def others_line(kind: type[DocumentEvent], collection: str, count: int) -> StyledText:
-    """What stands for so many changes of a kind that are not shown."""
-    ink, sign = ("removed", "-") if kind is DocumentRemoved else ("added", "+")
-    return [(ink, f"{sign} {as_name(collection)}: {plural(count, 'more document')}")]
+    """Format the line that replaces a number of changes of one kind: `+ tasks: 12 more documents`."""
+    style, sign = ("removed", "-") if kind is DocumentRemoved else ("added", "+")
+    return [(style, f"{sign} {as_name(collection)}: {plural(count, 'more document')}")]
 
 
 def document_name(collection: str, document_id: DocumentID) -> str:
-    """What to call a document: its collection and its id, as they can be typed."""
+    """Write the name of a document, its collection and its id: `tasks/a`."""
     name = quote(collection) if "/" in collection else as_name(collection)
     return f"{name}/{_id(document_id)}"
 
@@ -57,7 +57,7 @@ def _value(value: EJSONValue, limits: Limits) -> StyledText:
 
 
 def event_to_value(event: DocumentEvent) -> EJSONValue:
-    """A change as a value with the keys of its message, for programs."""
+    """Return a change as a value with the keys of its DDP message."""
     value: dict[str, EJSONValue] = {"collection": event.collection, "id": event.id}
     match event:
         case DocumentAdded(fields=fields):

@@ -1,13 +1,12 @@
-"""Text that came from somebody else, made harmless for a terminal and for the eye.
+"""Escaping of characters that are dangerous in a terminal or misleading to the reader.
 
-A server may put anything into its strings, keys, ids and error texts: sequences that move the cursor, change the
-title or write the clipboard; characters that turn the order of the text round, or that nobody can see. All output
-for people goes through `escape_text`, `escape_line` or `quote`, JSON through `escape_json`.
+A server's strings, keys, ids and error messages may contain escape sequences that move the cursor, change the window title
+or write to the clipboard, and characters that reverse the order of the text or are invisible. All output for people goes
+through `escape_text`, `escape_line` or `quote`, and JSON goes through `escape_json`.
 
-What is escaped: the controls C0, DEL and C1 (what a terminal obeys); the line and paragraph separators; the
-bidirectional controls, and what else Unicode lists as format character and no script needs to be read (it is
-invisible, and can hide text within text); surrogates, which no encoding can hold. The joiners U+200C and U+200D stay:
-Persian, Hindi and many emoji cannot be written without them.
+These characters are escaped: the controls C0, DEL and C1, which a terminal obeys; the line and paragraph separators; the
+bidirectional controls and other invisible format characters that no script needs, since they can hide text; and
+surrogates, which UTF-8 cannot encode. The joiners U+200C and U+200D stay, since Persian, Hindi and many emoji need them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import re
 __all__ = ["escape_json", "escape_line", "escape_text", "quote"]
 
 _HARMFUL = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and newline, DEL, C1
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except for tab and newline, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction
     "\u2028\u2029"  # line and paragraph separators
     "\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # invisible
@@ -30,31 +29,31 @@ _SHORT = {"\b": r"\b", "\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r", '"': 
 
 
 def escape_text(text: str) -> str:
-    r"""Escape for people, leaving newlines and tabs: `\x1b`, `\u202e`, `\u{e0041}`."""
+    r"""Escape text of several lines, as in `\x1b`, `\u202e`, `\u{e0041}`. Newlines and tabs stay."""
     return text if text.isprintable() else _in_text().sub(_escaped, text)
 
 
 def escape_line(text: str) -> str:
-    r"""Escape for people what must stay on its line, such as an error: newlines and tabs become `\n` and `\t`."""
+    r"""Escape text that must stay on one line, such as an error. Newlines and tabs become `\n` and `\t`."""
     return text if text.isprintable() else _in_line().sub(_escaped_shortly, text)
 
 
 def escape_json(text: str) -> str:
-    r"""Escape a JSON text as JSON does, `\u009b`: it says exactly the same, and shows nothing harmful.
+    r"""Escape a JSON text with JSON's own escapes, such as `\u009b`, so that it still means the same.
 
-    In JSON such characters stand in strings alone, so the structure need not be known.
+    In valid JSON, these characters occur only in strings.
     """
     return text if text.isprintable() else _in_text().sub(_escaped_for_json, text)
 
 
 def quote(text: str) -> str:
-    """Write a string as a literal of `literals`, between double quotes, with all that is harmful escaped."""
+    """Write a string as a literal in double quotes, with escapes."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return f'"{_in_quotes().sub(_escaped_shortly, text)}"'
 
 
-# The patterns are compiled when first needed: most programs show plain text alone.
+# The patterns are compiled when they are first needed, since most programs show printable text only.
 
 
 @functools.cache
@@ -69,8 +68,8 @@ def _in_line() -> re.Pattern[str]:
 
 @functools.cache
 def _in_quotes() -> re.Pattern[str]:
-    # Two surrogates that make a pair when written in sequence are two characters here: the second is
-    # written in the form that does not pair.
+    # A high and a low surrogate may follow each other in a str. The pattern finds the low one, so that it is written in the
+    # form \\u{...}, which does not make a pair.
     return re.compile(rf'(?<=[\ud800-\udbff])[\udc00-\udfff]|[\t\n"\\{_HARMFUL}]')
 
 

@@ -97,7 +97,7 @@ class Reading(Struct, frozen=True):
         start: The index of its first character.
         end: The index after its last character. The text from there on has not been read.
         tokens: The tokens of the value and the comments in it, up to the token that is wrong.
-        problem: Why there is no value, or None.
+        problem: Why the text is not a literal, or None.
         is_open: Whether the problem is that the text ends too early, so that more text could complete the value.
         brackets: The brackets that are still open, outermost first.
         expected: The tokens that may follow.

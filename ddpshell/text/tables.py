@@ -1,4 +1,4 @@
-"""Values as tables: an array of objects as rows and columns, for the eye alone."""
+"""Values as tables for people: an array of objects as rows and columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .prose import cell_width, clip
 __all__ = ["table_lines"]
 
 _GAP = "  "
-_NARROWEST = 4  # columns that remain of a cell that is cut
+_NARROWEST = 4  # the least width of a column that is cut
 
 
 class _Cell(Struct, frozen=True):
@@ -25,14 +25,15 @@ class _Cell(Struct, frozen=True):
 
 
 def table_lines(value: EJSONValue, width: int | None = None) -> Iterator[str] | None:
-    """Lay a value out as a table; None if it has no rows: only arrays and objects have.
+    """Format an array or an object as a table; return None for other values.
 
-    An array of objects has a column for each key, in the order in which they first come; of any other array the
-    items, and of an object the fields are the rows. Strings stand without quotes where they would not be taken for
-    something else.
+    An array of objects has a row for each object and a column for each key, in the order of their first occurrence. Any
+    other array has a row for each item, and an object has a row for each field. Strings are in quotes only if they would
+    otherwise look like other values.
 
     Args:
-        width: Columns of the terminal, to which wide cells are cut; None leaves all as it is.
+        value: The value.
+        width: The width of the terminal, to which wide columns are cut; None means no limit.
     """
     if isinstance(value, Mapping):
         return _lines(["key", "value"], ([_text(key), _cell(item)] for key, item in value.items()), width)
@@ -74,7 +75,7 @@ def _lines(keys: Sequence[str], rows: Iterable[list[_Cell]], width: int | None) 
 
 
 def _narrow(widths: list[int], width: int) -> None:
-    """Take from the widest columns until the line fits, or none can be narrowed any more."""
+    """Narrow the widest columns until the line fits, or until all columns have the least width."""
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
     while excess > 0:
         widest = max(widths)

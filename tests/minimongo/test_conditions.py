@@ -11,7 +11,7 @@ import pytest
 
 from ddpshell.ejson import RegExp
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.conditions import bits, equality, inequality, mod, of_type, regexp, regexp_of, size
+from ddpshell.minimongo.conditions import bits, equality, inequality, mod, of_type, parse_regex, regexp, size
 from ddpshell.minimongo.values import MISSING
 
 
@@ -55,8 +55,8 @@ def test_it_is_so_for_some_values_and_not_for_others(
         pytest.param(of_type, 0, id="a number of no type"),
         pytest.param(lambda operand: bits("$bitsAllSet", operand), -1, id="a mask below zero"),
         pytest.param(lambda operand: bits("$bitsAllSet", operand), [1 << 25], id="a position out of sight"),
-        pytest.param(lambda operand: regexp_of(operand, {}), 5, id="a number for an expression"),
-        pytest.param(lambda operand: regexp_of("a", {"$options": operand}), 5, id="a number for flags"),
+        pytest.param(lambda operand: parse_regex(operand, {}), 5, id="a number for an expression"),
+        pytest.param(lambda operand: parse_regex("a", {"$options": operand}), 5, id="a number for flags"),
     ],
 )
 def test_an_operand_that_makes_no_sense_is_refused(make: Callable[[Any], object], operand: Any) -> None:
@@ -65,9 +65,9 @@ def test_an_operand_that_makes_no_sense_is_refused(make: Callable[[Any], object]
 
 
 def test_flags_beside_an_expression_take_the_place_of_its_own() -> None:
-    assert regexp_of(RegExp("a", "i"), {}) == RegExp("a", "i")
-    assert regexp_of(RegExp("a", "i"), {"$options": "m"}) == RegExp("a", "m")
-    assert regexp_of("a", {"$options": ""}) == RegExp("a", "")
+    assert parse_regex(RegExp("a", "i"), {}) == RegExp("a", "i")
+    assert parse_regex(RegExp("a", "i"), {"$options": "m"}) == RegExp("a", "m")
+    assert parse_regex("a", {"$options": ""}) == RegExp("a", "")
 
 
 def test_a_mask_of_many_positions_takes_linear_time() -> None:

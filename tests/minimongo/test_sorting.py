@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ddpshell.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.sorting import compare, compile_sort, order, type_of
+from ddpshell.minimongo.sorting import compare, compile_sort, sort_key, type_of
 from ddpshell.minimongo.values import MISSING
 from tests import strategies
 
@@ -155,7 +155,7 @@ def test_the_elements_of_two_arrays_are_no_order() -> None:
     ],
 )
 def test_what_decides_is_found(path: str, document: dict[str, Any], expected: Any) -> None:
-    assert compile_sort(path)(document) == (order(expected),)
+    assert compile_sort(path)(document) == (sort_key(expected),)
 
 
 VALUES = st.sampled_from([*IN_ORDER[1:], math.nan, decimal.Decimal("NaN"), Date(None)]) | strategies.ejson_values(10)
@@ -177,7 +177,7 @@ def test_the_order_is_total(a: Any, b: Any, c: Any, direction: int) -> None:
 def test_selectors_and_sorting_agree_where_no_nan_is(a: Any, b: Any) -> None:
     difference = compare(a, b)
     if not math.isnan(difference):
-        one, other = order(a), order(b)
+        one, other = sort_key(a), sort_key(b)
         assert (one > other) - (one < other) == (difference > 0) - (difference < 0)
 
 

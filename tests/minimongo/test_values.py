@@ -14,7 +14,7 @@ from hypothesis import given
 from ddpshell import ejson
 from ddpshell.ejson import Custom
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.values import MISSING, checked, is_index, is_number, is_truthy, look_up, nearest
+from ddpshell.minimongo.values import MISSING, checked_copy, is_index, is_number, is_truthy, look_up, unknown_name
 from tests import strategies
 
 
@@ -87,12 +87,12 @@ def test_a_path_may_have_more_parts_than_python_has_stack_frames() -> None:
 
 @given(strategies.ejson_values())
 def test_every_ejson_value_passes_unchanged(value: Any) -> None:
-    assert ejson.equals(checked(value), value)
+    assert ejson.equals(checked_copy(value), value)
 
 
 def test_what_passes_is_of_lists_and_dicts() -> None:
     given: Mapping[str, Any] = MappingProxyType({"a": (1, MappingProxyType({})), "b": bytearray(b"x")})
-    result = checked(given)
+    result = checked_copy(given)
     assert result == {"a": [1, {}], "b": b"x"}
     assert [type(part) for part in (result, result["a"], result["a"][1], result["b"])] == [dict, list, dict, bytes]
 
@@ -109,14 +109,14 @@ def test_what_passes_is_of_lists_and_dicts() -> None:
 )
 def test_what_is_no_ejson_is_refused(value: Any) -> None:
     with pytest.raises(QueryError):
-        checked(value)
+        checked_copy(value)
 
 
 def test_what_contains_itself_is_refused() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(QueryError, match="contains itself"):
-        checked(value)
+        checked_copy(value)
 
 
 @pytest.mark.parametrize("value", [True, 1, -1, math.inf, 0.1, "0", [], {}, b"", "false"], ids=repr)
@@ -137,5 +137,5 @@ def test_a_boolean_is_no_number() -> None:
 
 
 def test_the_nearest_word_is_named_or_all_of_them() -> None:
-    assert nearest("cta", ["cat", "dog"], "animal") == "there is no animal cta; do you mean cat?"
-    assert nearest("whale", ["dog", "cat"], "animal") == "there is no animal whale; known are cat, dog"
+    assert unknown_name("cta", ["cat", "dog"], "animal") == "unknown animal cta; did you mean cat?"
+    assert unknown_name("whale", ["dog", "cat"], "animal") == "unknown animal whale; use one of cat, dog"

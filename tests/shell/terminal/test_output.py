@@ -316,7 +316,7 @@ def test_a_home_that_cannot_be_written_costs_the_history_only(server: LoopbackSe
         pytest.param("call f {a 1}", "expected ':' after the key, not 1", id="a literal"),
         pytest.param("call f 'a", "unterminated string: missing '", id="a string"),
         pytest.param("call f $9", "there is no result yet", id="a variable"),
-        pytest.param("find tasks {$foo: 1}", "there is no operator $foo", id="a selector"),
+        pytest.param("find tasks {$foo: 1}", "unknown operator $foo", id="a selector"),
         pytest.param("source /nowhere/x", "cannot read /nowhere/x: No such file or directory", id="a file"),
         pytest.param("call upper a | exit 3", "[1] error: exit 3 ended with code 3", id="a program"),
         pytest.param("connect http://:x", "invalid server URL 'http://:x'", id="an address"),
