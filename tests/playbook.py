@@ -1,4 +1,4 @@
-"""Transcripts of DDP as tests: what a session hears and what it must say, line by line.
+"""Transcripts of DDP as tests: what a session receives and what it must send and report, line by line.
 
     book.play('''
         open
@@ -7,9 +7,9 @@
         !! SessionEstablished
     ''')
 
-`>>` is received, `<<` must have been sent, `!!` must have been told: the class of the event, and after it the values of
-its fields as Python would print them, as many as matter. `open`, `lost` and `wait SECONDS` are what else may happen.
-A `#` begins a remark. Whatever the session says or tells and the script does not have is a failure, and the
+`>>` is a message that the session receives, and `<<` a message that it must send. `!!` is an event that it must report: the
+name of the class, then any of its fields as Python prints them. `open`, `lost` and `wait SECONDS` are what else can happen.
+A `#` begins a comment. Anything that the session sends or reports beyond the script is a failure, and the
 failure shows both sides.
 """
 
@@ -24,7 +24,7 @@ from ddpshell.protocol.events import CallFinished, SessionEvent
 
 __all__ = ["CONNECTED", "Playbook", "counting_random", "finished"]
 
-#: How a session comes to stand.
+#: How a session is established.
 CONNECTED = """
     open
     << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -34,20 +34,20 @@ CONNECTED = """
 
 
 class Playbook:
-    """One client session, and the time it lives in.
+    """One client session and its time.
 
     Args:
-        session: Under test; a new one unless given.
+        session: The session to test; by default a new one.
     """
 
     def __init__(self, session: ClientSession | None = None) -> None:
         self.session = session or ClientSession(counting_random())
         self.now = 0.0
-        #: All that was told so far.
+        #: All events so far.
         self.events: list[SessionEvent] = []
 
     def play(self, script: str) -> None:
-        """Do what a script says, and compare."""
+        """Run a script, and compare what the session does."""
         expected = [line for raw in script.splitlines() if (line := raw.partition(" #")[0].strip())]
         actual: list[str] = []
         pending: Iterator[str] = iter(self._collect(expected))
@@ -55,7 +55,7 @@ class Playbook:
             if line.startswith(("<<", "!!")):
                 actual.append(next(pending, "(nothing)"))
                 continue
-            # Something happens: by now the script must have had all that came of what happened before.
+            # Before something happens, collect what the session did until now.
             actual += pending
             actual.append(line)
             self._happen(line)
@@ -64,7 +64,7 @@ class Playbook:
         wanted = [_normal(line) for line in expected]
         if actual != wanted:
             difference = "\n".join(line[:500] for line in difflib.ndiff(wanted, actual))
-            raise AssertionError(f"the session did otherwise (- script, + session):\n{difference}")
+            raise AssertionError(f"the session deviates from the script (- script, + session):\n{difference}")
 
     def _happen(self, line: str) -> None:
         word, _, rest = line.partition(" ")
@@ -77,7 +77,7 @@ class Playbook:
         actions[word]()
 
     def _wait(self, seconds: float) -> None:
-        """Let time pass, with every timer at its time."""
+        """Let time pass, and run each timer when it is due."""
         end = self.now + seconds
         while (deadline := self.session.next_deadline()) is not None and deadline <= end:
             self.now = deadline
@@ -85,7 +85,7 @@ class Playbook:
         self.now = end
 
     def _collect(self, expected: list[str]) -> list[str]:
-        """What the session has to say, events first, each as the script would have it."""
+        """Return the new events and messages of the session as lines of a script, events first."""
         events = self.session.events_received()
         self.events += events
         told = [_as_scripted(repr(event), expected) for event in events]
@@ -93,7 +93,7 @@ class Playbook:
 
 
 def finished(book: Playbook) -> list[tuple[str, object]]:
-    """The calls that are done, by id, with what became of them."""
+    """Return the finished calls, each as its id and its result or error."""
     return [
         (event.id, event.error if event.error is not None else event.result)
         for event in book.events
@@ -102,7 +102,7 @@ def finished(book: Playbook) -> list[tuple[str, object]]:
 
 
 def counting_random() -> Callable[[], float]:
-    """Random numbers that are none: ids are then `222...`, `333...` and so on, 17 of each."""
+    """Return a source of predictable numbers, with which random ids are `222...`, `333...` and so on."""
     state = iter(range(10**9))
 
     def fraction() -> float:
@@ -112,7 +112,7 @@ def counting_random() -> Callable[[], float]:
 
 
 def _normal(line: str) -> str:
-    """A line in the form in which two of them are compared: JSON without regard to spaces and order of keys."""
+    """Return a line in a form that ignores spaces and the order of keys in JSON."""
     mark, _, rest = line.partition(" ")
     if mark in ("<<", ">>") and rest.startswith("{"):
         return f"{mark} {json.dumps(json.loads(rest), sort_keys=True)}" if mark == "<<" else line
@@ -120,7 +120,7 @@ def _normal(line: str) -> str:
 
 
 def _as_scripted(event: str, expected: list[str]) -> str:
-    """An event as some line of the script has it, if one has: by its class, or by class and some fields."""
+    """Return the line of the script that describes an event, by its class or by its class and fields; else the event itself."""
     name, _, fields = event.partition("(")
     for line in expected:
         words = line.removeprefix("!! ").split(" ", 1)

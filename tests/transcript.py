@@ -1,8 +1,9 @@
-"""Transcripts: what somebody typed and what was shown, compared with what a program shows, and recorded.
+"""Transcripts of terminal sessions: what a user types and sees. They are compared with a program's output, and recorded.
 
-Compared are lines. `...` stands for any text in a line, and alone on a line for any lines. These may differ, as long as
-each is of its kind: durations (`3 ms`), times, ids of 17 letters and digits, the first four of a session's, the day until
-which a login lasts, numbers of 13 digits (milliseconds since the epoch), and how many spaces there are side by side.
+Texts are compared line by line. `...` stands for any text in a line, and alone on a line for any number of lines. Some parts
+may differ, as long as they are of the same kind: durations (`3 ms`), times, ids of 17 letters and digits, the first four
+characters of a session id, the expiration date of a login, numbers of 13 digits (milliseconds since the epoch), and the
+number of spaces between words.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["Mismatch", "TerminalSession", "compare", "matches"]
 
 
 class Mismatch(AssertionError):
-    """What happened is not what the transcript says."""
+    """The output differs from the transcript."""
 
 
 _KINDS = [
@@ -35,7 +36,7 @@ _KINDS = [
     (re.compile(r"\bsession [2-9A-HJ-NP-TW-Za-km-z]{4}\.\.\."), "session <id>"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), r"<duration> \2"),
     (re.compile(r"(?<=\S)  +"), "  "),
-    # As wide as the prompt above.
+    # The continuation prompt is as wide as the prompt above it.
     (re.compile(r"^ *\.\.\. "), "  ... "),
 ]
 
@@ -47,7 +48,7 @@ def _normal(text: str, *, any_unit: bool = False) -> str:
     lines = []
     for line in text.splitlines():
         for kind, name in _KINDS:
-            line = kind.sub(name, line)  # noqa: PLW2901 - it stays the same line
+            line = kind.sub(name, line)  # noqa: PLW2901 - it is still the same line
         if any_unit:
             line = _UNIT.sub("s", line)  # noqa: PLW2901
         lines.append(line.rstrip() + "\n")
@@ -55,12 +56,12 @@ def _normal(text: str, *, any_unit: bool = False) -> str:
 
 
 def matches(expected: str, actual: str, *, any_unit: bool = False) -> bool:
-    """Whether what was shown is what was expected, but for what may differ.
+    """Return whether the output matches a transcript.
 
     Args:
-        expected: What the transcript says.
-        actual: What was shown.
-        any_unit: Durations may be of any length: people think before they type.
+        expected: The text of the transcript.
+        actual: The output.
+        any_unit: Accept durations of any length: users think before they type.
     """
     pattern = re.escape(_normal(expected, any_unit=any_unit))
     pattern = re.sub(r"^\\\.\\\.\\\.\\?\n", r"(.*\n)*", pattern, flags=re.MULTILINE).replace(r"\.\.\.", ".*")
@@ -68,7 +69,7 @@ def matches(expected: str, actual: str, *, any_unit: bool = False) -> bool:
 
 
 def compare(what: str, expected: str, actual: str) -> None:
-    """Raise a `Mismatch` that shows the difference, if there is one."""
+    """Raise a `Mismatch` with the difference, if there is one."""
     if not matches(expected, actual):
         lines = difflib.ndiff(_normal(expected).splitlines(), _normal(actual).splitlines())
         raise Mismatch("\n".join([what, *lines]))
@@ -76,14 +77,14 @@ def compare(what: str, expected: str, actual: str) -> None:
 
 # ------------------------------------------------------------------------------------------------------ at a terminal
 
-#: No line of a transcript may be lost at the top.
+#: The size of the terminal; all lines of a transcript must fit.
 _LINES, _COLUMNS = 300, 80
-#: Seconds in which nothing comes when all has come, as far as a recording can know.
+#: A program has printed everything when it prints nothing for so many seconds.
 _QUIET = 0.7
 
-# What is typed stands behind a prompt, or behind the sign that a line goes on.
+# The user's input follows a prompt, or the prompt of a continuation line.
 _TYPED = re.compile(r"(\S*> | *\.\.\. )(.*)")
-# What is typed behind these is not shown.
+# Input after these questions is not displayed.
 _QUESTION = re.compile(r"(?:Password|One-time code)\b[^\n]*:")
 
 
@@ -91,12 +92,12 @@ class TerminalSession:
     """A program with a prompt, in a pseudo-terminal.
 
     Args:
-        command: For bash.
-        folder: Where it runs.
-        environment: All of it.
-        patience: How long it may take to show something, in seconds.
-        ours: Makes a transcript's text what it is on this machine: its ports.
-        theirs: The other way round.
+        command: The command, for bash.
+        folder: The working directory.
+        environment: All environment variables.
+        patience: How long to wait for output, in seconds.
+        ours: Replaces the ports of a transcript by those of this test.
+        theirs: Replaces the ports of this test by those of the transcript.
     """
 
     def __init__(
@@ -130,31 +131,31 @@ class TerminalSession:
         self._child.close(force=True)
 
     def follow(self, lines: list[str], unseen: list[str]) -> None:
-        """Type what a transcript says, each line once the screen shows what stands above it.
+        """Type the input of a transcript, each line when the screen shows everything before it.
 
         Args:
-            lines: The transcript, without the command.
-            unseen: What is typed where it is not shown, in order.
+            lines: The lines of the transcript, without the command.
+            unseen: The input that is not displayed, in order.
 
         Raises:
-            Mismatch: The screen shows something else.
+            Mismatch: The screen differs from the transcript.
         """
         for number, prompt, typed in _inputs(lines, unseen):
             self._wait_for(lines[:number], prompt)
             self._send(typed)
         self._wait_for(lines, None)
-        # More than was expected is a difference too.
+        # Additional output is a difference, too.
         while self._read(_QUIET):
             self._wait_for(lines, None)
 
     def record(self, lines: list[str], unseen: list[str]) -> list[str]:
-        """Type what a transcript says, each line when the prompt is back and nothing comes any more.
+        """Type the input of a transcript, each line when the prompt is back and the output has ended.
 
         Returns:
-            What the screen shows then.
+            The lines on the screen at the end.
 
         Raises:
-            Mismatch: There is no such prompt.
+            Mismatch: An expected prompt does not appear.
         """
         clock = SystemClock()
         for _, prompt, typed in _inputs(lines, unseen):
@@ -169,7 +170,7 @@ class TerminalSession:
 
     @property
     def _above(self) -> list[str]:
-        """What can be seen above the cursor's row."""
+        """The lines above the cursor."""
         return [self._theirs(row.rstrip()) for row in self._screen.display[: self._screen.cursor.y]]
 
     @property
@@ -190,7 +191,7 @@ class TerminalSession:
         self._child.send(self._ours(typed) + "\r")
 
     def _read(self, seconds: float) -> bool:
-        """Read what comes; False if nothing does in time, or the program has ended."""
+        """Read some output; return False if there is none in time, or if the program has ended."""
         try:
             self._stream.feed(self._child.read_nonblocking(65536, timeout=seconds))
         except (pexpect.EOF, pexpect.TIMEOUT):
@@ -202,11 +203,11 @@ class TerminalSession:
         while shown and not shown[-1]:
             shown.pop()
         lines = difflib.ndiff(_normal("\n".join(expected)).splitlines(), _normal("\n".join(shown)).splitlines())
-        return Mismatch("\n".join([f"$ {self._command}", *lines, "and there it ended, or waits"]))
+        return Mismatch("\n".join([f"$ {self._command}", *lines, "the program ended here, or waits for input"]))
 
 
 def _inputs(lines: list[str], unseen: list[str]) -> Iterator[tuple[int, str, str]]:
-    """The numbers of the lines that end with something typed, the prompts before it, and what it is."""
+    """Return the line number, the prompt and the input of each line that ends with input."""
     secrets = iter(unseen)
     for number, line in enumerate(lines):
         if typed := _TYPED.fullmatch(line):
@@ -221,5 +222,5 @@ class _Screen(pyte.Screen):
         self._program = program
 
     def write_process_input(self, data: str) -> None:
-        """Answer a program's question, such as where the cursor is."""
+        """Answer a query of the program, such as the position of the cursor."""
         self._program.send(data)

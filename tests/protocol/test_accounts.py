@@ -1,4 +1,4 @@
-"""What the methods of the accounts packages are given, and what they answer."""
+"""The arguments and results of the login methods."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     [
         pytest.param("ann", {"username": "ann"}, id="a name"),
         pytest.param("ann@example.com", {"email": "ann@example.com"}, id="an address"),
-        pytest.param({"id": "abc"}, {"id": "abc"}, id="as it is"),
+        pytest.param({"id": "abc"}, {"id": "abc"}, id="an object"),
     ],
 )
-def test_a_user_is_named_by_one_key(user: UserSelector, selector: dict[str, str]) -> None:
+def test_a_user_is_selected_by_one_key(user: UserSelector, selector: dict[str, str]) -> None:
     """A1, A18."""
     assert password_login(user, "secret") == {"user": selector, "password": digest("secret")}
 
 
 def test_a_code_is_sent_only_if_there_is_one() -> None:
-    """A3: null would be refused."""
+    """A3: the server rejects null."""
     assert "code" not in password_login("ann", "secret")
     assert password_login("ann", "secret", "123456")["code"] == "123456"
 
 
-def test_a_token_is_all_that_resuming_takes() -> None:
+def test_a_login_with_a_token_needs_only_the_token() -> None:
     """A4."""
     assert resume_login("token") == {"resume": "token"}
 
 
-def test_an_account_has_what_was_given_for_it() -> None:
+def test_account_options_leave_out_missing_values() -> None:
     """A7."""
     assert account_options("p", username="ann", email=None, profile=None) == {
         "username": "ann",
@@ -73,15 +73,19 @@ def test_an_account_has_what_was_given_for_it() -> None:
             LoginToken("u", "t", NOW, "password"),
             id="all",
         ),
-        pytest.param({"id": "u", "token": "t"}, LoginToken("u", "t", NOW + LIFETIME), id="no end: 90 days (A40)"),
         pytest.param(
-            {"id": "u", "token": "t", "tokenExpires": "soon"}, LoginToken("u", "t", NOW + LIFETIME), id="odd end"
+            {"id": "u", "token": "t"}, LoginToken("u", "t", NOW + LIFETIME), id="no expiration date: 90 days (A40)"
+        ),
+        pytest.param(
+            {"id": "u", "token": "t", "tokenExpires": "soon"},
+            LoginToken("u", "t", NOW + LIFETIME),
+            id="an expiration date that is text",
         ),
         pytest.param({"id": "u"}, None, id="no token"),
         pytest.param(None, None, id="nothing"),
     ],
 )
-def test_a_login_object_is_read(result: EJSONValue, expected: LoginToken | None) -> None:
+def test_the_result_of_a_login_is_read(result: EJSONValue, expected: LoginToken | None) -> None:
     """A1, A40."""
     assert login_token(result, NOW) == expected
 
@@ -91,7 +95,7 @@ def test_a_token_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(("left", "soon"), [(3601, False), (3599, True), (0, True), (-1, True)])
-def test_a_token_is_not_worth_resuming_with_in_its_last_hour(left: int, *, soon: bool) -> None:
+def test_a_token_expires_soon_in_its_last_hour(left: int, *, soon: bool) -> None:
     """A41."""
     assert LoginToken("u", "t", NOW + timedelta(seconds=left)).expires_soon(NOW) is soon
 
@@ -104,12 +108,12 @@ def test_a_token_is_not_worth_resuming_with_in_its_last_hour(left: int, *, soon:
         pytest.param(MethodError("no-2fa-code"), TwoFactorError, False, id="code missing (A26)"),
         pytest.param(MethodError("invalid-2fa-code"), TwoFactorError, False, id="code wrong (A26)"),
         pytest.param(RateLimited("too-many-requests"), RateLimited, True, id="rate limit (A34)"),
-        pytest.param(MethodError(500), MethodError, True, id="the server's fault (A54)"),
-        pytest.param(MethodError(404), MethodError, False, id="no accounts there"),
+        pytest.param(MethodError(500), MethodError, True, id="a server error (A54)"),
+        pytest.param(MethodError(404), MethodError, False, id="a server without accounts"),
         pytest.param(MethodError("You are not logged in."), LoginError, False, id="a sentence as code (A31)"),
     ],
 )
-def test_refusals_of_who_one_is_are_told_from_other_errors(
+def test_rejected_logins_are_distinguished_from_other_errors(
     error: MethodError, cls: type[MethodError], *, kept: bool
 ) -> None:
     """A25 - A31, A54."""
@@ -127,12 +131,12 @@ def test_refusals_of_who_one_is_are_told_from_other_errors(
         pytest.param("\U0001f600", "ea645893a930e0872284cf8fbc8d14f66f052aea0bc8d9c4829f08a38219940c", id="CESU-8"),
     ],
 )
-def test_a20_digests_are_those_of_meteors_client(password: str, expected: str) -> None:
+def test_a20_digests_equal_those_of_meteors_client(password: str, expected: str) -> None:
     assert digest(password) == {"digest": expected, "algorithm": "sha-256"}
 
 
 @given(st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])))
-def test_a20_up_to_ffff_the_digest_is_that_of_utf_8(password: str) -> None:
+def test_a20_up_to_u_ffff_the_digest_equals_that_of_utf_8(password: str) -> None:
     assert digest(password)["digest"] == hashlib.sha256(password.encode()).hexdigest()
 
 
@@ -141,5 +145,5 @@ def test_every_text_has_a_digest(password: str) -> None:
     assert len(digest(password)["digest"]) == 64
 
 
-def test_a20_nothing_is_trimmed() -> None:
+def test_a20_a_password_is_not_trimmed() -> None:
     assert digest("password\n") != digest("password")

@@ -1,4 +1,4 @@
-"""Method calls, as transcripts of the session they are made in."""
+"""Method calls, as transcripts of sessions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_call_may_return_at_its_result(connected: Playbook) -> None:
         pytest.param('"result":{"$date":5},"id":"1"', None, id="EJSON"),
     ],
 )
-def test_no_result_differs_from_null(
+def test_a_missing_result_differs_from_null(
     connected: Playbook, answer: str, expected: tuple[object, bool, object] | None
 ) -> None:
     """C15, C74."""
@@ -89,7 +89,9 @@ def test_no_result_differs_from_null(
         pytest.param('{"error":[1]}', ([1], None, None), id="neither number nor string"),
     ],
 )
-def test_having_an_error_is_failing(connected: Playbook, error: str, expected: tuple[object, ...]) -> None:
+def test_a_result_with_the_key_error_is_a_failure(
+    connected: Playbook, error: str, expected: tuple[object, ...]
+) -> None:
     """C15, C16, C28."""
     connected.session.call("m", [])
     connected.session.receive_text(f'{{"msg":"result","id":"1","error":{error}}}', 0.0)
@@ -107,7 +109,7 @@ def test_having_an_error_is_failing(connected: Playbook, error: str, expected: t
         pytest.param('"result":' + "[" * 100_000 + "]" * 100_000, id="nested too deeply"),
     ],
 )
-def test_a_result_that_cannot_be_read_fails_its_call(connected: Playbook, result: str) -> None:
+def test_an_unreadable_result_fails_its_call(connected: Playbook, result: str) -> None:
     """C73."""
     connected.session.call("m", [])
     connected.session.receive_text('{"msg":"updated","methods":["1"]}', 0.0)
@@ -118,7 +120,7 @@ def test_a_result_that_cannot_be_read_fails_its_call(connected: Playbook, result
 
 
 def test_a_result_of_the_wrong_shape_fails_its_call(connected: Playbook) -> None:
-    """C73: `id` tells whose it was, whatever else is wrong."""
+    """C73: the `id` is enough to find the call."""
     connected.session.call("m", [])
     connected.play("""
         << {"msg":"method","id":"1","method":"m","params":[]}
@@ -130,8 +132,8 @@ def test_a_result_of_the_wrong_shape_fails_its_call(connected: Playbook) -> None
     """)
 
 
-def test_answers_for_no_call_are_ignored_one_by_one(connected: Playbook) -> None:
-    """C17, C18, R29: and the rest of the same message is not."""
+def test_answers_to_unknown_calls_are_ignored_one_by_one(connected: Playbook) -> None:
+    """C17, C18, R29: the rest of the same message counts."""
     connected.session.call("m", [])
     connected.play("""
         << {"msg":"method","id":"1","method":"m","params":[]}
@@ -147,7 +149,7 @@ def test_answers_for_no_call_are_ignored_one_by_one(connected: Playbook) -> None
     """)
 
 
-def test_arguments_are_written_when_the_call_is_made(book: Playbook) -> None:
+def test_arguments_are_serialized_when_the_call_is_made(book: Playbook) -> None:
     """C12."""
     task: dict[str, int] = {"n": 1}
     book.session.call("m", [task], random_seed="seed")
@@ -159,7 +161,7 @@ def test_arguments_are_written_when_the_call_is_made(book: Playbook) -> None:
     """)
 
 
-def test_an_argument_that_cannot_be_written_is_refused_and_uses_nothing_up(connected: Playbook) -> None:
+def test_an_invalid_argument_raises_and_uses_up_no_id(connected: Playbook) -> None:
     with pytest.raises(EJSONError):
         connected.session.call("m", [{1, 2}])  # type: ignore[list-item]  # a set is no EJSON value
     assert connected.session.outstanding == 0
@@ -197,8 +199,8 @@ def test_a_wait_call_runs_alone(connected: Playbook) -> None:
     """)
 
 
-def test_data_is_kept_back_while_a_wait_call_is_under_way(connected: Playbook) -> None:
-    """C21: until its `updated`, and then applied as one change."""
+def test_data_is_held_back_during_a_wait_call(connected: Playbook) -> None:
+    """C21: until its `updated`; then it is applied as one change."""
     connected.session.documents.watched = True
     connected.session.call("w", [], wait=True)
     connected.play("""
@@ -217,11 +219,11 @@ def test_data_is_kept_back_while_a_wait_call_is_under_way(connected: Playbook) -
     """)
 
 
-# ----------------------------------------------------------------------------------------------- losing, resending
+# ----------------------------------------------------------------------------------------------- lost connections, resending
 
 
-def test_after_a_loss_unanswered_calls_are_sent_again_byte_for_byte(connected: Playbook) -> None:
-    """C12, C22, R21, R28: those with a result are not; and only when the new session stands."""
+def test_unanswered_calls_are_sent_again_unchanged_after_a_lost_connection(connected: Playbook) -> None:
+    """C12, C22, R21, R28: calls with a result are not sent again; the others wait for the new session."""
     connected.session.call("answered", [])
     connected.session.call("written", [])
     connected.session.call("unanswered", [{"b": 1, "a": 2}])
@@ -247,8 +249,8 @@ def test_after_a_loss_unanswered_calls_are_sent_again_byte_for_byte(connected: P
     """)
 
 
-def test_a_call_not_to_be_sent_again_fails_at_the_loss_if_it_was_sent(connected: Playbook) -> None:
-    """C23: and one that was not is sent normally."""
+def test_a_sent_call_without_retry_fails_when_the_connection_is_lost(connected: Playbook) -> None:
+    """C23: a call that was not sent yet is sent normally."""
     connected.session.call("sent", [], retry=False)
     connected.session.call("other", [], wait=True)
     connected.session.call("held", [], retry=False)
@@ -270,10 +272,10 @@ def test_a_call_not_to_be_sent_again_fails_at_the_loss_if_it_was_sent(connected:
     assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
 
 
-def test_a_call_with_updated_but_no_result_that_may_not_be_repeated_does_not_stop_the_replay(
+def test_an_updated_call_without_retry_does_not_stop_the_other_calls(
     connected: Playbook,
 ) -> None:
-    """Section 10, C23 (c)."""
+    """C23: its outcome is unknown, and the calls after it are sent again."""
     connected.session.call("m", [], retry=False)
     connected.session.subscribe("s", [])
     connected.play(f"""
@@ -290,8 +292,8 @@ def test_a_call_with_updated_but_no_result_that_may_not_be_repeated_does_not_sto
     """)
 
 
-def test_calls_made_while_offline_go_out_in_order(book: Playbook) -> None:
-    """C7, C11: ids count on over all connections."""
+def test_calls_made_while_offline_are_sent_in_order(book: Playbook) -> None:
+    """C7, C11: the ids continue over all connections."""
     book.session.call("a", [])
     book.session.call("b", [])
     book.play("""
@@ -312,7 +314,7 @@ def test_calls_made_while_offline_go_out_in_order(book: Playbook) -> None:
     assert book.session.call("c", []) == "3"
 
 
-def test_only_a_call_that_was_never_sent_can_be_taken_back(connected: Playbook) -> None:
+def test_only_a_call_that_was_never_sent_can_be_canceled(connected: Playbook) -> None:
     assert not connected.session.cancel("unknown")
     sent = connected.session.call("a", [], wait=True)
     held = connected.session.call("b", [])
@@ -329,8 +331,8 @@ def test_only_a_call_that_was_never_sent_can_be_taken_back(connected: Playbook) 
     connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
 
 
-def test_a_call_that_was_sent_and_is_to_be_taken_back_is_not_sent_again(connected: Playbook) -> None:
-    """C23: whatever takes the connection down with it, does so once."""
+def test_a_sent_call_that_is_canceled_is_not_sent_again(connected: Playbook) -> None:
+    """C23: a call that crashes the server does so only once."""
     call = connected.session.call("a", [])
     assert not connected.session.cancel(call)
     connected.play("""
@@ -345,8 +347,8 @@ def test_a_call_that_was_sent_and_is_to_be_taken_back_is_not_sent_again(connecte
     assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
 
 
-def test_a_call_that_is_to_be_sent_again_can_be_kept_from_it(connected: Playbook) -> None:
-    """C23: its outcome is unknown at once, for nothing more will come."""
+def test_canceling_a_call_prevents_that_it_is_sent_again(connected: Playbook) -> None:
+    """C23: its outcome is unknown at once, because no more answers will arrive."""
     call = connected.session.call("a", [])
     connected.play("""
         << {"msg":"method","id":"1","method":"a","params":[]}
@@ -364,8 +366,8 @@ def test_a_call_that_is_to_be_sent_again_can_be_kept_from_it(connected: Playbook
     assert isinstance(dict(finished(connected))["1"], OutcomeUnknown)
 
 
-def test_what_was_sent_is_not_counted_among_the_unsent(connected: Playbook) -> None:
-    """C22: it will be sent again; and the login that a session begins with is not the user's."""
+def test_sent_calls_are_not_counted_as_unsent(connected: Playbook) -> None:
+    """C22: they will be sent again. The login of a new session is not counted at all."""
     connected.session.set_opening_login([{"resume": "t"}])
     connected.session.call("sent", [])
     connected.session.call("waits", [], wait=True)
@@ -375,8 +377,8 @@ def test_what_was_sent_is_not_counted_among_the_unsent(connected: Playbook) -> N
     assert (connected.session.unsent, connected.session.to_resend) == (1, 1)
 
 
-def test_what_was_held_behind_a_call_that_is_taken_back_is_sent_at_once(connected: Playbook) -> None:
-    """C20: it is in the first block now, and nothing that follows would send it."""
+def test_calls_after_a_canceled_wait_call_are_sent_at_once(connected: Playbook) -> None:
+    """C20: they are in the first block now, and no later event would send them."""
     connected.session.call("a", [])
     wait_call = connected.session.call("b", [], wait=True)
     connected.session.call("c", [])
@@ -385,8 +387,8 @@ def test_what_was_held_behind_a_call_that_is_taken_back_is_sent_at_once(connecte
     connected.play('<< {"msg":"method","id":"3","method":"c","params":[]}')
 
 
-def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
-    """C26, R6: nothing waits for ever, and a result that is here is given."""
+def test_closing_distinguishes_sent_from_unsent_calls(connected: Playbook) -> None:
+    """C26, R6: no call waits forever, and a result that has arrived is reported."""
     connected.session.call("sent", [])
     connected.session.call("answered", [])
     connected.session.call("waits", [], wait=True)
@@ -408,7 +410,7 @@ def test_the_end_tells_sent_from_unsent(connected: Playbook) -> None:
 
 
 def test_a_close_between_two_sessions_ends_each_call_once(connected: Playbook) -> None:
-    """C26, C56: the end of one call can release another, which is not ended again."""
+    """C26, C56: the end of one call can end another one, which must not end twice."""
     session = connected.session
     session.call("runs", [])
     session.call("answered", [])
@@ -425,8 +427,8 @@ def test_a_close_between_two_sessions_ends_each_call_once(connected: Playbook) -
     assert session.outstanding == 0
 
 
-def test_a_close_after_a_refused_login_ends_each_call_once(connected: Playbook) -> None:
-    """A54: what waited for the login fails with its refusal, and with nothing after that."""
+def test_a_close_after_a_rejected_login_ends_each_call_once(connected: Playbook) -> None:
+    """A54: a call that waited for the login fails with its error, and only once."""
     session = connected.session
     session.set_opening_login([{"resume": "token"}])
     session.receive_eof()
@@ -444,8 +446,8 @@ def test_a_close_after_a_refused_login_ends_each_call_once(connected: Playbook) 
     assert sorted(ended) == sorted({"1", "2", "3", login})
 
 
-def test_a_lost_call_does_not_end_the_calm_between_two_sessions(connected: Playbook) -> None:
-    """C50, C62: without a session the old documents stay in sight, whatever was waited for."""
+def test_a_lost_call_does_not_reset_documents_between_two_sessions(connected: Playbook) -> None:
+    """C50, C62: without a session the old documents stay visible."""
     session = connected.session
     session.receive_text('{"msg":"added","collection":"c","id":"x"}', 0.0)
     session.call("m", [], retry=False)
@@ -465,7 +467,7 @@ def test_a_lost_call_does_not_end_the_calm_between_two_sessions(connected: Playb
 
 
 def test_without_pipelining_a_call_waits_for_connected_and_a_subscription_does_not() -> None:
-    """A call whose session never came about is then known not to have run."""
+    """If there is never a session, the call has certainly not run."""
     book = Playbook(ClientSession(counting_random(), pipeline=False))
     book.session.call("m", [])
     book.session.subscribe("s", [])
@@ -479,8 +481,8 @@ def test_without_pipelining_a_call_waits_for_connected_and_a_subscription_does_n
     """)
 
 
-def test_a_call_that_may_run_once_only_waits_for_connected_and_is_not_overtaken(book: Playbook) -> None:
-    """C7, C23: in order, and sent only in a session that stands."""
+def test_a_call_without_retry_waits_for_connected_and_is_not_overtaken(book: Playbook) -> None:
+    """C7, C23: calls are sent in order, and this one only in an established session."""
     book.session.call("first", [])
     book.session.call("once", [], retry=False)
     book.session.call("last", [])
@@ -503,7 +505,7 @@ def test_a_call_that_may_run_once_only_waits_for_connected_and_is_not_overtaken(
 
 
 def test_each_new_session_begins_with_the_login_and_holds_the_calls(book: Playbook) -> None:
-    """A51, A57, C24: and subscriptions are not held."""
+    """A51, A57, C24: subscriptions do not wait for the login."""
     book.session.set_opening_login([{"resume": "token"}])
     book.session.call("m", [])
     book.session.subscribe("s", [])
@@ -522,8 +524,8 @@ def test_each_new_session_begins_with_the_login_and_holds_the_calls(book: Playbo
     """)
 
 
-def test_calls_that_wait_for_the_login_count_as_sent_again(connected: Playbook) -> None:
-    """R31: users are told what becomes of their calls, not when."""
+def test_calls_that_wait_for_the_login_are_counted_as_sent_again(connected: Playbook) -> None:
+    """R31: the count tells users what happens to their calls, not when."""
     connected.session.set_opening_login([{"resume": "token"}])
     connected.session.call("m", [])
     connected.play("""
@@ -537,7 +539,7 @@ def test_calls_that_wait_for_the_login_count_as_sent_again(connected: Playbook) 
     """)
 
 
-def test_a_login_lost_under_way_is_made_anew(book: Playbook) -> None:
+def test_a_login_during_which_the_connection_is_lost_is_repeated(book: Playbook) -> None:
     """A52, A56."""
     book.session.set_opening_login([{"resume": "token"}])
     book.play("""
@@ -566,13 +568,13 @@ def test_a_login_lost_under_way_is_made_anew(book: Playbook) -> None:
     ("gate", "pipeline", "sent"),
     [
         pytest.param(Gate.SHUT, True, [], id="shut"),
-        pytest.param(Gate.AJAR, True, ["1"], id="ajar: not what may run once only, nor what comes behind it"),
+        pytest.param(Gate.AJAR, True, ["1"], id="ajar: no call without retry, nor any call after it"),
         pytest.param(Gate.AJAR, False, [], id="ajar, without pipelining"),
         pytest.param(Gate.OPEN, False, ["1", "2", "3"], id="open"),
     ],
 )
-def test_the_gate_says_what_is_sent(gate: Gate, pipeline: bool, sent: list[str]) -> None:
-    """C6, C23: and what it holds back goes out in order when it opens."""
+def test_the_gate_decides_which_calls_are_sent(gate: Gate, pipeline: bool, sent: list[str]) -> None:
+    """C6, C23: the other calls are sent in order when it opens."""
     texts: list[str] = []
     calls = Calls(texts.append, lambda event: None, Quiescence(), lambda: None, pipeline=pipeline)
     calls.gate = gate
@@ -584,8 +586,8 @@ def test_the_gate_says_what_is_sent(gate: Gate, pipeline: bool, sent: list[str])
     assert [json.loads(text)["id"] for text in texts] == ["1", "2", "3"]
 
 
-def test_nothing_is_sent_to_a_server_that_speaks_no_version_of_ours(book: Playbook) -> None:
-    """C4: so what is called then is known not to have run."""
+def test_nothing_is_sent_to_a_server_without_a_common_version(book: Playbook) -> None:
+    """C4: a call made then has certainly not run."""
     book.play("""
         open
         << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -601,7 +603,7 @@ def test_nothing_is_sent_to_a_server_that_speaks_no_version_of_ours(book: Playbo
 
 
 def calls(script: str) -> OutstandingCalls:
-    """Calls by their ids, in order; a `!` marks one that waits: `"a b! c"`."""
+    """Calls with these ids, in order; a `!` marks a `wait` call: `"a b! c"`."""
     outstanding = OutstandingCalls()
     for word in script.split():
         outstanding.add(Call(word.strip("!"), "m", "", wait=word.endswith("!")))
@@ -609,7 +611,7 @@ def calls(script: str) -> OutstandingCalls:
 
 
 def blocks(outstanding: OutstandingCalls) -> str:
-    """The blocks, as they would be sent one after the other."""
+    """The blocks in the order in which they are sent."""
     seen = []
     while len(outstanding):
         sendable = outstanding.sendable()
@@ -629,19 +631,19 @@ def blocks(outstanding: OutstandingCalls) -> str:
         pytest.param("a! b! c", "a | b | c", id="wait calls each alone"),
     ],
 )
-def test_wait_calls_are_alone_in_their_blocks(script: str, expected: str) -> None:
+def test_each_wait_call_has_a_block_of_its_own(script: str, expected: str) -> None:
     """C19, C20."""
     assert blocks(calls(script)) == expected
 
 
-def test_a_login_at_the_opening_goes_before_all_blocks() -> None:
+def test_the_login_of_a_new_session_precedes_all_blocks() -> None:
     """C24, A51."""
     outstanding = calls("d e!")
     outstanding.add_first(Call("login", "login", "", wait=True, opening=True))
     assert blocks(outstanding) == "login | d | e"
 
 
-def test_only_the_last_of_the_first_block_makes_way() -> None:
+def test_the_last_call_of_the_first_block_releases_the_next_block() -> None:
     """C20."""
     outstanding = calls("a b c! d")
     a, b, c, d = outstanding
@@ -655,8 +657,8 @@ def test_only_the_last_of_the_first_block_makes_way() -> None:
     assert outstanding.get("a") is None
 
 
-def test_blocks_that_a_wait_call_parted_are_joined_when_it_goes() -> None:
-    """C20: two blocks without wait calls never stand side by side."""
+def test_the_blocks_around_a_wait_call_become_one_when_it_is_done() -> None:
+    """C20: two blocks without `wait` calls are never neighbors."""
     outstanding = calls("x! a b! c")
     wait_call = outstanding.get("b")
     assert wait_call is not None
@@ -664,8 +666,8 @@ def test_blocks_that_a_wait_call_parted_are_joined_when_it_goes() -> None:
     assert blocks(outstanding) == "x | a c"
 
 
-def test_what_joins_the_first_block_may_be_sent() -> None:
-    """C20: nothing else would ever send it."""
+def test_calls_that_join_the_first_block_are_sendable() -> None:
+    """C20: no other event would ever send them."""
     outstanding = calls("a b! c")
     a, b, c = outstanding
     a.advance(CallInput.SEND)
@@ -673,7 +675,7 @@ def test_what_joins_the_first_block_may_be_sent() -> None:
     assert outstanding.sendable() == [c]
 
 
-def test_a_call_refuses_what_its_state_forbids() -> None:
+def test_a_call_ignores_events_that_its_state_does_not_allow() -> None:
     call = Call("1", "m", "")
     assert not call.advance(CallInput.RESULT)
     assert call.state is CallState.HELD
@@ -683,7 +685,7 @@ def test_a_call_refuses_what_its_state_forbids() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=30), st.randoms(use_true_random=False))
-def test_whatever_is_discarded_order_and_solitude_are_kept(waits: list[bool], random: Random) -> None:
+def test_discarding_any_call_keeps_the_order_and_wait_calls_alone(waits: list[bool], random: Random) -> None:
     """C19, C20."""
     outstanding = OutstandingCalls()
     for number, wait in enumerate(waits):

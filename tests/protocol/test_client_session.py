@@ -1,4 +1,4 @@
-"""The client's end of DDP, as transcripts."""
+"""The client side of DDP, as transcripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUB_1 = "2" * 17
 SUB_2 = "3" * 17
 
 
-def test_a_plain_session_goes_as_in_transcript_t1(book: Playbook) -> None:
+def test_a_session_follows_transcript_t1(book: Playbook) -> None:
     """T1, with C6: a subscription and a call follow `connect` at once."""
     book.session.subscribe("tasks", [])
     book.session.call("add", [2, 3])
@@ -58,7 +58,7 @@ def test_a_plain_session_goes_as_in_transcript_t1(book: Playbook) -> None:
 # ------------------------------------------------------------------------------------------ connecting, negotiating
 
 
-def test_another_version_that_we_have_is_proposed_next(book: Playbook) -> None:
+def test_a_suggested_version_that_the_client_speaks_is_proposed_next(book: Playbook) -> None:
     """C4, C2."""
     book.session.call("m", [])
     book.play("""
@@ -76,7 +76,7 @@ def test_another_version_that_we_have_is_proposed_next(book: Playbook) -> None:
     """)
 
 
-def test_a_version_that_we_have_not_ends_it_for_good(book: Playbook) -> None:
+def test_an_unknown_suggested_version_ends_the_session(book: Playbook) -> None:
     """C4."""
     book.play("""
         open
@@ -90,8 +90,8 @@ def test_a_version_that_we_have_not_ends_it_for_good(book: Playbook) -> None:
         book.session.connection_made(0.0)
 
 
-def test_the_version_that_was_just_refused_is_not_proposed_again(book: Playbook) -> None:
-    """C4: a server that asks for what it has refused would be asked for ever."""
+def test_a_refused_version_is_not_proposed_again(book: Playbook) -> None:
+    """C4: otherwise a server that suggests the refused version would be asked forever."""
     book.play("""
         open
         << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -104,7 +104,7 @@ def test_the_version_that_was_just_refused_is_not_proposed_again(book: Playbook)
     "suggestions", [["pre1", "pre2", "pre1"], ["pre2", "pre1", "1"], ["pre2", "1"], ["pre1", "pre1"]]
 )
 def test_each_version_is_proposed_once(book: Playbook, suggestions: list[str]) -> None:
-    """C4: a server that suggests two versions in turns would be called for ever."""
+    """C4: otherwise a server that alternates between two versions would be asked forever."""
     session, proposed = book.session, []
     for suggestion in suggestions:
         session.connection_made(0.0)
@@ -119,8 +119,8 @@ def test_each_version_is_proposed_once(book: Playbook, suggestions: list[str]) -
     assert session.state is SessionState.REFUSED
 
 
-def test_a_session_makes_all_versions_good_again(book: Playbook) -> None:
-    """C4: a server that was replaced may speak what the old one refused."""
+def test_all_versions_may_be_proposed_again_after_a_session(book: Playbook) -> None:
+    """C4: a new server may speak a version that the old one refused."""
     book.play("""
         open
         << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -140,8 +140,8 @@ def test_a_session_makes_all_versions_good_again(book: Playbook) -> None:
 
 
 @pytest.mark.parametrize("member", ["", ',"session":null', ',"session":5', ',"session":{"a":[]}', ',"session":""'])
-def test_a_session_without_an_id_is_never_asked_for_again(book: Playbook, member: str) -> None:
-    """C9, C50, C51: it is accepted, and every session after it is a new one."""
+def test_a_session_without_an_id_is_never_resumed(book: Playbook, member: str) -> None:
+    """C9, C50, C51: the session is accepted, and the next session is a new one."""
     sub_id = book.session.subscribe("s", [])
     book.play(f"""
         open
@@ -163,7 +163,7 @@ def test_a_session_without_an_id_is_never_asked_for_again(book: Playbook, member
             !! SessionEstablished resumed=False
             >> {{"msg":"added","collection":"c","id":"new"}}
         """)
-        # The old documents stay in sight until the new ones are all here.
+        # The old documents stay visible until all new ones have arrived.
         assert [document["_id"] for document in book.session.documents.scan("c")] in (["old"], ["new"])
         book.play(f'>> {{"msg":"ready","subs":["{sub_id}"]}}')
         assert [document["_id"] for document in book.session.documents.scan("c")] == ["new"]
@@ -171,7 +171,7 @@ def test_a_session_without_an_id_is_never_asked_for_again(book: Playbook, member
 
 
 def test_a_session_that_loses_its_id_is_not_resumed(connected: Playbook) -> None:
-    """C9: the server knows nothing of the session that it was asked for."""
+    """C9: the server does not know the session that the client asked for."""
     connected.session.receive_text('{"msg":"added","collection":"c","id":"x"}', 0.0)
     connected.play("""
         lost
@@ -192,19 +192,19 @@ def test_a_session_that_loses_its_id_is_not_resumed(connected: Playbook) -> None
         pytest.param('{"msg":"server_id","server_id":"0"}', [], id="U23: Rocket.Chat"),
         pytest.param('{"server_id":"0"}', [], id="U14: Meteor before 2.3"),
         pytest.param('{"msg":"brandNew"}', [True], id="C71"),
-        pytest.param('{"msg":5}', [True], id="C71: no name"),
+        pytest.param('{"msg":5}', [True], id="C71: msg is not text"),
         pytest.param('{"msg":"sub","id":"1"}', [True], id="C71: a client's"),
         pytest.param('{"msg":"added","collection":5}', [False], id="C75"),
         pytest.param("nonsense", [False], id="C70"),
     ],
 )
-def test_what_is_unknown_is_harmless(connected: Playbook, text: str, told: list[bool]) -> None:
+def test_unknown_messages_are_harmless(connected: Playbook, text: str, told: list[bool]) -> None:
     connected.session.receive_text(text, 0.0)
     assert [event.harmless for event in connected.session.events_received() if isinstance(event, Warned)] == told
 
 
-def test_failed_in_a_session_that_stands_is_ignored(connected: Playbook) -> None:
-    """C4 is for negotiating."""
+def test_failed_in_an_established_session_is_ignored(connected: Playbook) -> None:
+    """C4 applies only to the negotiation."""
     connected.play("""
         >> {"msg":"failed","version":"2"}
         !! Warned
@@ -214,7 +214,7 @@ def test_failed_in_a_session_that_stands_is_ignored(connected: Playbook) -> None
     assert connected.session.session_id == "one"
 
 
-def test_a_greeting_without_msg_is_passed_over(book: Playbook) -> None:
+def test_a_greeting_without_msg_is_ignored(book: Playbook) -> None:
     """U14."""
     book.play("""
         open
@@ -228,8 +228,8 @@ def test_a_greeting_without_msg_is_passed_over(book: Playbook) -> None:
 # ------------------------------------------------------------------------------------------------- heartbeats
 
 
-def test_a_ping_is_answered_at_once_with_the_id_it_has(book: Playbook) -> None:
-    """H8, H10, H11: before `connected` too, and whatever the id is."""
+def test_a_ping_is_answered_at_once_with_its_id(book: Playbook) -> None:
+    """H8, H10, H11: also before `connected`, and with any id."""
     book.play("""
         open
         << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
@@ -259,8 +259,8 @@ def test_a_silent_server_is_pinged_and_given_up(connected: Playbook) -> None:
     """)
 
 
-def test_any_message_counts_as_life(connected: Playbook) -> None:
-    """H3: garbage too."""
+def test_any_message_is_a_sign_of_life(connected: Playbook) -> None:
+    """H3: even garbage."""
     connected.play("""
         wait 17
         >> {"msg":"no such thing"}
@@ -287,7 +287,7 @@ def test_pre1_has_no_heartbeats() -> None:
     """)
 
 
-def test_a_ping_of_ours_tells_the_round_trip(connected: Playbook) -> None:
+def test_a_ping_reports_the_round_trip(connected: Playbook) -> None:
     connected.session.ping(connected.now)
     connected.play("""
         << {"msg":"ping","id":"p1"}
@@ -308,7 +308,7 @@ def test_there_is_no_ping_without_a_session(book: Playbook) -> None:
 # ------------------------------------------------------------------------------------------------------- goodbye
 
 
-def test_goodbye_is_said_in_a_session_only(book: Playbook) -> None:
+def test_disconnect_is_sent_only_in_a_session(book: Playbook) -> None:
     """R25."""
     book.session.send_disconnect()
     book.play(CONNECTED)
@@ -319,7 +319,7 @@ def test_goodbye_is_said_in_a_session_only(book: Playbook) -> None:
 # ------------------------------------------------------------------------------------------------- subscriptions
 
 
-def test_ready_comes_once_however_often_the_server_says_it(connected: Playbook) -> None:
+def test_a_repeated_ready_is_reported_once(connected: Playbook) -> None:
     """C32, S63."""
     connected.session.subscribe("s", [1])
     connected.session.subscribe("s", [1])
@@ -335,7 +335,7 @@ def test_ready_comes_once_however_often_the_server_says_it(connected: Playbook) 
 
 @pytest.mark.parametrize("ready", [False, True])
 def test_a_subscription_can_fail_before_ready_and_long_after(connected: Playbook, *, ready: bool) -> None:
-    """C34, C35: and is not asked for again."""
+    """C34, C35: the subscription is not requested again."""
     connected.session.subscribe("s", [])
     if ready:
         connected.play(f"""
@@ -362,7 +362,7 @@ def test_a_subscription_can_fail_before_ready_and_long_after(connected: Playbook
 
 
 def test_a_subscription_stopped_while_offline_is_forgotten(connected: Playbook) -> None:
-    """C7, C36: and stopping twice is stopping once."""
+    """C7, C36: stopping it twice has no further effect."""
     sub_id = connected.session.subscribe("s", [])
     connected.play(f"""
         << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
@@ -384,7 +384,7 @@ def test_a_subscription_stopped_while_offline_is_forgotten(connected: Playbook) 
 
 @pytest.fixture
 def watching() -> Playbook:
-    """A session with a ready subscription and two documents, whose changes are told."""
+    """A session with a ready subscription and two documents, which reports their changes."""
     book = Playbook()
     book.session.documents.watched = True
     book.session.subscribe("tasks", [])
@@ -414,8 +414,8 @@ RECONNECTING = f"""
 """
 
 
-def test_after_a_reconnect_the_view_changes_in_one_step(watching: Playbook) -> None:
-    """C50-C56, C58: what stayed the same is not told of, and nothing vanishes for a moment."""
+def test_after_a_reconnect_the_documents_change_in_one_step(watching: Playbook) -> None:
+    """C50-C56, C58: unchanged documents are not reported, and none disappears for a moment."""
     watching.play(RECONNECTING)
     watching.play("""
         >> {"msg":"added","collection":"tasks","id":"a","fields":{"n":1}}
@@ -430,7 +430,7 @@ def test_after_a_reconnect_the_view_changes_in_one_step(watching: Playbook) -> N
     assert [document["_id"] for document in watching.session.documents.scan("tasks")] == ["a", "c"]
 
 
-def test_with_nothing_to_wait_for_the_documents_vanish_at_once(watching: Playbook) -> None:
+def test_without_subscriptions_the_documents_disappear_at_once(watching: Playbook) -> None:
     """C52."""
     watching.session.unsubscribe(SUB_1)
     watching.play("""
@@ -444,7 +444,7 @@ def test_with_nothing_to_wait_for_the_documents_vanish_at_once(watching: Playboo
     """)
 
 
-def test_a_subscription_that_fails_or_is_refused_does_not_hold_the_view(watching: Playbook) -> None:
+def test_a_failed_or_refused_subscription_does_not_hold_back_documents(watching: Playbook) -> None:
     """C54, C57, C63, C72."""
     watching.play(RECONNECTING)
     watching.play(f"""
@@ -456,7 +456,7 @@ def test_a_subscription_that_fails_or_is_refused_does_not_hold_the_view(watching
     """)
 
 
-def test_a_stop_during_quiescence_is_released_by_the_servers_answer(watching: Playbook) -> None:
+def test_a_subscription_stopped_during_quiescence_is_awaited_until_the_server_answers(watching: Playbook) -> None:
     """C59."""
     watching.play(RECONNECTING)
     watching.session.unsubscribe(SUB_1)
@@ -471,7 +471,7 @@ def test_a_stop_during_quiescence_is_released_by_the_servers_answer(watching: Pl
     """)
 
 
-def test_another_loss_voids_what_was_kept_back(watching: Playbook) -> None:
+def test_another_lost_connection_drops_the_messages_held_back(watching: Playbook) -> None:
     """C62."""
     watching.play(RECONNECTING)
     watching.play(f"""
@@ -488,8 +488,8 @@ def test_another_loss_voids_what_was_kept_back(watching: Playbook) -> None:
     """)
 
 
-def test_a_call_made_during_quiescence_finishes_with_it(watching: Playbook) -> None:
-    """C60: it is sent at once, but its writes are not to be seen before."""
+def test_a_call_made_during_quiescence_is_done_at_its_end(watching: Playbook) -> None:
+    """C60: it is sent at once, but its writes become visible only then."""
     watching.play(RECONNECTING)
     watching.session.call("m", [])
     watching.play(f"""
@@ -503,7 +503,7 @@ def test_a_call_made_during_quiescence_finishes_with_it(watching: Playbook) -> N
     """)
 
 
-def test_the_first_connected_resets_nothing(book: Playbook) -> None:
+def test_the_first_session_resets_no_documents(book: Playbook) -> None:
     """C61."""
     book.session.documents.watched = True
     book.play(CONNECTED)
@@ -516,8 +516,8 @@ def test_the_first_connected_resets_nothing(book: Playbook) -> None:
 # ---------------------------------------------------------------------------------------------------- resumption
 
 
-def test_a_resumed_session_keeps_everything_and_is_sent_only_what_it_may_lack(watching: Playbook) -> None:
-    """R20-R22, R28, R29: no login, no ready subscription; calls on the wire and requests made meanwhile."""
+def test_a_resumed_session_keeps_everything_and_gets_only_missing_requests(watching: Playbook) -> None:
+    """R20-R22, R28, R29: it gets sent calls and new requests, but no login and no ready subscription."""
     book = watching
     book.session.set_opening_login([{"resume": "token"}])
     book.session.subscribe("more", [])
@@ -542,8 +542,8 @@ def test_a_resumed_session_keeps_everything_and_is_sent_only_what_it_may_lack(wa
     assert book.session.documents.count("tasks") == 2
 
 
-def test_what_was_stopped_while_away_is_stopped_in_a_resumed_session_too(watching: Playbook) -> None:
-    """R22: it still has the subscription, which a new session would not (C7)."""
+def test_a_subscription_stopped_while_offline_is_stopped_in_a_resumed_session(watching: Playbook) -> None:
+    """R22: the resumed session still has the subscription; a new session would not (C7)."""
     watching.session.unsubscribe(SUB_1)
     watching.play(f"""
         !! SubscriptionStopped
@@ -558,8 +558,8 @@ def test_what_was_stopped_while_away_is_stopped_in_a_resumed_session_too(watchin
     """)
 
 
-def test_in_a_resumed_session_an_updated_that_is_due_still_comes(connected: Playbook) -> None:
-    """C22, R22: the call has its result, is not sent again, and is done at its `updated`."""
+def test_a_resumed_session_still_sends_an_outstanding_updated(connected: Playbook) -> None:
+    """C22, R22: the call has its result, is not sent again, and is done when `updated` arrives."""
     connected.session.call("m", [])
     connected.play("""
         << {"msg":"method","id":"1","method":"m","params":[]}
@@ -574,8 +574,8 @@ def test_in_a_resumed_session_an_updated_that_is_due_still_comes(connected: Play
     """)
 
 
-def test_quiescence_goes_on_in_a_resumed_session(watching: Playbook) -> None:
-    """C62, R22: what was kept back was received, and will not be sent again."""
+def test_quiescence_continues_in_a_resumed_session(watching: Playbook) -> None:
+    """C62, R22: the messages that were held back have been received, and will not be sent again."""
     watching.play(RECONNECTING)
     watching.play(f"""
         >> {{"msg":"added","collection":"tasks","id":"a","fields":{{"n":1}}}}
@@ -590,10 +590,10 @@ def test_quiescence_goes_on_in_a_resumed_session(watching: Playbook) -> None:
     """)
 
 
-def test_a_subscription_that_was_ready_before_is_sent_to_a_resumed_session_that_never_said_so(
+def test_a_resumed_session_gets_a_subscription_that_it_never_confirmed(
     watching: Playbook,
 ) -> None:
-    """R22, R28: session two may never have heard of it, and then it would be missed for ever."""
+    """R22, R28: the second session may not have received it; without a new `sub` it would be missing forever."""
     watching.play(RECONNECTING)
     watching.play(f"""
         lost
@@ -613,8 +613,8 @@ def test_a_subscription_that_was_ready_before_is_sent_to_a_resumed_session_that_
     """)
 
 
-def test_a_call_answered_two_sessions_ago_waits_for_the_documents_and_not_for_its_updated(watching: Playbook) -> None:
-    """C56, R22: session two, resumed, never ran it, and will not send an `updated`."""
+def test_a_call_answered_two_sessions_ago_waits_for_documents_not_for_updated(watching: Playbook) -> None:
+    """C56, R22: the resumed second session never ran it, and will not send its `updated`."""
     watching.session.call("m", [])
     watching.play(f"""
         open
@@ -642,7 +642,7 @@ def test_a_call_answered_two_sessions_ago_waits_for_the_documents_and_not_for_it
     """)
 
 
-def test_pings_and_pongs_are_not_counted_and_unknown_messages_are(connected: Playbook) -> None:
+def test_unknown_messages_are_counted_but_pings_and_pongs_are_not(connected: Playbook) -> None:
     """R20."""
     connected.play("""
         >> {"msg":"ping"}
@@ -664,8 +664,8 @@ def test_pings_and_pongs_are_not_counted_and_unknown_messages_are(connected: Pla
 # -------------------------------------------------------------------------------------------------- opening login
 
 
-def test_a_reconnect_while_logged_in_goes_as_in_transcript_t2(watching: Playbook) -> None:
-    """T2, A52, A55, C51: one login, with the token of now; the call in flight is held behind it."""
+def test_a_reconnect_with_a_login_follows_transcript_t2(watching: Playbook) -> None:
+    """T2, A52, A55, C51: one login, with the current token; the unanswered call waits for it."""
     book = watching
     book.session.set_opening_login([{"resume": "OLD"}])
     book.session.call("slow", [])
@@ -703,20 +703,20 @@ def test_a_reconnect_while_logged_in_goes_as_in_transcript_t2(watching: Playbook
         pytest.param('{"msg":""}', id="empty msg"),
         pytest.param('{"msg":5}', id="msg a number"),
         pytest.param('{"msg":"toString"}', id="unknown msg"),
-        pytest.param('{"msg":"added","collection":5,"id":"x"}', id="collection no string"),
+        pytest.param('{"msg":"added","collection":5,"id":"x"}', id="collection is not a string"),
         pytest.param('{"msg":"added","collection":"c"}', id="no id"),
-        pytest.param('{"msg":"added","collection":"c","id":"x","fields":[]}', id="fields no object"),
+        pytest.param('{"msg":"added","collection":"c","id":"x","fields":[]}', id="fields is not an object"),
         pytest.param('{"msg":"added","collection":"c","id":"x","fields":{"a":{"$binary":"=A"}}}', id="bad EJSON"),
         pytest.param('{"msg":"added","collection":"c","id":"x","fields":NaN}', id="NaN"),
         pytest.param('{"msg":"ready"}', id="ready without subs"),
         pytest.param('{"msg":"updated","methods":[5]}', id="updated with a number"),
-        pytest.param('{"msg":"error","reason":"Parse error"}', id="error about nobody knows what"),
+        pytest.param('{"msg":"error","reason":"Parse error"}', id="error without a known request"),
         pytest.param("[" * 20_000, id="deep"),
         pytest.param('{"msg":"result","a":' + "[" * 20_000, id="deep result without id"),
     ],
 )
-def test_what_is_no_ddp_is_ignored_with_a_warning(connected: Playbook, text: str) -> None:
-    """C70, C71, C73, C75, E31: and the session goes on."""
+def test_an_invalid_message_is_ignored_with_a_warning(connected: Playbook, text: str) -> None:
+    """C70, C71, C73, C75, E31: the session continues."""
     connected.play(f"""
         >> {text}
         !! Warned
@@ -727,7 +727,7 @@ def test_what_is_no_ddp_is_ignored_with_a_warning(connected: Playbook, text: str
 
 
 def test_a_refused_call_fails(connected: Playbook) -> None:
-    """C72, section 10: in Meteor it would hang, and with it every wait call after it."""
+    """C72: in Meteor's client it would never end, and neither would any `wait` call after it."""
     connected.session.call("m", [])
     connected.session.call("w", [], wait=True)
     offending = '{"msg":"method","id":"1","method":"m","params":[]}'
@@ -761,12 +761,12 @@ def test_a_refused_call_fails(connected: Playbook) -> None:
         pytest.param(
             '{"msg":"error","reason":"","offendingMessage":{"a":' + "[" * 5_000 + "]" * 5_000 + "}}",
             '{"msg":"error","reason":"","offendingMessage":{"a":' + "[" * 449,
-            id="an offending message that is too deep",
+            id="an offending message that is nested too deeply",
         ),
     ],
 )
-def test_an_error_that_names_no_request_fails_the_only_one(connected: Playbook, error: str, reason: str) -> None:
-    """C76, C77: real Meteor answers a call with a `$type` that it does not know in this way, and in no other."""
+def test_an_error_without_a_request_fails_the_only_call(connected: Playbook, error: str, reason: str) -> None:
+    """C76, C77: this is Meteor's only answer to a call with an unknown `$type`."""
     connected.session.call("m", [])
     connected.play(f"""
         << {{"msg":"method","id":"1","method":"m","params":[]}}
@@ -779,8 +779,8 @@ def test_an_error_that_names_no_request_fails_the_only_one(connected: Playbook, 
     assert connected.session.refusal is None
 
 
-def test_an_error_that_names_no_request_fails_the_only_subscription(connected: Playbook) -> None:
-    """C76: one that is ready has been answered."""
+def test_an_error_without_a_request_fails_the_only_subscription(connected: Playbook) -> None:
+    """C76: a ready subscription has been answered."""
     connected.session.subscribe("ready", [])
     connected.session.subscribe("s", [])
     connected.play(f"""
@@ -794,8 +794,8 @@ def test_an_error_that_names_no_request_fails_the_only_subscription(connected: P
 
 
 @pytest.mark.parametrize("first_answer", ["result", "updated"])
-def test_an_error_fails_a_request_when_no_other_is_left(connected: Playbook, first_answer: str) -> None:
-    """C76: what is sent after the error cannot be what it is about, and what is answered is ruled out."""
+def test_an_error_fails_the_last_possible_request(connected: Playbook, first_answer: str) -> None:
+    """C76: requests after the error and answered requests are ruled out."""
     connected.session.call("a", [])
     connected.session.call("b", [])
     connected.play("""
@@ -843,7 +843,7 @@ def test_as_many_errors_as_requests_fail_all_of_them(connected: Playbook) -> Non
         pytest.param("Unknown method", "!! Warned", id="any other reason"),
     ],
 )
-def test_what_cannot_be_parsed_is_the_custom_type(connected: Playbook, reason: str, told: str) -> None:
+def test_a_parse_error_is_about_the_only_custom_type(connected: Playbook, reason: str, told: str) -> None:
     """C76: of several requests, the only one with a `$type`."""
     connected.session.call("a", [])
     connected.session.call("b", [Custom("Nope", 1)])
@@ -856,7 +856,7 @@ def test_what_cannot_be_parsed_is_the_custom_type(connected: Playbook, reason: s
 
 
 def test_an_error_while_a_ping_is_unanswered_can_be_about_the_ping(connected: Playbook) -> None:
-    """C76: a server that knows no pings must not fail the call that it works on."""
+    """C76: a server without pings must not fail the running call."""
     connected.session.call("m", [])
     connected.session.ping(0.0)
     connected.play("""
@@ -873,7 +873,7 @@ def test_an_error_while_a_ping_is_unanswered_can_be_about_the_ping(connected: Pl
 
 
 def test_an_error_before_connected_can_be_about_connect(book: Playbook) -> None:
-    """C76: it fails the call behind `connect` only once `connected` has come."""
+    """C76: it fails the call after `connect` only when `connected` has arrived."""
     book.session.call("m", [])
     book.play("""
         open
@@ -888,7 +888,7 @@ def test_an_error_before_connected_can_be_about_connect(book: Playbook) -> None:
 
 
 def test_an_error_is_forgotten_with_the_connection(connected: Playbook) -> None:
-    """C22: what is sent again is answered again."""
+    """C22: requests that are sent again are answered again."""
     connected.session.call("a", [])
     connected.session.call("b", [])
     connected.play("""
@@ -903,7 +903,7 @@ def test_an_error_is_forgotten_with_the_connection(connected: Playbook) -> None:
 
 
 def test_a_result_that_is_too_large_fails_its_call_and_no_other(connected: Playbook) -> None:
-    """U17: its method has run, so that it must not be sent again."""
+    """U17: the method has run, so the call must not be sent again."""
     connected.session.call("m", [])
     connected.session.call("n", [])
     connected.play("""
@@ -923,7 +923,7 @@ def test_a_result_that_is_too_large_fails_its_call_and_no_other(connected: Playb
 
 
 @pytest.mark.parametrize("head", ["", '{"result":"xxx', '{"msg":"result","result":"xxx', "[[[", '{:"x"', r'{"\q":"x"'])
-def test_a_large_message_that_could_be_any_answer_is_not_asked_for_again(connected: Playbook, head: str) -> None:
+def test_no_call_is_repeated_after_a_large_message_that_can_be_its_answer(connected: Playbook, head: str) -> None:
     connected.session.call("m", [])
     connected.session.call("n", [])
     connected.play("""
@@ -948,8 +948,8 @@ def test_a_large_message_is_the_answer_to_the_only_request(connected: Playbook) 
 
 
 @pytest.mark.parametrize("msg", ["added", "changed", "addedBefore"])
-def test_a_document_that_is_too_large_ends_what_is_not_ready(connected: Playbook, msg: str) -> None:
-    """Its documents would be incomplete, and a subscription that is renewed would get the same document again."""
+def test_a_document_that_is_too_large_ends_subscriptions_that_are_not_ready(connected: Playbook, msg: str) -> None:
+    """Its documents would be incomplete, and a new subscription would get the same document."""
     connected.session.subscribe("s", [])
     connected.play(f'<< {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}')
     connected.session.receive_large(f'{{"msg":"{msg}","collection":"c","id":"x","fields":{{"a":"xxx', 1 << 20)
@@ -960,13 +960,13 @@ def test_a_document_that_is_too_large_ends_what_is_not_ready(connected: Playbook
     """)
 
 
-def test_a_change_that_is_too_large_is_told(connected: Playbook) -> None:
+def test_a_change_that_is_too_large_is_reported(connected: Playbook) -> None:
     connected.session.receive_large('{"msg":"changed","collection":"c","id":"x","fields":{"a":"xxx', 1 << 20)
     connected.play("!! Warned text=\"a document of 'c' is larger than 1 MiB; it was ignored\"")
 
 
-def test_a_stopped_subscription_may_be_what_an_error_is_about(connected: Playbook) -> None:
-    """C76: until the server has said `nosub`."""
+def test_an_error_can_be_about_a_stopped_subscription(connected: Playbook) -> None:
+    """C76: until the server has sent `nosub`."""
     connected.session.call("m", [])
     connected.session.subscribe("s", [])
     connected.session.unsubscribe(SUB_1)
@@ -1013,8 +1013,8 @@ def test_a_stopped_subscription_may_be_what_an_error_is_about(connected: Playboo
         )
     )
 )
-def test_no_order_of_anything_breaks_a_session(steps: list[str]) -> None:
-    """Whatever comes, in any state: nothing is raised, and each call has one outcome at most."""
+def test_no_order_of_events_breaks_a_session(steps: list[str]) -> None:
+    """Nothing is raised in any state, and each call has at most one outcome."""
     session = ClientSession(counting_random())
     session.documents.watched = True
     events: list[object] = []

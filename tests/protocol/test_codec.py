@@ -1,4 +1,4 @@
-"""Messages and texts."""
+"""Messages, document ids, and their text."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ from tests.strategies import ejson_values, json_trees
         ),
     ],
 )
-def test_a_message_is_written_as_the_rule_shows_it(message: Message, text: str) -> None:
+def test_a_message_is_written_as_in_its_rule(message: Message, text: str) -> None:
     assert encode(message) == text
 
 
@@ -116,7 +116,7 @@ def test_absent_differs_from_null() -> None:
     assert bytes(null.result) == bytes(null.error) == b"null"
 
 
-def test_left_out_fields_are_an_empty_object() -> None:
+def test_missing_fields_are_an_empty_object() -> None:
     """C41, C42."""
     added, changed = (
         decode('{"msg":"added","collection":"c","id":"x"}'),
@@ -139,7 +139,7 @@ def test_left_out_fields_are_an_empty_object() -> None:
         pytest.param('{"msg":["added"]}', ["added"], id="an array as msg"),
     ],
 )
-def test_what_is_no_message_says_what_it_is(text: str, msg: object) -> None:
+def test_an_invalid_message_is_described(text: str, msg: object) -> None:
     """C70, C71, C75."""
     message = decode(text)
     assert isinstance(message, UnrecognizedMessage)
@@ -147,7 +147,7 @@ def test_what_is_no_message_says_what_it_is(text: str, msg: object) -> None:
     assert message.problem
 
 
-def test_of_what_is_nested_too_deeply_the_outermost_strings_are_read() -> None:
+def test_the_outermost_strings_of_a_deeply_nested_message_are_read() -> None:
     """C73."""
     deep = "[" * 20_000 + "]" * 20_000
     message = decode(f'{{"msg":"result","result":[{{"id":"no"}},{deep}],"n":5,"i\\u0064":"yes \\" "}}')
@@ -159,8 +159,8 @@ def test_of_what_is_nested_too_deeply_the_outermost_strings_are_read() -> None:
     st.fixed_dictionaries({"fields": st.dictionaries(st.text(max_size=3), json_trees(), max_size=3)}),
     st.sampled_from(["", "\ud800"]),
 )
-def test_the_slow_way_equals_the_quick_one(body: dict[str, object], odd: str) -> None:
-    """A lone surrogate in an id makes msgspec give up; the same message without one does not."""
+def test_the_slow_decoder_equals_the_fast_one(body: dict[str, object], odd: str) -> None:
+    """msgspec rejects a lone surrogate in an id, and accepts the same message without it."""
     texts = [json.dumps({"msg": "added", "collection": "c", "id": f"x{suffix}", **body}) for suffix in ("", odd)]
     quick, slow = (decode(text) for text in texts)
     assert isinstance(quick, Added)
@@ -168,7 +168,7 @@ def test_the_slow_way_equals_the_quick_one(body: dict[str, object], odd: str) ->
     assert json_value(quick.fields) == json_value(slow.fields) == body["fields"]
 
 
-def test_infinities_survive_the_slow_way() -> None:
+def test_infinities_survive_the_slow_decoder() -> None:
     """E22."""
     message = decode(r'{"msg":"added","collection":"\ud800","id":"x","fields":{"a":[1e400,{"b":-1e400}]}}')
     assert isinstance(message, Added)
@@ -182,8 +182,8 @@ def test_a_value_survives_the_wire(value: EJSONValue) -> None:
 
 
 @given(json_trees())
-def test_a_value_without_dollar_is_read_as_it_stands(tree: ejson.JSONValue) -> None:
-    """The short cut around the EJSON walk changes nothing."""
+def test_a_value_without_dollar_signs_is_read_unchanged(tree: ejson.JSONValue) -> None:
+    """The shortcut around the EJSON decoder does not change the value."""
     text = json_text.dump(tree)
     try:
         expected = ejson.decode(json.loads(text))
@@ -194,8 +194,8 @@ def test_a_value_without_dollar_is_read_as_it_stands(tree: ejson.JSONValue) -> N
     assert ejson.equals(ejson_value(Raw(text.encode())), expected)
 
 
-def test_an_escaped_dollar_is_a_dollar() -> None:
-    """E1: a key is what it says, however it is spelt."""
+def test_an_escaped_dollar_sign_is_a_dollar_sign() -> None:
+    """E1: escape sequences do not change the meaning of a key."""
     assert str(ejson_value(Raw(rb'{"\u0024date":0}'))) == "1970-01-01 00:00:00+00:00"
 
 
@@ -205,7 +205,7 @@ def test_no_text_makes_decoding_raise(text: str) -> None:
     decode(text)
 
 
-def test_an_offending_message_is_kept_as_it_is() -> None:
+def test_an_offending_message_is_kept_unchanged() -> None:
     """C72, E53."""
     message = decode('{"msg":"error","reason":"Bad request","offendingMessage":{"msg":"x","id":5}}')
     assert isinstance(message, Error)
@@ -239,39 +239,39 @@ HEX = "507f1f77bcf86cd799439011"
         pytest.param("7TwxEYbNsvKj7FDNW", "7TwxEYbNsvKj7FDNW", id="an id like most"),
     ],
 )
-def test_an_id_is_written_and_read_as_meteor_does(value: DocumentID, wire: str) -> None:
+def test_an_id_is_written_and_read_as_in_meteor(value: DocumentID, wire: str) -> None:
     assert encode_document_id(value) == wire
     decoded = decode_document_id(wire)
     assert ejson.equals(decoded, value)
     assert type(decoded) is type(value)
 
 
-def test_a_whole_float_is_written_as_javascript_does() -> None:
+def test_a_whole_float_is_written_as_in_javascript() -> None:
     assert encode_document_id(5.0) == "~5"
     assert encode_document_id(-0.0) == "~0"
 
 
-def test_i10_a_brace_from_a_careless_peer_stands_for_itself() -> None:
+def test_i10_an_id_that_begins_with_a_brace_is_read_unchanged() -> None:
     assert decode_document_id("{a") == "{a"
 
 
-def test_undefined_is_a_value_that_can_be_sent_back() -> None:
+def test_the_id_undefined_can_be_sent_back() -> None:
     assert ejson.decode(ejson.encode(UNDEFINED_ID)) == UNDEFINED_ID
 
 
 @pytest.mark.parametrize("wire", ["~", "~x", '~"a"', "~[]", "~{}", "~NaN", "~1e400", "~-1e400", "~" + "9" * 5000])
-def test_what_is_no_id_after_a_tilde_is_refused(wire: str) -> None:
+def test_an_invalid_id_after_a_tilde_is_rejected(wire: str) -> None:
     with pytest.raises(EJSONError):
         decode_document_id(wire)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, b"a", ["a"], {"a": 1}, Custom("t", None)])
-def test_i11_what_no_document_can_be_called_is_refused(value: Any) -> None:
+def test_i11_a_value_that_cannot_be_an_id_is_rejected(value: Any) -> None:
     with pytest.raises(EJSONError, match="is not a document id; use a str"):
         encode_document_id(value)
 
 
-def test_e31_an_id_has_no_more_digits_than_can_be_read() -> None:
+def test_e31_an_id_with_too_many_digits_is_rejected() -> None:
     with pytest.raises(EJSONError, match="more than 4300 digits"):
         encode_document_id(10**4300)
     assert decode_document_id(encode_document_id(10**4000)) == 10**4000
@@ -291,7 +291,7 @@ def test_every_id_survives_a_trip_over_the_wire(value: DocumentID) -> None:
 
 
 @given(strategies.wire_ids())
-def test_what_was_read_once_is_read_as_the_same_again(wire: str) -> None:
+def test_reading_and_writing_an_id_again_changes_nothing(wire: str) -> None:
     try:
         value = decode_document_id(wire)
     except EJSONError:

@@ -1,4 +1,4 @@
-"""The local copy of the server's collections."""
+"""The client's copy of the server's collections, and when changes to it become visible."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def removed(wire_id: str) -> Removed:
 
 
 class Watched:
-    """Documents, and the changes that were told."""
+    """Documents, and the changes that they reported."""
 
     def __init__(self, *messages: DataMessage) -> None:
         self.events: list[DocumentEvent] = []
@@ -46,14 +46,14 @@ class Watched:
         self.apply(*messages)
 
     def apply(self, *messages: DataMessage) -> list[DocumentEvent]:
-        """Apply, and give what was told of it."""
+        """Apply messages one by one, and return the changes."""
         before = len(self.events)
         for message in messages:
             self.documents.apply(message)
         return self.events[before:]
 
     def batch(self, *messages: DataMessage, reset: bool) -> list[DocumentEvent]:
-        """Apply as one change, and give what was told of it."""
+        """Apply messages as one change, and return the changes."""
         before = len(self.events)
         self.documents.apply_batch(list(messages), reset=reset, failed=_unreadable)
         return self.events[before:]
@@ -66,7 +66,7 @@ def _unreadable(error: EJSONError) -> None:
     pytest.fail(f"not to be read: {error}")
 
 
-def test_documents_come_change_and_go() -> None:
+def test_documents_are_added_changed_and_removed() -> None:
     """C41 - C43."""
     store = Watched()
     assert store.apply(added("a", n=1, s="x")) == [DocumentAdded(C, "a", {"n": 1, "s": "x"})]
@@ -93,7 +93,7 @@ def test_documents_come_change_and_go() -> None:
         pytest.param([], added("a", _id="b", n=1), [{"_id": "a", "n": 1}], id="_id among the fields"),
     ],
 )
-def test_what_does_not_fit_is_taken_as_browsers_take_it(
+def test_messages_that_do_not_fit_are_handled_as_in_meteors_client(
     before: list[DataMessage], message: DataMessage, after: list[dict[str, EJSONValue]]
 ) -> None:
     """C42, C44, C45."""
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_taken_as_browsers_take_it(
     assert store.all() == after
 
 
-def test_a_change_that_changes_nothing_is_not_told() -> None:
+def test_a_change_without_effect_is_not_reported() -> None:
     """E40: 1 and 1.0 are one number, 1 and true are not."""
     store = Watched(added("a", n=1))
     assert store.apply(changed("a", n=1.0)) == []
@@ -127,7 +127,7 @@ def test_a_document_is_found_by_its_id(wire_id: str, document_id: EJSONValue) ->
     assert store.documents.get("another", decode_document_id(wire_id)) is None
 
 
-def test_what_is_handed_out_can_be_changed_without_harm() -> None:
+def test_callers_can_change_their_copies() -> None:
     store = Watched(added("a", n={"deep": [1]}))
     document = store.documents.get(C, "a")
     assert document is not None
@@ -141,8 +141,8 @@ def test_what_is_handed_out_can_be_changed_without_harm() -> None:
 @pytest.mark.parametrize(
     "fields", ['{"a":{"$binary":"=A"}}', "[]", "5", "null", '{"a":{"$type":"oid","$value":""}}', '"x"']
 )
-def test_what_cannot_be_read_is_refused_at_once_and_changes_nothing(fields: str) -> None:
-    """C73: not when somebody looks at it, much later."""
+def test_an_unreadable_message_is_rejected_at_once_and_changes_nothing(fields: str) -> None:
+    """C73: not later, when the document is read."""
     store = Watched(added("a", n=1))
     for message in (
         Added(collection=C, id="b", fields=Raw(fields.encode())),
@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_refused_at_once_and_changes_nothing(fields: str)
     assert store.all() == [{"_id": "a", "n": 1}]
 
 
-def test_an_unreadable_message_in_a_batch_leaves_the_others() -> None:
+def test_an_unreadable_message_in_a_batch_does_not_affect_the_others() -> None:
     """C73."""
     store = Watched()
     errors: list[EJSONError] = []
@@ -183,7 +183,7 @@ def test_ordered_collections_keep_their_order() -> None:
     assert [document["_id"] for document in store.all()] == ["c", "b", "a"]
 
 
-def test_a_batch_tells_only_what_came_of_it() -> None:
+def test_a_batch_reports_only_its_net_effect() -> None:
     """C21, C55."""
     store = Watched(added("same", n=1), added("other", n=1, o=1), added("gone"))
     assert store.batch(
@@ -201,7 +201,7 @@ def test_a_batch_tells_only_what_came_of_it() -> None:
     ]
 
 
-def test_nothing_is_told_that_nobody_watches() -> None:
+def test_changes_are_not_reported_unless_watched() -> None:
     store = Watched()
     store.documents.watched = False
     assert store.apply(added("a"), changed("a", n=1), removed("a")) == []
@@ -213,7 +213,7 @@ def test_nothing_is_told_that_nobody_watches() -> None:
 
 
 class Model:
-    """The least that could be right: dicts of dicts."""
+    """The simplest correct implementation: dicts of dicts."""
 
     def __init__(self) -> None:
         self.documents: dict[EJSONValue, dict[str, EJSONValue]] = {}
@@ -233,7 +233,7 @@ class Model:
                 self.documents.pop(message.id, None)
 
     def follow(self, event: DocumentEvent) -> None:
-        """Do what an event says, which must fit."""
+        """Apply an event, which must fit the present documents."""
         match event:
             case DocumentAdded():
                 assert event.id not in self.documents
@@ -266,7 +266,7 @@ def _tree(fields: Raw) -> dict[str, EJSONValue]:
 
 
 def messages() -> st.SearchStrategy[DataMessage]:
-    """Data messages about few documents with few fields, so that they meet."""
+    """Data messages about few documents with few fields, so that they collide."""
     ids = st.sampled_from(["a", "b", "c"])
     names = st.sampled_from(["x", "y", "z"])
     fields = st.dictionaries(names, ejson_values(max_leaves=3), max_size=3).map(ejson_text)
@@ -288,7 +288,7 @@ def stored(documents: Documents) -> Model:
 
 
 @given(st.lists(messages()), st.booleans())
-def test_the_store_equals_the_model_under_any_order_of_messages(sequence: list[DataMessage], watched: bool) -> None:
+def test_the_documents_equal_the_model_after_any_messages(sequence: list[DataMessage], watched: bool) -> None:
     store, model, follower = Watched(), Model(), Model()
     store.documents.watched = watched
     for message in sequence:
@@ -300,7 +300,9 @@ def test_the_store_equals_the_model_under_any_order_of_messages(sequence: list[D
 
 
 @given(st.lists(messages()), st.lists(messages()), st.booleans())
-def test_a_batch_ends_where_its_messages_lead(first: list[DataMessage], then: list[DataMessage], reset: bool) -> None:
+def test_a_batch_has_the_same_result_as_its_messages_one_by_one(
+    first: list[DataMessage], then: list[DataMessage], reset: bool
+) -> None:
     store, model, follower = Watched(), Model(), Model()
     for event in store.apply(*first):
         follower.follow(event)
@@ -315,14 +317,14 @@ def test_a_batch_ends_where_its_messages_lead(first: list[DataMessage], then: li
 MESSAGE = Removed(collection="c", id="x")
 
 
-def test_at_first_nothing_is_kept_back() -> None:
+def test_at_first_nothing_is_held_back() -> None:
     """C61."""
     quiescence = Quiescence()
     assert not quiescence.active
     assert not quiescence.due
 
 
-def test_a_new_session_waits_for_all_its_blockers() -> None:
+def test_a_new_session_waits_for_all_its_subscriptions_and_calls() -> None:
     """C51, C53, C54."""
     quiescence = Quiescence()
     quiescence.begin(["s"], ["1"])
@@ -336,7 +338,7 @@ def test_a_new_session_waits_for_all_its_blockers() -> None:
     assert not quiescence.due
 
 
-def test_a_new_session_without_blockers_is_due_at_once() -> None:
+def test_a_new_session_without_anything_to_wait_for_is_due_at_once() -> None:
     """C52."""
     quiescence = Quiescence()
     quiescence.begin([], [])
@@ -354,7 +356,7 @@ def test_a_wait_call_resets_nothing() -> None:
     assert quiescence.release() == ([MESSAGE], False)
 
 
-def test_another_session_voids_what_was_waited_for() -> None:
+def test_another_session_replaces_what_was_awaited() -> None:
     """C62."""
     quiescence = Quiescence()
     quiescence.begin(["a"], ["1"])

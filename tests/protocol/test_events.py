@@ -1,4 +1,4 @@
-"""What a session tells its owner."""
+"""The events of a client session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_every_event_is_a_session_event() -> None:
 
 
 def test_an_event_cannot_be_changed() -> None:
-    """Callbacks are given the same one, one after the other."""
+    """All callbacks get the same event."""
     event = CallFinished("1", "m")
     with pytest.raises(AttributeError):
         event.result = 5  # type: ignore[misc]  # what is tried

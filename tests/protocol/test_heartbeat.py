@@ -1,4 +1,4 @@
-"""The heartbeat of `ddpshell.protocol.heartbeat`, by the rules H1-H7 and H12."""
+"""The heartbeat, by the rules H1-H7 and H12."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_ticks_are_never_moved_by_traffic() -> None:
 
 
 def test_no_second_ping_while_one_is_unanswered() -> None:
-    """H2: ticks shorter than the timeout do nothing while a ping is out."""
+    """H2: a tick does nothing while a ping is unanswered."""
     heartbeat = started(interval=10.0, timeout=25.0)
     assert [heartbeat.handle_timer(now) for now in (10.0, 20.0, 30.0)] == [PING, NONE, NONE]
     assert heartbeat.handle_timer(35.0) is GIVE_UP
@@ -87,7 +87,7 @@ def test_interval_zero_never_pings_and_never_gives_up() -> None:
     assert heartbeat.handle_timer(1e9) is NONE
 
 
-def test_stopped_it_has_no_deadline() -> None:
+def test_a_stopped_heartbeat_has_no_deadline() -> None:
     heartbeat = started()
     heartbeat.handle_timer(10.0)
     heartbeat.stop()
@@ -95,7 +95,7 @@ def test_stopped_it_has_no_deadline() -> None:
     assert heartbeat.handle_timer(1e9) is NONE
 
 
-def test_started_again_it_forgets_an_unanswered_ping() -> None:
+def test_a_restarted_heartbeat_forgets_an_unanswered_ping() -> None:
     heartbeat = started()
     heartbeat.handle_timer(10.0)
     heartbeat.start(12.0)
@@ -104,7 +104,7 @@ def test_started_again_it_forgets_an_unanswered_ping() -> None:
 
 
 def run_until_given_up(heartbeat: Heartbeat, start: float, messages: list[float]) -> float:
-    """Feed messages at their times, run every timer on time, and say when the peer was given up."""
+    """Deliver messages at their times, run the timer on time, and return when the peer was given up."""
     pending = sorted(messages)
     heartbeat.start(start)
     while (deadline := heartbeat.next_deadline()) is not None:
@@ -125,7 +125,7 @@ def run_until_given_up(heartbeat: Heartbeat, start: float, messages: list[float]
 def test_silence_is_detected_within_the_bounds(
     interval: float, timeout: float, start: float, gaps: list[float]
 ) -> None:
-    """H4: between interval + timeout and 2 * interval + timeout after the last message, whatever came before."""
+    """H4: between interval + timeout and 2 * interval + timeout after the last message."""
     messages = []
     moment = start
     for gap in gaps:
@@ -148,7 +148,7 @@ def test_the_defaults_detect_silence_as_meteor_does(side: tuple[float, float], s
     assert run_until_given_up(Heartbeat(*side), 0.0, [just_after]) - just_after == pytest.approx(longest, abs=0.01)
 
 
-def test_an_idle_link_is_pinged_from_both_ends_in_the_pattern_that_meteor_shows() -> None:
+def test_an_idle_connection_is_pinged_from_both_sides_in_meteors_pattern() -> None:
     """H12: server 15 s, client 35 s, server 60 s, client 87.5 s."""
     ends = {"client": started(17.5, 15.0), "server": started(15.0, 15.0)}
     other = {"client": "server", "server": "client"}
@@ -165,7 +165,7 @@ def test_an_idle_link_is_pinged_from_both_ends_in_the_pattern_that_meteor_shows(
 
 @pytest.mark.parametrize("interval", [5e-324, 1e-9, 1e10, 1e300, float("inf")])
 @pytest.mark.parametrize("timeout", [0.0, 1e10, float("inf")])
-def test_any_number_of_seconds_is_an_interval_and_a_timeout(interval: float, timeout: float) -> None:
+def test_any_number_of_seconds_can_be_interval_and_timeout(interval: float, timeout: float) -> None:
     heartbeat = started(interval, timeout, now=100.0)
     first = heartbeat.next_deadline()
     assert first is not None

@@ -26,7 +26,7 @@ def test_i8_seeds_give_meteors_ids(seeds: Sequence[str | int], ids: Sequence[str
     assert [random_id(random) for _ in ids] == ids
 
 
-def test_i8_seeds_give_meteors_fractions() -> None:
+def test_i8_seeds_give_meteors_numbers() -> None:
     random = Alea("abc", "default")
     assert [random() for _ in range(3)] == [0.3024747173767537, 0.19660299690440297, 0.14993935264647007]
 
@@ -38,12 +38,12 @@ def test_i8_seeds_give_meteors_hexadecimal_digits() -> None:
     assert random_hex(random, 20) == "00173dc51de348341b8d"
 
 
-def test_i5_a_called_method_gets_its_seed_from_a_stream_of_its_name() -> None:
+def test_i5_the_seed_of_a_called_method_comes_from_a_source_with_its_name() -> None:
     stream = RandomStream("abc")
     assert [stream.method_seed("m"), stream.method_seed("m")] == ["84dee6511684421da74c", "2c4647ff013203d039ee"]
 
 
-def test_i5_each_stream_goes_on_whatever_is_drawn_from_the_others() -> None:
+def test_i5_sources_do_not_affect_each_other() -> None:
     stream = RandomStream("abc")
     assert stream.document_id("foo") == "G54c3DHP7bs64gZRr"
     stream.document_id("bar")
@@ -51,19 +51,19 @@ def test_i5_each_stream_goes_on_whatever_is_drawn_from_the_others() -> None:
     assert stream.document_id("foo") == "EoEMffTapR4zMHDbJ"
 
 
-def test_i3_a_fraction_picks_the_character_in_its_place() -> None:
+def test_i3_a_number_picks_a_character() -> None:
     random = iter([0.0, 0.249, 0.25, 0.999999]).__next__
     assert pick(random, "abcd", 4) == "aabd"
 
 
 @given(st.lists(strategies.texts() | st.integers(), max_size=3))
-def test_i4_every_fraction_is_from_0_to_below_1(seeds: Sequence[str | int]) -> None:
+def test_i4_every_number_is_at_least_0_and_below_1(seeds: Sequence[str | int]) -> None:
     random = Alea(*seeds)
     assert all(0 <= random() < 1 for _ in range(100))
 
 
 @given(st.integers())
-def test_i1_i2_ids_and_secrets_are_made_of_their_characters(seed: int) -> None:
+def test_i1_i2_ids_and_secrets_consist_of_their_characters(seed: int) -> None:
     random = Alea(seed)
     identifier, secret = random_id(random), random_secret(random)
     assert len(identifier) == 17

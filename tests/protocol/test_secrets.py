@@ -114,7 +114,7 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
         pytest.param({"api_key": 1, "API-Key": "x"}, {"api_key": MASK, "API-Key": MASK}, id="spelt otherwise"),
     ],
 )
-def test_secrets_are_hidden_and_all_else_is_kept(message: JSONValue, shown: JSONValue) -> None:
+def test_secrets_are_hidden_and_everything_else_is_kept(message: JSONValue, shown: JSONValue) -> None:
     assert json.loads(mask(json.dumps(message))) == shown
     assert mask(mask(json.dumps(message))) == mask(json.dumps(message))
 
@@ -125,12 +125,12 @@ def test_secrets_are_hidden_and_all_else_is_kept(message: JSONValue, shown: JSON
         pytest.param('{"msg":"ping"}', id="nothing like a secret"),
         pytest.param('{"msg": "result", "result": 1.0, "x": 1e2}', id="spaces and numbers"),
         pytest.param('{"msg":"result","result":{"passwordChanged":true}}', id="A8: the result"),
-        pytest.param('{ "token": null, "secret": false, "password": "" }', id="that there is none"),
+        pytest.param('{ "token": null, "secret": false, "password": "" }', id="missing and empty secrets"),
         pytest.param('{"tokenExpires":1,"passwordHint":"x","secretary":"y"}', id="names that only begin so"),
         pytest.param('{"msg":"method","method":"pay","params":[{"code":"EUR"}]}', id="another kind of code"),
         pytest.param('{"error":{"code":404,"reason":"the token is bad"}}', id="words in a text"),
         pytest.param('{"msg":"method","method":"forgotPassword","params":[{"email":"e"}]}', id="A9"),
-        pytest.param('{"msg":"method","method":"login","params":"x"}', id="params that are none"),
+        pytest.param('{"msg":"method","method":"login","params":"x"}', id="params that are not an array"),
         pytest.param('"\\u0041"', id="an escaped letter"),
         pytest.param('{"method":"resetPassword","others":["x"],"uri":"y"}', id="lists and addresses elsewhere"),
         pytest.param(
@@ -143,11 +143,11 @@ def test_secrets_are_hidden_and_all_else_is_kept(message: JSONValue, shown: JSON
         pytest.param('{"msg":"method","method":"pinMessage","params":["x"]}', id="a message that is pinned"),
         pytest.param('{"msg":"method","method":"design.next","params":["x"]}', id="sign within a word"),
         pytest.param('{"url":"https://h/@ann","mail":"ann@example.com","to":"mailto:a@b"}', id="@ elsewhere"),
-        pytest.param("not json at all", id="no JSON"),
+        pytest.param("not json at all", id="not JSON"),
         pytest.param("", id="nothing"),
     ],
 )
-def test_a_text_without_secrets_is_left_alone_to_the_byte(text: str) -> None:
+def test_a_text_without_secrets_is_returned_unchanged(text: str) -> None:
     assert mask(text) == text
 
 
@@ -165,11 +165,11 @@ def test_a_text_without_secrets_is_left_alone_to_the_byte(text: str) -> None:
         pytest.param("[" * 100_000 + '"token"', "[" * 100_000 + '"***', id="too deep to follow"),
     ],
 )
-def test_of_a_text_that_is_not_json_nothing_is_shown_from_the_first_secrets_name_on(text: str, shown: str) -> None:
+def test_a_text_that_is_not_json_is_cut_before_the_first_secret_name(text: str, shown: str) -> None:
     assert mask(text) == shown
 
 
-def test_a_name_spelt_with_escapes_hides_no_secret() -> None:
+def test_a_secret_with_an_escaped_name_is_hidden() -> None:
     assert mask('{"\\u0074oken":"x"}') == '{"token":"***"}'
 
 
@@ -219,12 +219,12 @@ SECRET_NAMES += ["srp", "access_token", "client-secret", "API_KEY", "pwd", "s_r_
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
-def test_each_name_of_a_secret_is_known(name: str) -> None:
+def test_each_secret_name_is_recognized(name: str) -> None:
     assert "sesame" not in mask(json.dumps({name: ["sesame-4711"], "x": {name: "sesame"}}))
 
 
 @given(strategies.json_trees(max_leaves=6), st.sampled_from(SECRET_NAMES), st.data())
-def test_a_secret_is_hidden_wherever_it_is(tree: JSONValue, name: str, data: st.DataObject) -> None:
+def test_a_secret_is_hidden_at_any_depth(tree: JSONValue, name: str, data: st.DataObject) -> None:
     frame: Any = {name: ["sesame-4711"]}
     for _ in range(data.draw(st.integers(0, 4))):
         key = data.draw(strategies.keys())
@@ -242,7 +242,7 @@ def test_masking_never_fails_and_keeps_json_json(tree: JSONValue, tail: str) -> 
 
 
 @given(strategies.ejson_values())
-def test_params_without_secrets_come_back_themselves(value: EJSONValue) -> None:
+def test_params_without_secrets_are_returned_unchanged(value: EJSONValue) -> None:
     assume("otpauth" not in repr(value))
     params = [value]
     assert mask_params("m", params) is params or MASK in ejson.dumps(mask_params("m", params))

@@ -1,4 +1,4 @@
-"""A server's error object."""
+"""The errors that a server sends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ddpshell.protocol.server_error import NO_REQUEST, Refusals, is_unknown_name
 from tests.strategies import json_trees
 
 
-def test_all_that_the_server_said_is_kept() -> None:
-    """C28: the code as it came, the details as plain JSON."""
+def test_all_parts_of_an_error_are_kept() -> None:
+    """C28: the code is unchanged, and the details are plain JSON."""
     error = server_error(
         MethodError,
         Raw(
@@ -27,7 +27,7 @@ def test_all_that_the_server_said_is_kept() -> None:
     assert str(error) == "a reason [nope]"
 
 
-def test_without_reason_the_code_is_all() -> None:
+def test_an_error_without_a_reason_shows_the_code() -> None:
     """C28."""
     assert str(server_error(SubscriptionError, Raw(b'{"error":418}'))) == "[418]"
 
@@ -71,13 +71,13 @@ def test_codes_and_reasons_of_any_shape_are_kept(wire: str, code: JSONValue, rea
 
 
 @given(json_trees())
-def test_whatever_comes_is_an_error(tree: JSONValue) -> None:
+def test_any_json_is_an_error(tree: JSONValue) -> None:
     """C16, C28."""
     assert str(server_error(MethodError, Raw(json_text.dump({"error": tree}).encode()))).endswith("]")
     assert str(server_error(MethodError, Raw(json_text.dump(tree).encode())))
 
 
-def test_what_cannot_be_read_is_an_error_too() -> None:
+def test_an_unreadable_error_is_an_error() -> None:
     assert server_error(MethodError, Raw(b"{")).error == "unreadable-error"
 
 
@@ -86,25 +86,23 @@ def test_what_cannot_be_read_is_an_error_too() -> None:
     [
         pytest.param(404, "Method 'nope' not found", True, id="a method"),
         pytest.param(404, "Subscription 'nope' not found", True, id="a publication"),
-        pytest.param(404, "Task not found", False, id="what a method did not find"),
+        pytest.param(404, "Task not found", False, id="a document that a method did not find"),
         pytest.param(404, None, False, id="no reason"),
         pytest.param("404", "Method 'nope' not found", False, id="text"),
         pytest.param(403, "Method 'nope' not found", False, id="another code"),
     ],
 )
-def test_a_name_that_the_server_does_not_know_is_told_by_its_words(
-    code: str | int, reason: str | None, unknown: bool
-) -> None:
-    """S21, S32: a method of the application's may answer with 404 as well."""
+def test_an_unknown_name_is_recognized_by_the_reason(code: str | int, reason: str | None, unknown: bool) -> None:
+    """S21, S32: the application's methods can also use 404."""
     assert is_unknown_name(MethodError(code, reason)) is unknown
 
 
-def test_what_the_server_said_ends_the_message_of_a_timeout() -> None:
+def test_a_timeout_message_ends_with_the_servers_error() -> None:
     assert quoted(None) == ""
     assert quoted("Parse error") == "; the server refused a message: Parse error"
 
 
-def test_the_last_error_is_the_one_that_is_quoted() -> None:
+def test_the_latest_error_is_quoted() -> None:
     refusals = Refusals()
     assert Refusals().text is None
     refusals.add("first", ["1", "2", "3"])
@@ -113,7 +111,7 @@ def test_the_last_error_is_the_one_that_is_quoted() -> None:
     assert refusals.resolve() == []
 
 
-def test_what_is_not_a_request_cannot_fail() -> None:
+def test_a_message_that_is_not_a_request_cannot_fail() -> None:
     refusals = Refusals()
     refusals.add("no", [NO_REQUEST])
     assert refusals.resolve() == []
@@ -122,7 +120,7 @@ def test_what_is_not_a_request_cannot_fail() -> None:
     assert not refusals
 
 
-def test_a_server_cannot_make_the_list_grow_without_end() -> None:
+def test_the_number_of_remembered_errors_is_limited() -> None:
     refusals = Refusals()
     for number in range(1000):
         refusals.add(str(number), [NO_REQUEST, "1"])
@@ -131,8 +129,8 @@ def test_a_server_cannot_make_the_list_grow_without_end() -> None:
 
 
 @given(st.sets(st.integers(1, 8), min_size=1), st.data())
-def test_only_a_refused_request_fails_and_in_the_end_each_does(refused: set[int], data: st.DataObject) -> None:
-    """Whatever order answers and errors come in: a request that the server answers is never failed."""
+def test_exactly_the_refused_requests_fail(refused: set[int], data: st.DataObject) -> None:
+    """In any order of answers and errors, a request that the server answers never fails."""
     refusals = Refusals()
     unanswered = {str(number) for number in range(1, 9)}
     failed: list[str] = []

@@ -1,4 +1,4 @@
-"""The server end of a session: negotiation, what is refused and how, heartbeat, resumption."""
+"""The server side of a session: negotiation, refusals, heartbeat, resumption."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def established(version: str = "1", **settings: Any) -> ServerSession:
 
 
 def told(session: ServerSession, text: str, now: float = 0.0) -> tuple[list[Any], list[Any]]:
-    """Give the session a text; return what it tells its owner, and what it sends, as JSON."""
+    """Pass a text to the session; return its events, and what it sends, as JSON."""
     session.receive_text(text, now)
     return session.events_received(), [json.loads(item) for item in session.texts_to_send()]
 
@@ -61,7 +61,7 @@ def told(session: ServerSession, text: str, now: float = 0.0) -> tuple[list[Any]
         ("1", ["99", "1"]),
     ],
 )
-def test_a_version_that_is_the_first_in_common_is_agreed_on(version: str, support: list[str]) -> None:
+def test_the_first_common_version_is_accepted(version: str, support: list[str]) -> None:
     """S2."""
     events, texts = told(opened(), json.dumps({"msg": "connect", "version": version, "support": support}))
     assert events == [ConnectReceived(version, None, None)]
@@ -84,7 +84,9 @@ def test_a_version_that_is_the_first_in_common_is_agreed_on(version: str, suppor
         pytest.param({}, "1", id="nothing"),
     ],
 )
-def test_another_version_is_answered_by_the_one_to_use_and_the_end(connect: dict[str, Any], better: str) -> None:
+def test_another_version_is_answered_with_the_version_to_use_and_ends_the_session(
+    connect: dict[str, Any], better: str
+) -> None:
     """S1, S2, S5."""
     session = opened()
     events, texts = told(session, json.dumps({"msg": "connect", **connect}))
@@ -94,7 +96,7 @@ def test_another_version_is_answered_by_the_one_to_use_and_the_end(connect: dict
     assert session.next_deadline() is None
 
 
-def test_an_accepted_session_says_connected_first() -> None:
+def test_an_accepted_session_sends_connected_first() -> None:
     """S3."""
     session = opened()
     session.receive_text(CONNECT, 0.0)
@@ -103,7 +105,7 @@ def test_an_accepted_session_says_connected_first() -> None:
     assert session.state is ServerSessionState.ESTABLISHED
 
 
-def test_a_client_that_comes_back_says_which_session_it_had() -> None:
+def test_connect_names_the_session_to_resume() -> None:
     """R21."""
     events, _ = told(
         opened(), '{"msg":"connect","session":"OLD","receivedCount":7,"version":"1","support":["1"],"extra":[1]}'
@@ -112,7 +114,7 @@ def test_a_client_that_comes_back_says_which_session_it_had() -> None:
 
 
 @pytest.mark.parametrize("field", ['"session":5', '"receivedCount":"7"', '"receivedCount":true', '"session":null'])
-def test_a_session_or_count_that_is_none_is_ignored(field: str) -> None:
+def test_an_invalid_session_or_count_is_ignored(field: str) -> None:
     events, _ = told(opened(), '{"msg":"connect",' + field + ',"version":"1","support":["1"]}')
     assert events == [ConnectReceived("1", None, None)]
 
@@ -127,13 +129,13 @@ def test_a_second_connect_is_refused_and_changes_nothing() -> None:
     assert session.state is ServerSessionState.ESTABLISHED
 
 
-def test_accept_answers_a_connect_and_nothing_else() -> None:
+def test_accept_needs_a_connect() -> None:
     for session in (opened(), established()):
         with pytest.raises(LocalProtocolError):
             session.accept("T", 0.0)
 
 
-def test_a_client_that_never_connects_is_ended_in_time() -> None:
+def test_a_session_without_a_connect_ends_after_a_timeout() -> None:
     """S7."""
     session = opened(connect_timeout=45.0)
     assert session.next_deadline() == 45.0
@@ -147,11 +149,11 @@ def test_a_client_that_never_connects_is_ended_in_time() -> None:
 
 NO_MESSAGE = object()
 
-#: text, reason, offendingMessage; at once, whatever waits in the queue (S10).
+#: Text, reason and offendingMessage of errors that are sent at once, before any queued message (S10).
 REFUSED_AT_ONCE = [
-    pytest.param("not json", "Bad request", NO_MESSAGE, id="no JSON"),
+    pytest.param("not json", "Bad request", NO_MESSAGE, id="not JSON"),
     pytest.param("", "Bad request", NO_MESSAGE, id="nothing"),
-    pytest.param("NaN", "Bad request", NO_MESSAGE, id="NaN is no JSON"),
+    pytest.param("NaN", "Bad request", NO_MESSAGE, id="NaN is not JSON"),
     pytest.param('{"msg":"ping"', "Bad request", NO_MESSAGE, id="half of an object"),
     pytest.param("5", "Bad request", NO_MESSAGE, id="a number"),
     pytest.param('"ping"', "Bad request", NO_MESSAGE, id="a string"),
@@ -173,10 +175,10 @@ REFUSED_AT_ONCE = [
     pytest.param(
         '{"msg":"x","result":{"$type":"oid","$value":"z"}}', "Parse error", NO_MESSAGE, id="bad EJSON in result"
     ),
-    pytest.param('{"msg":"x","cleared":5}', "Parse error", NO_MESSAGE, id="cleared is no array"),
+    pytest.param('{"msg":"x","cleared":5}', "Parse error", NO_MESSAGE, id="cleared is not an array"),
 ]
 
-#: text, reason; when its turn in the queue has come (S10, S15).
+#: Text and reason of errors that are sent in the order of the queue (S10, S15).
 REFUSED_IN_TURN = [
     pytest.param('{"msg":"garbage","id":"1"}', "Bad request", id="unknown msg"),
     pytest.param('{"msg":"added","collection":"c","id":"x"}', "Bad request", id="a server's message"),
@@ -227,7 +229,7 @@ REFUSED_IN_TURN = [
 
 @pytest.mark.parametrize(("text", "reason", "offending"), REFUSED_AT_ONCE)
 @pytest.mark.parametrize("make", [opened, established])
-def test_what_is_no_message_is_refused_at_once(make: Any, text: str, reason: str, offending: Any) -> None:
+def test_an_invalid_message_is_refused_at_once(make: Any, text: str, reason: str, offending: Any) -> None:
     """S10."""
     session = make()
     expected = {"msg": "error", "reason": reason}
@@ -239,7 +241,7 @@ def test_what_is_no_message_is_refused_at_once(make: Any, text: str, reason: str
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED_IN_TURN)
-def test_what_reaches_the_session_is_refused_in_its_turn(text: str, reason: str) -> None:
+def test_an_invalid_request_is_refused_in_its_turn(text: str, reason: str) -> None:
     """S10, S15, S20, S23, S27, S30."""
     session = established()
     [event], texts = told(session, text)
@@ -255,7 +257,7 @@ def test_what_reaches_the_session_is_refused_in_its_turn(text: str, reason: str)
     [parameter.values[0] for parameter in REFUSED_IN_TURN]
     + ['{"msg":"ping"}', '{"msg":"pong"}', '{"msg":"disconnect"}', '{"msg":"sub","id":"1","name":"p"}'],
 )
-def test_nothing_but_connect_is_taken_before_connect(text: Any) -> None:
+def test_only_connect_is_accepted_at_first(text: Any) -> None:
     """S10, H11."""
     session = opened()
     assert told(session, text) == (
@@ -265,7 +267,7 @@ def test_nothing_but_connect_is_taken_before_connect(text: Any) -> None:
     assert session.state is ServerSessionState.CONNECTING
 
 
-def test_an_offending_message_is_quoted_to_the_letter() -> None:
+def test_an_offending_message_is_quoted_unchanged() -> None:
     session = established()
     text = '{"msg":"x",  "n":1e400, "big":9007199254740993, "s":"\\ud800", "d":{"$date":5}, "params":[{"$date":5}]}'
     [event], _ = told(session, text)
@@ -273,12 +275,12 @@ def test_an_offending_message_is_quoted_to_the_letter() -> None:
     assert session.texts_to_send() == ['{"msg":"error","reason":"Bad request","offendingMessage":' + text + "}"]
 
 
-def test_a_lone_surrogate_that_came_unescaped_can_be_quoted() -> None:
+def test_an_unescaped_lone_surrogate_can_be_quoted() -> None:
     _, [answer] = told(opened(), '{"a":"\ud800"}')
     assert answer["offendingMessage"] == {"a": "\ud800"}
 
 
-# ----------------------------------------------------------------------------------------------------- good messages
+# ----------------------------------------------------------------------------------------------------- valid messages
 
 
 @pytest.mark.parametrize(
@@ -300,7 +302,7 @@ def test_a_lone_surrogate_that_came_unescaped_can_be_quoted() -> None:
         pytest.param(
             '{"msg":"method","id":"1","method":"m","params":[{"\\u0024escape":{"a":1}}]}',
             MethodReceived("1", "m", [{"a": 1}], None),
-            id="method: EJSON behind an escape",
+            id="method: EJSON with an escaped key",
         ),
         pytest.param('{"msg":"sub","id":"1","name":"p","params":[]}', SubReceived("1", "p", []), id="sub"),
         pytest.param('{"msg":"sub","id":"1","name":""}', SubReceived("1", "", []), id="sub: no params, empty name"),
@@ -309,7 +311,7 @@ def test_a_lone_surrogate_that_came_unescaped_can_be_quoted() -> None:
         pytest.param('{"msg":"unsub","id":null}', UnsubReceived(None), id="unsub: id null"),
     ],
 )
-def test_a_good_message_is_told(text: str, event: object) -> None:
+def test_a_valid_message_is_reported(text: str, event: object) -> None:
     """S20, S30, C74."""
     assert told(established(), text) == ([event], [])
 
@@ -325,19 +327,19 @@ def test_a_good_message_is_told(text: str, event: object) -> None:
         ('{"msg":"ping","id":{"a":[1]}}', '{"msg":"pong","id":{"a":[1]}}'),
     ],
 )
-def test_a_ping_is_answered_at_once_with_whatever_id_it_has(ping: str, pong: str) -> None:
+def test_a_ping_is_answered_at_once_with_any_id(ping: str, pong: str) -> None:
     """H8, H9, H10."""
     session = established()
     session.receive_text(ping, 0.0)
     assert (session.events_received(), session.texts_to_send()) == ([], [pong])
 
 
-def test_a_pong_is_life_and_nothing_more() -> None:
+def test_a_pong_is_only_a_sign_of_life() -> None:
     assert told(established(), '{"msg":"pong","id":"x"}') == ([], [])
 
 
 @pytest.mark.parametrize("msg", ["ping", "pong"])
-def test_version_pre1_knows_no_heartbeat(msg: str) -> None:
+def test_version_pre1_has_no_heartbeat(msg: str) -> None:
     """H6."""
     session = established("pre1")
     [event], texts = told(session, json.dumps({"msg": msg}))
@@ -347,7 +349,7 @@ def test_version_pre1_knows_no_heartbeat(msg: str) -> None:
 
 
 @given(json_trees(), st.booleans())
-def test_no_text_raises_and_none_ends_the_session(tree: Any, connected: bool) -> None:
+def test_no_text_raises_or_ends_the_session(tree: Any, connected: bool) -> None:
     session = established() if connected else opened()
     for text in (json.dumps(tree), json.dumps({"msg": tree, "params": tree}), json.dumps(tree)[:-1]):
         session.receive_text(text, 0.0)
@@ -362,8 +364,8 @@ def test_no_text_raises_and_none_ends_the_session(tree: Any, connected: bool) ->
 # ---------------------------------------------------------------------------------------------------------- heartbeat
 
 
-def test_a_silent_client_is_pinged_and_then_its_session_waits_for_it_to_come_back() -> None:
-    """H2, H4, H5, R26: as after any other loss."""
+def test_the_session_of_a_silent_client_can_be_resumed() -> None:
+    """H2, H4, H5, R26: as after any other lost connection."""
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0, grace_period=5.0)
     assert session.next_deadline() == 15.0
     session.handle_timer(15.0)
@@ -385,7 +387,7 @@ def test_a_silent_client_is_pinged_and_then_its_session_waits_for_it_to_come_bac
 
 
 @pytest.mark.parametrize("why", ["no grace period", "the client is leaving"])
-def test_a_silent_client_that_is_not_waited_for_is_given_up_for_good(why: str) -> None:
+def test_a_session_without_resumption_ends_when_the_client_is_silent(why: str) -> None:
     """H5, R24, R25."""
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0, grace_period=float(why != "no grace period"))
     if why == "the client is leaving":
@@ -397,7 +399,7 @@ def test_a_silent_client_that_is_not_waited_for_is_given_up_for_good(why: str) -
 
 
 @pytest.mark.parametrize("text", ['{"msg":"pong"}', '{"msg":"unsub"}', '{"msg":"garbage"}', '{"msg":"method"}'])
-def test_every_message_that_reaches_the_session_is_life(text: str) -> None:
+def test_every_message_to_the_session_is_a_sign_of_life(text: str) -> None:
     """H3."""
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0)
     session.handle_timer(15.0)
@@ -407,7 +409,7 @@ def test_every_message_that_reaches_the_session_is_life(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["garbage", "{}", CONNECT, '{"msg":"x","cleared":1}'])
-def test_what_does_not_reach_the_session_is_not(text: str) -> None:
+def test_a_message_that_does_not_reach_the_session_is_no_sign_of_life(text: str) -> None:
     """H3."""
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0)
     session.handle_timer(15.0)
@@ -416,7 +418,7 @@ def test_what_does_not_reach_the_session_is_not(text: str) -> None:
     assert HeartbeatTimedOut() in session.events_received()
 
 
-def test_an_owner_that_does_not_read_keeps_its_client_alive_and_pings_it() -> None:
+def test_a_client_is_kept_alive_and_pinged_while_the_owner_does_not_read() -> None:
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0)
     session.handle_timer(15.0)
     session.texts_to_send()
@@ -457,7 +459,7 @@ def lost(now: float = 100.0, **settings: Any) -> ServerSession:
     return session
 
 
-def test_messages_are_counted_but_for_ping_and_pong() -> None:
+def test_all_messages_but_ping_and_pong_are_counted() -> None:
     """R20."""
     session = established()
     assert session.sent_count == 1
@@ -469,7 +471,7 @@ def test_messages_are_counted_but_for_ping_and_pong() -> None:
     assert session.sent_count == 3
 
 
-def test_a_lost_session_waits_for_its_client_for_the_grace_period() -> None:
+def test_a_session_outlives_its_connection_by_the_grace_period() -> None:
     """R24."""
     session = lost(100.0, grace_period=15.0)
     assert session.state is ServerSessionState.DETACHED
@@ -482,7 +484,7 @@ def test_a_lost_session_waits_for_its_client_for_the_grace_period() -> None:
     assert not session.can_resume(2)
 
 
-def test_a_resumed_session_says_connected_with_the_old_id_then_all_that_was_queued_then_what_is_new() -> None:
+def test_a_resumed_session_sends_connected_then_queued_then_new_messages() -> None:
     """R22, R27."""
     session = lost()
     session.send(Added("c", "y"))
@@ -497,28 +499,28 @@ def test_a_resumed_session_says_connected_with_the_old_id_then_all_that_was_queu
         '{"msg":"updated","methods":["1"]}',
         '{"msg":"ready","subs":["s"]}',
     ]
-    # The second `connected` counts like any message.
+    # The second `connected` counts like any other message.
     assert session.sent_count == 6
     assert session.state is ServerSessionState.ESTABLISHED
     assert session.next_deadline() == 120.0
 
 
 @pytest.mark.parametrize("count", [None, 0, 1, 3])
-def test_a_client_with_more_or_less_messages_than_were_sent_gets_a_new_session(count: int | None) -> None:
+def test_a_client_with_another_count_of_messages_cannot_resume(count: int | None) -> None:
     """R23."""
     assert not lost().can_resume(count)
 
 
 def test_a_live_session_is_not_resumed() -> None:
-    """R23: it has not ended."""
+    """R23: its connection was not lost."""
     session = established()
     assert not session.can_resume(1)
     with pytest.raises(LocalProtocolError):
         session.resume("1", 0.0)
 
 
-def test_the_queue_has_an_end_and_then_the_session_has_too() -> None:
-    """R24, R27: and what is sent after that goes nowhere, and raises nothing."""
+def test_a_full_queue_ends_the_session() -> None:
+    """R24, R27: messages after that are dropped, and raise nothing."""
     session = lost(queue_limit=3)
     for number in range(3):
         session.send(Added("c", str(number)))
@@ -530,8 +532,8 @@ def test_the_queue_has_an_end_and_then_the_session_has_too() -> None:
     assert not session.can_resume(2)
 
 
-def test_a_client_that_says_disconnect_is_answered_until_it_closes_and_then_not_waited_for() -> None:
-    """R25: the message itself has no answer."""
+def test_after_disconnect_calls_are_answered_but_the_session_is_not_kept() -> None:
+    """R25: the message itself is not answered."""
     session = established()
     assert told(session, '{"msg":"disconnect"}') == ([], [])
     assert told(session, '{"msg":"ping"}') == ([], [{"msg": "pong"}])
@@ -543,13 +545,13 @@ def test_a_client_that_says_disconnect_is_answered_until_it_closes_and_then_not_
     assert not session.can_resume(session.sent_count)
 
 
-def test_disconnect_is_no_opening() -> None:
+def test_disconnect_before_connect_is_refused() -> None:
     """R25."""
     session = opened()
     assert told(session, '{"msg":"disconnect"}')[1][0]["reason"] == "Must connect first"
 
 
-def test_a_session_that_its_client_cannot_go_on_with_ends_at_once() -> None:
+def test_a_superseded_session_ends_at_once() -> None:
     """R33."""
     session = lost()
     session.supersede()
@@ -559,8 +561,8 @@ def test_a_session_that_its_client_cannot_go_on_with_ends_at_once() -> None:
     assert session.events_received() == []
 
 
-def test_a_session_whose_loss_was_not_noticed_is_not_ended_by_its_client_on_another_socket() -> None:
-    """R33: it ends by its heartbeat and its grace period."""
+def test_a_session_with_a_socket_is_not_superseded() -> None:
+    """R33: it ends after its heartbeat timeout and its grace period."""
     session = established()
     session.supersede()
     assert session.state is ServerSessionState.ESTABLISHED
@@ -579,7 +581,7 @@ def test_a_session_whose_loss_was_not_noticed_is_not_ended_by_its_client_on_anot
     ],
 )
 def test_every_error_is_counted(text: str) -> None:
-    """R32: as clients count them."""
+    """R32: clients count them, too."""
     session = established()
     session.receive_text(text, 0.0)
     for event in session.events_received():
@@ -590,7 +592,7 @@ def test_every_error_is_counted(text: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "pre2", "pre1"])
-def test_a_session_is_resumed_whatever_the_version_and_any_number_of_times(version: str) -> None:
+def test_a_session_is_resumed_with_any_version_and_any_number_of_times(version: str) -> None:
     """R33."""
     session = lost()
     for count in range(2, 6):
@@ -601,8 +603,8 @@ def test_a_session_is_resumed_whatever_the_version_and_any_number_of_times(versi
 
 
 @pytest.mark.parametrize(("count", "taken"), [("5", 5), ("5.0", 5), ("5.5", None), ("1e400", None), ("true", None)])
-def test_a_count_is_any_whole_number(count: str, taken: int | None) -> None:
-    """R23: JavaScript knows no difference between 5 and 5.0."""
+def test_a_count_can_be_any_whole_number(count: str, taken: int | None) -> None:
+    """R23: JavaScript does not distinguish 5 from 5.0."""
     session = opened()
     session.receive_text(f'{CONNECT[:-1]},"session":"S","receivedCount":{count}}}', 0.0)
     assert session.events_received() == [ConnectReceived("1", "S", taken)]
@@ -610,7 +612,7 @@ def test_a_count_is_any_whole_number(count: str, taken: int | None) -> None:
 
 @pytest.mark.parametrize("when", ["live", "detached"])
 def test_a_session_that_the_server_closes_is_never_resumed(when: str) -> None:
-    """R26, R27: also in the grace period."""
+    """R26, R27: not in the grace period either."""
     session = established() if when == "live" else lost()
     session.close()
     session.receive_eof(101.0)
@@ -619,26 +621,26 @@ def test_a_session_that_the_server_closes_is_never_resumed(when: str) -> None:
     assert session.next_deadline() is None
 
 
-def test_without_a_grace_period_a_loss_is_the_end() -> None:
+def test_without_a_grace_period_a_lost_connection_ends_the_session() -> None:
     session = established(grace_period=0.0)
     session.receive_eof(1.0)
     assert session.events_received() == [SessionEnded(EndReason.LOST)]
 
 
-def test_a_connection_lost_before_its_session_is_no_session() -> None:
+def test_a_connection_lost_before_connect_leaves_no_session() -> None:
     session = opened()
     session.receive_eof(1.0)
     assert session.events_received() == [SessionEnded(EndReason.LOST)]
 
 
-def test_a_loss_is_told_once() -> None:
+def test_a_lost_connection_is_reported_once() -> None:
     session = lost()
     session.receive_eof(101.0)
     assert session.next_deadline() == 115.0
 
 
-def test_what_was_not_taken_before_the_loss_counts_as_sent() -> None:
-    """R23: the client does not have it, so it cannot resume, and nothing is missed in silence."""
+def test_unsent_messages_count_as_sent_when_the_connection_is_lost() -> None:
+    """R23: the client did not receive them, so it cannot resume, and misses nothing without knowing."""
     session = established()
     session.send(Added("c", "x"))
     session.receive_eof(1.0)
@@ -646,7 +648,7 @@ def test_what_was_not_taken_before_the_loss_counts_as_sent() -> None:
     assert not session.can_resume(1)
 
 
-def test_the_size_of_what_waits_is_known() -> None:
+def test_the_size_of_unsent_messages_is_known() -> None:
     session = established()
     assert session.unsent_size == 0
     session.send(Ready(("s",)))

@@ -22,7 +22,7 @@ from tests import strategies
         pytest.param('c[3000,"x",1]', Close(3000, "x"), id="close with more than it should have"),
     ],
 )
-def test_a_client_understands_a_servers_frame(text: str, expected: Frame) -> None:
+def test_a_client_reads_a_servers_frame(text: str, expected: Frame) -> None:
     assert sockjs.unframe(text) == expected
 
 
@@ -49,12 +49,12 @@ def test_a_client_understands_a_servers_frame(text: str, expected: Frame) -> Non
         "c{}",
     ],
 )
-def test_u10_a_client_ignores_what_makes_no_sense(text: str) -> None:
+def test_u10_a_client_ignores_invalid_frames(text: str) -> None:
     assert sockjs.unframe(text) == Ignored(text)
 
 
 @given(st.builds(str.__add__, st.sampled_from(["", "a", "m", "c", "a[", "c[1000,"]), strategies.texts()))
-def test_no_frame_is_an_error_for_a_client(text: str) -> None:
+def test_no_frame_of_a_server_raises(text: str) -> None:
     sockjs.unframe(text)
 
 
@@ -71,12 +71,12 @@ def test_u11_a_client_writes_an_array_of_strings() -> None:
         pytest.param("[]", (), id="an empty array"),
     ],
 )
-def test_a_server_understands_a_clients_frame(text: str, texts: tuple[str, ...]) -> None:
+def test_a_server_reads_a_clients_frame(text: str, texts: tuple[str, ...]) -> None:
     assert sockjs.unframe_from_client(text) == texts
 
 
 @pytest.mark.parametrize("text", ["{", " ", "o", 'a["x"]', "1", "null", "{}", "[1]", '["x",[]]'])
-def test_u11_a_server_refuses_broken_framing(text: str) -> None:
+def test_u11_a_server_rejects_broken_framing(text: str) -> None:
     with pytest.raises(RemoteProtocolError, match="broken SockJS framing"):
         sockjs.unframe_from_client(text)
 
@@ -89,14 +89,14 @@ def test_the_frames_that_a_server_sends_on_its_own() -> None:
 
 
 @given(st.lists(strategies.texts()))
-def test_messages_survive_the_trip_in_both_directions(texts: list[str]) -> None:
+def test_messages_survive_framing_in_both_directions(texts: list[str]) -> None:
     assert sockjs.unframe_from_client(sockjs.frame(texts)) == tuple(texts)
     assert sockjs.unframe(sockjs.frame_for_client(texts)) == Messages(tuple(texts))
     sockjs.frame_for_client(texts).encode()
 
 
 @given(st.integers(1000, 4999), strategies.texts())
-def test_a_close_survives_the_trip(code: int, reason: str) -> None:
+def test_a_close_frame_survives_framing(code: int, reason: str) -> None:
     assert sockjs.unframe(Close(code, reason).text) == Close(code, reason)
 
 

@@ -1,4 +1,4 @@
-"""The three machines, over every pair of state and input."""
+"""The state tables of sessions, subscriptions and calls, for every state and input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ddpshell.protocol.calls import CALL_TABLE, CallInput, CallState
 from ddpshell.protocol.client_session import SESSION_TABLE, SessionInput, SessionState
 from ddpshell.protocol.subscriptions import SUBSCRIPTION_TABLE, SubscriptionInput, SubscriptionState
 
-# Each machine as a picture: a row a state, a column an input, in order of definition; `.` is forbidden.
+# Each table as a picture: one row for each state, one column for each input, in order of definition; `.` is not allowed.
 SESSION = """
     .             OPEN        CONNECTED  REFUSED  LOST
     DISCONNECTED  CONNECTING  .          .        DISCONNECTED
@@ -38,7 +38,7 @@ CALL = """
 
 
 def drawn(picture: str) -> dict[tuple[str, str], str]:
-    """The table that a picture shows."""
+    """Return the table in a picture."""
     heads, *rows = [line.split() for line in picture.strip().splitlines()]
     return {
         (row[0], head): state for row in rows for head, state in zip(heads[1:], row[1:], strict=True) if state != "."
@@ -53,7 +53,7 @@ def drawn(picture: str) -> dict[tuple[str, str], str]:
         pytest.param(CALL_TABLE, CallState, CallInput, CALL, id="call"),
     ],
 )
-def test_every_pair_leads_where_the_picture_says(
+def test_each_table_equals_its_picture(
     table: Mapping[tuple[Enum, Enum], Enum], states: type[Enum], inputs: type[Enum], picture: str
 ) -> None:
     actual = {
@@ -64,8 +64,8 @@ def test_every_pair_leads_where_the_picture_says(
     assert actual == drawn(picture)
 
 
-def test_a_call_is_done_by_one_result_and_one_updated_only() -> None:
-    """C13: no way to DONE avoids either, however often the connection is lost."""
+def test_a_call_is_done_only_after_a_result_and_an_updated() -> None:
+    """C13: this holds however often the connection is lost."""
     reached = {(CallState.HELD, False, False)}
     waiting = list(reached)
     while waiting:

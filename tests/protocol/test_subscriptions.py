@@ -1,4 +1,4 @@
-"""The table of live subscriptions."""
+"""A client's live subscriptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ddpshell.protocol.subscriptions import LiveSubscription, LiveSubscriptions,
 
 
 def table(*ids: str) -> LiveSubscriptions:
-    """Subscriptions of those ids that were sent."""
+    """Sent subscriptions with these ids."""
     subscriptions = LiveSubscriptions()
     for sub_id in ids:
         subscription = LiveSubscription(sub_id, "name", "text")
@@ -15,7 +15,7 @@ def table(*ids: str) -> LiveSubscriptions:
     return subscriptions
 
 
-def test_they_are_listed_in_order_of_creation_while_they_live() -> None:
+def test_live_subscriptions_are_listed_in_order_of_creation() -> None:
     """C38."""
     subscriptions = table("c", "a", "b")
     assert subscriptions.stop("a", SubscriptionInput.NOSUB) is not None
@@ -24,14 +24,14 @@ def test_they_are_listed_in_order_of_creation_while_they_live() -> None:
     assert subscriptions.get("a") is None
 
 
-def test_stopping_twice_is_stopping_once() -> None:
+def test_stopping_a_second_time_has_no_effect() -> None:
     """C36."""
     subscriptions = table("a")
     assert subscriptions.stop("a", SubscriptionInput.STOP) is not None
     assert subscriptions.stop("a", SubscriptionInput.STOP) is None
 
 
-def test_the_answer_to_an_unsub_is_waited_for_until_it_comes_or_a_new_session_does() -> None:
+def test_an_unsub_is_awaited_until_its_answer_or_a_new_session() -> None:
     """R22, C7."""
     subscriptions = table("a", "b", "c")
     subscriptions.stop("a", SubscriptionInput.STOP)
@@ -44,7 +44,7 @@ def test_the_answer_to_an_unsub_is_waited_for_until_it_comes_or_a_new_session_do
     assert subscriptions.stopping() == []
 
 
-def test_nothing_is_due_for_one_that_was_never_sent() -> None:
+def test_no_answer_is_awaited_for_an_unsent_subscription() -> None:
     """C7."""
     subscriptions = LiveSubscriptions()
     subscriptions.add(LiveSubscription("a", "name", "text"))
@@ -52,8 +52,8 @@ def test_nothing_is_due_for_one_that_was_never_sent() -> None:
     assert subscriptions.stopping() == []
 
 
-def test_what_a_session_has_confirmed_the_next_one_has_not() -> None:
-    """R22, C58: a subscription stays ready for its owner, but each new session must say so anew."""
+def test_each_session_must_confirm_a_subscription() -> None:
+    """R22, C58: a subscription stays ready for its subscriber, but each new session must send `ready` again."""
     subscriptions = table("a", "b")
     subscriptions.confirm("a")
     subscriptions.confirm("unknown")
@@ -62,7 +62,7 @@ def test_what_a_session_has_confirmed_the_next_one_has_not() -> None:
     assert [subscription.confirmed for subscription in subscriptions] == [False, False]
 
 
-def test_a_ready_one_stays_ready() -> None:
+def test_a_ready_subscription_stays_ready() -> None:
     """C32, C58."""
     subscription = LiveSubscription("a", "name", "text")
     assert not subscription.ready

@@ -55,7 +55,7 @@ LONG_LABEL = "a" * 64
         pytest.param("http:3000", "ws://http:3000/websocket", id="a host called http"),
     ],
 )
-def test_an_address_becomes_the_endpoint(text: str, url: str) -> None:
+def test_an_address_is_parsed_into_an_endpoint(text: str, url: str) -> None:
     assert parse_url(text).url == url
 
 
@@ -90,7 +90,7 @@ def test_u3_credentials_are_kept(text: str, user: str | None, password: str | No
     assert (endpoint.user, endpoint.password) == (user, password)
 
 
-def test_credentials_are_in_no_text_that_is_shown() -> None:
+def test_credentials_are_not_displayed() -> None:
     endpoint = parse_url("https://ann:sesame@h")
     assert "sesame" not in f"{endpoint} {endpoint!r} {endpoint.url} {endpoint.connection_url(Alea(0))}"
     assert "ann" not in f"{endpoint} {endpoint!r} {endpoint.url} {endpoint.connection_url(Alea(0))}"
@@ -109,7 +109,7 @@ def test_credentials_are_in_no_text_that_is_shown() -> None:
         pytest.param("h/sockjs/1/x/websocket/", "/sockjs/1/x/websocket/", id="U5: with a slash"),
     ],
 )
-def test_u9_with_framing_each_connection_has_a_session_of_its_own(text: str, path: str) -> None:
+def test_u9_with_framing_each_connection_has_its_own_session(text: str, path: str) -> None:
     endpoint = parse_url(text)
     assert endpoint.framed
     random = Alea(0)
@@ -119,14 +119,14 @@ def test_u9_with_framing_each_connection_has_a_session_of_its_own(text: str, pat
 
 
 @pytest.mark.parametrize("text", ["h", "h/websocket", "h/sockjs/websocket", "h/sockjs/a.b/c/websocket", "h/sockjs/x"])
-def test_without_framing_the_path_is_the_endpoints_own(text: str) -> None:
+def test_without_framing_the_path_is_unchanged(text: str) -> None:
     endpoint = parse_url(text)
     assert not endpoint.framed
     assert endpoint.connection_path(Alea(0)) == endpoint.path
     assert endpoint.connection_url(Alea(0)) == endpoint.url
 
 
-def test_a_connection_url_has_the_connections_path() -> None:
+def test_a_connection_url_contains_the_connection_path() -> None:
     assert re.fullmatch(
         r"wss://h:1/sockjs/\d{3}/[a-z0-5]{8}/websocket", parse_url("https://h:1/sockjs").connection_url(Alea(0))
     )
@@ -159,11 +159,11 @@ def test_u1_stars_in_the_host_of_a_sockjs_address_become_digits() -> None:
         pytest.param("h:http", "the port must be a number from 1 to 65535", id="a port in letters"),
         pytest.param("h:+80", "the port must be a number from 1 to 65535", id="a port with a sign"),
         pytest.param("h:\u0663\u0660", "the port must be a number from 1 to 65535", id="digits of another script"),
-        pytest.param("h:" + "9" * 5000, "the port must be a number from 1 to 65535", id="a port without end"),
+        pytest.param("h:" + "9" * 5000, "the port must be a number from 1 to 65535", id="a very long port"),
         pytest.param(
             "::1", "too many colons; write an IPv6 address in brackets: [::1]:3000", id="IPv6 without brackets"
         ),
-        pytest.param("[::1", "an IPv6 address must be in brackets, followed by the port", id="half the brackets"),
+        pytest.param("[::1", "an IPv6 address must be in brackets, followed by the port", id="a missing bracket"),
         pytest.param("[::1]3000", "an IPv6 address must be in brackets, followed by the port", id="no colon"),
         pytest.param("[h]", "the text in brackets is not an IPv6 address", id="a name in brackets"),
         pytest.param("[]", "the text in brackets is not an IPv6 address", id="empty brackets"),
@@ -174,12 +174,14 @@ def test_u1_stars_in_the_host_of_a_sockjs_address_become_digits() -> None:
         pytest.param("h\x1b[2J", r"invalid character '\x1b' at position 1", id="escape"),
         pytest.param("h\u202e", r"invalid character '\u202e' at position 1", id="bidi"),
         pytest.param("h\u00a0", r"invalid character '\xa0' at position 1", id="another space"),
-        pytest.param("h/\ud800", r"invalid character '\ud800' at position 2", id="half a pair"),
+        pytest.param("h/\ud800", r"invalid character '\ud800' at position 2", id="a lone surrogate"),
         pytest.param("a*.h", "the host contains an invalid character", id="a star"),
         pytest.param("h%41", "the host contains an invalid character", id="percent"),
         pytest.param("a\\b", "the host contains an invalid character", id="backslash"),
         pytest.param("a\u2100b", "the host contains an invalid character", id="a/c in one character"),
-        pytest.param("a..b", "the host is not a valid name; each part between dots must have 1 to 63", id="two dots"),
+        pytest.param(
+            "a..b", "the host is not a valid name; each part between dots must have 1 to 63", id="an empty part"
+        ),
         pytest.param(f"{LONG_LABEL}.h", "the host is not a valid name; each part between dots", id="a long part"),
         pytest.param("a." * 127 + "b", "the host has more than 253 characters", id="a long name"),
         pytest.param("ddp+sockjs://a--****.h/sockjs", "a * in the host stands for a random digit", id="no digits"),
@@ -188,14 +190,14 @@ def test_u1_stars_in_the_host_of_a_sockjs_address_become_digits() -> None:
         pytest.param("ws://a:b%0D%0A@h", "neither user nor password a control character", id="a line break in it"),
     ],
 )
-def test_what_is_no_address_is_refused_with_advice(text: str, problem: str) -> None:
+def test_an_invalid_address_is_rejected_with_an_explanation(text: str, problem: str) -> None:
     with pytest.raises(InvalidURL) as caught:
         parse_url(text)
     assert problem in caught.value.problem
 
 
 @pytest.mark.parametrize("character", sorted(set(map(chr, range(33, 127))) - set("/?#:@*")))
-def test_of_ascii_a_host_has_letters_digits_dots_dashes_and_underscores_alone(character: str) -> None:
+def test_a_host_can_contain_letters_digits_dots_hyphens_and_underscores(character: str) -> None:
     if character.isalnum() or character in ".-_":
         assert parse_url(f"ws://a{character}b/").host == f"a{character}b".lower()
     else:
@@ -218,14 +220,14 @@ def test_of_ascii_a_host_has_letters_digits_dots_dashes_and_underscores_alone(ch
         "http:/ann:sesame@h",
     ],
 )
-def test_an_error_shows_neither_user_nor_password(text: str) -> None:
+def test_an_error_hides_user_and_password(text: str) -> None:
     with pytest.raises(InvalidURL) as caught:
         parse_url(text)
     assert not re.search("ann|ses|ame", str(caught.value).replace("name", ""))
     assert "***@" in caught.value.url
 
 
-def test_a_password_that_ended_the_address_too_early_is_explained() -> None:
+def test_an_unescaped_character_in_a_password_is_explained() -> None:
     with pytest.raises(InvalidURL, match="in a password write / as %2F"):
         parse_url("https://ann:ses/ame@h")
 
