@@ -140,7 +140,7 @@ class Connection:
         self._handle_events(events)
         self._set_timer()
 
-    def writable(self) -> None:
+    def resume_sending(self) -> None:
         """See SocketOwner."""
         self._flush()
 

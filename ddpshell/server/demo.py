@@ -1,4 +1,4 @@
-"""The server behind `ddp serve` and `ddp demo`: something to call and to subscribe to, and much that goes wrong."""
+"""The server of `ddp serve` and `ddp demo`: methods and publications for experiments, many of which fail on purpose."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["demo_server"]
 
 Result = TypeVar("Result")
 
-#: What fits into one message (U17), with what stands around it.
+#: How many bytes of text fit into one message (U17).
 _MOST_BYTES = 60_000_000
 
 _MOST_ITEMS = 1_000_000
 
-#: Who can log in.
+#: The users who can log in.
 USERS = {"alice": User("wonderland", email="alice@example.com", profile={"name": "Alice"}, id="alice-in-wonderland")}
 
 TASKS: tuple[Mapping[str, EJSONValue], ...] = (
@@ -41,10 +41,10 @@ TASKS: tuple[Mapping[str, EJSONValue], ...] = (
 
 
 def demo_server(options: Options | None = None, *, greeting: bool = False) -> Server:
-    """Make the demo server; it is yours to start, and to add methods to.
+    """Make the demo server. The caller can add methods to it, and must start it.
 
     Args:
-        options: Times and limits; Meteor's unless given.
+        options: Times and limits. The defaults are Meteor's.
         greeting: See `Server`.
     """
     server = Server(options=options, users=USERS, greeting=greeting)
@@ -130,7 +130,7 @@ def _add_values(server: Server) -> None:
 
     @server.method("bytes")
     def bytes_(length: int) -> bytes:
-        # In base64 it is longer by a third.
+        # Base64 makes it a third longer.
         return bytes(number % 256 for number in range(_bounded(length, _MOST_BYTES // 2)))
 
     @server.method
@@ -251,7 +251,7 @@ def _add_tasks(server: Server) -> None:
     @server.publish
     def tasks(sub: Subscription, selector: Any = None, options: Any = None) -> Cursor:
         wanted = {} if selector is None else {"done": selector} if isinstance(selector, bool) else selector
-        return _asked(lambda: collection.find(wanted, **_query_options(options)))
+        return _run_query(lambda: collection.find(wanted, **_query_options(options)))
 
     @server.method("addTask")
     def add_task(title: str) -> object:
@@ -261,13 +261,13 @@ def _add_tasks(server: Server) -> None:
     @server.method("setTask")
     def set_task(id_: Any, fields: Any) -> int:
         check(fields, dict)
-        return _asked(lambda: collection.update(id_, {"$set": fields}))
+        return _run_query(lambda: collection.update(id_, {"$set": fields}))
 
     @server.method("toggleTask")
     def toggle_task(id_: Any) -> bool:
-        task = _asked(lambda: collection.find_one(id_))
+        task = _run_query(lambda: collection.find_one(id_))
         if task is None:
-            raise MethodError(404, f"no task {id_!r}")
+            raise MethodError(404, f"there is no task {id_!r}")
         done = not task.get("done")
         collection.update(id_, {"$set": {"done": done}})
         return done
@@ -275,11 +275,11 @@ def _add_tasks(server: Server) -> None:
     @server.method("unsetTask")
     def unset_task(id_: Any, field: str) -> int:
         check(field, str)
-        return _asked(lambda: collection.update(id_, {"$unset": {field: 1}}))
+        return _run_query(lambda: collection.update(id_, {"$unset": {field: 1}}))
 
     @server.method("removeTask")
     def remove_task(selector: Any) -> int:
-        return _asked(lambda: collection.remove(selector))
+        return _run_query(lambda: collection.remove(selector))
 
     @server.method("resetTasks")
     def reset_tasks() -> int:
@@ -290,13 +290,13 @@ def _add_tasks(server: Server) -> None:
 
 
 def _add_chat(server: Server) -> None:
-    """Messages that everybody sees who has subscribed to `messages`: open two terminals and talk."""
+    """Add a chat: all clients that subscribe to `messages` see the messages. Try it in two terminals."""
     collection = Collection("messages")
 
     @server.method
     def say(this: MethodInvocation, text: str) -> object:
         check(text, str)
-        return collection.insert({"from": this.user_id or "somebody", "text": text, "at": SystemClock().wall()})
+        return collection.insert({"from": this.user_id or "anonymous", "text": text, "at": SystemClock().wall()})
 
     @server.publish
     def messages(sub: Subscription, limit: int = 20) -> Cursor:
@@ -304,8 +304,8 @@ def _add_chat(server: Server) -> None:
         return collection.find({}, sort={"at": -1}, limit=limit)
 
 
-def _asked(query: Callable[[], Result]) -> Result:
-    """Query as a client has asked to: it is told what is wrong with that."""
+def _run_query(query: Callable[[], Result]) -> Result:
+    """Run a client's query. If it is not valid, the client gets the error."""
     try:
         return query()
     except QueryError as error:
@@ -378,25 +378,25 @@ def _wait(this: MethodInvocation, ms: float) -> None:
 
 
 def _seconds(ms: float, *, least: float = 0) -> float:
-    """Make of any number a time that can be waited for: a day at most, and 0 for what is no number."""
+    """Return a number of milliseconds as seconds, between `least` and a day. NaN counts as `least`."""
     return min(max(least, ms), 86_400_000) / 1000
 
 
 def _bounded(number: int, most: int) -> int:
-    """Refuse what would take the server's memory, or its time, for a slip of the finger.
+    """Return the number, or reject a number that would take too much memory or time.
 
     Raises:
-        MatchError: No whole number.
-        MethodError: Too large a one.
+        MatchError: `number` is not an integer.
+        MethodError: `number` is greater than `most`.
     """
     check(number, int)
     if number > most:
-        raise MethodError(400, f"{number:,} is too much: {most:,} is the most that this server gives")
+        raise MethodError(400, f"{number:,} is too large; the maximum is {most:,}")
     return number
 
 
 def _after(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
-    """Call `function` once, unless the subscription ends before."""
+    """Call `function` after this time, unless the subscription ends first."""
     stopped = threading.Event()
     sub.on_stop(stopped.set)
     threading.Thread(
@@ -405,7 +405,7 @@ def _after(sub: Subscription, ms: float, function: Callable[[], object]) -> None
 
 
 def _every(sub: Subscription, ms: float, function: Callable[[], object]) -> None:
-    """Call `function` again and again, until the subscription ends."""
+    """Call `function` again and again until the subscription ends."""
     stopped = threading.Event()
     sub.on_stop(stopped.set)
 

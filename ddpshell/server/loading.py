@@ -1,4 +1,4 @@
-"""Servers that are written in files: what `ddp serve app.py` runs, and runs again when the file has changed."""
+"""Load the server of a Python file, for `ddp serve app.py`, and load it again when the file changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["ServedApp", "load_app"]
 
 
 def load_app(path: str) -> Server:
-    """Run a Python file, and take the `Server` that it makes: the one named `server`, or the only one.
+    """Run a Python file and return the `Server` that it makes: the variable `server`, or the only server among its variables.
 
-    The file's folder comes first where it imports from. It is not run as `__main__`, so it may end with
+    The file can import modules from its own folder. Its `__name__` is not `__main__`, so the file can end with
     `if __name__ == "__main__": server.serve_forever()`.
 
     Raises:
-        CommandError: It cannot be read or run, with the line where it failed; or it makes no server.
+        CommandError: The file cannot be read, fails (the message has the line), or makes no server or several.
     """
     try:
         Path(path).read_bytes()
@@ -43,14 +43,14 @@ def load_app(path: str) -> Server:
 
 
 class ServedApp:
-    """A file's server, running; `reload` puts another in its place, on the same port.
+    """The server of a file. `reload` replaces it with the server of the changed file, on the same port.
 
     Args:
         path: The Python file.
-        prepare: Called with each server that the file makes, before it runs.
+        prepare: Called with each server before it starts.
 
     Attributes:
-        server: The one that runs, or ran last.
+        server: The current server.
     """
 
     def __init__(self, path: str, prepare: Callable[[Server], object] = lambda server: None) -> None:
@@ -58,7 +58,7 @@ class ServedApp:
         self._prepare = prepare
         self._address = ("127.0.0.1", 3000)
         self._files = {path}
-        self._seen: dict[str, int] = {}
+        self._loaded_times: dict[str, int] = {}
         self.server = self._load()
 
     def start(self, host: str = "127.0.0.1", port: int = 3000) -> None:
@@ -71,14 +71,14 @@ class ServedApp:
         self.server.stop()
 
     def is_changed(self) -> bool:
-        """Say whether the file, or one beside or below it that it imports, is another than when it was loaded."""
-        return self._times() != self._seen
+        """Return whether the file, or a file that it imports from its folder, has changed since it was loaded."""
+        return self._modification_times() != self._loaded_times
 
     def reload(self) -> None:
-        """Run the file again, and serve what it makes now; clients are closed, and come back.
+        """Run the file again and start its new server. The clients are disconnected and can reconnect.
 
         Raises:
-            CommandError: See `load_app`; the old server goes on.
+            CommandError: See `load_app`. The old server keeps running.
             OSError: See `Server.start`.
         """
         for name in self._modules():
@@ -89,31 +89,31 @@ class ServedApp:
         server.start(*self._address)
 
     def _load(self) -> Server:
-        before = self._times()
+        before = self._modification_times()
         try:
             server = load_app(self._path)
             self._files = {self._path, *self._modules().values()}
         except CommandError:
-            # What has to be mended may be a file that could not be imported, and so is not known.
+            # The broken file can be one that was not imported yet, so watch the whole folder.
             self._files |= {self._path, *self._modules().values(), *map(str, _folder(self._path).glob("*.py"))}
             raise
         finally:
-            # What was changed while it was read is read again; what fails is not, before it has changed again.
-            self._seen = {file: before.get(file, time) for file, time in self._times().items()}
+            # A file that changed during the load keeps its old time, so that it is loaded again.
+            self._loaded_times = {file: before.get(file, time) for file, time in self._modification_times().items()}
         self._prepare(server)
         return server
 
     def _modules(self) -> dict[str, str]:
-        """What was imported from the file's own folder, and from which files."""
+        """Return the modules that were imported from the file's own folder, each with its file."""
         found = {}
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            ours = name == "__main__" or name.split(".")[0] == "ddpshell"
-            if not ours and isinstance(file, str) and _is_beside(self._path, file):
+            is_application = name != "__main__" and name.split(".")[0] != "ddpshell"
+            if is_application and isinstance(file, str) and _is_beside(self._path, file):
                 found[name] = file
         return found
 
-    def _times(self) -> dict[str, int]:
+    def _modification_times(self) -> dict[str, int]:
         times = {}
         for file in self._files:
             try:
@@ -128,21 +128,21 @@ def _folder(path: str) -> Path:
 
 
 def _is_beside(path: str, file: str) -> bool:
-    """Say whether a file belongs to the program at `path`: it is in its folder or below, and was not installed there."""
-    folder, place = _folder(path), Path(file).absolute()
-    if folder not in place.parents or {"site-packages", "dist-packages"} & set(place.parts):
+    """Return whether a file is in the folder of the program at `path`, or below it, and was not installed there."""
+    folder, absolute = _folder(path), Path(file).absolute()
+    if folder not in absolute.parents or {"site-packages", "dist-packages"} & set(absolute.parts):
         return False
     return not any(
-        folder in root.parents and root in place.parents for root in map(Path, {sys.prefix, sys.base_prefix})
+        folder in root.parents and root in absolute.parents for root in map(Path, {sys.prefix, sys.base_prefix})
     )
 
 
 def _failure(path: str, error: BaseException) -> str:
-    what = "it exits" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    what = "the file exits the program" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
     where = path
     trace = error.__traceback__
     while trace is not None:
-        # The last place in the program itself, before a library's.
+        # The last line in the program itself, even if the exception comes from a library.
         file = trace.tb_frame.f_code.co_filename
         if file == path or _is_beside(path, file):
             where = f"{file}, line {trace.tb_lineno}"
@@ -152,13 +152,10 @@ def _failure(path: str, error: BaseException) -> str:
 
 def _server_among(path: str, names: dict[str, object]) -> Server:
     named = names.get("server")
-    servers = (
-        [named]
-        if isinstance(named, Server)
-        else list({id(v): v for v in names.values() if isinstance(v, Server)}.values())
-    )
+    values = [named] if isinstance(named, Server) else names.values()
+    servers = list({id(value): value for value in values if isinstance(value, Server)}.values())
     if len(servers) > 1:
-        raise CommandError(f"{path} makes several servers: name the one to run `server`")
+        raise CommandError(f"{path} makes several servers; assign the one to run to `server`")
     if not servers:
-        raise CommandError(f"{path} makes no server: write `server = Server()`, from ddpshell.server")
+        raise CommandError(f"{path} makes no server; add `from ddpshell.server import Server` and `server = Server()`")
     return servers[0]

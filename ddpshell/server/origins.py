@@ -1,8 +1,8 @@
-"""Which web pages may open sessions.
+"""The web pages that can connect to the server.
 
-A browser lets every page open a WebSocket to every address, `ws://127.0.0.1` included, and says in the `Origin` header
-which page it was. Other clients send no such header, or whatever they like. A page cannot use somebody else's login,
-since DDP logs in by a message and not by a cookie; it can do what anybody can do without one.
+A browser lets every web page open a WebSocket to every address, including `ws://127.0.0.1`, and sends the page's origin
+in the `Origin` header. Other clients do not send the header, or send any value. A page cannot use the login of another
+page, because DDP logs in with a message and not with a cookie. It can do everything that is possible without a login.
 """
 
 from __future__ import annotations
@@ -20,60 +20,60 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Verdict(enum.Enum):
-    """What a request's `Origin` header means to us."""
+    """The decision about a request, by its `Origin` header."""
 
-    #: No page, a page of this machine's, one of the server's own, or one that is on the list.
+    #: The request is not from a web page, or the page is from this machine, from the server's own address or from the list.
     WELCOME = "welcome"
-    #: A page of another server, which may connect because any page may.
+    #: The page is from another server. It can connect because there is no list.
     FOREIGN = "foreign"
     REFUSED = "refused"
 
 
 class Origins:
-    """The pages that may connect.
+    """The web pages that can connect.
 
     Args:
-        allowed: Their origins, such as `https://app.example`; None for all. What is no web page is always welcome, and so
-            is a page that comes from this very address, if that is an IP address or `localhost`: any other name could
-            be made to point here by the page's own server.
+        allowed: Their origins, such as `https://app.example`, or None for all pages. Clients that are not web pages can
+            always connect. So can pages from the server's own address if that is an IP address or `localhost`. Any other
+            name does not count as the server's own, because the owner of a page can make its name point to this machine.
 
     Raises:
-        ValueError: One of them is not an origin.
+        ValueError: One of `allowed` is not an origin.
     """
 
     def __init__(self, allowed: Iterable[str] | None) -> None:
         if isinstance(allowed, str):
-            raise ValueError(f"origins must be a list of texts, not the text {allowed!r}")  # noqa: TRY004 - as the others
+            raise ValueError(f"origins must be a list of strings, not the string {allowed!r}")  # noqa: TRY004 - like the others
         self._allowed = None if allowed is None else {normalized(origin) for origin in allowed}
 
     def judge(self, origin: str | None, host: str | None) -> Verdict:
-        """Say what to do with a request.
+        """Decide whether a request is accepted.
 
         Args:
-            origin: Its `Origin` header, or None.
-            host: Its `Host` header, or None.
+            origin: The request's `Origin` header, or None.
+            host: The request's `Host` header, or None.
         """
         if origin is None:
             return Verdict.WELCOME
         try:
             page = normalized(origin)
         except ValueError:
-            # No browser sends that.
+            # Browsers do not send such a header.
             return Verdict.WELCOME if self._allowed is None else Verdict.REFUSED
-        scheme, _, place = page.partition("://")
+        scheme, _, address = page.partition("://")
         own = (host or "").lower().removesuffix(f":{_DEFAULT_PORTS.get(scheme)}")
         if self._allowed is None:
-            return Verdict.WELCOME if place == own or _is_this_machine(place) else Verdict.FOREIGN
-        if page in self._allowed or "*" in self._allowed or (place == own and _is_address(place)):
+            return Verdict.WELCOME if address == own or _is_this_machine(address) else Verdict.FOREIGN
+        if page in self._allowed or "*" in self._allowed or (address == own and _is_address(address)):
             return Verdict.WELCOME
         return Verdict.REFUSED
 
 
 def normalized(text: str) -> str:
-    """Write an origin as browsers do: in lower case, and without the port that goes without saying.
+    """Write an origin as browsers do: in lower case, and without the scheme's default port.
 
     Raises:
-        ValueError: It is neither an origin, nor `null`, which stands for a page without one, nor `*`, for any page.
+        ValueError: `text` is not an origin, `null` (a page without an origin) or `*` (any page).
     """
     origin = text.lower()
     if origin in {"null", "*"}:
@@ -85,21 +85,21 @@ def normalized(text: str) -> str:
     return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"
 
 
-def _host(place: str) -> str:
-    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
+def _host(address: str) -> str:
+    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
 
 
-def _is_this_machine(place: str) -> bool:
-    host = _host(place)
+def _is_this_machine(address: str) -> bool:
+    host = _host(address)
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _is_address(place: str) -> bool:
+def _is_address(address: str) -> bool:
     try:
-        ipaddress.ip_address(_host(place))
+        ipaddress.ip_address(_host(address))
     except ValueError:
-        return _is_this_machine(place)
+        return _is_this_machine(address)
     return True

@@ -1,4 +1,4 @@
-"""One life of a server, from start to stop: the event loop, its thread, the workers, the listening socket."""
+"""A running server, from start to stop: the event loop and its thread, the workers and the listening socket."""
 
 from __future__ import annotations
 
@@ -26,50 +26,51 @@ __all__ = ["Running"]
 
 logger = logging.getLogger(__name__)
 
-# What accepting a connection fails with when there are too many files open.
+#: The error numbers of accept() when the process has too many open files.
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-# Seconds between two warnings of that.
-_FULL_PATIENCE = 60.0
+#: Seconds between two warnings about too many open files.
+_WARNING_INTERVAL = 60.0
 
-# Seconds that clients have to answer the close when the server stops.
-_CLOSE_PATIENCE = 1.0
+#: Seconds that clients have to answer the close frame when the server stops.
+_CLOSE_TIMEOUT = 1.0
 
-_fractions = random.SystemRandom().random
+_system_random = random.SystemRandom()
 
 
 class Running:
-    """See the module's docstring. All of it may be used from any thread, unless it says otherwise.
+    """A running server. Its methods can be called from any thread.
 
     Args:
-        application: What is offered.
+        registrations: What the application has registered.
         path_prefix, compression, greeting, max_threads: See `Server`.
 
     Attributes:
         loop: The event loop.
-        endpoints: What is listened at; for the loop's thread alone.
-        address: Where: host and port.
+        endpoints: The server's paths and open connections; only for the event loop's thread.
+        address: The host and port on which the server listens.
     """
 
     def __init__(
-        self, application: Registrations, path_prefix: str, compression: bool, greeting: bool, max_threads: int
+        self, registrations: Registrations, path_prefix: str, compression: bool, greeting: bool, max_threads: int
     ) -> None:
         self.loop = asyncio.new_event_loop()
+        self._registrations = registrations
         self._workers = Workers(max_threads, "ddp-server-worker")
         self._thread = threading.Thread(target=self._run, name="ddp-server", daemon=True)
-        self._runtime = Runtime(application, self.loop, self._thread, self._workers)
-        self._connections = Connections(lambda: random_id(_fractions))
+        self._runtime = Runtime(registrations, self.loop, self._thread, self._workers)
+        self._connections = Connections(lambda: random_id(_system_random.random))
         self.endpoints = Endpoints(
             path_prefix,
             lambda socket: Connection(self._runtime, self._connections, socket),
             compression=compression,
             greeting=greeting,
-            message_limit=application.options.message_limit,
-            origins=application.origins,
+            message_limit=registrations.options.message_limit,
+            origins=registrations.origins,
             observe=self._observe,
         )
-        self.loop.set_exception_handler(self._loop_failed)
-        self._is_full = False
+        self.loop.set_exception_handler(self._handle_loop_error)
+        self._next_warning = 0.0
         self._listener: asyncio.Server | None = None
         self.address = ("", 0)
 
@@ -87,35 +88,36 @@ class Running:
             listening.result()
         except BaseException:
             self._workers.stop(0)
-            self._end()
+            self._stop_loop()
             raise
 
     def stop(self, timeout: float) -> None:
         """See Server.stop."""
         closing = asyncio.run_coroutine_threadsafe(self._close_all(timeout), self.loop)
-        if not wait_until_done(closing, timeout + 2 * _CLOSE_PATIENCE):
-            place = describe_position(self._thread)
+        if not wait_until_done(closing, timeout + 2 * _CLOSE_TIMEOUT):
             logger.warning(
-                "an `async def` handler holds up the event loop, at %s; the server stops when it returns", place
+                "an `async def` handler blocks the event loop at %s; the server stops when the handler returns",
+                describe_position(self._thread),
             )
             closing.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.loop.stop))
             self._workers.stop(0)
             return
         closing.result()
-        for place in self._workers.stop(timeout):
-            logger.warning("a handler still runs, at %s; its connection is closed", place)
-        self._end()
+        for position in self._workers.stop(timeout):
+            logger.warning("a handler is still running at %s; its connection is closed", position)
+        self._stop_loop()
 
+    @property
     def on_loop_thread(self) -> bool:
-        """Say whether the event loop runs this very code."""
+        """Whether the current thread is the event loop's."""
         return self._runtime.on_loop_thread
 
     def connections(self) -> list[Connection]:
-        """List the sessions, those that wait for their client to come back included."""
+        """Return all sessions, including those whose client is disconnected and can come back."""
         return list(self._connections.sessions.values())
 
-    def universal_added(self, handler: Handler) -> None:
-        """Start a universal publication for those who are there (S68)."""
+    def start_universal(self, handler: Handler) -> None:
+        """Start a universal publication for the clients that are already connected (S68)."""
 
         def start() -> None:
             for connection in self.connections():
@@ -126,21 +128,15 @@ class Running:
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
         """See Server.call_later."""
         job = partial(call_all, [function])
-        self._runtime.call_on_loop(lambda: self._call_later(seconds, job))
 
-    def _observe(self, socket: Socket, texts: Sequence[str], is_sent: bool) -> None:
-        application = self._runtime.registrations
-        if application.frame_hooks:
-            owner = socket.owner
-            session = owner.session_id if isinstance(owner, Connection) else None
-            application.call_frame_hooks(texts, session, socket.client_address, is_sent=is_sent)
+        def schedule() -> None:
+            self.loop.call_later(seconds, self._workers.submit, job)
 
-    def _call_later(self, seconds: float, job: Callable[[], None]) -> None:
-        self.loop.call_later(seconds, self._workers.submit, job)
+        self._runtime.call_on_loop(schedule)
 
     def run_on_loop(self, function: Callable[[], None]) -> None:
         """See Server.run_on_loop."""
-        if self.on_loop_thread():
+        if self.on_loop_thread:
             function()
             return
         done: Future[None] = Future()
@@ -157,6 +153,12 @@ class Running:
         wait_until_done(done)
         done.result()
 
+    def _observe(self, socket: Socket, texts: Sequence[str], is_sent: bool) -> None:
+        if self._registrations.frame_hooks:
+            owner = socket.owner
+            session = owner.session_id if isinstance(owner, Connection) else None
+            self._registrations.call_frame_hooks(texts, session, socket.client_address, is_sent=is_sent)
+
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
@@ -165,49 +167,45 @@ class Running:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
-    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take what asyncio has to say of what went wrong in it."""
+    def _handle_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if self._listener is not None and not self._listener.is_serving() and "_start_serving" in context["message"]:
-            return  # It was full, and would listen again, but is closed by now.
+            # asyncio stopped accepting because of too many open files, and tries again after the server was closed.
+            return
         if not (isinstance(error, OSError) and error.errno in _OUT_OF_FILES):
             loop.default_exception_handler(context)
-        elif not self._is_full:
-            # It says so a thousand times, and again each second as long as it lasts.
-            logger.warning("no more clients can connect: %s (`ulimit -n` says how many)", error.strerror)
-            self._is_full = True
-            loop.call_later(_FULL_PATIENCE, self._may_be_full_again)
-
-    def _may_be_full_again(self) -> None:
-        self._is_full = False
+        elif loop.time() >= self._next_warning:
+            # asyncio reports this a thousand times at once, and again every second.
+            logger.warning("no more clients can connect: %s (see `ulimit -n`)", error.strerror)
+            self._next_warning = loop.time() + _WARNING_INTERVAL
 
     async def _listen(self, host: str, port: int) -> None:
         self._listener = await self.loop.create_server(
-            lambda: Socket(self.endpoints, lambda: random.SystemRandom().getrandbits(32)), host, port, backlog=1024
+            lambda: Socket(self.endpoints, lambda: _system_random.getrandbits(32)), host, port, backlog=1024
         )
         name = self._listener.sockets[0].getsockname()
         self.address = (name[0], name[1])
 
     async def _close_all(self, timeout: float) -> None:
         assert self._listener is not None
-        patience = min(timeout, _CLOSE_PATIENCE)
-        # Those that are just being accepted are tasks of asyncio's own, which lose them once the listener is closed: accept
-        # no more, let them arrive, and then close.
+        close_timeout = min(timeout, _CLOSE_TIMEOUT)
+        # asyncio accepts each connection in a task of its own, and loses those tasks when the listener is closed. So stop
+        # accepting, wait for the tasks, and then close the listener.
         for listening in self._listener.sockets:
             self.loop.remove_reader(listening)
-        arriving = asyncio.all_tasks() - self._runtime.tasks - {asyncio.current_task()}
-        if arriving:
-            await asyncio.wait(arriving, timeout=patience)
+        accepting = asyncio.all_tasks() - self._runtime.tasks - {asyncio.current_task()}
+        if accepting:
+            await asyncio.wait(accepting, timeout=close_timeout)
         self._listener.close()
         for connection in [*self._connections.sessions.values(), *self._connections.unestablished]:
             connection.close()
         for socket in list(self.endpoints.sockets):
             if socket.owner is None:
                 socket.abort()
-        if running := await self._runtime.cancel_tasks(timeout):
-            logger.warning("%d `async def` handlers still run, though cancelled; their connections are closed", running)
-        await self.endpoints.wait_empty(patience)
+        if count := await self._runtime.cancel_tasks(timeout):
+            logger.warning("canceled `async def` handlers still running: %d; their connections are closed", count)
+        await self.endpoints.wait_empty(close_timeout)
 
-    def _end(self) -> None:
+    def _stop_loop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""A pytest plugin: a DDP server of their own for tests of what speaks DDP.
+"""A pytest plugin with fixtures that run a DDP server for a test.
 
 In a `conftest.py`:
 
@@ -6,7 +6,7 @@ In a `conftest.py`:
 
 and in a test:
 
-    def test_it_upper_cases(ddp_server):
+    def test_upper(ddp_server):
         ddp_server.method("upper")(str.upper)
         assert my_client(ddp_server.url).call("upper", "x") == "X"
 """
@@ -25,7 +25,7 @@ __all__ = ["ddp_demo_server", "ddp_server", "run_ddp_server"]
 
 @pytest.fixture
 def run_ddp_server() -> Iterator[Callable[[Server], Server]]:
-    """A function that starts a server on a free port of 127.0.0.1, and returns it; it is stopped after the test."""
+    """A function that starts a server on a free port of 127.0.0.1 and returns it. The server stops after the test."""
     servers: list[Server] = []
 
     def run(server: Server) -> Server:
@@ -40,11 +40,11 @@ def run_ddp_server() -> Iterator[Callable[[Server], Server]]:
 
 @pytest.fixture
 def ddp_server(run_ddp_server: Callable[[Server], Server]) -> Server:
-    """A server that runs and has nothing in it: add methods and publications as you need them."""
+    """A running server without methods and publications. Add the ones that the test needs."""
     return run_ddp_server(Server())
 
 
 @pytest.fixture
 def ddp_demo_server(run_ddp_server: Callable[[Server], Server]) -> Server:
-    """The server of `ddp demo`, running."""
+    """The running server of `ddp demo`."""
     return run_ddp_server(demo_server())

@@ -1,8 +1,8 @@
-"""Listening on TCP, HTTP requests, WebSockets and SockJS framing: what carries texts, and knows nothing of DDP.
+"""HTTP, WebSockets and SockJS framing on TCP connections. This module transports texts and knows nothing about DDP.
 
-The only file that imports `websockets`, of which it uses the part without I/O: so the many frames that arrive
-together are read in one go, the many that leave together go in one write, and a test can cut a connection
-at any point. All of it runs on the event loop's thread.
+It is the only file that imports `websockets`, and uses the part of it without I/O. So frames that arrive together are
+decoded together, frames that are sent together need only one write, and a test can cut a connection at any point.
+Everything here runs on the event loop's thread.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ __all__ = ["Endpoints", "Socket", "SocketOwner"]
 
 logger = logging.getLogger(__name__)
 
-#: Bytes in the transport's buffer above which no more are given to it until the reader has caught up.
+#: How many bytes the transport's write buffer can have before the owner must pause.
 HIGH_WATER = 1 << 20
 
-# Bytes that are decoded in one go, and characters that are handed on together.
+# How many bytes are decoded at once, and after how many characters the texts are delivered.
 _PIECE = 4096
 _BATCH = 1 << 20
 
-#: Seconds that a peer may take for its half of a closing handshake, or for its HTTP request.
+#: How many seconds a client can take to answer a close frame, and to send its HTTP request.
 CLOSE_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 15.0
 
-#: Seconds between WebSocket pings on the framed endpoint, and for the pong (U12).
+#: Seconds between WebSocket pings on the SockJS endpoint, and how long the server waits for the pong (U12).
 SOCKJS_PING_INTERVAL = 45.0
 SOCKJS_PONG_TIMEOUT = 10.0
 
-# Origins of pages that are named in the log; a page can make up any number of them.
-_MOST_NOTED = 100
+# How many origins appear in the log. Clients can invent any number of origins.
+_LOGGED_ORIGINS_LIMIT = 100
 
 
 class _WebSocketLogger(logging.LoggerAdapter[logging.Logger]):
-    """What `websockets` logs, but that connections come and go is no news here."""
+    """The log of `websockets`, with its messages about each connection at debug level."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         super().log(logging.DEBUG if level == logging.INFO else level, msg, *args, **kwargs)
@@ -59,38 +59,38 @@ _websocket_logger = _WebSocketLogger(logger.getChild("websocket"))
 
 
 class SocketOwner(Protocol):
-    """Who reads a socket. Called on the event loop's thread, never from within a call to the socket."""
+    """The object that handles the texts of a socket. A call to the socket never calls its owner back before it returns."""
 
     def texts_received(self, texts: Sequence[str]) -> None:
-        """Take messages that arrived together, in order."""
+        """Handle texts that arrived together, in order."""
         ...
 
     def socket_closed(self) -> None:
-        """Take note that the connection is gone; nothing comes after this."""
+        """Handle the end of the connection. This is the last call."""
         ...
 
-    def writable(self) -> None:
-        """Send on: the reader has caught up."""
+    def resume_sending(self) -> None:
+        """Continue to send, because the client has caught up."""
         ...
 
 
 class Endpoints:
-    """What is where below a server's address (U4-U7).
+    """The server's paths (U4-U7) and its open connections.
 
     Args:
-        prefix: The path before all of them, such as `/app`; empty for none.
-        owner: Makes the owner of a new connection.
-        compression: Agree to permessage-deflate where a client offers it (U16).
-        greeting: Send `{"server_id":"0"}` first, as Meteor did up to 2.2 (U14).
-        message_limit: Bytes in the longest message that is taken (U17).
-        origins: The web pages that may connect, and ask what is here.
-        observe: Called with all texts, those received before their owner gets them, and whether they are sent.
+        prefix: The start of all paths, such as `/app`; can be empty.
+        make_owner: Makes the owner of a new socket.
+        compression: Use permessage-deflate with clients that offer it (U16).
+        greeting: Send `{"server_id":"0"}` first, as Meteor did up to version 2.2 (U14).
+        message_limit: The largest message in bytes (U17).
+        origins: The web pages that can make requests.
+        observe: Called with the socket, some texts, and whether they are sent. It gets received texts before the owner.
     """
 
     def __init__(
         self,
         prefix: str,
-        owner: Callable[[Socket], SocketOwner],
+        make_owner: Callable[[Socket], SocketOwner],
         *,
         compression: bool = True,
         greeting: bool = False,
@@ -98,15 +98,15 @@ class Endpoints:
         origins: Origins | None = None,
         observe: Callable[[Socket, Sequence[str], bool], None] = lambda socket, texts, is_sent: None,
     ) -> None:
-        self.owner = owner
+        self.make_owner = make_owner
         self.observe = observe
         self.greeting = greeting
         self.message_limit = message_limit
         self.sockets: set[Socket] = set()
         self._origins = origins or Origins(None)
-        self._noted: set[tuple[str, Verdict]] = set()
+        self._logged_origins: set[tuple[str, Verdict]] = set()
         self._changed = asyncio.Event()
-        # Meteor's settings, but for the memory of the compressor: a thousand idle clients should cost little.
+        # Meteor's settings, except that the compressor uses less memory: a thousand idle clients should need little.
         self.extensions = [ServerPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else []
         base = re.escape(prefix.rstrip("/"))
         self._raw = re.compile(f"{base}/(sockjs/)?websocket/?")
@@ -115,10 +115,10 @@ class Endpoints:
         self._welcome = re.compile(f"{base}/sockjs/?")
         self._root = re.compile(f"{base}/?")
 
-    async def wait_empty(self, patience: float) -> None:
-        """Wait for all connections to end; after so many seconds cut those that are left."""
+    async def wait_empty(self, timeout: float) -> None:
+        """Wait until all connections are closed. After `timeout` seconds, cut the remaining ones."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
+        deadline = loop.time() + timeout
         while self.sockets and loop.time() < deadline:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
@@ -129,51 +129,52 @@ class Endpoints:
             self._changed.clear()
             await self._changed.wait()
 
-    def joined(self, socket: Socket) -> None:
-        """Take note of a new connection."""
-        self.sockets.add(socket)
-
-    def left(self, socket: Socket) -> None:
-        """Take note of the end of one."""
+    def remove_socket(self, socket: Socket) -> None:
+        """Forget a closed connection."""
         self.sockets.discard(socket)
         self._changed.set()
 
     def is_refused(self, origin: str | None, host: str | None, *, connects: bool) -> bool:
-        """Say whether a request comes from a web page that may not make it, and log what a user should know of it.
+        """Return whether a request must be refused because of its origin, and log each origin of other servers once.
 
         Args:
             origin: The request's `Origin` header.
-            host: Its `Host` header.
-            connects: Whether it asks for a WebSocket.
+            host: The request's `Host` header.
+            connects: Whether the request is for a WebSocket.
         """
         verdict = self._origins.judge(origin, host)
-        noted = (origin or "", verdict)
-        if verdict is not Verdict.WELCOME and connects and noted not in self._noted and len(self._noted) < _MOST_NOTED:
-            self._noted.add(noted)
+        entry = (origin or "", verdict)
+        if (
+            verdict is not Verdict.WELCOME
+            and connects
+            and entry not in self._logged_origins
+            and len(self._logged_origins) < _LOGGED_ORIGINS_LIMIT
+        ):
+            self._logged_origins.add(entry)
             if verdict is Verdict.REFUSED:
-                logger.warning("refused a web page of %.200r, which is not among the allowed origins", origin)
+                logger.warning("refused a web page from %.200r, which is not one of the allowed origins", origin)
             else:
                 logger.warning(
-                    "a web page of %.200r connected; `ddp serve --origin ORIGIN` or `Options(origins=[...])` limits "
-                    "which pages can",
+                    "a web page from %.200r connected; use `ddp serve --origin ORIGIN` or `Options(origins=[...])` to "
+                    "choose which pages can connect",
                     origin,
                 )
         return verdict is Verdict.REFUSED
 
     def is_raw(self, path: str) -> bool:
-        """Say whether texts pass as they are at this path."""
+        """Return whether this path is a WebSocket endpoint with plain texts."""
         return self._raw.fullmatch(path) is not None
 
     def is_framed(self, path: str) -> bool:
-        """Say whether texts pass in SockJS's frames at this path."""
+        """Return whether this path is a WebSocket endpoint with SockJS frames."""
         return self._framed.fullmatch(path) is not None
 
     def answer(self, method: str, path: str, entropy: int) -> tuple[int, str, str]:
-        """Answer a request that is none for a WebSocket: status, content type, body."""
+        """Return the status, content type and body of the answer to a request that is not for a WebSocket."""
         if method == "OPTIONS" and self._info.fullmatch(path):
             return 204, "text/plain", ""
         if method not in {"GET", "HEAD"}:
-            return 405, "text/plain", "Only GET is answered here.\n"
+            return 405, "text/plain", "This server answers only GET requests.\n"
         if self.is_raw(path) or self.is_framed(path):
             return 400, "text/plain", "Not a valid websocket request"
         if self._info.fullmatch(path):
@@ -182,19 +183,23 @@ class Endpoints:
         if self._welcome.fullmatch(path):
             return 200, "text/plain", "Welcome to SockJS!\n"
         if self._root.fullmatch(path):
-            return 200, "text/plain", "This is a DDP server. DDP clients connect to /websocket below this address.\n"
-        return 404, "text/plain", "There is nothing here. DDP clients connect to /websocket.\n"
+            return 200, "text/plain", "This is a DDP server. DDP clients connect to /websocket at this address.\n"
+        return 404, "text/plain", "Not found. DDP clients connect to /websocket.\n"
 
 
 class Socket(asyncio.Protocol):
-    """One TCP connection: an HTTP request first, then, if it asks for that, a WebSocket.
+    """A TCP connection: first an HTTP request, then a WebSocket if the request asks for one.
+
+    Args:
+        endpoints: The server's paths.
+        entropy: Returns a random number of 32 bits, for SockJS.
 
     Attributes:
-        owner: Who is told of texts; may be replaced between two of them.
-        headers: The request's, names in lower case.
-        client_address: The peer's IP address.
-        paused: The reader is slow: `send` no more before `writable()` (what is sent all the same is kept).
-        reading_paused: `pause_reading()` was called last.
+        owner: Handles the texts. It can be replaced while no call to it is running.
+        headers: The headers of the HTTP request, with names in lower case.
+        client_address: The client's IP address.
+        paused: The client reads slowly. The owner should not call `send` before the next `resume_sending()`.
+        reading_paused: Whether reading is paused.
     """
 
     def __init__(self, endpoints: Endpoints, entropy: Callable[[], int]) -> None:
@@ -210,16 +215,16 @@ class Socket(asyncio.Protocol):
         )
         self._framed = False
         self._fragments: list[bytes] = []
-        # What has come and is not decoded yet: while reading is paused, a few compressed bytes must not become many.
+        # Received bytes that are not decoded yet. They stay compressed while reading is paused, to save memory.
         self._unread = bytearray()
         self._timers: list[asyncio.TimerHandle] = []
         self._stalled = False
         self._broken = False
 
-    # ------------------------------------------------------------------------------------------ for the owner
+    # -------------------------------------------------------------------------------------- called by the owner
 
     def send(self, texts: list[str]) -> None:
-        """Send messages, in order. Once the connection is closing they go nowhere."""
+        """Send texts, in order. Does nothing if the connection is closing."""
         if self._protocol.state is not OPEN or self._stalled:
             return
         self._endpoints.observe(self, texts, True)
@@ -229,7 +234,7 @@ class Socket(asyncio.Protocol):
         self._write()
 
     def close(self) -> None:
-        """Close with 1000, as every close of Meteor's is (U22, U13)."""
+        """Close with code 1000, as Meteor always does (U22, U13)."""
         if self._protocol.state is not OPEN:
             self.abort()
             return
@@ -239,30 +244,30 @@ class Socket(asyncio.Protocol):
         self._write()
 
     def abort(self) -> None:
-        """Cut the TCP connection, without a word."""
+        """Cut the TCP connection without a close frame."""
         self._transport.abort()
 
     def stall(self) -> None:
-        """Neither read nor write any more, as a peer does whose network went away."""
+        """Stop reading and writing, as if the network had failed. For tests."""
         self._stalled = True
         self._transport.pause_reading()
 
     def write_raw(self, data: bytes) -> None:
-        """Write bytes past all protocol. For tests of clients."""
+        """Write bytes without any framing. For tests of clients."""
         self._transport.write(data)
 
     def send_binary(self, data: bytes) -> None:
-        """Send a binary frame, which DDP does not know. For tests of clients."""
+        """Send a binary frame, which DDP does not use. For tests of clients."""
         self._protocol.send_binary(data)
         self._write()
 
     def pause_reading(self) -> None:
-        """Take no more messages from the network for now."""
+        """Stop reading from the network until `resume_reading()`."""
         self.reading_paused = True
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take messages from the network again."""
+        """Read from the network again."""
         self.reading_paused = False
         self._read()
         if not self._stalled and not self.reading_paused:
@@ -276,7 +281,7 @@ class Socket(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.client_address = peer[0] if peer else ""
-        self._endpoints.joined(self)
+        self._endpoints.sockets.add(self)
         self._later(REQUEST_TIMEOUT, self._give_up_on_request)
 
     def data_received(self, data: bytes) -> None:
@@ -293,7 +298,7 @@ class Socket(asyncio.Protocol):
         """See asyncio.Protocol."""
         for timer in self._timers:
             timer.cancel()
-        self._endpoints.left(self)
+        self._endpoints.remove_socket(self)
         if self.owner is not None:
             self.owner.socket_closed()
 
@@ -305,13 +310,13 @@ class Socket(asyncio.Protocol):
         """See asyncio.Protocol."""
         self.paused = False
         if self.owner is not None:
-            self.owner.writable()
+            self.owner.resume_sending()
 
-    # ----------------------------------------------------------------------------------------------- in detail
+    # -------------------------------------------------------------------------------------------------- private
 
     def _read(self) -> None:
-        # What arrived together is handed on together: a client that sends much is served much faster so. But not more than
-        # a batch: deflate makes a thousand bytes of one, and the owner may have had enough.
+        # Deliver texts that arrived together in one call, because that is much faster. But limit the size of a call:
+        # deflate can turn one byte into a thousand, and the owner can pause reading between two calls.
         texts: list[str] = []
         size = 0
         while self._unread and not self.reading_paused:
@@ -339,13 +344,13 @@ class Socket(asyncio.Protocol):
         framed = self._endpoints.is_framed(path)
         origin, host = _header(request, "Origin"), _header(request, "Host")
         if self._endpoints.is_refused(origin, host, connects=wants_websocket):
-            self._answer(403, "text/plain", "Pages of this origin may not connect to this server.\n", request)
+            self._answer(403, "text/plain", "Pages from this origin cannot connect to this server.\n", request)
             return
         if not wants_websocket or not (framed or self._endpoints.is_raw(path)):
             self._answer(*self._endpoints.answer(request.method, path, self._entropy()), request)
             return
         if _header(request, "Sec-WebSocket-Version") == "8":
-            # An older draft with the same frames, which Meteor takes too (U7).
+            # An older draft with the same frames, which Meteor also accepts (U7).
             del headers["Sec-WebSocket-Version"]
             headers["Sec-WebSocket-Version"] = "13"
         response = self._protocol.accept(request)
@@ -358,7 +363,7 @@ class Socket(asyncio.Protocol):
         if framed:
             self._protocol.send_text(sockjs.OPEN_FRAME.encode())
             self._later(SOCKJS_PING_INTERVAL, self._ping)
-        self.owner = self._endpoints.owner(self)
+        self.owner = self._endpoints.make_owner(self)
         if self._endpoints.greeting:
             self.send(['{"server_id":"0"}'])
 
@@ -383,7 +388,7 @@ class Socket(asyncio.Protocol):
             return
         match frame.opcode:
             case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
-                # A binary frame is taken for the text that it holds (U18).
+                # A binary frame counts as text (U18).
                 if frame.fin and not self._fragments:
                     data = bytes(frame.data)
                 else:
@@ -403,7 +408,7 @@ class Socket(asyncio.Protocol):
         try:
             text = data.decode()
         except UnicodeDecodeError as error:
-            self._break_off(texts, 1007, f"{error.reason} at position {error.start}")
+            self._close_invalid(texts, 1007, f"{error.reason} at position {error.start}")
             return
         if not self._framed:
             texts.append(text)
@@ -411,17 +416,17 @@ class Socket(asyncio.Protocol):
         try:
             texts += sockjs.unframe_from_client(text)
         except RemoteProtocolError:
-            self._break_off(texts, sockjs.BROKEN_FRAMING.code, sockjs.BROKEN_FRAMING.reason)  # U11
+            self._close_invalid(texts, sockjs.BROKEN_FRAMING.code, sockjs.BROKEN_FRAMING.reason)  # U11
 
-    def _break_off(self, texts: list[str], code: int, reason: str) -> None:
-        """Close because of what a frame holds, once what came before it is handed on."""
+    def _close_invalid(self, texts: list[str], code: int, reason: str) -> None:
+        """Deliver the texts before an invalid frame, and close the connection because of it."""
         self._deliver(texts)
         self._broken = True
         if self._protocol.state is OPEN:
             self._protocol.send_close(code, reason)
 
     def _deliver(self, texts: list[str]) -> None:
-        # Also what came before a close frame of the client's; but nothing once we have closed.
+        # Texts that came before the client's close frame count, but none after the server's close frame.
         if texts and self.owner is not None and self._protocol.close_rcvd_then_sent is not False:
             self._endpoints.observe(self, texts, False)
             self.owner.texts_received(texts[:])
@@ -435,7 +440,7 @@ class Socket(asyncio.Protocol):
         if data and not self._stalled:
             self._transport.write(data)
         if chunks[-1] == b"":
-            # Ours to close first, as the WebSocket protocol has it; what is written still goes out.
+            # The server closes the TCP connection first (RFC 6455, section 7.1.1). The write buffer is still sent.
             self._cancel_timers()
             self._transport.close()
             self._later(CLOSE_TIMEOUT, self.abort)
@@ -468,12 +473,12 @@ class Socket(asyncio.Protocol):
 
 
 def _header(request: Request, name: str) -> str | None:
-    """Look a header up; one that is there several times is the list of its values, as everywhere in HTTP."""
+    """Return a header's value. A header that appears several times counts as a list of values, as HTTP says."""
     return ", ".join(request.headers.get_all(name)) or None
 
 
 def _cross_origin(request: Request) -> dict[str, str]:
-    """Let the page that asks read the answer, as Meteor does: with cookies, or else a browser's SockJS cannot (U6)."""
+    """Return headers that let a web page read the answer. They allow cookies, which SockJS in browsers requires (U6)."""
     origin, asked = _header(request, "Origin"), _header(request, "Access-Control-Request-Headers")
     headers = {"Access-Control-Allow-Origin": origin or "*", "Vary": "Origin"}
     if origin is not None:

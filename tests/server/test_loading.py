@@ -1,4 +1,4 @@
-"""Servers in files: how they are found, and how their mistakes are told."""
+"""Load servers from files, report errors in the files, and load changed files again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def app(folder: Path, text: str, name: str = "app.py") -> str:
     return str(file)
 
 
-def test_the_server_of_a_file_is_taken_and_not_started(tmp_path: Path) -> None:
+def test_the_server_of_a_file_is_loaded_and_not_started(tmp_path: Path) -> None:
     path = list(sys.path)
     server = load_app(app(tmp_path, GOOD))
     assert server.method_names == ["version"]
@@ -41,14 +41,14 @@ def test_the_server_of_a_file_is_taken_and_not_started(tmp_path: Path) -> None:
     assert sys.path == path
 
 
-def test_a_file_may_import_what_is_beside_it(tmp_path: Path) -> None:
+def test_a_file_can_import_from_its_own_folder(tmp_path: Path) -> None:
     app(tmp_path, "def greet(name):\n    return 'Hello, ' + name\n", "greetings_of_a_test.py")
     text = GOOD + "\nfrom greetings_of_a_test import greet\nserver.method(greet)\n"
     assert load_app(app(tmp_path, text)).call("greet", "Ann") == "Hello, Ann"
     del sys.modules["greetings_of_a_test"]
 
 
-def test_the_only_server_needs_no_certain_name(tmp_path: Path) -> None:
+def test_the_only_server_can_have_any_name(tmp_path: Path) -> None:
     assert load_app(app(tmp_path, GOOD.replace("server =", "mine = server =").replace("\nserver", "\nmine"))).wait(0)
     assert load_app(app(tmp_path, "from ddpshell.server import Server\nmine = also = Server()")).wait(0)
 
@@ -56,41 +56,51 @@ def test_the_only_server_needs_no_certain_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("x = 1\ny = (\n", "app.py, line 2: SyntaxError", id="no Python"),
+        pytest.param("x = 1\ny = (\n", "app.py, line 2: SyntaxError", id="a syntax error"),
         pytest.param("x = 1\n\nx.y\n", "app.py, line 3: AttributeError: 'int'", id="an exception"),
-        pytest.param("def f():\n    1 / 0\n\nf()\n", "app.py, line 2: ZeroDivisionError", id="one further in"),
-        pytest.param("import json\njson.loads('{')\n", "app.py, line 2: JSONDecodeError", id="one of a library's"),
+        pytest.param(
+            "def f():\n    1 / 0\n\nf()\n", "app.py, line 2: ZeroDivisionError", id="an exception in a function"
+        ),
+        pytest.param(
+            "import json\njson.loads('{')\n", "app.py, line 2: JSONDecodeError", id="an exception in a library"
+        ),
         pytest.param("import nothing_of_the_sort\n", "app.py, line 1: ModuleNotFoundError", id="a missing module"),
         pytest.param("open('/nonexistent/file')\n", "app.py, line 1: FileNotFoundError", id="a missing file"),
-        pytest.param("import sys\nsys.exit(3)\n", "app.py, line 2: it exits", id="an exit"),
-        pytest.param("x = 1\n", "makes no server: write `server = Server()`", id="no server"),
+        pytest.param("import sys\nsys.exit(3)\n", "app.py, line 2: the file exits the program", id="an exit"),
         pytest.param(
-            "from ddpshell.server import Server\na = Server()\nb = Server()\n", "name the one to run `server`", id="two"
+            "x = 1\n",
+            "makes no server; add `from ddpshell.server import Server` and `server = Server()`",
+            id="no server",
+        ),
+        pytest.param(
+            "from ddpshell.server import Server\na = Server()\nb = Server()\n",
+            "assign the one to run to `server`",
+            id="two servers",
         ),
         pytest.param(
             "from ddpshell.server import Server\nserver = Server()\n@server.method\ndef f(*, key): pass\n",
             "app.py, line 3: TypeError: 'f' requires 'key' by keyword",
-            id="a method that cannot be one",
+            id="an invalid method",
         ),
         pytest.param(
             "from ddpshell.server import Server\nserver = Server()\nserver.start(port=0)\n",
-            "app.py, line 3: RuntimeError: the file starts its server by itself: put that under",
-            id="one that runs",
+            "app.py, line 3: RuntimeError: the file starts its own server: put that under",
+            id="a file that starts the server",
         ),
         pytest.param(
             "from ddpshell.server import Server\nserver = Server()\nserver.serve_forever(port=0)\n",
-            "app.py, line 3: RuntimeError: the file starts its server by itself",
-            id="one that would run for ever",
+            "app.py, line 3: RuntimeError: the file starts its own server",
+            id="a file that serves forever",
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_error_in_a_file_is_reported_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(CommandError) as error:
         load_app(app(tmp_path, text))
     assert expected in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"cannot read .*app\.py: No such file"):
         load_app(str(tmp_path / "app.py"))
 
@@ -103,7 +113,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("", "cannot read '': Is a directory"),
     ],
 )
-def test_a_path_in_this_folder_is_told_as_it_was_given(
+def test_an_error_has_the_path_as_the_user_gave_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -112,7 +122,7 @@ def test_a_path_in_this_folder_is_told_as_it_was_given(
     assert str(error.value) == message
 
 
-def test_a_mistake_in_a_file_beside_it_is_told_with_its_own_line(tmp_path: Path) -> None:
+def test_an_error_in_an_imported_file_is_reported_with_that_file_and_line(tmp_path: Path) -> None:
     for name, text in [("broken_of_a_test.py", "x = (\n"), ("failing_of_a_test.py", "x = 1\nx.y\n")]:
         helper = app(tmp_path, text, name)
         with pytest.raises(CommandError) as error:
@@ -120,7 +130,7 @@ def test_a_mistake_in_a_file_beside_it_is_told_with_its_own_line(tmp_path: Path)
         assert str(error.value).startswith(f"{helper}, line {text.count(chr(10))}: ")
 
 
-def test_what_is_installed_below_the_file_is_not_of_its_program(tmp_path: Path) -> None:
+def test_installed_modules_below_the_folder_are_not_watched_or_loaded_again(tmp_path: Path) -> None:
     installed = tmp_path / ".venv/lib/python3/site-packages"
     installed.mkdir(parents=True)
     app(installed, "NUMBER = 1\n", "installed_of_a_test.py")
@@ -138,7 +148,7 @@ def test_what_is_installed_below_the_file_is_not_of_its_program(tmp_path: Path) 
         del sys.modules["installed_of_a_test"]
 
 
-def test_every_server_of_the_file_is_prepared_before_it_runs(tmp_path: Path) -> None:
+def test_every_server_of_the_file_is_prepared_before_it_starts(tmp_path: Path) -> None:
     prepared: list[tuple[Server, bool]] = []
     served = ServedApp(app(tmp_path, GOOD), lambda server: prepared.append((server, server.wait(0))))
     served.start(port=0)
@@ -150,26 +160,26 @@ def test_every_server_of_the_file_is_prepared_before_it_runs(tmp_path: Path) -> 
         served.stop()
 
 
-def test_a_file_that_could_not_be_imported_is_watched_until_it_can(tmp_path: Path) -> None:
+def test_a_broken_imported_file_is_watched_until_it_is_fixed(tmp_path: Path) -> None:
     served = ServedApp(app(tmp_path, GOOD))
     served.start(port=0)
     try:
-        helper = app(tmp_path, "x = (\n", "mended_of_a_test.py")
-        app(tmp_path, GOOD + "\nimport mended_of_a_test\n")
-        with pytest.raises(CommandError, match=r"mended_of_a_test\.py, line 1"):
+        helper = app(tmp_path, "x = (\n", "fixed_of_a_test.py")
+        app(tmp_path, GOOD + "\nimport fixed_of_a_test\n")
+        with pytest.raises(CommandError, match=r"fixed_of_a_test\.py, line 1"):
             served.reload()
         assert not served.is_changed()
-        app(tmp_path, "x = ()\n", "mended_of_a_test.py")
+        app(tmp_path, "x = ()\n", "fixed_of_a_test.py")
         os.utime(helper, ns=(1, 1))
         assert served.is_changed()
         served.reload()
         assert not served.is_changed()
     finally:
         served.stop()
-        del sys.modules["mended_of_a_test"]
+        del sys.modules["fixed_of_a_test"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+def test_a_file_that_changes_during_the_load_counts_as_changed(tmp_path: Path) -> None:
     path = app(tmp_path, GOOD)
     served = ServedApp(path)
     served.start(port=0)
@@ -205,12 +215,12 @@ def test_a_changed_file_is_served_on_the_same_port(tmp_path: Path) -> None:
         del sys.modules["number_of_a_test"]
 
 
-def test_a_change_that_fails_leaves_the_old_server_running_until_the_next(tmp_path: Path) -> None:
+def test_after_a_failed_reload_the_old_server_keeps_running(tmp_path: Path) -> None:
     path = app(tmp_path, GOOD)
     served = ServedApp(path)
     served.start(port=0)
     try:
-        app(tmp_path, "this is no Python\n")
+        app(tmp_path, "not Python code\n")
         with pytest.raises(CommandError):
             served.reload()
         assert not served.is_changed()

@@ -1,4 +1,4 @@
-"""From start to stop: what runs in between, and what is left of it."""
+"""The event loop, the threads and the connections of a server, and how they end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connect: TypeAlias = Callable[..., WireClient]
 
 
 def test_stopping_ends_waiting_handlers_and_their_connections(server: Server, connect: Connect) -> None:
-    """A handler that waits by `wait_closed` returns; one that is a task is cancelled."""
+    """`wait_closed` returns in a plain handler, and an `async def` handler is canceled."""
     ended: list[str] = []
     started = threading.Barrier(3)
 
@@ -47,7 +47,7 @@ def test_stopping_ends_waiting_handlers_and_their_connections(server: Server, co
     assert sorted(ended) == ["asynchronous", "plain"]
 
 
-def test_stopping_does_not_wait_for_ever(server: Server, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_stopping_does_not_wait_forever(server: Server, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     release, started = threading.Event(), threading.Event()
 
     @server.method
@@ -58,7 +58,7 @@ def test_stopping_does_not_wait_for_ever(server: Server, connect: Connect, caplo
     connect(server).start_call("stuck")
     assert started.wait(PATIENCE)
     server.stop(timeout=0.05)
-    assert re.search(r"a handler still runs, at \S*test_running.py, line \d+, in stuck; its", caplog.text)
+    assert re.search(r"a handler is still running at \S*test_running.py, line \d+, in stuck; its", caplog.text)
     release.set()
 
 
@@ -80,11 +80,11 @@ def test_stopping_does_not_wait_for_each_of_many_handlers(server: Server, connec
     release.set()
 
 
-def test_stopping_does_not_wait_for_a_task_that_will_not_be_cancelled(
+def test_stopping_does_not_wait_for_a_task_that_suppresses_its_cancellation(
     server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = threading.Event()
-    cancelled: list[bool] = []
+    cancellations: list[bool] = []
 
     @server.method
     async def stubborn() -> None:
@@ -92,19 +92,19 @@ def test_stopping_does_not_wait_for_a_task_that_will_not_be_cancelled(
         for _ in range(2):
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            cancelled.append(True)
+            cancellations.append(True)
 
     connect(server).start_call("stubborn")
     assert started.wait(PATIENCE)
     server.stop(timeout=0.05)
-    assert "1 `async def` handlers still run" in caplog.text
-    assert cancelled == [True]
+    assert "handlers still running: 1" in caplog.text
+    assert cancellations == [True]
 
 
-def test_stopping_does_not_wait_for_a_handler_that_holds_up_the_loop(
+def test_stopping_does_not_wait_for_a_handler_that_blocks_the_event_loop(
     server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be told to end. Once it does, the server is gone."""
+    """The handler cannot be canceled. When it returns, the server stops."""
     started, release = threading.Event(), threading.Event()
 
     @server.method
@@ -116,7 +116,7 @@ def test_stopping_does_not_wait_for_a_handler_that_holds_up_the_loop(
     client.start_call("stuck")
     assert started.wait(PATIENCE)
     server.stop(timeout=0.05)
-    assert re.search(r"holds up the event loop, at \S*test_running.py, line \d+, in stuck; the", caplog.text)
+    assert re.search(r"blocks the event loop at \S*test_running.py, line \d+, in stuck; the", caplog.text)
     release.set()
     assert client.wait_closed() == 1000
     for thread in threading.enumerate():
@@ -125,7 +125,7 @@ def test_stopping_does_not_wait_for_a_handler_that_holds_up_the_loop(
             assert not thread.is_alive()
 
 
-def test_a_call_later_is_made_unless_the_server_stops_before(server: Server) -> None:
+def test_call_later_calls_the_function_unless_the_server_stops_first(server: Server) -> None:
     called = threading.Event()
     with server.running():
         server.call_later(0.0, called.set)
@@ -137,17 +137,17 @@ def test_a_call_later_is_made_unless_the_server_stops_before(server: Server) -> 
     assert not called.is_set()
 
 
-def test_what_runs_on_the_loop_may_fail_and_says_so(server: Server) -> None:
+def test_run_on_loop_raises_the_exception_of_the_function(server: Server) -> None:
     with server.running():
         names: list[str] = []
         server.run_on_loop(lambda: names.append(threading.current_thread().name))
         assert names == ["ddp-server"]
         with pytest.raises(ZeroDivisionError):
-            server.run_on_loop(lambda: 1 / 0)  # type: ignore[arg-type]  # it returns nothing
+            server.run_on_loop(lambda: 1 / 0)  # type: ignore[arg-type]  # it never returns a value
 
 
-def test_stopping_while_clients_connect_leaves_no_socket_behind() -> None:
-    """Those that were accepted in the last moment are closed like all others, and the collector finds none open."""
+def test_stopping_while_clients_connect_closes_all_sockets() -> None:
+    """Connections that were accepted at the last moment are closed, too, so the garbage collector finds none open."""
     for _ in range(40):
         server = Server()
         server.start(port=0)
@@ -163,11 +163,11 @@ def test_stopping_while_clients_connect_leaves_no_socket_behind() -> None:
         thread.join()
         for client in clients:
             client.close()
-    # What was left open is a ResourceWarning now, and that is an error.
+    # A socket that is still open causes a ResourceWarning now, which fails the test.
     gc.collect()
 
 
-def test_plain_handlers_answer_though_the_system_has_no_threads_left(
+def test_plain_handlers_answer_even_if_the_system_cannot_start_threads(
     server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.method("echo")(lambda value: value)

@@ -1,4 +1,4 @@
-"""A server's life, and what is registered with it."""
+"""Start, stop and use a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.server.wire import PATIENCE, Closed, WireClient
 Connect: TypeAlias = Callable[..., WireClient]
 
 
-def test_started_it_can_be_connected_to_and_stopped_it_cannot(server: Server) -> None:
+def test_clients_can_connect_from_start_to_stop(server: Server) -> None:
     server.start(port=0)
     url, port = server.url, server.port
     assert url == f"ws://127.0.0.1:{port}/websocket"
@@ -38,11 +38,11 @@ def test_started_it_can_be_connected_to_and_stopped_it_cannot(server: Server) ->
     with pytest.raises(ConnectionRefusedError):
         WireClient(url)
     with pytest.raises(RuntimeError, match="not running"):
-        server.url  # noqa: B018 - that it raises is the point
+        server.url  # noqa: B018 - the property raises
     server.stop()
 
 
-def test_it_can_be_started_again_on_the_same_port(server: Server) -> None:
+def test_a_server_can_be_started_again_on_the_same_port(server: Server) -> None:
     with server.running():
         port = server.port
         WireClient(server.url).drop()
@@ -52,7 +52,7 @@ def test_it_can_be_started_again_on_the_same_port(server: Server) -> None:
             server.start(port=0)
 
 
-def test_a_taken_port_is_told_and_leaves_nothing_behind(server: Server) -> None:
+def test_a_port_in_use_raises_and_the_server_can_still_start(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(OSError, match="address"):
             server.start(port=taken.getsockname()[1])
@@ -61,7 +61,7 @@ def test_a_taken_port_is_told_and_leaves_nothing_behind(server: Server) -> None:
         pass
 
 
-def test_serve_forever_lasts_until_it_is_stopped(server: Server) -> None:
+def test_serve_forever_returns_when_the_server_is_stopped(server: Server) -> None:
     thread = threading.Thread(target=lambda: server.serve_forever(port=0))
     thread.start()
     while server.wait(0):
@@ -73,7 +73,9 @@ def test_serve_forever_lasts_until_it_is_stopped(server: Server) -> None:
     assert not thread.is_alive()
 
 
-def test_methods_are_registered_by_their_own_name_or_another(server: Server, connect: Connect) -> None:
+def test_methods_and_publications_are_registered_under_their_own_name_or_another(
+    server: Server, connect: Connect
+) -> None:
     @server.method
     def own() -> str:
         return "own"
@@ -99,19 +101,19 @@ def test_methods_are_registered_by_their_own_name_or_another(server: Server, con
     with pytest.raises(ValueError, match="already"):
         server.method("own")(other)
     with pytest.raises(TypeError):
-        server.method(5)  # type: ignore[call-overload]  # that is the point
+        server.method(5)  # type: ignore[call-overload]  # wrong on purpose
     server.method(lambda: 1)
     assert "<lambda>" in server.method_names
 
 
-def test_methods_can_be_registered_while_it_runs(server: Server, connect: Connect) -> None:
+def test_methods_can_be_registered_while_the_server_runs(server: Server, connect: Connect) -> None:
     client = connect(server)
     assert client.call_error("late")["error"] == 404
     server.method("late")(lambda: 1)
     assert client.call("late") == 1
 
 
-def test_a_method_can_be_called_here(server: Server, connect: Connect) -> None:
+def test_the_application_can_call_a_method(server: Server, connect: Connect) -> None:
     """S37, S35: arguments and results are copies."""
     kept: list[Any] = []
 
@@ -142,8 +144,8 @@ def test_a_method_can_be_called_here(server: Server, connect: Connect) -> None:
         server.call("nothing")
 
 
-def test_an_exit_in_an_async_method_that_is_called_here_is_its_callers(server: Server, connect: Connect) -> None:
-    """S41: the event loop lives on."""
+def test_a_system_exit_of_an_async_method_is_raised_in_its_local_caller(server: Server, connect: Connect) -> None:
+    """S41: the event loop keeps running."""
 
     @server.method
     async def leave() -> None:
@@ -160,7 +162,7 @@ def wait_for(event: threading.Event) -> None:
 
 
 def test_a_signal_ends_every_wait_for_the_server(server: Server, connect: Connect) -> None:
-    """Whenever it comes; a lock would sleep over one that comes just before the wait."""
+    """Also a signal that comes just before the wait, which a lock would miss."""
     never = threading.Event()
 
     @server.method
@@ -181,7 +183,7 @@ def test_a_signal_ends_every_wait_for_the_server(server: Server, connect: Connec
     never.set()
 
 
-def test_a_handler_of_a_signal_may_stop_the_server(server: Server) -> None:
+def test_a_signal_handler_can_stop_the_server(server: Server) -> None:
     before = signal.signal(signal.SIGUSR1, lambda number, frame: server.stop())
     try:
         server.start(port=0)
@@ -192,12 +194,12 @@ def test_a_handler_of_a_signal_may_stop_the_server(server: Server) -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_it_cannot_be_stopped_on_its_own_loop(server: Server) -> None:
+def test_a_server_cannot_be_stopped_on_its_own_event_loop(server: Server) -> None:
     with server.running(), pytest.raises(RuntimeError, match="thread"):
         server.run_on_loop(server.stop)
 
 
-def test_ipv6_and_all_addresses_make_urls_that_work(server: Server) -> None:
+def test_the_url_works_with_ipv6_and_with_all_addresses(server: Server) -> None:
     if socket.has_ipv6:
         with server.running(host="::1"):
             assert server.url == f"ws://[::1]:{server.port}/websocket"
@@ -208,7 +210,7 @@ def test_ipv6_and_all_addresses_make_urls_that_work(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_idle_clients_cost_no_threads(server: Server) -> None:
+def test_a_thousand_idle_clients_need_no_threads(server: Server) -> None:
     server.method("upper")(lambda text: text.upper())
     with server.running():
         before = threading.active_count()
@@ -225,7 +227,7 @@ def test_a_thousand_idle_clients_cost_no_threads(server: Server) -> None:
             threading.Event().wait(0.001)
 
 
-def test_many_clients_at_once_all_get_their_own_answers(server: Server) -> None:
+def test_concurrent_clients_get_their_own_answers(server: Server) -> None:
     server.method("echo")(lambda value: value)
     failures: list[BaseException] = []
 
@@ -246,7 +248,7 @@ def test_many_clients_at_once_all_get_their_own_answers(server: Server) -> None:
     assert failures == []
 
 
-def test_options_are_what_they_were_made() -> None:
+def test_a_server_has_the_given_options_or_the_defaults() -> None:
     options = Options(heartbeat_interval=1.0)
     assert Server(options=options).options is options
     assert Server().options == Options()

@@ -1,4 +1,4 @@
-"""The plugin for tests, used as a project would use it."""
+"""The pytest plugin, used as another project uses it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_two(ddp_demo_server, ddp_server):
 """
 
 
-def test_a_project_gets_servers_by_asking_for_the_fixtures(tmp_path: Path) -> None:
+def test_a_project_gets_servers_from_the_fixtures(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["ddpshell.server.testing"]\n')
     (tmp_path / "test_project.py").write_text(PROJECT)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]

@@ -1,4 +1,4 @@
-"""HTTP, WebSockets and SockJS framing, over real connections."""
+"""HTTP, WebSockets and SockJS framing over real connections."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_raw_endpoint_has_several_names(server: Server, start: Start, path: 
         assert client.greeting == []
 
 
-def test_all_paths_may_have_a_prefix(start: Start) -> None:
+def test_all_paths_can_have_a_prefix(start: Start) -> None:
     """U4."""
     server = start(Server(path_prefix="/pre/fix/"))
     assert server.url.endswith("/pre/fix/websocket")
@@ -65,12 +65,12 @@ def test_all_paths_may_have_a_prefix(start: Start) -> None:
     [
         pytest.param("GET", "/websocket", 400, "Not a valid websocket request", id="the raw endpoint"),
         pytest.param(
-            "GET", "/sockjs/000/abcdefgh/websocket", 400, "Not a valid websocket request", id="the framed one"
+            "GET", "/sockjs/000/abcdefgh/websocket", 400, "Not a valid websocket request", id="the SockJS endpoint"
         ),
         pytest.param("GET", "/sockjs", 200, "Welcome to SockJS!\n", id="sockjs"),
         pytest.param("GET", "/sockjs/", 200, "Welcome to SockJS!\n", id="sockjs with a slash"),
-        pytest.param("HEAD", "/sockjs", 200, "", id="the head alone"),
-        pytest.param("GET", "/nothing", 404, None, id="nothing"),
+        pytest.param("HEAD", "/sockjs", 200, "", id="HEAD"),
+        pytest.param("GET", "/nothing", 404, None, id="an unknown path"),
         pytest.param("GET", "/", 200, None, id="the root"),
         pytest.param("DELETE", "/", 405, None, id="another method"),
     ],
@@ -89,7 +89,7 @@ def test_a_plain_request_is_answered(
         assert "/websocket" in text
 
 
-def test_sockjs_info_says_what_is_there(server: Server, start: Start) -> None:
+def test_sockjs_info_describes_the_server(server: Server, start: Start) -> None:
     """U6."""
     start(server)
     status, text, headers = request(server, "/sockjs/info?cb=1")
@@ -103,8 +103,10 @@ def test_sockjs_info_says_what_is_there(server: Server, start: Start) -> None:
 @pytest.mark.parametrize(
     ("origin", "allowed"), [(None, "*"), ("http://a.example", "http://a.example"), ("null", "null")]
 )
-def test_pages_of_any_origin_may_ask_for_it(server: Server, start: Start, origin: str | None, allowed: str) -> None:
-    """U6: with cookies, as a browser's SockJS does, and after asking whether they may."""
+def test_pages_from_any_origin_can_read_sockjs_info(
+    server: Server, start: Start, origin: str | None, allowed: str
+) -> None:
+    """U6: with cookies, as SockJS in browsers sends them, and after a preflight request."""
     start(server)
     sent = {} if origin is None else {"Origin": origin}
     for method, status in (("GET", 200), ("OPTIONS", 204)):
@@ -129,7 +131,7 @@ def test_a_page_that_is_not_on_the_list_cannot_connect(
         with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
             websocket.create_connection(url, timeout=PATIENCE, origin="http://evil.example")
     assert [record.getMessage() for record in caplog.records] == [
-        "refused a web page of 'http://evil.example', which is not among the allowed origins"
+        "refused a web page from 'http://evil.example', which is not one of the allowed origins"
     ]
     welcome: list[dict[str, Any]] = [
         {"origin": "https://app.example"},
@@ -143,7 +145,7 @@ def test_a_page_that_is_not_on_the_list_cannot_connect(
 
 @pytest.mark.parametrize("path", ["/sockjs/info", "/sockjs/000/abc/xhr", "/sockjs/000/abc/xhr_send", "/", "/websocket"])
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "HEAD"])
-def test_a_page_that_is_not_on_the_list_learns_nothing(start: Start, path: str, method: str) -> None:
+def test_a_page_that_is_not_on_the_list_gets_403_for_every_request(start: Start, path: str, method: str) -> None:
     server = start(Server(options=Options(origins=[])))
     status, _, headers = request(server, path, method, {"Origin": "http://evil.example"})
     assert status == 403
@@ -152,7 +154,7 @@ def test_a_page_that_is_not_on_the_list_learns_nothing(start: Start, path: str, 
     assert request(server, path, method, own)[2]["Access-Control-Allow-Origin"] == own["Origin"]
 
 
-def test_any_page_connects_unless_there_is_a_list_and_those_from_elsewhere_are_noted_once(
+def test_without_a_list_any_page_can_connect_and_each_foreign_origin_is_logged_once(
     server: Server, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     start(server)
@@ -160,16 +162,17 @@ def test_any_page_connects_unless_there_is_a_list_and_those_from_elsewhere_are_n
         websocket.create_connection(server.url, timeout=PATIENCE, origin=origin, suppress_origin=origin is None).close()
     for number in range(200):
         websocket.create_connection(server.url, timeout=PATIENCE, origin=f"http://{number}.example").close()
-    noted = [record.getMessage() for record in caplog.records]
-    assert noted[0].startswith("a web page of 'http://evil.example' connected; ")
-    assert len(noted) == len(set(noted)) == 100
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged[0].startswith("a web page from 'http://evil.example' connected; ")
+    assert len(logged) == len(set(logged)) == 100
 
 
 @pytest.mark.parametrize(
     "name", ["Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Origin", "X-Forwarded-For", "Host"]
 )
-def test_a_header_may_come_twice(server: Server, start: Start, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    """It is answered, in one way or another, and nobody hears of it."""
+def test_a_repeated_header_is_answered_without_a_log_entry(
+    server: Server, start: Start, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     start(server)
     fields = {
         "Host": "x", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
@@ -190,7 +193,7 @@ def test_an_upgrade_at_another_path_is_refused(server: Server, start: Start) -> 
     assert error.value.status_code == 404
 
 
-def test_an_older_version_of_the_protocol_is_taken_and_an_unknown_one_refused(server: Server, start: Start) -> None:
+def test_an_older_websocket_version_is_accepted_and_an_unknown_one_rejected(server: Server, start: Start) -> None:
     """U7."""
     start(server)
     headers = {
@@ -205,7 +208,7 @@ def test_an_older_version_of_the_protocol_is_taken_and_an_unknown_one_refused(se
     assert request(server, "/websocket", headers={**headers, "Sec-WebSocket-Version": "7"})[0] == 400
 
 
-def test_what_is_no_http_is_closed_and_the_server_lives(server: Server, start: Start) -> None:
+def test_after_bytes_that_are_not_http_the_server_still_works(server: Server, start: Start) -> None:
     start(server)
     for data in (b"\x16\x03\x01\x02\x00" * 50, b"hello\r\n\r\n", b"GET / SPDY/1\r\n\r\n", b"\x00" * 100_000):
         with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
@@ -221,7 +224,7 @@ def test_what_is_no_http_is_closed_and_the_server_lives(server: Server, start: S
 # ---------------------------------------------------------------------------------------------------------- messages
 
 
-def test_a_greeting_is_sent_only_if_asked_for(start: Start) -> None:
+def test_the_greeting_is_sent_only_with_the_option(start: Start) -> None:
     """U14."""
     server = start(Server(greeting=True))
     with WireClient(server.url) as client:
@@ -231,7 +234,7 @@ def test_a_greeting_is_sent_only_if_asked_for(start: Start) -> None:
         assert [framed.recv(), framed.recv()] == ["o", r'a["{\"server_id\":\"0\"}"]']
 
 
-def test_binary_frames_are_taken_as_text(server: Server, connect: Connect) -> None:
+def test_binary_frames_count_as_text(server: Server, connect: Connect) -> None:
     """U18."""
     client = connect(server)
     client.send_binary(b'{"msg":"ping","id":"b"}')
@@ -240,13 +243,13 @@ def test_binary_frames_are_taken_as_text(server: Server, connect: Connect) -> No
     assert client.receive() == {"msg": "error", "reason": "Bad request"}
 
 
-def test_bytes_that_are_no_text_close_the_connection(server: Server, connect: Connect) -> None:
+def test_bytes_that_are_not_utf_8_close_the_connection(server: Server, connect: Connect) -> None:
     client = connect(server)
     client.send_binary(b"\xff\xfe")
     assert client.wait_closed() == 1007
 
 
-def test_a_message_may_come_in_fragments(server: Server, start: Start) -> None:
+def test_a_message_can_have_fragments(server: Server, start: Start) -> None:
     start(server)
     raw = websocket.create_connection(server.url, timeout=PATIENCE)
     parts = ['{"msg":"conn', 'ect","version":"1",', '"support":["1"]}']
@@ -258,7 +261,7 @@ def test_a_message_may_come_in_fragments(server: Server, start: Start) -> None:
     raw.shutdown()  # type: ignore[no-untyped-call]
 
 
-def test_messages_of_megabytes_pass_both_ways(server: Server, connect: Connect) -> None:
+def test_messages_of_megabytes_can_be_received_and_sent(server: Server, connect: Connect) -> None:
     """U17."""
     server.method("identity")(lambda value: value)
     text = "x" * (5 << 20)
@@ -266,8 +269,8 @@ def test_messages_of_megabytes_pass_both_ways(server: Server, connect: Connect) 
 
 
 @pytest.mark.parametrize("limit", [None, 1000])
-def test_a_message_beyond_the_limit_closes_with_1009(start: Start, limit: int | None) -> None:
-    """U17: told from its head, before it is there; Meteor's limit unless there is another."""
+def test_a_message_above_the_limit_closes_the_connection_with_1009(start: Start, limit: int | None) -> None:
+    """U17: as soon as its header has arrived. The default is Meteor's limit."""
     server = start(Server(options=Options() if limit is None else Options(message_limit=limit)))
     raw = websocket.create_connection(server.url, timeout=PATIENCE)
     assert raw.sock is not None
@@ -278,8 +281,8 @@ def test_a_message_beyond_the_limit_closes_with_1009(start: Start, limit: int | 
 
 
 @pytest.mark.parametrize("compression", [True, False])
-def test_compression_is_agreed_to_if_offered_and_not_switched_off(start: Start, compression: bool) -> None:
-    """U16, U15: with context takeover, and no subprotocol."""
+def test_compression_is_used_if_the_client_offers_it_and_the_option_is_on(start: Start, compression: bool) -> None:
+    """U16, U15: with context takeover and without a subprotocol."""
     server = start(Server(compression=compression))
     raw = websocket.create_connection(
         server.url,
@@ -295,7 +298,7 @@ def test_compression_is_agreed_to_if_offered_and_not_switched_off(start: Start, 
     raw.shutdown()  # type: ignore[no-untyped-call]
 
 
-def test_a_client_that_compresses_is_understood(server: Server, start: Start) -> None:
+def test_compressed_messages_are_read(server: Server, start: Start) -> None:
     """U16."""
     from websockets.sync.client import connect as compressing
 
@@ -323,7 +326,7 @@ def framed(server: Server, start: Start) -> Iterator[websocket.WebSocket]:
     raw.shutdown()  # type: ignore[no-untyped-call]
 
 
-def test_the_framed_endpoint_wraps_every_message(framed: websocket.WebSocket, server: Server) -> None:
+def test_the_sockjs_endpoint_frames_every_message(framed: websocket.WebSocket, server: Server) -> None:
     """U5, U10, U11."""
     framed.send(json.dumps([CONNECT, '{"msg":"ping","id":"1"}']))
     assert json.loads(json.loads(str(framed.recv())[1:])[0])["msg"] == "connected"
@@ -333,7 +336,7 @@ def test_the_framed_endpoint_wraps_every_message(framed: websocket.WebSocket, se
     assert framed.recv() == r'a["{\"msg\":\"pong\",\"id\":\"2\"}"]'
 
 
-def test_the_server_says_why_it_closes(framed: websocket.WebSocket, server: Server) -> None:
+def test_a_sockjs_client_gets_the_close_code_and_reason(framed: websocket.WebSocket, server: Server) -> None:
     """U13."""
     framed.send(json.dumps([CONNECT]))
     framed.recv()
@@ -344,7 +347,7 @@ def test_the_server_says_why_it_closes(framed: websocket.WebSocket, server: Serv
 
 
 @pytest.mark.parametrize("payload", ["{", "5", "[1]", "plain"])
-def test_broken_framing_closes_with_3000(framed: websocket.WebSocket, payload: str) -> None:
+def test_broken_framing_closes_the_connection_with_3000(framed: websocket.WebSocket, payload: str) -> None:
     """U11."""
     framed.send(payload)
     opcode, data = framed.recv_data()
@@ -353,7 +356,7 @@ def test_broken_framing_closes_with_3000(framed: websocket.WebSocket, payload: s
     assert data[2:] == b"Broken framing."
 
 
-def test_a_framed_client_that_answers_no_ping_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sockjs_client_that_does_not_answer_pings_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """U12."""
     monkeypatch.setattr("ddpshell.server.transport.SOCKJS_PING_INTERVAL", 0.02)
     monkeypatch.setattr("ddpshell.server.transport.SOCKJS_PONG_TIMEOUT", 0.05)
@@ -373,7 +376,7 @@ def test_a_framed_client_that_answers_no_ping_is_closed(start: Start, monkeypatc
 # ---------------------------------------------------------------------------------------------------------------- end
 
 
-def test_a_close_of_the_clients_is_echoed(server: Server, connect: Connect) -> None:
+def test_the_close_code_of_a_client_is_echoed(server: Server, connect: Connect) -> None:
     client = connect(server)
     client.send_close(1001)
     with pytest.raises(Closed) as closed:
@@ -381,7 +384,9 @@ def test_a_close_of_the_clients_is_echoed(server: Server, connect: Connect) -> N
     assert closed.value.code == 1001
 
 
-def test_a_client_that_never_answers_a_close_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_answer_the_close_frame_is_cut_off(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ddpshell.server.transport.CLOSE_TIMEOUT", 0.05)
     server = start(Server(options=Options(connect_timeout=0.01)))
     raw = websocket.create_connection(server.url, timeout=PATIENCE)
@@ -402,7 +407,7 @@ def test_a_connection_that_sends_no_request_is_cut_off(start: Start, monkeypatch
         assert raw.recv(1) == b""
 
 
-def test_that_connections_come_and_go_is_no_news(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_opened_and_closed_connections_are_not_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="ddpshell.server"), server.running():
         with WireClient(server.url) as client:
             client.close()

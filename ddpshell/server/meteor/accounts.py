@@ -1,6 +1,6 @@
-"""Users, passwords and login tokens, for testing what logs in: Meteor's methods, in memory (section 7 of the rules).
+"""Users, passwords and login tokens in memory, and Meteor's methods for them, to test clients that log in.
 
-Only hashes are kept: of passwords by scrypt, of tokens as Meteor keeps them (A40).
+Passwords are stored as scrypt hashes, and tokens as the hashes that Meteor stores (A40).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import hashlib
 import random
 import secrets
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -24,32 +24,31 @@ from ...protocol.documents import Document
 from ...protocol.random_stream import random_secret
 from ..contexts import ConnectionHandle, MethodInvocation, Subscription
 from ..errors import MatchError, check
+from ..registrations import Registrations
 from .collection import Collection, Cursor
-
-if TYPE_CHECKING:
-    from ..server import Server
 
 __all__ = ["Accounts", "AccountsOptions", "User"]
 
-_fractions = random.SystemRandom().random
+_random = random.SystemRandom().random
 
-# About 10 ms: enough for a server that is not for the internet.
+# One hash takes about 10 ms, which is enough for a server that is not meant for the internet.
 _SCRYPT = {"n": 2**12, "r": 8, "p": 1}
 
-_SWEEP_INTERVAL = 600.0  # A42
+_EXPIRY_INTERVAL = 600.0  # A42
 
-_LIMITED_METHODS = ("login", "createUser", "changePassword", "logoutOtherClients")  # A34, those of them that are here
+#: The methods that Meteor limits, as far as they exist here (A34).
+_LIMITED_METHODS = ("login", "createUser", "changePassword", "logoutOtherClients")
 
 
 class User(Struct, frozen=True):
-    """A user that is there from the start.
+    """A user of a new server.
 
     Args:
-        password: In plain; None for one who has none.
-        email: An address, taken as not verified.
-        profile: Whatever is to be published with the user.
-        id: The user's id; drawn unless given.
-        code: The one-time code that a login must bring, always the same one, for testing (A3, A26).
+        password: The password in plain text; None for a user without a password.
+        email: The email address, which counts as not verified.
+        profile: More data to publish with the user.
+        id: The user's id; random by default.
+        code: The one-time code for each login with the password. It never changes, to make tests simple (A3, A26).
     """
 
     password: str | None = None
@@ -60,14 +59,14 @@ class User(Struct, frozen=True):
 
 
 class AccountsOptions(Struct, frozen=True):
-    """Settings. Times are seconds.
+    """The settings of the accounts. Times are seconds.
 
     Args:
-        ambiguous_errors: Give one sentence for all reasons why credentials are refused, as Meteor 3 does (A25).
-        allow_signup: Whether `createUser` is for everybody.
-        token_lifetime: From a token's making to its end (A40).
-        logout_others_delay: Before `logoutOtherClients` closes the others' connections.
-        rate_limit: Allow five attempts in ten seconds on a connection (A34).
+        ambiguous_errors: Reject all bad credentials with the same words, as Meteor 3 does (A25).
+        allow_signup: Whether clients can create users with `createUser`.
+        token_lifetime: How long a token is valid after the login that created it (A40).
+        logout_others_delay: How long `logoutOtherClients` waits before it closes the other connections.
+        rate_limit: Allow a connection only five attempts to log in within ten seconds (A34).
     """
 
     ambiguous_errors: bool = False
@@ -78,28 +77,42 @@ class AccountsOptions(Struct, frozen=True):
 
 
 class Accounts:
-    """The users of a server. Made by `Server(users=...)`.
+    """The users of a server. `Server(users=...)` makes it.
+
+    Args:
+        registrations: The server's methods, publications and rate limits, to which the accounts add theirs.
+        users: See `Server`.
+        options: See `AccountsOptions`.
+        clock: Source of the time of day.
+        call_later: See `Server.call_later`.
 
     Attributes:
-        users: The collection of users, as Meteor has it; `services` holds hashes.
+        users: The collection of users, with Meteor's fields. Its `services` fields have the hashes.
     """
 
-    def __init__(self, server: Server, users: Mapping[str, str | User], options: AccountsOptions, clock: Clock) -> None:
+    def __init__(
+        self,
+        registrations: Registrations,
+        users: Mapping[str, str | User],
+        options: AccountsOptions,
+        clock: Clock,
+        call_later: Callable[[float, Callable[[], object]], None],
+    ) -> None:
         self.users = Collection("users")
         self._options = options
         self._clock = clock
-        self._server = server
+        self._call_later = call_later
         self._lock = threading.RLock()
-        #: Connections that are logged in, by id, each with the hash of its token.
+        #: The connections that are logged in, by id, each with the hash of its token.
         self._logged_in: dict[str, tuple[ConnectionHandle, str]] = {}
         for name, user in users.items():
             self.add(name, user)
-        self._define(server)
+        self._register(registrations)
 
-    # --------------------------------------------------------------------------------------------- for the server's owner
+    # ------------------------------------------------------------------------------------------- for the application
 
     def add(self, username: str, user: str | User) -> str:
-        """Add a user, or one with this password. Returns the id."""
+        """Add a user, given as a `User` or as a password. Returns the id."""
         spec = User(password=user) if isinstance(user, str) else user
         options: dict[str, EJSONValue] = {"username": username}
         if spec.email is not None:
@@ -111,51 +124,51 @@ class Accounts:
         return self._create(options, id_=spec.id, code=spec.code)
 
     def user(self, user_id: str | None) -> Document | None:
-        """Look a user up, by the id that a method's `this.user_id` has."""
+        """Return the user with this id, which a method finds in `this.user_id`; None if there is no such user."""
         return self.users.find_one(user_id) if user_id is not None else None
 
     def expire_tokens(self) -> None:
-        """Forget tokens that are too old, and close the connections that use them (A42)."""
+        """Delete expired tokens, and close the connections that use them (A42)."""
         oldest = self._now() - dt.timedelta(seconds=self._options.token_lifetime)
         for user in self.users.find():
-            self._keep_tokens(user, lambda token: token["when"] > oldest)
+            self._remove_tokens(user, lambda token: token["when"] <= oldest)
 
-    def started(self) -> None:
-        """Begin to look for old tokens; for the server alone."""
+    def start_expiry(self) -> None:
+        """Expire tokens every ten minutes until the server stops. The server calls it when it starts."""
 
-        def sweep() -> None:
+        def expire() -> None:
             self.expire_tokens()
-            self._server.call_later(_SWEEP_INTERVAL, sweep)
+            self.start_expiry()
 
-        self._server.call_later(_SWEEP_INTERVAL, sweep)
+        self._call_later(_EXPIRY_INTERVAL, expire)
 
-    # ------------------------------------------------------------------------------------------------------- the methods
+    # ------------------------------------------------------------------------------------------------ for clients
 
-    def _define(self, server: Server) -> None:
-        server.method("login")(self._login)
-        server.method("logout")(self._logout)
-        server.method("createUser")(self._create_user)
-        server.method("changePassword")(self._change_password)
-        server.method("getNewToken")(self._get_new_token)
-        server.method("removeOtherTokens")(self._remove_other_tokens)
-        server.method("logoutOtherClients")(self._logout_other_clients)
-        server.publish(None)(self._publish_user)
+    def _register(self, registrations: Registrations) -> None:
+        registrations.add_method("login", self._login)
+        registrations.add_method("logout", self._logout)
+        registrations.add_method("createUser", self._create_user)
+        registrations.add_method("changePassword", self._change_password)
+        registrations.add_method("getNewToken", self._get_new_token)
+        registrations.add_method("removeOtherTokens", self._remove_other_tokens)
+        registrations.add_method("logoutOtherClients", self._logout_other_clients)
+        registrations.add_publication(None, self._publish_user)
         if self._options.rate_limit:
-            server.rate_limiter.add_rule(
+            registrations.rate_limiter.add_rule(
                 {"type": "method", "name": lambda name: name in _LIMITED_METHODS, "connection_id": lambda _: True},
                 limit=5,
                 interval=10.0,
             )
 
     def _publish_user(self, sub: Subscription) -> Cursor | None:
-        """What a client always sees of its own user (A58)."""
+        """Publish to each client its own user (A58)."""
         if sub.user_id is None:
             return None
         return self.users.find({"_id": sub.user_id}, fields={"username": 1, "emails": 1, "profile": 1})
 
     def _login(self, this: MethodInvocation, options: Any = None) -> EJSONValue:
         check(options, dict)
-        # In this order, and each by its own key alone (A19).
+        # Meteor tries these keys in this order (A19).
         if options.get("resume"):
             return self._login_by_token(this, options["resume"])
         if options.get("password"):
@@ -202,7 +215,7 @@ class Accounts:
                 _, hashed = self._logged_in.pop(connection.id, (connection, None))
             user = self.user(this.user_id)
             if user is not None and hashed is not None:
-                self._keep_tokens(user, lambda token: token["hashedToken"] != hashed)
+                self._remove_tokens(user, lambda token: token["hashedToken"] == hashed)
         this.set_user_id(None)
 
     def _change_password(self, this: MethodInvocation, old: Any = None, new: Any = None) -> EJSONValue:
@@ -212,7 +225,7 @@ class Accounts:
             raise MethodError(401, "Must be logged in")
         self._check_password(user, old)
         self.users.update(str(user["_id"]), {"$set": {"services.password": _hash(_digest_of(new))}})
-        self._keep_own_token(this, user)  # A44
+        self._remove_tokens_of_others(this, user)  # A44
         return {"passwordChanged": True}
 
     def _get_new_token(self, this: MethodInvocation) -> EJSONValue:
@@ -224,10 +237,10 @@ class Accounts:
 
     def _remove_other_tokens(self, this: MethodInvocation) -> None:
         user, _ = self._logged_in_user(this)
-        self._keep_own_token(this, user)
+        self._remove_tokens_of_others(this, user)
 
     def _logout_other_clients(self, this: MethodInvocation) -> EJSONValue:
-        """A method of Meteor 1 and 2: the caller, too, has to log in with the new token before the others are gone."""
+        """Log out all other clients after a delay, as Meteor 1 and 2 do. The caller must use the new token before that."""
         user, _ = self._logged_in_user(this)
         when = self._now()
         token = self._add_token(str(user["_id"]), when)
@@ -236,12 +249,10 @@ class Accounts:
         def remove_others() -> None:
             current = self.user(str(user["_id"]))
             if current is not None:
-                self._keep_tokens(current, lambda item: item["hashedToken"] == hashed or item["when"] > when)
+                self._remove_tokens(current, lambda item: item["hashedToken"] != hashed and item["when"] <= when)
 
-        self._server.call_later(self._options.logout_others_delay, remove_others)
+        self._call_later(self._options.logout_others_delay, remove_others)
         return {"token": token, "tokenExpires": self._expires(when)}
-
-    # -------------------------------------------------------------------------------------------------------- in detail
 
     def _create(self, options: Mapping[str, Any], *, id_: str | None = None, code: str | None = None) -> str:
         username, email = options.get("username"), options.get("email")
@@ -274,7 +285,7 @@ class Accounts:
     def _find_user(self, query: Any) -> Document:
         check(query, dict)
         if len(query) != 1 or not isinstance(name := next(iter(query.values())), str) or not name:
-            raise MatchError("a user is named by exactly one of username, email and id")
+            raise MatchError("a user must be given by exactly one of username, email and id")
         match next(iter(query)):
             case "id":
                 user = self.user(name)
@@ -283,13 +294,13 @@ class Accounts:
             case "email":
                 user = self._by_name("emails.address", name)
             case key:
-                raise MatchError(f"a user is not named by {key!r}")
+                raise MatchError(f"a user cannot be given by {key!r}")
         if user is None:
             raise MethodError(403, self._reason("User not found"))
         return user
 
     def _by_name(self, path: str, name: str) -> Document | None:
-        """Find a user by a name, in other capitals too if that leaves no doubt."""
+        """Find a user by name. If there is no exact match, ignore case, unless several users match then."""
         exact = self.users.find_one({path: name})
         if exact is not None:
             return exact
@@ -315,7 +326,7 @@ class Accounts:
         return {"id": user_id, "token": token, "tokenExpires": self._expires(when), "type": kind}
 
     def _add_token(self, user_id: str, when: dt.datetime) -> str:
-        token = random_secret(_fractions)
+        token = random_secret(_random)
         stamped: Document = {"when": when, "hashedToken": _hash_token(token)}
         self.users.update(user_id, {"$push": {"services.resume.loginTokens": stamped}})
         return token
@@ -328,34 +339,39 @@ class Accounts:
             is_new = connection.id not in self._logged_in
             self._logged_in[connection.id] = (connection, hashed)
         if is_new:
-            connection.on_close(lambda: self._forget(connection.id))
+            connection.on_close(lambda: self._remove_connection(connection.id))
         this.set_user_id(user_id)
 
-    def _forget(self, connection_id: str) -> None:
+    def _remove_connection(self, connection_id: str) -> None:
         with self._lock:
             self._logged_in.pop(connection_id, None)
 
+    def _own_token(self, this: MethodInvocation) -> str | None:
+        """Return the hash of the token that the client has logged in with."""
+        with self._lock:
+            own = self._logged_in.get(this.connection.id) if this.connection is not None else None
+        return None if own is None else own[1]
+
     def _logged_in_user(self, this: MethodInvocation) -> tuple[Document, str]:
-        with self._lock:
-            own = self._logged_in.get(this.connection.id) if this.connection is not None else None
-        user = self.user(this.user_id)
+        own, user = self._own_token(this), self.user(this.user_id)
         if user is None or own is None:
-            raise MethodError("You are not logged in.")  # A31: the code is the sentence
-        return user, own[1]
+            # The error has this sentence in place of a code (A31).
+            raise MethodError("You are not logged in.")
+        return user, own
 
-    def _keep_own_token(self, this: MethodInvocation, user: Document) -> None:
-        with self._lock:
-            own = self._logged_in.get(this.connection.id) if this.connection is not None else None
-        self._keep_tokens(user, lambda token: own is not None and token["hashedToken"] == own[1])
+    def _remove_tokens_of_others(self, this: MethodInvocation, user: Document) -> None:
+        own = self._own_token(this)
+        self._remove_tokens(user, lambda token: token["hashedToken"] != own)
 
-    def _keep_tokens(self, user: Document, keep: Any) -> None:
-        """Forget a user's other tokens, and close the connections that use them."""
-        gone = [token["hashedToken"] for token in _tokens(user) if not keep(token)]
-        if not gone:
+    def _remove_tokens(self, user: Document, is_removed: Callable[[dict[str, Any]], bool]) -> None:
+        """Delete some of a user's tokens, and close the connections that use them."""
+        removed = [token["hashedToken"] for token in _tokens(user) if is_removed(token)]
+        if not removed:
             return
-        self.users.update(str(user["_id"]), {"$pull": {"services.resume.loginTokens": {"hashedToken": {"$in": gone}}}})
+        pulled = {"services.resume.loginTokens": {"hashedToken": {"$in": removed}}}
+        self.users.update(str(user["_id"]), {"$pull": pulled})
         with self._lock:
-            connections = [connection for connection, hashed in self._logged_in.values() if hashed in gone]
+            connections = [connection for connection, hashed in self._logged_in.values() if hashed in removed]
         for connection in connections:
             connection.close()
 
@@ -371,7 +387,7 @@ def _checked_password(password: Any) -> str | dict[str, str]:
     if isinstance(password, str) and password:
         return password
     if not (isinstance(password, dict) and set(password) == {"digest", "algorithm"}):
-        raise MatchError("a password is a text, or a digest and its algorithm")
+        raise MatchError("a password must be a string, or an object with digest and algorithm")
     check(password["digest"], str)
     check(password["algorithm"], str)
     return password
@@ -381,7 +397,7 @@ def _digest_of(password: str | dict[str, str]) -> str:
     if isinstance(password, str):
         return digest(password)["digest"]  # A21
     if password["algorithm"] != "sha-256":
-        # The client gets 500, as from Meteor (A32).
+        # Meteor answers this with error 500 (A32).
         raise ValueError(f"unknown password algorithm {password['algorithm']!r}")
     return password["digest"]
 

@@ -1,7 +1,7 @@
-"""Documents in memory, queried with Mongo's selectors, changed with its modifiers, and observed live.
+"""Collections of documents in memory, with Mongo's selectors and modifiers, and with live queries.
 
-All collections share one lock, and those who observe are told before a write returns. So what a method writes is
-in its client's messages before the method's `updated` (S45), and everybody sees all changes in one order.
+All collections share one lock, and observers are called before a write returns. So the messages about a method's writes
+come before the method's `updated` (S45), and all observers see all changes in the same order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ...minimongo.sorting import SortSpecifier, compile_sort
 from ...protocol import codec
 from ...protocol.codec import DocumentID, decode_document_id, encode_document_id
 from ...protocol.documents import Document
-from ...protocol.random_stream import RandomStream, random_hex, random_id
+from ...protocol.random_stream import random_hex, random_id
 from ..contexts import Subscription, current_invocation
 from ..workers import no_waiting
 
@@ -36,26 +36,26 @@ __all__ = ["Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult"]
 
 logger = logging.getLogger(__name__)
 
-_fractions = random.SystemRandom().random
+_random = random.SystemRandom().random
 
 # MongoDB's limits for a document.
-_LARGEST = 16 << 20
-_MOST_LEVELS = 100
+_SIZE_LIMIT = 16 << 20
+_DEPTH_LIMIT = 100
 
-# One for all: a write to one collection by an observer of another must not meet one the other way round.
+# One lock for all collections: an observer can write to another collection, so separate locks could deadlock.
 _lock = threading.RLock()
 
 
 class DuplicateID(ValueError):
-    """A document of this `_id` is there."""
+    """The collection already has a document with this `_id`."""
 
 
 class UpsertResult(Struct, frozen=True):
-    """What an upsert did.
+    """The outcome of an upsert.
 
     Args:
         count: How many documents were changed or inserted.
-        inserted_id: The id of the one inserted, or None.
+        inserted_id: The `_id` of the inserted document; None if no document was inserted.
     """
 
     count: int
@@ -63,16 +63,16 @@ class UpsertResult(Struct, frozen=True):
 
 
 class Observer(Struct, frozen=True):
-    """Who is told of changes of a query's results. Called with the collections locked: be quick.
+    """Functions that are called when the results of a query change. The collections are locked meanwhile, so be quick.
 
-    What it raises when told of a change goes to the log, and to nobody else.
+    An exception in one of the functions goes to the log.
 
     Args:
-        added: Gets an id and all fields, without `_id`.
-        changed: Gets an id, the fields that have new values, and the names of those that are gone.
-        removed: Gets an id.
-        failed: Gets the error if it cannot be found out whether a changed document is a result; nothing is told after that.
-            Without it the error goes to the log.
+        added: Gets the id of a new result, and its fields without `_id`.
+        changed: Gets the id of a result, the fields with new values, and the names of the removed fields.
+        removed: Gets the id of a document that is no longer a result.
+        failed: Gets the error if the query cannot decide whether a changed document is a result. The query ends after that.
+            Without this function the error goes to the log, and the query continues.
     """
 
     added: Callable[[DocumentID, Document], object]
@@ -82,11 +82,11 @@ class Observer(Struct, frozen=True):
 
 
 class Collection:
-    """Documents by `_id`. All of it may be used from any thread; what goes in and comes out is copied.
+    """A collection of documents. It can be used from any thread, and copies all documents that go in or come out.
 
     Args:
-        name: What clients know it by.
-        id_generation: Whether a document inserted without `_id` gets a string of 17 characters, or an ObjectID.
+        name: The name that clients use.
+        id_generation: Whether a document without `_id` gets a string of 17 characters or an ObjectID when it is inserted.
     """
 
     def __init__(self, name: str, *, id_generation: Literal["string", "objectid"] = "string") -> None:
@@ -108,32 +108,32 @@ class Collection:
         limit: int = 0,
         fields: Projection | None = None,
     ) -> Cursor:
-        """Query it. Nothing is looked up before the cursor is used; return one from a publication to have it live.
+        """Make a cursor for a query. The query runs when the cursor is used. A publication can return the cursor.
 
         Args:
-            selector: Which documents; all of them without one.
-            sort: In which order; that of insertion without one.
-            skip: How many of the first to leave out.
-            limit: How many at most; 0 for all.
-            fields: Which fields.
+            selector: Selects the documents; all documents by default.
+            sort: The order of the results; the order of insertion by default.
+            skip: How many results to leave out at the start.
+            limit: The maximum number of results; 0 for no limit.
+            fields: Selects the fields; all fields by default.
 
         Raises:
-            QueryError: One of them is none.
+            QueryError: The selector, the sort specifier or the projection is not valid.
         """
         return Cursor(self, selector if selector is not None else {}, sort, skip, limit, fields)
 
     def find_one(self, selector: Selector | None = None, *, sort: SortSpecifier | None = None) -> Document | None:
-        """Find the first document that is meant, if there is one."""
+        """Return the first document that matches, or None."""
         return next(iter(self.find(selector, sort=sort, limit=1)), None)
 
     def insert(self, document: Mapping[str, EJSONValue]) -> DocumentID:
-        """Put a document in. Returns its `_id`, drawn from the calling method's seed if it has none (I5, I6).
+        """Insert a document and return its `_id`. A missing `_id` is generated, in a method from the client's seed (I5, I6).
 
         Raises:
-            DuplicateID: One of that `_id` is there.
-            EJSONError: It cannot be its `_id`; or the document cannot be sent: a value in it is not EJSON, or it is nested
-                more than 100 levels deep, or larger than 16 MiB.
-            ValueError: A field's name has a dot in it, or begins with `$`.
+            DuplicateID: The collection already has a document with this `_id`.
+            EJSONError: The `_id` is not a valid document id, a value in the document is not EJSON, or the document is
+                nested more than 100 levels deep or larger than 16 MiB.
+            ValueError: The name of a field contains a dot or begins with `$`.
         """
         for key in document:
             if "." in key or key.startswith("$"):
@@ -143,32 +143,37 @@ class Collection:
         id_ = copy.pop("_id", None)
         if id_ is None:
             id_ = self._new_id()
-        # What can be none is refused there.
         key = encode_document_id(cast(DocumentID, id_))
         copy = {"_id": id_, **copy}
         _check_sendable(copy)
         with _lock:
             if key in self._documents:
-                raise DuplicateID(f"there is a document with the _id {id_!r} in {self.name!r}")
+                raise DuplicateID(f"{self.name!r} already has a document with the _id {id_!r}")
             self._write(key, copy)
         return cast(DocumentID, id_)
 
     def update(self, selector: Selector, modifier: Modifier, *, multi: bool = False, upsert: bool = False) -> int:
-        """Change the first document that is meant, or with `multi` all of them. Returns how many there were.
+        """Change the first document that matches, and return how many documents were changed.
+
+        Args:
+            selector: Selects the documents.
+            modifier: The change, or the new document.
+            multi: Change all documents that match.
+            upsert: Insert a document if no document matches.
 
         Raises:
-            QueryError: The selector or the modifier is none, or it does not go with a document, or the new document could not
-                be sent (see `insert`); then none is changed.
+            QueryError: The selector or the modifier is not valid, the modifier cannot be applied to a document, or a new
+                document would be too large or too deep (see `insert`). Then no document is changed.
         """
         return self._update(selector, modifier, multi=multi, upsert=upsert).count
 
     def upsert(self, selector: Selector, modifier: Modifier, *, multi: bool = False) -> UpsertResult:
-        """Change what is meant, or insert it."""
+        """Change the first document that matches, or insert one if no document matches; see `update`."""
         return self._update(selector, modifier, multi=multi, upsert=True)
 
     def remove(self, selector: Selector) -> int:
-        """Take out all documents that are meant; `{}` means all. Returns how many there were."""
-        matches = _Remembering(compile_selector(selector))
+        """Remove all documents that match, and return how many there were. `{}` matches all documents."""
+        matches = _CachedMatcher(compile_selector(selector))
         matches.prepare(self._candidates(selector).values())
         with _lock:
             keys = [key for key, document in self._candidates(selector).items() if matches(document)]
@@ -176,24 +181,24 @@ class Collection:
                 self._write(key, None)
         return len(keys)
 
-    # ------------------------------------------------------------------------------------------------- in detail
+    # ---------------------------------------------------------------------------------------------- for cursors
 
     def documents(self) -> Iterator[tuple[str, Document]]:
-        """Go through what is there now, by wire id, without copying: documents are replaced, never changed."""
+        """Iterate over the current documents with their wire ids. A change replaces a document, so no copies are needed."""
         with _lock:
             return iter(list(self._documents.items()))
 
     def attach(self, query: _LiveQuery) -> None:
-        """Begin to tell a query of changes; for cursors, under the lock."""
+        """Notify a query of changes from now on. The caller holds the lock."""
         self._queries[query] = None
 
     def detach(self, query: _LiveQuery) -> None:
-        """Tell it no more."""
+        """Stop notifying a query of changes."""
         with _lock:
             self._queries.pop(query, None)
 
     def _candidates(self, selector: Selector) -> Mapping[str, Document]:
-        """The documents that a selector can mean, by wire id: one, where it names an id."""
+        """Return the documents that a selector can match, by wire id. If it has an id, this is at most one document."""
         wanted = selected_id(selector)
         if not isinstance(wanted, (str, ObjectID)):
             return self._documents
@@ -204,16 +209,14 @@ class Collection:
         invocation = current_invocation.get()
         stream = invocation.random_stream if invocation is not None else None
         if self._id_generation == "objectid":
-            return ObjectID(random_hex(self._fractions(stream), 24))
-        return stream.document_id(self.name) if stream is not None else random_id(_fractions)
-
-    def _fractions(self, stream: RandomStream | None) -> Callable[[], float]:
-        return stream.source(f"/collection/{self.name}") if stream is not None else _fractions
+            source = stream.source(f"/collection/{self.name}") if stream is not None else _random
+            return ObjectID(random_hex(source, 24))
+        return stream.document_id(self.name) if stream is not None else random_id(_random)
 
     def _update(self, selector: Selector, modifier: Modifier, *, multi: bool, upsert: bool) -> UpsertResult:
-        matches = _Remembering(compile_selector(selector))
+        matches = _CachedMatcher(compile_selector(selector))
         if multi and not any(key.startswith("$") for key in modifier):
-            raise QueryError("many documents can be changed by operators alone, not replaced")
+            raise QueryError("with `multi` the modifier must have operators such as $set; it cannot replace documents")
         now = SystemClock().wall()
         matches.prepare(self._candidates(selector).values(), only_first=not multi)
         with _lock:
@@ -227,8 +230,8 @@ class Collection:
                 self._write(key, document)
             if changes or not upsert:
                 return UpsertResult(len(changes))
-            start = _start_of_upsert(selector if isinstance(selector, Mapping) else {"_id": selector})
-            return UpsertResult(1, self.insert(_modified(start, modifier, is_insert=True, now=now)))
+            base = _upsert_base(selector if isinstance(selector, Mapping) else {"_id": selector})
+            return UpsertResult(1, self.insert(_modified(base, modifier, is_insert=True, now=now)))
 
     def _write(self, key: str, document: Document | None) -> None:
         old = self._documents.get(key)
@@ -238,21 +241,22 @@ class Collection:
             self._documents[key] = document
         self._changes.append((key, old, document))
         if len(self._changes) > 1:
-            return  # An observer writes: those who tell of changes will come to it.
+            # An observer made this write, so the loop below is running and will notify the queries.
+            return
         with no_waiting():
             while self._changes:
                 change = self._changes[0]
                 try:
                     for query in list(self._queries):
-                        self._tell(query, *change)
+                        self._notify(query, *change)
                 finally:
                     self._changes.popleft()
 
-    def _tell(self, query: _LiveQuery, key: str, old: Document | None, new: Document | None) -> None:
+    def _notify(self, query: _LiveQuery, key: str, old: Document | None, new: Document | None) -> None:
         try:
             query.document_changed(key, old, new)
         except Exception as error:
-            # It is no business of whoever wrote, nor of the others who observe.
+            # The caller who writes and the other observers must not get this exception.
             if isinstance(error, QueryError) and query.observer.failed is not None:
                 self.detach(query)
                 query.observer.failed(error)
@@ -261,7 +265,7 @@ class Collection:
 
 
 class Cursor:
-    """A query's results; see `Collection.find`."""
+    """The results of a query; see `Collection.find`."""
 
     def __init__(
         self,
@@ -288,16 +292,20 @@ class Cursor:
         return iter([self._project(document) for _, document in self._results(self._matches)])
 
     def fetch(self) -> list[Document]:
-        """Look all results up."""
+        """Return all results."""
         return list(self)
 
     def count(self) -> int:
-        """Count the results."""
+        """Return the number of results."""
         return len(self._results(self._matches))
 
     def observe_changes(self, observer: Observer) -> Callable[[], None]:
-        """Tell `observer` of what is there, before this returns, and from then on of what changes. Returns what ends it."""
-        matches = _Remembering(self._matches)
+        """Call `observer` for all current results before this method returns, and from then on for all changes.
+
+        Returns:
+            A function that ends the observation.
+        """
+        matches = _CachedMatcher(self._matches)
         matches.prepare(document for _, document in self._collection.documents())
         with _lock, no_waiting():
             query: _LiveQuery
@@ -316,12 +324,12 @@ class Cursor:
         return stop
 
     def publish_to(self, subscription: Subscription) -> None:
-        """Publish the results, live, until the subscription ends; it ends with an error where that cannot be (S62)."""
+        """Publish the results and their changes until the subscription ends. If that fails, it ends with an error (S62)."""
         name = self._collection.name
 
-        def publish(how: Callable[..., None], *values: object) -> None:
+        def publish(send: Callable[..., None], *values: object) -> None:
             try:
-                how(name, *values)
+                send(name, *values)
             except Exception as error:  # noqa: BLE001 - sent, not swallowed
                 subscription.error(error)
 
@@ -343,21 +351,22 @@ class Cursor:
     def _results(self, matches: Matcher) -> list[tuple[str, Document]]:
         found = [(key, document) for key, document in self._collection.documents() if matches(document)]
         if self._sort is not None:
-            by = self._sort
-            found.sort(key=lambda item: by(item[1]))
+            sort_key = self._sort
+            found.sort(key=lambda item: sort_key(item[1]))
         end = self._skip + self._limit if self._limit else None
         return found[self._skip : end]
 
 
-class _Remembering:
-    """A matcher that remembers what it has said of documents, which are replaced, never changed.
+class _CachedMatcher:
+    """A matcher that caches its answers. This is safe because a change replaces a document.
 
-    So a selector that takes long is asked before the lock is taken, and under it only about what has changed meanwhile.
+    With it, a slow selector runs before the caller takes the lock. Under the lock it runs only for documents that changed
+    in between.
     """
 
     def __init__(self, matches: Matcher) -> None:
         self._matches = matches
-        # By the document's identity; the document is kept so that no other has the same.
+        # By the identity of the document. The document is kept, so that no other document gets the same identity.
         self._known: dict[int, tuple[Document, bool]] = {}
         self._earlier: dict[int, tuple[Document, bool]] = {}
 
@@ -369,19 +378,19 @@ class _Remembering:
         return known[1]
 
     def prepare(self, documents: Iterable[Document], *, only_first: bool = False) -> None:
-        """Ask about documents; or only up to the first that matches."""
+        """Cache the answers for the documents, or only up to the first that matches."""
         for document in list(documents):
             if self(document) and only_first:
                 return
 
-    def renewed(self) -> _Remembering:
-        """Itself, for another round: what is not asked about in this one is forgotten."""
+    def renewed(self) -> _CachedMatcher:
+        """Return this matcher for another run of the query. Answers that the run does not use are dropped at the next call."""
         self._earlier, self._known = self._known, {}
         return self
 
 
 class _LiveQuery:
-    """Makes of a change in the collection the changes of the results, and tells the observer."""
+    """Turns a change in the collection into changes of the results, and notifies the observer."""
 
     def __init__(self, fields: Callable[[Document], Document], observer: Observer) -> None:
         self._fields = fields
@@ -390,7 +399,7 @@ class _LiveQuery:
     def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
         raise AssertionError
 
-    def _tell(self, key: str, old: Document | None, new: Document | None) -> None:
+    def _notify(self, key: str, old: Document | None, new: Document | None) -> None:
         id_ = decode_document_id(key)
         if new is None:
             if old is not None:
@@ -410,7 +419,7 @@ class _LiveQuery:
 
 
 class _PlainQuery(_LiveQuery):
-    """Without skip and limit each document decides for itself, and nothing is remembered."""
+    """A query without skip and limit. Whether a document is a result depends on nothing else, so no state is needed."""
 
     def __init__(self, matches: Matcher, fields: Callable[[Document], Document], observer: Observer) -> None:
         super().__init__(fields, observer)
@@ -419,11 +428,11 @@ class _PlainQuery(_LiveQuery):
     def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
         was = old if old is not None and self._matches(old) else None
         is_now = new if new is not None and self._matches(new) else None
-        self._tell(key, was, is_now)
+        self._notify(key, was, is_now)
 
 
 class _WindowQuery(_LiveQuery):
-    """With skip or limit one document can push another out, or let it in: look all up again, and compare."""
+    """A query with skip or limit. A changed document can affect other results, so run the query again and compare."""
 
     def __init__(
         self,
@@ -440,20 +449,20 @@ class _WindowQuery(_LiveQuery):
         before, self._shown = self._shown, dict(self._results())
         for shown_key, document in before.items():
             if shown_key not in self._shown:
-                self._tell(shown_key, document, None)
+                self._notify(shown_key, document, None)
         for shown_key, document in self._shown.items():
             earlier = before.get(shown_key)
             if earlier is not document:
-                self._tell(shown_key, earlier, document)
+                self._notify(shown_key, earlier, document)
 
 
-def _start_of_upsert(selector: Mapping[str, EJSONValue]) -> Document:
-    """Make the document that an upsert begins with: the fields that the selector says are equal to something."""
+def _upsert_base(selector: Mapping[str, EJSONValue]) -> Document:
+    """Return the document that an upsert modifies and inserts: it has the fields for which the selector gives a value."""
     document: Document = {}
     for path, condition in selector.items():
         if path == "$and" and isinstance(condition, list):
             for part in condition:
-                document.update(_start_of_upsert(part))
+                document.update(_upsert_base(part))
             continue
         value = condition
         if isinstance(condition, Mapping) and any(key.startswith("$") for key in condition):
@@ -475,13 +484,13 @@ def _modified(document: Document, modifier: Modifier, *, is_insert: bool = False
 
 
 def _check_sendable(document: Document) -> None:
-    """Refuse a document that no client could be sent, by MongoDB's limits."""
+    """Reject a document that exceeds MongoDB's limits, or that cannot be sent to a client."""
     text = bytes(codec.ejson_text(document))
-    if len(text) > _LARGEST:
-        raise EJSONError(f"the document would be {len(text)} bytes long; {_LARGEST} are allowed")
-    # Counting brackets is quick, and nearly all documents have fewer.
-    if text.count(b"{") + text.count(b"[") > _MOST_LEVELS and _is_deeper(document, _MOST_LEVELS):
-        raise EJSONError(f"the document would be nested more than {_MOST_LEVELS} levels deep")
+    if len(text) > _SIZE_LIMIT:
+        raise EJSONError(f"the document would have {len(text)} bytes; the limit is {_SIZE_LIMIT}")
+    # Counting brackets is fast, and almost all documents have fewer of them than levels are allowed.
+    if text.count(b"{") + text.count(b"[") > _DEPTH_LIMIT and _is_deeper(document, _DEPTH_LIMIT):
+        raise EJSONError(f"the document would be nested more than {_DEPTH_LIMIT} levels deep")
 
 
 def _is_deeper(value: EJSONValue, levels: int) -> bool:

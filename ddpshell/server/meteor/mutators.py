@@ -1,64 +1,62 @@
-"""Methods by which clients write to a collection: `/tasks/insert`, `/tasks/update`, `/tasks/remove` (I14)."""
+"""The methods with which clients write to a collection: `/tasks/insert`, `/tasks/update` and `/tasks/remove` (I14)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ...ejson import ObjectID
 from ...exceptions import DDPError, MethodError
 from ...protocol.documents import Document
 from ..contexts import MethodInvocation
 from ..errors import check
+from ..registrations import Registrations
 from .collection import Collection
-
-if TYPE_CHECKING:
-    from ..server import Server
 
 __all__ = ["AllowRule", "add_mutators"]
 
-#: Says whether a user may write a document: gets the user's id, or None, and the document as it is, or is to be.
+#: Returns whether a user can write a document. It gets the user's id or None, and the document: the stored one, or the new one
+#: for an insert.
 AllowRule: TypeAlias = Callable[[str | None, Document], bool]
 
 
-def add_mutators(server: Server, collection: Collection, allow: AllowRule | None) -> None:
-    """Define the methods, under their names of old and those that end in `Async`.
+def add_mutators(registrations: Registrations, collection: Collection, allow: AllowRule | None) -> None:
+    """Register the methods. Each also gets its newer name, which ends in `Async`.
 
     Args:
-        server: Where to define them.
-        collection: What they write to.
-        allow: Who may write what; without a rule nobody may write anything.
+        registrations: The server's methods.
+        collection: The collection that they write to.
+        allow: See `Server.expose`.
     """
 
     def insert(this: MethodInvocation, document: Any) -> None:
         check(document, dict)
         _check_allowed(allow, this, document)
-        _writing(lambda: collection.insert(document))
+        _write(lambda: collection.insert(document))
 
     def update(this: MethodInvocation, selector: Any, modifier: Any, options: Any = None) -> object:
         check(modifier, dict)
-        wanted = _one_document(selector, "update")
+        id_ = _document_id(selector, "update")
         if isinstance(options, Mapping) and options.get("upsert"):
             raise MethodError(403, "Access denied. Upserts not allowed in a restricted collection.")
         if not any(key.startswith("$") for key in modifier):
             raise MethodError(403, "Access denied. Documents can be updated by operators such as $set, not replaced.")
-        document = collection.find_one(wanted)
-        if document is None and allow is not None:
-            return 0
-        _check_allowed(allow, this, document)
-        return _writing(lambda: collection.update(wanted, modifier))
+        return write_one(this, id_, lambda: collection.update(id_, modifier))
 
     def remove(this: MethodInvocation, selector: Any) -> object:
-        wanted = _one_document(selector, "remove")
-        document = collection.find_one(wanted)
+        id_ = _document_id(selector, "remove")
+        return write_one(this, id_, lambda: collection.remove(id_))
+
+    def write_one(this: MethodInvocation, id_: Any, write: Callable[[], int]) -> object:
+        document = collection.find_one(id_)
         if document is None and allow is not None:
             return 0
         _check_allowed(allow, this, document)
-        return _writing(lambda: collection.remove(wanted))
+        return _write(write)
 
     for verb, function in (("insert", insert), ("update", update), ("remove", remove)):
-        server.method(f"/{collection.name}/{verb}")(function)
-        server.method(f"/{collection.name}/{verb}Async")(function)
+        registrations.add_method(f"/{collection.name}/{verb}", function)
+        registrations.add_method(f"/{collection.name}/{verb}Async", function)
 
 
 def _check_allowed(allow: AllowRule | None, this: MethodInvocation, document: Document | None) -> None:
@@ -66,14 +64,15 @@ def _check_allowed(allow: AllowRule | None, this: MethodInvocation, document: Do
         raise MethodError(403, "Access denied")
 
 
-def _one_document(selector: Any, verb: str) -> Any:
-    wanted = selector["_id"] if isinstance(selector, Mapping) and set(selector) == {"_id"} else selector
-    if not isinstance(wanted, (str, ObjectID)) or not wanted:
-        raise MethodError(403, f"Not permitted. Untrusted code may only {verb} documents by ID.")  # Meteor's words
-    return wanted
+def _document_id(selector: Any, verb: str) -> Any:
+    id_ = selector["_id"] if isinstance(selector, Mapping) and set(selector) == {"_id"} else selector
+    if not isinstance(id_, (str, ObjectID)) or not id_:
+        # Meteor's words.
+        raise MethodError(403, f"Not permitted. Untrusted code may only {verb} documents by ID.")
+    return id_
 
 
-def _writing(write: Callable[[], object]) -> object:
+def _write(write: Callable[[], object]) -> object:
     try:
         return write()
     except (DDPError, ValueError) as error:

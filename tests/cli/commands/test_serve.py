@@ -196,8 +196,14 @@ def test_a_file_that_stops_its_server_ends_the_command_well(
     [
         pytest.param("x = 1\nx = = 2\n", "app.py, line 2: SyntaxError: invalid syntax", id="no Python"),
         pytest.param("x = 1\n\nx.y\n", "app.py, line 3: AttributeError: 'int' object has no attribute 'y'", id="error"),
-        pytest.param(APP + "other = Server()\ndel server\nmore = Server()\n", "name the one to run `server`", id="two"),
-        pytest.param("x = 1\n", "makes no server: write `server = Server()`, from ddpshell.server", id="none"),
+        pytest.param(
+            APP + "other = Server()\ndel server\nmore = Server()\n", "assign the one to run to `server`", id="two"
+        ),
+        pytest.param(
+            "x = 1\n",
+            "makes no server; add `from ddpshell.server import Server` and `server = Server()`",
+            id="no server",
+        ),
         pytest.param(APP + "server.serve_forever()\n", "app.py, line 9: RuntimeError: the file starts", id="it runs"),
     ],
 )
@@ -251,13 +257,13 @@ def test_only_pages_of_the_origins_that_are_named_connect(
     WireClient(url, suppress_origin=True).drop()
     with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
         WireClient(url, origin="http://evil.example")
-    assert "refused a web page of 'http://evil.example'" in line_with(process, "web page")
+    assert "refused a web page from 'http://evil.example'" in line_with(process, "web page")
 
 
 def test_a_page_from_elsewhere_is_noted(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start("serve", "--port", "0")
     WireClient(url_of(process), origin="http://evil.example").drop()
-    assert "a web page of 'http://evil.example' connected" in line_with(process, "web page")
+    assert "a web page from 'http://evil.example' connected" in line_with(process, "web page")
 
 
 def test_it_greets_if_it_is_to(start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -370,7 +376,7 @@ def test_more_clients_than_there_may_be_open_files_are_told_once_and_hurt_nobody
         for _ in range(100):
             crowd.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
         assert line_with(process, "no more clients").endswith(
-            "warning: no more clients can connect: Too many open files (`ulimit -n` says how many)"
+            "warning: no more clients can connect: Too many open files (see `ulimit -n`)"
         )
         assert client.call("upper", "still here") == "STILL HERE"
         crowd.close()

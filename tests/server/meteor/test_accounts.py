@@ -1,4 +1,4 @@
-"""Users and what logs them in, by the rules of Meteor's own accounts."""
+"""Users, logins and tokens, as in Meteor's accounts packages."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ def reason(error: Any) -> tuple[Any, str | None]:
     [
         pytest.param(ANN, digest("secret"), id="by name and digest (A1)"),
         pytest.param(ANN, "secret", id="by a plain password (A2)"),
-        pytest.param({"email": "ann@example.com"}, digest("secret"), id="by address"),
+        pytest.param({"email": "ann@example.com"}, digest("secret"), id="by email address"),
         pytest.param({"id": "ann-id"}, digest("secret"), id="by id"),
-        pytest.param({"username": "ANN"}, digest("secret"), id="in other capitals"),
+        pytest.param({"username": "ANN"}, digest("secret"), id="a name in other capitals"),
         pytest.param({"email": "Ann@Example.COM"}, digest("secret"), id="an address in other capitals"),
     ],
 )
-def test_a_user_logs_in(accounts: Server, connect: Connect, user: Any, password: Any) -> None:
+def test_a_user_can_log_in(accounts: Server, connect: Connect, user: Any, password: Any) -> None:
     client = connect(accounts)
     result = client.call("login", {"user": user, "password": password})
     assert (result["id"], result["type"], len(result["token"])) == ("ann-id", "password", 43)
     assert client.call("whoami") == "ann-id"
 
 
-def test_the_users_document_comes_before_updated_and_holds_no_secret(accounts: Server, connect: Connect) -> None:
+def test_the_users_document_comes_before_updated_and_has_no_secrets(accounts: Server, connect: Connect) -> None:
     """A58, T3."""
     client = connect(accounts)
     added, updated, result = client.call_all("login", {"user": ANN, "password": digest("secret")})
@@ -110,28 +110,30 @@ def test_all_subscriptions_run_again_for_the_new_user(accounts: Server, connect:
     [
         pytest.param([{"user": ANN, "password": digest("wrong")}], (403, "Incorrect password"), id="wrong password"),
         pytest.param([{"user": ANN, "password": "wrong"}], (403, "Incorrect password"), id="wrong plain password"),
-        pytest.param([{"user": {"username": "x"}, "password": "x"}], (403, "User not found"), id="no such user"),
-        pytest.param([{"user": {"id": "x"}, "password": "x"}], (403, "User not found"), id="no such id"),
+        pytest.param([{"user": {"username": "x"}, "password": "x"}], (403, "User not found"), id="an unknown user"),
+        pytest.param([{"user": {"id": "x"}, "password": "x"}], (403, "User not found"), id="an unknown id"),
         pytest.param(
             [{"user": {"username": "eve"}, "password": "x"}], (403, "User has no password set"), id="no password"
         ),
-        pytest.param([{"foo": 1}], (400, "Unrecognized options for login request"), id="nobody's options"),
+        pytest.param([{"foo": 1}], (400, "Unrecognized options for login request"), id="unknown options"),
         pytest.param([{}], (400, "Unrecognized options for login request"), id="no options"),
-        pytest.param(["x"], (400, "Match failed"), id="no object"),
-        pytest.param([], (400, "Match failed"), id="nothing"),
+        pytest.param(["x"], (400, "Match failed"), id="not an object"),
+        pytest.param([], (400, "Match failed"), id="no argument"),
         pytest.param([{"user": {}, "password": "x"}], (400, "Match failed"), id="no name"),
         pytest.param([{"user": {"username": ""}, "password": "x"}], (400, "Match failed"), id="an empty name"),
         pytest.param(
             [{"user": {"username": "ann", "email": "e"}, "password": "x"}], (400, "Match failed"), id="two names (A1)"
         ),
-        pytest.param([{"user": {"name": "ann"}, "password": "x"}], (400, "Match failed"), id="an unknown kind of name"),
-        pytest.param([{"user": "ann", "password": "x"}], (400, "Match failed"), id="a name alone"),
+        pytest.param(
+            [{"user": {"name": "ann"}, "password": "x"}], (400, "Match failed"), id="an unknown kind of selector"
+        ),
+        pytest.param([{"user": "ann", "password": "x"}], (400, "Match failed"), id="a name without an object"),
         pytest.param([{"user": ANN, "password": "secret", "extra": 1}], (400, "Match failed"), id="extra keys (A19)"),
         pytest.param([{"user": ANN, "password": "secret", "code": None}], (400, "Match failed"), id="a null code (A3)"),
         pytest.param(
             [{"user": ANN, "password": {"digest": 5, "algorithm": "sha-256"}}],
             (400, "Match failed"),
-            id="a number digest",
+            id="a number as digest",
         ),
         pytest.param([{"user": ANN, "password": {"digest": "x"}}], (400, "Match failed"), id="no algorithm"),
         pytest.param(
@@ -144,15 +146,15 @@ def test_all_subscriptions_run_again_for_the_new_user(accounts: Server, connect:
             (403, "You've been logged out by the server. Please log in again."),
             id="an unknown token (A27)",
         ),
-        pytest.param([{"resume": 5}], (400, "Match failed"), id="a number token"),
+        pytest.param([{"resume": 5}], (400, "Match failed"), id="a number as token"),
         pytest.param(
             [{"resume": "x", "user": ANN, "password": "secret"}],
             (403, "You've been logged out by the server. Please log in again."),
-            id="a token goes before a password (A19)",
+            id="a token takes precedence over a password (A19)",
         ),
     ],
 )
-def test_what_is_no_login_is_refused_and_leaves_the_one_before(
+def test_a_rejected_login_keeps_the_current_one(
     accounts: Server, connect: Connect, params: list[Any], expected: tuple[int, str]
 ) -> None:
     """A25, A27, A28, A53."""
@@ -163,7 +165,7 @@ def test_what_is_no_login_is_refused_and_leaves_the_one_before(
     assert client.call("whoami") == bob
 
 
-def test_reasons_can_be_left_out(connect: Connect) -> None:
+def test_the_reasons_can_be_hidden(connect: Connect) -> None:
     """A25: as Meteor 3 does."""
     client = connect(make(AccountsOptions(ambiguous_errors=True)))
     errors = [
@@ -173,7 +175,7 @@ def test_reasons_can_be_left_out(connect: Connect) -> None:
     assert {reason(error) for error in errors} == {(403, "Something went wrong. Please check your credentials.")}
 
 
-def test_a_one_time_code_is_asked_for_after_the_password(accounts: Server, connect: Connect) -> None:
+def test_a_one_time_code_is_requested_after_the_password(accounts: Server, connect: Connect) -> None:
     """A3, A26."""
     client = connect(accounts)
     user = {"username": "two"}
@@ -186,7 +188,7 @@ def test_a_one_time_code_is_asked_for_after_the_password(accounts: Server, conne
 # -------------------------------------------------------------------------------------------------------------- tokens
 
 
-def test_a_token_logs_in_again_and_lasts_no_longer_for_it(accounts: Server, connect: Connect) -> None:
+def test_a_login_with_a_token_does_not_extend_it(accounts: Server, connect: Connect) -> None:
     """A4, A40."""
     first = log_in(connect(accounts))
     client = connect(accounts)
@@ -195,7 +197,7 @@ def test_a_token_logs_in_again_and_lasts_no_longer_for_it(accounts: Server, conn
     assert client.call("whoami") == "ann-id"
 
 
-def test_a_token_expires_in_ninety_days_and_is_then_refused(connect: Connect) -> None:
+def test_a_token_is_rejected_after_ninety_days(connect: Connect) -> None:
     """A27, A40."""
     clock = FakeClock()
     server = make(clock=clock)
@@ -215,7 +217,7 @@ def test_a_token_expires_in_ninety_days_and_is_then_refused(connect: Connect) ->
     )
 
 
-def test_logout_ends_the_connections_own_token(accounts: Server, connect: Connect) -> None:
+def test_logout_deletes_the_token_of_the_connection(accounts: Server, connect: Connect) -> None:
     """A43."""
     client, other = connect(accounts), connect(accounts)
     token, kept = log_in(client)["token"], log_in(other)["token"]
@@ -226,7 +228,9 @@ def test_logout_ends_the_connections_own_token(accounts: Server, connect: Connec
     assert other.call("whoami") == "ann-id"
 
 
-def test_a_new_token_has_the_age_of_the_old_one_and_the_others_can_be_ended(accounts: Server, connect: Connect) -> None:
+def test_a_new_token_has_the_age_of_the_old_one_and_the_others_can_be_deleted(
+    accounts: Server, connect: Connect
+) -> None:
     """A13, A14, A42."""
     client, other = connect(accounts), connect(accounts)
     first = log_in(client)
@@ -243,8 +247,8 @@ def test_a_new_token_has_the_age_of_the_old_one_and_the_others_can_be_ended(acco
     assert third.call("login", {"resume": new["token"]})["id"] == "ann-id"
 
 
-def test_logout_other_clients_closes_them_later_and_the_caller_too_unless_it_logs_in_again(connect: Connect) -> None:
-    """As Meteor up to version 2."""
+def test_logout_other_clients_later_closes_all_connections_without_the_new_token(connect: Connect) -> None:
+    """As in Meteor up to version 2."""
     server = make(AccountsOptions(rate_limit=False, logout_others_delay=0.02))
     client, other = connect(server), connect(server)
     log_in(client)
@@ -256,16 +260,14 @@ def test_logout_other_clients_closes_them_later_and_the_caller_too_unless_it_log
 
 
 @pytest.mark.parametrize("method", ["getNewToken", "removeOtherTokens", "logoutOtherClients"])
-def test_without_a_login_the_code_is_the_sentence(accounts: Server, connect: Connect, method: str) -> None:
+def test_without_a_login_the_error_code_is_a_sentence(accounts: Server, connect: Connect, method: str) -> None:
     """A31."""
     error = connect(accounts).call_error(method)
     assert reason(error) == ("You are not logged in.", None)
     assert error["message"] == "[You are not logged in.]"
 
 
-def test_a_session_that_is_resumed_is_still_logged_in_and_one_whose_token_goes_is_not(
-    accounts: Server, connect: Connect
-) -> None:
+def test_a_resumed_session_is_logged_in_until_its_token_is_deleted(accounts: Server, connect: Connect) -> None:
     """R22, A42."""
     client = connect(accounts)
     log_in(client)
@@ -285,7 +287,7 @@ def test_a_session_that_is_resumed_is_still_logged_in_and_one_whose_token_goes_i
 # ------------------------------------------------------------------------------------------------------------- passwords
 
 
-def test_a_password_is_changed_and_the_other_tokens_end(accounts: Server, connect: Connect) -> None:
+def test_a_changed_password_deletes_the_other_tokens(accounts: Server, connect: Connect) -> None:
     """A8, A44."""
     client, same, other = connect(accounts), connect(accounts), connect(accounts)
     token = log_in(client)["token"]
@@ -299,7 +301,7 @@ def test_a_password_is_changed_and_the_other_tokens_end(accounts: Server, connec
     assert client.call("login", {"user": ANN, "password": "new"})["id"] == "ann-id"
 
 
-def test_changing_a_password_needs_a_login_and_two_passwords(accounts: Server, connect: Connect) -> None:
+def test_changing_a_password_requires_a_login_and_both_passwords(accounts: Server, connect: Connect) -> None:
     """A30."""
     client = connect(accounts)
     assert reason(client.call_error("changePassword", "a", "b")) == (401, "Must be logged in")
@@ -308,7 +310,7 @@ def test_changing_a_password_needs_a_login_and_two_passwords(accounts: Server, c
         assert reason(client.call_error("changePassword", *params)) == (400, "Match failed")
 
 
-def test_a_password_beyond_the_basic_plane_is_hashed_as_meteor_does(connect: Connect) -> None:
+def test_a_password_with_supplementary_characters_is_hashed_as_in_meteor(connect: Connect) -> None:
     """A20, A21."""
     server = Server(users={"ann": "\U0001f600"}, accounts=UNLIMITED)
     client = connect(server)
@@ -320,7 +322,7 @@ def test_a_password_beyond_the_basic_plane_is_hashed_as_meteor_does(connect: Con
     )
 
 
-def test_neither_passwords_nor_tokens_are_kept(accounts: Server, connect: Connect) -> None:
+def test_neither_passwords_nor_tokens_are_stored(accounts: Server, connect: Connect) -> None:
     """A40."""
     token = log_in(connect(accounts))["token"]
     stored = repr(accounts.accounts.users.find().fetch())
@@ -331,7 +333,7 @@ def test_neither_passwords_nor_tokens_are_kept(accounts: Server, connect: Connec
 # --------------------------------------------------------------------------------------------------------------- signup
 
 
-def test_anybody_may_become_a_user_and_is_logged_in(accounts: Server, connect: Connect) -> None:
+def test_a_client_can_create_a_user_and_is_logged_in(accounts: Server, connect: Connect) -> None:
     """A7."""
     client = connect(accounts)
     result = client.call(
@@ -347,14 +349,14 @@ def test_anybody_may_become_a_user_and_is_logged_in(accounts: Server, connect: C
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        pytest.param({"username": "ANN", "password": "x"}, (403, "Username already exists."), id="a taken name"),
-        pytest.param({"email": "ANN@example.com"}, (403, "Email already exists."), id="a taken address"),
+        pytest.param({"username": "ANN", "password": "x"}, (403, "Username already exists."), id="a name in use"),
+        pytest.param({"email": "ANN@example.com"}, (403, "Email already exists."), id="an email address in use"),
         pytest.param({"password": "x"}, (400, "Need to set a username or email"), id="no name"),
-        pytest.param({"username": 5}, (400, "Match failed"), id="a number name"),
-        pytest.param("x", (400, "Match failed"), id="no object"),
+        pytest.param({"username": 5}, (400, "Match failed"), id="a number as name"),
+        pytest.param("x", (400, "Match failed"), id="not an object"),
     ],
 )
-def test_what_is_no_new_user_is_refused(
+def test_an_invalid_new_user_is_rejected(
     accounts: Server, connect: Connect, options: Any, expected: tuple[int, str]
 ) -> None:
     """A29."""
@@ -372,7 +374,7 @@ def test_signup_can_be_forbidden(connect: Connect) -> None:
 # --------------------------------------------------------------------------------------------------------------- limits
 
 
-def test_the_sixth_attempt_in_ten_seconds_is_refused_on_a_connection(connect: Connect) -> None:
+def test_the_sixth_attempt_within_ten_seconds_is_rejected_on_a_connection(connect: Connect) -> None:
     """A34."""
     server = make(AccountsOptions())
     client = connect(server)
@@ -382,7 +384,7 @@ def test_the_sixth_attempt_in_ten_seconds_is_refused_on_a_connection(connect: Co
     assert connect(server).call_error("login", {"resume": "x"})["error"] == 403
 
 
-def test_users_can_be_added_and_looked_up_while_it_runs(accounts: Server, connect: Connect) -> None:
+def test_users_can_be_added_and_looked_up_while_the_server_runs(accounts: Server, connect: Connect) -> None:
     user_id = accounts.accounts.add("late", "pw")
     assert connect(accounts).call("login", {"user": {"username": "late"}, "password": "pw"})["id"] == user_id
     user = accounts.accounts.user(user_id)
@@ -393,7 +395,7 @@ def test_users_can_be_added_and_looked_up_while_it_runs(accounts: Server, connec
 
 def test_a_server_without_users_has_no_accounts(server: Server, connect: Connect) -> None:
     with pytest.raises(RuntimeError, match="users"):
-        server.accounts  # noqa: B018 - that it raises is the point
+        server.accounts  # noqa: B018 - the property raises
     assert connect(server).call_error("login", {"resume": "x"})["error"] == 404
 
 
@@ -402,9 +404,9 @@ def test_only_a_client_can_log_in(accounts: Server) -> None:
         accounts.call("login", {"user": {"username": "ann"}, "password": "secret"})
 
 
-def test_old_tokens_are_looked_for_now_and_then(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_tokens_are_deleted_regularly(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A42."""
-    monkeypatch.setattr("ddpshell.server.meteor.accounts._SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr("ddpshell.server.meteor.accounts._EXPIRY_INTERVAL", 0.01)
     clock = FakeClock()
     client = connect(make(clock=clock))
     log_in(client)

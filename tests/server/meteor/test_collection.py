@@ -1,4 +1,4 @@
-"""Documents in memory: written, found, observed and published live."""
+"""Collections: writes, queries, observers and publications."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ids(cursor: Any) -> list[Any]:
 # ------------------------------------------------------------------------------------------------------- reading, writing
 
 
-def test_what_is_inserted_is_found_and_copied_both_ways() -> None:
+def test_inserted_and_found_documents_are_copies() -> None:
     """S60."""
     collection = Collection("c")
     document: dict[str, Any] = {"a": [1]}
@@ -41,7 +41,7 @@ def test_what_is_inserted_is_found_and_copied_both_ways() -> None:
     document["a"].append(2)
     found = collection.find_one(str(id_))
     assert found == {"_id": id_, "a": [1]}
-    found["a"].append(3)  # type: ignore[union-attr]  # a list, see above
+    found["a"].append(3)  # type: ignore[union-attr]  # it is a list
     assert collection.find_one({"a": [1]}) is not None
     assert len(collection) == 1
 
@@ -53,7 +53,7 @@ def test_a_document_without_an_id_gets_one() -> None:
 
 
 @pytest.mark.parametrize("id_", ["x", 5, ObjectID("0" * 24), "0" * 24, True])
-def test_ids_may_be_of_several_kinds_and_are_told_apart(id_: Any) -> None:
+def test_ids_of_different_types_are_different(id_: Any) -> None:
     """I11."""
     collection = filled({"_id": "other"})
     assert collection.insert({"_id": id_}) == id_
@@ -63,7 +63,7 @@ def test_ids_may_be_of_several_kinds_and_are_told_apart(id_: Any) -> None:
     assert ids(collection.find()) == ["other"]
 
 
-def test_what_cannot_be_stored_is_refused() -> None:
+def test_invalid_documents_are_rejected() -> None:
     for document in ({"$a": 1}, {"a.b": 1}):
         with pytest.raises(ValueError, match="cannot be named"):
             filled(document)
@@ -71,7 +71,7 @@ def test_what_cannot_be_stored_is_refused() -> None:
         filled({"_id": [1]})
 
 
-def test_documents_are_found_sorted_skipped_limited_and_projected() -> None:
+def test_find_sorts_skips_limits_and_projects() -> None:
     collection = filled(*({"_id": name, "n": number} for number, name in enumerate("abcd")))
     assert ids(collection.find({"n": {"$gt": 0}}, sort={"n": -1}, skip=1, limit=1)) == ["c"]
     assert collection.find({"n": {"$gt": 0}}).count() == 3
@@ -82,7 +82,7 @@ def test_documents_are_found_sorted_skipped_limited_and_projected() -> None:
         collection.find({"$nope": 1})
 
 
-def test_the_first_document_is_updated_or_all_of_them() -> None:
+def test_update_changes_the_first_match_or_all() -> None:
     collection = filled({"_id": "a", "n": 1}, {"_id": "b", "n": 1})
     assert collection.update({"n": 1}, {"$inc": {"n": 1}}) == 1
     assert collection.find_one("a") == {"_id": "a", "n": 2}
@@ -94,14 +94,14 @@ def test_the_first_document_is_updated_or_all_of_them() -> None:
         collection.update({}, {"replaced": True}, multi=True)
 
 
-def test_an_update_that_fails_for_one_document_changes_none() -> None:
+def test_an_update_that_fails_for_one_document_changes_no_document() -> None:
     collection = filled({"_id": "a", "n": 1}, {"_id": "b", "n": "text"})
     with pytest.raises(QueryError):
         collection.update({}, {"$inc": {"n": 1}}, multi=True)
     assert collection.find_one("a") == {"_id": "a", "n": 1}
 
 
-def test_an_upsert_inserts_what_the_selector_says() -> None:
+def test_an_upsert_inserts_the_fields_of_the_selector() -> None:
     collection = Collection("c")
     result = collection.upsert(
         {"_id": "x", "a": 1, "b": {"$eq": 2}, "c": {"$gt": 3}, "$and": [{"d.e": 4}], "$or": [{"f": 1}]},
@@ -110,25 +110,25 @@ def test_an_upsert_inserts_what_the_selector_says() -> None:
     assert (result.count, result.inserted_id) == (1, "x")
     assert collection.find_one("x") == {"_id": "x", "a": 1, "b": 2, "d": {"e": 4}, "g": 5, "h": 6}
     assert collection.upsert("x", {"$set": {"g": 7}, "$setOnInsert": {"h": 8}}).inserted_id is None
-    assert collection.find_one("x", sort=None)["h"] == 6  # type: ignore[index]  # it is there
+    assert collection.find_one("x", sort=None)["h"] == 6  # type: ignore[index]  # the document exists
     assert collection.update({"a": 9}, {"$set": {"b": 1}}, upsert=True) == 1
     assert len(collection) == 2
 
 
-def test_remove_takes_all_that_are_meant() -> None:
+def test_remove_removes_all_matches() -> None:
     collection = filled({"_id": "a", "n": 1}, {"_id": "b", "n": 2}, {"_id": "c", "n": 2})
     assert collection.remove({"n": 2}) == 2
     assert collection.remove({"n": 2}) == 0
     assert collection.remove({}) == 1
     with pytest.raises(QueryError):
-        collection.remove(None)  # type: ignore[arg-type]  # that is the point
+        collection.remove(None)  # type: ignore[arg-type]  # wrong on purpose
 
 
 # -------------------------------------------------------------------------------------------------------------- observing
 
 
 class Log:
-    """An observer that writes down what it is told."""
+    """Records the calls of an observer."""
 
     def __init__(self) -> None:
         self.lines: list[Any] = []
@@ -138,16 +138,16 @@ class Log:
             lambda id_: self.lines.append(("removed", id_)),
         )
 
-    def take(self) -> list[Any]:
+    def take_calls(self) -> list[Any]:
         lines, self.lines = self.lines, []
         return lines
 
 
-def test_an_observer_is_told_what_is_there_and_then_what_changes() -> None:
+def test_an_observer_is_called_for_current_results_and_then_for_changes() -> None:
     collection = filled({"_id": "a", "n": 1, "m": 1}, {"_id": "b", "n": 9})
     log = Log()
     stop = collection.find({"n": {"$lt": 5}}).observe_changes(log.observer)
-    assert log.take() == [("added", "a", {"n": 1, "m": 1})]
+    assert log.take_calls() == [("added", "a", {"n": 1, "m": 1})]
     collection.update("a", {"$set": {"n": 2}, "$unset": {"m": 1}})
     collection.update("a", {"$set": {"n": 2}})
     collection.update("b", {"$set": {"n": 3}})
@@ -155,7 +155,7 @@ def test_an_observer_is_told_what_is_there_and_then_what_changes() -> None:
     collection.insert({"_id": "c", "n": 1})
     collection.insert({"_id": "d", "n": 6})
     collection.remove({})
-    assert log.take() == [
+    assert log.take_calls() == [
         ("changed", "a", {"n": 2}, ("m",)),
         ("added", "b", {"n": 3}),
         ("removed", "a"),
@@ -166,34 +166,34 @@ def test_an_observer_is_told_what_is_there_and_then_what_changes() -> None:
     stop()
     stop()
     collection.insert({"n": 1})
-    assert log.take() == []
+    assert log.take_calls() == []
 
 
-def test_with_a_limit_one_document_pushes_another_out() -> None:
-    """As `tasks` with sort and limit on a real server."""
+def test_with_a_limit_a_new_result_displaces_another() -> None:
+    """As `tasks` with sort and limit on a real Meteor server."""
     collection = filled({"_id": "n5", "n": 5}, {"_id": "n6", "n": 6})
     log = Log()
     collection.find({}, sort={"n": 1}, limit=2).observe_changes(log.observer)
-    assert log.take() == [("added", "n5", {"n": 5}), ("added", "n6", {"n": 6})]
+    assert log.take_calls() == [("added", "n5", {"n": 5}), ("added", "n6", {"n": 6})]
     collection.insert({"_id": "n1", "n": 1})
-    assert log.take() == [("removed", "n6"), ("added", "n1", {"n": 1})]
+    assert log.take_calls() == [("removed", "n6"), ("added", "n1", {"n": 1})]
     collection.update("n6", {"$set": {"x": 1}})
-    assert log.take() == []
+    assert log.take_calls() == []
     collection.remove("n5")
-    assert log.take() == [("removed", "n5"), ("added", "n6", {"n": 6, "x": 1})]
+    assert log.take_calls() == [("removed", "n5"), ("added", "n6", {"n": 6, "x": 1})]
     collection.update("n1", {"$set": {"x": 2}})
-    assert log.take() == [("changed", "n1", {"x": 2}, ())]
+    assert log.take_calls() == [("changed", "n1", {"x": 2}, ())]
 
 
-def test_a_change_outside_the_projection_is_none() -> None:
+def test_a_change_outside_the_projection_is_not_reported() -> None:
     collection = filled({"_id": "a", "n": 1, "m": 1})
     log = Log()
     collection.find({}, fields={"n": 1}).observe_changes(log.observer)
     collection.update("a", {"$set": {"m": 2}})
-    assert log.take() == [("added", "a", {"n": 1})]
+    assert log.take_calls() == [("added", "a", {"n": 1})]
 
 
-def test_an_observer_may_write_and_all_see_the_same_order() -> None:
+def test_an_observer_can_write_and_all_observers_see_the_same_order() -> None:
     collection, log = Collection("c"), Log()
 
     def answer(id_: Any, fields: Any) -> None:
@@ -203,10 +203,10 @@ def test_an_observer_may_write_and_all_see_the_same_order() -> None:
     collection.find().observe_changes(Observer(answer, lambda *_: None, lambda *_: None))
     collection.find().observe_changes(log.observer)
     collection.insert({"_id": "n0", "n": 0})
-    assert [line[1] for line in log.take()] == ["n0", "n1", "n2", "n3"]
+    assert [line[1] for line in log.take_calls()] == ["n0", "n1", "n2", "n3"]
 
 
-def test_an_observer_that_fails_is_logged_and_keeps_nobody_from_writing_or_observing(
+def test_an_observers_exception_is_logged_and_does_not_affect_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     collection, log = Collection("c"), Log()
@@ -215,28 +215,28 @@ def test_an_observer_that_fails_is_logged_and_keeps_nobody_from_writing_or_obser
     collection.insert({"_id": "a"})
     collection.insert({"_id": "b"})
     assert ids(collection.find()) == ["a", "b"]
-    assert [line[1] for line in log.take()] == ["a", "b"]
+    assert [line[1] for line in log.take_calls()] == ["a", "b"]
     assert caplog.text.count("exception in an observer of the collection 'c'") == 2
 
 
-def test_a_cursor_that_cannot_be_published_any_further_ends_its_own_subscription_alone(
+def test_a_cursor_that_can_no_longer_be_published_ends_only_its_own_subscription(
     server: Server, connect: Connect
 ) -> None:
-    """S62: here somebody has taken the document back, past the cursor. Neither the writer nor others notice."""
+    """S62: here the publication has removed a document of its cursor. The writer and other subscriptions are not affected."""
     collection = filled({"_id": "a", "n": 1})
 
     @server.publish
-    def meddling(sub: Subscription) -> Cursor:
-        meddlers.append(sub)
+    def interfering(sub: Subscription) -> Cursor:
+        interferers.append(sub)
         return collection.find()
 
-    meddlers: list[Subscription] = []
+    interferers: list[Subscription] = []
     server.publish("docs")(lambda sub: collection.find())
     server.method("set")(lambda n: collection.update("a", {"$set": {"n": n}}))
     first, second, writer = (connect(server) for _ in range(3))
-    first.subscribe("meddling")
+    first.subscribe("interfering")
     second.subscribe("docs")
-    meddlers[0].removed("c", "a")
+    interferers[0].removed("c", "a")
     assert writer.call("set", 2) == 1
     messages = first.receive_rest()
     assert [message["msg"] for message in messages] == ["removed", "nosub"]
@@ -244,7 +244,7 @@ def test_a_cursor_that_cannot_be_published_any_further_ends_its_own_subscription
     assert [message["fields"] for message in second.receive_rest()] == [{"n": 2}]
 
 
-def test_writes_from_many_threads_are_all_seen() -> None:
+def test_an_observer_sees_the_writes_of_all_threads() -> None:
     collection, log = Collection("c"), Log()
     collection.find().observe_changes(log.observer)
 
@@ -267,7 +267,7 @@ WRITES = st.lists(
 
 
 @given(WRITES, st.integers(0, 2), st.integers(0, 3), st.sampled_from([{}, {"n": {"$gte": 1}}]))
-def test_an_observer_that_keeps_books_has_the_results(
+def test_an_observer_that_applies_all_changes_has_the_results(
     writes: list[tuple[str, str, int]], skip: int, limit: int, selector: Any
 ) -> None:
     collection = Collection("c")
@@ -298,7 +298,7 @@ def test_an_observer_that_keeps_books_has_the_results(
 # ------------------------------------------------------------------------------------------------------------- publishing
 
 
-def test_a_published_cursor_is_live_and_writes_show_before_updated(server: Server, connect: Connect) -> None:
+def test_a_published_cursor_is_live_and_its_changes_come_before_updated(server: Server, connect: Connect) -> None:
     """S45, S46."""
     collection = filled({"_id": "a", "n": 1})
     server.publish("docs")(lambda sub: collection.find({"n": {"$gt": 0}}))
@@ -316,7 +316,7 @@ def test_a_published_cursor_is_live_and_writes_show_before_updated(server: Serve
     assert [message["msg"] for message in client.call_all("set", "a", 3)] == ["updated", "result"]
 
 
-def test_writes_of_two_clients_that_observe_each_others_collections_do_not_meet_head_on(
+def test_writes_of_two_clients_that_observe_each_others_collections_do_not_deadlock(
     server: Server, connect: Connect
 ) -> None:
     first, second = Collection("first"), Collection("second")
@@ -338,7 +338,7 @@ def test_writes_of_two_clients_that_observe_each_others_collections_do_not_meet_
     assert (len(first), len(second)) == (50, 100)
 
 
-def test_a_publication_may_stop_itself_while_its_cursor_is_published(server: Server, connect: Connect) -> None:
+def test_a_publication_can_stop_itself_while_its_cursor_is_published(server: Server, connect: Connect) -> None:
     collection = filled({"_id": "a"})
 
     @server.publish
@@ -383,7 +383,7 @@ UNSENDABLE = [
 
 
 @pytest.mark.parametrize("modifier", UNSENDABLE)
-def test_a_modifier_makes_no_document_that_cannot_be_sent(modifier: dict[str, Any]) -> None:
+def test_a_modifier_cannot_make_a_document_that_is_too_large_or_too_deep(modifier: dict[str, Any]) -> None:
     """MongoDB allows 100 levels and 16 MiB."""
     collection = Collection("c")
     document: dict[str, Any] = {
@@ -411,7 +411,7 @@ def test_a_modifier_makes_no_document_that_cannot_be_sent(modifier: dict[str, An
         pytest.param({"a": {1, 2}}, id="not EJSON"),
     ],
 )
-def test_a_document_that_cannot_be_sent_is_not_inserted(fields: dict[str, Any]) -> None:
+def test_a_document_that_is_too_large_or_invalid_is_not_inserted(fields: dict[str, Any]) -> None:
     collection = Collection("c")
     with pytest.raises(EJSONError):
         collection.insert(fields)
@@ -424,10 +424,10 @@ def test_documents_up_to_the_limits_are_stored() -> None:
     assert collection.update("a", {"$set": {"text": "x" * (15 << 20)}}) == 1
 
 
-# ------------------------------------------------------------------------------------------- selectors that take long
+# ------------------------------------------------------------------------------------------- slow selectors
 
 
-def test_a_live_query_that_cannot_be_answered_for_a_new_document_fails(connect: Connect) -> None:
+def test_a_live_query_fails_if_its_selector_cannot_match_a_new_document(connect: Connect) -> None:
     collection = Collection("c")
     server = Server()
     server.publish("search")(lambda sub, text: collection.find({"text": {"$regex": text}}))
@@ -440,15 +440,15 @@ def test_a_live_query_that_cannot_be_answered_for_a_new_document_fails(connect: 
     assert client.receive_rest() == []
 
 
-def test_others_write_while_a_selector_is_asked_about_many_documents() -> None:
-    """The lock is taken after it, and under the lock it is asked about the documents that changed meanwhile."""
+def test_other_threads_can_write_while_a_slow_selector_runs() -> None:
+    """The selector runs before the lock is taken. Under the lock it runs only for documents that changed in between."""
     collection = Collection("c")
     for number in range(3):
         collection.insert({"_id": str(number), "n": number})
     asked: list[object] = []
 
     class Asked(int):
-        """A number that has another thread write each time something is compared with it."""
+        """A number that lets another thread write each time it is compared."""
 
         def __eq__(self, other: object) -> bool:
             asked.append(other)
@@ -460,7 +460,7 @@ def test_others_write_while_a_selector_is_asked_about_many_documents() -> None:
 
         __hash__ = int.__hash__
 
-    # Only what has been changed by the first question is asked about again.
+    # Under the lock, only the document that changed is compared again.
     collection.find({"n": Asked(5)}).fetch()
     assert asked == [0, 1, 2]
     assert collection.find_one("2") == {"_id": "2", "n": 2, "writes": 3}

@@ -1,4 +1,4 @@
-"""What clients may write by a collection's own methods."""
+"""The methods with which clients write to a collection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tasks(server: Server) -> Collection:
 
 
 @pytest.mark.parametrize("suffix", ["", "Async"])
-def test_an_allowed_client_writes(server: Server, connect: Connect, tasks: Collection, suffix: str) -> None:
+def test_an_allowed_client_can_write(server: Server, connect: Connect, tasks: Collection, suffix: str) -> None:
     """I14."""
     client = connect(server)
     [_, result] = client.call_all(f"/tasks/insert{suffix}", {"_id": "b", "n": 2})
@@ -39,22 +39,22 @@ def test_an_allowed_client_writes(server: Server, connect: Connect, tasks: Colle
 @pytest.mark.parametrize(
     ("call", "code"),
     [
-        pytest.param(["insert", {"locked": True}], 403, id="a document the rule refuses"),
-        pytest.param(["update", "locked", {"$set": {"n": 1}}], 403, id="a change of one"),
-        pytest.param(["remove", "locked"], 403, id="the end of one"),
-        pytest.param(["update", {"n": 1}, {"$set": {"n": 2}}, {}], 403, id="an update by more than an id"),
-        pytest.param(["remove", {}], 403, id="all at once"),
-        pytest.param(["remove", {"_id": {"$gt": ""}}], 403, id="an id that is a selector"),
+        pytest.param(["insert", {"locked": True}], 403, id="a document that the rule rejects"),
+        pytest.param(["update", "locked", {"$set": {"n": 1}}], 403, id="an update of a document that the rule rejects"),
+        pytest.param(["remove", "locked"], 403, id="a removal of a document that the rule rejects"),
+        pytest.param(["update", {"n": 1}, {"$set": {"n": 2}}, {}], 403, id="an update with another selector"),
+        pytest.param(["remove", {}], 403, id="a removal of all documents"),
+        pytest.param(["remove", {"_id": {"$gt": ""}}], 403, id="an operator as id"),
         pytest.param(["update", "a", {"n": 2}], 403, id="a replacement"),
         pytest.param(["update", "x", {"$set": {"n": 2}}, {"upsert": True}], 403, id="an upsert"),
-        pytest.param(["insert", {"_id": "a"}], 409, id="an id that is taken"),
+        pytest.param(["insert", {"_id": "a"}], 409, id="an id in use"),
         pytest.param(["update", "a", {"$nope": {"n": 2}}], 409, id="an unknown modifier"),
-        pytest.param(["insert", "x"], 400, id="no document"),
+        pytest.param(["insert", "x"], 400, id="a string instead of a document"),
         pytest.param(["update", "a", None], 400, id="no modifier"),
-        pytest.param(["insert"], 400, id="nothing"),
+        pytest.param(["insert"], 400, id="no argument"),
     ],
 )
-def test_what_is_not_allowed_is_refused(
+def test_a_write_that_is_not_allowed_is_rejected(
     server: Server, connect: Connect, tasks: Collection, call: list[Any], code: int
 ) -> None:
     """I14."""
@@ -64,7 +64,7 @@ def test_what_is_not_allowed_is_refused(
     assert tasks.find().fetch() == before
 
 
-def test_without_a_rule_nobody_may_write(server: Server, connect: Connect) -> None:
+def test_without_a_rule_clients_cannot_write(server: Server, connect: Connect) -> None:
     """I14."""
     server.expose(Collection("closed"))
     client = connect(server)
