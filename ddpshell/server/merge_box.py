@@ -1,11 +1,10 @@
-"""What one client sees: the union of what its subscriptions publish, worked out on this side of the wire.
+"""The documents of one client: all that its subscriptions publish, merged by the server.
 
-For each document it is known which subscriptions have it and, for each top-level field, their values in the
-order in which they came; the first is the one that the client sees (S55). What is published becomes the change
-that it makes to the client's view, or none.
+For each document the merge box knows which subscriptions publish it and, for each top-level field, their values in the order
+of arrival. The client sees the first value (S55). Each call returns the change that the client must get, or None.
 
-Most documents have one subscription. Those are kept as one dict; more than one value per field comes with the second (a
-hundred thousand documents cost a third of the time and memory that way).
+Most documents have one subscription. Such a document is kept as one dict, and gets a dict of values for each field when a
+second subscription publishes it: a hundred thousand documents take a third of the time and memory that way.
 
 Source: Meteor's `packages/ddp-server/session_collection_view.ts` and `session_document_view.ts`.
 """
@@ -28,27 +27,30 @@ Fields: TypeAlias = dict[str, EJSONValue]
 
 
 class PublicationStrategy(enum.Enum):
-    """How much the server remembers of a collection for each client (S69)."""
+    """How much of a collection the server keeps in memory for each client (S69)."""
 
-    #: Documents of several subscriptions are merged, and only differences sent.
+    #: Keep ids and values: documents of several subscriptions are merged, and only differences are sent.
     SERVER_MERGE = "server merge"
-    #: Only ids are remembered, so that the end of a subscription can remove its documents.
+    #: Keep ids, so that the documents of a subscription can be removed when it ends.
     NO_MERGE = "no merge"
-    #: Nothing is remembered; nothing is removed at the end of a subscription.
+    #: Keep nothing. The documents of a subscription remain when it ends.
     NO_MERGE_NO_HISTORY = "no merge, no history"
-    #: It is remembered who has which document, but no values: all that is published is sent.
+    #: Keep ids, and which subscriptions publish them, but no values: all that is published is sent.
     NO_MERGE_MULTI = "no merge, multi"
 
 
+_WITHOUT_VIEW = (PublicationStrategy.NO_MERGE, PublicationStrategy.NO_MERGE_NO_HISTORY)
+
+
 class Change(Struct, frozen=True):
-    """A change of the client's view: a data message before it is written.
+    """A change of the client's documents, from which a data message is made.
 
     Args:
-        kind: Its `msg`.
+        kind: The message's `msg`.
         collection: The collection's name.
-        id: The document's id as on the wire (I11).
+        id: The document's wire id (I11).
         fields: Top-level fields with new values.
-        cleared: Names of fields that are gone.
+        cleared: The names of removed fields.
     """
 
     kind: Literal["added", "changed", "removed"]
@@ -59,23 +61,23 @@ class Change(Struct, frozen=True):
 
 
 class MergeBox:
-    """The view of one client. Subscriptions are told apart by any hashable object."""
+    """The documents of one client. Any hashable object can stand for a subscription."""
 
     def __init__(self, strategies: Mapping[str, PublicationStrategy] | None = None) -> None:
         self._strategies = strategies if strategies is not None else {}
         self._views: dict[str, dict[str, _DocumentView]] = {}
-        # Which documents each subscription has; where values are not merged, the only memory there is.
-        self._held: dict[Hashable, dict[str, dict[str, None]]] = {}
+        # The ids that each subscription publishes, by collection. The inner dicts are ordered sets.
+        self._published: dict[Hashable, dict[str, dict[str, None]]] = {}
 
     def added(
         self, subscription: Hashable, collection: str, id_: str, fields: Mapping[str, EJSONValue]
     ) -> Change | None:
-        """Publish a document, or more fields of one (S56, S61)."""
+        """Publish a document, or more fields of a published document (S56, S61)."""
         fields = _cloned(fields)
         strategy = self._strategy(collection)
         if strategy is not PublicationStrategy.NO_MERGE_NO_HISTORY:
-            self._held.setdefault(subscription, {}).setdefault(collection, {})[id_] = None
-        if strategy in (PublicationStrategy.NO_MERGE, PublicationStrategy.NO_MERGE_NO_HISTORY):
+            self._published.setdefault(subscription, {}).setdefault(collection, {})[id_] = None
+        if strategy in _WITHOUT_VIEW:
             return Change("added", collection, id_, fields)
         documents = self._views.setdefault(collection, {})
         view = documents.get(id_)
@@ -92,79 +94,64 @@ class MergeBox:
         fields: Mapping[str, EJSONValue],
         cleared: Iterable[str] = (),
     ) -> Change | None:
-        """Publish new values of top-level fields, and the end of others (S57).
+        """Publish new values of top-level fields, and remove the `cleared` fields (S57).
 
         Raises:
             LookupError: No subscription has published the document (S62).
         """
         cleared = tuple(cleared)
-        # What is in both is cleared (C42).
+        # A field in both is removed (C42).
         fields = {key: value for key, value in _cloned(fields).items() if key not in cleared}
-        if not self._has_view(collection):
+        if self._strategy(collection) in _WITHOUT_VIEW:
             return _changed(collection, id_, fields, cleared)
         view = self._view(collection, id_, "changed")
         changes = view.change(subscription, fields)
-        gone = []
-        for key in cleared:
-            outcome = view.clear(subscription, key)
-            if outcome:
-                changes.update(outcome)
-            elif outcome is not None:
-                gone.append(key)
-        return _changed(collection, id_, changes, tuple(gone))
+        shown, removed = view.clear(subscription, cleared)
+        changes.update(shown)
+        return _changed(collection, id_, changes, removed)
 
     def removed(self, subscription: Hashable, collection: str, id_: str) -> Change | None:
-        """Publish a document no more; another subscription's values show then, if there is one (S58).
+        """Stop publishing a document. The client then sees the values of the other subscriptions, if there are any (S58).
 
         Raises:
             LookupError: No subscription has published the document (S62).
         """
-        held = self._held.get(subscription, {}).get(collection)
-        if not self._has_view(collection):
-            if held is not None:
-                held.pop(id_, None)
-            return Change("removed", collection, id_)
-        view = self._view(collection, id_, "removed")
-        if held is not None:
-            held.pop(id_, None)
-        outcome = view.remove(subscription)
-        if outcome is None:
+        view = None if self._strategy(collection) in _WITHOUT_VIEW else self._view(collection, id_, "removed")
+        self._published.get(subscription, {}).get(collection, {}).pop(id_, None)
+        if view is not None:
+            remaining = view.remove(subscription)
+            if remaining is not None:
+                return _changed(collection, id_, *remaining)
             del self._views[collection][id_]
-            return Change("removed", collection, id_)
-        return _changed(collection, id_, *outcome)
+        return Change("removed", collection, id_)
 
     def remove_all(self, subscription: Hashable) -> Iterator[Change]:
-        """Publish nothing of a subscription any more, because it has ended (S25)."""
-        for collection, ids in self._held.pop(subscription, {}).items():
+        """Stop publishing all documents of a subscription, because it has ended (S25)."""
+        for collection, ids in self._published.pop(subscription, {}).items():
             for id_ in ids:
                 change = self.removed(subscription, collection, id_)
                 if change is not None:
                     yield change
 
     def differences(self, before: MergeBox) -> Iterator[Change]:
-        """Say what makes an earlier view of the same client into this one, and no more than that (S66)."""
-        for collection, old in before._views.items():
-            new = self._views.get(collection, {})
+        """Return the changes that turn the documents of an earlier merge box into these documents (S66)."""
+        for collection in {**before._views, **self._views}:
+            old, new = before._views.get(collection, {}), self._views.get(collection, {})
             for id_, old_view in old.items():
                 if id_ not in new:
                     yield Change("removed", collection, id_)
                     continue
-                change = _difference(collection, id_, old_view.fields(), new[id_].fields())
+                fields = new[id_].fields()
+                removed = tuple(key for key in old_view.fields() if key not in fields)
+                change = _changed(collection, id_, _update(dict(old_view.fields()), fields), removed)
                 if change is not None:
                     yield change
             for id_, new_view in new.items():
                 if id_ not in old:
                     yield Change("added", collection, id_, new_view.fields())
-        for collection, new in self._views.items():
-            if collection not in before._views:
-                for id_, new_view in new.items():
-                    yield Change("added", collection, id_, new_view.fields())
 
     def _strategy(self, collection: str) -> PublicationStrategy:
         return self._strategies.get(collection, PublicationStrategy.SERVER_MERGE)
-
-    def _has_view(self, collection: str) -> bool:
-        return self._strategy(collection) in (PublicationStrategy.SERVER_MERGE, PublicationStrategy.NO_MERGE_MULTI)
 
     def _view(self, collection: str, id_: str, verb: str) -> _DocumentView:
         view = self._views.get(collection, {}).get(id_)
@@ -174,48 +161,48 @@ class MergeBox:
 
 
 class _DocumentView:
-    """One document in one client's view.
+    """One document of one client.
 
-    With one subscription, `_fields` has its values and `_values` is None; with more, `_values` has for each field
-    the value of each subscription, first come first. Without merging neither holds anything.
+    With one subscription, `_fields` has its values and `_values` is None. With more, `_values` has for each field the value of
+    each subscription, in the order of arrival. Without merging, both are empty.
 
-    Any number of subscriptions can hold the same document, so no step may look through them all. (The first key of a
-    plain dict is found by a search when keys before it were deleted; an `OrderedDict` has no such search.)
+    Any number of subscriptions can publish the same document, so no step may loop over all of them. (A plain dict searches for
+    its first key if earlier keys were deleted; an `OrderedDict` does not.)
     """
 
-    __slots__ = ("_fields", "_holders", "_merging", "_owner", "_values")
+    __slots__ = ("_fields", "_merging", "_subscription", "_subscriptions", "_values")
 
     def __init__(self, subscription: Hashable, fields: Fields, merging: bool) -> None:
-        # The only subscription that has the document, as long as there is no set of several.
-        self._owner = subscription
-        self._holders: set[Hashable] | None = None
+        # The only subscription that publishes the document, as long as `_subscriptions` is None.
+        self._subscription = subscription
+        self._subscriptions: set[Hashable] | None = None
         self._fields: Fields = fields if merging else {}
         self._values: dict[str, OrderedDict[Hashable, EJSONValue]] | None = None
         self._merging = merging
 
     def fields(self) -> Fields:
-        """Say what the client sees."""
+        """Return the fields that the client sees."""
         if self._values is None:
             return self._fields
         return {key: values[next(iter(values))] for key, values in self._values.items()}
 
     def add(self, subscription: Hashable, fields: Fields) -> Fields:
-        if self._holders is None and subscription != self._owner:
-            self._holders = {self._owner}
+        if self._subscriptions is None and subscription != self._subscription:
+            self._subscriptions = {self._subscription}
             if self._merging:
-                self._values = {key: OrderedDict({self._owner: value}) for key, value in self._fields.items()}
+                self._values = {key: OrderedDict({self._subscription: value}) for key, value in self._fields.items()}
                 self._fields = {}
-        if self._holders is not None:
-            self._holders.add(subscription)
+        if self._subscriptions is not None:
+            self._subscriptions.add(subscription)
         return self.change(subscription, fields)
 
     def change(self, subscription: Hashable, fields: Fields) -> Fields:
         if not self._merging:
             return dict(fields)
         if self._values is None:
-            if subscription == self._owner:
+            if subscription == self._subscription:
                 return _update(self._fields, fields)
-            # It never added the document, yet it may speak of it, as in Meteor.
+            # A subscription can change a document that only another subscription has added, as in Meteor.
             return self.add(subscription, fields)
         visible: Fields = {}
         for key, value in fields.items():
@@ -230,45 +217,44 @@ class _DocumentView:
             values[subscription] = value
         return visible
 
-    def clear(self, subscription: Hashable, key: str) -> Fields | None:
-        """Forget one subscription's value. Returns None if nobody sees that, {} if the field is gone, else what shows."""
+    def clear(self, subscription: Hashable, keys: Iterable[str]) -> tuple[Fields, tuple[str, ...]]:
+        """Forget a subscription's values of some fields. Returns the values that now show, and the names of removed fields."""
         if not self._merging:
-            return {}
-        if self._values is None:
-            if subscription == self._owner and key in self._fields:
-                del self._fields[key]
-                return {}
-            return None
-        values = self._values.get(key)
-        if values is None or subscription not in values:
-            return None
-        was_first = subscription == next(iter(values))
-        old = values.pop(subscription)
-        if not values:
-            del self._values[key]
-            return {}
-        shown = values[next(iter(values))]
-        return {key: shown} if was_first and not ejson.equals(old, shown) else None
+            return {}, tuple(keys)
+        shown: Fields = {}
+        removed: list[str] = []
+        for key in keys:
+            if self._values is None:
+                if subscription == self._subscription and key in self._fields:
+                    del self._fields[key]
+                    removed.append(key)
+                continue
+            values = self._values.get(key)
+            if values is None or subscription not in values:
+                continue
+            was_first = subscription == next(iter(values))
+            old = values.pop(subscription)
+            if not values:
+                del self._values[key]
+                removed.append(key)
+                continue
+            first = values[next(iter(values))]
+            if was_first and not ejson.equals(old, first):
+                shown[key] = first
+        return shown, tuple(removed)
 
     def remove(self, subscription: Hashable) -> tuple[Fields, tuple[str, ...]] | None:
-        """Forget one subscription. Returns None if it was the last, else what shows now, and what is gone."""
-        if self._holders is None:
-            return None if subscription == self._owner else ({}, ())
-        self._holders.discard(subscription)
-        if not self._holders:
+        """Forget all values of a subscription. Returns the same as `clear`, or None if it was the last subscription."""
+        if self._subscriptions is None:
+            return None if subscription == self._subscription else ({}, ())
+        self._subscriptions.discard(subscription)
+        if not self._subscriptions:
             return None
-        shown: Fields = {}
-        gone: list[str] = []
-        for key in list(self._values) if self._values is not None else []:
-            outcome = self.clear(subscription, key)
-            if outcome:
-                shown.update(outcome)
-            elif outcome is not None:
-                gone.append(key)
-        return shown, tuple(gone)
+        return self.clear(subscription, list(self._values or ()))
 
 
 def _update(fields: Fields, changes: Fields) -> Fields:
+    """Update fields, and return those whose values differ from the earlier ones."""
     visible = {}
     for key, value in changes.items():
         if key not in fields or not ejson.equals(value, fields[key]):
@@ -282,16 +268,11 @@ def _changed(collection: str, id_: str, fields: Fields, cleared: tuple[str, ...]
     return Change("changed", collection, id_, fields, cleared) if fields or cleared else None
 
 
-def _difference(collection: str, id_: str, old: Fields, new: Fields) -> Change | None:
-    fields = {key: value for key, value in new.items() if key not in old or not ejson.equals(value, old[key])}
-    return _changed(collection, id_, fields, tuple(key for key in old if key not in new))
-
-
 _IMMUTABLE = (str, int, float, type(None), bytes)
 
 
 def _cloned(fields: Mapping[str, EJSONValue]) -> Fields:
-    """Copy what is published, so that nobody changes it afterwards; `_id` is not a field (S60)."""
+    """Copy fields, so that the application cannot change them later, and leave out `_id` (S60)."""
     return {
         key: value if isinstance(value, _IMMUTABLE) else ejson.clone(value)
         for key, value in fields.items()

@@ -1,4 +1,4 @@
-"""How often a client may call and subscribe (S50, S51). Source: Meteor's `packages/rate-limit`."""
+"""Limits for how often a client can call and subscribe (S50, S51). Source: Meteor's `packages/rate-limit`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Attempt", "Matcher", "RateLimiter"]
 
 Property: TypeAlias = Literal["type", "name", "user_id", "connection_id", "client_address"]
 
-#: A value to equal, or a function that says whether a value is meant.
+#: A value that must be equal, or a function that returns whether a value matches.
 Matcher: TypeAlias = str | None | Callable[[str | None], bool]
 
 
 class Attempt(Struct, frozen=True):
-    """One call or subscription, as rules see it."""
+    """A call or subscription, with the properties that rules can match."""
 
     type: Literal["method", "subscription"]
     name: str
@@ -39,7 +39,7 @@ class _Rule:
         self._counters: dict[tuple[str | None, ...], int] = {}
 
     def count(self, attempt: Attempt, now: float) -> float | None:
-        """Count an attempt. Returns None if it is allowed or no matter of this rule, else seconds to wait."""
+        """Count an attempt. Returns the seconds to wait, or None if the rule allows the attempt or does not match it."""
         key = []
         for name, matcher in self._matchers.items():
             value: str | None = getattr(attempt, name)
@@ -47,58 +47,61 @@ class _Rule:
                 return None
             key.append(value)
         if now - self._window_start > self._interval:
-            # One window for all that the rule counts.
+            # All counters of a rule share one window.
             self._window_start = now
             self._counters.clear()
-        place = tuple(key)
-        number = self._counters[place] = self._counters.get(place, 0) + 1
-        return self._window_start + self._interval - now if number > self._limit else None
+        count = self._counters.get(tuple(key), 0) + 1
+        self._counters[tuple(key)] = count
+        return self._window_start + self._interval - now if count > self._limit else None
 
 
 class RateLimiter:
     """The rules of one server.
 
     Args:
-        message: Makes the sentence for a refused client from the seconds it has to wait.
+        message: Returns the reason that a refused client gets, from the seconds that it has to wait.
     """
 
     def __init__(self, message: Callable[[int], str] | None = None) -> None:
-        self.message = message or _default_message
+        self.message = message or _meteor_message
         self._ids = itertools.count(1)
         self._rules: dict[int, _Rule] = {}
         self._lock = threading.Lock()
 
     def add_rule(self, matchers: Mapping[Property, Matcher], limit: int = 10, interval: float = 1.0) -> int:
-        """Allow so many attempts in an interval.
+        """Limit the number of attempts in an interval.
 
         Args:
-            matchers: Which attempts it is about, by property; those whose properties differ in any of these
-                are counted apart. `{"type": "method", "name": "slow", "connection_id": lambda _: True}` counts
-                the calls of `slow` for each connection.
-            limit: How many pass; all are counted, also those that do not.
+            matchers: The properties of the attempts that the rule limits. Attempts that differ in one of these properties
+                have separate counters: `{"type": "method", "name": "slow", "connection_id": lambda _: True}` limits the
+                calls of `slow` for each connection.
+            limit: The number of attempts that the rule allows in an interval. Refused attempts are counted, too.
             interval: Seconds.
 
         Returns:
-            What `remove_rule` takes.
+            The rule's id for `remove_rule`.
+
+        Raises:
+            ValueError: A key of `matchers` is not a property of attempts.
         """
         unknown = set(matchers) - set(Attempt.__struct_fields__)
         if unknown:
-            raise ValueError(f"no such property: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown property: {', '.join(sorted(unknown))}")
         with self._lock:
             id_ = next(self._ids)
             self._rules[id_] = _Rule(dict(matchers), limit, interval)
             return id_
 
     def remove_rule(self, id_: int) -> bool:
-        """Remove a rule; False if there is none such."""
+        """Remove a rule. Returns False if there is no rule with this id."""
         with self._lock:
             return self._rules.pop(id_, None) is not None
 
     def refuse(self, attempt: Attempt, now: float) -> MethodError | None:
-        """Count an attempt, and say why it may not pass, if so.
+        """Count an attempt. Returns the error for the client, or None if all rules allow the attempt.
 
         Args:
-            attempt: What is tried.
+            attempt: The call or subscription.
             now: Seconds on any monotonic clock.
         """
         if not self._rules:
@@ -114,6 +117,5 @@ class RateLimiter:
         )
 
 
-def _default_message(seconds: int) -> str:
-    # Meteor's words.
+def _meteor_message(seconds: int) -> str:
     return f"Error, too many requests. Please slow down. You must wait {seconds} seconds before trying again."

@@ -1,6 +1,6 @@
-"""Threads for handlers that are plain functions, so that a slow one holds up nobody but its own session.
+"""Threads for handlers that are plain functions, so that a slow handler delays only its own session.
 
-They are daemons: a handler that never returns cannot keep the process from ending.
+They are daemon threads, so that the process can end although a handler never returns.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Job: TypeAlias = Callable[[], None]
 
 
 class Workers:
-    """A pool that grows as needed, up to a limit; what comes then waits for a thread.
+    """A pool of threads that grows as needed up to a limit. When the limit is reached, jobs wait for a thread.
 
-    The threads are shared fairly among the owners of jobs, which are the clients. Whoever has no job running is served
-    first. A further job of the same owner starts only while more threads are free than the owner has, and a quarter of
-    all threads is never used for that. So a few clients with many slow calls leave threads for all others.
+    The threads are shared fairly among the owners of jobs, which are the clients. Owners without a running job are served
+    first. Another job of the same owner starts only while more threads are free than the owner uses, and a quarter of all
+    threads is never used for such jobs. So a few clients with many slow calls leave threads for all others.
 
     Args:
-        limit: The most threads at a time.
-        name: What their names begin with.
+        limit: The largest number of threads.
+        name: The prefix of the threads' names.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -40,35 +40,35 @@ class Workers:
         self._name = name
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
-        # The last to fall idle is the first to be woken, so that a light load stays on few threads.
-        self._idle: list[_Worker] = []
+        # The thread that became idle last gets the next job, so that a light load uses few threads.
+        self._idle_workers: list[_Worker] = []
         self._running: dict[object, int] = {}
         self._busy = 0
         self._waiting: dict[object, deque[Job]] = {}
-        # The owners of what waits, in order: those that have nothing running, and the others.
-        self._first: OrderedDict[object, None] = OrderedDict()
-        self._further: OrderedDict[object, None] = OrderedDict()
+        # The owners of waiting jobs, in order: those without a running job, and the others.
+        self._idle_owners: OrderedDict[object, None] = OrderedDict()
+        self._busy_owners: OrderedDict[object, None] = OrderedDict()
         self._stopped = False
-        # Whether the system has refused a thread, and none could be started since.
+        # Whether the operating system refused to start the last thread.
         self._starved = False
 
     def start(self) -> None:
-        """Start the first thread, so that every job is done some time even if the system refuses any more.
+        """Start the first thread, so that all jobs run eventually even if the operating system refuses to start more threads.
 
         Raises:
-            RuntimeError: The system refuses this one, too.
+            RuntimeError: The operating system refuses to start the first thread.
         """
         with self._lock:
             self._start_spare()
         if not self._workers:
-            raise RuntimeError("the system has no thread left for the server's handlers")
+            raise RuntimeError("the operating system refuses to start a thread for the server's handlers")
 
     def submit(self, job: Job, owner: object = None) -> None:
-        """Run `job` on some thread, soon. After `stop` it is dropped.
+        """Run `job` soon on one of the threads. After `stop` jobs are dropped.
 
         Args:
-            job: What to run.
-            owner: Whom it is for; a job of None is one of its own kind.
+            job: The function to call.
+            owner: The client that the job is for. With None, the job counts as an owner of its own.
         """
         owner = job if owner is None else owner
         with self._lock:
@@ -78,64 +78,63 @@ class Workers:
                 self._start_spare()
             if owner in self._waiting:
                 self._waiting[owner].append(job)
-            elif self._may_start(owner) and self._hand_out(owner, job):
-                self._started(owner)
+            elif self._may_start(owner) and self._assign(owner, job):
+                self._count_start(owner)
             else:
                 self._waiting[owner] = deque([job])
-                (self._further if owner in self._running else self._first)[owner] = None
+                (self._busy_owners if owner in self._running else self._idle_owners)[owner] = None
 
     @property
     def has_waiting(self) -> bool:
-        """Whether an owner without a thread waits for one."""
-        return bool(self._first)
+        """Whether an owner without a running job waits for a thread."""
+        return bool(self._idle_owners)
 
     @property
     def idle(self) -> int:
-        """How many threads have nothing to do."""
-        return len(self._idle)
+        """The number of threads without a job."""
+        return len(self._idle_workers)
 
     def next_job(self, worker: _Worker) -> Job | None:
-        """Say what a worker does next that has done its job; None to wait to be handed one."""
+        """Return the next job of a worker that has finished one. With None, the worker waits until it gets a job."""
         with self._lock:
-            self._ended(worker.owner)
-            # It keeps nothing of what it has done.
-            worker.owner = None
+            self._count_end(worker.owner)
+            worker.owner = None  # An idle worker must not keep the client in memory.
             owner = self._next_owner()
             if owner is not None:
-                self._started(owner)
+                self._count_start(owner)
                 worker.owner = owner
                 jobs = self._waiting[owner]
                 job = jobs.popleft()
                 if jobs:
-                    self._further[owner] = None
+                    self._busy_owners[owner] = None
                 else:
                     del self._waiting[owner]
                 if self._starved and self._waiting:
                     self._start_spare()
                 return job
             if not self._stopped:
-                self._idle.append(worker)
+                self._idle_workers.append(worker)
             else:
-                worker.hand(None, None)
+                worker.assign(None, None)
             return None
 
     def stop(self, timeout: float) -> list[str]:
-        """Let running jobs end, and their threads with them; what still waits is dropped.
+        """Drop the waiting jobs, and wait until the running jobs and their threads have ended.
 
         Args:
-            timeout: Seconds to wait for all of them.
+            timeout: Seconds to wait for all of them together.
 
         Returns:
-            Where those are that still run; see `describe_position`.
+            The positions of the threads that still run, see `describe_position`.
         """
         with self._lock:
             self._stopped = True
             self._waiting.clear()
-            self._first.clear()
-            self._further.clear()
-            for worker in self._idle:
-                worker.hand(None, None)
-            self._idle.clear()
+            self._idle_owners.clear()
+            self._busy_owners.clear()
+            for worker in self._idle_workers:
+                worker.assign(None, None)
+            self._idle_workers.clear()
         clock = SystemClock()
         deadline = clock.now() + timeout
         for worker in self._workers:
@@ -143,7 +142,7 @@ class Workers:
                 wait_in_parts(partial(_joined, worker), max(0.0, deadline - clock.now()))
         return [describe_position(worker) for worker in self._workers if worker.is_alive()]
 
-    # ------------------------------------------------------------------------------------- in detail, under the lock
+    # --------------------------------------------------------------------------- helpers, called with the lock held
 
     def _may_start(self, owner: object) -> bool:
         free = self._limit - self._busy
@@ -151,43 +150,43 @@ class Workers:
         return number < free and (number == 0 or free > self._limit // 4)
 
     def _next_owner(self) -> object:
-        """Take the owner of the job that is next out of its queue; None if no job may start."""
-        if self._first and self._busy < self._limit:
-            return self._first.popitem(last=False)[0]
-        # Where this may start anything, only a few owners have so many threads that they are passed over.
-        for owner in self._further:
+        """Remove and return the owner whose job is next; None if no job may start."""
+        if self._idle_owners and self._busy < self._limit:
+            return self._idle_owners.popitem(last=False)[0]
+        # This loop is short: while threads are free, only a few owners can use so many threads that they are skipped.
+        for owner in self._busy_owners:
             if self._limit - self._busy <= self._limit // 4:
                 break
             if self._may_start(owner):
-                del self._further[owner]
+                del self._busy_owners[owner]
                 return owner
         return None
 
-    def _started(self, owner: object) -> None:
+    def _count_start(self, owner: object) -> None:
         self._busy += 1
         self._running[owner] = self._running.get(owner, 0) + 1
 
-    def _ended(self, owner: object) -> None:
+    def _count_end(self, owner: object) -> None:
         self._busy -= 1
         self._running[owner] -= 1
         if not self._running[owner]:
             del self._running[owner]
-            if owner in self._further:
-                del self._further[owner]
-                self._first[owner] = None
+            if owner in self._busy_owners:
+                del self._busy_owners[owner]
+                self._idle_owners[owner] = None
 
-    def _hand_out(self, owner: object, job: Job) -> bool:
-        """Give a job to a thread; False if there is none, and none can be started: then the job waits for one."""
-        if self._idle:
-            self._idle.pop().hand(owner, job)
+    def _assign(self, owner: object, job: Job) -> bool:
+        """Give a job to an idle thread or a new one. Returns False if no thread can be started."""
+        if self._idle_workers:
+            self._idle_workers.pop().assign(owner, job)
             return True
         worker = _Worker(self, f"{self._name}-{len(self._workers) + 1}")
-        worker.hand(owner, job)
+        worker.assign(owner, job)
         try:
             worker.start()
         except RuntimeError as error:
             if not self._starved:
-                logger.warning("a client has to wait: %s", error)
+                logger.warning("a client has to wait for a thread: %s", error)
             self._starved = True
             return False
         self._starved = False
@@ -195,14 +194,10 @@ class Workers:
         return True
 
     def _start_spare(self) -> None:
-        """Start a thread that begins with what waits."""
+        """Start a thread that then takes a waiting job."""
         owner = object()
-        if self._busy < self._limit and self._hand_out(owner, _nothing):
-            self._started(owner)
-
-
-def _nothing() -> None:
-    pass
+        if self._busy < self._limit and self._assign(owner, lambda: None):
+            self._count_start(owner)
 
 
 def _joined(thread: threading.Thread, timeout: float) -> bool:
@@ -216,17 +211,17 @@ class _Worker(threading.Thread):
         self.owner: object = None
         self._pool = pool
         self._job: Job | None = None
-        self._handed = threading.Semaphore(0)
+        self._assigned = threading.Semaphore(0)
 
-    def hand(self, owner: object, job: Job | None) -> None:
+    def assign(self, owner: object, job: Job | None) -> None:
         self.owner, self._job = owner, job
-        self._handed.release()
+        self._assigned.release()
 
     def run(self) -> None:
         _thread.is_worker = True
         while True:
-            self._handed.acquire()
-            # What it has done is not to be kept until it has something else to do: a job may hold a whole session.
+            self._assigned.acquire()
+            # A job can hold a whole session, so an idle worker must not keep its last job in memory.
             job, self._job = self._job, None
             if job is None:
                 return
@@ -240,22 +235,22 @@ class _Worker(threading.Thread):
 
 class _ThreadState(threading.local):
     is_worker = False
-    hurried = 0
+    urgent_depth = 0
 
 
 _thread = _ThreadState()
 
 
 def may_wait() -> bool:
-    """Say whether this thread may wait for a slow reader: a worker may, unless others wait for it."""
-    return _thread.is_worker and not _thread.hurried
+    """Return whether this thread may wait for a slow reader: only a worker may, unless other threads wait for it."""
+    return _thread.is_worker and not _thread.urgent_depth
 
 
 @contextlib.contextmanager
 def no_waiting() -> Iterator[None]:
-    """While others wait for this thread, let it not wait for anybody's slow reader."""
-    _thread.hurried += 1
+    """Prevent this thread from waiting for a slow reader, because other threads wait for it."""
+    _thread.urgent_depth += 1
     try:
         yield
     finally:
-        _thread.hurried -= 1
+        _thread.urgent_depth -= 1

@@ -168,7 +168,7 @@ def test_a_pool_is_not_started_without_a_thread(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError, match="no thread left"):
+    with pytest.raises(RuntimeError, match="refuses to start a thread"):
         Workers(10, "w").start()
 
 
