@@ -135,9 +135,8 @@ class Connection:
         with self.lock:
             self._socket = None
             self._session.receive_eof(self._runtime.loop.time())
-            events = self._session.events_received()
             self._reader_progress.notify_all()
-        self._handle_events(events)
+        self._handle_pending_events()
         self._set_timer()
 
     def resume_sending(self) -> None:
@@ -202,8 +201,7 @@ class Connection:
         """End this session if its client is disconnected, because the client has a new session instead (R33)."""
         with self.lock:
             self._session.supersede()
-            events = self._session.events_received()
-        self._handle_events(events)
+        self._handle_pending_events()
 
     def _drop_socket(self) -> None:
         """Close the socket of a silent client. The session waits until the client reconnects."""
@@ -256,8 +254,7 @@ class Connection:
                 # The server does not read at the moment, so it cannot tell whether the client is silent.
                 self._session.probe()
             self._session.handle_timer(self._runtime.loop.time())
-            events = self._session.events_received()
-        self._handle_events(events)
+        self._handle_pending_events()
         self._flush()
         self._set_timer()
 
@@ -269,7 +266,7 @@ class Connection:
 
     def start_universal(self, handler: Handler) -> None:
         """Start a universal publication that was registered after the session. Must be called on the event loop's thread."""
-        self._queue.start_universal(handler)
+        self._queue.add([handler])
 
     # ----------------------------------------------------------------------------------------------- end (any thread)
 
@@ -321,7 +318,7 @@ class Connection:
                 if self._ended:
                     return
                 # Too many messages were queued for a disconnected client (R24).
-                self._runtime.call_on_loop(self._handle_late_events)
+                self._runtime.call_on_loop(self._handle_pending_events)
             elif not self._flush_due:
                 self._flush_due = True
                 self._runtime.call_on_loop(self._flush)
@@ -339,7 +336,7 @@ class Connection:
             self._socket.abort()
         self.close()
 
-    def _handle_late_events(self) -> None:
+    def _handle_pending_events(self) -> None:
         with self.lock:
             events = self._session.events_received()
         self._handle_events(events)

@@ -20,6 +20,7 @@ from .contexts import MethodInvocation, Subscription, invoke, invoke_async
 from .errors import wire_error
 from .handlers import Handler, result_or_error, result_or_error_async, result_text
 from .rate_limit import Attempt
+from .registrations import call_hooks
 from .runtime import Runtime
 from .subscriptions import Client, Subscriptions
 
@@ -35,16 +36,8 @@ class _SessionOpened:
     """The first entry of a session's queue: start the universal publications, and call the hooks (S4)."""
 
 
-class _UniversalPublicationAdded:
-    """A universal publication that was registered after the session had started (S68)."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-
-
-_Entry: TypeAlias = (
-    MethodReceived | SubReceived | UnsubReceived | MessageRefused | _SessionOpened | _UniversalPublicationAdded
-)
+#: A handler is a universal publication that was registered after the session had started (S68).
+_Entry: TypeAlias = MethodReceived | SubReceived | UnsubReceived | MessageRefused | _SessionOpened | Handler
 
 
 class _Execution:
@@ -100,29 +93,13 @@ class MessageQueue:
 
     # --------------------------------------------------------------------------- adding messages (event loop's thread)
 
-    def add(self, messages: Sequence[MethodReceived | SubReceived | UnsubReceived | MessageRefused], size: int) -> None:
-        """Add messages at the end; `size` is the number of their characters."""
-        self._enqueue(*messages, size=size)
-
     def open(self) -> None:
         """Start a session: start the universal publications, and call the hooks (S4)."""
         if self._registrations.universal or self._registrations.connection_hooks:
-            self._enqueue(_SessionOpened())
+            self.add([_SessionOpened()])
 
-    def start_universal(self, handler: Handler) -> None:
-        """Start a universal publication that was registered after the session had started."""
-        self._enqueue(_UniversalPublicationAdded(handler))
-
-    def close(self) -> None:
-        """Drop all waiting and future messages. Can be called from any thread."""
-        with self._lock:
-            self._closed = True
-            self._entries.clear()
-            self._size = 0
-
-    # ------------------------------------------------------------------------------------------------------ the queue
-
-    def _enqueue(self, *entries: _Entry, size: int = 0) -> None:
+    def add(self, entries: Sequence[_Entry], size: int = 0) -> None:
+        """Add messages at the end, or universal publications; `size` is the number of the messages' characters."""
         with self._lock:
             if self._closed:
                 return
@@ -134,6 +111,15 @@ class MessageQueue:
                 return
             self._is_owned = True
         self._work_on_loop()
+
+    def close(self) -> None:
+        """Drop all waiting and future messages. Can be called from any thread."""
+        with self._lock:
+            self._closed = True
+            self._entries.clear()
+            self._size = 0
+
+    # ------------------------------------------------------------------------------------------------------ the queue
 
     def _next_entry(self) -> _Entry | None:
         """Remove and return the next entry. If it returns None, the queue is empty and has no owner."""
@@ -180,21 +166,21 @@ class MessageQueue:
         while (entry := self._next_entry()) is not None:
             handler = self._handler(entry)
             if handler is not None and handler.is_async:
-                self._runtime.start_task(self._run_async(entry, handler))
+                self._runtime.start_task(self._run_async, entry, handler)
                 return
             if handler is not None or isinstance(entry, (UnsubReceived, _SessionOpened)):
                 self._runtime.workers.submit(partial(self._work, entry), self._client)
                 return
-            self._handle(entry, None, self._new_execution())
+            self._handle(entry, None, _Execution(self._runtime.loop.time()))
 
     def _work(self, entry: _Entry | None) -> None:
         """Handle entries on a worker thread, up to the first one that needs the event loop."""
         while entry is not None:
             handler = self._handler(entry)
             if handler is not None and handler.is_async:
-                self._runtime.call_on_loop(partial(self._start_async, entry, handler))
+                self._runtime.start_task(self._run_async, entry, handler)
                 return
-            execution = self._new_execution()
+            execution = _Execution(self._runtime.loop.time())
             try:
                 self._handle(entry, handler, execution)
             except Exception:
@@ -207,11 +193,8 @@ class MessageQueue:
                 self._runtime.workers.submit(partial(self._work, entry), self._client)
                 return
 
-    def _start_async(self, entry: _Entry, handler: Handler) -> None:
-        self._runtime.start_task(self._run_async(entry, handler))
-
     async def _run_async(self, entry: _Entry, handler: Handler) -> None:
-        execution = self._new_execution()
+        execution = _Execution(self._runtime.loop.time())
         try:
             await self._handle_async(entry, handler, execution)
         except Exception:
@@ -219,23 +202,20 @@ class MessageQueue:
         if self._finish(execution):
             self._work_on_loop()
 
-    def _new_execution(self) -> _Execution:
-        return _Execution(self._runtime.loop.time())
-
     def _handler(self, entry: _Entry) -> Handler | None:
         match entry:
             case MethodReceived():
                 return self._registrations.methods.get(entry.method)
             case SubReceived():
                 return self._registrations.publications.get(entry.name)
-            case _UniversalPublicationAdded():
-                return entry.handler
+            case Handler():
+                return entry
             case _:
                 return None
 
     def _call_message_hooks(self, entry: _Entry) -> None:
         if self._registrations.message_hooks and isinstance(entry, (MethodReceived, SubReceived, UnsubReceived)):
-            self._registrations.call_message_hooks(entry, self._client.handle)
+            call_hooks(self._registrations.message_hooks, entry, self._client.handle)
 
     def _handle(self, entry: _Entry, handler: Handler | None, execution: _Execution) -> None:
         """Handle an entry that has no handler, or one that is a plain function."""
@@ -256,8 +236,8 @@ class MessageQueue:
                 self._client.send(entry.answer)
             case _SessionOpened():
                 self._open_session()
-            case _UniversalPublicationAdded():
-                self._subscriptions.run(self._subscriptions.register_universal(entry.handler))
+            case Handler():
+                self._subscriptions.run(self._subscriptions.register(entry))
             case _:
                 assert_never(entry)
 
@@ -274,23 +254,20 @@ class MessageQueue:
                 subscription = self._start_subscription(entry, handler, execution)
                 if subscription is not None:
                     await self._subscriptions.run_async(subscription)
-            case _UniversalPublicationAdded():
-                await self._subscriptions.run_async(self._subscriptions.register_universal(entry.handler))
+            case Handler():
+                await self._subscriptions.run_async(self._subscriptions.register(entry))
             case _:
                 pass
 
     def _open_session(self) -> None:
         for handler in list(self._registrations.universal):
-            subscription = self._subscriptions.register_universal(handler)
+            subscription = self._subscriptions.register(handler)
             if handler.is_async:
                 # The session does not wait for it, as in Meteor.
-                self._runtime.call_on_loop(partial(self._start_universal_async, subscription))
+                self._runtime.start_task(self._subscriptions.run_async, subscription)
             else:
                 self._subscriptions.run(subscription)
-        self._registrations.call_connection_hooks(self._client.handle)
-
-    def _start_universal_async(self, subscription: Subscription) -> None:
-        self._runtime.start_task(self._subscriptions.run_async(subscription))
+        call_hooks(self._registrations.connection_hooks, self._client.handle)
 
     # -------------------------------------------------------------------------------------- methods and subscriptions
 

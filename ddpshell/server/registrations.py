@@ -18,7 +18,7 @@ from .merge_box import PublicationStrategy
 from .origins import Origins
 from .rate_limit import RateLimiter
 
-__all__ = ["Activity", "ActivityKind", "Frame", "MessageHook", "Options", "Registrations"]
+__all__ = ["Activity", "ActivityKind", "Frame", "MessageHook", "Options", "Registrations", "call_hooks"]
 
 logger = logging.getLogger(__name__)
 
@@ -172,16 +172,6 @@ class Registrations:
 
         return remove
 
-    def call_connection_hooks(self, handle: ConnectionHandle) -> None:
-        """Call the hooks for a new session."""
-        _call_hooks(self.connection_hooks, handle)
-
-    def call_message_hooks(
-        self, message: MethodReceived | SubReceived | UnsubReceived, handle: ConnectionHandle
-    ) -> None:
-        """Call the hooks for a message that the server is about to handle."""
-        _call_hooks(self.message_hooks, message, handle)
-
     def call_activity_hooks(
         self,
         kind: ActivityKind,
@@ -195,17 +185,18 @@ class Registrations:
         if self.activity_hooks:
             code = None if error is None else visible_error(error).error
             activity = Activity(kind, name, argument_count, duration, code, handle.id, handle.client_address)
-            _call_hooks(self.activity_hooks, activity)
+            call_hooks(self.activity_hooks, activity)
 
     def call_frame_hooks(
         self, texts: Sequence[str], session: str | None, client_address: str | None, *, is_sent: bool
     ) -> None:
         """Call the hooks for messages that were sent or received."""
         for text in texts if self.frame_hooks else ():
-            _call_hooks(self.frame_hooks, Frame(is_sent, secrets.mask(text), session, client_address))
+            call_hooks(self.frame_hooks, Frame(is_sent, secrets.mask(text), session, client_address))
 
 
-def _call_hooks(hooks: Sequence[Callable[..., object]], *arguments: object) -> None:
+def call_hooks(hooks: Sequence[Callable[..., object]], *arguments: object) -> None:
+    """Call hooks. If one raises an exception, log it and call the others."""
     for hook in list(hooks):
         # A hook can remove another one (S78).
         if hook in hooks:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from .handlers import result_or_error
@@ -47,9 +48,12 @@ class Runtime:
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(function)
 
-    def start_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine as a task. Must be called on the event loop's thread."""
-        task = self.loop.create_task(coroutine)
+    def start_task(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Run an `async def` function as a task. Can be called from any thread."""
+        if not self.on_loop_thread:
+            self.call_on_loop(partial(self.start_task, function, *arguments))
+            return
+        task = self.loop.create_task(function(*arguments))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

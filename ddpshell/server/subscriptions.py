@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..ejson import EJSONValue
@@ -78,21 +78,20 @@ class Subscriptions:
     # ---------------------------------------------------------------------------------------------------------- start
 
     def register(
-        self, handler: Handler, id_: str, params: list[EJSONValue], unblock: Callable[[], None]
+        self,
+        handler: Handler,
+        id_: str | None = None,
+        params: Sequence[EJSONValue] = (),
+        unblock: Callable[[], None] = lambda: None,
     ) -> Subscription:
-        """Add a subscription. The caller then runs it."""
+        """Add a subscription, or a universal publication if `id_` is None. The caller then runs it."""
         with self.lock:
             started_at = self._runtime.loop.time()
-            subscription = Subscription(self, handler, id_, params, self.user_id, unblock, started_at)
-            self._by_id[id_] = subscription
-        return subscription
-
-    def register_universal(self, handler: Handler) -> Subscription:
-        """Add a universal publication. The caller then runs it."""
-        with self.lock:
-            started_at = self._runtime.loop.time()
-            subscription = Subscription(self, handler, None, [], self.user_id, lambda: None, started_at)
-            self._universal.append(subscription)
+            subscription = Subscription(self, handler, id_, list(params), self.user_id, unblock, started_at)
+            if id_ is None:
+                self._universal.append(subscription)
+            else:
+                self._by_id[id_] = subscription
         return subscription
 
     def __contains__(self, id_: str) -> bool:
@@ -105,9 +104,11 @@ class Subscriptions:
 
     def run(self, subscription: Subscription) -> None:
         """Run a publication that is a plain function."""
-        self._publish_result(
-            subscription, *result_or_error(lambda: subscription.handler.function(*subscription.arguments()))
-        )
+
+        def call() -> object:
+            return subscription.handler.function(*subscription.arguments())
+
+        self._publish_result(subscription, *result_or_error(call))
 
     async def run_async(self, subscription: Subscription) -> None:
         """Run a publication that is an `async def`."""

@@ -63,7 +63,7 @@ def test_all_tasks_can_be_canceled() -> None:
             finally:
                 ended.append("ended")
 
-        runtime.start_task(wait())
+        runtime.start_task(wait)
         started = asyncio.Event()
         runtime.call_on_loop(started.set)
         await started.wait()
