@@ -15,8 +15,8 @@ import pytest
 from tests import machine, meteor, npm
 from tests.meteor import MeteorServer
 
-# Without a deadline: how long an example takes says more about the machine's other work than about the code.
-# In CI the examples are the same every time, so that a red run is the change's fault, and can be run again.
+# There is no deadline: the time of an example depends more on the machine's other work than on the code.
+# In CI the examples are the same every time, so a failure is caused by the change and can be repeated.
 hypothesis.settings.register_profile(
     "quick", max_examples=100, deadline=None, print_blob=True, derandomize=machine.IN_CI
 )
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # ------------------------------------------------------------------------------------------------ the environment
 
-#: What changes how a program looks, or where it connects.
+#: Variables that change how a program looks or where it connects.
 _CHANGES_PROGRAMS = {
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -76,7 +76,7 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder of the test's own, in an environment without anything of the developer's."""
+    """An empty home folder for each test, in an environment without the developer's variables."""
     folder = next(_homes)
     folder.mkdir()
     for name in os.environ:
@@ -95,13 +95,13 @@ def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_thread_left(home: Path) -> Iterator[None]:
-    """A test that leaves a thread behind fails: a client or server that was closed has ended its own."""
+    """A test that leaves a thread behind fails: a closed client or server must have ended its threads."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
         if not thread.daemon or thread.name.startswith("ddp"):
             thread.join(timeout=10)
-            assert not thread.is_alive(), f"{thread.name} still runs"
+            assert not thread.is_alive(), f"{thread.name} is still running"
 
 
 # ---------------------------------------------------------------------------------------------------- the servers
@@ -117,7 +117,7 @@ def _meteor_installed() -> None:
 
 @pytest.fixture(scope="session")
 def meteor_server(_meteor_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeteorServer]:
-    """A real Meteor server that tests share: never stop it, and call its method `reset` where its tasks matter."""
+    """A real Meteor server that tests share. Never stop it, and call its method `reset` if its tasks matter."""
     server = MeteorServer(tmp_path_factory.mktemp("meteor") / "stderr")
     server.start()
     yield server
@@ -126,7 +126,7 @@ def meteor_server(_meteor_installed: None, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def own_meteor_server(_meteor_installed: None, tmp_path: Path) -> Iterator[Callable[..., MeteorServer]]:
-    """A function that starts a real Meteor server of the test's own: `own_meteor_server(DDP_HEARTBEAT_INTERVAL="500")`."""
+    """A function that starts a real Meteor server for this test alone: `own_meteor_server(DDP_HEARTBEAT_INTERVAL="500")`."""
     servers: list[MeteorServer] = []
 
     def start(**settings: str) -> MeteorServer:

@@ -1,4 +1,4 @@
-"""What the machine offers that runs the tests, and what a test does without it."""
+"""The machine that runs the tests: its programs, and the tests that need something it lacks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 #: The repository's top folder.
 TOP = Path(__file__).parents[1]
 
-#: The environment as it was found, with what pip and npm need to reach their registries. A test's own is clean.
+#: The environment from before the tests, which pip and npm need to reach their registries. Each test has a clean one.
 ENVIRONMENT = dict(os.environ)
 
 IN_CI = bool(ENVIRONMENT.get("CI"))
@@ -40,26 +40,26 @@ IN_CI = bool(ENVIRONMENT.get("CI"))
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-# Seconds after which a forked process hangs.
+# Seconds after which a forked process counts as hung.
 _PATIENCE = 10
 
 
 def unavailable(reason: str, *, in_ci: bool = IN_CI) -> NoReturn:
-    """Skip the test at hand for want of something; in CI, where nothing may be wanting, fail it."""
+    """Skip the current test because something is missing; in CI, where nothing may be missing, fail it."""
     if in_ci:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 def program(name: str, package: str = "", *, in_ci: bool = IN_CI) -> str:
-    """Find a program that users have, and we do not need: a shell, `jq`, `man`.
+    """Find a program that users have and the project does not need: a shell, `jq`, `man`.
 
-    In CI it is installed where it is missing. A test that cannot have it is skipped.
+    In CI a missing program is installed. If that fails, the test is skipped.
 
     Args:
-        name: The program's.
-        package: Debian's package of it, if that is called otherwise.
-        in_ci: Whether to install it.
+        name: Name of the program.
+        package: Name of Debian's package, if it is not the program's name.
+        in_ci: Whether to install a missing program.
     """
     if shutil.which(name) is None and in_ci:
         _install(package or name)
@@ -83,10 +83,10 @@ def _install(package: str) -> None:
 
 
 def forked(action: Callable[[], object]) -> str:
-    """Do something in a forked process, and give its outcome in a word; a process that hangs is killed."""
+    """Run a function in a forked process, and return its outcome as text; a process that hangs is killed."""
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
-        # Of forking a process with threads, which is what is tried here.
+        # Python warns about forking a process with threads, which is what these tests try.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -94,7 +94,7 @@ def forked(action: Callable[[], object]) -> str:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(_PATIENCE)
             outcome = f"gives {action()!r}"
-        except BaseException as error:  # noqa: BLE001  # an exit must not run the rest of the tests
+        except BaseException as error:  # noqa: BLE001  # SystemExit must not run the rest of the tests
             outcome = f"{type(error).__name__}: {error}"
         os.write(theirs, outcome.encode())
         os._exit(0)
@@ -106,15 +106,15 @@ def forked(action: Callable[[], object]) -> str:
 
 
 class Interrupted(BaseException):
-    """A signal came."""
+    """A signal arrived."""
 
 
 @contextlib.contextmanager
 def interrupting_another_thread() -> Iterator[None]:
-    """Have a signal come while the main thread waits, whose handler raises `Interrupted`.
+    """Send a signal while the main thread waits; its handler raises `Interrupted`.
 
-    It comes to another thread, so the system does not end the main thread's wait; the same is true, though harder to
-    arrange, of a signal that comes just before the wait begins.
+    Another thread receives it, so the system does not end the main thread's wait. The same happens, though it is
+    harder to arrange, with a signal that arrives just before the wait begins.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Packages from npm, as a folder's package-lock.json names them, installed when first needed."""
+"""Packages from npm, as locked by a folder's package-lock.json, installed when they are first needed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["NpmError", "install"]
 
 
 class NpmError(Exception):
-    """The packages cannot be had here; the text says why, in npm's own words where it has any."""
+    """The packages cannot be installed; the text says why, with npm's output if there is any."""
 
 
 def install(folder: Path) -> Path:
-    """Install what `folder` locks, unless that was done, and return its node_modules.
+    """Install the packages that `folder` locks, unless they are installed, and return its node_modules.
 
-    Safe in several processes at once: the others wait for the first.
+    Several processes can call this at once: the others wait for the first.
 
     Raises:
-        NpmError: There is no npm here, or it failed.
+        NpmError: npm is not installed, or it failed.
     """
     lock, modules = folder / "package-lock.json", folder / "node_modules"
     with lock.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        # Git gives files the time of their checkout, so times say nothing of what is installed.
+        # Git gives files the time of their checkout, so times do not show what is installed.
         wanted = hashlib.sha256(held.read()).hexdigest()
         stamp = modules / ".installed"
         if not (stamp.exists() and stamp.read_text() == wanted):
             _npm_ci(folder)
-            modules.mkdir(exist_ok=True)  # npm makes none for an empty lock
+            modules.mkdir(exist_ok=True)  # npm creates no folder for an empty lock
             stamp.write_text(wanted)
     return modules
 

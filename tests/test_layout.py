@@ -1,4 +1,4 @@
-"""Where files are, and what none of them may hold."""
+"""Where files are, and text that no file may contain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.machine import ENVIRONMENT, TOP
 
 TOP_LEVEL = set("ddpshell tests completions pyproject.toml README.md .ci .gitignore LICENSE CHANGELOG.md".split())
 
-#: Addresses of registries, and folders of somebody's machine.
+#: Addresses of registries, and folders of a developer's machine.
 OF_A_MACHINE = re.compile(
     r"\b(registry|files)\.\w+\.(org|com)\b|\"resolved\":|(?<![\w.$}/~])/(home|root|Users|work)/\w"
 )
@@ -27,7 +27,7 @@ def _files() -> list[str]:
 FILES = _files()
 
 
-def test_the_top_level_holds_what_was_agreed() -> None:
+def test_the_top_level_has_only_the_agreed_entries() -> None:
     assert {name.split("/")[0] for name in FILES} <= TOP_LEVEL
 
 
@@ -40,13 +40,13 @@ def test_each_folder_of_the_package_has_a_folder_of_tests() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_file_knows_the_machine_it_was_written_on(file: str) -> None:
+def test_no_file_names_a_folder_of_the_machine_it_was_written_on(file: str) -> None:
     text = (TOP / file).read_text()
     found = [line for line in text.splitlines() if OF_A_MACHINE.search(line) or str(TOP.parent) + "/" in line]
     assert [line for line in found if "OF_A_MACHINE" not in line] == []
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.endswith(".py")])
-def test_nothing_is_left_for_later(file: str) -> None:
+def test_nothing_is_marked_as_unfinished(file: str) -> None:
     later = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|NotImplemented" r"Error)\b|mark\.(ski" r"p|xfai" r"l)\b")
     assert [line for line in (TOP / file).read_text().splitlines() if later.search(line)] == []

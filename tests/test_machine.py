@@ -8,12 +8,12 @@ import pytest
 from tests import machine
 
 
-def test_what_is_wanting_skips_a_test() -> None:
+def test_something_missing_skips_a_test() -> None:
     with pytest.raises(pytest.skip.Exception, match="no such thing"):
         machine.unavailable("no such thing", in_ci=False)
 
 
-def test_what_is_wanting_fails_a_test_in_ci() -> None:
+def test_something_missing_fails_a_test_in_ci() -> None:
     with pytest.raises(pytest.fail.Exception, match="no such thing"):
         machine.unavailable("no such thing", in_ci=True)
 
@@ -22,13 +22,13 @@ def test_a_program_is_found() -> None:
     assert machine.program("sh", in_ci=False).endswith("/sh")
 
 
-def test_a_program_that_is_wanting_skips_a_test() -> None:
+def test_a_missing_program_skips_a_test() -> None:
     with pytest.raises(pytest.skip.Exception, match="no-such-program is not installed"):
         machine.program("no-such-program", in_ci=False)
 
 
-def test_in_ci_it_is_installed_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A stand-in for Debian's own, which writes down what it is asked, and installs it."""
+def test_a_missing_program_is_installed_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in for Debian's apt-get writes down its arguments and installs the package."""
     asked = tmp_path / "asked"
     stand_in = tmp_path / "apt-get"
     new = tmp_path / "new-program"

@@ -36,13 +36,13 @@ def test_installs_once_for_each_lock(folder: Path) -> None:
     assert not (modules / "mark").exists()
 
 
-def test_npm_failing_is_told_in_its_own_words(folder: Path) -> None:
+def test_a_failure_of_npm_is_reported_with_its_output(folder: Path) -> None:
     (folder / "package.json").write_text("{")
     with pytest.raises(npm.NpmError, match="EJSONPARSE"):
         npm.install(folder)
 
 
-def test_without_npm_the_reason_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_npm_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(npm.NpmError, match="npm is not installed"):
         npm.install(folder)
