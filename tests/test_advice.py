@@ -40,7 +40,7 @@ ERRORS: list[DDPError] = [
     LoginError(400, "Unrecognized options"),
     TwoFactorError("no-2fa-code", "no code"),
     LoginNeeded("nobody", hint="ddp login ann -u x", user="ann"),
-    ConnectError("no", hint="--no-proxy goes without it"),
+    ConnectError("no", hint="--no-proxy connects without it"),
     ConnectError("refused", hint="is the server running there?"),
     NegotiationError("1", "9"),
     OutcomeUnknown("pay", "it went"),
@@ -102,9 +102,9 @@ def test_messages_of_the_shell_name_its_own_commands() -> None:
 
 
 def test_an_option_of_ddp_is_for_its_next_start() -> None:
-    error = ConnectError("no", hint="--no-proxy goes without it")
-    assert advice(error, Place.SCRIPT) == "--no-proxy goes without it"
-    assert advice(error, Place.PROMPT) == "--no-proxy goes without it (`exit`, and start ddp with that option)"
+    error = ConnectError("no", hint="--no-proxy connects without it")
+    assert advice(error, Place.SCRIPT) == "--no-proxy connects without it"
+    assert advice(error, Place.PROMPT) == "--no-proxy connects without it (`exit`, and start ddp with that option)"
 
 
 def test_a_name_that_may_be_meant_comes_first() -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from ddpshell.client.network.transport import Connector, Transport
-from ddpshell.client.network.waiting import Waiter, Woken
+from ddpshell.client.network.waiting import Interrupted, Waiter
 from ddpshell.clock import Clock
 from ddpshell.exceptions import ConnectError
 from tests.fakes import PATIENCE, FakeClock, ScriptedConnector, ScriptedTransport
@@ -177,7 +177,7 @@ def test_an_attempt_that_is_not_wanted_any_more_is_passed_over(
     connector = ScriptedConnector()
     given_up = attempt(connector, None)
     waiter.interrupt()
-    assert isinstance(given_up.exception(PATIENCE), Woken)
+    assert isinstance(given_up.exception(PATIENCE), Interrupted)
     waiter.reset()
     future = attempt(connector, None)
     connector.accept()

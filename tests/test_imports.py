@@ -22,7 +22,7 @@ THEIRS = ("click", "msgspec", "websocket")
 CLIENT = """
     ddpshell ddpshell.clock ddpshell.exceptions
 
-    ddpshell.client ddpshell.client.network ddpshell.client.network.addresses ddpshell.client.client ddpshell.client.condition
+    ddpshell.client ddpshell.client.network ddpshell.client.network.addresses ddpshell.client.client
     ddpshell.client.network.connector ddpshell.client.events ddpshell.client.network.frames ddpshell.client.handles
     ddpshell.client.lifecycle ddpshell.client.runner ddpshell.client.network.tls
     ddpshell.client.network.transport ddpshell.client.network.upgrade ddpshell.client.network.waiting

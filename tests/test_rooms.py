@@ -60,7 +60,6 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "websocket": ("client/network/upgrade.py",),
     "websockets": ("server/transport.py",),
     # Time, chance, and what goes on at the same time.
-    "_thread": ("client/condition.py",),
     "asyncio": ("server/", "shell/"),
     "contextvars": ("server/",),
     "concurrent": ("logins.py", "clock.py", "client/", "server/", "shell/", "cli/"),

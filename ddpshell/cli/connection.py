@@ -181,7 +181,7 @@ def wait_for_session(client: Client, process: Process) -> None:
 
 def unconfirmed_note(what: str, process: Process) -> str:
     """The note for an answer whose writes the server has not confirmed in the time that the command may take (C79)."""
-    return f"the {what} is here, but the server did not confirm the writes within {process.timeout:g} s"
+    return f"the {what} has arrived, but the server did not confirm the writes within {process.timeout:g} s"
 
 
 def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:

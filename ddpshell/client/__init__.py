@@ -1,4 +1,4 @@
-"""Keeping one DDP session alive over a network."""
+"""The client: it keeps one DDP session alive over a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Client`: one server, from any thread."""
+"""`Client`: a connection to one server, for use from any thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..protocol.client_session import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, Cli
 from ..protocol.codec import ejson_text
 from ..protocol.urls import parse_url
 from .events import Event
-from .handles import Awaitable, MethodCall, Registry, Subscription, finish
+from .handles import Awaitable, MethodCall, Registry, Subscription, complete_call
 from .lifecycle import ConnectionState, Lifecycle
 from .network.connector import ConnectOptions, WebSocketConnector
 from .network.frames import MAX_MESSAGE
@@ -41,31 +41,31 @@ logger = logging.getLogger(__name__)
 #: Seconds from the beginning of an attempt to `connected` (R7, C8).
 CONNECT_TIMEOUT = 10.0
 
-# Seconds that `close` waits for the thread, which a name resolution can hold up: long enough for a goodbye, and short
-# enough for a command to keep its own time limit.
+# Seconds that `close` waits for the thread, which may be in a name resolution: long enough for a goodbye, and short enough
+# for a command to keep its own time limit.
 CLOSE_PATIENCE = 0.75
 
-# Those that a forked process would inherit.
+# The clients that a forked process would inherit.
 _clients: WeakSet[Client] = WeakSet()
 
 
 class Status(Struct, frozen=True):
-    """How a client's connection is doing.
+    """The state of a client's connection.
 
     Args:
-        state: `connecting`, `connected` (a session stands), `waiting`, `offline` or `failed`.
-        url: Where to; credentials masked.
-        retry_count: Attempts since there was a session, not counting the first.
-        retry_in: Seconds to the next attempt, while waiting.
-        session: The session's id, while connected; None if the server gave it none (C9).
-        round_trip: Seconds that the last exchange took, `connect` or a ping; None before any.
-        resumed: Whether the session that stands is one that was resumed; None without.
-        outstanding: Calls that are not done.
-        unsent: Those of them that were never sent: they wait for a connection, or behind a `wait` call.
-        to_resend: Those of them that were sent on a connection that is lost, and will be sent again.
-        user_id: Who one is to the server, or None.
-        error: Why the last connection or attempt ended; None while connected.
-        refusal: What the server said last of a message that it refused, while it is not known which message that was.
+        state: `connecting`, `connected` (a session is established), `waiting`, `offline` or `failed`.
+        url: The server's URL, with credentials masked.
+        retry_count: The number of attempts since the last session, without the first.
+        retry_in: Seconds until the next attempt, while waiting.
+        session: The id of the session, while connected; None if the server gave it no id (C9).
+        round_trip: Seconds from the last `connect` or ping to its answer; None before the first answer.
+        resumed: Whether the present session was resumed; None without a session.
+        outstanding: The number of calls that are not done.
+        unsent: How many of these were never sent: they wait for a connection, or for a `wait` call before them.
+        to_resend: How many of these were sent on a connection that is lost, and will be sent again.
+        user_id: The id of the user that is logged in, or None.
+        error: The reason why the last connection or attempt ended; None while connected.
+        refusal: The server's last reason for rejecting a message, while it is unknown which message that was.
     """
 
     state: ConnectionState
@@ -84,50 +84,51 @@ class Status(Struct, frozen=True):
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a session, be it one without an id (C9)."""
+        """Whether there is a session, with or without an id (C9)."""
         return self.state is ConnectionState.CONNECTED
 
 
 class Client:
-    """A connection to one DDP server that keeps itself alive, and can be used from any thread.
+    """A connection to one DDP server that reconnects by itself, and can be used from any thread.
 
-    It connects in the background, from the start; calls and subscriptions can be made at once, and at any time.
-    While there is no connection they wait, and go out in order when there is one. After a loss, calls without
-    a result are sent again with the same id, subscriptions are renewed, and nothing is forgotten in silence.
+    It connects in the background. You can make calls and subscriptions at once and at any time: while there is no
+    connection they wait, and are sent in order when there is one. After a lost connection, calls without a result are sent
+    again with the same id, and subscriptions are renewed. No call is dropped without an error.
 
         with ddpshell.Client("localhost:3000") as client:
             print(client.call("upper", "Hello").result(timeout=5))
 
     Args:
-        url: `host:port`, or a URL with ws, wss, http or https; `/websocket` is added where it is missing.
-        reconnect: Connect again after a loss. Without it, the first loss fails whatever is pending.
+        url: `host:port`, or a URL with ws, wss, http or https; `/websocket` is added if it is missing.
+        reconnect: Reconnect after the connection is lost. Without it, the first loss fails all pending calls.
         connect_timeout: Seconds from the beginning of an attempt to `connected`; 0 for no limit.
-        heartbeat_interval: Seconds between looks at whether the server is alive; 0 for none.
-        heartbeat_timeout: Seconds that it has to answer a ping.
-        headers: More headers for the handshake, as (name, value).
-        origin: The `Origin` header; none is sent without.
-        tls: How to trust the server.
-        proxy: The URL of a proxy to go through: `http://host:port`, `https://`, or `socks5h://`. None goes straight
-            to the server, whatever the environment says.
-        ip_version: Of the addresses that a name has, use those of IPv4 or of IPv6 alone.
+        heartbeat_interval: Seconds between heartbeats; 0 sends none.
+        heartbeat_timeout: Seconds that the server has to answer a heartbeat.
+        headers: Additional headers for the handshake, as (name, value).
+        origin: The `Origin` header; None sends none.
+        tls: The TLS options.
+        proxy: The URL of a proxy: `http://host:port`, `https://`, or `socks5h://`. None connects directly to the server,
+            also if environment variables name a proxy.
+        ip_version: Use only IPv4 addresses or only IPv6 addresses of a host name.
         user_agent: The `User-Agent` header.
-        max_message: Bytes in a message of the server's. A call whose answer is larger fails with `MessageTooLarge`.
-        login_required: After a login was refused, fail every call until there is a user again, or a logout. Without it,
-            only the calls that waited for that login fail.
-        debug: Have each frame as an event.
-        data_events: Have each message about a document as an event, `DataReceived`, before anything is made of it: for
-            servers that send the same change again and mean another event, as Rocket.Chat's streams do.
-        on_event: What `on_event` would be called with, from the very first event on.
-        clock: What passes; another one in tests.
-        fractions: Random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
-        connector: What opens connections, in place of a WebSocket to `url`; for tests.
+        max_message: The maximum size of a message from the server, in bytes. A call with a larger answer fails with
+            `MessageTooLarge`.
+        login_required: After the server refused a login, fail every call until the next login or logout. Without it, only
+            the calls that waited for that login fail.
+        debug: Report each frame as an event.
+        data_events: Report each message about a document as an event, `DataReceived`, before it is applied. Some servers,
+            such as Rocket.Chat with its streams, send the same change again to report another event.
+        on_event: A callback for all events from the first one on; see the method `on_event`.
+        clock: Time source; tests pass a fake.
+        random: Returns random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
+        connector: Opens connections instead of a WebSocket to `url`; for tests.
 
-    A client does not survive `os.fork`: in the child, its methods raise `ClientClosed`, and leaving its `with` block does
-    nothing. The parent's goes on.
+    A client does not survive `os.fork`: in the child process its methods raise `ClientClosed`, and leaving its `with` block
+    does nothing. The client in the parent process continues.
 
     Raises:
-        InvalidURL: `url` is no address of a DDP server, or `proxy` none of a proxy.
-        ValueError: A header is none, or would end its line.
+        InvalidURL: `url` is not a valid address of a DDP server, or `proxy` is not a valid proxy URL.
+        ValueError: A header is not valid, or contains a line break.
     """
 
     def __init__(
@@ -150,32 +151,32 @@ class Client:
         data_events: bool = False,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
-        fractions: Callable[[], float] | None = None,
+        random: Callable[[], float] | None = None,
         connector: Connector | None = None,
     ) -> None:
-        fractions = fractions or _system_fraction
-        through: Proxy | None = None
+        random = random or _system_random
+        parsed_proxy: Proxy | None = None
         if proxy is not None:
             from .network.proxy import parse_proxy
 
-            through = parse_proxy(proxy)
+            parsed_proxy = parse_proxy(proxy)
         handshake = HandshakeOptions(tuple(headers), origin, user_agent)
-        options = ConnectOptions(handshake, tls or TLSOptions(), through, ip_version, max_message)
-        connector = connector or WebSocketConnector(parse_url(url, fractions), options, fractions)
+        options = ConnectOptions(handshake, tls or TLSOptions(), parsed_proxy, ip_version, max_message)
+        connector = connector or WebSocketConnector(parse_url(url, random), options, random)
         self._url = connector.url
         self._clock = clock or SystemClock()
         self._session = ClientSession(
-            fractions,
+            random,
             heartbeat_interval=heartbeat_interval,
             heartbeat_timeout=heartbeat_timeout,
-            # Without a second try, whether a call ran must be known exactly: see ClientSession.
+            # Without resending, it must be known exactly whether a call ran: see ClientSession.
             pipeline=reconnect,
             login_required=login_required,
         )
         self._session.reports_data = data_events
-        self._lifecycle = Lifecycle(fractions, reconnect=reconnect)
+        self._lifecycle = Lifecycle(random, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
-        # Ids of ended subscriptions whose documents are gone.
+        # Ids of ended subscriptions whose documents are removed.
         self._released: list[str] = []
         self._runner = Runner(
             self._session,
@@ -187,11 +188,11 @@ class Client:
             debug=debug,
         )
         self._registry = Registry(self._runner.lock)
-        # One for all handles: each time that it is asked for, a method makes an object.
+        # Shared by all handles, since each access to a bound method makes an object.
         self._on_thread = self._runner.on_thread
         self._refusal = self._runner.refusal
-        self._take_back = self._cancel
-        self._early = self._answer
+        self._cancel = self._cancel_call
+        self._answer = self._early_answer
         self._accounts: Accounts | None = None
         if on_event is not None:
             self.on_event(on_event)
@@ -204,7 +205,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # In a forked process there is nothing to close, and an error would hide the one that is on its way.
+        # In a forked process there is nothing to close, and an error would hide the present exception.
         if not self._runner.is_forked:
             self.close()
 
@@ -214,11 +215,11 @@ class Client:
         """Call a method of the server.
 
         Returns:
-            At once, a future: `result(timeout=...)` waits. It is done when the result is here and the documents
-            that the method changed have changed here too (C13).
+            At once, a future; `result(timeout=...)` waits. It is done when the result has arrived and the documents that
+            the method changed are up to date here (C13).
 
         Raises:
-            EJSONError: An argument cannot be written as EJSON.
+            EJSONError: An argument cannot be encoded as EJSON.
         """
         return self.apply(method, params)
 
@@ -237,25 +238,25 @@ class Client:
         Args:
             method: The method's name.
             params: Its arguments.
-            wait: Run it alone: after all calls before it are done, and before any that follow (C19).
-            retry: After a loss send it again. Without, it is sent once at most, and fails with `OutcomeUnknown`
-                where a loss leaves that open (C22, C23).
-            return_at_result: Be done at the result, whether or not the documents have changed here (C14).
-            random_seed: From which the server makes the ids of documents that it inserts (C27).
+            wait: Send the call when all earlier calls are done, and send later calls only when it is done (C19).
+            retry: Send the call again if the connection is lost before the result arrives. If False, the call is sent once
+                at most, and fails with `OutcomeUnknown` if the connection is lost before the result arrives (C22, C23).
+            return_at_result: Be done when the result arrives, without waiting for the changed documents (C14).
+            random_seed: The seed from which the server makes the ids of inserted documents (C27).
 
         Raises:
-            EJSONError: An argument cannot be written as EJSON.
+            EJSONError: An argument cannot be encoded as EJSON.
         """
         call = MethodCall(
             method,
             tuple(params),
             self._on_thread,
-            self._take_back,
+            self._cancel,
             return_at_result=return_at_result,
             refusal=self._refusal,
-            answer=self._early,
+            answer=self._answer,
         )
-        # Writing them down takes longer than all the rest, so it is done before the lock is taken.
+        # Encoding takes longer than all the rest, so it is done without the lock.
         text = ejson_text(call.params)
         with self._runner.lock:
             failure = self._failure()
@@ -269,7 +270,7 @@ class Client:
                     random_seed=random_seed,
                 )
                 self._registry.calls[call.id] = call
-                self._runner.kick()
+                self._runner.wake_thread()
         if failure is not None:
             call.fail(failure)
         return call
@@ -278,10 +279,10 @@ class Client:
         """Subscribe to a publication of the server.
 
         Returns:
-            At once: `ready.result(timeout=...)` waits until its first documents are all here.
+            At once, the subscription; `ready.result(timeout=...)` waits until its first documents have arrived.
 
         Raises:
-            EJSONError: An argument cannot be written as EJSON.
+            EJSONError: An argument cannot be encoded as EJSON.
         """
         subscription = Subscription(name, params, self._on_thread, self._stop, self._refusal)
         with self._runner.lock:
@@ -289,18 +290,18 @@ class Client:
             if failure is None:
                 subscription.id = self._session.subscribe(name, params)
                 self._registry.subscriptions[subscription.id] = subscription
-                self._runner.kick()
+                self._runner.wake_thread()
         if failure is not None:
             subscription.end(failure)
-            subscription.gone.fulfil(None)
+            subscription.gone.fulfill(None)
         return subscription
 
     # The user
 
     @property
     def accounts(self) -> Accounts:
-        """Who one is to the server: logins of all kinds, passwords, tokens."""
-        # Made when it is asked for first: a command that makes one call as nobody needs not load it.
+        """The user of this client: logins of all kinds, passwords, tokens."""
+        # Imported at the first use, because `ddp call` without a login does not need it.
         from .accounts import Accounts
 
         with self._runner.lock:
@@ -310,39 +311,39 @@ class Client:
 
     @property
     def user_id(self) -> str | None:
-        """Who one is to the server, or None."""
+        """The id of the user that is logged in, or None."""
         self._runner.check_process()
         return None if self._accounts is None else self._accounts.user_id
 
     def login(self, user: UserSelector, *, password: str, code: str | None = None) -> Awaitable[LoginToken]:
-        """Log in, and stay so over every reconnect; for other ways to log in see `accounts`.
+        """Log in, also after every reconnect. For other ways to log in, see `accounts`.
 
         Args:
             user: Name, e-mail address, or a mapping with one of `username`, `email`, `id`.
-            password: In the clear; only its digest is sent.
-            code: The one-time code, where the account has two factors.
+            password: The password as plain text; only its digest is sent.
+            code: The one-time code, if the account uses two-factor authentication.
 
         Returns:
-            At once, a future of the token. It fails with `LoginError`, `TwoFactorError` or `RateLimited`.
+            At once, a future of the login token. It fails with `LoginError`, `TwoFactorError` or `RateLimited`.
         """
         return self.accounts.login(user, password, code=code)
 
     def logout(self) -> Awaitable[EJSONValue]:
-        """Log out, here and on the server. Calls made before are done first."""
+        """Log out, here and on the server, after all earlier calls are done."""
         return self.accounts.logout()
 
     # Documents
 
     def collection(self, name: str) -> Collection:
-        """The local copy of one of the server's collections, whether or not it holds a document yet."""
-        from .collection import Collection
+        """Return the local copy of one of the server's collections. It may be empty."""
+        from .collection import Collection  # `ddp call` does not need it
 
         self._runner.check_process()
         return Collection(name, self._session.documents, self._runner, self.on_event)
 
     @property
     def collections(self) -> list[str]:
-        """The names of the collections that hold a document now, in order of appearance."""
+        """The names of the collections that have documents now, in the order of their first document."""
         with self._runner.lock:
             return self._session.documents.names()
 
@@ -352,16 +353,16 @@ class Client:
         """Measure a round trip.
 
         Returns:
-            At once, a future of the seconds it took; it fails with `ConnectionLost` if there is no session, or
-            it ends before the answer.
+            At once, a future of the seconds until the answer. It fails with `ConnectionLost` if there is no session, or if
+            the session ends before the answer.
         """
         answer: Awaitable[float] = Awaitable("answer to a %r", "ping", self._on_thread, self._refusal)
         failure: DDPError | None = None
         with self._runner.lock:
-            # Not the session's word: one that is being left still stands for a moment, and nobody waits for its answers.
+            # The session itself may still be established for a moment after `disconnect`.
             if self._lifecycle.state is ConnectionState.CONNECTED:
                 self._registry.pings[self._session.ping(self._clock.now())] = answer
-                self._runner.kick()
+                self._runner.wake_thread()
             else:
                 failure = self._failure() or ConnectionLost(f"not connected to {self._url}")
         if failure is not None:
@@ -370,7 +371,7 @@ class Client:
 
     @property
     def status(self) -> Status:
-        """How the connection is doing, at this moment."""
+        """The state of the connection at this moment."""
         with self._runner.lock:
             state = self._lifecycle.state
             connected = state is ConnectionState.CONNECTED
@@ -392,16 +393,16 @@ class Client:
             )
 
     def wait_connected(self, timeout: float | None = None) -> None:
-        """Wait until a session stands.
+        """Wait until a session is established.
 
         Args:
-            timeout: Seconds; None waits for ever.
+            timeout: Seconds; None waits without a limit.
 
         Raises:
-            ConnectError: It cannot be, and will not be tried again.
-            NegotiationError: The server speaks no version of DDP that we do.
+            ConnectError: The connection failed, and the client will not try again.
+            NegotiationError: The server supports no version of DDP that the client supports.
             ClientClosed: The client was closed.
-            DDPTimeout: Not in time; it is still tried.
+            DDPTimeout: The session was not established in time; the client is still trying.
         """
         waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._on_thread, self._refusal)
         with self._runner.lock:
@@ -415,13 +416,13 @@ class Client:
             waiter.result(timeout)
 
     def disconnect(self) -> None:
-        """Leave the server and stay away, until `reconnect`. Calls and subscriptions wait meanwhile (R11)."""
+        """Disconnect, and stay disconnected until `reconnect`. Calls and subscriptions wait meanwhile (R11)."""
         with self._runner.lock:
-            self._runner.post(self._lifecycle.disconnect())
+            self._runner.queue_events(self._lifecycle.disconnect())
         self._runner.interrupt()
 
     def reconnect(self) -> None:
-        """Connect now, where an attempt is some time off, or was not to be made at all. With a session, do nothing (R10)."""
+        """Connect now instead of later, or after `disconnect`. If there is a session, do nothing (R10)."""
         with self._runner.lock:
             idle = self._lifecycle.state not in (ConnectionState.CONNECTED, ConnectionState.CONNECTING)
             self._lifecycle.reconnect()
@@ -429,17 +430,21 @@ class Client:
             self._runner.interrupt()
 
     def hold(self, is_held: bool) -> None:
-        """Read nothing from the server until told otherwise: for a callback whose consumer cannot keep up.
+        """Pause or resume reading from the server, for a callback whose consumer cannot keep up.
 
-        What was read by now still comes. The network holds up the server, and the connection is kept alive: signs of life
-        are sent, and the server's silence is not taken for its end. Any thread may call this, callbacks too.
+        Events of messages that were read before are still reported. The network makes the server wait. The connection is
+        kept alive: the client sends signs of life, and does not expect any from the server. Any thread may call this method,
+        also in a callback.
+
+        Args:
+            is_held: True pauses reading, False resumes it.
         """
         self._runner.hold(is_held)
 
     def close(self) -> None:
-        """Say goodbye, end the thread, and fail whatever is pending. A second time, nothing happens."""
+        """Close the connection, end the thread, and fail all pending calls. Calling it again has no effect."""
         with self._runner.lock:
-            self._runner.post(self._lifecycle.close())
+            self._runner.queue_events(self._lifecycle.close())
         self._runner.interrupt()
         self._runner.join(CLOSE_PATIENCE)
 
@@ -447,7 +452,7 @@ class Client:
 
     @property
     def debug(self) -> bool:
-        """Whether each frame is an event; it can be changed at any time."""
+        """Whether each frame is reported as an event. It can be changed at any time."""
         return self._runner.debug
 
     @debug.setter
@@ -455,16 +460,16 @@ class Client:
         self._runner.debug = on
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
-        """Have `callback` called with each event from now on; see `ddpshell.events`.
+        """Call `callback` with each event from now on; see `ddpshell.events`.
 
-        It runs on the thread that receives, so that events come in order and none is lost: it must return soon,
-        and must not wait for a call. An exception in it is logged.
+        The callback runs on the thread that receives, so that events come in order and none is lost. It must return soon,
+        and must not wait for a call. Its exceptions are logged.
 
         Returns:
-            What ends it.
+            A function that removes the callback.
         """
         with self._runner.lock:
-            # A new list, since the thread may be going through the old one.
+            # A new list, because the thread may be iterating over the old one.
             self._callbacks = [*self._callbacks, callback]
             self._session.documents.watched = True
 
@@ -482,86 +487,86 @@ class Client:
         self._registry.leave_to_parent()
 
     def _failure(self) -> DDPError | None:
-        """Why nothing can be sent now or later. With the lock held."""
+        """Return the error if nothing can be sent any more, or None. The caller holds the lock."""
         if self._lifecycle.state is not ConnectionState.FAILED:
             return None
         return self._lifecycle.error
 
-    def _cancel(self, call: MethodCall) -> bool:
+    def _cancel_call(self, call: MethodCall) -> bool:
         with self._runner.lock:
             if not self._session.cancel(call.id):
-                # It may have failed there and then, which is told on the client's thread.
-                self._runner.mark(lambda: None)
+                # The call may have failed just now: the thread must publish that.
+                self._runner.queue_function(lambda: None)
                 return False
             del self._registry.calls[call.id]
-            self._runner.kick()
+            self._runner.wake_thread()
             return True
 
-    def _answer(self, call: MethodCall) -> Callable[[], None] | None:
-        """What completes a call with an answer whose writes are not confirmed; None if there is no answer."""
+    def _early_answer(self, call: MethodCall) -> Callable[[], None] | None:
+        """Return a function that completes a call with its unconfirmed answer, or None if there is no answer."""
         with self._runner.lock:
             answer = self._session.answer(call.id)
-        return None if answer is None else partial(finish, call, answer)
+        return None if answer is None else partial(complete_call, call, answer)
 
     def _stop(self, subscription: Subscription) -> None:
         with self._runner.lock:
             self._session.unsubscribe(subscription.id)
-            # Without a connection too, those who wait for its end are told.
-            self._runner.mark(lambda: None)
+            # Without a connection too, the thread must publish the end.
+            self._runner.queue_function(lambda: None)
 
     def _publish(self, events: Sequence[Published]) -> None:
-        """Tell the callbacks, then complete what an event completes. Without the lock.
+        """Report each event to the callbacks, then complete its handles. Called without the lock.
 
-        In this order, whoever has waited for a result knows that all that came before it has been told.
+        In this order, a caller that has waited for a result knows that all earlier events were reported.
         """
         for event in events:
             try:
                 if isinstance(event, Mark):
-                    event.reached()
+                    event.function()
                     continue
                 if self._callbacks:
-                    self._tell(event)
-                # What no handle is waiting for may be a call of the user's.
-                if not self._registry.take(event) and self._accounts is not None:
-                    for consequence in self._accounts.hear(event):
-                        self._tell(consequence)
-            except BaseException:  # the callers who wait for the next event must still get it
+                    self._report(event)
+                # A call without a handle may be one of `accounts`.
+                if not self._registry.handle_event(event) and self._accounts is not None:
+                    for consequence in self._accounts.handle_event(event):
+                        self._report(consequence)
+            except BaseException:  # the next event must still reach its callers
                 logger.exception("the client failed on %r", type(event).__name__)
 
         if self._registry.leaving:
-            self._let_go()
+            self._complete_gone()
 
-    def _let_go(self) -> None:
-        """Complete `gone` of subscriptions whose documents the server has removed, or will not remove any more."""
+    def _complete_gone(self) -> None:
+        """Complete `gone` of the subscriptions whose documents the server has removed or cannot remove any more."""
         leaving = self._registry.leaving
         with self._runner.lock:
             self._released += self._session.released_subscriptions()
             is_over = self._lifecycle.state in (ConnectionState.OFFLINE, ConnectionState.FAILED)
             gone = list(leaving) if is_over else [sub_id for sub_id in self._released if sub_id in leaving]
-            # The end of the others is still to be told.
+            # The end of the other subscriptions is not published yet.
             self._released = [sub_id for sub_id in self._released if sub_id not in leaving]
         for sub_id in gone:
-            leaving.pop(sub_id).gone.fulfil(None)
+            leaving.pop(sub_id).gone.fulfill(None)
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         for callback in self._callbacks:
             try:
                 callback(event)
-            except BaseException:  # `sys.exit()` in a callback must not end the client's thread either
+            except BaseException:  # `sys.exit()` in a callback must not end the client's thread
                 logger.exception("a callback failed on %r", type(event).__name__)
 
 
 def _leave_to_parents() -> None:
-    """Make the clients of a forked process useless, before anything waits for a thread that is not there."""
+    """Disable the clients in a forked process, where their threads do not exist."""
     for client in list(_clients):
-        client._leave_to_parent()  # noqa: SLF001  # for this function alone
+        client._leave_to_parent()  # noqa: SLF001  # only this function calls it
 
 
-# There is no fork on Windows.
+# Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_parents)
 
 
-def _system_fraction() -> float:
-    # 53 bits are what a float holds; with more, the largest would be rounded to 1.
+def _system_random() -> float:
+    # A float holds 53 bits; with more, the largest value would be rounded to 1.
     return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)

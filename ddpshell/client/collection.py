@@ -1,6 +1,6 @@
-"""`Collection`: a client's copy of one of the server's collections, to be read and observed.
+"""`Collection`: the client's copy of one of the server's collections, to read and to observe.
 
-Documents come and go by the server's messages alone. To change one, call a method of the server.
+Only the server's messages add and remove documents. To change a document, call a method of the server.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 
 class Collection:
-    """One collection's documents, as far as the server has sent them; from `Client.collection`.
+    """The documents of one collection that the server has sent; see `Client.collection`.
 
-    What it returns is a copy: nothing that is done to it reaches the collection, and nothing that the server
-    sends later reaches it.
+    The returned documents are copies: changing them does not change the collection, and later messages from the server do
+    not change them.
 
     Args:
-        name: Its name, as the server's publications say it.
-        documents: All of the client's, guarded by the runner's lock.
-        runner: What has the lock, and the thread for callbacks.
-        on_event: `Client.on_event`.
+        name: The name that the server's publications use.
+        documents: The client's documents of all collections, guarded by the runner's lock.
+        runner: The owner of the lock and the thread.
+        on_event: The method `Client.on_event`.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Collection:
         """Find documents by Mongo's rules.
 
         Args:
-            selector: Which: `{"done": False, "n": {"$gt": 3}}`; or an id. All of them without one.
-            sort: In which order: `{"n": -1, "title": 1}` or `["n", ["title", "desc"]]`. Without one, in order of
-                arrival, or in the server's own order where the collection has one (C46).
-            skip: How many to leave out at the beginning.
-            limit: How many at most; None or 0 for all, as in Mongo.
-            fields: Which of their fields: `{"title": 1}`, or all but those of `{"secret": 0}`. `_id` is among them,
-                unless it is left out by name.
+            selector: A Mongo selector such as `{"done": False, "n": {"$gt": 3}}`, or an id; None finds all documents.
+            sort: The order: `{"n": -1, "title": 1}` or `["n", ["title", "desc"]]`. None gives the order of arrival, or the
+                server's own order if the collection has one (C46).
+            skip: The number of documents to leave out at the beginning.
+            limit: The maximum number of documents; None or 0 for all, as in Mongo.
+            fields: The fields to include, `{"title": 1}`, or to leave out, `{"secret": 0}`. `_id` is included unless it is
+                left out by name.
 
         Raises:
-            QueryError: One of these is wrong; the sentence says what would be right.
+            QueryError: An argument is not valid; the message says what is.
         """
         matches = None if selector is None else compile_selector(selector)
         key = None if sort is None else compile_sort(sort)
@@ -83,9 +83,9 @@ class Collection:
         end = skip + limit if limit else None
         with self._runner.lock:
             found = self._matching(selector, matches)
-            # Sorted, the first are known only when all are.
+            # With `sort`, the first documents are known only after all are sorted.
             documents = list(islice(found, skip, end) if key is None else found)
-        # What is stored is never changed, but replaced: so copying needs no lock.
+        # Stored documents are replaced, never changed, so copying needs no lock.
         if key is not None:
             documents = sorted(documents, key=key)[skip:end]
         return [project(document) for document in documents]
@@ -98,19 +98,19 @@ class Collection:
         skip: int = 0,
         fields: Projection | None = None,
     ) -> Document | None:
-        """Find the first document that `find` would, or None.
+        """Return the first document that `find` would return, or None.
 
         Raises:
-            QueryError: As `find` does.
+            QueryError: An argument is not valid, as for `find`.
         """
         found = self.find(selector, sort=sort, skip=skip, limit=1, fields=fields)
         return found[0] if found else None
 
     def count(self, selector: Selector | None = None) -> int:
-        """Count the documents that `find` would find.
+        """Count the documents that `find` would return.
 
         Raises:
-            QueryError: No selector.
+            QueryError: The selector is not valid.
         """
         matches = None if selector is None else compile_selector(selector)
         with self._runner.lock:
@@ -119,10 +119,10 @@ class Collection:
             return sum(1 for _ in self._matching(selector, matches))
 
     def get(self, document_id: DocumentID) -> Document | None:
-        """The document of this `_id`, or None; found without a search.
+        """Return the document with this `_id`, or None; it is found without a search.
 
         Raises:
-            EJSONError: No document can have this id.
+            EJSONError: The id is not a valid document id.
         """
         with self._runner.lock:
             return self._documents.get(self.name, document_id)
@@ -136,29 +136,32 @@ class Collection:
         moved: Callable[[DocumentID, DocumentID | None], object] | None = None,
         selector: Selector | None = None,
     ) -> Callable[[], None]:
-        """Be told of the documents that are here, and then of each change, in order: none is left out or told twice.
+        """Report the present documents, and then each change, in order. Each is reported exactly once.
 
-        Callbacks run on the thread that receives, as those of `Client.on_event` do: they must return soon, and must not
-        wait for a call. The first come soon after this returns; while a connection is being made, when that is decided.
+        Callbacks run on the thread that receives, like those of `Client.on_event`: they must return soon, and must not wait
+        for a call. The first callbacks run soon after `observe` returns; while the client tries to connect, they run when
+        the attempt has ended.
 
         Args:
-            added: Called with the id and the fields of each document that is here, or comes.
-            changed: Called with the id, the fields that have new values, and the names of those that are gone.
-            removed: Called with the id of each that goes.
-            moved: Called with the id of each that gets another place, and the id of the one it now stands before, or None
-                where it is the last. Only for collections in the server's own order.
-            selector: Only documents that match. One that begins to match is added, one that ceases to is removed.
+            added: Called with the id and the fields of each present and each new document.
+            changed: Called with the id, the fields that have new values, and the names of the removed fields.
+            removed: Called with the id of each removed document.
+            moved: Called with the id of each moved document, and the id of the document that it now comes before, or None
+                if it is the last. Only for collections in the server's own order.
+            selector: Report only matching documents. A document that starts to match is reported as added, and a document
+                that no longer matches as removed.
 
         Returns:
-            What ends it; afterwards no callback begins.
+            A function that ends the observation; after it returns, no callback starts.
 
         Raises:
-            QueryError: No selector.
+            QueryError: The selector is not valid.
         """
         matches = None if selector is None else compile_selector(selector)
         observer = _Observer(self.name, matches, added, changed, removed, moved)
-        # First, for without anybody who wants them no changes are told. What comes before the mark, it ignores.
-        unregister = self._on_event(observer.hear)
+        # Register first, since without a callback the session reports no changes. The observer ignores the events before
+        # `report_present`.
+        unregister = self._on_event(observer.handle_event)
 
         def stop() -> None:
             observer.stopped = True
@@ -166,15 +169,15 @@ class Collection:
 
         with self._runner.lock:
             present = list(self._documents.scan(self.name))
-            lasts = self._runner.mark(lambda: observer.begin(present))
-        if not lasts:
-            # The client is closed: these are the last documents there will be, and there is no thread any more.
+            is_queued = self._runner.queue_function(lambda: observer.report_present(present))
+        if not is_queued:
+            # The client is closed and has no thread any more, so these documents are the last ones.
             unregister()
-            observer.tell_all(present)
+            observer.report_documents(present)
         return stop
 
     def _matching(self, selector: Selector | None, matches: Matcher | None) -> Iterator[Document]:
-        """The documents that match, not copied. With the lock held."""
+        """Return the matching documents without copying them. The caller holds the lock."""
         wanted = selected_id(selector)
         if wanted is not None:
             document = self._documents.get(self.name, wanted)
@@ -188,11 +191,11 @@ def _check_counts(skip: int, limit: int | None) -> None:
     counts: dict[str, object] = {"skip": skip, "limit": 0 if limit is None else limit}
     for name, number in counts.items():
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise QueryError(f"{name} is a number of documents, 0 or more, not {number!r}")
+            raise QueryError(f"{name} must be a number of documents, 0 or more, not {number!r}")
 
 
 class _Observer:
-    """Makes of a collection's changes those of the documents that match. Everything in it runs on one thread."""
+    """Turns the changes of a collection into changes of the matching documents. All of it runs on one thread."""
 
     def __init__(
         self,
@@ -209,115 +212,115 @@ class _Observer:
         self._changed = changed
         self._removed = removed
         self._moved = moved
-        self._begun = False
+        self._is_started = False
         self.stopped = False
-        # With a selector, all documents as they were when the last event was told, by wire id and in order: whether one
-        # begins to match depends on fields that did not change.
+        # With a selector, all documents as they were after the last event, by wire id and in order: whether a document
+        # starts to match depends also on fields that did not change.
         self._seen: dict[str, Document] = {}
-        # Their order, if it is another one than that of arrival.
+        # Their order, if it differs from the order of arrival.
         self._order: Order | None = None
 
-    def begin(self, present: list[Document]) -> None:
-        """Tell of the documents that are here. What `hear` gets from now on happened later."""
-        self._begun = True
-        self.tell_all(present)
+    def report_present(self, present: list[Document]) -> None:
+        """Report the present documents. The events that `handle_event` gets from now on happened later."""
+        self._is_started = True
+        self.report_documents(present)
 
-    def tell_all(self, present: list[Document]) -> None:
-        """Tell of the documents that are here, and no more."""
+    def report_documents(self, present: list[Document]) -> None:
+        """Report the present documents, and no later events."""
         for document in present:
             if self._matches is not None:
                 self._seen[encode_document_id(_id(document))] = document
-            if self._is_meant(document):
+            if self._is_match(document):
                 try:
-                    self._tell_added(document)
+                    self._report_added(document)
                 except Exception:
-                    # As for all callbacks; the other documents are no less there.
+                    # As for all callbacks; the other documents must still be reported.
                     logger.exception("a callback failed on a document of %r", self._name)
 
-    def hear(self, event: Event) -> None:
-        """Take an event of the client's."""
-        if not self._begun or self.stopped:
+    def handle_event(self, event: Event) -> None:
+        """Report what an event of the client means for the matching documents."""
+        if not self._is_started or self.stopped:
             return
         match event:
             case DocumentAdded(collection=self._name):
-                self._hear_added(event)
+                self._handle_added(event)
             case DocumentChanged(collection=self._name):
-                self._hear_changed(event)
+                self._handle_changed(event)
             case DocumentRemoved(collection=self._name):
-                self._hear_removed(event)
+                self._handle_removed(event)
             case DocumentMoved(collection=self._name):
-                self._hear_moved(event)
+                self._handle_moved(event)
             case _:
                 pass
 
-    def _hear_added(self, event: DocumentAdded) -> None:
+    def _handle_added(self, event: DocumentAdded) -> None:
         document = {"_id": event.id, **_copied(event.fields)}
         if self._matches is not None:
             wire_id = encode_document_id(event.id)
             self._seen[wire_id] = document
             if self._order is not None:
                 self._order.place(wire_id, None)
-        if self._is_meant(document):
-            self._tell_added(document)
+        if self._is_match(document):
+            self._report_added(document)
 
-    def _hear_changed(self, event: DocumentChanged) -> None:
+    def _handle_changed(self, event: DocumentChanged) -> None:
         fields = _copied(event.fields)
         if self._matches is None:
-            self._tell_changed(event.id, fields, event.cleared)
+            self._report_changed(event.id, fields, event.cleared)
             return
         wire_id = encode_document_id(event.id)
         document = self._seen[wire_id]
-        was_meant = self._is_meant(document)
+        was_match = self._is_match(document)
         document.update(fields)
         for name in event.cleared:
             del document[name]
-        match was_meant, self._is_meant(document):
+        match was_match, self._is_match(document):
             case True, True:
-                self._tell_changed(event.id, _copied(fields), event.cleared)
+                self._report_changed(event.id, _copied(fields), event.cleared)
             case True, False:
-                self._tell_removed(event.id)
+                self._report_removed(event.id)
             case False, True:
-                self._tell_added(document)
+                self._report_added(document)
 
-    def _hear_removed(self, event: DocumentRemoved) -> None:
+    def _handle_removed(self, event: DocumentRemoved) -> None:
         wire_id = encode_document_id(event.id)
         if self._order is not None:
             self._order.remove(wire_id)
-        if self._matches is None or self._is_meant(self._seen.pop(wire_id)):
-            self._tell_removed(event.id)
+        if self._matches is None or self._is_match(self._seen.pop(wire_id)):
+            self._report_removed(event.id)
 
-    def _hear_moved(self, event: DocumentMoved) -> None:
+    def _handle_moved(self, event: DocumentMoved) -> None:
         if self._matches is None:
-            self._tell_moved(event.id, event.before)
+            self._report_moved(event.id, event.before)
             return
         wire_id = encode_document_id(event.id)
         if self._order is None:
             self._order = Order(self._seen)
         self._order.place(wire_id, None if event.before is None else encode_document_id(event.before))
-        if self._is_meant(self._seen[wire_id]):
-            # The next one that is told of at all.
+        if self._is_match(self._seen[wire_id]):
+            # The next matching document.
             others = (self._seen[other] for other in self._order.after(wire_id))
-            following = next((_id(other) for other in others if self._is_meant(other)), None)
-            self._tell_moved(event.id, following)
+            following = next((_id(other) for other in others if self._is_match(other)), None)
+            self._report_moved(event.id, following)
 
-    def _is_meant(self, document: Document) -> bool:
+    def _is_match(self, document: Document) -> bool:
         return self._matches is None or self._matches(document)
 
-    def _tell_added(self, document: Document) -> None:
+    def _report_added(self, document: Document) -> None:
         if self._added is not None and not self.stopped:
             fields = _copied(document)
             del fields["_id"]
             self._added(_id(document), fields)
 
-    def _tell_changed(self, document_id: DocumentID, fields: Fields, cleared: tuple[str, ...]) -> None:
+    def _report_changed(self, document_id: DocumentID, fields: Fields, cleared: tuple[str, ...]) -> None:
         if self._changed is not None:
             self._changed(document_id, fields, cleared)
 
-    def _tell_removed(self, document_id: DocumentID) -> None:
+    def _report_removed(self, document_id: DocumentID) -> None:
         if self._removed is not None:
             self._removed(document_id)
 
-    def _tell_moved(self, document_id: DocumentID, before: DocumentID | None) -> None:
+    def _report_moved(self, document_id: DocumentID, before: DocumentID | None) -> None:
         if self._moved is not None:
             self._moved(document_id, before)
 

@@ -1,7 +1,7 @@
-"""What a client tells those who called `Client.on_event`: what its session tells, and how its connection fares.
+"""The events that a client reports to `Client.on_event`: those of its session, and those of its connection.
 
-In order of a life: `Connecting`, `SessionEstablished`, calls and documents, `ConnectionDropped`, `Waiting`,
-`Connecting` and so on, until `Offline` or `Closed` (we said so) or `ConnectionFailed` (there is no use in trying).
+Their order is `Connecting`, `SessionEstablished`, calls and documents, `ConnectionDropped`, `Waiting`, `Connecting` and
+so on, until `Offline` or `Closed` (the caller ended the connection) or `ConnectionFailed` (the client gave up).
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ __all__ = [
 
 
 class Connecting(Struct, frozen=True):
-    """An attempt to connect begins.
+    """The client starts an attempt to connect.
 
     Args:
-        url: Where to; credentials masked.
-        retry_count: How many attempts went before it since there was a session; 0 for the first.
+        url: The server's URL, with credentials masked.
+        retry_count: The number of earlier attempts since the last session; 0 for the first.
     """
 
     url: str
@@ -77,11 +77,11 @@ class Connecting(Struct, frozen=True):
 
 
 class ConnectionDropped(Struct, frozen=True):
-    """A connection is gone, or an attempt came to nothing.
+    """A connection was lost, or an attempt to connect failed.
 
     Args:
-        error: Why.
-        outstanding: How many calls are not done; none of them is lost.
+        error: The reason.
+        outstanding: The number of calls that are not done; none of them is lost.
     """
 
     error: DDPError
@@ -89,11 +89,11 @@ class ConnectionDropped(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """The next attempt is some time off.
+    """The client waits before the next attempt to connect.
 
     Args:
-        seconds: How long.
-        retry_count: How many attempts there were since there was a session.
+        seconds: The length of the pause.
+        retry_count: The number of attempts since the last session.
     """
 
     seconds: float
@@ -101,38 +101,38 @@ class Waiting(Struct, frozen=True):
 
 
 class Offline(Struct, frozen=True):
-    """We are disconnected because `disconnect` was called. Calls and subscriptions wait."""
+    """`Client.disconnect` was called. Calls and subscriptions wait until `reconnect`."""
 
 
 class ConnectionFailed(Struct, frozen=True):
-    """There will be no other attempt. All that was pending has failed.
+    """The client gave up. All pending calls and subscriptions have failed.
 
     Args:
-        error: Why.
+        error: The reason.
     """
 
     error: DDPError
 
 
 class Closed(Struct, frozen=True):
-    """The client was closed, by whoever owns it."""
+    """`Client.close` was called."""
 
 
 class LoggedIn(Struct, frozen=True):
-    """One is a user now, be it by a login or by the token at the beginning of a session.
+    """The client is logged in, by a login or by the token that it sends at the beginning of a session.
 
     Args:
-        user_id: Who.
+        user_id: The id of the user.
     """
 
     user_id: str
 
 
 class LoggedOut(Struct, frozen=True):
-    """One is nobody now.
+    """The client is no longer logged in.
 
     Args:
-        error: Why the server refused the token, or None after a logout and where a token came to its end.
+        error: The reason why the server refused the token or the token expired; None after a logout.
     """
 
     error: DDPError | None

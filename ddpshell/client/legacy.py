@@ -1,4 +1,4 @@
-"""The interface of pyddp, the Python DDP client of 2014, over this one.
+"""The interface of pyddp, the Python DDP client of 2014, on top of `Client`.
 
     client = ddpshell.ConcurrentDDPClient("ws://127.0.0.1:3000/websocket")
     client.start()
@@ -10,8 +10,8 @@
     client.stop()
     client.join()
 
-What pyddp did, this does; what it had planned, resending, back-off, random seeds, comes from `Client`. Where
-pyddp left a caller waiting for ever, `get` raises.
+It does what pyddp did. What pyddp had planned (resending, back-off, random seeds) comes from `Client`. Where pyddp let a
+caller wait for ever, `get` raises an error.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class ResultMessage:
 
     Args:
         id: The id of the call.
-        result: What the method returned.
-        has_result: Whether it returned anything.
+        result: The value that the method returned; None if it returned nothing.
+        has_result: Whether the method returned a value.
         error: The server's error, or None.
     """
 
     def __init__(self, id: str, result: EJSONValue, has_result: bool, error: MethodError | None) -> None:  # noqa: A002  # pyddp's names
         self.id = id
-        #: What the method returned; None where it returned nothing.
+        #: The value that the method returned; None if it returned nothing.
         self.result = result
         #: The server's error, or None.
         self.error = error
@@ -53,25 +53,25 @@ class ResultMessage:
         return self.error is not None
 
     def has_result(self) -> bool:
-        """Whether the method returned anything."""
+        """Whether the method returned a value."""
         return self._has_result
 
 
 class ResultFuture:
-    """A call under way, as pyddp had it."""
+    """A call that may not be done, as in pyddp."""
 
     def __init__(self, call: MethodCall) -> None:
         self._call = call
 
     def get(self, timeout: float | None = None) -> ResultMessage:
-        """Wait for the server's answer, be it a result or an error.
+        """Wait for the server's answer: a result or an error.
 
         Args:
-            timeout: Seconds; None waits for ever.
+            timeout: Seconds; None waits without a limit.
 
         Raises:
-            DDPTimeout: No answer in time.
-            TransportError: There will be no answer.
+            DDPTimeout: The answer did not arrive in time.
+            TransportError: The answer cannot arrive any more.
         """
         try:
             result = self._call.result(timeout)
@@ -81,10 +81,10 @@ class ResultFuture:
 
 
 class ConcurrentDDPClient:
-    """pyddp's client: made, then started, stopped and joined.
+    """The client of pyddp: start it, stop it and join it.
 
     Args:
-        url: As for `Client`.
+        url: The server, as for `Client`.
         debug: Log each message sent and received, and each lost connection, at level DEBUG to the logger
             `ddpshell.client.legacy`; `logging.basicConfig(level=logging.DEBUG)` shows them.
     """
@@ -99,7 +99,7 @@ class ConcurrentDDPClient:
         """Connect in the background, and stay connected until `stop`.
 
         Raises:
-            InvalidURL: The URL is no address of a DDP server.
+            InvalidURL: The URL is not a valid address of a DDP server.
         """
         self._client = Client(self._url, debug=self._debug)
         self._stopped.clear()
@@ -113,10 +113,10 @@ class ConcurrentDDPClient:
         self._stopped.set()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the client was stopped, from whichever thread.
+        """Wait until the client is stopped, by any thread.
 
         Args:
-            timeout: Seconds; None waits for ever.
+            timeout: Seconds; None waits without a limit.
 
         Raises:
             ClientClosed: This is a forked process, and the client belongs to its parent.
@@ -130,7 +130,7 @@ class ConcurrentDDPClient:
 
         Raises:
             ClientClosed: The client was not started.
-            EJSONError: An argument cannot be written as EJSON.
+            EJSONError: An argument cannot be encoded as EJSON.
         """
         if self._client is None:
             raise ClientClosed("the client is not started: call start() first")

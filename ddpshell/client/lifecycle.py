@@ -1,14 +1,16 @@
-"""Whether to be connected, and when to try again: decisions, without doing (R1-R16).
+"""Decides whether to be connected, and when to try again; it does no input or output itself (R1-R16).
 
     CONNECTING ──established──▶ CONNECTED
       ▲  ▲  │                       │
       │  │  └────────lost───────────┤ lost
       │  │                          ▼
       │  └──────due, reconnect── WAITING
-      └── reconnect ── OFFLINE ◀── disconnect, from anywhere
-      └── reconnect ── FAILED  ◀── lost without hope, or close, from anywhere
+      └── reconnect ── OFFLINE ◀── disconnect, from any state
+      └── reconnect ── FAILED  ◀── permanent error, or close, from any state
 
-CONNECTED means that the session stands, which is later than Meteor's "socket open" (R9).
+The back-off is that of Meteor's `packages/retry/retry.js` (R1, R2).
+
+CONNECTED means that the session is established, which is later than Meteor's "socket open" (R9).
 """
 
 from __future__ import annotations
@@ -22,26 +24,26 @@ from .events import Closed, ConnectionDropped, ConnectionEvent, ConnectionFailed
 __all__ = ["ConnectionState", "Lifecycle", "delay"]
 
 
-# A session that stood for so many seconds was of use, whatever became of it.
+# Seconds after which a session counts as useful, whatever ends it.
 PROBATION = 10.0
-# So many in a row may come to nothing before the pauses grow.
+# This many useless sessions in a row are allowed before the pauses grow.
 FUTILE_SESSIONS = 3
 
 
 BASE = 1.0
 EXPONENT = 2.2
 MAXIMUM = 300.0
-#: Before the first two attempts: a server that was restarted should have its clients back at once.
+#: The delay before the first two attempts, so that clients are back soon after a server restarts.
 MINIMUM = 0.01
 MINIMUM_COUNT = 2
 FUZZ = 0.5
 
-# 2.2 ** 8 is past the maximum already; beyond that the power would only grow, in the end out of range.
+# 2.2 ** 8 exceeds the maximum; a larger exponent would overflow in the end.
 _LAST_EXPONENT = 8
 
 
 class ConnectionState(Enum):
-    """What `Client.status` says (R8)."""
+    """The states of a connection, as `Client.status` reports them (R8)."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
@@ -54,49 +56,49 @@ class Lifecycle:
     """The state of one client's connection.
 
     Args:
-        fractions: Random numbers in [0, 1), for the back-off.
-        reconnect: Whether to connect again after a loss.
+        random: Returns random numbers in [0, 1), for the back-off.
+        reconnect: Whether to connect again after a connection is lost.
     """
 
-    def __init__(self, fractions: Callable[[], float], *, reconnect: bool) -> None:
+    def __init__(self, random: Callable[[], float], *, reconnect: bool) -> None:
         self.state = ConnectionState.CONNECTING
-        #: Attempts since there was a session, not counting the first, nor those asked for by hand (R3, R10).
+        #: Attempts since the last session, without the first one and those that the caller asked for (R3, R10).
         self.retry_count = 0
-        #: When the next attempt is due, while WAITING.
+        #: The time of the next attempt, while WAITING.
         self.retry_at = 0.0
-        #: Why the last connection or attempt ended, until there is a session.
+        #: The reason why the last connection or attempt ended; None while there is a session.
         self.error: DDPError | None = None
-        #: How often `disconnect` was called: a connection from before the last time is not wanted, whatever the state.
-        self.departures = 0
+        #: How often `disconnect` was called. A connection that was made before the last call must end, whatever the state.
+        self.disconnects = 0
         self._broken = False
-        # Sessions in a row that came to nothing, and since when the one that stands does.
+        # The number of useless sessions in a row, and the time when the present one was established.
         self._futile = 0
         self._established_at = 0.0
-        self._fractions = fractions
+        self._random = random
         self._reconnect = reconnect
 
     @property
-    def over(self) -> bool:
-        """Whether nothing can bring a connection back: closed, broken, or no version in common (R10, C4)."""
+    def is_over(self) -> bool:
+        """Whether there can be no other connection: closed, broken, or no common version of DDP (R10, C4)."""
         return self.state is ConnectionState.FAILED and (
             self._broken or isinstance(self.error, ClientClosed | NegotiationError)
         )
 
     @property
     def wants_connection(self) -> bool:
-        """Whether one is being made, or there, and is to stay."""
+        """Whether a connection is being made, or exists and should stay."""
         return self.state in (ConnectionState.CONNECTING, ConnectionState.CONNECTED)
 
-    def due(self, now: float) -> bool:
-        """Whether an attempt is to be made now."""
+    def begin_attempt(self, now: float) -> bool:
+        """Go from WAITING to CONNECTING if it is time; return whether to try to connect now."""
         if self.state is ConnectionState.WAITING and now >= self.retry_at:
             self.retry_count += 1
             self.state = ConnectionState.CONNECTING
         return self.state is ConnectionState.CONNECTING
 
-    def established(self, now: float) -> None:
-        """The session stands. Only now is the server known to be well, so only now the back-off begins anew (R4)."""
-        # It may have come while another thread said that it is not wanted any more (R14).
+    def session_established(self, now: float) -> None:
+        """Record that the session is established. Only then does the back-off start again from the beginning (R4)."""
+        # Another thread may have called `disconnect` or `close` meanwhile (R14).
         if self.state is not ConnectionState.CONNECTING:
             return
         self.state = ConnectionState.CONNECTED
@@ -105,20 +107,20 @@ class Lifecycle:
         self._established_at = now
         self._futile += 1
 
-    def proven(self) -> None:
-        """The session was of use: a call was answered in it, other than a login."""
+    def call_answered(self) -> None:
+        """Record that the session was useful: a call other than a login was answered."""
         self._futile = 0
 
-    def lost(self, error: DDPError, now: float, outstanding: int) -> list[ConnectionEvent]:
-        """A connection is gone, or an attempt has failed.
+    def connection_lost(self, error: DDPError, now: float, outstanding: int) -> list[ConnectionEvent]:
+        """Record that a connection is lost, or that an attempt has failed.
 
         Args:
-            error: Why.
+            error: The reason.
             now: Seconds, monotonic.
-            outstanding: How many calls are not done, for the event.
+            outstanding: The number of calls that are not done, for the event.
 
         Returns:
-            What to tell. Nothing, if it was us who wanted it.
+            The events to publish; none if the client itself ended the connection.
         """
         if self.state in (ConnectionState.OFFLINE, ConnectionState.FAILED):
             return []
@@ -128,16 +130,16 @@ class Lifecycle:
             return [dropped, *self.fail(error)]
         if self.state is ConnectionState.CONNECTED and now - self._established_at >= PROBATION:
             self._futile = 0
-        # A call that takes its connection, or the whole server, down each time it is sent must not do so for ever at
-        # full speed: after some sessions that came to nothing, the pauses grow as if there had been none.
+        # A call may crash its connection, or the whole server, each time it is sent. So after some useless sessions the
+        # pauses grow as if there had been no session.
         count = max(self.retry_count, self._futile - FUTILE_SESSIONS + 1 if self._futile > FUTILE_SESSIONS else 0)
-        seconds = delay(count, self._fractions)
+        seconds = delay(count, self._random)
         self.state = ConnectionState.WAITING
         self.retry_at = now + seconds
         return [dropped, Waiting(seconds, count)]
 
     def renegotiate(self, now: float) -> bool:
-        """The server named another version that we have: once more, soon, whatever was said of reconnecting (C4).
+        """Try again soon with the version that the server suggested, also without `reconnect` (C4).
 
         Returns:
             Whether there will be such an attempt.
@@ -145,58 +147,61 @@ class Lifecycle:
         if self.state is not ConnectionState.CONNECTING:
             return False
         self.state = ConnectionState.WAITING
-        self.retry_at = now + delay(0, self._fractions)
+        self.retry_at = now + delay(0, self._random)
         return True
 
     def disconnect(self) -> list[ConnectionEvent]:
-        """Stay away until told otherwise (R11)."""
+        """Stay disconnected until `reconnect` (R11)."""
         if self.state in (ConnectionState.OFFLINE, ConnectionState.FAILED):
             return []
         self.state = ConnectionState.OFFLINE
         self.retry_count = 0
-        self.departures += 1
+        self.disconnects += 1
         return [Offline()]
 
     def reconnect(self) -> None:
-        """Try at once, if there is no session (R10). An attempt asked for by hand is not counted."""
-        if self.state in (ConnectionState.WAITING, ConnectionState.OFFLINE, ConnectionState.FAILED) and not self.over:
+        """Try to connect now if there is no session (R10). Such an attempt is not counted."""
+        if (
+            self.state in (ConnectionState.WAITING, ConnectionState.OFFLINE, ConnectionState.FAILED)
+            and not self.is_over
+        ):
             self.state = ConnectionState.CONNECTING
 
     def close(self) -> list[ConnectionEvent]:
-        """The end."""
-        if self.over:
+        """Close the client for good."""
+        if self.is_over:
             return []
         self.state = ConnectionState.FAILED
         self.error = ClientClosed("the client is closed")
         return [Closed()]
 
     def break_down(self, error: DDPError) -> list[ConnectionEvent]:
-        """The client itself has failed: give up, and for good."""
-        if self.over:
+        """Give up for good after a failure of the client itself."""
+        if self.is_over:
             return []
         self._broken = True
         return self.fail(error)
 
     def fail(self, error: DDPError) -> list[ConnectionEvent]:
-        """Give up, until told otherwise."""
+        """Give up until `reconnect`."""
         self.state = ConnectionState.FAILED
         self.error = error
         return [ConnectionFailed(error)]
 
 
-def delay(retry_count: int, fractions: Callable[[], float]) -> float:
-    """Seconds before the attempt that `retry_count` others went before since the last session.
+def delay(retry_count: int, random: Callable[[], float]) -> float:
+    """Return the seconds to wait before an attempt to connect.
 
-    The maximum comes before the fuzz, so that the true ceiling is 375 seconds.
+    The maximum is applied before the fuzz, so the real maximum is 375 seconds.
 
     Args:
-        retry_count: 0 for the first attempt to connect again.
-        fractions: Random numbers in [0, 1): many clients must not come back in step.
+        retry_count: The number of earlier attempts to reconnect since the last session.
+        random: Returns random numbers in [0, 1), so that many clients do not come back at the same moment.
     """
     if retry_count < MINIMUM_COUNT:
         return MINIMUM
     seconds = min(MAXIMUM, BASE * EXPONENT ** min(retry_count, _LAST_EXPONENT))
-    return seconds * (1 - FUZZ / 2 + FUZZ * fractions())
+    return seconds * (1 - FUZZ / 2 + FUZZ * random())
 
 
 def _is_permanent(error: DDPError) -> bool:

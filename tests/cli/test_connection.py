@@ -56,12 +56,12 @@ def no_http(server: Conversation) -> None:
         pytest.param(http_answer(404, "Not Found", "no such \x1b[2J app"), 3, "HTTP 404 Not Found: no such \\x1b[2J app", id="404"),
         pytest.param(http_answer(503, "Busy"), 3, "HTTP 503 Busy", id="503"),
         pytest.param(http_answer(301, "Moved", Location="https://example.com"), 3, "HTTP 301", id="a redirect"),
-        pytest.param(no_http, 3, "does not speak WebSocket", id="no HTTP"),
+        pytest.param(no_http, 3, "is not a WebSocket server", id="no HTTP"),
         pytest.param(silent_tcp, 3, "did not answer the upgrade in time", id="a silent port"),
-        pytest.param(silent_websocket, 3, "did not say connected in time", id="C8: a silent WebSocket"),
+        pytest.param(silent_websocket, 3, "did not send `connected` in time", id="C8: a silent WebSocket"),
         pytest.param(accept_then_close, 3, "closed the connection", id="an open door to nowhere"),
         pytest.param(refuse_version("0"), 3, "version negotiation failed; server requested version 0", id="C4: a version refused"),
-        pytest.param(garbage, 3, "no WebSocket frame", id="garbage"),
+        pytest.param(garbage, 3, "invalid WebSocket frame", id="garbage"),
     ],
 )  # fmt: skip
 def test_no_session_is_told_in_one_line_with_a_hint(
@@ -553,7 +553,7 @@ class TestHandshake:
         assert (ran.code, ran.out) == (3, "")
         first, hint = ran.err.splitlines()
         assert first.endswith(" answered the upgrade with HTTP 302 Found: moved")
-        assert hint == f"ddp: hint: it points to http://127.0.0.1:{server.port}/websocket: use that address"
+        assert hint == f"ddp: hint: the server redirects to http://127.0.0.1:{server.port}/websocket: use that address"
         assert server.sessions == 0
 
     def test_an_ipv6_address_stands_in_brackets(self, ddp: Command) -> None:

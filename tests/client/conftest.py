@@ -90,7 +90,7 @@ class Client:
         deadline = self.clock.now() + PATIENCE
         while transport.lost is None:
             assert self.waiter.wait(transport, transport.events, deadline), "it does not end"
-            transport.take()
+            transport.read_available()
         return str(transport.lost)
 
     def close(self) -> None:

@@ -219,7 +219,7 @@ def test_calls_that_waited_for_a_login_that_is_refused_are_not_made_without_a_us
     for call in unsent:
         with pytest.raises(LoginError, match=NOT_SENT):
             call.result(PATIENCE)
-    with pytest.raises(OutcomeUnknown, match="login refused"):
+    with pytest.raises(OutcomeUnknown, match="login on the new one was rejected"):
         sent.result(PATIENCE)
     later = harness.client.call("later")
     harness.answer("later", result=5)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor, as_completed, wait
 from threading import Lock
 
 import pytest
@@ -23,7 +29,7 @@ from ddpshell.client.events import (
     SubscriptionReady,
     SubscriptionStopped,
 )
-from ddpshell.client.handles import Awaitable, MethodCall, Registry, Subscription
+from ddpshell.client.handles import Awaitable, Condition, MethodCall, Registry, Subscription
 from ddpshell.exceptions import (
     ClientClosed,
     ConnectError,
@@ -34,6 +40,7 @@ from ddpshell.exceptions import (
     TransportError,
 )
 from tests.fakes import PATIENCE
+from tests.loopback import LoopbackServer
 from tests.machine import Interrupted, interrupting_another_thread
 
 #: Seconds that are certain to be over before anything happens.
@@ -70,7 +77,7 @@ def test_a_signal_ends_the_wait_of_the_main_thread(wait: Callable[[Awaitable[int
 
 def test_what_is_fulfilled_has_a_value_and_no_error() -> None:
     answer = awaitable()
-    answer.fulfil(5)
+    answer.fulfill(5)
     assert (answer.result(), answer.result(0), answer.exception()) == (5, 5, None)
 
 
@@ -88,7 +95,7 @@ def test_it_is_a_future_like_any_other() -> None:
     """So `concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` take it."""
     answer, told = awaitable(), list[Future[int]]()
     answer.add_done_callback(told.append)
-    answer.fulfil(5)
+    answer.fulfill(5)
     assert wait([answer], timeout=0).done == {answer}
     assert told == [answer]
 
@@ -97,7 +104,7 @@ def test_another_thread_waits_until_it_is_there() -> None:
     answer = awaitable()
     with ThreadPoolExecutor(1) as aside:
         waiting = aside.submit(answer.result, PATIENCE)
-        answer.fulfil(5)
+        answer.fulfill(5)
         assert waiting.result(PATIENCE) == 5
 
 
@@ -106,7 +113,7 @@ def test_any_number_of_seconds_can_be_waited_for(timeout: float) -> None:
     answer = awaitable()
     with ThreadPoolExecutor(1) as aside:
         waiting = aside.submit(answer.result, timeout)
-        answer.fulfil(5)
+        answer.fulfill(5)
         assert waiting.result(PATIENCE) == 5
     assert answer.exception(timeout) is None
 
@@ -121,7 +128,7 @@ def test_waiting_in_vain_raises_our_error_and_can_be_tried_again(
             ask(answer, AN_INSTANT)
         assert isinstance(raised.value, TimeoutError)
         assert isinstance(raised.value, TransportError)
-    answer.fulfil(5)
+    answer.fulfill(5)
     assert answer.result(AN_INSTANT) == 5
 
 
@@ -141,7 +148,7 @@ class AtTheLastMoment(Awaitable[int]):
     def done(self) -> bool:
         self.looks += 1
         if self.looks == 1:
-            self.fulfil(5)
+            self.fulfill(5)
         return super().done()
 
 
@@ -157,14 +164,155 @@ def test_the_clients_own_thread_is_not_made_to_wait_for_itself(
 ) -> None:
     """A deadlock that is found only in production, were it not refused at once."""
     answer = awaitable(on_client_thread=True)
-    with pytest.raises(RuntimeError, match=r"in a callback of the client would wait for ever.*add_done_callback"):
+    with pytest.raises(RuntimeError, match=r"in a callback of the client would never end.*add_done_callback"):
         ask(answer, timeout)
 
 
 def test_the_clients_own_thread_may_ask_for_what_is_there() -> None:
     answer = awaitable(on_client_thread=True)
-    answer.fulfil(5)
+    answer.fulfill(5)
     assert (answer.result(), answer.exception()) == (5, None)
+
+
+# -------------------------------------------------------------------------------------------------------- condition
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def test_an_awaitable_has_all_attributes_of_a_new_future() -> None:
+    """`Awaitable` does not call `Future.__init__`, so this must fail if another Python sets other attributes."""
+    future, ours = vars(Future()), vars(awaitable())
+    assert future.keys() <= ours.keys()
+    same = future.keys() - {"_condition"}
+    assert {name: ours[name] for name in same} == {name: future[name] for name in same}
+
+
+def test_a_future_uses_only_the_methods_that_our_condition_has() -> None:
+    """This too must fail if another Python uses more of a condition than `Condition` has."""
+    source = inspect.getsource(sys.modules[Future.__module__])
+    used = set(re.findall(r"_condition\.(\w+)", source))
+    assert used
+    assert used <= {"acquire", "release", "wait", "notify_all"}
+
+
+def test_a_condition_looks_up_its_lock_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent may replace `threading.RLock` after the import of this package."""
+    made = [threading.RLock() for _ in range(2)]
+    unused = list(made)
+    monkeypatch.setattr(threading, "RLock", unused.pop)
+    with Condition():
+        assert len(unused) == 1
+    awaitable().fulfill(5)
+    assert unused == []
+
+
+def test_a_condition_holds_the_lock_again_after_a_timeout() -> None:
+    condition = Condition()
+    with condition:
+        assert not condition.wait(AN_INSTANT)
+        assert not condition.wait(0)
+        assert not condition.wait(-1)
+        condition.notify_all()  # no thread waits any more
+
+
+def test_notify_all_wakes_each_waiting_thread_and_one_at_a_time_holds_the_lock(pool: ThreadPoolExecutor) -> None:
+    condition, about_to_wait, holders = Condition(), threading.Semaphore(0), list[int]()
+
+    def wait_once() -> bool:
+        with condition:
+            about_to_wait.release()
+            woken = condition.wait(PATIENCE)
+            holders.append(1)
+            assert len(holders) == 1
+            holders.pop()
+            return woken
+
+    threads = [pool.submit(wait_once) for _ in range(4)]
+    for _ in threads:
+        assert about_to_wait.acquire(timeout=PATIENCE)
+    # A thread that is about to wait holds the lock until it waits.
+    with condition:
+        condition.notify_all()
+    assert [thread.result(PATIENCE) for thread in threads] == [True] * 4
+
+
+def test_a_future_that_is_set_twice_raises_an_error_and_does_not_hang() -> None:
+    """The future prints itself in the error while it holds the lock."""
+    answer = awaitable()
+    answer.set_result(5)
+    with pytest.raises(InvalidStateError, match="FINISHED"):
+        answer.set_result(6)
+
+
+def test_an_exception_in_a_signal_handler_ends_a_wait_and_keeps_the_lock(pool: ThreadPoolExecutor) -> None:
+    """Ctrl-C in the main thread while it waits for a call."""
+    condition = Condition()
+
+    def interrupt(number: int, frame: object) -> None:
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with condition:
+            signal.setitimer(signal.ITIMER_REAL, 10 * AN_INSTANT)
+            with pytest.raises(InterruptedError):
+                condition.wait(PATIENCE)
+            condition.notify_all()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert pool.submit(condition.acquire).result(PATIENCE), "the lock was released at the end"
+
+
+def test_many_awaitables_can_be_waited_for_together(pool: ThreadPoolExecutor) -> None:
+    """`wait` and `as_completed` hold the conditions of all futures at once."""
+    answers = [awaitable() for _ in range(100)]
+
+    def fulfill_all() -> None:
+        for number, answer in enumerate(answers):
+            answer.fulfill(number)
+
+    first = pool.submit(lambda: sorted(answer.result() for answer in as_completed(answers, PATIENCE)))
+    pool.submit(fulfill_all).result(PATIENCE)
+    assert first.result(PATIENCE) == list(range(100))
+    assert wait(answers, PATIENCE).not_done == set()
+
+
+GEVENT_PROGRAM = """
+import sys
+if sys.argv[1] == "after":
+    import ddpshell
+from gevent import joinall, monkey, spawn
+monkey.patch_all()
+import ddpshell
+from concurrent.futures import as_completed
+
+with ddpshell.Client(sys.argv[2]) as client:
+    client.wait_connected(10)
+    calls = [client.call("upper", f"a{number}") for number in range(20)]
+    others = [spawn(lambda: client.call("upper", "b").result(10)) for _ in range(3)]
+    results = [call.result(10) for call in as_completed(calls, 10)]
+    results += [other.value for other in joinall(others, 10)]
+print(len(results), sorted(set(results))[-2:])
+"""
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_client_works_under_gevent_patched_before_or_after_the_import(order: str) -> None:
+    """Locks that were bound at import would block the only thread that gevent has."""
+    pytest.importorskip("gevent")
+    with LoopbackServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", GEVENT_PROGRAM, order, server.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.stdout, done.returncode) == ("23 ['A9', 'B']\n", 0), done.stderr
 
 
 # ------------------------------------------------------------------------------------------------------ taking back
@@ -173,7 +321,7 @@ def test_the_clients_own_thread_may_ask_for_what_is_there() -> None:
 def test_what_was_taken_back_is_not_disturbed_by_a_late_answer() -> None:
     answer = awaitable()
     assert answer.cancel()
-    answer.fulfil(5)
+    answer.fulfill(5)
     answer.fail(ConnectionLost("gone"))
     assert answer.cancelled()
     with pytest.raises(CancelledError):
@@ -182,9 +330,9 @@ def test_what_was_taken_back_is_not_disturbed_by_a_late_answer() -> None:
 
 def test_the_first_end_is_the_end() -> None:
     answer = awaitable()
-    answer.fulfil(5)
+    answer.fulfill(5)
     answer.fail(ConnectionLost("gone"))
-    answer.fulfil(6)
+    answer.fulfill(6)
     assert answer.result() == 5
 
 
@@ -211,7 +359,7 @@ def test_a_call_that_was_sent_goes_on() -> None:
     call = method_call(lambda call: False)
     assert not call.cancel()
     assert not call.done()
-    call.fulfil("A")
+    call.fulfill("A")
     assert call.result() == "A"
 
 
@@ -220,7 +368,7 @@ def test_a_call_that_is_done_is_not_taken_back_and_nobody_is_asked() -> None:
         raise AssertionError("asked")
 
     call = method_call(unwanted)
-    call.fulfil("A")
+    call.fulfill("A")
     assert not call.cancel()
     assert call.result() == "A"
 
@@ -238,7 +386,7 @@ def test_a_call_says_what_it_is() -> None:
 def test_a_call_shows_how_it_stands() -> None:
     call = method_call()
     assert repr(call) == "<MethodCall 7 'upper' outstanding>"
-    call.fulfil("A")
+    call.fulfill("A")
     assert repr(call) == "<MethodCall 7 'upper' done>"
 
 
@@ -254,9 +402,9 @@ def test_a_subscription_says_what_it_is() -> None:
 def test_a_subscription_shows_how_it_stands() -> None:
     made = subscription()
     assert repr(made) == "<Subscription s1 'tasks' requested>"
-    made.ready.fulfil(None)
+    made.ready.fulfill(None)
     assert repr(made) == "<Subscription s1 'tasks' ready>"
-    made.stopped.fulfil(None)
+    made.stopped.fulfill(None)
     assert repr(made) == "<Subscription s1 'tasks' stopped>"
 
 
@@ -288,31 +436,31 @@ def test_a_call_is_done_when_it_is_finished_and_not_when_it_is_answered(registry
     late, soon = method_call(), method_call(return_at_result=True)
     registry.calls = {"1": late, "2": soon}
     for number in ("1", "2"):
-        assert registry.take(CallAnswered(number, "m", 5, True))
+        assert registry.handle_event(CallAnswered(number, "m", 5, True))
     assert (late.done(), soon.result(0), soon.has_result) == (False, 5, True)
     for number in ("1", "2"):
-        assert registry.take(CallFinished(number, "m", None, False))
+        assert registry.handle_event(CallFinished(number, "m", None, False))
     assert (late.result(0), late.has_result, registry.calls) == (None, False, {})
 
 
 def test_a_call_that_failed_raises_its_error(registry: Registry) -> None:
     call, error = method_call(), MethodError(404)
     registry.calls["1"] = call
-    registry.take(CallFinished("1", "m", error=error))
+    registry.handle_event(CallFinished("1", "m", error=error))
     assert call.exception(0) is error
 
 
 @pytest.mark.parametrize("event", [CallAnswered("9", "m"), CallFinished("9", "m"), Connecting("ws://x", 0)])
 def test_what_no_handle_stands_for_is_left_to_others(registry: Registry, event: Event) -> None:
-    assert not registry.take(event)
+    assert not registry.handle_event(event)
 
 
 def test_a_subscription_becomes_ready_and_ends(registry: Registry) -> None:
     made = registry.subscriptions["s"] = subscription()
-    registry.take(SubscriptionReady("s", "tasks"))
+    registry.handle_event(SubscriptionReady("s", "tasks"))
     assert (made.ready.done(), made.stopped.done()) == (True, False)
     error = SubscriptionError(500)
-    registry.take(SubscriptionStopped("s", "tasks", error))
+    registry.handle_event(SubscriptionStopped("s", "tasks", error))
     assert (made.stopped.result(0), made.error, registry.subscriptions) == (None, error, {})
 
 
@@ -330,7 +478,7 @@ def test_a_subscription_that_ends_early_never_becomes_ready(
     made = registry.subscriptions["s"] = subscription()
     if is_stopping:
         made.stop()
-    registry.take(SubscriptionStopped("s", "tasks", error))
+    registry.handle_event(SubscriptionStopped("s", "tasks", error))
     with pytest.raises(outcome) as raised:
         made.ready.result(0)
     assert error is None or raised.value is error
@@ -339,8 +487,8 @@ def test_a_subscription_that_ends_early_never_becomes_ready(
 def test_a_pong_answers_its_ping_alone(registry: Registry) -> None:
     registry.pings = {"p1": ping(), "p2": (other := ping())}
     mine = registry.pings["p1"]
-    registry.take(PongReceived("p1", 0.25))
-    registry.take(PongReceived("p9", 0.5))
+    registry.handle_event(PongReceived("p1", 0.25))
+    registry.handle_event(PongReceived("p9", 0.5))
     assert (mine.result(0), other.done(), registry.round_trip) == (0.25, False, 0.5)
 
 
@@ -358,7 +506,7 @@ def test_the_end_of_a_connection_ends_what_waits_for_it(
 ) -> None:
     waiting_ping, session = ping(), Awaitable[None]("session with %s", "x", lambda: False)
     registry.pings, registry.sessions = {"p1": waiting_ping}, [session]
-    registry.take(event)
+    registry.handle_event(event)
     for waiter, expected in ((waiting_ping, pings_fail), (session, sessions_fail)):
         error = waiter.exception(0) if waiter.done() else None
         assert expected in (error, type(error) if error else None)
@@ -367,5 +515,5 @@ def test_the_end_of_a_connection_ends_what_waits_for_it(
 def test_a_session_that_stands_lets_those_go_who_waited_for_it(registry: Registry) -> None:
     session = Awaitable[None]("session with %s", "x", lambda: False)
     registry.sessions.append(session)
-    registry.take(SessionEstablished("s", True, 0, 0, 0.125))
+    registry.handle_event(SessionEstablished("s", True, 0, 0, 0.125))
     assert (session.result(0), registry.sessions, registry.round_trip, registry.resumed) == (None, [], 0.125, True)

@@ -35,8 +35,8 @@ def lifecycle(*, reconnect: bool = True) -> Lifecycle:
 #: How to come into each state. FAILED is two: a failure that `reconnect` can mend, and the end.
 WAYS: dict[str, Callable[[Lifecycle], object]] = {
     "CONNECTING": lambda life: None,
-    "CONNECTED": lambda life: life.established(0.0),
-    "WAITING": lambda life: life.lost(LOST, NOW, 0),
+    "CONNECTED": lambda life: life.session_established(0.0),
+    "WAITING": lambda life: life.connection_lost(LOST, NOW, 0),
     "OFFLINE": lambda life: life.disconnect(),
     "FAILED": lambda life: life.fail(REFUSED_FOR_GOOD),
     "OVER": lambda life: life.close(),
@@ -45,12 +45,12 @@ WAYS: dict[str, Callable[[Lifecycle], object]] = {
 BROKEN = ConnectionLost("the client failed")
 
 ACTIONS: dict[str, Callable[[Lifecycle], object]] = {
-    "due": lambda life: life.due(NOW),
-    "due later": lambda life: life.due(NOW + 1000),
-    "established": lambda life: life.established(0.0),
-    "proven": lambda life: life.proven(),
-    "lost": lambda life: life.lost(LOST, NOW, 3),
-    "lost for good": lambda life: life.lost(REFUSED_FOR_GOOD, NOW, 3),
+    "begin_attempt": lambda life: life.begin_attempt(NOW),
+    "begin_attempt later": lambda life: life.begin_attempt(NOW + 1000),
+    "session_established": lambda life: life.session_established(0.0),
+    "call_answered": lambda life: life.call_answered(),
+    "connection_lost": lambda life: life.connection_lost(LOST, NOW, 3),
+    "connection_lost for good": lambda life: life.connection_lost(REFUSED_FOR_GOOD, NOW, 3),
     "renegotiate": lambda life: life.renegotiate(NOW),
     "disconnect": lambda life: life.disconnect(),
     "reconnect": lambda life: life.reconnect(),
@@ -70,7 +70,7 @@ TABLE = {
 
 
 def state(life: Lifecycle) -> str:
-    return "OVER" if life.over else life.state.name
+    return "OVER" if life.is_over else life.state.name
 
 
 @pytest.mark.parametrize("begin", WAYS)
@@ -98,14 +98,18 @@ def test_the_drawing_names_every_state() -> None:
 @pytest.mark.parametrize(
     ("begin", "action", "told"),
     [
-        pytest.param("CONNECTING", "lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="an attempt failed"),
-        pytest.param("CONNECTED", "lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="a session was lost"),
-        pytest.param("OFFLINE", "lost", [], id="R14: what we ended ourselves"),
-        pytest.param("FAILED", "lost", [], id="R14: what had failed"),
-        pytest.param("OVER", "lost", [], id="R14: what was closed"),
+        pytest.param(
+            "CONNECTING", "connection_lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="an attempt failed"
+        ),
+        pytest.param(
+            "CONNECTED", "connection_lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="a session was lost"
+        ),
+        pytest.param("OFFLINE", "connection_lost", [], id="R14: what we ended ourselves"),
+        pytest.param("FAILED", "connection_lost", [], id="R14: what had failed"),
+        pytest.param("OVER", "connection_lost", [], id="R14: what was closed"),
         pytest.param(
             "CONNECTING",
-            "lost for good",
+            "connection_lost for good",
             [ConnectionDropped(REFUSED_FOR_GOOD, 3), ConnectionFailed(REFUSED_FOR_GOOD)],
             id="no use in trying",
         ),
@@ -148,33 +152,40 @@ class Record:
     ("actions", "states"),
     [
         pytest.param(
-            ["established", "lost", "due later", "established"],
+            ["session_established", "connection_lost", "begin_attempt later", "session_established"],
             [CONNECTING, CONNECTED, WAITING, CONNECTING, CONNECTED],
             id="a loss, and back",
         ),
         pytest.param(
-            ["lost", "due later", "lost", "due later"],
+            ["connection_lost", "begin_attempt later", "connection_lost", "begin_attempt later"],
             [CONNECTING, WAITING, CONNECTING, WAITING, CONNECTING],
             id="a server that is away",
         ),
-        pytest.param(["established", "disconnect"], [CONNECTING, CONNECTED, OFFLINE], id="disconnect"),
+        pytest.param(["session_established", "disconnect"], [CONNECTING, CONNECTED, OFFLINE], id="disconnect"),
         pytest.param(
-            ["established", "disconnect", "due later", "reconnect", "due", "established"],
+            [
+                "session_established",
+                "disconnect",
+                "begin_attempt later",
+                "reconnect",
+                "begin_attempt",
+                "session_established",
+            ],
             [CONNECTING, CONNECTED, OFFLINE, CONNECTING, CONNECTED],
             id="reconnect from offline",
         ),
         pytest.param(
-            ["lost", "reconnect", "established"],
+            ["connection_lost", "reconnect", "session_established"],
             [CONNECTING, WAITING, CONNECTING, CONNECTED],
             id="reconnect while waiting",
         ),
         pytest.param(
-            ["renegotiate", "due later", "established"],
+            ["renegotiate", "begin_attempt later", "session_established"],
             [CONNECTING, WAITING, CONNECTING, CONNECTED],
             id="C4: another version",
         ),
         pytest.param(
-            ["established", "close", "reconnect"], [CONNECTING, CONNECTED, FAILED], id="R11: close is for ever"
+            ["session_established", "close", "reconnect"], [CONNECTING, CONNECTED, FAILED], id="R11: close is for ever"
         ),
     ],
 )
@@ -188,12 +199,12 @@ def test_the_states_follow_each_other_as_meteors_do(actions: list[str], states: 
 def test_the_first_attempt_is_not_counted_and_each_one_after_a_loss_is() -> None:
     """R3."""
     life = lifecycle()
-    assert life.due(NOW)
+    assert life.begin_attempt(NOW)
     counts = [life.retry_count]
     for _ in range(4):
-        life.lost(LOST, NOW, 0)
+        life.connection_lost(LOST, NOW, 0)
         counts.append(life.retry_count)
-        assert life.due(NOW + 1000)
+        assert life.begin_attempt(NOW + 1000)
     assert counts == [0, 0, 1, 2, 3]
 
 
@@ -201,11 +212,11 @@ def test_the_waits_grow_by_the_table() -> None:
     """R2: with a fraction of one half there is no fuzz."""
     life, waits, now = lifecycle(), [], NOW
     for _ in range(10):
-        events = life.lost(LOST, now, 0)
+        events = life.connection_lost(LOST, now, 0)
         waits += [event.seconds for event in events if isinstance(event, Waiting)]
         assert life.retry_at == now + waits[-1]
         now = life.retry_at
-        assert life.due(now)
+        assert life.begin_attempt(now)
     assert waits == pytest.approx([0.01, 0.01, 4.84, 10.648, 23.4256, 51.53632, 113.379904, 249.4357888, 300, 300])
 
 
@@ -213,37 +224,37 @@ def test_a_session_begins_the_waits_anew_and_an_open_socket_alone_does_not() -> 
     """R4: a server that accepts and closes at once is not hammered."""
     life = lifecycle()
     for _ in range(3):
-        life.lost(LOST, NOW, 0)
-        life.due(NOW + 1000)
+        life.connection_lost(LOST, NOW, 0)
+        life.begin_attempt(NOW + 1000)
     assert life.retry_count == 3
-    life.established(0.0)
+    life.session_established(0.0)
     assert life.retry_count == 0
-    assert life.lost(LOST, NOW, 0)[-1] == Waiting(0.01, 0)
+    assert life.connection_lost(LOST, NOW, 0)[-1] == Waiting(0.01, 0)
 
 
 def test_an_attempt_is_due_at_its_time_and_not_before() -> None:
     life = lifecycle()
-    life.lost(LOST, NOW, 0)
-    assert not life.due(NOW + 0.009)
-    assert life.due(NOW + 0.01)
-    assert life.due(NOW + 0.01), "while it is under way it is due still"
+    life.connection_lost(LOST, NOW, 0)
+    assert not life.begin_attempt(NOW + 0.009)
+    assert life.begin_attempt(NOW + 0.01)
+    assert life.begin_attempt(NOW + 0.01), "while it is under way it is due still"
     assert life.retry_count == 1
 
 
 def test_an_attempt_asked_for_by_hand_is_not_counted() -> None:
     """R10."""
     life = lifecycle()
-    life.lost(LOST, NOW, 0)
+    life.connection_lost(LOST, NOW, 0)
     life.reconnect()
-    assert life.due(NOW)
+    assert life.begin_attempt(NOW)
     assert life.retry_count == 0
 
 
 def test_disconnecting_begins_the_count_anew() -> None:
     """R11."""
     life = lifecycle()
-    life.lost(LOST, NOW, 0)
-    life.due(NOW + 1000)
+    life.connection_lost(LOST, NOW, 0)
+    life.begin_attempt(NOW + 1000)
     life.disconnect()
     assert life.retry_count == 0
 
@@ -253,10 +264,10 @@ def test_disconnecting_begins_the_count_anew() -> None:
 
 def test_the_reason_of_a_loss_stays_until_there_is_a_session() -> None:
     life = lifecycle()
-    life.lost(LOST, NOW, 0)
-    life.due(NOW + 1000)
+    life.connection_lost(LOST, NOW, 0)
+    life.begin_attempt(NOW + 1000)
     assert life.error is LOST
-    life.established(0.0)
+    life.session_established(0.0)
     assert life.error is None
 
 
@@ -278,7 +289,7 @@ def test_a_closed_client_says_so() -> None:
 def test_only_what_must_fail_again_is_not_tried_again(error: DDPError, permanent: bool) -> None:
     """R5."""
     life = lifecycle()
-    life.lost(error, NOW, 0)
+    life.connection_lost(error, NOW, 0)
     assert (life.state is FAILED) == permanent
     assert life.error is error
 
@@ -289,9 +300,9 @@ def test_without_reconnecting_any_loss_is_the_failure(begin: str, error: DDPErro
     """R6, R16."""
     life = lifecycle(reconnect=False)
     WAYS[begin](life)
-    assert life.lost(error, NOW, 2) == [ConnectionDropped(error, 2), ConnectionFailed(error)]
+    assert life.connection_lost(error, NOW, 2) == [ConnectionDropped(error, 2), ConnectionFailed(error)]
     assert life.state is FAILED
-    assert not life.due(NOW + 1000)
+    assert not life.begin_attempt(NOW + 1000)
 
 
 def test_another_version_is_proposed_even_without_reconnecting() -> None:
@@ -299,7 +310,7 @@ def test_another_version_is_proposed_even_without_reconnecting() -> None:
     life = lifecycle(reconnect=False)
     life.renegotiate(NOW)
     assert life.retry_at == NOW + 0.01
-    assert life.due(NOW + 0.01)
+    assert life.begin_attempt(NOW + 0.01)
 
 
 @pytest.mark.parametrize(
@@ -315,9 +326,9 @@ def test_a_failure_can_be_tried_again_by_hand_unless_that_is_of_no_use(error: DD
     """R10."""
     life = lifecycle()
     life.fail(error)
-    assert life.over == over
+    assert life.is_over == over
     life.reconnect()
-    assert life.due(NOW) != over
+    assert life.begin_attempt(NOW) != over
 
 
 # ------------------------------------------------------------------------------------------------------------- laws
@@ -332,7 +343,7 @@ def test_after_disconnect_only_reconnect_leads_to_an_attempt(actions: list[str],
         if action != "reconnect":
             ACTIONS[action](life)
     assert life.state in (OFFLINE, FAILED)
-    assert not life.due(NOW + 1e6)
+    assert not life.begin_attempt(NOW + 1e6)
 
 
 @given(
@@ -345,9 +356,9 @@ def test_after_close_nothing_leads_to_an_attempt(before: list[str], after: list[
     life = lifecycle(reconnect=reconnect)
     for action in [*before, "close", *after]:
         ACTIONS[action](life)
-    assert life.over
+    assert life.is_over
     assert isinstance(life.error, ClientClosed)
-    assert not life.due(NOW + 1e6)
+    assert not life.begin_attempt(NOW + 1e6)
 
 
 # --------------------------------------------------------------------------------------------------------- the back-off

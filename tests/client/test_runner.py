@@ -38,7 +38,7 @@ class Harness:
             debug=debug,
             clock=self.clock,
             # In the middle of the fuzz: the delays are R2's without it.
-            fractions=lambda: 0.5,
+            random=lambda: 0.5,
             connector=self.connector,
             on_event=self.events.append,
         )
@@ -112,7 +112,7 @@ def test_a_server_that_accepts_and_stays_silent_is_given_up_at_the_same_deadline
     harness.clock.advance(10)
     peer.await_end()
     harness.clock.wait_until_waiting(harness.clock.now() + 0.01)
-    assert "did not say connected in time" in str(harness.client.status.error)
+    assert "did not send `connected` in time" in str(harness.client.status.error)
 
 
 def test_a_session_has_no_deadline(harness: Harness) -> None:

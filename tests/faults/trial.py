@@ -102,7 +102,7 @@ class Trial:
         proxy.bury()
         self._files = len(open_files())
         url = f"http://127.0.0.1:{proxy.port}/sockjs" if framed else proxy.url
-        self.client = Client(url, clock=self.clock, fractions=random.Random(chance).random, on_event=self._listen)
+        self.client = Client(url, clock=self.clock, random=random.Random(chance).random, on_event=self._listen)
         self._login = self._has_left = False
         self._accounts: list[Future[Any]] = []
         if login:

@@ -127,7 +127,7 @@ def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: in
     """A desk whose server is the test, and whose time is moved by hand."""
 
     def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
-        return Client("", clock=clock, connector=connector, fractions=lambda: 0.5, on_event=on_event)
+        return Client("", clock=clock, connector=connector, random=lambda: 0.5, on_event=on_event)
 
     with _desk(connect, clock, columns) as made:
         made.shell.link.open(None)

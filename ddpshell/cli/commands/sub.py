@@ -232,14 +232,14 @@ class _Run:
 
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:
         """Report that the server stopped the subscription."""
-        from ...client.handles import ended_early
+        from ...client.handles import stopped_early
         from ...exceptions import SubscriptionError
 
         name = self._subscription.name
         if error is not None:
             raise self._failed(error)
         if not self._is_ready:
-            raise ended_early(name)
+            raise stopped_early(name)
         if is_until:
             raise SubscriptionError("stopped", f"the server stopped {name!r} before a document matched")
         self._process.console.note(f"the server stopped {name!r}")

@@ -1,4 +1,4 @@
-"""Connections to a DDP server: addresses, proxies, TLS, the WebSocket handshake and frames."""
+"""Network connections to a DDP server: addresses, proxies, TLS, the WebSocket handshake and frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The addresses of a host, within a time limit: the system's resolver knows none, and cannot be interrupted."""
+"""Looks up the addresses of a host within a time limit. The system's resolver has none and cannot be interrupted."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from typing import Any, TypeAlias
 
 from .waiting import Waiter
 
-__all__ = ["Address", "look_up", "why_unknown"]
+__all__ = ["Address", "look_up_host", "lookup_problem"]
 
-#: As `socket.getaddrinfo` gives them: family, kind, protocol, canonical name, what to connect to.
+#: An item of the result of `socket.getaddrinfo`: family, kind, protocol, canonical name, address.
 Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
 
 
-def look_up(
+def look_up_host(
     host: str, port: int, family: socket.AddressFamily, waiter: Waiter, deadline: float | None
 ) -> Sequence[Address]:
-    """Find the addresses of a host; at least one.
+    """Return the addresses of a host, at least one.
 
     Args:
         host: A name or an address.
-        port: That of each.
-        family: The kind of addresses to look for, or `AF_UNSPEC`.
-        waiter: What waits.
-        deadline: Seconds of its clock, or None.
+        port: The port to put into each address.
+        family: The kind of addresses, or `AF_UNSPEC`.
+        waiter: The waiter of the calling thread.
+        deadline: Seconds of the waiter's clock, or None.
 
     Raises:
-        OSError: There is none: `socket.gaierror`; TimeoutError if it is not known in time.
-        ValueError: It is no host name.
-        Woken: It is not wanted any more.
+        OSError: The host has no address (`socket.gaierror`), or the resolver did not answer in time (TimeoutError).
+        ValueError: The host name is not valid.
+        Interrupted: The attempt to connect was interrupted.
     """
-    # In bytes, the name is taken as it stands; a string is put through IDNA, which takes half a millisecond to load.
+    # Bytes are used as they are. For a string, Python loads its IDNA codec, which takes half a millisecond.
     name = host.encode() if host.isascii() else host
     if ":" in host or host == "localhost" or host.replace(".", "").isdigit():
-        # Nobody has to be asked.
+        # The resolver answers at once, without a network request.
         return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
     found: list[Sequence[Address]] = []
     failures: list[Exception] = []
     ours, theirs = socket.socketpair()
 
-    def ask() -> None:
+    def resolve() -> None:
         try:
             found.append(socket.getaddrinfo(name, port, family, socket.SOCK_STREAM))
-        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - the waiting thread raises it
             failures.append(error)
         finally:
             theirs.close()
 
-    # Given up, it ends when the resolver does, or with the process.
-    threading.Thread(target=ask, name="name-resolution", daemon=True).start()
+    # After a timeout the thread ends when the resolver answers, or with the process.
+    threading.Thread(target=resolve, name="name-resolution", daemon=True).start()
     with ours:
         if not waiter.wait(ours, selectors.EVENT_READ, deadline):
             raise TimeoutError("no answer in time")
@@ -60,8 +60,8 @@ def look_up(
     return found[0]
 
 
-def why_unknown(error: OSError | ValueError) -> str:
-    """Why `look_up` has found nothing, for people."""
+def lookup_problem(error: OSError | ValueError) -> str:
+    """Return the reason why `look_up_host` failed, for a message."""
     if isinstance(error, socket.gaierror | TimeoutError):
         return error.strerror or str(error)
-    return "it is no host name"
+    return "it is not a valid host name"

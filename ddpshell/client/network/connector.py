@@ -1,8 +1,8 @@
-"""Opening a WebSocket to a DDP server: the name, TCP, a proxy, TLS, the upgrade, SockJS.
+"""Opens a WebSocket to a DDP server: host name, TCP, proxy, TLS, upgrade, SockJS.
 
-`connect` gives a `WebSocketTransport` or raises a `ConnectError` that says what to do; foreign errors end here.
-Nothing in here waits but through a `Waiter`, so a deadline holds for all of it, one slow byte after the
-other included, and so does an interruption.
+`connect` returns a `WebSocketTransport`, or raises a `ConnectError` with a hint; errors of libraries do not get out.
+Each step waits with a `Waiter`, so the deadline and an interruption apply to all of them, also if the server sends one slow
+byte after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ...exceptions import ConnectError
 from ...protocol.urls import Endpoint
-from .addresses import look_up, why_unknown
+from .addresses import look_up_host, lookup_problem
 from .frames import MAX_MESSAGE
 from .tls import ByteStream, TLSOptions, wrap_tls
 from .transport import WebSocketTransport
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectOptions", "WebSocketConnector"]
 
-# The kinds of addresses that names may have.
+# The address families for each `ip_version`.
 _FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -38,11 +38,11 @@ class ConnectOptions(Struct, frozen=True):
     """How to connect.
 
     Args:
-        handshake: What is said besides the address.
-        tls: For `wss`, and for a proxy that speaks TLS.
-        proxy: What to go through, or None.
-        ip_version: Of several addresses, use those of IPv4 or those of IPv6 alone; None for all.
-        max_message: Bytes in a message of the server's; the request of a larger one fails.
+        handshake: The options of the WebSocket handshake.
+        tls: The TLS options, for `wss` and for a proxy that uses TLS.
+        proxy: The proxy, or None.
+        ip_version: Use only IPv4 addresses or only IPv6 addresses; None uses all.
+        max_message: The maximum size of a message from the server, in bytes. The request of a larger answer fails.
     """
 
     handshake: HandshakeOptions = HandshakeOptions()
@@ -56,31 +56,36 @@ class WebSocketConnector(Struct, frozen=True):
     """Opens WebSockets to one endpoint.
 
     Args:
-        endpoint: Where.
-        options: How.
-        fractions: Random numbers in [0, 1), for the path of a SockJS session (U9).
+        endpoint: The server's address.
+        options: How to connect.
+        random: Returns random numbers in [0, 1), for the path of a SockJS session (U9).
     """
 
     endpoint: Endpoint
     options: ConnectOptions
-    fractions: Callable[[], float]
+    random: Callable[[], float]
 
     @property
     def url(self) -> str:
-        """Where to, for people; credentials masked."""
+        """The server's URL, with credentials masked."""
         return self.endpoint.url
 
     def connect(self, waiter: Waiter, deadline: float | None) -> WebSocketTransport:
-        """Resolve the name, open TCP, TLS and the WebSocket, and wait for SockJS if that is spoken."""
+        """Open a connection: resolve the name, open TCP, TLS and the WebSocket, and wait for SockJS if it is used.
+
+        Raises:
+            ConnectError: The connection failed, or was not open in time.
+            Interrupted: The attempt was interrupted.
+        """
         endpoint, options = self.endpoint, self.options
         sock = self._connect_tcp(waiter, deadline)
         try:
             stream: ByteStream = sock
             if options.proxy is not None:
-                stream = self._through(options.proxy, sock, waiter, deadline)
+                stream = self._open_tunnel(options.proxy, sock, waiter, deadline)
             if endpoint.secure:
                 stream = wrap_tls(stream, endpoint.host, endpoint.authority, options.tls, waiter, deadline)
-            rest = upgrade(stream, endpoint, options.handshake, self.fractions, waiter, deadline)
+            rest = upgrade(stream, endpoint, options.handshake, self.random, waiter, deadline)
             transport = WebSocketTransport(
                 stream, waiter, rest, framed=endpoint.framed, max_message=options.max_message
             )
@@ -90,13 +95,12 @@ class WebSocketConnector(Struct, frozen=True):
             raise
         return transport
 
-    def _through(self, proxy: Proxy, sock: socket.socket, waiter: Waiter, deadline: float | None) -> ByteStream:
-        # Seldom needed, so not loaded for every call.
-        from .proxy import open_tunnel
+    def _open_tunnel(self, proxy: Proxy, sock: socket.socket, waiter: Waiter, deadline: float | None) -> ByteStream:
+        from .proxy import open_tunnel  # `ddp call` without a proxy does not load it
 
         stream: ByteStream = sock
         if proxy.scheme == "https":
-            # Whom to trust is the same; who we are, and what to expect of the server, is nothing to the proxy.
+            # The client's certificate and the server name are meant for the server, not for the proxy.
             trusted = TLSOptions(cacert=self.options.tls.cacert)
             stream = wrap_tls(stream, proxy.host, f"the proxy {proxy.authority}", trusted, waiter, deadline)
         target = (self.endpoint.host, self.endpoint.port)
@@ -105,25 +109,25 @@ class WebSocketConnector(Struct, frozen=True):
         return stream
 
     def _await_open(self, transport: WebSocketTransport, waiter: Waiter, deadline: float | None) -> None:
-        """With SockJS, nothing may be sent before the server says `o` (U11)."""
+        """Wait until the server sends `o`; with SockJS, the client must not send anything before that (U11)."""
         while not transport.open:
             if transport.lost is not None:
                 raise ConnectError(f"{self.url} closed the SockJS connection at once: {transport.lost}")
             if not waiter.wait(transport, transport.events, deadline):
                 raise ConnectError(f"{self.url} accepted a SockJS connection, but did not open it in time")
-            transport.take()
+            transport.read_available()
 
     def _connect_tcp(self, waiter: Waiter, deadline: float | None) -> socket.socket:
         peer = self.options.proxy or self.endpoint
         host, port = peer.host, peer.port
         try:
-            addresses = look_up(host, port, self._family, waiter, deadline)
+            addresses = look_up_host(host, port, self._family, waiter, deadline)
         except (OSError, ValueError) as error:
-            raise self._unknown(host, error) from error
+            raise self._unknown_host(host, error) from error
         failure: ConnectError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             now = waiter.clock.now()
-            # Each address gets its share of the time, so that a dead one does not eat up the living one's.
+            # Each address gets its share of the time, so that an address without an answer leaves time for the others.
             share = None if deadline is None else now + (deadline - now) / (len(addresses) - index)
             try:
                 sock = socket.socket(family, kind, protocol)
@@ -146,7 +150,7 @@ class WebSocketConnector(Struct, frozen=True):
         self, sock: socket.socket, address: tuple[object, ...], waiter: Waiter, deadline: float | None
     ) -> ConnectError | None:
         sock.setblocking(False)
-        # Small messages must not wait for an acknowledgement of the one before.
+        # A small message must not wait until the message before it is acknowledged.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = sock.connect_ex(address)
         if number == errno.EINPROGRESS:
@@ -155,25 +159,25 @@ class WebSocketConnector(Struct, frozen=True):
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return self._unreachable(number) if number else None
 
-    def _unknown(self, host: str, error: OSError | ValueError) -> ConnectError:
+    def _unknown_host(self, host: str, error: OSError | ValueError) -> ConnectError:
         what = "the host" if self.options.proxy is None else "the proxy"
-        reason = why_unknown(error)
-        hint = "check the name, or the network"
+        reason = lookup_problem(error)
+        hint = "check the name and the network"
         version = self.options.ip_version
         if version is not None:
             what = f"an IPv{version} address of {what}"
-            hint = f"check the name; without --ipv{version} it may have another address"
+            hint = f"check the name; without --ipv{version}, other addresses are tried too"
         return ConnectError(f"cannot find {what} {host!r}: {reason}", hint=hint)
 
     def _unreachable(self, number: int) -> ConnectError:
         if number == errno.ECONNREFUSED:
-            hint = "is the server running there?" if self.options.proxy is None else "--no-proxy goes without it"
+            hint = "is the server running there?" if self.options.proxy is None else "--no-proxy connects without it"
             return ConnectError(f"{self._peer} refused the connection", hint=hint)
         return ConnectError(f"cannot reach {self._peer}: {os.strerror(number)}", hint="check host and port")
 
     @property
     def _peer(self) -> str:
-        """What the socket is connected to, for people."""
+        """The peer of the socket, for messages."""
         proxy = self.options.proxy
         return self.endpoint.authority if proxy is None else f"the proxy {proxy.authority}"
 

@@ -1,7 +1,7 @@
-"""WebSocket frames (RFC 6455), cut out of large reads and joined into large writes.
+"""Reads and writes WebSocket frames (RFC 6455).
 
-websocket-client reads a frame with two or three calls of `recv`, and tops out at 33,000 messages a second;
-cutting many out of one read gives several times that. The opening handshake, TLS and proxies stay with it.
+websocket-client needs two or three calls of `recv` for each frame, and reads at most 33,000 messages a second. Parsing
+many frames from one large read is several times faster. The opening handshake still uses websocket-client.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "text_frames",
 ]
 
-#: Bytes in one message; what Meteor's own WebSocket stack allows (U17).
+#: The default maximum size of a message in bytes, the same as in Meteor's own WebSocket library (U17).
 MAX_MESSAGE = 0x3FFFFFF
 
 # A frame that claims more bytes is garbage: waiting for its end would mean waiting forever.
@@ -38,42 +38,42 @@ _MASKED = 0x80
 
 
 class CloseFrame(Struct, frozen=True):
-    """The peer ends the connection. DDP gives codes no meaning: 1000 is what Meteor always sends (U22)."""
+    """The server ends the connection. DDP gives the codes no meaning; Meteor always sends 1000 (U22)."""
 
     code: int
     reason: str
 
 
 class PingFrame(Struct, frozen=True):
-    """To be answered with a `pong_frame` of the same payload. DDP's own heartbeat is another matter (H13)."""
+    """A WebSocket ping, to be answered with a `pong_frame` with the same payload. It is not a DDP heartbeat (H13)."""
 
     payload: bytes
 
 
 class LargeMessage(Struct, frozen=True):
-    """A text message that is larger than the limit. It is not kept; what follows it is read as usual.
+    """A text message that is larger than the limit. It is dropped, and later messages are read as usual.
 
     Args:
-        head: How it begins, which is enough to see whose answer it is.
-        limit: Bytes.
+        head: The beginning of the message, which shows the call that it answers.
+        limit: The limit in bytes.
     """
 
     head: str
     limit: int
 
 
-#: A text message, or a control frame that somebody has to act on.
+#: A text message, or a control frame that needs an action.
 Incoming: TypeAlias = str | CloseFrame | PingFrame | LargeMessage
 
-# Bytes of a large message that are looked at.
+# The number of bytes of a large message that are kept.
 _HEAD = 4096
 
 
 class FrameReader:
-    """Turns a server's bytes into messages, however they are cut.
+    """Parses the server's bytes into messages, in pieces of any size.
 
     Args:
-        max_message: Bytes; a larger message is passed over.
+        max_message: The maximum size of a message in bytes; larger messages are skipped.
     """
 
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
@@ -81,44 +81,43 @@ class FrameReader:
         self._buffer = bytearray()
         self._fragments = bytearray()
         self._fragmented_opcode: int | None = None
-        # While a large message is passed over: bytes left of its frame, whether that is the last, and what is known of
-        # its beginning until that has been told.
+        # While a large message is skipped: the bytes left in its frame, whether that frame is the last, and the beginning
+        # of the message until it has been reported.
         self._is_large = False
         self._left = 0
         self._is_last = False
         self._head: bytearray | None = None
-        #: Why nothing can be read any more: these bytes are no frames of a server.
+        #: The error if the bytes were not valid frames of a server; nothing is read after it.
         self.fault: RemoteProtocolError | None = None
 
     def receive(self, data: bytes) -> list[Incoming]:
-        """Take bytes as they came, and give the messages that they complete; then look at `fault`.
+        """Parse bytes, and return the messages that they complete. Check `fault` afterwards.
 
-        What came before a fault is still given, and nothing after it. Binary messages are dropped, as Meteor's own
-        client does (U18).
+        The messages before a fault are still returned. Binary messages are dropped, as in Meteor's own client (U18).
         """
         incoming: list[Incoming] = []
         if self.fault is not None:
             return incoming
         try:
-            self._cut(data, incoming)
+            self._parse(data, incoming)
         except RemoteProtocolError as error:
             self.fault = error
         return incoming
 
-    def _cut(self, data: bytes, incoming: list[Incoming]) -> None:
+    def _parse(self, data: bytes, incoming: list[Incoming]) -> None:
         buffer = self._buffer
         buffer += data
         position = 0
         size = len(buffer)
         if self._left:
-            position = self._pass_over(position, incoming)
+            position = self._skip_payload(position, incoming)
         while size - position >= 2:
             first, length = buffer[position], buffer[position + 1]
             start = position + 2
-            # Two tests for what nearly every frame is: a whole text, of under 126 bytes or under 64 KiB.
+            # Nearly every frame is a whole text of under 126 bytes or under 64 KiB, which these two tests find.
             if length >= 126:
                 if length & _MASKED:
-                    raise RemoteProtocolError("a server must not mask its frames (RFC 6455, 5.1)")
+                    raise RemoteProtocolError("the server masked a frame (RFC 6455, 5.1)")
                 start += 2 if length == 126 else 8
                 if size < start:
                     break
@@ -126,11 +125,11 @@ class FrameReader:
                 if length > _IMPLAUSIBLE:
                     raise RemoteProtocolError(f"a frame that claims to have {length:,} bytes")
             if length > self._max_message or (self._is_large and first & 0x0F == _CONTINUATION):
-                position = self._begin_large(first, length, start, incoming)
+                position = self._start_skipping(first, length, start, incoming)
                 continue
             end = start + length
             if size < end:
-                # What is no frame must not be waited for.
+                # Reject an invalid header now instead of waiting for its payload.
                 self._check_header(first, length)
                 break
             if first == _FIN | _TEXT and self._fragmented_opcode is None:
@@ -143,7 +142,7 @@ class FrameReader:
         del buffer[:position]
 
     def _receive_frame(self, first: int, payload: bytes) -> Incoming | None:
-        """Take any frame: control frames, binaries, fragments."""
+        """Return the message that a frame completes. The frame may be a control frame, a binary message or a fragment."""
         self._check_header(first, len(payload))
         final, opcode = first & _FIN, first & 0x0F
         if opcode >= _CLOSE:
@@ -163,53 +162,53 @@ class FrameReader:
         self._fragments = bytearray()
         return _text(whole) if opcode == _TEXT else None
 
-    def _begin_large(self, first: int, length: int, start: int, incoming: list[Incoming]) -> int:
-        """Begin to pass over a frame of a message that is too large; gives where the buffer goes on."""
+    def _start_skipping(self, first: int, length: int, start: int, incoming: list[Incoming]) -> int:
+        """Start to skip a frame of a message that is too large; return the position after the skipped bytes."""
         self._check_header(first, length)
         opcode = first & 0x0F
         if not self._is_large:
             self._is_large = True
             kind = opcode if self._fragmented_opcode is None else self._fragmented_opcode
-            # A binary message is dropped in any case (U18).
+            # A binary message is dropped without a report (U18).
             self._head = self._fragments if kind == _TEXT else None
             self._fragments = bytearray()
             self._fragmented_opcode = kind
         self._left, self._is_last = length, bool(first & _FIN)
-        return self._pass_over(start, incoming)
+        return self._skip_payload(start, incoming)
 
-    def _pass_over(self, position: int, incoming: list[Incoming]) -> int:
-        """Drop what is here of a frame, and tell of its message as soon as its beginning is here."""
-        taken = min(self._left, len(self._buffer) - position)
-        self._left -= taken
+    def _skip_payload(self, position: int, incoming: list[Incoming]) -> int:
+        """Skip the bytes of a frame in the buffer, and report its message as soon as its beginning is complete."""
+        skipped = min(self._left, len(self._buffer) - position)
+        self._left -= skipped
         is_over = self._is_last and not self._left
         if self._head is not None:
-            self._head += self._buffer[position : position + min(taken, _HEAD)]
+            self._head += self._buffer[position : position + min(skipped, _HEAD)]
             if is_over or len(self._head) >= _HEAD:
                 incoming.append(_large(bytes(self._head[:_HEAD]), self._max_message))
                 self._head = None
         if is_over:
             self._is_large, self._fragmented_opcode = False, None
-        return position + taken
+        return position + skipped
 
     def _check_header(self, first: int, length: int) -> None:
         final, opcode = first & _FIN, first & 0x0F
         if first & 0x70:
-            raise RemoteProtocolError("a frame with reserved bits; no extension was agreed on (RFC 6455, 5.2)")
+            raise RemoteProtocolError("a frame with reserved bits, although no extension was agreed on (RFC 6455, 5.2)")
         if opcode not in _OPCODES:
-            raise RemoteProtocolError(f"a frame of unknown kind {opcode} (RFC 6455, 5.2)")
+            raise RemoteProtocolError(f"a frame with the unknown opcode {opcode} (RFC 6455, 5.2)")
         if opcode >= _CLOSE:
             if not final or length > 125:
                 raise RemoteProtocolError("a control frame that is fragmented or too long (RFC 6455, 5.5)")
         elif opcode == _CONTINUATION:
             if self._fragmented_opcode is None:
-                raise RemoteProtocolError("a continuation of nothing (RFC 6455, 5.4)")
+                raise RemoteProtocolError("a continuation frame without a message (RFC 6455, 5.4)")
         elif self._fragmented_opcode is not None:
-            raise RemoteProtocolError("a new message inside another (RFC 6455, 5.4)")
+            raise RemoteProtocolError("a new message inside a fragmented message (RFC 6455, 5.4)")
 
 
 def text_frames(texts: Sequence[str]) -> bytes:
-    """Frame a client's text messages, one after the other."""
-    # Asking the system once for all of them: a call for each takes a sixth of the time of pipelined calls.
+    """Encode a client's text messages as frames."""
+    # One call of `urandom` for all masks: one for each mask takes a sixth of the time of pipelined calls.
     masks = os.urandom(4 * len(texts))
     parts: list[bytes] = []
     for index, text in enumerate(texts):
@@ -221,12 +220,12 @@ def text_frames(texts: Sequence[str]) -> bytes:
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """Frame the answer to a ping."""
+    """Encode the answer to a ping."""
     return _control_frame(_PONG, payload)
 
 
 def close_frame(code: int) -> bytes:
-    """Frame a client's end of the connection."""
+    """Encode a close frame with a code."""
     return _control_frame(_CLOSE, code.to_bytes(2, "big"))
 
 
@@ -236,7 +235,7 @@ def _control_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def _header(opcode: int, length: int) -> bytes:
-    """What stands before the mask."""
+    """Encode the part of a frame before the mask."""
     if length < 126:
         return bytes((_FIN | opcode, _MASKED | length))
     if length < 1 << 16:
@@ -244,12 +243,12 @@ def _header(opcode: int, length: int) -> bytes:
     return bytes((_FIN | opcode, _MASKED | 127)) + length.to_bytes(8, "big")
 
 
-# The headers of nearly all calls, made once.
+# The headers of short texts, which nearly all calls use.
 _SHORT_TEXT = [_header(_TEXT, length) for length in range(126)]
 
 
 def _masked(payload: bytes, mask: bytes) -> bytes:
-    # One exclusive or of two large integers: Python has no faster way that needs no extension.
+    # One XOR of two large integers is the fastest way without an extension module.
     length = len(payload)
     key = int.from_bytes((mask * (length // 4 + 1))[:length], "little")
     return (int.from_bytes(payload, "little") ^ key).to_bytes(length, "little")
@@ -273,6 +272,6 @@ def _control(opcode: int, payload: bytes) -> Incoming | None:
         return None
     if len(payload) == 1:
         raise RemoteProtocolError("a close frame with half a code (RFC 6455, 5.5.1)")
-    # 1005: the peer gave no code (RFC 6455, 7.1.5).
+    # 1005 means that the frame has no code (RFC 6455, 7.1.5).
     code = int.from_bytes(payload[:2], "big") if payload else 1005
     return CloseFrame(code, payload[2:].decode("utf-8", "replace"))

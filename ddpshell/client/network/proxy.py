@@ -1,7 +1,12 @@
-"""Proxies: how one is written, and which one the environment names for a server, if any.
+"""Proxies: their URLs, the environment variables that name them, and tunnels through them.
 
-The rules are those of curl, which other programs agree with where they agree at all; a server on this machine never
-has a proxy unless one is asked for (U20).
+The rules for environment variables are those of curl, on which most programs agree; a server on this machine is reached
+without a proxy unless the user names one (U20).
+
+The tunnels use HTTP's CONNECT (RFC 9110, section 9.3.6) or SOCKS5 (RFC 1928, RFC 1929). websocket-client has an HTTP
+tunnel of its own, and there are libraries for SOCKS. But PySocks and python-socks wait with a timeout for each step and
+cannot be interrupted, and socksio leaves it to its caller to cut the answers to size, which is most of the work. Here each
+step waits with the `Waiter` of the whole attempt.
 """
 
 from __future__ import annotations
@@ -17,19 +22,19 @@ from msgspec import Struct
 
 from ...exceptions import ConnectError, InvalidURL
 from ...protocol.urls import Endpoint, parse_url
-from .addresses import look_up, why_unknown
+from .addresses import look_up_host, lookup_problem
 from .tls import ByteStream, blocked_on
 from .waiting import Waiter
 
 __all__ = ["Proxy", "bypasses_proxy", "is_loopback", "open_tunnel", "parse_proxy", "proxy_variable"]
 
-# For each way to write a scheme: what is spoken, and on which port unless told.
+# For each scheme: the protocol, and the default port.
 _SCHEMES = {
     "http": ("http", 80),
     "https": ("https", 443),
     "socks5": ("socks5", 1080),
     "socks5h": ("socks5h", 1080),
-    # As desktops write it.
+    # Desktop environments write it like this.
     "socks": ("socks5h", 1080),
 }
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -38,14 +43,15 @@ _EXAMPLE = "http://proxy.example.com:3128 or socks5h://localhost:1080"
 
 
 class Proxy(Struct, frozen=True):
-    """What to connect to instead of the server, and what to say to it.
+    """The address of a proxy.
 
     Args:
-        scheme: `http`, `https` (which speaks TLS itself), `socks5` (names are looked up here) or `socks5h` (the proxy looks them up).
-        host: A name or an address; an IPv6 address without brackets.
+        scheme: `http`, `https` (TLS to the proxy), `socks5` (host names are looked up here) or `socks5h` (the proxy looks
+            them up).
+        host: A name or an address; an IPv6 address has no brackets.
         port: From 1 to 65535.
-        user: For the proxy, or None.
-        password: The same.
+        user: The user name for the proxy, or None.
+        password: The password for the proxy, or None.
     """
 
     scheme: str
@@ -55,35 +61,35 @@ class Proxy(Struct, frozen=True):
     password: str | None = None
 
     def __repr__(self) -> str:
-        # Without the credentials, which would end up in logs.
+        # Without the credentials, which must not appear in logs.
         return f"<Proxy {self.url}>"
 
     @property
     def authority(self) -> str:
-        """Host and port."""
+        """The host and the port."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Its URL, to show: credentials masked."""
+        """The URL, with credentials masked."""
         return f"{self.scheme}://{'***@' if self.user is not None else ''}{self.authority}"
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Understand a proxy's URL; without a scheme it is an HTTP proxy.
+    """Parse the URL of a proxy. Without a scheme it is an HTTP proxy.
 
     Raises:
-        InvalidURL: It says what to write instead, and shows neither user nor password.
+        InvalidURL: The URL is not valid. The message says what to write instead, and shows no credentials.
     """
     match = _SCHEME.match(text)
     scheme, rest = (match[1].lower(), text[match.end() :]) if match else ("http", text)
     if scheme not in _SCHEMES:
-        problem = f"the scheme {scheme!r} is none of http, https, socks5 and socks5h; write, for example, {_EXAMPLE}"
+        problem = f"the scheme {scheme!r} must be http, https, socks5 or socks5h; write, for example, {_EXAMPLE}"
         raise InvalidURL(_without_credentials(text), problem, what="proxy URL")
     spoken, default_port = _SCHEMES[scheme]
     authority, _, path = rest.partition("/")
     if path or "?" in authority or "#" in authority:
-        problem = "a proxy has no path; in a password write / as %2F, ? as %3F, # as %23"
+        problem = "a proxy URL has no path; in a password write / as %2F, ? as %3F, # as %23"
         raise InvalidURL(_without_credentials(text), problem, what="proxy URL")
     try:
         endpoint = parse_url(f"http://{authority}")
@@ -94,30 +100,34 @@ def parse_proxy(text: str) -> Proxy:
 
 
 def proxy_variable(environment: Mapping[str, str], *, secure: bool) -> tuple[str, str] | None:
-    """The variable that names a proxy for servers with or without TLS, and its value; None if there is none.
+    """Return the environment variable that names a proxy, and its value; None if there is none.
 
-    Lower case counts before upper case, and an empty variable is none.
+    Lower-case names come before upper-case ones, and empty variables are ignored.
+
+    Args:
+        environment: The environment variables.
+        secure: Whether the server uses TLS.
     """
     names = ["https_proxy", "all_proxy"] if secure else ["http_proxy", "all_proxy"]
     for name in names:
-        for spelt in (name, name.upper()):
-            if spelt == "HTTP_PROXY" and "REQUEST_METHOD" in environment:
-                # In a CGI program this is the client's header `Proxy` (httpoxy).
+        for variant in (name, name.upper()):
+            if variant == "HTTP_PROXY" and "REQUEST_METHOD" in environment:
+                # In a CGI program, this variable is the header `Proxy` of the HTTP client (httpoxy).
                 continue
-            if environment.get(spelt):
-                return spelt, environment[spelt]
+            if environment.get(variant):
+                return variant, environment[variant]
     return None
 
 
 def bypasses_proxy(endpoint: Endpoint, environment: Mapping[str, str]) -> bool:
-    """Whether a server is to be reached without the proxy that is there for all: this machine, and what NO_PROXY lists."""
+    """Return whether to connect to a server without a proxy: it is on this machine, or NO_PROXY lists it."""
     if is_loopback(endpoint.host):
         return True
     return any(_matches(endpoint, entry) for entry in _entries(environment))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: what is said to it, nobody on a network can hear."""
+    """Return whether a host is this machine, so that the traffic does not go through a network."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -145,14 +155,14 @@ def _matches(endpoint: Endpoint, entry: str) -> bool:
     except ValueError:
         return _is_within(endpoint.host, host)
     try:
-        # An address is a network of one.
+        # A single address is also a valid network.
         return address in ipaddress.ip_network(host, strict=False)
     except ValueError:
         return False
 
 
 def _split(entry: str) -> tuple[str, str | None]:
-    """Host and port; what has two colons and no brackets is an IPv6 address or network."""
+    """Split an entry into host and port. With two colons and no brackets it is an IPv6 address or network."""
     if entry.startswith("["):
         host, _, rest = entry[1:].partition("]")
         return (host, rest[1:] or None) if rest.startswith(":") else (host + rest, None)
@@ -161,7 +171,7 @@ def _split(entry: str) -> tuple[str, str | None]:
 
 
 def _is_within(name: str, domain: str) -> bool:
-    """Whether a name is the domain, or one of those below it; `.d` and `*.d` mean the same as `d`."""
+    """Return whether a name is the domain or is below it; `.d` and `*.d` mean the same as `d`."""
     name, domain = _ascii(name), _ascii(domain.removeprefix("*").lstrip("."))
     return bool(domain) and (name == domain or name.endswith(f".{domain}"))
 
@@ -183,23 +193,23 @@ def _without_credentials(text: str) -> str:
 # -------------------------------------------------------------------------------------------------------- tunnels
 
 
-# Bytes of a proxy's answer: nobody who means well sends more.
+# The maximum size of a proxy's answer in bytes; real answers are far smaller.
 _MAX_ANSWER = 1 << 16
 
 _HTTP = ("http", "https")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 
-# RFC 1928, section 6; whether it may be otherwise the next time.
+# RFC 1928, section 6: the meaning of each reply, and whether the next attempt may succeed.
 _SOCKS_FAILURES = {
-    1: ("it failed", True),
-    2: ("its rules do not allow it", False),
+    1: ("general failure", True),
+    2: ("its rules do not allow the connection", False),
     3: ("the network is unreachable", True),
-    4: ("the host is unreachable, or unknown", True),
+    4: ("the host is unreachable or unknown", True),
     5: ("the connection was refused", True),
-    6: ("the way is too long (TTL expired)", True),
-    7: ("it does not know CONNECT", False),
-    8: ("it does not know this type of address", False),
+    6: ("the route is too long (TTL expired)", True),
+    7: ("it does not support CONNECT", False),
+    8: ("it does not support this type of address", False),
 }
 _NO_CREDENTIALS, _USER_AND_PASSWORD, _NOTHING_ACCEPTABLE = 0, 2, 0xFF
 _IPV4, _NAME, _IPV6 = 1, 3, 4
@@ -215,20 +225,20 @@ def open_tunnel(
     user_agent: str,
     family: socket.AddressFamily,
 ) -> None:
-    """Have a proxy connect us through to a server.
+    """Ask a proxy to connect to a server.
 
     Args:
-        stream: To the proxy, not blocking.
-        proxy: What it is connected to.
+        stream: A connection to the proxy that does not block.
+        proxy: The proxy.
         target: The server's host and port.
-        waiter: How to wait.
+        waiter: The waiter of the calling thread.
         deadline: Seconds of the waiter's clock, or None.
-        user_agent: What an HTTP proxy is told.
-        family: The kind of addresses to use, where names are looked up here.
+        user_agent: The `User-Agent` header for an HTTP proxy.
+        family: The kind of addresses to use if host names are looked up here.
 
     Raises:
-        ConnectError: It would not, could not, or not in time.
-        Woken: It is not wanted any more.
+        ConnectError: The proxy refused, could not connect to the server, or did not answer in time.
+        Interrupted: The attempt to connect was interrupted.
     """
     line = _Line(stream, proxy, waiter, deadline)
     if proxy.scheme in _HTTP:
@@ -236,12 +246,12 @@ def open_tunnel(
     else:
         _connect_socks(line, proxy, target, family)
     if line.unread:
-        # Nobody at the other end speaks before we do.
-        raise line.nonsense("it sent more than an answer")
+        # No DDP server sends anything before the client does.
+        raise line.invalid_answer("it sent more than an answer")
 
 
 class _Line:
-    """What leads to a proxy, read and written with patience."""
+    """Reads from a proxy and writes to it, and waits where needed."""
 
     def __init__(self, stream: ByteStream, proxy: Proxy, waiter: Waiter, deadline: float | None) -> None:
         self._stream = stream
@@ -251,7 +261,7 @@ class _Line:
         self.unread = b""
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of the bytes."""
         while data:
             try:
                 data = data[self._stream.send(data) :]
@@ -259,7 +269,7 @@ class _Line:
                 self._wait(blocked_on(error, selectors.EVENT_WRITE), error)
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes."""
+        """Read exactly `size` bytes."""
         while len(self.unread) < size:
             self._read_more()
         data, self.unread = self.unread[:size], self.unread[size:]
@@ -269,17 +279,17 @@ class _Line:
         """Read up to an empty line."""
         while not (match := _HEADERS_END.search(self.unread)):
             if len(self.unread) > _MAX_ANSWER:
-                raise self.nonsense("its answer has no end")
+                raise self.invalid_answer("its answer is too long")
             self._read_more()
         data, self.unread = self.unread[: match.end()], self.unread[match.end() :]
         return data
 
-    def nonsense(self, what: str) -> ConnectError:
-        """An error for an answer that is none."""
+    def invalid_answer(self, problem: str) -> ConnectError:
+        """Return the error for an invalid answer."""
         kind = "HTTP" if self._proxy.scheme in _HTTP else "SOCKS5"
         return ConnectError(
-            f"{self._proxy.authority} does not answer like a proxy that speaks {kind}: {what}",
-            hint=f"is {self._proxy.url} the right kind of proxy, and the port right?",
+            f"{self._proxy.authority} does not answer like a proxy for {kind}: {problem}",
+            hint=f"check the kind and the port of the proxy {self._proxy.url}",
             retryable=False,
         )
 
@@ -293,24 +303,21 @@ class _Line:
         if not data:
             raise ConnectError(
                 f"the proxy {self._proxy.authority} closed the connection instead of answering",
-                hint=f"is {self._proxy.url} the right kind of proxy?",
+                hint=f"check the kind and the port of the proxy {self._proxy.url}",
             )
         self.unread += data
 
     def _wait(self, events: int, error: OSError) -> None:
         if not events:
-            raise self._broken(error) from error
+            raise ConnectError(
+                f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}",
+                hint=f"check the kind and the port of the proxy {self._proxy.url}; --no-proxy connects without it",
+            ) from error
         if not self.waiter.wait(self._stream, events, self.deadline):
             raise ConnectError(
-                f"the proxy {self._proxy.authority} did not connect us in time",
-                hint="it may not reach the server; --no-proxy goes without it",
+                f"the proxy {self._proxy.authority} did not connect to the server in time",
+                hint="the proxy may not reach the server; --no-proxy connects without it",
             )
-
-    def _broken(self, error: OSError) -> ConnectError:
-        return ConnectError(
-            f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}",
-            hint=f"is {self._proxy.url} the right kind of proxy? --no-proxy goes without it",
-        )
 
 
 def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent: str) -> None:
@@ -325,7 +332,7 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
         answer = line.read_headers()
         match = _STATUS_LINE.match(answer)
         if match is None:
-            raise line.nonsense("that is no HTTP")
+            raise line.invalid_answer("its answer is not HTTP")
         status = int(match[1])
         if status >= 200:
             break
@@ -334,13 +341,13 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
     phrase = (match[2] or b"").decode("latin-1").strip()
     message = f"the proxy {proxy.authority} answered HTTP {status} {phrase}".rstrip() + f" for {authority}"
     if status == 407:
-        hint = "its user and password go into its URL, best in $ALL_PROXY: http://user:password@host:port"
+        hint = "put user and password into the proxy URL, best in $ALL_PROXY: http://user:password@host:port"
         if proxy.user is not None:
-            hint = "it does not take this user and password, or not by Basic authentication"
+            hint = "the proxy does not accept this user and password, or does not support Basic authentication"
     elif status >= 500:
-        hint = "it cannot reach the server: check the server's host and port"
+        hint = "the proxy cannot reach the server: check the server's host and port"
     else:
-        hint = "it may not be allowed to connect there; --no-proxy goes without it"
+        hint = "the proxy may not allow this server; --no-proxy connects without it"
     raise ConnectError(message, hint=hint, retryable=status >= 500, status=status)
 
 
@@ -350,31 +357,31 @@ def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: s
     line.send(bytes([5, len(methods), *methods]))
     version, method = line.read(2)
     if version != 5:
-        raise line.nonsense(f"its first byte is {version}")
+        raise line.invalid_answer(f"its first byte is {version}")
     if method == _USER_AND_PASSWORD and proxy.user is not None:
         _authenticate(line, proxy)
     elif method == _NOTHING_ACCEPTABLE or method != _NO_CREDENTIALS:
-        hint = "its user and password go into its URL: socks5h://user:password@host:port"
+        hint = "put user and password into the proxy URL: socks5h://user:password@host:port"
         if proxy.user is not None:
-            hint = "it takes neither a user and password nor nobody"
+            hint = "the proxy accepts neither a user and password nor a connection without them"
         raise ConnectError(
-            f"the proxy {proxy.authority} takes no connections without credentials", hint=hint, retryable=False
+            f"the proxy {proxy.authority} does not accept connections without credentials", hint=hint, retryable=False
         )
     line.send(bytes([5, 1, 0]) + address + target[1].to_bytes(2, "big"))
     version, reply, _, kind = line.read(4)
     if version != 5:
-        raise line.nonsense(f"its reply begins with {version}")
+        raise line.invalid_answer(f"its reply begins with {version}")
     if reply:
-        reason, retryable = _SOCKS_FAILURES.get(reply, (f"it says {reply}", True))
+        reason, retryable = _SOCKS_FAILURES.get(reply, (f"unknown reply {reply}", True))
         raise ConnectError(
-            f"the proxy {proxy.authority} did not connect us to {target[0]}, port {target[1]}: {reason}",
-            hint="check the server's host and port; --no-proxy goes without the proxy",
+            f"the proxy {proxy.authority} did not connect to {target[0]}, port {target[1]}: {reason}",
+            hint="check the server's host and port; --no-proxy connects without the proxy",
             retryable=retryable,
         )
-    # The address that it connects from, and a port: of no use to us, but on the line.
+    # The proxy's own address and port follow. They are not needed, but must be read.
     sizes = {_IPV4: 4, _IPV6: 16}
     if kind not in (*sizes, _NAME):
-        raise line.nonsense(f"its reply has an address of type {kind}")
+        raise line.invalid_answer(f"its reply has an address of type {kind}")
     line.read((line.read(1)[0] if kind == _NAME else sizes[kind]) + 2)
 
 
@@ -382,21 +389,21 @@ def _authenticate(line: _Line, proxy: Proxy) -> None:
     user, password = (proxy.user or "").encode(), (proxy.password or "").encode()
     if not 1 <= len(user) <= 255 or len(password) > 255:
         raise ConnectError(
-            "a SOCKS5 proxy takes a user and a password of up to 255 bytes each",
-            hint="check the proxy's URL",
+            "user and password for a SOCKS5 proxy can have up to 255 bytes each",
+            hint="check the proxy URL",
             retryable=False,
         )
     line.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
     if line.read(2)[1] != 0:
         raise ConnectError(
-            f"the proxy {proxy.authority} does not take this user and password",
-            hint="they stand in its URL: socks5h://user:password@host:port",
+            f"the proxy {proxy.authority} did not accept this user and password",
+            hint="check them in the proxy URL: socks5h://user:password@host:port",
             retryable=False,
         )
 
 
 def _socks_address(line: _Line, proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> bytes:
-    """Type and address of the server as SOCKS5 writes them."""
+    """Encode type and address of the server for SOCKS5."""
     host, port = target
     try:
         return _packed(host)
@@ -404,11 +411,11 @@ def _socks_address(line: _Line, proxy: Proxy, target: tuple[str, int], family: s
         pass
     if proxy.scheme == "socks5":
         try:
-            found = look_up(host, port, family, line.waiter, line.deadline)
+            found = look_up_host(host, port, family, line.waiter, line.deadline)
         except (OSError, ValueError) as error:
             raise ConnectError(
-                f"cannot find the host {host!r}: {why_unknown(error)}",
-                hint="with socks5h:// the proxy looks the name up",
+                f"cannot find the host {host!r}: {lookup_problem(error)}",
+                hint="with socks5h:// the proxy looks up the name",
             ) from error
         return _packed(str(found[0][4][0]))
     name = _ascii_host(host).encode()
@@ -421,5 +428,5 @@ def _packed(host: str) -> bytes:
 
 
 def _ascii_host(host: str) -> str:
-    # That it can be was seen when the URL was read.
+    # The URL parser has checked that the name can be encoded.
     return host if host.isascii() else host.encode("idna").decode()

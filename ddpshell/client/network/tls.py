@@ -1,4 +1,4 @@
-"""TLS: whom to trust, how to be trusted, the handshake, and TLS within TLS for what goes through a proxy that wants its own."""
+"""TLS: certificates, the handshake, and TLS inside TLS for connections through an HTTPS proxy."""
 
 from __future__ import annotations
 
@@ -12,43 +12,48 @@ from msgspec import Struct
 from ...exceptions import ConnectError
 from .waiting import Waiter
 
-__all__ = ["ByteStream", "TLSOptions", "blocked_on", "untrusted", "wrap_tls"]
+__all__ = ["ByteStream", "TLSOptions", "blocked_on", "tls_error", "wrap_tls"]
 
 
 class ByteStream(Protocol):
-    """A socket that does not block, or what is one to its user; TLS included."""
+    """A socket that does not block, or an object with the same methods, such as a TLS connection."""
 
     def fileno(self) -> int:
-        """What to wait for."""
+        """Return the file number to wait for."""
         ...
 
     def recv(self, size: int, /) -> bytes:
-        """Give what has come, or b"" at the end: as much as was asked for, give or take what TLS has decrypted.
+        """Return bytes that have arrived, or b"" at the end of the stream. TLS may return more than `size` bytes.
 
         Raises:
-            OSError: `blocked_on` says what to wait for, if anything.
+            OSError: No bytes have arrived, or the connection is broken; see `blocked_on`.
         """
         ...
 
     def send(self, data: bytes | bytearray | memoryview, /) -> int:
-        """Send the beginning, and say how much of it; tried again, it must begin with the same bytes."""
+        """Send some of the bytes, and return how many.
+
+        Raises:
+            OSError: No bytes can be sent now, or the connection is broken; see `blocked_on`. The next call must start with
+                the same bytes.
+        """
         ...
 
     def close(self) -> None:
-        """End it."""
+        """Close the stream."""
         ...
 
 
 class TLSOptions(Struct, frozen=True):
-    """How to trust a server, and how to be trusted.
+    """The certificates to trust, and the client's own certificate.
 
     Args:
-        cacert: A file of certificates to trust instead of the system's (PEM).
-        cert: A file with our own certificate (PEM).
-        key: A file with its key, if that is not in the same file.
-        insecure: Trust whomever answers. For tests only.
-        servername: The name to expect in the server's certificate, and to ask for, if it is not the host's.
-        passphrase: What the key is encrypted with, if it is.
+        cacert: A file with certificates to trust instead of the system's (PEM).
+        cert: A file with the client's certificate (PEM).
+        key: A file with the key of that certificate, if it is not in the same file.
+        insecure: Do not check the server's certificate. For tests only.
+        servername: The name to expect in the server's certificate and to send in the handshake, instead of the host.
+        passphrase: The passphrase of an encrypted key.
     """
 
     cacert: str | None = None
@@ -59,21 +64,21 @@ class TLSOptions(Struct, frozen=True):
     passphrase: str = ""
 
     def __repr__(self) -> str:
-        # Without the passphrase, which would end up in logs.
+        # Without the passphrase, which must not appear in logs.
         shown = [f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "passphrase"]
         return f"TLSOptions({', '.join(shown)})"
 
 
 def blocked_on(error: OSError, events: int) -> int:
-    """What to wait for before trying again; 0 where that is of no use.
+    """Return the events to wait for before trying again, or 0 if the connection is broken.
 
     Args:
-        error: What a socket that does not block raised.
-        events: What a plain socket would have to wait for.
+        error: The error of a socket that does not block.
+        events: The events that a plain socket would have to wait for.
     """
     if isinstance(error, BlockingIOError | InterruptedError):
         return events
-    # TLS may have to read in order to write, and the other way round.
+    # TLS may have to read in order to write, and to write in order to read.
     if isinstance(error, ssl.SSLWantReadError):
         return selectors.EVENT_READ
     if isinstance(error, ssl.SSLWantWriteError):
@@ -84,29 +89,28 @@ def blocked_on(error: OSError, events: int) -> int:
 def wrap_tls(
     stream: ByteStream, host: str, peer: str, tls: TLSOptions, waiter: Waiter, deadline: float | None
 ) -> ByteStream:
-    """Speak TLS from here on.
+    """Make the TLS handshake, and return the encrypted stream.
 
     Args:
-        stream: A socket, or what this function made of one.
-        host: Who should answer.
-        peer: The same for people, with its port.
-        tls: How to trust it.
-        waiter: What waits.
-        deadline: Seconds of its clock, or None.
+        stream: A socket, or a stream that this function returned.
+        host: The host name that the certificate must have.
+        peer: The host with its port, for messages.
+        tls: The TLS options.
+        waiter: The waiter of the calling thread.
+        deadline: Seconds of the waiter's clock, or None.
 
     Raises:
-        ConnectError: There is no TLS, no trust, or not in time.
-        Woken: It is not wanted any more.
+        ConnectError: The peer does not use TLS, its certificate is not trusted, or the handshake took too long.
+        Interrupted: The attempt to connect was interrupted.
     """
     context = _context(tls)
     name = tls.servername or host
     try:
-        # Without a socket first: one that a bad name keeps from being wrapped would stay open unseen.
-        wrapped = _Within(stream, context, name)
+        wrapped = _TLSStream(stream, context, name)
     except (ValueError, TypeError) as error:
         raise ConnectError(
-            f"{name!r} is no name that a certificate can have: {error}",
-            hint="expect another one with --servername NAME",
+            f"{name!r} is not a valid name for a certificate: {error}",
+            hint="name the server in the certificate with --servername NAME",
             retryable=False,
         ) from error
     while True:
@@ -115,17 +119,17 @@ def wrap_tls(
         except OSError as error:
             events = blocked_on(error, selectors.EVENT_READ)
             if not events:
-                raise untrusted(error, peer) from error
+                raise tls_error(error, peer) from error
             if not waiter.wait(wrapped, events, deadline):
                 raise ConnectError(
-                    f"no TLS with {peer} in time", hint="does the server speak TLS on this port?"
+                    f"no TLS with {peer} in time", hint="does the server use TLS on this port?"
                 ) from None
         else:
             return wrapped
 
 
-def untrusted(error: OSError, peer: str) -> ConnectError:
-    """Say what went wrong with TLS, in the handshake or behind it, where a server may tell so too."""
+def tls_error(error: OSError, peer: str) -> ConnectError:
+    """Return the error for a TLS failure, in the handshake or after it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectError(
             f"the certificate of {peer} is not trusted: {error.verify_message}",
@@ -133,21 +137,21 @@ def untrusted(error: OSError, peer: str) -> ConnectError:
             retryable=False,
         )
     if "ALERT" in str(getattr(error, "reason", "")):
-        hint = "the server refused our side of TLS; if it wants a certificate of ours, name it with --cert FILE"
+        hint = "the server rejected the handshake; if it requires a client certificate, use --cert FILE"
     else:
-        hint = "does the server speak TLS on this port? Without it the URL begins with ws: or http:"
-    # A connection that ends in the handshake may be a server restarting; a fault of TLS stays one.
+        hint = "does the server use TLS on this port? If not, use a URL that begins with ws: or http:"
+    # A connection that ends in the handshake may mean that the server restarts; other TLS errors are permanent.
     permanent = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
     return ConnectError(f"no TLS with {peer}: {_reason(error)}", hint=hint, retryable=not permanent)
 
 
-_UNKNOWN_AUTHORITY = "name the authority that signed it with --cacert FILE, or skip the check with --insecure"
-_ANOTHER_NAME = "connect by a name that stands in it, or expect one with --servername NAME; --insecure skips the check"
+_UNKNOWN_AUTHORITY = "trust the authority that signed it with --cacert FILE, or skip the check with --insecure"
+_ANOTHER_NAME = "use a host name that is in the certificate, or --servername NAME; --insecure skips the check"
 
-# By X509_V_ERR_...: what to do where no other authority would help.
+# Hints by X509_V_ERR_..., for errors that another authority would not solve.
 _ADVICE = {
-    9: "is this machine's clock right? --insecure skips the check",  # not yet valid
-    10: "the server needs a new one; is this machine's clock right? --insecure skips the check",  # has expired
+    9: "check the clock of this machine; --insecure skips the check",  # not yet valid
+    10: "the server needs a new certificate, or the clock of this machine is wrong; --insecure skips the check",  # expired
     62: _ANOTHER_NAME,  # another host
     64: _ANOTHER_NAME,  # another address
 }
@@ -160,23 +164,23 @@ def _context(tls: TLSOptions) -> ssl.SSLContext:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if tls.cert is not None:
-            # Without a passphrase given, OpenSSL would ask for one at the terminal.
+            # Without the argument `password`, OpenSSL asks for a passphrase at the terminal.
             context.load_cert_chain(tls.cert, tls.key, password=tls.passphrase)
     except OSError as error:
         files = ", ".join(name for name in (tls.cacert, tls.cert, tls.key) if name is not None)
         raise ConnectError(
             f"cannot use the certificate files ({files}): {_reason(error)}",
-            hint="they must be readable and in PEM form, key and certificate belong together, and the passphrase be the key's",
+            hint="check that they are readable PEM files, that the key belongs to the certificate, and that the passphrase is right",
             retryable=False,
         ) from error
     return context
 
 
-# In the words of OpenSSL, and in ours.
+# Reasons of OpenSSL, in plain words.
 _WORDS = {
-    "UNEXPECTED_EOF_WHILE_READING": "it ended the connection",
-    "WRONG_VERSION_NUMBER": "it speaks something else",
-    "HTTP_REQUEST": "it speaks HTTP",
+    "UNEXPECTED_EOF_WHILE_READING": "the server ended the connection",
+    "WRONG_VERSION_NUMBER": "the server uses another protocol",
+    "HTTP_REQUEST": "the server uses HTTP without TLS",
 }
 
 
@@ -187,32 +191,32 @@ def _reason(error: OSError) -> str:
     return _WORDS.get(reason, reason.replace("_", " ").lower())
 
 
-# Bytes of TLS asked of what is below at once, and of plain text encrypted at once.
+# The maximum number of bytes for one read of the lower stream, and of plain text for one encryption.
 _SIZE = 1 << 18
 
 
-class _Within:
-    """TLS over any stream of bytes: over a socket, or over TLS again, which `ssl.SSLSocket` cannot do.
+class _TLSStream:
+    """TLS over any stream of bytes: over a socket, or over TLS again, which `ssl.SSLSocket` does not support.
 
-    Unlike that, it gives all that has come, so that nothing is left where no select would tell of it.
+    `recv` returns all decrypted bytes, because `select` would not report the bytes that stay in memory.
     """
 
-    def __init__(self, below: ByteStream, context: ssl.SSLContext, name: str) -> None:
-        self._below = below
+    def __init__(self, lower: ByteStream, context: ssl.SSLContext, name: str) -> None:
+        self._lower = lower
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        # Encrypted, and not sent on yet.
+        # Encrypted bytes that are not sent yet.
         self._unsent = b""
-        # Bytes of plain text that are in there, and of which `send` has not told.
-        self._taken = 0
-        # What ended it, behind what has been given.
+        # The number of encrypted bytes of plain text that `send` has not reported yet.
+        self._unreported = 0
+        # The error that ended the stream, to be raised after the bytes before it are returned.
         self._fault: ssl.SSLError | None = None
 
     def fileno(self) -> int:
-        return self._below.fileno()
+        return self._lower.fileno()
 
     def close(self) -> None:
-        self._below.close()
+        self._lower.close()
 
     def do_handshake(self) -> None:
         while True:
@@ -222,7 +226,7 @@ class _Within:
                 self._flush()
                 self._fill()
             except OSError:
-                # What says why is on its way out.
+                # The alert with the reason must still be sent.
                 with contextlib.suppress(OSError):
                     self._flush()
                 raise
@@ -245,12 +249,12 @@ class _Within:
                 self._fill()
                 continue
             except ssl.SSLEOFError:
-                # Many a server ends the connection without ending TLS first.
+                # Many servers end the connection without ending TLS first.
                 break
             except ssl.SSLError as error:
                 if not pieces:
                     raise
-                # First what came before it; OpenSSL itself tells of it once.
+                # Return the bytes before the error first; OpenSSL raises the error only once.
                 self._fault = error
                 break
             if not piece:
@@ -259,15 +263,15 @@ class _Within:
         return b"".join(pieces)
 
     def send(self, data: bytes | bytearray | memoryview, /) -> int:
-        if not self._taken:
-            self._taken = self._tls.write(data[:_SIZE])
+        if not self._unreported:
+            self._unreported = self._tls.write(data[:_SIZE])
         self._flush()
-        taken, self._taken = self._taken, 0
-        return taken
+        count, self._unreported = self._unreported, 0
+        return count
 
     def _fill(self) -> None:
         try:
-            data = self._below.recv(_SIZE)
+            data = self._lower.recv(_SIZE)
         except OSError as error:
             if blocked_on(error, selectors.EVENT_READ):
                 raise ssl.SSLWantReadError from None
@@ -281,7 +285,7 @@ class _Within:
         self._unsent += self._outgoing.read()
         while self._unsent:
             try:
-                sent = self._below.send(self._unsent)
+                sent = self._lower.send(self._unsent)
             except OSError as error:
                 if blocked_on(error, selectors.EVENT_WRITE):
                     raise ssl.SSLWantWriteError from None

@@ -1,6 +1,6 @@
-"""An open WebSocket to a DDP server, raw or with SockJS's envelope: what carries texts, and never blocks.
+"""An open WebSocket to a DDP server, plain or with SockJS, that sends and receives texts and never blocks.
 
-`Transport` and `Connector` are what the rest of the client knows of the network; `connector` makes both of them real.
+The rest of the client knows only the protocols `Transport` and `Connector`; `connector` implements them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .waiting import Waiter
 
 __all__ = ["Connector", "Transport", "WebSocketTransport"]
 
-# Bytes asked of a socket at once: enough for some thousand messages, little enough to answer a ping between two reads.
+# The bytes for one read of a socket: enough for thousands of messages, and few enough to answer a ping between two reads.
 READ_SIZE = 1 << 18
-# Seconds that a goodbye may take, until the server has read it.
+# Seconds that `close` waits until the server has read the goodbye.
 GOODBYE_PATIENCE = 0.25
 NORMAL_CLOSURE = 1000
-# Unsent bytes behind which a pong may be put; with more, it waits, and gives way to the next.
+# The maximum number of unsent bytes before a pong; with more, the pong waits, and a later pong replaces it.
 PONG_ROOM = 1 << 16
-# What stands for a close frame without a code (RFC 6455, 7.1.5).
+# The code for a close frame without a code (RFC 6455, 7.1.5).
 NO_CODE = 1005
 
 
@@ -41,67 +41,67 @@ class Transport(Protocol):
     """An open connection that carries whole text messages, and never blocks."""
 
     def fileno(self) -> int:
-        """What to wait for."""
+        """Return the file number to wait for."""
         ...
 
     @property
     def events(self) -> int:
-        """What to wait for it to be ready for: `selectors.EVENT_READ`, and `EVENT_WRITE` while something is unsent."""
+        """The events to wait for: `selectors.EVENT_READ`, and also `EVENT_WRITE` while there are unsent bytes."""
         ...
 
     @property
     def lost(self) -> ConnectionLost | None:
-        """Why there is nothing more to come, once there is not."""
+        """The reason why the connection ended, or None while it is open."""
         ...
 
     def receive(self) -> Sequence[str | LargeMessage]:
-        """Take what has arrived; then look at `lost`."""
+        """Return the messages that have arrived. Check `lost` afterwards."""
         ...
 
     def send(self, texts: Sequence[str]) -> None:
-        """Send messages, in order, as far as the network takes them now; the rest is kept."""
+        """Send messages in order. Bytes that the network does not accept now are kept."""
         ...
 
     def flush(self) -> None:
-        """Send on what was kept."""
+        """Send the bytes that were kept."""
         ...
 
     def keep_alive(self) -> None:
-        """Send a sign of life below DDP, if there is one."""
+        """Send a sign of life below the level of DDP, if the transport has one."""
         ...
 
     def close(self, *, goodbye: bool) -> None:
-        """End it, with a closing handshake or without."""
+        """Close the connection, with or without a closing handshake."""
         ...
 
 
 class Connector(Protocol):
-    """What opens connections to one server."""
+    """Opens connections to one server."""
 
     @property
     def url(self) -> str:
-        """Where to, for people; credentials masked."""
+        """The server's URL, with credentials masked."""
         ...
 
     def connect(self, waiter: Waiter, deadline: float | None) -> Transport:
-        """Open one.
+        """Open a connection.
 
         Raises:
-            ConnectError: It could not be, or not in time.
-            Woken: It is not wanted any more.
+            ConnectError: The connection failed, or was not open in time.
+            Interrupted: The attempt was interrupted.
         """
         ...
 
 
 class WebSocketTransport:
-    """One open WebSocket, raw or with SockJS's envelope (U4, U9).
+    """An open WebSocket, plain or with SockJS (U4, U9).
 
     Args:
-        sock: Open, upgraded, not blocking.
-        waiter: For the end, which is allowed to take a moment.
-        unread: What was read behind the handshake.
-        framed: Whether SockJS is spoken.
-        max_message: Bytes in a message; of a larger one only the beginning is told.
+        sock: The socket or TLS stream after the handshake; it must not block.
+        waiter: The waiter of the calling thread, for the closing handshake.
+        unread: The bytes that were read after the handshake.
+        framed: Whether to use SockJS.
+        max_message: The maximum size of a message in bytes; of a larger message only the beginning is returned.
     """
 
     def __init__(
@@ -112,34 +112,35 @@ class WebSocketTransport:
         self._framed = framed
         self._reader = FrameReader(max_message)
         self._unsent = bytearray()
-        # The answer to the last ping, while it has to wait.
+        # The payload of a pong that is not sent yet.
         self._pong: bytes | None = None
         self._texts: list[str | LargeMessage] = []
         self.lost: ConnectionLost | None = None
-        #: Whether messages may be sent: at once, or when SockJS says so (U11).
+        #: Whether messages may be sent; with SockJS, only after the server's `o` (U11).
         self.open = not framed
         if unread:
-            self._take_bytes(unread)
+            self._handle_bytes(unread)
 
     def fileno(self) -> int:
-        """What to wait for."""
+        """Return the file number to wait for."""
         return self._sock.fileno()
 
     @property
     def events(self) -> int:
-        """What to wait for it to be ready for. What is here already is ready, so nothing must be waited for then."""
+        """The events to wait for. Do not wait for them while `receive` has messages."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent or self._pong is not None else 0)
 
     def receive(self) -> list[str | LargeMessage]:
-        """Take what has arrived; then look at `lost`."""
-        self.take()
+        """Return the messages that have arrived. Check `lost` afterwards."""
+        self.read_available()
         texts, self._texts = self._texts, []
         return texts
 
-    def take(self) -> None:
-        """Read some of what has arrived, and keep it for `receive`; of more than `READ_SIZE`, a select tells again.
+    def read_available(self) -> None:
+        """Read up to `READ_SIZE` bytes that have arrived, and keep their messages for `receive`.
 
-        No select would tell of what TLS has decrypted and nobody has read; but its records are far smaller.
+        If more bytes have arrived, `select` reports that. TLS leaves no decrypted bytes behind, since its records are far
+        smaller than `READ_SIZE`.
         """
         if self.lost is not None:
             return
@@ -149,23 +150,23 @@ class WebSocketTransport:
             self._check(error)
             return
         if data:
-            self._take_bytes(data)
+            self._handle_bytes(data)
         else:
             self.lost = ConnectionLost("the server ended the connection")
 
-    def _take_bytes(self, data: bytes) -> None:
+    def _handle_bytes(self, data: bytes) -> None:
         for message in self._reader.receive(data):
             match message:
                 case str():
                     if self._framed:
-                        self._take_sockjs(message)
+                        self._handle_sockjs(message)
                         if self.lost is not None:
                             return
                     else:
                         self._texts.append(message)
                 case PingFrame():
-                    # Of several pings, only the last needs an answer (RFC 6455, 5.5.3): a peer that sends pings and reads
-                    # nothing must not fill our memory.
+                    # Of several pings, only the last needs an answer (RFC 6455, 5.5.3): a server that sends pings and reads
+                    # nothing must not fill the client's memory.
                     self._pong = message.payload
                 case LargeMessage():
                     head = sockjs.first_text(message.head) if self._framed else message.head
@@ -174,9 +175,9 @@ class WebSocketTransport:
                     self.lost = ConnectionLost(_closed_by_server(message.code, message.reason))
                     return
         if self._reader.fault is not None:
-            self.lost = ConnectionLost(f"the server sent what is no WebSocket frame: {self._reader.fault}")
+            self.lost = ConnectionLost(f"the server sent an invalid WebSocket frame: {self._reader.fault}")
 
-    def _take_sockjs(self, text: str) -> None:
+    def _handle_sockjs(self, text: str) -> None:
         match sockjs.unframe(text):
             case sockjs.Open():
                 self.open = True
@@ -185,20 +186,20 @@ class WebSocketTransport:
             case sockjs.Close(code, reason):
                 self.lost = ConnectionLost(_closed_by_server(code, reason))
             case _:
-                # A heartbeat, or what no version of SockJS sends (U10).
+                # A heartbeat, or a message that is not part of SockJS (U10).
                 return
 
     def send(self, texts: Sequence[str]) -> None:
-        """Send messages in one write, as far as the network takes them now."""
+        """Send messages in one write. Bytes that the network does not accept now are kept."""
         if self._framed:
-            # Each in a frame of its own, as SockJS's own client sends them: a server with sockjs 0.3.19, which is
-            # Meteor 1.9's, dies if a connection breaks while it reads a frame with several.
+            # One message for each frame, like SockJS's own client: a server with sockjs 0.3.19 (Meteor 1.9) crashes if a
+            # connection breaks while it reads a frame with several messages.
             texts = [sockjs.frame([text]) for text in texts]
         self._unsent += text_frames(texts)
         self.flush()
 
     def flush(self) -> None:
-        """Send on what was kept."""
+        """Send the bytes that were kept."""
         if self._pong is not None and len(self._unsent) < PONG_ROOM:
             self._unsent += pong_frame(self._pong)
             self._pong = None
@@ -211,7 +212,7 @@ class WebSocketTransport:
             del self._unsent[:sent]
 
     def keep_alive(self) -> None:
-        """Send a pong that no ping asked for (RFC 6455, 5.5.3). The SockJS of Meteor takes it as the answer to its ping (U12)."""
+        """Send an unsolicited pong (RFC 6455, 5.5.3). Meteor's SockJS accepts it as the answer to its ping (U12)."""
         self._pong = b""
         self.flush()
 
@@ -220,7 +221,7 @@ class WebSocketTransport:
             self.lost = ConnectionLost(f"the connection broke: {error.strerror or error}")
 
     def close(self, *, goodbye: bool) -> None:
-        """End it. A goodbye waits a moment for the server to read it: else the system may throw it away unread."""
+        """Close the connection. A goodbye waits a moment for the server, because the system may drop unread bytes."""
         try:
             if goodbye and self.lost is None:
                 self._say_goodbye()
@@ -231,15 +232,15 @@ class WebSocketTransport:
         deadline = self._waiter.clock.now() + GOODBYE_PATIENCE
         self._unsent += close_frame(NORMAL_CLOSURE)
         self.flush()
-        # The server's own close frame, or the end of its stream, says that it has read ours.
+        # The server's close frame, or the end of its stream, shows that it has read the goodbye.
         while self.lost is None and self._waiter.clock.now() < deadline:
             if self._waiter.wait_any(self, self.events, deadline):
                 self.flush()
-                self.take()
+                self.read_available()
 
 
 def _closed_by_server(code: int, reason: str) -> str:
-    # Meteor closes with 1000 and the same words whatever the cause, so only another code or reason is worth showing (U22).
+    # Meteor always closes with 1000 and the same reason, so only another code or reason is shown (U22).
     if code == NO_CODE or (code == NORMAL_CLOSURE and reason in ("", "Normal closure")):
         return "the server closed the connection"
     return f"the server closed the connection (code {code}{': ' + reason if reason else ''})"

@@ -1,4 +1,4 @@
-"""Waiting for a socket, for a deadline, or to be woken, whichever is first."""
+"""Waits for a socket, a deadline or a wake-up call, whichever comes first."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Protocol
 
 from ...clock import Clock
 
-__all__ = ["Selectable", "Waiter", "Woken"]
+__all__ = ["Interrupted", "Selectable", "Waiter"]
 
 
 class Selectable(Protocol):
-    """A socket, or what stands in for one."""
+    """A socket, or an object that has a file number like one."""
 
     def fileno(self) -> int:
-        """The file that the operating system knows it by."""
+        """Return the file number."""
         ...
 
 
-class Woken(Exception):  # no error: it unwinds an attempt that is not wanted any more
-    """Somebody called `Waiter.interrupt` while a connection was being made."""
+class Interrupted(Exception):  # not an error: it ends an attempt that is no longer wanted
+    """`Waiter.interrupt` was called while a connection was being made."""
 
 
 class Waiter:
-    """One thread's way of waiting. `wake` and `interrupt` are for the others.
+    """Waits on one thread. Other threads call `wake` and `interrupt`.
 
     Args:
-        clock: What passes.
+        clock: Time source.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -43,51 +43,51 @@ class Waiter:
         self._watched: selectors.SelectorKey | None = None
 
     def wake(self) -> None:
-        """End the wait that is under way, or else the next one. Any thread may call it."""
+        """End the present wait, or the next one. Any thread may call it."""
         try:
             self._theirs.send(b"\0")
         except (BlockingIOError, OSError):
-            # Full, so it will wake anyway; or closed, so nobody waits.
+            # The buffer is full, so the wait ends anyway; or the socket is closed, so no thread waits.
             return
 
     def interrupt(self) -> None:
-        """Wake, and have `wait` raise `Woken` until `reset`. Any thread may call it."""
+        """Wake the thread, and let `wait` raise `Interrupted` until `reset`. Any thread may call it."""
         self._interrupted = True
         self.wake()
 
     def reset(self) -> None:
-        """Take an interruption back."""
+        """End the effect of `interrupt`."""
         self._interrupted = False
 
     def sleep(self, deadline: float | None) -> None:
-        """Wait until woken, or until `deadline`."""
+        """Wait until `wake` or `interrupt` is called, or until `deadline`."""
         self._wait(deadline)
 
     def wait(self, sock: Selectable, events: int, deadline: float | None) -> bool:
-        """Wait for a socket while a connection is made; a mere `wake` does not end it.
+        """Wait for a socket while a connection is made. `wake` alone does not end this wait.
 
         Args:
-            sock: What to wait for.
+            sock: The socket.
             events: `selectors.EVENT_READ`, `EVENT_WRITE`, or both.
             deadline: Seconds of the clock, or None.
 
         Returns:
-            Whether the socket is ready; False at the deadline.
+            Whether the socket is ready; False if the deadline passed.
 
         Raises:
-            Woken: `interrupt` was called.
+            Interrupted: `interrupt` was called.
         """
         while not self._interrupted:
             if self.wait_any(sock, events, deadline):
                 return True
             if deadline is not None and self.clock.now() >= deadline:
                 return False
-        raise Woken
+        raise Interrupted
 
     def wait_any(self, sock: Selectable, events: int, deadline: float | None) -> bool:
-        """Wait for a socket, to be woken, or for the deadline, and say whether the socket is ready.
+        """Wait for a socket, a wake-up call or the deadline, and return whether the socket is ready.
 
-        With `events` 0 the socket is left alone.
+        With `events` 0, do not watch the socket.
         """
         if self._watched is None or self._watched.fileobj is not sock:
             with self.watching(sock):
@@ -104,7 +104,7 @@ class Waiter:
 
     @contextmanager
     def watching(self, sock: Selectable) -> Iterator[None]:
-        """Keep a socket for many a `wait_any`: putting it into the selector and out again takes longer than a wait."""
+        """Keep a socket registered for many calls of `wait_any`, because registering it takes longer than a wait."""
         self._watched = self._selector.register(sock, selectors.EVENT_READ)
         try:
             yield
@@ -115,7 +115,7 @@ class Waiter:
                 self._selector.unregister(sock)
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files."""
         self._selector.close()
         self._ours.close()
         self._theirs.close()
@@ -124,12 +124,9 @@ class Waiter:
         ready = False
         for key in self.clock.select(self._selector, deadline):
             if key.fileobj is self._ours:
-                self._drain()
+                # One read is enough: more bytes would only end the next wait as well.
+                with suppress(BlockingIOError):
+                    self._ours.recv(4096)
             else:
                 ready = True
         return ready
-
-    def _drain(self) -> None:
-        # Once: whatever is left would only end the next wait as well.
-        with suppress(BlockingIOError):
-            self._ours.recv(4096)

@@ -177,7 +177,7 @@ def test_a_timeout_quotes_what_the_server_refused(ddp: Command) -> None:
 class TestUnconfirmed:
     """C78, C79: a broken server sends `result` and never `updated`."""
 
-    NOTE = "is here, but the server did not confirm the writes within 0.3 s"
+    NOTE = "has arrived, but the server did not confirm the writes within 0.3 s"
 
     @pytest.mark.parametrize("extra", [{}, {"msg": "updated", "id": "1"}], ids=["no updated", "C78: updated with id"])
     def test_the_result_is_shown(self, ddp: Command, extra: dict[str, str]) -> None:
@@ -240,7 +240,7 @@ class TestUnconfirmed:
             call = client.call("m")
             assert not call.settle()
             with pytest.raises(
-                DDPTimeout, match="the result of 'm' is here, but the server did not confirm the writes"
+                DDPTimeout, match="the result of 'm' has arrived, but the server did not confirm the writes"
             ):
                 call.result(1)
             assert call.settle()

@@ -66,7 +66,9 @@ def test_a_login_whose_writes_are_not_confirmed_is_kept(
         options = ["-u", server.url, "--timeout", "0.3"]
         ran = ddp("login", "ann", "--password-file", str(secret), *options)
         assert (ran.code, len(saved())) == (0, 1)
-        assert "the answer to the login is here, but the server did not confirm the writes within 0.3 s\n" in ran.err
+        assert (
+            "the answer to the login has arrived, but the server did not confirm the writes within 0.3 s\n" in ran.err
+        )
         assert "logged in as ann" in ran.err
         ran = ddp("whoami", *options)
         assert (ran.code, json.loads(ran.out)["id"]) == (0, "u1")

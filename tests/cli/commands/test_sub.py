@@ -138,7 +138,7 @@ class TestErrors:
             with ScriptedServer(converse(talk)) as server:
                 ran = ddp("sub", "-u", server.url, "x", *options)
             assert (ran.code, ran.out) == (1, "")
-            assert ran.err == "ddp: error: 'x' ended before all of its documents were here [stopped]\n"
+            assert ran.err == "ddp: error: 'x' ended before all of its documents arrived [stopped]\n"
 
 
 @pytest.mark.usefixtures("server")

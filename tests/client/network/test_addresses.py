@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ddpshell.client.network.addresses import look_up, why_unknown
-from ddpshell.client.network.waiting import Waiter, Woken
+from ddpshell.client.network.addresses import look_up_host, lookup_problem
+from ddpshell.client.network.waiting import Interrupted, Waiter
 from ddpshell.clock import SystemClock
 from tests.client.conftest import CONNECT_TIMEOUT, Patient, failure
 from tests.loopback import PATIENCE
@@ -32,21 +32,21 @@ def waiter() -> Iterator[Waiter]:
 )
 def test_an_address_is_its_own(waiter: Waiter, host: str, address: tuple[object, ...]) -> None:
     """And nobody is asked, so that it may not take any time."""
-    assert [found[4] for found in look_up(host, 80, socket.AF_UNSPEC, waiter, 0)] == [address]
+    assert [found[4] for found in look_up_host(host, 80, socket.AF_UNSPEC, waiter, 0)] == [address]
 
 
 def test_for_this_machine_nobody_waits(waiter: Waiter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(threading, "Thread")
-    assert {found[4][0] for found in look_up("localhost", 80, socket.AF_INET, waiter, 0)} == {"127.0.0.1"}
+    assert {found[4][0] for found in look_up_host("localhost", 80, socket.AF_INET, waiter, 0)} == {"127.0.0.1"}
 
 
 def test_why_there_is_none_is_told(waiter: Waiter) -> None:
     with pytest.raises(socket.gaierror) as unknown:
-        look_up("nowhere.invalid", 80, socket.AF_UNSPEC, waiter, None)
-    assert why_unknown(unknown.value) == unknown.value.strerror
+        look_up_host("nowhere.invalid", 80, socket.AF_UNSPEC, waiter, None)
+    assert lookup_problem(unknown.value) == unknown.value.strerror
     with pytest.raises(UnicodeError, match="idna") as unheard_of:
-        look_up("\udcff.example", 80, socket.AF_UNSPEC, waiter, None)
-    assert why_unknown(unheard_of.value) == "it is no host name"
+        look_up_host("\udcff.example", 80, socket.AF_UNSPEC, waiter, None)
+    assert lookup_problem(unheard_of.value) == "it is not a valid host name"
 
 
 @pytest.fixture
@@ -83,4 +83,4 @@ def test_an_interruption_ends_the_question_at_once(patient: Patient) -> None:
     attempt = patient.connect("ws://slow.test:3000")
     patient.clock.wait_until_waiting()
     patient.client.waiter.interrupt()
-    assert isinstance(attempt.exception(PATIENCE), Woken)
+    assert isinstance(attempt.exception(PATIENCE), Interrupted)

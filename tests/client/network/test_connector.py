@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from ddpshell.client.network.waiting import Woken
+from ddpshell.client.network.waiting import Interrupted
 from ddpshell.exceptions import ConnectError
 from tests import machine
 from tests.client.conftest import (
@@ -33,7 +33,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
     """Gives a host name to several addresses of this machine: no name server is asked."""
     entries: dict[str, list[str]] = {}
 
-    def look_up(host: bytes, port: int, family: int, kind: int) -> list[tuple[object, ...]]:
+    def look_up_host(host: bytes, port: int, family: int, kind: int) -> list[tuple[object, ...]]:
         found = [(FAMILIES.get(address, socket.AF_INET), address) for address in entries[host.decode()]]
         addresses: list[tuple[object, ...]] = [
             (one, kind, 0, "", (address, port)) for one, address in found if family in (socket.AF_UNSPEC, one)
@@ -42,7 +42,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return addresses
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_host)
     return entries.__setitem__
 
 
@@ -67,7 +67,7 @@ def free_port(address: str = "127.0.0.1") -> int:
 def test_an_unknown_host_is_named(client: Client) -> None:
     error = client.refusal("ws://host.invalid:3000")
     assert str(error).startswith("cannot find the host 'host.invalid': ")
-    assert (error.hint, error.retryable) == ("check the name, or the network", True)
+    assert (error.hint, error.retryable) == ("check the name and the network", True)
 
 
 def test_a_closed_port_is_named(client: Client) -> None:
@@ -169,7 +169,7 @@ def test_an_interruption_ends_a_connection_attempt_at_once(patient: Patient) -> 
         attempt = patient.connect(f"ws://127.0.0.1:{port}")
         patient.clock.wait_until_waiting()
         patient.client.waiter.interrupt()
-        assert isinstance(attempt.exception(PATIENCE), Woken)
+        assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
@@ -180,7 +180,7 @@ def test_an_interruption_ends_a_handshake_at_once(patient: Patient, scheme: str)
         server.wait_for_connections(1)
         patient.clock.wait_until_waiting()
         patient.client.waiter.interrupt()
-        assert isinstance(attempt.exception(PATIENCE), Woken)
+        assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
 def test_an_interruption_ends_the_wait_for_sockjs_at_once(patient: Patient) -> None:
@@ -189,7 +189,7 @@ def test_an_interruption_ends_the_wait_for_sockjs_at_once(patient: Patient) -> N
         server.wait_for_connections(1)
         patient.clock.wait_until_waiting()
         patient.client.waiter.interrupt()
-        assert isinstance(attempt.exception(PATIENCE), Woken)
+        assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
 def test_the_url_is_shown_without_credentials() -> None:

@@ -172,29 +172,29 @@ def test_any_conversation_means_what_websocket_client_makes_of_it(data: bytes, d
 MASKED = ABNF(1, 0, 0, 0, TEXT, 1, b"masked").format()
 
 FAULTS = [
-    pytest.param(MASKED, "must not mask", id="masked"),
-    pytest.param(ABNF(1, 0, 0, 0, TEXT, 1, bytes(300)).format(), "must not mask", id="masked and long"),
+    pytest.param(MASKED, "masked a frame", id="masked"),
+    pytest.param(ABNF(1, 0, 0, 0, TEXT, 1, bytes(300)).format(), "masked a frame", id="masked and long"),
     *(
         pytest.param(frame(opcode, reserved=bits), "reserved bits", id=f"reserved bit {bits} of {opcode}")
         for bits in (4, 2, 1)
         for opcode in (TEXT, CONTINUATION, CLOSE)
     ),
-    *(pytest.param(bytes([0x80 | kind, 0]), f"unknown kind {kind}", id=f"kind {kind}") for kind in (3, 7, 11, 15)),
+    *(pytest.param(bytes([0x80 | kind, 0]), f"unknown opcode {kind}", id=f"opcode {kind}") for kind in (3, 7, 11, 15)),
     pytest.param(frame(PING, final=False), "fragmented or too long", id="fragmented ping"),
     pytest.param(frame(CLOSE, final=False), "fragmented or too long", id="fragmented close"),
     pytest.param(frame(PING, bytes(126)), "fragmented or too long", id="long ping"),
     pytest.param(frame(PONG, bytes(126)), "fragmented or too long", id="long pong"),
     pytest.param(frame(CLOSE, b"\x03"), "half a code", id="half a close code"),
     pytest.param(b"HTTP/1.1 400", "reserved bits", id="another protocol, by its first bytes"),
-    pytest.param(b"\x83\x7f" + bytes(7) + b"\x01", "unknown kind 3", id="the header of a frame of unknown kind"),
-    pytest.param(frame(CONTINUATION, b"x"), "continuation of nothing", id="continuation of nothing"),
+    pytest.param(b"\x83\x7f" + bytes(7) + b"\x01", "unknown opcode 3", id="an unknown opcode"),
+    pytest.param(frame(CONTINUATION, b"x"), "a continuation frame without a message", id="a continuation frame without a message"),
     pytest.param(
         frame(TEXT, b"a", final=False) + frame(CONTINUATION) + frame(CONTINUATION),
-        "continuation of nothing",
+        "a continuation frame without a message",
         id="continuation of what is whole",
     ),
-    pytest.param(frame(TEXT, final=False) + frame(TEXT), "inside another", id="text in a text"),
-    pytest.param(frame(BINARY, final=False) + frame(TEXT, b"x" * 200), "inside another", id="text in a binary"),
+    pytest.param(frame(TEXT, final=False) + frame(TEXT), "inside a fragmented message", id="text in a text"),
+    pytest.param(frame(BINARY, final=False) + frame(TEXT, b"x" * 200), "inside a fragmented message", id="text in a binary"),
     pytest.param(frame(TEXT, b"\xff"), "not UTF-8", id="no UTF-8"),
     pytest.param(frame(TEXT, b"\xed\xa0\x80"), "not UTF-8", id="half of a pair"),
     pytest.param(frame(TEXT, b"\xe2\x82"), "not UTF-8", id="part of a character"),

@@ -37,13 +37,13 @@ class TestURLs:
         [
             pytest.param("", "invalid proxy URL '': the host is missing", id="nothing"),
             pytest.param(
-                "ftp://p", "invalid proxy URL 'ftp://p': the scheme 'ftp' is none of http, https, socks5", id="FTP"
+                "ftp://p", "invalid proxy URL 'ftp://p': the scheme 'ftp' must be http, https, socks5", id="FTP"
             ),
             pytest.param("socks4://u:secret@p", "invalid proxy URL 'socks4://***@p': the scheme", id="SOCKS4"),
             pytest.param("http://p:0", "invalid proxy URL 'http://p:0': the port", id="a port that is none"),
-            pytest.param("http://p/x", "invalid proxy URL 'http://p/x': a proxy has no path", id="a path"),
+            pytest.param("http://p/x", "invalid proxy URL 'http://p/x': a proxy URL has no path", id="a path"),
             pytest.param(
-                "http://u:sec/ret@p", "invalid proxy URL 'http://***@p': a proxy has no path", id="a bare slash"
+                "http://u:sec/ret@p", "invalid proxy URL 'http://***@p': a proxy URL has no path", id="a bare slash"
             ),
             pytest.param(
                 "http://u:secret@ p",

@@ -50,8 +50,8 @@ FAR_FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
     [
         pytest.param({}, False, "unable to get local issuer certificate", "--cacert FILE", id="unknown authority"),
         pytest.param({"names": ["elsewhere.test"]}, True, "IP address mismatch, certificate is not valid for", "--servername NAME", id="another host"),
-        pytest.param({"not_before": YEAR_ZERO, "not_after": YEAR_ONE}, True, "certificate has expired", "needs a new one", id="expired"),
-        pytest.param({"not_before": FAR_FUTURE, "not_after": FAR_FUTURE}, True, "certificate is not yet valid", "clock right?", id="not yet valid"),
+        pytest.param({"not_before": YEAR_ZERO, "not_after": YEAR_ONE}, True, "certificate has expired", "needs a new certificate", id="expired"),
+        pytest.param({"not_before": FAR_FUTURE, "not_after": FAR_FUTURE}, True, "certificate is not yet valid", "check the clock", id="not yet valid"),
     ],
 )  # fmt: skip
 def test_a_server_that_cannot_prove_who_it_is_is_not_tried_again(
@@ -90,7 +90,7 @@ def test_another_name_can_be_expected_of_a_server(client: Client, authority: Aut
 def test_a_name_that_no_server_has_is_refused(client: Client, authority: Authority, name: str) -> None:
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         error = client.refusal(server.url, tls=TLSOptions(insecure=True, servername=name))
-    assert str(error).startswith(f"{name!r} is no name that a certificate can have: ")
+    assert str(error).startswith(f"{name!r} is not a valid name for a certificate: ")
     assert "--servername" in (error.hint or "")
     assert not error.retryable
 
@@ -194,8 +194,8 @@ def test_a_server_without_tls_is_found_out(client: Client) -> None:
 
     with ScriptedServer(script) as server:
         error = client.refusal(f"wss://127.0.0.1:{server.port}")
-        assert str(error) == f"no TLS with 127.0.0.1:{server.port}: it speaks something else"
-    assert "Without it the URL begins with ws: or http:" in (error.hint or "")
+        assert str(error) == f"no TLS with 127.0.0.1:{server.port}: the server uses another protocol"
+    assert "If not, use a URL that begins with ws: or http:" in (error.hint or "")
     assert not error.retryable
 
 
@@ -219,7 +219,7 @@ def test_a_server_that_does_not_answer_tls_is_given_up_at_the_deadline(patient: 
 def test_a_server_with_tls_is_found_out_by_a_client_without(client: Client, authority: Authority) -> None:
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         error = client.refusal(f"ws://127.0.0.1:{server.port}")
-    assert "does not speak WebSocket" in str(error) or "during the handshake" in str(error)
+    assert "is not a WebSocket server" in str(error) or "during the handshake" in str(error)
 
 
 # -------------------------------------------------------------------------------------------- over any stream of bytes

@@ -109,7 +109,7 @@ class TestThrough:
             pass
         error = refusal(proxy.url)
         assert str(error) == f"the proxy {proxy.address} refused the connection"
-        assert error.hint == "--no-proxy goes without it"
+        assert error.hint == "--no-proxy connects without it"
 
     def test_after_a_loss_it_goes_through_again(self, kind: Callable[..., Proxy]) -> None:
         with LoopbackServer() as server, kind() as proxy:
@@ -183,7 +183,7 @@ class TestTLSToTheProxy:
         with HTTPProxy(tls=self.proving(authority, "127.0.0.1")) as proxy:
             error = refusal(proxy.url.replace("https:", "http:"))
         assert str(proxy.address) in str(error)
-        assert "right kind of proxy" in str(error.hint)
+        assert "check the kind and the port" in str(error.hint)
 
 
 def test_socks5_without_h_looks_the_name_up_here() -> None:
@@ -206,9 +206,9 @@ def test_a_proxy_that_nobody_knows_is_told() -> None:
     [
         pytest.param(http_answer(403, "Forbidden"), "answered HTTP 403 Forbidden for ddp.example.com:3000", False, id="403"),
         pytest.param(http_answer(503, "Busy"), "answered HTTP 503 Busy", True, id="503"),
-        pytest.param(lambda server: server.send_bytes(b"220 mail ESMTP\r\n\r\n"), "does not answer like a proxy that speaks HTTP", False, id="no HTTP"),
+        pytest.param(lambda server: server.send_bytes(b"220 mail ESMTP\r\n\r\n"), "does not answer like a proxy for HTTP", False, id="no HTTP"),
         pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n\r\nx"), "it sent more than an answer", False, id="more than an answer"),
-        pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000), "its answer has no end", False, id="no end"),
+        pytest.param(lambda server: server.send_bytes(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000), "its answer is too long", False, id="no end"),
         pytest.param(lambda server: server.read_request(), "closed the connection instead of answering", True, id="nothing"),
         pytest.param(lambda server: server.read_request() and server.reset(), "broke the connection", True, id="a reset"),
     ],
@@ -226,10 +226,10 @@ def test_an_http_proxy_that_will_not(
 @pytest.mark.parametrize(
     ("answers", "sentence", "retryable"),
     [
-        pytest.param([b"HT"], "does not answer like a proxy that speaks SOCKS5: its first byte is 72", False, id="HTTP"),
-        pytest.param([b"\x05\x07"], "takes no connections without credentials", False, id="a method that nobody offered"),
-        pytest.param([b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)], "its rules do not allow it", False, id="forbidden"),
-        pytest.param([b"\x05\x00", b"\x05\x63\x00\x01" + bytes(6)], "it says 99", True, id="an unknown failure"),
+        pytest.param([b"HT"], "does not answer like a proxy for SOCKS5: its first byte is 72", False, id="HTTP"),
+        pytest.param([b"\x05\x07"], "does not accept connections without credentials", False, id="a method that nobody offered"),
+        pytest.param([b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)], "its rules do not allow the connection", False, id="forbidden"),
+        pytest.param([b"\x05\x00", b"\x05\x63\x00\x01" + bytes(6)], "unknown reply 99", True, id="an unknown failure"),
         pytest.param([b"\x05\x00", b"\x04\x00\x00\x01" + bytes(6)], "its reply begins with 4", False, id="another version"),
         pytest.param([b"\x05\x00", b"\x05\x00\x00\x09" + bytes(6)], "an address of type 9", False, id="an unknown address"),
         pytest.param([b"\x05"], "closed the connection instead of answering", True, id="half an answer"),
@@ -253,7 +253,7 @@ def test_a_socks_proxy_that_will_not(answers: list[bytes], sentence: str, *, ret
 def test_a_proxy_that_is_silent_is_given_up_in_time(scheme: str) -> None:
     with ScriptedServer(silent_tcp) as proxy:
         error = refusal(f"{scheme}://127.0.0.1:{proxy.port}", timeout=0.2)
-    assert "did not connect us in time" in str(error)
+    assert "did not connect to the server in time" in str(error)
 
 
 def test_socks_has_no_room_for_a_long_password() -> None:

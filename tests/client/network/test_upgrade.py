@@ -17,7 +17,7 @@ from websockets.utils import accept_key
 
 from ddpshell.client.network.connector import WebSocketConnector
 from ddpshell.client.network.upgrade import BODY_PATIENCE, MAX_HANDSHAKE, HandshakeOptions, upgrade
-from ddpshell.client.network.waiting import Waiter, Woken
+from ddpshell.client.network.waiting import Interrupted, Waiter
 from ddpshell.clock import SystemClock
 from ddpshell.exceptions import ConnectError
 from ddpshell.protocol.urls import parse_url
@@ -133,11 +133,11 @@ def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client)
     [
         pytest.param(
             http_answer(200, "OK", "<!DOCTYPE html>\n<html>"),
-            "answered the upgrade with HTTP 200 OK: <!DOCTYPE html>", "the path right?", False, 200, id="U8: a page",
+            "answered the upgrade with HTTP 200 OK: <!DOCTYPE html>", "the address and the path of a Meteor server", False, 200, id="U8: a page",
         ),
         pytest.param(
             http_answer(301, "Moved Permanently", Location="https://app.example.com/websocket"),
-            "answered the upgrade with HTTP 301", "it points to https://app.example.com/websocket: use that address",
+            "answered the upgrade with HTTP 301", "the server redirects to https://app.example.com/websocket: use that address",
             False, 301, id="moved",
         ),
         pytest.param(
@@ -150,16 +150,16 @@ def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client)
         ),
         pytest.param(
             http_answer(401, "Unauthorized", "Who are you?\nReally?"),
-            "answered the upgrade with HTTP 401 Unauthorized: Who are you?", "credentials go into a header", False, 401,
+            "answered the upgrade with HTTP 401 Unauthorized: Who are you?", "put the credentials into a header", False, 401,
             id="unauthorized",
         ),
         pytest.param(
             http_answer(403, "Forbidden"),
-            "answered the upgrade with HTTP 403 Forbidden", "credentials go into a header", False, 403, id="forbidden",
+            "answered the upgrade with HTTP 403 Forbidden", "put the credentials into a header", False, 403, id="forbidden",
         ),
         pytest.param(
             http_answer(404, "Not Found", "\n\n  nothing here"),
-            "answered the upgrade with HTTP 404 Not Found: nothing here", "the path right?", False, 404, id="not found",
+            "answered the upgrade with HTTP 404 Not Found: nothing here", "the address and the path of a Meteor server", False, 404, id="not found",
         ),
         pytest.param(
             http_answer(408, "Request Timeout"), "answered the upgrade with HTTP 408", "", True, 408, id="too late"
@@ -170,16 +170,16 @@ def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client)
         ),
         pytest.param(
             http_answer(500, "Internal Server Error"),
-            "answered the upgrade with HTTP 500", "in trouble: try again later", True, 500, id="a fault",
+            "answered the upgrade with HTTP 500", "has a problem: try again later", True, 500, id="a fault",
         ),
         pytest.param(
             http_answer(502, "Bad Gateway", "<html>"),
-            "answered the upgrade with HTTP 502 Bad Gateway: <html>", "in trouble: try again later", True, 502,
+            "answered the upgrade with HTTP 502 Bad Gateway: <html>", "has a problem: try again later", True, 502,
             id="bad gateway",
         ),
         pytest.param(
             http_answer(503, "", "deploying"),
-            "answered the upgrade with HTTP 503: deploying", "in trouble: try again later", True, 503, id="no phrase",
+            "answered the upgrade with HTTP 503: deploying", "has a problem: try again later", True, 503, id="no phrase",
         ),
         pytest.param(
             http_answer(500, "No", "x" * 10_000), "answered the upgrade with HTTP 500 No: " + "x" * 200, "", True, 500,
@@ -203,7 +203,7 @@ def test_a_server_that_points_elsewhere_is_not_followed(client: Client) -> None:
     """The user says where to, and whom to give credentials."""
     with ScriptedServer(echo) as other, ScriptedServer(http_answer(307, "Moved", Location=other.url)) as server:
         error = client.refusal(server.url)
-        assert error.hint == f"it points to {other.url}: use that address"
+        assert error.hint == f"the server redirects to {other.url}: use that address"
         assert other.conversations == []
 
 
@@ -243,8 +243,8 @@ def answering(data: bytes) -> Script:
 def test_what_is_no_websocket_server_is_not_tried_again(client: Client, answer: bytes) -> None:
     with ScriptedServer(answering(answer)) as server:
         error = client.refusal(server.url)
-        assert str(error).startswith(f"127.0.0.1:{server.port} does not speak WebSocket: ")
-    assert (error.hint, error.retryable) == ("is this the port of a Meteor server?", False)
+        assert str(error).startswith(f"127.0.0.1:{server.port} is not a WebSocket server: ")
+    assert (error.hint, error.retryable) == ("check that this is the port of a Meteor server", False)
 
 
 def agreeing(
@@ -339,7 +339,7 @@ def test_a_handshake_that_only_looks_odd_is_accepted(client: Client, script: Scr
 def test_informational_answers_do_not_go_on_for_ever(client: Client) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     with ScriptedServer(answering(hint * (2 * MAX_HANDSHAKE // len(hint)))) as server:
-        assert "is longer than 262,144 bytes" in str(client.refusal(server.url))
+        assert "is larger than 262,144 bytes" in str(client.refusal(server.url))
 
 
 def test_a_refusal_in_latin_1_is_readable(client: Client) -> None:
@@ -350,8 +350,8 @@ def test_a_refusal_in_latin_1_is_readable(client: Client) -> None:
 def test_what_speaks_tls_is_found_out(client: Client) -> None:
     with ScriptedServer(answering(b"\x15\x03\x01\x00\x02\x02\x46")) as server:
         error = client.refusal(server.url)
-        assert str(error) == f"127.0.0.1:{server.port} does not speak WebSocket: it speaks TLS"
-    assert (error.hint, error.retryable) == ("its URL begins with wss: or https:", False)
+        assert str(error) == f"127.0.0.1:{server.port} is not a WebSocket server: it uses TLS"
+    assert (error.hint, error.retryable) == ("use a URL that begins with wss: or https:", False)
 
 
 def test_what_waits_for_us_in_another_protocol_is_not_waited_for(client: Client) -> None:
@@ -360,7 +360,7 @@ def test_what_waits_for_us_in_another_protocol_is_not_waited_for(client: Client)
         conversation.hold()
 
     with ScriptedServer(script) as server:
-        assert str(client.refusal(server.url)).endswith(" does not speak WebSocket: it says '220 mail ESMTP'")
+        assert str(client.refusal(server.url)).endswith(" is not a WebSocket server: its answer is '220 mail ESMTP'")
 
 
 CHUNKS = b"5\r\nno ap\r\n6;x=y\r\np here\r\n"
@@ -429,7 +429,7 @@ def test_waiting_for_the_reason_of_a_refusal_can_be_interrupted(patient: Patient
         now = patient.clock.now()
         patient.clock.wait_until_waiting(deadline=now + BODY_PATIENCE)
         patient.client.waiter.interrupt()
-        assert isinstance(attempt.exception(PATIENCE), Woken)
+        assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
 def test_no_cookie_gets_into_or_out_of_the_jar_of_the_process(client: Client) -> None:
@@ -533,7 +533,7 @@ def test_an_answer_that_does_not_end_is_not_read_for_ever(client: Client, head: 
 
     with ScriptedServer(script) as server:
         error = client.refusal(server.url)
-    assert "is longer than 262,144 bytes" in str(error)
+    assert "is larger than 262,144 bytes" in str(error)
     assert not error.retryable
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ddpshell.client.network.waiting import Waiter, Woken
+from ddpshell.client.network.waiting import Interrupted, Waiter
 from tests.fakes import PATIENCE, FakeClock
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -134,7 +134,7 @@ def test_wait_raises_when_interrupted(
     waiting = aside.submit(waiter.wait, pair[0], READ, LATER)
     clock.wait_until_waiting(deadline=LATER)
     waiter.interrupt()
-    assert isinstance(waiting.exception(PATIENCE), Woken)
+    assert isinstance(waiting.exception(PATIENCE), Interrupted)
 
 
 def test_an_interruption_holds_until_it_is_taken_back(
@@ -143,7 +143,7 @@ def test_an_interruption_holds_until_it_is_taken_back(
     """Opening a connection takes many waits, and each of them must end."""
     waiter.interrupt()
     for _ in range(3):
-        with pytest.raises(Woken):
+        with pytest.raises(Interrupted):
             waiter.wait(pair[0], WRITE, None)
     waiter.reset()
     assert waiter.wait(pair[0], WRITE, None)

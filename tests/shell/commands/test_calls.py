@@ -182,7 +182,7 @@ def test_one_that_ends_by_itself_is_told(table: Desk) -> None:
 def test_one_that_ends_before_it_is_ready_is_told_too(slow: Slow) -> None:
     slow.desk.send("sub never")
     slow.peer.push({"msg": "nosub", "id": slow.peer.pull_message()["id"]})
-    slow.desk.screen.wait_for("[1] error stopped: 'never' ended before all of its documents were here")
+    slow.desk.screen.wait_for("[1] error stopped: 'never' ended before all of its documents arrived")
 
 
 def test_one_that_is_ended_before_it_is_ready_is_told_once(slow: Slow) -> None:
