@@ -1,23 +1,25 @@
-"""Does what a README says, as a reader would, and finds out whether it is so.
+"""Follows a document (the README, a page of the manual) as a reader would, and finds out whether it is true.
 
-What it understands, block by block, in order, all in one folder and with one home:
+A reader does what the blocks of a document say, in order, in one folder and with one home folder:
 
-* ```` ```console ````: each line that begins with `$ ` is a command for bash, with what it must print below it, both
-  streams together. A command that ends in a backslash goes on in the next line.
-* ```` ```python ````: a program that must run without a word on stderr. Each `print(...)  # prints TEXT` in it says what
+* ```` ```console ````: each line that begins with `$ ` is a command for bash, followed by everything that it must print,
+  on both streams. A command that ends in a backslash continues on the next line.
+* ```` ```python ````: a program that must run without writing to stderr. Each `print(...)  # prints TEXT` in it says what
   is printed, in that order.
-* ```` ```text ````: shown, and not run. So is a block without a language.
-* `<!-- file: NAME -->` on the line above a block of any language: the block is that file's text, and is not run.
-* `<!-- keeps running -->` above a console block: its one command is a server; once it has printed what it must, the
-  reader goes on in another terminal.
+* ```` ```text ````: only shown, not run. The same is true of a block without a language.
+* `<!-- file: NAME -->` on the line above a block of any language: the block is the content of that file, and is not run.
+* `<!-- keeps running -->` above a console block: its one command is a server. When it has printed what it must, the
+  reader continues in another terminal.
 * `<!-- at a terminal -->` above a console block: its one command is a program with a prompt. Each line that begins with a
-  prompt (`word> `) is typed once the screen shows what stands above it. What is typed where it is not shown, at
-  `Password:`, stands in the comment: `<!-- at a terminal, unseen: WORD... -->`.
+  prompt (`word> `) is typed when the screen shows everything above it. The comment holds what is typed at `Password:`,
+  which is not shown: `<!-- at a terminal, unseen: WORD... -->`.
+* `<!-- at a terminal, shown in FILE -->`: the last screen of this session is drawn in that SVG file, beside the document.
 
-What may differ from what was shown is told in `tests.transcript`. A port number after `localhost:`, `127.0.0.1:` or
-`--port ` stands for some port of the machine, the same each time.
+`tests.transcript` says what can differ from the document. A port number after `localhost:`, `127.0.0.1:` or `--port `
+stands for a free port of the machine, the same one each time.
 
-`python -m tests.readme record` types what those sessions at a terminal say, and writes what is shown into README.md.
+`python -m tests.readme record` types the sessions at a terminal again, and writes what is shown into the documents and
+the pictures.
 """
 
 from __future__ import annotations
@@ -36,14 +38,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.machine import TOP
+from tests.picture import svg
 from tests.transcript import Mismatch, TerminalSession, compare, matches
 
-__all__ = ["Block", "Reader", "read", "record"]
+__all__ = ["DOCUMENTS", "Block", "Reader", "read", "record", "redraw", "servers_and_files"]
+
+README = TOP / "README.md"
+
+#: The README, and the pages of the manual.
+DOCUMENTS = [README, *sorted((TOP / "ddpshell/manual").glob("*.md"))]
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the comment on the line above it, its text, and the line it begins on."""
+    """A fenced block: its language, the comment on the line above it, its text, and the number of its first line."""
 
     language: str
     comment: str
@@ -52,7 +60,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The name of the file that this block is the text of."""
+        """The name of the file whose content this block is."""
         return self.comment.removeprefix("file: ") if self.comment.startswith("file: ") else None
 
     @property
@@ -62,8 +70,13 @@ class Block:
 
     @property
     def unseen(self) -> list[str]:
-        """What is typed in it, and not shown."""
+        """The words that are typed in it but not shown."""
         return self.comment.partition("unseen: ")[2].split()
+
+    @property
+    def picture(self) -> str:
+        """The name of the file with a picture of its last screen, or an empty text."""
+        return self.comment.partition("shown in ")[2]
 
 
 _BLOCK = re.compile(
@@ -76,6 +89,16 @@ def read(markdown: str) -> list[Block]:
         Block(found["language"], found["comment"] or "", found["text"], markdown[: found.start("text")].count("\n") + 1)
         for found in _BLOCK.finditer(markdown)
     ]
+
+
+def servers_and_files(document: Path) -> list[Block]:
+    """The blocks that are followed before all others, so that each example can be followed by itself.
+
+    Every page of the manual expects the demo server, which the README says how to run.
+    """
+    demo = [block for block in read(README.read_text()) if block.comment == "keeps running"]
+    own = [block for block in read(document.read_text()) if block.file or block.comment == "keeps running"]
+    return own if document == README else [*demo, *own]
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:
@@ -100,12 +123,12 @@ _END = "\x1e"
 
 @dataclass
 class Reader:
-    """Reads on and on in one folder.
+    """Follows blocks, one after another, in one folder.
 
     Args:
-        folder: Empty; the reader's working directory and home are made in it.
-        ports: The port of this machine that a port of the README stands for; those not named yet are found when met.
-        patience: How long a program may take to show something, in seconds.
+        folder: An empty folder, in which the reader's working directory and home folder are made.
+        ports: The ports of this machine, by the ports in the document. Missing ones are added when needed.
+        patience: Seconds that a program may take to show something.
     """
 
     folder: Path
@@ -117,14 +140,14 @@ class Reader:
         self.work, self.home, self.bin = (self.folder / name for name in ("work", "home", "bin"))
         for made in (self.work, self.home, self.bin):
             made.mkdir()
-        # The reader is in a virtual environment, where ddpshell and what tests need are installed.
+        # The reader uses a virtual environment in which ddpshell and the requirements of the tests are installed.
         for name, words in (("ddp", "-m ddpshell"), ("python", "")):
             program = self.bin / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
             program.chmod(0o755)
 
     def close(self) -> None:
-        """End what keeps running, as Ctrl-C in its terminal does."""
+        """End the servers, as Ctrl-C in their terminals does."""
         for process in self._running:
             process.send_signal(signal.SIGINT)
             try:
@@ -136,7 +159,7 @@ class Reader:
         """Do what the block says.
 
         Raises:
-            Mismatch: It is not so.
+            Mismatch: The result differs from what the block says.
         """
         match block:
             case Block(file=str(name)):
@@ -146,7 +169,7 @@ class Reader:
             case Block(language="console", comment="keeps running"):
                 self._keep_running(block.text)
             case Block(language="console", is_at_terminal=True):
-                self._type(block)
+                self.draw(block)
             case Block(language="console"):
                 self._run_commands(block.text)
             case Block(language="python"):
@@ -154,7 +177,7 @@ class Reader:
             case Block(language=""):
                 pass
             case _:
-                assert block.language == "text", f"line {block.line}: what is a block of {block.language}?"
+                assert block.language == "text", f"line {block.line}: unknown language {block.language!r}"
 
     def _run_commands(self, text: str) -> None:
         asked = list(commands(text))
@@ -187,15 +210,21 @@ class Reader:
                 compare(f"$ {command}", expected, self._theirs(actual))
 
     def record(self, block: Block) -> str:
-        """Do what a block at a terminal says, whatever is shown; gives the block's text as it is then."""
+        """Type what a block at a terminal says, whatever is shown, and return the text of the block as it is then."""
         command, *lines = block.text.splitlines()
         with self._at_a_terminal(command) as session:
             return "".join(f"{line}\n" for line in [command, *session.record(lines, block.unseen)])
 
-    def _type(self, block: Block) -> None:
+    def draw(self, block: Block) -> str:
+        """Follow a block at a terminal, and draw its last screen as SVG.
+
+        Raises:
+            Mismatch: The screen does not show what the block says.
+        """
         command, *lines = block.text.splitlines()
         with self._at_a_terminal(command) as session:
             session.follow(lines, block.unseen)
+            return svg(command, session.styled_lines())
 
     def _at_a_terminal(self, command: str) -> TerminalSession:
         return TerminalSession(
@@ -224,7 +253,7 @@ class Reader:
         return started
 
     def _environment(self, terminal: str) -> dict[str, str]:
-        # Nothing of the developer's; what is measured for coverage goes on being measured.
+        # Nothing from the developer's environment, except the variables that measure coverage.
         kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         return kept | {
             "DDP_URL": self._ours("localhost:3000"),
@@ -247,7 +276,7 @@ class Reader:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a session: the process and whatever it left in the background."""
+    """End a process and everything that it started in the background."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -259,29 +288,57 @@ def _free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def record(markdown: str) -> dict[str, str]:
-    """What the sessions at a terminal show now, by what they are said to show; of those that are true still, nothing."""
-    blocks = read(markdown)
+def record(document: Path) -> dict[str, str]:
+    """Type the sessions at a terminal in a document again.
+
+    Returns:
+        The new text of each session that has changed, by its old text.
+    """
     changed = {}
+    with _reader_of(document) as (reader, sessions):
+        for block in sessions:
+            text = reader.record(block)
+            if not matches(block.text, text, any_unit=True):
+                changed[block.text] = text
+    return changed
+
+
+def redraw(document: Path) -> dict[Path, str]:
+    """Draw the pictures of a document again.
+
+    Returns:
+        The new text of each picture that has changed, by its file.
+    """
+    changed = {}
+    with _reader_of(document) as (reader, sessions):
+        for block in sessions:
+            if block.picture:
+                file, drawn = document.parent / block.picture, reader.draw(block)
+                if not file.exists() or not matches(file.read_text(), drawn, any_unit=True):
+                    changed[file] = drawn
+    return changed
+
+
+@contextlib.contextmanager
+def _reader_of(document: Path) -> Iterator[tuple[Reader, list[Block]]]:
+    """A reader with all servers and files of a document, and the document's sessions at a terminal."""
     with tempfile.TemporaryDirectory() as folder:
         reader = Reader(Path(folder))
         try:
-            for block in blocks:
-                if block.file or block.comment == "keeps running":
-                    reader.follow(block)
-            for block in filter(lambda block: block.is_at_terminal, blocks):
-                text = reader.record(block)
-                if not matches(block.text, text, any_unit=True):
-                    changed[block.text] = text
+            for block in servers_and_files(document):
+                reader.follow(block)
+            yield reader, [block for block in read(document.read_text()) if block.is_at_terminal]
         finally:
             reader.close()
-    return changed
 
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["record"]:
         sys.exit("usage: python -m tests.readme record")
-    readme = TOP / "README.md"
-    for old, new in record(readme.read_text()).items():
-        # It may have been edited meanwhile.
-        readme.write_text(readme.read_text().replace(old, new))
+    for page in DOCUMENTS:
+        if any(block.is_at_terminal for block in read(page.read_text())):
+            for old, new in record(page).items():
+                # Read again: the page may have been edited meanwhile.
+                page.write_text(page.read_text().replace(old, new))
+            for picture, drawn in redraw(page).items():
+                picture.write_text(drawn)

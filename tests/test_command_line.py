@@ -256,12 +256,12 @@ def test_what_will_never_succeed_is_tried_once(
 # --------------------------------------------------------------------------------------------------- the exit codes
 
 
-def test_the_exit_codes_are_the_same_in_help_manual_and_readme() -> None:
+def test_the_exit_codes_are_the_same_in_help_man_page_and_manual() -> None:
     codes = {code for row in group.notes["Exit codes"] for code in map(int, row[0].split(", "))}
     assert codes == {int(code) for code in ExitCode} - {ExitCode.INTERNAL}
-    readme = (TOP / "README.md").read_text()
+    page = (TOP / "ddpshell/manual/errors.md").read_text()
     for code, meaning in group.notes["Exit codes"]:
-        assert f"| {code} | {meaning} |" in readme
+        assert f"| {code} | {meaning} |" in page
         assert f".B {code}\n{meaning}\n" in manual().replace("\\-", "-")
 
 

@@ -1,57 +1,104 @@
-"""The README is true: its examples are followed, one after another, against a demo server."""
+"""The README and the manual are true: their examples are followed, one after another, against a demo server."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urldefrag
 
 import pytest
 
 from tests.machine import TOP, program
-from tests.readme import Block, Reader, read, record
+from tests.readme import DOCUMENTS, README, Block, Reader, read, record, redraw, servers_and_files
 from tests.transcript import Mismatch, matches
 
-README = (TOP / "README.md").read_text()
 
-
-def test_the_two_commands_are_of_one_line_each() -> None:
-    install, check = (block.text for block in read(README) if block.language == "")
+def test_each_of_the_two_commands_is_one_line() -> None:
+    install, check = (block.text for block in read(README.read_text()) if block.language == "")
     assert install.startswith("python3 -m venv .venv && ")
-    assert install.endswith('.venv/bin/ddp demo call upper "Hello, World!"\n')
+    assert install.endswith(".venv/bin/ddp demo call upper Hello\n")
     assert check.startswith("python3 -m venv .venv && ")
     assert check.endswith(".venv/bin/python -m tests\n")
     assert (install + check).count("\n") == 2
 
 
+def test_commands_to_paste_survive_the_history_expansion_of_zsh_and_bash() -> None:
+    """`!` in double quotes, or outside quotes, stands for an earlier command at an interactive prompt."""
+    for document in DOCUMENTS:
+        for block in read(document.read_text()):
+            lines = [line for line in block.text.splitlines() if line.startswith("$ ") or block.language == ""]
+            unquoted = [re.sub(r"'[^']*'", "", line) for line in lines]
+            assert [line for line in unquoted if "!" in line] == [], document.name
+
+
 def test_ci_runs_the_readmes_test_command() -> None:
-    [check] = [block.text for block in read(README) if block.comment == "the test command"]
+    [check] = [block.text for block in read(README.read_text()) if block.comment == "the test command"]
     command = subprocess.run([TOP / ".ci/run", "--show"], check=True, capture_output=True, text=True).stdout
     assert command == check
 
 
-#: Files and servers come first, so that each of the other blocks can be followed by itself.
-FIRST = [block for block in read(README) if block.file or block.comment == "keeps running"]
-EXAMPLES = [block for block in read(README) if block not in FIRST]
+def test_the_readme_is_short() -> None:
+    assert README.read_text().count("\n") < 350
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(TOP)))
+def test_every_link_leads_to_a_file(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        file, _ = urldefrag(target)
+        assert "://" in file or not file or (document.parent / file).exists(), target
+
+
+#: Each page with each of its examples. The session of the picture has a test of its own.
+EXAMPLES = [
+    pytest.param(document, block, id=f"{document.relative_to(TOP)}:{block.line}")
+    for document in DOCUMENTS
+    for block in read(document.read_text())
+    if block not in servers_and_files(document) and not block.picture
+]
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader who has made all the files, and started all the servers."""
-    reader = Reader(tmp_path_factory.mktemp("readme"))
-    try:
-        for block in FIRST:
-            reader.follow(block)
-        yield reader
-    finally:
-        reader.close()
+def reader_of() -> Iterator[Callable[[Path], Reader]]:
+    """The reader of a page, with all of its servers and files."""
+    readers: dict[Path, Reader] = {}
+    folders: list[Path] = []
+
+    def start(document: Path) -> Reader:
+        if document not in readers:
+            close()  # Pages are read one after another.
+            folder = Path(tempfile.mkdtemp())
+            folders.append(folder)
+            readers[document] = Reader(folder)
+            for block in servers_and_files(document):
+                readers[document].follow(block)
+        return readers[document]
+
+    def close() -> None:
+        while readers:
+            readers.popitem()[1].close()
+        while folders:
+            shutil.rmtree(folders.pop())
+
+    yield start
+    close()
 
 
-@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: f"line {block.line}")
-def test_the_examples_are_true(begun: Reader, block: Block) -> None:
+@pytest.mark.parametrize(("document", "block"), EXAMPLES)
+def test_the_examples_are_true(reader_of: Callable[[Path], Reader], document: Path, block: Block) -> None:
     if block.comment == "with jq":
         program("jq")
-    begun.follow(block)
+    reader_of(document).follow(block)
+
+
+def test_the_picture_shows_what_the_shell_shows() -> None:
+    """If this fails because the shell's output was changed on purpose: python -m tests.readme record"""
+    [page] = [document for document in DOCUMENTS for block in read(document.read_text()) if block.picture]
+    assert redraw(page) == {}
+    assert "shell.svg" in README.read_text()
 
 
 # ------------------------------------------------------------------------------------------ what the reader notices
@@ -130,10 +177,26 @@ def test_a_false_readme_is_found_false(reader: Reader, markdown: str) -> None:
         follow(reader, markdown)
 
 
-def test_what_a_terminal_shows_now_can_be_recorded() -> None:
+def test_what_a_terminal_shows_now_can_be_recorded(tmp_path: Path) -> None:
     true, false = f"{TERMINAL}>>> 1 + 1\n2\n>>> exit()\n```\n", f"{TERMINAL}>>> 1 + 2\n2\n4\n>>> exit()\n```\n"
     [block] = read(false)
-    assert record(true + false) == {block.text: block.text.replace("2\n4\n", "3\n")}
+    document = tmp_path / "page.md"
+    document.write_text(true + false)
+    assert record(document) == {block.text: block.text.replace("2\n4\n", "3\n")}
+
+
+def test_a_picture_has_the_text_and_the_colors_of_the_screen(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    session = (
+        "<!-- at a terminal, shown in page.svg -->\n```console\n$ python3 -q\n>>> print('\\x1b[31m<red>')\n<red>\n```\n"
+    )
+    document.write_text(session)
+    [(file, drawn)] = redraw(document).items()
+    assert file == tmp_path / "page.svg"
+    assert ">$ python3 -q</text>" in drawn
+    assert '<tspan fill="#e06c75">&lt;red&gt;' in drawn
+    file.write_text(drawn.replace("#e06c75", "#98c379"))
+    assert redraw(document) == {file: drawn}
 
 
 SERVER = """

@@ -1,6 +1,6 @@
 """Scripts as users write them, run by bash, with `ddp` as a command.
 
-Those that the README quotes are run with what they may meet; the others say themselves what is wrong.
+The scripts of the manual are run in various situations; the other scripts report themselves what is wrong.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from tests.readme import read
 
 FOLDER = TOP / "tests/scripts"
 
-#: Those of the README.
-QUOTED = {block.file: block.text for block in read((TOP / "README.md").read_text()) if str(block.file).endswith(".sh")}
+#: The scripts of the manual, by name.
+PAGE = TOP / "ddpshell/manual/scripts.md"
+QUOTED = {block.file: block.text for block in read(PAGE.read_text()) if str(block.file).endswith(".sh")}
 
 ALL = sorted(FOLDER.glob("*.sh"))
 SCRIPTS = [path for path in ALL if path.name not in QUOTED and path.name != "json.sh"]
 
 
 @pytest.mark.parametrize("name", QUOTED)
-def test_the_readme_quotes_a_script_as_it_is(name: str) -> None:
+def test_the_manual_quotes_a_script_as_it_is(name: str) -> None:
     assert (FOLDER / name).read_text() == QUOTED[name]
 
 
@@ -108,7 +109,7 @@ def test_the_scripts_do_without_jq() -> None:
     assert ran.stdout == "text\n[1, null]\nnull\nnull\n"
 
 
-# ---------------------------------------------------------------------------------------------- those of the README
+# ---------------------------------------------------------------------------------------------- those of the manual
 
 
 @pytest.fixture

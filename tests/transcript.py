@@ -9,6 +9,7 @@ number of spaces between words.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -167,6 +168,17 @@ class TerminalSession:
         while self._read(self._patience):
             pass
         return self._above
+
+    def styled_lines(self) -> list[list[tuple[pyte.screens.Char, str]]]:
+        """The lines of the screen, each as runs of text with one style, up to the last line that is not empty."""
+        lines = []
+        for y in range(_LINES):
+            row = [self._screen.buffer[y][x] for x in range(_COLUMNS)]
+            runs = itertools.groupby(row, key=lambda char: char._replace(data=""))
+            lines.append([(style, self._theirs("".join(char.data for char in run))) for style, run in runs])
+        while lines and not "".join(text for _, text in lines[-1]).strip():
+            lines.pop()
+        return lines
 
     @property
     def _above(self) -> list[str]:

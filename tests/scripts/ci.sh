@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a job of a CI does as a user of the server: no password on a command line, and nothing left behind.
+# A CI job that logs in: no password on a command line, and nothing is left behind.
 set -euo pipefail
 
 state=$(mktemp -d)

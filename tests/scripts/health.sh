@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Is the server well? For a monitor, in the words and codes of its plugins: 0 well, 1 ill, 2 dead, 3 nobody knows.
+# Check the server's health for a monitor such as Nagios. Exit codes: 0 OK, 1 warning, 2 critical, 3 unknown.
 set -euo pipefail
 
-tell() {
+finish() {
     echo "$2"
     exit "$1"
 }
 
 code=0
-said=$(ddp call -q --timeout 5 upper well 2>&1) || code=$?
+output=$(ddp call -q --timeout 5 upper hello 2>&1) || code=$?
 case $code in
     0) ;;
-    1) tell 1 "WARNING - $said" ;;
-    3 | 5 | 6) tell 2 "CRITICAL - $said" ;;
-    *) tell 3 "UNKNOWN - $said" ;;
+    1) finish 1 "WARNING - $output" ;;
+    3 | 5 | 6) finish 2 "CRITICAL - $output" ;;
+    *) finish 3 "UNKNOWN - $output" ;;
 esac
 milliseconds=$(ddp ping -c 5 -i 0 --timeout 5 | tail -n 1 | jq .avg)
-tell 0 "OK - round trip $milliseconds ms"
+finish 0 "OK - round trip $milliseconds ms"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Keep the documents of a publication, a line each, and show what is new, gone or changed since the last time.
+# Save the documents of a publication, one a line, and show what has changed since the last time.
 # nightly.sh FILE PUBLICATION [ARG]...
 set -euo pipefail
 file=$1

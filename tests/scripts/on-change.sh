@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Say so whenever a task is done, until Ctrl-C; a lost connection is made again. Options are for `ddp sub`.
+# Print a line whenever a task is done, until Ctrl-C. Reconnects by itself. Options are passed to `ddp sub`.
 set -euo pipefail
 
 ddp sub tasks '{done: true}' --follow --docs --reconnect -q "$@" | while IFS= read -r task; do

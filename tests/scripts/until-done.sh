@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Wait until a task is done: until-done.sh ID [SECONDS]. Ends with 5 if it is not in time.
+# Wait until a task is done: until-done.sh ID [SECONDS]. Exits with 5 if the time runs out.
 set -euo pipefail
 id=$1 seconds=${2:-60}
 
