@@ -1,4 +1,4 @@
-"""What property tests are fed with: hypothesis strategies for texts, JSON, EJSON and ids."""
+"""Hypothesis strategies for property tests: texts, JSON, EJSON and document ids."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue, JSONValue
 
-#: Keys that mean something to EJSON, alone or in pairs.
+#: The keys of EJSON forms, which consist of one or two of them.
 EJSON_KEYS = ["$date", "$binary", "$InfNaN", "$escape", "$type", "$value", "$regexp", "$flags", "$foo", "$"]
 
-#: Characters that break terminals, frames, file formats and careless code. Of the surrogates only the first halves of
-#: pairs: no two of them are one character, so that every text is the same after a trip through JSON.
+#: Characters that break terminals, frames, file formats and careless code. There are high surrogates only, so that two of
+#: them never make one character, and every text stays the same after a trip through JSON.
 _HOSTILE_CHARACTERS = (
     "\x00\x07\x08\t\n\r\x1b\x7f\x85\x9b\u00ad\u200b\u2028\u202e\u2066\ufeff\uffff\ud800\udbff\"\\/'`$%~-{[<&"
 )
@@ -26,17 +26,17 @@ _LAST_DATETIME_MS = 253_402_300_799_999
 
 
 def hostile_text(max_size: int = 20) -> st.SearchStrategy[str]:
-    """Text that a server may send and nobody should believe: escapes, controls, bidi, halves of pairs, huge planes."""
+    """Text from a malicious server: escapes, controls, bidirectional characters, lone surrogates, rare planes."""
     return st.text(st.sampled_from(_HOSTILE_CHARACTERS) | st.characters(exclude_categories=["Cs"]), max_size=max_size)
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Mostly short and plain, now and then hostile."""
+    """Text that is mostly short and plain, and sometimes hostile."""
     return st.text(string.ascii_letters + string.digits, max_size=6) | hostile_text()
 
 
 def keys() -> st.SearchStrategy[str]:
-    """Names of an object's members, EJSON's own among them."""
+    """Keys of objects, including those of EJSON forms."""
     return st.sampled_from(EJSON_KEYS) | texts()
 
 
@@ -45,7 +45,7 @@ def _numbers() -> st.SearchStrategy[JSONValue]:
 
 
 def json_trees(max_leaves: int = 20) -> st.SearchStrategy[JSONValue]:
-    """Any JSON, as often as not with what looks like EJSON in it, right or wrong."""
+    """Any JSON, often with valid or invalid EJSON forms in it."""
 
     def containers(trees: st.SearchStrategy[JSONValue]) -> st.SearchStrategy[JSONValue]:
         return (
@@ -69,7 +69,7 @@ def json_trees(max_leaves: int = 20) -> st.SearchStrategy[JSONValue]:
 
 
 def datetimes() -> st.SearchStrategy[dt.datetime]:
-    """Moments with a time zone and whole milliseconds, of all the years that Python knows."""
+    """Moments with a time zone and whole milliseconds, in all years that Python supports."""
     moments = st.datetimes(timezones=st.just(dt.UTC))
     return moments.map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000))
 
@@ -86,13 +86,13 @@ def object_ids() -> st.SearchStrategy[ejson.ObjectID]:
 
 
 def regexps() -> st.SearchStrategy[ejson.RegExp]:
-    """With the flags only that survive a trip to Meteor."""
+    """Regular expressions with the flags that Meteor keeps."""
     sources = st.sampled_from(["", "a+b", "(?:x|y)*", "[^/]", "\\d{1,3}$", "\u00e9\n/"])
     return st.builds(ejson.RegExp, sources, st.lists(st.sampled_from("gimuy"), unique=True).map("".join))
 
 
 def customs() -> st.SearchStrategy[ejson.Custom]:
-    """Values of types that nobody but their application knows."""
+    """Values of custom types."""
     return st.builds(
         ejson.Custom, texts().filter(lambda name: name not in {"oid", "Decimal"}), json_trees(max_leaves=5)
     )
@@ -119,7 +119,7 @@ def ejson_atoms() -> st.SearchStrategy[EJSONValue]:
 
 
 def ejson_values(max_leaves: int = 20) -> st.SearchStrategy[EJSONValue]:
-    """Any value that EJSON can say, in the Python types that decoding gives."""
+    """Any EJSON value, in the Python types that decoding gives."""
 
     def containers(values: st.SearchStrategy[EJSONValue]) -> st.SearchStrategy[EJSONValue]:
         return st.lists(values, max_size=4) | st.dictionaries(keys(), values, max_size=4)
@@ -128,7 +128,7 @@ def ejson_values(max_leaves: int = 20) -> st.SearchStrategy[EJSONValue]:
 
 
 def wire_ids() -> st.SearchStrategy[str]:
-    """Document ids as they stand in messages, the rare kinds as often as the common one (I10)."""
+    """Document ids as they are in messages. Rare kinds are as frequent as the common one (I10)."""
     return (
         st.text("23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz", min_size=17, max_size=17)
         | st.text("0123456789abcdef", min_size=23, max_size=25)

@@ -491,7 +491,7 @@ def read_value(name: str) -> EJSONValue:
             `text` and `position` are those of the file.
     """
     if not name:
-        raise CommandError("missing file name after @; for the text @ itself, write @@")
+        raise CommandError("missing file name after @; write @@ for the string @")
     from pathlib import Path  # loads in 3 ms, and few arguments are files
 
     try:
@@ -499,7 +499,7 @@ def read_value(name: str) -> EJSONValue:
             text = read_text(file, name)
     except OSError as error:
         raise CommandError(
-            f"cannot read {name}: {error.strerror or error}; for the text @{name} itself, write @@{name}"
+            f"cannot read {name}: {error.strerror or error}; write @@{name} for the string @{name}"
         ) from None
     try:
         return parse_argument(text)

@@ -29,13 +29,13 @@ def at(ms: int) -> dt.datetime:
 
 
 def exactly(one: EJSONValue, other: EJSONValue) -> bool:
-    """Equal, and of the same Python types: `1` is not `1.0`."""
+    """Return whether two values are equal and of the same Python types: `1` is not `1.0`."""
     return ejson.equals(one, other) and type(one) is type(other)
 
 
 # ------------------------------------------------------------------------------------------------------- decoding
 
-# Input, value, re-encoded; None where that is the input again. V42 is in test_canonical.py, for it is about text.
+# Input, value, and the encoded value, or None if that equals the input. V42 is about text: see test_json_text.py.
 DECODED = [
     pytest.param({"$date": 0}, at(0), None, id="V1"),
     pytest.param({"$date": 1700000000123}, at(1700000000123), None, id="V2"),
@@ -79,9 +79,9 @@ DECODED = [
     pytest.param(9007199254740993, 9007199254740993, None, id="V41: exact, unlike JavaScript (E20)"),
     pytest.param("$date", "$date", None, id="V43"),
     pytest.param({"$undefined": True}, {"$undefined": True}, None, id="V44"),
-    # Beyond the vectors.
-    pytest.param({"$date": None}, Date(None), None, id="E4: null is no date"),
-    pytest.param({"$date": True}, Date(None), {"$date": None}, id="E4: nor is a boolean"),
+    # Cases without a vector in the rules.
+    pytest.param({"$date": None}, Date(None), None, id="E4: null is not a date"),
+    pytest.param({"$date": True}, Date(None), {"$date": None}, id="E4: a boolean is not a date"),
     pytest.param({"$date": "2020-01-01T00:00:00Z"}, at(1577836800000), {"$date": 1577836800000}, id="V45"),
     pytest.param({"$date": "garbage"}, Date(None), {"$date": None}, id="V46"),
     pytest.param({"$date": {"$numberLong": "5"}}, at(5), {"$date": 5}, id="V47"),
@@ -96,10 +96,12 @@ DECODED = [
         {"$date": {"$numberLong": "9" * 19}}, Date(None), {"$date": None}, id="E12: an integer beyond all dates"
     ),
     pytest.param({"$date": {"$numberLong": 5}}, Date(None), {"$date": None}, id="E12: MongoDB quotes the digits"),
-    pytest.param({"$date": {"$numberLong": "5", "x": 1}}, Date(None), {"$date": None}, id="E12: and writes no more"),
-    pytest.param({"$date": {"$date": 5}}, Date(None), {"$date": None}, id="E4: nor is a date in a date"),
-    pytest.param({"$date": math.inf}, Date(None), {"$date": None}, id="E4: nor is 1e400"),
-    pytest.param({"$date": 10**400}, Date(None), {"$date": None}, id="E4: nor is an enormous integer"),
+    pytest.param(
+        {"$date": {"$numberLong": "5", "x": 1}}, Date(None), {"$date": None}, id="E12: other keys are not allowed"
+    ),
+    pytest.param({"$date": {"$date": 5}}, Date(None), {"$date": None}, id="E4: a date in a date is not a date"),
+    pytest.param({"$date": math.inf}, Date(None), {"$date": None}, id="E4: 1e400 is not a date"),
+    pytest.param({"$date": 10**400}, Date(None), {"$date": None}, id="E4: an enormous integer is not a date"),
     pytest.param({"$date": 8640000000000000}, Date(8640000000000000), None, id="E4: the last date"),
     pytest.param({"$date": -8640000000000000}, Date(-8640000000000000), None, id="E4: the first date"),
     pytest.param({"$date": 8640000000000000.5}, Date(8640000000000000), {"$date": 8640000000000000}, id="E4: floats"),
@@ -108,8 +110,8 @@ DECODED = [
     ),
     pytest.param({"$date": 253402300800000}, Date(253402300800000), None, id="the year 10000"),
     pytest.param({"$date": -62135596800001}, Date(-62135596800001), None, id="the year 0"),
-    pytest.param({"$InfNaN": "1"}, math.nan, {"$InfNaN": 0}, id="E6: what is no number is NaN"),
-    pytest.param({"$InfNaN": True}, math.nan, {"$InfNaN": 0}, id="E6: a boolean is no number"),
+    pytest.param({"$InfNaN": "1"}, math.nan, {"$InfNaN": 0}, id="E6: other types become NaN"),
+    pytest.param({"$InfNaN": True}, math.nan, {"$InfNaN": 0}, id="E6: a boolean is not a number"),
     pytest.param({"$InfNaN": 0.25}, math.inf, {"$InfNaN": 1}, id="E6: any positive number"),
     pytest.param({"$binary": "AQ="}, b"\1", {"$binary": "AQ=="}, id="E5: half the padding"),
     pytest.param({"$flags": "", "$regexp": ""}, RegExp("", ""), None, id="E2: order does not matter"),
@@ -132,7 +134,7 @@ DECODED = [
     pytest.param(
         {"$type": "Decimal", "$value": "1_0"}, Custom("Decimal", "1_0"), None, id="Decimal, Python's spelling"
     ),
-    pytest.param({"$type": "Decimal", "$value": 1.5}, Custom("Decimal", 1.5), None, id="Decimal, no string"),
+    pytest.param({"$type": "Decimal", "$value": 1.5}, Custom("Decimal", 1.5), None, id="Decimal, not a string"),
     pytest.param(
         {"$type": "Decimal", "$value": "1e" + "9" * 30}, Custom("Decimal", "1e" + "9" * 30), None, id="Decimal, huge"
     ),
@@ -160,7 +162,7 @@ def test_a_tree_decodes_to_the_value_and_encodes_again(tree: JSONValue, value: E
         pytest.param({"$escape": None}, id="V28"),
         pytest.param({"$type": "oid", "$value": "zz"}, id="V33"),
         pytest.param({"$regexp": "(", "$flags": ""}, id="V38"),
-        pytest.param({"$binary": "A"}, id="E5: a lone character"),
+        pytest.param({"$binary": "A"}, id="E5: a single character"),
         pytest.param({"$binary": "AQI-"}, id="E5: the URL's alphabet"),
         pytest.param({"$binary": "AQ ID"}, id="E5: a space"),
         pytest.param({"$binary": "AQID\n"}, id="E5: a line break"),
@@ -171,13 +173,13 @@ def test_a_tree_decodes_to_the_value_and_encodes_again(tree: JSONValue, value: E
         pytest.param({"$type": "oid", "$value": ""}, id="E9: an empty ObjectID"),
         pytest.param({"$type": "oid", "$value": 5}, id="E9: a number"),
         pytest.param({"$type": "oid", "$value": HEX + "\n"}, id="E9: a line break"),
-        pytest.param({"$type": 1, "$value": 2}, id="E8: a type whose name is no string"),
+        pytest.param({"$type": 1, "$value": 2}, id="E8: a type name that is not a string"),
         pytest.param({"$regexp": 1, "$flags": ""}, id="E10: a number for a pattern"),
         pytest.param({"$regexp": "a", "$flags": None}, id="E10: no flags"),
         pytest.param({"a": [{"b": {"$binary": "?"}}]}, id="deep inside"),
     ],
 )
-def test_a_form_with_impossible_content_is_refused(tree: JSONValue) -> None:
+def test_a_form_with_invalid_content_is_rejected(tree: JSONValue) -> None:
     with pytest.raises(EJSONError):
         decode(tree)
 
@@ -195,18 +197,18 @@ def test_a_form_with_impossible_content_is_refused(tree: JSONValue) -> None:
         pytest.param({"$date": {"$numberLong": "x"}}, '{"$numberLong": "x"} is not a valid $date', id="E12: a word"),
         pytest.param({"$date": {"$date": 5}}, '{"$date": 5} is not a valid $date', id="E4: a date"),
         pytest.param({"$date": []}, "[] is not a valid $date", id="E4: an array"),
-        pytest.param({"$date": at(0)}, "this is not a valid $date", id="E4: what a constructor made"),
+        pytest.param({"$date": at(0)}, "this is not a valid $date", id="E4: the result of a constructor"),
         pytest.param({"$InfNaN": "1"}, '"1" is not a valid $InfNaN', id="E6: a text"),
         pytest.param({"$InfNaN": None}, "null is not a valid $InfNaN", id="E6: null"),
         pytest.param({"$InfNaN": True}, "true is not a valid $InfNaN", id="E6: a boolean"),
         pytest.param({"$regexp": "a", "$flags": "s"}, '"s" is not valid as $flags', id="E10: a flag that Meteor drops"),
         pytest.param({"$regexp": "a", "$flags": "igi"}, '"igi" is not valid as $flags', id="V36"),
-        pytest.param({"$type": "Decimal", "$value": 1.5}, "1.5 is not a valid Decimal", id="Decimal, no string"),
+        pytest.param({"$type": "Decimal", "$value": 1.5}, "1.5 is not a valid Decimal", id="Decimal, not a string"),
         pytest.param({"$type": "Decimal", "$value": "0x1f"}, '"0x1f" is not a valid Decimal', id="Decimal, unreadable"),
         pytest.param([{"a": {"$escape": {"b": {"$date": None}}}}], "null is not a valid $date", id="E7: deep inside"),
     ],
 )
-def test_a_form_that_would_become_another_value_is_refused_in_what_a_user_types(tree: JSONValue, words: str) -> None:
+def test_in_strict_mode_a_form_that_would_become_another_value_is_rejected(tree: JSONValue, words: str) -> None:
     decode(copy.deepcopy(tree))
     with pytest.raises(EJSONError) as caught:
         decode(tree, strict=True)
@@ -217,14 +219,14 @@ def test_a_form_that_would_become_another_value_is_refused_in_what_a_user_types(
     "tree",
     [
         pytest.param({"$oid": HEX}, id="E3: MongoDB's other forms are plain objects"),
-        pytest.param({"$numberLong": "5"}, id="E3: also inside of none of ours"),
+        pytest.param({"$numberLong": "5"}, id="E3: also inside of other objects"),
         pytest.param({"$date": None, "x": 1}, id="V7: one key too many"),
         pytest.param({"$type": "t", "$value": {"$date": None}}, id="E8: raw, not decoded"),
         pytest.param({"$escape": {"$date": None}}, id="E7: escaped"),
         pytest.param({"n": {"$type": 2}}, id="a selector"),
     ],
 )
-def test_a_form_that_survives_unchanged_is_accepted_from_a_user(tree: JSONValue) -> None:
+def test_in_strict_mode_a_form_that_stays_unchanged_is_accepted(tree: JSONValue) -> None:
     assert ejson.equals(encode(decode(copy.deepcopy(tree), strict=True)), tree)
 
 
@@ -232,17 +234,17 @@ def test_v30_the_name_of_the_type_comes_first() -> None:
     assert list(cast(dict[str, JSONValue], encode(ObjectID(HEX)))) == ["$type", "$value"]
 
 
-def test_e1_only_the_keys_decide_and_the_walk_does_not_enter_what_a_form_gave() -> None:
+def test_e1_only_the_keys_decide_and_the_content_of_a_form_is_not_decoded_again() -> None:
     assert decode({"$type": "t", "$value": {"$binary": "?"}}) == Custom("t", {"$binary": "?"})
 
 
-def test_decoding_uses_up_the_tree_that_it_is_given() -> None:
+def test_decoding_changes_the_tree_in_place() -> None:
     tree: JSONValue = {"a": [{"$date": 0}]}
     assert decode(tree) is tree
     assert ejson.equals(tree, {"a": [at(0)]})
 
 
-def test_e31_a_tree_too_deep_to_follow_is_refused() -> None:
+def test_e31_a_tree_that_is_nested_too_deeply_is_rejected() -> None:
     tree: JSONValue = None
     for _ in range(sys.getrecursionlimit() + 100):
         tree = [tree]
@@ -251,7 +253,7 @@ def test_e31_a_tree_too_deep_to_follow_is_refused() -> None:
 
 
 @given(strategies.json_trees())
-def test_decoding_raises_nothing_but_ejson_errors(tree: JSONValue) -> None:
+def test_decoding_raises_only_ejson_errors(tree: JSONValue) -> None:
     try:
         value = decode(tree)
     except EJSONError:
@@ -260,7 +262,7 @@ def test_decoding_raises_nothing_but_ejson_errors(tree: JSONValue) -> None:
 
 
 @given(strategies.json_trees())
-def test_what_was_decoded_once_is_decoded_to_the_same_again(tree: JSONValue) -> None:
+def test_decoding_encoding_and_decoding_gives_the_same_value(tree: JSONValue) -> None:
     try:
         value = decode(tree)
     except EJSONError:
@@ -283,14 +285,14 @@ ENCODED = [
     pytest.param({"$date": 1, "$x": 2}, {"$date": 1, "$x": 2}, id="V58"),
     pytest.param([{"$date": 1}], [{"$escape": {"$date": 1}}], id="V59"),
     pytest.param([math.inf, -math.inf, math.nan], [{"$InfNaN": 1}, {"$InfNaN": -1}, {"$InfNaN": 0}], id="V60"),
-    # Beyond the vectors.
+    # Cases without a vector in the rules.
     pytest.param({"a": {"$date": 1}}, {"a": {"$escape": {"$date": 1}}}, id="E16: at any depth"),
     pytest.param({"$foo": 1}, {"$foo": 1}, id="E17: not ambiguous"),
     pytest.param({"$type": "x"}, {"$type": "x"}, id="E17: half a form"),
     pytest.param(Date(None), {"$date": None}, id="E19: the invalid date"),
     pytest.param(Date(-(10**15)), {"$date": -(10**15)}, id="a date before the year 1"),
     pytest.param(2**70, 2**70, id="E20: exact integers"),
-    pytest.param(True, True, id="E30: a boolean is no number"),
+    pytest.param(True, True, id="E30: a boolean is not a number"),
     pytest.param((1, (2,)), [1, [2]], id="tuples"),
     pytest.param(range(3), [0, 1, 2], id="any sequence"),
     pytest.param(collections.deque(["a"]), ["a"], id="a deque"),
@@ -339,7 +341,7 @@ class _Celsius(float):
     pass
 
 
-def test_subclasses_of_plain_types_are_written_as_the_plain_types() -> None:
+def test_subclasses_are_encoded_as_their_base_types() -> None:
     values: Sequence[EJSONValue] = [_Colour.RED, _Level.HIGH, _Celsius(1.5), {_Colour.RED: 1}]
     encoded = encode(values)
     assert encoded == ["red", 3, 1.5, {"red": 1}]
@@ -359,7 +361,7 @@ def _cycle() -> EJSONValue:
     ("value", "message"),
     [
         pytest.param(
-            [{"when": dt.datetime(2026, 1, 1)}],  # noqa: DTZ001 - that it has no time zone is the point
+            [{"when": dt.datetime(2026, 1, 1)}],  # noqa: DTZ001 - it must have no time zone
             "params[0].when: a datetime without a time zone; say which it is in, for example with .replace(tzinfo=timezone.utc)",
             id="E34: a naive datetime",
         ),
@@ -387,12 +389,12 @@ def _cycle() -> EJSONValue:
         pytest.param(
             [Custom("t", {"a": [math.nan]})],
             "params[0].value.a[0]: the value of a Custom must be plain JSON, and nan is not",
-            id="E18: no JSON in a Custom",
+            id="E18: a Custom that is not JSON",
         ),
         pytest.param(_cycle(), "params: nested too deeply, or it contains itself", id="a cycle"),
     ],
 )
-def test_an_error_leads_to_the_value_at_fault(value: EJSONValue, message: str) -> None:
+def test_an_error_has_the_path_of_the_invalid_value(value: EJSONValue, message: str) -> None:
     with pytest.raises(EJSONError) as caught:
         encode(value, name="params")
     assert str(caught.value).startswith(message)
@@ -418,9 +420,9 @@ def test_every_value_survives_encoding_and_decoding(value: EJSONValue) -> None:
 
 
 @given(strategies.ejson_values())
-def test_encoding_gives_a_tree_of_its_own(value: EJSONValue) -> None:
+def test_encoding_copies_the_value(value: EJSONValue) -> None:
     before = ejson.clone(value)
-    decode(encode(value))  # which changes the tree
+    decode(encode(value))  # this changes the tree
     assert ejson.equals(value, before)
 
 
@@ -446,7 +448,7 @@ def test_encoding_gives_a_tree_of_its_own(value: EJSONValue) -> None:
         pytest.param(RegExp("a", "gimuy"), None, id="E10: flags that it keeps"),
     ],
 )
-def test_what_meteor_changes_in_values_that_are_sent_is_told(value: EJSONValue, note: str | None) -> None:
+def test_a_note_reports_values_that_meteor_changes(value: EJSONValue, note: str | None) -> None:
     said = loss_note([1, "x", value], "it", is_sent=True)
     assert said == note if note is None else said is not None and said.startswith(note)
     if note is None or "2^53" not in note:

@@ -1,4 +1,4 @@
-"""JSON text and JSON trees: the quick way and the slow one."""
+"""JSON text, canonical text, and the fast and the slow parser."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from tests.strategies import json_trees
         pytest.param('"\ud800"', "\ud800", id="lone surrogate, unescaped"),
         pytest.param('{"a":1,"a":2}', {"a": 2}, id="the last of duplicates (E36)"),
         pytest.param(r'{"\u0000":1,"__proto__":2}', {"\0": 1, "__proto__": 2}, id="any key (E35)"),
-        pytest.param('"\x7f\u2028"', "\x7f\u2028", id="what JSON does not escape"),
+        pytest.param('"\x7f\u2028"', "\x7f\u2028", id="characters that JSON does not escape"),
     ],
 )
-def test_what_javascript_can_read_is_read(text: str, expected: JSONValue) -> None:
+def test_json_that_javascript_can_read_is_read(text: str, expected: JSONValue) -> None:
     value = parse(text)
     assert value == expected
     assert type(value) is type(expected)
@@ -48,48 +48,44 @@ def test_what_javascript_can_read_is_read(text: str, expected: JSONValue) -> Non
     "text",
     ["", " ", "NaN", "Infinity", "-Infinity", "[NaN]", "01", "1.", ".5", "+1", "'a'", "{a:1}", "[1,]", '"\x01"', "1 2"],
 )
-def test_what_is_no_json_is_refused(text: str) -> None:
-    """E31."""
+def test_e31_text_that_is_not_json_is_rejected(text: str) -> None:
     with pytest.raises(EJSONError):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 10_000 + "]" * 10_000, '{"a":' * 10_000 + "1" + "}" * 10_000, "[" * 10_000])
-def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
-    """E31."""
+def test_e31_json_that_is_nested_too_deeply_is_rejected(text: str) -> None:
     with pytest.raises(NestingError):
         parse(text)
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
-    """E31."""
+def test_e31_a_tree_that_contains_itself_is_rejected() -> None:
     value: list[JSONValue] = []
     value.append(value)
     with pytest.raises(NestingError):
         dump(value)
 
 
-def test_lone_surrogates_are_written_escaped() -> None:
-    """E32."""
+def test_e32_lone_surrogates_are_written_escaped() -> None:
     assert dump({"a\ud800": "é"}) == r'{"a\ud800":"\u00e9"}'
     assert dump("é") == '"é"'
 
 
 @given(json_trees())
-def test_reading_what_was_written_gives_the_same(tree: JSONValue) -> None:
+def test_reading_written_text_gives_the_same_tree(tree: JSONValue) -> None:
     text = dump(tree)
     text.encode()
     assert parse(text) == tree
 
 
 @given(json_trees())
-def test_the_slow_way_equals_the_quick_one(tree: JSONValue) -> None:
+def test_the_slow_parser_agrees_with_the_fast_one(tree: JSONValue) -> None:
     text = json.dumps(tree)
     assert json_text.parse_slowly(text) == parse(text)
 
 
 @given(st.text() | st.text(alphabet='[]{}",:0123456789eE+-.truefalsn\\ud8'))
-def test_no_text_raises_anything_else(text: str) -> None:
+def test_parse_raises_only_ejson_errors(text: str) -> None:
     try:
         parse(text)
     except EJSONError:
@@ -101,7 +97,7 @@ def test_no_text_raises_anything_else(text: str) -> None:
     [
         pytest.param(1e21, "1e+21", id="E26"),
         pytest.param(1e16, "10000000000000000", id="E26: no exponent below 1e21"),
-        pytest.param(1e-5, "0.00001", id="E26: nor from 1e-6"),
+        pytest.param(1e-5, "0.00001", id="E26: no exponent from 1e-6"),
         pytest.param(1e-7, "1e-7", id="E26: no padding of the exponent"),
         pytest.param(5e-324, "5e-324", id="E26: the smallest"),
         pytest.param(1.0, "1", id="E26: no fraction"),
@@ -114,7 +110,7 @@ def test_no_text_raises_anything_else(text: str) -> None:
         pytest.param(2.0**63, "9223372036854776000", id="a float shows the digits that JavaScript shows"),
         pytest.param(2**63, "9223372036854775808", id="E20: an int has all its digits"),
         pytest.param(2**53 + 1, "9007199254740993", id="E20: beyond 2^53"),
-        pytest.param(10**21, "1e+21", id="unless they say the same"),
+        pytest.param(10**21, "1e+21", id="unless they are equal"),
         pytest.param(10**25, "10000000000000000000000000", id="1e+25 is another number"),
         pytest.param(10**400, "1" + "0" * 400, id="an int beyond all floats"),
         pytest.param(-7, "-7", id="a small int"),
@@ -140,7 +136,7 @@ def test_an_int_reads_back_exactly_from_canonical_text(number: int) -> None:
     [
         pytest.param('\b\t\n\f\r"\\', r'"\b\t\n\f\r\"\\"', id="E27: short escapes"),
         pytest.param("\x00\x1f", r'"\u0000\u001f"', id="E27: other controls"),
-        pytest.param("\x7f\u2028\u2029é😀/", '"\x7f\u2028\u2029é😀/"', id="E27: all else stands for itself"),
+        pytest.param("\x7f\u2028\u2029é😀/", '"\x7f\u2028\u2029é😀/"', id="E27: all other characters are unescaped"),
         pytest.param("\ud800x\udc00", r'"\ud800x\udc00"', id="E27: lone surrogates"),
         pytest.param("\ud83d\ude00", '"😀"', id="the halves of a pair are one character"),
     ],
@@ -166,7 +162,7 @@ def test_strings_are_written_as_javascript_does(text: str, expected: str) -> Non
         pytest.param(ejson.ObjectID("0" * 24), '{"$type":"oid","$value":"000000000000000000000000"}', id="oid"),
     ],
 )
-def test_canonical_text(value: EJSONValue, text: str) -> None:
+def test_a_value_has_a_canonical_text(value: EJSONValue, text: str) -> None:
     assert dumps(value, canonical=True) == text
 
 
@@ -219,13 +215,13 @@ def test_e36_the_last_of_duplicate_keys_wins() -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity", "", "{", '{"$binary":5}', "[" * 100_000])
-def test_e31_what_is_no_ejson_text_is_refused(text: str) -> None:
+def test_e31_text_that_is_not_ejson_is_rejected(text: str) -> None:
     with pytest.raises(EJSONError):
         loads(text)
 
 
 @pytest.mark.parametrize("canonical", [True, False])
-def test_a_value_too_deep_to_follow_is_refused(canonical: bool) -> None:
+def test_a_value_that_is_nested_too_deeply_is_rejected(canonical: bool) -> None:
     value: EJSONValue = 1
     for _ in range(sys.getrecursionlimit()):
         value = [value]
@@ -249,7 +245,7 @@ def test_e25_canonical_text_does_not_depend_on_the_order_of_keys(value: EJSONVal
 
 
 @given(strategies.ejson_values())
-def test_canonical_text_is_json_and_says_the_same_once_read(value: EJSONValue) -> None:
+def test_canonical_text_is_json_with_the_same_value(value: EJSONValue) -> None:
     text = dumps(value, canonical=True)
     json.loads(text)
     text.encode()
@@ -264,7 +260,7 @@ def test_every_value_survives_a_trip_through_text(value: EJSONValue, indent: int
 
 
 @given(strategies.texts())
-def test_reading_raises_nothing_but_ejson_errors(text: str) -> None:
+def test_loads_raises_only_ejson_errors(text: str) -> None:
     try:
         loads(text)
     except EJSONError:

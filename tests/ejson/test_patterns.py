@@ -15,7 +15,7 @@ from ddpshell.ejson.patterns import problem_with_flags, problem_with_source
         pytest.param("a)", "the ) at position 1 closes nothing", id="a stray )"),
         pytest.param("a[b", "the [ at position 1 is never closed", id="an open class"),
         pytest.param("[]]x[", "the [ at position 4 is never closed", id="] ends a class at once"),
-        pytest.param("[\\]", "the [ at position 0 is never closed", id="an escaped ] ends none"),
+        pytest.param("[\\]", "the [ at position 0 is never closed", id="an escaped ] does not end a class"),
         pytest.param("a\\", "a backslash at the end escapes nothing; write \\\\ for the character itself", id="\\"),
         pytest.param("*", "the * at position 0 has nothing to repeat", id="* first"),
         pytest.param("a|+", "the + at position 2 has nothing to repeat", id="+ after |"),
@@ -38,7 +38,7 @@ from ddpshell.ejson.patterns import problem_with_flags, problem_with_source
         ),
     ],
 )
-def test_a_pattern_that_javascript_refuses_has_a_problem(source: str, problem: str) -> None:
+def test_a_pattern_that_javascript_rejects_has_a_problem(source: str, problem: str) -> None:
     assert problem_with_source(source, "") == problem
 
 
@@ -79,34 +79,34 @@ def test_a_pattern_that_javascript_refuses_has_a_problem(source: str, problem: s
         "(a|(b|c))",
     ],
 )
-def test_a_pattern_that_javascript_takes_has_no_problem(source: str) -> None:
+def test_a_pattern_that_javascript_accepts_has_no_problem(source: str) -> None:
     assert problem_with_source(source, "") is None
 
 
-def test_classes_nest_with_flag_v_alone() -> None:
+def test_classes_nest_only_with_flag_v() -> None:
     assert problem_with_source("[[a]", "v") == "the [ at position 0 is never closed"
     assert problem_with_source("[[a]--[b]]", "v") is None
     assert problem_with_source("[[a]", "") is None
 
 
-def test_modifiers_are_taken_though_only_new_engines_know_them() -> None:
+def test_modifiers_of_newer_engines_are_accepted() -> None:
     assert problem_with_source("(?i-m:a)", "") is None
 
 
 @given(st.text("ab()[]{}*+?|^$\\<=!:,12", max_size=12), st.sampled_from(["", "u", "v"]))
-def test_every_text_gets_an_answer(source: str, flags: str) -> None:
+def test_any_text_can_be_checked(source: str, flags: str) -> None:
     problem_with_source(source, flags)
 
 
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        pytest.param("dgimsuy", None, id="all but v"),
+        pytest.param("dgimsuy", None, id="all except v"),
         pytest.param("v", None, id="v"),
         pytest.param("x", "unknown flag 'x'; JavaScript's flags are dgimsuvy", id="unknown"),
         pytest.param("gig", "flag 'g' is given twice", id="twice"),
         pytest.param("uv", "flags 'u' and 'v' exclude each other", id="u and v"),
     ],
 )
-def test_flags(flags: str, problem: str | None) -> None:
+def test_flags_are_checked(flags: str, problem: str | None) -> None:
     assert problem_with_flags(flags) == problem

@@ -1,4 +1,4 @@
-"""Conditions on one value; tests/minimongo/test_selector.py has them as parts of selectors."""
+"""Conditions on one value. `test_selector.py` tests them as parts of selectors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ddpshell.minimongo.values import MISSING
 @pytest.mark.parametrize(
     ("matches", "yes", "no"),
     [
-        pytest.param(equality(None), [None, MISSING], [0, "", False, []], id="null is nothing, too"),
-        pytest.param(equality(1), [1, 1.0], [True, "1", MISSING], id="a number is no boolean"),
-        pytest.param(equality(True), [True], [1, "true"], id="a boolean is no number"),
+        pytest.param(equality(None), [None, MISSING], [0, "", False, []], id="null matches a missing field"),
+        pytest.param(equality(1), [1, 1.0], [True, "1", MISSING], id="a number is not a boolean"),
+        pytest.param(equality(True), [True], [1, "true"], id="a boolean is not a number"),
         pytest.param(equality({"a": 1, "b": 2}), [{"a": 1, "b": 2}], [{"b": 2, "a": 1}], id="keys have an order"),
         pytest.param(inequality(2, operator.lt), [1, -math.inf], [2, "1", None, MISSING, True], id="of one type"),
         pytest.param(inequality(math.inf, operator.ge), [math.inf], [1], id="infinity is not less than itself"),
-        pytest.param(inequality(None, operator.le), [None, MISSING], [0], id="nothing is like null"),
+        pytest.param(inequality(None, operator.le), [None, MISSING], [0], id="a missing field matches null"),
         pytest.param(inequality([1], operator.ge), [], [[1], 1, [2]], id="arrays have no order"),
         pytest.param(mod([3, 1]), [4, 1, 7.0], [3, -2, "4", True, math.inf, math.nan], id="remainder"),
-        pytest.param(mod([3, -1]), [-1, -4.0], [2, 5], id="it has the sign of what is divided"),
-        pytest.param(mod([0, 0]), [], [0, 1], id="by nothing"),
+        pytest.param(mod([3, -1]), [-1, -4.0], [2, 5], id="it has the sign of the dividend"),
+        pytest.param(mod([0, 0]), [], [0, 1], id="by zero"),
         pytest.param(size(2), [[1, 2]], [[1], "ab", 2, MISSING], id="size"),
         pytest.param(of_type("number"), [1, 1.5], [True, "1", MISSING], id="type by name"),
         pytest.param(of_type(10), [None], [0, MISSING], id="type by number"),
@@ -38,7 +38,7 @@ from ddpshell.minimongo.values import MISSING
         pytest.param(bits("$bitsAllClear", b"\x02"), [b"\x01", 5], [b"\x03", 2], id="binary, of the lowest byte first"),
     ],
 )
-def test_it_is_so_for_some_values_and_not_for_others(
+def test_a_condition_matches_some_values_and_not_others(
     matches: Callable[[Any], bool], yes: list[Any], no: list[Any]
 ) -> None:
     assert [value for value in yes if not matches(value)] == []
@@ -49,22 +49,22 @@ def test_it_is_so_for_some_values_and_not_for_others(
     ("make", "operand"),
     [
         pytest.param(mod, [1], id="no remainder"),
-        pytest.param(mod, 3, id="no array"),
+        pytest.param(mod, 3, id="not an array"),
         pytest.param(size, None, id="no size"),
-        pytest.param(of_type, "strng", id="a type that is none"),
-        pytest.param(of_type, 0, id="a number of no type"),
+        pytest.param(of_type, "strng", id="an unknown type"),
+        pytest.param(of_type, 0, id="an unknown number"),
         pytest.param(lambda operand: bits("$bitsAllSet", operand), -1, id="a mask below zero"),
-        pytest.param(lambda operand: bits("$bitsAllSet", operand), [1 << 25], id="a position out of sight"),
+        pytest.param(lambda operand: bits("$bitsAllSet", operand), [1 << 25], id="a position that is cut off"),
         pytest.param(lambda operand: parse_regex(operand, {}), 5, id="a number for an expression"),
         pytest.param(lambda operand: parse_regex("a", {"$options": operand}), 5, id="a number for flags"),
     ],
 )
-def test_an_operand_that_makes_no_sense_is_refused(make: Callable[[Any], object], operand: Any) -> None:
+def test_an_invalid_operand_is_rejected(make: Callable[[Any], object], operand: Any) -> None:
     with pytest.raises(QueryError):
         make(operand)
 
 
-def test_flags_beside_an_expression_take_the_place_of_its_own() -> None:
+def test_options_replace_the_flags_of_an_expression() -> None:
     assert parse_regex(RegExp("a", "i"), {}) == RegExp("a", "i")
     assert parse_regex(RegExp("a", "i"), {"$options": "m"}) == RegExp("a", "m")
     assert parse_regex("a", {"$options": ""}) == RegExp("a", "")

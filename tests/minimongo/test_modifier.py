@@ -1,4 +1,4 @@
-"""What modifiers make of documents: `tests/meteor/test_queries.py` asks a real server to agree with each case here."""
+"""Modifiers update documents. `tests/meteor/test_queries.py` tries these cases on a real server."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"a": [{"x": 2}, {"y": 1}]},
     ),
     ({"a": [1, 2, 3, 1]}, {"$pullAll": {"a": [1, 3], "x": [1]}}, {"a": [2]}),
-    # Names, and several at once.
+    # Names, and several operators at once.
     ({"a": 1}, {"$rename": {"a": "b", "x": "y"}}, {"b": 1}),
     ({"a": {"b": 1}, "c": 2}, {"$rename": {"a.b": "d.e"}}, {"a": {}, "c": 2, "d": {"e": 1}}),
     ({"a": 1, "b": 2}, {"$rename": {"a": "b"}}, {"b": 1}),
@@ -178,7 +178,9 @@ REFUSED_BY_MONGODB: Final[list[tuple[dict[str, Any], Any]]] = [
 @pytest.mark.parametrize(
     ("document", "modifier", "expected"), [pytest.param(*case, id=str(case[:2])) for case in CASES]
 )
-def test_a_document_becomes(document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_modifier_updates_a_document(
+    document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any]
+) -> None:
     result = modify({"_id": "x", **document}, modifier)
     assert ejson.equals(result, {"_id": "x", **expected}, key_order_sensitive=not modifier.get("$unset"))
 
@@ -187,7 +189,7 @@ def test_a_document_becomes(document: dict[str, Any], modifier: dict[str, Any], 
     ("document", "modifier", "expected"),
     [pytest.param(*case[:3], id=f"{case[:2]} - it {case[3]}") for case in LIKE_MONGODB],
 )
-def test_a_document_becomes_what_mongodb_makes_of_it(
+def test_a_modifier_updates_a_document_as_in_mongodb(
     document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert ejson.equals(modify({"_id": "x", **document}, modifier), {"_id": "x", **expected})
@@ -196,7 +198,7 @@ def test_a_document_becomes_what_mongodb_makes_of_it(
 @pytest.mark.parametrize(
     ("document", "modifier"), [pytest.param(*case, id=str(case)) for case in [*REFUSED, *REFUSED_BY_MONGODB]]
 )
-def test_it_is_refused(document: dict[str, Any], modifier: Any) -> None:
+def test_an_invalid_modifier_is_rejected(document: dict[str, Any], modifier: Any) -> None:
     with pytest.raises(QueryError):
         modify({"_id": "x", **document}, modifier, now=WHEN)
 
@@ -209,7 +211,7 @@ def test_it_is_refused(document: dict[str, Any], modifier: Any) -> None:
             {"$push": {"a": {"$each": [], "$slize": 1}}}, r"unknown clause \$slize; did you mean \$slice\?", id="clause"
         ),
         pytest.param({"$set": {"a.b": 1}, "$inc": {"a": 1}}, "two changes to 'a'", id="conflict"),
-        pytest.param({"$set": {"n.x": 1}}, "cannot set the field 'x' of 5", id="no object"),
+        pytest.param({"$set": {"n.x": 1}}, "cannot set the field 'x' of 5", id="not an object"),
         pytest.param({"$set": {"l.$[].x": 1}}, r"\$\[\] is not supported", id="all elements"),
         pytest.param({"$set": {"l.$": 1}}, r"did not find an array element for \$", id="no position"),
         pytest.param({"$currentDate": {"a": True}}, "the current time is not known", id="no time"),
@@ -221,32 +223,32 @@ def test_the_error_says_what_is_wrong(modifier: Any, sentence: str) -> None:
         modify({"_id": "x", "n": 5, "l": [1]}, modifier)
 
 
-def test_the_time_is_what_is_said() -> None:
+def test_current_date_sets_the_given_time() -> None:
     for operand in (True, {"$type": "date"}):
         assert modify({"_id": "x"}, {"$currentDate": {"a.b": operand}}, now=WHEN) == {"_id": "x", "a": {"b": WHEN}}
 
 
-def test_a_dollar_stands_for_the_element_that_was_found() -> None:
+def test_a_dollar_stands_for_the_matched_element() -> None:
     document: dict[str, Any] = {"_id": "x", "a": [{"n": 1}, {"n": 2}]}
     assert modify(document, {"$inc": {"a.$.n": 5}}, matched=1) == {"_id": "x", "a": [{"n": 1}, {"n": 7}]}
 
 
-def test_what_an_insert_sets_it_sets_then_alone() -> None:
+def test_set_on_insert_has_an_effect_on_inserts_only() -> None:
     modifier: dict[str, Any] = {"$setOnInsert": {"a": 1}, "$set": {"b": 2}}
     assert modify({"_id": "x"}, modifier) == {"_id": "x", "b": 2}
     assert modify({"_id": "x"}, modifier, is_insert=True) == {"_id": "x", "a": 1, "b": 2}
 
 
-def test_an_insert_may_get_its_id() -> None:
+def test_an_insert_may_set_the_id() -> None:
     assert modify({}, {"$set": {"_id": "x"}}, is_insert=True) == {"_id": "x"}
     assert modify({}, {"_id": "x", "a": 1}, is_insert=True) == {"_id": "x", "a": 1}
 
 
-def test_an_id_stays_first() -> None:
+def test_the_id_stays_first() -> None:
     assert list(modify({"_id": "x", "a": 1}, {"b": 1, "_id": "x"})) == ["_id", "b"]
 
 
-def test_numbers_beyond_those_of_floats_become_infinite_beside_a_float() -> None:
+def test_an_int_beyond_all_floats_counts_as_infinite_together_with_a_float() -> None:
     assert modify({"a": 10**400}, {"$inc": {"a": 0.5}}) == {"a": math.inf}
     assert modify({"a": 0.5}, {"$mul": {"a": -(10**400)}}) == {"a": -math.inf}
     assert modify({"a": 10**400}, {"$inc": {"a": 1}}) == {"a": 10**400 + 1}
@@ -284,10 +286,10 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 @given(DOCUMENTS, MODIFIERS, st.booleans(), st.none() | st.integers(0, 3))
-def test_neither_document_nor_modifier_changes_and_nothing_of_them_is_shared(
+def test_the_result_shares_no_parts_with_the_document_or_the_modifier(
     document: dict[str, Any], modifier: dict[str, Any], is_insert: bool, matched: int | None
 ) -> None:
-    """And nothing is raised but our error; and the id stays."""
+    """The id also stays the same."""
     before, asked = ejson.clone(document), ejson.clone(modifier)
     try:
         result = modify(document, modifier, is_insert=is_insert, now=WHEN, matched=matched)
@@ -304,13 +306,13 @@ def test_neither_document_nor_modifier_changes_and_nothing_of_them_is_shared(
 
 
 @given(strategies.ejson_values())
-def test_no_modifier_raises_anything_but_ours(modifier: Any) -> None:
+def test_modify_raises_only_query_errors(modifier: Any) -> None:
     with contextlib.suppress(QueryError):
         modify({"_id": "x", "a": [1]}, modifier)
 
 
 @given(DOCUMENTS, st.sampled_from(["a", "b", "c", "c.d"]), strategies.ejson_values(4))
-def test_what_is_set_is_there_and_what_is_unset_is_not(document: dict[str, Any], path: str, value: Any) -> None:
+def test_set_sets_a_field_and_unset_removes_it(document: dict[str, Any], path: str, value: Any) -> None:
     try:
         result: Any = modify(document, {"$set": {path: value}})
     except QueryError:
@@ -346,7 +348,7 @@ def test_what_is_set_is_there_and_what_is_unset_is_not(document: dict[str, Any],
         ("$unset", 1, "", MISSING),
     ],
 )
-def test_a_field_becomes(operator: str, value: Any, operand: Any, expected: Any) -> None:
+def test_an_operator_changes_a_field(operator: str, value: Any, operand: Any, expected: Any) -> None:
     holder = {} if value is MISSING else {"f": value}
     place = Place("x.f", holder, "f")
     OPERATORS[operator](place, operand)
@@ -369,14 +371,14 @@ def test_a_field_becomes(operator: str, value: Any, operand: Any, expected: Any)
         ("$set", 1, {"a.b": 1}),
     ],
 )
-def test_what_does_not_go_together_is_refused_and_says_where(operator: str, value: Any, operand: Any) -> None:
+def test_an_operand_that_does_not_fit_is_rejected_with_its_path(operator: str, value: Any, operand: Any) -> None:
     holder = {"f": value}
     with pytest.raises(QueryError, match=r"x\.f|a\.b"):
         OPERATORS[operator](Place("x.f", holder, "f"), operand)
     assert holder == {"f": value}
 
 
-def test_an_element_is_unset_without_moving_its_neighbours_and_put_behind_the_last() -> None:
+def test_elements_are_unset_in_place_and_added_at_the_end() -> None:
     array = [1, 2]
     OPERATORS["$unset"](Place("a.0", array, 0), "")
     OPERATORS["$set"](Place("a.2", array, 2), 3)
@@ -385,7 +387,7 @@ def test_an_element_is_unset_without_moving_its_neighbours_and_put_behind_the_la
 
 
 @pytest.mark.parametrize("value", [{"$a": 1}, {"a.b": 1}, [{"\0": 1}], {"a": [{"b": {"$c": 1}}]}])
-def test_names_that_no_database_stores_are_refused_at_any_depth(value: Any) -> None:
+def test_invalid_field_names_are_rejected_at_any_depth(value: Any) -> None:
     with pytest.raises(QueryError):
         check_names(value)
 
@@ -400,7 +402,7 @@ def test_names_that_no_database_stores_are_refused_at_any_depth(value: Any) -> N
     ],
 )
 def test_two_long_arrays_are_compared_in_linear_time(make: Callable[[int], Any]) -> None:
-    """Comparing each element with each other would take minutes here."""
+    """Comparing each pair of elements would take minutes."""
     old, new = [make(number) for number in range(5000)], [make(number) for number in range(2500, 7500)]
     document = {"_id": "a", "list": old}
     assert modify(document, {"$addToSet": {"list": {"$each": new}}})["list"] == [*old, *new[2500:]]

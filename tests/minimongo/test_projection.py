@@ -1,4 +1,4 @@
-"""Which fields of a document are chosen."""
+"""Projections select the fields of a document."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ DOCUMENT: dict[str, Any] = {"_id": "x", "a": 1, "b": {"c": 2, "d": 3}, "e": [{"f
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        pytest.param(None, DOCUMENT, id="no choice"),
+        pytest.param(None, DOCUMENT, id="no fields"),
         pytest.param({}, DOCUMENT, id="an empty one"),
         pytest.param({"a": 1}, {"_id": "x", "a": 1}, id="one field, and the id"),
         pytest.param({"a": 1, "_id": 0}, {"a": 1}, id="one field, without the id"),
         pytest.param({"a": True}, {"_id": "x", "a": 1}, id="true is one"),
         pytest.param({"b.c": 1}, {"_id": "x", "b": {"c": 2}}, id="a field within"),
         pytest.param({"b.c": 1, "b.d": 1}, {"_id": "x", "b": {"c": 2, "d": 3}}, id="two within"),
-        pytest.param({"e.f": 1}, {"_id": "x", "e": [{"f": 4}, {}]}, id="within an array, objects alone"),
+        pytest.param({"e.f": 1}, {"_id": "x", "e": [{"f": 4}, {}]}, id="within an array, objects only"),
         pytest.param({"nothing": 1}, {"_id": "x"}, id="one that is not there"),
-        pytest.param({"a.b": 1}, {"_id": "x"}, id="within what has no fields"),
-        pytest.param({"a": 0}, {"_id": "x", "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but one"),
-        pytest.param({"b.c": 0, "e": 0}, {"_id": "x", "a": 1, "b": {"d": 3}}, id="all but one within"),
+        pytest.param({"a.b": 1}, {"_id": "x"}, id="within a value without fields"),
+        pytest.param({"a": 0}, {"_id": "x", "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all except one"),
+        pytest.param({"b.c": 0, "e": 0}, {"_id": "x", "a": 1, "b": {"d": 3}}, id="all except an inner one"),
         pytest.param(
-            {"e.g": 0}, {"_id": "x", "a": 1, "b": DOCUMENT["b"], "e": [{"f": 4}, 6, {}]}, id="all but one in an array"
+            {"e.g": 0},
+            {"_id": "x", "a": 1, "b": DOCUMENT["b"], "e": [{"f": 4}, 6, {}]},
+            id="all except one in an array",
         ),
-        pytest.param({"_id": 0}, {"a": 1, "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but the id"),
-        pytest.param({"_id": 1}, {"_id": "x"}, id="the id alone"),
+        pytest.param({"_id": 0}, {"a": 1, "b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all except the id"),
+        pytest.param({"_id": 1}, {"_id": "x"}, id="only the id"),
         pytest.param({"a": 1, "_id": 1}, {"_id": "x", "a": 1}, id="the id, too"),
-        pytest.param({"a": 0, "_id": 0}, {"b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all but one and the id"),
+        pytest.param({"a": 0, "_id": 0}, {"b": DOCUMENT["b"], "e": DOCUMENT["e"]}, id="all except one and the id"),
     ],
 )
-def test_fields_are_chosen(fields: Any, expected: dict[str, Any]) -> None:
+def test_a_projection_selects_fields(fields: Any, expected: dict[str, Any]) -> None:
     assert compile_projection(fields)(DOCUMENT) == expected
 
 
-def test_arrays_within_arrays_are_gone_through() -> None:
+def test_arrays_within_arrays_are_projected() -> None:
     document: dict[str, Any] = {"a": [[{"b": 1, "c": 2}, 3]]}
     assert compile_projection({"a.b": 1})(document) == {"a": [[{"b": 1}]]}
     assert compile_projection({"a.b": 0})(document) == {"a": [[{"c": 2}, 3]]}
@@ -62,7 +64,9 @@ DOCUMENTS = st.dictionaries(
 
 
 @given(CHOICES, DOCUMENTS)
-def test_choosing_twice_is_choosing_once_and_adds_nothing(fields: dict[str, Any], document: dict[str, Any]) -> None:
+def test_projecting_twice_is_the_same_as_once_and_adds_no_fields(
+    fields: dict[str, Any], document: dict[str, Any]
+) -> None:
     before = ejson.clone(document)
     try:
         project = compile_projection(fields)
@@ -75,12 +79,12 @@ def test_choosing_twice_is_choosing_once_and_adds_nothing(fields: dict[str, Any]
 
 
 @given(strategies.ejson_values())
-def test_no_choice_raises_anything_but_ours(fields: Any) -> None:
+def test_projections_raise_only_query_errors(fields: Any) -> None:
     with contextlib.suppress(QueryError):
         compile_projection(fields)
 
 
-def test_what_is_chosen_is_a_copy() -> None:
+def test_a_projection_returns_copies() -> None:
     for fields in ({}, {"b": 1}, {"a": 0}, {"b.c": 1}, {"b.c": 0}):
         result = compile_projection(fields)(DOCUMENT)
         assert result["b"] is not DOCUMENT["b"]
@@ -102,6 +106,6 @@ def test_what_is_chosen_is_a_copy() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_choice_is_refused(fields: Any) -> None:
+def test_an_invalid_projection_is_rejected(fields: Any) -> None:
     with pytest.raises(QueryError):
         compile_projection(fields)

@@ -1,4 +1,4 @@
-"""JavaScript's regular expressions find in Python what they find in JavaScript."""
+"""Translated regular expressions match the same texts as in JavaScript."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ from ddpshell.minimongo.regexps import compile_regexp
         ("a{2,3}", "", ["aa"], ["a"]),
     ],
 )
-def test_a_pattern_finds_what_javascript_finds(source: str, flags: str, found: list[str], not_found: list[str]) -> None:
+def test_a_pattern_matches_as_in_javascript(source: str, flags: str, found: list[str], not_found: list[str]) -> None:
     pattern = compile_regexp(RegExp(source, flags))
     for search in (pattern.search, pattern.matcher.search):
         assert [text for text in found if not search(text)] == []
@@ -75,12 +75,12 @@ def test_a_pattern_finds_what_javascript_finds(source: str, flags: str, found: l
 @pytest.mark.parametrize(
     ("source", "flags"), [(r"\p{L}", "u"), (r"\P{L}", "u"), ("(?<n>a)(?<n>b)", ""), ("a", "v"), ("(?<=a+)b", "")]
 )
-def test_what_python_has_not_is_refused(source: str, flags: str) -> None:
+def test_an_unsupported_pattern_is_rejected(source: str, flags: str) -> None:
     with pytest.raises((QueryError, EJSONError)):
         compile_regexp(RegExp(source, flags))
 
 
 @given(st.text("ab()[]{}|^$.*+?\\dwsbBpukx0123<>=!:-,cJ", max_size=12), st.text("gimsuy", max_size=3))
-def test_no_source_raises_anything_but_ours(source: str, flags: str) -> None:
+def test_patterns_raise_only_query_errors(source: str, flags: str) -> None:
     with contextlib.suppress(QueryError, EJSONError):
         compile_regexp(RegExp(source, flags))

@@ -1,6 +1,6 @@
-"""What selectors mean: the cases are those of Meteor's own tests of minimongo, and each was tried on a real server.
+"""Selectors match documents. The cases come from Meteor's own tests of minimongo.
 
-`tests/server/test_selectors_against_meteor.py` does that again, with drawn cases too.
+`tests/server/test_selectors_against_meteor.py` tries these cases, and random ones, on a real server.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ CASES: list[tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ({"$or": [{"a": 1}], "b": 2}, [{"a": 1, "b": 2}], [{"a": 1}]),
     ({"$or": [{"$and": [{"a": 1}, {"b": 1}]}, {"$nor": [{"c": 1}]}]}, [{"a": 1, "b": 1, "c": 1}, {}], [{"c": 1}]),
     ({"$comment": "why", "a": 1}, [{"a": 1}], [{"a": 2}]),
-    # What JavaScript thinks of it.
+    # JavaScript's idea of truth.
     ({"a": {"$exists": []}}, [{"a": 1}], [{}]),
     ({"a": {"$exists": ""}}, [{}], [{"a": 1}]),
     ({"_id": float("nan")}, [], [{"_id": "x"}]),
@@ -238,7 +238,7 @@ def test_an_invalid_selector_is_rejected_before_it_is_used(selector: Any) -> Non
         pytest.param({"a": {"$or": []}}, r"\$or belongs outside of field conditions", id="within a field"),
         pytest.param({"$where": "true"}, r"\$where is not supported: ddpshell cannot run JavaScript", id="a program"),
         pytest.param({"a": {"$type": "strin"}}, r"unknown \$type strin; did you mean string\?", id="a type"),
-        pytest.param({"a": dt.datetime(2026, 1, 1)}, "without a time zone", id="an unknown moment"),  # noqa: DTZ001
+        pytest.param({"a": dt.datetime(2026, 1, 1)}, "without a time zone", id="an unclear moment"),  # noqa: DTZ001
         pytest.param({"a": {1}}, "not an EJSON value", id="a set"),
         pytest.param({"a": {1: 2}}, "keys of an object must be strings", id="a number for a name"),
     ],
@@ -248,7 +248,7 @@ def test_the_error_says_what_is_wrong(selector: Any, sentence: str) -> None:
         compile_selector(selector)
 
 
-def test_a_selector_nested_too_deeply_is_refused() -> None:
+def test_a_selector_that_is_nested_too_deeply_is_rejected() -> None:
     deep: Any = {"a": 1}
     for _ in range(100_000):
         deep = {"$and": [deep]}
@@ -256,7 +256,7 @@ def test_a_selector_nested_too_deeply_is_refused() -> None:
         compile_selector(deep)
 
 
-def test_a_selector_that_is_changed_later_means_what_it_meant() -> None:
+def test_later_changes_to_a_selector_have_no_effect() -> None:
     wanted = [1]
     matches = compile_selector({"a": {"$in": wanted}})
     wanted.append(2)
@@ -264,17 +264,17 @@ def test_a_selector_that_is_changed_later_means_what_it_meant() -> None:
 
 
 def test_a_number_may_be_an_id() -> None:
-    """A publication can send such documents (I10), if no collection of Meteor's can hold them."""
+    """Publications can send such ids (I10), although Meteor's collections cannot contain them."""
     assert compile_selector(5)({"_id": 5})
     assert not compile_selector(5)({"_id": "5"})
 
 
-def test_what_is_given_may_be_of_tuples() -> None:
+def test_selectors_may_contain_tuples() -> None:
     assert compile_selector({"a": {"$in": (1, 2)}, "$or": ({"b": 1},)})({"a": 2, "b": 1})
 
 
-def test_custom_values_are_equal_by_name_and_value_and_have_fields() -> None:
-    """What minimongo finds of an EJSON type of one's own, whose fields are those that it writes."""
+def test_custom_values_are_compared_by_type_and_value_and_have_fields() -> None:
+    """As in minimongo, where the fields of a custom EJSON type are those of its JSON form."""
     document: dict[str, Any] = {"_id": "x", "p": Custom("Point", {"x": 1, "y": 2})}
     assert compile_selector({"p": Custom("Point", {"x": 1, "y": 2})})(document)
     assert not compile_selector({"p": Custom("Other", {"x": 1, "y": 2})})(document)
@@ -320,16 +320,14 @@ DOCUMENTS = st.dictionaries(st.sampled_from(["_id", "a", "b"]), strategies.ejson
 
 
 @given(ANYTHING | strategies.ejson_values(), DOCUMENTS)
-def test_no_selector_raises_anything_but_ours_nor_does_any_document_that_it_meets(
-    selector: Any, document: dict[str, Any]
-) -> None:
+def test_selectors_raise_only_query_errors_for_any_document(selector: Any, document: dict[str, Any]) -> None:
     with contextlib.suppress(QueryError):
         matches = compile_selector(selector)
         assert matches(document) in (True, False)
 
 
 @given(ANYTHING, DOCUMENTS)
-def test_not_and_nor_say_the_opposite(condition: Any, document: dict[str, Any]) -> None:
+def test_not_and_nor_match_the_opposite(condition: Any, document: dict[str, Any]) -> None:
     try:
         matches = compile_selector({"a": condition})
     except QueryError:

@@ -60,14 +60,14 @@ IN_ORDER: list[Any] = [
 
 
 @pytest.mark.parametrize("place", range(len(IN_ORDER)))
-def test_each_value_comes_after_all_before_it(place: int) -> None:
+def test_values_are_ordered_by_type_and_then_by_value(place: int) -> None:
     for earlier in range(place):
         assert compare(IN_ORDER[earlier], IN_ORDER[place]) < 0, IN_ORDER[earlier]
         assert compare(IN_ORDER[place], IN_ORDER[earlier]) > 0, IN_ORDER[earlier]
     assert compare(IN_ORDER[place], IN_ORDER[place]) == 0
 
 
-def test_to_selectors_nan_comes_neither_before_nor_after_a_number() -> None:
+def test_in_selectors_nan_is_neither_less_nor_greater_than_a_number() -> None:
     assert math.isnan(compare(math.nan, 1))
     assert math.isnan(compare(1, math.nan))
 
@@ -87,7 +87,7 @@ def test_a_custom_value_counts_as_an_object() -> None:
         pytest.param([["n", "desc"]], "dcba", id="a list of pairs"),
         pytest.param({"even": -1, "n": 1}, "acbd", id="two keys"),
         pytest.param({"sub.x": 1}, "dcba", id="a path"),
-        pytest.param({}, "abcd", id="none: as they came"),
+        pytest.param({}, "abcd", id="in the original order"),
     ],
 )
 def test_documents_are_sorted_by_their_fields(specifier: Any, expected: str) -> None:
@@ -99,7 +99,7 @@ def test_documents_are_sorted_by_their_fields(specifier: Any, expected: str) -> 
     assert "".join(str(document["_id"]) for document in sorted(documents, key=compile_sort(specifier))) == expected
 
 
-def test_of_an_array_the_least_element_decides_or_going_down_the_greatest() -> None:
+def test_an_array_is_sorted_by_its_least_or_greatest_element() -> None:
     documents: list[dict[str, Any]] = [
         {"_id": "a", "n": [5, 1]},
         {"_id": "b", "n": [3, 2]},
@@ -110,7 +110,7 @@ def test_of_an_array_the_least_element_decides_or_going_down_the_greatest() -> N
     assert [item["_id"] for item in sorted(documents, key=compile_sort({"n": -1}))] == ["a", "b", "c", "d"]
 
 
-def test_an_index_in_the_path_means_that_element_alone() -> None:
+def test_an_index_in_the_path_means_only_that_element() -> None:
     documents: list[dict[str, Any]] = [{"_id": "a", "n": [2, 9]}, {"_id": "b", "n": [1, 9]}]
     assert [item["_id"] for item in sorted(documents, key=compile_sort({"n.0": 1}))] == ["b", "a"]
 
@@ -120,13 +120,13 @@ def test_an_index_in_the_path_means_that_element_alone() -> None:
     [5, "", [5], [["n"]], [["n", "up"]], {"n": 0}, {"n": True}, {"n": "asc?"}, [["", "asc"]], {"n": None}],
     ids=str,
 )
-def test_what_is_no_sort_specifier_is_refused(specifier: Any) -> None:
+def test_an_invalid_sort_specifier_is_rejected(specifier: Any) -> None:
     with pytest.raises(QueryError):
         compile_sort(specifier)
 
 
-def test_of_fields_within_one_array_those_of_one_element_count() -> None:
-    """Minimongo's own example: the keys are [0, 5] and [1, 3], and [0, 3] is none."""
+def test_sort_keys_in_one_array_are_taken_from_the_same_element() -> None:
+    """This is minimongo's own example: the keys are [0, 5] and [1, 3], but not [0, 3]."""
     documents: list[dict[str, Any]] = [
         {"_id": "a", "a": [{"x": 0, "y": 5}, {"x": 1, "y": 3}]},
         {"_id": "b", "a": [{"x": 0, "y": 4}]},
@@ -134,7 +134,7 @@ def test_of_fields_within_one_array_those_of_one_element_count() -> None:
     assert [item["_id"] for item in sorted(documents, key=compile_sort({"a.x": 1, "a.y": 1}))] == ["b", "a"]
 
 
-def test_the_elements_of_two_arrays_are_no_order() -> None:
+def test_sort_keys_in_two_arrays_are_rejected() -> None:
     key = compile_sort({"a": 1, "b": 1})
     assert key({"a": [1, 2], "b": 3}) < key({"a": [2], "b": 1})
     assert key({"a": 1, "b": []}) < key({"a": 1, "b": [1]})
@@ -146,15 +146,15 @@ def test_the_elements_of_two_arrays_are_no_order() -> None:
     ("path", "document", "expected"),
     [
         pytest.param("a.b", {"a": [{"b": 2}, {"b": 1}, 0]}, 1, id="a field of each element"),
-        pytest.param("a.b", {"a": 5}, MISSING, id="a field of what has none"),
-        pytest.param("a.b", {"a": [5]}, MISSING, id="a field of elements that have none"),
+        pytest.param("a.b", {"a": 5}, MISSING, id="a field of a value without fields"),
+        pytest.param("a.b", {"a": [5]}, MISSING, id="a field of elements without fields"),
         pytest.param("a.1", {"a": [3, [9, 4]]}, [9, 4], id="an element by its index, whole"),
-        pytest.param("a.1.b", {"a": [{"1": {"b": 0}}, {"b": 7}]}, 7, id="an index is no name"),
+        pytest.param("a.1.b", {"a": [{"1": {"b": 0}}, {"b": 7}]}, 7, id="an index is not a name"),
         pytest.param("a.7", {"a": [1]}, MISSING, id="an index beyond the end"),
         pytest.param("p.x", {"p": Custom("Point", {"x": 3})}, 3, id="a field of a custom value"),
     ],
 )
-def test_what_decides_is_found(path: str, document: dict[str, Any], expected: Any) -> None:
+def test_the_value_to_sort_by_is_found(path: str, document: dict[str, Any], expected: Any) -> None:
     assert compile_sort(path)(document) == (sort_key(expected),)
 
 
@@ -163,7 +163,7 @@ VALUES = st.sampled_from([*IN_ORDER[1:], math.nan, decimal.Decimal("NaN"), Date(
 
 @given(VALUES, VALUES, VALUES, st.sampled_from([1, -1]))
 def test_the_order_is_total(a: Any, b: Any, c: Any, direction: int) -> None:
-    """Any two can be compared, NaN too, and what comes after another comes after all before that."""
+    """Any two values can be compared, including NaN, and the order is transitive."""
     key = compile_sort({"v": direction})
     x, y, z = (key({"v": value}) for value in (a, b, c))
     assert (x < y) + (y < x) + (x == y) == 1
@@ -174,7 +174,7 @@ def test_the_order_is_total(a: Any, b: Any, c: Any, direction: int) -> None:
 
 
 @given(VALUES, VALUES)
-def test_selectors_and_sorting_agree_where_no_nan_is(a: Any, b: Any) -> None:
+def test_selectors_and_sorting_agree_without_nan(a: Any, b: Any) -> None:
     difference = compare(a, b)
     if not math.isnan(difference):
         one, other = sort_key(a), sort_key(b)
@@ -182,7 +182,7 @@ def test_selectors_and_sorting_agree_where_no_nan_is(a: Any, b: Any) -> None:
 
 
 @given(st.lists(st.sampled_from(IN_ORDER[1:]), max_size=8))
-def test_sorting_is_stable_and_by_the_order_of_values(values: list[Any]) -> None:
+def test_sorting_is_stable_and_follows_the_order_of_values(values: list[Any]) -> None:
     documents = [{"_id": number, "v": value} for number, value in enumerate(values)]
     result = sorted(documents, key=compile_sort({"w": 1}))
     assert result == documents

@@ -1,4 +1,4 @@
-"""What is found at a path; what follows from it for queries is in `test_selector.py`."""
+"""Values at paths, and checked copies of values. `test_selector.py` tests paths in queries."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from tests import strategies
         pytest.param("a", {}, [(MISSING, False)], id="one that is not there"),
         pytest.param("a", {"a": [1, 2]}, [([1, 2], False)], id="an array, whole"),
         pytest.param("a.0", {"a": [1, 2]}, [(1, False)], id="an element"),
-        pytest.param("a.0", {"a": [[1]]}, [([1], True)], id="an element that is an array stands for itself"),
+        pytest.param("a.0", {"a": [[1]]}, [([1], True)], id="an element that is an array is not searched"),
         pytest.param("a.5", {"a": [1]}, [], id="an element beyond the end is nowhere"),
         pytest.param(
             "a.b", {"a": [{"b": 1}, 5, {"b": 2}, {}]}, [(1, False), (2, False), (MISSING, False)], id="a field of each"
         ),
         pytest.param("a.b", {"a": 1}, [(MISSING, False)], id="a field of a number"),
-        pytest.param("a.0.b", {"a": [5]}, [], id="a field of an element that has none"),
+        pytest.param("a.0.b", {"a": [5]}, [], id="a field of an element without fields"),
         pytest.param("a.0", {"a": [{"0": 1}]}, [({"0": 1}, False), (1, False)], id="an index may be a name, too"),
     ],
 )
-def test_values_are_found(path: str, document: dict[str, Any], expected: list[tuple[Any, bool]]) -> None:
+def test_the_values_at_a_path_are_found(path: str, document: dict[str, Any], expected: list[tuple[Any, bool]]) -> None:
     assert look_up(path)(document) == expected
 
 
-def test_more_digits_than_an_int_may_have_are_an_index_of_nothing() -> None:
+def test_an_index_with_too_many_digits_finds_no_values() -> None:
     assert look_up("a." + "1" * 5000)({"a": [1]}) == []
 
 
@@ -72,8 +72,8 @@ def nested(depth: int, make: Callable[[Any], Any]) -> Any:
     ],
 )
 @pytest.mark.parametrize("last", ["0", "nothing"])
-def test_each_value_is_found_once_however_many_ways_lead_to_it(make: Callable[[Any], Any], last: str) -> None:
-    """With 40 parts there are millions of ways, or more, and a search along all of them would never end."""
+def test_each_value_is_found_only_once(make: Callable[[Any], Any], last: str) -> None:
+    """A path with 40 parts has so many ways to a value that a search along all of them would never end."""
     find = look_up("a." + "0." * 40 + last)
     found = find({"a": nested(60, make)})
     assert len(found) < 1000
@@ -86,11 +86,11 @@ def test_a_path_may_have_more_parts_than_python_has_stack_frames() -> None:
 
 
 @given(strategies.ejson_values())
-def test_every_ejson_value_passes_unchanged(value: Any) -> None:
+def test_an_ejson_value_is_copied_unchanged(value: Any) -> None:
     assert ejson.equals(checked_copy(value), value)
 
 
-def test_what_passes_is_of_lists_and_dicts() -> None:
+def test_a_checked_copy_consists_of_lists_and_dicts() -> None:
     given: Mapping[str, Any] = MappingProxyType({"a": (1, MappingProxyType({})), "b": bytearray(b"x")})
     result = checked_copy(given)
     assert result == {"a": [1, {}], "b": b"x"}
@@ -102,17 +102,17 @@ def test_what_passes_is_of_lists_and_dicts() -> None:
     [
         pytest.param({1, 2}, id="a set"),
         pytest.param(1j, id="a complex number"),
-        pytest.param([object()], id="an object of no kind, inside"),
-        pytest.param({1: 2}, id="a name that is no string"),
+        pytest.param([object()], id="an unknown object inside"),
+        pytest.param({1: 2}, id="a name that is not a string"),
         pytest.param(dt.datetime(2026, 1, 1), id="a moment without time zone"),  # noqa: DTZ001
     ],
 )
-def test_what_is_no_ejson_is_refused(value: Any) -> None:
+def test_a_value_of_another_type_is_rejected(value: Any) -> None:
     with pytest.raises(QueryError):
         checked_copy(value)
 
 
-def test_what_contains_itself_is_refused() -> None:
+def test_a_value_that_contains_itself_is_rejected() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(QueryError, match="contains itself"):
@@ -120,22 +120,22 @@ def test_what_contains_itself_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [True, 1, -1, math.inf, 0.1, "0", [], {}, b"", "false"], ids=repr)
-def test_true_to_javascript(value: Any) -> None:
+def test_a_value_is_true_in_javascript(value: Any) -> None:
     assert is_truthy(value)
 
 
 @pytest.mark.parametrize("value", [None, False, 0, 0.0, -0.0, math.nan, ""], ids=repr)
-def test_false_to_javascript(value: Any) -> None:
+def test_a_value_is_false_in_javascript(value: Any) -> None:
     assert not is_truthy(value)
 
 
-def test_a_boolean_is_no_number() -> None:
+def test_a_boolean_is_not_a_number() -> None:
     assert is_number(0)
     assert is_number(math.nan)
     assert not is_number(False)
     assert not is_number("1")
 
 
-def test_the_nearest_word_is_named_or_all_of_them() -> None:
+def test_an_unknown_name_gets_a_suggestion_or_a_list() -> None:
     assert unknown_name("cta", ["cat", "dog"], "animal") == "unknown animal cta; did you mean cat?"
     assert unknown_name("whale", ["dog", "cat"], "animal") == "unknown animal whale; use one of cat, dog"

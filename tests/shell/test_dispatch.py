@@ -50,7 +50,7 @@ def test_an_argument_is_read_from_its_file_when_the_line_is_run(table: Desk, tmp
     assert "b, line 2: expected ':' after the key, not 2" in " ".join(shown.split())
     assert shown.endswith("\n   at 2}\n      ^\n")
     missing = " ".join(table.type("call echo @/nowhere").split())
-    assert "cannot read /nowhere: No such file or directory; for the text @/nowhere itself, write @@/nowhere" in missing
+    assert "cannot read /nowhere: No such file or directory; write @@/nowhere for the string @/nowhere" in missing
     assert "call echo @/nowhere ^" in missing
 
 

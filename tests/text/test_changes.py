@@ -1,4 +1,4 @@
-"""A change of a document is one line, and says all that changed."""
+"""A change of a document is written on one line, with all changed fields."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OID = ObjectID("507f1f77bcf86cd799439011")
         pytest.param(DocumentMoved("tasks", "a", None), "> tasks/a moved to the end", id="moved to the end"),
     ],
 )
-def test_a_change_is_a_line(event: DocumentEvent, line: str) -> None:
+def test_a_change_takes_one_line(event: DocumentEvent, line: str) -> None:
     assert plain(change_line(event, Limits())) == line
 
 
@@ -51,13 +51,13 @@ def test_a_large_document_is_cut() -> None:
 
 
 @given(hostile_text(), hostile_text())
-def test_no_name_breaks_the_line(collection: str, name: str) -> None:
+def test_names_do_not_break_the_line(collection: str, name: str) -> None:
     line = plain(change_line(DocumentChanged(collection, name, {name: name}, (name,)), Limits()))
     assert harmless(line)
     assert "\n" not in line
 
 
-def test_what_is_not_shown_is_a_number() -> None:
+def test_changes_that_are_not_shown_are_counted() -> None:
     assert plain(others_line(DocumentRemoved, "tasks", 980)) == "- tasks: 980 more documents"
     assert plain(others_line(DocumentAdded, "a b", 1)) == '+ "a b": 1 more document'
 
@@ -83,7 +83,7 @@ def test_the_fields_of_an_added_document_can_be_pasted_back(
 
 
 @given(_FIELDS.filter(bool), st.lists(keys(), max_size=3))
-def test_what_changed_can_be_pasted_back(fields: dict[str, EJSONValue], cleared: list[str]) -> None:
+def test_the_fields_of_a_changed_document_can_be_pasted_back(fields: dict[str, EJSONValue], cleared: list[str]) -> None:
     line = plain(change_line(DocumentChanged("t", "a", fields, tuple(cleared)), Limits())).removeprefix("~ t/a ")
     reading = read(line)
     assert ejson.equals(reading.value, fields)
@@ -92,7 +92,7 @@ def test_what_changed_can_be_pasted_back(fields: dict[str, EJSONValue], cleared:
 
 @given(texts(), _IDS)
 def test_a_collection_and_an_id_can_be_pasted_back(collection: str, name: DocumentID) -> None:
-    """`- tasks/a` is a document that `find tasks a` finds."""
+    """`find tasks a` finds the document of `- tasks/a`."""
     line = plain(change_line(DocumentRemoved(collection, name), Limits())).removeprefix("- ")
     end = read(line).end if line.startswith('"') else line.index("/")
     [_, first, second] = parse_line(f"find {line[:end]} {line[end + 1 :]}")[0].words

@@ -1,4 +1,4 @@
-"""Each constructor makes its value of arguments of the right kind, and of no others."""
+"""Each constructor makes a value from valid arguments, and rejects others."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ OID = "507f1f77bcf86cd799439011"
         pytest.param("ObjectID", [OID.upper()], ObjectID(OID), id="E9"),
         pytest.param("ObjectId", [OID], ObjectID(OID), id="MongoDB's spelling"),
         pytest.param("Decimal", ["-1.10"], decimal.Decimal("-1.10"), id="a decimal"),
-        pytest.param("Custom", ["t", {"$date": 0}], Custom("t", {"$date": 0}), id="E18: nothing is decoded"),
-        pytest.param("Custom", ["t", [b"\x01"]], Custom("t", [{"$binary": "AQ=="}]), id="E18: but what was made is encoded"),
+        pytest.param("Custom", ["t", {"$date": 0}], Custom("t", {"$date": 0}), id="E18: its content is not decoded, either"),
+        pytest.param("Custom", ["t", [b"\x01"]], Custom("t", [{"$binary": "AQ=="}]), id="E18: constructed values are encoded"),
     ],
 )  # fmt: skip
-def test_a_constructor_makes(name: str, arguments: list[EJSONValue], value: EJSONValue) -> None:
+def test_a_constructor_makes_its_value(name: str, arguments: list[EJSONValue], value: EJSONValue) -> None:
     made = CONSTRUCTORS[name].construct(*arguments)
     assert ejson.equals(made, value)
     assert ejson.equals(parse(format_value(made)), value)
@@ -46,16 +46,16 @@ def test_a_constructor_makes(name: str, arguments: list[EJSONValue], value: EJSO
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        pytest.param("Date", [True], id="a boolean is no number"),
-        pytest.param("Date", [None], id="null is no date"),
-        pytest.param("Binary", [5], id="a number is no base64"),
+        pytest.param("Date", [True], id="a boolean is not a number"),
+        pytest.param("Date", [None], id="null is not a date"),
+        pytest.param("Binary", [5], id="a number is not a base64"),
         pytest.param("RegExp", ["a", 1], id="flags are text"),
-        pytest.param("ObjectID", [5], id="a number is no id"),
+        pytest.param("ObjectID", [5], id="a number is not an id"),
         pytest.param("Decimal", [1.1], id="a float has been rounded"),
         pytest.param("Custom", [5, 5], id="a type has a name"),
     ],
 )
-def test_an_argument_of_the_wrong_kind_is_a_type_error(name: str, arguments: list[EJSONValue]) -> None:
+def test_an_argument_of_the_wrong_type_raises_a_type_error(name: str, arguments: list[EJSONValue]) -> None:
     with pytest.raises(TypeError):
         CONSTRUCTORS[name].construct(*arguments)
 
@@ -63,16 +63,16 @@ def test_an_argument_of_the_wrong_kind_is_a_type_error(name: str, arguments: lis
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        pytest.param("Date", ["soon"], id="no date"),
+        pytest.param("Date", ["soon"], id="not a date"),
         pytest.param("Date", [8640000000000001], id="E4: too late"),
         pytest.param("Date", [-math.inf], id="E4: never"),
         pytest.param("Binary", ["=AAA"], id="V16"),
         pytest.param("RegExp", ["("], id="V38"),
         pytest.param("ObjectID", [""], id="E9: nothing"),
-        pytest.param("Decimal", ["1_0"], id="no decimal"),
+        pytest.param("Decimal", ["1_0"], id="not a decimal"),
         pytest.param("Custom", ["oid", OID], id="a type that we know"),
     ],
 )
-def test_a_value_that_cannot_be_is_an_ejson_error(name: str, arguments: list[EJSONValue]) -> None:
+def test_an_invalid_argument_raises_an_ejson_error(name: str, arguments: list[EJSONValue]) -> None:
     with pytest.raises(EJSONError):
         CONSTRUCTORS[name].construct(*arguments)

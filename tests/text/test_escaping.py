@@ -1,4 +1,4 @@
-"""Nothing that a server sends reaches a terminal as anything but visible characters."""
+"""All text from a server reaches the terminal as visible characters only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ddpshell.text.escaping import escape_json, escape_line, escape_text, quote
 from ddpshell.text.literals import parse
 from tests.strategies import hostile_text
 
-#: What a terminal obeys, what turns text round, what nobody can see, and what cannot be encoded.
+#: Characters that a terminal obeys, that change the direction of text, that are invisible, or that UTF-8 cannot encode.
 HARMFUL = [
     *(code for code in range(0x20) if chr(code) not in "\t\n"),
     *range(0x7F, 0xA0),
@@ -29,7 +29,7 @@ def harmless(text: str) -> bool:
 
 
 @pytest.mark.parametrize("code", HARMFUL, ids=hex)
-def test_a_harmful_character_is_escaped_everywhere(code: int) -> None:
+def test_a_harmful_character_is_escaped_by_every_function(code: int) -> None:
     text = f"a{chr(code)}b"
     assert chr(code) not in escape_text(text)
     assert chr(code) not in escape_line(text)
@@ -51,16 +51,16 @@ def test_a_harmful_character_is_escaped_everywhere(code: int) -> None:
         pytest.param("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e", id="the joiners that Persian needs stay"),
     ],
 )
-def test_text_is_shown_with_what_is_harmful_spelled_out(text: str, shown: str) -> None:
+def test_harmful_characters_in_text_are_escaped(text: str, shown: str) -> None:
     assert escape_text(text) == shown
 
 
-def test_a_line_stays_one_line() -> None:
+def test_a_line_stays_on_one_line() -> None:
     assert escape_line("gone\nddp: error: forged\r\n\x85\u2028\t") == r"gone\nddp: error: forged\r\n\x85\u2028\t"
 
 
 @given(hostile_text(60))
-def test_no_text_gets_through_unharmed(text: str) -> None:
+def test_no_harmful_character_gets_through(text: str) -> None:
     for shown in (escape_text(text), escape_line(text), quote(text), escape_json(json.dumps(text, ensure_ascii=False))):
         assert harmless(shown)
     assert "\n" not in escape_line(text)
@@ -68,7 +68,7 @@ def test_no_text_gets_through_unharmed(text: str) -> None:
 
 
 @given(hostile_text(60))
-def test_escaped_json_says_exactly_the_same(text: str) -> None:
+def test_escaped_json_means_the_same(text: str) -> None:
     written = json.dumps({text: [text]}, ensure_ascii=False)
     assert json.loads(escape_json(written)) == json.loads(written)
 
@@ -78,6 +78,6 @@ def test_a_quoted_string_is_read_back_exactly(text: str) -> None:
     assert parse(quote(text)) == text
 
 
-def test_two_halves_of_a_pair_that_are_two_characters_stay_two() -> None:
+def test_two_surrogates_that_are_two_characters_stay_two() -> None:
     assert parse(quote("\ud83d\ude00")) == "\ud83d\ude00"
     assert parse(quote("\U0001f600")) == "\U0001f600"

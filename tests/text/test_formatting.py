@@ -1,4 +1,4 @@
-"""Values are shown as what one would type."""
+"""Values are written as the literals that a user would type."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Level(enum.IntEnum):
     ("value", "shown"),
     [
         pytest.param(None, "null", id="null"),
-        pytest.param(True, "true", id="a boolean is no number"),
+        pytest.param(True, "true", id="a boolean is not a number"),
         pytest.param(2**64, "18446744073709551616", id="a large integer"),
         pytest.param(_Level.HIGH, "3", id="a kind of integer"),
         pytest.param(1.0, "1.0", id="a whole float"),
@@ -52,28 +52,28 @@ class _Level(enum.IntEnum):
         pytest.param(RegExp("a"), 'RegExp("a")', id="a regular expression without flags"),
         pytest.param(ObjectID("507f1f77bcf86cd799439011"), 'ObjectID("507f1f77bcf86cd799439011")', id="an ObjectID"),
         pytest.param(decimal.Decimal("1.10"), 'Decimal("1.10")', id="a decimal"),
-        pytest.param(decimal.Decimal("sNaN"), 'Decimal("NaN")', id="a decimal that is none"),
+        pytest.param(decimal.Decimal("sNaN"), 'Decimal("NaN")', id="a decimal NaN"),
         pytest.param(Custom("t", {"$date": 0}), 'Custom("t", {"$date": 0})', id="E18"),
         pytest.param(Custom("t", []), 'Custom("t", [])', id="a custom type with little in it"),
         pytest.param([Custom("t", [{"$date": 0}]), {"$date": 0}], '[Custom("t", [{"$date": 0}]), {"$escape": {"$date": 0}}]', id="E18 within, E16 beside"),
     ],
 )  # fmt: skip
-def test_a_value_is_shown_as(value: EJSONValue, shown: str) -> None:
+def test_a_value_is_written_as_a_literal(value: EJSONValue, shown: str) -> None:
     assert format_value(value) == shown
 
 
-def test_a_datetime_with_another_zone_is_shown_in_utc() -> None:
+def test_a_datetime_in_another_time_zone_is_written_in_utc() -> None:
     zone = dt.timezone(dt.timedelta(hours=2))
     assert format_value(dt.datetime(2026, 1, 2, 1, tzinfo=zone)) == 'Date("2026-01-01T23:00:00.000Z")'
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), dt.datetime(2026, 1, 2)], ids=["set", "object", "naive"])  # noqa: DTZ001
-def test_what_is_no_ejson_is_refused(value: EJSONValue) -> None:
+def test_a_value_of_another_type_is_rejected(value: EJSONValue) -> None:
     with pytest.raises(EJSONError):
         format_value(value)
 
 
-def test_what_fits_stands_on_one_line_and_the_rest_is_broken() -> None:
+def test_a_value_is_on_one_line_only_if_it_fits() -> None:
     value: EJSONValue = {"name": "ann", "tags": ["one", "two"], "when": Custom("range", {"from": 1, "to": 20000})}
     assert format_value(value, width=30) == (
         '{\n'
@@ -87,29 +87,29 @@ def test_what_fits_stands_on_one_line_and_the_rest_is_broken() -> None:
     )  # fmt: skip
 
 
-def test_the_first_line_leaves_room_for_what_stands_before_it() -> None:
+def test_the_first_line_leaves_room_for_the_text_before_it() -> None:
     value: EJSONValue = [1, 2]
     assert "".join(text for _, text in value_fragments(value, width=10, column=4)) == "[1, 2]"
     assert "".join(text for _, text in value_fragments(value, width=10, column=5)) == "[\n  1,\n  2\n]"
 
 
 @given(ejson_values(), st.integers(1, 120))
-def test_no_line_is_longer_than_the_width_if_it_can_be_broken(value: EJSONValue, width: int) -> None:
+def test_lines_that_can_be_broken_fit_the_width(value: EJSONValue, width: int) -> None:
     for line in format_value(value, width=width).splitlines():
         if len(line) > width:
-            # A leaf, what opens a container, or what closes one with the comma behind it: never two values.
+            # A leaf, the opening of a container, or its closing bracket with a comma, but never two values.
             assert not line.strip().startswith(("[", "{")) or line.rstrip(",").endswith(("[", "{", "[]", "{}", "("))
 
 
 @given(ejson_values())
-def test_nothing_shown_is_harmful_or_unstyled(value: EJSONValue) -> None:
+def test_formatted_values_are_harmless_and_styled(value: EJSONValue) -> None:
     for style, text in value_fragments(value):
         assert harmless(text)
         assert style in STYLES
         assert text.strip() == "" or style != "space"
 
 
-def test_nesting_has_no_limit_of_its_own() -> None:
+def test_values_may_be_nested_to_any_depth() -> None:
     value: EJSONValue = []
     for _ in range(20_000):
         value = [value]
@@ -125,10 +125,10 @@ def test_nesting_has_no_limit_of_its_own() -> None:
         pytest.param("abcdef", '"abcde" ... 1 more characters, use `full`', id="a string"),
         pytest.param(b"\0" * 30, 'Binary("AAAAA" ... 35 more characters, use `full`)', id="a binary"),
         pytest.param([[1]], "[[1]]", id="just deep enough"),
-        pytest.param([[[]]], "[[[]]]", id="what is empty may be deeper"),
+        pytest.param([[[]]], "[[[]]]", id="an empty container may be deeper"),
         pytest.param([[[1], 2]], "[[... 1 more, use `full`, 2]]", id="too deep"),
     ],
 )  # fmt: skip
-def test_what_the_limits_leave_out_is_counted(value: EJSONValue, shown: str) -> None:
+def test_parts_that_the_limits_leave_out_are_counted(value: EJSONValue, shown: str) -> None:
     limits = Limits(items=3, characters=5, depth=2, advice="use `full`")
     assert format_value(value, limits=limits) == shown

@@ -1,4 +1,4 @@
-"""What people type means what they think, and if it means nothing, they are told where."""
+"""Literals are read as users mean them, and errors have the position of the mistake."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def moment(*parts: int) -> dt.datetime:
         pytest.param('{"a": [1, 2.5, {}], "b": []}', {"a": [1, 2.5, {}], "b": []}, id="JSON"),
         pytest.param('{"a": 1, "a": 2}', {"a": 2}, id="E36: the last of two equal keys"),
         pytest.param(" [1]\n", [1], id="space around"),
-        # comforts
+        # relaxed syntax
         pytest.param("{a: 1, $b_2: 2, \u00e9: 3}", {"a": 1, "$b_2": 2, "\u00e9": 3}, id="unquoted keys"),
         pytest.param("{true: 1, Date: 2, NaN: 3}", {"true": 1, "Date": 2, "NaN": 3}, id="any name is a key"),
         pytest.param("{1: 'a', 10: 'b'}", {"1": "a", "10": "b"}, id="digits are a key"),
@@ -56,7 +56,7 @@ def moment(*parts: int) -> dt.datetime:
         pytest.param('Date("2026-01-02")', moment(2026, 1, 2), id="a day"),
         pytest.param('Date("2026-01-02T03:04")', moment(2026, 1, 2, 3, 4), id="a time without a zone is UTC"),
         pytest.param('Date("2026-01-02T03:04:05.678Z")', moment(2026, 1, 2, 3, 4, 5, 678), id="to the millisecond"),
-        pytest.param('Date("2026-01-02T03:04:05.6789Z")', moment(2026, 1, 2, 3, 4, 5, 678), id="E4: no further"),
+        pytest.param('Date("2026-01-02T03:04:05.6789Z")', moment(2026, 1, 2, 3, 4, 5, 678), id="E4: beyond the range"),
         pytest.param('Date("2026-01-02T03:04+01:30")', moment(2026, 1, 2, 1, 34), id="a zone"),
         pytest.param("Date(1700000000123)", moment(2023, 11, 14, 22, 13, 20, 123), id="milliseconds"),
         pytest.param("Date(-1.7)", moment(1969, 12, 31, 23, 59, 59, 999), id="E4: fractions are cut off"),
@@ -70,9 +70,9 @@ def moment(*parts: int) -> dt.datetime:
         pytest.param(f"ObjectID('{HEX.upper()}')", ObjectID(HEX), id="E9: an ObjectID"),
         pytest.param(f'ObjectId("{HEX}")', ObjectID(HEX), id="MongoDB's ObjectId"),
         pytest.param('Decimal("1.10")', decimal.Decimal("1.10"), id="a decimal keeps its zeros"),
-        pytest.param('Custom("point", {x: 1})', Custom("point", {"x": 1}), id="a type of one's own"),
-        pytest.param('Custom("t", {"$date": 0})', Custom("t", {"$date": 0}), id="E18: within it nothing is decoded"),
-        pytest.param('Custom("t", [Date(0)])', Custom("t", [{"$date": 0}]), id="E18: but constructors are encoded"),
+        pytest.param('Custom("point", {x: 1})', Custom("point", {"x": 1}), id="a custom type"),
+        pytest.param('Custom("t", {"$date": 0})', Custom("t", {"$date": 0}), id="E18: its content is not decoded"),
+        pytest.param('Custom("t", [Date(0)])', Custom("t", [{"$date": 0}]), id="E18: constructors are encoded"),
         pytest.param("[Infinity, -Infinity]", [math.inf, -math.inf], id="infinities"),
         pytest.param("Date ( 0 , )", moment(1970, 1, 1), id="space in a constructor"),
         # EJSON forms
@@ -87,7 +87,7 @@ def moment(*parts: int) -> dt.datetime:
         pytest.param("{$type: 'Nope', $value: {$date: 0}}", Custom("Nope", {"$date": 0}), id="V34"),
     ],
 )  # fmt: skip
-def test_a_literal_means(text: str, value: EJSONValue) -> None:
+def test_a_literal_has_a_value(text: str, value: EJSONValue) -> None:
     assert ejson.equals(parse(text), value)
     assert type(parse(text)) is type(value)
 
@@ -102,7 +102,7 @@ def test_a_literal_means(text: str, value: EJSONValue) -> None:
         pytest.param("[", 1, "[ is not closed", id="an array without end"),
         pytest.param('{a: [1, "x}', 8, "unterminated string", id="a string without end"),
         pytest.param("[1}", 2, "} does not close the [ in column 1", id="the wrong bracket"),
-        pytest.param("{a:}", 3, "missing a value before }", id="no value before the end"),
+        pytest.param("{a:}", 3, "missing a value before }", id="no value before the bracket"),
         pytest.param("[1 2]", 3, "expected ','", id="no comma"),
         pytest.param("[,]", 1, "expected a value, not ,", id="only a comma"),
         pytest.param("[1,,2]", 3, "expected a value, not ,", id="two commas"),
@@ -111,25 +111,25 @@ def test_a_literal_means(text: str, value: EJSONValue) -> None:
         pytest.param("{a b}", 3, "expected ':'", id="two keys"),
         pytest.param("[1] x", 4, "unexpected text after the value", id="more than one value"),
         pytest.param("{a: 1}}", 6, "unexpected text after the value: }", id="a bracket too many"),
-        pytest.param("[1] /*", 4, "unexpected text after the value", id="an open comment behind"),
+        pytest.param("[1] /*", 4, "unexpected text after the value", id="followed by an open comment"),
         pytest.param("[undefined]", 1, "undefined is not a valid value", id="undefined"),
         pytest.param("[True]", 1, "did you mean true?", id="Python's true"),
         pytest.param("[date(1)]", 1, "did you mean Date?", id="a constructor in small letters"),
         pytest.param("[+5]", 1, "+5 is not a valid value", id="a plus"),
         pytest.param("[Date]", 5, "missing '(' after the constructor's name", id="a constructor without parenthesis"),
-        pytest.param("[(1)]", 1, "expected a value, not (", id="a parenthesis of its own"),
+        pytest.param("[(1)]", 1, "expected a value, not (", id="a parenthesis by itself"),
         pytest.param("Date()", 0, "Date takes a text", id="no argument"),
         pytest.param("Date(1, 2)", 0, "Date takes a text", id="too many arguments"),
-        pytest.param("Date(true)", 5, "Date takes a text", id="an argument of the wrong kind"),
+        pytest.param("Date(true)", 5, "Date takes a text", id="an argument of the wrong type"),
         pytest.param('Date("soon")', 5, "'soon' is not a valid date; write it like 2026-01-02", id="not a date"),
         pytest.param('Date("+275760-09-13T00:00:00.001Z")', 5, "is not a valid date", id="E4: after the last one"),
         pytest.param("Date(1e300)", 5, "outside the range of dates", id="E4: too late"),
         pytest.param("Date(Infinity)", 5, "outside the range of dates", id="never"),
-        pytest.param('[Binary("!")]', 8, "not base64", id="no base64"),
-        pytest.param("Binary(5)", 7, "Binary takes base64", id="E5: a number is no binary"),
+        pytest.param('[Binary("!")]', 8, "not base64", id="not base64"),
+        pytest.param("Binary(5)", 7, "Binary takes base64", id="E5: a number is not a binary"),
         pytest.param('ObjectID("")', 9, "24 hexadecimal digits", id="E9: an empty ObjectID"),
         pytest.param("Decimal(1.10)", 8, "Decimal takes a number as text", id="a decimal that was rounded"),
-        pytest.param('Decimal("1_0")', 8, "'1_0' is not a decimal number", id="no decimal"),
+        pytest.param('Decimal("1_0")', 8, "'1_0' is not a decimal number", id="not a decimal"),
         pytest.param('RegExp("(")', 7, "bad regular expression", id="V38"),
         pytest.param('Custom("oid", 1)', 7, "use ObjectID", id="a type that we know"),
         pytest.param("[0, {$binary: '=AAA'}]", 4, "not base64", id="V16"),
@@ -140,7 +140,7 @@ def test_a_literal_means(text: str, value: EJSONValue) -> None:
         pytest.param("{a: {$escape: 1}, b: 2}", 4, "$escape must be an object", id="V28"),
     ],
 )  # fmt: skip
-def test_what_is_no_literal_is_refused_at_its_place(text: str, position: int, words: str) -> None:
+def test_an_invalid_literal_is_rejected_with_the_position(text: str, position: int, words: str) -> None:
     with pytest.raises(CommandError) as caught:
         parse(text)
     assert words in str(caught.value)
@@ -171,8 +171,8 @@ def test_what_is_no_literal_is_refused_at_its_place(text: str, position: int, wo
         pytest.param("Date (today)", "Date (today)", id="a name, a space, a parenthesis"),
         pytest.param("Dates(1)", "Dates(1)", id="nearly a constructor"),
         pytest.param("/usr/bin", "/usr/bin", id="a path"),
-        pytest.param("//host/share", "//host/share", id="what looks like a comment"),
-        pytest.param("/*.txt", "/*.txt", id="what looks like an open comment"),
+        pytest.param("//host/share", "//host/share", id="text that looks like a comment"),
+        pytest.param("/*.txt", "/*.txt", id="text that looks like an open comment"),
         pytest.param("http://localhost", "http://localhost", id="an address"),
         pytest.param("-x", "-x", id="a dash"),
         pytest.param("a:b", "a:b", id="a colon"),
@@ -187,21 +187,21 @@ def test_an_argument_is_a_literal_or_a_plain_string(word: str, value: EJSONValue
 @pytest.mark.parametrize(
     "word", ["{a:", "[1", '"', "'tis", '"a" b', "Date(soon)", "ObjectId(1)", " {", "/* c */ [", "[" * 100_000]
 )
-def test_a_word_that_opens_like_a_literal_is_never_a_string(word: str) -> None:
+def test_a_word_that_begins_like_a_literal_is_never_a_string(word: str) -> None:
     assert opens_literal(word)
     with pytest.raises(CommandError):
         parse_argument(word)
 
 
 @given(ejson_values())
-def test_what_is_shown_can_be_pasted_back(value: EJSONValue) -> None:
+def test_a_formatted_value_can_be_pasted_back(value: EJSONValue) -> None:
     for width in (0, 30, 10_000):
         assert ejson.equals(parse(format_value(value, width=width)), value)
         assert ejson.equals(read(format_value(value, width=width)).value, value)
 
 
 @given(json_trees())
-def test_json_means_what_it_means_on_the_wire(tree: ejson.JSONValue) -> None:
+def test_json_means_the_same_as_on_the_wire(tree: ejson.JSONValue) -> None:
     text = json.dumps(tree)
     try:
         value = ejson.decode(tree, strict=True)
@@ -214,7 +214,7 @@ def test_json_means_what_it_means_on_the_wire(tree: ejson.JSONValue) -> None:
 
 
 @given(lines())
-def test_no_text_makes_reading_raise_anything_else(text: str) -> None:
+def test_parsing_raises_only_command_errors(text: str) -> None:
     reading = read(text)
     assert 0 <= reading.start <= len(text)
     if reading.problem is None:
@@ -227,7 +227,7 @@ def test_no_text_makes_reading_raise_anything_else(text: str) -> None:
 
 
 @given(ejson_values(max_leaves=6))
-def test_a_value_that_is_cut_off_behind_a_token_is_open_and_can_be_completed(value: EJSONValue) -> None:
+def test_a_value_that_is_cut_off_after_a_token_is_open_and_can_be_completed(value: EJSONValue) -> None:
     text = format_value(value, width=10_000)
     *ends, last = [token.end for token in tokens(text)]
     assert last == len(text)
@@ -250,17 +250,17 @@ def test_a_value_that_is_cut_off_behind_a_token_is_open_and_can_be_completed(val
         pytest.param("[Date(", "[(", Expected.VALUE, True, id="an argument is next"),
         pytest.param("[1, /* one", "[", Expected.VALUE, True, id="within a comment"),
         pytest.param("[1, 'one", "[", Expected.VALUE, True, id="within a string"),
-        pytest.param("[1 2", "[", Expected.SEPARATOR, False, id="nothing can make this right"),
+        pytest.param("[1 2", "[", Expected.SEPARATOR, False, id="more text cannot complete it"),
         pytest.param("[1]", "", Expected.NOTHING, False, id="complete"),
     ],
 )
-def test_half_typed_text_says_what_may_follow(text: str, open_brackets: str, expected: Expected, is_open: bool) -> None:
+def test_half_typed_text_has_expected_tokens(text: str, open_brackets: str, expected: Expected, is_open: bool) -> None:
     reading = read(text)
     assert "".join(bracket.token.text for bracket in reading.brackets) == open_brackets
     assert (reading.expected, reading.is_open) == (expected, is_open)
 
 
-def test_half_typed_text_knows_its_keys_and_constructors() -> None:
+def test_half_typed_text_has_keys_and_constructors() -> None:
     brackets = read('{a: 1, when: Date("').brackets
     assert [(bracket.key, bracket.constructor and bracket.constructor.text) for bracket in brackets] == [
         ("when", None),
@@ -268,7 +268,7 @@ def test_half_typed_text_knows_its_keys_and_constructors() -> None:
     ]
 
 
-def test_reading_stops_where_the_value_ends() -> None:
+def test_reading_stops_at_the_end_of_the_value() -> None:
     line = "call add {a: 1} 5 // more"
     first = read(line, 9)
     second = read(line, first.end)
@@ -286,35 +286,37 @@ def known(name: str) -> EJSONValue:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        pytest.param("$1", {"$date": 5}, id="alone"),
+        pytest.param("$1", {"$date": 5}, id="by itself"),
         pytest.param("$1.title[0]", "write", id="a part"),
         pytest.param("[$_, {b: $1}]", [[1, {"a": 2}], {"b": {"$date": 5}}], id="within"),
         pytest.param("{$1: 1, $_: 2}", {"$1": 1, "$_": 2}, id="as keys they are names"),
         pytest.param('Custom("t", {a: $_})', Custom("t", {"a": [1, {"a": 2}]}), id="in a constructor"),
         pytest.param(
-            '{a: $1, b: {"$date": 0}}', {"a": {"$date": 5}, "b": moment(1970, 1, 1)}, id="what looks like EJSON is kept"
+            '{a: $1, b: {"$date": 0}}',
+            {"a": {"$date": 5}, "b": moment(1970, 1, 1)},
+            id="text that looks like EJSON is kept",
         ),
     ],
 )
-def test_a_variable_stands_for_its_value(text: str, value: EJSONValue) -> None:
+def test_a_variable_is_replaced_by_its_value(text: str, value: EJSONValue) -> None:
     reading = read(text, 0, known)
     assert reading.problem is None
     assert reading.value == value
 
 
-def test_a_variable_is_never_changed_by_what_it_stands_in() -> None:
+def test_the_value_of_a_variable_never_changes() -> None:
     held = known("$_")
     assert read("[$_, [$_]]", 0, lambda name: held).value == [held, [held]]
     assert held == [1, {"a": 2}]
 
 
-def test_an_unknown_variable_is_pointed_at() -> None:
+def test_an_unknown_variable_is_reported_with_its_position() -> None:
     reading = read("{a: [1, $9]}", 0, known)
     assert reading.problem is not None
     assert (str(reading.problem), reading.problem.position) == ("there is no $9", 8)
 
 
-def test_without_a_shell_there_are_no_variables() -> None:
+def test_outside_the_shell_variables_are_errors() -> None:
     with pytest.raises(CommandError, match="in the shell only"):
         parse("[$1]")
 
@@ -326,16 +328,16 @@ def test_without_a_shell_there_are_no_variables() -> None:
         pytest.param(b"{a: 1, // one\n b: [2,],\n}\n", {"a": 1, "b": [2]}, id="a literal"),
         pytest.param(b"5", 5, id="a number"),
         pytest.param(b"Hello, you\r\n", "Hello, you", id="text"),
-        pytest.param(b"\xef\xbb\xbf[1]", [1], id="with a mark of its encoding"),
+        pytest.param(b"\xef\xbb\xbf[1]", [1], id="with a byte order mark"),
         pytest.param(b"", "", id="nothing"),
     ],
 )
-def test_a_file_is_a_value(tmp_path: Path, data: bytes, value: EJSONValue) -> None:
+def test_a_file_is_read_as_a_value(tmp_path: Path, data: bytes, value: EJSONValue) -> None:
     (tmp_path / "file").write_bytes(data)
     assert read_value(f"{tmp_path}/file") == value
 
 
-def test_a_mistake_is_pointed_at_in_the_file(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_its_position_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("{a: 1,\n b 2}\n")
     with pytest.raises(CommandError) as caught:
         read_value(f"{tmp_path}/file")
@@ -346,25 +348,25 @@ def test_a_mistake_is_pointed_at_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("", "missing file name after @; for the text @ itself, write @@", id="no name"),
+        pytest.param("", "missing file name after @; write @@ for the string @", id="no name"),
         pytest.param(
-            "/nowhere/x", "cannot read /nowhere/x: No such file or directory; for the text @/nowhere/x itself, write @@/nowhere/x", id="no file"
+            "/nowhere/x", "cannot read /nowhere/x: No such file or directory; write @@/nowhere/x for the string @/nowhere/x", id="no file"
         ),
-        pytest.param("/", "cannot read /: Is a directory; for the text @/ itself, write @@/", id="a folder"),
+        pytest.param("/", "cannot read /: Is a directory; write @@/ for the string @/", id="a folder"),
     ],
 )  # fmt: skip
-def test_a_file_that_cannot_be_read_is_told(name: str, message: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported(name: str, message: str) -> None:
     with pytest.raises(CommandError) as caught:
         read_value(name)
     assert caught.value.message == message
 
 
-def test_what_is_no_text_is_told() -> None:
+def test_a_file_that_is_not_text_is_reported() -> None:
     with pytest.raises(CommandError, match="x is not UTF-8 text, from byte 1 on"):
         read_text(io.BytesIO(b"a\xff"), "x")
 
 
-def test_what_fits_in_no_message_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(literals, "MAX_SIZE", 1 << 20)
     file = io.BytesIO(b"x" * (3 << 20))
     with pytest.raises(CommandError, match="x is too large for a message \\(more than 1 MiB\\)"):

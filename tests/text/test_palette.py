@@ -1,4 +1,4 @@
-"""Text in colour is the same text, and nothing that a terminal obeys gets through."""
+"""Colored text is the same text, and contains no other codes for the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CODE = re.compile(r"\x1b\[[0-9;]+m")
 
 
 @given(hostile_text(40))
-def test_whatever_the_text_only_our_own_codes_reach_the_terminal(text: str) -> None:
+def test_only_the_codes_of_the_styles_reach_the_terminal(text: str) -> None:
     shown = terminal_text([("string", text), ("", text)], color=True)
     assert harmless(_CODE.sub("", shown))
     without = terminal_text([("string", text), ("", text)], color=False)
@@ -22,5 +22,5 @@ def test_whatever_the_text_only_our_own_codes_reach_the_terminal(text: str) -> N
     assert _CODE.sub("", shown) == without
 
 
-def test_a_colour_ends_with_its_text() -> None:
+def test_a_color_ends_with_its_text() -> None:
     assert terminal_text([("error", "no"), ("", "!")], color=True) == "\x1b[31mno\x1b[0m!"

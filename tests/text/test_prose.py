@@ -73,7 +73,7 @@ def test_the_columns_of_a_text_are_counted(text: str, width: int) -> None:
     [
         pytest.param("abc", 3, "abc", id="it fits"),
         pytest.param("abcd", 3, "ab\u2026", id="too long"),
-        pytest.param("\u65e5\u672c\u8a9e", 4, "\u65e5\u2026", id="no half characters"),
+        pytest.param("\u65e5\u672c\u8a9e", 4, "\u65e5\u2026", id="wide characters are not split"),
         pytest.param("abc", 1, "\u2026", id="no room"),
         pytest.param("abc", 0, "", id="no columns at all"),
     ],

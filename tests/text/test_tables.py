@@ -1,4 +1,4 @@
-"""Arrays of objects have rows and columns, and fit."""
+"""Arrays and objects are written as tables that fit the terminal."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_an_object_has_a_row_for_each_field() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, "text", b"bytes"])
-def test_what_has_no_rows_is_no_table(value: EJSONValue) -> None:
+def test_a_value_without_rows_is_not_a_table(value: EJSONValue) -> None:
     assert table_lines(value) is None
 
 
 @pytest.mark.parametrize("value", [[], {}])
-def test_what_is_empty_has_no_lines(value: EJSONValue) -> None:
+def test_an_empty_value_has_no_lines(value: EJSONValue) -> None:
     assert table(value) == []
 
 
@@ -56,14 +56,14 @@ def test_the_widest_columns_are_cut_until_the_line_fits() -> None:
 
 
 @given(ejson_values(), st.integers(1, 80))
-def test_no_table_is_harmful_or_has_a_line_of_two(value: EJSONValue, width: int) -> None:
+def test_tables_are_harmless_and_have_one_line_for_each_row(value: EJSONValue, width: int) -> None:
     for line in table_lines(value, width) or ():
         assert harmless(line)
         assert "\n" not in line
 
 
 @given(st.lists(st.dictionaries(st.text("abc", max_size=9), st.text("x\u65e5", max_size=90), max_size=4)))
-def test_a_table_of_few_columns_fits(rows: list[dict[str, str]]) -> None:
+def test_a_table_with_few_columns_fits(rows: list[dict[str, str]]) -> None:
     for line in table(rows, 40):
         assert cell_width(line) <= max(40, 6 * len({key for row in rows for key in row}))
 
@@ -76,8 +76,8 @@ _LONE = st.sampled_from(
 
 
 @given(st.lists(ejson_values(max_leaves=5) | _LONE, min_size=1, max_size=4))
-def test_what_a_cell_shows_can_be_pasted_back(values: list[EJSONValue]) -> None:
-    """As an argument, and not as one of several words."""
+def test_the_text_of_a_cell_can_be_pasted_back(values: list[EJSONValue]) -> None:
+    """It can be pasted as a whole argument, but not as one of several words."""
     lines = table({str(index): value for index, value in enumerate(values)})
     begin = lines[0].index("value")
     assert len(lines) == 2 + len(values)
@@ -90,5 +90,5 @@ def test_what_a_cell_shows_can_be_pasted_back(values: list[EJSONValue]) -> None:
             assert word.text != "-"
 
 
-def test_what_is_missing_is_no_empty_string() -> None:
+def test_a_missing_value_differs_from_an_empty_string() -> None:
     assert table([{"a": "", "b": 1}, {"b": 2}])[2:] == ['""  1', "    2"]

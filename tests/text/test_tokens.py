@@ -1,4 +1,4 @@
-"""Any text has tokens, and their places are right."""
+"""Any text has tokens with the correct positions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def only(text: str) -> Token:
     return token
 
 
-def test_every_kind_of_token_is_told_apart() -> None:
+def test_every_kind_of_token_is_recognized() -> None:
     assert kinds("{a: [Date('x'), -1.5e3]} // end") == [
         (TokenKind.OPEN, "{"),
         (TokenKind.NAME, "a"),
@@ -84,13 +84,13 @@ def test_every_kind_of_token_is_told_apart() -> None:
         pytest.param('"\t\x00"', "\t\x00", id="controls as they are"),
     ],
 )
-def test_a_token_has_the_value_it_says(text: str, value: object) -> None:
+def test_a_token_has_a_value(text: str, value: object) -> None:
     token = only(text)
     assert (token.value, type(token.value), token.problem) == (value, type(value), None)
 
 
 @pytest.mark.parametrize("text", ["01", "+5", "1.", ".5", "0x10", "1abc", "-x", "1-2", "--1", "1_0", "\u0663"])
-def test_what_only_resembles_a_number_is_none(text: str) -> None:
+def test_text_that_only_resembles_a_number_is_invalid(text: str) -> None:
     assert all(token.kind is not TokenKind.NUMBER for token in tokens(text))
 
 
@@ -99,8 +99,8 @@ def test_what_only_resembles_a_number_is_none(text: str) -> None:
     [
         pytest.param('"abc', 0, True, id="a string without end"),
         pytest.param('"abc\\', 0, True, id="a string that ends in a backslash"),
-        pytest.param(r'"a\q', 2, True, id="what is wrong is said first"),
-        pytest.param(r'"a\q"', 2, False, id="no escape"),
+        pytest.param(r'"a\q', 2, True, id="the first error counts"),
+        pytest.param(r'"a\q"', 2, False, id="an invalid escape"),
         pytest.param(r'"\u12"', 1, False, id="too few digits"),
         pytest.param(r'"\u{110000}"', 1, False, id="beyond Unicode"),
         pytest.param("/* abc", 0, True, id="a comment without end"),
@@ -108,14 +108,14 @@ def test_what_only_resembles_a_number_is_none(text: str) -> None:
         pytest.param("#", 0, False, id="nothing"),
     ],
 )
-def test_a_token_that_is_wrong_says_where(text: str, position: int, is_open: bool) -> None:
+def test_an_invalid_token_has_the_position_of_its_problem(text: str, position: int, is_open: bool) -> None:
     token = only(text)
     assert token.problem is not None
     assert (token.position, token.is_open) == (position, is_open)
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
-def test_no_string_goes_on_in_the_next_line(quote: str) -> None:
+def test_a_string_never_continues_on_the_next_line(quote: str) -> None:
     first, *others = tokens(f"{quote}a\nb{quote}")
     assert first.problem == f"unterminated string: missing {quote}"
     assert not first.is_open
@@ -129,7 +129,7 @@ def test_a_string_ends_with_its_line() -> None:
 
 
 @given(lines())
-def test_tokens_cover_any_text_in_order_but_for_space(text: str) -> None:
+def test_tokens_cover_any_text_in_order_except_for_space(text: str) -> None:
     position = 0
     for token in tokens(text):
         assert position <= token.start < token.end <= len(text)
@@ -141,7 +141,7 @@ def test_tokens_cover_any_text_in_order_but_for_space(text: str) -> None:
 
 
 @given(lines(), st.data())
-def test_tokens_can_begin_anywhere(text: str, data: st.DataObject) -> None:
+def test_tokenizing_can_begin_anywhere(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     shifted = [
         replace(token, start=token.start + start, end=token.end + start, position=token.position + start)
