@@ -1,4 +1,4 @@
-"""A server to test against, and clients that see its every frame."""
+"""Fixtures with a server and with clients that see every frame."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.server.wire import WireClient
 
 @pytest.fixture
 def server() -> Server:
-    """A server with nothing in it, not running yet."""
+    """An empty server that is not running yet."""
     return Server()
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[[Server], Server]]:
-    """A function that starts a server on a free port; it is stopped at the end."""
+    """A function that starts a server on a free port. The server is stopped after the test."""
     servers: list[Server] = []
 
     def run(server: Server) -> Server:
@@ -34,7 +34,7 @@ def start() -> Iterator[Callable[[Server], Server]]:
 
 @pytest.fixture
 def connect(start: Callable[[Server], Server]) -> Iterator[Callable[..., WireClient]]:
-    """A function that connects to a server, which it starts if need be."""
+    """A function that connects to a server, and starts the server if necessary."""
     clients: list[WireClient] = []
     running: set[int] = set()
 

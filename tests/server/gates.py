@@ -1,4 +1,4 @@
-"""Where a handler of a test waits, for as long as the test likes."""
+"""A gate at which a handler waits until the test opens it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Where a handler of a test waits until it is told to go on."""
+    """A handler calls `wait`, and the test sets `opened` to let it go on."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()

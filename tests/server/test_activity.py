@@ -1,4 +1,4 @@
-"""What a server tells of its calls, its subscriptions and its frames."""
+"""The hooks for calls, subscriptions and frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Connect: TypeAlias = Callable[..., WireClient]
 
 @pytest.fixture
 def seen(server: Server) -> list[tuple[str, str, int, str | int | float | None]]:
-    """What happens: kind, name, how many arguments, error."""
+    """The reported activities: kind, name, number of arguments, and error."""
     seen: list[tuple[str, str, int, str | int | float | None]] = []
     server.on_activity(lambda item: seen.append((item.kind, item.name, item.argument_count, item.error)))
     return seen
@@ -29,10 +29,10 @@ def fail_as(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_a_call_is_told_with_what_the_client_is_told_and_before_it(
+def test_a_call_is_reported_with_the_error_of_the_client_before_it_is_answered(
     server: Server, connect: Connect, seen: list[Any], kind: str
 ) -> None:
-    """S40-S42; a `RuntimeError` is no more than 500 here as well."""
+    """A `RuntimeError` is reported as 500, too (S40-S42)."""
 
     async def fail(which: str) -> None:
         fail_as(which)
@@ -51,7 +51,7 @@ def test_a_call_is_told_with_what_the_client_is_told_and_before_it(
     assert seen == [("method", "answer", 2, None), ("method", "no such", 0, 404)]
 
 
-def test_the_whole_of_it_says_who_and_how_long(server: Server, connect: Connect) -> None:
+def test_an_activity_has_the_session_the_address_and_the_duration(server: Server, connect: Connect) -> None:
     seen: list[Activity] = []
     unregister = server.on_activity(seen.append)
     server.method("wait")(lambda this, seconds: this.connection.wait_closed(seconds))
@@ -65,7 +65,7 @@ def test_the_whole_of_it_says_who_and_how_long(server: Server, connect: Connect)
     assert seen == [activity]
 
 
-def test_a_limited_call_and_subscription_are_told(server: Server, connect: Connect, seen: list[Any]) -> None:
+def test_a_rate_limited_call_and_subscription_are_reported(server: Server, connect: Connect, seen: list[Any]) -> None:
     """S50."""
     server.method("limited")(lambda: 1)
     server.publish("limited")(lambda sub: sub.ready())
@@ -76,7 +76,7 @@ def test_a_limited_call_and_subscription_are_told(server: Server, connect: Conne
     assert seen == [("method", "limited", 0, "too-many-requests"), ("sub", "limited", 0, "too-many-requests")]
 
 
-def test_a_subscription_is_told_when_it_is_ready_and_when_it_ends(
+def test_a_subscription_is_reported_when_it_is_ready_and_when_it_ends(
     server: Server, connect: Connect, seen: list[Any]
 ) -> None:
     @server.publish
@@ -93,13 +93,13 @@ def test_a_subscription_is_told_when_it_is_ready_and_when_it_ends(
     client.send(msg="sub", id="n", name="never", params=[])
     client.unsubscribe("n")
     assert seen[2:] == [("nosub", "never", 0, None)]
-    # Of one that is not there, and of one too many of an id, nothing has come.
+    # An unsub with an unknown id is not reported.
     client.unsubscribe("unknown")
     assert len(seen) == 3
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_a_subscription_that_fails_is_told_as_refused_or_as_ended(
+def test_a_failing_subscription_is_reported_as_refused_or_as_ended(
     server: Server, connect: Connect, seen: list[Any], kind: str
 ) -> None:
     async def fail(sub: Subscription, which: str) -> None:
@@ -127,7 +127,7 @@ def test_a_subscription_that_fails_is_told_as_refused_or_as_ended(
     ]
 
 
-def test_a_universal_publication_is_none_that_anybody_asked_for(
+def test_universal_publications_are_not_reported(
     server: Server, connect: Connect, seen: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     server.publish(None)(lambda sub: sub.ready())
@@ -138,7 +138,9 @@ def test_a_universal_publication_is_none_that_anybody_asked_for(
     assert "a universal publication" in caplog.text
 
 
-def test_a_new_user_has_the_publications_run_again(server: Server, connect: Connect, seen: list[Any]) -> None:
+def test_subscriptions_are_reported_again_after_a_change_of_the_user(
+    server: Server, connect: Connect, seen: list[Any]
+) -> None:
     """S66."""
     server.publish("mine")(lambda sub: sub.ready())
 
@@ -152,7 +154,9 @@ def test_a_new_user_has_the_publications_run_again(server: Server, connect: Conn
     assert [item[:2] for item in seen] == [("sub", "mine"), ("sub", "mine"), ("method", "become")]
 
 
-def test_a_hook_that_fails_harms_nobody(server: Server, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_hook_is_logged_and_does_no_harm(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     server.on_activity(lambda activity: fail_as("other"))
     server.on_frame(lambda frame: fail_as("other"))
     server.method("one")(lambda: 1)
@@ -161,7 +165,7 @@ def test_a_hook_that_fails_harms_nobody(server: Server, connect: Connect, caplog
 
 
 @pytest.mark.parametrize("path", ["/websocket", "/sockjs/000/abcdefgh/websocket"])
-def test_frames_are_told_as_they_pass_with_their_secrets_masked(server: Server, path: str) -> None:
+def test_frames_are_reported_in_order_with_secrets_masked(server: Server, path: str) -> None:
     frames: Queue[Frame] = Queue()
     server.on_frame(frames.put)
     server.method("login")(lambda options: {"token": "a-token"})

@@ -1,4 +1,4 @@
-"""One client: heartbeats, coming back after a loss, and how much it may send and leave unread."""
+"""One client's connection: heartbeats, resumed sessions, and limits for what it sends and does not read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connect: TypeAlias = Callable[..., WireClient]
 # ---------------------------------------------------------------------------------------------------------- heartbeat
 
 
-def test_a_silent_client_is_pinged_then_closed_without_a_word(connect: Connect) -> None:
+def test_a_silent_client_is_pinged_and_then_disconnected(connect: Connect) -> None:
     """H2, H5."""
     client = connect(Server(options=Options(heartbeat_interval=0.05, heartbeat_timeout=0.05)))
     assert client.receive() == {"msg": "ping"}
@@ -29,7 +29,7 @@ def test_a_silent_client_is_pinged_then_closed_without_a_word(connect: Connect) 
         client.receive()
 
 
-def test_a_client_that_answers_stays(connect: Connect) -> None:
+def test_a_client_that_answers_pings_stays_connected(connect: Connect) -> None:
     """H3."""
     client = connect(Server(options=Options(heartbeat_interval=0.02, heartbeat_timeout=5.0)))
     for _ in range(5):
@@ -37,7 +37,7 @@ def test_a_client_that_answers_stays(connect: Connect) -> None:
         client.send(msg="pong")
 
 
-def test_a_client_that_never_connects_is_closed(connect: Connect) -> None:
+def test_a_client_that_never_sends_connect_is_disconnected(connect: Connect) -> None:
     """S7."""
     client = connect(Server(options=Options(connect_timeout=0.05)), connect=False)
     assert client.wait_closed() == 1000
@@ -66,23 +66,23 @@ def resumable(connect: Connect) -> tuple[Server, WireClient, Callable[[str], Non
 
 
 def detach(server: Server, client: WireClient) -> None:
-    """Cut a client off, and wait until the server has seen it."""
+    """Cut the TCP connection of a client, and wait until the server has noticed."""
     client.drop()
     gone = threading.Event()
 
-    def look() -> None:
+    def check_sockets() -> None:
         if not server.sockets:
             gone.set()
 
     while not gone.wait(0.001):
-        server.run_on_loop(look)
+        server.run_on_loop(check_sockets)
 
 
 @pytest.mark.parametrize("how", ["drop", "close"])
-def test_a_lost_client_that_has_every_message_goes_on_where_it_was(
+def test_a_client_that_has_received_every_message_resumes_its_session(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, how: str
 ) -> None:
-    """R22, R23, R27: with its login, its subscriptions, and what was published meanwhile, in order."""
+    """The session keeps its login and subscriptions, and sends what was published meanwhile, in order (R22, R23, R27)."""
     server, client, publish = resumable
     if how == "close":
         client.close()
@@ -95,7 +95,7 @@ def test_a_lost_client_that_has_every_message_goes_on_where_it_was(
     assert kinds(again.receive_rest()) == ["added a", "added b", "added c"]
     assert again.call("whoami") == "ann"
     assert server.connections[0].id == client.session
-    # And once more: the count went on.
+    # The count of messages goes on, so that the session can be resumed again.
     detach(server, again)
     publish("d")
     third = connect(server, session=again.session, received_count=again.count)
@@ -104,10 +104,10 @@ def test_a_lost_client_that_has_every_message_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("difference", [-1, 1, None])
-def test_a_client_that_missed_a_message_gets_a_new_session_and_the_old_one_ends_at_once(
+def test_a_client_that_missed_a_message_gets_a_new_session_and_the_old_one_ends(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, difference: int | None
 ) -> None:
-    """R23, R33: its callbacks run now, not at the end of the grace period."""
+    """The callbacks of the old session run now, not at the end of the grace period (R23, R33)."""
     server, client, _ = resumable
     ended = threading.Event()
     [handle] = server.connections
@@ -120,11 +120,11 @@ def test_a_client_that_missed_a_message_gets_a_new_session_and_the_old_one_ends_
     assert ended.wait(PATIENCE)
     assert again.call("whoami") is None
     assert [item.id for item in server.connections] == [again.session]
-    # Nor with the right count, once it has ended.
+    # The right count does not help after the session has ended.
     assert connect(server, session=client.session, received_count=client.count).session != client.session
 
 
-def test_a_session_whose_loss_the_server_has_not_noticed_lives_beside_the_new_one(
+def test_a_session_that_still_has_a_socket_remains_next_to_the_new_session(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect
 ) -> None:
     """R33."""
@@ -135,8 +135,8 @@ def test_a_session_whose_loss_the_server_has_not_noticed_lives_beside_the_new_on
     assert client.call("whoami") == "ann"
 
 
-def test_a_client_that_was_silent_for_too_long_goes_on_where_it_was(connect: Connect) -> None:
-    """R26, R34: the socket is closed, and the session has not ended; no callback runs, and no hook anew."""
+def test_a_client_that_was_disconnected_for_silence_can_resume_its_session(connect: Connect) -> None:
+    """The socket was closed, but the session has not ended: no callback and no hook runs (R26, R34)."""
     server = Server(options=Options(heartbeat_interval=0.05, heartbeat_timeout=0.05, grace_period=30.0))
     subscriptions: list[Subscription] = []
     ran: list[str] = []
@@ -148,7 +148,7 @@ def test_a_client_that_was_silent_for_too_long_goes_on_where_it_was(connect: Con
         sub.ready()
 
     @server.publish(None)
-    def everybody(sub: Subscription) -> None:
+    def universal(sub: Subscription) -> None:
         ran.append("universal")
 
     server.method("become")(lambda this: this.set_user_id("ann"))
@@ -171,7 +171,7 @@ def test_a_client_that_was_silent_for_too_long_goes_on_where_it_was(connect: Con
     assert ran == ["MethodReceived"]
 
 
-def test_a_client_that_was_silent_for_too_long_and_stays_away_is_forgotten(connect: Connect) -> None:
+def test_the_session_of_a_silent_client_that_does_not_reconnect_ends(connect: Connect) -> None:
     """R24, R26."""
     server = Server(options=Options(heartbeat_interval=0.05, heartbeat_timeout=0.05, grace_period=0.05))
     ended = threading.Event()
@@ -181,10 +181,10 @@ def test_a_client_that_was_silent_for_too_long_and_stays_away_is_forgotten(conne
     assert server.connections == []
 
 
-def test_what_is_sent_right_behind_connect_is_for_the_session_that_it_opens(
+def test_messages_directly_after_connect_belong_to_the_session_that_it_opens(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect
 ) -> None:
-    """C6, R28: Meteor's own client waits for no `connected`."""
+    """Meteor's own client does not wait for `connected` (C6, R28)."""
     server, client, publish = resumable
     detach(server, client)
     publish("a")
@@ -199,7 +199,9 @@ def test_what_is_sent_right_behind_connect_is_for_the_session_that_it_opens(
     assert kinds([new.receive() for _ in range(5)]) == ["connected ", "pong p", "updated 1", "result 1", "ready "]
 
 
-def test_what_is_sent_before_a_ping_and_needs_no_time_is_answered_before_it(server: Server, connect: Connect) -> None:
+def test_messages_that_can_be_answered_at_once_are_answered_before_a_later_ping(
+    server: Server, connect: Connect
+) -> None:
     client = connect(server)
     client.send_together(
         {"msg": "garbage"}, {"msg": "method", "id": "1", "method": "nothing"}, {"msg": "ping", "id": "p"}
@@ -207,7 +209,7 @@ def test_what_is_sent_before_a_ping_and_needs_no_time_is_answered_before_it(serv
     assert kinds([client.receive() for _ in range(4)]) == ["error ", "result 1", "updated 1", "pong p"]
 
 
-def test_what_is_sent_before_a_close_frame_is_done(server: Server, connect: Connect) -> None:
+def test_messages_before_a_close_frame_are_handled(server: Server, connect: Connect) -> None:
     done = threading.Event()
     server.method("note")(done.set)
     client = connect(server)
@@ -216,7 +218,7 @@ def test_what_is_sent_before_a_close_frame_is_done(server: Server, connect: Conn
     assert done.wait(PATIENCE)
 
 
-def test_a_client_that_says_disconnect_is_forgotten_at_once(
+def test_a_session_ends_with_its_connection_after_disconnect(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect
 ) -> None:
     """R25."""
@@ -233,7 +235,7 @@ def test_a_client_that_says_disconnect_is_forgotten_at_once(
 
 
 @pytest.mark.parametrize("when", ["live", "in the grace period"])
-def test_a_session_that_the_server_closed_is_not_resumed(
+def test_a_session_that_the_server_closed_cannot_be_resumed(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, when: str
 ) -> None:
     """R26, R27."""
@@ -245,11 +247,11 @@ def test_a_session_that_the_server_closed_is_not_resumed(
     else:
         detach(server, client)
         handle.close()
-    publish("nobody")
+    publish("too late")
     assert connect(server, session=client.session, received_count=client.count).session != client.session
 
 
-def test_more_than_fits_the_queue_ends_the_session(connect: Connect) -> None:
+def test_a_session_ends_when_its_queue_is_full(connect: Connect) -> None:
     """R24, R27."""
     server = Server(options=Options(queue_limit=5))
     subscriptions: list[Subscription] = []
@@ -272,21 +274,21 @@ def test_more_than_fits_the_queue_ends_the_session(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(("number", "is_resumed"), [(100, True), (101, False)])
-def test_a_hundred_messages_are_kept_and_no_more(
+def test_up_to_a_hundred_messages_are_queued(
     resumable: tuple[Server, WireClient, Callable[[str], None]], connect: Connect, number: int, is_resumed: bool
 ) -> None:
     """R24."""
     server, client, publish = resumable
     detach(server, client)
-    for place in range(number):
-        publish(str(place))
+    for index in range(number):
+        publish(str(index))
     again = connect(server, session=client.session, received_count=client.count)
     assert (again.session == client.session) is is_resumed
-    expected = [f"added {place}" for place in range(number)] if is_resumed else []
+    expected = [f"added {index}" for index in range(number)] if is_resumed else []
     assert kinds(again.receive_rest()) == expected
 
 
-def test_the_grace_period_ends(connect: Connect) -> None:
+def test_a_session_ends_after_the_grace_period(connect: Connect) -> None:
     """R24."""
     server = Server(options=Options(grace_period=0.05))
     ended = threading.Event()
@@ -297,7 +299,7 @@ def test_the_grace_period_ends(connect: Connect) -> None:
     assert connect(server, session=client.session, received_count=1).session != client.session
 
 
-def test_a_call_that_ends_while_the_client_is_away_is_answered_when_it_is_back(connect: Connect) -> None:
+def test_a_call_that_ends_while_the_client_is_disconnected_is_answered_after_the_reconnect(connect: Connect) -> None:
     """R24."""
     server = Server()
     gate = Gate()
@@ -315,7 +317,7 @@ def test_a_call_that_ends_while_the_client_is_away_is_answered_when_it_is_back(c
 # ------------------------------------------------------------------------------------------------------------- limits
 
 
-def test_results_of_any_size_reach_a_client_that_reads(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_large_results_reach_a_client_that_reads(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(options=Options(send_limit=1 << 20))
     server.method("large")(lambda: "x" * (3 << 20))
     client = connect(server)
@@ -325,7 +327,7 @@ def test_results_of_any_size_reach_a_client_that_reads(connect: Connect, caplog:
     assert "reads too slowly" not in caplog.text
 
 
-def test_a_client_that_reads_nothing_is_cut_off_in_the_end(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_does_not_read_is_disconnected(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(options=Options(send_limit=1 << 20))
     ended = threading.Event()
 
@@ -343,8 +345,8 @@ def test_a_client_that_reads_nothing_is_cut_off_in_the_end(connect: Connect, cap
     assert "reads too slowly" in caplog.text
 
 
-def test_others_get_all_of_it_in_time_while_one_reads_nothing_and_is_cut_off(connect: Connect) -> None:
-    """Nobody waits for the slow one: neither who writes, nor who reads."""
+def test_a_client_that_does_not_read_does_not_delay_others(connect: Connect) -> None:
+    """Neither the clients that write nor the clients that read wait for the slow client."""
     server = Server(options=Options(send_limit=1 << 20))
     board, ended = Collection("board"), threading.Event()
     board.insert({"_id": "a", "text": ""})
@@ -356,7 +358,7 @@ def test_others_get_all_of_it_in_time_while_one_reads_nothing_and_is_cut_off(con
         return board.find()
 
     server.method("post")(lambda number: board.update("a", {"$set": {"text": f"{number} " + "x" * 250_000}}))
-    # To check texts takes this client most of its time.
+    # Checking UTF-8 would take most of the time of these clients.
     slow, quick, writer = (connect(server, skip_utf8_validation=True) for _ in range(3))
     slow.send(msg="sub", id="s", name="everything", params=[])
     quick.subscribe("everything")
@@ -367,7 +369,7 @@ def test_others_get_all_of_it_in_time_while_one_reads_nothing_and_is_cut_off(con
     assert writer.call("post", -1) == 1
 
 
-def test_a_plain_publication_waits_for_a_slow_reader_and_loses_nothing(connect: Connect) -> None:
+def test_a_plain_publication_waits_for_a_slow_reader(connect: Connect) -> None:
     server = Server(options=Options(send_limit=4 << 20))
 
     @server.publish
@@ -381,8 +383,8 @@ def test_a_plain_publication_waits_for_a_slow_reader_and_loses_nothing(connect: 
     assert [message["id"] for message in messages[:-1]] == [str(number) for number in range(800)]
 
 
-def test_a_client_that_is_not_read_and_goes_is_missed_all_the_same(connect: Connect) -> None:
-    """Nothing tells of its end but that it cannot be pinged."""
+def test_the_server_notices_the_end_of_a_client_that_it_does_not_read_from(connect: Connect) -> None:
+    """Only an unanswered ping shows that the client has gone."""
     server = Server(options=Options(receive_limit=10, heartbeat_interval=0.05, grace_period=0))
     gate = Gate()
     ended = threading.Event()
@@ -397,7 +399,7 @@ def test_a_client_that_is_not_read_and_goes_is_missed_all_the_same(connect: Conn
     gate.opened.set()
 
 
-def test_a_client_that_sends_too_much_is_not_read_until_there_is_room(connect: Connect) -> None:
+def test_the_server_stops_reading_from_a_client_while_its_queue_is_full(connect: Connect) -> None:
     server = Server(options=Options(receive_limit=10))
     gate = Gate()
     server.method("slow")(gate.wait)
@@ -417,21 +419,21 @@ def test_the_decompressed_size_of_waiting_messages_is_limited(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each message has a few hundred bytes on the wire, but a megabyte in memory."""
-    # To mask the secrets in so much text would take most of the test's time.
+    # Masking the secrets in so much text would take most of the test's time.
     monkeypatch.setattr("ddpshell.protocol.secrets.mask", str)
     server = Server()
     gate = Gate()
     received: list[int] = []
     lengths: list[int] = []
-    all_came = threading.Event()
+    all_arrived = threading.Event()
 
-    def take(text: str) -> None:
+    def measure(text: str) -> None:
         lengths.append(len(text))
         if len(lengths) == 60:
-            all_came.set()
+            all_arrived.set()
 
     server.method("slow")(gate.wait)
-    server.method("take")(take)
+    server.method("measure")(measure)
     unregister = server.on_frame(lambda frame: received.append(len(frame.text)))
     client = connect(server, connect=False, header=["Sec-WebSocket-Extensions: permessage-deflate"])
     compressor = zlib.compressobj(wbits=-15)
@@ -446,12 +448,12 @@ def test_the_decompressed_size_of_waiting_messages_is_limited(
     [socket] = server.sockets
     text = "x" * 1_000_000
     client.send_bytes(
-        b"".join(frame({"msg": "method", "id": "1", "method": "take", "params": [text]}) for _ in range(60))
+        b"".join(frame({"msg": "method", "id": "1", "method": "measure", "params": [text]}) for _ in range(60))
     )
     while not socket.reading_paused:
         threading.Event().wait(0.001)
     unregister()
     assert sum(received) < 15_000_000
     gate.opened.set()
-    assert all_came.wait(PATIENCE)
+    assert all_arrived.wait(PATIENCE)
     assert lengths == [1_000_000] * 60

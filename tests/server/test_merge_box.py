@@ -1,4 +1,4 @@
-"""What a client sees of overlapping subscriptions, against Meteor's rules and against a naive model."""
+"""The documents of overlapping subscriptions, compared with Meteor's rules and with a simple model."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def removed(id_: str = "x") -> Change:
     return Change("removed", "c", id_)
 
 
-def test_the_worked_example() -> None:
-    """S58: A adds {x:1}; B adds {x:2,y:3}; A stops; B stops."""
+def test_the_example_of_the_rule() -> None:
+    """A adds {x:1}, B adds {x:2,y:3}, A stops, B stops (S58)."""
     box = MergeBox()
     assert box.added("A", "c", "x", {"x": 1}) == added({"x": 1})
     assert box.added("B", "c", "x", {"x": 2, "y": 3}) == changed({"y": 3})
@@ -37,8 +37,8 @@ def test_the_worked_example() -> None:
     assert list(box.remove_all("B")) == [removed()]
 
 
-def test_the_first_value_wins_until_its_subscription_goes() -> None:
-    """S56, S58: as the real server does in `part`."""
+def test_the_client_sees_the_first_value_until_its_subscription_ends() -> None:
+    """The real server does the same in its publication `part` (S56, S58)."""
     box = MergeBox()
     assert box.added("A", "c", "x", {"a": 1, "b": 1}) == added({"a": 1, "b": 1})
     assert box.added("B", "c", "x", {"b": 2, "c": 2}) == changed({"c": 2})
@@ -47,14 +47,14 @@ def test_the_first_value_wins_until_its_subscription_goes() -> None:
 
 
 def test_a_second_subscription_with_nothing_new_sends_nothing() -> None:
-    """S56: empty changes are never sent."""
+    """Empty changes are never sent (S56)."""
     box = MergeBox()
     box.added("A", "c", "x", {"a": 1})
     assert box.added("B", "c", "x", {"a": 2}) is None
     assert box.removed("B", "c", "x") is None
 
 
-def test_a_change_shows_only_if_its_subscription_owns_the_value_and_it_differs() -> None:
+def test_a_change_is_sent_only_if_it_changes_the_first_value() -> None:
     """S57."""
     box = MergeBox()
     box.added("A", "c", "x", {"a": 1})
@@ -68,7 +68,7 @@ def test_a_change_shows_only_if_its_subscription_owns_the_value_and_it_differs()
     assert box.changed("B", "c", "x", {}, ["a", "never"]) is None
 
 
-def test_a_revealed_value_that_is_the_same_is_not_sent() -> None:
+def test_the_next_value_is_not_sent_if_it_is_equal() -> None:
     """S57."""
     box = MergeBox()
     box.added("A", "c", "x", {"a": [1]})
@@ -84,7 +84,7 @@ def test_only_top_level_fields_are_merged() -> None:
     assert box.removed("A", "c", "x") == changed({"a": {"q": 2}})
 
 
-def test_what_is_published_is_copied_and_id_is_no_field() -> None:
+def test_published_fields_are_copied_without_id() -> None:
     """S60."""
     box = MergeBox()
     fields: dict[str, Any] = {"_id": "other", "a": [1]}
@@ -93,8 +93,8 @@ def test_what_is_published_is_copied_and_id_is_no_field() -> None:
     assert box.changed("A", "c", "x", {"a": [1], "_id": "y"}) is None
 
 
-def test_added_again_by_the_same_subscription_is_a_change() -> None:
-    """S61: ours."""
+def test_a_second_added_of_the_same_subscription_is_a_change() -> None:
+    """The rule is our decision (S61)."""
     box = MergeBox()
     box.added("A", "c", "x", {"a": 1})
     assert box.added("A", "c", "x", {"a": 2, "b": 1}) == changed({"a": 2, "b": 1})
@@ -110,7 +110,7 @@ def test_values_are_compared_as_ejson() -> None:
 
 
 @pytest.mark.parametrize("strategy", [PublicationStrategy.SERVER_MERGE, MULTI])
-def test_a_document_that_nobody_published_cannot_change_or_go(strategy: PublicationStrategy) -> None:
+def test_an_unpublished_document_cannot_be_changed_or_removed(strategy: PublicationStrategy) -> None:
     """S62."""
     box = MergeBox({"c": strategy})
     with pytest.raises(LookupError):
@@ -119,22 +119,22 @@ def test_a_document_that_nobody_published_cannot_change_or_go(strategy: Publicat
         box.removed("A", "c", "x")
 
 
-def test_a_subscription_may_speak_of_another_ones_document() -> None:
-    """S62: only a document the session does not have is an error."""
+def test_a_subscription_can_change_the_document_of_another_subscription() -> None:
+    """Only a document that the session does not have is an error (S62)."""
     box = MergeBox()
     box.added("A", "c", "x", {"a": 1})
     assert box.changed("B", "c", "x", {"b": 2}) == changed({"b": 2})
 
 
-def test_a_cleared_field_is_never_in_fields_too() -> None:
-    """C42: if it were, the client would delete it."""
+def test_a_cleared_field_is_not_in_fields() -> None:
+    """The client would delete the new value (C42)."""
     box = MergeBox()
     box.added("A", "c", "x", {"a": 1})
     assert box.changed("A", "c", "x", {"a": 2}, ["a"]) == changed(cleared=("a",))
 
 
-def test_without_merging_all_is_sent_and_the_end_removes_what_is_known() -> None:
-    """S69: NO_MERGE."""
+def test_with_no_merge_everything_is_sent_and_each_end_removes_the_documents() -> None:
+    """S69."""
     box = MergeBox({"c": NO_MERGE})
     assert box.added("A", "c", "x", {"a": 1}) == added({"a": 1})
     assert box.added("B", "c", "x", {"a": 1}) == added({"a": 1})
@@ -143,8 +143,8 @@ def test_without_merging_all_is_sent_and_the_end_removes_what_is_known() -> None
     assert list(box.remove_all("B")) == [removed()]
 
 
-def test_without_history_nothing_is_removed_at_the_end() -> None:
-    """S69: NO_MERGE_NO_HISTORY."""
+def test_with_no_history_the_end_of_a_subscription_removes_nothing() -> None:
+    """S69."""
     box = MergeBox({"c": NO_HISTORY})
     assert box.added("A", "c", "x", {"a": 1}) == added({"a": 1})
     assert box.changed("A", "c", "y", {}, ["a"]) == changed(cleared=("a",), id_="y")
@@ -152,8 +152,8 @@ def test_without_history_nothing_is_removed_at_the_end() -> None:
     assert box.removed("A", "c", "x") == removed()
 
 
-def test_with_multi_the_last_subscription_removes_and_values_are_sent_again() -> None:
-    """S69: NO_MERGE_MULTI."""
+def test_with_multi_all_values_are_sent_and_the_last_end_removes_the_documents() -> None:
+    """S69."""
     box = MergeBox({"c": MULTI})
     assert box.added("A", "c", "x", {"a": 1}) == added({"a": 1})
     assert box.added("B", "c", "x", {"a": 1}) == changed({"a": 1})
@@ -162,8 +162,8 @@ def test_with_multi_the_last_subscription_removes_and_values_are_sent_again() ->
     assert list(box.remove_all("B")) == [removed()]
 
 
-def test_only_the_net_difference_between_two_views_is_told() -> None:
-    """S66: first what is gone or changed, collection by collection, then what is new."""
+def test_differences_are_the_net_changes_between_two_merge_boxes() -> None:
+    """For each collection, removed and changed documents come before new ones (S66)."""
     before, after = MergeBox(), MergeBox()
     before.added("A", "gone", "x", {"a": 1})
     before.added("A", "c", "same", {"a": 1})
@@ -189,17 +189,17 @@ FIELDS = st.dictionaries(KEYS, st.integers(0, 2), max_size=3)
 
 
 class MergeAgainstTheClient(RuleBasedStateMachine):
-    """A client that does what it is told sees the first value of each field, and all documents that anybody has."""
+    """A client that applies all changes has every published document with the first value of each field."""
 
     def __init__(self) -> None:
         super().__init__()
         self.box = MergeBox()
         self.client: dict[str, dict[str, Any]] = {}
-        #: For each document, which subscriptions have it, and each field's (subscription, value) in order.
+        #: For each document, the subscriptions that publish it, and for each field (subscription, value) in order.
         self.holders: dict[str, list[str]] = {}
         self.values: dict[str, dict[str, list[tuple[str, int]]]] = {}
 
-    def tell(self, change: Change | None) -> None:
+    def apply(self, change: Change | None) -> None:
         if change is None:
             return
         match change.kind:
@@ -210,24 +210,24 @@ class MergeAgainstTheClient(RuleBasedStateMachine):
                 assert change.fields or change.cleared
                 assert not set(change.fields) & set(change.cleared)
                 for key, value in change.fields.items():
-                    assert self.client[change.id].get(key) != value, "sent what the client has"
+                    assert self.client[change.id].get(key) != value, "sent a value that the client has already"
                     self.client[change.id][key] = value
                 for key in change.cleared:
                     del self.client[change.id][key]
             case "removed":
                 del self.client[change.id]
 
-    def put(self, sub: str, id_: str, fields: dict[str, int]) -> None:
+    def set_values(self, sub: str, id_: str, fields: dict[str, int]) -> None:
         values = self.values.setdefault(id_, {})
         for key, value in fields.items():
             entries = values.setdefault(key, [])
-            place = next((place for place, (owner, _) in enumerate(entries) if owner == sub), None)
-            if place is None:
+            index = next((index for index, (owner, _) in enumerate(entries) if owner == sub), None)
+            if index is None:
                 entries.append((sub, value))
             else:
-                entries[place] = (sub, value)
+                entries[index] = (sub, value)
 
-    def take(self, sub: str, id_: str, keys: list[str]) -> None:
+    def clear_values(self, sub: str, id_: str, keys: list[str]) -> None:
         for key in keys:
             entries = [entry for entry in self.values[id_].get(key, []) if entry[0] != sub]
             if entries:
@@ -237,44 +237,44 @@ class MergeAgainstTheClient(RuleBasedStateMachine):
 
     @rule(sub=SUBS, id_=IDS, fields=FIELDS)
     def add(self, sub: str, id_: str, fields: dict[str, int]) -> None:
-        self.tell(self.box.added(sub, "c", id_, fields))
+        self.apply(self.box.added(sub, "c", id_, fields))
         if sub not in self.holders.setdefault(id_, []):
             self.holders[id_].append(sub)
-        self.put(sub, id_, fields)
+        self.set_values(sub, id_, fields)
 
     @precondition(lambda self: self.holders)
     @rule(data=st.data(), fields=FIELDS, cleared=st.lists(KEYS, unique=True, max_size=2))
     def change(self, data: st.DataObject, fields: dict[str, int], cleared: list[str]) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.holders)))
         sub = data.draw(st.sampled_from(self.holders[id_]))
-        self.tell(self.box.changed(sub, "c", id_, fields, cleared))
-        self.put(sub, id_, {key: value for key, value in fields.items() if key not in cleared})
-        self.take(sub, id_, cleared)
+        self.apply(self.box.changed(sub, "c", id_, fields, cleared))
+        self.set_values(sub, id_, {key: value for key, value in fields.items() if key not in cleared})
+        self.clear_values(sub, id_, cleared)
 
     @precondition(lambda self: self.holders)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.holders)))
         sub = data.draw(st.sampled_from(self.holders[id_]))
-        self.tell(self.box.removed(sub, "c", id_))
-        self.let_go(sub, id_)
+        self.apply(self.box.removed(sub, "c", id_))
+        self.forget(sub, id_)
 
     @rule(sub=SUBS)
     def stop(self, sub: str) -> None:
         for change in list(self.box.remove_all(sub)):
-            self.tell(change)
+            self.apply(change)
         for id_ in [id_ for id_, subs in self.holders.items() if sub in subs]:
-            self.let_go(sub, id_)
+            self.forget(sub, id_)
 
-    def let_go(self, sub: str, id_: str) -> None:
+    def forget(self, sub: str, id_: str) -> None:
         self.holders[id_].remove(sub)
-        self.take(sub, id_, list(self.values.get(id_, {})))
+        self.clear_values(sub, id_, list(self.values.get(id_, {})))
         if not self.holders[id_]:
             del self.holders[id_]
             self.values.pop(id_, None)
 
     @invariant()
-    def the_client_sees_what_it_should(self) -> None:
+    def the_client_has_the_expected_documents(self) -> None:
         expected = {
             id_: {key: entries[0][1] for key, entries in self.values.get(id_, {}).items()} for id_ in self.holders
         }
@@ -285,7 +285,7 @@ TestMergeAgainstTheClient = MergeAgainstTheClient.TestCase
 
 
 class Counted:
-    """A subscription that counts how often subscriptions are compared with each other."""
+    """A subscription that counts comparisons between subscriptions."""
 
     comparisons = 0
 
@@ -299,9 +299,7 @@ class Counted:
 
 @pytest.mark.parametrize("strategy", [PublicationStrategy.SERVER_MERGE, MULTI, NO_MERGE])
 @pytest.mark.parametrize("backwards", [False, True], ids=["first to last", "last to first"])
-def test_no_step_looks_through_all_subscriptions_that_have_a_document(
-    strategy: PublicationStrategy, backwards: bool
-) -> None:
+def test_no_step_loops_over_all_subscriptions_of_a_document(strategy: PublicationStrategy, backwards: bool) -> None:
     number = 500
     box = MergeBox({"c": strategy})
     subscriptions = [Counted() for _ in range(number)]
@@ -319,7 +317,7 @@ VIEWS = st.dictionaries(st.tuples(SUBS, st.sampled_from(["c", "d"]), IDS), FIELD
 
 
 @given(VIEWS, VIEWS)
-def test_the_differences_make_one_view_into_the_other(old: dict[Any, Any], new: dict[Any, Any]) -> None:
+def test_the_differences_turn_one_merge_box_into_the_other(old: dict[Any, Any], new: dict[Any, Any]) -> None:
     """S66."""
     before, after = MergeBox(), MergeBox()
     for box, view in ((before, old), (after, new)):

@@ -1,4 +1,4 @@
-"""One client's messages: in which order they are handled, and how they are answered."""
+"""The order in which one client's messages are handled, and the answers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_updated_comes_before_the_result(server: Server, connect: Connect) -> No
     assert client.call_all("one") == [{"msg": "updated", "methods": ["1"]}, {"msg": "result", "id": "1", "result": 1}]
 
 
-def test_an_unknown_method_is_404_and_its_result_comes_first(server: Server, connect: Connect) -> None:
-    """S32, S11: also for names that JavaScript knows."""
+def test_an_unknown_method_gets_404_with_the_result_before_updated(server: Server, connect: Connect) -> None:
+    """The same holds for names that JavaScript's objects inherit (S32, S11)."""
     client = connect(server)
     result, updated = client.call_all("toString")
     assert result["error"] == {
@@ -51,7 +51,7 @@ def test_a_reused_id_runs_twice(server: Server, connect: Connect) -> None:
     assert results == [1, 2]
 
 
-def test_params_may_be_left_out(server: Server, connect: Connect) -> None:
+def test_params_are_optional(server: Server, connect: Connect) -> None:
     """S30, K30."""
     server.method("echo")(lambda *args: list(args))
     client = connect(server)
@@ -63,7 +63,7 @@ def test_params_may_be_left_out(server: Server, connect: Connect) -> None:
 def test_errors_of_a_method_reach_the_client_or_the_log(
     server: Server, connect: Connect, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S40, S41, for both kinds of handlers."""
+    """The same holds for plain and async handlers (S40, S41)."""
 
     def plain(which: str) -> None:
         if which == "own":
@@ -88,49 +88,49 @@ EXITS: list[Any] = [SystemExit, KeyboardInterrupt, asyncio.CancelledError, Gener
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 @pytest.mark.parametrize("error", EXITS)
-def test_a_handler_that_exits_is_a_failed_call(
+def test_a_handler_that_exits_fails_only_its_call(
     server: Server, connect: Connect, kind: str, error: type[BaseException]
 ) -> None:
-    """S41: and its thread lives on, and the event loop, and the session."""
+    """The thread, the event loop and the session go on (S41)."""
 
-    def leave() -> None:
+    def exit_plain() -> None:
         raise error
 
-    async def leave_async() -> None:
+    async def exit_async() -> None:
         raise error
 
-    server.method("leave")(leave if kind == "plain" else leave_async)
+    server.method("exit")(exit_plain if kind == "plain" else exit_async)
     client = connect(server)
-    assert client.call_error("leave")["error"] == 500
-    assert client.call_error("leave")["error"] == 500
+    assert client.call_error("exit")["error"] == 500
+    assert client.call_error("exit")["error"] == 500
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 @pytest.mark.parametrize("error", EXITS)
-def test_a_publication_that_exits_is_a_failed_subscription(
+def test_a_publication_that_exits_fails_only_its_subscription(
     server: Server, connect: Connect, kind: str, error: type[BaseException]
 ) -> None:
     """S43, S64."""
 
-    def leave(sub: Subscription) -> None:
-        sub.on_stop(leave_again)
+    def exit_plain(sub: Subscription) -> None:
+        sub.on_stop(exit_again)
         raise error
 
-    async def leave_async(sub: Subscription) -> None:
-        sub.on_stop(leave_again)
+    async def exit_async(sub: Subscription) -> None:
+        sub.on_stop(exit_again)
         raise error
 
-    def leave_again() -> None:
+    def exit_again() -> None:
         raise error
 
-    server.publish("leave")(leave if kind == "plain" else leave_async)
+    server.publish("exit")(exit_plain if kind == "plain" else exit_async)
     client = connect(server)
     for _ in range(2):
-        [nosub] = client.subscribe("leave")
+        [nosub] = client.subscribe("exit")
         assert nosub["error"]["error"] == 500
 
 
-def test_a_result_that_is_no_ejson_is_an_error_of_the_servers(
+def test_a_result_that_is_not_ejson_is_an_internal_error(
     server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.method("bad")(lambda: {"a": {1, 2}})
@@ -143,7 +143,9 @@ def test_a_result_that_is_no_ejson_is_an_error_of_the_servers(
 
 
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
-def test_messages_are_handled_one_at_a_time_and_pings_meanwhile(server: Server, connect: Connect, kind: str) -> None:
+def test_messages_are_handled_one_at_a_time_but_pings_are_answered_meanwhile(
+    server: Server, connect: Connect, kind: str
+) -> None:
     """S15, H9."""
     gate = Gate()
     log: list[str] = []
@@ -180,8 +182,8 @@ def test_messages_are_handled_one_at_a_time_and_pings_meanwhile(server: Server, 
     assert log == ["slow", "pub", "quick"]
 
 
-def test_a_result_comes_before_anything_of_the_next_message(server: Server, connect: Connect) -> None:
-    """S18: stricter than Meteor."""
+def test_a_result_comes_before_the_messages_of_the_next_call(server: Server, connect: Connect) -> None:
+    """This is stricter than Meteor (S18)."""
     server.method("quick")(lambda: 1)
     client = connect(server)
     for _ in range(200):
@@ -192,7 +194,7 @@ def test_a_result_comes_before_anything_of_the_next_message(server: Server, conn
 
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
 def test_unblock_lets_the_next_message_start(server: Server, connect: Connect, kind: str) -> None:
-    """S16, and twice is once."""
+    """A second call of unblock() has no effect (S16)."""
     gate = Gate()
 
     def slow(this: MethodInvocation) -> str:
@@ -217,8 +219,8 @@ def test_unblock_lets_the_next_message_start(server: Server, connect: Connect, k
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_unblock_comes_too_late_once_the_handler_has_returned(server: Server, connect: Connect, kind: str) -> None:
-    """S15: what is being handled by then is another message, and not its to unblock."""
+def test_unblock_has_no_effect_after_the_handler_has_returned(server: Server, connect: Connect, kind: str) -> None:
+    """Another message is being handled by then, which it must not unblock (S15)."""
     kept: list[MethodInvocation] = []
     gate = Gate()
 
@@ -243,7 +245,7 @@ def test_unblock_comes_too_late_once_the_handler_has_returned(server: Server, co
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
-def test_only_so_many_that_unblocked_run_at_a_time_and_the_next_waits(connect: Connect, kind: str) -> None:
+def test_the_number_of_unblocked_handlers_is_limited(connect: Connect, kind: str) -> None:
     server = Server(options=Options(outstanding_limit=2))
     gates = {"a": Gate(), "b": Gate()}
 
@@ -267,13 +269,13 @@ def test_only_so_many_that_unblocked_run_at_a_time_and_the_next_waits(connect: C
     assert client.receive_rest() == []
     gates["b"].opened.set()
     assert kinds(client.receive_rest_after(4)) == ["updated 2", "result 2", "updated 3", "result 3"]
-    # With room again, nothing is held back.
+    # Below the limit, messages are handled again.
     assert client.call("quick") == "quick"
     gates["a"].opened.set()
     assert kinds(client.receive_rest_after(2)) == ["updated 1", "result 1"]
 
 
-def test_a_publication_blocks_even_its_own_unsub_unless_it_unblocks(server: Server, connect: Connect) -> None:
+def test_a_publication_blocks_its_own_unsub_unless_it_unblocks(server: Server, connect: Connect) -> None:
     """S17."""
     gates = {"blocking": Gate(), "unblocking": Gate()}
 
@@ -318,7 +320,9 @@ def test_sessions_do_not_wait_for_each_other(server: Server, connect: Connect) -
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED_IN_TURN)
-def test_no_refused_message_ends_the_connection(server: Server, connect: Connect, text: str, reason: str) -> None:
+def test_a_refused_message_does_not_end_the_connection(
+    server: Server, connect: Connect, text: str, reason: str
+) -> None:
     """S10, S80."""
     client = connect(server)
     client.send_text(text)
@@ -326,9 +330,7 @@ def test_no_refused_message_ends_the_connection(server: Server, connect: Connect
     assert (error["msg"], error["reason"]) == ("error", reason)
 
 
-def test_the_connection_may_be_closed_inside_a_method_whose_result_then_never_comes(
-    server: Server, connect: Connect
-) -> None:
+def test_a_method_can_close_its_connection_and_its_result_is_not_sent(server: Server, connect: Connect) -> None:
     """S77, S19."""
     went_on = threading.Event()
 
@@ -351,8 +353,8 @@ def test_the_connection_may_be_closed_inside_a_method_whose_result_then_never_co
     assert ran == []
 
 
-def test_hooks_see_each_session_and_each_message_first(server: Server, connect: Connect) -> None:
-    """S4, S78: not ping, pong and connect."""
+def test_hooks_are_called_for_each_session_and_before_each_message(server: Server, connect: Connect) -> None:
+    """They are not called for ping, pong and connect (S4, S78)."""
     log: list[Any] = []
     unregister_second = server.on_connection(lambda handle: log.append(("first", handle.id)))
     server.on_connection(lambda _: unregister_last())
@@ -372,7 +374,7 @@ def test_hooks_see_each_session_and_each_message_first(server: Server, connect: 
     assert len([item for item in log if item[0] == "first"]) == 1
 
 
-def test_a_limited_method_is_answered_with_updated_and_the_wait(server: Server, connect: Connect) -> None:
+def test_a_rate_limited_call_gets_updated_and_the_time_to_wait(server: Server, connect: Connect) -> None:
     """S24, S50."""
     server.method("limited")(lambda: "ok")
     server.publish("pub")(lambda sub: sub.ready())
@@ -390,8 +392,8 @@ def test_a_limited_method_is_answered_with_updated_and_the_wait(server: Server, 
     assert nosub["error"]["error"] == "too-many-requests"
 
 
-def test_a_client_may_have_so_many_subscriptions_and_no_more(connect: Connect) -> None:
-    """But for each that ends, it may have another; and one that it has is not refused when asked for again (S22)."""
+def test_the_number_of_subscriptions_is_limited(connect: Connect) -> None:
+    """An ended subscription makes room for another, and a `sub` with an id in use is not refused (S22)."""
     server = Server(options=Options(subscription_limit=2))
     server.publish("p")(lambda sub: sub.ready())
     client = connect(server)
@@ -405,8 +407,8 @@ def test_a_client_may_have_so_many_subscriptions_and_no_more(connect: Connect) -
     assert client.subscribe("p", id_="3") == [{"msg": "ready", "subs": ["3"]}]
 
 
-def test_two_clients_with_many_slow_calls_leave_threads_to_all_others(server: Server, connect: Connect) -> None:
-    """S15: sessions do not wait for each other."""
+def test_two_clients_with_many_slow_calls_leave_threads_for_others(server: Server, connect: Connect) -> None:
+    """Sessions do not wait for each other (S15)."""
     gate = Gate()
 
     def slow(this: MethodInvocation) -> None:
@@ -415,18 +417,18 @@ def test_two_clients_with_many_slow_calls_leave_threads_to_all_others(server: Se
 
     server.method("slow")(slow)
     server.method("quick")(lambda: "quick")
-    slow_ones = [connect(server) for _ in range(2)]
-    for client in slow_ones:
+    slow_clients = [connect(server) for _ in range(2)]
+    for client in slow_clients:
         client.send_together(*({"msg": "method", "id": str(number), "method": "slow"} for number in range(300)))
         client.receive_rest()
     for _ in range(20):
         assert connect(server).call("quick") == "quick"
     gate.opened.set()
-    for client in slow_ones:
+    for client in slow_clients:
         assert len(client.receive_rest_after(600)) == 600
 
 
-def test_a_client_that_sends_without_end_gives_way_to_one_that_waits_for_a_thread(connect: Connect) -> None:
+def test_a_client_with_many_messages_gives_its_thread_to_a_waiting_client(connect: Connect) -> None:
     """S15."""
     server = Server(max_threads=1)
     gate, answered = Gate(), threading.Event()

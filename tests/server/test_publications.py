@@ -1,4 +1,4 @@
-"""A subscription from its publication's side: what it sends, how it ends, what may be returned."""
+"""Publications: what they send, how they end, and what they can return."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_documents_come_before_ready_and_empty_ones_have_no_fields(server: Serve
     assert client.receive_rest() == []
 
 
-def test_empty_fields_can_be_sent_for_clients_that_insist(connect: Connect) -> None:
+def test_an_option_sends_empty_fields(connect: Connect) -> None:
     """K14, K30."""
     server = Server(options=Options(empty_fields=True))
     server.publish("docs")(lambda sub: sub.added("c", "x"))
@@ -47,7 +47,7 @@ def test_empty_fields_can_be_sent_for_clients_that_insist(connect: Connect) -> N
     assert client.receive() == {"msg": "added", "collection": "c", "id": "x", "fields": {}}
 
 
-def test_changes_and_removals_are_sent_as_they_come(server: Server, connect: Connect) -> None:
+def test_changes_and_removals_are_sent_in_order(server: Server, connect: Connect) -> None:
     """C42, C43."""
     subs: list[Subscription] = []
 
@@ -71,8 +71,8 @@ def test_changes_and_removals_are_sent_as_they_come(server: Server, connect: Con
     ]
 
 
-def test_unsub_removes_then_calls_back_then_answers(server: Server, connect: Connect) -> None:
-    """S25: and only once."""
+def test_unsub_removes_documents_then_calls_callbacks_then_sends_nosub(server: Server, connect: Connect) -> None:
+    """The callbacks are called only once (S25)."""
     calls: list[str] = []
 
     @server.publish
@@ -95,7 +95,7 @@ def test_unsub_removes_then_calls_back_then_answers(server: Server, connect: Con
     assert client.receive() == {"msg": "nosub"}
 
 
-def test_an_unknown_publication_is_404(server: Server, connect: Connect) -> None:
+def test_an_unknown_publication_gets_404(server: Server, connect: Connect) -> None:
     """S21, S11."""
     client = connect(server)
     assert client.subscribe("constructor") == [
@@ -113,8 +113,8 @@ def test_an_unknown_publication_is_404(server: Server, connect: Connect) -> None
     ]
 
 
-def test_an_id_in_use_is_ignored_whatever_it_asks_for(server: Server, connect: Connect) -> None:
-    """S22: also for an unknown name, unlike Meteor."""
+def test_a_sub_with_an_id_in_use_is_ignored(server: Server, connect: Connect) -> None:
+    """Unlike in Meteor, this holds for unknown names, too (S22)."""
     server.publish("docs")(lambda sub, n: (sub.added("c", str(n)), sub.ready())[1])
     client = connect(server)
     client.subscribe("docs", 1, id_="s")
@@ -127,7 +127,7 @@ def test_an_id_in_use_is_ignored_whatever_it_asks_for(server: Server, connect: C
 
 @pytest.mark.parametrize("ready", [False, True], ids=["before ready", "after ready"])
 @pytest.mark.parametrize("how", ["stop", "error", "raise"])
-def test_a_publication_may_end_itself(server: Server, connect: Connect, ready: bool, how: str) -> None:
+def test_a_publication_can_end_its_subscription(server: Server, connect: Connect, ready: bool, how: str) -> None:
     """S64."""
 
     @server.publish
@@ -152,7 +152,7 @@ def test_a_publication_may_end_itself(server: Server, connect: Connect, ready: b
     assert client.receive_rest() == []
 
 
-def test_what_the_client_is_not_told_is_logged(
+def test_an_exception_that_the_client_does_not_see_is_logged(
     server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     """S43."""
@@ -171,14 +171,14 @@ def test_what_the_client_is_not_told_is_logged(
         pytest.param(lambda c, d: [c.find(), d.find()], "ready", id="cursors"),
         pytest.param(lambda c, d: [], "ready", id="no cursors"),
         pytest.param(lambda c, d: (c.find(),), "ready", id="a tuple"),
-        pytest.param(lambda c, d: [c.find(), c.find()], "nosub", id="two of one collection"),
+        pytest.param(lambda c, d: [c.find(), c.find()], "nosub", id="two cursors of one collection"),
         pytest.param(lambda c, d: [c.find(), 5], "nosub", id="not only cursors"),
         pytest.param(lambda c, d: c.find_one(), "nosub", id="a document"),
         pytest.param(lambda c, d: True, "nosub", id="true"),
         pytest.param(lambda c, d: 5, "nosub", id="a number"),
     ],
 )
-def test_a_publication_may_return_cursors_and_nothing_else(
+def test_a_publication_can_only_return_cursors(
     server: Server, connect: Connect, returned: Callable[[Collection, Collection], Any], last: str, kind: str
 ) -> None:
     """S63, S64."""
@@ -202,7 +202,7 @@ def test_a_publication_may_return_cursors_and_nothing_else(
     assert client.receive_rest() == []
 
 
-def test_a_publication_that_returns_nothing_is_not_ready(server: Server, connect: Connect) -> None:
+def test_a_publication_that_returns_none_is_not_ready(server: Server, connect: Connect) -> None:
     """S63."""
     server.publish("docs")(lambda sub: None)
     client = connect(server)
@@ -211,13 +211,13 @@ def test_a_publication_that_returns_nothing_is_not_ready(server: Server, connect
     assert [message["msg"] for message in client.call_all("m")] == ["updated", "result"]
 
 
-def test_a_document_that_was_not_published_cannot_change(server: Server, connect: Connect) -> None:
+def test_changing_an_unpublished_document_fails(server: Server, connect: Connect) -> None:
     """S62."""
     server.publish("docs")(lambda sub: sub.changed("c", "x", {"a": 1}))
     assert connect(server).subscribe("docs")[-1]["error"]["error"] == 500
 
 
-def test_values_that_are_no_ejson_fail_where_they_are_published(server: Server, connect: Connect) -> None:
+def test_publishing_a_value_that_is_not_ejson_fails(server: Server, connect: Connect) -> None:
     caught: list[Exception] = []
 
     @server.publish
@@ -233,8 +233,8 @@ def test_values_that_are_no_ejson_fail_where_they_are_published(server: Server, 
     assert len(caught) == 2
 
 
-def test_a_publication_may_publish_from_any_thread(server: Server, connect: Connect) -> None:
-    """And each sees its own order."""
+def test_a_publication_can_publish_from_any_thread(server: Server, connect: Connect) -> None:
+    """The order of each thread is kept."""
 
     @server.publish
     def docs(sub: Subscription) -> None:
@@ -254,8 +254,8 @@ def test_a_publication_may_publish_from_any_thread(server: Server, connect: Conn
         assert [item["id"] for item in documents if item["collection"] == name] == [str(n) for n in range(100)]
 
 
-def test_params_are_the_publications_to_change(server: Server, connect: Connect) -> None:
-    """S35, and when it runs again it gets them as they came."""
+def test_a_publication_can_change_its_params(server: Server, connect: Connect) -> None:
+    """If it runs again, it gets the original params (S35)."""
     seen: list[Any] = []
 
     @server.publish
@@ -280,10 +280,10 @@ def test_params_are_the_publications_to_change(server: Server, connect: Connect)
         pytest.param({"a": {1, 2}}, "EJSON has no sets", id="not EJSON"),
     ],
 )
-def test_the_author_of_a_publication_learns_of_what_cannot_be_sent(
+def test_publishing_a_document_that_cannot_be_sent_fails(
     fields: dict[str, Any], reason: str | None, connect: Connect
 ) -> None:
-    """Nothing of it stays in the view: another document of the same id can be published."""
+    """The failed document is not kept: another document of the same id can be published."""
     server = Server(options=Options(message_limit=1000))
     errors: list[str] = []
 

@@ -1,4 +1,4 @@
-"""How many attempts pass, and what the rest are told."""
+"""Rate limits: which attempts are allowed, and the error for the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def attempt(name: str = "m", connection: str = "c1", user: str | None = None, ki
     return Attempt("method" if kind == "method" else "subscription", name, user, connection, "127.0.0.1")
 
 
-def test_as_many_as_the_limit_pass_and_the_next_is_told_when_to_come_back() -> None:
+def test_attempts_above_the_limit_get_the_time_to_wait() -> None:
     """S50, S51."""
     limiter = RateLimiter()
     limiter.add_rule({"type": "method", "name": "m"}, limit=5, interval=1.0)
@@ -25,8 +25,8 @@ def test_as_many_as_the_limit_pass_and_the_next_is_told_when_to_come_back() -> N
     assert error.reason == "Error, too many requests. Please slow down. You must wait 1 seconds before trying again."
 
 
-def test_refused_attempts_count_too_and_the_window_is_fixed() -> None:
-    """S51: it begins with the first attempt and ends an interval later, whatever is tried meanwhile."""
+def test_refused_attempts_count_and_do_not_extend_the_window() -> None:
+    """The window starts with the first attempt and ends one interval later (S51)."""
     limiter = RateLimiter()
     limiter.add_rule({}, limit=1, interval=1.0)
     assert limiter.refuse(attempt(), 0.0) is None
@@ -51,14 +51,14 @@ def test_all_counters_of_a_rule_are_reset_together() -> None:
     [attempt(name="n"), attempt(connection="c2"), attempt(user="u"), attempt(kind="subscription")],
     ids=["name", "connection", "user", "type"],
 )
-def test_what_a_rule_does_not_match_passes(other: Attempt) -> None:
+def test_attempts_that_a_rule_does_not_match_are_allowed(other: Attempt) -> None:
     limiter = RateLimiter()
     limiter.add_rule({"type": "method", "name": "m", "user_id": None, "connection_id": "c1"}, limit=0)
     assert limiter.refuse(attempt(), 0.0) is not None
     assert limiter.refuse(other, 0.0) is None
 
 
-def test_of_several_rules_the_longest_wait_is_told() -> None:
+def test_the_longest_wait_of_several_rules_is_reported() -> None:
     """S51."""
     limiter = RateLimiter()
     limiter.add_rule({}, limit=0, interval=1.0)
@@ -68,7 +68,7 @@ def test_of_several_rules_the_longest_wait_is_told() -> None:
     assert error.details == {"timeToReset": 60_000}
 
 
-def test_a_rule_can_be_removed_and_the_sentence_chosen() -> None:
+def test_a_rule_can_be_removed_and_the_message_can_be_set() -> None:
     limiter = RateLimiter(message=lambda seconds: f"wait {seconds}")
     rule = limiter.add_rule({}, limit=0, interval=1.5)
     error = limiter.refuse(attempt(), 0.0)
@@ -79,13 +79,13 @@ def test_a_rule_can_be_removed_and_the_sentence_chosen() -> None:
     assert limiter.refuse(attempt(), 0.0) is None
 
 
-def test_a_rule_about_what_is_not_known_is_refused() -> None:
-    with pytest.raises(ValueError, match="colour"):
-        RateLimiter().add_rule({"colour": "red"})  # type: ignore[dict-item]  # that is the point
+def test_a_rule_with_an_unknown_property_is_refused() -> None:
+    with pytest.raises(ValueError, match="color"):
+        RateLimiter().add_rule({"color": "red"})  # type: ignore[dict-item]  # that is the point
 
 
 @given(st.lists(st.floats(0.0, 0.4), max_size=60), st.integers(1, 5))
-def test_in_no_window_pass_more_than_the_limit(gaps: list[float], limit: int) -> None:
+def test_the_limit_holds_in_every_window(gaps: list[float], limit: int) -> None:
     limiter = RateLimiter()
     limiter.add_rule({}, limit=limit, interval=1.0)
     now, passed = 0.0, []
@@ -93,6 +93,6 @@ def test_in_no_window_pass_more_than_the_limit(gaps: list[float], limit: int) ->
         now += gap
         if limiter.refuse(attempt(), now) is None:
             passed.append(now)
-    # Two windows can meet within one interval.
+    # One interval can overlap two windows.
     for start in passed:
         assert len([moment for moment in passed if start <= moment < start + 1.0]) <= 2 * limit

@@ -1,4 +1,4 @@
-"""All subscriptions of a client: overlapping ones, universal ones, and what happens when the user changes."""
+"""All subscriptions of a client: overlapping subscriptions, universal publications, and changes of the user."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from ddpshell.exceptions import MethodError
 from ddpshell.server import MethodInvocation, PublicationStrategy, Server, Subscription
+from ddpshell.server.contexts import current_invocation
 from tests.server.wire import PATIENCE, Message, WireClient
 
 Connect: TypeAlias = Callable[..., WireClient]
@@ -17,7 +18,7 @@ Connect: TypeAlias = Callable[..., WireClient]
 
 @pytest.fixture
 def users(server: Server) -> Server:
-    """A server where one can become anybody, by a plain method or by an async one."""
+    """A server with a plain and an async method that change the user."""
 
     @server.method
     def become(this: MethodInvocation, user_id: str | None = None) -> None:
@@ -40,8 +41,8 @@ def added(id_: str, fields: dict[str, Any], collection: str = "items") -> Messag
     return {"msg": "added", "collection": collection, "id": id_, "fields": fields}
 
 
-def test_two_subscriptions_of_one_document_are_merged(server: Server, connect: Connect) -> None:
-    """S55-S58, as on a real server."""
+def test_two_subscriptions_to_one_document_are_merged(server: Server, connect: Connect) -> None:
+    """The messages are those of a real server (S55-S58)."""
     server.publish("part")(lambda sub, fields: (sub.added("parts", "doc", fields), sub.ready())[1])
     client = connect(server)
     assert client.subscribe("part", {"a": 1, "b": 1}, id_="1")[0] == added("doc", {"a": 1, "b": 1}, "parts")
@@ -59,7 +60,7 @@ def test_two_subscriptions_of_one_document_are_merged(server: Server, connect: C
     ]
 
 
-def test_a_strategy_can_be_chosen_for_a_collection(server: Server, connect: Connect) -> None:
+def test_a_collection_can_have_another_publication_strategy(server: Server, connect: Connect) -> None:
     """S69."""
     server.set_publication_strategy("parts", PublicationStrategy.NO_MERGE)
     server.publish("part")(lambda sub: (sub.added("parts", "doc", {"a": 1}), sub.ready())[1])
@@ -71,7 +72,7 @@ def test_a_strategy_can_be_chosen_for_a_collection(server: Server, connect: Conn
 
 
 @pytest.mark.parametrize("become", ["become", "becomeAsync"])
-def test_when_the_user_changes_only_the_difference_is_sent_then_ready_then_updated(
+def test_a_change_of_the_user_sends_the_difference_then_ready_then_updated(
     users: Server, connect: Connect, become: str
 ) -> None:
     """S66, T3."""
@@ -89,7 +90,7 @@ def test_when_the_user_changes_only_the_difference_is_sent_then_ready_then_updat
 
 
 @pytest.mark.parametrize("become", ["become", "becomeAsync"])
-def test_the_same_user_again_repeats_ready_and_no_more(users: Server, connect: Connect, become: str) -> None:
+def test_setting_the_same_user_again_only_sends_ready(users: Server, connect: Connect, become: str) -> None:
     """S67."""
     client = connect(users)
     client.subscribe("mine", id_="1")
@@ -101,10 +102,10 @@ def test_the_same_user_again_repeats_ready_and_no_more(users: Server, connect: C
 
 @pytest.mark.parametrize("become", ["become", "becomeAsync"])
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
-def test_a_publication_that_fails_for_the_new_user_ends_at_once(
+def test_a_publication_that_fails_for_the_new_user_ends(
     users: Server, connect: Connect, become: str, kind: str
 ) -> None:
-    """S67: its nosub comes before the removal of its documents."""
+    """The `nosub` comes before the removal of the documents (S67)."""
 
     def members(sub: Subscription) -> None:
         if sub.user_id is None:
@@ -125,7 +126,7 @@ def test_a_publication_that_fails_for_the_new_user_ends_at_once(
     assert client.unsubscribe("members") == [{"msg": "nosub", "id": "members"}]
 
 
-def test_old_handles_see_the_old_user_in_their_callbacks_and_are_deaf_afterwards(
+def test_after_a_user_change_old_subscriptions_have_the_old_user_and_ignore_calls(
     server: Server, connect: Connect
 ) -> None:
     """S67, S65."""
@@ -155,9 +156,7 @@ def test_old_handles_see_the_old_user_in_their_callbacks_and_are_deaf_afterwards
     assert client.receive_rest() == []
 
 
-def test_a_publication_runs_outside_the_method_that_changed_the_user(server: Server, connect: Connect) -> None:
-    from ddpshell.server.contexts import current_invocation
-
+def test_publications_do_not_run_in_the_invocation_that_changed_the_user(server: Server, connect: Connect) -> None:
     seen: list[object] = []
     server.method("become")(lambda this: this.set_user_id("ann"))
 
@@ -173,14 +172,14 @@ def test_a_publication_runs_outside_the_method_that_changed_the_user(server: Ser
 
 
 @pytest.mark.parametrize("value", [5, ["a"], {}], ids=str)
-def test_a_user_id_is_a_string_or_null(users: Server, connect: Connect, value: object) -> None:
+def test_a_user_id_must_be_a_string_or_none(users: Server, connect: Connect, value: object) -> None:
     """S67."""
     client = connect(users)
     assert client.call_error("become", value)["error"] == 500
     assert client.call_error("becomeAsync", value)["error"] == 500
 
 
-def test_the_user_cannot_change_after_unblock(server: Server, connect: Connect) -> None:
+def test_set_user_id_fails_after_unblock_and_on_the_event_loop(server: Server, connect: Connect) -> None:
     """S16."""
 
     @server.method
@@ -201,25 +200,23 @@ def test_the_user_cannot_change_after_unblock(server: Server, connect: Connect) 
 
 
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
-def test_a_universal_publication_reaches_everybody_without_being_asked(
-    server: Server, connect: Connect, kind: str
-) -> None:
-    """S68, C39: no id, no ready, right after connected."""
+def test_a_universal_publication_is_sent_to_every_client(server: Server, connect: Connect, kind: str) -> None:
+    """It has no id, sends no `ready`, and comes directly after `connected` (S68, C39)."""
 
-    def everybody(sub: Subscription) -> None:
+    def universal(sub: Subscription) -> None:
         sub.added("news", "x", {"id": sub.id})
         sub.ready()
 
-    async def everybody_async(sub: Subscription) -> None:
-        everybody(sub)
+    async def universal_async(sub: Subscription) -> None:
+        universal(sub)
 
-    server.publish(None)(everybody if kind == "plain" else everybody_async)
+    server.publish(None)(universal if kind == "plain" else universal_async)
     client = connect(server)
     assert client.receive() == added("x", {"id": None}, "news")
     assert client.receive_rest() == []
 
 
-def test_one_that_is_registered_later_starts_for_those_who_are_there(server: Server, connect: Connect) -> None:
+def test_a_universal_publication_registered_later_starts_for_present_clients(server: Server, connect: Connect) -> None:
     """S68."""
     client = connect(server)
     client.receive_rest()
@@ -235,7 +232,7 @@ def test_one_that_is_registered_later_starts_for_those_who_are_there(server: Ser
     assert [another.receive()["id"] for _ in range(2)] == ["x", "y"]
 
 
-def test_it_runs_again_for_a_new_user(users: Server, connect: Connect) -> None:
+def test_a_universal_publication_runs_again_for_a_new_user(users: Server, connect: Connect) -> None:
     """S66."""
     users.publish(None)(lambda sub: sub.added("users", sub.user_id, {}) if sub.user_id else None)
     client = connect(users)
@@ -243,7 +240,7 @@ def test_it_runs_again_for_a_new_user(users: Server, connect: Connect) -> None:
     assert [message["msg"] for message in client.call_all("become", None)] == ["removed", "updated", "result"]
 
 
-def test_an_error_in_one_is_a_nosub_without_an_id_and_its_documents_go(server: Server, connect: Connect) -> None:
+def test_a_failing_universal_publication_sends_nosub_without_an_id(server: Server, connect: Connect) -> None:
     """S68."""
 
     def broken(sub: Subscription) -> None:
@@ -263,8 +260,8 @@ def test_an_error_in_one_is_a_nosub_without_an_id_and_its_documents_go(server: S
 # ----------------------------------------------------------------------------------------------------------------- end
 
 
-def test_when_the_session_ends_callbacks_run_and_nothing_is_sent(server: Server, connect: Connect) -> None:
-    """S76: named ones first, then universal ones, then the connection's."""
+def test_when_the_session_ends_callbacks_run_but_nothing_is_sent(server: Server, connect: Connect) -> None:
+    """First the callbacks of named publications run, then of universal publications, then of the connection (S76)."""
     calls: list[str] = []
     done = threading.Event()
 

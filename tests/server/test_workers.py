@@ -1,4 +1,4 @@
-"""Threads for handlers: as many as are needed, none that stays."""
+"""The pool of worker threads: its limit, its fairness, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ddpshell.server.workers import Workers, may_wait, no_waiting
 PATIENCE = 20.0
 
 
-def test_jobs_run_at_the_same_time_up_to_the_limit_and_the_rest_later() -> None:
+def test_as_many_jobs_as_the_limit_run_at_the_same_time() -> None:
     workers = Workers(3, "w")
     started = threading.Barrier(4)
     go_on = threading.Event()
@@ -43,7 +43,7 @@ def wait_for(event: threading.Event) -> None:
 
 
 class Pool:
-    """A pool in which jobs run until the test lets them end."""
+    """A pool whose jobs run until the test ends them."""
 
     def __init__(self, limit: int) -> None:
         self.workers = Workers(limit, "w")
@@ -52,7 +52,7 @@ class Pool:
         self._ended: set[str] = set()
 
     def submit(self, name: str) -> None:
-        """Submit a job of the owner that its name begins with."""
+        """Submit a job whose owner is the first letter of its name."""
 
         def job() -> None:
             with self._changed:
@@ -70,7 +70,7 @@ class Pool:
             self._changed.notify_all()
 
     def wait_for(self, *names: str) -> None:
-        """Wait until these jobs run, and no others."""
+        """Wait until exactly these jobs run."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.running == set(names), PATIENCE), self.running
 
@@ -79,7 +79,7 @@ class Pool:
         assert self.workers.stop(PATIENCE) == []
 
 
-def test_an_owner_with_many_jobs_leaves_threads_to_others() -> None:
+def test_an_owner_with_many_jobs_leaves_threads_for_others() -> None:
     pool = Pool(8)
     jobs = [f"{owner}{number}" for owner in "ab" for number in range(20)] + ["c1", "d1"]
     for name in jobs:
@@ -88,7 +88,7 @@ def test_an_owner_with_many_jobs_leaves_threads_to_others() -> None:
     pool.end_all(jobs)
 
 
-def test_an_owner_without_a_thread_is_served_before_one_that_has_some_and_those_in_turn() -> None:
+def test_owners_without_a_thread_are_served_first_and_the_others_in_order() -> None:
     pool = Pool(4)
     jobs = ["a0", "a1", "b0", "c0", "a2", "a3", "b1", "d0", "e0"]
     for name in jobs:
@@ -98,7 +98,7 @@ def test_an_owner_without_a_thread_is_served_before_one_that_has_some_and_those_
     pool.wait_for("a0", "a1", "b0", "d0")
     pool.end("d0")
     pool.wait_for("a0", "a1", "b0", "e0")
-    # Nobody is without a thread now; but those with some get the last one only if they leave it free.
+    # Now every owner has a thread. A further thread is only used while enough threads are free.
     pool.end("e0", "b0")
     pool.wait_for("a0", "a1", "b1")
     pool.end("a0")
@@ -106,7 +106,7 @@ def test_an_owner_without_a_thread_is_served_before_one_that_has_some_and_those_
     pool.end_all(jobs)
 
 
-def test_whatever_is_submitted_runs_in_the_end() -> None:
+def test_every_submitted_job_runs() -> None:
     workers = Workers(3, "w")
     ran: dict[int, list[int]] = {owner: [] for owner in range(7)}
     done = threading.Semaphore(0)
@@ -124,7 +124,7 @@ def test_whatever_is_submitted_runs_in_the_end() -> None:
     assert [sorted(numbers) for numbers in ran.values()] == [list(range(50))] * 7
 
 
-def test_what_no_thread_can_be_started_for_waits_for_the_next_that_is_free(
+def test_a_job_waits_for_a_free_thread_if_no_thread_can_be_started(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     workers = Workers(3, "w")
@@ -143,10 +143,10 @@ def test_what_no_thread_can_be_started_for_waits_for_the_next_that_is_free(
     assert workers.stop(PATIENCE) == []
 
 
-def test_what_waits_for_a_thread_gets_one_with_the_next_job_after_the_system_has_some(
+def test_a_later_job_starts_a_thread_for_waiting_jobs_when_the_system_allows_it_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever submits it, and though no thread runs that could take it up."""
+    """This holds even though no thread runs that could take the waiting jobs."""
     workers = Workers(10, "w")
     done = [threading.Event() for _ in range(3)]
 
@@ -163,7 +163,7 @@ def test_what_waits_for_a_thread_gets_one_with_the_next_job_after_the_system_has
     assert workers.stop(PATIENCE) == []
 
 
-def test_a_pool_is_not_started_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_cannot_start_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -172,7 +172,7 @@ def test_a_pool_is_not_started_without_a_thread(monkeypatch: pytest.MonkeyPatch)
         Workers(10, "w").start()
 
 
-def test_one_thread_does_for_jobs_one_after_another() -> None:
+def test_successive_jobs_use_one_thread() -> None:
     workers = Workers(10, "w")
     threads: set[int] = set()
     for _ in range(20):
@@ -183,7 +183,7 @@ def test_one_thread_does_for_jobs_one_after_another() -> None:
     assert len(threads) == 1
 
 
-def test_a_job_that_fails_is_logged_and_its_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_job_is_logged_and_its_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     workers = Workers(1, "w")
     done = threading.Event()
 
@@ -197,7 +197,7 @@ def test_a_job_that_fails_is_logged_and_its_thread_goes_on(caplog: pytest.LogCap
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-def test_a_thread_with_nothing_to_do_keeps_nothing_of_what_it_did() -> None:
+def test_an_idle_thread_does_not_keep_its_last_job_in_memory() -> None:
     class Session:
         done = threading.Event()
 
@@ -217,7 +217,7 @@ def test_a_thread_with_nothing_to_do_keeps_nothing_of_what_it_did() -> None:
     workers.stop(PATIENCE)
 
 
-def test_stopping_waits_for_running_jobs_and_says_which_do_not_end() -> None:
+def test_stop_waits_for_running_jobs_and_reports_those_that_do_not_end() -> None:
     workers = Workers(2, "w")
     release, running = threading.Event(), threading.Event()
 
@@ -227,9 +227,9 @@ def test_stopping_waits_for_running_jobs_and_says_which_do_not_end() -> None:
 
     workers.submit(job)
     assert running.wait(PATIENCE)
-    [place] = workers.stop(0.01)
-    assert place.startswith(f"{__file__}, line ")
-    assert place.endswith(", in job")
+    [position] = workers.stop(0.01)
+    assert position.startswith(f"{__file__}, line ")
+    assert position.endswith(", in job")
     release.set()
     assert workers.stop(PATIENCE) == []
     after = threading.Event()
@@ -237,7 +237,7 @@ def test_stopping_waits_for_running_jobs_and_says_which_do_not_end() -> None:
     assert not after.is_set()
 
 
-def test_only_a_worker_may_wait_for_a_reader_and_only_if_nobody_waits_for_it() -> None:
+def test_only_a_worker_that_no_other_thread_waits_for_may_wait_for_a_reader() -> None:
     workers = Workers(1, "w")
     seen: list[bool] = []
     done = threading.Event()
