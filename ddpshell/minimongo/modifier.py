@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import add, and_, mul, or_, xor
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .. import ejson
@@ -282,33 +283,26 @@ def _unset(place: Place, _: Any) -> None:
         del place.holder[place.key]
 
 
-def _inc(place: Place, operand: Any) -> None:
-    place.set_value(_calculate("$inc", place, operand, lambda a, b: a + b, _DECIMALS.add, missing=0))
-
-
-def _mul(place: Place, operand: Any) -> None:
-    place.set_value(_calculate("$mul", place, operand, lambda a, b: a * b, _DECIMALS.multiply, missing=0))
-
-
 def _calculate(
-    operator: str,
     place: Place,
     operand: Any,
+    *,
+    operator: str,
     calculate: Callable[[Any, Any], Any],
     calculate_decimals: Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal],
-    *,
-    missing: int,
-) -> Any:
-    value = missing if place.value is MISSING else place.value
+) -> None:
+    value = 0 if place.value is MISSING else place.value
     for number in (operand, value):
         if not is_number(number) and not isinstance(number, decimal.Decimal):
             raise QueryError(f"{operator} for {place.path!r}: {number!r} is not a number")
     if isinstance(value, decimal.Decimal) or isinstance(operand, decimal.Decimal):
-        return calculate_decimals(_DECIMALS.create_decimal(value), _DECIMALS.create_decimal(operand))
-    try:
-        return calculate(value, operand)
-    except OverflowError:  # an int beyond the range of floats
-        return calculate(_as_float(value), _as_float(operand))
+        result = calculate_decimals(_DECIMALS.create_decimal(value), _DECIMALS.create_decimal(operand))
+    else:
+        try:
+            result = calculate(value, operand)
+        except OverflowError:  # an int beyond the range of floats
+            result = calculate(_as_float(value), _as_float(operand))
+    place.set_value(result)
 
 
 def _as_float(number: float) -> float:
@@ -429,11 +423,7 @@ def _integer(place: Place, value: Any) -> int:
     return int(value)
 
 
-_BITS: Final[dict[str, Callable[[int, int], int]]] = {
-    "and": lambda a, b: a & b,
-    "or": lambda a, b: a | b,
-    "xor": lambda a, b: a ^ b,
-}
+_BITS: Final[dict[str, Callable[[int, int], int]]] = {"and": and_, "or": or_, "xor": xor}
 
 
 def _array(operator: str, place: Place) -> list[Any]:
@@ -484,10 +474,10 @@ def check_name(name: str) -> None:
 OPERATORS: Final[dict[str, Callable[[Place, Any], None]]] = {
     "$addToSet": _add_to_set,
     "$bit": _bit,
-    "$inc": _inc,
+    "$inc": partial(_calculate, operator="$inc", calculate=add, calculate_decimals=_DECIMALS.add),
     "$max": partial(_limit, sign=1),
     "$min": partial(_limit, sign=-1),
-    "$mul": _mul,
+    "$mul": partial(_calculate, operator="$mul", calculate=mul, calculate_decimals=_DECIMALS.multiply),
     "$pop": _pop,
     "$pull": _pull,
     "$pullAll": _pull_all,

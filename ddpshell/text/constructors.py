@@ -20,9 +20,21 @@ from ..exceptions import EJSONError
 __all__ = ["CONSTRUCTORS", "Constructor"]
 
 
+def _text(value: EJSONValue) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
 def _date(when: EJSONValue) -> EJSONValue:
     if isinstance(when, str):
-        return _date_of_text(when)
+        date = date_from_text(when)
+        if date is None:
+            raise EJSONError(
+                f"{when[:40]!r} is not a valid date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or "
+                "2026-01-02T03:04+01:00"
+            )
+        return date
     if isinstance(when, bool) or not isinstance(when, (int, float)):
         raise TypeError
     if math.isnan(when):
@@ -33,48 +45,13 @@ def _date(when: EJSONValue) -> EJSONValue:
     return ejson.date_from_ms(int(when))
 
 
-def _date_of_text(text: str) -> EJSONValue:
-    date = date_from_text(text)
-    if date is None:
-        raise EJSONError(
-            f"{text[:40]!r} is not a valid date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or "
-            "2026-01-02T03:04+01:00"
-        )
-    return date
-
-
-def _binary(text: EJSONValue) -> EJSONValue:
-    if not isinstance(text, str):
-        raise TypeError
-    return ejson.decode({"$binary": text})
-
-
-def _regexp(source: EJSONValue, flags: EJSONValue = "") -> RegExp:
-    if not isinstance(source, str) or not isinstance(flags, str):
-        raise TypeError
-    return RegExp(source, flags)
-
-
-def _object_id(digits: EJSONValue) -> ObjectID:
-    if not isinstance(digits, str):
-        raise TypeError
-    return ObjectID(digits)
-
-
 def _decimal(text: EJSONValue) -> EJSONValue:
-    if not isinstance(text, str):
-        # A number would already be rounded.
-        raise TypeError
-    value = ejson.decode({"$type": "Decimal", "$value": text})
+    # The argument is text, since a number would already be rounded.
+    digits = _text(text)
+    value = ejson.decode({"$type": "Decimal", "$value": digits})
     if isinstance(value, Custom):
-        raise EJSONError(f"{text[:40]!r} is not a decimal number")
+        raise EJSONError(f"{digits[:40]!r} is not a decimal number")
     return value
-
-
-def _custom(name: EJSONValue, value: EJSONValue) -> Custom:
-    if not isinstance(name, str):
-        raise TypeError
-    return Custom(name, _json(value))
 
 
 def _json(value: EJSONValue) -> JSONValue:
@@ -107,11 +84,23 @@ class Constructor(Struct, frozen=True):
 #: The constructors by name.
 CONSTRUCTORS: dict[str, Constructor] = {
     "Date": Constructor(_date, 1, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970'),
-    "Binary": Constructor(_binary, 1, 1, 'base64, such as "AQID"'),
-    "RegExp": Constructor(_regexp, 1, 2, 'a source and optional flags, such as "^a", "i"'),
-    "ObjectID": Constructor(_object_id, 1, 1, '24 hexadecimal digits, such as "507f1f77bcf86cd799439011"'),
+    "Binary": Constructor(lambda text: ejson.decode({"$binary": _text(text)}), 1, 1, 'base64, such as "AQID"'),
+    "RegExp": Constructor(
+        lambda source, flags="": RegExp(_text(source), _text(flags)),
+        1,
+        2,
+        'a source and optional flags, such as "^a", "i"',
+    ),
+    "ObjectID": Constructor(
+        lambda digits: ObjectID(_text(digits)), 1, 1, '24 hexadecimal digits, such as "507f1f77bcf86cd799439011"'
+    ),
     "Decimal": Constructor(_decimal, 1, 1, 'a number as text, such as "1.10"'),
-    "Custom": Constructor(_custom, 2, 2, 'the name of a type and a value, such as "type", {a: 1}'),
+    "Custom": Constructor(
+        lambda name, value: Custom(_text(name), _json(value)),
+        2,
+        2,
+        'the name of a type and a value, such as "type", {a: 1}',
+    ),
 }
 CONSTRUCTORS["ObjectId"] = CONSTRUCTORS["ObjectID"]
 CONSTRUCTORS["ISODate"] = CONSTRUCTORS["Date"]

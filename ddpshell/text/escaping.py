@@ -25,17 +25,20 @@ _HARMFUL = (
     "\ud800-\udfff"
 )
 
+# The low one of two surrogates that follow each other in a str. It is written as \u{...}, which does not make a pair.
+_PAIR = "(?<=[\ud800-\udbff])[\udc00-\udfff]|"
+
 _SHORT = {"\b": r"\b", "\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r", '"': r"\"", "\\": r"\\"}
 
 
 def escape_text(text: str) -> str:
     r"""Escape text of several lines, as in `\x1b`, `\u202e`, `\u{e0041}`. Newlines and tabs stay."""
-    return text if text.isprintable() else _in_text().sub(_escaped, text)
+    return text if text.isprintable() else _harmful().sub(_escaped, text)
 
 
 def escape_line(text: str) -> str:
     r"""Escape text that must stay on one line, such as an error. Newlines and tabs become `\n` and `\t`."""
-    return text if text.isprintable() else _in_line().sub(_escaped_shortly, text)
+    return text if text.isprintable() else _harmful("\t\n").sub(_escaped_shortly, text)
 
 
 def escape_json(text: str) -> str:
@@ -43,34 +46,21 @@ def escape_json(text: str) -> str:
 
     In valid JSON, these characters occur only in strings.
     """
-    return text if text.isprintable() else _in_text().sub(_escaped_for_json, text)
+    return text if text.isprintable() else _harmful().sub(_escaped_for_json, text)
 
 
 def quote(text: str) -> str:
     """Write a string as a literal in double quotes, with escapes."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return f'"{_in_quotes().sub(_escaped_shortly, text)}"'
-
-
-# The patterns are compiled when they are first needed, since most programs show printable text only.
-
-
-@functools.cache
-def _in_text() -> re.Pattern[str]:
-    return re.compile(f"[{_HARMFUL}]")
+    escaped = _harmful(r'\t\n"\\', _PAIR).sub(_escaped_shortly, text)
+    return f'"{escaped}"'
 
 
 @functools.cache
-def _in_line() -> re.Pattern[str]:
-    return re.compile(f"[\t\n{_HARMFUL}]")
-
-
-@functools.cache
-def _in_quotes() -> re.Pattern[str]:
-    # A high and a low surrogate may follow each other in a str. The pattern finds the low one, so that it is written in the
-    # form \\u{...}, which does not make a pair.
-    return re.compile(rf'(?<=[\ud800-\udbff])[\udc00-\udfff]|[\t\n"\\{_HARMFUL}]')
+def _harmful(others: str = "", before: str = "") -> re.Pattern[str]:
+    # Compiled when first needed, since most programs show printable text only.
+    return re.compile(f"{before}[{others}{_HARMFUL}]")
 
 
 def _escaped(match: re.Match[str]) -> str:
