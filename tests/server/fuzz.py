@@ -1,11 +1,10 @@
-"""Rubbish of every kind that a network can bring, for a server that must outlive it: `python -m tests.server.fuzz`.
+"""Send random invalid input to a server: `python -m tests.server.fuzz`.
 
-Two kinds of attack. One is on the messages: whatever texts a client sends, its session lives, each good call among
-them is answered once, and what it waits for next comes. The other is on what carries them: a connection that breaks
-the WebSocket's or SockJS's rules, or HTTP's, may be closed, and nobody else notices. A witness with a live
-subscription is asked after each.
+There are two kinds of attacks. An attack on messages sends any texts: the session must go on, and each valid call must be
+answered once. An attack on the transport breaks the rules of WebSocket, SockJS or HTTP: its connection may be closed, but
+other clients must not notice. After each attack, a witness with a live subscription makes a call.
 
-The same seed sends the same bytes. A failure names the attack and the seed.
+The same seed sends the same bytes. A failure reports the attack and the seed.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ from ddpshell.server import Collection, Cursor, MethodError, MethodInvocation, O
 from tests.server.rubbish import Sent, Texts, frame
 from tests.server.wire import Closed, WireClient
 
-__all__ = ["Failed", "Fuzzer", "attacked", "fuzzed_server"]
+__all__ = ["Failed", "Fuzzer", "attack_server", "fuzzed_server"]
 
-#: Seconds that an attack may take, or its end.
+#: The longest time in seconds that an attack, or the end of one, may take.
 PATIENCE = 20.0
 
 CONNECT = '{"msg":"connect","version":"1","support":["1"]}'
 
 
 class Failed(Exception):
-    """The server did what it must not do."""
+    """The server did something wrong."""
 
 
 # --------------------------------------------------------------------------------------------------------- the server
 
 
 def fuzzed_server() -> Server:
-    """Make a server in which everything that a client can reach takes whatever comes, and is soon done."""
+    """Create a server whose methods and publications accept any arguments and end soon."""
     server = Server(users={"ann": User("secret", email="ann@example.com")}, options=Options(grace_period=0.05))
     documents = Collection("documents")
     for number in range(5):
@@ -102,8 +101,8 @@ class Fuzzer:
     """Attacks a server.
 
     Args:
-        server: It, running.
-        seed: What decides what is sent.
+        server: The running server.
+        seed: The seed of the random input.
 
     Attributes:
         counts: How many frames were sent, by attack.
@@ -117,7 +116,7 @@ class Fuzzer:
         self._texts = Texts(self._rnd)
         self._witness = WireClient(server.url)
         self._witness.subscribe("found")
-        self._asked = 0
+        self._checks = 0
         self._attacks: list[tuple[str, int, Callable[[], int]]] = [
             ("texts", 60, self._attack_by_texts),
             ("texts before connect", 5, self._attack_before_connect),
@@ -128,7 +127,7 @@ class Fuzzer:
             ("broken frames", 8, self._attack_frames),
             ("bytes", 4, self._attack_by_bytes),
             ("HTTP", 4, self._attack_http),
-            ("ends", 6, self._attack_by_leaving),
+            ("disconnects", 6, self._attack_by_disconnecting),
         ]
 
     @property
@@ -141,10 +140,10 @@ class Fuzzer:
         self._witness.close()
 
     def run(self, frames: int, report: Callable[[int], object] = lambda sent: None, *, only: str | None = None) -> None:
-        """Attack until so many frames were sent, in every way or in `only` one.
+        """Attack until `frames` frames were sent, with all attacks or with `only` one.
 
         Raises:
-            Failed: The server did what it must not do.
+            Failed: The server did something wrong.
         """
         weights = [weight if only in (None, name) else 0 for name, weight, _ in self._attacks]
         while (sent := self.counts.total()) < frames:
@@ -152,16 +151,16 @@ class Fuzzer:
             [(name, _, attack)] = self._rnd.choices(self._attacks, weights)
             try:
                 self.counts[name] += attack()
-                self._ask_witness()
+                self._check_witness()
             except (Closed, OSError, websocket.WebSocketException, AssertionError) as error:
                 raise Failed(f"attack by {name}, after {sent} frames of seed {self._seed}: {error!r}") from error
 
-    def _ask_witness(self) -> None:
-        self._asked += 1
-        if self._witness.call("echo", self._asked) != [self._asked]:
+    def _check_witness(self) -> None:
+        self._checks += 1
+        if self._witness.call("echo", self._checks) != [self._checks]:
             raise Failed("the witness got a wrong answer")
 
-    # -------------------------------------------------------------------------------------------- on the messages
+    # ---------------------------------------------------------------------------------------- attacks on messages
 
     def _attack_by_texts(self) -> int:
         count = 0
@@ -182,7 +181,7 @@ class Fuzzer:
         return len(batch)
 
     def _attack_by_fragments(self) -> int:
-        """Each text in pieces, with pings between them, and the bytes in pieces of their own."""
+        """Send texts in fragments with pings between them, and the bytes of the frames in arbitrary pieces."""
         batch = [self._texts.next() for _ in range(self._rnd.randrange(1, 20))]
         data = b""
         for item in batch:
@@ -238,13 +237,13 @@ class Fuzzer:
                 connection.sendall(frame(self._rnd.randbytes(20), rsv=4))
             else:
                 connection.sendall(frame(b"", opcode=8))
-            self._read_to_the_end(connection)
+            self._read_until_closed(connection)
         return len(batch) + 1
 
     def _expect_answers(self, client: WireClient, batch: list[Sent]) -> None:
-        """Each good call is answered, once, and before a call that comes after it; and the session lives."""
-        self._asked += 1
-        last = f"barrier {self._asked}"
+        """Check that each valid call is answered once, and that the session goes on."""
+        self._checks += 1
+        last = f"barrier {self._checks}"
         client.send(msg="method", id=last, method="echo", params=[])
         client.send(msg="ping", id=last)
         due = Counter({f"pong {last}": 1})
@@ -264,10 +263,10 @@ class Fuzzer:
             if item.answered is not None and (due[f"result {item.answered}"] or due[f"updated {item.answered}"]):
                 raise Failed(f"call {item.answered!r} was answered more than once")
 
-    # -------------------------------------------------------------------------------------- on what carries them
+    # ----------------------------------------------------------------------------------- attacks on the transport
 
     def _attack_frames(self) -> int:
-        """Frames that break a rule of the WebSocket's: the connection ends, with a close frame or without."""
+        """Send invalid frames: the connection ends, with or without a close frame."""
         rnd = self._rnd
         good = frame(CONNECT.encode()) + frame(self._texts.next().text.encode("utf-8", "replace"))
         bad = rnd.choice(
@@ -291,9 +290,9 @@ class Fuzzer:
         with self._upgraded() as connection:
             connection.sendall(good + bad + frame(b'{"msg":"ping"}'))
             if self._rnd.random() < 0.95:
-                # Or the server waits some seconds for the other half of its close.
+                # Otherwise the server waits some seconds for the client's close frame.
                 connection.shutdown(socket.SHUT_WR)
-            self._read_to_the_end(connection)
+            self._read_until_closed(connection)
         return 4
 
     def _attack_sockjs(self) -> int:
@@ -307,10 +306,10 @@ class Fuzzer:
         return 2
 
     def _attack_by_bytes(self) -> int:
-        """No frames at all, but as long as nobody can know, what looks like the beginning of one."""
+        """Send random bytes, which can look like the start of a frame."""
         with self._upgraded() as connection:
             connection.sendall(frame(CONNECT.encode()) + self._rnd.randbytes(self._rnd.randrange(1, 2000)))
-            self._leave(connection)
+            self._disconnect(connection)
         return 1
 
     def _attack_http(self) -> int:
@@ -340,11 +339,11 @@ class Fuzzer:
         )()
         with self._connected() as connection:
             connection.sendall(data)
-            self._leave(connection)
+            self._disconnect(connection)
         return 1
 
-    def _attack_by_leaving(self) -> int:
-        """A session with things under way, and its end: half of it, or all, politely or not, or a word of `disconnect`."""
+    def _attack_by_disconnecting(self) -> int:
+        """End a session while messages are being handled, in different ways, with or without `disconnect`."""
         batch = [self._texts.next() for _ in range(self._rnd.randrange(1, 30))]
         with self._upgraded() as connection:
             data = frame(CONNECT.encode())
@@ -359,10 +358,10 @@ class Fuzzer:
                 case _:
                     pass
             connection.sendall(data)
-            self._leave(connection)
+            self._disconnect(connection)
         return len(batch)
 
-    # ------------------------------------------------------------------------------------------------- in detail
+    # --------------------------------------------------------------------------------------------------- helpers
 
     def _connected(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self._server.port), PATIENCE)
@@ -394,23 +393,23 @@ class Fuzzer:
         try:
             yield connection
         finally:
-            connection.shutdown()  # type: ignore[no-untyped-call]  # as it is there
+            connection.shutdown()  # type: ignore[no-untyped-call]  # untyped in the library
 
-    def _read_to_the_end(self, connection: socket.socket) -> None:
-        """The server must end a connection that breaks its rules; how, is its own business."""
+    def _read_until_closed(self, connection: socket.socket) -> None:
+        """Read until the server ends the connection, in whatever way."""
         with contextlib.suppress(ConnectionError):
             while connection.recv(1 << 16):
                 pass
 
-    def _leave(self, connection: socket.socket) -> None:
+    def _disconnect(self, connection: socket.socket) -> None:
         match self._rnd.randrange(3):
             case 0:
-                # With a reset, whatever the server has to say.
+                # The connection is reset, even if the server is still sending.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             case 1:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_WR)
-                self._read_to_the_end(connection)
+                self._read_until_closed(connection)
             case _:
                 pass
 
@@ -418,8 +417,8 @@ class Fuzzer:
 # ------------------------------------------------------------------------------------------------------ the program
 
 
-class Complaints(logging.Handler):
-    """Keeps what no attack may cause: an internal error of the server's, or one that asyncio caught."""
+class ErrorLog(logging.Handler):
+    """Collects internal errors of the server and errors that asyncio caught. No attack may cause these."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -432,40 +431,40 @@ class Complaints(logging.Handler):
 
 
 @contextlib.contextmanager
-def attacked(seed: int, server: Server | None = None) -> Iterator[Fuzzer]:
-    """A server under attack. Afterwards it must have nothing left of it, and have had nothing to complain about.
+def attack_server(seed: int, server: Server | None = None) -> Iterator[Fuzzer]:
+    """Run a server and a fuzzer for it.
 
     Args:
         seed: See `Fuzzer`.
-        server: One as `fuzzed_server` makes it.
+        server: A server from `fuzzed_server`; by default a new one.
 
     Raises:
-        Failed: It has.
+        Failed: Sessions or sockets remain after the attacks, or the server has logged an error.
     """
-    complaints = Complaints()
+    errors_logged = ErrorLog()
     loggers = [logging.getLogger("asyncio"), logging.getLogger("ddpshell.server")]
     propagated = [logger.propagate for logger in loggers]
     for logger in loggers:
-        logger.addHandler(complaints)
+        logger.addHandler(errors_logged)
         logger.propagate = False
     try:
         with (server or fuzzed_server()).running() as running:
             fuzzer = Fuzzer(running, seed)
             try:
                 yield fuzzer
-                _wait_until_left_alone(running)
+                _wait_for_disconnects(running)
             finally:
                 fuzzer.close()
     finally:
         for logger, propagate in zip(loggers, propagated, strict=True):
-            logger.removeHandler(complaints)
+            logger.removeHandler(errors_logged)
             logger.propagate = propagate
-    if complaints.texts:
-        raise Failed("logged:\n" + "\n".join(complaints.texts[:5]))
+    if errors_logged.texts:
+        raise Failed("logged:\n" + "\n".join(errors_logged.texts[:5]))
 
 
-def _wait_until_left_alone(server: Server) -> None:
-    """Wait until nobody is connected but the witness."""
+def _wait_for_disconnects(server: Server) -> None:
+    """Wait until only the witness is connected."""
     clock, never = SystemClock(), threading.Event()
     deadline = clock.now() + PATIENCE
     while len(server.connections) > 1 or len(server.sockets) > 1:
@@ -475,29 +474,31 @@ def _wait_until_left_alone(server: Server) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.server.fuzz", description="Attack a server with rubbish.")
-    parser.add_argument("--frames", type=int, default=100_000, help="how many to send [default: 100000]")
-    parser.add_argument("--seed", type=int, help="what to send [default: another each time]")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.server.fuzz", description="Send random invalid input to a server."
+    )
+    parser.add_argument("--frames", type=int, default=100_000, help="number of frames to send [default: 100000]")
+    parser.add_argument("--seed", type=int, help="seed of the random input [default: random]")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
-    began = SystemClock().now()
+    started_at = SystemClock().now()
     step = 0
 
     def report(sent: int) -> None:
         nonlocal step
         if sent >= step:
-            print(f"{sent} frames of seed {seed}, {SystemClock().now() - began:.0f} s", flush=True)
+            print(f"{sent} frames of seed {seed}, {SystemClock().now() - started_at:.0f} s", flush=True)
             step += max(arguments.frames // 10, 1)
 
     try:
-        with attacked(seed) as fuzzer:
+        with attack_server(seed) as fuzzer:
             fuzzer.run(arguments.frames, report)
     except Failed as error:
         print(f"failed: {error}")
         return 1
     for name, count in fuzzer.counts.most_common():
         print(f"{count:9} {name}")
-    print(f"{fuzzer.counts.total():9} in all, and the server lives")
+    print(f"{fuzzer.counts.total():9} in total, and the server still works")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""How much the server holds and does: `python -m tests.server.load`. It measures, and judges nothing.
+"""Measure the server's memory and speed: `python -m tests.server.load`. It has no limits to pass or fail.
 
-The server is a process of its own, and so is what counts here; the client is as cheap as can be: it sends frames made
-beforehand, and counts what comes without reading it. On a machine with two processors each side has one.
+The server runs in its own process. The client is as cheap as possible: it sends prepared frames and counts words in the
+received bytes without decoding them. On a machine with two processors each side has one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tests.machine import TOP
 
 __all__ = ["Figure", "ServerUnderLoad", "broadcast", "compressed", "echo", "idle"]
 
-#: Seconds that all answers of a step may take.
+#: The longest time in seconds for all answers of a step.
 PATIENCE = 60.0
 
-#: A line of the report: what was measured, the figure, and its unit.
+#: A line of the report: the name, the value and the unit.
 Figure = tuple[str, float, str]
 
 _now = SystemClock().now
@@ -38,7 +38,7 @@ _now = SystemClock().now
 
 
 def _serve() -> None:
-    """Run the server of this program, until standard input ends."""
+    """Run the measured server until standard input ends."""
     server = Server()
     board = Collection("board")
     board.insert({"_id": "a", "n": 0})
@@ -68,7 +68,7 @@ class ServerUnderLoad:
     """A server process.
 
     Attributes:
-        port: Where it listens.
+        port: The port that it listens on.
     """
 
     def __init__(self) -> None:
@@ -80,19 +80,19 @@ class ServerUnderLoad:
         self.port = int(self._process.stdout.readline())
 
     def memory(self) -> int:
-        """Its resident memory in bytes."""
+        """Return its resident memory in bytes."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
 
     def processor_time(self) -> float:
-        """Seconds of a processor's time that it has used."""
+        """Return the processor time that it has used, in seconds."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.communicate("", PATIENCE)
 
 
@@ -100,11 +100,11 @@ class ServerUnderLoad:
 
 
 class Client(asyncio.Protocol):
-    """A session that counts.
+    """A session that counts a word in the received bytes.
 
     Args:
-        word: What is counted in all that comes.
-        compression: Offer permessage-deflate; what comes after the upgrade cannot be counted then.
+        word: The word to count.
+        compression: Offer permessage-deflate. Then words after the upgrade cannot be counted.
     """
 
     def __init__(self, word: bytes, *, compression: bool = False) -> None:
@@ -126,7 +126,7 @@ class Client(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        # A word may come in two pieces.
+        # A word can arrive in two pieces.
         data = self._tail + data
         self._tail = data[-len(self._word) + 1 :]
         self._count += data.count(self._word)
@@ -134,7 +134,7 @@ class Client(asyncio.Protocol):
             self._reached.set()
 
     async def reach(self, count: int) -> None:
-        """Wait until the word has come so often."""
+        """Wait until the word has been received `count` times."""
         self._wanted = count
         if self._count < count:
             self._reached.clear()
@@ -149,24 +149,24 @@ class Client(asyncio.Protocol):
         self._transport.write(data)
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._transport.abort()
 
 
 def frame(message: object) -> bytes:
-    """Write a message as a frame, masked with zeros, which costs nothing."""
+    """Encode a message as a frame, masked with zeros because that takes no time."""
     payload = json.dumps(message, separators=(",", ":")).encode()
     head = bytes([0x81, 0x80 | len(payload)]) if len(payload) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(payload))
     return head + bytes(4) + payload
 
 
 def call(number: int, method: str, *params: object) -> bytes:
-    """Write a call as a frame."""
+    """Encode a call as a frame."""
     return frame({"msg": "method", "id": str(number), "method": method, "params": params})
 
 
 async def connect(port: int, number: int, *, compression: bool = False) -> list[Client]:
-    """Open so many sessions."""
+    """Open `number` sessions."""
     word = b"HTTP/1.1 101" if compression else b'"msg":"connected"'
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
@@ -187,7 +187,7 @@ async def connect(port: int, number: int, *, compression: bool = False) -> list[
 
 
 async def idle(server: ServerUnderLoad, number: int) -> list[Figure]:
-    """Hold idle sessions: what does one cost, and one with a subscription, and is a call still answered at once?"""
+    """Measure the memory of idle sessions without and with a subscription, and the time of a call meanwhile."""
     [warm] = await connect(server.port, 1)
     before = server.memory()
     clients = await connect(server.port, number)
@@ -199,34 +199,34 @@ async def idle(server: ServerUnderLoad, number: int) -> list[Figure]:
     subscribed = server.memory()
     round_trips = []
     for count in range(200):
-        began = _now()
+        started_at = _now()
         warm.count(b'"msg":"result"')
         warm.send(call(count, "echo", count))
         await warm.reach(1)
-        round_trips.append(_now() - began)
-    used, began = server.processor_time(), _now()
-    # A silent client is pinged every 15 s: what does it cost to do nothing?
+        round_trips.append(_now() - started_at)
+    used, started_at = server.processor_time(), _now()
+    # Measure the cost of the pings, which each silent client gets every 15 s.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), 3.0)
-    load = (server.processor_time() - used) / (_now() - began)
+    load = (server.processor_time() - used) / (_now() - started_at)
     for client in [warm, *clients]:
         client.close()
     name = f"{number:,} idle sessions"
     return [
         (f"{name}: memory of each", (connected - before) / number / 1024, "KiB"),
-        (f"{name}: more with a subscription", (subscribed - connected) / number / 1024, "KiB"),
+        (f"{name}: additional memory with a subscription", (subscribed - connected) / number / 1024, "KiB"),
         (f"{name}: median time of a call on one more", statistics.median(round_trips) * 1000, "ms"),
-        (f"{name}: of a processor while nothing happens", load * 100, "%"),
+        (f"{name}: processor time while nothing happens", load * 100, "%"),
     ]
 
 
 async def compressed(server: ServerUnderLoad, number: int) -> list[Figure]:
-    """Hold idle sessions that may compress: what does one cost?"""
+    """Measure the memory of idle sessions with compression."""
     [warm] = await connect(server.port, 1)
     clients = await connect(server.port, 100, compression=True)
     before = server.memory()
     clients += await connect(server.port, number, compression=True)
-    # Their `connect` came with the request for the upgrade, and so has been dealt with before this.
+    # The clients sent `connect` together with the upgrade request, so the server handles it before this call.
     warm.count(b'"msg":"result"')
     warm.send(call(0, "echo", 0))
     await warm.reach(1)
@@ -237,36 +237,36 @@ async def compressed(server: ServerUnderLoad, number: int) -> list[Figure]:
 
 
 async def echo(server: ServerUnderLoad, sessions: int, calls: int, *, method: str = "echo") -> list[Figure]:
-    """Make calls, all sent at once on each session: how many are answered in a second?"""
+    """Send all calls at once on each session, and measure how many are answered in a second."""
     clients = await connect(server.port, sessions)
     for client in clients:
         client.count(b'"msg":"result"')
     data = b"".join(call(number, method, number) for number in range(calls // sessions))
-    began = _now()
+    started_at = _now()
     for client in clients:
         client.send(data)
     await asyncio.gather(*(client.reach(calls // sessions) for client in clients))
-    took = _now() - began
+    took = _now() - started_at
     for client in clients:
         client.close()
     return [(f"calls of {method} on {sessions} session{'s' * (sessions > 1)}", calls / took, "calls/s")]
 
 
 async def one_by_one(server: ServerUnderLoad, calls: int) -> list[Figure]:
-    """Make calls, each when the one before is answered."""
+    """Send each call after the answer to the previous one."""
     [client] = await connect(server.port, 1)
-    began = _now()
+    started_at = _now()
     for number in range(calls):
         client.count(b'"msg":"result"')
         client.send(call(number, "echo", number))
         await client.reach(1)
-    took = _now() - began
+    took = _now() - started_at
     client.close()
     return [("calls of echo, one after another", calls / took, "calls/s")]
 
 
 async def broadcast(server: ServerUnderLoad, subscribers: int, changes: int) -> list[Figure]:
-    """Change a document that all subscribe to: how soon do they all know, and how many messages go out in a second?"""
+    """Change a document that all clients subscribe to, and measure the delay and the messages in a second."""
     [writer, *clients] = await connect(server.port, subscribers + 1)
     for client in clients:
         client.count(b'"msg":"ready"')
@@ -276,20 +276,24 @@ async def broadcast(server: ServerUnderLoad, subscribers: int, changes: int) -> 
         client.count(b'"msg":"changed"')
     delays = []
     for number in range(10):
-        began = _now()
+        started_at = _now()
         writer.send(call(number, "post", -1 - number))
         await asyncio.gather(*(client.reach(number + 1) for client in clients))
-        delays.append(_now() - began)
+        delays.append(_now() - started_at)
     for client in clients:
         client.count(b'"msg":"changed"')
-    began = _now()
+    started_at = _now()
     writer.send(b"".join(call(number, "post", number) for number in range(1, changes + 1)))
     await asyncio.gather(*(client.reach(changes) for client in clients))
-    took = _now() - began
+    took = _now() - started_at
     for client in [writer, *clients]:
         client.close()
     return [
-        (f"a change to {subscribers:,} subscribers, until the last has it", statistics.median(delays) * 1000, "ms"),
+        (
+            f"a change to {subscribers:,} subscribers, until the last has received it",
+            statistics.median(delays) * 1000,
+            "ms",
+        ),
         (f"changes to {subscribers:,} subscribers", subscribers * changes / took, "messages/s"),
     ]
 
@@ -304,11 +308,13 @@ def _server() -> Iterator[ServerUnderLoad]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.server.load", description="Measure what the server holds.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.server.load", description="Measure the server's memory and speed."
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--idle", type=int, nargs="*", default=[1000, 5000, 10_000], help="how many idle sessions")
-    parser.add_argument("--subscribers", type=int, default=1000, help="how many are told of each change")
-    parser.add_argument("--calls", type=int, default=40_000, help="how many calls")
+    parser.add_argument("--idle", type=int, nargs="*", default=[1000, 5000, 10_000], help="numbers of idle sessions")
+    parser.add_argument("--subscribers", type=int, default=1000, help="number of subscribers of a changing document")
+    parser.add_argument("--calls", type=int, default=40_000, help="number of calls")
     options = parser.parse_args(arguments)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -326,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show(asyncio.run(echo(server, 1, options.calls, method="echo_async")))
         show(asyncio.run(echo(server, 100, options.calls)))
     for number in options.idle:
-        # Each with a server of its own: memory that was given back to the heap once is not seen again.
+        # Each measurement has a new server, because memory that was freed earlier would be reused unseen.
         with _server() as server:
             show(asyncio.run(idle(server, number)))
     with _server() as server:

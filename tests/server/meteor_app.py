@@ -31,7 +31,7 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def meteor_app() -> Server:
-    """Make the server; it is not started."""
+    """Create the server without starting it."""
     server = Server(
         users={"alice": User("wonderland", email="alice@example.com", profile={"name": "Alice"})},
         accounts=AccountsOptions(rate_limit=False),
@@ -141,7 +141,7 @@ def _time_and_order(server: Server) -> None:
 
     @server.method("asyncSlow")
     async def async_slow(this: MethodInvocation, ms: float) -> float:
-        # A promise does not hold up what follows in that version of Meteor.
+        # In this version of Meteor, a promise does not delay the next message.
         this.unblock()
         done = asyncio.Event()
         asyncio.get_running_loop().call_later(ms / 1000, done.set)

@@ -1,4 +1,4 @@
-"""What a fuzzer sends: texts of every kind, good ones among them, and frames as no client should write them."""
+"""The input of the fuzzer: valid and invalid texts, and invalid frames."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ODD = '\x00\x07\x1b\x7f\x9b\u202e\ufeff\uffff\U0001f600"\\/{}[]$.~-'
 
 
 def json_value(rnd: _Random, depth: int = 0) -> Any:
-    """Any JSON, with what looks like EJSON or a query in it."""
+    """Return random JSON, with parts that look like EJSON or a query."""
     kind = rnd.randrange(10 if depth < 4 else 7)
     match kind:
         case 0:
@@ -56,7 +56,7 @@ def json_value(rnd: _Random, depth: int = 0) -> Any:
 
 
 def text(rnd: _Random) -> str:
-    """A short text, often a hostile one."""
+    """Return a short text, often with unusual characters."""
     return "".join(rnd.choice(string.ascii_lowercase + _ODD) for _ in range(rnd.randrange(8)))
 
 
@@ -65,8 +65,8 @@ class Sent:
     """A text for a live session.
 
     Args:
-        text: It.
-        answered: The id of the call that it is, which must be answered once; None if it is none.
+        text: The text.
+        answered: The id of the call in the text, which must be answered once; None if the text is not a valid call.
     """
 
     text: str
@@ -74,10 +74,10 @@ class Sent:
 
 
 class Texts:
-    """Makes texts, good ones among them.
+    """Creates valid and invalid texts.
 
     Args:
-        rnd: What decides.
+        rnd: The source of randomness.
     """
 
     def __init__(self, rnd: _Random) -> None:
@@ -89,7 +89,7 @@ class Texts:
         ]  # fmt: skip
 
     def next(self) -> Sent:
-        """Make one."""
+        """Create a text."""
         return self._rnd.choice(self._kinds)()
 
     def _params(self) -> list[Any]:
@@ -114,17 +114,17 @@ class Texts:
         return Sent(json.dumps({"msg": "unsub", "id": self._rnd.choice((str(self._rnd.randrange(20)), 5, None, {}))}))
 
     def _mangled(self) -> Sent:
-        """A good text with a piece of it lost, doubled or changed. It has no id of a call that is awaited."""
+        """Create a valid text, and remove, double or change parts of it. Its answer is not awaited."""
         good = list(self._rnd.choice((self._call, self._subscription))().text)
         for _ in range(self._rnd.randrange(1, 4)):
-            place = self._rnd.randrange(len(good)) if good else 0
+            index = self._rnd.randrange(len(good)) if good else 0
             match self._rnd.randrange(3):
                 case 0:
-                    del good[place : place + self._rnd.randrange(1, 9)]
+                    del good[index : index + self._rnd.randrange(1, 9)]
                 case 1:
-                    good[place:place] = good[place : place + 9]
+                    good[index:index] = good[index : index + 9]
                 case _:
-                    good[place : place + 1] = self._rnd.choice(string.printable + _ODD)
+                    good[index : index + 1] = self._rnd.choice(string.printable + _ODD)
         return Sent("".join(good))
 
     def _message(self) -> Sent:
@@ -156,7 +156,7 @@ class Texts:
 
 
 def decodes(params: list[Any]) -> bool:
-    """Say whether params are EJSON: if not, they are refused as a whole."""
+    """Return whether params are valid EJSON. A call with invalid params is refused."""
     try:
         ejson.decode(json.loads(json.dumps(params)))
     except ValueError:
@@ -167,26 +167,26 @@ def decodes(params: list[Any]) -> bool:
 def frame(
     payload: bytes, *, opcode: int = 1, fin: bool = True, rsv: int = 0, masked: bool = True, length: int | None = None
 ) -> bytes:
-    """Write a frame as a client does, or as none should.
+    """Encode a frame of a client, which can be invalid.
 
     Args:
-        payload: What it holds.
-        opcode: What it is.
-        fin: Whether nothing follows it.
-        rsv: Its three reserved bits.
-        masked: Whether it is masked.
-        length: How long it says that it is.
+        payload: The payload.
+        opcode: The opcode.
+        fin: Whether this is the last frame of the message.
+        rsv: The three reserved bits.
+        masked: Whether the payload is masked.
+        length: The length in the header, if it is not the payload's.
     """
-    said = len(payload) if length is None else length
+    claimed = len(payload) if length is None else length
     head = bytes([fin << 7 | rsv << 4 | opcode])
     mask_bit = masked << 7
-    if said < 126:
-        head += bytes([mask_bit | said])
-    elif said < 1 << 16:
-        head += struct.pack("!BH", mask_bit | 126, said)
+    if claimed < 126:
+        head += bytes([mask_bit | claimed])
+    elif claimed < 1 << 16:
+        head += struct.pack("!BH", mask_bit | 126, claimed)
     else:
-        head += struct.pack("!BQ", mask_bit | 127, said)
+        head += struct.pack("!BQ", mask_bit | 127, claimed)
     if not masked:
         return head + payload
     mask = b"\x12\x34\x56\x78"
-    return head + mask + bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
+    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))

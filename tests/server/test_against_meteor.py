@@ -1,11 +1,11 @@
-"""The same exchanges with a real Meteor server and with ours: the frames that come back must be the same.
+"""The same exchanges with a real Meteor server and with ours: both must send the same frames.
 
-Ids, tokens, dates of now and waits are replaced by names; the greeting of old servers is left out (U14). Where
-one message at a time is sent and its answer awaited, the order of all frames counts. Where several are sent at
-once, results may come later than what follows them (S18): then the order counts of all that is no result, and of
-each call's own two messages.
+Random ids, tokens, current dates and waiting times are replaced by names, and the greeting of old servers is left out (U14).
+If each message is sent after the answer to the previous one, the order of all frames must be the same. If several messages
+are sent at once, results can come later than the answers to later messages (S18). Then the order of all other frames must
+be the same, and the order of the two messages for each call.
 
-Where ours means to differ, the exchange is in `DIFFERENT`, with the rule that says so.
+Exchanges that differ on purpose are in `DIFFERENT`, with the rule.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.protocol.test_server_session import REFUSED_AT_ONCE, REFUSED_IN_TURN
 from tests.server.meteor_app import meteor_app
 from tests.server.wire import Closed, Message, WireClient
 
-#: What a client does: a message, or a text that need be none.
+#: A step of a client: a message, or a text that can be invalid.
 Step: TypeAlias = "Message | str"
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ def unsub(id_: str) -> Message:
 
 
 def texts_of(steps: Sequence[Step]) -> list[str]:
-    """Write the steps, with ids for the calls that have none."""
+    """Encode the steps, and add ids to calls without an id."""
     texts = []
     for number, step in enumerate(steps):
         if isinstance(step, str):
@@ -231,7 +231,7 @@ TASKS: dict[str, list[Step]] = {
     "own remove of all": with_tasks(call("/tasks/remove", {})),
 }  # fmt: skip
 
-# A real server looks for the token a moment after the login, and takes one that is gone by then for revoked.
+# A real server looks up the token a moment after the login, and treats a missing token as revoked.
 SETTLE = call("slow", 100)
 
 ACCOUNTS: dict[str, list[Step]] = {
@@ -242,7 +242,7 @@ ACCOUNTS: dict[str, list[Step]] = {
     "wrong password": [call("login", {**ALICE, "password": digest("wrong")}), call("whoami")],
     "no such user": [call("login", {**ALICE, "user": {"username": "nobody"}})],
     "no options": [call("login", {})],
-    "nobody's options": [call("login", {"foo": 1})],
+    "unknown options": [call("login", {"foo": 1})],
     "no object": [call("login", "x")],
     "no name": [call("login", {"user": {}, "password": "x"})],
     "two names": [call("login", {**ALICE, "user": {"username": "alice", "email": "x"}})],
@@ -259,16 +259,16 @@ ACCOUNTS: dict[str, list[Step]] = {
         SETTLE,
         call("logout"),
     ],
-    "members, then nobody": [call("login", ALICE), SETTLE, sub("membersOnly"), call("logout")],
+    "members, then logout": [call("login", ALICE), SETTLE, sub("membersOnly"), call("logout")],
     "login again": [sub("items", 1), call("login", ALICE), call("login", ALICE), call("whoami")],
-    "logout of nobody": [sub("items", 0), call("logout")],
+    "logout without a login": [sub("items", 0), call("logout")],
     "a failed login changes nothing": [call("login", ALICE), call("login", {"resume": "x"}), call("whoami")],
     "new token": [call("login", ALICE), sub("items", 0), call("getNewToken"), call("whoami")],
     "other tokens": [call("login", ALICE), call("removeOtherTokens"), call("whoami")],
-    "new token of nobody": [call("getNewToken")],
-    "other tokens of nobody": [call("removeOtherTokens")],
-    "other clients of nobody": [call("logoutOtherClients")],
-    "new password of nobody": [call("changePassword", digest("a"), digest("b"))],
+    "new token without a login": [call("getNewToken")],
+    "other tokens without a login": [call("removeOtherTokens")],
+    "other clients without a login": [call("logoutOtherClients")],
+    "new password without a login": [call("changePassword", digest("a"), digest("b"))],
     "wrong old password": [call("login", ALICE), call("changePassword", digest("a"), digest("b"))],
     "the same new password": [call("login", ALICE), call("changePassword", digest("wonderland"), digest("wonderland"))],
     "a taken name": [call("createUser", {"username": "Alice", "password": digest("x")})],
@@ -279,7 +279,7 @@ ACCOUNTS: dict[str, list[Step]] = {
 
 CONNECT = '{"msg":"connect","version":"1","support":["1","pre2","pre1"]}'
 
-#: On a connection that has not said `connect`.
+#: Exchanges on a connection that has not sent `connect`.
 OPENINGS: dict[str, list[Step]] = {
     "connect": [CONNECT],
     "pre2": ['{"msg":"connect","version":"pre2","support":["pre2","pre1"]}'],
@@ -314,7 +314,7 @@ SENT_AT_ONCE: dict[str, list[Step]] = {
     "errors between": [call("slow", 20), '{"msg":"garbage"}', call("upper", "x")],
 }  # fmt: skip
 
-#: To these a real server gives no answer, nor to anything after them (S27).
+#: A real server answers neither these messages nor any later message (S27).
 NEVER_ANSWERED = ("refused: unsub: a number id (S27)", "refused: unsub: an object id", "sub: unsub of a number")
 
 EXCHANGES: dict[str, list[Step]] = {
@@ -333,18 +333,18 @@ EXCHANGES: dict[str, list[Step]] = {
 for _name in NEVER_ANSWERED:
     del EXCHANGES[_name]
 
-#: Where the answers differ on purpose, and by which rule; all else must agree.
+#: The exchanges whose answers differ on purpose, with the rule.
 DIFFERENT: dict[str, str] = {
-    "method: toString": "S11: names that JavaScript's objects inherit are no methods",
-    "sub: constructor": "S11: nor publications",
-    'value: {"$type":"Nope","$value":1}': "C73: a type that is not known passes unchanged",
+    "method: toString": "S11: names that JavaScript's objects inherit are not methods",
+    "sub: constructor": "S11: they are not publications either",
+    'value: {"$type":"Nope","$value":1}': "C73: an unknown type is returned unchanged",
     'type: {"$type":"Nope","$value":1}': "C73",
     'value: {"$type":"Decimal","$value":"1.50"}': "E20: a decimal keeps its digits",
     "value: 9007199254740993": "E20: a whole number is exact at any size",
     "refused: bad EJSON in fields": "E5: base64 is checked",
-    "refused: method: params a date": "E53: what is refused is quoted as it came",
+    "refused: method: params a date": "E53: a refused message is quoted unchanged",
     "refused: sub: an empty id (S23)": "S23: an empty id is malformed",
-    "sub: the same id, unknown name": "S22: an id in use is looked at first",
+    "sub: the same id, unknown name": "S22: an id in use is checked first",
     "ping with a number": "H10: every ping is answered",
 }
 
@@ -353,7 +353,7 @@ DIFFERENT: dict[str, str] = {
 
 
 class Names:
-    """Gives the same name to the same random text, in the order in which they come."""
+    """Replaces random texts by names. The same text always gets the same name."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -375,23 +375,23 @@ class Names:
 
 
 def converse(url: str, texts: Sequence[str], *, connect: bool, at_once: bool) -> list[Message]:
-    """Send texts; return what comes back, until all is answered. The end of the connection is `{"closed": code}`."""
+    """Send texts and return all frames until everything is answered. A closed connection is `{"closed": code}`."""
     frames: list[Message] = []
     with WireClient(url, connect=connect) as client:
         try:
             for number, text in enumerate(texts):
                 client.send_text(text)
                 if not at_once:
-                    frames += settle(client, [text], number)
+                    frames += receive_answers(client, [text], number)
             if at_once:
-                frames += settle(client, texts, len(texts))
+                frames += receive_answers(client, texts, len(texts))
         except Closed as closed:
             frames.append({"closed": closed.code})
     return [frame for frame in frames if frame != {"server_id": "0"}]
 
 
-def settle(client: WireClient, texts: Sequence[str], number: int) -> list[Message]:
-    """Take all that comes for what was sent: a call that is sent after it must be answered, and each call in it."""
+def receive_answers(client: WireClient, texts: Sequence[str], number: int) -> list[Message]:
+    """Receive frames until each call in the texts is answered, and a further call that is sent after them."""
     barrier = {"msg": "method", "id": f"barrier {number}", "method": "nothing", "params": []}
     client.send(**barrier)
     due = Counter((kind, id_) for id_ in [*calls_among(texts), barrier["id"]] for kind in ("updated", "result"))
@@ -405,7 +405,7 @@ def settle(client: WireClient, texts: Sequence[str], number: int) -> list[Messag
             case "error" if frame.get("offendingMessage") == barrier:
                 return True  # Before `connect` the barrier itself is refused.
             case "error":
-                # A call that was refused gets no answer of its own.
+                # A refused call gets only the error.
                 refused = frame.get("offendingMessage")
                 for kind, id_ in list(due):
                     if id_ != barrier["id"] and (refused is None or refused.get("id") == id_):
@@ -419,7 +419,7 @@ def settle(client: WireClient, texts: Sequence[str], number: int) -> list[Messag
 
 
 def calls_among(texts: Sequence[str]) -> list[str]:
-    """The ids of the calls that will be answered, if they are not refused."""
+    """Return the ids of the calls that are answered unless they are refused."""
     ids = []
     for text in texts:
         message = json.loads(text) if text.startswith("{") and text.endswith("}") else None
@@ -428,8 +428,8 @@ def calls_among(texts: Sequence[str]) -> list[str]:
     return ids
 
 
-def agreed(frames: list[Message], *, at_once: bool) -> Any:
-    """Leave of the frames what must be the same."""
+def comparable(frames: list[Message], *, at_once: bool) -> Any:
+    """Return the parts of the frames that must be the same for both servers."""
     names = Names()
     normal = [names.normal(frame) for frame in frames]
     if not at_once:
@@ -451,30 +451,30 @@ def check(name: str, steps: list[Step], meteor: MeteorServer, ours: Server, **ho
         client.call("reset")
     texts = texts_of(steps)
     at_once = how.get("at_once", False)
-    theirs = agreed(converse(meteor.url, texts, connect=how.get("connect", True), at_once=at_once), at_once=at_once)
-    mine = agreed(converse(ours.url, texts, connect=how.get("connect", True), at_once=at_once), at_once=at_once)
+    theirs = comparable(converse(meteor.url, texts, connect=how.get("connect", True), at_once=at_once), at_once=at_once)
+    mine = comparable(converse(ours.url, texts, connect=how.get("connect", True), at_once=at_once), at_once=at_once)
     if name in DIFFERENT:
-        assert mine != theirs, f"no difference any more, whatever {DIFFERENT[name]} says"
+        assert mine != theirs, f"the answers do not differ any more; remove this entry: {DIFFERENT[name]}"
     else:
         assert mine == theirs
 
 
 @pytest.mark.parametrize(("name", "steps"), named(EXCHANGES))
-def test_answers_are_those_of_a_real_server(
+def test_the_answers_are_those_of_a_real_server(
     name: str, steps: list[Step], meteor_server: MeteorServer, ours: Server
 ) -> None:
     check(name, steps, meteor_server, ours)
 
 
 @pytest.mark.parametrize(("name", "steps"), named(OPENINGS))
-def test_a_connection_opens_as_with_a_real_server(
+def test_a_connection_opens_as_on_a_real_server(
     name: str, steps: list[Step], meteor_server: MeteorServer, ours: Server
 ) -> None:
     check(name, steps, meteor_server, ours, connect=False)
 
 
 @pytest.mark.parametrize(("name", "steps"), named(SENT_AT_ONCE))
-def test_what_is_sent_at_once_is_answered_as_by_a_real_server(
+def test_messages_sent_at_once_are_answered_as_by_a_real_server(
     name: str, steps: list[Step], meteor_server: MeteorServer, ours: Server
 ) -> None:
     check(name, steps, meteor_server, ours, at_once=True)

@@ -1,4 +1,4 @@
-"""A server under rubbish: each attack by itself, all of them in turn, and whatever hypothesis makes of JSON."""
+"""Invalid input for a server: each attack alone, all attacks together, and JSON from hypothesis."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from hypothesis import strategies as st
 
 from ddpshell.protocol.server_session import MethodReceived
 from ddpshell.server import ConnectionHandle
-from tests.server.fuzz import Failed, attacked, fuzzed_server
+from tests.server.fuzz import Failed, attack_server, fuzzed_server
 from tests.server.wire import WireClient
 from tests.strategies import hostile_text, json_trees
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[WireClient]:
-    """A client whose one session must last."""
+    """A client whose session must not end during the tests."""
     with fuzzed_server().running() as server, WireClient(server.url) as client:
         yield client
 
 
 ATTACKS = """
 texts | texts before connect | texts in fragments | texts in SockJS frames | broken SockJS frames | compressed texts |
-broken frames | bytes | HTTP | ends
+broken frames | bytes | HTTP | disconnects
 """.replace("\n", " ").strip()
 
 
 @pytest.mark.parametrize("name", ATTACKS.split(" | "))
-def test_an_attack_hurts_nobody_but_its_own_connection(name: str) -> None:
-    """S10, S80, U11: and nothing of it is left, neither a session nor a socket nor a line in the log."""
-    with attacked(1) as fuzzer:
+def test_an_attack_only_affects_its_own_connection(name: str) -> None:
+    """It leaves no session, no socket and no line in the log (S10, S80, U11)."""
+    with attack_server(1) as fuzzer:
         assert name in fuzzer.attacks
         fuzzer.run(60, only=name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_all_attacks_in_turn_hurt_nobody(seed: int) -> None:
-    with attacked(seed) as fuzzer:
+def test_all_attacks_together_do_no_harm(seed: int) -> None:
+    with attack_server(seed) as fuzzer:
         assert sorted(fuzzer.attacks) == sorted(ATTACKS.split(" | "))
         fuzzer.run(3000)
 
 
-def test_a_server_that_gives_up_a_session_is_found_out() -> None:
+def test_the_fuzzer_detects_a_server_that_ends_a_session() -> None:
     server = fuzzed_server()
 
     def close(message: object, connection: ConnectionHandle) -> None:
@@ -54,14 +54,14 @@ def test_a_server_that_gives_up_a_session_is_found_out() -> None:
             connection.close()
 
     server.on_message(close)
-    with pytest.raises(Failed, match="attack by texts"), attacked(2, server) as fuzzer:
+    with pytest.raises(Failed, match="attack by texts"), attack_server(2, server) as fuzzer:
         fuzzer.run(500, only="texts")
 
 
-def test_an_exception_that_asyncio_caught_is_found_out() -> None:
+def test_the_fuzzer_detects_an_exception_that_asyncio_caught() -> None:
     server = fuzzed_server()
     server.on_message(lambda *_: logging.getLogger("asyncio").error("Fatal error: data_received() failed."))
-    with pytest.raises(Failed, match="logged"), attacked(2, server) as fuzzer:
+    with pytest.raises(Failed, match="logged"), attack_server(2, server) as fuzzer:
         fuzzer.run(1)
 
 
@@ -72,8 +72,8 @@ trees = st.one_of(
 
 @settings(deadline=None)
 @given(st.lists(trees.map(json.dumps) | hostile_text().filter(lambda text: text.isprintable()), max_size=20))
-def test_whatever_json_comes_the_session_lives(client: WireClient, texts: list[str]) -> None:
-    """S80: and the next good call is answered."""
+def test_any_json_leaves_the_session_usable(client: WireClient, texts: list[str]) -> None:
+    """The next valid call is answered (S80)."""
     for text in texts:
         client.send_text(text)
     client.receive_rest()

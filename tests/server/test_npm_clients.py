@@ -1,4 +1,4 @@
-"""Clients that we did not write connect to our server, and notice no difference."""
+"""Other projects' DDP clients work with our server as with Meteor's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def modules() -> Path:
 
 
 class ServerProcess:
-    """`ddp serve`, which can be ended as by a crash or by a deployment, and started again on the same port."""
+    """A `ddp serve` process that can be killed or terminated, and restarted on the same port."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -51,11 +51,11 @@ class ServerProcess:
         for line in self._process.stderr:
             if found := re.search(r"serving at ws://127.0.0.1:(\d+)/", line):
                 self.port = int(found[1])
-                # Its log is nobody's business here, but must not fill the pipe.
+                # The log is not needed, but it must not fill the pipe.
                 self._reader = threading.Thread(target=self._process.stderr.read)
                 self._reader.start()
                 return
-        raise AssertionError("it does not serve")
+        raise AssertionError("`ddp serve` did not start")
 
     def end(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
@@ -65,7 +65,7 @@ class ServerProcess:
         self._process.stderr.close()
 
     def restart(self) -> None:
-        """The first time as after a crash, then as a deployment does."""
+        """Restart the server: the first time after SIGKILL, as in a crash, then after SIGTERM, as in a deployment."""
         self.end(self._ends.pop(0))
         self.start()
 
@@ -85,7 +85,7 @@ def run(
     *,
     arguments: Sequence[str] = (),
 ) -> dict[str, list[Any]]:
-    """Run a client, restarting the server where it says so; return what it printed by the first word of each line."""
+    """Run a client, and restart the server when it asks for it. Returns its output, by the first word of each line."""
     node = shutil.which("node")
     if node is None:
         unavailable("node is not installed")
@@ -115,10 +115,10 @@ def run(
 
 @pytest.mark.parametrize("sockjs", [False, True])
 @pytest.mark.parametrize("greeting", [False, True])
-def test_ddp_calls_subscribes_logs_in_and_comes_back(
+def test_ddp_calls_subscribes_logs_in_and_reconnects(
     start: Callable[[Server], Server], modules: Path, sockjs: bool, greeting: bool
 ) -> None:
-    """K5, K6, U6, U14: and is closed in between, asks /sockjs/info first or not, and is greeted or not."""
+    """With and without a request for /sockjs/info, and with and without the greeting (K5, K6, U6, U14)."""
     seen = run("ddp.js", start(demo_server(greeting=greeting)).port, modules, arguments=["sockjs"] * sockjs)
     assert seen == {
         "upper": ["HELLO"],
@@ -134,10 +134,10 @@ def test_ddp_calls_subscribes_logs_in_and_comes_back(
     }
 
 
-def test_simpleddp_calls_subscribes_and_comes_back_with_its_subscriptions(
+def test_simpleddp_calls_subscribes_and_renews_its_subscriptions_after_a_reconnect(
     start: Callable[[Server], Server], modules: Path
 ) -> None:
-    """K6: it waits for the answer to an unsub of an id that the new session never had (S26)."""
+    """It waits for the answer to an unsub with an id that the new session does not have (K6, S26)."""
     seen = run("simpleddp.js", start(demo_server()).port, modules)
     assert seen == {
         "upper": ["HELLO"],
@@ -152,19 +152,15 @@ def test_simpleddp_calls_subscribes_and_comes_back_with_its_subscriptions(
     }
 
 
-def test_ddp_survives_a_server_that_is_killed_and_one_that_is_ended(
-    server_process: ServerProcess, modules: Path
-) -> None:
-    """K5: its user renews subscription and login, and finds a server as new."""
+def test_ddp_survives_the_kill_and_the_end_of_the_server(server_process: ServerProcess, modules: Path) -> None:
+    """Its user renews the subscription and the login on a server without earlier data (K5)."""
     seen = run("ddp_restart.js", server_process.port, modules, server_process.restart)
     alice = "alice-in-wonderland"
     assert seen == {f"life {life}": [alice, alice, ["a", "b", "c"], ["a", "b"], life, "alice"] for life in (1, 2, 3)}
 
 
-def test_simpleddp_survives_a_server_that_is_killed_and_one_that_is_ended(
-    server_process: ServerProcess, modules: Path
-) -> None:
-    """K6, A27: its subscription is live again; its token is refused, for logins are in memory, and it logs in anew."""
+def test_simpleddp_survives_the_kill_and_the_end_of_the_server(server_process: ServerProcess, modules: Path) -> None:
+    """It renews its subscription. Its token is refused, because logins are only in memory, so it logs in again (K6, A27)."""
     seen = run("simpleddp_restart.js", server_process.port, modules, server_process.restart)
     alice, refused = "alice-in-wonderland", ["loginResumeFailed", 403]
     assert seen == {
@@ -175,10 +171,10 @@ def test_simpleddp_survives_a_server_that_is_killed_and_one_that_is_ended(
     }
 
 
-def test_simpleddp_logs_in_again_by_its_token_where_the_server_still_knows_it(
+def test_simpleddp_logs_in_with_its_token_if_the_server_still_has_it(
     start: Callable[[Server], Server], modules: Path
 ) -> None:
-    """A4: stopped and started again, the server of a program has its users and its documents as before."""
+    """A `Server` keeps its users and documents when it is stopped and started again (A4)."""
     server = start(demo_server())
     port = server.port
 

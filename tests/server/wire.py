@@ -1,4 +1,4 @@
-"""A client that speaks raw DDP to a server, so that a test sees every frame as it is."""
+"""A client that sends and receives raw DDP messages, so that a test sees every frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Closed", "Message", "WireClient", "digest", "kinds"]
 
 from ddpshell.protocol.accounts import digest
 
-#: Seconds until a test fails that waits for what does not come.
+#: Seconds that a test waits before it fails.
 PATIENCE = 20.0
 
 Message: TypeAlias = dict[str, Any]
@@ -32,14 +32,14 @@ class WireClient:
 
     Args:
         url: The endpoint.
-        connect: Send `connect` at once, and take `connected`; what comes before it is in `greeting`.
-        session: Ask to go on with this session...
-        received_count: ...of which so many messages came.
+        connect: Send `connect` and wait for `connected`. Texts before that are in `greeting`.
+        session: The id of a session to resume.
+        received_count: How many messages of that session have been received.
 
     Attributes:
         session: The session's id.
-        count: How many messages came that a server counts (R20).
-        greeting: Texts that came before `connected`.
+        count: How many of the messages that a server counts were received (R20).
+        greeting: The texts that were received before `connected`.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class WireClient:
         self.send_bytes(b"".join(frames))
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes past all protocol."""
+        """Send bytes on the TCP connection."""
         assert self._socket.sock is not None
         self._socket.sock.sendall(data)
 
@@ -105,10 +105,10 @@ class WireClient:
         self._socket.send_binary(data)
 
     def receive_text(self) -> str:
-        """Take the next text; pings of the WebSocket's own are answered.
+        """Receive the next text. WebSocket pings are answered.
 
         Raises:
-            Closed: The server closed.
+            Closed: The server closed the connection.
         """
         try:
             opcode, data = self._socket.recv_data()
@@ -123,36 +123,36 @@ class WireClient:
         return text
 
     def receive(self) -> Message:
-        """Take the next message."""
+        """Receive the next message."""
         message: Message = json.loads(self.receive_text())
         return message
 
     def receive_until(self, is_last: Callable[[Message], bool]) -> list[Message]:
-        """Take messages up to one."""
+        """Receive messages up to the one for which `is_last` returns True."""
         messages = [self.receive()]
         while not is_last(messages[-1]):
             messages.append(self.receive())
         return messages
 
     def receive_rest_after(self, number: int) -> list[Message]:
-        """Wait for so many messages, and take those that came with them."""
+        """Receive `number` messages, and all others that the server has sent by then."""
         return [*(self.receive() for _ in range(number)), *self.receive_rest()]
 
     def receive_rest(self) -> list[Message]:
-        """Take all that the server has sent up to now: what comes before the answer to a ping, which overtakes nothing."""
+        """Receive all messages that the server has sent up to now: those before the answer to a ping."""
         self._pings += 1
         id_ = f"rest-{self._pings}"
         self.send(msg="ping", id=id_)
         return self.receive_until(lambda message: message.get("id") == id_ and message["msg"] == "pong")[:-1]
 
     def start_call(self, method: str, *params: Any, **extra: Any) -> str:
-        """Send a `method`; returns its id."""
+        """Send a `method` and return its id."""
         self._ids += 1
         self.send(msg="method", id=str(self._ids), method=method, params=list(params), **extra)
         return str(self._ids)
 
     def call_all(self, method: str, *params: Any, **extra: Any) -> list[Message]:
-        """Call; returns all messages up to the later one of `updated` and `result`."""
+        """Call a method and return all messages up to the later one of `updated` and `result`."""
         id_ = self.start_call(method, *params, **extra)
         due = {"updated", "result"}
 
@@ -166,20 +166,20 @@ class WireClient:
         return self.receive_until(is_last)
 
     def call(self, method: str, *params: Any, **extra: Any) -> Any:
-        """Call; returns the result, which is JSON. An error fails the test."""
+        """Call a method and return its result as JSON. An error fails the test."""
         [result] = [message for message in self.call_all(method, *params, **extra) if message["msg"] == "result"]
         assert "error" not in result, result
         return result.get("result")
 
     def call_error(self, method: str, *params: Any) -> Message:
-        """Call; returns the error."""
+        """Call a method and return its error."""
         [result] = [message for message in self.call_all(method, *params) if message["msg"] == "result"]
         assert "error" in result, result
         error: Message = result["error"]
         return error
 
     def subscribe(self, name: str, *params: Any, id_: str | None = None) -> list[Message]:
-        """Subscribe, by the publication's name as the id; returns all messages up to `ready` or `nosub`."""
+        """Subscribe and return all messages up to `ready` or `nosub`. The default id is the publication's name."""
         wanted = id_ or name
         self.send(msg="sub", id=wanted, name=name, params=list(params))
         return self.receive_until(lambda message: wanted in message.get("subs", ()) or is_nosub(message, wanted))
@@ -190,19 +190,19 @@ class WireClient:
         return self.receive_until(lambda message: is_nosub(message, id_))
 
     def close(self) -> None:
-        """Close with a close frame, without saying `disconnect`."""
+        """Close with a close frame, without sending `disconnect`."""
         self._socket.close()
 
     def send_close(self, code: int) -> None:
-        """Send a close frame, and wait for nothing."""
+        """Send a close frame without waiting for the answer."""
         self._socket.send_close(code)
 
     def drop(self) -> None:
         """Cut the TCP connection."""
-        self._socket.shutdown()  # type: ignore[no-untyped-call]  # as it is there
+        self._socket.shutdown()  # type: ignore[no-untyped-call]  # untyped in the library
 
     def wait_closed(self) -> int | None:
-        """Read until the server closes; returns the code of its close frame, or None."""
+        """Read until the server closes. Returns the code of its close frame, or None."""
         try:
             while True:
                 self.receive_text()
@@ -211,10 +211,10 @@ class WireClient:
 
 
 def kinds(messages: list[Message]) -> list[str]:
-    """Say what came, and for which id."""
+    """Return the `msg` of each message, and the id that it is for."""
     return [f"{message['msg']} {message.get('id') or ' '.join(message.get('methods', ()))}" for message in messages]
 
 
 def is_nosub(message: Message, id_: str) -> bool:
-    """Say whether a message is the end of a subscription."""
+    """Return whether a message is the `nosub` of a subscription."""
     return message["msg"] == "nosub" and message.get("id") == id_

@@ -1,5 +1,5 @@
 'use strict';
-// npm's `ddp` through a session with the demo server: node ddp.js PORT [sockjs]; prints what it saw, one JSON a line.
+// Use the demo server with npm's `ddp`: node ddp.js PORT [sockjs]. Prints a line of JSON for each result.
 const DDPClient = require('ddp');
 
 const client = new DDPClient({ host: '127.0.0.1', port: Number(process.argv[2]), autoReconnectTimer: 10, useSockJs: process.argv[3] === 'sockjs' });

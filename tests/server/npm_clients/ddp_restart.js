@@ -1,7 +1,7 @@
 'use strict';
-// npm's `ddp`, while the demo server is ended and started again: node ddp_restart.js PORT. Prints one JSON a line; at
-// ["restart"] the server is to be restarted. It gives up at the first refused connection, and renews neither
-// subscriptions nor logins: all that is its user's to do, here as with a Meteor server.
+// Use npm's `ddp` while the demo server is restarted: node ddp_restart.js PORT. Prints a line of JSON for each result;
+// ["restart"] asks for a restart of the server. The package gives up at the first refused connection, and renews neither
+// subscriptions nor logins. Its user must do that, as with a Meteor server.
 const DDPClient = require('ddp');
 
 const client = new DDPClient({ host: '127.0.0.1', port: Number(process.argv[2]), autoReconnectTimer: 10 });

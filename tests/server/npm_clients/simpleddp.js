@@ -1,5 +1,5 @@
 'use strict';
-// simpleddp through a session with the demo server: node simpleddp.js PORT; prints what it saw, one JSON a line.
+// Use the demo server with simpleddp: node simpleddp.js PORT. Prints a line of JSON for each result.
 const SimpleDDP = require('simpleddp').default || require('simpleddp');
 const ws = require('ws');
 
@@ -23,7 +23,7 @@ const failure = async (promise) => { try { await promise; } catch (error) { retu
   await server.call('setTask', 'a', { done: false });
   await server.call('removeTask', 'c');
   print('changed', titles());
-  // It comes back by itself: it ends its subscription by the old id, waits for the answer, and takes a new one.
+  // It reconnects by itself: it ends its subscription with the old id, waits for the answer, and subscribes again.
   const restarted = new Promise((resolve) => server.on('connected', resolve));
   server.call('kick').catch(() => {});
   await restarted;

@@ -1,6 +1,6 @@
 'use strict';
-// simpleddp with its login plugin, while the server is ended and started again: node simpleddp_restart.js PORT. Prints
-// one JSON a line; at ["restart"] the server is to be restarted. It renews its subscriptions and its login by itself.
+// Use simpleddp and its login plugin while the server is restarted: node simpleddp_restart.js PORT. Prints a line of JSON
+// for each result; ["restart"] asks for a restart of the server. It renews its subscriptions and its login by itself.
 const SimpleDDP = require('simpleddp').default || require('simpleddp');
 const { simpleDDPLogin } = require('simpleddp-plugin-login');
 const ws = require('ws');
