@@ -207,7 +207,7 @@ _ACCEPTED = (
 _Step: TypeAlias = str | int
 
 
-class _RefusedError(Exception):
+class _EncodingError(Exception):
     """A value cannot be encoded.
 
     Attributes:
@@ -236,9 +236,9 @@ def encode(value: EJSONValue, *, name: str = "") -> JSONValue:
     """
     try:
         return _encode(value)
-    except _RefusedError as refused:
-        path = _path(name, refused.steps[::-1])
-        raise EJSONError(f"{path}: {refused.reason}" if path else refused.reason) from None
+    except _EncodingError as error:
+        path = _path(name, error.steps[::-1])
+        raise EJSONError(f"{path}: {error.reason}" if path else error.reason) from None
     except RecursionError:
         prefix = f"{name}: " if name else ""
         raise EJSONError(f"{prefix}nested too deeply, or it contains itself") from None
@@ -256,7 +256,7 @@ def _encode(value: EJSONValue) -> JSONValue:
         return _encode_items(value, _encode)
     if isinstance(value, int):
         if not _LOWEST < value < INTEGER_LIMIT:
-            raise _RefusedError("an int of more than 4300 digits; use a str")
+            raise _EncodingError("an int of more than 4300 digits; use a str")
         return int(value)
     if isinstance(value, float):
         return _encode_float(value)
@@ -266,7 +266,7 @@ def _encode(value: EJSONValue) -> JSONValue:
         try:
             return {"$date": date_to_ms(value)}
         except EJSONError as error:
-            raise _RefusedError(str(error)) from None
+            raise _EncodingError(str(error)) from None
     if isinstance(value, decimal.Decimal):
         # Python's NaNs have signs and payloads, which the text form lacks.
         return {"$type": "Decimal", "$value": "NaN" if value.is_nan() else str(value)}
@@ -277,14 +277,14 @@ def _encode(value: EJSONValue) -> JSONValue:
     if isinstance(value, Custom):
         try:
             return {"$type": value.type, "$value": _json(value.value)}
-        except _RefusedError as refused:
-            refused.steps.append("value")
+        except _EncodingError as error:
+            error.steps.append("value")
             raise
     if isinstance(value, Mapping):
         return _encode_object(value)
     if isinstance(value, Sequence):
         return _encode_items(value, _encode)
-    raise _RefusedError(_advice(value))
+    raise _EncodingError(_advice(value))
 
 
 def _encode_object(value: Mapping[str, EJSONValue]) -> JSONValue:
@@ -304,11 +304,11 @@ def _encode_members(fields: Mapping[str, EJSONValue], write: Callable[[EJSONValu
     tree = {}
     for key, value in fields.items():
         if not isinstance(key, str):
-            raise _RefusedError(f"the keys of an object must be str, not {type(key).__name__}")
+            raise _EncodingError(f"the keys of an object must be str, not {type(key).__name__}")
         try:
             tree[str.__str__(key)] = write(value)
-        except _RefusedError as refused:
-            refused.steps.append(key)
+        except _EncodingError as error:
+            error.steps.append(key)
             raise
     return tree
 
@@ -318,8 +318,8 @@ def _encode_items(items: Sequence[EJSONValue], write: Callable[[EJSONValue], JSO
     for item in items:
         try:
             tree.append(write(item))
-        except _RefusedError as refused:
-            refused.steps.append(len(tree))
+        except _EncodingError as error:
+            error.steps.append(len(tree))
             raise
     return tree
 
@@ -333,7 +333,7 @@ def _json(value: EJSONValue) -> JSONValue:
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return _encode(value)
     what = repr(value) if isinstance(value, float) else type(value).__name__
-    raise _RefusedError(f"the value of a Custom must be plain JSON, and {what} is not")
+    raise _EncodingError(f"the value of a Custom must be plain JSON, and {what} is not")
 
 
 def _advice(value: object) -> str:

@@ -130,7 +130,7 @@ def _checked(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         if value.utcoffset() is None:
             raise QueryError(
-                "a datetime without a time zone: say which it is in, as with .replace(tzinfo=timezone.utc)"
+                "a datetime without a time zone; say which it is in, for example with .replace(tzinfo=timezone.utc)"
             )
         return value
     if isinstance(value, _ATOMS):

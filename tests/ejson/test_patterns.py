@@ -42,7 +42,7 @@ def test_a_pattern_that_javascript_rejects_has_a_problem(source: str, problem: s
     assert problem_with_source(source, "") == problem
 
 
-# Each was tried in Node 20.
+# Node 20 accepts each of them.
 @pytest.mark.parametrize(
     "source",
     [

@@ -24,7 +24,7 @@ from tests import strategies
 WHEN = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 OID = ObjectID("0123456789abcdef01234567")
 
-#: document, modifier, what becomes of the document. A real server makes the same of it.
+#: The document, the modifier, and the updated document. A real server returns the same.
 CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     # Replacements.
     ({"a": 1}, {"b": 2}, {"b": 2}),
@@ -97,10 +97,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"a": 1, "b": [1]}, {"$inc": {"a": 1}, "$push": {"b": 2}, "$set": {"c": 3}}, {"a": 2, "b": [1, 2], "c": 3}),
 ]
 
-#: Where we do what MongoDB does, and minimongo refuses or stumbles: document, modifier, result, and what minimongo does.
+#: Cases in which modifiers behave as in MongoDB, unlike minimongo: the document, the modifier, the result, and what minimongo
+#: does.
 LIKE_MONGODB: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ({"a": 2}, {"$mul": {"a": 3, "b": 4}}, {"a": 6, "b": 0}, "does not know $mul"),
-    ({"a": 5}, {"$bit": {"a": {"and": 6, "or": 8}, "b": {"xor": 3}}}, {"a": 12, "b": 3}, "refuses $bit"),
+    ({"a": 5}, {"$bit": {"a": {"and": 6, "or": 8}, "b": {"xor": 3}}}, {"a": 12, "b": 3}, "rejects $bit"),
     ({"a": "b"}, {"$min": {"a": "a"}}, {"a": "a"}, "takes numbers only"),
     ({"a": WHEN}, {"$max": {"a": WHEN + dt.timedelta(1)}}, {"a": WHEN + dt.timedelta(1)}, "takes numbers only"),
     ({"a": 1}, {"$max": {"a": "x"}}, {"a": "x"}, "takes numbers only"),
@@ -115,7 +116,7 @@ LIKE_MONGODB: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] =
     ({"a": decimal.Decimal("1.1")}, {"$inc": {"a": 1}}, {"a": decimal.Decimal("2.1")}, "has no decimals"),
 ]
 
-#: What is refused, here and by a real server.
+#: Documents and modifiers that both ddpshell and a real server reject.
 REFUSED: list[tuple[dict[str, Any], Any]] = [
     ({}, {"$set": {"a": 1}, "b": 2}),
     ({}, {"$foo": {"a": 1}}),
@@ -163,7 +164,7 @@ REFUSED: list[tuple[dict[str, Any], Any]] = [
     ({"a": "x"}, {"$mul": {"a": 1}}),
 ]
 
-#: What we refuse because MongoDB does; minimongo lets it pass.
+#: Documents and modifiers that MongoDB and ddpshell reject, but minimongo accepts.
 REFUSED_BY_MONGODB: Final[list[tuple[dict[str, Any], Any]]] = [
     ({}, {"$set": {"a": 1}, "$inc": {"a": 1}}),
     ({"b": 1}, {"$set": {"a": 1}, "$rename": {"b": "a"}}),
@@ -264,7 +265,7 @@ def test_a_custom_value_has_no_fields_to_change() -> None:
         modify({"p": Custom("Point", {"x": 1})}, {"$set": {"p.x": 2}})
 
 
-# ------------------------------------------------------------------------------------------------------------- laws
+# ----------------------------------------------------------------------------------------------------------- properties
 
 _OPERATORS = st.sampled_from(
     "$set $unset $inc $mul $min $max $push $addToSet $pull $pullAll $pop $rename $currentDate $setOnInsert $bit".split()

@@ -21,7 +21,7 @@ from tests import strategies
 WHEN = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 OID = ObjectID("0123456789abcdef01234567")
 
-#: selector, documents that match, documents that do not.
+#: The selector, documents that match, and documents that do not match.
 CASES: list[tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ({}, [{}, {"a": 1}], []),
     ("x", [{"_id": "x"}], [{"_id": "y"}, {}]),
@@ -297,7 +297,7 @@ def test_the_id_of_the_only_document_that_can_match_is_known(selector: Any, expe
     assert selected_id(selector) == expected
 
 
-# ------------------------------------------------------------------------------------------------------------- laws
+# ----------------------------------------------------------------------------------------------------------- properties
 
 _OPERATORS = st.sampled_from(
     "$all $and $bitsAllClear $bitsAllSet $bitsAnyClear $bitsAnySet $comment $elemMatch $eq $exists $gt $gte $in $lt $lte"

@@ -18,7 +18,7 @@ from ddpshell.minimongo.sorting import compare, compile_sort, sort_key, type_of
 from ddpshell.minimongo.values import MISSING
 from tests import strategies
 
-#: One value of each step, in Mongo's order.
+#: One value of each rank, in Mongo's order.
 IN_ORDER: list[Any] = [
     MISSING,
     None,
