@@ -1,6 +1,7 @@
-"""Saved logins: a file for each server and user, which nobody else can read.
+"""Logins for the command line and the shell: the steps of a login, and saved logins.
 
-A login is kept for one server, by scheme, host, port and path, and is never found for another.
+A saved login is a file for one server and one user that only its owner can read. The server is identified by scheme, host,
+port and path; a login is never used for another server.
 """
 
 from __future__ import annotations
@@ -16,59 +17,120 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
 from .ejson import EJSONValue
-from .exceptions import DDPError, LoginError, LoginNeeded, OutcomeUnknown
+from .exceptions import DDPError, LoginError, LoginNeeded, MethodError, OutcomeUnknown, TwoFactorError
 from .protocol.accounts import LoginToken
 from .protocol.urls import Endpoint
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Awaitable, Client
+    from .protocol.accounts import UserSelector
 
 __all__ = [
     "LoginStore",
     "SavedLogin",
-    "described",
+    "describe_user",
     "end_login",
     "end_replaced",
+    "explain_login_error",
+    "log_in_with_password",
     "make_private",
-    "names_of",
+    "os_error_reason",
+    "plain_text_warning",
+    "saved_login",
     "server_of",
+    "user_names",
 ]
 
-# Seconds that a server has for forgetting a token, when nothing else is left to be done.
-_FAREWELL = 1.0
-# The same for a login that was replaced, which may need a new connection.
-_PATIENCE = 5.0
+Outcome = TypeVar("Outcome")
 
-# A saved login has a few hundred bytes. Whatever is larger is none.
+# How often to ask for a one-time code. More than once, because a code may change while the user types it.
+_CODE_ATTEMPTS = 3
+# Seconds to wait for the answer to a logout when the program is about to end.
+_LOGOUT_TIMEOUT = 1.0
+# The same for a login that was replaced, which may need a new connection.
+_REPLACED_TIMEOUT = 5.0
+
+# A saved login has a few hundred bytes; a larger file is not a saved login.
 _MAX_SIZE = 1 << 16
 
 
-def server_of(endpoint: Endpoint) -> str:
-    """What identifies a server: scheme, host, port, and the path before `/websocket` or `/sockjs`.
-
-    `localhost:3000` and `http://localhost:3000/sockjs` are the same server; with and without TLS are two. Paths are
-    compared by whole segments, exactly as they are written: another path may lead to another application.
-    """
-    path = endpoint.path.partition("?")[0].rstrip("/")
-    if endpoint.framed:
-        # The address of one SockJS session has two more segments (U5). With %2e%2e they would lead somewhere else.
-        path = re.sub("/sockjs(/[^/.%]+/[^/.%]+/websocket)?$", "", path)
-    else:
-        path = path.removesuffix("/websocket").removesuffix("/sockjs")
-    return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{path}"
+# ------------------------------------------------------------------------------------------------- the steps of a login
 
 
-def names_of(typed: str | None, document: Mapping[str, EJSONValue]) -> tuple[str, ...]:
-    """What a user is known as: as typed, and as the server publishes it (A58).
+def log_in_with_password(
+    client: Client,
+    user: UserSelector,
+    password: str,
+    *,
+    code: str | None = None,
+    wait_for: Callable[[Awaitable[LoginToken]], Outcome],
+    ask_code: Callable[[TwoFactorError | None], str],
+) -> Outcome:
+    """Log in with a password, and with a one-time code if the server asks for one.
 
     Args:
-        typed: The name that was typed, if one was.
-        document: What there is of the user in the collection `users`.
+        client: The client to log in.
+        user: The user.
+        password: The password as plain text.
+        code: A one-time code to send with the first attempt.
+        wait_for: Waits for the outcome of an attempt, and returns it or raises its error.
+        ask_code: Asks the user for a code. It gets the error if the server rejected an earlier code, or None.
+
+    Returns:
+        The value that `wait_for` returned.
+
+    Raises:
+        TwoFactorError: The server rejected the last code.
+    """
+    for _ in range(_CODE_ATTEMPTS):
+        try:
+            return wait_for(client.login(user, password=password, code=code))
+        except TwoFactorError as error:
+            code = ask_code(None if code is None else error)
+    return wait_for(client.login(user, password=password, code=code))
+
+
+def explain_login_error(error: BaseException) -> BaseException:
+    """Return an error for the user in place of the server's "method not found"; return other errors unchanged."""
+    if isinstance(error, MethodError) and not isinstance(error, LoginError) and error.error == 404:
+        return LoginNeeded("this server does not support logins: it has no accounts", hint="")
+    return error
+
+
+def plain_text_warning(endpoint: Endpoint) -> str | None:
+    """Return a warning if a password or token would be sent unencrypted over a network, or None."""
+    from .client.network.proxy import is_loopback  # most commands do not log in
+
+    if endpoint.secure or is_loopback(endpoint.host):
+        return None
+    return f"{endpoint.url} is not encrypted: others on the network can take over the login"
+
+
+def saved_login(client: Client, server: str, token: LoginToken, typed: str | None, now: datetime) -> SavedLogin:
+    """Return a new login in the form in which it is saved.
+
+    Args:
+        client: The client that has logged in; the names come from its collection `users` (A58).
+        server: The server, in the form of `server_of`.
+        token: The token of the login.
+        typed: The user name that was typed, or None.
+        now: The present time, in UTC.
+    """
+    document = client.collection("users").find_one(token.user_id) or {}
+    return SavedLogin(server, token, user_names(typed, document), now)
+
+
+def user_names(typed: str | None, document: Mapping[str, EJSONValue]) -> tuple[str, ...]:
+    """Return the names of a user: the typed name, then the user name and the e-mail addresses that the server knows (A58).
+
+    Args:
+        typed: The name that was typed, or None.
+        document: The document of the user in the collection `users`; it may be empty.
     """
     emails = document.get("emails")
     addresses = (
@@ -78,51 +140,72 @@ def names_of(typed: str | None, document: Mapping[str, EJSONValue]) -> tuple[str
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
-def described(token: LoginToken, document: Mapping[str, EJSONValue], server: str) -> dict[str, EJSONValue]:
-    """Who somebody is, as a value: what the server publishes of its own user (A58), and how long the login lasts."""
+def describe_user(token: LoginToken, document: Mapping[str, EJSONValue], server: str) -> dict[str, EJSONValue]:
+    """Return the user as a value: the fields that the server publishes (A58), and when the login expires."""
     known = {name: document[name] for name in ("username", "emails") if name in document}
     return {"id": token.user_id, **known, "server": server, "expires": token.expires}
 
 
+def os_error_reason(error: OSError) -> str:
+    """Return the reason why a login was not saved or deleted, with the name of the file."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def server_of(endpoint: Endpoint) -> str:
+    """Return the text that identifies a server: scheme, host, port, and the path before `/websocket` or `/sockjs`.
+
+    `localhost:3000` and `http://localhost:3000/sockjs` are the same server; the same host with TLS is another one. Paths
+    are compared exactly as they are written, because another path may be another application.
+    """
+    path = endpoint.path.partition("?")[0].rstrip("/")
+    if endpoint.framed:
+        # The URL of a SockJS session has two more segments (U5). Segments with %2e%2e would lead to another path.
+        path = re.sub("/sockjs(/[^/.%]+/[^/.%]+/websocket)?$", "", path)
+    else:
+        path = path.removesuffix("/websocket").removesuffix("/sockjs")
+    return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{path}"
+
+
 def end_login(token: LoginToken, client: Client) -> None:
-    """Have the server forget a login that nobody will use again, if it is the client's still; else it ends by its time."""
-    now = client.accounts.token
-    if now is not None and now.token == token.token and client.status.is_connected:
+    """Delete a login on the server that is not needed any more, if the client still uses it."""
+    current = client.accounts.token
+    if current is not None and current.token == token.token and client.status.is_connected:
         with contextlib.suppress(DDPError, CancelledError):
-            client.logout().result(_FAREWELL)
+            client.logout().result(_LOGOUT_TIMEOUT)
 
 
 def end_replaced(token: LoginToken, client: Client) -> None:
-    """Have the server forget a login that another one has replaced.
+    """Delete a login on the server after another login has replaced it.
 
     Args:
-        token: The login. One that the server has ended already is no error.
-        client: A client that does nothing else: it is logged in with the token, and out.
+        token: The old login. If the server has ended it already, that is not an error.
+        client: A client that is not needed for anything else: it is logged in with the token, and then logged out.
 
     Raises:
-        DDPError: The server did not confirm that it has forgotten the login.
+        DDPError: The server did not confirm that it deleted the login.
     """
     try:
-        client.accounts.login_with_token(token.token).result(_PATIENCE)
+        client.accounts.login_with_token(token.token).result(_REPLACED_TIMEOUT)
         try:
-            client.logout().result(_PATIENCE)
+            client.logout().result(_REPLACED_TIMEOUT)
         except OutcomeUnknown:
-            # Meteor may close the connection with the token that it has just forgotten, before it answers (A42).
+            # Meteor may close the connections of the deleted token before it answers (A42).
             client.reconnect()
-            client.accounts.login_with_token(token.token).result(_PATIENCE)
-            client.logout().result(_PATIENCE)
+            client.accounts.login_with_token(token.token).result(_REPLACED_TIMEOUT)
+            client.logout().result(_REPLACED_TIMEOUT)
     except LoginError:
         return
 
 
 class SavedLogin(Struct, frozen=True):
-    """A login, and where and when it was made.
+    """A login that is saved.
 
     Args:
-        server: As `server_of` has it.
-        token: What to log in with, until when, and the user's id.
-        names: What the user is known as, best first: the name that was typed, user name, e-mail addresses.
-        saved: When it was saved, in UTC.
+        server: The server, in the form of `server_of`.
+        token: The token, its expiry, and the user's id.
+        names: The names of the user, best first: the name that was typed, user name, e-mail addresses.
+        saved: The time when it was saved, in UTC.
     """
 
     server: str
@@ -132,21 +215,21 @@ class SavedLogin(Struct, frozen=True):
 
     @property
     def user(self) -> str:
-        """The user, for people."""
+        """The best name of the user, for messages."""
         return self.names[0] if self.names else self.token.user_id
 
     def is_of(self, user: str) -> bool:
-        """Whether it is the login of a user by this name or id."""
+        """Return whether the user has this name or id."""
         return user == self.token.user_id or user in self.names
 
 
 class _Broken(Struct, frozen=True):
-    """A file that should hold a login, and cannot be used.
+    """A file with a saved login that cannot be used.
 
     Args:
-        problem: What is wrong with it, in a sentence.
-        server: The server that the login is for; None if the file does not say so.
-        changed: When the file was changed last, in seconds since 1970.
+        problem: A sentence that says what is wrong with the file.
+        server: The server of the login; None if it is unknown.
+        changed: The time of the last change, in seconds since 1970.
     """
 
     problem: str
@@ -158,8 +241,8 @@ class LoginStore:
     """The saved logins of one account on this machine.
 
     Args:
-        folder: Where they are; it need not be there. None keeps nothing.
-        warn: Told what is odd about a file, in a sentence.
+        folder: The folder of the logins; it need not exist. With None, no login can be saved.
+        warn: Called with a sentence about each problem of a file.
     """
 
     def __init__(self, folder: Path | None, warn: Callable[[str], object] = lambda _: None) -> None:
@@ -167,10 +250,14 @@ class LoginStore:
         self._warn = warn
 
     def find(self, server: str, user: str | None = None) -> SavedLogin | None:
-        """Look one up: a user's, or the one that was saved last.
+        """Return the saved login of a user, or the login that was saved last; None if there is none.
+
+        Args:
+            server: The server, in the form of `server_of`.
+            user: The name or id of the user; None finds the login that was saved last.
 
         Raises:
-            LoginNeeded: There may be one that cannot be read. The caller must not go on without a user.
+            LoginNeeded: A file that cannot be read may contain this login. The caller must not continue without a login.
         """
         logins, broken = self._read_all()
         found = max(
@@ -179,7 +266,7 @@ class LoginStore:
             default=None,
         )
         for file in broken:
-            # The file that cannot be read may hold the login that was saved last.
+            # This file may contain the login that was saved last.
             is_newer = found is None or (user is None and file.changed >= found.saved.timestamp())
             if file.server in (None, server) and is_newer:
                 raise LoginNeeded(file.problem)
@@ -187,7 +274,10 @@ class LoginStore:
         return found
 
     def all(self, server: str | None = None) -> list[SavedLogin]:
-        """Those of one server, or of all of them; in the order in which they were saved.
+        """Return the saved logins of one server or of all servers, in the order in which they were saved.
+
+        Args:
+            server: The server, in the form of `server_of`; None returns the logins of all servers.
 
         Raises:
             LoginNeeded: The folder cannot be read.
@@ -198,27 +288,27 @@ class LoginStore:
         return sorted([login for login in logins if server in (None, login.server)], key=lambda login: login.saved)
 
     def save(self, login: SavedLogin) -> LoginToken | None:
-        """Keep a login, in place of the same user's of before.
+        """Save a login in place of an earlier login of the same user.
 
         Returns:
-            The login that was replaced, which the server still accepts; None if there was none that can be read.
+            The token of the earlier login, which the server still accepts; None if there was none that can be read.
 
         Raises:
-            OSError: It cannot be kept.
+            OSError: The login cannot be saved.
         """
         if self._folder is None:
-            raise OSError("there is no home folder to keep it in")
+            raise OSError("there is no home folder to save it in")
         make_private(self._folder.parent)
         make_private(self._folder, others=0)
         path = self._path(login)
         before = self._read(path)
         new = path.with_suffix(f".{os.getpid()}.new")
         new.unlink(missing_ok=True)
-        # Created by us and nobody else, and readable by us alone from its first moment.
+        # O_EXCL makes sure that this process creates the file, and only its owner can read it from the beginning.
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                # A umask may take away even the owner's rights.
+                # A umask may remove even the owner's rights.
                 new.chmod(0o600)
                 file.write(_text(login))
                 file.flush()
@@ -231,17 +321,17 @@ class LoginStore:
         return before.token if isinstance(before, SavedLogin) and is_replaced else None
 
     def forget(self, login: SavedLogin) -> None:
-        """Delete a login, if it is still there.
+        """Delete a saved login, if it still exists.
 
         Raises:
-            OSError: It cannot be deleted.
+            OSError: The file cannot be deleted.
         """
         if self._folder is not None:
             self._path(login).unlink(missing_ok=True)
 
     def _path(self, login: SavedLogin) -> Path:
         assert self._folder is not None
-        return self._folder / _name(login.server, login.token.user_id)
+        return self._folder / _file_name(login.server, login.token.user_id)
 
     def _read_all(self) -> tuple[list[SavedLogin], list[_Broken]]:
         logins: list[SavedLogin] = []
@@ -256,7 +346,9 @@ class LoginStore:
                 return logins, broken
             raise LoginNeeded(f"the saved logins in {self._folder} cannot be read: {error.strerror}") from None
         if names:
-            self._check(self._folder, status, f"others can look into {self._folder}, where logins are saved: chmod 700")
+            self._check(
+                self._folder, status, f"others can read the folder of the saved logins, {self._folder}: chmod 700"
+            )
         for name in names:
             read = self._read(self._folder / name)
             if isinstance(read, SavedLogin):
@@ -286,54 +378,54 @@ class LoginStore:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             problem = f"{path} is not a valid saved login; delete the file, and log in again"
             server, user = (tree.get("server"), tree.get("id")) if isinstance(tree, dict) else (None, None)
-            # What is left of the file says whose it is only if the file's name agrees.
-            is_certain = isinstance(server, str) and path.name == _name(server, user)
+            # The server in a damaged file is certain only if it agrees with the file name.
+            is_certain = isinstance(server, str) and path.name == _file_name(server, user)
             return _Broken(problem, server if is_certain else None, changed)
 
     def _check(self, path: Path, status: os.stat_result, advice: str) -> None:
-        """Warn of a file or folder that is not the user's own, or that others can read."""
+        """Warn about a file or folder that belongs to another user, or that others can read."""
         if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-            self._warn(f"{path}, where a login is saved, belongs to another user (uid {status.st_uid})")
+            self._warn(f"{path} has a saved login, but belongs to another user (uid {status.st_uid})")
         if stat.S_IMODE(status.st_mode) & 0o077:
             self._warn(f"{advice} {path}")
 
 
 def make_private(folder: Path, *, others: int = 0o055) -> None:
-    """Make one of our folders, and those above it that are missing, for their owner alone, whatever the umask.
+    """Create a folder and its missing parents, readable only by their owner, with any umask.
 
     Args:
-        folder: If it exists and is the user's own, other users lose their rights to it, except `others`.
-        others: What other users may keep; never the right to write.
+        folder: The folder. If it exists and belongs to the user, other users lose their rights to it, except `others`.
+        others: The rights that other users may keep; never the right to write.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be created.
     """
     try:
         status = folder.stat()
     except FileNotFoundError:
         for missing in [*[above for above in reversed(folder.parents) if not above.exists()], folder]:
             missing.mkdir(mode=0o700, exist_ok=True)
-            # A umask may take away even the owner's rights.
+            # A umask may remove even the owner's rights.
             missing.chmod(0o700)
         return
     mode = stat.S_IMODE(status.st_mode)
     # A folder with the sticky bit, such as /tmp, is meant for several users.
-    is_ours = stat.S_ISDIR(status.st_mode) and not mode & stat.S_ISVTX
+    is_private = stat.S_ISDIR(status.st_mode) and not mode & stat.S_ISVTX
     allowed = mode & (0o700 | others)
-    if is_ours and mode != allowed and hasattr(os, "geteuid") and status.st_uid == os.geteuid():
+    if is_private and mode != allowed and hasattr(os, "geteuid") and status.st_uid == os.geteuid():
         folder.chmod(allowed)
 
 
 def _is_missing(folder: Path, error: OSError) -> bool:
-    """Whether there is no folder at all, rather than one that cannot be read or something else in its place."""
+    """Return whether the folder does not exist, in contrast to a folder or another file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return not folder.is_symlink()
-    # A home such as /dev/null has no folders; a file in the place of ours is a fault.
+    # A home folder such as /dev/null has no folders. But a file in the place of this folder is an error.
     return isinstance(error, NotADirectoryError) and not os.path.lexists(folder) and not os.path.lexists(folder.parent)
 
 
-def _name(server: str, user_id: object) -> str:
-    """The name of a login's file."""
+def _file_name(server: str, user_id: object) -> str:
+    """Return the file name of a login."""
     return f"{hashlib.sha256(json.dumps([server, user_id]).encode()).hexdigest()[:32]}.json"
 
 
@@ -351,7 +443,7 @@ def _text(login: SavedLogin) -> str:
 
 
 def _login(tree: Any) -> SavedLogin:
-    """Read one, or raise whatever comes of reading something else."""
+    """Return a login from its JSON value. Any exception means that the value is not valid."""
     texts = [tree["server"], tree["id"], tree["token"], tree["type"], *tree["names"]]
     expires, saved = datetime.fromisoformat(tree["expires"]), datetime.fromisoformat(tree["saved"])
     if not all(isinstance(text, str) for text in texts) or None in (expires.tzinfo, saved.tzinfo):

@@ -15,7 +15,7 @@ import pytest
 
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import LoginNeeded
-from ddpshell.logins import LoginStore, SavedLogin, described, names_of, server_of
+from ddpshell.logins import LoginStore, SavedLogin, describe_user, server_of, user_names
 from ddpshell.protocol.accounts import LoginToken
 from ddpshell.protocol.urls import parse_url
 
@@ -125,13 +125,13 @@ def test_a_user_is_known_as_typed_and_as_the_server_publishes_it(
     typed: str | None, document: dict[str, EJSONValue], names: tuple[str, ...]
 ) -> None:
     """A58."""
-    assert names_of(typed, document) == names
+    assert user_names(typed, document) == names
 
 
 def test_who_somebody_is_holds_what_the_server_publishes_and_no_token() -> None:
     """A58."""
     token = LoginToken("u1", "s3cret", datetime(2027, 1, 2, tzinfo=UTC), "password")
-    assert described(token, {"_id": "u1", "username": "ann", "profile": {"x": 1}}, "ws://h") == {
+    assert describe_user(token, {"_id": "u1", "username": "ann", "profile": {"x": 1}}, "ws://h") == {
         "id": "u1", "username": "ann", "server": "ws://h", "expires": datetime(2027, 1, 2, tzinfo=UTC),
     }  # fmt: skip
 
@@ -346,7 +346,7 @@ class TestSafety:
         monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
         assert store.find(SERVER) == login()
         assert store.warnings == [
-            f"{path}, where a login is saved, belongs to another user (uid {owner})" for path in (folder, file)
+            f"{path} has a saved login, but belongs to another user (uid {owner})" for path in (folder, file)
         ]
 
     @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o777])

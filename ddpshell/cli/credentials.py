@@ -150,10 +150,10 @@ def endpoint_of(settings: ConnectionSettings) -> Endpoint:
 
 def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
     """Warn before a password or a token is sent that others on the way can read."""
-    from ..client.network.proxy import is_loopback
+    from ..logins import plain_text_warning
 
-    if not endpoint.secure and not is_loopback(endpoint.host):
-        process.console.warning(f"{endpoint.url} is not encrypted: others on the way can take over the login")
+    if warning := plain_text_warning(endpoint):
+        process.console.warning(warning)
 
 
 def warn_of_exposed_passwords(process: Process) -> None:

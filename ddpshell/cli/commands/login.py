@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...exceptions import CommandError, DDPError, LoginError, LoginNeeded, MethodError, TwoFactorError
+from ...exceptions import CommandError, DDPError, MethodError, TwoFactorError
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..process import Process
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["login"]
 
-# How often to ask for a one-time code: they change while they are being typed.
-_ATTEMPTS = 3
-
 _NO_TERMINAL = "--password-file FILE reads the password from a file, - from standard input"
 _NO_TERMINAL_FOR_CODE = "--code-file FILE reads the code from a file, - from standard input"
 
@@ -34,7 +31,7 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     settings = ConnectionSettings.of(others)
     process.timeout = settings.timeout
     user = user or settings.identity.user
-    from ...logins import SavedLogin, end_replaced, names_of, server_of
+    from ...logins import end_replaced, os_error_reason, saved_login, server_of
     from ..connection import connected, wait_for_outcome
     from ..credentials import ask, endpoint_of, login_store, read_secret, warn_of_plain_text
 
@@ -61,8 +58,8 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             selector: UserSelector = {"id": user} if is_id else user
             made = _with_code(client, selector, password, code_file, process)
         # A token says itself whose it is.
-        names = names_of(user if token_file is None else None, client.collection("users").find_one(made.user_id) or {})
-        saved = SavedLogin(server_of(endpoint), made, names, process.clock.wall())
+        typed = user if token_file is None else None
+        saved = saved_login(client, server_of(endpoint), made, typed, process.clock.wall())
         if process.options.get("is_demo"):
             process.console.note(f"logged in as {_described(saved)}; the demo's server, and the login with it, end now")
             return
@@ -71,7 +68,7 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
         except OSError as error:
             # A login that nobody knows must not go on existing.
             wait_for_outcome(client.logout(), client, process, "answer to the logout")
-            raise CommandError(f"the login cannot be saved, and has been ended: {_reason(error)}") from None
+            raise CommandError(f"the login cannot be saved, and has been ended: {os_error_reason(error)}") from None
         process.console.note(f"logged in as {_described(saved)} at {saved.server}, until {made.expires:%Y-%m-%d}")
         if replaced is not None:
             try:
@@ -87,45 +84,37 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
 def _with_code(
     client: Client, user: UserSelector, password: str, code_file: str | None, process: Process
 ) -> LoginToken:
-    """Log in with a password, and with a one-time code if the server wants one."""
+    """Log in with a password, and with a one-time code if the server asks for one."""
+    from ...logins import log_in_with_password
     from ..credentials import ask, read_secret
 
-    code = None
-    for attempt in range(_ATTEMPTS + 1):
-        try:
-            return _answer(client.login(user, password=password, code=code), client, process)
-        except TwoFactorError as error:
-            if attempt == _ATTEMPTS or (code_file is not None and code is not None):
-                raise
-            if code_file is not None:
-                code = read_secret(code_file, "one-time code", process)
-                continue
-            if code is not None:
-                process.console.warning(f"that was not it: {error}")
-            code = ask("One-time code: ", process, _NO_TERMINAL_FOR_CODE).replace(" ", "")
-    raise AssertionError("the last attempt returns or raises")
+    def ask_code(rejection: TwoFactorError | None) -> str:
+        if code_file is not None:
+            if rejection is not None:
+                raise rejection
+            return read_secret(code_file, "one-time code", process)
+        if rejection is not None:
+            process.console.warning(f"the server rejected this code: {rejection}")
+        return ask("One-time code: ", process, _NO_TERMINAL_FOR_CODE).replace(" ", "")
+
+    def wait_for(answer: Awaitable[LoginToken]) -> LoginToken:
+        return _answer(answer, client, process)
+
+    return log_in_with_password(client, user, password, wait_for=wait_for, ask_code=ask_code)
 
 
 def _answer(answer: Awaitable[LoginToken], client: Client, process: Process) -> LoginToken:
+    from ...logins import explain_login_error
     from ..connection import wait_for_outcome
 
     try:
         return wait_for_outcome(answer, client, process, "answer to the login")
-    except LoginError:
-        raise
     except MethodError as error:
-        if error.error == 404:
-            raise LoginNeeded("nobody can log in to this server: it has no accounts", hint="") from None
-        raise
+        raise explain_login_error(error) from None
 
 
 def _described(saved: SavedLogin) -> str:
     return saved.user if saved.user == saved.token.user_id else f"{saved.user} ({saved.token.user_id})"
-
-
-def _reason(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
 login = Command(

@@ -16,7 +16,7 @@ def _whoami() -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
-    from ...logins import described, server_of
+    from ...logins import describe_user, server_of
     from ..connection import connected
     from ..credentials import endpoint_of, login_command
 
@@ -25,7 +25,7 @@ def _whoami() -> None:
         token = client.accounts.token
         if token is None:
             raise LoginNeeded(f"nobody is logged in at {server}", hint=login_command(process, "USER"))
-        process.console.result(described(token, client.collection("users").find_one(token.user_id) or {}, server))
+        process.console.result(describe_user(token, client.collection("users").find_one(token.user_id) or {}, server))
 
 
 whoami = Command(

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...advice import Place, advice
-from ...exceptions import CommandError, LoginNeeded, MethodError, TwoFactorError
+from ...exceptions import CommandError, LoginNeeded, TwoFactorError
+from ...logins import (
+    describe_user,
+    explain_login_error,
+    log_in_with_password,
+    os_error_reason,
+    plain_text_warning,
+    saved_login,
+)
+from ...protocol.urls import parse_url
 from ...text.escaping import escape_line
 from ...text.palette import StyledText
 from ..registry import File, Flag, Text, command
@@ -25,8 +34,6 @@ __all__ = ["login", "logout", "user_text", "whoami"]
 
 Value = TypeVar("Value")
 
-# How often to ask for a one-time code: they change while they are being typed.
-_ATTEMPTS = 3
 # Seconds that the prompt waits for a server to say whether it wants a code. One that is busy says so later.
 _PATIENCE = 3.0
 # Seconds between two looks at the connection meanwhile.
@@ -81,10 +88,7 @@ def login(
         answer = _with_code(shell, client, user, password, given)
 
     def reply(token: LoginToken) -> Reply:
-        from ...logins import SavedLogin, names_of
-
-        names = names_of(user, client.collection("users").find_one(token.user_id) or {})
-        saved = SavedLogin(server, token, names, shell.clock.wall())
+        saved = saved_login(client, server, token, user, shell.clock.wall())
         if shell.link.current_client is client:
             shell.link.user = saved.user
         is_saved, replaced = (False, None) if no_save else _save(shell, saved)
@@ -134,13 +138,11 @@ def whoami(shell: Shell) -> Reply:
 
     As the server knows it.
     """
-    from ...logins import described
-
     client = shell.client
     token = client.accounts.token
     if token is None or client.user_id is None:
         raise _nobody(shell)
-    return Result(described(token, client.collection("users").find_one(token.user_id) or {}, shell.link.server))
+    return Result(describe_user(token, client.collection("users").find_one(token.user_id) or {}, shell.link.server))
 
 
 def _nobody(shell: Shell) -> LoginNeeded:
@@ -160,17 +162,27 @@ def user_text(shell: Shell) -> StyledText:
 
 
 def _with_code(shell: Shell, client: Client, user: str, password: str, code: str | None) -> Awaitable[LoginToken]:
-    """Log in with a password, and with a one-time code if the server wants one and there is somebody to ask."""
-    answer = client.login(user, password=password, code=code)
-    for _ in range(_ATTEMPTS):
+    """Log in with a password, and with a one-time code if the server asks for one and there is a terminal."""
+
+    def ask_code(rejection: TwoFactorError | None) -> str:
+        if rejection is not None:
+            shell.display.warn(f"the server rejected this code: {rejection}")
+        return _ask_code(shell)
+
+    attempts: list[Awaitable[LoginToken]] = []
+
+    def wait_for(answer: Awaitable[LoginToken]) -> Awaitable[LoginToken]:
+        attempts.append(answer)
         error = _error(shell, client, answer)
-        if not isinstance(error, TwoFactorError):
-            break
-        if code is not None:
-            shell.display.warn(f"that was not it: {error}")
-        code = _ask_code(shell)
-        answer = client.login(user, password=password, code=code)
-    return answer
+        if isinstance(error, TwoFactorError):
+            raise error
+        return answer
+
+    try:
+        return log_in_with_password(client, user, password, code=code, wait_for=wait_for, ask_code=ask_code)
+    except TwoFactorError:
+        # The reply to this command reports the error of the last attempt.
+        return attempts[-1]
 
 
 def _error(shell: Shell, client: Client, answer: Future[LoginToken]) -> BaseException | None:
@@ -205,11 +217,8 @@ def _told(answer: Future[Value]) -> Future[Value]:
                 told.set_result(answer.result())
             case TwoFactorError():
                 told.set_exception(LoginNeeded(str(error), hint=advice(error, Place.PROMPT)))
-            case MethodError(error=404):
-                # A server without the accounts packages.
-                told.set_exception(LoginNeeded("nobody can log in to this server: it has no accounts"))
             case _:
-                told.set_exception(error)
+                told.set_exception(explain_login_error(error))
 
     answer.add_done_callback(tell)
     return told
@@ -225,7 +234,7 @@ def _save(shell: Shell, saved: SavedLogin) -> tuple[bool, LoginToken | None]:
     try:
         return True, shell.hooks.login_store().save(saved)
     except OSError as error:
-        shell.display.warn(f"the login is not saved: {_reason(error)}")
+        shell.display.warn(f"the login is not saved: {os_error_reason(error)}")
         return False, None
 
 
@@ -241,12 +250,7 @@ def _forget(shell: Shell, server: str, token: LoginToken) -> None:
     except LoginNeeded as error:
         shell.display.warn(str(error))
     except OSError as error:
-        shell.display.warn(f"the saved login, which has ended, cannot be deleted: {_reason(error)}")
-
-
-def _reason(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
+        shell.display.warn(f"the saved login, which has ended, cannot be deleted: {os_error_reason(error)}")
 
 
 # -------------------------------------------------------------------------------------------------------- the secrets
@@ -276,10 +280,5 @@ def _first_line(name: str) -> str:
 
 
 def _warn_of_plain_text(shell: Shell) -> None:
-    from ...client.network.proxy import is_loopback
-    from ...protocol.urls import parse_url
-
-    url = shell.client.status.url
-    endpoint = parse_url(url)
-    if not endpoint.secure and not is_loopback(endpoint.host):
-        shell.display.warn(f"{url} is not encrypted: others on the way can take over the login")
+    if warning := plain_text_warning(parse_url(shell.client.status.url)):
+        shell.display.warn(warning)

@@ -314,9 +314,7 @@ class TestSecrets:
     def test_others_on_the_way_are_warned_of(self, ddp: Command, server: LoopbackServer, secret: Path) -> None:
         with HTTPProxy(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
             way = ["-u", "ddp.invalid", "--proxy", proxy.url]
-            warning = (
-                "ddp: warning: ws://ddp.invalid/websocket is not encrypted: others on the way can take over the login"
-            )
+            warning = "ddp: warning: ws://ddp.invalid/websocket is not encrypted: others on the network can take over the login"
             assert ddp("login", "alice", "--password-file", str(secret), *way).err.startswith(f"{warning}\nddp: note: ")
             assert ddp("call", "whoami", *way) == (0, f'"{ALICE}"\n', f"{warning}\n")
             assert ddp("call", "whoami", *way, "--no-login") == (0, "null\n", "")
@@ -486,7 +484,7 @@ class TestRocketChat:
         for question, answer in (
             ("Password of bob at .*: ", "pw"),
             ("One-time code: ", "111111"),
-            ("that was not it: .*One-time code: ", "123 456"),
+            ("the server rejected this code: .*One-time code: ", "123 456"),
         ):
             child.expect(question)
             child.sendline(answer)
@@ -524,7 +522,9 @@ class TestTerminal:
         child = self.spawn("login", "alice", "-u", "ddp.invalid")
         child.expect_exact("Password of alice at ws://ddp.invalid/websocket: ")
         assert child.before is not None
-        assert "ws://ddp.invalid/websocket is not encrypted: others on the way can take over the login" in child.before
+        assert (
+            "ws://ddp.invalid/websocket is not encrypted: others on the network can take over the login" in child.before
+        )
         child.sendintr()
         child.expect(pexpect.EOF)
         child.close()
@@ -535,7 +535,7 @@ class TestTerminal:
             for question, answer in (
                 ("Password of bob at .*: ", "pw"),
                 ("One-time code: ", "111111"),
-                ("that was not it: .*One-time code: ", "123 456"),
+                ("the server rejected this code: .*One-time code: ", "123 456"),
             ):
                 child.expect(question)
                 child.sendline(answer)
@@ -634,7 +634,7 @@ def test_a_server_without_accounts_is_told(ddp: Command) -> None:
     with LoopbackServer(Server()) as server:
         ran = ddp("login", "ann", "-u", server.url, "--password-file", "-", stdin=b"pw")
     assert (ran.code, ran.out) == (4, "")
-    assert ran.err == "ddp: error: nobody can log in to this server: it has no accounts\n"
+    assert ran.err == "ddp: error: this server does not support logins: it has no accounts\n"
 
 
 def test_after_a_loss_one_is_still_oneself(ddp: Command, secret: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_question_that_is_not_answered_sends_nothing(table: Desk) -> None:
 def test_a_server_without_users_says_so() -> None:
     with LoopbackServer(Server()) as running, desk(running.url) as made:
         made.shell.terminal = FakeTerminal("pw")
-        assert made.type("login ann") == "[1] error: nobody can log in to this server: it has no accounts\n"
+        assert made.type("login ann") == "[1] error: this server does not support logins: it has no accounts\n"
 
 
 def test_a_login_without_a_connection_waits_and_lets_the_prompt_go_on(table: Desk) -> None:
@@ -168,7 +168,7 @@ def test_a_one_time_code_is_asked_for_when_the_server_wants_one(serving: Callabl
         made.shell.terminal = terminal = FakeTerminal("pw", "000 000", "123 456")
         shown = made.type("login ann")
         assert terminal.questions == ["Password of ann: ", "One-time code: ", "One-time code: "]
-        assert shown.startswith("warning: that was not it: ")
+        assert shown.startswith("warning: the server rejected this code: ")
         assert "[1] logged in as ann" in shown
 
 
