@@ -300,7 +300,7 @@ def test_who_calls_too_often_is_told_when_to_try_again(
         pytest.param(["call", "kick"], 6, "", "outcome of 'kick' unknown", id="kicked out"),
         pytest.param(["call", "cut"], 6, "", "outcome of 'cut' unknown", id="cut off"),
         pytest.param(["login", "alice", "--password-file", "-"], 4, "", "Incorrect password", id="a wrong password"),
-        pytest.param(["whoami"], 4, "", "nobody is logged in", id="nobody"),
+        pytest.param(["whoami"], 4, "", "you are not logged in", id="nobody"),
     ],
 )
 def test_a_real_meteor_gives_the_same_exit_codes(

@@ -1,4 +1,4 @@
-"""A client for one command: connected as the options say, watched as they say, and closed in any case."""
+"""A client for one command: connects it, logs in, waits for answers, reports events, and always closes it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 Value = TypeVar("Value")
 
-# What ends the wait for a session, as events and as states.
+# The events and the states that end the wait for a session.
 _DECISIVE = (SessionEstablished, ConnectionFailed)
 _DECIDED = (ConnectionState.CONNECTED, ConnectionState.FAILED)
 
@@ -51,27 +51,29 @@ def connected(
     as_user: bool = True,
     data_events: bool = False,
 ) -> Iterator[Client]:
-    """A client that is connecting, for the length of a `with` block; where there is a login, it is logged in already.
+    """Give a client that is connecting, and close it after the `with` block. If there is a login, it is logged in already.
 
     Args:
-        process: What was given, and where to show what happens.
-        settings: How to connect.
-        watch: Called with every event, the first ones too, on the client's thread.
-        as_user: Whether to log in with what there is to log in with.
-        data_events: Whether to have each message about a document as an event.
+        process: The run of `ddp`.
+        settings: The settings of the connection.
+        watch: Called with every event in the client's thread.
+        as_user: Whether to log in.
+        data_events: Whether each message about a document is an event.
 
     Raises:
-        InvalidURL: The settings' URL is none.
-        LoginNeeded: There is no login where there has to be one, or the server refuses it.
+        InvalidURL: The URL in the settings is not valid.
+        LoginNeeded: There is no usable login for the requested user, or the server rejected it.
     """
     credential = find_credential(process, settings) if as_user else None
     warn_of_exposed_passwords(process)
     if settings.insecure:
-        process.console.warning("--insecure: anybody could answer in the server's place")
+        process.console.warning(
+            "--insecure: the server's certificate is not checked, so another server could pose as this one"
+        )
     if settings.proxy is not None and process.options.get("verbose"):
         from ..client.network.proxy import parse_proxy
 
-        process.console.note(f"through the proxy {parse_proxy(settings.proxy).url}")
+        process.console.note(f"connecting through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)
     observer = _observer(process, watch, reconnect=reconnect)
     passphrase = read_passphrase(process, settings)
@@ -88,13 +90,13 @@ def connected(
             yield client
             return
         try:
-            made = wait_for_outcome(credential.begin(client), client, process, "answer to the login")
+            made = wait_for_outcome(credential.log_in(client), client, process, "answer to the login")
         except LoginError as error:
-            raise credential.refused(error) from None
+            raise credential.rejection(error) from None
         try:
             yield client
         finally:
-            credential.end(client, made)
+            credential.end_login(client, made)
 
 
 def make_client(
@@ -107,7 +109,17 @@ def make_client(
     login_required: bool = False,
     data_events: bool = False,
 ) -> Client:
-    """A client that connects as the settings say; the passphrase is what `read_passphrase` gives."""
+    """Make a client.
+
+    Args:
+        process: The run of `ddp`.
+        settings: The settings of the connection.
+        passphrase: The result of `read_passphrase`.
+        reconnect: Whether to reconnect after the connection is lost.
+        on_event: Called with every event in the client's thread.
+        login_required: Whether calls and subscriptions wait for a login.
+        data_events: Whether each message about a document is an event.
+    """
     return Client(
         settings.url,
         reconnect=reconnect,
@@ -135,13 +147,19 @@ def make_client(
 
 
 def wait_for_outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:
-    """Wait for an outcome as long as the command may take.
+    """Wait for an answer, as long as the time limit of the command allows.
 
-    An answer whose writes the server has not confirmed in that time counts (C79).
+    An answer is accepted even if the server has not confirmed its writes in that time (C79).
+
+    Args:
+        awaited: The answer.
+        client: The client that waits for it.
+        process: The run of `ddp`, with the time limit.
+        what: The name of the answer for messages.
 
     Raises:
-        DDPTimeout: It has not come; the message says what has come about instead.
-        DDPError: It is an error.
+        DDPTimeout: There was no answer in time. The message says what the client is waiting for.
+        DDPError: The answer is an error.
     """
     wait_until_done(awaited, process.clock, process.deadline)
     if awaited.settle():
@@ -158,15 +176,15 @@ def wait_for_outcome(awaited: Awaitable[Value], client: Client, process: Process
 
 
 def wait_for_session(client: Client, process: Process) -> None:
-    """Wait until a session stands, as long as the command may take.
+    """Wait until the client is connected, as long as the time limit of the command allows.
 
     Raises:
-        DDPTimeout: It does not yet.
-        DDPError: It never will.
+        DDPTimeout: The client is not connected yet.
+        DDPError: The client has failed for good.
     """
     with EventQueue[None](process.clock) as queue:
         forget = client.on_event(lambda event: queue.put(None) if isinstance(event, _DECISIVE) else None)
-        # The first look is for what was decided before.
+        # The state is checked first, because the event may have come before the listener was added.
         while client.status.state not in _DECIDED and queue.take_all(process.deadline):
             pass
         forget()
@@ -180,31 +198,33 @@ def wait_for_session(client: Client, process: Process) -> None:
 
 
 def unconfirmed_note(what: str, process: Process) -> str:
-    """The note for an answer whose writes the server has not confirmed in the time that the command may take (C79)."""
+    """Return the note for an answer whose writes the server did not confirm in time (C79)."""
     return f"the {what} has arrived, but the server did not confirm the writes within {process.timeout:g} s"
 
 
 def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
-    """The error for what has not come in the time that the command may take: it says what has come about instead."""
+    """Return the error for an answer that did not arrive in time. Its message says what the client is waiting for."""
     from ..protocol.server_error import quoted
 
     status = client.status
     limit = f"within {process.timeout:g} s"
     if status.state is ConnectionState.CONNECTED:
-        waits = "it waits for a call before it, and was not sent" if status.unsent else "the server may still be at it"
+        waits = (
+            "it was not sent, because it waits for an earlier call" if status.unsent else "the server may still run it"
+        )
         return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or f'; {waits}'}")
     because = f": {status.error}" if status.error is not None else ""
     return DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
 
 
 def add_url_hint(error: BaseException, process: Process) -> None:
-    """Where nobody has thought of an address yet, say how to give one."""
+    """If the user has not named a server, add to the error how to do that."""
     if isinstance(error, ConnectError) and "url" not in process.options:
-        error.hint = " ".join(filter(None, [error.hint, "(-u URL names another server)"]))
+        error.hint = " ".join(filter(None, [error.hint, "(use -u URL for another server)"]))
 
 
 def _observer(process: Process, watch: Callable[[Event], object] | None, *, reconnect: bool) -> Callable[[Event], None]:
-    """Show what is worth it, on the client's thread."""
+    """Return a listener for the client's thread that reports events as -v and -d ask for."""
     console = process.console
     verbose = bool(process.options.get("verbose", 0)) and not console.quiet
 

@@ -1,4 +1,4 @@
-"""What to log in with: a saved login, a token or a password; and where those come from that are no options' values."""
+"""What to log in with: a saved login, a token or a password. Secrets come from files or the terminal, never from options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Credential",
-    "ask",
+    "ask_user",
     "endpoint_of",
     "find_credential",
     "login_command",
@@ -37,10 +37,10 @@ __all__ = [
     "without_credentials",
 ]
 
-# A login that ends sooner than this is worth a word.
+# A note is printed if a login expires sooner than this.
 _SOON = timedelta(days=3)
 
-# More than any password or token has.
+# Bytes; more than any password or token has.
 _MAX_SIZE = 1 << 16
 
 
@@ -48,12 +48,12 @@ class Credential(Struct, frozen=True):
     """What to log in with.
 
     Args:
-        what: What it is, for errors: `the login of 'ann' saved for ws://localhost:3000`.
-        token: The token, or None for a password.
-        user: Whose password it is.
-        password: In the clear.
-        saved: Where the token was saved, if it was.
-        advice: What to do if it is refused.
+        what: A description for errors: `the login of 'ann' saved for ws://localhost:3000`.
+        advice: What to do if the server rejects it.
+        token: The token; None for a password.
+        user: The user of the password.
+        password: The password in clear text.
+        saved: The saved login with the token, if there is one.
     """
 
     what: str
@@ -64,39 +64,42 @@ class Credential(Struct, frozen=True):
     saved: SavedLogin | None = None
 
     def __repr__(self) -> str:
-        # Without the secrets, which would end up in logs.
+        # Secrets must not be written to logs.
         return f"<Credential: {self.what}>"
 
-    def begin(self, client: Client) -> Awaitable[LoginToken]:
-        """Log in; calls that are made from now on go out when it is done."""
+    def log_in(self, client: Client) -> Awaitable[LoginToken]:
+        """Log in. The client sends later calls after the login."""
         if self.token is not None:
             return client.accounts.login_with_token(self.token)
-        assert self.user is not None, "a password is somebody's"
+        assert self.user is not None, "a password has a user"
         return client.login(self.user, password=self.password)
 
-    def end(self, client: Client, made: LoginToken) -> None:
-        """Have the server forget the login, if it was by password: nobody will use its token again.
+    def end_login(self, client: Client, made: LoginToken) -> None:
+        """End a login by password on the server, because its token is not saved.
 
         Args:
-            client: Who logged in.
-            made: What came of it. Has the client logged in otherwise since, that login stays.
+            client: The client that logged in.
+            made: The login. If the client has another login now, that one stays.
         """
         if self.token is None:
             from ..logins import end_login
 
             end_login(made, client)
 
-    def refused(self, error: LoginError) -> LoginNeeded:
-        """What to say when the server does not take it."""
+    def rejection(self, error: LoginError) -> LoginNeeded:
+        """Return the error for a credential that the server rejected."""
         user = self.user or (self.saved.user if self.saved is not None else "USER")
         from ..advice import Place, advice
 
         hint = advice(error, Place.COMMAND_LINE) if isinstance(error, TwoFactorError) else self.advice
-        return LoginNeeded(f"{self.what} was refused: {error}", hint=hint, user=user)
+        return LoginNeeded(f"the server rejected {self.what}: {error}", hint=hint, user=user)
 
 
 def find_credential(process: Process, settings: ConnectionSettings) -> Credential | None:
-    """Find out what to log in with, before there is a connection; None for nobody.
+    """Find out what to log in with, before connecting.
+
+    Returns:
+        None to use the server without logging in.
 
     Raises:
         LoginNeeded: There is no usable login for the requested user, or the saved logins cannot be read.
@@ -127,7 +130,7 @@ def find_credential(process: Process, settings: ConnectionSettings) -> Credentia
 
 
 def login_store(process: Process, warn: Callable[[str], object] | None = None) -> LoginStore:
-    """The saved logins; what is odd about them is told."""
+    """Return the store of saved logins. Its warnings go to `warn`, or else to the console."""
     from pathlib import Path
 
     from ..logins import LoginStore
@@ -137,19 +140,19 @@ def login_store(process: Process, warn: Callable[[str], object] | None = None) -
 
 
 def endpoint_of(settings: ConnectionSettings) -> Endpoint:
-    """The server's address.
+    """Return the server's address.
 
     Raises:
-        InvalidURL: It is none.
+        InvalidURL: The URL is not valid.
     """
     from ..protocol.urls import parse_url
 
-    # Where the host has a random part (U1), it is always the same for what is saved.
+    # If the host has a random part (U1), it must always be the same for saved logins.
     return parse_url(settings.url, lambda: 0.0)
 
 
 def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
-    """Warn before a password or a token is sent that others on the way can read."""
+    """Warn before a password or a token is sent without encryption."""
     from ..logins import plain_text_warning
 
     if warning := plain_text_warning(endpoint):
@@ -157,18 +160,18 @@ def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
 
 
 def warn_of_exposed_passwords(process: Process) -> None:
-    """Warn of a password on the command line, which all others on the machine can see."""
+    """Warn of a password on the command line, which other users of the machine can see."""
     import re
 
     for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$ALL_PROXY")):
         if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.options.get(name, "")):
             process.console.warning(
-                f"others on this machine can see the password in --{name}: {elsewhere} and the config file hide it"
+                f"other users of this machine can see the password in --{name}; put it into {elsewhere} or the config file"
             )
 
 
 def login_command(process: Process, user: str) -> str:
-    """What to type to log in, with the options that name the server."""
+    """Return the command to log in, with the options that name the server."""
     import shlex
 
     given = process.options
@@ -181,7 +184,7 @@ def login_command(process: Process, user: str) -> str:
 
 
 def without_credentials(url: str) -> str:
-    """A URL to show, whatever is wrong with it."""
+    """Hide user and password in a URL, which need not be valid."""
     import re
 
     return re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1***@", url)
@@ -206,7 +209,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     if saved is None:
         if user is not None:
             others = ", ".join([login.user for login in store.all(server)])
-            known = f"; there are those of: {others}" if others else ""
+            known = f"; there are logins of: {others}" if others else ""
             raise LoginNeeded(
                 f"there is no saved login of {user!r} for {server}{known}",
                 hint=login_command(process, user),
@@ -216,7 +219,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     now = process.clock.wall()
     if saved.token.expires_soon(now):
         raise LoginNeeded(
-            f"the login of {saved.user!r} saved for {server} has ended",
+            f"the login of {saved.user!r} saved for {server} has expired",
             hint=login_command(process, saved.user),
             user=saved.user,
         )
@@ -225,7 +228,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
         hours = int(left.total_seconds() // 3600)
         ends = f"in {hours // 24} days" if hours >= 48 else f"in {hours} hours"
         again = f"`login {saved.user}`" if process.at_prompt else login_command(process, saved.user)
-        process.console.note(f"the saved login of {saved.user!r} ends {ends}: {again}")
+        process.console.note(f"the saved login of {saved.user!r} expires {ends}; to renew it: {again}")
     return saved
 
 
@@ -233,17 +236,22 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
 
 
 def read_secret(name: str, what: str, process: Process) -> str:
-    """Read the first line of a file, or of standard input if its name is `-`.
+    """Read the first line of a file.
+
+    Args:
+        name: The file; `-` is standard input.
+        what: The secret, for messages.
+        process: The run of `ddp`, with the time limit.
 
     Raises:
-        CommandError: It cannot be read, or is empty.
-        DDPTimeout: It does not come.
+        CommandError: The file cannot be read, or its first line is empty.
+        DDPTimeout: Standard input, or a pipe in the place of a file, had no line in time.
     """
     shown = "standard input" if name == "-" else name
     try:
         with process.interrupting(f"{what} from {shown}"), _opened(name) as file:
             line: str = file.readline(_MAX_SIZE).decode("utf-8-sig")
-    except DDPTimeout:  # which is an OSError too
+    except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
         raise CommandError(f"cannot read the {what} from {shown}: {error.strerror or error}") from None
@@ -251,7 +259,7 @@ def read_secret(name: str, what: str, process: Process) -> str:
         raise CommandError(f"the {what} in {shown} is not UTF-8 text") from None
     line = line.rstrip("\r\n")
     if not line:
-        raise CommandError(f"there is no {what} in the first line of {shown}")
+        raise CommandError(f"missing {what}: the first line of {shown} is empty")
     return line
 
 
@@ -262,16 +270,19 @@ def _opened(name: str) -> Any:
         return Path(name).open("rb")
     if sys.stdin is None:
         raise CommandError("standard input is closed")
-    # Without a buffer, so that what follows is left to whoever reads next.
+    # Without a buffer, so that the next lines stay for later reads.
     return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
 
 
 def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
-    """That of our certificate's key, from a file or the terminal; "" where it has none, or will not be used.
+    """Read the passphrase of the client certificate's private key, from a file or the terminal.
+
+    Returns:
+        "" if the key is not encrypted, or is not used.
 
     Raises:
-        CommandError: The file cannot be read.
-        LoginNeeded: There is nobody to ask.
+        CommandError: The file with the passphrase cannot be read.
+        LoginNeeded: There is no terminal to ask at.
     """
     file = settings.key or settings.cert
     if file is None or not endpoint_of(settings).secure:
@@ -280,23 +291,25 @@ def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
         return read_secret(settings.passphrase_file, "passphrase", process)
     from pathlib import Path
 
-    # RFC 7468 and, before it, RFC 1421 write so above what is encrypted.
+    # Encrypted keys have this word in their header (RFC 7468, RFC 1421).
     if b"ENCRYPTED" not in Path(file).read_bytes():
         return ""
-    return ask(f"Passphrase of {file}: ", process, "--passphrase-file FILE reads it from a file, - from standard input")
+    return ask_user(
+        f"Passphrase of {file}: ", process, "--passphrase-file FILE reads it from a file, - from standard input"
+    )
 
 
-def ask(question: str, process: Process, otherwise: str, *, hidden: bool = True) -> str:
-    """Ask at the terminal, whatever standard input is; the time it takes does not count.
+def ask_user(question: str, process: Process, otherwise: str, *, hidden: bool = True) -> str:
+    """Ask the user at the terminal, even if standard input is something else. The time to type does not count.
 
     Args:
-        question: With a colon and a space at its end.
-        process: Whose time stands still.
-        otherwise: What to do where there is no terminal.
-        hidden: Whether what is typed is not shown.
+        question: The question, which ends with a colon and a space.
+        process: The run of `ddp`, with the time limit.
+        otherwise: What to do if there is no terminal.
+        hidden: Whether to hide what the user types.
 
     Raises:
-        LoginNeeded: There is no terminal, or nothing was typed.
+        LoginNeeded: There is no terminal, or the user typed nothing.
     """
     from pathlib import Path
 
@@ -320,10 +333,10 @@ def _typed(terminal: Any, question: str, *, hidden: bool) -> str:
     if hidden:
         during[3] &= ~termios.ECHO
     try:
-        # What was typed ahead was not meant as an answer.
+        # TCSAFLUSH discards what was typed before the question.
         termios.tcsetattr(terminal, termios.TCSAFLUSH, during)
         terminal.write(escape_line(question).encode())
-        # By the byte, since a terminal in its usual mode gives a line at a time anyway.
+        # Unbuffered, because the terminal returns one line at a time anyway.
         line: bytes = terminal.readline(_MAX_SIZE)
     finally:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)

@@ -1,8 +1,8 @@
-"""What the process says when it fails: one line, the place if there is one, and what to do next.
+"""Error messages: one line, the place of the error if it is known, and a hint what to do next.
 
-With `-o json` it is one JSON object instead: `{"error":...,"reason":...,"details":...,"kind":...}`. `error` is the
-server's own code where the server answered, and otherwise the same word as `kind`; `details` is the server's, or
-what we know: `hint`, `status`, `position`.
+With `-o json` an error is one JSON object: `{"error":...,"reason":...,"details":...,"kind":...}`. If the server sent the
+error, `error` is its code and `details` are its details. Otherwise `error` is the same word as `kind`, and `details` can
+contain `hint`, `status`, `text` and `position`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ __all__ = ["Failure", "error_tree", "failure", "show"]
 
 
 class Failure(Struct, frozen=True):
-    """An error, ready to be shown.
+    """An error, ready to be shown. Its texts are not escaped yet.
 
     Args:
-        code: What the process ends with.
-        kind: The same in a word.
-        line: One sentence, not escaped yet.
+        code: The exit code.
+        kind: A word for the exit code.
+        line: One sentence.
         error: The server's code, or `kind`.
         reason: The server's reason, which may be missing, or `line`.
-        details: What a program may want to know besides.
-        place: Two lines that show where in a text, not escaped yet: the text before and behind it.
+        details: Further information for programs.
+        place: The place in a text: the text before and after it.
         hint: What to do next, or "".
         where: The file and the line of the command that failed, or "".
     """
@@ -53,26 +53,26 @@ class Failure(Struct, frozen=True):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it was found on our side, so that `details` are ours too."""
+        """Whether the error was found here, not by the server. Then `details` are not the server's either."""
         return self.kind != "server" and self.error == self.kind
 
 
 def failure(error: BaseException, place: Place | None = None, where: str = "") -> Failure:
-    """Say what an error means.
+    """Describe an error.
 
     Args:
         error: The error.
-        place: Where the user reads what to do about it; None is the command line.
+        place: Where the user reads the hint; None for the command line.
         where: The file and the line of the command that failed, or "".
     """
-    # A call that goes well needs no advice.
+    # Imported late, because a successful call needs no advice.
     from ..advice import Place, advice
 
     failed = _failed(error, advice(error, place or Place.COMMAND_LINE))
     if not where:
         return failed
     line = f"{where}: {failed.line}"
-    # What the server said is left as it is.
+    # The server's own reason stays unchanged.
     reason = line if failed.is_ours else failed.reason
     return Failure(
         failed.code, failed.kind, line, failed.error, reason, failed.details, failed.place, failed.hint, where
@@ -100,7 +100,7 @@ def _failed(error: BaseException, hint: str) -> Failure:
             status = {"status": error.status} if error.status is not None else None
             return _failure(error, str(error), status, hint=hint)
         case EJSONError():
-            return _failure(error, f"the answer cannot be read: {error}", hint=hint)
+            return _failure(error, f"the answer is not valid: {error}", hint=hint)
         case OSError() if not isinstance(error, DDPError):
             return _failure(error, _system_reason(error))
         case KeyboardInterrupt():
@@ -110,7 +110,7 @@ def _failed(error: BaseException, hint: str) -> Failure:
 
 
 def show(failure: Failure, console: Console) -> None:
-    """Write it to standard error."""
+    """Print an error on standard error."""
     if console.output_format is OutputFormat.JSON:
         console.error_lines([_as_json(failure)])
         return
@@ -130,25 +130,25 @@ def show(failure: Failure, console: Console) -> None:
 def _failure(
     error: BaseException, line: str, details: object = None, place: tuple[str, str] | None = None, *, hint: str = ""
 ) -> Failure:
-    """A failure on our side, where `error` and `kind` are the same."""
+    """Describe an error that was found here, so that `error` and `kind` are the same."""
     word = kind(error)
     return Failure(exit_code(error), word, line, word, line, details, place, hint)
 
 
 def _usage(error: click.ClickException) -> Failure:
-    hint = "ddp -h explains it"
+    hint = "ddp -h shows the help"
     ctx = getattr(error, "ctx", None)
     if ctx is not None:
         pieces = " ".join(ctx.command.collect_usage_pieces(ctx))
-        hint = f"{ctx.command_path} {pieces}; {ctx.command_path} -h explains it"
+        hint = f"{ctx.command_path} {pieces}; {ctx.command_path} -h shows the help"
     match error:
         case click.NoSuchOption():
-            reason = f"no option {error.option_name}"
+            reason = f"unknown option {error.option_name}"
             meant = _meant(error)
             if meant:
                 reason += f"; did you mean {meant}?"
         case click.MissingParameter() if error.param is not None:
-            reason = f"{spelling(error.param)} is missing"
+            reason = f"missing {spelling(error.param)}"
         case click.BadParameter() if error.param is not None:
             reason = f"{spelling(error.param)}: {_sentence(error.message)}"
         case _:
@@ -157,16 +157,16 @@ def _usage(error: click.ClickException) -> Failure:
 
 
 def _meant(error: click.NoSuchOption) -> str | None:
-    """The option that may be meant; other programs have one for each way to write results."""
+    """Return the option that the user may mean. Other programs have an option for each format of results."""
     word = error.option_name.lstrip("-")
     if word in {known.value for known in OutputFormat}:
         return f"-o {word}"
-    # The closest is the first.
+    # The best match is first.
     return next(iter(error.possibilities or ()), None)
 
 
 def _sentence(message: str) -> str:
-    """Click's sentences begin with a capital and end in a full stop; ours do not."""
+    """Make click's messages look like ours, which do not begin with a capital or end with a full stop."""
     message = message.removesuffix(".")
     return message[:1].lower() + message[1:] if message[:2].istitle() else message
 
@@ -179,7 +179,7 @@ def _system_reason(error: OSError) -> str:
 def _shortened(details: object) -> str:
     from ..text.formatting import Limits, format_value
 
-    value: EJSONValue = details  # type: ignore[assignment]  # it came as JSON
+    value: EJSONValue = details  # type: ignore[assignment]  # details are from JSON
     return format_value(value, width=1 << 30, limits=Limits(items=20, characters=500, depth=5, advice="use -o json"))
 
 
@@ -191,7 +191,7 @@ def _as_json(failure: Failure) -> str:
 
 
 def error_tree(failure: Failure) -> JSONValue:
-    """The object that it is for programs."""
+    """Return the JSON object for an error."""
     details = failure.details
     if failure.is_ours and failure.hint:
         known = details if isinstance(details, dict) else {}
@@ -199,4 +199,4 @@ def error_tree(failure: Failure) -> JSONValue:
     tree = {"error": failure.error, "reason": failure.reason, "details": details, "kind": failure.kind}
     if failure.where:
         tree["at"] = failure.where
-    return cast("JSONValue", tree)  # the server's part came as JSON
+    return cast("JSONValue", tree)  # the server's part is from JSON

@@ -1,4 +1,4 @@
-"""What the process ends with, and why: the table of `ddp --help`."""
+"""The exit codes, and which errors they are for. `ddp --help` explains them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ExitCode", "Terminated", "exit_code", "kind"]
 
 
 class ExitCode(IntEnum):
-    """The codes; 2 is also what shells and click use for it, and 130 and 143 are 128 and the signal's number."""
+    """The exit codes. Shells and click use 2 for usage errors too; 130 and 143 are 128 plus the number of the signal."""
 
     DONE = 0
     SERVER_ERROR = 1
@@ -37,10 +37,10 @@ class ExitCode(IntEnum):
 
 
 class Terminated(BaseException):
-    """SIGTERM came. Raised in the main thread, so that connections are closed on the way out."""
+    """The process got SIGTERM. Raised in the main thread, so that connections are closed before the process exits."""
 
 
-# In order: the first class that fits decides. The names are for programs (`kind` of an error with -o json).
+# The first row whose class matches counts. The words are the `kind` of an error with -o json.
 _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode, str], ...] = (
     ((LoginError, LoginNeeded), ExitCode.LOGIN, "login"),
     (ServerError, ExitCode.SERVER_ERROR, "server"),
@@ -48,9 +48,9 @@ _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exi
     ((ConnectError, NegotiationError), ExitCode.NOT_CONNECTED, "connect"),
     (DDPTimeout, ExitCode.TIMEOUT, "timeout"),
     (TransportError, ExitCode.LOST, "lost"),
-    # What is left is an answer that cannot be read: broken EJSON, broken DDP.
+    # The remaining errors are about invalid answers: invalid EJSON or DDP.
     (DDPError, ExitCode.SERVER_ERROR, "unreadable"),
-    # A file that cannot be read, an address that cannot be listened on, an output that cannot be written to.
+    # A file that cannot be read, an output that cannot be written, or an address that the server cannot listen on.
     (OSError, ExitCode.USAGE, "system"),
     (KeyboardInterrupt, ExitCode.INTERRUPTED, "interrupted"),
     (Terminated, ExitCode.TERMINATED, "terminated"),
@@ -58,12 +58,12 @@ _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exi
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The code for a command that ended with this error; a wrong argument must have become a CommandError before."""
+    """Return the exit code for an error. Errors in arguments must already be CommandErrors."""
     return _answer(error)[0]
 
 
 def kind(error: BaseException) -> str:
-    """The same in a word."""
+    """Return the word for an error's exit code."""
     return _answer(error)[1]
 
 

@@ -1,7 +1,7 @@
-"""Where files are kept: the folders of the XDG base directory specification, or the system's own.
+"""The folders for files of ddp: those of the XDG base directory specification, or the system's own.
 
-What platformdirs says, without loading it where it would say what the specification says: loading takes 5 ms, and
-`ddp call` looks for a saved login every time. For the same reason paths are texts here.
+The results are those of platformdirs. It is imported only on macOS, because the import takes 5 ms and each `ddp call` looks for a
+saved login. For the same reason, paths are strings here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _NAME = "ddpshell"
 
 
 def config_file(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The user's `config.toml`, which need not be there: `$DDP_CONFIG`, or in the folder for configuration.
+    """Return the user's `config.toml`, which need not exist: `$DDP_CONFIG`, or the file in the folder for configuration.
 
     Returns:
-        None where there is no home folder.
+        None if there is no home folder.
     """
     named = environment.get("DDP_CONFIG")
     if named:
@@ -29,29 +29,29 @@ def config_file(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Where the history and saved logins are, which need not be there; None where there is no home folder."""
+    """Return the folder of the history and the saved logins, which need not exist; None if there is no home folder."""
     return _folder("XDG_STATE_HOME", ".local/state", environment)
 
 
 def logins_folder(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The folder of a `LoginStore`."""
+    """Return the folder of the saved logins, which need not exist; None if there is no home folder."""
     folder = state_folder(environment)
     return folder and os.path.join(folder, "logins")
 
 
 def is_there(path: str, *, in_doubt: bool = True) -> bool:
-    """Whether there is a file or a folder, or something in its place that cannot be read.
+    """Return whether a file or a folder exists.
 
     Args:
-        path: Its name.
-        in_doubt: What to answer if the user may not even look at the folder that it would be in.
+        path: The file or folder.
+        in_doubt: The answer if the folder that contains it exists, but cannot be searched.
     """
     try:
         os.lstat(path)
     except FileNotFoundError:
         return False
     except NotADirectoryError:
-        # A home such as /dev/null has no folders; a file in the place of ours is a fault.
+        # A home such as /dev/null has no folders. But if a file is in the place of ddp's folder, reading must fail.
         return os.path.lexists(os.path.dirname(path))
     except OSError:
         return in_doubt or os.path.lexists(os.path.dirname(path))
@@ -60,7 +60,7 @@ def is_there(path: str, *, in_doubt: bool = True) -> bool:
 
 def _folder(variable: str, default: str, environment: Mapping[str, str]) -> str | None:
     path = environment.get(variable, "").strip()
-    # A relative path is invalid, and to be ignored.
+    # The specification says to ignore relative paths.
     if os.path.isabs(path):
         return os.path.join(path, _NAME)
     if sys.platform == "darwin":

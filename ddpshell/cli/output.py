@@ -1,6 +1,6 @@
-"""What the process writes: results to stdout, everything else to stderr, each line at once, and nothing harmful.
+"""The console: results go to standard output, everything else to standard error. Each line is written immediately.
 
-Whether there is colour is decided for each stream by itself.
+Text from the network is escaped, so that it cannot control the terminal. Each stream has its own decision about colors.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Console", "OutputError", "OutputFormat", "Stream", "overflows", "page", "unbroken", "wants_color"]
 
-# The least that POSIX has a pipe take in one piece.
+# Bytes that every pipe accepts in one piece (POSIX).
 _PIPE_BUF = 512
 
 
-# What JSON may have between its values, and a line may not.
+# White space that JSON may have between values, but a line may not.
 _SPACES = re.compile(r"[\t\r\n]+")
 
 
@@ -45,14 +45,14 @@ class OutputFormat(Enum):
 
 
 class OutputError(OSError):
-    """Standard output cannot be written to."""
+    """Standard output cannot be written."""
 
 
 def wants_color(choice: str, environment: Mapping[str, str], *, is_terminal: bool) -> bool:
-    """Whether a stream gets colours.
+    """Return whether to use colors on a stream.
 
-    `--color` beats all; then NO_COLOR, then FORCE_COLOR, where they are not empty (no-color.org, bixense.com/clicolors);
-    then it depends on the terminal.
+    `--color` counts first, then NO_COLOR, then FORCE_COLOR, if they are not empty (no-color.org, bixense.com/clicolors). Without
+    them, colors are for terminals.
     """
     if choice != "auto":
         return choice == "always"
@@ -65,29 +65,29 @@ def wants_color(choice: str, environment: Mapping[str, str], *, is_terminal: boo
 
 
 class Stream:
-    """Standard output or error, without a buffer: a line is with the reader as soon as it is written.
+    """Standard output or error, without a buffer.
 
     Args:
-        file: `sys.stdout` or `sys.stderr`; None where the process was started without it.
+        file: `sys.stdout` or `sys.stderr`; None if the process was started without it.
     """
 
     def __init__(self, file: TextIO | None) -> None:
-        #: The file that the system knows it by; None for none.
+        #: The number of the file, or None.
         self.fd = file.fileno() if file is not None else None
         self.is_terminal = file is not None and file.isatty()
-        # A pipe is read by programs, which agree on UTF-8; a terminal shows what its locale says.
+        # Programs that read a pipe expect UTF-8; a terminal has the encoding of its locale.
         self._encoding = file.encoding if file is not None and self.is_terminal else "utf-8"
 
     @property
     def width(self) -> int:
-        """The terminal's columns; 80 where there is no terminal."""
+        """The number of the terminal's columns; 80 without a terminal."""
         if not self.is_terminal:
             return 80
         return self._size("COLUMNS", 0) or 80
 
     @property
     def height(self) -> int:
-        """The terminal's lines; 0 where there is no terminal, or it does not say."""
+        """The number of the terminal's lines; 0 without a terminal, or if it is unknown."""
         return self._size("LINES", 1) if self.is_terminal else 0
 
     def _size(self, variable: str, dimension: int) -> int:
@@ -101,18 +101,18 @@ class Stream:
             return 0
 
     def write(self, text: str) -> None:
-        """Write, all of it, now.
+        """Write the whole text now.
 
         Raises:
-            OSError: It cannot be.
+            OSError: The stream is closed, or cannot be written.
         """
         data = memoryview(self.encoded(text))
-        # What a pipe takes in one piece is written or not. Of more than that a signal might leave a part.
+        # A short text is written in one piece. A signal could cut a longer one.
         with contextlib.nullcontext() if len(data) <= _PIPE_BUF else unbroken():
             self._write(data)
 
     def encoded(self, text: str) -> bytes:
-        """What is written for a text."""
+        """Encode text as the stream does."""
         return text.encode(self._encoding, "backslashreplace")
 
     def _write(self, data: memoryview) -> None:
@@ -122,52 +122,59 @@ class Stream:
             try:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:
-                # Whoever shares it with us has made it so; a result must not be lost for that.
+                # Another process that shares the stream has made it non-blocking. Results must not be lost.
                 os.set_blocking(self.fd, True)
 
 
 class Console:
-    """The process's two streams, and how things look on them.
+    """Standard output and error, with the output options.
 
-    It has its defaults until the command line has been read: an error in that must be shown as well.
+    It has default options until the command line is read, because errors in the command line are shown too.
     """
 
     def __init__(self) -> None:
         self.out = Stream(sys.stdout)
         self.err = Stream(sys.stderr)
-        # What is to be shown in a pager, while it is put together.
+        # Collects the text for a pager.
         self._pages: list[str] | None = None
         self.configure()
 
     def configure(
         self,
         output_format: OutputFormat = OutputFormat.AUTO,
-        colour: str = "auto",
+        color: str = "auto",
         *,
         quiet: int = 0,
         may_page: bool = True,
     ) -> None:
-        """Say how things are to look: `-o`, `--color`, how many `-q` there are, and no `--no-pager`."""
+        """Set the output options.
+
+        Args:
+            output_format: The value of `-o`.
+            color: The value of `--color`.
+            quiet: The number of `-q`.
+            may_page: Whether there is no `--no-pager`.
+        """
         self.output_format = output_format
         self.quiet = quiet
         self._may_page = may_page and self.out.is_terminal and os.environ.get("TERM") != "dumb"
-        self.colors_out = wants_color(colour, os.environ, is_terminal=self.out.is_terminal)
-        self.colors_err = wants_color(colour, os.environ, is_terminal=self.err.is_terminal)
+        self.colors_out = wants_color(color, os.environ, is_terminal=self.out.is_terminal)
+        self.colors_err = wants_color(color, os.environ, is_terminal=self.err.is_terminal)
 
     @property
     def shown_as(self) -> OutputFormat:
-        """How results are written, when it is known what to; never `AUTO`."""
+        """The format of results: for `AUTO`, the one that fits standard output."""
         if self.output_format is not OutputFormat.AUTO:
             return self.output_format
         return OutputFormat.PRETTY if self.out.is_terminal else OutputFormat.JSON
 
     def limits(self) -> Limits:
-        """How much of a value to show to people."""
+        """Return how much of a value to print for people."""
         from ..text.formatting import NO_LIMITS, Limits
 
         if not self.out.is_terminal:
             return NO_LIMITS
-        # Some screens full: what is longer nobody reads, and the terminal has to scroll.
+        # A few screens; users do not read more.
         return Limits(items=2000, characters=20_000, depth=50, advice="use -o json")
 
     # Standard output
@@ -197,12 +204,12 @@ class Console:
             OutputError: It could not be written.
         """
         if _SPACES.search(text):
-            # Between values, for in strings they are escaped.
+            # These are between values; in strings they are escaped.
             text = _SPACES.sub(" ", text)
         self.write(escape_json(text))
 
     def write(self, text: str) -> None:
-        """Write text that is safe as it is, and a newline, to standard output.
+        """Write escaped text and a newline to standard output.
 
         Raises:
             OutputError: It could not be written.
@@ -214,9 +221,9 @@ class Console:
 
     @contextlib.contextmanager
     def paged(self) -> Iterator[None]:
-        """Show what is written in the `with` block in a pager, if it is more than the terminal can show at once.
+        """Show the output of the `with` block in a pager, if it is longer than the terminal.
 
-        It is for what has an end, and is read only then.
+        It is shown after the block, so the output must be finite.
 
         Raises:
             OutputError: It could not be written.
@@ -263,7 +270,7 @@ class Console:
         try:
             text.encode()
         except UnicodeEncodeError:
-            self.note("the text holds half characters (lone surrogates), written as \\udxxx; -o json is exact")
+            self.note("the text has lone surrogates, which are printed as \\udxxx; -o json prints them exactly")
         return text
 
     def _pretty(self, value: EJSONValue) -> str:
@@ -279,23 +286,23 @@ class Console:
     # Standard error
 
     def note(self, text: str) -> None:
-        """Tell something that can be missed: one `-q` does without it."""
+        """Print a note on standard error, unless there is a `-q`."""
         if not self.quiet:
             self.error_lines([f"ddp: note: {escape_line(text)}"])
 
     def warning(self, text: str) -> None:
-        """Tell something that had better not be missed; it takes two `-q` to do without it."""
+        """Print a warning on standard error, unless there are two `-q`."""
         if self.quiet < 2:
             self.error_lines([self.emphasized("33", "ddp: warning: ") + escape_line(text)])
 
     def error_lines(self, lines: Iterable[str]) -> None:
-        """Write lines that are safe as they are to standard error, together."""
-        # If it cannot be written, there is nowhere left to say so.
+        """Write escaped lines to standard error in one piece."""
+        # If standard error cannot be written, there is no place to report that.
         with contextlib.suppress(OSError):
             self.err.write("".join([f"{line}\n" for line in lines]))
 
     def emphasized(self, code: str, text: str) -> str:
-        """Text for standard error in a colour of the terminal's, if there is colour."""
+        """Return text for standard error in a color, if colors are used there."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colors_err else text
 
 
@@ -308,9 +315,9 @@ def _json(value: EJSONValue) -> str:
 
 @contextlib.contextmanager
 def unbroken() -> Iterator[None]:
-    """Put a signal off until the end of the `with` block; a second one is not put off, for the block may hang.
+    """Delay SIGINT and SIGTERM until the end of the `with` block. A second signal is not delayed, because the block may hang.
 
-    On other threads than the main one nothing happens: no signal is handled there.
+    This does nothing in other threads than the main thread, because signals are handled only there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -329,7 +336,7 @@ def unbroken() -> Iterator[None]:
             handle(number, frame)
 
     for number, handler in before.items():
-        # One that is ignored, or does what the system does, is not ours to put off.
+        # A signal that is ignored, or has the system's default action, has no handler to delay.
         if callable(handler):
             signal.signal(number, hold)
     try:
@@ -342,12 +349,12 @@ def unbroken() -> Iterator[None]:
         handle(held[0], None)
 
 
-# -F leaves at once if it fits after all, -I ignores case in searches, -R lets colours through, and -X leaves the text
+# -F quits if the text fits on the screen, -I ignores case in searches, -R shows colors, and -X leaves the text
 # on the screen.
 _DEFAULT = "less -FIRX"
 
 
-# What `sh` ends with for a program that cannot be run, or that there is not.
+# The exit codes of sh for a program that cannot be run or does not exist.
 _NOT_RUN = (126, 127)
 
 
@@ -355,34 +362,34 @@ _NOT_RUN = (126, 127)
 _SIMPLE = re.compile(r"[\w./+:, -]+")
 
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def overflows(text: str, lines: int, columns: int) -> bool:
-    """Whether a text needs more than a screen, of which the last line is for the prompt; not to the letter.
+    """Estimate whether text needs more than a screen without its last line, which is for the prompt.
 
     Args:
-        text: With or without colours.
-        lines: Of the screen; 0 where nobody knows, and then nothing does.
-        columns: Of the screen.
+        text: The text, with or without colors.
+        lines: The number of lines of the screen; 0 if it is unknown, and then no text is too long.
+        columns: The number of columns of the screen.
     """
     if not lines:
         return False
     if text.count("\n") >= lines:
         return True
-    return sum([1 + max(0, len(line) - 1) // columns for line in _COLOUR.sub("", text).splitlines()]) >= lines
+    return sum([1 + max(0, len(line) - 1) // columns for line in _COLOR.sub("", text).splitlines()]) >= lines
 
 
 def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> bool:
-    """Show a text in the user's pager, and wait until they leave it.
+    """Show text in the user's pager, and wait until the user quits it.
 
     Args:
-        text: As the terminal is to have it.
-        terminal: Its number as a file; None for standard output.
-        environment: `PAGER` in it is a command for sh; `cat`, or nothing, for no pager.
+        text: The encoded text.
+        terminal: The number of the file to show it on; None for standard output.
+        environment: The environment. `PAGER` is a command for sh; `cat` or an empty one means no pager.
 
     Returns:
-        Whether there was one. If not, the text is not shown.
+        False if there is no pager. Then the text was not shown.
     """
     command = environment.get("PAGER", _DEFAULT)
     if command.strip() in ("", "cat"):
@@ -394,20 +401,20 @@ def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> b
     if command == _DEFAULT and not is_program:
         return False
     if is_program and _SIMPLE.fullmatch(command):
-        # In the shell's place, so that it is the pager that we can end.
+        # The pager replaces the shell, so that it can be terminated.
         command = f"exec {command}"
-    # For a PAGER that is only a name; as git has it.
+    # Defaults for pagers without options, as git has them.
     settings = {"LESS": "FRX", "LV": "-c", **environment}
-    # It is the pager's now, where it ends a search. Not SIG_IGN, which the pager would be born with.
+    # Leave Ctrl-C to the pager, where it ends a search. The pager would inherit SIG_IGN, so this is a function.
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=terminal, env=settings)
         try:
-            # Whoever leaves it early has seen enough.
+            # The user may quit the pager early.
             with contextlib.suppress(BrokenPipeError):
                 process.communicate(text)
         except BaseException:
-            # SIGTERM. The pager tidies the terminal up.
+            # This is SIGTERM. The pager restores the terminal.
             process.terminate()
             process.wait()
             raise

@@ -1,4 +1,4 @@
-"""One run of the command: its streams, its time, and what it was told."""
+"""One run of `ddp`: its options, its console and its time limit."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from .output import Console, OutputFormat
 
 __all__ = ["GivenOptions", "Process"]
 
-#: The shared options on the command line, before and after the command's name together, by their names.
+#: The shared options on the command line by their names, from before and after the command's name.
 GivenOptions: TypeAlias = dict[str, Any]
 
 
 class Process:
-    """What commands find in their context.
+    """One run of `ddp`, which commands find in their context.
 
     Args:
-        console: Where to write.
-        clock: What time it is.
+        console: The console; by default that of the process.
+        clock: Time source; tests pass a fake.
     """
 
     def __init__(self, console: Console | None = None, clock: Clock | None = None) -> None:
         self.console = console or Console()
         self.clock = clock or SystemClock()
         self.options: GivenOptions = {}
-        #: Whether what runs is a server, whose log is what there is to see.
+        #: Whether the command runs a server, whose log is shown.
         self.serves = False
         #: Whether the user is at the shell's prompt, where `ddp ...` is not a command.
         self.at_prompt = False
-        #: The names of a server that runs in this process.
+        #: The names that a server in this process offers.
         self.methods: Sequence[str] = ()
         self.publications: Sequence[str] = ()
-        #: Called when it is known what was given.
+        #: Called after the options are read.
         self.when_configured: Callable[[], None] = lambda: None
         #: Called before a server is started in this process.
         self.when_server_runs: Callable[[], None] = lambda: None
-        #: Seconds that all of it may take; None for no limit.
+        #: The time limit in seconds; None for no limit.
         self.timeout: float | None = None
         self._began = self.clock.now()
 
     def configure(self, *, serves: bool = False) -> None:
-        """Have the console and the logs do as they were told: the command line has been read."""
+        """Apply the output options to the console and the logs."""
         self.serves = serves
         chosen = OutputFormat(self.options.get("output", OutputFormat.AUTO.value))
         self.console.configure(
@@ -60,12 +60,12 @@ class Process:
 
     @property
     def deadline(self) -> float | None:
-        """When it must end, in seconds of the clock; None for no limit."""
+        """The end of the time limit in seconds of the clock; None for no limit."""
         return None if self.timeout is None else self._began + self.timeout
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Let time stand still, while somebody is asked."""
+        """Do not count the time of the `with` block, in which the user is asked."""
         began = self.clock.now()
         try:
             yield
@@ -74,10 +74,13 @@ class Process:
 
     @contextlib.contextmanager
     def interrupting(self, what: str) -> Iterator[None]:
-        """End what cannot be given a timeout, such as reading a pipe, when the time is over.
+        """Interrupt the `with` block at the end of the time limit. For reads that have no timeout of their own.
+
+        Args:
+            what: What the block waits for.
 
         Raises:
-            DDPTimeout: It was; `what` has not come.
+            DDPTimeout: The time limit is over.
         """
         if self.deadline is None:
             yield
@@ -86,7 +89,7 @@ class Process:
         deadline = self.deadline
 
         def start() -> None:
-            # A timer of 0 would never go off, and one of more than some years cannot be set.
+            # A timer of 0 never fires, and one of many years cannot be set.
             signal.setitimer(signal.ITIMER_REAL, min(max(deadline - self.clock.now(), 0.001), LONGEST_WAIT))
 
         def interrupt(signal_number: int, frame: FrameType | None) -> None:
@@ -106,9 +109,9 @@ class Process:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[list[int]]:
-    """Have SIGTERM raise `Terminated`, and Ctrl-C KeyboardInterrupt, unless whoever started us has it ignored.
+    """Let SIGTERM raise `Terminated`, and SIGINT KeyboardInterrupt, unless SIGINT is ignored, as in background jobs.
 
-    Gives the list of those that come, by their numbers.
+    Gives a list, which collects the numbers of received signals.
     """
     received: list[int] = []
 

@@ -217,7 +217,7 @@ def test_a_closed_port_is_told(ddp: Command) -> None:
 def test_who_named_no_server_learns_how(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("DDP_URL", f"127.0.0.1:{listener.getsockname()[1]}")
-    assert "(-u URL names another server)" in ddp("call", "m").err
+    assert "(use -u URL for another server)" in ddp("call", "m").err
 
 
 def test_an_unknown_host_is_told(ddp: Command) -> None:
@@ -293,7 +293,7 @@ class TestTLS:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", server.url, "--insecure", "m")
         assert (ran.code, ran.out) == (0, "1\n")
-        assert ran.err == "ddp: warning: --insecure: anybody could answer in the server's place\n"
+        assert ran.err == "ddp: warning: --insecure: the server's certificate is not checked\n"
 
     def test_that_is_never_remembered(self, ddp: Command, secure: ssl.SSLContext) -> None:
         def talk(server: Conversation) -> None:
@@ -499,8 +499,11 @@ class TestProxy:
     def test_its_credentials_are_never_shown(self, ddp: Command, proxy: Proxy) -> None:
         words = ["call", "-u", "ddp.invalid", "-d", "-v", "upper", "x", "--proxy"]
         shown = ddp(*words, proxy.url).err
-        assert f"ddp: note: through the proxy {proxy.scheme}://***@{proxy.address}\n" in shown
-        assert "ddp: warning: others on this machine can see the password in --proxy: $ALL_PROXY and" in shown
+        assert f"ddp: note: connecting through the proxy {proxy.scheme}://***@{proxy.address}\n" in shown
+        assert (
+            "ddp: warning: other users of this machine can see the password in --proxy; put it into $ALL_PROXY or"
+            in shown
+        )
         ran = ddp(*words, proxy.url.replace("hunter2", "hunter3"))
         assert ran.code == 3
         assert f"ddp: error: the proxy {proxy.address} " in ran.err
@@ -590,7 +593,7 @@ def test_the_password_in_an_address_is_never_shown(
         ran = ddp("call", "m", "-u", url, "-d", "-vv", "-o", form, *words)
     assert ran.code in (3, 6)
     assert "hunter2" not in ran.out + ran.err
-    assert "ddp: warning: others on this machine can see the password in --url: $DDP_URL and" in ran.err
+    assert "ddp: warning: other users of this machine can see the password in --url; put it into $DDP_URL or" in ran.err
 
 
 def test_a_fault_of_ours_shows_no_password(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:

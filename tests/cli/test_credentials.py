@@ -59,8 +59,8 @@ def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
 
 
 def test_a_refusal_says_what_was_refused_and_what_to_do() -> None:
-    error = Credential("the login of 'ann'", "log in again", token="t0ken").refused(LoginError(403, "logged out"))
-    assert str(error) == "the login of 'ann' was refused: logged out [403]"
+    error = Credential("the login of 'ann'", "log in again", token="t0ken").rejection(LoginError(403, "logged out"))
+    assert str(error) == "the server rejected the login of 'ann': logged out [403]"
     assert error.hint == "log in again"
 
 

@@ -52,7 +52,7 @@ from ddpshell.exceptions import (
         pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),
         pytest.param(OutcomeUnknown("m", "it went"), "outcome of 'm' unknown: it went before its result arrived; the method may or may not have run", "find out", id="C23"),
         pytest.param(DDPTimeout("late"), "late", "--timeout S", id="too late"),
-        pytest.param(EJSONError("bad"), "the answer cannot be read: bad", "-d shows", id="no EJSON"),
+        pytest.param(EJSONError("bad"), "the answer is not valid: bad", "-d shows", id="no EJSON"),
         pytest.param(InvalidURL("x:y", "odd"), "invalid server URL 'x:y': odd", "", id="no URL"),
         pytest.param(CommandError("wrong"), "wrong", "", id="a wrong command"),
         pytest.param(OSError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied", "", id="a file"),

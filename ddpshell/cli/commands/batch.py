@@ -1,4 +1,10 @@
-"""`ddp batch`: many calls over one connection, from lines of JSON to lines of JSON."""
+"""`ddp batch`: many calls over one connection. Each line of input is a call, each line of output its answer.
+
+    ["upper", "Hello"]
+    {"method": "upper", "params": ["Hello"], "id": "any JSON, for your own use"}
+
+Params are EJSON.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineReader", "Progress", "Request", "batch", "parse_request"]
 
-# How many answers may wait for one that comes before them, for each call that may be in flight.
+# How many answers may wait for an earlier one, for each call that may be sent at the same time.
 _AHEAD = 10
 
 
@@ -46,14 +52,14 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
     console = process.console
     if console.output_format in (OutputFormat.TABLE, OutputFormat.RAW):
         raise click.UsageError(f"ddp batch does not take -o {console.output_format.value}, only json and pretty")
-    # That of the session; each call has as much.
+    # The limit for connecting. Each call has the same limit.
     process.timeout = settings.timeout
     from ..connection import connected, wait_for_session
     from ..event_queue import EventQueue
 
     with (
         _opened(file, process) as number,
-        # Its items are calls that are answered, and None when the connection is gone for good.
+        # The items are calls with an answer, and None if the connection has failed for good.
         EventQueue["_Entry | None"](process.clock, console.out.fd) as queue,
         connected(process, settings, _listener(queue)) as client,
         queue,
@@ -66,7 +72,7 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         except (KeyboardInterrupt, Terminated):
             progress.clear()
             if work.unanswered:
-                console.note(f"calls in flight, of which nobody knows whether they ran: {work.unanswered}")
+                console.note(f"calls without an answer, which the server may or may not have run: {work.unanswered}")
             raise
         finally:
             progress.clear()
@@ -87,12 +93,12 @@ def _listener(queue: EventQueue[_Entry | None]) -> Callable[[Event], None]:
 
 @contextlib.contextmanager
 def _opened(file: str, process: Process) -> Iterator[int]:
-    """The number of the file to read."""
+    """Open the file and give its number."""
     if file == "-":
         if sys.stdin is None:
             raise CommandError("standard input is closed")
         if sys.stdin.isatty():
-            process.console.note("reading calls from the terminal, a line each; Ctrl-D ends them")
+            process.console.note("reading calls from the terminal, one on each line; press Ctrl-D to end")
         yield sys.stdin.fileno()
         return
     try:
@@ -106,28 +112,28 @@ def _opened(file: str, process: Process) -> Iterator[int]:
 
 
 def _size(number: int) -> int:
-    """How many bytes there are to be read; 0 where nobody knows."""
+    """Return the size of a regular file in bytes, or 0."""
     status = os.fstat(number)
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 class _Entry:
-    """A line, and what became of it.
+    """A line and its answer.
 
     Args:
-        line: Its number, from 1.
+        line: The number of the line, from 1.
     """
 
     __slots__ = ("answer", "call", "deadline", "line", "tags")
 
     def __init__(self, line: int) -> None:
         self.line = line
-        #: What the answer is to carry.
+        #: Further keys of the answer.
         self.tags: dict[str, JSONValue] = {}
         self.call: MethodCall | None = None
         #: Seconds of the clock; None for no limit.
         self.deadline: float | None = None
-        #: `result` or `error`, or neither; None while it is not known.
+        #: The answer: `result`, `error`, or nothing if the method returned nothing. None until it is known.
         self.answer: dict[str, EJSONValue] | None = None
 
 
@@ -135,11 +141,11 @@ class _Work:
     """All calls of one run.
 
     Args:
-        client: What makes them.
-        process: The run of the command.
-        queue: For those that are answered.
-        reader: For their lines.
-        progress: Told how far it has come.
+        client: The client that makes the calls.
+        process: The run of `ddp`.
+        queue: Receives the calls that have an answer.
+        reader: Reads the lines.
+        progress: Shows the progress.
     """
 
     def __init__(
@@ -150,65 +156,65 @@ class _Work:
         reader: LineReader,
         progress: Progress,
     ) -> None:
-        #: How many calls have been answered.
+        #: The number of calls with an answer.
         self.done = 0
-        #: How many of them with an error.
+        #: The number of calls that ended with an error.
         self.failed = 0
         self._client = client
         self._process = process
         self._queue = queue
         self._reader = reader
         self._progress = progress
-        # Read, and not looked at yet.
+        # Lines that are read, but not parsed yet.
         self._lines: deque[bytes] = deque()
         self._line = 0
-        # By line, in the order of sending, which is that of their deadlines.
-        self._flying: dict[int, _Entry] = {}
-        # To be written, in this order.
+        # The sent calls by line, in the order of sending, which is the order of their deadlines.
+        self._sent: dict[int, _Entry] = {}
+        # Entries to print, in this order.
         self._due: deque[_Entry] = deque()
-        # Whether it was said that JavaScript changes arguments, or results: once is enough.
+        # For what a note about lost precision was printed: once for arguments and once for results is enough.
         self._noted: set[str] = set()
-        # Why no more lines are taken.
+        # Why no more lines are read.
         self._obstacle: BaseException | None = None
 
     @property
     def unanswered(self) -> int:
-        """How many calls are."""
-        return len(self._flying)
+        """The number of calls that were sent and have no answer."""
+        return len(self._sent)
 
     def run(self, jobs: int, *, retry: bool, is_ordered: bool, fail_fast: bool) -> None:
-        """Make the calls, and write their answers.
+        """Make the calls and print their answers.
 
         Args:
-            jobs: How many may be in flight.
+            jobs: The most calls to have sent at the same time.
             retry: Whether a call may be sent twice.
-            is_ordered: Write answers in the order of the lines.
-            fail_fast: After an error send nothing more.
+            is_ordered: Print answers in the order of the lines.
+            fail_fast: Send nothing more after an error.
 
         Raises:
-            TransportError: The connection is gone for good.
-            CommandError: What is read are no lines.
-            OSError: It cannot be read, or nobody reads what is written.
+            TransportError: The connection was lost and will not be restored.
+            CommandError: A line is too long.
+            OSError: The file cannot be read, or the reader of the output is gone.
         """
         while True:
             may_start = self._obstacle is None and not (fail_fast and self.failed)
-            while may_start and self._lines and len(self._flying) < jobs and self._has_room(jobs):
+            while may_start and self._lines and len(self._sent) < jobs and self._has_room(jobs):
                 self._start(self._lines.popleft(), retry=retry, is_ordered=is_ordered)
                 may_start = self._obstacle is None and not (fail_fast and self.failed)
             self._write_due()
             may_read = may_start and not self._lines and not self._reader.is_at_end
-            if not self._flying and not may_read and not (may_start and self._lines):
+            if not self._sent and not may_read and not (may_start and self._lines):
                 break
-            if self._flying or may_read:
-                self._wait(self._reader.file if may_read and len(self._flying) < jobs else None, is_ordered=is_ordered)
+            if self._sent or may_read:
+                self._wait(self._reader.file if may_read and len(self._sent) < jobs else None, is_ordered=is_ordered)
             self._progress.show(self.done, self.failed, self._reader.position)
         if self._obstacle is not None:
             if self._lines or not self._reader.is_at_end:
-                self._process.console.note(f"not sent: what follows line {self._line}")
+                self._process.console.note(f"the lines after line {self._line} were not sent")
             raise self._obstacle
 
     def _has_room(self, jobs: int) -> bool:
-        """Whether another answer may wait for those before it."""
+        """Whether another answer may wait for earlier ones."""
         if len(self._due) >= jobs * _AHEAD:
             self._write_due()
         return len(self._due) < jobs * _AHEAD
@@ -232,7 +238,7 @@ class _Work:
         self._note_losses(request.params, "an argument", entry.line, is_sent=True)
         if self._process.timeout is not None:
             entry.deadline = self._process.clock.now() + self._process.timeout
-        self._flying[entry.line] = entry
+        self._sent[entry.line] = entry
         call.add_done_callback(lambda _: self._queue.put(entry))
 
     def _note_losses(self, values: Iterable[object], where: str, line: int, *, is_sent: bool = False) -> None:
@@ -247,11 +253,11 @@ class _Work:
             self._process.console.note(note)
 
     def _wait(self, file: int | None, *, is_ordered: bool) -> None:
-        first = next(iter(self._flying.values()), None)
+        first = next(iter(self._sent.values()), None)
         entries, is_readable = self._queue.take_all_or_read(file, first.deadline if first is not None else None)
         for entry in entries:
             if entry is None:
-                self._obstacle = self._client.status.error or ConnectionLost("the connection is gone")
+                self._obstacle = self._client.status.error or ConnectionLost("the connection was lost")
             elif entry.answer is None:
                 self._receive(entry, is_ordered=is_ordered)
         if is_readable:
@@ -272,10 +278,10 @@ class _Work:
         from ..connection import timeout_error, unconfirmed_note
 
         now = self._process.clock.now()
-        for entry in list(self._flying.values()):
+        for entry in list(self._sent.values()):
             if entry.deadline is None or now < entry.deadline:
                 return
-            assert entry.call is not None, "it flies"
+            assert entry.call is not None, "it was sent"
             if entry.call.settle():
                 what = f"result of {entry.call.method!r}"
                 self._process.console.note(f"line {entry.line}: {unconfirmed_note(what, self._process)}")
@@ -285,11 +291,11 @@ class _Work:
             self._answer(entry, _error(late), is_ordered=is_ordered)
 
     def _answer(self, entry: _Entry, answer: dict[str, EJSONValue], *, is_ordered: bool) -> None:
-        self._flying.pop(entry.line, None)
+        self._sent.pop(entry.line, None)
         self.done += 1
         self.failed += "error" in answer
         entry.answer = answer
-        # What it was made of need not wait until it is written.
+        # Free the memory of the call before the answer is printed.
         entry.call = None
         if not is_ordered:
             self._due.append(entry)
@@ -310,7 +316,7 @@ class _Work:
 
             console.tree({**tags, "result": ejson.encode(answer["result"])})
         else:
-            # An error is JSON, and no EJSON (C28).
+            # Errors are JSON, not EJSON (C28).
             console.tree(cast("JSONValue", {**tags, **answer}))
 
 
@@ -318,46 +324,6 @@ def _error(error: BaseException) -> dict[str, EJSONValue]:
     from ..errors import error_tree, failure
 
     return {"error": error_tree(failure(error))}
-
-
-batch = Command(
-    "batch",
-    callback=_batch,
-    help=(
-        "Make a call for each line of FILE, or of standard input, over one connection, and print an answer for each. "
-        "A line that fails leaves the others alone; the exit code is then 1."
-    ),
-    short_help="Make many calls: lines of JSON in, lines of JSON out.",
-    params=[
-        click.Argument(["file"], metavar="[FILE]", default="-"),
-        click.Option(
-            ["-j", "--jobs"],
-            type=click.IntRange(min=1),
-            default=10,
-            metavar="N",
-            help="How many calls may wait for their answers at the same time. [default: 10]",
-        ),
-        click.Option(["--unordered"], is_flag=True, help="Print answers as they come, not in the order of the lines."),
-        click.Option(["--fail-fast"], is_flag=True, help="After the first error, send nothing more."),
-        *connection_options("Seconds that each call may take, 0 for no limit. [default: 30]"),
-        *OUTPUT_OPTIONS,
-    ],
-    notes={
-        "Input, a line each": [
-            ('["upper", "Hello"]', "a method and its arguments, EJSON"),
-            ('{"method": "upper", "params": ["Hello"], "id": 7}', "the same; id is any JSON, and comes back"),
-        ],
-        "Output, a line each": [
-            ('{"line":1,"result":"HELLO"}', "line counts from 1; no result where the method returned nothing"),
-            ('{"line":2,"id":7,"error":{...}}', "error, reason, details and kind, as with -o json"),
-        ],
-    },
-    examples=[
-        ("ddp batch calls.ndjson > answers.ndjson", "from a file"),
-        ("""jq -c '["upper", .name]' users.json | ddp batch -j 50""", "from a program"),
-        ("ddp batch --fail-fast < migration.ndjson", "stop at the first error"),
-    ],
-)
 
 
 # What fits in a message (U17).
@@ -368,12 +334,12 @@ _PIECE = 1 << 16
 
 
 class Request(Struct, frozen=True):
-    """One call that somebody wants.
+    """A call as a line of input describes it.
 
     Args:
-        method: The method's name.
+        method: The name of the method.
         params: Its arguments.
-        tags: What its answer is to carry: `id`, where there was one.
+        tags: Keys that the answer repeats: `id`, if the line has one.
     """
 
     method: str
@@ -385,30 +351,30 @@ def parse_request(line: bytes) -> Request:
     """Read one line.
 
     Raises:
-        CommandError: It is no call.
+        CommandError: The line is not a valid call.
     """
     try:
         text = line.decode()
         tree = json_text.parse(text)
     except UnicodeDecodeError as error:
-        raise CommandError(f"not UTF-8 text, from byte {error.start} on") from None
+        raise CommandError(f"not UTF-8 text: invalid byte at position {error.start}") from None
     except EJSONError as error:
         raise CommandError(str(error)) from None
     if isinstance(tree, list) and tree and isinstance(tree[0], str):
         return Request(tree[0], _decoded(tree[1:]), {})
     if isinstance(tree, dict) and isinstance(tree.get("method"), str):
         return _from_object(tree)
-    raise CommandError('no call: one looks like ["method", ARG...] or {"method": ..., "params": [...]}')
+    raise CommandError('not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}')
 
 
 def _from_object(tree: dict[str, JSONValue]) -> Request:
     unknown = [key for key in tree if key not in ("method", "params", "id")]
     if unknown:
-        # Rather than make a call without what was meant.
-        raise CommandError(f"unknown key {unknown[0]!r}; there are method, params, id")
+        # A call without what the user meant would be worse.
+        raise CommandError(f"unknown key {unknown[0]!r}; the keys are method, params and id")
     params = tree.get("params", [])
     if not isinstance(params, list):
-        raise CommandError("params is no array")
+        raise CommandError("params must be an array")
     return Request(str(tree["method"]), _decoded(params), {"id": tree["id"]} if "id" in tree else {})
 
 
@@ -422,16 +388,16 @@ def _decoded(params: list[JSONValue]) -> list[EJSONValue]:
 
 
 class LineReader:
-    """The lines of a file, of which no more is kept than what has been read of the next one.
+    """Reads a file line by line. It keeps only the beginning of the next line in memory.
 
     Args:
-        file: The file's number. It is read with as few questions as possible, for it may be a program's output.
+        file: The number of the file, which may be a pipe.
     """
 
     def __init__(self, file: int) -> None:
-        #: What to wait for before `read`.
+        #: The number of the file, to wait for before `read`.
         self.file = file
-        #: How many bytes have been read.
+        #: The number of bytes read.
         self.position = 0
         #: Whether the end of the file has been read.
         self.is_at_end = False
@@ -440,11 +406,11 @@ class LineReader:
         self._is_first = True
 
     def read(self) -> list[bytes]:
-        """Read once, and give the lines that this completes, without their ends.
+        """Read once, and return the lines that are now complete, without line ends.
 
         Raises:
-            CommandError: A line without end.
-            OSError: It cannot be read.
+            CommandError: A line is too long.
+            OSError: The file cannot be read.
         """
         piece = os.read(self.file, _PIECE)
         self.position += len(piece)
@@ -456,7 +422,7 @@ class LineReader:
             self._pieces.append(piece)
             self._size += len(piece)
             if self._size > _MAX_SIZE:
-                raise CommandError(f"a line is longer than any message may be ({_MAX_SIZE >> 20} MiB)")
+                raise CommandError(f"a line is longer than a message may be ({_MAX_SIZE >> 20} MiB)")
             return []
         *lines, rest = b"".join([*self._pieces, piece]).split(b"\n")
         self._pieces = [rest]
@@ -465,13 +431,13 @@ class LineReader:
 
     def _clean(self, line: bytes) -> bytes:
         if self._is_first:
-            # What some editors put before UTF-8.
+            # Some editors write a byte order mark.
             self._is_first = False
             line = line.removeprefix(b"\xef\xbb\xbf")
         return line.strip(b" \t\r")
 
 
-#: Seconds between two looks. More often nobody can read it.
+#: Seconds between two updates.
 _PERIOD = 0.1
 
 
@@ -479,12 +445,12 @@ _BAR = 20
 
 
 class Progress:
-    """The line. Without a terminal to show it on, or where the results themselves are on it, there is none.
+    """A line on the terminal that shows the progress. It is shown only if the results go elsewhere.
 
     Args:
-        console: Where to show it.
-        clock: What passes.
-        total: What all of the work comes to, in any unit; 0 where nobody knows.
+        console: Where to show the line.
+        clock: Time source.
+        total: The size of the input in bytes; 0 if it is unknown.
     """
 
     def __init__(self, console: Console, clock: Clock, total: int) -> None:
@@ -497,12 +463,12 @@ class Progress:
         self._is_shown = False
 
     def show(self, done: int, failed: int, position: int) -> None:
-        """Show it anew, if that is due.
+        """Update the line, if the last update is long enough ago.
 
         Args:
-            done: How many calls are.
-            failed: How many of them have failed.
-            position: How much of the total is behind us.
+            done: The number of calls with an answer.
+            failed: The number of calls that ended with an error.
+            position: How many bytes of the input have been read.
         """
         if not self._is_wanted or (now := self._clock.now()) < self._due:
             return
@@ -515,12 +481,12 @@ class Progress:
             filled = round(share * _BAR)
             parts.insert(0, f"[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%}")
         text = "  ".join(parts)[: self._console.err.width - 1]
-        # The cursor goes back, so that a note is written over it.
+        # The cursor returns to the first column, so that the next note overwrites the line.
         self._write(f"\r\x1b[K{text}\r")
         self._is_shown = True
 
     def clear(self) -> None:
-        """Take it away."""
+        """Remove the line."""
         if self._is_shown:
             self._write("\r\x1b[K")
             self._is_shown = False
@@ -528,3 +494,45 @@ class Progress:
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):
             self._console.err.write(text)
+
+
+batch = Command(
+    "batch",
+    callback=_batch,
+    help=(
+        "Make a call for each line of FILE, or of standard input, over one connection, and print an answer for each. "
+        "An error does not stop the other calls, but the exit code is then 1."
+    ),
+    short_help="Make many calls, from lines of JSON.",
+    params=[
+        click.Argument(["file"], metavar="[FILE]", default="-"),
+        click.Option(
+            ["-j", "--jobs"],
+            type=click.IntRange(min=1),
+            default=10,
+            metavar="N",
+            help="Make up to N calls at the same time. [default: 10]",
+        ),
+        click.Option(
+            ["--unordered"], is_flag=True, help="Print answers as they arrive, not in the order of the lines."
+        ),
+        click.Option(["--fail-fast"], is_flag=True, help="Send nothing more after the first error."),
+        *connection_options("Time limit for each call in seconds; 0 for no limit. [default: 30]"),
+        *OUTPUT_OPTIONS,
+    ],
+    notes={
+        "Each line of input": [
+            ('["upper", "Hello"]', "a method and its arguments in EJSON"),
+            ('{"method": "upper", "params": ["Hello"], "id": 7}', "the same, with any JSON as id for the answer"),
+        ],
+        "Each line of output": [
+            ('{"line":1,"result":"HELLO"}', "the number of the line, and the result if there is one"),
+            ('{"line":2,"id":7,"error":{...}}', "error has error, reason, details and kind, as with -o json"),
+        ],
+    },
+    examples=[
+        ("ddp batch calls.ndjson > answers.ndjson", "calls from a file"),
+        ("""jq -c '["upper", .name]' users.json | ddp batch -j 50""", "calls from a program"),
+        ("ddp batch --fail-fast < migration.ndjson", "stop at the first error"),
+    ],
+)

@@ -1,4 +1,4 @@
-"""`ddp completion`: the scripts that have a shell complete command lines of `ddp`, and what they call."""
+"""`ddp completion`: prints the completion scripts for shells, and answers the scripts."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPLETE_VARIABLE", "SHELLS", "complete", "completion", "script"]
 
-#: What the scripts set when they call `ddp`: which shell, and what it wants.
+#: The variable that the scripts set when they call `ddp`: the shell, and what to print.
 COMPLETE_VARIABLE = "_DDP_COMPLETE"
 
-#: Each shell, and the name of its script among the files of the project.
+#: Each shell, and the name of its script in the folder `completions`.
 SHELLS = {"bash": "ddpshell.bash", "zsh": "_ddpshell", "fish": "ddpshell.fish"}
 
 
 def script(shell: str, group: click.Command) -> str:
-    """Make the script for a shell."""
-    # Not the class's own, which runs bash to see how old it is, here and not where it will be used.
+    """Return the script for a shell."""
+    # Not click's own method for bash, which checks the version of the bash on this machine.
     return ShellComplete.source(_completer(shell, group, None))
 
 
 def complete(instruction: str, group: click.Command, process: Process) -> int:
-    """Answer a script: what may stand where the cursor is. Gives the code to end with.
+    """Print the completions for a script.
 
     Args:
-        instruction: What `COMPLETE_VARIABLE` holds.
+        instruction: The value of `COMPLETE_VARIABLE`.
         group: The command `ddp`.
-        process: The run of it, which writes the answer.
+        process: The run of `ddp`, which prints the answer.
+
+    Returns:
+        The exit code.
     """
     shell, _, wanted = instruction.partition("_")
     if shell not in SHELLS or wanted not in ("complete", "source"):
         return 2
     completer = _completer(shell, group, process)
-    # Whatever is wrong with a line half typed is no error yet.
+    # A line that is being typed may be invalid.
     answer = ""
     with contextlib.suppress(click.ClickException, KeyError):
         answer = completer.complete() if wanted == "complete" else script(shell, group).rstrip("\n")
@@ -59,21 +62,21 @@ def _completion(shell: str | None) -> None:
     ctx = click.get_current_context()
     shell = shell or os.environ.get("SHELL", "").rpartition("/")[2]
     if shell not in SHELLS:
-        raise click.UsageError("which shell? bash, zsh or fish")
+        raise click.UsageError("name the shell: bash, zsh or fish")
     process_of(ctx).console.write(script(shell, ctx.find_root().command).rstrip("\n"))
 
 
 completion = Command(
     "completion",
     callback=_completion,
-    help="Print the script that has a shell complete command lines of ddp. [default: for the shell of $SHELL]",
+    help="Print a completion script for a shell: bash, zsh or fish. [default: the shell in $SHELL]",
     short_help="Print a completion script for bash, zsh or fish.",
     params=[
         click.Argument(["shell"], metavar="[bash|zsh|fish]", required=False, type=click.Choice(list(SHELLS))),
     ],
     examples=[
-        ('eval "$(ddp completion bash)"', "now, or in ~/.bashrc"),
-        ('eval "$(ddp completion zsh)"', "in ~/.zshrc, behind compinit"),
-        ("ddp completion fish | source", "in ~/.config/fish/config.fish"),
+        ('eval "$(ddp completion bash)"', "type this, or add it to ~/.bashrc"),
+        ('eval "$(ddp completion zsh)"', "add this to ~/.zshrc, after compinit"),
+        ("ddp completion fish | source", "add this to ~/.config/fish/config.fish"),
     ],
 )

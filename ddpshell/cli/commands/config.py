@@ -1,4 +1,4 @@
-"""`ddp config`: what options, variables and the config file come to, and which of them says so."""
+"""`ddp config`: shows the value of each setting, and whether an option, a variable or the config file sets it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = ["config"]
 _MASK = "***"
 
 
-# What `--edit` begins a file with, so that nobody has to remember how it goes.
+# What `--edit` writes into a new file.
 _TEMPLATE = """\
-# Settings of ddp; they have the names of its options. `ddp config` shows what they come to.
+# Settings of ddp. They have the names of its options. `ddp config` shows the result.
 
 [default]                       # for every command
 # timeout = 60
@@ -43,7 +43,7 @@ def _config(path: bool, servers: bool, edit: bool) -> None:
     process = process_of(click.get_current_context())
     console = process.console
     if path + servers + edit > 1:
-        raise click.UsageError("--edit, --list and --path contradict each other")
+        raise click.UsageError("--edit, --list and --path cannot be used together")
     if path:
         file = _named_file()
         console.write(escape_line(file) if console.out.is_terminal else file)
@@ -69,12 +69,12 @@ def _config(path: bool, servers: bool, edit: bool) -> None:
 def _named_file() -> str:
     file = config_file()
     if file is None:
-        raise CommandError("there is no home folder, and so no config file; $DDP_CONFIG can name one")
+        raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
     return file
 
 
 def _edit(file: str) -> None:
-    """Have the file edited, and look at what it has become."""
+    """Let the user edit the file, and check it after that."""
     from pathlib import Path
 
     from ...logins import make_private
@@ -84,7 +84,7 @@ def _edit(file: str) -> None:
         if not path.exists():
             if not path.parent.exists():
                 make_private(path.parent)
-            # Headers and proxies' passwords are among what it may hold.
+            # The file may contain secrets, such as headers and the password of a proxy.
             path.touch(mode=0o600)
             path.chmod(0o600)
             path.write_text(_TEMPLATE)
@@ -95,7 +95,7 @@ def _edit(file: str) -> None:
 
 
 def _list(process: Process) -> None:
-    """The servers that `-p` knows."""
+    """Show the servers that `-p` accepts."""
     file = config_file()
     config = load_config(file) if file is not None and is_there(file) else None
     sections = config.servers if config is not None else {}
@@ -134,7 +134,7 @@ def _rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[str, R
             ResolvedValue(without_credentials(setting.value) if name == "url" else setting.value, setting.origin),
         )
     for setting in resolved.headers:
-        # Which of them are secrets nobody can know.
+        # Any header may be a secret.
         yield f"headers.{setting.value[0]}", ResolvedValue(_MASK, setting.origin)
     for setting in resolved.cookies:
         yield f"cookies.{setting.value[0]}", ResolvedValue(_MASK, setting.origin)
@@ -190,26 +190,26 @@ def _text(value: object) -> str:
 config = Command(
     "config",
     callback=_config,
-    help="Show what options, variables and the config file come to for a server, and which of them says so.",
+    help="Show the settings that a command would use, and where each comes from: an option, a variable or the config file.",
     short_help="Show the settings, and where each comes from.",
     params=[
-        click.Option(["--edit"], is_flag=True, help="Edit the config file, with $VISUAL or $EDITOR, and check it."),
-        click.Option(["--list", "servers"], is_flag=True, help="Show the servers that -p can name."),
-        click.Option(["--path"], is_flag=True, help="Show where the config file is, or would be."),
+        click.Option(["--edit"], is_flag=True, help="Edit the config file with $VISUAL or $EDITOR, and check it."),
+        click.Option(["--list", "servers"], is_flag=True, help="Show the servers that you can use with -p."),
+        click.Option(["--path"], is_flag=True, help="Show the path of the config file, which need not exist."),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
     examples=[
-        ("ddp config", "as all commands have it"),
-        ("ddp config -p prod", "as they have it with -p prod"),
-        ("ddp config --list", "which servers -p can name"),
-        ("ddp config --edit", "add one, or change it"),
+        ("ddp config", "show the settings"),
+        ("ddp config -p prod", "show the settings of [servers.prod]"),
+        ("ddp config --list", "show the servers for -p"),
+        ("ddp config --edit", "add or change a server"),
     ],
     notes={
-        "The file": [
-            ("[default]", "for every command, unless something else says otherwise"),
-            ("[servers.NAME]", "for -p NAME; its url is where the server is"),
-            ('url = "..."', "settings have the names of options: login, headers, cacert, proxy, timeout, ..."),
+        "Config file": [
+            ("[default]", "the section with settings for every command"),
+            ("[servers.NAME]", "the section with url and settings for -p NAME"),
+            ('url = "..."', "a setting; the names are those of options: login, cacert, proxy, timeout, ..."),
         ]
     },
 )

@@ -1,4 +1,4 @@
-"""`ddp demo`: any other command against a server that lives no longer than it."""
+"""`ddp demo`: runs any other command with a demo server, which ends with the command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _demo(words: tuple[str, ...]) -> None:
     with demo_server().running() as server:
         process.options["url"] = server.url
         process.methods, process.publications = server.method_names, server.publication_names
-        # What is saved, or in the environment, is for servers that stay.
+        # Saved logins and tokens in the environment are for other servers.
         process.options["is_demo"] = True
         group = ctx.find_root().command
         assert isinstance(group, Group)
@@ -34,20 +34,20 @@ def _demo(words: tuple[str, ...]) -> None:
 
 
 class _Demo(Command):
-    """A command that has all other commands in it, to complete as well."""
+    """A command with another command in its arguments, which completion knows too."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """What may follow: our own options, as long as there is no other command."""
+        """Complete the options of `ddp demo`, or the words of the other command."""
         if not ctx.params.get("words"):
             return super().shell_complete(ctx, incomplete)
         return _inner_completions(ctx, incomplete)
 
 
 class _Words(click.Argument):
-    """COMMAND, and all that follows it."""
+    """COMMAND and the words after it."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """What may follow."""
+        """Complete the words of the other command."""
         return _inner_completions(ctx, incomplete)
 
 
@@ -63,7 +63,7 @@ def _inner_completions(ctx: click.Context, incomplete: str) -> list[CompletionIt
 
 
 def _names(ctx: click.Context, words: list[str]) -> Collection[str]:
-    """What METHOD and NAME can be: this server's are known without asking anybody."""
+    """Return the names for METHOD or NAME. The demo server's names are known without a connection."""
     argument = {"call": "method", "sub": "name"}.get(words[0]) if words else None
     group = ctx.find_root().command
     command = group.get_command(ctx, words[0]) if argument is not None and isinstance(group, Group) else None
@@ -81,8 +81,8 @@ def _names(ctx: click.Context, words: list[str]) -> Collection[str]:
 demo = _Demo(
     "demo",
     callback=_demo,
-    help=("Run COMMAND against a demo server of its own, which ends with it. Without a command, open the shell."),
-    short_help="Run COMMAND against a demo server of its own.",
+    help="Start a demo server, run COMMAND with it, and stop the server. Without COMMAND, open the shell.",
+    short_help="Run a command with a demo server.",
     context_settings={"allow_interspersed_args": False},
     params=[
         _Words(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),
@@ -91,7 +91,7 @@ demo = _Demo(
     ],
     examples=[
         ('ddp demo call upper "Hello, World!"', "call a method"),
-        ("ddp demo call types", "see what values there are"),
-        ("ddp demo", "open the shell, and play"),
+        ("ddp demo call types", "see all types of values"),
+        ("ddp demo", "open the shell"),
     ],
 )

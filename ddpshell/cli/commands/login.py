@@ -1,4 +1,4 @@
-"""`ddp login`: be somebody, until `ddp logout` or the login's end."""
+"""`ddp login`: logs in, and saves the login for later commands."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ _NO_TERMINAL_FOR_CODE = "--code-file FILE reads the code from a file, - from sta
 
 def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     process = process_of(click.get_current_context())
-    # With what to log in is read here, and used once.
+    # The password or the token is read here, because it may be on standard input, which can be read only once.
     others = {name: value for name, value in process.options.items() if name not in ("password_file", "token_file")}
     settings = ConnectionSettings.of(others)
     process.timeout = settings.timeout
     user = user or settings.identity.user
     from ...logins import end_replaced, os_error_reason, saved_login, server_of
     from ..connection import connected, wait_for_outcome
-    from ..credentials import ask, endpoint_of, login_store, read_secret, warn_of_plain_text
+    from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
 
     endpoint = endpoint_of(settings)
     token_file, password_file = process.options.get("token_file"), process.options.get("password_file")
     if code_file is not None and code_file == password_file:
         raise click.UsageError("the password and the code cannot both be the first line of the same file")
-    # Before it is typed: whoever minds can still leave.
+    # Warn before the user types the password.
     warn_of_plain_text(process, endpoint)
     token = password = ""
     if token_file is not None:
         token = read_secret(token_file, "token", process)
     else:
-        user = user or ask("User: ", process, "name the user: ddp login USER", hidden=False)
+        user = user or ask_user("User: ", process, "name the user: ddp login USER", hidden=False)
         if password_file is not None:
             password = read_secret(password_file, "password", process)
         else:
-            password = ask(f"Password of {user} at {endpoint.url}: ", process, _NO_TERMINAL)
+            password = ask_user(f"Password of {user} at {endpoint.url}: ", process, _NO_TERMINAL)
     with connected(process, settings, as_user=False) as client:
         if token_file is not None:
             made = _answer(client.accounts.login_with_token(token), client, process)
@@ -57,27 +57,27 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
             assert user is not None, "it was asked for"
             selector: UserSelector = {"id": user} if is_id else user
             made = _with_code(client, selector, password, code_file, process)
-        # A token says itself whose it is.
+        # A token is for one user, so USER is not used.
         typed = user if token_file is None else None
         saved = saved_login(client, server_of(endpoint), made, typed, process.clock.wall())
         if process.options.get("is_demo"):
-            process.console.note(f"logged in as {_described(saved)}; the demo's server, and the login with it, end now")
+            process.console.note(f"logged in as {_described(saved)}; the login ends now, together with the demo server")
             return
         try:
             replaced = login_store(process).save(saved)
         except OSError as error:
-            # A login that nobody knows must not go on existing.
+            # End the login on the server, because it cannot be used later.
             wait_for_outcome(client.logout(), client, process, "answer to the logout")
-            raise CommandError(f"the login cannot be saved, and has been ended: {os_error_reason(error)}") from None
+            raise CommandError(f"cannot save the login, so it was ended: {os_error_reason(error)}") from None
         process.console.note(f"logged in as {_described(saved)} at {saved.server}, until {made.expires:%Y-%m-%d}")
         if replaced is not None:
             try:
-                # The new login is saved, so this connection is not needed any more.
+                # This changes the client's login, which is no longer needed because the new login is saved.
                 end_replaced(replaced, client)
             except DDPError as error:
-                until = f"it lasts until {replaced.expires:%Y-%m-%d}"
+                until = f"{replaced.expires:%Y-%m-%d}"
                 process.console.warning(
-                    f"the login that this one replaces was not ended on the server, {until}: {error}"
+                    f"the previous login could not be ended, so the server accepts it until {until}: {error}"
                 )
 
 
@@ -86,7 +86,7 @@ def _with_code(
 ) -> LoginToken:
     """Log in with a password, and with a one-time code if the server asks for one."""
     from ...logins import log_in_with_password
-    from ..credentials import ask, read_secret
+    from ..credentials import ask_user, read_secret
 
     def ask_code(rejection: TwoFactorError | None) -> str:
         if code_file is not None:
@@ -95,7 +95,7 @@ def _with_code(
             return read_secret(code_file, "one-time code", process)
         if rejection is not None:
             process.console.warning(f"the server rejected this code: {rejection}")
-        return ask("One-time code: ", process, _NO_TERMINAL_FOR_CODE).replace(" ", "")
+        return ask_user("One-time code: ", process, _NO_TERMINAL_FOR_CODE).replace(" ", "")
 
     def wait_for(answer: Awaitable[LoginToken]) -> LoginToken:
         return _answer(answer, client, process)
@@ -121,29 +121,29 @@ login = Command(
     "login",
     callback=_login,
     help=(
-        "Log in to the server, and be that user in every command that goes there, until the login ends or `ddp logout`. "
-        "The password is asked for, and never saved."
+        "Log in and save the login. Later commands for the same server use it, until it expires or you log out. "
+        "ddp asks for the password and never saves it."
     ),
-    short_help="Log in, and stay so.",
+    short_help="Log in and save the login.",
     params=[
         click.Argument(["user"], metavar="[USER]", required=False),
-        click.Option(["--id", "is_id"], is_flag=True, help="USER is an id."),
+        click.Option(["--id", "is_id"], is_flag=True, help="USER is a user id."),
         click.Option(
             ["--code-file"], type=SecretFile(), metavar="FILE",
-            help="Read the one-time code of a second factor from the file's first line, - for standard input.",
+            help="Read the one-time code (two-factor login) from the first line of a file; - is standard input.",
         ),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
     notes={
         "Arguments": [
-            ("ann", "a user's name"),
-            ("ann@example.com", "an e-mail address: anything with an @"),
+            ("ann", "a user name"),
+            ("ann@example.com", "an e-mail address (contains @)"),
         ]
     },
     examples=[
-        ("ddp login ann", "asks for the password"),
-        ("ddp login ann --password-file - < secret.txt", "for scripts"),
-        ("ddp login --token-file token.txt", "with a token of before"),
+        ("ddp login ann", "log in; ddp asks for the password"),
+        ("ddp login ann --password-file - < secret.txt", "log in from a script"),
+        ("ddp login --token-file token.txt", "log in with a login token"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`ddp logout`: end a login, on the server and here."""
+"""`ddp logout`: ends a login on the server, and deletes it from the saved logins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _logout(local: bool) -> None:
     server = server_of(endpoint_of(settings))
     if settings.identity.kind in ("token", "password"):
         if local:
-            raise click.UsageError("--local is for saved logins")
+            raise click.UsageError("--local is only for saved logins")
         _end(process, settings)
         process.console.note(f"ended the login at {server}")
         return
@@ -37,9 +37,10 @@ def _logout(local: bool) -> None:
     saved = store.find(server, settings.identity.user) if settings.identity.kind == "saved" else None
     if saved is None:
         advice = login_command(process, settings.identity.user or "USER")
-        raise LoginNeeded(f"nobody is logged in at {server}", hint=advice)
+        raise LoginNeeded(f"you are not logged in at {server}", hint=advice)
     if local:
-        what = f"forgot the login of {saved.user} at {server}; the server takes it until {saved.token.expires:%Y-%m-%d}"
+        until = f"{saved.token.expires:%Y-%m-%d}"
+        what = f"deleted the saved login of {saved.user} at {server}; the server still accepts it until {until}"
     else:
         what = _end_saved(process, settings, saved)
     _forget(store, saved)
@@ -47,7 +48,7 @@ def _logout(local: bool) -> None:
 
 
 def _end_saved(process: Process, settings: ConnectionSettings, saved: SavedLogin) -> str:
-    """Have the server end a saved login, and say how that went."""
+    """End a saved login on the server, and return a note about it."""
     try:
         try:
             _end(process, settings)
@@ -56,10 +57,10 @@ def _end_saved(process: Process, settings: ConnectionSettings, saved: SavedLogin
             with contextlib.suppress(LoginNeeded):
                 _end(process, settings)
     except LoginNeeded:
-        # Ended elsewhere, or by its time, or the password has been changed since (A42, A44).
-        return f"the login of {saved.user} at {saved.server} had ended already"
+        # The login was ended by another client, expired, or the password has been changed (A42, A44).
+        return f"the login of {saved.user} at {saved.server} had already ended"
     except (ConnectError, DDPTimeout):
-        process.console.note(f"{saved.user} is still logged in; ddp logout --local forgets the login here alone")
+        process.console.note(f"{saved.user} is still logged in; ddp logout --local deletes only the saved login")
         raise
     return f"logged out {saved.user} at {saved.server}"
 
@@ -81,15 +82,16 @@ def _forget(store: LoginStore, saved: SavedLogin) -> None:
 logout = Command(
     "logout",
     callback=_logout,
-    help="Log out: the server ends the login, and it is forgotten here.",
+    help="Log out: end the login on the server, and delete the saved login.",
+    short_help="Log out.",
     params=[
-        click.Option(["--local"], is_flag=True, help="Forget the login here, without telling the server."),
+        click.Option(["--local"], is_flag=True, help="Only delete the saved login; do not contact the server."),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
     examples=[
-        ("ddp logout", "whoever logged in last"),
-        ("ddp logout --login ann", "one of several"),
-        ("ddp logout --local", "when the server is gone for good"),
+        ("ddp logout", "log out the user who logged in last"),
+        ("ddp logout --login ann", "log out one of several users"),
+        ("ddp logout --local", "delete a login of a server that no longer exists"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`ddp ping`: round trips, one after another, and what they come to: ping(8) for DDP."""
+"""`ddp ping`: measures round trips and prints statistics, as ping(8) does."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def _ping(count: int | None, interval: float, wait: float) -> None:
         try:
             pings.run(count, interval, wait)
         except (KeyboardInterrupt, Terminated) as interruption:
-            # With -c it ends before it was to; without, this is how it ends.
+            # Ctrl-C is the usual end, but with -c it is an early one.
             signal = interruption if count is not None or isinstance(interruption, Terminated) else None
             if process.console.err.is_terminal:
-                # The cursor stands behind the terminal's ^C.
+                # The cursor is after the ^C that the terminal shows.
                 process.console.error_lines([""])
-        pings.summarise()
+        pings.summarize()
         if signal is not None:
             raise signal
         if pings.failure is not None:
@@ -63,11 +63,11 @@ def _ping(count: int | None, interval: float, wait: float) -> None:
 
 
 class _Answer(Struct, frozen=True):
-    """One ping, and what became of it.
+    """One ping and its answer.
 
     Args:
-        number: Its place, from 1.
-        future: The seconds that it took.
+        number: The number of the ping, from 1.
+        future: The seconds until its answer.
     """
 
     number: int
@@ -78,15 +78,15 @@ class _Pings:
     """The pings of one run.
 
     Args:
-        client: What sends them; a session stands.
-        process: The run of the command.
-        queue: For the answers.
+        client: A client with an open session.
+        process: The run of `ddp`.
+        queue: Receives the answers.
     """
 
     def __init__(self, client: Client, process: Process, queue: EventQueue[_Answer]) -> None:
-        #: Seconds that each ping took that came back.
+        #: The seconds until each answer.
         self.times: list[float] = []
-        #: Why there could be no more of them.
+        #: The error that ended the run, if there was one.
         self.failure: BaseException | None = None
         self._sent = 0
         self._awaited = 0
@@ -97,15 +97,15 @@ class _Pings:
         self._began = process.clock.now()
 
     def run(self, count: int | None, interval: float, wait: float) -> None:
-        """Send pings, and tell what comes back.
+        """Send pings and print their answers.
 
         Args:
-            count: How many; None for ever.
-            interval: Seconds from one to the next; 0 sends the next when the one before is back.
-            wait: Seconds to wait for the last ones.
+            count: The number of pings; None for no limit.
+            interval: Seconds from one ping to the next; 0 to send the next one after each answer.
+            wait: Seconds to wait for the last answers.
         """
         clock = self._process.clock
-        # The default limits how long the session may take; a limit that was given is one for all of it.
+        # The default limits only the time to connect; --timeout limits the whole run.
         end = self._process.deadline if "timeout" in self._process.options else None
         due = last = clock.now()
         while self.failure is None:
@@ -113,7 +113,7 @@ class _Pings:
             if end is not None and now >= end:
                 from ...exceptions import DDPTimeout
 
-                self.failure = DDPTimeout(f"pinged for {self._process.timeout:g} s")
+                self.failure = DDPTimeout(f"stopped after {self._process.timeout:g} s")
                 return
             is_done = count is not None and self._sent >= count
             if is_done and (not self._awaited or now >= last + wait):
@@ -121,7 +121,7 @@ class _Pings:
             if not is_done and now >= due and (interval or not self._awaited):
                 self._send()
                 last = now
-                # From when it was due, not from when it was sent: the pace is kept, and what was missed is not made up.
+                # Counted from when the ping was due, to keep the pace; pings that were missed are not sent later.
                 due = max(due + interval, now)
                 continue
             next_moment = last + wait if is_done else due if interval else None
@@ -129,8 +129,8 @@ class _Pings:
             for answer in self._queue.take_all(min(moments, default=None)):
                 self._receive(answer)
 
-    def summarise(self) -> None:
-        """Write what they come to."""
+    def summarize(self) -> None:
+        """Print the statistics."""
         summary = summary_of(self._sent, self.times)
         seconds = self._process.clock.now() - self._began
         if self._is_text:
@@ -183,7 +183,7 @@ def _host(client: Client) -> str:
 
 
 def _milliseconds(seconds: float) -> str:
-    """In as many digits as ping(8) has them."""
+    """Format with as many digits as ping(8)."""
     milliseconds = seconds * 1000
     return (
         f"{milliseconds:.3f}" if milliseconds < 1 else f"{milliseconds:.{max(0, 2 - int(math.log10(milliseconds)))}f}"
@@ -191,12 +191,12 @@ def _milliseconds(seconds: float) -> str:
 
 
 class Summary(Struct, frozen=True):
-    """What pings come to.
+    """Statistics of pings.
 
     Args:
-        sent: How many there were.
-        received: How many came back.
-        spread: Least, mean and most of the seconds they took, and their standard deviation; None where none came back.
+        sent: The number of pings.
+        received: The number of answers.
+        spread: Minimum, mean, maximum and standard deviation of the seconds until an answer; None without answers.
     """
 
     sent: int
@@ -205,11 +205,11 @@ class Summary(Struct, frozen=True):
 
     @property
     def lost(self) -> int:
-        """How many did not come back."""
+        """The number of pings without an answer."""
         return self.sent - self.received
 
     def as_json(self) -> JSONValue:
-        """The same for programs, times in milliseconds."""
+        """Return the statistics for programs, with times in milliseconds."""
         times = [None] * 4 if self.spread is None else [round(value * 1000, 3) for value in self.spread]
         return {
             "sent": self.sent,
@@ -220,7 +220,12 @@ class Summary(Struct, frozen=True):
 
 
 def summary_of(sent: int, times: Sequence[float]) -> Summary:
-    """Add up the seconds of the pings that came back."""
+    """Compute the statistics.
+
+    Args:
+        sent: The number of pings.
+        times: The seconds until each answer.
+    """
     if not times:
         return Summary(sent, 0, None)
     mean = math.fsum(times) / len(times)
@@ -232,19 +237,18 @@ ping = Command(
     "ping",
     callback=_ping,
     help=(
-        "Measure DDP round trips, and sum them up, as ping(8) does for packets. "
-        "It goes on until Ctrl-C, which is its proper end: the exit code is then 0 if any answer came, else 1. "
-        "With -c, Ctrl-C before the end is 130."
+        "Measure DDP round trips and print statistics, as ping(8) does for packets. "
+        "Runs until Ctrl-C; the exit code is then 0 if there was an answer, otherwise 1."
     ),
-    short_help="Measure round trips.",
+    short_help="Measure round trips to the server.",
     params=[
-        click.Option(["-c", "--count"], type=click.IntRange(min=1), metavar="N", help="Stop after so many."),
+        click.Option(["-c", "--count"], type=click.IntRange(min=1), metavar="N", help="Stop after N pings."),
         click.Option(
             ["-i", "--interval"],
             type=Seconds(),
             default=1.0,
             metavar="S",
-            help="Seconds from one to the next; 0 sends the next when the one before is back. [default: 1]",
+            help="Seconds between pings; 0 to send the next one after each answer. [default: 1]",
         ),
         click.Option(
             ["-W", "--wait"],
@@ -254,25 +258,25 @@ ping = Command(
             help="Seconds to wait for the last answers. [default: 10]",
         ),
         *connection_options(
-            "Seconds until the session must stand, 0 for no limit. [default: 30] If given, also those until it ends."
+            "Time limit for connecting in seconds; 0 for no limit. If given, it also ends the run. [default: 30]"
         ),
         *OUTPUT_OPTIONS,
     ],
     notes={
-        "Output on a pipe": [
+        "Output to a pipe": [
             ("each answer", '{"seq":1,"ms":0.412}'),
-            ("at the end", '{"sent":3,"received":3,"lost":0,"min":...} and avg, max, mdev, in ms'),
+            ("statistics", '{"sent":3,"received":3,"lost":0,"min":...}, also avg, max, mdev, in ms'),
         ],
         "Exit codes": [
-            ("0", "an answer came back"),
-            ("1", "none did"),
-            ("3  5  6", "no connection; the --timeout that was given; connection lost"),
-            ("130", "Ctrl-C before -c was reached"),
+            ("0", "there was an answer"),
+            ("1", "there was no answer"),
+            ("3, 5, 6", "could not connect; --timeout is over; connection lost"),
+            ("130", "stopped by Ctrl-C before the number of -c was reached"),
         ],
     },
     examples=[
-        ("ddp ping", "until Ctrl-C"),
-        ("ddp ping -c 3 -i 0.2", "three, quickly"),
-        ("ddp ping -c 10 -i 0 | tail -1 | jq .avg", "a number for programs"),
+        ("ddp ping", "send pings until Ctrl-C"),
+        ("ddp ping -c 3 -i 0.2", "send three pings quickly"),
+        ("ddp ping -c 10 -i 0 | tail -1 | jq .avg", "print the average time"),
     ],
 )

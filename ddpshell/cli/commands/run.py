@@ -17,7 +17,7 @@ from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
 from ..credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
 from ..exit_codes import exit_code
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
 from ..output import OutputFormat
 from ..process import Process
 from ..settings import ConnectionSettings, Identity, proxy_for
@@ -45,11 +45,11 @@ def _run(file: str, keep_going: bool) -> None:
 
 @contextlib.contextmanager
 def opened(file: str) -> Iterator[tuple[TextIO, str]]:
-    """Open a script, `-` being standard input, and say what to call it."""
+    """Open a script, or standard input for `-`, and give its lines and its name for errors."""
     if file == "-":
         if sys.stdin is None:
             raise CommandError("standard input is closed")
-        # UTF-8, whatever the locale says, as in a file.
+        # Scripts are UTF-8 in any locale.
         with os.fdopen(
             sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False
         ) as standard_input:
@@ -64,20 +64,20 @@ def opened(file: str) -> Iterator[tuple[TextIO, str]]:
 
 
 def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = False) -> int:
-    """Run commands of the shell, one after another; results go to standard output, errors to standard error.
+    """Run commands of the shell one after another. Results go to standard output, errors to standard error.
 
     Args:
-        process: The run of `ddp`, with its options.
+        process: The run of `ddp`.
         lines: The commands.
-        name: Where they come from, for errors.
-        keep_going: Go on after an error.
+        name: The name of the script for errors.
+        keep_going: Continue after an error.
 
     Returns:
-        The code to end with: that of the first error.
+        The exit code, which is that of the first error.
 
     Raises:
-        InvalidURL: The options' URL is none.
-        LoginNeeded: What there is to log in with is refused.
+        InvalidURL: The URL of the server is not valid.
+        LoginNeeded: There is no usable login for the requested user, or the server rejected it.
     """
     from ...shell.script import run_script
     from ...shell.terminal.display import ScriptDisplay
@@ -107,7 +107,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         show_warnings=console.quiet < 2,
         fail=fail,
     )
-    # A script cannot decide to go on without a user, as somebody at a prompt can.
+    # Unlike a user at the prompt, a script must not continue anonymously if the login fails.
     connect = connector(process, given, reconnect=bool(given.reconnect), login_required=True)
     runs = make_shell(process, given, settings, display, connect)
     display.when_broken = runs.jobs.stop_waiting
@@ -117,7 +117,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         if runs.link.current_client is not None:
             runs.link.current_client.hold(is_held)
 
-    # Answers are written on the client's thread, which has pings to answer.
+    # Results are written in the client's thread, which must not wait, because it has to answer pings.
     console.out = results = ResultStream(hold, runs.jobs.stop_waiting)
     first = find_credential(process, given)
 
@@ -129,14 +129,14 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         if found is None:
             return
         try:
-            begun = found.begin(client)
+            begun = found.log_in(client)
             with contextlib.suppress(DDPTimeout):
                 begun.exception(time_left())
             if begun.settle():
                 console.note(unconfirmed_note("answer to the login", process))
             made = begun.result(0)
         except LoginError as error:
-            raise found.refused(error) from None
+            raise found.rejection(error) from None
         runs.link.user = named(found, made)
         runs.link.unsaved_login = made if found.token is None else None
 
@@ -153,12 +153,12 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
 
 
 def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
-    """The lines of a script, as long as there is time to wait for them.
+    """Read the lines of a script within the time limit.
 
     Raises:
-        DDPTimeout: There is none.
+        DDPTimeout: The time limit is over.
     """
-    # Somebody who types, may think.
+    # Do not count the time that the user spends typing.
     is_typed = lines.isatty()
     pending = iter(lines)
     while True:
@@ -169,42 +169,16 @@ def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
         yield line
 
 
-run = Command(
-    "run",
-    callback=_run,
-    help=(
-        "Run commands of the shell from FILE, or from standard input: one after another, each when the one before is "
-        "answered. The first error ends it, with its exit code."
-    ),
-    short_help="Run commands of the shell from a file.",
-    params=[
-        click.Argument(["file"], metavar="[FILE]", default="-"),
-        click.Option(
-            ["-k", "--keep-going"], is_flag=True, help="Go on after an error; the exit code is the first one's."
-        ),
-        *connection_options(
-            "Seconds for all of the script, waiting for its lines included; 0 for no limit. [default: 30]"
-        ),
-        *OUTPUT_OPTIONS,
-    ],
-    examples=[
-        ("ddp run setup.ddp", "from a file"),
-        ("echo 'call upper Hello' | ddp run", "from a program"),
-        ("ddp demo run setup.ddp", "against a demo server"),
-    ],
-)
-
-
 def credential_at(
     process: Process, given: ConnectionSettings, url: str | None, first: Credential | None
 ) -> Credential | None:
-    """What to log in with at a server that the shell goes to; see `find_credential`.
+    """Find what to log in with at a server that the shell connects to; see `find_credential`.
 
     Args:
         process: The run of `ddp`.
-        given: What its options say.
-        url: Where the shell goes; None for where the options say.
-        first: What was found for the options' server, which may not be there to be read again.
+        given: The settings of the options.
+        url: The server; None for the server of the options.
+        first: The credential for the server of the options. It may be from standard input, which can be read only once.
     """
     settings = _for_server(process, given, url)
     is_read = settings.identity is given.identity and given.identity.kind in ("password", "token")
@@ -212,7 +186,7 @@ def credential_at(
 
 
 def _for_server(process: Process, given: ConnectionSettings, url: str | None) -> ConnectionSettings:
-    """The options for a server: what identifies the user to one is nothing that others should see."""
+    """Return the settings for a server. Personal settings of the options' server are not sent to another one."""
     from ...logins import server_of
     from ...protocol.urls import parse_url
 
@@ -220,19 +194,20 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
         return given
     settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
-        settings |= {"headers": (), "origin": None, "cert": None, "key": None, "insecure": False, "servername": None}
+        personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
+        settings |= {name: unset for name, unset in personal.items() if name in settings} | {"headers": ()}
         settings["identity"] = Identity("anonymous" if given.identity.kind == "anonymous" else "saved")
         settings["proxy"] = proxy_for(url, process.options)
     return ConnectionSettings(**settings)
 
 
 def named(credential: Credential, token: LoginToken) -> str:
-    """What to call the user."""
+    """Return the name of the logged-in user."""
     return credential.user or (credential.saved.user if credential.saved is not None else token.user_id)
 
 
 def shell_settings(process: Process) -> Settings:
-    """What `set` would show at first."""
+    """Return the initial settings of the shell."""
     from ...shell.settings import Settings
 
     return Settings(output=process.options.get("output", OutputFormat.AUTO.value))
@@ -241,10 +216,10 @@ def shell_settings(process: Process) -> Settings:
 def make_shell(
     process: Process, given: ConnectionSettings, settings: Settings, display: Display, connect: Connect
 ) -> Shell:
-    """A shell for the server that the options name. It is not connecting yet.
+    """Make a shell for the server of the options. It does not connect yet.
 
     Raises:
-        InvalidURL: They name none.
+        InvalidURL: The URL of the server is not valid.
     """
     from ...shell.commands.shell import shell_registry
     from ...shell.link import Hooks
@@ -260,12 +235,12 @@ def make_shell(
         made.link.frame_filter = FrameFilter()
     warn_of_exposed_passwords(process)
     if given.insecure:
-        display.warn("--insecure: anybody could answer in the server's place")
+        display.warn("--insecure: the server's certificate is not checked, so another server could pose as this one")
     return made
 
 
 def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, login_required: bool = False) -> Connect:
-    """What makes the shell's clients, with the options' headers and certificates for the options' server alone."""
+    """Return a function that makes the shell's clients. Personal settings are only for the server of the options."""
     passphrase = read_passphrase(process, given)
 
     def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
@@ -282,3 +257,31 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, l
         )
 
     return connect
+
+
+run = Command(
+    "run",
+    callback=_run,
+    help=(
+        "Run commands of the shell from FILE, or from standard input, one after another. "
+        "The first error ends the script and gives the exit code."
+    ),
+    short_help="Run commands of the shell from a file.",
+    params=[
+        click.Argument(["file"], metavar="[FILE]", default="-"),
+        click.Option(
+            ["-k", "--keep-going"],
+            is_flag=True,
+            help="Continue after an error. The exit code is that of the first error.",
+        ),
+        *connection_options(
+            "Time limit in seconds for the whole script, with the time to read it; 0 for no limit. [default: 30]"
+        ),
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp run setup.ddp", "run a file"),
+        ("echo 'call upper Hello' | ddp run", "run the output of a program"),
+        ("ddp demo run setup.ddp", "run a file with a demo server"),
+    ],
+)

@@ -1,4 +1,4 @@
-"""`ddp serve`: the embedded server by itself, with its demo methods or with those of a file."""
+"""`ddp serve`: the embedded server, with its demo methods or with the methods of a file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerLog", "announce", "outcome", "serve", "what"]
 
-#: Seconds between two looks at the files.
+#: Seconds between checks whether a file has changed.
 _RELOAD_INTERVAL = 0.5
 
 
 _HINTS = {
-    errno.EADDRINUSE: "; --port 0 takes a free one",
-    errno.EACCES: "; ports below 1024 are the system's: take a higher one",
+    errno.EADDRINUSE: "; --port 0 chooses a free port",
+    errno.EACCES: "; ports below 1024 need special rights, so choose a higher one",
 }
 
 
@@ -45,7 +45,7 @@ def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, 
     if app is None and reload:
         raise click.UsageError("--reload needs a file: ddp serve APP --reload", ctx)
     if app is not None and greeting:
-        raise click.UsageError(f"--greeting is for the demo: write Server(greeting=True) in {app}", ctx)
+        raise click.UsageError(f"--greeting is only for the demo server; write Server(greeting=True) in {app}", ctx)
     process = process_of(ctx)
     process.when_server_runs()
     process.configure(serves=True)
@@ -75,7 +75,9 @@ def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Serve
     server = demo_server(greeting=greeting)
     prepare(server)
     if not _is_loopback(host):
-        console.warning(f"{host} can be reached from the network, and the demo asks nobody who they are")
+        console.warning(
+            f"{host} can be reached from the network, and anyone can use the demo server without logging in"
+        )
     try:
         with _listening(host, port):
             server.start(host, port)
@@ -91,18 +93,20 @@ def _serve_app(
 ) -> None:
     from ...server.loading import ServedApp
 
-    # Its functions may import when they are called.
+    # Functions of the file may import neighboring files when they are called.
     folder = str(Path(path).absolute().parent)
     sys.path.insert(0, folder)
     try:
         app = ServedApp(path, prepare)
         if not _is_loopback(host):
-            console.warning(f"{host} can be reached from the network, and this server is made for trying and tests")
+            console.warning(
+                f"{host} can be reached from the network, but this server is made for development and tests"
+            )
         try:
             with _listening(host, port):
                 app.start(host, port)
             announce(app.server, console)
-            console.note(f"talk to it: ddp -u {app.server.url}")
+            console.note(f"connect with: ddp -u {app.server.url}")
             while not app.server.wait(_RELOAD_INTERVAL if reload else None):
                 if app.is_changed():
                     _reload(app, path, console)
@@ -120,7 +124,7 @@ def _reload(app: ServedApp, path: str, console: Console) -> None:
     except CommandError as error:
         if app.server.wait(0):
             raise
-        show(failure(CommandError(f"{error}; the server goes on as it was")), console)
+        show(failure(CommandError(f"{error}; the server continues unchanged")), console)
     else:
         console.note(f"reloaded {path}")
 
@@ -130,7 +134,7 @@ def _listening(host: str, port: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # asyncio says the address again, in its own way; and since 3.13, of one that is not this machine's, nothing more.
+        # asyncio's message repeats the address, and since 3.13 it gives no reason for an address of another machine.
         reason = os.strerror(error.errno or errno.EADDRNOTAVAIL) if (error.errno or 0) >= 0 else error.strerror
         hint = _HINTS.get(error.errno or 0, "")
         where = host if port is None else f"{host}, port {port}"
@@ -138,8 +142,8 @@ def _listening(host: str, port: int | None = None) -> Iterator[None]:
 
 
 def announce(server: Server, console: Console) -> None:
-    """Tell where the server is and what it offers."""
-    console.note(f"serving at {server.url}; Ctrl-C ends it")
+    """Print the server's address and what it offers."""
+    console.note(f"serving at {server.url}; stop with Ctrl-C")
     console.note(f"methods: {' '.join(server.method_names) or 'none'}")
     console.note(f"publications: {' '.join(server.publication_names) or 'none'}")
 
@@ -164,56 +168,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-serve = Command(
-    "serve",
-    callback=_serve,
-    help=(
-        "Run a DDP server: the one that the Python file APP makes, or one with demo methods and publications."
-        " Each call is a line on stderr, with -v each frame too. It is for trying, teaching and tests, not for the internet."
-    ),
-    short_help="Run a DDP server: a file's, or a demo.",
-    params=[
-        click.Argument(["app"], required=False, metavar="[APP]"),
-        click.Option(
-            ["--host"], default="127.0.0.1", metavar="HOST", help="The address to listen on. [default: 127.0.0.1]"
-        ),
-        click.Option(
-            ["--port"], default=3000, type=click.IntRange(0, 65535), metavar="PORT",
-            help="The port; 0 for any free one. [default: 3000]",
-        ),
-        click.Option(
-            ["--reload"], is_flag=True, help="Run APP again whenever it, or what it imports from its folder, has changed."
-        ),
-        click.Option(
-            ["--greeting"], is_flag=True, help='Greet clients with {"server_id":"0"}, as Meteor did up to 2.2.'
-        ),
-        click.Option(
-            ["--origin", "origins"], multiple=True, callback=_checked_origins, metavar="ORIGIN",
-            help=(
-                "Let only web pages of this origin connect, such as http://localhost:8080 (repeatable); * is any page."
-                " Clients that are not browsers can always connect. (A client's --origin is the header that it sends.)"
-                " [default: any page, with a warning]"
-            ),
-        ),
-        *OUTPUT_OPTIONS,
-    ],
-    examples=[
-        ("ddp serve --port 3100", "then: ddp -u localhost:3100 call upper Hello"),
-        ("ddp serve app.py --reload", "the server of a file, and again when you save it"),
-    ],
-)  # fmt: skip
-
-
-#: Of longer names the rest is not shown.
+#: Longer names are cut.
 _LONGEST_NAME = 80
 
 
 class ServerLog:
-    """Writes the log.
+    """The log of a server on standard error.
 
     Args:
-        process: Where to, and how late it is.
-        shows_frames: Whether frames are shown as well.
+        process: The run of `ddp`, with its console and its clock.
+        shows_frames: Whether to show frames, not only calls and subscriptions.
     """
 
     def __init__(self, process: Process, *, shows_frames: bool) -> None:
@@ -222,7 +186,7 @@ class ServerLog:
         self._shows_frames = shows_frames
 
     def watch(self, server: Server) -> None:
-        """Have what this server does logged, from now on."""
+        """Log what a server does from now on."""
         server.on_activity(self._activity)
         if self._shows_frames:
             server.on_frame(self._frame)
@@ -253,9 +217,9 @@ def _short(session: str | None) -> str:
 
 
 def what(activity: Activity) -> str:
-    """What was called or subscribed to, never with which arguments: `upper(1 argument)`, `sub tasks`."""
+    """Describe an activity without its arguments, which may be secret: `upper(1 argument)`, `sub tasks`."""
     name = activity.name if len(activity.name) <= _LONGEST_NAME else activity.name[:_LONGEST_NAME] + "..."
-    # Such a name cannot pass for more than a name.
+    # Quoted, such a name cannot look like another part of the line.
     if not name or not name.isprintable() or set(name) & set(" ()\"'"):
         name = quote(name)
     if activity.kind == "method":
@@ -265,8 +229,47 @@ def what(activity: Activity) -> str:
 
 
 def outcome(activity: Activity) -> str:
-    """What came of it: `ok`, `error 404`."""
+    """Describe how an activity ended: `ok`, `error 404`."""
     if activity.error is None:
         return "ok"
     code = activity.error
     return f"error {code if not isinstance(code, str) else escape_line(code[:_LONGEST_NAME])}"
+
+
+serve = Command(
+    "serve",
+    callback=_serve,
+    help=(
+        "Run a DDP server: the server in the Python file APP, or a demo server. "
+        "It logs each call on stderr, with -v also each frame. It is for development and tests, not for the internet."
+    ),
+    short_help="Run a DDP server from a file, or a demo server.",
+    params=[
+        click.Argument(["app"], required=False, metavar="[APP]"),
+        click.Option(
+            ["--host"], default="127.0.0.1", metavar="HOST", help="The address to listen on. [default: 127.0.0.1]"
+        ),
+        click.Option(
+            ["--port"], default=3000, type=click.IntRange(0, 65535), metavar="PORT",
+            help="The port to listen on; 0 for any free port. [default: 3000]",
+        ),
+        click.Option(
+            ["--reload"], is_flag=True, help="Reload APP when it, or a file that it imports from its folder, changes."
+        ),
+        click.Option(
+            ["--greeting"], is_flag=True, help='Send {"server_id":"0"} to each client first, as Meteor did up to 2.2.'
+        ),
+        click.Option(
+            ["--origin", "origins"], multiple=True, callback=_checked_origins, metavar="ORIGIN",
+            help=(
+                "Accept connections only from web pages of this origin, such as http://localhost:8080; * for any page. "
+                "Can be repeated. Other clients than browsers can always connect. [default: any page, with a warning]"
+            ),
+        ),
+        *OUTPUT_OPTIONS,
+    ],
+    examples=[
+        ("ddp serve --port 3100", "then: ddp -u localhost:3100 call upper Hello"),
+        ("ddp serve app.py --reload", "serve a file, and reload it when you save it"),
+    ],
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""`ddp shell`, which is also what `ddp` alone does: the shell on a terminal, or a script from standard input."""
+"""`ddp shell`, which `ddp` alone runs too: the shell on a terminal, or a script from standard input."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _shell() -> None:
         if process.console.out.is_terminal:
             _interact(process, settings)
             return
-        # Else it would look as if it hung.
-        process.console.note("no prompt, since standard output is no terminal: commands are read up to Ctrl-D")
+        # Without this, ddp would seem to hang.
+        process.console.note("standard output is not a terminal, so there is no prompt; reading commands until Ctrl-D")
     from .run import opened, run_lines
 
     with opened("-") as (lines, name):
@@ -58,12 +58,12 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     first: Credential | None = None
     ended: LoginNeeded | None = None
     try:
-        # Before there is a prompt, since it may have to be read from somewhere.
+        # Before the prompt is open, because the user may have to be asked.
         first = find_credential(process, given)
     except LoginNeeded as error:
         if given.identity.origin:
             raise
-        # Nobody asked for it, and at a prompt one can log in.
+        # No option asked for this login, and the user can log in at the prompt.
         ended = error
     connect = connector(process, given, reconnect=given.reconnect is not False)
     from ...shell.repl import interact
@@ -80,7 +80,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
                 display.failure(None, error)
                 return
             if found is not None:
-                found.begin(client).add_done_callback(lambda answer: tell(client, found, answer))
+                found.log_in(client).add_done_callback(lambda answer: tell(client, found, answer))
 
         def tell(client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
             if answer.cancelled() or made.link.current_client is not client:
@@ -91,7 +91,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
                 made.link.user = named(credential, token)
                 made.link.unsaved_login = token if credential.token is None else None
             elif isinstance(error, LoginError):
-                display.failure(None, credential.refused(error))
+                display.failure(None, credential.rejection(error))
 
         made = make_shell(process, given, settings, display, connect)
         made.hooks.log_in = log_in
@@ -106,7 +106,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
 
 @contextlib.contextmanager
 def _above_prompt(console: Console, display: Display) -> Iterator[None]:
-    """Have what is for standard error, such as the logs, shown where it does not disturb the line being typed."""
+    """Show standard error, such as logs, above the prompt, where it does not disturb the line that is being typed."""
     before = console.err, console.colors_err
     console.err, console.colors_err = _AbovePrompt(display), False
     try:
@@ -128,17 +128,19 @@ shell = Command(
     "shell",
     callback=_shell,
     help=(
-        "Open the shell: calls, subscriptions and live data at a prompt. "
-        "With standard input from a file or a pipe, run the commands in it."
+        "Open the shell, a prompt for calls, subscriptions and live data. "
+        "If standard input is a file or a pipe, run the commands in it."
     ),
-    short_help="Open the shell (as ddp alone does).",
+    short_help="Open the shell (also: ddp without a command).",
     params=[
-        *connection_options("Seconds for all of a script, 0 for no limit; at a prompt there is none. [default: 30]"),
+        *connection_options(
+            "Time limit for a script in seconds; 0 for no limit. There is no limit at the prompt. [default: 30]"
+        ),
         *OUTPUT_OPTIONS,
     ],
     examples=[
-        ("ddp -u localhost:3000", "open it; `help` lists its commands"),
+        ("ddp -u localhost:3000", "open the shell; `help` lists its commands"),
         ("ddp -u localhost:3000 < setup.ddp", "run a script of its commands"),
-        ("echo 'call upper Hello' | ddp demo", "the same, without a server"),
+        ("echo 'call upper Hello' | ddp demo", "run one command with a demo server"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`ddp whoami`: who one is to the server."""
+"""`ddp whoami`: shows the user that the server accepts the login for."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def _whoami() -> None:
     with connected(process, settings) as client:
         token = client.accounts.token
         if token is None:
-            raise LoginNeeded(f"nobody is logged in at {server}", hint=login_command(process, "USER"))
+            raise LoginNeeded(f"you are not logged in at {server}", hint=login_command(process, "USER"))
         process.console.result(describe_user(token, client.collection("users").find_one(token.user_id) or {}, server))
 
 
 whoami = Command(
     "whoami",
     callback=_whoami,
-    help="Show who one is to the server, which is asked; ends with 4 for nobody.",
-    short_help="Show who one is to the server.",
+    help="Show the user you are logged in as, according to the server. Exits with 4 if you are not logged in.",
+    short_help="Show the user you are logged in as.",
     params=[*CONNECTION_OPTIONS, *OUTPUT_OPTIONS],
     examples=[
-        ("ddp whoami", "id, name, addresses, end of the login"),
-        ("ddp whoami | jq -r .username", "for scripts"),
-        ("ddp whoami -q 2>/dev/null || ddp login ann", "log in if need be"),
+        ("ddp whoami", "show id, name and e-mail addresses"),
+        ("ddp whoami | jq -r .username", "print only the user name"),
+        ("ddp whoami -q 2>/dev/null || ddp login ann", "log in if necessary"),
     ],
 )

@@ -197,7 +197,7 @@ class TestFailing:
         first, *rest = answers(ran.out)
         assert (first["error"]["kind"], first["error"]["reason"]) == (
             "timeout",
-            "no result of 'm' within 0.3 s; the server may still be at it",
+            "no result of 'm' within 0.3 s; the server may still run it",
         )
         assert rest == [{"line": 2, "result": 2}, {"line": 3, "result": 3}]
 
@@ -211,7 +211,7 @@ class TestFailing:
             ran = ddp("batch", "-u", server.url, "-j", "1", stdin=lines(["m"], ["m"], ["m"], ["m"]))
         assert ran.code == 6
         assert [answer.get("error", {}).get("kind") for answer in answers(ran.out)] == [None, "lost"]
-        assert ran.err.startswith("ddp: note: not sent: what follows line 2\nddp: error: ")
+        assert ran.err.startswith("ddp: note: the lines after line 2 were not sent\nddp: error: ")
 
     def test_it_is_noticed_though_nothing_is_in_flight(
         self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
@@ -296,7 +296,9 @@ class TestSignalsAndPipes:
             process.stdin.flush()
             assert process.wait(PATIENCE) == -number
             assert process.stderr is not None
-            assert process.stderr.read() == ("ddp: note: calls in flight, of which nobody knows whether they ran: 2\n")
+            assert process.stderr.read() == (
+                "ddp: note: calls without an answer, which the server may or may not have run: 2\n"
+            )
         assert said == [{"msg": "disconnect"}, 1000]
 
     @pytest.mark.usefixtures("server")
@@ -380,14 +382,14 @@ def test_a_line_is_a_call(line: str, request_: Request) -> None:
         pytest.param(b'["m"', "not JSON: ", id="half of it"),
         pytest.param(b'["m"] ["n"]', "not JSON: ", id="two of them"),
         pytest.param(b"[" * 100_000, "nested too deeply", id="deep"),
-        pytest.param(b'["\xff"]', "not UTF-8 text, from byte 2 on", id="no text"),
-        pytest.param(b"[]", 'no call: one looks like ["method", ARG...] or ', id="empty"),
-        pytest.param(b"[5]", "no call: ", id="no name"),
-        pytest.param(b'"m"', "no call: ", id="a name alone"),
-        pytest.param(b"{}", "no call: ", id="no method"),
-        pytest.param(b'{"method": 5}', "no call: ", id="a method that is no name"),
-        pytest.param(b'{"method": "m", "params": {"a": 1}}', "params is no array", id="no array"),
-        pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; there are method, params, id", id="misspelled"),
+        pytest.param(b'["\xff"]', "not UTF-8 text: invalid byte at position 2", id="no text"),
+        pytest.param(b"[]", 'not a valid call; write ["method", ARG...] or ', id="empty"),
+        pytest.param(b"[5]", "not a valid call; ", id="no name"),
+        pytest.param(b'"m"', "not a valid call; ", id="a name alone"),
+        pytest.param(b"{}", "not a valid call; ", id="no method"),
+        pytest.param(b'{"method": 5}', "not a valid call; ", id="a method that is no name"),
+        pytest.param(b'{"method": "m", "params": {"a": 1}}', "params must be an array", id="no array"),
+        pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; the keys are method, params and id", id="misspelled"),
         pytest.param(b'["m", {"$binary": "!"}]', "params: ", id="no EJSON"),
         pytest.param(b'["m", {"$date": null}]', "params: null is not a valid $date", id="E4: null"),
         pytest.param(b'{"method": "m", "params": [{"$date": "x"}]}', 'params: "x" is not a valid $date', id="V46"),
@@ -466,7 +468,7 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         thread = threading.Thread(target=write)
         thread.start()
         reader = LineReader(source.fileno())
-        with pytest.raises(CommandError, match="a line is longer than any message may be"):
+        with pytest.raises(CommandError, match="a line is longer than a message may be"):
             read_to_end(reader)
         while source.read1():
             pass

@@ -125,7 +125,7 @@ class TestErrors:
     def test_a_call_that_takes_too_long_is_given_up(self, ddp: Command) -> None:
         ran = ddp("call", "slow", "60000", "--timeout", "0.1")
         assert (ran.code, ran.out) == (5, "")
-        assert ran.err.startswith("ddp: error: no result of 'slow' within 0.1 s; the server may still be at it\n")
+        assert ran.err.startswith("ddp: error: no result of 'slow' within 0.1 s; the server may still run it\n")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ class TestUnconfirmed:
         with ScriptedServer(converse(talk)) as server:
             ran = ddp("run", "-u", server.url, "--timeout", "0.3", stdin=line.encode())
         assert (ran.code, ran.out) == (0, '"kept"\n')
-        assert "the server answered call m, but did not confirm the writes\n" in ran.err
+        assert "the server answered call m, but did not confirm its writes\n" in ran.err
 
     def test_the_library_says_what_is_here_and_gives_it(self) -> None:
         def talk(server: Conversation) -> None:
@@ -260,7 +260,7 @@ def test_an_answer_that_cannot_be_read_is_told(ddp: Command) -> None:
     with ScriptedServer(converse(talk)) as server:
         ran = ddp("call", "-u", server.url, "m")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("ddp: error: the answer cannot be read: ")
+    assert ran.err.startswith("ddp: error: the answer is not valid: ")
 
 
 def test_a_lone_surrogate_goes_both_ways(ddp: Command) -> None:

@@ -25,7 +25,7 @@ def test_the_shell_is_the_users_own(ddp: Command, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("SHELL", other)
         ran = ddp("completion")
         assert (ran.code, ran.out) == (2, "")
-        assert "which shell? bash, zsh or fish" in ran.err
+        assert "name the shell: bash, zsh or fish" in ran.err
     assert ddp("completion", "tcsh").code == 2
 
 

@@ -50,7 +50,7 @@ def test_who_one_is_may_be_said_anywhere(ddp: Command, words: list[str]) -> None
 def test_a_login_at_a_server_that_ends_at_once_is_not_saved(ddp: Command, home: Path) -> None:
     ran = ddp("demo", "login", "alice", "--password-file", "-", stdin=b"wonderland\n")
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err.startswith("ddp: note: logged in as alice (alice-in-wonderland); the demo's server")
+    assert ran.err.startswith("ddp: note: logged in as alice (alice-in-wonderland); the login ends now")
     assert not (home / "state").exists()
 
 

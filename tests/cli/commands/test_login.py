@@ -74,7 +74,7 @@ def test_a_login_whose_writes_are_not_confirmed_is_kept(
         assert (ran.code, json.loads(ran.out)["id"]) == (0, "u1")
         ran = ddp("call", "m", *options)
         assert (ran.code, ran.out) == (5, "")
-        assert "it waits for a call before it, and was not sent" in ran.err
+        assert "it was not sent, because it waits for an earlier call" in ran.err
         ran = ddp("run", *options, stdin=b"whoami")
         assert "the server did not confirm the writes" in ran.err
 
@@ -172,7 +172,7 @@ def test_several_users_of_one_server(ddp: Command, tmp_path: Path) -> None:
         assert ddp("call", "whoami", *url, "--login", "ann").out == '"a"\n'
         ran = ddp("call", "whoami", *url, "--login", "eve")
         assert (ran.code, ran.out) == (4, "")
-        assert "there are those of: ann, bob" in ran.err
+        assert "there are logins of: ann, bob" in ran.err
         assert f"ddp: hint: ddp login eve -u {server.url}\n" in ran.err
 
 
@@ -197,8 +197,8 @@ class TestSecrets:
     @pytest.mark.parametrize(
         ("stdin", "error"),
         [
-            pytest.param(b"", "there is no password in the first line of standard input", id="nothing"),
-            pytest.param(b"\nwonderland", "there is no password in the first line of standard input", id="an empty line"),
+            pytest.param(b"", "missing password: the first line of standard input is empty", id="nothing"),
+            pytest.param(b"\nwonderland", "missing password: the first line of standard input is empty", id="an empty line"),
             pytest.param(b"\xff\n", "the password in standard input is not UTF-8 text", id="bytes"),
         ],
     )  # fmt: skip
@@ -219,7 +219,7 @@ class TestSecrets:
         secret.write_text("wrong")
         ran = ddp(*words)
         assert (ran.code, ran.out) == (4, "")
-        assert "the login of 'alice' was refused: Incorrect password" in ran.err
+        assert "the server rejected the login of 'alice': Incorrect password" in ran.err
 
     def test_a_login_for_one_command_is_ended_with_it(self, ddp: Command, secret: Path) -> None:
         """Its token would be good for 90 days, and nobody has it."""
@@ -309,7 +309,7 @@ class TestSecrets:
         monkeypatch.setenv("DDP_TOKEN", "of before")
         ran = ddp("call", "whoami")
         assert (ran.code, ran.out) == (4, "")
-        assert ran.err.startswith("ddp: error: the token of $DDP_TOKEN was refused: ")
+        assert ran.err.startswith("ddp: error: the server rejected the token of $DDP_TOKEN: ")
 
     def test_others_on_the_way_are_warned_of(self, ddp: Command, server: LoopbackServer, secret: Path) -> None:
         with HTTPProxy(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
@@ -331,7 +331,7 @@ class TestEnd:
         ran = ddp("call", "whoami")
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith(
-            f"ddp: error: the login of 'alice' saved for ws://127.0.0.1:{server.port} was refused: You've been logged out"
+            f"ddp: error: the server rejected the login of 'alice' saved for ws://127.0.0.1:{server.port}: You've been logged out"
         )
         assert ran.err.endswith("ddp: hint: log in again: ddp login alice\n")
 
@@ -344,7 +344,7 @@ class TestEnd:
         ran = ddp("call", "whoami")
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("ddp: error: the login of 'alice' saved for ")
-        assert "has ended\nddp: hint: ddp login alice\n" in ran.err
+        assert "has expired\nddp: hint: ddp login alice\n" in ran.err
         assert server.sessions == sessions
 
     @pytest.mark.usefixtures("server")
@@ -589,7 +589,7 @@ class TestHome:
         monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
         ran = ddp("login", "alice", "--password-file", str(secret))
         assert (ran.code, ran.out) == (2, "")
-        assert ran.err.startswith("ddp: error: the login cannot be saved, and has been ended: ")
+        assert ran.err.startswith("ddp: error: cannot save the login, so it was ended: ")
         [user] = server.server.accounts.users.find({"username": "alice"})
         assert user["services"]["resume"]["loginTokens"] == []  # type: ignore[index,call-overload]  # a document's shape
 

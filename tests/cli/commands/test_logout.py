@@ -52,7 +52,9 @@ def test_it_ends_on_the_server_and_here(
 def test_nobody_cannot_log_out(ddp: Command, server: LoopbackServer) -> None:
     ran = ddp("logout")
     assert (ran.code, ran.out) == (4, "")
-    assert ran.err == (f"ddp: error: nobody is logged in at ws://127.0.0.1:{server.port}\nddp: hint: ddp login USER\n")
+    assert ran.err == (
+        f"ddp: error: you are not logged in at ws://127.0.0.1:{server.port}\nddp: hint: ddp login USER\n"
+    )
 
 
 def test_a_login_that_was_ended_elsewhere_is_forgotten(
@@ -61,7 +63,7 @@ def test_a_login_that_was_ended_elsewhere_is_forgotten(
     log_in()
     server.server.accounts.users.update("alice-in-wonderland", {"$set": {"services.resume.loginTokens": []}})
     ran = ddp("logout")
-    assert ran == (0, "", f"ddp: note: the login of alice at ws://127.0.0.1:{server.port} had ended already\n")
+    assert ran == (0, "", f"ddp: note: the login of alice at ws://127.0.0.1:{server.port} had already ended\n")
     assert saved() == []
 
 
@@ -73,14 +75,14 @@ def test_a_server_that_is_gone_is_told_with_what_can_be_done(
     ran = ddp("logout")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.startswith(
-        "ddp: note: alice is still logged in; ddp logout --local forgets the login here alone\n"
+        "ddp: note: alice is still logged in; ddp logout --local deletes only the saved login\n"
         f"ddp: error: 127.0.0.1:{server.port} refused the connection\n"
     )
     assert len(saved()) == 1
     ran = ddp("logout", "--local")
     assert (ran.code, ran.out, saved()) == (0, "", [])
-    assert ran.err.startswith("ddp: note: forgot the login of alice at ")
-    assert "; the server takes it until 20" in ran.err
+    assert ran.err.startswith("ddp: note: deleted the saved login of alice at ")
+    assert "; the server still accepts it until 20" in ran.err
     server.start()
 
 

@@ -166,14 +166,14 @@ class TestEnding:
         monkeypatch.setenv("DDP_URL", "localhost:1")
         ran = ddp("ping")
         assert (ran.code, ran.out) == (3, "")
-        assert "(-u URL names another server)" in ran.err
+        assert "(use -u URL for another server)" in ran.err
 
     @pytest.mark.usefixtures("server")
     def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
         ran = ddp("ping", "--timeout", "0.3", "-i", "0.1")
         assert ran.code == 5
         assert json.loads(ran.out.splitlines()[-1])["received"] >= 1
-        assert ran.err.startswith("ddp: error: pinged for 0.3 s\n")
+        assert ran.err.startswith("ddp: error: stopped after 0.3 s\n")
 
     @pytest.mark.usefixtures("server")
     @pytest.mark.parametrize(
@@ -241,6 +241,4 @@ def test_a_real_meteor_server_answers(ddp: Command, meteor_server: MeteorServer)
 
 def test_help_says_what_ctrl_c_means(ddp: Command, server: LoopbackServer) -> None:
     out = " ".join(ddp("ping", "--help").out.split())
-    assert (
-        "It goes on until Ctrl-C, which is its proper end: the exit code is then 0 if any answer came, else 1." in out
-    )
+    assert "Runs until Ctrl-C; the exit code is then 0 if there was an answer, otherwise 1." in out

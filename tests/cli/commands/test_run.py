@@ -217,7 +217,7 @@ def test_the_shell_logs_in_with_what_the_options_say(meteor_server: MeteorServer
         window.wait_for(lambda: bool(window.rows) and "· alice ·" in window.rows[-1])
         (tmp_path / "password").write_text("wrong\n")
     with Window("-u", meteor_server.url, "--login", "alice", "--password-file", f"{tmp_path}/password") as window:
-        window.wait_for("was refused")
+        window.wait_for("the server rejected")
         window.press("call upper a\r")
         window.wait_for('[1] "A"')
 
@@ -317,7 +317,7 @@ def test_a_saved_login_that_is_refused_is_told_and_the_shell_goes_on(home: Path)
         [file] = (home / "state/ddpshell/logins").iterdir()
         file.write_text(re.sub('"token": "[^"]*"', '"token": "of another time"', file.read_text()))
         with Window("-u", server.url, columns=120) as window:
-            window.wait_for("was refused: ")
+            window.wait_for("the server rejected ")
             window.wait_for("`login alice` logs in")
             window.press("call whoami\r")
             window.wait_for("[1] null")

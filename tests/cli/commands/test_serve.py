@@ -32,7 +32,7 @@ def url_of(process: subprocess.Popen[str]) -> str:
     """Wait until the server says where it is."""
     assert process.stderr is not None
     for line in process.stderr:
-        if found := re.match(r"ddp: note: serving at (ws://\S+); Ctrl-C ends it$", line):
+        if found := re.match(r"ddp: note: serving at (ws://\S+); stop with Ctrl-C$", line):
             return found[1]
     raise AssertionError("it does not serve")
 
@@ -109,7 +109,7 @@ def test_ctrl_c_right_after_it_says_that_it_serves_is_not_lost(
     """On one processor the signal comes while the main thread is on its way to the wait, and not there yet."""
     script = (
         "import sys; from ddpshell.server import Server; server = Server(); server.start(port=0);"
-        "print(f'ddp: note: serving at {server.url}; Ctrl-C ends it', file=sys.stderr, flush=True); server.wait()"
+        "print(f'ddp: note: serving at {server.url}; stop with Ctrl-C', file=sys.stderr, flush=True); server.wait()"
     )
     processors = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(processors)})
@@ -142,7 +142,7 @@ def test_a_port_that_is_taken_is_told(ddp: Command) -> None:
     assert ran == (
         2,
         "",
-        f"ddp: error: cannot listen on 127.0.0.1, port {port}: Address already in use; --port 0 takes a free one\n",
+        f"ddp: error: cannot listen on 127.0.0.1, port {port}: Address already in use; --port 0 chooses a free port\n",
     )
 
 
@@ -150,7 +150,7 @@ def test_an_address_of_another_machine_is_told(ddp: Command) -> None:
     ran = ddp("serve", "--host", "192.0.2.1")
     assert ran.code == 2
     assert ran.err.splitlines() == [
-        "ddp: warning: 192.0.2.1 can be reached from the network, and the demo asks nobody who they are",
+        "ddp: warning: 192.0.2.1 can be reached from the network, and anyone can use the demo server without logging in",
         "ddp: error: cannot listen on 192.0.2.1, port 3000: Cannot assign requested address",
     ]
 
@@ -167,7 +167,7 @@ def test_the_server_of_a_file_is_served(ddp: Command, start: Callable[..., subpr
     url = url_of(process)
     assert line_with(process, "methods:") == "ddp: note: methods: version"
     assert line_with(process, "publications:") == "ddp: note: publications: none"
-    assert line_with(process, "talk to it") == f"ddp: note: talk to it: ddp -u {url}"
+    assert line_with(process, "connect with") == f"ddp: note: connect with: ddp -u {url}"
     assert ddp("call", "-u", url, "version") == (0, "1\n", "")
     process.send_signal(signal.SIGTERM)
     assert finished(process).code == 143
@@ -227,7 +227,7 @@ def test_an_address_of_another_machine_is_told_for_a_file_as_well(ddp: Command, 
     ran = ddp("serve", str(app), "--host", "192.0.2.1")
     assert ran.code == 2
     assert ran.err.splitlines() == [
-        "ddp: warning: 192.0.2.1 can be reached from the network, and this server is made for trying and tests",
+        "ddp: warning: 192.0.2.1 can be reached from the network, but this server is made for development and tests",
         "ddp: error: cannot listen on 192.0.2.1, port 3000: Cannot assign requested address",
     ]
 
@@ -237,7 +237,7 @@ def test_an_address_of_another_machine_is_told_for_a_file_as_well(ddp: Command, 
     [
         (["--reload"], "--reload needs a file: ddp serve APP --reload"),
         (["--origin", "http://a/b"], "--origin: 'http://a/b' is not an origin, such as https://app.example"),
-        (["app.py", "--greeting"], "--greeting is for the demo: write Server(greeting=True) in app.py"),
+        (["app.py", "--greeting"], "--greeting is only for the demo server; write Server(greeting=True) in app.py"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(ddp: Command, words: list[str], expected: str) -> None:
@@ -306,7 +306,7 @@ def test_a_change_that_fails_is_told_in_a_line_and_leaves_the_server_as_it_was(
         session = client.call("version").result(PATIENCE), client.status.session
         app.write_text(APP + "\nx = (\n")
         assert line_with(process, "error") == (
-            f"ddp: error: {app}, line 10: SyntaxError: '(' was never closed; the server goes on as it was"
+            f"ddp: error: {app}, line 10: SyntaxError: '(' was never closed; the server continues unchanged"
         )
         assert (client.call("version").result(PATIENCE), client.status.session) == session
     app.write_text(APP.replace("return 1", "return 22"))
@@ -462,7 +462,7 @@ def test_what_came_of_it_is_said(error: str | int | None, text: str) -> None:
 @pytest.mark.parametrize("colour", ["never", "always"])
 def test_errors_are_red_where_there_is_colour(colour: str, capfd: pytest.CaptureFixture[str]) -> None:
     process = Process()
-    process.console.configure(colour=colour)
+    process.console.configure(color=colour)
     server = Server()
     ServerLog(process, shows_frames=False).watch(server)
     with server.running(), WireClient(server.url) as client:

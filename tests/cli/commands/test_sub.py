@@ -81,7 +81,7 @@ class TestSnapshot:
     def test_what_is_not_ready_in_time_is_an_error_and_no_output(self, ddp: Command) -> None:
         ran = ddp("sub", "neverReady", "--timeout", "0.2")
         assert (ran.code, ran.out) == (5, "")
-        assert ran.err.startswith("ddp: error: no ready for 'neverReady' within 0.2 s; the server may still be at it\n")
+        assert ran.err.startswith("ddp: error: no ready for 'neverReady' within 0.2 s; the server may still run it\n")
 
 
 class TestErrors:
@@ -103,7 +103,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("words", "err"),
         [
-            pytest.param([], "NAME is missing", id="no name"),
+            pytest.param([], "missing NAME", id="no name"),
             pytest.param(["x", "--docs", "--events"], "--events and --docs cannot be used together", id="merged or not"),
             pytest.param(["x", "--count", "--events"], "--events and --count cannot be used together", id="counted or not"),
             pytest.param(["x", "-o", "table", "--events"], "-o table cannot show changes", id="a table of events"),
@@ -128,7 +128,7 @@ class TestErrors:
         monkeypatch.setenv("DDP_URL", "localhost:1")
         ran = ddp("sub", "x", "--follow")
         assert (ran.code, ran.out) == (3, "")
-        assert "(-u URL names another server)" in ran.err
+        assert "(use -u URL for another server)" in ran.err
 
     def test_a_publication_that_ends_before_it_is_ready_has_failed(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:

@@ -13,7 +13,7 @@ from tests.loopback import LoopbackServer
 def test_nobody_is_told_how_to_become_somebody(ddp: Command, server: LoopbackServer) -> None:
     ran = ddp("whoami")
     assert ran == (
-        4, "", f"ddp: error: nobody is logged in at ws://127.0.0.1:{server.port}\nddp: hint: ddp login USER\n"
+        4, "", f"ddp: error: you are not logged in at ws://127.0.0.1:{server.port}\nddp: hint: ddp login USER\n"
     )  # fmt: skip
 
 
