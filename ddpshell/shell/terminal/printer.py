@@ -1,16 +1,36 @@
-"""The only writer to the terminal: what others want shown goes through one queue and one thread.
+"""The only writer to the terminal.
 
-    shows (any thread) ──queue──▶ writer thread: makes the text ──▶ the prompt's thread: writes it above the line
-                                                               └──▶ or itself, while there is no prompt
+Other threads hand over texts, which go through one queue and one thread:
 
-The queue is bounded: whoever receives from the network is never held up by a slow terminal. What may be dropped, and
-was, is counted, and the user is told. The line that is being typed is erased, and drawn again below the new text,
-in a single write.
+    show (any thread) ──queue──▶ writer thread: renders the text ──▶ the prompt's thread: writes it above the line
+                                                                └──▶ or the writer thread itself, without a prompt
+
+The queue is bounded, so a slow terminal never delays the thread that reads from the network. Texts that are dropped are
+counted, and the user sees the count. The line that the user edits is erased and drawn again below the new text, in a
+single write.
+
+The text that the writer thread has rendered is in one of four states (`Delivery`):
+
+    IDLE     There is no text.
+    READY    The text can be written now, or when a pause ends.
+    ASKED    The prompt's thread was asked to write it.
+    WRITING  A thread is writing it.
+
+              set_text           next_step, without a line           finish_write(is_written=True)
+        IDLE ──────────▶ READY ─────────────────────────────▶ WRITING ─────────────────────────────▶ IDLE
+                         │   ▲                                ▲   │
+       next_step,        │   │ attach,       start_line_write │   │ finish_write(is_written=False):
+       with a line       ▼   │ detach, resume                 │   ▼ the line has ended
+                         ASKED ───────────────────────────────┘   ASKED, or READY if the line is detached
+
+During a pause, next_step and start_line_write do nothing. A late request can reach the prompt's thread in the state READY;
+start_line_write then works as in ASKED.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
@@ -19,184 +39,310 @@ from typing import NamedTuple, Protocol, TypeAlias
 from ...text.palette import StyledText, terminal_text
 from ...text.prose import plural
 
-__all__ = ["Burst", "Printer", "PromptLine", "Render", "Screen"]
+__all__ = ["Burst", "Delivery", "Printer", "PromptLine", "Render", "Screen", "State", "Step", "TextQueue"]
 
-#: Makes a text for so many columns, without a newline at its end. Called on the writer's thread.
+#: Renders a text for a number of columns, without a newline at its end. Called on the writer thread.
 Render: TypeAlias = Callable[[int], StyledText]
 
-#: Makes a text for so many that are not shown.
-Others: TypeAlias = Callable[[int], StyledText]
+#: Renders the text about a number of texts that are not shown.
+Summarize: TypeAlias = Callable[[int], StyledText]
 
-#: How many entries that may be dropped wait at most.
+#: How many droppable texts can wait.
 LIMIT = 5000
 
-#: Seconds between two writes: more often nobody can read, and above a prompt each one draws it again.
+#: Seconds between two writes. The user cannot read faster, and each write above a prompt draws the prompt again.
 INTERVAL = 0.03
 
-# Entries, and characters, that are written at once; a key that was pressed waits no longer than that takes.
+# How many texts, and how many characters, are written at once. A pressed key waits no longer than such a write takes.
 _BATCH = 300
 _CHUNK = 1 << 16
 
 
 class Screen(Protocol):
-    """Where text goes: what a printer needs of prompt_toolkit's `Output`."""
+    """The terminal: the part of prompt_toolkit's `Output` that the printer needs."""
 
     def write_raw(self, data: str) -> None:
-        """Write."""
+        """Write text."""
         ...
 
     def flush(self) -> None:
-        """Have all that was written appear."""
+        """Show the text that was written."""
         ...
 
     @property
     def columns(self) -> int:
-        """How wide it is now."""
+        """The current width."""
         ...
 
 
 class PromptLine(Protocol):
-    """A line that is being typed, below which nothing is written."""
+    """A line that the user edits. Texts are written above it."""
 
-    def request(self, flush: Callable[[], None]) -> None:
-        """Have `flush` called soon, on the thread that the line belongs to."""
+    def request_flush(self, flush: Callable[[], None]) -> None:
+        """Have `flush` called soon on the line's thread."""
         ...
 
     def print_above(self, text: str) -> bool:
-        """Write above the line. On its own thread; False where there is no line any more."""
+        """Write above the line; called on the line's thread. Returns False if the line has ended."""
         ...
 
 
 class Burst(NamedTuple):
-    """What a text is one of, if many of the kind may come one right after another: the first are shown, others counted.
+    """A kind of text that can come in large numbers. The first texts of a burst are shown, and the others are counted.
 
     Args:
-        key: What is the same for all of them.
-        most: How many to show.
-        others: Makes the text for so many others.
+        key: Equal for all texts of the burst.
+        limit: How many texts are shown.
+        summarize: Renders the text about the others.
     """
 
     key: Hashable
-    most: int
-    others: Others
+    limit: int
+    summarize: Summarize
 
 
 class _Entry:
-    """What is to be shown, or how much of something is not."""
+    """A text to show, or a count of texts that are not shown."""
 
-    __slots__ = ("count", "may_drop", "others", "render")
+    __slots__ = ("count", "may_drop", "render", "summarize")
 
-    def __init__(self, render: Render | None, others: Others | None = None, *, may_drop: bool = False) -> None:
+    def __init__(self, render: Render | None, summarize: Summarize | None = None, *, may_drop: bool = False) -> None:
         self.render = render
-        self.others = others
+        self.summarize = summarize
         self.may_drop = may_drop
         self.count = 0
 
 
+class TextQueue:
+    """The texts that wait to be written, in order.
+
+    Args:
+        limit: How many droppable texts can wait.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: deque[_Entry] = deque()
+        self._droppable = 0
+        self._burst: Burst | None = None  # the burst that the last text belongs to
+        self._burst_length = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, render: Render, *, may_drop: bool = False, burst: Burst | None = None) -> None:
+        """Add a text, or count it; see `Printer.show`."""
+        if burst is None or self._burst is None or burst.key != self._burst.key:
+            self._burst, self._burst_length = burst, 0
+        self._burst_length += 1
+        if self._burst is not None and self._burst_length > self._burst.limit:
+            self._count(self._burst.summarize)
+        elif may_drop and self._droppable >= self._limit:
+            self._count(_summarize_dropped)
+        else:
+            self._droppable += may_drop
+            self._entries.append(_Entry(render, may_drop=may_drop))
+
+    def take_batch(self) -> list[_Entry]:
+        """Remove the texts that are to be written next, and return them."""
+        batch = [self._entries.popleft() for _ in range(min(len(self._entries), _BATCH))]
+        self._droppable -= sum(entry.may_drop for entry in batch)
+        return batch
+
+    def end_burst(self) -> None:
+        """End the current burst, because no text came for a while. Does nothing if a text waits."""
+        if not self._entries:
+            self._burst = None
+
+    def _count(self, summarize: Summarize) -> None:
+        if not self._entries or self._entries[-1].summarize is not summarize:
+            self._entries.append(_Entry(None, summarize))
+        self._entries[-1].count += 1
+
+
+class State(enum.Enum):
+    """The states of a text; see the module's docstring."""
+
+    IDLE = "idle"
+    READY = "ready"
+    ASKED = "asked"
+    WRITING = "writing"
+
+
+class Step(enum.Enum):
+    """What the writer thread must do next with the text."""
+
+    FINISHED = "finished"
+    WAIT = "wait"
+    ASK = "ask"  # ask the line to write it
+    WRITE = "write"
+
+
+class Delivery:
+    """The way of a text to the terminal; see the module's docstring. The caller guards it with a lock.
+
+    Attributes:
+        state: The state of the text.
+        line: The line that the user edits, if there is one.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.IDLE
+        self.line: PromptLine | None = None
+        self._pauses = 0
+        self._text = ""
+
+    def set_text(self, text: str) -> None:
+        """Set the text to write next."""
+        assert self.state is State.IDLE
+        self._text, self.state = text, State.READY
+
+    def next_step(self) -> Step:
+        """Decide how the writer thread continues, and change the state accordingly."""
+        if self.state is State.IDLE:
+            return Step.FINISHED
+        if self.state is not State.READY or self._pauses:
+            return Step.WAIT
+        if self.line is not None:
+            self.state = State.ASKED
+            return Step.ASK
+        self.state = State.WRITING
+        return Step.WRITE
+
+    def start_line_write(self) -> tuple[PromptLine, str] | None:
+        """Start to write above the line. Returns the line and the text, or None if there is nothing to do."""
+        if self.line is None or self._pauses or self.state not in {State.READY, State.ASKED}:
+            return None
+        self.state = State.WRITING
+        return self.line, self._text
+
+    def finish_write(self, *, is_written: bool) -> None:
+        """Finish a write. If the line had ended, the text is still to be written."""
+        assert self.state is State.WRITING
+        if is_written:
+            self.state = State.IDLE
+        else:
+            self.state = State.READY if self.line is None else State.ASKED
+
+    def attach(self, line: PromptLine) -> None:
+        """Write above this line from now on."""
+        self.line = line
+        self._withdraw_request()
+
+    def detach(self) -> None:
+        """Write without a line from now on."""
+        self.line = None
+        self._withdraw_request()
+
+    def pause(self) -> None:
+        """Write nothing until a call to `resume`. Pauses can be nested."""
+        self._pauses += 1
+
+    def resume(self) -> None:
+        """End a pause."""
+        self._pauses -= 1
+        self._withdraw_request()
+
+    def reclaim(self) -> None:
+        """Detach the line and end all pauses."""
+        self._pauses = 0
+        self.detach()
+
+    def _withdraw_request(self) -> None:
+        if self.state is State.ASKED:
+            self.state = State.READY
+
+
 class Printer:
-    """Writes to a terminal, in order, from any thread.
+    """Writes texts to a terminal, in order. Texts can come from any thread.
 
     Args:
         screen: The terminal.
-        colour: Whether to write colours now.
-        limit: How many entries that may be dropped wait at most.
+        is_colored: Returns whether to write colors.
+        limit: How many droppable texts can wait.
     """
 
-    def __init__(self, screen: Screen, colour: Callable[[], bool], *, limit: int = LIMIT) -> None:
+    def __init__(self, screen: Screen, is_colored: Callable[[], bool], *, limit: int = LIMIT) -> None:
         self._screen = screen
-        self._colour = colour
-        self._limit = limit
-        # Guards all that follows, and tells of every change.
+        self._is_colored = is_colored
+        # Guards the attributes below, and is notified of their changes.
         self._changed = threading.Condition()
-        self._queue: deque[_Entry] = deque()
-        self._droppable = 0
-        self._burst: Burst | None = None  # that of the last text
-        self._length = 0  # of the burst, so far
-        self._ready: str | None = None  # text that is made, and not written
-        self._line: PromptLine | None = None
-        self._asked: PromptLine | None = None  # who was asked to have it written
-        self._paused = 0
-        self._is_busy = False  # the writer's thread has taken entries, and is not through with them
-        self._is_writing = False  # somebody is writing, without the lock: the terminal may take its time
-        self._flushing = 0
+        self._queue = TextQueue(limit)
+        self._delivery = Delivery()
+        self._is_busy = False  # whether the writer thread has texts that are no longer in the queue
+        self._flushes = 0  # how many threads wait in `flush`
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="ddp printer", daemon=True)
 
-    # For everybody
+    # ------------------------------------------------------------------------------------------- for all threads
 
     def show(self, render: Render, *, may_drop: bool = False, burst: Burst | None = None) -> None:
-        """Show a text, soon.
+        """Show a text soon.
 
         Args:
-            render: Makes it.
-            may_drop: It is one of very many: if they come faster than the terminal takes them, it is only counted.
-            burst: It is one of many that say little: if too many come at once, it is only counted.
+            render: Renders the text.
+            may_drop: If too many such texts wait for the terminal, only count this one.
+            burst: If too many texts of this burst come in a row, only count this one.
         """
         with self._changed:
-            if burst is None or self._burst is None or burst.key != self._burst.key:
-                self._burst, self._length = burst, 0
-            self._length += 1
-            if self._burst is not None and self._length > self._burst.most:
-                self._count(self._burst.others)
-            elif may_drop and self._droppable >= self._limit:
-                self._count(_not_shown)
-            else:
-                self._droppable += may_drop
-                self._queue.append(_Entry(render, may_drop=may_drop))
+            self._queue.add(render, may_drop=may_drop, burst=burst)
             if not self._is_busy:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all that was to be shown so far has been written. Not for the thread of the prompt's line."""
+        """Wait until all texts are written. The thread of the prompt's line must not call this."""
         with self._changed:
-            self._flushing += 1
+            self._flushes += 1
             self._changed.notify_all()
             try:
                 self._changed.wait_for(lambda: not self._queue and not self._is_busy)
             finally:
-                self._flushing -= 1
+                self._flushes -= 1
 
-    # For the owner
+    # ------------------------------------------------------------------------------------------- for the owner
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the writer thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write the remaining texts, and end the writer thread."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
         self._thread.join()
 
     def attach(self, line: PromptLine) -> None:
-        """From now on there is a line being typed. On its thread, before it is drawn."""
+        """Write above this line from now on. Called on the line's thread before the line is drawn."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_writing)
-            self._line = line
+            self._wait_for_write()
+            self._delivery.attach(line)
             self._changed.notify_all()
 
     def detach(self) -> None:
-        """There is none any more, and the cursor stands at the beginning of a line. On the thread that it had."""
+        """Write at the cursor from now on, which is at the start of a row. Called on the thread of the old line."""
         with self._changed:
-            self._line = self._asked = None
+            self._delivery.detach()
             self._changed.notify_all()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """While somebody else has the terminal, such as an editor, write nothing."""
+        """Write nothing during a `with` block, because another program, such as an editor, uses the terminal."""
         with self._changed:
-            self._paused += 1
-            self._changed.wait_for(lambda: not self._is_writing)
+            # First, so that no other write starts after the current one.
+            self._delivery.pause()
+            self._wait_for_write()
         try:
             yield
         finally:
             with self._changed:
-                self._paused -= 1
-                self._asked = None
+                self._delivery.resume()
                 self._changed.notify_all()
 
-    # The writer's thread
+    def _wait_for_write(self) -> None:
+        self._changed.wait_for(lambda: self._delivery.state is not State.WRITING)
+
+    # --------------------------------------------------------------------------------------- on the writer thread
 
     def _run(self) -> None:
         while True:
@@ -204,109 +350,89 @@ class Printer:
                 self._changed.wait_for(lambda: self._queue or self._is_closing)
                 if not self._queue:
                     return
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
-                self._droppable -= sum(entry.may_drop for entry in batch)
+                batch = self._queue.take_batch()
                 self._is_busy = True
             width = self._screen.columns
-            for chunk in _chunks(self._text(entry, width) for entry in batch):
+            for chunk in _chunks(self._rendered(entry, width) for entry in batch):
                 self._deliver(chunk)
             with self._changed:
                 self._is_busy = False
                 self._changed.notify_all()
-                # What comes meanwhile, is then written at once. If nothing does, what comes later is no burst.
-                self._changed.wait_for(self._is_urgent, INTERVAL)
-                if not self._queue:
-                    self._burst = None
+                # The texts that come during this wait are written together. If none comes, the burst is over.
+                self._changed.wait_for(lambda: self._is_closing or self._flushes > 0, INTERVAL)
+                self._queue.end_burst()
 
-    def _is_urgent(self) -> bool:
-        return self._is_closing or self._flushing > 0
+    def _rendered(self, entry: _Entry, width: int) -> str:
+        try:
+            text = entry.render(width) if entry.render else entry.summarize(entry.count) if entry.summarize else []
+        except Exception as error:  # noqa: BLE001 - an error in one text must not stop the printer
+            text = [("error", f"error: cannot show this text: {error!r}")]
+        return terminal_text([*text, ("", "\n")], color=self._is_colored())
 
     def _deliver(self, chunk: str) -> None:
-        """Have a text written by whoever has the terminal, and wait until it is."""
+        """Write a text, or have the prompt's thread write it, and wait until it is written."""
         with self._changed:
-            self._ready = chunk
-        while (line := self._whom_to_ask()) is not None:
-            # Without the lock, which others need to show more: a line may write at once, on this thread.
-            line.request(self._flush_line)
-        if self._is_written():
-            return
-        # A terminal that has gone ends the program by a signal, or at the next prompt.
-        with contextlib.suppress(OSError):
-            self._screen.write_raw(chunk)
-            self._screen.flush()
-        self._wrote(all_of_it=True)
+            self._delivery.set_text(chunk)
+        while True:
+            step, line = self._wait_for_step()
+            if line is not None:
+                # Without the lock, because a line can write at once on this thread.
+                line.request_flush(self._flush_line)
+            elif step is Step.FINISHED:
+                return
+            else:
+                # If the terminal is gone, a signal or the next prompt ends the program.
+                with contextlib.suppress(OSError):
+                    self._screen.write_raw(chunk)
+                    self._screen.flush()
+                self._finish_write(is_written=True)
 
-    def _whom_to_ask(self) -> PromptLine | None:
-        """Wait until a line has to be asked; None if all is written, or to be written by this thread."""
+    def _wait_for_step(self) -> tuple[Step, PromptLine | None]:
+        """Wait until this thread must do something. Returns the line as well if it must be asked."""
         with self._changed:
-            while not self._is_written():
-                if not self._paused and self._line is None:
-                    self._is_writing = True
-                    return None
-                if not self._paused and self._asked is not self._line:
-                    self._asked = self._line
-                    return self._line
-                if self._is_closing:
-                    # Whoever had the terminal is gone without a word.
-                    self._line, self._paused = None, 0
+            while (step := self._delivery.next_step()) is Step.WAIT:
+                if self._is_closing and self._delivery.state is not State.WRITING:
+                    # The owner closes the printer without ending its pause or detaching its line.
+                    self._delivery.reclaim()
                 else:
                     self._changed.wait()
-            return None
+            return step, self._delivery.line if step is Step.ASK else None
 
-    def _is_written(self) -> bool:
-        return self._ready is None
-
-    def _wrote(self, *, all_of_it: bool) -> None:
-        with self._changed:
-            self._is_writing = False
-            if all_of_it:
-                self._ready = self._asked = None
-            self._changed.notify_all()
-
-    def _text(self, entry: _Entry, width: int) -> str:
-        try:
-            text = entry.render(width) if entry.render else entry.others(entry.count) if entry.others else []
-        except Exception as error:  # noqa: BLE001 - one text that cannot be shown must not end all showing
-            text = [("error", f"error: this cannot be shown: {error!r}")]
-        return terminal_text([*text, ("", "\n")], color=self._colour())
-
-    def _count(self, others: Others) -> None:
-        """With the lock held."""
-        if not self._queue or self._queue[-1].others is not others:
-            self._queue.append(_Entry(None, others))
-        self._queue[-1].count += 1
-
-    # The thread of the prompt's line
+    # ----------------------------------------------------------------------------------------- on the line's thread
 
     def _flush_line(self) -> None:
         with self._changed:
-            # If the line has gone since this was asked for, the writer's thread has been told, and does it.
-            text, line = self._ready, self._line
-            if text is None or line is None or self._paused:
-                return
-            # Without the lock, which others need to show more: the terminal may take its time.
-            self._is_writing = True
-        written = False
+            started = self._delivery.start_line_write()
+        if started is None:
+            return
+        line, text = started
+        is_written = False
         try:
-            written = line.print_above(text)
+            # Without the lock, because a slow terminal must not block the threads that call `show`.
+            is_written = line.print_above(text)
         finally:
-            self._wrote(all_of_it=written)
+            self._finish_write(is_written=is_written)
+
+    def _finish_write(self, *, is_written: bool) -> None:
+        with self._changed:
+            self._delivery.finish_write(is_written=is_written)
+            self._changed.notify_all()
 
 
-def _not_shown(count: int) -> StyledText:
+def _summarize_dropped(count: int) -> StyledText:
     lines = plural(count, "line was", "lines were")
-    return [("hint", f"... {lines} not shown: they came faster than the terminal takes them")]
+    return [("hint", f"... {lines} not shown, because the terminal is too slow")]
 
 
 def _chunks(texts: Iterator[str]) -> Iterator[str]:
-    """The texts, several at once; none is broken, since the prompt is drawn behind each chunk."""
-    gathered: list[str] = []
+    """Join texts into larger chunks. A text is never split, because the prompt is drawn after each chunk."""
+    joined: list[str] = []
     size = 0
     for text in texts:
-        gathered.append(text)
+        joined.append(text)
         size += len(text)
         if size >= _CHUNK:
-            yield "".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield "".join(gathered)
+            yield "".join(joined)
+            joined, size = [], 0
+    if joined:
+        yield "".join(joined)

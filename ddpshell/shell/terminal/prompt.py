@@ -267,7 +267,7 @@ class _AppLine:
         self._app = app
         self._output = output
 
-    def request(self, flush: Callable[[], None]) -> None:
+    def request_flush(self, flush: Callable[[], None]) -> None:
         """Have `flush` called by the application's loop, in its context."""
         loop, context = self._app.loop, self._app.context
         if loop is not None and context is not None:
@@ -375,7 +375,7 @@ class _Waiting:
         self._screen = screen
         self._question = question
 
-    def request(self, flush: Callable[[], None]) -> None:
+    def request_flush(self, flush: Callable[[], None]) -> None:
         """Write at once: no other thread writes."""
         flush()
 

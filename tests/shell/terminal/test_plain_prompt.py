@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
 from ddpshell.clock import SystemClock
 from ddpshell.shell.commands.shell import shell_registry
+from ddpshell.shell.link import Hooks
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
@@ -43,10 +45,10 @@ class Desk:
         self.printer.start()
         self.display = ScreenDisplay(self.printer, settings)
 
-        def connect(*_: object) -> object:
-            raise AssertionError("nobody connects here")
+        def connect(*_: object) -> NoReturn:
+            raise AssertionError("this shell never connects")
 
-        shell = Shell(shell_registry(), self.display, settings, SystemClock(), connect, "ws://h:1/websocket")  # type: ignore[arg-type]  # see above
+        shell = Shell(shell_registry(), self.display, settings, SystemClock(), Hooks(connect), "ws://h:1/websocket")
         self.prompt = PlainPrompt(shell, self.printer, screen, self.keys, self.remembered.append)
 
 

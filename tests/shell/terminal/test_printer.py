@@ -1,4 +1,4 @@
-"""One thread writes, in order; nobody waits for the terminal; the line being typed is never written into."""
+"""One thread writes in order, no other thread waits for the terminal, and the line of the prompt stays intact."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ddpshell.shell.terminal import printer as printer_module
-from ddpshell.shell.terminal.printer import Burst, Printer, Render
+from ddpshell.shell.terminal.printer import Burst, Delivery, Printer, Render, State, TextQueue
 from ddpshell.text.palette import StyledText
 from tests.loopback import PATIENCE
 from tests.shell.desk import RecordingScreen
 
 
 class BlockedScreen(RecordingScreen):
-    """A terminal that takes nothing until it is told to."""
+    """A terminal that blocks each write until `released` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,17 +29,17 @@ class BlockedScreen(RecordingScreen):
 
 
 class FakeLine:
-    """A line being typed, whose thread is the test's: `turn` is one turn of its loop."""
+    """A line of a prompt. The test is its thread and calls `handle_request` in place of the event loop."""
 
     def __init__(self, screen: RecordingScreen) -> None:
         self._screen = screen
-        self._asked: list[Callable[[], None]] = []
+        self._requests: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self.is_done = False
 
-    def request(self, flush: Callable[[], None]) -> None:
+    def request_flush(self, flush: Callable[[], None]) -> None:
         with self._changed:
-            self._asked.append(flush)
+            self._requests.append(flush)
             self._changed.notify_all()
 
     def print_above(self, text: str) -> bool:
@@ -48,21 +48,21 @@ class FakeLine:
         self._screen.write_raw(f"<{text}>")
         return True
 
-    def wait_until_asked(self) -> None:
+    def wait_for_request(self) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self._asked, PATIENCE)
+            assert self._changed.wait_for(lambda: self._requests, PATIENCE)
 
-    def turn(self) -> None:
-        self.wait_until_asked()
-        self._asked.pop(0)()
-
-
-def text(words: str, ink: str = "") -> Render:
-    return lambda _: [(ink, words)]
+    def handle_request(self) -> None:
+        self.wait_for_request()
+        self._requests.pop(0)()
 
 
-def started(screen: RecordingScreen, *, colour: bool = False, limit: int = 100) -> Printer:
-    printer = Printer(screen, lambda: colour, limit=limit)
+def text(content: str, style: str = "") -> Render:
+    return lambda _: [(style, content)]
+
+
+def started(screen: RecordingScreen, *, is_colored: bool = False, limit: int = 100) -> Printer:
+    printer = Printer(screen, lambda: is_colored, limit=limit)
     printer.start()
     return printer
 
@@ -86,20 +86,20 @@ def test_texts_are_written_in_order(screen: RecordingScreen, printer: Printer) -
     assert screen.text == "".join(f"{number}\n" for number in range(1000))
 
 
-def test_a_text_knows_how_wide_the_window_is(screen: RecordingScreen, printer: Printer) -> None:
+def test_a_text_is_rendered_for_the_width_of_the_window(screen: RecordingScreen, printer: Printer) -> None:
     printer.show(lambda width: [("", str(width))])
     printer.flush()
     assert screen.text == "33\n"
 
 
-def test_colours_are_written_where_they_are_wanted(screen: RecordingScreen) -> None:
-    printer = started(screen, colour=True)
+def test_colors_are_written_if_they_are_on(screen: RecordingScreen) -> None:
+    printer = started(screen, is_colored=True)
     printer.show(text("no", "error"))
     printer.close()
     assert screen.text == "\x1b[31mno\x1b[0m\n"
 
 
-def test_a_text_that_cannot_be_made_is_an_error_and_the_next_one_comes(
+def test_a_text_that_cannot_be_rendered_is_an_error_and_the_next_one_is_written(
     screen: RecordingScreen, printer: Printer
 ) -> None:
     def broken(_: int) -> StyledText:
@@ -108,10 +108,10 @@ def test_a_text_that_cannot_be_made_is_an_error_and_the_next_one_comes(
     printer.show(broken)
     printer.show(text("next"))
     printer.flush()
-    assert screen.text == "error: this cannot be shown: ValueError('\\x1b[2J')\nnext\n"
+    assert screen.text == "error: cannot show this text: ValueError('\\x1b[2J')\nnext\n"
 
 
-def test_what_is_left_is_written_at_the_end(screen: RecordingScreen) -> None:
+def test_remaining_texts_are_written_when_the_printer_is_closed(screen: RecordingScreen) -> None:
     printer = started(screen)
     for number in range(500):
         printer.show(text(str(number)))
@@ -122,12 +122,12 @@ def test_what_is_left_is_written_at_the_end(screen: RecordingScreen) -> None:
 # -------------------------------------------------------------------------------------------- a slow terminal
 
 
-def test_nobody_waits_for_a_terminal_and_what_was_dropped_is_counted() -> None:
+def test_show_never_waits_for_the_terminal_and_dropped_texts_are_counted() -> None:
     screen = BlockedScreen()
     printer = started(screen, limit=10)
     printer.show(text("first"))
     assert screen.entered.wait(PATIENCE)
-    # The terminal is stuck; none of these may block, or the test would.
+    # The terminal is blocked. If one of these calls waited for it, the test would hang.
     for number in range(1234):
         printer.show(text(f"frame {number}"), may_drop=True)
     printer.show(text("an answer"))
@@ -136,11 +136,11 @@ def test_nobody_waits_for_a_terminal_and_what_was_dropped_is_counted() -> None:
     shown = screen.text.splitlines()
     assert shown[0] == "first"
     assert shown[1:11] == [f"frame {number}" for number in range(10)]
-    assert shown[11] == "... 1,224 lines were not shown: they came faster than the terminal takes them"
+    assert shown[11] == "... 1,224 lines were not shown, because the terminal is too slow"
     assert shown[12:] == ["an answer"]
 
 
-def test_what_was_written_makes_room_for_more(screen: RecordingScreen) -> None:
+def test_after_a_write_more_texts_can_wait(screen: RecordingScreen) -> None:
     printer = started(screen, limit=3)
     for turn in range(4):
         with printer.paused():
@@ -151,7 +151,7 @@ def test_what_was_written_makes_room_for_more(screen: RecordingScreen) -> None:
     assert screen.text.split() == [f"{turn}.{number}" for turn in range(4) for number in range(3)]
 
 
-def test_a_terminal_that_is_gone_ends_nobody() -> None:
+def test_errors_of_a_closed_terminal_are_ignored() -> None:
     class Gone(RecordingScreen):
         def write_raw(self, data: str) -> None:
             raise OSError(5, "Input/output error")
@@ -176,11 +176,11 @@ def test_answers_are_never_dropped() -> None:
 # ------------------------------------------------------------------------------------------------------- bursts
 
 
-def burst(key: str, most: int = 2) -> Burst:
-    return Burst(key, most, lambda count: [("", f"{count} more {key}")])
+def burst(key: str, limit: int = 2) -> Burst:
+    return Burst(key, limit, lambda count: [("", f"{count} more {key}")])
 
 
-def test_of_what_comes_all_at_once_the_first_are_shown_and_the_others_counted() -> None:
+def test_the_first_texts_of_a_burst_are_shown_and_the_others_counted() -> None:
     screen = BlockedScreen()
     printer = started(screen, limit=1)
     printer.show(text("begin"))
@@ -196,95 +196,235 @@ def test_of_what_comes_all_at_once_the_first_are_shown_and_the_others_counted() 
     assert screen.text.splitlines() == ["begin", "a0", "a1", "998 more a", "b0", "b1", "2 more b", "end", "b"]
 
 
-def test_what_comes_one_by_one_is_no_burst(
+def test_texts_that_come_one_by_one_are_not_a_burst(
     screen: RecordingScreen, printer: Printer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(printer_module, "INTERVAL", 0)
     for number in range(4):
-        printer.show(text(f"a{number}"), burst=burst("a", most=1))
+        printer.show(text(f"a{number}"), burst=burst("a", limit=1))
         printer.flush()
     assert screen.text.split() == ["a0", "a1", "a2", "a3"]
 
 
-# ----------------------------------------------------------------------------------------------- the typed line
+@pytest.mark.parametrize(
+    ("actions", "shown"),
+    [
+        pytest.param("a a a", ["a", "2 more a"], id="a burst"),
+        pytest.param("a write end a", ["a", "a"], id="the burst ends if no text comes for a while"),
+        pytest.param("a a write end a a", ["a", "1 more a", "a", "1 more a"], id="the next burst is counted anew"),
+        pytest.param("a write a", ["a", "1 more a"], id="a write alone does not end the burst"),
+        pytest.param("a write a end a", ["a", "2 more a"], id="the burst goes on if a text waits"),
+        pytest.param("a b a", ["a", "b", "a"], id="another kind ends the burst"),
+        pytest.param("a - a", ["a", "-", "a"], id="a text outside bursts ends the burst"),
+        pytest.param("a a b b a", ["a", "1 more a", "b", "1 more b", "a"], id="several bursts"),
+    ],
+)
+def test_a_burst_lasts_until_another_text_or_a_quiet_moment(actions: str, shown: list[str]) -> None:
+    queue, found = TextQueue(100), list[str]()
+    bursts = {key: burst(key, limit=1) for key in "ab"}
+
+    def write() -> None:
+        for entry in queue.take_batch():
+            assert entry.render or entry.summarize
+            pieces = entry.render(80) if entry.render else entry.summarize(entry.count) if entry.summarize else []
+            found.append(pieces[0][1])
+
+    for action in actions.split():
+        if action == "write":
+            write()
+        elif action == "end":
+            queue.end_burst()
+        else:
+            queue.add(text(action), burst=bursts.get(action))
+    write()
+    assert found == shown
 
 
-def test_while_a_line_is_typed_texts_are_written_above_it_on_its_thread(
-    screen: RecordingScreen, printer: Printer
-) -> None:
+def test_a_quiet_moment_after_a_write_ends_the_burst(screen: RecordingScreen, printer: Printer) -> None:
+    for number in range(2):
+        printer.show(text(f"a{number}"), burst=burst("a", limit=1))
+        printer.flush()
+        with printer._changed:  # noqa: SLF001 - wait until the writer thread waits for the next text
+            assert printer._changed.wait_for(lambda: printer._queue._burst is None, PATIENCE)  # noqa: SLF001
+    assert screen.text.split() == ["a0", "a1"]
+
+
+# ----------------------------------------------------------------------------------- the states of a delivery
+
+#: For each state of the text and of its surroundings: the state after an input. `+line` means that a line is attached, and
+#: `+pause` that a pause lasts. In parentheses is the result. `.` is the same state, and `x` cannot happen.
+TRANSITIONS = """
+state               | set_text   | next_step             | start_line_write | finish(True) | finish(False) | attach          | detach       | pause              | resume       | reclaim
+idle                | ready      | . (finished)          | . (none)         | x            | x             | idle+line       | .            | idle+pause         | x            | .
+idle+line           | ready+line | . (finished)          | . (none)         | x            | x             | .               | idle         | idle+line+pause    | x            | idle
+idle+pause          | ready+pause| . (finished)          | . (none)         | x            | x             | idle+line+pause | .            | .                  | idle         | idle
+idle+line+pause     | ready+line+pause | . (finished)    | . (none)         | x            | x             | .               | idle+pause   | .                  | idle+line    | idle
+ready               | x          | writing (write)       | . (none)         | x            | x             | ready+line      | .            | ready+pause        | x            | .
+ready+line          | x          | asked+line (ask)      | writing+line     | x            | x             | .               | ready        | ready+line+pause   | x            | ready
+ready+pause         | x          | . (wait)              | . (none)         | x            | x             | ready+line+pause| .            | .                  | ready        | ready
+ready+line+pause    | x          | . (wait)              | . (none)         | x            | x             | .               | ready+pause  | .                  | ready+line   | ready
+asked+line          | x          | . (wait)              | writing+line     | x            | x             | ready+line      | ready        | asked+line+pause   | x            | ready
+asked+line+pause    | x          | . (wait)              | . (none)         | x            | x             | ready+line+pause| ready+pause  | .                  | ready+line   | ready
+writing             | x          | . (wait)              | . (none)         | idle         | ready         | writing+line    | .            | writing+pause      | x            | .
+writing+line        | x          | . (wait)              | . (none)         | idle+line    | asked+line    | .               | writing      | writing+line+pause | x            | writing
+writing+pause       | x          | . (wait)              | . (none)         | idle+pause   | ready+pause   | writing+line+pause | .         | .                  | writing      | writing
+writing+line+pause  | x          | . (wait)              | . (none)         | idle+line+pause | asked+line+pause | .         | writing+pause | .                 | writing+line | writing
+"""  # fmt: skip
+
+HEADER, *ROWS = [[cell.strip() for cell in row.split("|")] for row in TRANSITIONS.strip().splitlines()]
+
+
+def delivery_in(state: str) -> Delivery:
+    name, *surroundings = state.split("+")
+    delivery = Delivery()
+    if name != "idle":
+        delivery.set_text("text")
+    if "line" in surroundings:
+        delivery.attach(FakeLine(RecordingScreen()))
+    delivery.state = State(name)
+    if "pause" in surroundings:
+        delivery.pause()
+    return delivery
+
+
+def name_of(delivery: Delivery) -> str:
+    is_paused = delivery._pauses > 0  # noqa: SLF001 - the state
+    return delivery.state.value + "+line" * (delivery.line is not None) + "+pause" * is_paused
+
+
+INPUTS: dict[str, Callable[[Delivery], object]] = {
+    "set_text": lambda delivery: delivery.set_text("new"),
+    "next_step": lambda delivery: delivery.next_step().value,
+    "start_line_write": lambda delivery: "none" if delivery.start_line_write() is None else None,
+    "finish(True)": lambda delivery: delivery.finish_write(is_written=True),
+    "finish(False)": lambda delivery: delivery.finish_write(is_written=False),
+    "attach": lambda delivery: delivery.attach(FakeLine(RecordingScreen())),
+    "detach": Delivery.detach,
+    "pause": Delivery.pause,
+    "resume": Delivery.resume,
+    "reclaim": Delivery.reclaim,
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "expected"),
+    [
+        pytest.param(row[0], action, cell, id=f"{row[0]}-{action}")
+        for row in ROWS
+        for action, cell in zip(HEADER[1:], row[1:], strict=True)
+    ],
+)
+def test_a_delivery_follows_its_table(state: str, action: str, expected: str) -> None:
+    delivery = delivery_in(state)
+    assert name_of(delivery) == state
+    if expected == "x":
+        if action in ("set_text", "finish(True)", "finish(False)"):
+            with pytest.raises(AssertionError):
+                INPUTS[action](delivery)
+        return
+    after, _, result = expected.removesuffix(")").partition("(")
+    found = INPUTS[action](delivery)
+    assert name_of(delivery) == (state if after.strip() == "." else after.strip())
+    assert (found or "") == result
+
+
+def test_the_table_has_every_state_and_input() -> None:
+    states = {row[0] for row in ROWS}
+    wanted = {f"{state.value}{line}{pause}" for state in State for line in ("", "+line") for pause in ("", "+pause")}
+    # Only a line can be asked.
+    assert states == wanted - {"asked", "asked+pause"}
+    assert set(HEADER[1:]) == set(INPUTS)
+
+
+def test_nested_pauses_end_with_the_last_one() -> None:
+    delivery = delivery_in("ready")
+    delivery.pause()
+    delivery.pause()
+    delivery.resume()
+    assert name_of(delivery) == "ready+pause"
+    delivery.resume()
+    assert name_of(delivery) == "ready"
+
+
+# ----------------------------------------------------------------------------------------------- the prompt's line
+
+
+def test_with_a_prompt_texts_are_written_above_it_on_its_thread(screen: RecordingScreen, printer: Printer) -> None:
     line = FakeLine(screen)
     printer.attach(line)
     printer.show(text("a"))
-    line.turn()
+    line.handle_request()
     assert screen.text == "<a\n>"
     printer.detach()
 
 
-def test_what_comes_together_is_written_together(screen: RecordingScreen, printer: Printer) -> None:
+def test_texts_that_come_together_are_written_together(screen: RecordingScreen, printer: Printer) -> None:
     line = FakeLine(screen)
     printer.attach(line)
     printer.show(text("a"))
-    line.turn()
-    # The writer's thread rests a moment after each write; these three are there before it looks again.
-    for word in "bcd":
-        printer.show(text(word))
-    line.turn()
+    line.handle_request()
+    # The writer thread pauses after each write. These three texts come before it continues.
+    for letter in "bcd":
+        printer.show(text(letter))
+    line.handle_request()
     while "d" not in screen.text:
-        line.turn()
+        line.handle_request()
     assert screen.text.count("<") <= 3
     printer.detach()
 
 
-def test_what_was_ready_when_the_line_ended_is_written_after_it(screen: RecordingScreen, printer: Printer) -> None:
+def test_a_text_that_was_ready_when_the_line_ended_is_written_after_it(
+    screen: RecordingScreen, printer: Printer
+) -> None:
     line = FakeLine(screen)
     printer.attach(line)
     line.is_done = True
     printer.show(text("late"))
-    line.turn()
+    line.handle_request()
     assert screen.text == ""
     printer.detach()
     printer.flush()
     assert screen.text == "late\n"
 
 
-def test_a_line_that_begins_while_something_waits_gets_it(screen: RecordingScreen, printer: Printer) -> None:
+def test_a_waiting_text_is_written_above_the_next_line(screen: RecordingScreen, printer: Printer) -> None:
     first = FakeLine(screen)
     first.is_done = True
     printer.attach(first)
     printer.show(text("a"))
-    first.turn()
+    first.handle_request()
     second = FakeLine(screen)
     printer.attach(second)
-    second.turn()
+    second.handle_request()
     assert screen.text == "<a\n>"
     printer.detach()
 
 
-def test_while_somebody_else_has_the_terminal_nothing_is_written(screen: RecordingScreen, printer: Printer) -> None:
+def test_nothing_is_written_during_a_pause(screen: RecordingScreen, printer: Printer) -> None:
     line = FakeLine(screen)
     printer.attach(line)
     with printer.paused():
         printer.show(text("a"))
         assert screen.text == ""
-    line.turn()
+    line.handle_request()
     assert screen.text == "<a\n>"
     printer.detach()
 
 
-def test_what_was_asked_for_before_a_pause_is_written_after_it(screen: RecordingScreen, printer: Printer) -> None:
+def test_a_request_before_a_pause_is_repeated_after_it(screen: RecordingScreen, printer: Printer) -> None:
     line = FakeLine(screen)
     printer.attach(line)
     printer.show(text("a"))
-    line.wait_until_asked()
+    line.wait_for_request()
     with printer.paused():
-        line.turn()
+        line.handle_request()
         assert screen.text == ""
-    line.turn()
+    line.handle_request()
     assert screen.text == "<a\n>"
     printer.detach()
 
 
-def test_a_pause_without_a_line_holds_back_as_well(screen: RecordingScreen, printer: Printer) -> None:
+def test_nothing_is_written_during_a_pause_without_a_line(screen: RecordingScreen, printer: Printer) -> None:
     with printer.paused():
         printer.show(text("a"))
         assert screen.text == ""
@@ -292,7 +432,7 @@ def test_a_pause_without_a_line_holds_back_as_well(screen: RecordingScreen, prin
     assert screen.text == "a\n"
 
 
-def test_who_had_the_terminal_and_went_without_a_word_holds_up_nobody(screen: RecordingScreen) -> None:
+def test_closing_ends_a_pause_that_the_owner_did_not_end(screen: RecordingScreen) -> None:
     printer = started(screen)
     pause = printer.paused()
     pause.__enter__()
@@ -302,19 +442,19 @@ def test_who_had_the_terminal_and_went_without_a_word_holds_up_nobody(screen: Re
     assert screen.text == "a\n"
 
 
-def test_a_line_that_is_written_at_once_holds_up_nobody_either() -> None:
-    """As on a terminal that can only be written to, which is stuck."""
+def test_a_line_that_writes_at_once_does_not_block_show() -> None:
+    """As a plain prompt on a blocked terminal does."""
     screen = BlockedScreen()
     printer = started(screen)
     line = FakeLine(screen)
-    line.request = lambda flush: flush()  # type: ignore[method-assign]  # that of a plain prompt
+    line.request_flush = lambda flush: flush()  # type: ignore[method-assign]  # as a plain prompt does it
     printer.attach(line)
     printer.show(text("a"))
     assert screen.entered.wait(PATIENCE)
-    shower = threading.Thread(target=printer.show, args=[text("b")], daemon=True)
-    shower.start()
-    shower.join(PATIENCE)
-    assert not shower.is_alive()
+    thread = threading.Thread(target=printer.show, args=[text("b")], daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
     screen.released.set()
     printer.flush()
     printer.detach()
@@ -322,13 +462,13 @@ def test_a_line_that_is_written_at_once_holds_up_nobody_either() -> None:
     assert screen.text == "<a\n><b\n>"
 
 
-def test_a_long_text_is_not_broken_by_the_line(screen: RecordingScreen, printer: Printer) -> None:
+def test_a_long_text_is_not_split_by_the_prompt(screen: RecordingScreen, printer: Printer) -> None:
     line = FakeLine(screen)
     printer.attach(line)
     for _ in range(3):
         printer.show(text("x" * 50_000))
     while screen.text.count("x") < 150_000:
-        line.turn()
+        line.handle_request()
     assert all(part.endswith("\n>") for part in screen.text.split("<")[1:])
-    assert screen.text.count("<") > 1, "a key that is pressed waits for a part of it only"
+    assert screen.text.count("<") > 1, "a pressed key waits only for one part"
     printer.detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from prompt_toolkit.application import create_app_session
@@ -13,6 +14,7 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 
 from ddpshell.clock import SystemClock
 from ddpshell.shell.commands.shell import shell_registry
+from ddpshell.shell.link import Hooks
 from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
@@ -35,10 +37,12 @@ class Editor:
         self.printer.start()
         display = ScreenDisplay(self.printer, settings)
 
-        def connect(_: object, on_event: object) -> object:
-            raise AssertionError("nobody connects here")
+        def connect(url: object, on_event: object) -> NoReturn:
+            raise AssertionError("this shell never connects")
 
-        self.shell = Shell(shell_registry(), display, settings, SystemClock(), connect, "ws://localhost:3000/websocket")  # type: ignore[arg-type]  # see above
+        self.shell = Shell(
+            shell_registry(), display, settings, SystemClock(), Hooks(connect), "ws://localhost:3000/websocket"
+        )
         self.history = InMemoryHistory()
         self.prompt = Prompt(self.shell, self.printer, output, self.history, keys)
 
