@@ -172,7 +172,7 @@ SUBSCRIPTIONS: dict[str, list[Step]] = {
     "no params": ['{"msg":"sub","id":"s","name":"neverReady"}', call("upper", "x"), unsub("s")],
     "limited": [sub("limitedSub", id_=str(number)) for number in range(4)],
     "members only": [sub("membersOnly")],
-    "private, nobody": [sub("privateTasks"), unsub("privateTasks")],
+    "private, without a login": [sub("privateTasks"), unsub("privateTasks")],
     "two cursors": [call("reset"), sub("twoCursors", id_="t"), unsub("t")],
 }  # fmt: skip
 
@@ -207,7 +207,7 @@ TASKS: dict[str, list[Step]] = {
     "multi": with_tasks(sub("tasks"), call("update", {}, {"$set": {"z": 1}}, {"multi": True})),
     "the first alone": with_tasks(sub("tasks"), call("update", {}, {"$set": {"z": 1}})),
     "upsert": with_tasks(sub("tasks"), call("update", {"_id": "u"}, {"$set": {"n": 1}}, {"upsert": True})),
-    "nobody": with_tasks(sub("tasks"), call("update", {"n": 99}, {"$set": {"z": 1}}), call("remove", {"n": 99})),
+    "no match": with_tasks(sub("tasks"), call("update", {"n": 99}, {"$set": {"z": 1}}), call("remove", {"n": 99})),
     "duplicate id": with_tasks(call("insert", {"_id": "a"})),
     "unknown modifier": with_tasks(call("update", "a", {"$nope": {"n": 1}})),
     "inc of a text": with_tasks(call("update", "a", {"$inc": {"tags": 1}})),
