@@ -1,6 +1,6 @@
-"""The application that faults are tried on: on our server the methods and publications of tests/meteor/app.js that are used.
+"""The application for tests with faults: the methods and publications of tests/meteor/app.js that are used, on our server.
 
-It keeps its documents and its users when its server is restarted, as a deployment with a database does.
+Documents and users survive a restart of the server, as with a database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ USER, PASSWORD = "alice", "wonderland"
 
 
 def application(options: Options) -> Server:
-    """Make the server; it is yours to start."""
+    """Return the server; the caller starts it."""
     server = Server(options=options, users={USER: PASSWORD}, accounts=AccountsOptions(rate_limit=False))
     tasks = Collection("tasks")
 

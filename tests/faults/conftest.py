@@ -1,4 +1,4 @@
-"""Servers that the trials of one file share, each with a proxy before it."""
+"""Servers that the trials of one file share, each behind a fault proxy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.worlds import MeteorWorld, OurWorld
 
 @pytest.fixture(autouse=True)
 def _no_thread_left(home: object) -> Iterator[None]:
-    """Servers are shared here, and have their threads between tests; of all others none may be left."""
+    """Check that no thread is left but those of the shared servers."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
@@ -41,14 +41,14 @@ def _bench(name: str, size: int, request: pytest.FixtureRequest) -> Iterator[Ben
 
 @pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
 def large(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """200 documents in each subscription: our server that resumes sessions, the same that does not, and Meteor."""
+    """Servers with 200 documents in each subscription: ours with and without resumption, and Meteor."""
     with _bench(request.param, 200, request) as bench:
         yield bench
 
 
 @pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
 def small(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """The same with three documents in each."""
+    """Servers with three documents in each subscription: ours with and without resumption, and Meteor."""
     with _bench(request.param, 3, request) as bench:
         yield bench
 

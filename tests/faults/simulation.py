@@ -1,8 +1,8 @@
-"""A DDP server and a network without sockets, threads or time, for a `ClientSession`: one step of either at a time.
+"""A DDP server and a network for a `ClientSession`, without sockets, threads or time. They move one step at a time.
 
 The server is a model: documents in parts, publications of parts, methods that count their runs. Its sessions are
-the real `ServerSession`s, so that it resumes as a real one does. The network delivers message by message, and breaks
-when told to, with whatever is on the way lost; whether the server has noticed is another matter.
+real `ServerSession`s, so it resumes sessions like a real server. The network delivers message by message, and breaks
+on demand, with the loss of all undelivered messages. The server may notice that later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ddpshell.protocol.server_session import (
 
 __all__ = ["PARTS", "SimulatedServer", "SimulatedSocket"]
 
-#: What a publication of each name publishes; two of them overlap.
+#: The parts that each publication publishes; some publications overlap.
 PARTS = {"anchor": {"anchor"}, "a": {"a"}, "b": {"b"}, "ab": {"a", "b"}}
 
 _SERVER_ERROR: EJSONValue = {"error": 500, "reason": "it failed", "errorType": "Meteor.Error"}
@@ -34,7 +34,7 @@ _SERVER_ERROR: EJSONValue = {"error": 500, "reason": "it failed", "errorType": "
 
 @dataclass(eq=False)
 class SimulatedSocket:
-    """One connection: what is on its way in each direction, and whether each end still has it."""
+    """One connection: the undelivered messages in each direction, and whether it is broken."""
 
     up: deque[str] = field(default_factory=deque)
     down: deque[str] = field(default_factory=deque)
@@ -47,12 +47,12 @@ class _Session:
     protocol: ServerSession
     socket: SimulatedSocket | None
     subs: dict[str, str] = field(default_factory=dict)
-    #: By document, the subscriptions that have it.
+    #: The subscriptions with each document, by its id.
     view: dict[str, set[str]] = field(default_factory=dict)
     user: str | None = None
-    #: Calls whose `updated` is due (S45).
+    #: Calls whose `updated` was not sent yet (S45).
     unwritten: list[str] = field(default_factory=list)
-    #: Calls that still run. They do not block those that come after them (S44).
+    #: Running calls. They do not block the calls after them (S44).
     running: list[MethodReceived] = field(default_factory=list)
 
 
@@ -60,9 +60,9 @@ class SimulatedServer:
     """The model.
 
     Attributes:
-        documents: By id, the part and the fields of each document.
-        runs: How often a method ran, by its key.
-        users: For each run of a method but `login`, in order, its key and by whom it was called.
+        documents: The part and the fields of each document, by id.
+        runs: How often a method ran, by the key in its arguments.
+        users: The key and the user of each run of a method but `login`, in order.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class SimulatedServer:
         return socket
 
     def receive(self, socket: SimulatedSocket) -> None:
-        """Take the next message off a connection, and deal with it."""
+        """Receive and handle the next message of a connection."""
         text = socket.up.popleft()
         for session in list(self._sessions):
             if session.socket is socket:
@@ -90,7 +90,7 @@ class SimulatedServer:
                 return
 
     def notice(self) -> None:
-        """See the ends of the connections that are broken."""
+        """Notice which connections are broken."""
         for session in self._sessions:
             if session.socket is not None and session.socket.broken:
                 session.socket = None
@@ -98,7 +98,7 @@ class SimulatedServer:
         self._forget_ended()
 
     def end_grace(self) -> None:
-        """Forget the sessions that nobody has come back to."""
+        """Remove the sessions without a connection."""
         for session in self._sessions:
             if session.protocol.state is ServerSessionState.DETACHED:
                 session.protocol.handle_timer(1e9)
@@ -115,7 +115,7 @@ class SimulatedServer:
     # The application
 
     def put(self, document_id: str, part: str, fields: dict[str, EJSONValue]) -> None:
-        """Insert a document or set its fields; its part stays what it was."""
+        """Insert a document or change its fields; the part of an existing document stays the same."""
         if document_id in self.documents:
             part, old = self.documents[document_id]
             self.documents[document_id] = part, {**old, **fields}
@@ -138,7 +138,7 @@ class SimulatedServer:
         self._flush()
 
     def write(self) -> None:
-        """Let the writes of all calls be visible (S45)."""
+        """Send the outstanding `updated` of all calls (S45)."""
         for session in self._sessions:
             for call_id in session.unwritten:
                 session.protocol.send(Updated((call_id,)))
@@ -146,7 +146,7 @@ class SimulatedServer:
         self._flush()
 
     def finish(self, *, last: bool = False) -> None:
-        """Let the longest-running call of each session, or the last one, come to its end."""
+        """Finish the oldest running call of each session, or the newest one."""
         for session in self._sessions:
             if session.running:
                 call = session.running.pop(-1 if last else 0)
@@ -200,7 +200,7 @@ class SimulatedServer:
         error = {"error": Raw(codec.ejson_text(_SERVER_ERROR))} if event.method == "fail" else {}
         result = Result(event.id, **error) if error else Result(event.id, codec.ejson_text(key))
         if event.method == "late":
-            # The result first, and its writes later.
+            # Send the result first, and `updated` later.
             session.protocol.send(result)
             session.unwritten.append(event.id)
         else:

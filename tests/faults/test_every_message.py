@@ -1,4 +1,4 @@
-"""A session with a bit of everything, broken behind each of its messages in turn, either way, and behind many of its bytes."""
+"""A session with all kinds of requests, whose connection breaks after each message in turn, and after many bytes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.faults.trial import Bench, Trial
 HARMS: tuple[Harm, ...] = (Close(), Reset(), Swallow())
 
 
-def a_bit_of_everything(trial: Trial) -> None:
-    """Calls of every kind, subscriptions that come and go, and changes meanwhile."""
+def make_all_kinds_of_requests(trial: Trial) -> None:
+    """Make calls of every kind, start and stop subscriptions, and change documents."""
     trial.subscribe({"g": 1})
     going = trial.subscribe({"g": 2})
     for kind in ("echo", "add", "boom"):
@@ -30,16 +30,16 @@ def a_bit_of_everything(trial: Trial) -> None:
 
 
 def broken_at(bench: Bench, plans: Iterable[Fault], *, again: bool = False, framed: bool = False) -> int:
-    """Have it broken by one fault after the other, each in a trial of its own, until one comes too late to happen.
+    """Run one trial for each fault, until a fault comes too late to happen.
 
     Args:
-        bench: Where.
+        bench: The server and the proxy.
         plans: The faults, each later than the one before.
-        again: Break the connection that follows the first, which itself is broken in the middle.
-        framed: Speak SockJS.
+        again: Break the second connection; the first one always breaks in the middle.
+        framed: Use SockJS framing.
 
     Returns:
-        How many were tried.
+        The number of faults that happened.
     """
     unbroken = 0
     for number, fault in enumerate(plans):
@@ -47,46 +47,46 @@ def broken_at(bench: Bench, plans: Iterable[Fault], *, again: bool = False, fram
         first = [[Fault(After(UP, messages=12), Close())]] if again else []
         bench.proxy.plan(*first, [fault])
         with bench.trial(login=number % 2 == 0, chance=number, framed=framed) as trial:
-            a_bit_of_everything(trial)
+            make_all_kinds_of_requests(trial)
             trial.wait_for(lambda: bool(trial.sessions), "a session")
             trial.settle(forget=False)
             trial.check()
             unbroken = unbroken + 1 if len(bench.proxy.fired) == fired + len(first) else 0
-            # One with a login, and one without.
+            # Neither with nor without a login did the fault happen.
             if unbroken == 2:
                 return number - 1
-    raise AssertionError("the session is longer than was thought")
+    raise AssertionError("the session has more messages than expected")
 
 
-def behind_messages(direction: Direction) -> Iterable[Fault]:
-    """A fault behind each message."""
+def after_messages(direction: Direction) -> Iterable[Fault]:
+    """Yield a fault after each message."""
     for number in range(1, 300):
         yield Fault(After(direction, messages=number), HARMS[number % len(HARMS)])
 
 
-def behind_bytes(direction: Direction, step: int) -> Iterable[Fault]:
-    """A fault behind one byte in so many, the handshake's included."""
+def after_bytes(direction: Direction, step: int) -> Iterable[Fault]:
+    """Yield a fault after every `step` bytes, including the handshake."""
     for number in range(0, 100_000, step):
         yield Fault(After(direction, bytes=number), HARMS[number % len(HARMS)])
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["the first", "the second"])
 @pytest.mark.parametrize("direction", [UP, DOWN], ids=["up", "down"])
-def test_a_connection_may_break_behind_any_message(small: Bench, direction: Direction, again: bool) -> None:
+def test_a_connection_can_break_after_any_message(small: Bench, direction: Direction, again: bool) -> None:
     """C13, C22, C23, C38, C55, R22, R29."""
-    assert broken_at(small, behind_messages(direction), again=again) >= 3
+    assert broken_at(small, after_messages(direction), again=again) >= 3
 
 
 @pytest.mark.parametrize("direction", [UP, DOWN], ids=["up", "down"])
-def test_a_connection_that_speaks_sockjs_may_break_behind_any_message(small: Bench, direction: Direction) -> None:
-    """U9-U11: and the server must survive it."""
-    assert broken_at(small, behind_messages(direction), framed=True) > 5
+def test_a_connection_with_sockjs_can_break_after_any_message(small: Bench, direction: Direction) -> None:
+    """U9-U11: the server must survive it, too."""
+    assert broken_at(small, after_messages(direction), framed=True) > 5
 
 
 @pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])
 @pytest.mark.parametrize("direction", [UP, DOWN], ids=["up", "down"])
-def test_a_connection_may_break_behind_any_byte(
+def test_a_connection_can_break_after_any_byte(
     ours: Callable[[bool], Bench], direction: Direction, resumes: bool
 ) -> None:
-    """C8, C22: in the handshake, in the middle of a frame's header, of a message, of a character."""
-    assert broken_at(ours(resumes), behind_bytes(direction, step=67)) > 20
+    """C8, C22: in the handshake, or inside a frame header, a message or a character."""
+    assert broken_at(ours(resumes), after_bytes(direction, step=67)) > 20

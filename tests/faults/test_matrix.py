@@ -1,4 +1,4 @@
-"""Every fault, under every load, on every server: nothing is lost, nothing is told twice, nothing is left behind."""
+"""Every fault, under every load, on every server: nothing is lost, reported twice, or left behind."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.faults.trial import Bench, Trial
 
 @dataclass(frozen=True)
 class Case:
-    """What happens.
+    """The faults of one test.
 
     Args:
-        now: To the connection on which the load has begun.
-        then: To each of those that follow it.
-        drops: How often the client must say that a connection or an attempt was lost; None for whatever comes.
+        now: The faults of the connection on which the load begins.
+        then: The faults of each later connection.
+        drops: How many lost connections and failed attempts the client must report; None for any number.
     """
 
     now: Sequence[Fault]
@@ -45,32 +45,32 @@ class Case:
 UNAVAILABLE = Inject(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
 
 CASES = {
-    # The end of a connection, at all kinds of places.
+    # Connections that end, at all kinds of places.
     "closed between the client's messages": Case([Fault(After(UP, messages=7), Close())]),
     "closed between the server's messages": Case([Fault(After(DOWN, messages=9), Close())]),
     "closed in the middle of the client's message": Case([Fault(After(UP, bytes=333), Close())]),
     "closed in the middle of the server's message": Case([Fault(After(DOWN, bytes=777), Close())]),
-    "reset behind the client's first message": Case([Fault(After(UP, messages=1), Reset())]),
+    "reset after the client's first message": Case([Fault(After(UP, messages=1), Reset())]),
     "reset in the middle of the client's message": Case([Fault(After(UP, bytes=1001), Reset())]),
     "reset in the middle of the server's message": Case([Fault(After(DOWN, bytes=101), Reset())]),
     "closed with a close frame": Case([Fault(After(DOWN, messages=5), Inject(close_frame(1000)))]),
     "closed at once": Case([Fault(AT_ONCE, Close())]),
-    # A connection that does not say that it has ended (H4, H5, C8).
-    "half open behind the client's messages": Case([Fault(After(UP, messages=5), Swallow())]),
+    # Connections that end silently (H4, H5, C8).
+    "half open after the client's messages": Case([Fault(After(UP, messages=5), Swallow())]),
     "half open in the middle of the server's message": Case([Fault(After(DOWN, bytes=500), Swallow())]),
     "half open, and so is the next, before the handshake": Case(
         [Fault(After(UP, messages=3), Swallow())], [[Fault(AT_ONCE, Swallow())]], drops=2
     ),
-    "half open, and so is the next, behind the handshake": Case(
+    "half open, and so is the next, after the handshake": Case(
         [Fault(After(DOWN, messages=3), Swallow())], [[Fault(After(UP, messages=1), Swallow())]], drops=2
     ),
     "half open, and so is the next, in the middle of its documents": Case(
         [Fault(AT_ONCE, Swallow())], [[Fault(After(DOWN, messages=20), Swallow())]], drops=2
     ),
-    # What delays, and what does not belong there.
+    # Delays, and invalid data.
     "stalled for a while": Case([Fault(After(DOWN, messages=4), Stall())], drops=0),
     "one byte at a time": Case([Fault(AT_ONCE, Drip(4000))], drops=0),
-    "a text that is no DDP": Case(
+    "a text that is not DDP": Case(
         [
             Fault(After(DOWN, messages=2), Inject(text_frame("garbage"))),
             Fault(After(DOWN, messages=3), Inject(text_frame("[1]") + text_frame("{}") + text_frame('{"msg":"?"}'))),
@@ -79,13 +79,15 @@ CASES = {
     ),
     "a binary message": Case([Fault(After(DOWN, messages=2), Inject(binary_frame(b"\0\xff")))], drops=0),
     "a text that is not UTF-8": Case([Fault(After(DOWN, messages=3), Inject(b"\x81\x01\xff"))]),
-    "bytes that are no frame": Case([Fault(After(DOWN, messages=3), Inject(b"\xff\xff\xff\xff"))]),
+    "bytes that are not a frame": Case([Fault(After(DOWN, messages=3), Inject(b"\xff\xff\xff\xff"))]),
     "bytes that announce a huge frame": Case(
         [Fault(After(DOWN, messages=3), Inject(b"\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"))]
     ),
-    "bytes to the server that are no frame": Case([Fault(After(UP, messages=3), Inject(b"\xff" * 20, UP))], drops=None),
-    # Trouble on the way back.
-    "closed, and nobody there for a while": Case(
+    "bytes to the server that are not a frame": Case(
+        [Fault(After(UP, messages=3), Inject(b"\xff" * 20, UP))], drops=None
+    ),
+    # Faults while the client reconnects.
+    "closed, and no server for a while": Case(
         [Fault(After(UP, messages=9), Close())], [[Fault(AT_ONCE, Close())]] * 4, drops=5
     ),
     "closed, and refused by a proxy for a while": Case(
@@ -104,7 +106,7 @@ CASES = {
         [[Fault(After(DOWN, messages=number), Reset())] for number in (2, 3, 9, 150, 400, 900)],
         drops=None,
     ),
-    "closed again behind what was sent again": Case(
+    "closed again after resent messages": Case(
         [Fault(After(UP, messages=30), Close())],
         [[Fault(After(UP, messages=number), Close())] for number in (2, 3, 6, 10)],
         drops=None,
@@ -114,7 +116,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Load:
-    """What goes on meanwhile."""
+    """The requests during a fault."""
 
     calls: bool = False
     subscriptions: bool = False
@@ -124,12 +126,12 @@ class Load:
 LOADS = {
     "calls": Load(calls=True),
     "documents": Load(subscriptions=True),
-    "all of it, logged in": Load(calls=True, subscriptions=True, login=True),
+    "everything, logged in": Load(calls=True, subscriptions=True, login=True),
 }
 
 
 def fifty_calls(trial: Trial) -> None:
-    """Calls that may run twice, calls whose runs are counted, calls that may not be sent twice; ones that wait."""
+    """Make calls with and without retry, calls whose runs are counted, and `wait` calls."""
     kinds = ["echo"] * 20 + ["add"] * 20 + ["boom"] * 5 + ["slow"] * 5
     chance = random.Random(5)
     chance.shuffle(kinds)

@@ -1,4 +1,4 @@
-"""When a loss is noticed, how long the way back takes, and servers that come back as others."""
+"""When a lost connection is noticed, how long reconnecting takes, and servers that restart."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tests.faults.trial import Bench, Trial
 from tests.faults.worlds import MeteorWorld
 from tests.meteor import MeteorServer
 
-#: The heartbeat settings of a client by default, in seconds (H1).
+#: The default heartbeat settings of a client, in seconds (H1).
 INTERVAL, TIMEOUT = 17.5, 15.0
 
 
 def let_time_pass(trial: Trial, seconds: float) -> None:
-    """Have the client do what is due, one thing after the other, on a link that works."""
+    """Let time pass on a working connection; the client runs each timer when it is due."""
     end = trial.clock.now() + seconds
     while (deadline := trial.clock.wait_until_waiting()) is not None and deadline <= end:
         trial.clock.advance(deadline - trial.clock.now())
-        # Its ping, if it sent one, must be answered before more time passes.
+        # If the client sent a ping, wait for the answer before more time passes.
         trial.call("echo").handle.result(20)
     trial.clock.advance(end - trial.clock.now())
 
 
 @pytest.mark.parametrize("phase", [0.0, 1.0, 17.0, 18.0, 30.0, 70.5])
-def test_a_half_open_link_is_noticed_in_the_time_that_the_heartbeat_allows(small: Bench, phase: float) -> None:
-    """H4: between one and two intervals, and the timeout, after the last message; R2: and left 10 ms later."""
+def test_a_half_open_connection_is_noticed_in_the_time_of_the_heartbeat(small: Bench, phase: float) -> None:
+    """H4: one to two intervals plus the timeout after the last message. R2: the client reconnects 10 ms later."""
     with small.trial() as trial:
         trial.begin()
         let_time_pass(trial, phase)
@@ -46,8 +46,8 @@ def test_a_half_open_link_is_noticed_in_the_time_that_the_heartbeat_allows(small
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2, 5, 8])
-def test_the_way_back_takes_what_the_back_off_says(small: Bench, failures: int) -> None:
-    """R1-R4: to the millisecond of a clock on which nothing else takes time."""
+def test_reconnecting_takes_the_time_of_the_back_off(small: Bench, failures: int) -> None:
+    """R1-R4: exactly, on a clock on which nothing else takes time."""
     least = [0.01, 0.01, 3.63, 7.986, 17.5692, 38.65224, 85.034928, 187.0768416, 225.0]
     most = [0.01, 0.01, 6.05, 13.31, 29.282, 64.4204, 141.72488, 311.794736, 375.0]
     with small.trial(chance=failures) as trial:
@@ -64,15 +64,15 @@ def test_the_way_back_takes_what_the_back_off_says(small: Bench, failures: int) 
 
 
 @pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])
-def test_a_session_is_resumed_where_the_server_can(ours: Callable[[bool], Bench], resumes: bool) -> None:
-    """R20-R23: with all received that was sent, and the server aware of the loss; else everything is sent again."""
+def test_a_session_is_resumed_if_the_server_can(ours: Callable[[bool], Bench], resumes: bool) -> None:
+    """R20-R23: if all messages were received and the server noticed the loss; else everything is sent again."""
     bench = ours(resumes)
     with bench.trial(login=True) as trial:
         trial.begin()
         trial.subscribe_to_all()
         for number in range(1, 6):
             trial.settle()
-            trial.be_missed(trial.change)
+            trial.lose_and_resume(trial.change)
             trial.wait_for(lambda number=number: len(trial.sessions) > number, "another session")  # type: ignore[misc]
             assert trial.sessions[-1].resumed is resumes
             assert trial.sessions[-1].resent_subs == (0 if resumes else 5)
@@ -81,8 +81,8 @@ def test_a_session_is_resumed_where_the_server_can(ours: Callable[[bool], Bench]
 
 
 @pytest.mark.parametrize("login", [False, True], ids=["nobody", "logged in"])
-def test_a_session_that_its_server_ends_is_followed_by_another(small: Bench, login: bool) -> None:
-    """U22, R26, S76: with code 1000, which means nothing."""
+def test_a_session_that_the_server_ends_is_followed_by_another(small: Bench, login: bool) -> None:
+    """U22, R26, S76: also with the close code 1000."""
     with small.trial(login=login) as trial:
         trial.begin()
         trial.subscribe_to_all()
@@ -97,8 +97,8 @@ def test_a_session_that_its_server_ends_is_followed_by_another(small: Bench, log
 
 @pytest.mark.parametrize("login", [False, True], ids=["nobody", "logged in"])
 @pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])
-def test_a_server_that_is_restarted_is_found_again(ours: Callable[[bool], Bench], resumes: bool, login: bool) -> None:
-    """C22, C38, R31, A51: what was asked for before, and while it was away, comes about."""
+def test_a_client_reconnects_to_a_restarted_server(ours: Callable[[bool], Bench], resumes: bool, login: bool) -> None:
+    """C22, C38, R31, A51: requests from before and during the restart are fulfilled."""
     bench = ours(resumes)
     with bench.trial(login=login) as trial:
         trial.begin()
@@ -111,10 +111,10 @@ def test_a_server_that_is_restarted_is_found_again(ours: Callable[[bool], Bench]
         assert trial.drops > 0
 
 
-def test_a_meteor_server_that_is_restarted_is_found_again(
+def test_a_client_reconnects_to_a_restarted_meteor_server(
     own_meteor_server: Callable[..., MeteorServer],
 ) -> None:
-    """The same; all that it knew of its clients is gone."""
+    """The server has lost all sessions and tokens."""
     world = MeteorWorld(3, own_meteor_server())
     world.start()
     with FaultProxy(world.port) as proxy:
@@ -123,7 +123,7 @@ def test_a_meteor_server_that_is_restarted_is_found_again(
             trial.begin()
             trial.subscribe_to_all()
             load(trial)
-            # Nobody may see it before its documents are back.
+            # No client may connect before the documents are back.
             proxy.refusing = True
             world.restart(lambda: load(trial, changes=False))
             proxy.refusing = False
@@ -134,7 +134,7 @@ def test_a_meteor_server_that_is_restarted_is_found_again(
     world.stop()
 
 
-def test_calls_made_while_offline_by_choice_wait(small: Bench) -> None:
+def test_calls_made_while_disconnected_on_purpose_wait(small: Bench) -> None:
     """R10, R11, C7, C26."""
     with small.trial() as trial:
         trial.begin()
@@ -151,7 +151,7 @@ def test_calls_made_while_offline_by_choice_wait(small: Bench) -> None:
 
 
 def load(trial: Trial, *, changes: bool = True) -> None:
-    """Some calls, and some changes."""
+    """Make some calls, and change some documents."""
     for number, kind in enumerate(["echo", "add", "add", "boom", "slow"]):
         trial.call(kind, retry=number != 2, wait=number == 1)
     if changes:

@@ -1,4 +1,4 @@
-"""Random histories over a real network: calls, subscriptions, changes and faults in any order, and all comes right in the end."""
+"""Random schedules on a real network: calls, subscriptions, changes and faults in any order, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from tests.fault_proxy import (
 from tests.faults.trial import Bench, Trial
 from tests.faults.worlds import SELECTORS
 
-#: Something that happens; its text shows in a failing example.
+#: One step of a schedule; its text is printed with a failing example.
 Step: TypeAlias = tuple[str, Callable[[Trial], object]]
 
-# For each of three servers: 201 in all, or 5,001.
+# For each of three servers: 201 examples in all, or 5,001.
 _EXAMPLES = 67 if settings().max_examples == 100 else 1667
 
 _GARBAGE = (
     text_frame("garbage"),
-    # None that counts as one of the session's (R20): it could stand in for one that was lost, and be resumed with.
+    # No messages that the session counts (R20): they could replace a lost message in the count of a resumption.
     text_frame('{"msg":"pong"}') + text_frame("{}") + text_frame("[1]"),
     binary_frame(b"\x00\xff"),
     b"\x89\x00",
@@ -46,7 +46,7 @@ _GARBAGE = (
 
 
 def faults() -> st.SearchStrategy[Fault]:
-    """One fault, soon. Garbage comes between messages: in the middle of one it could make another of it."""
+    """Return a strategy for one early fault. Garbage comes between messages, so that it cannot change a message."""
     points = st.builds(After, st.sampled_from([UP, DOWN]), st.integers(0, 12) | st.none(), st.none()) | st.builds(
         After, st.sampled_from([UP, DOWN]), st.none(), st.integers(0, 600)
     )
@@ -78,7 +78,7 @@ def _subscribe(number: int) -> Step:
 
 def _stop(number: int) -> Step:
     def stop(trial: Trial) -> None:
-        # The first is the one whose documents must never go.
+        # The documents of the first subscription must never disappear.
         subscriptions = [subscription for subscription, _ in trial.subscriptions.values()][1:]
         if subscriptions:
             subscriptions[number % len(subscriptions)].stop()
@@ -110,7 +110,7 @@ def _leave_and_return(trial: Trial) -> None:
 
 
 def _leave_beside_a_running_call(trial: Trial) -> None:
-    trial.be_answered_beside_a_running_call()
+    trial.answer_beside_a_running_call()
     trial.client.disconnect()
 
 
@@ -122,7 +122,7 @@ def _settle(trial: Trial) -> None:
 
 
 def steps() -> st.SearchStrategy[Step]:
-    """Anything that can happen."""
+    """Return a strategy for all steps."""
     kinds = st.sampled_from(["echo", "add", "add", "boom", "slow"])
     rarely = st.sampled_from([False, False, True])
     plain: list[Step] = [
@@ -132,8 +132,8 @@ def steps() -> st.SearchStrategy[Step]:
         ("disconnect", _disconnect),
         ("leave and return", _leave_and_return),
         ("settle", _settle),
-        ("be missed", Trial.be_missed),
-        ("be missed for long", lambda trial: trial.be_missed(trial.change)),
+        ("lose and resume", Trial.lose_and_resume),
+        ("lose and resume after changes", lambda trial: trial.lose_and_resume(trial.change)),
         ("log in", Trial.log_in),
         ("log out", Trial.log_out),
         ("kick", lambda trial: trial.world.kick()),
@@ -141,7 +141,7 @@ def steps() -> st.SearchStrategy[Step]:
         ("hang", lambda trial: trial.call("hang")),
     ]
     beside: list[Step] = [
-        ("hang, and be answered", Trial.be_answered_beside_a_running_call),
+        ("hang, and be answered", Trial.answer_beside_a_running_call),
         ("hang, be answered, and disconnect", _leave_beside_a_running_call),
     ]
     return (
@@ -162,15 +162,15 @@ def steps() -> st.SearchStrategy[Step]:
     chance=st.integers(0, 1000),
     closed=st.booleans(),
 )
-def test_whatever_happens_nothing_is_lost(
+def test_nothing_is_lost_in_any_schedule(
     small: Bench, login: bool, schedule: list[Step], chance: int, closed: bool
 ) -> None:
-    """C13, C19, C22, C23, C26, C38, C55, C62, R2, R3, R22, R29, A51, A55. A closed client waits for nothing any more."""
+    """C13, C19, C22, C23, C26, C38, C55, C62, R2, R3, R22, R29, A51, A55. After a close, no request waits any longer."""
     with small.trial(login=login, chance=chance) as trial:
         trial.begin()
         trial.subscribe(SELECTORS[0], keep=True)
         for name, step in schedule:
-            # A call without an answer can only be ended by a close.
+            # Only a close ends a call without an answer.
             if closed or not name.startswith("hang"):
                 step(trial)
         if closed:

@@ -64,7 +64,7 @@ class Trial:
         proxy: The way to it.
         login: Be a user, from the beginning on.
         chance: For ids and back-off.
-        framed: Speak SockJS.
+        framed: Use SockJS framing.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Trial:
         self._login, self._has_left = False, True
         self._accounts.append(self.client.logout())
 
-    def be_missed(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def lose_and_resume(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Lose the connection, and come back no sooner than the server has noticed: so the session can be resumed."""
         self.proxy.refusing = True
         try:
@@ -185,7 +185,7 @@ class Trial:
             # Meteor takes seconds to start, and forgets its users.
             self.world.kick()
 
-    def be_answered_beside_a_running_call(self) -> None:
+    def answer_beside_a_running_call(self) -> None:
         """Have a call answered in a new session while another call runs that the old session had too (C56)."""
         self.call("hang")
         self.restart()

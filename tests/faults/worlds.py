@@ -1,4 +1,4 @@
-"""The servers that faults are tried on: ours, with sessions that resume and without, and a real Meteor server."""
+"""The servers for tests with faults: ours, with and without resumption, and a real Meteor server."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["GROUPS", "SELECTORS", "MeteorWorld", "OurWorld", "World", "matches",
 
 GROUPS = 5
 
-#: What the subscriptions of a load ask for; two of them overlap.
+#: The selectors of the subscriptions; some of them overlap.
 SELECTORS: tuple[dict[str, Any], ...] = ({"g": 0}, {"g": 1}, {"g": {"$in": [1, 2]}}, {"g": 3}, {"done": False})
 
 
 def seeds(size: int) -> dict[str, dict[str, EJSONValue]]:
-    """The documents that are always there, by id: so many in each group."""
+    """Return the permanent documents by id, `size` in each group."""
     return {
         f"{group}-{number}": {"_id": f"{group}-{number}", "g": group, "done": group != 4, "n": 0, "title": "seed"}
         for group in range(GROUPS)
@@ -31,7 +31,7 @@ def seeds(size: int) -> dict[str, dict[str, EJSONValue]]:
 
 
 def matches(selector: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
-    """Whether a document is one of those that a selector of ours asks for."""
+    """Return whether a document matches one of `SELECTORS`."""
     return all(
         document.get(name) in wanted["$in"] if isinstance(wanted, Mapping) else document.get(name) == wanted
         for name, wanted in selector.items()
@@ -39,14 +39,14 @@ def matches(selector: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
 
 
 class World(Protocol):
-    """One server, and a way to it that no fault is on."""
+    """One server, with direct access that no fault affects."""
 
-    #: How many documents there are in each group.
+    #: The number of documents in each group.
     size: int
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the server."""
         ...
 
     def ask(self, method: str, *params: EJSONValue) -> Any:
@@ -58,11 +58,11 @@ class World(Protocol):
         ...
 
     def kick(self) -> None:
-        """End all sessions, as the application can."""
+        """End all sessions, as an application can."""
         ...
 
     def settle(self) -> None:
-        """Wait until connections that their clients have ended are gone."""
+        """Wait until the server has noticed all connections that clients closed."""
         ...
 
     def restart(self, meanwhile: Callable[[], None]) -> None:
@@ -74,8 +74,8 @@ class OurWorld:
     """Our server.
 
     Args:
-        size: How many documents there are in each group.
-        grace_period: How long a session can be resumed; 0 for not at all.
+        size: The number of documents in each group.
+        grace_period: Seconds for which a session can be resumed; 0 turns resumption off.
     """
 
     def __init__(self, size: int, grace_period: float) -> None:
@@ -84,16 +84,16 @@ class OurWorld:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the server."""
         return self.server.port
 
     def start(self) -> None:
-        """Listen, with the documents in place."""
+        """Start the server, and insert the documents."""
         self.server.__enter__()
         self.ask_all("insert", *((document,) for document in seeds(self.size).values()))
 
     def stop(self) -> None:
-        """Be gone."""
+        """Stop the server."""
         self.server.stop()
 
     def ask(self, method: str, *params: EJSONValue) -> Any:
@@ -106,11 +106,11 @@ class OurWorld:
             self.ask(method, *each)
 
     def kick(self) -> None:
-        """End all sessions, those without a connection included."""
+        """End all sessions, also those without a connection."""
         self.server.kick()
 
     def settle(self) -> None:
-        """Wait until connections that their clients have ended are gone."""
+        """Wait until the server has noticed all connections that clients closed."""
         clock = SystemClock()
         deadline = clock.now() + PATIENCE
         while self.server.server.sockets:
@@ -118,7 +118,7 @@ class OurWorld:
             assert clock.now() < deadline, "the server keeps a connection whose client is gone"
 
     def restart(self, meanwhile: Callable[[], None]) -> None:
-        """Stop and start; documents and users stay."""
+        """Stop and start the server; documents and users remain."""
         self.server.stop()
         meanwhile()
         self.server.start()
@@ -128,8 +128,8 @@ class MeteorWorld:
     """A real Meteor server.
 
     Args:
-        size: How many documents there are in each group.
-        server: It, running.
+        size: The number of documents in each group.
+        server: The running server.
     """
 
     def __init__(self, size: int, server: MeteorServer) -> None:
@@ -138,17 +138,17 @@ class MeteorWorld:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the server."""
         return self.server.port
 
     def start(self) -> None:
-        """Put the documents in place."""
+        """Insert the documents."""
         self.control = Client(self.server.url)
         self.ask("reset")
         self.ask_all("insert", *((document,) for document in seeds(self.size).values()))
 
     def stop(self) -> None:
-        """Leave the server as it was."""
+        """Remove the documents."""
         self.ask("reset")
         self.control.close()
 
@@ -163,14 +163,14 @@ class MeteorWorld:
             call.result(PATIENCE)
 
     def kick(self) -> None:
-        """End all sessions, our own included."""
+        """End all sessions, including that of this control client."""
         self.control.apply("kickAll", [], retry=False).exception(PATIENCE)
 
     def settle(self) -> None:
-        """They are another process's."""
+        """Do nothing: the connections belong to another process."""
 
     def restart(self, meanwhile: Callable[[], None]) -> None:
-        """Stop and start; it forgets everything, so the documents are put back. Users and tokens are gone."""
+        """Stop and start the server, and insert the documents again. Users and tokens are lost."""
         documents = self.ask("find", {})
         self.server.stop()
         meanwhile()
