@@ -1,7 +1,7 @@
-"""What to do about an error: one table, with words for the command line, for a script and for the shell's prompt.
+"""What the user can do about an error: one table, with words for the command line, for a script and for the shell's prompt.
 
-A hint names only what can be typed where it is read: options and `ddp ...` on the command line, the shell's own commands
-at its prompt.
+Code that raises an error says what happened, in fields of the error. The words about what to do next are here, because they
+depend on where the user reads them: options and `ddp ...` on the command line, the shell's own commands at its prompt.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from .exceptions import (
 )
 from .protocol.server_error import is_unknown_name
 
-__all__ = ["Place", "advice"]
+__all__ = ["CONNECT_ADVICE", "Place", "advice"]
 
 
 class Place(IntEnum):
     """Where the user reads the advice."""
 
     COMMAND_LINE = 0
-    #: A file of the shell's commands: hints name those, and the options of `ddp run`.
+    #: A file with commands of the shell: advice names these commands, and options of `ddp run`.
     SCRIPT = 1
     PROMPT = 2
 
@@ -45,20 +45,16 @@ class _Row(NamedTuple):
     """The advice for one kind of error.
 
     Args:
-        fits: Whether an error is of the kind.
-        words: One text for each `Place`, or one for all of them. A function makes the text from the error.
+        fits: Returns whether an error is of the kind.
+        words: One text for each `Place`, or one for all places. A function makes the text from the error.
     """
 
     fits: Callable[[BaseException], bool]
     words: tuple[str | Callable[[BaseException], str], ...]
 
 
-# An option of `ddp`, as the hints of the network name them.
-_OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
-
-
 def advice(error: BaseException, place: Place) -> str:
-    """What to do about an error, in one sentence without a full stop; "" if there is nothing to say."""
+    """Return what the user can do about an error, in one sentence without a full stop; "" if there is nothing to say."""
     for row in _TABLE:
         if row.fits(error):
             words = row.words[place if len(row.words) > 1 else 0]
@@ -66,117 +62,159 @@ def advice(error: BaseException, place: Place) -> str:
     return ""
 
 
-def _kind(*classes: type[BaseException]) -> Callable[[BaseException], bool]:
+#: What to do about a connection that could not be established, by `ConnectError.problem`; `{}` is `ConnectError.detail`.
+CONNECT_ADVICE = {
+    # The server's host
+    "unknown host": "check the name and the network",
+    "no such address": "check the name; without --ipv{}, other addresses are tried too",
+    "refused": "is the server running there?",
+    "unreachable": "check host and port",
+    "no answer": "check host, port and firewall",
+    # TLS
+    "no TLS": "does the server use TLS on this port? If not, use a URL that begins with ws: or http:",
+    "TLS": "use a URL that begins with wss: or https:",
+    "certificate not yet valid": "check the clock of this machine; --insecure skips the check",
+    "certificate expired": "the server needs a new certificate, or the clock of this machine is wrong; --insecure skips the check",
+    "certificate of another host": "use a host name that is in the certificate, or --servername NAME; --insecure skips the check",
+    "unknown authority": "trust the authority that signed it with --cacert FILE, or skip the check with --insecure",
+    "invalid server name": "name the server in the certificate with --servername NAME",
+    "client rejected": "the server rejected the handshake; if it requires a client certificate, use --cert FILE",
+    "certificate files": "check that they are readable PEM files, that the key belongs to the certificate, and that the passphrase is right",
+    # HTTP and WebSocket
+    "not Meteor": "check that this is the address and the path of a Meteor server",
+    "not Meteor, or TLS": "check that this is the port and the path of a Meteor server; if it uses TLS, use a URL that begins with wss: or https:",
+    "redirect": "the server redirects to {}: use that address",
+    "credentials": "put the credentials into a header (-H @FILE) or into the URL: https://user:password@host",
+    "server error": "the server, or a proxy before it, has a problem: try again later",
+    "no WebSocket": "check whether a proxy before the server blocks WebSockets",
+    "invalid upgrade": "the server, or a proxy before it, violates RFC 6455, section 4.1",
+    # Proxies
+    "proxy refused": "--no-proxy connects without it",
+    "not a proxy": "check the kind and the port of the proxy {}",
+    "proxy failed": "check the kind and the port of the proxy {}; --no-proxy connects without it",
+    "proxy silent": "the proxy may not reach the server; --no-proxy connects without it",
+    "proxy without server": "the proxy cannot reach the server: check the server's host and port",
+    "proxy refused the server": "check the server's host and port; --no-proxy connects without the proxy",
+    "proxy forbids": "the proxy may not allow this server; --no-proxy connects without it",
+    "proxy credentials missing": "put user and password into the proxy URL, best in $ALL_PROXY: {}://user:password@host:port",
+    "proxy credentials invalid": "check user and password in the proxy URL",
+    "proxy credentials rejected": "the proxy does not accept this user and password, or not in this way",
+    "local lookup failed": "with socks5h:// the proxy looks up the name",
+}
+
+# An option of `ddp` in a text.
+_OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+
+
+def _connect(error: BaseException) -> str:
+    assert isinstance(error, ConnectError)
+    notes = [f"({note})" for note in getattr(error, "__notes__", ())]
+    return " ".join(filter(None, [CONNECT_ADVICE.get(error.problem, "").format(error.detail), *notes]))
+
+
+def _connect_at_prompt(error: BaseException) -> str:
+    text = _connect(error)
+    return f"{text} (`exit`, and start ddp with that option)" if _OPTION.search(text) else text
+
+
+def _is_a(*classes: type[BaseException]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, classes)
 
 
-def _code(kind: type[ServerError], code: int | str) -> Callable[[BaseException], bool]:
+def _has_code(kind: type[ServerError], code: int | str) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, kind) and error.error == code
 
 
-def _own(error: BaseException) -> str:
+def _own_hint(error: BaseException) -> str:
     """The hint that the error carries."""
     return getattr(error, "hint", None) or ""
 
 
 def _login(error: BaseException, options: str = "") -> str:
     user = getattr(error, "user", None)
-    return f"`login {user}{options}` logs in" if user else _own(error)
-
-
-def _own_at_prompt(error: BaseException) -> str:
-    hint = _own(error)
-    return f"{hint} (`exit`, and start ddp with that option)" if _OPTION.search(hint) else hint
+    return f"`login {user}{options}` logs in" if user else _own_hint(error)
 
 
 def _spelling(error: BaseException) -> str:
-    return " ".join(getattr(error, "__notes__", ())) or "names are case-sensitive"
-
-
-def _spelling_on_command_line(error: BaseException) -> str:
     return " ".join(getattr(error, "__notes__", ())) or "check the spelling; names are case-sensitive"
 
 
-def _wait(error: BaseException) -> float | None:
+def _seconds_to_wait(error: BaseException) -> float | None:
     return error.time_to_reset if isinstance(error, ServerError) else None
 
 
 def _is_rate_limited(error: BaseException) -> bool:
-    wait = _wait(error)
-    return wait is not None and math.isfinite(wait)
+    return math.isfinite(_seconds_to_wait(error) or math.inf)
 
 
 _TABLE: tuple[_Row, ...] = (
     _Row(
-        _kind(LoginNeeded),
-        (_own, lambda error: _login(error, " --password-file FILE"), _login),
+        _is_a(LoginNeeded),
+        (_own_hint, lambda error: _login(error, " --password-file FILE"), _login),
     ),
-    _Row(_kind(ConnectError), (_own, _own, _own_at_prompt)),
+    _Row(_is_a(ConnectError), (_connect, _connect, _connect_at_prompt)),
     _Row(
-        # In the shell, text that is not a literal needs no second pair of quotes.
+        # The shell needs no second pair of quotes.
         lambda error: isinstance(error, CommandError) and error.position is not None,
-        ("text that is no literal goes in quotes of its own, '\"...\"', or behind -s", "", ""),
+        ("put text in its own quotes, '\"...\"', or after -s", "", ""),
     ),
-    _Row(_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_wait(error) or 0))} s",)),
+    _Row(_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",)),
     _Row(
-        _kind(TwoFactorError),
+        _is_a(TwoFactorError),
         (
             "the account has two factors: ddp login asks for the code, or reads it from --code-file",
             "the account has two factors: `login USER --code-file FILE` reads the code from a file",
-            "`login USER --code` asks for the one-time code too",
+            "the account has two factors: `login USER --code` asks for the one-time code, too",
         ),
     ),
-    _Row(_code(LoginError, "totp-max-attempts"), ("too many codes were wrong: try again later",)),
+    _Row(_has_code(LoginError, "totp-max-attempts"), ("there were too many wrong codes: try again later",)),
     _Row(
-        _kind(LoginLost),
-        ("log in again: ddp login USER", "", "`login USER` logs in; then send it again"),
+        _is_a(LoginLost),
+        ("log in again: ddp login USER", "", "log in with `login USER`, then repeat the call"),
     ),
-    _Row(_code(LoginError, 400), ("the server may not know logins of this kind",)),
+    _Row(_has_code(LoginError, 400), ("the server may not support this kind of login",)),
     _Row(
-        _kind(LoginError),
+        _is_a(LoginError),
         (
-            "check the user's name and the password; an e-mail address has an @, and --id means an id",
-            "check the user's name and the password; an e-mail address has an @",
-            "check the user's name and the password; an e-mail address has an @",
+            "check user name and password; an e-mail address contains an @, and --id takes a user id",
+            "check user name and password; an e-mail address contains an @",
+            "check user name and password; an e-mail address contains an @",
         ),
     ),
-    _Row(_code(ServerError, 500), ("the server hides the detail from its clients: look in its log",)),
+    _Row(_has_code(ServerError, 500), ("the server does not send details of this error: look in its log",)),
+    _Row(lambda error: isinstance(error, ServerError) and is_unknown_name(error), (_spelling,)),
+    _Row(_has_code(ServerError, 400), ("the server does not accept these arguments",)),
+    _Row(_is_a(NegotiationError), ("the server does not speak any version of DDP that ddp speaks (1, pre2, pre1)",)),
     _Row(
-        lambda error: isinstance(error, ServerError) and is_unknown_name(error),
-        (_spelling_on_command_line, _spelling, _spelling),
-    ),
-    _Row(_code(ServerError, 400), ("the server does not take these arguments",)),
-    _Row(_kind(NegotiationError), ("it speaks no version of DDP that ddp knows (1, pre2, pre1)",)),
-    _Row(
-        _kind(OutcomeUnknown),
+        _is_a(OutcomeUnknown),
         (
-            "find out whether it ran before you repeat it; with --reconnect, ddp sends it again by itself",
-            "find out whether it ran before you repeat it; with --reconnect, ddp sends it again by itself",
+            "find out whether it ran before you repeat it; with --reconnect, ddp repeats it itself",
+            "find out whether it ran before you repeat it; with --reconnect, ddp repeats it itself",
             "find out whether it ran before you repeat it",
         ),
     ),
     _Row(
-        _kind(ConnectionLost),
+        _is_a(ConnectionLost),
         (
-            "--reconnect connects again after a loss, and goes on",
-            "--reconnect connects again after a loss, and goes on",
+            "with --reconnect, ddp connects again after a lost connection",
+            "with --reconnect, ddp connects again after a lost connection",
             "`reconnect` tries to connect now",
         ),
     ),
     _Row(
-        _kind(DDPTimeout),
-        ("--timeout S allows more time; 0 is no limit", "--timeout S allows more time; 0 is no limit", ""),
+        _is_a(DDPTimeout),
+        ("--timeout S allows more time; 0 means no limit", "--timeout S allows more time; 0 means no limit", ""),
     ),
     _Row(
-        _kind(MessageTooLarge),
+        _is_a(MessageTooLarge),
         (
-            "--max-message SIZE takes larger ones, such as 1G",
-            "--max-message SIZE takes larger ones, such as 1G",
+            "--max-message SIZE allows larger messages, such as 1G",
+            "--max-message SIZE allows larger messages, such as 1G",
             "`exit`, and start ddp with --max-message SIZE, such as 1G",
         ),
     ),
     _Row(
-        _kind(EJSONError),
+        _is_a(EJSONError),
         ("-d shows what the server sent", "-d shows what the server sent", "`debug on` shows what the server sends"),
     ),
 )

@@ -247,7 +247,8 @@ class ConnectError(TransportError):
 
     Args:
         message: What happened, in one sentence.
-        hint: What to try next, or None.
+        problem: The kind of problem, such as "refused": a key of `ddpshell.advice.CONNECT_ADVICE`, or "".
+        detail: A value for the advice, such as the URL of a redirect.
         retryable: False if the same attempt must fail again, for example because of an untrusted certificate or a status 4xx.
         status: The HTTP status of a rejected upgrade, or None.
     """
@@ -256,12 +257,14 @@ class ConnectError(TransportError):
         self,
         message: str,
         *,
-        hint: str | None = None,
+        problem: str = "",
+        detail: str = "",
         retryable: bool = True,
         status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.hint = hint
+        self.problem = problem
+        self.detail = detail
         self.retryable = retryable
         self.status = status
 

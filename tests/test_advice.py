@@ -1,4 +1,4 @@
-"""What to do about an error is said in one place, with words that can be typed where they are read."""
+"""The advice about each error names only what the user can type where the advice is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shlex
 import click
 import pytest
 
-from ddpshell.advice import Place, advice
+from ddpshell.advice import CONNECT_ADVICE, Place, advice
 from ddpshell.cli.main import ddp
 from ddpshell.exceptions import (
     CommandError,
@@ -40,8 +40,7 @@ ERRORS: list[DDPError] = [
     LoginError(400, "Unrecognized options"),
     TwoFactorError("no-2fa-code", "no code"),
     LoginNeeded("nobody", hint="ddp login ann -u x", user="ann"),
-    ConnectError("no", hint="--no-proxy connects without it"),
-    ConnectError("refused", hint="is the server running there?"),
+    *(ConnectError(problem, problem=problem, detail="x") for problem in CONNECT_ADVICE),
     NegotiationError("1", "9"),
     OutcomeUnknown("pay", "it went"),
     ConnectionLost("gone"),
@@ -51,8 +50,8 @@ ERRORS: list[DDPError] = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
-def test_what_has_advice_on_the_command_line_has_it_at_the_prompt(error: DDPError) -> None:
-    """A timeout at the prompt is that of `wait`, whose message says what to do."""
+def test_errors_with_advice_on_the_command_line_have_advice_at_the_prompt(error: DDPError) -> None:
+    """The message of a timeout at the prompt says what to do itself."""
     assert advice(error, Place.COMMAND_LINE)
     assert advice(error, Place.SCRIPT)
     assert bool(advice(error, Place.PROMPT)) is not isinstance(error, DDPTimeout)
@@ -62,7 +61,7 @@ def test_what_has_advice_on_the_command_line_has_it_at_the_prompt(error: DDPErro
 @pytest.mark.parametrize("place", [Place.SCRIPT, Place.PROMPT])
 def test_advice_in_the_shell_names_commands_that_it_takes(error: DDPError, place: Place) -> None:
     text = advice(error, place)
-    assert not re.search(r"\bddp (?!knows|sends|with)\w", text)
+    assert not re.search(r"\bddp (?!speaks|repeats|connects|with)\w", text)
     for quoted in re.findall(r"`([^`]+)`", text):
         [line] = parse(quoted)
         shell_registry().bind(line)
@@ -73,14 +72,14 @@ def test_advice_on_the_command_line_names_commands_of_ddp(error: DDPError) -> No
     known = ddp.list_commands(click.Context(ddp))
     text = advice(error, Place.COMMAND_LINE)
     assert "`" not in text
-    for name in re.findall(r"\bddp (?!knows|sends)(\w+)", text):
+    for name in re.findall(r"\bddp (?!speaks|repeats|connects)(\w+)", text):
         assert name in known
 
 
 def messages_of_the_shell() -> set[str]:
-    """What stands in backquotes in texts of the shell that are not docstrings."""
+    """Return the text in backquotes in the shell's strings that are not docstrings."""
     found = set()
-    for file in (TOP / "ddpshell/shell").glob("*.py"):
+    for file in (TOP / "ddpshell/shell").rglob("*.py"):
         tree = ast.parse(file.read_text())
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
@@ -93,27 +92,46 @@ def messages_of_the_shell() -> set[str]:
 
 
 def test_messages_of_the_shell_name_its_own_commands() -> None:
-    # The program itself, in the help of `logout`.
-    quoted = messages_of_the_shell() - {"ddp"}
+    # The program itself, and a redirection, which follows a command.
+    quoted = messages_of_the_shell() - {"ddp", "> FILE"}
     assert len(quoted) > 10
     for text in quoted:
         [line] = parse(text)
         assert shell_registry().get(line.words[0].text), text
 
 
-def test_an_option_of_ddp_is_for_its_next_start() -> None:
-    error = ConnectError("no", hint="--no-proxy connects without it")
+def test_at_the_prompt_an_option_of_ddp_is_for_its_next_start() -> None:
+    error = ConnectError("no", problem="proxy refused")
     assert advice(error, Place.SCRIPT) == "--no-proxy connects without it"
     assert advice(error, Place.PROMPT) == "--no-proxy connects without it (`exit`, and start ddp with that option)"
 
 
-def test_a_name_that_may_be_meant_comes_first() -> None:
+def test_each_problem_of_the_client_has_advice_and_no_advice_is_unused() -> None:
+    used = set()
+    for file in (TOP / "ddpshell/client").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and node.value in CONNECT_ADVICE:
+                used.add(node.value)
+            if isinstance(node, ast.keyword) and node.arg == "problem" and isinstance(node.value, ast.Constant):
+                assert node.value.value in CONNECT_ADVICE, f"{file.name}:{node.value.lineno}"
+    assert used == CONNECT_ADVICE.keys()
+
+
+def test_advice_contains_the_detail_and_the_notes_of_an_error() -> None:
+    error = ConnectError("moved", problem="redirect", detail="ws://{h}")
+    error.add_note("use -u URL for another server")
+    expected = "the server redirects to ws://{h}: use that address (use -u URL for another server)"
+    assert advice(error, Place.COMMAND_LINE) == expected
+
+
+def test_a_similar_name_replaces_the_general_advice() -> None:
     error = MethodError(404, "Method 'uper' not found")
     error.add_note("did you mean upper?")
     assert {advice(error, place) for place in Place} == {"did you mean upper?"}
 
 
-def test_a_literal_needs_more_quotes_on_the_command_line_alone() -> None:
+def test_only_the_command_line_needs_a_second_pair_of_quotes() -> None:
     error = CommandError("wrong", "{a", 1)
     assert shlex.quote('"..."') in advice(error, Place.COMMAND_LINE)
     assert advice(error, Place.PROMPT) == advice(error, Place.SCRIPT) == ""

@@ -290,7 +290,7 @@ def test_who_calls_too_often_is_told_when_to_try_again(
         pytest.param(["call", "nope"], 1, "", "Method 'nope' not found [404]", id="no method"),
         pytest.param(["call", "crash"], 1, "", "look in its log", id="500"),
         pytest.param(["call", "boom"], 1, "", 'details: {"d": 1, "when": ', id="an error with details"),
-        pytest.param(["call", "upper", "5"], 1, "", "the server does not take these arguments", id="400"),
+        pytest.param(["call", "upper", "5"], 1, "", "the server does not accept these arguments", id="400"),
         pytest.param(["sub", "nope"], 1, "", "Subscription 'nope' not found [404]", id="no publication"),
         pytest.param(["sub", "bad"], 1, "", "denied [403]", id="a publication that refuses"),
         pytest.param(["sub", "items", "2", "--count"], 0, "2\n", "", id="documents"),

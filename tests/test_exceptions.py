@@ -63,7 +63,7 @@ SENTENCES = [
     ),
     pytest.param(RateLimited("too-many-requests", "Slow down"), "Slow down [too-many-requests]", id="rate limit"),
     pytest.param(SubscriptionError("denied", "not yours"), "not yours [denied]", id="subscription"),
-    pytest.param(ConnectError("refused", hint="is it running?"), "refused", id="connect: the hint is apart"),
+    pytest.param(ConnectError("refused", problem="refused"), "refused", id="connect"),
     pytest.param(ConnectionLost("the server closed the connection"), "the server closed the connection", id="lost"),
     pytest.param(
         OutcomeUnknown("pay", "the connection was lost"),
@@ -99,9 +99,10 @@ def test_an_error_says_what_to_branch_on() -> None:
         "My.Error",
     )
     assert MethodError(1).error_type == "Meteor.Error"
-    connect = ConnectError("no", hint="try", retryable=False, status=404)
-    assert (connect.hint, connect.retryable, connect.status) == ("try", False, 404)
-    assert (ConnectError("no").hint, ConnectError("no").retryable, ConnectError("no").status) == (None, True, None)
+    connect = ConnectError("no", problem="redirect", detail="ws://h", retryable=False, status=404)
+    assert (connect.problem, connect.detail, connect.retryable, connect.status) == ("redirect", "ws://h", False, 404)
+    plain = ConnectError("no")
+    assert (plain.problem, plain.detail, plain.retryable, plain.status) == ("", "", True, None)
     command = CommandError("no", "call {", 5)
     assert (command.message, command.text, command.position) == ("no", "call {", 5)
     negotiation = NegotiationError("1", "pre2")

@@ -220,7 +220,7 @@ def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
 def add_url_hint(error: BaseException, process: Process) -> None:
     """If the user has not named a server, add to the error how to do that."""
     if isinstance(error, ConnectError) and "url" not in process.options:
-        error.hint = " ".join(filter(None, [error.hint, "(use -u URL for another server)"]))
+        error.add_note("use -u URL for another server")
 
 
 def _observer(process: Process, watch: Callable[[Event], object] | None, *, reconnect: bool) -> Callable[[Event], None]:

@@ -363,7 +363,7 @@ class Runner:
         return None
 
     def _connect_error(self, what: str) -> ConnectError:
-        return ConnectError(f"{self._connector.url} {what}", hint="check that this is the address of a Meteor server")
+        return ConnectError(f"{self._connector.url} {what}", problem="not Meteor")
 
     def _end_connection(self, error: DDPError | None) -> None:
         """Decide what happens after a connection or an attempt, and fail the calls that cannot be sent any more."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 from .. import __version__
+from ..advice import Place, advice
 from ..client.events import (
     CallFinished,
     Connecting,
@@ -392,6 +393,6 @@ class _EventReporter:
 
 def _reason(what: str, error: DDPError) -> StyledText:
     text: StyledText = [("state", what), ("", f": {escape_line(str(error))}")]
-    if isinstance(error, ConnectError) and error.hint:
-        text.append(("hint", f" ({escape_line(error.hint)})"))
+    if isinstance(error, ConnectError) and (hint := advice(error, Place.PROMPT)):
+        text.append(("hint", f" ({escape_line(hint)})"))
     return text

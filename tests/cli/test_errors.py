@@ -33,7 +33,7 @@ from ddpshell.exceptions import (
         pytest.param(MethodError(404, "Post not found"), "Post not found [404]", "", id="404 of a method's own"),
         pytest.param(MethodError(404), "[404]", "", id="404 without words"),
         pytest.param(MethodError(500, "Internal"), "Internal [500]", "look in its log", id="500"),
-        pytest.param(MethodError(400, "Match failed"), "Match failed [400]", "does not take these arguments", id="400"),
+        pytest.param(MethodError(400, "Match failed"), "Match failed [400]", "does not accept these arguments", id="400"),
         pytest.param(MethodError("d", {"a": 1}), '{"a":1} [d]', "", id="C28: a reason that is an object"),
         pytest.param(MethodError(True, ["x"]), '["x"] [true]', "", id="C28: a code that is a boolean"),
         pytest.param(SubscriptionError(None, "why"), "why", "", id="C28: no code"),
@@ -43,11 +43,11 @@ from ddpshell.exceptions import (
         pytest.param(MethodError("too-many-requests", "Slow down", {"timeToReset": 2400}), "Slow down [too-many-requests]", "try again in 3 s", id="S50"),
         pytest.param(MethodError("too-many-requests", None, {"timeToReset": "x"}), "[too-many-requests]", "", id="S50 without a number"),
         pytest.param(MethodError(403, "denied"), "denied [403]", "", id="403"),
-        pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", "check the user's name", id="a wrong password"),
-        pytest.param(LoginError(400, "Unrecognized options"), "Unrecognized options [400]", "logins of this kind", id="no such login"),
+        pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", "check user name and password", id="a wrong password"),
+        pytest.param(LoginError(400, "Unrecognized options"), "Unrecognized options [400]", "this kind of login", id="no such login"),
         pytest.param(TwoFactorError("no-2fa-code", "no code"), "no code [no-2fa-code]", "--code-file", id="two factors"),
         pytest.param(LoginNeeded("nobody", hint="ddp login"), "nobody", "ddp login", id="a login needed"),
-        pytest.param(ConnectError("no", hint="try that"), "no", "try that", id="no connection"),
+        pytest.param(ConnectError("no", problem="refused"), "no", "is the server running there?", id="no connection"),
         pytest.param(ConnectError("no"), "no", "", id="no connection, and no idea"),
         pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),
         pytest.param(OutcomeUnknown("m", "it went"), "outcome of 'm' unknown: it went before its result arrived; the method may or may not have run", "find out", id="C23"),
@@ -84,8 +84,8 @@ def test_the_place_of_a_mistake_is_pointed_at(capfd: pytest.CaptureFixture[str])
 
 
 def test_quiet_keeps_the_error_and_leaves_the_hint(capfd: pytest.CaptureFixture[str]) -> None:
-    failed = failure(ConnectError("no", hint="try that"))
-    assert lines(failed, capfd) == ["ddp: error: no", "ddp: hint: try that"]
+    failed = failure(ConnectError("no", problem="refused"))
+    assert lines(failed, capfd) == ["ddp: error: no", "ddp: hint: is the server running there?"]
     assert lines(failed, capfd, quiet=True) == ["ddp: error: no"]
 
 
@@ -114,8 +114,13 @@ def test_no_text_can_forge_a_line(capfd: pytest.CaptureFixture[str]) -> None:
             MethodError("x"), {"error": "x", "reason": None, "details": None, "kind": "server"}, id="without a reason"
         ),
         pytest.param(
-            ConnectError("no", hint="try that", status=502),
-            {"error": "connect", "reason": "no", "details": {"status": 502, "hint": "try that"}, "kind": "connect"},
+            ConnectError("no", problem="refused", status=502),
+            {
+                "error": "connect",
+                "reason": "no",
+                "details": {"status": 502, "hint": "is the server running there?"},
+                "kind": "connect",
+            },
             id="no connection",
         ),
         pytest.param(

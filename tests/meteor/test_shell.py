@@ -50,7 +50,7 @@ def test_a_session_goes_as_promised(own_meteor_server: Callable[..., MeteorServe
             "[4] sub tasks: ready, 2 documents T",
             f"{prompt} call nope",
             "[5] error 404: Method 'nope' not found T",
-            "  names are case-sensitive",
+            "  check the spelling; names are case-sensitive",
             prompt,
         ]
         assert window.rows[-1].startswith("connected · localhost:")

@@ -60,10 +60,10 @@ def test_a_loss_is_told_with_what_waits_and_the_return_with_what_was_sent_again(
 
 
 def test_the_same_reason_is_not_told_again(scene: Scene) -> None:
-    scene.connector.refuse(ConnectError("nobody listens", hint="is it running?"))
-    scene.desk.screen.wait_for("not connected: nobody listens (is it running?); next attempt in 10 ms")
+    scene.connector.refuse(ConnectError("nobody listens", problem="refused"))
+    scene.desk.screen.wait_for("not connected: nobody listens (is the server running there?); next attempt in 10 ms")
     scene.after(0.01)
-    scene.connector.refuse(ConnectError("nobody listens", hint="is it running?"))
+    scene.connector.refuse(ConnectError("nobody listens", problem="refused"))
     scene.after(0.01)
     scene.connector.refuse(ConnectError("another reason"))
     shown = scene.desk.screen.wait_for("another reason")
@@ -71,13 +71,13 @@ def test_the_same_reason_is_not_told_again(scene: Scene) -> None:
 
 
 def test_an_attempt_that_was_asked_for_is_told_of_whatever_was_told_before(scene: Scene) -> None:
-    refused = ConnectError("nobody listens", hint="is it running?")
+    refused = ConnectError("nobody listens", problem="refused")
     scene.connector.refuse(refused)
     scene.desk.screen.wait_for("next attempt in 10 ms")
     start = len(scene.desk.screen.text)
     scene.desk.send("reconnect")
     scene.connector.refuse(refused)
-    scene.desk.screen.wait_for("not connected: nobody listens (is it running?); next attempt in", start)
+    scene.desk.screen.wait_for("not connected: nobody listens (is the server running there?); next attempt in", start)
 
 
 def test_what_cannot_be_mended_is_told_with_what_to_do(scene: Scene) -> None:

@@ -146,7 +146,9 @@ def test_an_error_of_the_server_has_its_code_reason_and_details() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        pytest.param(MethodError(404, "Method 'x' not found"), "names are case-sensitive", id="404"),
+        pytest.param(
+            MethodError(404, "Method 'x' not found"), "check the spelling; names are case-sensitive", id="404"
+        ),
         pytest.param(MethodError(500, "Internal server error"), "look in its log", id="500"),
         pytest.param(MethodError("nope"), "error nope: the server gives no reason", id="no reason"),
         pytest.param(MethodError("d", {"a": 1}), 'error d: {"a":1}', id="C28: an object for a reason"),
@@ -156,7 +158,7 @@ def test_an_error_of_the_server_has_its_code_reason_and_details() -> None:
         pytest.param(
             MethodError("too-many-requests", "Slow down", {"timeToReset": 1500}), "try again in 2 s", id="S50"
         ),
-        pytest.param(ConnectError("no", hint="is it running?"), "is it running?", id="not connected"),
+        pytest.param(ConnectError("no", problem="refused"), "is the server running there?", id="not connected"),
         pytest.param(OutcomeUnknown("pay", "lost"), "find out whether it ran", id="outcome unknown"),
         pytest.param(CommandError("no\nsuch\x1b[2J"), r"no\nsuch\x1b[2J", id="an error with controls"),
     ],

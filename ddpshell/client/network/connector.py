@@ -1,6 +1,6 @@
 """Opens a WebSocket to a DDP server: host name, TCP, proxy, TLS, upgrade, SockJS.
 
-`connect` returns a `WebSocketTransport`, or raises a `ConnectError` with a hint; errors of libraries do not get out.
+`connect` returns a `WebSocketTransport`, or raises a `ConnectError`; errors of libraries do not get out.
 Each step waits with a `Waiter`, so the deadline and an interruption apply to all of them, also if the server sends one slow
 byte after the other.
 """
@@ -155,25 +155,25 @@ class WebSocketConnector(Struct, frozen=True):
         number = sock.connect_ex(address)
         if number == errno.EINPROGRESS:
             if not waiter.wait(sock, selectors.EVENT_WRITE, deadline):
-                return ConnectError(f"no answer from {self._peer} in time", hint="check host, port and firewall")
+                return ConnectError(f"no answer from {self._peer} in time", problem="no answer")
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return self._unreachable(number) if number else None
 
     def _unknown_host(self, host: str, error: OSError | ValueError) -> ConnectError:
         what = "the host" if self.options.proxy is None else "the proxy"
         reason = lookup_problem(error)
-        hint = "check the name and the network"
+        problem, detail = "unknown host", ""
         version = self.options.ip_version
         if version is not None:
             what = f"an IPv{version} address of {what}"
-            hint = f"check the name; without --ipv{version}, other addresses are tried too"
-        return ConnectError(f"cannot find {what} {host!r}: {reason}", hint=hint)
+            problem, detail = "no such address", str(version)
+        return ConnectError(f"cannot find {what} {host!r}: {reason}", problem=problem, detail=detail)
 
     def _unreachable(self, number: int) -> ConnectError:
         if number == errno.ECONNREFUSED:
-            hint = "is the server running there?" if self.options.proxy is None else "--no-proxy connects without it"
-            return ConnectError(f"{self._peer} refused the connection", hint=hint)
-        return ConnectError(f"cannot reach {self._peer}: {os.strerror(number)}", hint="check host and port")
+            problem = "refused" if self.options.proxy is None else "proxy refused"
+            return ConnectError(f"{self._peer} refused the connection", problem=problem)
+        return ConnectError(f"cannot reach {self._peer}: {os.strerror(number)}", problem="unreachable")
 
     @property
     def _peer(self) -> str:

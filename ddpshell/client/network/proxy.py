@@ -289,7 +289,8 @@ class _Line:
         kind = "HTTP" if self._proxy.scheme in _HTTP else "SOCKS5"
         return ConnectError(
             f"{self._proxy.authority} does not answer like a proxy for {kind}: {problem}",
-            hint=f"check the kind and the port of the proxy {self._proxy.url}",
+            problem="not a proxy",
+            detail=self._proxy.url,
             retryable=False,
         )
 
@@ -303,7 +304,8 @@ class _Line:
         if not data:
             raise ConnectError(
                 f"the proxy {self._proxy.authority} closed the connection instead of answering",
-                hint=f"check the kind and the port of the proxy {self._proxy.url}",
+                problem="not a proxy",
+                detail=self._proxy.url,
             )
         self.unread += data
 
@@ -311,12 +313,13 @@ class _Line:
         if not events:
             raise ConnectError(
                 f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}",
-                hint=f"check the kind and the port of the proxy {self._proxy.url}; --no-proxy connects without it",
+                problem="proxy failed",
+                detail=self._proxy.url,
             ) from error
         if not self.waiter.wait(self._stream, events, self.deadline):
             raise ConnectError(
                 f"the proxy {self._proxy.authority} did not connect to the server in time",
-                hint="the proxy may not reach the server; --no-proxy connects without it",
+                problem="proxy silent",
             )
 
 
@@ -341,14 +344,12 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
     phrase = (match[2] or b"").decode("latin-1").strip()
     message = f"the proxy {proxy.authority} answered HTTP {status} {phrase}".rstrip() + f" for {authority}"
     if status == 407:
-        hint = "put user and password into the proxy URL, best in $ALL_PROXY: http://user:password@host:port"
-        if proxy.user is not None:
-            hint = "the proxy does not accept this user and password, or does not support Basic authentication"
+        problem = "proxy credentials missing" if proxy.user is None else "proxy credentials rejected"
     elif status >= 500:
-        hint = "the proxy cannot reach the server: check the server's host and port"
+        problem = "proxy without server"
     else:
-        hint = "the proxy may not allow this server; --no-proxy connects without it"
-    raise ConnectError(message, hint=hint, retryable=status >= 500, status=status)
+        problem = "proxy forbids"
+    raise ConnectError(message, problem=problem, detail=proxy.scheme, retryable=status >= 500, status=status)
 
 
 def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> None:
@@ -361,11 +362,11 @@ def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: s
     if method == _USER_AND_PASSWORD and proxy.user is not None:
         _authenticate(line, proxy)
     elif method == _NOTHING_ACCEPTABLE or method != _NO_CREDENTIALS:
-        hint = "put user and password into the proxy URL: socks5h://user:password@host:port"
-        if proxy.user is not None:
-            hint = "the proxy accepts neither a user and password nor a connection without them"
         raise ConnectError(
-            f"the proxy {proxy.authority} does not accept connections without credentials", hint=hint, retryable=False
+            f"the proxy {proxy.authority} does not accept connections without credentials",
+            problem="proxy credentials missing" if proxy.user is None else "proxy credentials rejected",
+            detail=proxy.scheme,
+            retryable=False,
         )
     line.send(bytes([5, 1, 0]) + address + target[1].to_bytes(2, "big"))
     version, reply, _, kind = line.read(4)
@@ -375,7 +376,7 @@ def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: s
         reason, retryable = _SOCKS_FAILURES.get(reply, (f"unknown reply {reply}", True))
         raise ConnectError(
             f"the proxy {proxy.authority} did not connect to {target[0]}, port {target[1]}: {reason}",
-            hint="check the server's host and port; --no-proxy connects without the proxy",
+            problem="proxy refused the server",
             retryable=retryable,
         )
     # The proxy's own address and port follow. They are not needed, but must be read.
@@ -390,14 +391,14 @@ def _authenticate(line: _Line, proxy: Proxy) -> None:
     if not 1 <= len(user) <= 255 or len(password) > 255:
         raise ConnectError(
             "user and password for a SOCKS5 proxy can have up to 255 bytes each",
-            hint="check the proxy URL",
+            problem="proxy credentials invalid",
             retryable=False,
         )
     line.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
     if line.read(2)[1] != 0:
         raise ConnectError(
             f"the proxy {proxy.authority} did not accept this user and password",
-            hint="check them in the proxy URL: socks5h://user:password@host:port",
+            problem="proxy credentials invalid",
             retryable=False,
         )
 
@@ -415,7 +416,7 @@ def _socks_address(line: _Line, proxy: Proxy, target: tuple[str, int], family: s
         except (OSError, ValueError) as error:
             raise ConnectError(
                 f"cannot find the host {host!r}: {lookup_problem(error)}",
-                hint="with socks5h:// the proxy looks up the name",
+                problem="local lookup failed",
             ) from error
         return _packed(str(found[0][4][0]))
     name = _ascii_host(host).encode()

@@ -110,7 +110,7 @@ def wrap_tls(
     except (ValueError, TypeError) as error:
         raise ConnectError(
             f"{name!r} is not a valid name for a certificate: {error}",
-            hint="name the server in the certificate with --servername NAME",
+            problem="invalid server name",
             retryable=False,
         ) from error
     while True:
@@ -121,9 +121,7 @@ def wrap_tls(
             if not events:
                 raise tls_error(error, peer) from error
             if not waiter.wait(wrapped, events, deadline):
-                raise ConnectError(
-                    f"no TLS with {peer} in time", hint="does the server use TLS on this port?"
-                ) from None
+                raise ConnectError(f"no TLS with {peer} in time", problem="no TLS") from None
         else:
             return wrapped
 
@@ -133,27 +131,21 @@ def tls_error(error: OSError, peer: str) -> ConnectError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectError(
             f"the certificate of {peer} is not trusted: {error.verify_message}",
-            hint=_ADVICE.get(error.verify_code, _UNKNOWN_AUTHORITY),
+            problem=_CERTIFICATE_PROBLEMS.get(error.verify_code, "unknown authority"),
             retryable=False,
         )
-    if "ALERT" in str(getattr(error, "reason", "")):
-        hint = "the server rejected the handshake; if it requires a client certificate, use --cert FILE"
-    else:
-        hint = "does the server use TLS on this port? If not, use a URL that begins with ws: or http:"
+    problem = "client rejected" if "ALERT" in str(getattr(error, "reason", "")) else "no TLS"
     # A connection that ends in the handshake may mean that the server restarts; other TLS errors are permanent.
     permanent = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
-    return ConnectError(f"no TLS with {peer}: {_reason(error)}", hint=hint, retryable=not permanent)
+    return ConnectError(f"no TLS with {peer}: {_reason(error)}", problem=problem, retryable=not permanent)
 
 
-_UNKNOWN_AUTHORITY = "trust the authority that signed it with --cacert FILE, or skip the check with --insecure"
-_ANOTHER_NAME = "use a host name that is in the certificate, or --servername NAME; --insecure skips the check"
-
-# Hints by X509_V_ERR_..., for errors that another authority would not solve.
-_ADVICE = {
-    9: "check the clock of this machine; --insecure skips the check",  # not yet valid
-    10: "the server needs a new certificate, or the clock of this machine is wrong; --insecure skips the check",  # expired
-    62: _ANOTHER_NAME,  # another host
-    64: _ANOTHER_NAME,  # another address
+# Problems by X509_V_ERR_..., that another authority would not solve.
+_CERTIFICATE_PROBLEMS = {
+    9: "certificate not yet valid",
+    10: "certificate expired",
+    62: "certificate of another host",
+    64: "certificate of another host",  # another IP address
 }
 
 
@@ -170,7 +162,7 @@ def _context(tls: TLSOptions) -> ssl.SSLContext:
         files = ", ".join(name for name in (tls.cacert, tls.cert, tls.key) if name is not None)
         raise ConnectError(
             f"cannot use the certificate files ({files}): {_reason(error)}",
-            hint="check that they are readable PEM files, that the key belongs to the certificate, and that the passphrase is right",
+            problem="certificate files",
             retryable=False,
         ) from error
     return context

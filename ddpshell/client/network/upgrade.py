@@ -218,19 +218,15 @@ class _Handshake:
     def closed_error(self, how: str) -> ConnectError:
         """Return the error for a server that ended the connection, or stopped sending, instead of answering."""
         # Meteor does not answer an upgrade on another path (U8).
-        hint = "check that this is the port and the path of a Meteor server"
-        if not self._endpoint.secure:
-            hint += "; if it uses TLS, use a URL that begins with wss: or https:"
-        return ConnectError(f"{self._endpoint.authority} {how}", hint=hint)
+        problem = "not Meteor" if self._endpoint.secure else "not Meteor, or TLS"
+        return ConnectError(f"{self._endpoint.authority} {how}", problem=problem)
 
     def not_websocket_error(self, why: str) -> ConnectError:
         """Return the error for a server that uses another protocol."""
         uses_tls = self._data.startswith(_TLS_ALERT)
         return ConnectError(
             f"{self._endpoint.authority} is not a WebSocket server: {'it uses TLS' if uses_tls else why}",
-            hint="use a URL that begins with wss: or https:"
-            if uses_tls
-            else "check that this is the port of a Meteor server",
+            problem="TLS" if uses_tls else "not Meteor",
             retryable=False,
         )
 
@@ -244,7 +240,7 @@ class _Handshake:
                 self._fail(
                     ConnectError(
                         f"the answer to the upgrade is larger than {MAX_HANDSHAKE:,} bytes",
-                        hint="check that this is the address of a Meteor server",
+                        problem="not Meteor",
                         retryable=False,
                     )
                 )
@@ -300,7 +296,7 @@ class _Handshake:
                     ConnectError(
                         f"{self._endpoint.authority} selected the WebSocket {what.decode()} "
                         f"{_header_text(selected)[:60]!r}, which was not offered",
-                        hint="the server, or a proxy before it, violates RFC 6455, section 4.1",
+                        problem="invalid upgrade",
                         retryable=False,
                     )
                 )
@@ -311,18 +307,19 @@ class _Handshake:
         message = f"{url} answered the upgrade with HTTP {status} {phrase}".rstrip()
         if line := self._first_line(head, body):
             message += f": {line[:200]}"
+        detail = ""
         if location := _header(head, "location"):
-            hint = f"the server redirects to {_header_text(location)}: use that address"
+            problem, detail = "redirect", _header_text(location)
         elif status in (401, 403):
-            hint = "put the credentials into a header (-H @FILE) or into the URL: https://user:password@host"
+            problem = "credentials"
         elif status == 404 or status < 300:
-            hint = "check that this is the address and the path of a Meteor server"
+            problem = "not Meteor"
         elif status >= 500:
-            hint = "the server, or a proxy before it, has a problem: try again later"
+            problem = "server error"
         else:
-            hint = "check whether a proxy before the server blocks WebSockets"
+            problem = "no WebSocket"
         retryable = status >= 500 or status in _TRANSIENT_STATUSES
-        self._fail(ConnectError(message, hint=hint, retryable=retryable, status=status))
+        self._fail(ConnectError(message, problem=problem, detail=detail, retryable=retryable, status=status))
 
     def _first_line(self, head: bytes, body: bytes) -> str:
         """Return the first line of a refusal's body that is not empty, as much of it as arrives soon."""

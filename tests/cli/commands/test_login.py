@@ -186,7 +186,7 @@ class TestSecrets:
         ddp("login", "alice", "--password-file", str(secret))
         ran = ddp("login", "alice", "--password-file", "-", stdin=b"through the looking-glass")
         assert (ran.code, ran.out) == (4, "")
-        assert ran.err.startswith("ddp: error: Incorrect password [403]\nddp: hint: check the user's name")
+        assert ran.err.startswith("ddp: error: Incorrect password [403]\nddp: hint: check user name and password")
         assert ddp("call", "whoami").out == f'"{ALICE}"\n'
 
     @pytest.mark.usefixtures("server")
@@ -455,7 +455,7 @@ class TestRocketChat:
         ("code", "error", "hint"),
         [
             pytest.param("654321", "TOTP Invalid [totp-invalid]", "the account has two factors", id="wrong"),
-            pytest.param("999999", "Reached [totp-max-attempts]", "too many codes were wrong", id="wrong too often"),
+            pytest.param("999999", "Reached [totp-max-attempts]", "too many wrong codes", id="wrong too often"),
         ],
     )
     def test_a_wrong_code_is_told(

@@ -41,7 +41,7 @@ class TestScripts:
         assert (ran.code, ran.out) == (1, '"ONE"\n')
         assert ran.err == (
             f"ddp: error: {words[0] if source == 'a file' else 'standard input'}, line 3: Method 'nope' not found [404]\n"
-            "ddp: hint: names are case-sensitive\n"
+            "ddp: hint: check the spelling; names are case-sensitive\n"
         )
 
     @pytest.mark.parametrize("option", ["-k", "--keep-going"])

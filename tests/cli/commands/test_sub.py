@@ -339,7 +339,7 @@ class TestConnection:
         server.drop()
         ran = finished(process)
         assert (ran.code, ran.out) == (6, "")
-        assert ran.err.endswith("ddp: hint: --reconnect connects again after a loss, and goes on\n")
+        assert ran.err.endswith("ddp: hint: with --reconnect, ddp connects again after a lost connection\n")
 
     def test_with_reconnect_what_changed_meanwhile_is_an_ordinary_change(
         self, start: Callable[..., subprocess.Popen[str]]

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from ddpshell.advice import Place, advice
 from ddpshell.client.network.waiting import Interrupted
 from ddpshell.exceptions import ConnectError
 from tests import machine
@@ -67,14 +68,14 @@ def free_port(address: str = "127.0.0.1") -> int:
 def test_an_unknown_host_is_named(client: Client) -> None:
     error = client.refusal("ws://host.invalid:3000")
     assert str(error).startswith("cannot find the host 'host.invalid': ")
-    assert (error.hint, error.retryable) == ("check the name and the network", True)
+    assert (advice(error, Place.COMMAND_LINE), error.retryable) == ("check the name and the network", True)
 
 
 def test_a_closed_port_is_named(client: Client) -> None:
     port = free_port()
     error = client.refusal(f"ws://127.0.0.1:{port}")
     assert str(error) == f"127.0.0.1:{port} refused the connection"
-    assert (error.hint, error.retryable) == ("is the server running there?", True)
+    assert (advice(error, Place.COMMAND_LINE), error.retryable) == ("is the server running there?", True)
 
 
 def test_a_host_that_does_not_answer_is_given_up_at_the_deadline(patient: Patient) -> None:
@@ -140,7 +141,7 @@ def test_of_two_kinds_of_addresses_one_can_be_chosen(client: Client, names: Call
         with pytest.raises(ConnectError) as raised:
             client.open(connector(f"ws://one.test:{server.port}", ip_version=6))
     assert str(raised.value) == "cannot find an IPv6 address of the host 'one.test': Name or service not known"
-    assert "without --ipv6" in str(raised.value.hint)
+    assert "without --ipv6" in advice(raised.value, Place.COMMAND_LINE)
 
 
 def test_an_ipv6_address_is_connected_to(client: Client) -> None:

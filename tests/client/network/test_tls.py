@@ -19,6 +19,7 @@ import trustme
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from ddpshell.advice import Place, advice
 from ddpshell.client.network.tls import ByteStream, TLSOptions, blocked_on, wrap_tls
 from ddpshell.client.network.waiting import Waiter
 from ddpshell.clock import SystemClock
@@ -46,7 +47,7 @@ FAR_FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("certificate", "named_authority", "reason", "advice"),
+    ("certificate", "named_authority", "reason", "hint"),
     [
         pytest.param({}, False, "unable to get local issuer certificate", "--cacert FILE", id="unknown authority"),
         pytest.param({"names": ["elsewhere.test"]}, True, "IP address mismatch, certificate is not valid for", "--servername NAME", id="another host"),
@@ -55,7 +56,7 @@ FAR_FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_a_server_that_cannot_prove_who_it_is_is_not_tried_again(
-    client: Client, authority: Authority, certificate: dict[str, Any], named_authority: bool, reason: str, advice: str
+    client: Client, authority: Authority, certificate: dict[str, Any], named_authority: bool, reason: str, hint: str
 ) -> None:
     """R5."""
     names = certificate.pop("names", ["127.0.0.1"])
@@ -63,8 +64,8 @@ def test_a_server_that_cannot_prove_who_it_is_is_not_tried_again(
         error = client.refusal(server.url, tls=TLSOptions(cacert=authority.cacert if named_authority else None))
         assert f"the certificate of 127.0.0.1:{server.port} is not trusted: " in str(error)
     assert reason in str(error)
-    assert advice in (error.hint or "")
-    assert "--insecure" in (error.hint or "")
+    assert hint in advice(error, Place.COMMAND_LINE)
+    assert "--insecure" in advice(error, Place.COMMAND_LINE)
     assert not error.retryable
 
 
@@ -91,7 +92,7 @@ def test_a_name_that_no_server_has_is_refused(client: Client, authority: Authori
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         error = client.refusal(server.url, tls=TLSOptions(insecure=True, servername=name))
     assert str(error).startswith(f"{name!r} is not a valid name for a certificate: ")
-    assert "--servername" in (error.hint or "")
+    assert "--servername" in advice(error, Place.COMMAND_LINE)
     assert not error.retryable
 
 
@@ -122,7 +123,7 @@ def test_a_client_that_does_not_prove_who_it_is_learns_what_is_wanting(
         error = client.refusal(url, tls=TLSOptions(cacert=authority.cacert))
         refusing.result(PATIENCE)
     assert "certificate" in str(error).lower().replace("handshake failure", "certificate")
-    assert "--cert FILE" in (error.hint or "")
+    assert "--cert FILE" in advice(error, Place.COMMAND_LINE)
     assert not error.retryable
 
 
@@ -183,7 +184,7 @@ def test_a_key_with_a_passphrase_is_refused_without_it_and_nobody_is_asked_for_i
         error = client.refusal(server.url, tls=TLSOptions(cert=cert, key=key))
         assert client.connect(server.url, tls=TLSOptions(insecure=True, cert=cert, key=key, passphrase="secret")).open
     assert str(error).startswith("cannot use the certificate files")
-    assert "passphrase" in (error.hint or "")
+    assert "passphrase" in advice(error, Place.COMMAND_LINE)
     assert "secret" not in repr(TLSOptions(key=key, passphrase="secret"))
 
 
@@ -195,7 +196,7 @@ def test_a_server_without_tls_is_found_out(client: Client) -> None:
     with ScriptedServer(script) as server:
         error = client.refusal(f"wss://127.0.0.1:{server.port}")
         assert str(error) == f"no TLS with 127.0.0.1:{server.port}: the server uses another protocol"
-    assert "If not, use a URL that begins with ws: or http:" in (error.hint or "")
+    assert "If not, use a URL that begins with ws: or http:" in advice(error, Place.COMMAND_LINE)
     assert not error.retryable
 
 

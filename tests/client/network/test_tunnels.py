@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 import ddpshell
+from ddpshell.advice import Place, advice
 from ddpshell.exceptions import ConnectError
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse, http_answer, silent_tcp
 from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
@@ -92,8 +93,8 @@ class TestThrough:
             assert proxy.targets == []
         assert str(error).startswith(f"the proxy {proxy.address} ")
         assert not error.retryable
-        assert "password" in str(error.hint)
-        assert "hunter" not in f"{error} {error.hint}"
+        assert "password" in advice(error, Place.COMMAND_LINE)
+        assert "hunter" not in f"{error} {advice(error, Place.COMMAND_LINE)}"
 
     def test_a_server_that_is_not_there_is_told(self, kind: Callable[..., Proxy]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -109,7 +110,7 @@ class TestThrough:
             pass
         error = refusal(proxy.url)
         assert str(error) == f"the proxy {proxy.address} refused the connection"
-        assert error.hint == "--no-proxy connects without it"
+        assert advice(error, Place.COMMAND_LINE) == "--no-proxy connects without it"
 
     def test_after_a_loss_it_goes_through_again(self, kind: Callable[..., Proxy]) -> None:
         with LoopbackServer() as server, kind() as proxy:
@@ -177,13 +178,13 @@ class TestTLSToTheProxy:
         with ScriptedServer(script) as proxy:
             error = refusal(f"https://127.0.0.1:{proxy.port}")
             assert str(error).startswith(f"no TLS with the proxy 127.0.0.1:{proxy.port}: ")
-        assert "begins with ws: or http:" in str(error.hint)
+        assert "begins with ws: or http:" in advice(error, Place.COMMAND_LINE)
 
     def test_a_proxy_with_tls_is_told_where_none_is_spoken(self, authority: trustme.CA) -> None:
         with HTTPProxy(tls=self.proving(authority, "127.0.0.1")) as proxy:
             error = refusal(proxy.url.replace("https:", "http:"))
         assert str(proxy.address) in str(error)
-        assert "check the kind and the port" in str(error.hint)
+        assert "check the kind and the port" in advice(error, Place.COMMAND_LINE)
 
 
 def test_socks5_without_h_looks_the_name_up_here() -> None:
@@ -194,7 +195,7 @@ def test_socks5_without_h_looks_the_name_up_here() -> None:
         assert proxy.targets[0][0] in ("127.0.0.1", "::1")
         error = refusal(url, "ddp.invalid")
     assert str(error).startswith("cannot find the host 'ddp.invalid'")
-    assert "socks5h" in str(error.hint)
+    assert "socks5h" in advice(error, Place.COMMAND_LINE)
 
 
 def test_a_proxy_that_nobody_knows_is_told() -> None:
@@ -220,7 +221,7 @@ def test_an_http_proxy_that_will_not(
         error = refusal(f"http://127.0.0.1:{proxy.port}")
     assert sentence in str(error)
     assert error.retryable is retryable
-    assert error.hint or "broke" in sentence
+    assert advice(error, Place.COMMAND_LINE) or "broke" in sentence
 
 
 @pytest.mark.parametrize(

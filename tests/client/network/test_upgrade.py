@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.utils import accept_key
 
+from ddpshell.advice import Place, advice
 from ddpshell.client.network.connector import WebSocketConnector
 from ddpshell.client.network.upgrade import BODY_PATIENCE, MAX_HANDSHAKE, HandshakeOptions, upgrade
 from ddpshell.client.network.waiting import Interrupted, Waiter
@@ -195,7 +196,7 @@ def test_a_refusal_says_status_and_first_line_and_what_to_do(
         error = client.refusal(server.url)
         assert str(error).startswith(f"{server.url} {message}")
         assert len(str(error)) < len(f"{server.url} answered the upgrade with HTTP 500 No: ") + 210
-    assert hint in (error.hint or "")
+    assert hint in advice(error, Place.COMMAND_LINE)
     assert (error.retryable, error.status) == (retryable, status)
 
 
@@ -203,14 +204,14 @@ def test_a_server_that_points_elsewhere_is_not_followed(client: Client) -> None:
     """The user says where to, and whom to give credentials."""
     with ScriptedServer(echo) as other, ScriptedServer(http_answer(307, "Moved", Location=other.url)) as server:
         error = client.refusal(server.url)
-        assert error.hint == f"the server redirects to {other.url}: use that address"
+        assert advice(error, Place.COMMAND_LINE) == f"the server redirects to {other.url}: use that address"
         assert other.conversations == []
 
 
 def test_a_refusal_shows_no_password(client: Client) -> None:
     with ScriptedServer(http_answer(401, "Unauthorized")) as server:
         error = client.refusal(f"ws://user:wonderland@127.0.0.1:{server.port}")
-    assert "wonderland" not in f"{error} {error.hint}"
+    assert "wonderland" not in f"{error} {advice(error, Place.COMMAND_LINE)}"
 
 
 def answering(data: bytes) -> Script:
@@ -244,7 +245,10 @@ def test_what_is_no_websocket_server_is_not_tried_again(client: Client, answer: 
     with ScriptedServer(answering(answer)) as server:
         error = client.refusal(server.url)
         assert str(error).startswith(f"127.0.0.1:{server.port} is not a WebSocket server: ")
-    assert (error.hint, error.retryable) == ("check that this is the port of a Meteor server", False)
+    assert (advice(error, Place.COMMAND_LINE), error.retryable) == (
+        "check that this is the address and the path of a Meteor server",
+        False,
+    )
 
 
 def agreeing(
@@ -351,7 +355,7 @@ def test_what_speaks_tls_is_found_out(client: Client) -> None:
     with ScriptedServer(answering(b"\x15\x03\x01\x00\x02\x02\x46")) as server:
         error = client.refusal(server.url)
         assert str(error) == f"127.0.0.1:{server.port} is not a WebSocket server: it uses TLS"
-    assert (error.hint, error.retryable) == ("use a URL that begins with wss: or https:", False)
+    assert (advice(error, Place.COMMAND_LINE), error.retryable) == ("use a URL that begins with wss: or https:", False)
 
 
 def test_what_waits_for_us_in_another_protocol_is_not_waited_for(client: Client) -> None:

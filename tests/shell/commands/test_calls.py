@@ -83,9 +83,13 @@ def test_the_prompt_shows_such_an_answer_after_a_while(slow: Slow) -> None:
         pytest.param("call null", "[1] null\n", id="null"),
         pytest.param("apply add [1, 2]", "[1] 3\n", id="an array of arguments"),
         pytest.param("apply upper ['a'] --no-retry --at-result --random-seed x", '[1] "A"\n', id="options"),
-        pytest.param("call nope", "[1] error 404: Method 'nope' not found\n  names are case-sensitive\n", id="404"),
         pytest.param(
-            "call upper", "[1] error 400: Match failed\n  the server does not take these arguments\n", id="400"
+            "call nope",
+            "[1] error 404: Method 'nope' not found\n  check the spelling; names are case-sensitive\n",
+            id="404",
+        ),
+        pytest.param(
+            "call upper", "[1] error 400: Match failed\n  the server does not accept these arguments\n", id="400"
         ),
     ],
 )
