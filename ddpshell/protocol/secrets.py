@@ -61,6 +61,13 @@ _SUSPICIOUS = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile("code", re.IGNORECASE)
+# Each match of the two patterns above contains one of these, in lower case. Looking for them takes a hundredth of the
+# time, which counts for messages of megabytes; a text that contains one is parsed, in linear time.
+_HINTS = (
+    *"2fa @ account auth bcrypt bearer code cookie credential digest factor jwt key log mfa otp pass pin pwd".split(),
+    *"register resume secret session sid sign token user verify \\u00".split(),
+)
+_SRP = re.compile("s[-_]{0,9}r[-_]{0,9}p")
 
 # Secrets inside strings: credentials in a URL, parameters in its query, and headers.
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@\"']+@")
@@ -77,9 +84,8 @@ def mask(text: str) -> str:
 
     A text without secrets is returned unchanged. A text that is not JSON is cut before the first name of a secret.
     """
-    if not _SUSPICIOUS.search(text) and not (
-        _LOGIN_METHOD.search(text) and ("params" in text or "\\u" in text or _CODE.search(text))
-    ):
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS) and not _SRP.search(lowered):
         return text
     try:
         tree = json_text.parse(text)
