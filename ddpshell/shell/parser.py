@@ -1,14 +1,14 @@
-"""Lines as people type them, whole or half-typed: words with their places, and where the output goes.
+"""Typed lines, complete or half typed: words with their places, and where the output goes.
 
     call insert {title: "write", n: $1} --no-retry | jq .     # or  > file   or  >> file
 
-A line is a name and words, separated by space. A word that opens like a literal is one, and ends where that ends,
-over several lines if need be; any other word goes up to the next space. `|`, `>` and `>>` count at the beginning of
-a word; what follows `|` is for the system's shell, as it stands. `@tasks.json` is the value in a file, `@@x` the text
-`@x`. Lines that begin with `#` are comments.
+A line is the name of a command and words, separated by spaces. A word that starts like a literal ends where the literal
+ends, which may be several lines later; any other word ends at the next space. `|`, `>` and `>>` are operators at the start
+of a word, and the text after `|` is for the system's shell. `@tasks.json` is the value in a file, `@@x` is the text `@x`.
+Lines that begin with `#` are comments.
 
-Nothing here raises: what is wrong with a line is in its `problem`. So one reading serves to run a line, to colour
-it, to complete it, and to know that its brackets are still open.
+Nothing here raises an error: what is wrong with a line is in its `problem`. So one parser serves to run a line, to
+highlight it, to complete it, and to find out whether a bracket is still open.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Word(NamedTuple):
 
     Args:
         start: Index of its first character in the whole text.
-        end: Index behind its last.
-        text: What is written there.
-        value: What it means as an argument; None if there is a problem.
-        is_literal: It is written as a literal or a variable, so an option it is not.
-        tokens: Those of a literal, for colours.
-        reading: Of a literal, what `literals.read` found.
-        problem: Why it is wrong, or None.
-        file: Where a value is wanted, the name of the file that holds it: what follows an @.
+        end: Index after its last character.
+        text: The word as it is written.
+        value: Its value as an argument; None if there is a problem.
+        is_literal: It is written as a literal or a variable, so it is not an option.
+        tokens: The tokens of a literal, for highlighting.
+        reading: What `literals.read` found in a literal.
+        problem: What is wrong with it, or None.
+        file: The text after an @: the name of the file that holds the value.
     """
 
     start: int
@@ -53,24 +53,24 @@ class Word(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether the text ends within it, and more could complete it."""
+        """Whether the text ends within the word, and more text could complete it."""
         return self.reading is not None and self.reading.is_open
 
     @property
     def name(self) -> str:
-        """What it means where a name is wanted: a number is a name there too."""
+        """The word as a name. Numbers are names too."""
         return self.value if self.is_literal and isinstance(self.value, str) else self.text
 
 
 class Redirection(NamedTuple):
-    """Where a line's output goes instead of to the screen.
+    """Where the output of a line goes instead of to the screen.
 
     Args:
         operator: `|`, `>` or `>>`.
         start: Index of the operator.
-        target: A command line for the system's shell, or the file's name; may be empty, of a half-typed line.
+        target: A command line for the system's shell, or the name of a file; empty in a half-typed line.
         target_start: Index of the target.
-        end: Index behind it.
+        end: Index after the target.
     """
 
     operator: str
@@ -81,15 +81,15 @@ class Redirection(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One command, as it was typed.
+    """One typed command.
 
     Args:
-        text: The whole text that was parsed, of which this may be a part.
+        text: The whole text that was parsed. The line may be a part of it.
         start: Index of its first character.
-        end: Index behind its last.
-        words: The command's name first; never empty.
+        end: Index after its last character.
+        words: The name of the command and its words; never empty.
         redirection: Where the output goes, or None.
-        problem: The first thing that is wrong with it, or None.
+        problem: The first problem of the line, or None.
     """
 
     text: str
@@ -101,12 +101,12 @@ class Line(NamedTuple):
 
     @property
     def source(self) -> str:
-        """The part of the text that it is."""
+        """The part of the text that is this line."""
         return self.text[self.start : self.end]
 
     @property
     def is_open(self) -> bool:
-        """Whether the text ends within one of its words."""
+        """Whether the text ends within the last word."""
         return self.words[-1].is_open
 
 
@@ -114,7 +114,7 @@ _SPACE = re.compile(r"(?:[^\S\n]|\\\n)*")  # a backslash continues a line
 _BARE = re.compile(r"(?:\\(?!\n)|[^\s\\])+")
 _OPERATOR = re.compile(r">>|>|\|")
 _REST = re.compile(r"[^\n]*")
-# A bracket, a quote, a constructor with its parenthesis, a variable.
+# A bracket, a quote, a constructor and its parenthesis, or a variable.
 _LITERAL = re.compile(rf"[\[{{\"']|(?:{'|'.join(CONSTRUCTORS)})\(|\$(?:_|[0-9]+)(?![\w$])")
 
 
@@ -122,8 +122,8 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
     """Read all lines of a text.
 
     Args:
-        text: What was typed, pasted, or read from a file.
-        variables: What finds the value of `$1`; without it, any variable has a value, None.
+        text: The text that was typed, pasted, or read from a file.
+        variables: Finds the values of variables such as `$1`. Without it, the value of each variable is None.
     """
     variables = variables or _any_variable
     lines: list[Line] = []
@@ -138,7 +138,7 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
 
 
 def reparse(line: Line, variables: Variables) -> Line:
-    """Read a line again, now that its variables have values."""
+    """Read a line again with the values of its variables."""
     return _line(line.text, line.start, variables)
 
 
@@ -147,7 +147,7 @@ def _any_variable(name: str) -> EJSONValue:
 
 
 def _skip(text: str, position: int) -> int:
-    """Skip what lies between lines: space, newlines, comments."""
+    """Skip spaces, newlines and comments between lines."""
     while True:
         match = _SPACE.match(text, position)
         assert match  # it matches the empty text
@@ -193,8 +193,8 @@ def _word(text: str, start: int, variables: Variables) -> Word:
     word = bare[0]
     place = next((place for place, character in enumerate(word) if character in "|>"), None)
     if place is not None:
-        what = "a space belongs before it" if word[place] == "|" else "a space belongs before it, to write a file"
-        problem = CommandError(f"{word[place]} within a word: {what}; text with it goes in quotes", text, start + place)
+        sign = word[place]
+        problem = CommandError(f"put a space before {sign}, or put text with {sign} in quotes", text, start + place)
         return Word(start, bare.end(), word, problem=problem)
     if word.startswith("@@"):
         return Word(start, bare.end(), word, word[1:])
@@ -209,7 +209,7 @@ def _quoted_file(text: str, start: int) -> Word:
     if name.problem is not None:
         problem = CommandError(name.problem, text, name.position)
     elif name.end < len(text) and not text[name.end].isspace():
-        problem = CommandError("a space is missing behind the file's name", text, name.end)
+        problem = CommandError("missing space after the file name", text, name.end)
     rest = _BARE.match(text, name.end)
     end = rest.end() if problem and rest else name.end
     return Word(start, end, text[start:end], problem=problem, file=str(name.value))
@@ -220,11 +220,11 @@ def _literal(text: str, start: int, variables: Variables) -> Word:
     problem = reading.problem
     end = reading.end
     if problem is None and end < len(text) and not text[end].isspace():
-        problem = CommandError(_behind_value(text, end), text, end)
+        problem = CommandError(_text_after_value(text, end), text, end)
     if reading.is_open:
         end = len(text)
     elif problem is not None:
-        # Nobody knows where a broken literal was meant to end: the rest of its line belongs to it.
+        # It is unknown where an invalid literal should end, so the rest of the line belongs to it.
         rest = _REST.match(text, end)
         assert rest
         seen = tuple(tokens(rest.string[: rest.end()], end))
@@ -232,18 +232,18 @@ def _literal(text: str, start: int, variables: Variables) -> Word:
     return Word(start, end, text[start:end], reading.value, True, reading.tokens, reading, problem)
 
 
-def _behind_value(text: str, end: int) -> str:
-    """What is wrong with text that follows a value without a space."""
+def _text_after_value(text: str, end: int) -> str:
+    """The problem with text that follows a value without a space."""
     rest = _BARE.match(text, end)
     word = rest[0] if rest else text[end]
     brackets = word[: len(word) - len(word.lstrip(")]}"))]
     if brackets:
-        return f"{brackets} is extra: the value ends before it"
+        return f"extra {brackets} after the value"
     if word[0] == ",":
-        return "the comma is extra: values are separated by spaces"
+        return "extra comma: separate values by spaces"
     if word in ("'", '"'):
-        return f"{word} is extra: the value ends before it"
-    return "a space is missing behind the value"
+        return f"extra {word} after the value"
+    return "missing space after the value"
 
 
 def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, CommandError | None]:
@@ -254,7 +254,7 @@ def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, Comma
     assert rest
     if operator[0] == "|":
         target = rest[0].rstrip()
-        problem = None if target else CommandError("a program is missing after |, such as: | jq .", text, start)
+        problem = None if target else CommandError("missing program after |; for example: | jq .", text, start)
         return Redirection("|", operator.start(), target, start, start + len(target)), problem
     name = next(tokens(text, start), None)
     if name is not None and name.kind is TokenKind.STRING and name.start == start:
@@ -265,25 +265,25 @@ def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, Comma
         bare = _BARE.match(text, start)
         target = bare[0] if bare else ""
         end = start + len(target)
-        problem = None if target else CommandError(f"a file is missing after {operator[0]}", text, start)
-    behind = _SPACE.match(text, end)
-    assert behind
-    if problem is None and behind.end() < len(text) and text[behind.end()] != "\n":
-        problem = CommandError("nothing may follow the file's name", text, behind.end())
+        problem = None if target else CommandError(f"missing file name after {operator[0]}", text, start)
+    after = _SPACE.match(text, end)
+    assert after
+    if problem is None and after.end() < len(text) and text[after.end()] != "\n":
+        problem = CommandError("unexpected text after the file name", text, after.end())
         end = rest.end()
     return Redirection(operator[0], operator.start(), target, start, end), problem
 
 
-# Whoever a URL names as its user may be a token.
+# The user name in a URL may be a token.
 _CREDENTIALS = re.compile(r"://[^\s/?#@]+@")
 
 
-# Without a scheme, as `connect` takes it.
+# A URL without a scheme, as `connect` accepts it.
 _USERINFO = re.compile(r"[^\s/?#]+@")
 
 
 def is_private(text: str) -> bool:
-    """Whether a text must not be kept: it begins with a space, logs in, or holds what looks like a secret."""
+    """Whether a text must not be recorded: it begins with a space, logs in, or seems to hold a secret."""
     if text.startswith((" ", "\t")):
         return True
     lines = parse(text)
@@ -292,18 +292,18 @@ def is_private(text: str) -> bool:
 
 def _is_private(line: Line) -> bool:
     name = line.words[0].text
-    # Half a login, or one with a slip in it, is as bad as a whole one.
+    # An incomplete or misspelled login may hold the password too.
     if name.lower().startswith("login") or _CREDENTIALS.search(line.source):
         return True
     if line.problem is not None:
         return mask(line.source) != line.source or any(takes_credentials(word) for word in line.source.split()[1:2])
     if name == "connect" and any(_USERINFO.match(word.text) for word in line.words[1:]):
         return True
-    return any(mask_params(method, params) is not params for method, params in _readings(line.words))
+    return any(mask_params(method, params) is not params for method, params in _possible_calls(line.words))
 
 
-def _readings(words: tuple[Word, ...]) -> Iterator[tuple[str, list[EJSONValue]]]:
-    """What a line may call, with its arguments: a misspelled command may have been meant as a call."""
+def _possible_calls(words: tuple[Word, ...]) -> Iterator[tuple[str, list[EJSONValue]]]:
+    """The methods that a line may call, with their arguments. A misspelled command may be a call."""
     values = [word.value for word in words[1:]]
     if words[0].text not in ("call", "apply", "sub"):
         yield "", values

@@ -1,11 +1,10 @@
-"""Commands: typed functions, and what everything else needs to know of them.
+"""The commands: typed functions, from which dispatch, help, completion and highlighting learn what can be typed.
 
     @command(examples=[('call upper "Hello"', "one argument")])
     def call(shell: Shell, method: Method, *params: Value, no_retry: Flag = False) -> Reply: ...
 
-Dispatch, help, completion, colours and "did you mean" all read the same `Registry`, which is made of such functions.
-A function's docstring is its command's help. A parameter's annotation says how its words are read and what to suggest
-for it; a keyword-only one is an option.
+A `Registry` is made of such functions. The docstring of a function is the help of its command. The annotation of a
+parameter says how a word is read, and what completion suggests for it. A keyword-only parameter is an option.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
-from .parser import Line, Redirection, Word
+from .parser import Line, Word
 
 __all__ = [
     "Collection",
@@ -50,7 +49,7 @@ __all__ = [
 
 
 class Role(Enum):
-    """What a parameter is for; the values are what to call one in usage and help."""
+    """The kind of a parameter. The value is its name in usage lines."""
 
     METHOD = "METHOD"
     PUBLICATION = "PUBLICATION"
@@ -83,23 +82,23 @@ CommandName = Annotated[str, Role.COMMAND]
 Setting = Annotated[str, Role.SETTING]
 Flag = Annotated[bool, Role.FLAG]
 
-#: Reads the value in a file, by its name; raises CommandError.
+#: Reads the value in the file with this name, or raises CommandError.
 ReadFile: TypeAlias = Callable[[str], EJSONValue]
 
-#: Lines to type, and what they do.
+#: Commands to type, and what they do.
 Examples: TypeAlias = Sequence[tuple[str, str]]
 
 
 class Parameter(NamedTuple):
-    """What a command takes.
+    """A parameter of a command.
 
     Args:
-        name: Of the function's parameter.
-        role: How it is read.
+        name: The name of the function's parameter.
+        role: Its kind.
         is_optional: It may be left out.
-        is_repeated: It takes all words that are left.
+        is_repeated: It takes all remaining words.
         is_option: It is given by name, `--like-this`.
-        label: What to call it in the usage.
+        label: Its name in the usage line.
     """
 
     name: str
@@ -111,12 +110,12 @@ class Parameter(NamedTuple):
 
     @property
     def option(self) -> str:
-        """How it is typed, if it is an option."""
+        """The word that gives it, if it is an option."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def usage(self) -> str:
-        """How it stands in the usage line."""
+        """Its part of the usage line."""
         if self.is_option:
             return f"[{self.option}]" if self.role is Role.FLAG else f"[{self.option} {self.label}]"
         if self.is_repeated:
@@ -128,11 +127,11 @@ class Command:
     """One command.
 
     Args:
-        function: What to run: with the shell, then with the arguments.
-        examples: Lines to type.
-        labels: What to call parameters in the usage, where their role's name says too little.
-        options: What the options do, by the names of the parameters.
-        is_numbered: Whether its answers may come later, or can be used as `$1`: they are shown with a number.
+        function: Runs the command. Its first argument is the shell.
+        examples: Commands to type.
+        labels: Names of parameters in the usage line, where the role's name says too little.
+        options: Explanations of the options, by the names of their parameters.
+        is_numbered: Show the answer with a number, because it may come later, or can be used as `$1`.
     """
 
     def __init__(
@@ -153,17 +152,17 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What it does, in one line."""
+        """The first line of the help."""
         return inspect.cleandoc(self.function.__doc__ or "").partition("\n")[0]
 
     @property
     def details(self) -> str:
-        """The rest of its help, with the lines as they stand in the source."""
+        """The rest of the help, with the line breaks of the source."""
         return inspect.cleandoc(self.function.__doc__ or "").partition("\n")[2].strip()
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What it takes, in order."""
+        """All parameters, in order."""
         hints = typing.get_type_hints(self.function, include_extras=True)
         return tuple(
             _parameter(parameter, hints[name], self._labels)
@@ -172,25 +171,25 @@ class Command:
 
     @property
     def arguments(self) -> list[Parameter]:
-        """Those of the parameters that are no options."""
+        """The parameters that are not options."""
         return [parameter for parameter in self.parameters if not parameter.is_option]
 
     @property
     def options(self) -> list[Parameter]:
-        """Those of the parameters that are."""
+        """The parameters that are options."""
         return [parameter for parameter in self.parameters if parameter.is_option]
 
     @property
     def usage(self) -> str:
-        """Its name, and what it takes."""
+        """The name of the command and its parameters."""
         return " ".join([self.name, *(parameter.usage for parameter in self.parameters)])
 
     def option(self, name: str) -> Parameter | None:
-        """The option that is typed so."""
+        """The option that is given by this word; None if there is no such option."""
         return next((option for option in self.options if option.option == name), None)
 
     def argument(self, index: int) -> Parameter | None:
-        """What the argument at an index is, counted without options; None if there is none so far behind."""
+        """The parameter for the argument at an index, options not counted; None if there are too many arguments."""
         arguments = self.arguments
         if index < len(arguments):
             return arguments[index]
@@ -204,7 +203,7 @@ def command(
     options: dict[str, str] | None = None,
     is_numbered: bool = False,
 ) -> Callable[[Callable[..., Any]], Command]:
-    """Make a command of a function; see `Command` for the arguments. Its docstring is its help, the first line by itself."""
+    """Make a command from a function; see `Command` for the arguments."""
 
     def decorate(function: Callable[..., Any]) -> Command:
         return Command(function, examples, labels or {}, options or {}, is_numbered=is_numbered)
@@ -226,7 +225,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, labels: dict[str, str]) 
 
 
 def _flattened(hint: Any) -> Iterator[Any]:
-    """The annotated types of a hint, which may be a union with None."""
+    """The annotated types in a type hint, which may be a union with None."""
     if hasattr(hint, "__metadata__"):
         yield hint
     else:
@@ -238,13 +237,13 @@ def _flattened(hint: Any) -> Iterator[Any]:
 
 
 class Invocation(NamedTuple):
-    """A line that can be run.
+    """A command with its arguments.
 
     Args:
-        command: What to run.
+        command: The command.
         positional: The arguments, in order.
-        options: Those given by name.
-        line: Where it came from.
+        options: The options, by the names of their parameters.
+        line: The line that was typed.
     """
 
     command: Command
@@ -252,13 +251,8 @@ class Invocation(NamedTuple):
     options: dict[str, Any]
     line: Line
 
-    @property
-    def redirection(self) -> Redirection | None:
-        """Where its output goes, if not to the screen."""
-        return self.line.redirection
-
     def run(self, shell: Any) -> Any:
-        """Run it; what it returns is for the display."""
+        """Run the command, and return its reply."""
         return self.command.function(shell, *self.positional, **self.options)
 
 
@@ -266,7 +260,7 @@ class Registry:
     """All commands of one shell, by name.
 
     Args:
-        groups: The commands by headings, for the help.
+        groups: The commands, by their headings in the help.
     """
 
     def __init__(self, groups: dict[str, Iterable[Command]]) -> None:
@@ -277,15 +271,28 @@ class Registry:
         return iter(self._commands.values())
 
     def get(self, name: str) -> Command | None:
-        """The command of this name."""
+        """The command with this name; None if there is no such command."""
         return self._commands.get(name)
 
     def names(self) -> list[str]:
-        """All names, in order."""
+        """The names of all commands, in order."""
         return list(self._commands)
 
-    def similar(self, name: str) -> str | None:
-        """The name that may have been meant."""
+    def named(self, name: str) -> Command:
+        """The command with this name.
+
+        Raises:
+            CommandError: There is no such command. The message suggests one.
+        """
+        found = self.get(name)
+        if found is None:
+            similar = self._similar(name)
+            advice = f"did you mean {similar}?" if similar else "`help` lists all commands"
+            raise CommandError(f"unknown command {name[:40]}; {advice}")
+        return found
+
+    def _similar(self, name: str) -> str | None:
+        """The command that is most like a misspelled name; None if no command is like it."""
         starts = [other for other in self._commands if len(name) > 1 and other.startswith(name.lower())]
         if len(starts) == 1:
             return starts[0]
@@ -295,25 +302,23 @@ class Registry:
         """The command that a line begins with.
 
         Raises:
-            CommandError: There is none; the message says what may have been meant.
+            CommandError: There is no such command. The message suggests one, and has the place in the line.
         """
         word = line.words[0]
-        found = self.get(word.text)
-        if found is None:
-            similar = self.similar(word.text)
-            advice = f"did you mean {similar}?" if similar else "`help` lists all"
-            raise CommandError(f"no command {word.text[:40]}; {advice}", line.text, word.start)
-        return found
+        try:
+            return self.named(word.text)
+        except CommandError as error:
+            raise CommandError(error.message, line.text, word.start) from None
 
     def bind(self, line: Line, read_file: ReadFile | None = None) -> Invocation:
-        """Find out what a line means.
+        """Find the command of a line, and read its arguments.
 
         Args:
             line: The line.
-            read_file: What reads files that hold arguments; without it, those arguments are None.
+            read_file: Reads the files that hold arguments. Without it, such arguments are None.
 
         Raises:
-            CommandError: No such command, or it does not take such words. `position` says where that shows.
+            CommandError: There is no such command, or an argument is not valid. The error has the place in the line.
         """
         found = self.find(line)
         if line.problem is not None:
@@ -337,11 +342,11 @@ def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:
                 raise CommandError(_unknown_option(found, name), line.text, word.start)
             if option.role is Role.FLAG:
                 if equals:
-                    raise CommandError(f"{name} takes no value", line.text, word.start + len(name))
+                    raise CommandError(f"{name} does not take a value", line.text, word.start + len(name))
                 options[option.name] = True
                 continue
             if equals:
-                # A literal behind the sign would have been cut at its first space.
+                # Only a word without spaces can follow the = sign, so it cannot be a literal.
                 value = Word(word.start + len(name) + 1, word.end, rest, rest)
             elif pending:
                 value = pending.pop(0)
@@ -357,44 +362,45 @@ def _positional(found: Command, words: list[Word], line: Line, read_file: ReadFi
     for index, word in enumerate(words):
         parameter = found.argument(index)
         if parameter is None:
-            most = f"no more than that: {found.usage}" if found.usage != found.name else "no arguments"
-            raise CommandError(f"{found.name} takes {most}", line.text, word.start)
+            if found.usage == found.name:
+                raise CommandError(f"{found.name} does not take arguments", line.text, word.start)
+            raise CommandError(f"too many arguments; usage: {found.usage}", line.text, word.start)
         yield _read(parameter, word, line.text, read_file)
     for parameter in found.arguments[len(words) :]:
         if not parameter.is_optional:
             end = line.words[-1].end
-            raise CommandError(f"{parameter.label} is missing: {found.usage}", line.text, end)
+            raise CommandError(f"missing {parameter.label}; usage: {found.usage}", line.text, end)
 
 
 def _unknown_option(found: Command, name: str) -> str:
     known = [option.option for option in found.options]
     similar = get_close_matches(name, known, n=1)
     if similar:
-        return f"no option {name}; did you mean {similar[0]}?"
-    has = f"{found.name} has {' '.join(known)}" if known else f"{found.name} has no options"
-    return f"no option {name}; {has}; behind -- it is text"
+        return f"unknown option {name}; did you mean {similar[0]}?"
+    options = f"the options of {found.name} are {' '.join(known)}" if known else f"{found.name} has no options"
+    return f"unknown option {name}; {options}; after -- it is an argument"
 
 
 def _read(parameter: Parameter, word: Word, text: str, read_file: ReadFile | None) -> Any:
-    """What a word means for a parameter."""
+    """The value of a word for a parameter."""
     if parameter.role in (Role.VALUE, Role.SELECTOR, Role.FIELDS):
         if word.file is not None:
             if read_file is None:
                 return None
             word = word._replace(value=_in_file(word, text, read_file))
         elif word.text == "-":
-            raise CommandError("there is no standard input here; @FILE reads a file, '-' is the text", text, word.start)
+            raise CommandError(
+                "the shell does not read standard input; @FILE reads a file, and '-' is the text -", text, word.start
+            )
     match parameter.role:
         case Role.VALUE | Role.FIELDS:
             return word.value
         case Role.SELECTOR:
             return _selector(word, text)
         case Role.NUMBER:
-            return _number(
-                word, text, f"{parameter.label} is the number of a command, such as 3 for what is shown as [3]"
-            )
+            return _number(word, text, f"{parameter.label} must be the number of a command, such as 3 for [3]")
         case Role.COUNT:
-            return _number(word, text, f"{parameter.label} is a whole number")
+            return _number(word, text, f"{parameter.label} must be a whole number, 0 or more")
         case Role.SECONDS:
             if isinstance(word.value, (int, float)) and not isinstance(word.value, bool) and word.value >= 0:
                 return float(min(word.value, sys.float_info.max))
@@ -413,15 +419,15 @@ def _in_file(word: Word, text: str, read_file: ReadFile) -> EJSONValue:
 
 
 def _selector(word: Word, text: str) -> EJSONValue:
-    # A bare word is an id, as Mongo's own shells and Meteor take it.
+    # A word without quotes is an id, as in Meteor.
     if isinstance(word.value, (list, bool)) or word.value is None:
-        raise CommandError("a selector is an object, such as {done: false}, or an id", text, word.start)
+        raise CommandError("a selector must be an object, such as {done: false}, or an id", text, word.start)
     return word.value
 
 
-def _number(word: Word, text: str, advice: str) -> int:
-    # As it is shown, [3], as the value is called, $3, or plain.
+def _number(word: Word, text: str, message: str) -> int:
+    # It may be written as [3], as $3, or as 3.
     digits = word.text.strip("[]$")
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
-        raise CommandError(advice, text, word.start)
+        raise CommandError(message, text, word.start)
     return int(digits)

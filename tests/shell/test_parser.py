@@ -77,16 +77,16 @@ def test_operators_in_literals_are_text() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "column"),
     [
-        pytest.param("call a|b", "| within a word", 6, id="a pipe without space"),
-        pytest.param("call f x->y", "> within a word", 9, id="a file without space"),
-        pytest.param("find t |", "a program is missing", 8, id="no program"),
-        pytest.param("find t > ", "a file is missing", 9, id="no file"),
-        pytest.param("find t > a b", "nothing may follow the file's name", 11, id="two files"),
+        pytest.param("call a|b", "put a space before |, or", 6, id="a pipe without space"),
+        pytest.param("call f x->y", "put a space before >, or", 9, id="a file without space"),
+        pytest.param("find t |", "missing program", 8, id="no program"),
+        pytest.param("find t > ", "missing file name", 9, id="no file"),
+        pytest.param("find t > a b", "unexpected text after the file name", 11, id="two files"),
         pytest.param("call f {a 1}", "expected ':' after the key, not 1", 10, id="a bad literal"),
-        pytest.param('call f "a"b', "a space is missing", 10, id="something behind a value"),
+        pytest.param('call f "a"b', "missing space", 10, id="something behind a value"),
         pytest.param('call f Date("x")', "is not a valid date", 12, id="a bad constructor"),
         pytest.param('call f "a\nstatus', "unterminated string", 7, id="a string ends with its line"),
-        pytest.param("| jq .", "| within a word", 0, id="a pipe from nothing"),
+        pytest.param("| jq .", "put a space before |, or", 0, id="a pipe from nothing"),
     ],
 )
 def test_what_is_wrong_is_pointed_at(text: str, message: str, column: int) -> None:
@@ -170,8 +170,8 @@ def test_an_argument_may_be_in_a_file(text: str, file: str | None, value: object
     ("text", "message", "column"),
     [
         pytest.param("call f @'x", "unterminated string: missing '", 8, id="no end"),
-        pytest.param("call f @'x'y z", "a space is missing behind the file's name", 11, id="no space"),
-        pytest.param("call f @a|b", "| within a word", 9, id="a pipe"),
+        pytest.param("call f @'x'y z", "missing space after the file name", 11, id="no space"),
+        pytest.param("call f @a|b", "put a space before |, or", 9, id="a pipe"),
     ],
 )
 def test_a_mistake_in_a_files_name_is_found(text: str, message: str, column: int) -> None:
@@ -184,15 +184,15 @@ def test_a_mistake_in_a_files_name_is_found(text: str, message: str, column: int
 @pytest.mark.parametrize(
     ("text", "message", "column"),
     [
-        pytest.param("call f {a: 1}}", "} is extra: the value ends before it", 13, id="a brace"),
-        pytest.param("call f [1]]] 2", "]] is extra: the value ends before it", 10, id="brackets"),
-        pytest.param("call f Date(0))", ") is extra: the value ends before it", 14, id="a parenthesis"),
-        pytest.param("call f $1}", "} is extra: the value ends before it", 9, id="behind a variable"),
+        pytest.param("call f {a: 1}}", "extra } after the value", 13, id="a brace"),
+        pytest.param("call f [1]]] 2", "extra ]] after the value", 10, id="brackets"),
+        pytest.param("call f Date(0))", "extra ) after the value", 14, id="a parenthesis"),
+        pytest.param("call f $1}", "extra } after the value", 9, id="behind a variable"),
         pytest.param("call f [1}", "} does not close the [", 9, id="the wrong bracket"),
-        pytest.param('call f "a""', '" is extra: the value ends before it', 10, id="a quote"),
-        pytest.param("call f {a: 1}, 2", "the comma is extra: values are separated by spaces", 13, id="a comma"),
-        pytest.param("call f {a: 1}{b: 2}", "a space is missing behind the value", 13, id="two values"),
-        pytest.param("call f [1]x", "a space is missing behind the value", 10, id="a word"),
+        pytest.param('call f "a""', 'extra " after the value', 10, id="a quote"),
+        pytest.param("call f {a: 1}, 2", "extra comma: separate values by spaces", 13, id="a comma"),
+        pytest.param("call f {a: 1}{b: 2}", "missing space after the value", 13, id="two values"),
+        pytest.param("call f [1]x", "missing space after the value", 10, id="a word"),
     ],
 )
 def test_what_is_wrong_behind_a_value_is_said(text: str, message: str, column: int) -> None:

@@ -64,7 +64,7 @@ def test_a_command_can_be_interrupted(table: Desk) -> None:
 def test_a_question_that_is_given_up_is_a_mistake_like_any_other(table: Desk) -> None:
     table.shell.terminal = FakeTerminal()
     run_shell(table.shell, Typist("login ann", "call upper a"))
-    assert "error: no password was typed: nobody has been logged in\n" in table.shown()
+    assert "error: not logged in: you typed no password\n" in table.shown()
     assert '"A"' in table.shown()
 
 
@@ -81,7 +81,7 @@ def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None
     ("typed", "saved"),
     [
         pytest.param(["call upper {a: 1}}", "call upper a"], ["call upper a"], id="a literal that is wrong"),
-        pytest.param(["frobnicate", "find", "find t --nope", "set x y"], [], id="what no command takes"),
+        pytest.param(["frobnicate", "find", "find t --nope", "set x y"], [], id="what unknown command takes"),
         pytest.param(["call upper a | ", "call upper a >"], [], id="no program and no file"),
         pytest.param(["call upper a > /nowhere/x", "echo $7", "cancel 4", "whoami"], [], id="what was refused"),
         pytest.param(["call upper a\ncall upper {"], [], id="lines of which none was run"),

@@ -177,7 +177,7 @@ def test_a_program_may_write_before_it_has_read(table: Desk) -> None:
 def test_a_program_without_end_can_be_ended(table: Desk, tmp_path: Path) -> None:
     table.send(f"call upper a | {endless(tmp_path)}")
     (tmp_path / "begun").read_text()
-    assert "took back [1] call upper" in table.type("cancel 1")
+    assert "canceled [1] call upper" in table.type("cancel 1")
     assert (tmp_path / "ended").exists()
     assert "[1] error: " in table.shown()
 

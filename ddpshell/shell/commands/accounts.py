@@ -1,4 +1,4 @@
-"""Commands about the user: logging in and out. What they save is what `ddp login` saves, and the other way round."""
+"""Commands that log in and out. Their saved logins are those of `ddp login`."""
 
 from __future__ import annotations
 
@@ -34,25 +34,26 @@ __all__ = ["login", "logout", "user_text", "whoami"]
 
 Value = TypeVar("Value")
 
-# Seconds that the prompt waits for a server to say whether it wants a code. One that is busy says so later.
-_PATIENCE = 3.0
-# Seconds between two looks at the connection meanwhile.
-_LOOK = 0.1
+# Seconds that the prompt waits for a server to ask for a code. If a busy server answers later, an error says what to do.
+_CODE_TIMEOUT = 3.0
+
+# Seconds between two looks at the connection during that time.
+_POLL_INTERVAL = 0.1
 
 
 @command(
     examples=[
-        ("login ann", "the password is asked for, and not shown"),
-        ("login ann@example.com --no-save", "for this session alone"),
-        ("login --token-file token.txt", "with a token of before"),
+        ("login ann", "the shell asks for the password"),
+        ("login ann@example.com --no-save", "for this session only"),
+        ("login --token-file token.txt", "with the token of an earlier login"),
     ],
     labels={"user": "USER"},
     options={
         "password_file": "read the password from the first line of a file",
-        "code": "ask for the one-time code of a second factor at once",
-        "code_file": "read that code from the first line of a file",
-        "token_file": "log in with the token in a file, in place of a name and a password",
-        "no_save": "be nobody again the next time",
+        "code": "ask for the one-time code too",
+        "code_file": "read the one-time code from the first line of a file",
+        "token_file": "log in with the token in a file",
+        "no_save": "do not save the login",
     },
     is_numbered=True,
 )
@@ -66,14 +67,14 @@ def login(
     token_file: File | None = None,
     no_save: Flag = False,
 ) -> PendingReply:
-    """Log in, and stay so.
+    """Log in and save the login.
 
-    USER is a name or an e-mail address. A one-time code is asked for where the server wants one. The login lasts over
-    every reconnect, and until `logout`: it is saved as by `ddp login`, but not where the shell began with --no-login, or
-    as a demo. NoResult of it gets into the history.
+    USER is a user name or an e-mail address. If the account has a second factor, the shell asks for the one-time code. The
+    login lasts until `logout`, also for later sessions of the shell and other `ddp` commands; but it is not saved if ddp
+    was started with --no-login, or as a demo. Neither the line nor the password gets into the history.
     """
     if user is not None and token_file is not None:
-        raise CommandError("a token says itself whose it is: login USER, or login --token-file FILE")
+        raise CommandError("use either USER or --token-file: a token belongs to one user")
     client = shell.client
     server = shell.link.server
     _warn_of_plain_text(shell)
@@ -81,7 +82,7 @@ def login(
     if token_file is not None:
         answer = client.accounts.login_with_token(_first_line(token_file))
     elif user is None:
-        raise CommandError("who? login USER, or login --token-file FILE")
+        raise CommandError("missing USER; use login USER, or login --token-file FILE")
     else:
         password = _first_line(password_file) if password_file else _ask(shell, f"Password of {user}: ", "password")
         given = _first_line(code_file) if code_file else _ask_code(shell) if code else None
@@ -89,37 +90,35 @@ def login(
 
     def reply(token: LoginToken) -> Reply:
         saved = saved_login(client, server, token, user, shell.clock.wall())
+        is_saved, replaced = (False, None) if no_save else _save(shell, saved)
+        earlier = None
         if shell.link.current_client is client:
             shell.link.user = saved.user
-        is_saved, replaced = (False, None) if no_save else _save(shell, saved)
-        before = None
-        if shell.link.current_client is client:
-            before, shell.link.unsaved_login = (
-                shell.link.unsaved_login,
-                token if not is_saved and token_file is None else None,
-            )
-        for old in (before, replaced):
+            is_password_login = token_file is None
+            earlier = shell.link.unsaved_login
+            shell.link.unsaved_login = token if is_password_login and not is_saved else None
+        for old in (earlier, replaced):
             if old is not None and old.token != token.token:
                 shell.link.end_replaced_login(old)
         until = f", until {token.expires:%Y-%m-%d}" if is_saved else ", for this session"
-        who: StyledText = [("good", "logged in"), ("", f" as {escape_line(saved.user)}"), ("note", until)]
-        return Message(who, is_answer=False)
+        text: StyledText = [("good", "logged in"), ("", f" as {escape_line(saved.user)}"), ("note", until)]
+        return Message(text, is_answer=False)
 
-    # Most of the time went by while the password was typed.
+    # The time is not shown, because it includes the time for typing the password.
     what = f"login {escape_line(user)}" if user else "login"
-    return PendingReply(_told(answer), reply, what, settle=answer.settle, is_timed=False)
+    return PendingReply(_with_advice(answer), reply, what, settle=answer.settle, is_timed=False)
 
 
-@command(examples=[("logout", "the server forgets the login, and so does `ddp`")], is_numbered=True)
+@command(examples=[("logout", "end the login on the server, and delete the saved login")], is_numbered=True)
 def logout(shell: Shell) -> PendingReply:
     """Log out.
 
-    The server ends the login, and if it was saved it is deleted. Subscriptions go on as nobody.
+    The server ends the login, and `ddp` deletes it if it was saved. Subscriptions continue without a user.
     """
     client = shell.client
     server, token, user = shell.link.server, client.accounts.token, shell.link.user
     if token is None and client.user_id is None:
-        raise _nobody(shell)
+        raise _not_logged_in(shell)
 
     def reply(_: EJSONValue) -> Reply:
         if shell.link.current_client is client:
@@ -132,37 +131,38 @@ def logout(shell: Shell) -> PendingReply:
     return PendingReply(answer, reply, "logout", settle=answer.settle)
 
 
-@command(examples=[("whoami", "id, name and addresses, and the end of the login")], is_numbered=True)
+@command(examples=[("whoami", "show your id, names, and when the login expires")], is_numbered=True)
 def whoami(shell: Shell) -> Reply:
-    """Show who is logged in.
+    """Show the user you are logged in as.
 
-    As the server knows it.
+    The server says which user that is.
     """
     client = shell.client
     token = client.accounts.token
     if token is None or client.user_id is None:
-        raise _nobody(shell)
+        raise _not_logged_in(shell)
     return Result(describe_user(token, client.collection("users").find_one(token.user_id) or {}, shell.link.server))
 
 
-def _nobody(shell: Shell) -> LoginNeeded:
-    return LoginNeeded(f"nobody is logged in at {shell.link.server}", hint="`login USER` logs in")
+def _not_logged_in(shell: Shell) -> LoginNeeded:
+    return LoginNeeded(f"you are not logged in at {shell.link.server}", hint="`login USER` logs in")
 
 
 def user_text(shell: Shell) -> StyledText:
-    """Who is logged in, in words."""
+    """The user's id and name, for `status`."""
     user_id = shell.client.user_id
     if user_id is None:
-        return [("note", "nobody; `login USER` logs in")]
-    name = f" ({escape_line(shell.link.user)})" if shell.link.user not in (None, user_id) else ""
+        return [("note", "not logged in; `login USER` logs in")]
+    user = shell.link.user
+    name = f" ({escape_line(user)})" if user is not None and user != user_id else ""
     return [("", escape_line(user_id)), ("note", name)]
 
 
-# -------------------------------------------------------------------------------------------------- the second factor
+# ---------------------------------------------------------------------------------------------- the second factor
 
 
 def _with_code(shell: Shell, client: Client, user: str, password: str, code: str | None) -> Awaitable[LoginToken]:
-    """Log in with a password, and with a one-time code if the server asks for one and there is a terminal."""
+    """Log in with a password. If the server wants a one-time code too, ask the user for it, and log in again."""
 
     def ask_code(rejection: TwoFactorError | None) -> str:
         if rejection is not None:
@@ -173,7 +173,7 @@ def _with_code(shell: Shell, client: Client, user: str, password: str, code: str
 
     def wait_for(answer: Awaitable[LoginToken]) -> Awaitable[LoginToken]:
         attempts.append(answer)
-        error = _error(shell, client, answer)
+        error = _early_error(shell, client, answer)
         if isinstance(error, TwoFactorError):
             raise error
         return answer
@@ -185,19 +185,19 @@ def _with_code(shell: Shell, client: Client, user: str, password: str, code: str
         return attempts[-1]
 
 
-def _error(shell: Shell, client: Client, answer: Future[LoginToken]) -> BaseException | None:
-    """Wait a moment for a server's answer, and give the error; None if there is none, or not yet."""
+def _early_error(shell: Shell, client: Client, answer: Future[LoginToken]) -> BaseException | None:
+    """Wait a moment for a login, and return its error; None if it succeeded, or is still pending."""
     if shell.terminal is None:
         return None
     done = threading.Event()
     answer.add_done_callback(lambda _: done.set())
-    deadline = shell.clock.now() + _PATIENCE
+    deadline = shell.clock.now() + _CODE_TIMEOUT
     try:
         with shell.interrupts.allowed():
-            while client.status.is_connected and shell.clock.now() < deadline and not done.wait(_LOOK):
+            while client.status.is_connected and shell.clock.now() < deadline and not done.wait(_POLL_INTERVAL):
                 pass
     except KeyboardInterrupt:
-        # The login goes on; its answer is shown when it comes.
+        # The login continues, and its answer is shown when it comes.
         return None
     return answer.exception() if answer.done() and not answer.cancelled() else None
 
@@ -206,40 +206,40 @@ def _ask_code(shell: Shell) -> str:
     return _ask(shell, "One-time code: ", "code").replace(" ", "")
 
 
-def _told(answer: Future[Value]) -> Future[Value]:
-    """The same answer, with errors that say what to do about it in a shell."""
-    told: Future[Value] = Future()
+def _with_advice(answer: Future[Value]) -> Future[Value]:
+    """The same answer, but its errors say which command of the shell helps."""
+    advised: Future[Value] = Future()
 
-    def tell(_: Future[Any]) -> None:
-        error = CommandError("cancelled") if answer.cancelled() else answer.exception()
+    def on_answer(_: Future[Any]) -> None:
+        error = CommandError("canceled") if answer.cancelled() else answer.exception()
         match error:
             case None:
-                told.set_result(answer.result())
+                advised.set_result(answer.result())
             case TwoFactorError():
-                told.set_exception(LoginNeeded(str(error), hint=advice(error, Place.PROMPT)))
+                advised.set_exception(LoginNeeded(str(error), hint=advice(error, Place.PROMPT)))
             case _:
-                told.set_exception(explain_login_error(error))
+                advised.set_exception(explain_login_error(error))
 
-    answer.add_done_callback(tell)
-    return told
+    answer.add_done_callback(on_answer)
+    return advised
 
 
-# ------------------------------------------------------------------------------------------------------ what is saved
+# --------------------------------------------------------------------------------------------------- saved logins
 
 
 def _save(shell: Shell, saved: SavedLogin) -> tuple[bool, LoginToken | None]:
-    """Save a login; gives whether it is saved, and the login that it replaces."""
+    """Save a login. Returns whether it is saved, and the login that it replaces."""
     if shell.hooks.login_store is None:
         return False, None
     try:
         return True, shell.hooks.login_store().save(saved)
     except OSError as error:
-        shell.display.warn(f"the login is not saved: {os_error_reason(error)}")
+        shell.display.warn(f"cannot save the login: {os_error_reason(error)}")
         return False, None
 
 
 def _forget(shell: Shell, server: str, token: LoginToken) -> None:
-    """Delete a login that has ended; another one of the same user goes on."""
+    """Delete the saved login with this token, but not a later login of the same user."""
     if shell.hooks.login_store is None:
         return
     store = shell.hooks.login_store()
@@ -250,21 +250,21 @@ def _forget(shell: Shell, server: str, token: LoginToken) -> None:
     except LoginNeeded as error:
         shell.display.warn(str(error))
     except OSError as error:
-        shell.display.warn(f"the saved login, which has ended, cannot be deleted: {os_error_reason(error)}")
+        shell.display.warn(f"the login has ended, but the saved login cannot be deleted: {os_error_reason(error)}")
 
 
-# -------------------------------------------------------------------------------------------------------- the secrets
+# -------------------------------------------------------------------------------------------------------- secrets
 
 
 def _ask(shell: Shell, question: str, what: str) -> str:
     if shell.terminal is None:
-        raise CommandError(f"there is no terminal to ask at; login USER --{what}-file FILE")
+        raise CommandError(f"there is no terminal to ask for the {what}; use login USER --{what}-file FILE")
     try:
         text = shell.terminal.ask_secret(escape_line(question))
     except (KeyboardInterrupt, EOFError):
         text = ""
     if not text:
-        raise CommandError(f"no {what} was typed: nobody has been logged in")
+        raise CommandError(f"not logged in: you typed no {what}")
     return text
 
 
@@ -275,7 +275,7 @@ def _first_line(name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
     if not line:
-        raise CommandError(f"{name} is empty")
+        raise CommandError(f"the first line of {name} is empty")
     return line
 
 

@@ -1,4 +1,4 @@
-"""Commands that call and subscribe, and those that look after what is under way."""
+"""Commands that call methods, subscribe to publications, and manage pending commands."""
 
 from __future__ import annotations
 
@@ -40,47 +40,50 @@ __all__ = [
     "warn_of_losses",
 ]
 
+# How much of each argument is shown when a command is listed.
 _SHORT = Limits(items=5, characters=40, depth=2)
+
+_CALL_OPTIONS = {
+    "wait": "wait for earlier calls; later calls wait for this one",
+    "no_retry": "do not send it again after a lost connection",
+}
 
 
 @command(
     examples=[
-        ('call upper "Hello"', "the answer comes with a number"),
+        ('call upper "Hello"', "the answer is shown with a number"),
         ("call echo {title: 'x', due: Date(0)}", "keys need no quotes"),
-        ("call upper $_[0].title", "with a part of an earlier result"),
+        ("call upper $_[0].title", "use a part of the last result"),
     ],
     labels={"params": "VALUE"},
-    options={
-        "wait": "run it alone: after all calls before it, and before any that follow",
-        "no_retry": "send it once at most; after a loss its outcome may be unknown",
-    },
+    options=_CALL_OPTIONS,
     is_numbered=True,
 )
 def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_retry: Flag = False) -> PendingReply:
     """Call a method.
 
-    The prompt returns at once; the answer is shown when it comes. A VALUE is JSON with comforts (keys and words
-    without quotes, 'single quotes') or a constructor: Date Binary RegExp ObjectID Decimal Custom. Anything else is text.
-    `@tasks.json` is the value in a file, `@@x` the text @x.
+    The prompt returns at once, and the answer is shown when it comes. A VALUE is JSON, also with unquoted keys and
+    'single quotes', or one of Date(...) Binary(...) RegExp(...) ObjectID(...) Decimal(...) Custom(...). Anything else is
+    text. `@tasks.json` reads the value from a file; `@@x` is the text @x.
 
-    `$_` is the last result, `$3` that of [3], `$3.title[0]` a part of it. `| jq .` and `> file` take the result as JSON.
+    `$_` is the last result, `$3` the result of [3], `$3.title[0]` a part of it. `| jq .` and `> FILE` write the result as
+    JSON.
     """
     warn_of_losses(shell, params, "an argument", is_sent=True)
-    return _later(shell, shell.client.apply(method, params, wait=wait, retry=shell.hooks.retry and not no_retry))
+    return _pending_call(shell, shell.client.apply(method, params, wait=wait, retry=shell.hooks.retry and not no_retry))
 
 
 @command(
     examples=[
         ("apply upper ['Hello']", "the same as call upper 'Hello'"),
         ("apply addTask ['write'] --no-retry", "never send it twice"),
-        ("apply add [1, 2] --wait", "after all calls before it"),
+        ("apply add [1, 2] --wait", "run it after all earlier calls"),
     ],
     labels={"params": "ARRAY", "random_seed": "TEXT"},
-    options={
-        "wait": "run it alone: after all calls before it, and before any that follow",
-        "no_retry": "send it once at most; after a loss its outcome may be unknown",
-        "at_result": "be done at the result, even if its documents have not changed here yet",
-        "random_seed": "from which the server makes the ids of new documents",
+    options=_CALL_OPTIONS
+    | {
+        "at_result": "show the result before its documents have arrived",
+        "random_seed": "seed from which the server makes new document ids",
     },
     is_numbered=True,
 )
@@ -94,14 +97,15 @@ def apply(
     at_result: Flag = False,
     random_seed: Text | None = None,
 ) -> PendingReply:
-    """Call a method with an array of arguments, and with all options.
+    """Call a method with its arguments in an array.
 
-    For arguments that are already in an array, such as an earlier result.
+    Use it for arguments that are already in an array, such as an earlier result, and for the options that `call` does not
+    have.
     """
     if not isinstance(params, list):
-        raise CommandError(f"ARRAY is an array of the arguments: apply {method} [...]")
+        raise CommandError(f"the arguments must be in an array: apply {method} [...]")
     warn_of_losses(shell, params, "an argument", is_sent=True)
-    return _later(
+    return _pending_call(
         shell,
         shell.client.apply(
             method,
@@ -114,7 +118,7 @@ def apply(
     )
 
 
-def _later(shell: Shell, call: MethodCall) -> PendingReply:
+def _pending_call(shell: Shell, call: MethodCall) -> PendingReply:
     def reply(result: EJSONValue) -> Reply:
         warn_of_losses(shell, [result], "the result")
         return Result(result) if call.has_result else NoResult()
@@ -124,26 +128,26 @@ def _later(shell: Shell, call: MethodCall) -> PendingReply:
 
 
 def warn_of_losses(shell: Shell, values: Iterable[object], where: str, *, is_sent: bool = False) -> None:
-    """Warn if a server in JavaScript changes something in these values; see `loss_note`."""
+    """Warn if a server in JavaScript changes numbers or keys in these values; see `loss_note`."""
     note = loss_note(values, where, is_sent=is_sent)
     if note is not None:
         shell.display.warn(note)
 
 
 def named(name: str, params: Sequence[EJSONValue]) -> str:
-    """A method or publication with its arguments, shortened, on one line, safe to show."""
+    """The name of a method or publication with its shortened arguments, on one line, safe to show."""
     values = [format_value(value, width=sys.maxsize, limits=_SHORT) for value in params]
     return " ".join([as_name(name), *values])
 
 
-# ----------------------------------------------------------------------------------------------- subscriptions
+# -------------------------------------------------------------------------------------------------- subscriptions
 
 
 @command(
     examples=[
         ("sub tasks", "keep a local copy of what it publishes"),
         ("sub tasks {done: false}", "with an argument"),
-        ("find tasks", "look at the documents"),
+        ("find tasks", "show the documents"),
     ],
     labels={"params": "VALUE"},
     is_numbered=True,
@@ -151,196 +155,188 @@ def named(name: str, params: Sequence[EJSONValue]) -> str:
 def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
     """Subscribe to a publication.
 
-    When it is ready, its documents are in the local collections: `collections`, `find`, `count`. Changes that come
-    later are shown as lines, + - ~ (`set changes off` stops that). It is renewed after every loss of the connection.
+    Its documents are copied to local collections: see `collections`, `find` and `count`. Later changes are shown as lines
+    that begin with + (added), ~ (changed) or - (removed); `set changes off` hides them. After a lost connection,
+    subscriptions are renewed.
     """
     number = shell.current.number
     assert number is not None, "sub is numbered"
     warn_of_losses(shell, params, "an argument", is_sent=True)
     what = named(publication, mask_params(publication, params))
     client = shell.client
-    subscribed = SubscriptionEntry(number, publication, what, shell.clock.now(), where=shell.current.where)
-    shell.link.subscriptions.add(subscribed)
-    handle = subscribed.handle = client.subscribe(publication, *params)
-    handle.stopped.add_done_callback(partial(_stopped, shell, subscribed))
+    entry = SubscriptionEntry(number, publication, what, shell.clock.now(), where=shell.current.where)
+    shell.link.subscriptions.add(entry)
+    handle = entry.handle = client.subscribe(publication, *params)
+    handle.stopped.add_done_callback(partial(_on_stopped, shell, entry))
 
     def reply(_: Any) -> Reply:
-        shell.link.subscriptions.mark_ready(subscribed)
-        return Message([("", f"sub {as_name(publication)}: "), *_ready(subscribed)], is_answer=False)
+        shell.link.subscriptions.mark_ready(entry)
+        count = ""
+        # DDP does not say to which of several subscriptions a document belongs.
+        if entry.is_count_certain:
+            count = f", {plural(entry.added, 'document')}" if entry.added else ", no new documents"
+        return Message([("", f"sub {as_name(publication)}: "), ("good", "ready"), ("", count)], is_answer=False)
 
     return PendingReply(handle.ready, reply, f"sub {what}", wait_on_exit=False)
 
 
-def _ready(subscribed: SubscriptionEntry) -> StyledText:
-    if not subscribed.is_count_certain:
-        # Which of several subscriptions a document belongs to, DDP does not say.
-        return [("good", "ready")]
-    if not subscribed.added:
-        return [("good", "ready"), ("", ", no new documents")]
-    return [("good", "ready"), ("", f", {plural(subscribed.added, 'document')}")]
-
-
-def _stopped(shell: Shell, subscribed: SubscriptionEntry, _: Future[None]) -> None:
-    handle = subscribed.handle
-    assert handle is not None, "it was made"
-    was_ready = subscribed.is_ready
-    shell.link.subscriptions.end(subscribed)
-    handle.gone.add_done_callback(lambda _: shell.link.subscriptions.forget(subscribed))
-    if isinstance(handle.error, ClientClosed) or not (was_ready or subscribed.is_ending):
+def _on_stopped(shell: Shell, entry: SubscriptionEntry, _: Future[None]) -> None:
+    """Report the end of a subscription. If it never was ready, its pending reply reports the error."""
+    handle = entry.handle
+    assert handle is not None, "the client has made it"
+    was_ready = entry.is_ready
+    shell.link.subscriptions.end(entry)
+    handle.gone.add_done_callback(lambda _: shell.link.subscriptions.forget(entry))
+    if isinstance(handle.error, ClientClosed) or not (was_ready or entry.is_ending):
         return
-    name = f"sub {as_name(subscribed.name)}: "
+    name = f"sub {as_name(entry.name)}: "
     if handle.error is not None:
-        shell.display.failure(subscribed.number, handle.error, where=subscribed.where)
-    elif subscribed.is_ending:
-        shell.display.note([("", f"{name}ended")], subscribed.number)
+        shell.display.failure(entry.number, handle.error, where=entry.where)
+    elif entry.is_ending:
+        shell.display.note([("", f"{name}ended")], entry.number)
     else:
-        shell.display.note([("", name), ("state", "ended by the server")], subscribed.number)
+        shell.display.note([("", name), ("state", "ended by the server")], entry.number)
 
 
 @command(
-    examples=[("unsub 2", "the one of [2]"), ("unsub tasks", "all of this name"), ("unsub --all", "all")],
+    examples=[
+        ("unsub 2", "end subscription [2]"),
+        ("unsub tasks", "end all subscriptions to tasks"),
+        ("unsub --all", "end all"),
+    ],
     labels={"which": "NUMBER|PUBLICATION"},
-    options={"all": "end all"},
+    options={"all": "end all subscriptions"},
 )
 def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> PendingReply:  # noqa: A002 - the option's name
     """End a subscription.
 
-    Documents that no other subscription has go from the local collections; a script goes on when they are gone.
+    Its documents are removed from the local collections, except those that another subscription brings too. In a script,
+    the next command runs when they are removed.
     """
     every = shell.link.subscriptions.all()
     numbers = chosen_numbers(which)
     chosen = [item for item in every if all or item.name == which or item.number in numbers]
+    if not every:
+        raise CommandError("there are no subscriptions")
     if not chosen:
-        if all or not which:
-            raise CommandError("which one? `subs` lists them" if every and not all else "there are no subscriptions")
-        raise CommandError(f"no subscription {which}; `subs` lists them")
+        what = f"unknown subscription {which}" if which else "missing subscription"
+        raise CommandError(f"{what}; `subs` lists them")
     handles = [item.handle for item in chosen if item.handle is not None]
     for item in chosen:
         item.is_ending = True
     for handle in handles:
         handle.stop()
-    done: Future[None] = Future()
-    counted = itertools.count(1)
+    all_gone: Future[None] = Future()
+    # The callbacks may run on two threads at once; one of them gets the last number.
+    gone = itertools.count(1)
 
-    def count(_: Future[None]) -> None:
-        if next(counted) == len(handles):
-            done.set_result(None)
+    def on_gone(_: Future[None]) -> None:
+        if next(gone) == len(handles):
+            all_gone.set_result(None)
 
     for handle in handles:
-        handle.gone.add_done_callback(count)
-    return PendingReply(done, lambda _: NoResult(), f"unsub {which}", wait_on_exit=False, is_silent=True)
+        handle.gone.add_done_callback(on_gone)
+    return PendingReply(all_gone, lambda _: NoResult(), f"unsub {which}", wait_on_exit=False, is_silent=True)
 
 
 def chosen_numbers(which: str) -> set[int]:
-    """The number of a command that a word may mean: 3, [3] or $3."""
+    """The number that a word means, if it is written as 3, [3] or $3."""
     digits = which.strip("[]$")
     return {int(digits)} if digits.isascii() and digits.isdecimal() else set()
 
 
-@command(examples=[("subs", "numbers, arguments, state and age")])
+@command(examples=[("subs", "show number, arguments, state and age of each")])
 def subs(shell: Shell) -> Message:
     """List the subscriptions.
 
-    `unsub` ends one by its number.
+    `unsub` ends a subscription by its number or name.
     """
     now = shell.clock.now()
-    lines = [
-        (item.number, item.what, _state(item), now - item.started)
-        for item in shell.link.subscriptions.all()
-    ]  # fmt: skip
-    return _listed(lines, "no subscriptions; `sub PUBLICATION` makes one")
+    rows = [(item.number, item.what, _state(item), now - item.started) for item in shell.link.subscriptions.all()]
+    return _listed(rows, "no subscriptions; `sub PUBLICATION` makes one")
 
 
 def _state(item: SubscriptionEntry) -> str:
     if item.is_ready:
         return "ready"
-    # Which of several subscriptions a document belongs to, DDP does not say.
+    # DDP does not say to which of several subscriptions a document belongs.
     return f"not ready, {plural(item.added, 'document')} so far" if item.is_count_certain else "not ready"
 
 
-def _listed(lines: list[tuple[int, str, str, float]], nothing: str) -> Message:
-    if not lines:
+def _listed(rows: list[tuple[int, str, str, float]], nothing: str) -> Message:
+    """A list of numbers, commands, states and ages."""
+    if not rows:
         return Message([("note", nothing)])
     text: StyledText = []
-    width = max(len(what) for _, what, _, _ in lines)
-    for number, what, state, age in lines:
-        text += [
-            ("tag", f"[{number}] " if number > 0 else "[ ] "),
-            ("", what.ljust(width)),
-            ("note", f"  {state}  {duration(age)}\n"),
-        ]
-    ink, last = text[-1]
-    return Message([*text[:-1], (ink, last.rstrip("\n"))])
+    width = max(len(what) for _, what, _, _ in rows)
+    for number, what, state, age in rows:
+        tag = f"[{number}] " if number > 0 else "[ ] "
+        text += [("tag", tag), ("", what.ljust(width)), ("note", f"  {state}  {duration(age)}"), ("", "\n")]
+    return Message(text[:-1])
 
 
-# --------------------------------------------------------------------------------------------- what is under way
+# ----------------------------------------------------------------------------------------------- pending commands
 
 
-@command(examples=[("pending", "numbers, calls and their ages")])
+@command(examples=[("pending", "show number, command and age of each")])
 def pending(shell: Shell) -> Message:
-    """List what is not answered yet.
+    """List the commands that have no answer yet.
 
-    Calls, subscriptions that are not ready, pings, programs behind pipes. `cancel` takes a call back that was never sent.
+    These are calls, subscriptions that are not ready, pings, and programs after a pipe. `cancel` cancels a call that was
+    not sent yet.
     """
     now = shell.clock.now()
-    lines = [(job.number, job.what, "waiting", now - job.started) for job in shell.jobs.pending]
-    reply = _listed(lines, "nothing is under way")
+    rows = [(job.number, job.what, "waiting", now - job.started) for job in shell.jobs.pending]
+    reply = _listed(rows, "no pending commands")
     if shell.link.current_client is None:
         return reply
     status = shell.link.current_client.status
     text = list(reply.text)
     if status.unsent:
-        waits = "it waits" if status.unsent == 1 else "they wait"
-        text.append(
-            (
-                "note",
-                f"\n{plural(status.unsent, 'call')} not sent yet: {waits} for the connection, or behind a --wait call",
-            )
-        )
+        calls = plural(status.unsent, "call is", "calls are")
+        text.append(("note", f"\n{calls} not sent yet, waiting for the connection or for a --wait call"))
     if status.to_resend:
-        were = plural(status.to_resend, "call was", "calls were")
-        text.append(("note", f"\n{were} sent before the connection was lost, to be sent again"))
+        calls = plural(status.to_resend, "call was", "calls were")
+        text.append(("note", f"\n{calls} sent before the connection was lost, and will be sent again"))
     return Message(text)
 
 
-@command(
-    examples=[("cancel 3", "the call of [3]")],
-)
+@command(examples=[("cancel 3", "cancel the call [3]")])
 def cancel(shell: Shell, number: Number) -> Message:
-    """Take back a call that was not sent yet, or end a program behind a pipe.
+    """Cancel a call that was not sent yet, or end a program after a pipe.
 
-    Of a call whose writes the server does not confirm, the answer is shown.
+    A call that was sent cannot be canceled, because DDP has no message for that; but if the connection is lost, the call
+    is not sent again.
 
-    While there is no connection, calls wait in the outbox. What was sent goes on, since the server cannot be told to
-    stop; but when the connection is lost, it is not sent again.
+    If a call has its result, but the server does not confirm its writes, `cancel` shows the result.
     """
     job = shell.jobs.get(number)
     if job is None:
-        raise CommandError(f"[{number}] is not under way; `pending` lists what is")
+        raise CommandError(f"[{number}] is not pending; `pending` lists what is")
     if shell.settle({number}):
-        return Message([("note", f"took the answer to [{number}]")], is_answer=False)
+        return Message([("note", f"showed the result of [{number}] without its confirmation")], is_answer=False)
     if job.cancel is None:
-        raise CommandError(f"[{number}] cannot be taken back: it is neither a call nor a program")
+        raise CommandError(f"[{number}] cannot be canceled: it is neither a call nor a program")
     if not job.cancel():
-        raise CommandError(f"[{number}] cannot be taken back: it was sent; after a loss it is not sent again")
-    return Message([("note", f"took back [{number}] {job.what}")], is_answer=False)
+        raise CommandError(f"[{number}] cannot be canceled: it was sent; after a lost connection it is not sent again")
+    return Message([("note", f"canceled [{number}] {job.what}")], is_answer=False)
 
 
 @command(
-    examples=[("wait", "for everything"), ("wait 3", "for [3]"), ("wait --timeout 5", "no longer than 5 s")],
-    options={"timeout": "give up after so many seconds; what is under way goes on"},
+    examples=[("wait", "wait for everything"), ("wait 3", "wait for [3]"), ("wait --timeout 5", "wait at most 5 s")],
+    options={"timeout": "stop waiting after S seconds"},
 )
 def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None = None) -> None:
-    """Wait until all is answered.
+    """Wait until pending commands are answered.
 
-    Ctrl-C stops the waiting; what is under way goes on.
+    After Ctrl-C or a timeout, pending commands continue.
     """
     if number is not None and shell.jobs.get(number) is None:
         return
     numbers = None if number is None else {number}
     if not shell.wait(numbers, timeout) and not (shell.settle(numbers) and shell.jobs.wait(numbers, 0.0)):
-        after = (
-            f"after {timeout:g} s" if timeout is not None and shell.hooks.time_left() != 0 else "and the time is over"
-        )
-        refusal = "" if shell.link.current_client is None else quoted(shell.link.current_client.status.refusal)
-        raise DDPTimeout(f"not all is answered {after}; `pending` lists what is under way{refusal}")
+        is_own_limit = timeout is not None and shell.hooks.time_left() != 0
+        after = f"within {timeout:g} s" if is_own_limit else "within the time limit"
+        client = shell.link.current_client
+        refusal = "" if client is None else quoted(client.status.refusal)
+        raise DDPTimeout(f"not all commands were answered {after}; `pending` lists them{refusal}")

@@ -1,8 +1,9 @@
-"""Commands about documents: what the subscriptions have brought here."""
+"""Commands that show the documents in the local collections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
@@ -21,40 +22,35 @@ from .calls import chosen_numbers, named, warn_of_losses
 __all__ = ["collections", "count", "find", "unwatch", "watch"]
 
 
-@command(examples=[("collections", "names, and numbers of documents")])
+@command(examples=[("collections", "show each name with its number of documents")])
 def collections(shell: Shell) -> Message:
     """List the local collections.
 
-    They hold what the subscriptions have brought, and no more than that.
+    They hold the documents of your subscriptions, which may be a part of the server's collections.
     """
     client = shell.client
-    rows = [(name, client.collection(name).count()) for name in client.collections]
+    rows = [(as_name(name), client.collection(name).count()) for name in client.collections]
     if not rows:
         return Message([("note", "no documents yet; `sub PUBLICATION` brings some")])
-    width = max(cell_width(as_name(name)) for name, _ in rows)
+    width = max(cell_width(name) for name, _ in rows)
     text: StyledText = []
     for name, number in rows:
-        text += [
-            ("name", as_name(name)),
-            ("", " " * (width - cell_width(as_name(name)))),
-            ("", f"  {plural(number, 'document')}\n"),
-        ]
-    ink, last = text[-1]
-    return Message([*text[:-1], (ink, last.rstrip("\n"))])
+        text += [("name", name), ("", f"{' ' * (width - cell_width(name))}  {plural(number, 'document')}"), ("", "\n")]
+    return Message(text[:-1])
 
 
 @command(
     examples=[
-        ("find tasks", "all documents of a collection"),
-        ("find tasks {done: false} --sort -n --limit 5", "a query, the greatest n first"),
-        ("find tasks {n: {$gt: 1}} --table", "Mongo's operators, as a table"),
+        ("find tasks", "show all documents of a collection"),
+        ("find tasks {done: false} --sort -n --limit 5", "select some, the greatest n first"),
+        ("find tasks {n: {$gt: 1}} --table", "use Mongo's operators, show a table"),
     ],
     options={
-        "sort": "a field, -field for the other direction, several with commas",
-        "skip": "leave out so many at the beginning",
-        "limit": "show so many at most",
-        "fields": "only these fields: title,done or {title: 1}",
-        "table": "as a table",
+        "sort": "sort by fields: done,-n (- for descending)",
+        "skip": "leave out the first N documents",
+        "limit": "show at most N documents",
+        "fields": "show only these fields: title,done or {title: 1}",
+        "table": "show a table",
     },
     is_numbered=True,
 )
@@ -69,10 +65,10 @@ def find(
     fields: Fields | None = None,
     table: Flag = False,
 ) -> Documents:
-    """Find documents in the local copy of a collection.
+    """Find documents in a local collection.
 
-    SELECTOR is Mongo's, such as {done: false, n: {$gt: 3}}, or an id. NoResult is asked of the server: what is here came
-    with the subscriptions.
+    SELECTOR is an id, or a query as in Mongo: {done: false, n: {$gt: 3}}. Only the documents of your subscriptions are
+    found; the server is not asked.
     """
     documents = shell.client.collection(collection).find(
         selector,
@@ -88,11 +84,11 @@ def find(
 
 
 @command(
-    examples=[("count tasks", "all of a collection"), ("count tasks {done: true}", "those that match")],
+    examples=[("count tasks", "count all documents"), ("count tasks {done: true}", "count those that match")],
     is_numbered=True,
 )
 def count(shell: Shell, collection: Collection, selector: Selector | None = None) -> Result:
-    """Count documents in the local copy of a collection."""
+    """Count documents in a local collection."""
     number = shell.client.collection(collection).count(selector)
     if not number:
         _hint_at_names(shell, collection)
@@ -100,26 +96,24 @@ def count(shell: Shell, collection: Collection, selector: Selector | None = None
 
 
 def _hint_at_names(shell: Shell, collection: str) -> None:
-    """Say so where a collection is empty for want of a subscription, or by its name."""
+    """If there is no such collection, suggest a similar name or a subscription."""
     names = shell.client.collections
     if collection in names:
         return
     _forget_unknown(shell, collection)
-    from difflib import get_close_matches
-
     similar = get_close_matches(collection, names, n=1)
     advice = f"did you mean {as_name(similar[0])}?" if similar else "`sub PUBLICATION` brings documents"
-    shell.display.note([("hint", f"nothing in {as_name(collection)}; {advice}")])
+    shell.display.note([("hint", f"there are no documents in {as_name(collection)}; {advice}")])
 
 
 def _forget_unknown(shell: Shell, collection: str) -> None:
-    """Do not suggest a collection that was typed, until it has documents."""
+    """Do not suggest the name of a collection before it has documents."""
     if collection not in shell.client.collections and not shell.names.fields(collection):
         shell.names.mark_unknown(Role.COLLECTION, collection)
 
 
 def _sort(value: EJSONValue) -> Any:
-    """`n`, `-n`, `done,-n`, or Mongo's own forms."""
+    """Read `n`, `-n`, `done,-n`, or Mongo's own form."""
     if not isinstance(value, str):
         return value
     names = [name.strip() for name in value.split(",")]
@@ -127,7 +121,7 @@ def _sort(value: EJSONValue) -> Any:
 
 
 def _projection(value: EJSONValue) -> Any:
-    """`title`, `title,done`, `-secret`, or Mongo's own form."""
+    """Read `title`, `title,done`, `-secret`, or Mongo's own form."""
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return dict.fromkeys(value, 1)
     if not isinstance(value, str):
@@ -136,57 +130,59 @@ def _projection(value: EJSONValue) -> Any:
     return {name.lstrip("-"): 0 if name.startswith("-") else 1 for name in names if name}
 
 
-# ------------------------------------------------------------------------------------------------------ watching
+# -------------------------------------------------------------------------------------------------------- watches
 
 
 @command(
     examples=[
-        ("watch tasks", "all changes"),
-        ("watch tasks {done: false}", "documents that match, come to, or cease to"),
+        ("watch tasks", "show all documents and changes"),
+        ("watch tasks {done: false}", "show only documents that match"),
     ],
     is_numbered=True,
 )
 def watch(shell: Shell, collection: Collection, selector: Selector | None = None) -> ChangeFeed:
-    """Show the documents of a collection, and each change from now on.
+    """Show the documents of a local collection, and every later change.
 
-    Lines tagged with the number of this command: + for documents that are here or come, ~ for changes, - for those that
-    go. While a collection is watched, its changes are shown nowhere else. `> FILE` and `| PROGRAM` take each change when
-    it comes: as JSON, or after `set output pretty` as it is shown.
+    Each line begins with the number of this command and a sign: + for a document that is there or was added, ~ for a
+    change, - for a document that was removed or no longer matches. `> FILE` and `| PROGRAM` get each change at once, as
+    JSON; after `set output pretty`, as it is shown.
     """
     number = shell.current.number
     assert number is not None, "watch is numbered"
 
-    def begin(show: Callable[[DocumentEvent], object], ended: Callable[[], object]) -> Message:
+    def start(show: Callable[[DocumentEvent], object], on_end: Callable[[], object]) -> Message:
         def added(document_id: DocumentID, fields: dict[str, EJSONValue]) -> None:
             shell.names.add_fields(collection, fields)
             show(DocumentAdded(collection, document_id, fields))
 
-        def changed(document_id: DocumentID, fields: dict[str, EJSONValue], cleared: tuple[str, ...]) -> None:
-            show(DocumentChanged(collection, document_id, fields, cleared))
-
-        def removed(document_id: DocumentID) -> None:
-            show(DocumentRemoved(collection, document_id))
-
-        def moved(document_id: DocumentID, before: DocumentID | None) -> None:
-            show(DocumentMoved(collection, document_id, before))
+        what = named(collection, [] if selector is None else [selector])
+        stop_observing = shell.client.collection(collection).observe(
+            added=added,
+            changed=lambda document_id, fields, cleared: show(
+                DocumentChanged(collection, document_id, fields, cleared)
+            ),
+            removed=lambda document_id: show(DocumentRemoved(collection, document_id)),
+            moved=lambda document_id, before: show(DocumentMoved(collection, document_id, before)),
+            selector=selector,
+        )
 
         def stop() -> None:
             stop_observing()
-            ended()
+            on_end()
 
-        what = named(collection, [] if selector is None else [selector])
-        stop_observing = shell.client.collection(collection).observe(
-            added=added, changed=changed, removed=removed, moved=moved, selector=selector
-        )
         _forget_unknown(shell, collection)
         shell.link.watches.add(Watch(number, collection, what, stop))
         return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
 
-    return ChangeFeed(begin)
+    return ChangeFeed(start)
 
 
 @command(
-    examples=[("unwatch 5", "the one of [5]"), ("unwatch tasks", "all of this collection"), ("unwatch", "all")],
+    examples=[
+        ("unwatch 5", "end watch [5]"),
+        ("unwatch tasks", "end all watches of tasks"),
+        ("unwatch", "end all watches"),
+    ],
     labels={"which": "NUMBER|COLLECTION"},
 )
 def unwatch(shell: Shell, which: Text = "") -> Message:
@@ -194,10 +190,14 @@ def unwatch(shell: Shell, which: Text = "") -> Message:
     watches = shell.link.watches.all()
     numbers = chosen_numbers(which)
     chosen = [watch for watch in watches if not which or watch.collection == which or watch.number in numbers]
+    if not watches:
+        raise CommandError("there are no watches")
     if not chosen:
-        others = ", ".join(f"[{watch.number}] {watch.what}" for watch in watches)
-        raise CommandError(f"nothing to end; watched: {others}" if others else "nothing is watched")
+        raise CommandError(f"unknown watch {which}; the watches are {_listed(watches)}")
     for watch in chosen:
         shell.link.watches.remove(watch)
-    what = ", ".join(f"[{watch.number}] {watch.what}" for watch in chosen)
-    return Message([("note", f"ended the watch of {what}")], is_answer=False)
+    return Message([("note", f"ended the watch of {_listed(chosen)}")], is_answer=False)
+
+
+def _listed(watches: list[Watch]) -> str:
+    return ", ".join(f"[{watch.number}] {watch.what}" for watch in watches)

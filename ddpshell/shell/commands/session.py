@@ -1,9 +1,9 @@
-"""Commands about the server: the connection, the frames."""
+"""Commands for the connection: connect, disconnect, status, ping, and the log of frames."""
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...client.events import Closed, ConnectionFailed, Event, Offline, SessionEstablished
@@ -25,17 +25,17 @@ __all__ = ["connect", "debug", "disconnect", "ping", "reconnect", "state_text", 
 
 @command(
     examples=[
-        ("connect localhost:3000", "leave this server and go to another one"),
-        ("connect wss://app.example.com", "with TLS"),
-        ("connect", "again, after disconnect"),
+        ("connect localhost:3000", "leave this server, and connect to another"),
+        ("connect wss://app.example.com", "connect with TLS"),
+        ("connect", "connect again after `disconnect`"),
     ],
     labels={"url": "URL"},
 )
 def connect(shell: Shell, url: Text | None = None) -> None:
     """Connect to a server.
 
-    It happens in the background, and is tried again until it works. Subscriptions and results of the server before
-    are not taken along.
+    The shell connects in the background, and tries again until it succeeds. With a URL, the subscriptions at the earlier
+    server end.
     """
     if url is not None:
         shell.link.open(url)
@@ -45,32 +45,33 @@ def connect(shell: Shell, url: Text | None = None) -> None:
         shell.link.open(None)
 
 
-@command(examples=[("disconnect", "until `connect`")])
+@command(examples=[("disconnect", "stay disconnected until `connect`")])
 def disconnect(shell: Shell) -> None:
-    """Leave the server, and stay away.
+    """Disconnect from the server.
 
-    Calls and subscriptions wait meanwhile, and go out when there is a connection again.
+    Calls and subscriptions wait, and are sent after `connect`.
     """
     shell.client.disconnect()
 
 
-@command(examples=[("reconnect", "when the server is back")])
+@command(examples=[("reconnect", "when you know that the server is up again")])
 def reconnect(shell: Shell) -> Message | None:
-    """Try to connect now, without waiting for the next attempt.
+    """Try to connect now.
 
-    After a loss there are attempts by themselves, at longer and longer intervals.
+    After a lost connection, the shell tries by itself, at growing intervals. This command does not wait for the next
+    attempt.
     """
     if shell.client.status.is_connected:
-        return Message([("note", "connected already; `disconnect` leaves")], is_answer=False)
+        return Message([("note", "already connected; `disconnect` disconnects")], is_answer=False)
     shell.link.reconnect()
     return None
 
 
-@command(examples=[("status", "server, session, user, what is under way")])
+@command(examples=[("status", "show server, session, user and pending commands")])
 def status(shell: Shell) -> Message:
-    """Show how the connection is doing.
+    """Show the state of the connection.
 
-    The same as in the toolbar, and more.
+    It shows more than the toolbar: the session, and the last error.
     """
     state = shell.client.status
     rows: list[tuple[str, StyledText]] = [
@@ -83,9 +84,9 @@ def status(shell: Shell) -> Message:
     if state.round_trip is not None:
         rows.append(("round trip", [("", duration(state.round_trip))]))
     rows.append(("user", user_text(shell)))
-    waiting = f", {state.unsent:,} not sent yet" if state.unsent else ""
-    waiting += f", {state.to_resend:,} to be sent again" if state.to_resend else ""
-    rows.append(("under way", [("", plural(len(shell.jobs.pending), "command") + waiting)]))
+    calls = f", {state.unsent:,} not sent yet" if state.unsent else ""
+    calls += f", {state.to_resend:,} to be sent again" if state.to_resend else ""
+    rows.append(("pending", [("", plural(len(shell.jobs.pending), "command") + calls)]))
     rows.append(("subscriptions", [("", str(len(shell.link.subscriptions.all())))]))
     if state.error is not None:
         rows.append(("last error", [("error", escape_line(str(state.error)))]))
@@ -96,12 +97,12 @@ def status(shell: Shell) -> Message:
 
 
 def state_text(state: Status) -> StyledText:
-    """The state in words: `connected`, `reconnecting in 3 s`."""
+    """The state in words, such as `connected` or `reconnecting in 3 s`."""
     match state.state.value:
         case "connected":
             return [("good", "connected")]
         case "waiting":
-            # Rounded up: it is not due before it is.
+            # Rounded up, so that 0 s is never shown.
             seconds = int(state.retry_in or 0) + 1
             return [("state", f"reconnecting in {seconds} s")]
         case "failed":
@@ -110,74 +111,83 @@ def state_text(state: Status) -> StyledText:
             return [("state", other)]
 
 
-@command(examples=[("ping", "how long the server takes to answer")], is_numbered=True)
+@command(examples=[("ping", "show how long the server takes to answer")], is_numbered=True)
 def ping(shell: Shell) -> PendingReply:
-    """Measure a round trip.
+    """Measure the round-trip time.
 
-    A ping of DDP's own, which the server answers at once, whatever its methods are doing.
+    It sends a DDP ping, which the server answers at once, even while its methods are running.
     """
 
     def reply(seconds: float) -> Reply:
         return Message([("", f"pong, {duration(seconds)}")])
 
-    return PendingReply(_pinged(shell.client), reply, "ping", wait_on_exit=False, is_timed=False)
+    return PendingReply(_Ping(shell.client).answer, reply, "ping", wait_on_exit=False, is_timed=False)
 
 
-def _pinged(client: Client) -> Future[float]:
-    """A ping that waits for the connection that is being made, as calls do."""
-    answer: Future[float] = Future()
-    due = [True]
+class _Ping:
+    """A ping that waits, as calls do, while the client is connecting.
 
-    def begin() -> None:
-        # Whoever takes the mark sends the ping: the client's thread, or the one that asks.
-        with suppress(IndexError):
-            due.pop()
-            client.ping().add_done_callback(finish)
+    Args:
+        client: The client that sends it.
+    """
 
-    def finish(ping: Future[float]) -> None:
+    def __init__(self, client: Client) -> None:
+        self.answer: Future[float] = Future()
+        self._client = client
+        self._lock = threading.Lock()
+        self._is_sent = False
+        stop_listening = client.on_event(self._on_event)
+        self.answer.add_done_callback(lambda _: stop_listening())
+        if client.status.state.value not in ("connecting", "waiting"):
+            self._send()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, (SessionEstablished, ConnectionFailed, Offline, Closed)):
+            self._send()
+
+    def _send(self) -> None:
+        # Both the client's thread and the prompt's thread may get here.
+        with self._lock:
+            was_sent, self._is_sent = self._is_sent, True
+        if not was_sent:
+            self._client.ping().add_done_callback(self._on_answer)
+
+    def _on_answer(self, ping: Future[float]) -> None:
         error = ping.exception()
         if error is None:
-            answer.set_result(ping.result())
+            self.answer.set_result(ping.result())
         else:
-            answer.set_exception(error)
-
-    def listen(event: Event) -> None:
-        if isinstance(event, (SessionEstablished, ConnectionFailed, Offline, Closed)):
-            begin()
-
-    forget = client.on_event(listen)
-    answer.add_done_callback(lambda _: forget())
-    if client.status.state.value not in ("connecting", "waiting"):
-        begin()
-    return answer
+            self.answer.set_exception(error)
 
 
-# ------------------------------------------------------------------------------------------------------- frames
+# --------------------------------------------------------------------------------------------------------- frames
 
 
 @command(
     examples=[
-        ("debug on", "all of them, secrets masked"),
-        ("debug on method result upper", "by type of message, or by name"),
-        ("debug off", "none"),
+        ("debug on", "show all frames, with secrets masked"),
+        ("debug on method result upper", "select by message type or name"),
+        ("debug off", "show no frames"),
     ],
     labels={"switch": "on|off", "patterns": "TYPE|NAME"},
 )
 def debug(shell: Shell, switch: Text | None = None, *patterns: Text) -> Message | None:
-    """Show frames as they come and go.
+    """Show the frames that are sent and received.
 
-    TYPE is that of a message: method, result, updated, sub, ready, nosub, added, changed, removed, ping, pong. NAME is
-    a method, publication or collection; `*` in it stands for anything. The answers to a call are meant with its name.
+    TYPE is the type of a message: method, result, updated, sub, ready, nosub, added, changed, removed, ping, pong. NAME is
+    a method, publication or collection, and `*` in it matches any text. A method's NAME also selects its results.
     """
     if switch == "on":
         shell.link.frame_filter = FrameFilter(patterns)
     elif switch == "off" and not patterns:
         shell.link.frame_filter = None
     elif switch is not None:
-        raise CommandError(f"debug is on or off, not {switch[:40]}; debug on {switch[:40]} shows frames of that name")
+        name = switch[:40]
+        raise CommandError(f"use debug on, or debug off; `debug on {name}` shows the frames about {name}")
+    frame_filter = shell.link.frame_filter
     if shell.link.current_client is not None:
-        shell.link.current_client.debug = shell.link.frame_filter is not None
-    if shell.link.frame_filter is None:
+        shell.link.current_client.debug = frame_filter is not None
+    if frame_filter is None:
         return Message([("note", "debug is off")], is_answer=False)
-    which = " ".join(shell.link.frame_filter.patterns)
+    which = " ".join(frame_filter.patterns)
     return Message([("note", f"debug is on{': ' if which else ''}{escape_line(which)}")], is_answer=False)

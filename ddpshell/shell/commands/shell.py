@@ -1,4 +1,4 @@
-"""Commands about the shell itself: settings, files, history, help."""
+"""Commands for the shell itself: settings, scripts, history, help. And the registry of all commands."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ...text.palette import StyledText
 from ...text.prose import plural
 from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
+from ..script import run_script, session_script
+from ..settings import SETTINGS
 from ..state import Shell
 from .accounts import login, logout, whoami
 from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
@@ -39,38 +41,39 @@ __all__ = [
 
 @command(
     examples=[
-        ("set", "all settings"),
-        ("set output table", "results as tables"),
-        ("set editing vi", "edit the line as vi does"),
+        ("set", "show all settings"),
+        ("set output table", "show results as tables"),
+        ("set editing vi", "edit the line with the keys of vi"),
     ],
     labels={"text": "VALUE"},
 )
 def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None) -> Message:
-    """Show or change settings, for this session."""
-    if setting is not None and text is not None:
-        shell.settings.change(setting, text)
-    if setting is not None:
-        found = shell.settings.find(setting)
-        meaning = f": {found.summary}" if text is None else ""
-        return Message(
-            [("", f"{found.name} is {shell.settings[found.name]}"), ("note", meaning)], is_answer=text is None
-        )
-    lines: StyledText = []
-    for item, value in shell.settings:
-        choices = f" ({' '.join(item.choices)})" if item.choices else ""
-        lines += [("option", f"{item.name:9}"), ("", f"{value:8}"), ("note", f"{item.summary}{choices}\n")]
-    ink, last = lines[-1]
-    return Message([*lines[:-1], (ink, last.rstrip("\n"))])
+    """Show or change settings.
 
-
-@command(examples=[("source setup.ddp", "run its lines, one after another")])
-def source(shell: Shell, file: File) -> Message:
-    """Run the commands in a file, each when the one before is answered.
-
-    The first error ends it. Ctrl-C does too. `save` writes such a file.
+    A change lasts until you leave the shell.
     """
-    from ..script import run_script
+    if setting is None:
+        lines: StyledText = []
+        name_width = max(map(len, SETTINGS)) + 1
+        for item, value in shell.settings:
+            choices = f" ({' '.join(item.choices)})" if item.choices else ""
+            lines += [("option", f"{item.name:{name_width}}"), ("", f"{value:8}")]
+            lines += [("note", f"{item.summary}{choices}"), ("", "\n")]
+        return Message(lines[:-1])
+    if text is not None:
+        shell.settings.change(setting, text)
+    found = shell.settings.find(setting)
+    meaning = f": {found.summary}" if text is None else ""
+    return Message([("", f"{found.name} is {shell.settings[found.name]}"), ("note", meaning)], is_answer=text is None)
 
+
+@command(examples=[("source setup.ddp", "run the commands in setup.ddp")])
+def source(shell: Shell, file: File) -> Message:
+    """Run the commands in a file.
+
+    Each command runs when the one before is answered. The first error, or Ctrl-C, ends the script. `save` writes such a
+    file.
+    """
     path = Path(file).expanduser()
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -78,64 +81,66 @@ def source(shell: Shell, file: File) -> Message:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise CommandError(f"cannot read {file}: {reason}") from None
     with shell.current.in_file(file):
-        done = run_script(shell, io.StringIO(text), file)
-    ended = "" if done.error is None else "; the last one failed, and the rest was not run"
-    note = f"{file}: {plural(done.commands, 'command')}{ended}"
-    return Message([("note", note)], is_answer=False, error=done.error)
+        outcome = run_script(shell, io.StringIO(text), file)
+    ended = "" if outcome.error is None else "; the last one failed, so the rest was not run"
+    return Message([("note", f"{file}: {plural(outcome.commands, 'command')}{ended}")], False, outcome.error)
 
 
 @command(
-    examples=[("save session.ddp", "for `source` to run again")],
-    options={"force": "write over a file that is there"},
+    examples=[("save session.ddp", "write a file that `source` can run")],
+    options={"force": "overwrite an existing file"},
 )
 def save(shell: Shell, file: File, *, force: Flag = False) -> Message:
     """Write the commands of this session to a file.
 
-    Those that hold secrets, begin with a space, or could not be run are left out. One result goes to a file with `echo $3 > FILE`.
+    Commands that hold secrets, begin with a space, or failed to run are left out. To write one result to a file, use
+    `echo $3 > FILE`.
     """
-    from ..script import session_script
-
-    path = Path(file).expanduser()
     lines = session_script(shell)
-    text = "".join([f"{line}\n" for line in lines])
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as opened:
-            opened.write(text)
+        with Path(file).expanduser().open("w" if force else "x", encoding="utf-8") as opened:
+            opened.writelines(f"{line}\n" for line in lines)
     except FileExistsError:
-        raise CommandError(f"{file} is there already; save {file} --force writes over it") from None
+        raise CommandError(f"{file} already exists; `save {file} --force` overwrites it") from None
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror or error}") from None
-    count = sum(not line.startswith("#") for line in lines)
-    return Message([("note", f"{file}: {plural(count, 'command')}")], is_answer=False)
+    commands = sum(not line.startswith("#") for line in lines)
+    return Message([("note", f"{file}: {plural(commands, 'command')}")], is_answer=False)
 
 
-@command(examples=[("history", "the last 20 lines"), ("history 100", "the last 100"), ("history --find tasks", "with this text in them")],
-    options={"find": "only lines that hold this text"},
-)  # fmt: skip
+@command(
+    examples=[
+        ("history", "show the last 20 lines"),
+        ("history 100", "show the last 100 lines"),
+        ("history --find tasks", "show lines that contain tasks"),
+    ],
+    options={"find": "show only lines that contain TEXT"},
+)
 def history(shell: Shell, count: Count = 20, *, find: Text | None = None) -> Message:
-    """Show what was typed before.
+    """Show the lines that you typed.
 
-    Ctrl-R searches in it. A line that begins with a space does not get into it, nor does one with a secret.
+    Ctrl-R searches them. Lines that begin with a space or hold a secret are not recorded.
     """
     lines = [line for line in shell.log.typed_lines() if find is None or find in line]
     shown = lines[-count:] if count else []
     if not shown:
-        return Message([("note", "nothing yet" if find is None else f"nothing with {find}")])
+        return Message([("note", "the history is empty" if find is None else f"no line contains {find}")])
     return Message([("", "\n".join(shown))])
 
 
 @command(
     examples=[
-        ("echo $3.title", "a part of a result"),
-        ("echo $_ > result.json", "the last result to a file"),
-        ("echo [1, $_]", "a value made of others"),
+        ("echo $3.title", "show a part of a result"),
+        ("echo $_ > result.json", "write the last result to a file"),
+        ("echo [1, $_]", "show a value made of others"),
     ],
     labels={"values": "VALUE"},
 )
 def echo(shell: Shell, *values: Value) -> Message | Result:
-    """Show values: those of variables, or what a literal means.
+    """Show values.
 
-    Strings are shown without quotes; one value that is no string goes to files and programs as JSON.
+    Use it for results, such as `$3`, and to see how a VALUE is read. Strings are shown without quotes. A file or a program
+    gets a single value as JSON, unless it is a string.
     """
     if len(values) == 1 and not isinstance(values[0], str):
         return Result(values[0])
@@ -146,61 +151,57 @@ def _text(value: EJSONValue) -> str:
     return escape_text(value) if isinstance(value, str) else format_value(value, width=sys.maxsize)
 
 
-@command(examples=[("clear", "Ctrl-L does the same")])
+@command(examples=[("clear", "the same as Ctrl-L")])
 def clear(shell: Shell) -> None:
     """Clear the screen."""
     if shell.terminal is not None:
         shell.terminal.clear()
 
 
-@command(examples=[("full", "the last result"), ("full 3", "that of [3]")])
+@command(examples=[("full", "show the last result"), ("full 3", "show the result of [3]")])
 def full(shell: Shell, number: Number | None = None) -> Result | Documents:
-    """Show all of a result, however long it is.
+    """Show a result in full length.
 
-    It is shown as it was before: documents one a line, or as a table. `set items` and `set length` say how much is shown of all others.
+    Other commands shorten long results: see `set items` and `set length`.
     """
     return shell.results.in_full(number)
 
 
-@command(examples=[("help", "all commands"), ("help call", "one of them, with examples")])
-def help_(shell: Shell, command: CommandName | None = None) -> Message:
-    """Show what there is to type."""
-    if command is None:
-        return Message(general_help(shell.registry))
-    found = shell.registry.get(command)
-    if found is None:
-        similar = shell.registry.similar(command)
-        raise CommandError(
-            f"no command {command[:40]}; {f'did you mean {similar}?' if similar else '`help` lists all'}"
-        )
-    return Message(command_help(found))
-
-
-@command(examples=[("exit", "Ctrl-D does the same")])
+@command(examples=[("exit", "the same as Ctrl-D")])
 def exit_(shell: Shell) -> None:
-    """Leave.
+    """Leave the shell.
 
-    What is under way is given a moment to be answered; Ctrl-C leaves at once.
+    Pending calls get a moment to be answered; Ctrl-C leaves at once.
     """
     shell.is_leaving = True
 
 
-_NOTES = (
-    ("$_ $3 $3.title[0]", "the last result, that of [3], a part of it"),
-    ("@FILE", "in place of a value: the one in a file"),
-    ("COMMAND | PROGRAM", "the answer as JSON to a program, such as jq"),
-    ("COMMAND > FILE", "the answer to a file; >> adds to it"),
+# ----------------------------------------------------------------------------------------------------------- help
+
+
+@command(examples=[("help", "list all commands"), ("help call", "explain one command, with examples")])
+def help_(shell: Shell, command: CommandName | None = None) -> Message:
+    """List the commands, or explain one."""
+    if command is None:
+        return Message(general_help(shell.registry))
+    return Message(command_help(shell.registry.named(command)))
+
+
+_KEYS_AND_SIGNS = (
+    ("$_  $3  $3.title[0]", "the last result, the result of [3], a part of it"),
+    ("@FILE", "the value in a file, in place of a VALUE"),
+    ("COMMAND | PROGRAM", "send the answer as JSON to a program, such as jq"),
+    ("COMMAND > FILE", "write the answer to a file; >> appends"),
     ("Tab  Ctrl-R  Ctrl-X Ctrl-E", "complete, search the history, edit in $EDITOR"),
-    ("Ctrl-C  Ctrl-D", "clear the line or stop waiting; leave"),
+    ("Ctrl-C  Ctrl-D", "clear the line or stop waiting; leave the shell"),
 )
 
-
-#: Beyond so many columns, what an example means stands above it.
-_EXAMPLE = 46
+# If the examples are wider, their explanations go above them.
+_EXAMPLE_WIDTH = 46
 
 
 def general_help(registry: Registry) -> StyledText:
-    """All commands, one line each."""
+    """All commands with their summaries, one per line."""
     text: StyledText = []
     column = max(len(name) for name in registry.names()) + 2
     for heading, commands in registry.groups.items():
@@ -208,39 +209,38 @@ def general_help(registry: Registry) -> StyledText:
         for item in commands:
             text += [("command", f"  {item.name:{column}}"), ("", f"{item.summary}\n")]
     text.append(("heading", "Keys and signs\n"))
-    for keys, meaning in _NOTES:
+    for keys, meaning in _KEYS_AND_SIGNS:
         text += [("option", f"  {keys:28}"), ("", f"{meaning}\n")]
-    text += [("note", "`help COMMAND` says more, with examples.")]
+    text += [("note", "`help COMMAND` explains a command, with examples.")]
     return text
 
 
 def command_help(command: Command) -> StyledText:
-    """One command: usage, what it does, examples, options."""
+    """One command: usage, explanation, examples and options."""
     name, space, rest = command.usage.partition(" ")
-    # Lines end where the source's do; the display breaks them where the window ends.
+    # The display wraps the paragraphs to the width of the terminal.
     paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", command.details)]
     paragraphs[0] = f"{command.summary} {paragraphs[0]}".rstrip()
-    text: StyledText = [("command", name), ("", f"{space}{rest}\n\n"), ("", "\n\n".join(paragraphs) + "\n")]
+    text: StyledText = [("command", name), ("", f"{space}{rest}\n\n"), ("", "\n\n".join(paragraphs))]
     if command.examples:
-        text.append(("heading", "\nExamples\n"))
+        text += [("", "\n"), ("heading", "\nExamples")]
         column = max(len(line) for line, _ in command.examples) + 2
         for line, meaning in command.examples:
-            if column <= _EXAMPLE:
-                text += [("option", f"  {line:{column}}"), ("note", f"# {meaning}\n")]
+            if column <= _EXAMPLE_WIDTH:
+                text += [("option", f"\n  {line:{column}}"), ("note", f"# {meaning}")]
             else:
-                text += [("note", f"  # {meaning}\n"), ("option", f"  {line}\n")]
+                text += [("note", f"\n  # {meaning}"), ("option", f"\n  {line}")]
     if command.options:
-        text.append(("heading", "\nOptions\n"))
+        text += [("", "\n"), ("heading", "\nOptions")]
         usages = [option.usage.strip("[]") for option in command.options]
         column = max(map(len, usages)) + 2
         for option, usage in zip(command.options, usages, strict=True):
-            text += [("option", f"  {usage:{column}}"), ("", f"{command.options_help.get(option.name, '')}\n")]
-    ink, last = text[-1]
-    return [*text[:-1], (ink, last.rstrip("\n"))]
+            text += [("option", f"\n  {usage:{column}}"), ("", command.options_help.get(option.name, ""))]
+    return text
 
 
 def shell_registry() -> Registry:
-    """A registry with all commands."""
+    """Make a registry with all commands."""
     return Registry(
         {
             "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],

@@ -31,7 +31,7 @@ def test_a_script_writes_results_and_nothing_else_to_standard_output() -> None:
             "ddp: error: standard input, line 1: This method always fails [demo-failure]",
             id="the server's error",
         ),
-        pytest.param("zzz", 2, "ddp: error: standard input, line 1: no command zzz", id="no command"),
+        pytest.param("zzz", 2, "ddp: error: standard input, line 1: unknown command zzz", id="no command"),
         pytest.param("call f {a 1}", 2, "expected ':' after the key", id="a bad literal"),
         pytest.param("source /nowhere/x", 2, "cannot read /nowhere/x", id="no file"),
         pytest.param("call upper a | exit 7", 2, "exit 7 ended with code 7", id="a program"),

@@ -53,7 +53,7 @@ def test_a_login_asks_for_the_password_and_shows_it_nowhere(meteor_server: Meteo
         assert made.shell.link.user == "alice"
         assert "wonderland" not in made.shown()
         assert "[3] logged out alice" in made.type("logout")
-        assert "error: nobody is logged in at ws://127.0.0.1:" in made.type("whoami")
+        assert "error: you are not logged in at ws://127.0.0.1:" in made.type("whoami")
 
 
 def test_a_wrong_password_is_refused_and_the_shell_goes_on(meteor_server: MeteorServer) -> None:
@@ -80,13 +80,17 @@ def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("login", "who? login USER, or login --token-file FILE", id="nobody"),
-        pytest.param("login ann", "there is no terminal to ask at; login USER --password-file FILE", id="no terminal"),
-        pytest.param("login ann --token-file /nowhere/x", "a token says itself whose it is", id="somebody's token"),
+        pytest.param("login", "missing USER; use login USER, or login --token-file FILE", id="nobody"),
+        pytest.param("login ann", "there is no terminal to ask for the password; use login USER", id="no terminal"),
+        pytest.param(
+            "login ann --token-file /nowhere/x",
+            "use either USER or --token-file: a token belongs to one user",
+            id="somebody's token",
+        ),
         pytest.param("login ann --password-file /nowhere/x", "cannot read /nowhere/x: No such file", id="no file"),
         pytest.param("login ann --password-file /dev/null", "/dev/null is empty", id="an empty file"),
         pytest.param("logout", "\n  `login USER` logs in\n", id="nobody to log out"),
-        pytest.param("whoami", "error: nobody is logged in at ws://127.0.0.1:", id="nobody at all"),
+        pytest.param("whoami", "error: you are not logged in at ws://127.0.0.1:", id="nobody at all"),
     ],
 )
 def test_what_cannot_be_is_refused(table: Desk, text: str, message: str) -> None:
@@ -95,7 +99,7 @@ def test_what_cannot_be_is_refused(table: Desk, text: str, message: str) -> None
 
 def test_a_question_that_is_not_answered_sends_nothing(table: Desk) -> None:
     table.shell.terminal = FakeTerminal()
-    assert table.type("login ann") == "error: no password was typed: nobody has been logged in\n"
+    assert table.type("login ann") == "error: not logged in: you typed no password\n"
     assert table.shell.jobs.pending == []
 
 
@@ -189,7 +193,7 @@ def test_a_one_time_code_can_be_given_at_once(tmp_path: Path, serving: Callable[
 def test_a_server_that_is_busy_keeps_nobody_from_typing(
     table: Desk, store: LoginStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "_PATIENCE", 0.05)
+    monkeypatch.setattr(accounts, "_CODE_TIMEOUT", 0.05)
     table.send("call slow 1000")
     table.send("login alice")
     assert [job.what for job in table.shell.jobs.pending] == ["call slow 1000", "login alice"]
@@ -301,7 +305,7 @@ def test_no_time_is_shown_that_was_spent_typing(table: Desk, store: LoginStore) 
 def test_a_login_that_cannot_be_saved_is_told_and_counts(table: Desk, store: LoginStore, tmp_path: Path) -> None:
     (tmp_path / "logins").touch()
     shown = " ".join(table.type("login alice").split())
-    assert "warning: the login is not saved: " in shown
+    assert "warning: cannot save the login: " in shown
     assert "[1] logged in as alice, for this session" in shown
 
 

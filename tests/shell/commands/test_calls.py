@@ -149,7 +149,7 @@ def test_a_name_that_is_there_after_all_is_suggested_again(table: Desk) -> None:
 
 
 def test_apply_wants_an_array(table: Desk) -> None:
-    assert "ARRAY is an array of the arguments: apply upper [...]" in table.type("apply upper x")
+    assert "the arguments must be in an array: apply upper [...]" in table.type("apply upper x")
 
 
 def test_results_are_there_for_later(table: Desk) -> None:
@@ -207,7 +207,7 @@ def test_subscriptions_are_listed_and_ended(table: Desk) -> None:
     table.screen.wait_for("[2] sub items: ended\n")
     table.send("unsub tasks")
     table.screen.wait_for("[1] sub tasks: ended\n")
-    assert "no subscription tasks; `subs` lists them" in table.type("unsub tasks")
+    assert "there are no subscriptions" in table.type("unsub tasks")
     assert "there are no subscriptions" in table.type("unsub")
     table.screen.wait_for("- tasks/c")
 
@@ -225,7 +225,8 @@ def test_documents_are_counted_for_no_subscription_that_they_may_not_belong_to(t
 
 def test_all_are_ended_at_once(table: Desk) -> None:
     table.type("sub tasks\nsub part")
-    assert "which one? `subs` lists them" in table.type("unsub")
+    assert "missing subscription; `subs` lists them" in table.type("unsub")
+    assert "unknown subscription zzz; `subs` lists them" in table.type("unsub zzz")
     table.send("unsub --all")
     table.screen.wait_for("[1] sub tasks: ended")
     table.screen.wait_for("[2] sub part: ended")
@@ -249,7 +250,7 @@ def test_what_is_under_way_is_listed_with_its_age_and_without_secrets(slow: Slow
 def test_nothing_under_way_is_said(slow: Slow) -> None:
     start = len(slow.desk.shown())
     slow.desk.send("pending")
-    assert slow.desk.shown()[start:] == "nothing is under way\n"
+    assert slow.desk.shown()[start:] == "no pending commands\n"
 
 
 def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
@@ -257,8 +258,8 @@ def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
     slow.desk.screen.wait_for("disconnected")
     slow.clock.wait_until_waiting(deadline=None)
     slow.desk.send("call upper a\npending")
-    slow.desk.screen.wait_for("1 call not sent yet: it waits for the connection")
-    assert slow.desk.type("cancel 1") == 'took back [1] call upper "a"\n'
+    slow.desk.screen.wait_for("1 call is not sent yet, waiting for the connection")
+    assert slow.desk.type("cancel 1") == 'canceled [1] call upper "a"\n'
     assert slow.desk.shell.jobs.pending == []
 
 
@@ -271,23 +272,23 @@ def test_a_call_that_was_sent_is_never_called_unsent(slow: Slow) -> None:
     start = len(slow.desk.shown())
     slow.desk.send("pending\nstatus")
     shown = slow.desk.shown()[start:]
-    assert "1 call was sent before the connection was lost, to be sent again\n" in shown
-    assert "under way     1 command, 1 to be sent again\n" in shown
+    assert "1 call was sent before the connection was lost, and will be sent again\n" in shown
+    assert "pending       1 command, 1 to be sent again\n" in shown
     assert "not sent yet" not in shown
     start = len(slow.desk.shown())
     slow.desk.send("call upper b\nstatus\npending")
     shown = slow.desk.shown()[start:]
-    assert "under way     2 commands, 1 not sent yet, 1 to be sent again\n" in shown
-    assert "1 call not sent yet: it waits" in shown
+    assert "pending       2 commands, 1 not sent yet, 1 to be sent again\n" in shown
+    assert "1 call is not sent yet, waiting" in shown
     assert "1 call was sent before" in shown
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("cancel 9", "[9] is not under way; `pending` lists what is", id="no such number"),
-        pytest.param("cancel 1", "[1] cannot be taken back: it was sent", id="a call that was sent"),
-        pytest.param("cancel 2", "[2] cannot be taken back", id="a ping"),
+        pytest.param("cancel 9", "[9] is not pending; `pending` lists what is", id="no such number"),
+        pytest.param("cancel 1", "[1] cannot be canceled: it was sent", id="a call that was sent"),
+        pytest.param("cancel 2", "[2] cannot be canceled", id="a ping"),
     ],
 )
 def test_what_cannot_be_taken_back_goes_on(slow: Slow, text: str, message: str) -> None:
@@ -301,7 +302,7 @@ def test_what_cannot_be_taken_back_goes_on(slow: Slow, text: str, message: str) 
 def test_waiting_has_a_limit_if_one_is_given(slow: Slow) -> None:
     slow.desk.send("call upper a")
     slow.desk.send("wait --timeout 0")
-    assert "not all is answered after 0 s; `pending` lists what is under way" in slow.desk.shown()
+    assert "not all commands were answered within 0 s; `pending` lists them" in slow.desk.shown()
 
 
 def test_waiting_ends_with_the_answer(table: Desk) -> None:

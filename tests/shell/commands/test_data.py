@@ -71,8 +71,8 @@ def test_documents_are_counted(table: Desk) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("find task", "nothing in task; did you mean tasks?", id="a slip"),
-        pytest.param("count zzz", "nothing in zzz; `sub PUBLICATION` brings documents", id="unheard of"),
+        pytest.param("find task", "there are no documents in task; did you mean tasks?", id="a slip"),
+        pytest.param("count zzz", "there are no documents in zzz; `sub PUBLICATION` brings documents", id="unheard of"),
         pytest.param("find tasks {n: {$gtt: 1}}", "$gtt", id="an operator that does not exist"),
         pytest.param("find tasks --sort 5", "error:", id="no sort order"),
     ],
@@ -108,10 +108,10 @@ def test_a_watch_is_announced_before_its_documents(table: Desk) -> None:
 
 def test_a_watch_can_be_ended(table: Desk) -> None:
     table.type("watch tasks\nwatch items")
-    assert "nothing to end; watched: [2] tasks, [3] items" in table.type("unwatch 9")
+    assert "unknown watch 9; the watches are [2] tasks, [3] items" in table.type("unwatch 9")
     assert table.type("unwatch tasks") == "ended the watch of [2] tasks\n"
     assert table.type("unwatch") == "ended the watch of [3] items\n"
-    assert "nothing is watched" in table.type("unwatch")
+    assert "there are no watches" in table.type("unwatch")
 
 
 def test_without_documents_there_is_advice() -> None:

@@ -30,15 +30,15 @@ def test_the_status_says_how_it_is(table: Desk, server: LoopbackServer) -> None:
     assert lines["server"] == server.url
     assert lines["state"] == "connected"
     assert lines["session"].endswith("(new)")
-    assert lines["user"] == "nobody; `login USER` logs in"
-    assert lines["under"] == "way     0 commands"
+    assert lines["user"] == "not logged in; `login USER` logs in"
+    assert lines["pending"] == "0 commands"
     assert lines["subscriptions"] == "0"
 
 
 def test_the_status_says_what_waits_to_be_sent(table: Desk) -> None:
     table.send("disconnect")
     table.screen.wait_for("disconnected")
-    assert "under way     1 command, 1 not sent yet\n" in table.type("call upper a\nstatus\nconnect")
+    assert "pending       1 command, 1 not sent yet\n" in table.type("call upper a\nstatus\nconnect")
 
 
 def test_a_ping_is_answered(table: Desk) -> None:
@@ -60,7 +60,7 @@ def test_one_can_leave_and_come_back(table: Desk, server: LoopbackServer) -> Non
     assert "state         offline" in table.type("status")
     table.send("connect")
     table.screen.wait_for("connected again")
-    assert table.type("reconnect") == "connected already; `disconnect` leaves\n"
+    assert table.type("reconnect") == "already connected; `disconnect` disconnects\n"
 
 
 def test_another_server_takes_over(table: Desk) -> None:
@@ -114,7 +114,7 @@ def test_debug_is_a_switch(table: Desk) -> None:
     assert '<- {"msg":"result"' in shown
     assert table.type("debug off").endswith("debug is off\n")
     assert "->" not in table.type("call upper a")
-    assert "debug is on or off, not upper; debug on upper shows frames of that name" in table.type("debug upper")
+    assert "use debug on, or debug off; `debug on upper` shows the frames about upper" in table.type("debug upper")
 
 
 def test_debug_stays_on_at_another_server(table: Desk) -> None:

@@ -19,7 +19,7 @@ def table() -> Iterator[Desk]:
 
 
 def test_settings_are_shown_and_changed(table: Desk) -> None:
-    assert "output   auto    how results look" in table.type("set")
+    assert "output  auto    format of results" in table.type("set")
     assert table.type("set output json") == "output is json\n"
     assert table.type("call echo {a: 1}") == '[1] [{"a":1}]\n'
     assert table.type("set output raw\ncall upper a").endswith("[2] A\n")
@@ -69,7 +69,7 @@ def test_the_session_can_be_saved_and_run_again(table: Desk, tmp_path: Path) -> 
     commands = ["# three", "call upper 'a'", "call echo {a: 1,\n  b: 2}", "call echo $1"]
     table.shell.log.commands = [LoggedCommand(text, max(0, index - 1), index) for index, text in enumerate(commands)]
     assert table.type(f"save {path}") == f"{path}: 3 commands\n"
-    assert "is there already; save" in table.type(f"save {path}")
+    assert "already exists; `save" in table.type(f"save {path}")
     assert table.type(f"save {path} --force") == f"{path}: 3 commands\n"
     shown = table.type(f"source {path}")
     assert shown == f'[1] "A"\n[2] [{{"a": 1, "b": 2}}]\n[3] ["A"]\n{path}: 3 commands\n'
@@ -88,7 +88,7 @@ def test_a_file_stops_at_its_first_error(table: Desk, tmp_path: Path) -> None:
     assert '[1] "A"' in shown
     assert "[2] error 404" in shown
     assert '"B"' not in shown
-    assert f"{path}: 2 commands; the last one failed, and the rest was not run" in " ".join(shown.split())
+    assert f"{path}: 2 commands; the last one failed, so the rest was not run" in " ".join(shown.split())
 
 
 def test_a_mistake_in_a_file_is_shown_with_its_line(table: Desk, tmp_path: Path) -> None:
@@ -127,13 +127,13 @@ def test_the_history_is_shown(table: Desk) -> None:
     assert table.type("history").splitlines()[0] == "call upper 10"
     assert table.type("history 2") == "call upper 28\ncall upper 29\n"
     assert table.type("history --find 'upper 7'") == "call upper 7\n"
-    assert table.type("history --find zzz") == "nothing with zzz\n"
+    assert table.type("history --find zzz") == "no line contains zzz\n"
 
 
 def test_help_is_given(table: Desk) -> None:
     assert "Calls and subscriptions" in table.type("help")
     assert table.type("help call").startswith("call METHOD [VALUE]...")
-    assert "no command cal; did you mean call?" in table.type("help cal")
+    assert "unknown command cal; did you mean call?" in table.type("help cal")
 
 
 def test_the_screen_is_cleared_where_there_is_one(table: Desk) -> None:

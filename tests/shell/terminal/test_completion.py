@@ -73,7 +73,7 @@ def offered(text: str) -> list[str]:
         pytest.param("debug ", ["on", "off"], id="a switch"),
         pytest.param("debug on no", ["nosub"], id="types of messages"),
         pytest.param("find tasks | j", [], id="programs are not known"),
-        pytest.param("zzz a", [], id="of no command"),
+        pytest.param("zzz a", [], id="of unknown command"),
         pytest.param("# re", [], id="comments"),
     ],
 )

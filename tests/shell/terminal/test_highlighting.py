@@ -45,8 +45,8 @@ def inks(text: str) -> list[tuple[str, str]]:
     [
         pytest.param("status", [("command", "status")], id="a command"),
         pytest.param("sta", [], id="half a command is no mistake"),
-        pytest.param("zzz", [("mistake", "zzz")], id="no command can begin so"),
-        pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="no command is called so"),
+        pytest.param("zzz", [("mistake", "zzz")], id="unknown command can begin so"),
+        pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="unknown command is called so"),
         pytest.param(
             "call f {a: 1, b: true}",
             [
@@ -205,7 +205,7 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
             id="frames",
         ),
         pytest.param(
-            "[3] error 404: Method 'nope' not found\nerror: no command x\n  x\n  ^\nddp 1.0 - connected",
+            "[3] error 404: Method 'nope' not found\nerror: unknown command x\n  x\n  ^\nddp 1.0 - connected",
             [("tag", "[3] "), ("error", "error 404: "), ("error", "error: ")],
             id="errors",
         ),

@@ -312,7 +312,7 @@ def test_a_home_that_cannot_be_written_costs_the_history_only(server: LoopbackSe
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
-        pytest.param("cal upper", "no command cal; did you mean call?", id="a command"),
+        pytest.param("cal upper", "unknown command cal; did you mean call?", id="a command"),
         pytest.param("call f {a 1}", "expected ':' after the key, not 1", id="a literal"),
         pytest.param("call f 'a", "unterminated string: missing '", id="a string"),
         pytest.param("call f $9", "there is no result yet", id="a variable"),
