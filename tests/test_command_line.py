@@ -296,7 +296,9 @@ def test_who_calls_too_often_is_told_when_to_try_again(
         pytest.param(["sub", "items", "2", "--count"], 0, "2\n", "", id="documents"),
         pytest.param(["sub", "ticker", "50", "--until", "{n: 2}", "--count"], 0, "1\n", "", id="until"),
         pytest.param(["sub", "neverReady", "--timeout", "0.7"], 5, "", "no ready for 'neverReady'", id="never ready"),
-        pytest.param(["call", "slow", "5000", "--timeout", "0.7"], 5, "", "the server may still be at it", id="slow"),
+        pytest.param(
+            ["call", "slow", "5000", "--timeout", "0.7"], 5, "", "the server may still be working on it", id="slow"
+        ),
         pytest.param(["call", "kick"], 6, "", "outcome of 'kick' unknown", id="kicked out"),
         pytest.param(["call", "cut"], 6, "", "outcome of 'cut' unknown", id="cut off"),
         pytest.param(["login", "alice", "--password-file", "-"], 4, "", "Incorrect password", id="a wrong password"),

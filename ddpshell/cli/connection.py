@@ -210,7 +210,9 @@ def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
     limit = f"within {process.timeout:g} s"
     if status.state is ConnectionState.CONNECTED:
         waits = (
-            "it was not sent, because it waits for an earlier call" if status.unsent else "the server may still run it"
+            "it was not sent, because it waits for an earlier call"
+            if status.unsent
+            else "the server may still be working on it"
         )
         return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or f'; {waits}'}")
     because = f": {status.error}" if status.error is not None else ""

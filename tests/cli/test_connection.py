@@ -293,7 +293,10 @@ class TestTLS:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", server.url, "--insecure", "m")
         assert (ran.code, ran.out) == (0, "1\n")
-        assert ran.err == "ddp: warning: --insecure: the server's certificate is not checked\n"
+        assert (
+            ran.err
+            == "ddp: warning: --insecure: the server's certificate is not checked, so another server could pose as this one\n"
+        )
 
     def test_that_is_never_remembered(self, ddp: Command, secure: ssl.SSLContext) -> None:
         def talk(server: Conversation) -> None:

@@ -197,7 +197,7 @@ class TestFailing:
         first, *rest = answers(ran.out)
         assert (first["error"]["kind"], first["error"]["reason"]) == (
             "timeout",
-            "no result of 'm' within 0.3 s; the server may still run it",
+            "no result of 'm' within 0.3 s; the server may still be working on it",
         )
         assert rest == [{"line": 2, "result": 2}, {"line": 3, "result": 3}]
 

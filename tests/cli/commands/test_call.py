@@ -125,7 +125,9 @@ class TestErrors:
     def test_a_call_that_takes_too_long_is_given_up(self, ddp: Command) -> None:
         ran = ddp("call", "slow", "60000", "--timeout", "0.1")
         assert (ran.code, ran.out) == (5, "")
-        assert ran.err.startswith("ddp: error: no result of 'slow' within 0.1 s; the server may still run it\n")
+        assert ran.err.startswith(
+            "ddp: error: no result of 'slow' within 0.1 s; the server may still be working on it\n"
+        )
 
 
 @pytest.mark.parametrize(

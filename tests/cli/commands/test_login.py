@@ -358,10 +358,10 @@ class TestEnd:
             _set_end(saved()[0], (SystemClock().wall() + left).isoformat())
             ran = ddp("call", "whoami")
             assert ran == (
-                0, f'"{ALICE}"\n', f"ddp: note: the saved login of 'alice' ends {word}: ddp login alice\n"
+                0, f'"{ALICE}"\n', f"ddp: note: the saved login of 'alice' expires {word}; to renew it: ddp login alice\n"
             )  # fmt: skip
         with Window("shell") as window:
-            window.wait_for("ends in 30 hours: `login alice`")
+            window.wait_for("expires in 30 hours; to renew it: `login alice`")
         _set_end(saved()[0], (SystemClock().wall() + timedelta(days=3, minutes=1)).isoformat())
         assert ddp("call", "whoami").err == ""
 

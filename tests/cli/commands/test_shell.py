@@ -126,7 +126,7 @@ def test_a_profile_gives_the_prompt_its_name(home: Path) -> None:
 def test_a_script_that_must_know_who_it_is_ends_where_nobody_is_logged_in() -> None:
     done = ddp_apart("demo", script="whoami\ncall upper never\n")
     assert (done.returncode, done.stdout) == (4, "")
-    assert "you are not logged in at ws://127.0.0.1:" in done.stderr
+    assert "is logged in at ws://127.0.0.1:" in done.stderr
 
 
 def test_whoever_types_without_a_prompt_is_told_why_there_is_none() -> None:

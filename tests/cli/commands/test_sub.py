@@ -81,7 +81,9 @@ class TestSnapshot:
     def test_what_is_not_ready_in_time_is_an_error_and_no_output(self, ddp: Command) -> None:
         ran = ddp("sub", "neverReady", "--timeout", "0.2")
         assert (ran.code, ran.out) == (5, "")
-        assert ran.err.startswith("ddp: error: no ready for 'neverReady' within 0.2 s; the server may still run it\n")
+        assert ran.err.startswith(
+            "ddp: error: no ready for 'neverReady' within 0.2 s; the server may still be working on it\n"
+        )
 
 
 class TestErrors:
