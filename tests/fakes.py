@@ -1,12 +1,12 @@
-"""What stands in for time and for the network: a clock that is moved by hand, connections whose other end is the test.
+"""Fakes for time and the network: a clock that the test moves, and connections whose other side is the test.
 
-Both have the shape of the real thing (`Clock`, `Connector`, `Transport`) and work with the same selectors, so that
-everything above them runs as it does in earnest. Nothing in here sleeps: `PATIENCE` is never used up by a test that passes.
+They have the interfaces of the real objects (`Clock`, `Connector`, `Transport`) and work with the same selectors, so the code
+above them runs unchanged. They never sleep; a test that passes never waits for `PATIENCE`.
 
     clock, connector = FakeClock(), ScriptedConnector()
     with Client("", clock=clock, connector=connector) as client:
-        server = connector.accept()                        # waits for the client's attempt, and lets it succeed
-        server.establish("s1")                             # takes its `connect`, says `connected`
+            server = connector.accept()                        # waits for the client's attempt, and accepts it
+            server.establish("s1")                             # receives its `connect`, sends `connected`
         call = client.call("upper", "a")
         assert server.pull_message() == {"msg": "method", "id": "1", "method": "upper", "params": ["a"]}
         server.drop()
@@ -36,9 +36,9 @@ from ddpshell.exceptions import ConnectError, ConnectionLost
 
 __all__ = ["PATIENCE", "FakeClock", "ScriptedConnector", "ScriptedPeer", "ScriptedTransport"]
 
-#: Seconds of real time after which a test gives up.
+#: After so many seconds of real time, a test fails.
 PATIENCE = 30.0
-# Seconds after which a client that takes no bytes takes none any more.
+# A client that accepts no bytes for so many seconds has stopped reading.
 _STANDSTILL = 0.3
 
 # ------------------------------------------------------------------------------------------------------------- time
@@ -48,41 +48,41 @@ _START = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 
 @dataclass(eq=False)
 class _Parked:
-    """One thread in `FakeClock.select`."""
+    """A thread that waits in `FakeClock.select`."""
 
     selector: selectors.BaseSelector
     deadline: float | None
     alarm: socket.socket
 
     def idle(self) -> bool:
-        """Whether nothing would wake it now. Its own thread cannot change the selector while it is parked."""
+        """Return whether the thread has nothing to do. Its selector cannot change while the thread waits."""
         return not self.selector.select(0)
 
 
 class FakeClock:
-    """A `Clock` that stands still until `advance`. Any thread may move it, any number may wait by it.
+    """A `Clock` that stands still until `advance`. Any thread may move it, and any number of threads may wait.
 
     Args:
-        now: Where it begins.
+        now: The time at the beginning, in seconds.
     """
 
     def __init__(self, now: float = 1000.0) -> None:
         self._begun = self._now = now
         self._parked: list[_Parked] = []
-        # Guards all of the above, and tells whenever a thread parks.
+        # Guards the attributes above, and is notified when a thread begins to wait.
         self._changed = threading.Condition()
 
     def now(self) -> float:
-        """Say how late it is, in seconds."""
+        """Return the time in seconds."""
         with self._changed:
             return self._now
 
     def wall(self) -> datetime:
-        """Say how late it is for people: it moves as `now` does."""
+        """Return the date and time; it advances with `now`."""
         return _START + timedelta(seconds=self.now() - self._begun)
 
     def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
-        """Wait for a registered file in earnest, and for `deadline` by this clock."""
+        """Wait for a registered file in real time, and for `deadline` by this clock."""
         alarm, trigger = socket.socketpair()
         with alarm, trigger:
             selector.register(alarm, selectors.EVENT_READ)
@@ -102,7 +102,7 @@ class FakeClock:
     # For the test
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: whoever waits for a moment that has come by now is woken."""
+        """Let time pass, and wake the threads whose deadline has come."""
         with self._changed:
             self._now += seconds
             for parked in self._parked:
@@ -110,15 +110,15 @@ class FakeClock:
                     parked.alarm.send(b"\0")
 
     def wait_until_waiting(self, deadline: float | None | EllipsisType = ...) -> float | None:
-        """Wait, in real time, until a thread is parked in `select` and nothing that it waits for has happened.
+        """Wait, in real time, until a thread waits in `select` and has nothing to do.
 
-        So whatever the test did before, the thread has dealt with it.
+        Then the thread has handled everything that the test did before.
 
         Args:
-            deadline: Only a thread that is parked with this deadline; None is one that would wait for ever.
+            deadline: The deadline of the thread to wait for; None for a thread without a deadline. By default any thread.
 
         Returns:
-            The deadline.
+            The deadline of the thread.
         """
         found: list[float | None] = []
 
@@ -145,7 +145,7 @@ def _same(one: float | None, other: float | None) -> bool:
 
 # ------------------------------------------------------------------------------------------------------ connections
 
-# Messages go over a pair of sockets, each behind its length.
+# Messages are sent over a pair of sockets, each after its length.
 _LENGTH = 4
 
 
@@ -155,7 +155,7 @@ def _framed(text: str) -> bytes:
 
 
 def _cut(buffer: bytearray) -> list[str]:
-    """Take the whole messages off the beginning."""
+    """Remove the complete messages from the beginning of the buffer, and return them."""
     texts = []
     while len(buffer) >= _LENGTH:
         end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "big")
@@ -167,7 +167,7 @@ def _cut(buffer: bytearray) -> list[str]:
 
 
 class ScriptedTransport:
-    """A `Transport` whose other end is a `ScriptedPeer`."""
+    """A `Transport` whose other side is a `ScriptedPeer`."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -175,25 +175,25 @@ class ScriptedTransport:
         self._received = bytearray()
         self._unsent = bytearray()
         self.lost: ConnectionLost | None = None
-        #: Whether `close` was asked to say goodbye; None before it was called.
+        #: The argument of `close`; None before the call.
         self.goodbye: bool | None = None
 
     def fileno(self) -> int:
-        """What to wait for."""
+        """Return the file to wait for."""
         return self._sock.fileno()
 
     @property
     def events(self) -> int:
-        """What to wait for it to be ready for."""
+        """Return the events to wait for."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
 
     @property
     def unsent_size(self) -> int:
-        """How many bytes are kept that the peer does not take."""
+        """The number of bytes that the peer has not accepted yet."""
         return len(self._unsent)
 
     def receive(self) -> list[str]:
-        """Take what has arrived."""
+        """Return the messages that have arrived."""
         try:
             while self.lost is None:
                 data = self._sock.recv(1 << 16)
@@ -207,16 +207,16 @@ class ScriptedTransport:
         return _cut(self._received)
 
     def send(self, texts: Sequence[str]) -> None:
-        """Send messages, as far as the peer takes them now."""
+        """Send messages; keep what the peer does not accept now."""
         for text in texts:
             self._unsent += _framed(text)
         self.flush()
 
     def keep_alive(self) -> None:
-        """There is nothing below DDP here."""
+        """Do nothing: there is no protocol below DDP."""
 
     def flush(self) -> None:
-        """Send on what was kept."""
+        """Send more of the bytes that were kept."""
         try:
             while self._unsent and self.lost is None:
                 del self._unsent[: self._sock.send(self._unsent)]
@@ -226,13 +226,13 @@ class ScriptedTransport:
             self.lost = ConnectionLost("the connection broke")
 
     def close(self, *, goodbye: bool) -> None:
-        """End it."""
+        """Close the connection."""
         self.goodbye = goodbye
         self._sock.close()
 
 
 class ScriptedPeer:
-    """The server's end of a `ScriptedTransport`, for the test's thread."""
+    """The server's side of a `ScriptedTransport`, for the test's thread."""
 
     def __init__(self, transport: ScriptedTransport, sock: socket.socket) -> None:
         sock.settimeout(PATIENCE)
@@ -242,7 +242,7 @@ class ScriptedPeer:
         self._texts: list[str] = []
 
     def push(self, *messages: str | Mapping[str, JSONValue]) -> None:
-        """Send to the client: texts as they are, objects as JSON. All of them arrive at once."""
+        """Send texts unchanged and objects as JSON to the client. All of them arrive at once."""
         texts = [message if isinstance(message, str) else json.dumps(message) for message in messages]
         self._sock.sendall(b"".join(map(_framed, texts)))
 
@@ -259,7 +259,7 @@ class ScriptedPeer:
         return message
 
     def pull_none(self, clock: FakeClock) -> None:
-        """Wait until the client waits, and be sure that it has sent nothing more."""
+        """Wait until the client waits, and check that it has sent nothing more."""
         clock.wait_until_waiting()
         self._sock.setblocking(False)
         try:
@@ -271,17 +271,17 @@ class ScriptedPeer:
         assert self._texts == []
 
     def establish(self, session: str = "session") -> dict[str, JSONValue]:
-        """Take the client's `connect`, say `connected`, and give the `connect`."""
+        """Receive the client's `connect`, send `connected`, and return the `connect`."""
         connect = self.pull_message()
         assert connect["msg"] == "connect"
         self.push({"msg": "connected", "session": session})
         return connect
 
     def flood(self, text: str, most: int) -> tuple[int, int]:
-        """Send a text again and again, and read nothing, until the client reads no more.
+        """Send a text repeatedly, without reading, until the client stops reading.
 
         Returns:
-            How many bytes were sent, and how many of the client's answers it keeps.
+            How many bytes were sent, and how many bytes of answers the client has not sent yet.
         """
         data = _framed(text) * 100
         sent = 0
@@ -297,18 +297,18 @@ class ScriptedPeer:
         return sent, self._transport.unsent_size
 
     def drop(self) -> None:
-        """End the connection, as a crash does."""
+        """Break the connection, as a crash does."""
         self._sock.close()
 
     def await_end(self) -> bool:
-        """Wait until the client has ended the connection, and say whether it did so with a goodbye.
+        """Wait until the client has closed the connection, and return whether it did so with a goodbye.
 
-        What it sent before is still there for `pull`.
+        `pull` still returns what the client sent before.
         """
         while self._read():
             pass
         self._sock.close()
-        assert self._transport.goodbye is not None, "the client's end is closed, but not by `close`"
+        assert self._transport.goodbye is not None, "the connection is closed, but not by `close`"
         return self._transport.goodbye
 
     def _read(self) -> bool:
@@ -323,7 +323,7 @@ class ScriptedPeer:
 
 @dataclass(eq=False)
 class _Attempt:
-    """One `connect` under way: what the client's thread waits for, and what the test decides."""
+    """One attempt to connect: the client's thread waits for the test's decision."""
 
     ours: socket.socket
     theirs: socket.socket
@@ -353,20 +353,20 @@ def _close(sockets: list[socket.socket]) -> None:
 
 
 class ScriptedConnector:
-    """A `Connector` whose attempts the test decides: `accept` or `refuse`, once each."""
+    """A `Connector` whose attempts the test decides, once each: `accept` or `refuse`."""
 
     def __init__(self, url: str = "ws://scripted/websocket") -> None:
         self._url = url
         self._attempts: queue.Queue[_Attempt] = queue.Queue()
-        # A test need not keep nor close its ends: they stay open as long as the client may use the connector.
+        # Tests need not keep or close their sides of connections; they stay open as long as the connector.
         self._sockets: list[socket.socket] = []
         weakref.finalize(self, _close, self._sockets)
-        #: How many attempts were begun.
+        #: The number of attempts so far.
         self.attempts = 0
 
     @property
     def url(self) -> str:
-        """Where to, for people."""
+        """The URL to display."""
         return self._url
 
     def connect(self, waiter: Waiter, deadline: float | None) -> ScriptedTransport:
@@ -391,7 +391,7 @@ class ScriptedConnector:
     # For the test
 
     def accept(self) -> ScriptedPeer:
-        """Wait until the client tries to connect, let it, and give the other end."""
+        """Wait until the client tries to connect, accept, and return the other side."""
         ours, theirs = socket.socketpair()
         transport = ScriptedTransport(theirs)
         while not self._next_attempt().decide(transport=transport):
@@ -400,12 +400,12 @@ class ScriptedConnector:
         return ScriptedPeer(transport, ours)
 
     def refuse(self, failure: ConnectError) -> None:
-        """Wait until the client tries to connect, and have it fail."""
+        """Wait until the client tries to connect, and make the attempt fail."""
         while not self._next_attempt().decide(failure=failure):
             pass
 
     def _next_attempt(self) -> _Attempt:
-        # Some may have been given up meanwhile; whoever decides skips them.
+        # The client may have given up some attempts meanwhile; skip them.
         try:
             return self._attempts.get(timeout=PATIENCE)
         except queue.Empty:

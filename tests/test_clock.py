@@ -1,4 +1,4 @@
-"""The clock of this machine, by which everything waits."""
+"""The system clock, and waiting for threads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ddpshell.clock import Clock, Event, Sleeper, SystemClock, wait_in_parts, wa
 from tests.fakes import PATIENCE, FakeClock
 from tests.machine import Interrupted, forked, interrupting_another_thread, needs_fork
 
-#: A moment of real time: long enough to be measured.
+#: A short real time that can be measured.
 MOMENT = 0.02
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[selectors.BaseSelector, socket.socket]]:
-    """A selector that waits for one end of a pair, and the other end."""
+    """Return a selector for one end of a socket pair, and the other end."""
     ours, theirs = socket.socketpair()
     with selectors.DefaultSelector() as selector, ours, theirs:
         selector.register(ours, selectors.EVENT_READ)
@@ -33,21 +33,21 @@ def pair() -> Iterator[tuple[selectors.BaseSelector, socket.socket]]:
 
 
 @pytest.mark.parametrize("clock", [pytest.param(SystemClock(), id="system"), pytest.param(FakeClock(), id="fake")])
-def test_time_for_people_has_a_zone(clock: Clock) -> None:
+def test_the_date_has_a_time_zone(clock: Clock) -> None:
     assert clock.wall().tzinfo is UTC
 
 
-def test_time_passes_and_never_goes_back() -> None:
+def test_time_never_goes_back() -> None:
     clock = SystemClock()
     moments = [clock.now() for _ in range(1000)]
     assert moments == sorted(moments)
 
 
-def test_time_for_people_is_this_machines() -> None:
+def test_the_date_is_that_of_the_system() -> None:
     assert abs(SystemClock().wall() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_select_gives_what_is_ready(pair: tuple[selectors.BaseSelector, socket.socket]) -> None:
+def test_select_returns_ready_files(pair: tuple[selectors.BaseSelector, socket.socket]) -> None:
     selector, other = pair
     other.send(b"x")
     clock = SystemClock()
@@ -55,13 +55,13 @@ def test_select_gives_what_is_ready(pair: tuple[selectors.BaseSelector, socket.s
         assert clock.select(selector, deadline) == list(selector.get_map().values())
 
 
-def test_select_gives_nothing_at_its_deadline_and_not_before(
+def test_select_returns_nothing_at_its_deadline(
     pair: tuple[selectors.BaseSelector, socket.socket],
 ) -> None:
     clock = SystemClock()
     deadline = clock.now() + MOMENT
     assert clock.select(pair[0], deadline) == []
-    # A selector counts in milliseconds, and rounds up.
+    # A selector rounds up to milliseconds.
     assert clock.now() >= deadline
 
 
@@ -72,7 +72,7 @@ def test_select_does_not_wait_for_a_deadline_that_has_passed(
     assert clock.select(pair[0], clock.now() - 1000) == []
 
 
-def test_what_the_system_cannot_wait_for_at_once_is_waited_for_in_parts(
+def test_a_wait_too_long_for_the_system_is_made_in_parts(
     pair: tuple[selectors.BaseSelector, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock_module, "LONGEST_WAIT", MOMENT / 4)
@@ -115,12 +115,12 @@ def test_parts_of_a_wait_add_up(timeout: float, enough_after: int, waits: list[f
         pytest.param(lambda: wait_until_done(Future(), PATIENCE), id="a future"),
     ],
 )
-def test_a_signal_ends_a_wait_of_the_main_thread_though_the_system_does_not(wait: Callable[[], object]) -> None:
+def test_a_signal_handler_can_end_a_wait_of_the_main_thread(wait: Callable[[], object]) -> None:
     with pytest.raises(Interrupted), interrupting_another_thread():
         wait()
 
 
-def test_a_sleep_ends_when_it_is_woken_before_it_or_meanwhile_or_at_its_timeout() -> None:
+def test_a_sleep_ends_by_an_earlier_or_later_wake_or_at_its_timeout() -> None:
     early, never = Sleeper(), Sleeper()
     early.wake()
     assert early.sleep()
@@ -137,7 +137,7 @@ def test_a_sleep_ends_when_it_is_woken_before_it_or_meanwhile_or_at_its_timeout(
         assert not pool.submit(Sleeper().sleep, MOMENT).result(PATIENCE)
 
 
-def test_an_event_wakes_all_who_wait_for_it_until_it_is_cleared() -> None:
+def test_an_event_wakes_all_threads_until_it_is_cleared() -> None:
     event = Event()
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(event.wait, PATIENCE) for _ in range(3)]
@@ -150,7 +150,7 @@ def test_an_event_wakes_all_who_wait_for_it_until_it_is_cleared() -> None:
     assert not event.wait(0)
 
 
-def test_a_handler_may_set_the_event_that_it_interrupts_the_wait_for_and_may_sleep_itself() -> None:
+def test_a_signal_handler_can_set_the_awaited_event_and_sleep() -> None:
     event, slept = Event(), list[bool]()
 
     def handle(number: int, frame: object) -> None:
@@ -166,8 +166,8 @@ def test_a_handler_may_set_the_event_that_it_interrupts_the_wait_for_and_may_sle
     assert slept == [False]
 
 
-def test_who_listened_for_signals_before_is_told_of_those_that_come_during_a_wait() -> None:
-    """An event loop, for one: it learns of signals in no other way."""
+def test_signals_during_a_wait_are_passed_on_to_the_previous_listener() -> None:
+    """An event loop, for example, has no other way to learn of signals."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     handler = signal.signal(signal.SIGUSR1, lambda number, frame: None)
@@ -184,7 +184,7 @@ def test_who_listened_for_signals_before_is_told_of_those_that_come_during_a_wai
 
 
 @needs_fork
-def test_a_forked_child_waits_with_pipes_of_its_own() -> None:
+def test_a_forked_child_waits_with_its_own_pipes() -> None:
     Sleeper().sleep(0)
     bells = vars(clock_module)["_bells"]
     assert bells

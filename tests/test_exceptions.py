@@ -1,4 +1,4 @@
-"""Every error: the sentence that a person reads, and its place in the tree."""
+"""Every exception: its sentence, and its place in the tree."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ SENTENCES = [
         "DDP version negotiation failed; server requested version pre2",
         id="negotiation, in Meteor's words (C4)",
     ),
-    pytest.param(ServerError("nope", "a reason"), "a reason [nope]", id="server, as Meteor's client has it (C28)"),
+    pytest.param(
+        ServerError("nope", "a reason"), "a reason [nope]", id="server, in the words of Meteor's client (C28)"
+    ),
     pytest.param(ServerError("nope"), "[nope]", id="server, no reason"),
     pytest.param(ServerError("nope", ""), "[nope]", id="server, empty reason"),
     pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", id="method, number"),
@@ -74,7 +76,7 @@ SENTENCES = [
     pytest.param(DDPTimeout("no result within 5 s"), "no result within 5 s", id="timeout"),
     pytest.param(LoginNeeded("nobody is logged in", hint="ddp login"), "nobody is logged in", id="login needed"),
     pytest.param(InvalidURL("a", "b", what="proxy URL"), "invalid proxy URL 'a': b", id="proxy"),
-    pytest.param(CommandError("no such command", "cll", 0), "no such command", id="command: the position is apart"),
+    pytest.param(CommandError("no such command", "cll", 0), "no such command", id="command: without the position"),
 ]
 
 
@@ -84,13 +86,13 @@ def test_an_error_reads_as_one_sentence(error: DDPError, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(("error", "sentence"), SENTENCES)
-def test_an_error_survives_the_way_to_another_process_or_thread(error: DDPError, sentence: str) -> None:
-    """A future that a process pool hands on, and `copy`, take errors apart and put them together again."""
+def test_an_error_survives_pickling_and_copying(error: DDPError, sentence: str) -> None:
+    """Process pools pickle errors."""
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert (type(twin), str(twin), vars(twin)) == (type(error), sentence, vars(error))
 
 
-def test_an_error_says_what_to_branch_on() -> None:
+def test_an_error_has_fields_to_branch_on() -> None:
     server = ServerError("nope", "a reason", {"d": 1}, error_type="My.Error")
     assert (server.error, server.reason, server.details, server.error_type) == (
         "nope",
@@ -122,7 +124,7 @@ def test_an_error_says_what_to_branch_on() -> None:
         pytest.param(DDPTimeout, TimeoutError, id="timeout"),
     ],
 )
-def test_a_few_errors_are_what_python_calls_them_too(error: type[DDPError], builtin: type[Exception]) -> None:
+def test_some_errors_are_also_built_in_exceptions(error: type[DDPError], builtin: type[Exception]) -> None:
     assert issubclass(error, builtin)
 
 
@@ -130,7 +132,7 @@ def test_a_few_errors_are_what_python_calls_them_too(error: type[DDPError], buil
 
 
 def drawn() -> dict[str, str]:
-    """The tree of the module's docstring: each class and its parent."""
+    """Return the tree in the module's docstring: each class and its parent."""
     parents: dict[str, str] = {}
     path: list[str] = []
     for line in (exceptions.__doc__ or "").splitlines():
@@ -147,7 +149,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     assert set(errors) == set(exceptions.__all__)
 
 
-def test_every_error_at_the_end_of_a_branch_has_a_sentence_here() -> None:
+def test_every_leaf_of_the_tree_has_a_sentence_here() -> None:
     leaves = set(exceptions.__all__) - set(drawn().values())
     assert leaves <= {type(parameters.values[0]).__name__ for parameters in SENTENCES}
 
@@ -162,7 +164,7 @@ def test_every_error_at_the_end_of_a_branch_has_a_sentence_here() -> None:
         pytest.param(MethodError(403, details={"timeToReset": 1500}), None, id="another error"),
     ],
 )
-def test_a_rate_limit_says_when_to_come_back(error: ServerError, seconds: float | None) -> None:
+def test_a_rate_limit_says_how_long_to_wait(error: ServerError, seconds: float | None) -> None:
     """S50."""
     assert error.time_to_reset == seconds
 
@@ -174,11 +176,9 @@ def test_a_rate_limit_says_when_to_come_back(error: ServerError, seconds: float 
         pytest.param("a\n b 2}\nc", 5, (" b ", "2}"), id="one of several"),
         pytest.param("call f {", 8, ("call f {", ""), id="at the end"),
         pytest.param("call f {\n\n", 10, ("call f {", ""), id="below the end"),
-        pytest.param("call f  ", 8, ("call f  ", ""), id="behind a space"),
+        pytest.param("call f  ", 8, ("call f  ", ""), id="after a space"),
         pytest.param("call f", None, None, id="nowhere"),
     ],
 )
-def test_the_place_of_a_fault_is_in_the_line_that_has_it(
-    text: str, position: int | None, place: tuple[str, str] | None
-) -> None:
+def test_the_place_of_an_error_is_in_its_line(text: str, position: int | None, place: tuple[str, str] | None) -> None:
     assert CommandError("wrong", text, position).place == place

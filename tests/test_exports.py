@@ -1,4 +1,4 @@
-"""What a package offers is exactly what its `__init__` re-exports, and each of those names its module offers.
+"""A package offers exactly the names that its `__init__` re-exports, and each module lists the names that it offers.
 
 Ruff sees to it that the lists are sorted, and that what they name exists.
 """
@@ -22,7 +22,7 @@ def _name(path: Path) -> str:
 
 
 def listed(tree: ast.Module) -> list[str] | None:
-    """The names in `__all__`, if there is one."""
+    """Return the names in `__all__`, or None."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
             names: list[str] = ast.literal_eval(node.value)
@@ -31,7 +31,7 @@ def listed(tree: ast.Module) -> list[str] | None:
 
 
 def defined(tree: ast.Module) -> set[str]:
-    """What the top level defines, but for what is private."""
+    """Return the public names that are defined at the top level."""
     names: list[str] = []
     for node in tree.body:
         match node:
@@ -41,12 +41,12 @@ def defined(tree: ast.Module) -> set[str]:
                 names += [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
             case ast.AnnAssign(ast.Name(name)):
                 names.append(name)
-    # TYPE_CHECKING is the type checker's, even where it is not from `typing`.
+    # TYPE_CHECKING belongs to the type checker, even if it is not imported from `typing`.
     return {name for name in names if not name.startswith("_") or name == "__version__"} - {"TYPE_CHECKING"}
 
 
 def taken(file: Path, tree: ast.Module) -> list[tuple[Path, str]]:
-    """The names that come from other modules of ours: the folder or file, and the name."""
+    """Return the names imported from our other modules, each with its folder or file."""
     return [
         (file.parents[node.level - 1].joinpath(*(node.module or "").split(".")), alias.asname or alias.name)
         for node in ast.walk(tree)
@@ -56,7 +56,7 @@ def taken(file: Path, tree: ast.Module) -> list[tuple[Path, str]]:
 
 
 def offers(module: Path, name: str) -> bool:
-    """Whether a module lists the name, or a package has a module of that name."""
+    """Return whether a module lists the name, or a package contains a module with that name."""
     if module.is_dir():
         if (module / name).is_dir() or (module / f"{name}.py").exists():
             return True
@@ -76,12 +76,12 @@ def test_a_package_offers_what_it_re_exports(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", PACKAGES, ids=_name)
-def test_a_package_takes_only_what_its_modules_offer(file: Path) -> None:
+def test_a_package_imports_only_names_that_its_modules_offer(file: Path) -> None:
     assert [(module, name) for module, name in taken(file, _parsed(file)) if not offers(module, name)] == []
 
 
 @pytest.mark.parametrize("file", MODULES, ids=_name)
-def test_a_module_says_what_it_offers(file: Path) -> None:
+def test_a_module_lists_the_names_that_it_offers(file: Path) -> None:
     assert listed(_parsed(file)) is not None
 
 
@@ -94,5 +94,5 @@ def test_a_module_says_what_it_offers(file: Path) -> None:
         pytest.param("__version__ = '1'\n__all__ = ['x']", {"__version__"}, id="dunders"),
     ],
 )
-def test_what_a_module_defines_is_found(source: str, names: set[str]) -> None:
+def test_the_definitions_of_a_module_are_found(source: str, names: set[str]) -> None:
     assert defined(ast.parse(source)) == names

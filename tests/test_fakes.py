@@ -1,4 +1,4 @@
-"""The clock and the network of other tests: what they promise, so that a test that trusts them means something."""
+"""The fake clock and network of other tests."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def attempt(aside: ThreadPoolExecutor, waiter: Waiter) -> Callable[[Connector, f
     return lambda connector, deadline: aside.submit(connector.connect, waiter, deadline)
 
 
-def test_the_fakes_have_the_shape_of_the_real_things(clock: FakeClock) -> None:
-    """For the type checker; at run time there is nothing to see."""
+def test_the_fakes_have_the_interfaces_of_the_real_objects(clock: FakeClock) -> None:
+    """The type checker does the work; at run time nothing happens."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         real: tuple[Clock, Connector, Transport] = clock, ScriptedConnector(), ScriptedTransport(ours)
@@ -52,7 +52,7 @@ def test_the_fakes_have_the_shape_of_the_real_things(clock: FakeClock) -> None:
 # ------------------------------------------------------------------------------------------------------------- time
 
 
-def test_time_stands_still_until_it_is_moved(clock: FakeClock) -> None:
+def test_time_stands_still_until_the_test_moves_it(clock: FakeClock) -> None:
     now, wall = clock.now(), clock.wall()
     assert (clock.now(), clock.wall()) == (now, wall)
     clock.advance(2.5)
@@ -60,9 +60,7 @@ def test_time_stands_still_until_it_is_moved(clock: FakeClock) -> None:
     assert (clock.wall() - wall).total_seconds() == 2.5
 
 
-def test_whoever_waits_is_woken_when_the_moment_has_come(
-    clock: FakeClock, waiter: Waiter, aside: ThreadPoolExecutor
-) -> None:
+def test_a_waiting_thread_is_woken_at_its_deadline(clock: FakeClock, waiter: Waiter, aside: ThreadPoolExecutor) -> None:
     sleeper = aside.submit(waiter.sleep, 1010.0)
     assert clock.wait_until_waiting(deadline=1010.0) == 1010.0
     clock.advance(9.999)
@@ -72,12 +70,12 @@ def test_whoever_waits_is_woken_when_the_moment_has_come(
     sleeper.result(PATIENCE)
 
 
-def test_a_deadline_that_has_passed_is_not_waited_for(clock: FakeClock, waiter: Waiter) -> None:
+def test_select_does_not_wait_for_a_past_deadline(clock: FakeClock, waiter: Waiter) -> None:
     waiter.sleep(1000.0)
     waiter.sleep(0.0)
 
 
-def test_a_thread_is_waiting_only_when_it_has_dealt_with_everything(
+def test_a_thread_counts_as_waiting_only_when_it_has_handled_everything(
     clock: FakeClock, waiter: Waiter, aside: ThreadPoolExecutor
 ) -> None:
     dealt: list[int] = []
@@ -98,7 +96,7 @@ def test_a_thread_is_waiting_only_when_it_has_dealt_with_everything(
     done.result(PATIENCE)
 
 
-def test_the_selector_is_left_as_it_was(clock: FakeClock) -> None:
+def test_the_selector_is_unchanged_after_a_wait(clock: FakeClock) -> None:
     ours, theirs = socket.socketpair()
     with selectors.DefaultSelector() as selector, ours, theirs:
         key = selector.register(ours, selectors.EVENT_READ)
@@ -153,7 +151,7 @@ def test_a_dropped_connection_is_lost(
     transport.close(goodbye=False)
 
 
-def test_a_refused_attempt_raises_what_the_test_gave(
+def test_a_refused_attempt_raises_the_error_of_the_test(
     attempt: Callable[[Connector, float | None], Future[Transport]],
 ) -> None:
     connector, failure = ScriptedConnector(), ConnectError("no")
@@ -162,7 +160,7 @@ def test_a_refused_attempt_raises_what_the_test_gave(
     assert future.exception(PATIENCE) is failure
 
 
-def test_an_attempt_that_nobody_decides_fails_at_its_deadline(
+def test_an_undecided_attempt_fails_at_its_deadline(
     attempt: Callable[[Connector, float | None], Future[Transport]], clock: FakeClock
 ) -> None:
     future = attempt(ScriptedConnector(), 1010.0)
@@ -171,7 +169,7 @@ def test_an_attempt_that_nobody_decides_fails_at_its_deadline(
     assert isinstance(future.exception(PATIENCE), ConnectError)
 
 
-def test_an_attempt_that_is_not_wanted_any_more_is_passed_over(
+def test_an_abandoned_attempt_is_skipped(
     attempt: Callable[[Connector, float | None], Future[Transport]], waiter: Waiter
 ) -> None:
     connector = ScriptedConnector()

@@ -1,6 +1,6 @@
-"""What may be loaded when: a command that takes 80 ms has none to lose, and each module costs a tenth of one or more.
+"""Which modules may be loaded when: a command takes 80 ms, and each module costs a tenth of a millisecond or more.
 
-What click, msgspec and websocket-client load by themselves is theirs to say, and no part of these lists.
+The modules that click, msgspec and websocket-client load themselves are not on these lists.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pytest
 from ddpshell.server.demo import demo_server
 from tests.machine import TOP
 
-#: Who may be loaded by a call that is not ours. Everything else that they load comes with them.
+#: Libraries that a call may load. Everything that they load is allowed, too.
 THEIRS = ("click", "msgspec", "websocket")
 
-#: What the library loads when a client is made.
+#: The modules that the library loads when a client is made.
 CLIENT = """
     ddpshell ddpshell.clock ddpshell.exceptions
 
@@ -38,7 +38,7 @@ CLIENT = """
     concurrent concurrent.futures concurrent.futures._base json json.decoder json.encoder json.scanner
 """.split()
 
-#: What `ddp call` loads besides: the command line, and the grammar of arguments.
+#: The modules that `ddp call` loads in addition: the command line and the grammar of arguments.
 CALL = """
     ddpshell.cli ddpshell.cli.commands ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
     ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.exit_codes ddpshell.cli.folders ddpshell.cli.event_queue
@@ -53,8 +53,8 @@ CALL = """
 
 
 def loaded(program: str, *arguments: str) -> set[str]:
-    """The modules that a program leaves loaded, without `_json` and the like, which are parts of others."""
-    # What measures coverage loads modules of its own, some of which are on no list.
+    """Return the modules that a program has loaded at its end, without those like `_json`, which are parts of others."""
+    # Coverage measurement loads modules of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; {program}; print(*sys.modules)", *arguments],
@@ -64,7 +64,7 @@ def loaded(program: str, *arguments: str) -> set[str]:
 
 
 def over_budget(modules: Iterable[str], budget: Iterable[str]) -> str:
-    """What to tell of the modules that are not in the budget; nothing if there are none."""
+    """Return a message about the modules that are not in the budget; "" if there are none."""
     new = sorted(set(modules) - set(budget))
     if not new:
         return ""
@@ -77,7 +77,7 @@ def over_budget(modules: Iterable[str], budget: Iterable[str]) -> str:
 
 @pytest.fixture(scope="module")
 def theirs() -> set[str]:
-    """What is there anyway: Python's own, and the three libraries with all that they load."""
+    """Return the modules of Python and of the three libraries."""
     return loaded(f"import {', '.join(THEIRS)}")
 
 
@@ -96,7 +96,7 @@ def test_a_client_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str])
     assert not any(name.startswith("click") for name in modules)
 
 
-def test_importing_the_library_loads_no_part_of_it_before_it_is_asked_for() -> None:
+def test_importing_the_library_loads_its_parts_only_on_demand() -> None:
     modules = loaded("import ddpshell")
     assert {name for name in modules if name.startswith("ddpshell")} == {"ddpshell"}
     assert {
@@ -112,20 +112,20 @@ def test_importing_the_library_loads_no_part_of_it_before_it_is_asked_for() -> N
     }.isdisjoint(modules)
 
 
-def test_a_module_that_is_not_in_the_budget_is_found(theirs: set[str]) -> None:
+def test_an_additional_module_is_found(theirs: set[str]) -> None:
     modules = loaded("import ddpshell; ddpshell.Client; import importlib; importlib.import_module('wave')")
     told = over_budget(modules - theirs, CLIENT)
     assert told.startswith("loaded, and not in the budget: ")
     assert "wave" in told
 
 
-def test_what_is_new_is_named_with_what_to_do_about_it() -> None:
+def test_an_additional_module_is_named_with_advice() -> None:
     told = over_budget(["a", "b", "c"], ["b"])
     assert told.startswith("loaded, and not in the budget: a, c.")
     assert "Import it in the function that needs it" in told
 
 
 @pytest.mark.parametrize("name", [name for name in [*CLIENT, *CALL] if name.startswith("ddpshell")])
-def test_what_is_in_the_budget_is_there(name: str) -> None:
+def test_every_module_in_the_budget_exists(name: str) -> None:
     path = TOP / name.replace(".", "/")
     assert path.with_suffix(".py").exists() or (path / "__init__.py").exists()

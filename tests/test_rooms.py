@@ -1,9 +1,10 @@
-"""Which file may import what: the tables below are all of it, for imports in functions and for types as well."""
+"""Which file may import what. The tables below are complete; they also apply to imports in functions and for types."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import graphlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.machine import TOP
 
 PACKAGE = TOP / "ddpshell"
 
-#: A room, and the rooms below it. Those above it, and beside it, it does not know. `exceptions` is below all.
+#: Each room, and the rooms that it may import: those below it. All rooms may import `exceptions`.
 ROOMS = {
     "exceptions": (),
     "clock": (),
@@ -31,16 +32,16 @@ ROOMS = {
     "__main__": ("cli",),
 }
 
-#: What computes and nothing else: for every room. (Reading the clock through `datetime` is looked for below.)
+#: Modules that only compute, for every room. (Reading the clock through `datetime` is checked below.)
 PURE = set(
     "__future__ abc base64 binascii bisect codecs collections colorsys contextlib copy dataclasses datetime decimal difflib"
     " enum fnmatch fractions functools graphlib hashlib heapq html inspect ipaddress itertools json keyword math numbers"
     " operator re reprlib shlex string struct textwrap tokenize types typing unicodedata urllib.parse warnings weakref".split()
 )
 
-#: Every other module, and the only rooms (or files) that may import it.
+#: Every other module, and the only rooms or files that may import it.
 KEEPERS: dict[str, tuple[str, ...]] = {
-    # Not ours.
+    # Libraries.
     "click": ("cli/",),
     "msgspec": ("protocol/", "ejson/"),
     "msgspec.Struct": (
@@ -52,14 +53,14 @@ KEEPERS: dict[str, tuple[str, ...]] = {
         "server/",
         "shell/",
         "cli/",
-    ),  # for values: quicker to import and to make than a dataclass
+    ),  # for values: faster to import and to create than dataclasses
     "platformdirs": ("cli/",),
     "prompt_toolkit": ("shell/",),
     "pygments": ("shell/",),
     "pytest": ("server/testing.py",),
     "websocket": ("client/network/upgrade.py",),
     "websockets": ("server/transport.py",),
-    # Time, chance, and what goes on at the same time.
+    # Time, randomness and concurrency.
     "asyncio": ("server/", "shell/"),
     "contextvars": ("server/",),
     "concurrent": ("logins.py", "clock.py", "client/", "server/", "shell/", "cli/"),
@@ -106,7 +107,7 @@ FILES = sorted(file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*
 
 
 def imports(file: str, source: str) -> Iterator[str]:
-    """The absolute dotted name of everything that the source imports."""
+    """Yield the absolute dotted name of each import."""
     folder = ["ddpshell", *Path(file).parts[:-1]]
     for node in ast.walk(ast.parse(source, file)):
         if isinstance(node, ast.Import):
@@ -122,7 +123,7 @@ def room(path: str) -> str:
 
 
 def forbidden(file: str, source: str) -> list[str]:
-    """What the source imports and may not."""
+    """Return the imports that are not allowed."""
     return [name for name in imports(file, source) if not _allowed(file, name)]
 
 
@@ -157,7 +158,7 @@ def test_every_import_goes_downhill(file: str) -> None:
         pytest.param("cli/a.py", "def f():\n  import websockets.sync", ["websockets.sync"], id="in a function"),
         pytest.param("client/runner.py", "import websocket", ["websocket"], id="not its keeper"),
         pytest.param("client/network/upgrade.py", "import websocket", [], id="its keeper"),
-        pytest.param("cli/a.py", "import requests", ["requests"], id="unheard of"),
+        pytest.param("cli/a.py", "import requests", ["requests"], id="an unknown library"),
         pytest.param("cli/a.py", "import urllib.request, urllib.parse", ["urllib.request"], id="a module within"),
         pytest.param("client/a.py", "from msgspec import Struct, json", ["msgspec.json"], id="a name within"),
         pytest.param("protocol/a.py", "from time import monotonic", ["time.monotonic"], id="time"),
@@ -167,8 +168,43 @@ def test_a_wrong_import_is_found(file: str, source: str, found: list[str]) -> No
     assert forbidden(file, source) == found
 
 
+def circle(sources: Mapping[str, str]) -> list[str]:
+    """Return files that import each other in a circle, also in functions and for types; none if there is no circle."""
+    files = {
+        f"ddpshell.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}": file for file in sources
+    }
+    graph = {}
+    for file, source in sources.items():
+        names = imports(file, source)
+        # A name can be a module, or something in a module.
+        found = {files.get(name) or files.get(name.rpartition(".")[0]) for name in names}
+        graph[file] = found - {file, None}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [str(file) for file in error.args[1]]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle({file: (PACKAGE / file).read_text() for file in FILES}) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        pytest.param("from .b import x", ["client/a.py", "client/b.py"], id="of two"),
+        pytest.param("if TYPE_CHECKING:\n from . import b", ["client/a.py", "client/b.py"], id="for types"),
+        pytest.param("def f():\n from .c import x", [], id="none"),
+    ],
+)
+def test_a_circle_is_found(source: str, found: list[str]) -> None:
+    sources = {"client/__init__.py": "", "client/a.py": source, "client/b.py": "from .a import x", "client/c.py": ""}
+    assert set(circle(sources)) == set(found)
+
+
 @pytest.mark.parametrize("file", [file for file in FILES if room(file) == "protocol"])
-def test_the_protocol_neither_prints_nor_asks_what_time_it_is(file: str) -> None:
+def test_the_protocol_does_not_print_or_read_the_clock(file: str) -> None:
     for node in ast.walk(ast.parse((PACKAGE / file).read_text(), file)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)

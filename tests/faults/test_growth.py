@@ -1,4 +1,4 @@
-"""Whatever a peer sends costs time in proportion to its length: inputs that grow, and a limit on how the time grows."""
+"""Handling what a peer sends takes time in proportion to its length: growing inputs, and a limit on how the time grows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ddpshell.protocol.messages import Raw
 from ddpshell.protocol.server_session import ServerSession
 from ddpshell.text import escaping, formatting, prose
 
-#: One text, of about so many characters.
+#: Makes a text of about that many characters.
 Text: TypeAlias = Callable[[int], str]
 
-# Deeper than any parser of ours follows.
+# Nested more deeply than any of our parsers accepts.
 _DEEP = "[" * 5000
 
 
@@ -33,7 +33,7 @@ def _added(value: str) -> str:
 
 
 def _filled(pattern: str, value: Callable[[str], str] = _added) -> Text:
-    """The pattern, with as many of what stands between < and > as there is room for."""
+    """Return a function that repeats the part of the pattern between < and > to fill a size."""
     before, _, rest = pattern.partition("<")
     unit, _, after = rest.partition(">")
     return lambda size: value(before + unit * (size // len(unit)) + after)
@@ -43,12 +43,12 @@ def _whole(text: str) -> str:
     return text
 
 
-#: Texts that have cost, or could cost, more the longer they are.
+#: Texts whose cost per character has grown, or could grow, with their length.
 TEXTS: dict[str, Text] = {
-    "a string without an end, in the deep": _filled(f'{{"a":{_DEEP}"<\\">', _whole),
-    "backslashes without an end": _filled(f'{{"a":{_DEEP}"<\\>', _whole),
-    "quotes in the deep": _filled(f'{{"a":{_DEEP}<">', _whole),
-    "keys beside the deep": _filled(f'{{"a":{_DEEP}{"]" * 5000}<,"b":"x">', _whole),
+    "an unterminated string after deep nesting": _filled(f'{{"a":{_DEEP}"<\\">', _whole),
+    "endless backslashes": _filled(f'{{"a":{_DEEP}"<\\>', _whole),
+    "quotes after deep nesting": _filled(f'{{"a":{_DEEP}<">', _whole),
+    "keys beside deep nesting": _filled(f'{{"a":{_DEEP}{"]" * 5000}<,"b":"x">', _whole),
     "brackets": _filled("<[>", _whole),
     "brackets and braces": _filled('<{"a":[>', _whole),
     "spaces": _filled("< >", _whole),
@@ -61,11 +61,11 @@ TEXTS: dict[str, Text] = {
     "lone surrogates": _filled(r'"<\ud800>"'),
     "infinities": _filled("[<1e999,>1]"),
     "dollars": _filled('"<$>"'),
-    "what looks like a date": _filled(r'"<{\"$date\":>"'),
+    "text like a date": _filled(r'"<{\"$date\":>"'),
     "dates": _filled('[<{"$date":1},>1]'),
     "object ids": _filled(f'[<{{"$type":"oid","$value":"{"a" * 24}"}},>1]'),
     "a decimal": _filled('{"$type":"Decimal","$value":"<1>"}'),
-    "no decimal": _filled('{"$type":"Decimal","$value":"<1>.<1>x"}'),
+    "an invalid decimal": _filled('{"$type":"Decimal","$value":"<1>.<1>x"}'),
     "a decimal's exponent": _filled('{"$type":"Decimal","$value":"1e<1>"}'),
     "binary": _filled('{"$binary":"<AAAA>"}'),
     "padding": _filled('{"$binary":"A<=>"}'),
@@ -127,7 +127,7 @@ def _by_sockjs(text: str) -> None:
 
 def _by_frames(text: str) -> None:
     reader = FrameReader()
-    # One byte in each fragment, and then some bytes at a time.
+    # One byte in each fragment; the reader gets them in parts.
     data = b"\x01\x00" + b"".join(b"\x00\x01" + bytes([byte]) for byte in text.encode()) + b"\x80\x00"
     for start in range(0, len(data), 1000):
         reader.receive(data[start : start + 1000])
@@ -161,7 +161,7 @@ READERS: dict[str, Callable[[str], object]] = {
 
 
 def _cost(work: Callable[[], object]) -> float:
-    """Seconds of this thread's own time."""
+    """Return the CPU time of this thread, in seconds."""
     begin = time.thread_time()
     with contextlib.suppress(DDPError):
         work()
@@ -169,12 +169,12 @@ def _cost(work: Callable[[], object]) -> float:
 
 
 def _assert_linear(make: Callable[[int], Any], work: Callable[[Any], object], size: int) -> None:
-    """Grow the input fourfold, twice: what is linear takes four times as long, and what is quadratic sixteen times."""
+    """Make the input four times as long, twice: linear work takes four times as long, and quadratic work sixteen times."""
     inputs = [make(size * factor) for factor in (1, 4, 16)]
     costs = []
     for text in inputs:
         costs.append(min(_cost(lambda text=text: work(text)) for _ in range(2)))  # type: ignore[misc]
-        # Anything that takes less is not worth a look: there are caches, and other programs.
+        # Caches and other programs disturb shorter measurements.
         if len(costs) > 1 and costs[-1] > 0.03 and costs[-1] > 9 * costs[-2]:
             again = [min(_cost(lambda text=text: work(text)) for _ in range(3)) for text in inputs[: len(costs)]]  # type: ignore[misc]
             assert again[-1] < 9 * again[-2], f"grows faster than the input: {again}"
@@ -182,7 +182,7 @@ def _assert_linear(make: Callable[[int], Any], work: Callable[[Any], object], si
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_text_costs_time_in_proportion_to_its_length(name: str, reader: str) -> None:
+def test_a_text_takes_time_in_proportion_to_its_length(name: str, reader: str) -> None:
     _assert_linear(TEXTS[name], READERS[reader], 1000)
 
 
@@ -234,7 +234,7 @@ def _receive_all(texts: Sequence[str], *, held_back: bool) -> None:
 @pytest.mark.parametrize("held_back", [False, True], ids=["at once", "held back"])
 @pytest.mark.parametrize("kind", _MESSAGES)
 def test_each_message_costs_the_same(kind: str, held_back: bool) -> None:
-    """C21, C42, C46: however many came before it."""
+    """C21, C42, C46: no matter how many messages precede it."""
     _assert_linear(_messages(kind), lambda texts: _receive_all(texts, held_back=held_back), 300)
 
 
@@ -244,7 +244,7 @@ def test_each_message_costs_the_same(kind: str, held_back: bool) -> None:
     "kind", [("[", "]"), ('{"a":', "}"), ('{"$escape":{"$date":', "}}"), ('{"$type":"t","$value":', "}")]
 )
 def test_no_depth_ends_a_session(depth: int, inner: str, kind: tuple[str, str]) -> None:
-    """C73, E31: at whatever depth one of our own functions gives up, the next message is read as ever."""
+    """C73, E31: if a function rejects deep nesting, the next message is still handled."""
     opening, closing = kind
     value = opening * depth + inner + closing * depth
     for held_back in (False, True):
@@ -284,14 +284,14 @@ def test_no_depth_ends_a_session(depth: int, inner: str, kind: tuple[str, str]) 
         '"msg":"result","id":"1"}',
     ],
 )
-def test_what_stands_beside_the_deep_may_be_anything(tail: str) -> None:
-    """C70, C73: it is looked at to find out whose answer it is, and need not be JSON."""
+def test_anything_may_follow_deep_nesting(tail: str) -> None:
+    """C70, C73: it is searched for the id of the request, and need not be JSON."""
     session = _client()
     session.receive_text(f'{{"result":{_DEEP}{"]" * 5000},{tail}', 0.0)
     session.receive_text(f'{{"result":{_DEEP}{tail}', 0.0)
 
 
-def test_a_move_to_an_impossible_place_is_dropped() -> None:
+def test_a_move_before_an_invalid_id_is_ignored() -> None:
     """C73, I10: also while data is held back."""
     for held_back in (False, True):
         session = _client()

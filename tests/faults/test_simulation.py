@@ -1,4 +1,4 @@
-"""What a client's session promises, whatever happens to its connections: random histories, one message at a time."""
+"""The promises of a client session in random histories of lost connections, one message at a time."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class _Call:
     method: str
     wait: bool
     retry: bool
-    cancelled: bool = False
+    canceled: bool = False
     given_up: bool = False
     finished: bool = False
 
 
 class Histories(RuleBasedStateMachine):
-    """One client, its server, and everything that can come between."""
+    """One client, its server, and everything that can happen between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ class Histories(RuleBasedStateMachine):
         self.subs: dict[str, str] = {}
         self.ready: set[str] = set()
         self.stopped: set[str] = set()
-        # What somebody would have who only listened to the events.
-        self.told: dict[tuple[str, object], dict[str, EJSONValue]] = {}
-        # Documents of the anchor that its subscriber has seen, and may count on.
+        # The documents according to the events.
+        self.reported: dict[tuple[str, object], dict[str, EJSONValue]] = {}
+        # The documents of the anchor subscription that must not disappear.
         self.kept: set[object] = set()
         self.keys = 0
         self.closing = False
@@ -67,7 +67,7 @@ class Histories(RuleBasedStateMachine):
     @initialize(login=st.booleans(), closed=st.booleans())
     def begin(self, login: bool, closed: bool) -> None:
         self.logged_in = login
-        # Whether the history ends with a close, wherever it is then.
+        # Whether the history ends with a close, in any state.
         self.closed = closed
         if login:
             self.session.set_opening_login([{"resume": "t"}])
@@ -94,7 +94,7 @@ class Histories(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         call_id = data.draw(st.sampled_from(sorted(self.calls)))
         if self.session.cancel(call_id):
-            self.calls[call_id].cancelled = True
+            self.calls[call_id].canceled = True
         else:
             self.calls[call_id].given_up = True
         self._collect()
@@ -196,7 +196,7 @@ class Histories(RuleBasedStateMachine):
         gone=st.sampled_from([None, None, "a-0", "a-1", "b-0"]),
     )
     def flap(self, resumable: bool, up: int, down: int, gone: str | None) -> None:
-        """The beginning of another connection, no further: the histories that go wrong are made of these."""
+        """Begin another connection and lose it again soon: such steps find most errors."""
         if self.socket is not None:
             self.cut(noticed=resumable)
         if gone is not None:
@@ -210,7 +210,7 @@ class Histories(RuleBasedStateMachine):
     # -------------------------------------------------------------------------------------------------- what is promised
 
     def _collect(self) -> None:
-        """Look at what the session says, and to whom."""
+        """Check the events and the messages of the session."""
         for event in self.session.events_received():
             match event:
                 case CallFinished():
@@ -226,19 +226,19 @@ class Histories(RuleBasedStateMachine):
                     assert event.id not in self.stopped, "stopped twice"
                     self.stopped.add(event.id)
                 case DocumentAdded():
-                    assert (event.collection, event.id) not in self.told, "added, and was there"
-                    self.told[event.collection, event.id] = dict(event.fields)
+                    assert (event.collection, event.id) not in self.reported, "added, and was there"
+                    self.reported[event.collection, event.id] = dict(event.fields)
                 case DocumentChanged():
-                    fields = self.told[event.collection, event.id]
+                    fields = self.reported[event.collection, event.id]
                     fields.update(event.fields)
                     for name in event.cleared:
                         del fields[name]
                 case DocumentRemoved():
                     assert event.id not in self.kept, f"{event.id} vanished"
-                    del self.told[event.collection, event.id]
+                    del self.reported[event.collection, event.id]
                 case _:
                     pass
-        assert self._stored() == self.told
+        assert self._stored() == self.reported
         for text in self.session.texts_to_send():
             self._check_order(text)
             if self.socket is not None:
@@ -257,7 +257,7 @@ class Histories(RuleBasedStateMachine):
             return
         call = self.calls[event.id]
         assert not call.finished, "two outcomes"
-        assert not call.cancelled, "an outcome of what was taken back"
+        assert not call.canceled, "an outcome of a canceled call"
         call.finished = True
         runs = self.server.runs[call.key]
         if isinstance(event.error, ClientClosed):
@@ -273,29 +273,29 @@ class Histories(RuleBasedStateMachine):
         else:
             assert (event.error, event.result) == (None, call.key)
         if call.method == "write" and self.anchor in self.ready and self.session.state is SessionState.CONNECTED:
-            # C13: what it wrote is here.
-            assert ("docs", f"w-{call.key}") in self.told
+            # Its data is visible (C13).
+            assert ("docs", f"w-{call.key}") in self.reported
             self.kept.add(f"w-{call.key}")
 
     def _check_order(self, text: str) -> None:
-        """C19: a `wait` call is alone on the wire."""
+        """Check that a `wait` call runs alone (C19)."""
         message = json.loads(text)
         if message["msg"] != "method" or message["id"] not in self.calls:
             return
         for call_id, call in self.calls.items():
-            if call.finished or call.cancelled or call_id == message["id"]:
+            if call.finished or call.canceled or call_id == message["id"]:
                 continue
             earlier = int(call_id) < int(message["id"])
             assert not (earlier and (call.wait or self.calls[message["id"]].wait)), f"{message} overtakes {call_id}"
 
     def teardown(self) -> None:
-        """Whatever happened: a close ends everything once, and with a network that works, all comes right."""
+        """Check that a close ends everything once, or that a working network fulfills all requests."""
         if not hasattr(self, "anchor"):
             return
         if self.closed:
             self._close()
         else:
-            self._come_right()
+            self._recover()
 
     def _close(self) -> None:
         self.session.receive_eof()
@@ -305,12 +305,12 @@ class Histories(RuleBasedStateMachine):
         self.session.abandon(ClientClosed("closed"), "the client was closed")
         self._collect()
         for call in self.calls.values():
-            assert call.finished != call.cancelled, f"lost: {call}"
+            assert call.finished != call.canceled, f"lost: {call}"
         assert self.session.outstanding == 0
         assert self.stopped == set(self.subs)
         assert self._stored() == before, "the documents changed, and nothing was received"
 
-    def _come_right(self) -> None:
+    def _recover(self) -> None:
         for _ in range(100):
             if self.socket is not None and self.socket.server_ended and not self.socket.down:
                 self.cut(noticed=True)
@@ -324,9 +324,9 @@ class Histories(RuleBasedStateMachine):
                 break
         assert self.session.state is SessionState.CONNECTED
         for call in self.calls.values():
-            assert call.finished != call.cancelled, f"lost: {call}"
+            assert call.finished != call.canceled, f"lost: {call}"
             runs = self.server.runs[call.key]
-            assert runs == 0 if call.cancelled else call.retry or runs <= 1
+            assert runs == 0 if call.canceled else call.retry or runs <= 1
         live = {sub_id: name for sub_id, name in self.subs.items() if sub_id not in self.stopped}
         assert set(live) <= self.ready
         wanted = {part for name in live.values() for part in PARTS[name]}

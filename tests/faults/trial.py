@@ -1,4 +1,4 @@
-"""One client behind a proxy that does harm, all that it says, and what must be true of it in the end."""
+"""One client behind a fault proxy, its events, and what must be true at the end."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _numbers = count()
 
 
 class SkippingClock(FakeClock):
-    """A clock that stands still while a socket is waited for, and jumps over every wait for nothing but time.
+    """A clock that stands still while the client waits for a socket, and skips every wait for time alone.
 
-    So back-off costs no time, and its delays are exact; heartbeats and deadlines come when the test says so.
+    So back-off takes no time, and its delays are exact; the test decides when heartbeats and deadlines are due.
     """
 
     def select(self, selector: selectors.BaseSelector, deadline: float | None) -> list[selectors.SelectorKey]:
-        """Wait for sockets; without one, have `deadline` come at once."""
-        # A client that only waits to be woken has one file registered.
+        """Wait for sockets; without any, advance to `deadline` at once."""
+        # Without a socket, one file is registered: the one that wakes the client.
         if deadline is not None and len(selector.get_map()) == 1:
             keys = [key for key, _ in selector.select(0)]
             if not keys:
@@ -47,7 +47,7 @@ class SkippingClock(FakeClock):
 
 @dataclass
 class Call:
-    """A call that was made, and what it must come to."""
+    """A call and its properties."""
 
     handle: MethodCall
     kind: str
@@ -57,13 +57,13 @@ class Call:
 
 
 class Trial:
-    """See the module's docstring.
+    """One client on one server, and all that it reported.
 
     Args:
         world: The server.
-        proxy: The way to it.
-        login: Be a user, from the beginning on.
-        chance: For ids and back-off.
+        proxy: The proxy before the server.
+        login: Log in at the beginning.
+        chance: The seed for ids and back-off.
         framed: Use SockJS framing.
     """
 
@@ -72,16 +72,16 @@ class Trial:
     ) -> None:
         self.world = world
         self.proxy = proxy
-        #: What its documents are known by.
+        #: The prefix of its documents' ids and titles.
         self.name = f"trial{next(_numbers)}"
         self.clock = SkippingClock()
         self.calls: list[Call] = []
         self.subscriptions: dict[str, tuple[Subscription, Mapping[str, Any]]] = {}
         self.sessions: list[events.SessionEstablished] = []
         self.drops = 0
-        #: Documents, by collection and id, as one has them who only listens to events.
-        self.told: dict[tuple[str, object], dict[str, EJSONValue]] = {}
-        #: Ids of documents that must never be told to have gone.
+        #: The documents according to the events, by collection and id.
+        self.reported: dict[tuple[str, object], dict[str, EJSONValue]] = {}
+        #: The ids of documents that must never be reported as removed.
         self.kept: set[object] = set()
         self._complaints: list[str] = []
         self._finished: dict[str, int] = {}
@@ -91,7 +91,7 @@ class Trial:
         self._keys = 0
         self._changes = 0
         self._retries = 0
-        # Sessions in a row in which no call was answered, and since when the last one stood.
+        # How many sessions in a row answered no call, and when the latest one was established.
         self._futile = 0
         self._stood_since: float | None = None
         self._due: float | None = None
@@ -108,7 +108,7 @@ class Trial:
         if login:
             self.log_in()
 
-    # ------------------------------------------------------------------------------------------------- what it does
+    # ------------------------------------------------------------------------------------------------- actions
 
     def call(self, kind: str, *, retry: bool = True, wait: bool = False, early: bool = False) -> Call:
         """Make a call: `echo`, `add` (whose runs are counted), `boom` (an error), `slow`, or `hang` (never answered)."""
@@ -128,11 +128,11 @@ class Trial:
         return call
 
     def subscribe(self, selector: Mapping[str, Any], *, keep: bool = False) -> Subscription:
-        """Subscribe to what a selector asks for.
+        """Subscribe to the documents that match a selector.
 
         Args:
-            selector: Which of the tasks.
-            keep: Wait until it is ready; from then on none of the documents that are always there may go.
+            selector: A selector of tasks.
+            keep: Wait until it is ready; from then on its permanent documents must not disappear.
         """
         subscription = self.client.subscribe("tasks", dict(selector))
         self.subscriptions[subscription.id] = (subscription, selector)
@@ -142,12 +142,12 @@ class Trial:
         return subscription
 
     def subscribe_to_all(self) -> None:
-        """Have the five subscriptions of a load, ready."""
+        """Make all subscriptions of `SELECTORS`, and wait until they are ready."""
         for selector in SELECTORS:
             self.subscribe(selector, keep=True)
 
     def change(self) -> None:
-        """Have the server change a document of every group, insert one, and remove one that was inserted before."""
+        """Change a document of every group on the server, insert one, and remove one that was inserted earlier."""
         self._changes += 1
         number = self._changes
         self.world.ask_all(
@@ -158,17 +158,17 @@ class Trial:
             self.world.ask("remove", f"extra-{self.name}-{number - 2}")
 
     def log_in(self) -> None:
-        """Become a user, whoever one is now."""
+        """Log in, also if the client is logged in already."""
         self._login = True
         self._accounts.append(self.client.login(USER, password=PASSWORD))
 
     def log_out(self) -> None:
-        """Be nobody; from then on nothing is said against being told so."""
+        """Log out; from then on the client may report that it is logged out."""
         self._login, self._has_left = False, True
         self._accounts.append(self.client.logout())
 
     def lose_and_resume(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Lose the connection, and come back no sooner than the server has noticed: so the session can be resumed."""
+        """Lose the connection, and reconnect after the server has noticed, so that the session can be resumed."""
         self.proxy.refusing = True
         try:
             self.proxy.cut()
@@ -178,7 +178,7 @@ class Trial:
             self.proxy.refusing = False
 
     def restart(self) -> None:
-        """Restart the server, with whatever is under way."""
+        """Restart the server, whatever it is doing."""
         if isinstance(self.world, OurWorld):
             self.world.restart(lambda: None)
         else:
@@ -186,7 +186,7 @@ class Trial:
             self.world.kick()
 
     def answer_beside_a_running_call(self) -> None:
-        """Have a call answered in a new session while another call runs that the old session had too (C56)."""
+        """Get an answer in a new session while a call of the old session still runs (C56)."""
         self.call("hang")
         self.restart()
         if self.client.status.state is ConnectionState.OFFLINE:
@@ -196,7 +196,7 @@ class Trial:
         if not any(other.wait for other in self.calls) and all(future.done() for future in self._accounts):
             self.wait_for(lambda: call.handle.id in self._answered, "an answer beside a running call")
 
-    # --------------------------------------------------------------------------------------------------- what it is told
+    # --------------------------------------------------------------------------------------------------- events
 
     def _listen(self, event: events.Event) -> None:
         with self.proxy.changed:
@@ -252,22 +252,22 @@ class Trial:
         name = (event.collection, event.id)
         match event:
             case events.DocumentAdded():
-                if name in self.told:
-                    self._complain(f"{name} added, and was there")
-                self.told[name] = dict(event.fields)
+                if name in self.reported:
+                    self._complain(f"{name} added, but it exists")
+                self.reported[name] = dict(event.fields)
             case events.DocumentChanged():
-                fields = self.told.setdefault(name, {})
+                fields = self.reported.setdefault(name, {})
                 fields.update(event.fields)
                 for field in event.cleared:
                     fields.pop(field, None)
             case events.DocumentRemoved():
                 if event.id in self.kept or (event.collection == "users" and not self._has_left):
-                    self._complain(f"{name} vanished (C55)")
-                if self.told.pop(name, None) is None:
-                    self._complain(f"{name} removed, and was not there")
+                    self._complain(f"{name} disappeared (C55)")
+                if self.reported.pop(name, None) is None:
+                    self._complain(f"{name} removed, but it did not exist")
 
     def _check_attempt(self, event: events.Connecting) -> None:
-        """R2, R3, R10: at its time, and counted unless it was asked for by hand."""
+        """Check that an attempt is made at its time and counted, unless the test asked for it (R2, R3, R10)."""
         if self._due is not None:
             if abs(self._due - self.clock.now()) > 1e-6:
                 self._complain(f"an attempt at {self.clock.now()}, due at {self._due} (R2)")
@@ -276,7 +276,7 @@ class Trial:
         self._retries, self._due, self._by_hand = event.retry_count, None, False
 
     def _check_wait(self, event: events.Waiting) -> None:
-        """R1, R2: how long; after sessions that came to nothing as long as after attempts that did."""
+        """Check the length of a wait; futile sessions count like failed attempts (R1, R2)."""
         count = self._retries
         if self._futile > FUTILE_SESSIONS:
             count = max(count, self._futile - FUTILE_SESSIONS + 1)
@@ -288,19 +288,19 @@ class Trial:
         self._due = None if self._by_hand else self.clock.now() + event.seconds
 
     def expect_attempt(self) -> None:
-        """The next attempt is asked for by hand, and may come before its time (R10)."""
+        """Allow that the next attempt is made before its time, because the test asks for it (R10)."""
         with self.proxy.changed:
             self._due, self._by_hand = None, True
 
     def _complain(self, text: str) -> None:
         self._complaints.append(text)
 
-    # ---------------------------------------------------------------------------------------------- what must come of it
+    # ---------------------------------------------------------------------------------------------- results
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something of the client's.
+        """Wait until a condition on the client is true.
 
-        While it talks to a dead link, let time pass until it notices; what is stalled goes on.
+        While the connection is dead, let time pass until the client notices; release stalled connections.
         """
 
         def dead() -> bool:
@@ -314,10 +314,10 @@ class Trial:
             if not dead():
                 continue
             deadline = self.clock.wait_until_waiting()
-            # What the client has done before it began to wait, the proxy knows then.
+            # Now the proxy knows everything that the client did before it began to wait.
             self.proxy.catch_up()
             if dead():
-                assert deadline is not None, f"the client waits for ever on a dead link, for {what}"
+                assert deadline is not None, f"the client waits forever on a dead connection, for {what}"
                 self.clock.advance(deadline - self.clock.now())
 
     def begin(self) -> None:
@@ -328,7 +328,7 @@ class Trial:
             self.wait_for(future.done, "the end of a login or logout")
 
     def bring_about(self, faults: int) -> None:
-        """Make calls until so many faults have happened, or one waits to be released."""
+        """Make calls until that many faults have happened, or a stalled connection waits to be released."""
 
         def happened() -> bool:
             return len(self.proxy.fired) >= faults or self.proxy.stalling
@@ -338,10 +338,10 @@ class Trial:
             self.wait_for(lambda last=last: happened() or last.id in self._finished, f"fault number {faults}")  # type: ignore[misc]
 
     def settle(self, *, forget: bool = True) -> None:
-        """Wait until all that was asked for has come about.
+        """Wait until all requests are fulfilled.
 
         Args:
-            forget: With a network that works from now on.
+            forget: Cancel all planned faults first.
         """
         if forget:
             self.proxy.forget()
@@ -356,12 +356,12 @@ class Trial:
         self.wait_for(
             lambda: all(id_ in self._ready or id_ in self._stopped for id_ in self.subscriptions), "readiness of all"
         )
-        # What the server has changed up to now was sent before its answer to this.
+        # The server sends all earlier changes before its answer to this call.
         last = self.call("echo").handle
         self.wait_for(lambda: last.id in self._finished, "an answer to a last call")
 
     def check(self) -> None:
-        """Compare everything with everything."""
+        """Compare the client's state, its events and the server's documents."""
         assert self._complaints == []
         for future in self._accounts:
             future.result(PATIENCE)
@@ -369,7 +369,7 @@ class Trial:
             assert self._finished[call.handle.id] == 1, "more than one outcome"
             self._check_call(call)
         stored = self._stored()
-        assert stored == self.told
+        assert stored == self.reported
         live = [selector for id_, (_, selector) in self.subscriptions.items() if id_ not in self._stopped]
         documents = {document["_id"]: document for document in self.world.ask("find", {})}
         wanted = {id_: item for id_, item in documents.items() if any(matches(selector, item) for selector in live)}
@@ -385,11 +385,11 @@ class Trial:
         if self._login:
             assert ("users", self._user) in stored
         whoami = self.client.call("whoami")
-        self.wait_for(lambda: whoami.id in self._finished, "an answer to who one is")
+        self.wait_for(lambda: whoami.id in self._finished, "the answer to whoami")
         assert whoami.result(PATIENCE) == self._user
 
     def leave(self) -> None:
-        """Close the client, whatever it is doing, and make sure that everything has ended, once."""
+        """Close the client in any state, and check that every request has ended exactly once."""
         self.proxy.forget()
         self.proxy.release()
         self.proxy.bury(alive=True)
@@ -406,7 +406,7 @@ class Trial:
         )
         error = call.handle.exception(PATIENCE)
         if isinstance(error, OutcomeUnknown):
-            assert not call.retry, f"{call} was to be sent again (C22)"
+            assert not call.retry, f"{call} should have been sent again (C22)"
             assert len(runs) <= 1, f"{call} ran twice (C23)"
             return
         if call.kind == "boom":
@@ -424,10 +424,10 @@ class Trial:
                 assert call.retry or len(runs) == 1, f"{call} ran twice (C23)"
 
     def close(self) -> None:
-        """End it, and make sure that nothing is left behind."""
+        """Close the client, and check that nothing is left behind."""
         self.proxy.forget()
         self.proxy.release()
-        # On a dead link the goodbye would be waited for, by a clock that stands still.
+        # On a dead connection the client would wait for the end of the close, on a clock that stands still.
         self.proxy.bury(alive=True)
         self.client.close()
         self.proxy.catch_up()
@@ -440,7 +440,7 @@ class Trial:
         self._await_files()
 
     def _await_files(self) -> None:
-        """All that the client has opened is closed; what that led to at the proxy and the server is closed soon."""
+        """Wait until the proxy and the server have closed the connections of the client."""
         clock = SystemClock()
         deadline = clock.now() + PATIENCE
         while len(open_files()) > self._files:
@@ -461,14 +461,14 @@ class Trial:
 
 @dataclass
 class Bench:
-    """A server, and the way to it."""
+    """A server and the fault proxy before it."""
 
     world: World
     proxy: FaultProxy
 
     @contextmanager
     def trial(self, *, login: bool = False, chance: int = 0, framed: bool = False) -> Iterator[Trial]:
-        """A client of it, which in the end is closed, and leaves nothing behind."""
+        """Make a client, close it at the end, and check that it leaves nothing behind."""
         trial = Trial(self.world, self.proxy, login=login, chance=chance, framed=framed)
         try:
             yield trial
@@ -477,5 +477,5 @@ class Bench:
 
 
 def open_files() -> set[str]:
-    """The numbers of this process's open files."""
+    """Return the numbers of the open files of this process."""
     return {path.name for path in Path("/proc/self/fd").iterdir()}
