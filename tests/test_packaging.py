@@ -13,6 +13,7 @@ import pytest
 
 import ddpshell
 from tests.machine import ENVIRONMENT, TOP
+from tests.readme import read
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +44,11 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_the_wheel_holds_the_package_and_its_marker_for_types(wheel: Path) -> None:
+def test_the_wheel_holds_the_package_its_manual_and_its_marker_for_types(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     sources = [file.relative_to(TOP).as_posix() for file in (TOP / "ddpshell").rglob("*.py")]
-    assert set(names) >= {*sources, "ddpshell/py.typed"}
+    manual = [file.relative_to(TOP).as_posix() for file in (TOP / "ddpshell/manual").iterdir()]
+    assert set(names) >= {*sources, *manual, "ddpshell/py.typed"}
     assert not [name for name in names if name.startswith(("tests/", "completions/"))]
 
 
@@ -69,9 +71,14 @@ def test_the_installed_package_is_the_same_command(scripts: Path) -> None:
     assert as_module == _run([str(scripts / "ddp"), "--version"], dict(os.environ))
 
 
-def test_what_the_readme_promises_first_is_so(scripts: Path) -> None:
-    printed = _run([str(scripts / "ddp"), "demo", "call", "upper", "Hello, World!"], dict(os.environ))
-    assert printed == '"HELLO, WORLD!"\n'
+def test_the_first_command_of_the_readme_works(scripts: Path) -> None:
+    [first, _] = [block.text for block in read((TOP / "README.md").read_text()) if block.language == ""]
+    words = first.rpartition(" && .venv/bin/")[2].split()
+    assert _run([str(scripts / words[0]), *words[1:]], dict(os.environ)) == '"HELLO"\n'
+
+
+def test_the_installed_command_has_the_manual(scripts: Path) -> None:
+    assert _run([str(scripts / "ddp"), "help", "errors"], dict(os.environ)).startswith("Errors and exit codes\n")
 
 
 def test_users_code_type_checks_against_what_is_installed(scripts: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ __all__ = ["Command", "Group", "Rows", "process_of", "spelling"]
 Rows: TypeAlias = Sequence[tuple[str, str]]
 
 # Commands of other programs, and what they are called here.
-_ELSEWHERE = {"help": "--help", "subscribe": "sub", "version": "--version"}
+_ELSEWHERE = {"subscribe": "sub", "version": "--version"}
 
 # A word that is a number. No option begins with a digit.
 _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")

@@ -211,6 +211,7 @@ ddp = _Ddp(
         "serve",
         "demo",
         "completion",
+        "help",
     ],
     help="Call methods and follow data on servers that speak DDP, Meteor's protocol.",
     params=[

@@ -121,6 +121,8 @@ def _wrapped_line(line: StyledText, width: int) -> StyledText:
         is_space = plain(word).isspace()
         if used + length > width and used > indent:
             if is_space:
+                # The next word belongs to the next line, even if it is shorter than the spaces.
+                used = width
                 continue
             if result[-1][1].isspace():
                 result.pop()

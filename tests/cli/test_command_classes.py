@@ -39,7 +39,9 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
     [
         pytest.param(["cal"], "unknown command 'cal'; did you mean call?", id="a command misspelled"),
         pytest.param(["ca"], "unknown command 'ca'; did you mean call?", id="a command abbreviated"),
-        pytest.param(["help", "call"], "unknown command 'help'; did you mean --help?", id="a command that is an option"),
+        pytest.param(
+            ["version", "call"], "unknown command 'version'; did you mean --version?", id="a command that is an option"
+        ),
         pytest.param(["subscribe", "x"], "unknown command 'subscribe'; did you mean sub?", id="a command by its long name"),
         pytest.param(["call", "x", "--json"], "unknown option --json; did you mean -o json?", id="an option of others"),
         pytest.param(["sub", "x", "--unitl", "5"], "unknown option --unitl; did you mean --until?", id="the closest option"),

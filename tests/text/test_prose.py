@@ -24,6 +24,7 @@ from ddpshell.text.prose import cell_width, clip, point_at, wrapped
             "\u65e5\u672c  one two three", 12, "\u65e5\u672c  one\n      two\n      three", id="a wide first column"
         ),
         pytest.param("a long first column  one two", 22, "a long first column\none two", id="a column too far right"),
+        pytest.param("abcdef     gh ij", 9, "abcdef\ngh ij", id="a word shorter than the spaces before it"),
         pytest.param("abcdefghijkl", 5, "abcdefghijkl", id="one long word"),
         pytest.param("\u65e5\u672c \u65e5\u672c", 6, "\u65e5\u672c\n\u65e5\u672c", id="wide characters"),
     ],

@@ -1,0 +1,117 @@
+"""`ddp help`: the pages of the manual, and the help of each command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..command_classes import Command, Group, process_of
+from ..options import OUTPUT_OPTIONS
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["help", "topics"]
+
+_FOLDER = Path(__file__).parents[2] / "manual"
+
+# The widest lines that are easy to read.
+_MAX_WIDTH = 100
+
+
+def topics() -> dict[str, dict[str, str]]:
+    """Return the topics with their descriptions, grouped by heading, as the index of the manual lists them."""
+    group: dict[str, str] = {}
+    groups: dict[str, dict[str, str]] = {}
+    for line in (_FOLDER / "README.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            group = groups[line.removeprefix("## ")] = {}
+        elif found := re.fullmatch(r"- \[(.+)\]\((.+)\.md\): (.+)", line):
+            group[found[2]] = found[3]
+    return groups
+
+
+def _help(topic: str | None) -> None:
+    ctx = click.get_current_context()
+    console = process_of(ctx).console
+    group = ctx.find_root().command
+    assert isinstance(group, Group)
+    pages = {name: text for rows in topics().values() for name, text in rows.items()}
+    command = group.get_command(ctx, topic or "")
+    if topic is None:
+        text = _rendered(_list(group.list_commands(ctx)), ctx)
+    elif topic in pages:
+        text = _rendered((_FOLDER / f"{topic}.md").read_text(encoding="utf-8"), ctx)
+    elif isinstance(command, Command):
+        with command.make_context(topic, [], parent=ctx.find_root(), resilient_parsing=True) as inner:
+            text = command.help_text(inner, is_brief=False)
+        for name, description in pages.items():
+            if f"`ddp {topic}`" in description:
+                text += f"\n\nSee also: ddp help {name}"
+    else:
+        from difflib import get_close_matches
+
+        similar = get_close_matches(topic, [*pages, *group.list_commands(ctx)], n=1)
+        advice = f"did you mean {similar[0]}?" if similar else "`ddp help` lists the topics"
+        raise click.UsageError(f"unknown topic {topic!r}; {advice}", ctx)
+    with console.paged():
+        console.write(text)
+
+
+def _list(commands: list[str]) -> str:
+    """Return the list of topics as Markdown."""
+    sections = [
+        f"## {heading}\n\n| | |\n| --- | --- |\n" + "".join(f"| {name} | {text} |\n" for name, text in rows.items())
+        for heading, rows in topics().items()
+    ]
+    return "\n".join(
+        [
+            "`ddp help TOPIC` shows a page of the manual. `ddp help COMMAND` shows the help of a command.\n",
+            *sections,
+            f"## Commands\n\n{', '.join(commands)}\n",
+        ]
+    )
+
+
+def _rendered(markdown: str, ctx: click.Context) -> str:
+    from ...text.markdown import render_markdown
+    from ...text.palette import terminal_text
+
+    console = process_of(ctx).console
+    has_color = console.colors_out
+    styled = render_markdown(markdown, min(console.out.width, _MAX_WIDTH), code_mark="" if has_color else "`")
+    return terminal_text(styled, color=has_color).rstrip("\n")
+
+
+class _Topic(click.Argument):
+    """The name of a page or a command."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the names that begin like that, with their descriptions."""
+        from click.shell_completion import CompletionItem
+
+        group = ctx.find_root().command
+        assert isinstance(group, Group)
+        names = {name: text for rows in topics().values() for name, text in rows.items()}
+        names |= {name: f"The command ddp {name}." for name in group.list_commands(ctx)}
+        return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(incomplete)]
+
+
+help = Command(  # noqa: A001 - a command and its module have the same name
+    "help",
+    callback=_help,
+    help="Show a page of the manual, or the help of a command. Without TOPIC, list all topics.",
+    short_help="Show a page of the manual, or list its topics.",
+    params=[
+        _Topic(["topic"], metavar="[TOPIC]", required=False),
+        *(option for option in OUTPUT_OPTIONS if option.name in ("color", "no_pager")),
+    ],
+    examples=[
+        ("ddp help", "list the topics"),
+        ("ddp help values", "how to write arguments"),
+        ("ddp help call", "the help of ddp call"),
+    ],
+)
