@@ -100,7 +100,7 @@ def _complete_texts(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         if not text:
             first = number
         text.append(line)
-        if not continuation.goes_on(line.removesuffix("\n")):
+        if not continuation.continues_after(line.removesuffix("\n")):
             yield first, "".join(text)
             text = []
     if text:

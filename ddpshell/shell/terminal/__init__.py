@@ -1,4 +1,4 @@
-"""The terminal of the shell: the prompt, completion, highlighting, history and the printer."""
+"""The shell's terminal: prompt, completion, highlighting, history and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be meant by what is being typed: rules on a half-typed line, and a thin adapter for prompt_toolkit."""
+"""Completions and suggestions for a line that the user types, and adapters of both for prompt_toolkit."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ..parser import Line, Word, parse
 from ..registry import Command, Parameter, Registry, Role
 from ..settings import SETTINGS
 
-__all__ = ["LineCompleter", "LineSuggest", "Suggestion", "suggestions"]
+__all__ = ["LineCompleter", "LineSuggester", "Suggestion", "suggestions"]
 
-_MOST = 200
+_MAX_SUGGESTIONS = 200
 
 
 class Suggestion(NamedTuple):
-    """Something to insert.
+    """A text that can be inserted.
 
     Args:
-        text: What.
-        start: From where in the text on it replaces what is there.
-        about: What it is, in a few words; safe to show.
+        text: The text.
+        start: The position from which it replaces the typed text.
+        about: A short description.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Suggestion(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What suggestions are made of."""
+    """The sources of the suggestions."""
 
     registry: Registry
     names: Names
@@ -56,59 +56,61 @@ _MESSAGES = (
 
 _OPERATORS = {
     "$gt": "greater", "$gte": "greater or equal", "$lt": "less", "$lte": "less or equal", "$ne": "not equal",
-    "$in": "one of an array", "$nin": "none of an array", "$exists": "is there at all", "$regex": "matches",
-    "$not": "does not match", "$all": "holds all of an array", "$size": "an array of so many items",
-    "$elemMatch": "an item matches", "$mod": "[divisor, remainder]", "$type": "is of a type",
-    "$and": "all of several selectors", "$or": "one of several selectors", "$nor": "none of several selectors",
+    "$in": "in an array", "$nin": "not in an array", "$exists": "the field exists", "$regex": "matches",
+    "$not": "does not match", "$all": "has all items of an array", "$size": "an array of this length",
+    "$elemMatch": "an item matches", "$mod": "[divisor, remainder]", "$type": "has a type",
+    "$and": "all selectors match", "$or": "a selector matches", "$nor": "no selector matches",
 }  # fmt: skip
 
 
 def suggestions(
     text: str, registry: Registry, names: Names, variables: Callable[[], list[str]] = list
 ) -> list[Suggestion]:
-    """What to suggest at the end of a text.
+    """Return the suggestions for the end of a text.
 
     Args:
-        text: What stands before the cursor.
+        text: The text before the cursor.
         registry: The commands.
-        names: What has been learnt.
-        variables: Gives the names of results.
+        names: The names of methods, publications, collections and fields that the shell has seen.
+        variables: Returns the names of the variables with results.
     """
     known = _Known(registry, names, variables)
     lines = parse(text)
     if not lines or "\n" in text[lines[-1].end :]:
-        return [] if text.rpartition("\n")[2].lstrip().startswith("#") else list(_commands(known, "", len(text)))
+        return (
+            [] if text.rpartition("\n")[2].lstrip().startswith("#") else list(_suggest_commands(known, "", len(text)))
+        )
     line = lines[-1]
-    return list(islice(_in_line(known, line), _MOST))
+    return list(islice(_suggest_in_line(known, line), _MAX_SUGGESTIONS))
 
 
-def _in_line(known: _Known, line: Line) -> Iterator[Suggestion]:
+def _suggest_in_line(known: _Known, line: Line) -> Iterator[Suggestion]:
     text = line.text
     if line.redirection is not None:
         if line.redirection.operator != "|" and line.redirection.end == len(text):
-            yield from _files(line.redirection.target, line.redirection.target_start)
+            yield from _suggest_files(line.redirection.target, line.redirection.target_start)
         return
     last = line.words[-1]
-    # What is typed at the moment: the last word, or one that has not begun.
+    # The word at the cursor. It is empty if the cursor is after a space.
     typed = last if last.end == len(text) else Word(len(text), len(text), "")
     before = line.words[:-1] if typed is last else line.words
     if not before:
-        yield from _commands(known, typed.text, typed.start)
+        yield from _suggest_commands(known, typed.text, typed.start)
         return
     command = known.registry.get(before[0].text)
     if command is None:
         return
-    parameter, collection = _meant(command, before[1:])
+    parameter, collection = _parameter_after(command, before[1:])
     if typed.is_literal:
-        yield from _in_literal(known, typed, text, parameter.role if parameter else Role.VALUE, collection)
+        yield from _suggest_in_literal(known, typed, text, parameter.role if parameter else Role.VALUE, collection)
     elif typed.text.startswith("-") and not (parameter and parameter.is_option):
-        yield from _options(command, before, typed)
+        yield from _suggest_options(command, before, typed)
     elif parameter is not None:
-        yield from _in_word(known, typed, parameter, collection)
+        yield from _suggest_word(known, typed, parameter, collection)
 
 
-def _meant(command: Command, words: Iterable[Word]) -> tuple[Parameter | None, str | None]:
-    """What the word behind these is, and the collection that they name."""
+def _parameter_after(command: Command, words: Iterable[Word]) -> tuple[Parameter | None, str | None]:
+    """Return the parameter for the next word after these words, and the collection that they name."""
     index = 0
     collection = None
     awaited: Parameter | None = None
@@ -129,26 +131,26 @@ def _meant(command: Command, words: Iterable[Word]) -> tuple[Parameter | None, s
 # ------------------------------------------------------------------------------------------------------- words
 
 
-def _commands(known: _Known, prefix: str, start: int) -> Iterator[Suggestion]:
+def _suggest_commands(known: _Known, prefix: str, start: int) -> Iterator[Suggestion]:
     for command in known.registry:
         if command.name.startswith(prefix):
             yield Suggestion(command.name, start, command.summary)
 
 
-def _options(command: Command, before: Iterable[Word], typed: Word) -> Iterator[Suggestion]:
+def _suggest_options(command: Command, before: Iterable[Word], typed: Word) -> Iterator[Suggestion]:
     given = {word.text for word in before}
     for option in command.options:
         if option.option.startswith(typed.text) and option.option not in given:
             yield Suggestion(option.option, typed.start, command.options_help.get(option.name, ""))
 
 
-def _in_word(known: _Known, typed: Word, parameter: Parameter, collection: str | None) -> Iterator[Suggestion]:
+def _suggest_word(known: _Known, typed: Word, parameter: Parameter, collection: str | None) -> Iterator[Suggestion]:
     prefix, start = typed.text, typed.start
     match parameter.role:
         case Role.METHOD | Role.PUBLICATION | Role.COLLECTION:
-            yield from _named(known.names.of(parameter.role), prefix, start)
+            yield from _suggest_names(known.names.of(parameter.role), prefix, start)
         case Role.COMMAND:
-            yield from _commands(known, prefix, start)
+            yield from _suggest_commands(known, prefix, start)
         case Role.SETTING:
             yield from (
                 Suggestion(name, start, setting.summary)
@@ -156,24 +158,24 @@ def _in_word(known: _Known, typed: Word, parameter: Parameter, collection: str |
                 if name.startswith(prefix)
             )
         case Role.FILE:
-            yield from _files(prefix, start)
+            yield from _suggest_files(prefix, start)
         case Role.TEXT:
-            yield from _texts(known, parameter, prefix, start)
+            yield from _suggest_texts(known, parameter, prefix, start)
         case Role.VALUE | Role.SELECTOR | Role.FIELDS if typed.file is not None:
-            yield from _files(prefix[1:], start + 1)
+            yield from _suggest_files(prefix[1:], start + 1)
         case Role.FIELDS:
-            # Several of them with commas, each with a sign.
+            # A list of fields with commas, each with an optional sign.
             head = re.match(r"(?:.*,)?[-+]?", prefix)
             done = head.end() if head else 0
-            yield from _named(known.names.fields(collection), prefix[done:], start + done)
+            yield from _suggest_names(known.names.fields(collection), prefix[done:], start + done)
         case Role.VALUE | Role.SELECTOR if prefix:
-            yield from _values(known, prefix, start)
+            yield from _suggest_values(known, prefix, start)
         case _:
             return
 
 
-def _texts(known: _Known, parameter: Parameter, prefix: str, start: int) -> Iterator[Suggestion]:
-    """Words of a few commands that are no names: switches, values of settings, filters of frames."""
+def _suggest_texts(known: _Known, parameter: Parameter, prefix: str, start: int) -> Iterator[Suggestion]:
+    """Suggest words with a fixed meaning: switches, values of settings, filters for frames."""
     choices: Iterable[str] = ()
     if parameter.label == "on|off":
         choices = ("on", "off")
@@ -181,20 +183,20 @@ def _texts(known: _Known, parameter: Parameter, prefix: str, start: int) -> Iter
         choices = [*_MESSAGES, *known.names.of(Role.METHOD), *known.names.of(Role.PUBLICATION)]
     elif parameter.label == "VALUE":
         choices = dict.fromkeys(choice for setting in SETTINGS.values() for choice in setting.choices)
-    yield from _named(choices, prefix, start)
+    yield from _suggest_names(choices, prefix, start)
 
 
-def _named(names: Iterable[str], prefix: str, start: int) -> Iterator[Suggestion]:
+def _suggest_names(names: Iterable[str], prefix: str, start: int) -> Iterator[Suggestion]:
     lowered = prefix.lower()
     for name in names:
         if name.lower().startswith(lowered):
             yield Suggestion(as_name(name), start)
 
 
-def _files(prefix: str, start: int) -> Iterator[Suggestion]:
+def _suggest_files(prefix: str, start: int) -> Iterator[Suggestion]:
     folder, slash, name = prefix.rpartition("/")
     try:
-        with os.scandir(os.path.expanduser(folder + slash) or ".") as entries:  # noqa: PTH111 - of a text, as typed
+        with os.scandir(os.path.expanduser(folder + slash) or ".") as entries:  # noqa: PTH111 - the user typed this text
             found = sorted((entry.name, entry.is_dir()) for entry in islice(entries, 5000))
     except OSError:
         return
@@ -207,15 +209,17 @@ def _files(prefix: str, start: int) -> Iterator[Suggestion]:
 # ---------------------------------------------------------------------------------------------------- literals
 
 
-def _in_literal(known: _Known, typed: Word, text: str, role: Role, collection: str | None) -> Iterator[Suggestion]:
+def _suggest_in_literal(
+    known: _Known, typed: Word, text: str, role: Role, collection: str | None
+) -> Iterator[Suggestion]:
     if not typed.is_open and (typed.problem is None or typed.problem.position != len(text)):
         last = typed.tokens[-1] if typed.tokens else None
         if typed.text.startswith("$"):
-            yield from _values(known, typed.text, typed.start)
+            yield from _suggest_values(known, typed.text, typed.start)
         elif last is None or last.end != len(text) or not re.match(r"[\w$]", last.text):
             return
     end = _WORD_END.search(text)
-    assert end, "it matches the empty text"
+    assert end, "the pattern matches the empty text"
     start = max(end.start(), typed.start)
     prefix = text[start:]
     reading = read(text[:start], typed.start, lambda _: None)
@@ -227,13 +231,13 @@ def _in_literal(known: _Known, typed: Word, text: str, role: Role, collection: s
                 Suggestion(f"{name}: ", start, about) for name, about in _OPERATORS.items() if name.startswith(prefix)
             )
         else:
-            for suggestion in _named(known.names.fields(collection), prefix, start):
+            for suggestion in _suggest_names(known.names.fields(collection), prefix, start):
                 yield suggestion._replace(text=f"{suggestion.text}: ")
     elif reading.expected is Expected.VALUE and prefix:
-        yield from _values(known, prefix, start)
+        yield from _suggest_values(known, prefix, start)
 
 
-def _values(known: _Known, prefix: str, start: int) -> Iterator[Suggestion]:
+def _suggest_values(known: _Known, prefix: str, start: int) -> Iterator[Suggestion]:
     if prefix.startswith("$"):
         yield from (Suggestion(name, start, "a result") for name in known.variables() if name.startswith(prefix))
         return
@@ -249,12 +253,10 @@ def _values(known: _Known, prefix: str, start: int) -> Iterator[Suggestion]:
 
 
 class LineCompleter(Completer):
-    """The same for prompt_toolkit.
+    """Completes lines in prompt_toolkit.
 
     Args:
-        registry: The commands.
-        names: What has been learnt.
-        variables: Gives the names of results.
+        registry, names, variables: See `suggestions`.
     """
 
     def __init__(self, registry: Registry, names: Names, variables: Callable[[], list[str]]) -> None:
@@ -263,7 +265,7 @@ class LineCompleter(Completer):
         self._variables = variables
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """Give what to insert at the cursor; while typing, only where something was begun."""
+        """Yield the completions at the cursor. While the user types, complete only a word that has begun."""
         text = document.text_before_cursor
         if len(text) > 20_000:
             return
@@ -279,13 +281,11 @@ class LineCompleter(Completer):
             )
 
 
-class LineSuggest(AutoSuggest):
-    """Suggests how the line may end.
+class LineSuggester(AutoSuggest):
+    """Suggests the rest of the line, which prompt_toolkit shows in gray: from the history, or the only possible completion.
 
     Args:
-        registry: The commands.
-        names: What has been learnt.
-        variables: Gives the names of results.
+        registry, names, variables: See `suggestions`.
     """
 
     def __init__(self, registry: Registry, names: Names, variables: Callable[[], list[str]]) -> None:
@@ -294,7 +294,7 @@ class LineSuggest(AutoSuggest):
         self._variables = variables
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> AutoSuggestion | None:
-        """Give what is missing at the end of the text."""
+        """Return the rest of the line, or None."""
         text = document.text
         if not text.strip() or len(text) > 2000:
             return None

@@ -1,4 +1,4 @@
-"""Whether what is typed goes on in another line: a bracket or a comment is open, or the line says so with a backslash."""
+"""Whether a command continues on the next line, because of an open bracket or comment, or a backslash at the end."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ __all__ = ["Continuation", "is_open"]
 
 
 def is_open(text: str) -> bool:
-    """Whether a text goes on in another line.
+    """Return whether a text continues on the next line.
 
-    A string that has no end is no reason: it ends with its line, if not before.
+    A string without its closing quote does not continue, because strings end with their line.
     """
-    return Continuation().goes_on(text)
+    return Continuation().continues_after(text)
 
 
 class Continuation:
-    """Takes a text line by line, and looks at each of them once: scripts and pasted data have many thousands.
+    """Reads commands line by line, and each line only once, because scripts and pasted data can have thousands of lines.
 
-    When a text is complete, the next one may begin.
+    After the last line of a command, the next command can follow.
     """
 
     def __init__(self) -> None:
-        # What has to be looked at again with the next line: what a backslash ended.
+        # Lines that ended with a backslash, to be parsed again with the next line.
         self._text = ""
-        # What reads the literal that is open.
+        # Reads the literal that is open.
         self._reader: Reader | None = None
         self._is_in_comment = False
 
-    def goes_on(self, line: str) -> bool:
-        """Take a line, without its newline, and say whether the text needs another one."""
+    def continues_after(self, line: str) -> bool:
+        """Read a line, without its newline, and return whether the command continues on the next line."""
         try:
             if self._reader is not None:
                 end = self._read_on(self._reader, line, 0)
                 if end is None:
                     return True
-                # What the literal was matters no more.
+                # The contents of the literal do not matter here.
                 self._text = "{}" + line[end:]
             else:
                 self._text += line
             return self._is_open()
         except CommandError:
-            # No line that follows could mend that.
-            self._forget()
+            # Further lines cannot correct the error.
+            self._reset()
             return False
 
     def _is_open(self) -> bool:
@@ -59,14 +59,14 @@ class Continuation:
         if text.endswith("\\") and not text.endswith("\\\\") and (last is None or last.problem is None):
             self._text += "\n"
             return True
-        self._forget()
+        self._reset()
         return False
 
     def _read_on(self, reader: Reader, text: str, start: int) -> int | None:
-        """Give the end of the literal, or None if it is open still.
+        """Return the position after the literal, or None if the literal is still open.
 
         Raises:
-            CommandError: It is none.
+            CommandError: The literal is not valid.
         """
         if self._is_in_comment:
             start = text.find("*/") + 2
@@ -79,11 +79,11 @@ class Continuation:
             else:
                 reader.feed(token)
             if reader.expected is Expected.NOTHING:
-                self._forget()
+                self._reset()
                 return token.end
         return None
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._text = ""
         self._reader = None
         self._is_in_comment = False

@@ -1,4 +1,4 @@
-"""What is shown, and where: above the prompt, or on the two streams of a script."""
+"""The displays of the shell: above the prompt of a terminal, or on the two output streams of a script."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ from .printer import Burst, Printer
 
 __all__ = ["Display", "ScreenDisplay", "ScriptDisplay"]
 
-#: Of a document in a line of live changes: more of it is found with `find`.
+#: How much of a document a live change shows. `find` shows more.
 _CHANGE = Limits(items=30, characters=200, depth=4)
 
 
 class Display(Protocol):
-    """What can be shown. From any thread; nobody waits for a terminal.
+    """Shows replies and events. Its methods can be called from any thread, and do not wait for a slow terminal.
 
-    Args of all: `number` is that of the command that is answered, None for what comes by itself.
+    In all methods, `number` is the number of the command that caused the text, or None for an event.
     """
 
     def answer(self, number: int | None, reply: Reply, seconds: float | None = None) -> None:
-        """An answer, and how long it took."""
+        """Show a reply, and how long it took."""
         ...
 
     def failure(
         self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
     ) -> None:
-        """An error, and what to do next; `where` is the file and the line of the command that failed, or ""."""
+        """Show an error, and what to do next. `where` is the file and the line of the command, or ""."""
         ...
 
     def note(self, text: StyledText, number: int | None = None) -> None:
-        """Something that happened."""
+        """Show an event."""
         ...
 
     def warn(self, text: str) -> None:
-        """Something that had better not be missed; not escaped yet."""
+        """Show a warning. This method escapes the text."""
         ...
 
     def change(self, number: int | None, event: DocumentEvent) -> None:
-        """A document changed."""
+        """Show the change of a document."""
         ...
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
-        """A frame went by."""
+        """Show a frame that was sent or received."""
         ...
 
     def flush(self) -> None:
-        """Wait until all of it can be seen."""
+        """Wait until all texts are shown."""
         ...
 
 
 class ScreenDisplay:
-    """On a terminal, above the line that is being typed.
+    """The display of a terminal. It writes above the line that the user edits.
 
     Args:
-        printer: What writes.
-        settings: How things look.
+        printer: Writes to the terminal.
+        settings: The settings for colors, lengths and times.
     """
 
     def __init__(self, printer: Printer, settings: Settings) -> None:
@@ -74,7 +74,7 @@ class ScreenDisplay:
         self._settings = settings
 
     def answer(self, number: int | None, reply: Reply, seconds: float | None = None) -> None:
-        """Show an answer, with its time at the right."""
+        """Show a reply, with its time at the right margin."""
 
         def render(width: int) -> StyledText:
             text = screen_text(reply, self._settings, width, _tag(number))
@@ -89,13 +89,13 @@ class ScreenDisplay:
 
         def render(width: int) -> StyledText:
             text = error_text(error, width, _tag(number), where)
-            # A time says something about answers; not about mistakes.
+            # The time is of interest only if the server answered.
             return self._timed(text, seconds if isinstance(error, ServerError) else None, width)
 
         self._printer.show(render)
 
     def note(self, text: StyledText, number: int | None = None) -> None:
-        """Show what happened."""
+        """Show an event."""
         self._printer.show(lambda width: wrapped(tagged(_tag(number), text), width))
 
     def warn(self, text: str) -> None:
@@ -103,29 +103,29 @@ class ScreenDisplay:
         self._printer.show(lambda width: wrapped([("hint", f"warning: {escape_line(text)}")], width))
 
     def change(self, number: int | None, event: DocumentEvent) -> None:
-        """Show a change; of very many, as many as the terminal takes.
+        """Show the change of a document, unless the terminal is too slow for many changes.
 
-        Of documents that come or go all at once, a few are enough: `find` has those that are here.
+        If many documents are added or removed at once, show only the first ones. `find` shows all documents.
         """
         burst = None
         if isinstance(event, (DocumentAdded, DocumentRemoved)):
             kind, collection = type(event), event.collection
 
-            def others(count: int) -> StyledText:
+            def summarize(count: int) -> StyledText:
                 return tagged(_tag(number), others_line(kind, collection, count))
 
-            burst = Burst((number, kind, collection), int(self._settings["burst"]), others)
+            burst = Burst((number, kind, collection), int(self._settings["burst"]), summarize)
         self._printer.show(lambda _: tagged(_tag(number), change_line(event, _CHANGE)), may_drop=True, burst=burst)
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
-        """Show a frame; of very many, as many as the terminal takes."""
-        # What waits to be shown must not keep megabytes that will not be.
+        """Show a frame, unless the terminal is too slow for many frames."""
+        # Cut the text here, so that the queue does not keep megabytes that are never shown.
         shown = text[: int(self._settings["length"])]
         omitted = len(text) - len(shown)
         self._printer.show(lambda _: frame_line(shown, is_sent=is_sent, when=when, omitted=omitted), may_drop=True)
 
     def flush(self) -> None:
-        """Wait until all of it has been written."""
+        """Wait until all texts are written."""
         self._printer.flush()
 
     def _timed(self, text: StyledText, seconds: float | None, width: int) -> StyledText:
@@ -135,20 +135,20 @@ class ScreenDisplay:
 
 
 class ScriptDisplay:
-    """Results to one stream, exact; everything else to another.
+    """The display of a script. It writes results to one stream, without loss, and everything else to another.
 
     Args:
-        settings: How results look.
-        out: Takes results, with newlines.
-        err: Takes lines for people, safe for a terminal, without newlines.
-        show_notes: Whether to say what happens.
-        show_warnings: Whether to say what had better not be missed.
-        fail: Takes errors, and where they happened or "", in place of `err`: where somebody else knows better how to tell them.
+        settings: The settings for the output format.
+        out: Writes results, which have newlines.
+        err: Writes a line for the user, which is escaped and has no newline.
+        show_notes: Whether to write events.
+        show_warnings: Whether to write warnings.
+        fail: Reports an error and its file and line (or ""), instead of `err`.
 
-    Answers are written where they come, on the client's thread; if that fails, `flush` raises the error.
+    Results are written on the client's thread. If a write fails, `flush` raises the error.
     """
 
-    #: Called when results cannot be written any more.
+    #: Called when results can no longer be written.
     when_broken: Callable[[], object] = staticmethod(lambda: None)
 
     def __init__(
@@ -170,7 +170,7 @@ class ScriptDisplay:
         self._problem: OSError | None = None
 
     def answer(self, number: int | None, reply: Reply, seconds: float | None = None) -> None:
-        """Write an answer."""
+        """Write a reply."""
         if isinstance(reply, Message) and not reply.is_answer:
             self.note(reply.text)
         else:
@@ -186,7 +186,7 @@ class ScriptDisplay:
             self._err(plain(error_text(error, 80, where=where)))
 
     def note(self, text: StyledText, number: int | None = None) -> None:
-        """Write what happened."""
+        """Write an event."""
         if self._show_notes:
             self._err(f"ddp: {escape_text(plain(text))}")
 
@@ -196,19 +196,19 @@ class ScriptDisplay:
             self._err(f"ddp: warning: {escape_line(text)}")
 
     def change(self, number: int | None, event: DocumentEvent) -> None:
-        """Write a change that is watched, as a result; other changes are there to be found."""
+        """Write the change of a watched query as a result. Other changes are not written."""
         if number is not None:
             self._write(plain(change_line(event, Limits())) + "\n")
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
-        """Write a frame, whole."""
+        """Write a whole frame."""
         self._err(plain(frame_line(text, is_sent=is_sent, when=when)))
 
     def flush(self) -> None:
-        """See that all of it has been written.
+        """Check that all results were written.
 
         Raises:
-            OSError: It could not be.
+            OSError: A result could not be written.
         """
         if self._problem is not None:
             raise self._problem

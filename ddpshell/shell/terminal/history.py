@@ -1,4 +1,4 @@
-"""The history file: what was typed, without what is nobody else's business."""
+"""The history file. It has the lines that the user typed, except lines with secrets."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from ..parser import is_private
 
 __all__ = ["ShellHistory"]
 
-#: Beyond so many bytes, the older half of the file goes.
-MOST = 4 << 20
+#: The largest size of the file in bytes. If it is larger, the shell deletes the older half.
+SIZE_LIMIT = 4 << 20
 
 
 class ShellHistory(FileHistory):
-    """The history of one user, in a file that only they can read.
+    """The history of a user, in a file that other users cannot read.
 
     Args:
-        path: The file; its folder is made where it is missing.
-        complain: Called once, with a sentence, if the history cannot be kept.
+        path: The file. A missing folder is created.
+        warn: Called once with a message if the history cannot be read or written.
     """
 
-    def __init__(self, path: Path, complain: Callable[[str], object]) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
         super().__init__(path)
         self._path = path
-        self._complain: Callable[[str], object] | None = complain
+        self._warn: Callable[[str], object] | None = warn
 
     def append_string(self, string: str) -> None:
-        """Keep what was typed, unless it is private."""
+        """Add a line, unless it contains a secret."""
         if string.strip() and not is_private(string):
             super().append_string(string)
 
     def oldest_first(self) -> list[str]:
-        """All that was typed, in this session and before."""
+        """Return all lines of this session and of earlier ones."""
         return list(reversed(self.load_history_strings()))
 
     def load_history_strings(self) -> list[str]:
-        """Read the file; of one that cannot be read, nothing."""
+        """Read the file. If it cannot be read, return no lines."""
         try:
             self._shorten()
             return list(super().load_history_strings())
@@ -50,7 +50,7 @@ class ShellHistory(FileHistory):
             return []
 
     def store_string(self, string: str) -> None:
-        """Write to the file."""
+        """Append a line to the file."""
         try:
             make_private(self._path.parent)
             if not self._path.exists():
@@ -63,17 +63,17 @@ class ShellHistory(FileHistory):
 
     def _shorten(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            if self._path.stat().st_size <= MOST:
+            if self._path.stat().st_size <= SIZE_LIMIT:
                 return
-            data = self._path.read_bytes()[-MOST // 2 :]
-            # Entries begin with a comment line.
-            begin = data.find(b"\n# ")
+            data = self._path.read_bytes()[-SIZE_LIMIT // 2 :]
+            # Each entry begins with a comment line.
+            start = data.find(b"\n# ")
             temporary = self._path.with_name(self._path.name + ".new")
             with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(data[begin:])
+                file.write(data[start:])
             temporary.replace(self._path)
 
     def _fail(self, error: OSError) -> None:
-        complain, self._complain = self._complain, None
-        if complain is not None:
-            complain(f"the history is not kept: {error.filename or self._path}: {error.strerror}")
+        warn, self._warn = self._warn, None
+        if warn is not None:
+            warn(f"the history is not saved: {error.filename or self._path}: {error.strerror}")

@@ -1,8 +1,8 @@
-"""Ctrl-C: it ends what is waited for, and nothing else.
+"""Ctrl-C while a command runs: it ends only a wait.
 
-Python would raise KeyboardInterrupt wherever the program happens to be, in the midst of sending a call or of handing
-the terminal over. Here it is raised where somebody waits; at any other moment it is remembered until somebody does.
-At the prompt, Ctrl-C is a key like others.
+Python would raise KeyboardInterrupt at any point of the program, also while it sends a call or hands over the terminal.
+Here the exception is raised only during a wait. At any other time Ctrl-C is remembered until the next wait. At the
+prompt, Ctrl-C is a key like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """The interrupts of a shell. Until `installed`, they are Python's."""
+    """Handles Ctrl-C for a shell, during the block of `installed`."""
 
     def __init__(self) -> None:
         self._is_waiting = False
@@ -24,7 +24,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Take Ctrl-C for so long. On the main thread."""
+        """Handle Ctrl-C during a `with` block, on the main thread."""
         before = signal.signal(signal.SIGINT, self._interrupt)
         try:
             yield
@@ -32,22 +32,22 @@ class Interrupts:
             signal.signal(signal.SIGINT, before)
 
     def remember(self) -> None:
-        """Ctrl-C was pressed, and nobody has noticed."""
+        """Remember a Ctrl-C for the next wait."""
         self._is_pending = True
 
     def forget(self) -> None:
-        """What was pressed before, was meant for what is over."""
+        """Forget a remembered Ctrl-C, because its command is over."""
         self._is_pending = False
 
     @contextlib.contextmanager
     def allowed(self) -> Iterator[None]:
-        """Somebody waits.
+        """Let Ctrl-C end a `with` block that waits.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C is pressed meanwhile, or was pressed before.
+            KeyboardInterrupt: The user pressed Ctrl-C during the block, or before it.
         """
         before = self._is_waiting
-        # Before the look at what was pressed: what comes between the two is not lost.
+        # Set this before the check, so that a Ctrl-C in between is not lost.
         self._is_waiting = True
         try:
             if self._is_pending:
@@ -59,7 +59,7 @@ class Interrupts:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._is_waiting:
-            # It may be on its way out already, and never come to say so.
+            # A second Ctrl-C while the exception leaves the block must not raise another one.
             self._is_waiting = False
             raise KeyboardInterrupt
         self._is_pending = True

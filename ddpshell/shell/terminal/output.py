@@ -1,4 +1,4 @@
-"""The terminal: prompt_toolkit's, with what a shell needs on top."""
+"""The terminal: its output, and its modes for input."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ...text.escaping import escape_text
 
 __all__ = ["PlainScreen", "TerminalOutput", "hidden", "is_terminal", "quiet", "sane"]
 
-_LFLAG = 3  # the place of the local modes in what termios gives
+_LFLAG = 3  # the index of the local modes in the attributes of termios
 
 
 class TerminalOutput(Vt100_Output):
-    """prompt_toolkit's output, which can hold its breath: many writes become one, and nobody sees what lies between.
+    """prompt_toolkit's output, which can join several writes into one, so that the user never sees a half-drawn prompt.
 
-    It never asks where the cursor is: an answer takes a round trip at each write above the prompt, terminals that do
-    not answer hold everything up, and answers that come late are taken for something typed. The toolbar stands
-    directly below the line, then, and not at the bottom of the window.
+    It never asks the terminal for the position of the cursor. The answer would take a round trip for each write above the
+    prompt, some terminals never answer, and late answers would count as typed keys. Therefore the toolbar is directly
+    below the line and not at the bottom of the window.
     """
 
     _held = 0
 
     def write(self, data: str) -> None:
-        """Write text. Upstream stops ESC alone; the other characters that a terminal obeys are left out here."""
+        """Write text without control characters. prompt_toolkit itself removes only ESC."""
         if not data.isprintable():
             data = "".join(
                 [character for character in data if character in "\r\n" or escape_text(character) == character]
@@ -36,13 +36,13 @@ class TerminalOutput(Vt100_Output):
         super().write(data)
 
     def flush(self) -> None:
-        """Have all that was written appear, unless it is held back."""
+        """Show the text that was written, unless output is held back."""
         if not self._held:
             super().flush()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold back what is written, until the end of the block."""
+        """Hold back output until the end of a `with` block."""
         self._held += 1
         try:
             yield
@@ -52,62 +52,25 @@ class TerminalOutput(Vt100_Output):
 
     @property
     def responds_to_cpr(self) -> bool:
-        """No question about the cursor is to be asked."""
+        """False: never ask for the position of the cursor."""
         return False
 
     def get_rows_below_cursor_position(self) -> int:
-        """As many rows as are needed; those that are not there, the terminal makes by scrolling."""
+        """Return 1. If more rows are needed, the terminal scrolls."""
         return 1
 
     @property
     def columns(self) -> int:
-        """How wide it is now."""
+        """The current width."""
         return self.get_size().columns
 
 
-def is_terminal(*files: TextIO | None) -> bool:
-    """Whether all of them are terminals."""
-    return all(file is not None and file.isatty() for file in files)
-
-
-@contextlib.contextmanager
-def quiet(file: TextIO) -> Iterator[None]:
-    """Show nothing that is typed while nobody reads: it will be shown when somebody does. Ctrl-C works.
-
-    Between two prompts the terminal would show it by itself, in the midst of what is written there.
-    """
-    descriptor = file.fileno()
-    before = termios.tcgetattr(descriptor)
-    changed = termios.tcgetattr(descriptor)
-    changed[_LFLAG] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(descriptor, termios.TCSANOW, changed)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
-
-
-@contextlib.contextmanager
-def sane(file: TextIO) -> Iterator[None]:
-    """The contrary of `quiet`: for programs that the terminal is lent to."""
-    descriptor = file.fileno()
-    before = termios.tcgetattr(descriptor)
-    changed = termios.tcgetattr(descriptor)
-    changed[_LFLAG] |= termios.ECHO | termios.ICANON | termios.ISIG
-    termios.tcsetattr(descriptor, termios.TCSANOW, changed)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
-
-
 class PlainScreen:
-    """A terminal that is only written to.
+    """The output of a terminal that cannot move its cursor (TERM=dumb).
 
     Args:
         file: Standard output.
-        columns: How wide it is taken to be.
+        columns: The assumed width.
     """
 
     def __init__(self, file: TextIO, columns: int = 80) -> None:
@@ -115,23 +78,51 @@ class PlainScreen:
         self.columns = columns
 
     def write_raw(self, data: str) -> None:
-        """Write."""
+        """Write text. Characters that the file cannot encode are escaped."""
         encoding = self._file.encoding or "utf-8"
         self._file.write(data.encode(encoding, "backslashreplace").decode(encoding))
 
     def flush(self) -> None:
-        """Have it appear."""
+        """Show the text that was written."""
         self._file.flush()
 
 
+def is_terminal(*files: TextIO | None) -> bool:
+    """Return whether all of these files are terminals."""
+    return all(file is not None and file.isatty() for file in files)
+
+
+def quiet(file: TextIO) -> contextlib.AbstractContextManager[None]:
+    """Turn off the echo of typed keys during a `with` block. Ctrl-C still works.
+
+    Between two prompts, the terminal would show the keys in the middle of the output. The next prompt shows them instead.
+    """
+    return _local_modes(file, off=termios.ECHO | termios.ICANON)
+
+
+def hidden(file: TextIO) -> contextlib.AbstractContextManager[None]:
+    """Turn off the echo during a `with` block that reads a secret."""
+    return _local_modes(file, off=termios.ECHO, when=termios.TCSADRAIN)
+
+
 @contextlib.contextmanager
-def hidden(keys: TextIO) -> Iterator[None]:
-    descriptor = keys.fileno()
+def sane(file: TextIO) -> Iterator[None]:
+    """Turn the usual terminal modes back on during a `with` block, for another program. This is the opposite of `quiet`."""
+    with _local_modes(file, on=termios.ECHO | termios.ICANON | termios.ISIG):
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _local_modes(file: TextIO, *, on: int = 0, off: int = 0, when: int = termios.TCSANOW) -> Iterator[None]:
+    descriptor = file.fileno()
     before = termios.tcgetattr(descriptor)
     changed = termios.tcgetattr(descriptor)
-    changed[_LFLAG] &= ~termios.ECHO
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, changed)
+    changed[_LFLAG] = (changed[_LFLAG] | on) & ~off
+    termios.tcsetattr(descriptor, when, changed)
     try:
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        termios.tcsetattr(descriptor, when, before)

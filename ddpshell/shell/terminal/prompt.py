@@ -1,4 +1,4 @@
-"""The prompt: a line that can be edited, with the shell's colours, completions, history and toolbar."""
+"""The prompts of the shell: one with an editor, colors, completions, history and a toolbar, and a plain one."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from ...text.palette import StyledText
 from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
 from ..state import Shell
-from .completion import LineCompleter, LineSuggest
+from .completion import LineCompleter, LineSuggester
 from .continuation import Continuation, is_open
 from .output import PlainScreen, TerminalOutput, hidden, sane
 from .printer import Printer
 
 __all__ = ["PlainPrompt", "Prompt", "prompt_text", "short_url", "toolbar"]
 
-#: Seconds between two looks at the toolbar: it counts seconds.
+#: Seconds between two updates of the toolbar.
 _REFRESH = 1.0
-# Seconds after which an answer is shown although the server has not confirmed its writes (C79).
+#: Seconds after which a result is shown even if the server has not confirmed its writes (C79).
 _UNCONFIRMED = 30.0
 
-#: Beyond so many characters a line is pasted data, and colours would cost more than they tell.
-_MOST = 20_000
+#: How many characters are highlighted at most. A longer text is pasted data, and highlighting would be slow.
+_HIGHLIGHT_LIMIT = 20_000
 
-_FURNITURE = {
+_STYLES = {
     "prompt": "bold",
     "prompt.more": "ansibrightblack",
     "auto-suggestion": "ansibrightblack",
@@ -65,15 +65,15 @@ _FURNITURE = {
 
 
 class Prompt:
-    """Reads lines from a person. It is also the shell's `Terminal`.
+    """A prompt with an editor. It reads lines from the user, and implements the shell's `Terminal`.
 
     Args:
-        shell: Whose lines they are.
-        printer: What writes above the line.
+        shell: The shell that runs the lines.
+        printer: Writes above the line.
         output: The terminal.
-        history: What was typed before.
-        keys: Where keys come from; standard input unless given.
-        when_drawn: Called once, when the first prompt can be seen.
+        history: The lines of earlier sessions.
+        keys: The source of keys; standard input by default.
+        when_drawn: Called once when the first prompt is visible.
     """
 
     def __init__(
@@ -90,20 +90,20 @@ class Prompt:
         self._output = output
         self._keys = keys
         self._when_drawn = when_drawn
-        self._colours: PygmentsLexer | None = None
-        self._inks: BaseStyle | None = None
+        self._lexer: PygmentsLexer | None = None
+        self._style: BaseStyle | None = None
         parts = shell.registry, shell.names, lambda: shell.results.names
         self._session: PromptSession[str] = PromptSession(
             self._message,
-            style=merge_styles([DynamicStyle(lambda: self._inks), Style.from_dict(_FURNITURE)]),
-            lexer=DynamicLexer(self._lexer),
+            style=merge_styles([DynamicStyle(lambda: self._style), Style.from_dict(_STYLES)]),
+            lexer=DynamicLexer(self._get_lexer),
             completer=LineCompleter(*parts),
-            auto_suggest=LineSuggest(*parts),
+            auto_suggest=LineSuggester(*parts),
             history=history,
             key_bindings=self._bindings(),
             input_processors=[HighlightMatchingBracketProcessor(chars="[](){}")],
             complete_while_typing=Condition(lambda: shell.settings["menu"] == "typing"),
-            # Up and down go through the lines that begin with what is typed.
+            # The up and down keys select among the earlier lines that begin with the typed text.
             enable_history_search=Condition(lambda: shell.settings["menu"] == "tab"),
             search_ignore_case=True,
             enable_suspend=True,
@@ -116,27 +116,26 @@ class Prompt:
             input=keys,
             output=output,
         )
-        self._session.app.after_render += self._drawn
+        self._session.app.after_render += self._handle_drawn
 
     def read(self) -> str:
-        """Read what is typed up to an Enter at which nothing is open.
+        """Read a command. It ends with Enter, unless a bracket or a comment is open.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C: the line is given up.
-            EOFError: Ctrl-D on an empty line.
+            KeyboardInterrupt: The user pressed Ctrl-C, which discards the text.
+            EOFError: The user pressed Ctrl-D on an empty line.
         """
         settings = self._shell.settings
         vi = settings["editing"] == "vi"
         self._session.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
-        # Asked of the environment, where colours are wanted: how many there are.
+        # With colors, prompt_toolkit finds out from the environment how many the terminal has.
         self._session.color_depth = None if settings.is_on("color") else ColorDepth.DEPTH_1_BIT
         return self._ask(self._session)
 
-    # For commands
+    # ----------------------------------------------------------------------------------------- for commands
 
     def ask_secret(self, question: str) -> str:
-        """Ask for something that is not shown, and remembered nowhere."""
-        # Not even its length is shown.
+        """Ask for a secret. It is not shown, not even its length, and does not go to the history."""
         session: PromptSession[str] = PromptSession(
             question, input_processors=[_Hidden()], input=self._keys, output=self._output
         )
@@ -151,22 +150,22 @@ class Prompt:
 
     @contextlib.contextmanager
     def hand_over(self) -> Iterator[None]:
-        """Let a program have the terminal."""
+        """Let another program use the terminal during a `with` block."""
         self._printer.flush()
         with self._printer.paused(), sane(sys.stdin):
             yield
 
-    # Inside
+    # -------------------------------------------------------------------------------------------- private
 
-    def _lexer(self) -> PygmentsLexer | None:
-        if not 0 < len(self._session.default_buffer.text) <= _MOST:
+    def _get_lexer(self) -> PygmentsLexer | None:
+        if not 0 < len(self._session.default_buffer.text) <= _HIGHLIGHT_LIMIT:
             return None
-        if self._colours is None:
-            # Loaded when there is something to colour: the first prompt is there a twentieth sooner.
+        if self._lexer is None:
+            # Pygments is imported when the user types the first key, so that the first prompt appears sooner.
             from .highlighting import CommandLexer, ShellStyle
 
-            self._colours, self._inks = PygmentsLexer(CommandLexer), style_from_pygments_cls(ShellStyle)
-        return self._colours
+            self._lexer, self._style = PygmentsLexer(CommandLexer), style_from_pygments_cls(ShellStyle)
+        return self._lexer
 
     def _ask(self, session: PromptSession[str]) -> str:
         line = _AppLine(session.app, self._output)
@@ -174,18 +173,18 @@ class Prompt:
             return session.prompt(pre_run=lambda: self._printer.attach(line))
         finally:
             self._printer.detach()
-            self._look_for_interrupts()
+            self._find_interrupts()
 
-    def _look_for_interrupts(self) -> None:
-        """Ctrl-C right behind Enter has been read as a key for the next line; it is meant for what runs now."""
+    def _find_interrupts(self) -> None:
+        """Find a Ctrl-C right after Enter. It was read as a key for the next line, but is meant for the command."""
         keys = get_typeahead(self._session.input)
-        places = [index for index, key in enumerate(keys) if key.key is Keys.ControlC]
-        if places:
+        positions = [index for index, key in enumerate(keys) if key.key is Keys.ControlC]
+        if positions:
             self._shell.interrupts.remember()
-            keys = keys[places[-1] + 1 :]
+            keys = keys[positions[-1] + 1 :]
         store_typeahead(self._session.input, keys)
 
-    def _drawn(self, _: object) -> None:
+    def _handle_drawn(self, _: object) -> None:
         when_drawn, self._when_drawn = self._when_drawn, None
         if when_drawn is not None:
             when_drawn()
@@ -194,32 +193,32 @@ class Prompt:
         return [("class:prompt", prompt_text(self._shell, self._output.columns))]
 
     def _continuation(self, width: int, line_number: int, wrap_count: int) -> StyleAndTextTuples:
-        # A long line goes on at the margin, so that it can be copied.
+        # A wrapped row has no prompt, so that the user can copy the line.
         return [] if wrap_count else [("class:prompt.more", "... ".rjust(width)[-width:])]
 
     def _toolbar(self) -> StyleAndTextTuples:
-        # Drawn each second, so that an answer whose writes are never confirmed is not waited for without end.
+        # The toolbar is drawn every second. So this call ends the wait for answers whose writes are never confirmed.
         self._shell.settle(age=_UNCONFIRMED)
         app = self._session.app
         text: StyledText = []
         if app.editing_mode is EditingMode.VI and app.vi_state.input_mode is not InputMode.INSERT:
             text = [("state", "vi "), ("", " ")]
         text += toolbar(self._shell, self._output.columns - 1)
-        return [(f"class:bottom-toolbar.{ink}" if ink else "", piece) for ink, piece in text]
+        return [(f"class:bottom-toolbar.{style}" if style else "", piece) for style, piece in text]
 
     def _bindings(self) -> KeyBindings:
         keys = KeyBindings()
         typing = has_focus("DEFAULT_BUFFER")
 
         @Condition
-        def goes_on() -> bool:
+        def continues() -> bool:
             return is_open(self._session.default_buffer.text)
 
-        @keys.add("enter", filter=typing & goes_on)
+        @keys.add("enter", filter=typing & continues)
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.newline(copy_margin=True)
 
-        # For vi, Escape is a key by itself, whatever comes next and however soon.
+        # Not for vi, where Escape is always a key of its own.
         @keys.add("escape", "enter", filter=typing & emacs_mode)
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.newline(copy_margin=True)
@@ -235,22 +234,25 @@ class Prompt:
         return keys
 
     def _edit(self, app: Application[Any]) -> None:
-        """Edit the text in $EDITOR, which has the terminal for so long."""
+        """Edit the text in $EDITOR, which uses the terminal meanwhile."""
         pause = contextlib.ExitStack()
         pause.enter_context(self._printer.paused())
         app.current_buffer.open_in_editor().add_done_callback(lambda _: pause.close())
 
 
 class _Hidden(Processor):
-    """Shows nothing of what is typed."""
+    """Hides the typed text."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        """Leave all of it out; the cursor stays where it is."""
+        """Remove the whole text. The cursor does not move."""
         return Transformation([], source_to_display=lambda _: 0)
 
 
 def _complete(buffer: Buffer) -> None:
-    """Insert what is certain at once, so that an Enter right behind the Tab finds it, and offer the rest in a menu."""
+    """Insert the part that all completions have in common, and show the completions in a menu.
+
+    The insertion does not wait, so that an Enter right after the Tab finds it.
+    """
     event = CompleteEvent(completion_requested=True)
     found = list(buffer.completer.get_completions(buffer.document, event))
     if len(found) == 1:
@@ -261,22 +263,22 @@ def _complete(buffer: Buffer) -> None:
 
 
 class _AppLine:
-    """The line of a prompt_toolkit application."""
+    """The line of a prompt_toolkit application; see `PromptLine`."""
 
     def __init__(self, app: Application[str], output: TerminalOutput) -> None:
         self._app = app
         self._output = output
 
     def request_flush(self, flush: Callable[[], None]) -> None:
-        """Have `flush` called by the application's loop, in its context."""
+        """Have `flush` called on the application's event loop, in its context."""
         loop, context = self._app.loop, self._app.context
         if loop is not None and context is not None:
-            # A loop that is closed has no line any more; the printer is told of that as well.
+            # If the loop is closed, the line has ended. The printer will see `detach`.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(flush, context=context.copy())
 
     def print_above(self, text: str) -> bool:
-        """Erase the line, write the text, and draw the line again, in one write."""
+        """Erase the line, write the text and draw the line again, in one write."""
         app = self._app
         if app.is_done or not app.is_running:
             return False
@@ -284,24 +286,24 @@ class _AppLine:
             app.renderer.erase(leave_alternate_screen=False)
             self._output.write_raw(text)
             app.renderer.request_absolute_cursor_position()
-            # What was made for the last drawing, such as the toolbar, is of yesterday.
+            # Make the renderer discard cached texts, such as the toolbar of the last drawing.
             app.render_counter += 1
             app.renderer.render(app, app.layout)
         return True
 
 
 class PlainPrompt:
-    """Reads lines from a person at such a terminal; the shell's `Terminal` as well.
+    """A prompt for terminals that cannot move the cursor (TERM=dumb). The terminal itself edits the line.
 
-    What comes meanwhile stands on lines of its own, and the prompt again below; what was typed so far is not lost,
-    but stands above.
+    Output during the input goes on rows of its own, and the prompt appears again below it. The text that the user has typed
+    stays above, and still counts.
 
     Args:
-        shell: Whose lines they are.
-        printer: What writes.
-        screen: Where to.
+        shell: The shell that runs the lines.
+        printer: Writes to the terminal.
+        screen: The output of the terminal.
         keys: Standard input.
-        remember: Told of each text.
+        remember: Called with each text, for the history.
     """
 
     def __init__(
@@ -314,22 +316,22 @@ class PlainPrompt:
         self._remember = remember
 
     def read(self) -> str:
-        """Read what is typed up to an Enter at which nothing is open.
+        """Read a command. It ends with Enter, unless a bracket or a comment is open.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C.
-            EOFError: Ctrl-D on an empty line.
+            KeyboardInterrupt: The user pressed Ctrl-C, which discards the text.
+            EOFError: The user pressed Ctrl-D on an empty line.
         """
         continuation = Continuation()
         lines = [self._read_line(prompt_text(self._shell, self._screen.columns))]
-        while continuation.goes_on(lines[-1]):
+        while continuation.continues_after(lines[-1]):
             lines.append(self._read_line("... "))
         text = "\n".join(lines)
         self._remember(text)
         return text
 
     def ask_secret(self, question: str) -> str:
-        """Ask for something that is not shown."""
+        """Ask for a secret, which is not shown."""
         with hidden(self._keys):
             answer = self._read_line(question)
         self._printer.flush()
@@ -338,22 +340,22 @@ class PlainPrompt:
         return answer
 
     def clear(self) -> None:
-        """Nothing here can be cleared."""
+        """Do nothing, because this terminal cannot be cleared."""
 
     @contextlib.contextmanager
     def hand_over(self) -> Iterator[None]:
-        """Let a program have the terminal."""
+        """Let another program use the terminal during a `with` block."""
         self._printer.flush()
         with self._printer.paused():
             yield
 
     def _read_line(self, question: str) -> str:
         self._printer.flush()
-        # From the question on, whatever is written belongs to the line.
+        # Other threads must not write between the question and `attach`.
         with self._printer.paused():
             self._screen.write_raw(question)
             self._screen.flush()
-            self._printer.attach(_Waiting(self._screen, question))
+            self._printer.attach(_PlainLine(self._screen, question))
         try:
             with self._shell.interrupts.allowed():
                 text = self._keys.readline()
@@ -368,19 +370,19 @@ class PlainPrompt:
         return text.rstrip("\n")
 
 
-class _Waiting:
-    """A prompt that waits for its line."""
+class _PlainLine:
+    """The line of a plain prompt; see `PromptLine`."""
 
     def __init__(self, screen: PlainScreen, question: str) -> None:
         self._screen = screen
         self._question = question
 
     def request_flush(self, flush: Callable[[], None]) -> None:
-        """Write at once: no other thread writes."""
+        """Call `flush` at once, because no other thread writes."""
         flush()
 
     def print_above(self, text: str) -> bool:
-        """Write below what was typed, and the prompt again."""
+        """Write below the typed text, and write the question again."""
         self._screen.write_raw(f"\n{text}{self._question}")
         self._screen.flush()
         return True
@@ -390,7 +392,7 @@ _GAP = " · "
 
 
 def short_url(url: str) -> str:
-    """A server as people call it: host and port, and what path there is before DDP's own; escaped."""
+    """Return a short name for a server: its host, its port and the path before `/websocket`, escaped."""
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     path = path.removesuffix("websocket").strip("/")
@@ -398,35 +400,35 @@ def short_url(url: str) -> str:
 
 
 def prompt_text(shell: Shell, width: int) -> str:
-    """What stands before the line: `localhost:3000> `, or the server's name; in a narrow window, less of it."""
+    """Return the prompt: `localhost:3000> `, or the server's name. In a narrow window it is cut."""
     name = escape_line(shell.link.profile or "") or short_url(shell.link.url) or "ddp"
     return clip(name, max(3, width // 3)) + "> "
 
 
 def toolbar(shell: Shell, width: int) -> StyledText:
-    """Server, state, user, round trip, calls pending, messages in the outbox: as much as fits, in this order."""
-    parts = _parts(shell)
+    """Return the toolbar: state, server, user, calls and round-trip time. The last parts are left out if they do not fit."""
+    parts = _toolbar_parts(shell)
     text: StyledText = []
     used = 0
-    for ink, part in parts:
+    for style, part in parts:
         gap = _GAP if text else ""
         if used + len(gap) + cell_width(part) > width:
             break
-        text += [("", gap), (ink, part)]
+        text += [("", gap), (style, part)]
         used += len(gap) + cell_width(part)
     if not text:
-        ink, part = parts[0]
-        text = [(ink, clip(part, width))]
+        style, part = parts[0]
+        text = [(style, clip(part, width))]
     return text
 
 
-def _parts(shell: Shell) -> StyledText:
+def _toolbar_parts(shell: Shell) -> StyledText:
     client = shell.link.current_client
     if client is None:
         return [("state", "connecting"), ("", short_url(shell.link.url))]
     status = client.status
-    [(ink, state)] = state_text(status)
-    parts: StyledText = [(ink, state), ("", short_url(status.url))]
+    [(style, state)] = state_text(status)
+    parts: StyledText = [(style, state), ("", short_url(status.url))]
     user = shell.link.user or status.user_id
     if user is not None:
         parts.append(("", escape_line(user)))

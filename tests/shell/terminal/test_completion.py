@@ -14,7 +14,7 @@ from prompt_toolkit.history import InMemoryHistory
 
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.names import Names
-from ddpshell.shell.terminal.completion import LineCompleter, LineSuggest, suggestions
+from ddpshell.shell.terminal.completion import LineCompleter, LineSuggester, suggestions
 from tests.text.test_tokens import lines
 
 REGISTRY = shell_registry()
@@ -158,6 +158,6 @@ def test_the_end_of_a_line_is_suggested(text: str, end: str | None) -> None:
     history = InMemoryHistory()
     for line in ("call upper 'a'", "call upper 'b'"):
         history.append_string(line)
-    suggest = LineSuggest(REGISTRY, Names(REGISTRY), list)
+    suggest = LineSuggester(REGISTRY, Names(REGISTRY), list)
     found = suggest.get_suggestion(Buffer(history=history), Document(text))
     assert (found.text if found else None) == end

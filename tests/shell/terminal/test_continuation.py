@@ -56,7 +56,7 @@ def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
     text: list[str] = []
     for line in lines:
         text.append(line)
-        goes_on = line_by_line.goes_on(line)
+        goes_on = line_by_line.continues_after(line)
         assert goes_on is is_open("\n".join(text))
         if not goes_on:
             text = []
@@ -66,8 +66,8 @@ def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
 def test_a_value_over_many_lines_ends_with_its_last(value: object) -> None:
     *lines, last = f"call f {format_value(value, width=1)}".split("\n")  # type: ignore[arg-type]  # it is an EJSON value
     line_by_line = Continuation()
-    assert all(line_by_line.goes_on(line) for line in lines)
-    assert not line_by_line.goes_on(last)
+    assert all(line_by_line.continues_after(line) for line in lines)
+    assert not line_by_line.continues_after(last)
 
 
 @pytest.mark.parametrize("item", ["  {n: 1, at: Date(0)},\n", "  '*' /* a\n comment */,\n"])
@@ -88,7 +88,7 @@ def test_twice_as_many_lines_are_twice_the_work(monkeypatch: pytest.MonkeyPatch,
         count = 0
         line_by_line = Continuation()
         text = f"call f [\n{item * items}]"
-        assert [line_by_line.goes_on(line) for line in text.splitlines()].index(False) == text.count("\n")
+        assert [line_by_line.continues_after(line) for line in text.splitlines()].index(False) == text.count("\n")
         return count
 
     assert work(20_000) <= 2 * work(10_000)

@@ -20,12 +20,12 @@ from pygments.token import Error, Keyword, Name, Number
 from ddpshell.ejson import EJSONValue
 from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.terminal.highlighting import (
-    INK_TOKENS,
+    STYLE_TOKENS,
     CommandLexer,
     SessionLexer,
     ShellStyle,
-    painted_line,
-    painted_session,
+    highlighted_line,
+    highlighted_session,
 )
 from ddpshell.text.formatting import colored_value, value_fragments
 from ddpshell.text.palette import STYLES, StyledText, plain
@@ -36,8 +36,8 @@ from tests.text.test_tokens import lines
 REGISTRY = shell_registry()
 
 
-def inks(text: str) -> list[tuple[str, str]]:
-    return [(ink, piece) for ink, piece in painted_line(text, REGISTRY) if ink]
+def styles(text: str) -> list[tuple[str, str]]:
+    return [(style, piece) for style, piece in highlighted_line(text, REGISTRY) if style]
 
 
 @pytest.mark.parametrize(
@@ -117,28 +117,28 @@ def inks(text: str) -> list[tuple[str, str]]:
     ],
 )  # fmt: skip
 def test_a_line_has_colours(text: str, expected: list[tuple[str, str]]) -> None:
-    assert inks(text) == expected
+    assert styles(text) == expected
 
 
 @given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
 def test_inks_change_no_text(text: str) -> None:
-    for painted in (painted_line(text, REGISTRY), colored_value(text), painted_session(text, REGISTRY)):
-        assert plain(painted) == text
-        assert {ink for ink, _ in painted} <= {*STYLES, ""}
+    for highlighted in (highlighted_line(text, REGISTRY), colored_value(text), highlighted_session(text, REGISTRY)):
+        assert plain(highlighted) == text
+        assert {style for style, _ in highlighted} <= {*STYLES, ""}
 
 
 def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
-    painted = colored_value('{"msg":"x","n":-1.5e3,"ok":true}')
-    assert [ink for ink, _ in painted if ink != "punctuation"] == [
+    highlighted = colored_value('{"msg":"x","n":-1.5e3,"ok":true}')
+    assert [style for style, _ in highlighted if style != "punctuation"] == [
         "key", "string", "key", "number", "key", "constant"
     ]  # fmt: skip
 
 
-def letters(painted: StyledText) -> list[tuple[str, str]]:
-    """Each character and its ink; of space there is none, and of brackets nobody asks."""
+def letters(highlighted: StyledText) -> list[tuple[str, str]]:
+    """Each character and its style; of space there is none, and of brackets nobody asks."""
     return [
-        (character, "" if ink == "punctuation" else ink)
-        for ink, piece in painted
+        (character, "" if style == "punctuation" else style)
+        for style, piece in highlighted
         for character in piece
         if not character.isspace()
     ]
@@ -148,7 +148,7 @@ def letters(painted: StyledText) -> list[tuple[str, str]]:
 def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue, width: int) -> None:
     shown = list(value_fragments(value, width=width))
     assert letters(colored_value(plain(shown))) == letters(shown)
-    assert letters(painted_session(plain(shown), REGISTRY)) == letters(shown)
+    assert letters(highlighted_session(plain(shown), REGISTRY)) == letters(shown)
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
     ],
 )  # fmt: skip
 def test_a_session_has_the_inks_of_what_is_in_it(text: str, expected: list[tuple[str, str]]) -> None:
-    assert plain(painted_session(text, REGISTRY)) == text
-    assert [(ink, piece) for ink, piece in painted_session(text, REGISTRY) if ink] == expected
+    assert plain(highlighted_session(text, REGISTRY)) == text
+    assert [(style, piece) for style, piece in highlighted_session(text, REGISTRY) if style] == expected
 
 
 def test_what_is_typed_has_its_types() -> None:
@@ -223,12 +223,14 @@ def test_what_is_typed_has_its_types() -> None:
 
 @given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
 def test_the_lexers_say_what_the_parser_says(text: str) -> None:
-    for lexer, painted in (
-        (CommandLexer(), painted_line(text, REGISTRY)),
-        (SessionLexer(), painted_session(text, REGISTRY)),
+    for lexer, highlighted in (
+        (CommandLexer(), highlighted_line(text, REGISTRY)),
+        (SessionLexer(), highlighted_session(text, REGISTRY)),
     ):
         found = list(lexer.get_tokens_unprocessed(text))
-        assert [(kind, piece) for _, kind, piece in found] == [(INK_TOKENS[ink], piece) for ink, piece in painted]
+        assert [(kind, piece) for _, kind, piece in found] == [
+            (STYLE_TOKENS[style], piece) for style, piece in highlighted
+        ]
         assert all(text.startswith(piece, position) for position, _, piece in found)
 
 
@@ -241,10 +243,10 @@ def test_at_the_prompt_no_text_is_changed(text: str) -> None:
     ] == text.split("\n")  # fmt: skip
 
 
-@pytest.mark.parametrize("ink", [ink for ink in INK_TOKENS if ink])
-def test_at_the_prompt_the_inks_are_those_of_the_terminal(ink: str) -> None:
+@pytest.mark.parametrize("style", [style for style in STYLE_TOKENS if style])
+def test_at_the_prompt_the_inks_are_those_of_the_terminal(style: str) -> None:
     """The codes of the one are the names of the other, in the order of ECMA-48."""
-    kind = INK_TOKENS[ink]
+    kind = STYLE_TOKENS[style]
     name = "pygments." + ".".join(kind).lower()
     attributes = style_from_pygments_cls(ShellStyle).get_attrs_for_style_str(f"class:{name}")
     colours = {
@@ -252,7 +254,7 @@ def test_at_the_prompt_the_inks_are_those_of_the_terminal(ink: str) -> None:
         "ansibrightblack": "90", "ansibrightblue": "94",
     }  # fmt: skip
     codes = ["1" * bool(attributes.bold), "4" * bool(attributes.underline), colours[attributes.color or ""]]
-    assert ";".join(code for code in codes if code) == STYLES[ink]
+    assert ";".join(code for code in codes if code) == STYLES[style]
 
 
 def test_the_package_brings_them_to_everybody_who_uses_pygments() -> None:

@@ -11,24 +11,24 @@ from ddpshell.shell.terminal import history as history_module
 from ddpshell.shell.terminal.history import ShellHistory
 
 
-def complaints_of(path: Path) -> tuple[ShellHistory, list[str]]:
+def history_of(path: Path) -> tuple[ShellHistory, list[str]]:
     complaints: list[str] = []
     return ShellHistory(path, complaints.append), complaints
 
 
 def test_lines_are_there_again_in_the_next_session(tmp_path: Path) -> None:
     path = tmp_path / "state/ddpshell/history"
-    first, complaints = complaints_of(path)
+    first, complaints = history_of(path)
     for line in ("call upper 'a'", "find t {a: 1,\n  b: 2}"):
         first.append_string(line)
-    again, _ = complaints_of(path)
+    again, _ = history_of(path)
     assert again.oldest_first() == ["call upper 'a'", "find t {a: 1,\n  b: 2}"]
     assert complaints == []
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "state/ddpshell/history"
-    complaints_of(path)[0].append_string("status")
+    history_of(path)[0].append_string("status")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -36,13 +36,13 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
 def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.touch(mode=0o644)
-    complaints_of(path)[0].append_string("status")
+    history_of(path)[0].append_string("status")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("line", ["login ann", " call upper x", "call x {password: 'p'}", "  ", ""])
 def test_private_lines_get_neither_into_the_file_nor_into_the_memory(tmp_path: Path, line: str) -> None:
-    history, _ = complaints_of(tmp_path / "history")
+    history, _ = history_of(tmp_path / "history")
     history.append_string(line)
     assert history.get_strings() == []
     assert not (tmp_path / "history").exists()
@@ -50,28 +50,28 @@ def test_private_lines_get_neither_into_the_file_nor_into_the_memory(tmp_path: P
 
 def test_where_nothing_can_be_written_it_says_so_once_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    history, complaints = complaints_of(tmp_path / "file/history")
+    history, complaints = history_of(tmp_path / "file/history")
     history.append_string("status")
     history.append_string("help")
     assert history.get_strings() == ["status", "help"]
     assert len(complaints) == 1
-    assert complaints[0].startswith("the history is not kept: ")
+    assert complaints[0].startswith("the history is not saved: ")
 
 
 def test_what_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "history").mkdir()
-    history, complaints = complaints_of(tmp_path / "history")
+    history, complaints = history_of(tmp_path / "history")
     assert history.oldest_first() == []
     assert len(complaints) == 1
 
 
 def test_a_file_that_has_grown_too_long_loses_its_older_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "MOST", 2000)
+    monkeypatch.setattr(history_module, "SIZE_LIMIT", 2000)
     path = tmp_path / "history"
-    history, _ = complaints_of(path)
+    history, _ = history_of(path)
     for number in range(100):
         history.append_string(f"call upper {number}")
-    kept = complaints_of(path)[0].oldest_first()
+    kept = history_of(path)[0].oldest_first()
     assert kept[-1] == "call upper 99"
     assert 5 < len(kept) < 50
     assert all(line.startswith("call upper ") for line in kept)

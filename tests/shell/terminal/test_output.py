@@ -300,10 +300,10 @@ def test_a_home_that_cannot_be_written_costs_the_history_only(server: LoopbackSe
     with Window("-u", f"localhost:{server.port}", columns=200, environment=environment) as window:
         window.wait_for("connected to")
         window.press("call upper a\r")
-        window.wait_for("warning: the history is not kept: ")
+        window.wait_for("warning: the history is not saved: ")
         window.press("call upper b\r")
         window.wait_for('[2] "B"')
-        assert len(lines_with(window, "history is not kept")) == 1
+        assert len(lines_with(window, "history is not saved")) == 1
 
 
 # ---------------------------------------------------------------------------------------------------- bad input
