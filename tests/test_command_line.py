@@ -1,4 +1,4 @@
-"""The command as a process of its own: signals at every stage, servers that are no use, and what is written where.
+"""The command as a process of its own: signals at every stage, servers that do not work, and what is written where.
 
 What each command does is tested in `tests/cli`; here is what must be so of all of them.
 """
@@ -80,7 +80,7 @@ def black_hole() -> Iterator[int]:
     """A port where connections are not even refused."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
-        # One is accepted for nobody; the others keep asking.
+        # The server accepts no connection; the client keeps trying.
         fill = [socket.socket() for _ in range(1 + FILLING)]
         for connection in fill:
             connection.setblocking(False)
@@ -199,7 +199,7 @@ def wait_until_reading(process: subprocess.Popen[str]) -> None:
     """Until it sleeps in `read`, as Linux tells; elsewhere, not at all."""
 
     def is_reading() -> bool:
-        # The number of the call on x86-64 and on ARM, and the file. For a file on a disk nobody sleeps like that.
+        # The number of the call on x86-64 and on ARM, and the file. Reading a file on a disk never sleeps like that.
         syscall, status = _proc(f"{process.pid}/syscall"), _proc(f"{process.pid}/stat")
         return re.match(r"(0|63) 0x[0-9a-f] ", syscall) is not None and ") S " in status
 
@@ -268,7 +268,7 @@ def test_the_exit_codes_are_the_same_in_help_man_page_and_manual() -> None:
 # ---------------------------------------------------------------------------------------------------- a real Meteor
 
 
-def test_who_calls_too_often_is_told_when_to_try_again(
+def test_who_calls_too_often_is_reported_when_to_try_again(
     start: Start, meteor_server: MeteorServer, tmp_path: Path
 ) -> None:
     """S50, as Meteor's own limiter has it: five calls a second."""
@@ -302,7 +302,7 @@ def test_who_calls_too_often_is_told_when_to_try_again(
         pytest.param(["call", "kick"], 6, "", "outcome of 'kick' unknown", id="kicked out"),
         pytest.param(["call", "cut"], 6, "", "outcome of 'cut' unknown", id="cut off"),
         pytest.param(["login", "alice", "--password-file", "-"], 4, "", "Incorrect password", id="a wrong password"),
-        pytest.param(["whoami"], 4, "", "you are not logged in", id="nobody"),
+        pytest.param(["whoami"], 4, "", "you are not logged in", id="anonymous"),
     ],
 )
 def test_a_real_meteor_gives_the_same_exit_codes(

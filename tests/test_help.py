@@ -45,7 +45,7 @@ FILES = {
 #: What runs until it is told to end.
 ENDLESS = re.compile(r"ddp serve\b.*|ddp ping|ddp sub .*--follow")
 
-#: What asks for a password, and there is nobody to type it.
+#: Commands that ask for a password, which the test does not type.
 ASKING = re.compile(r"(.*\|\| )?ddp login alice")
 
 

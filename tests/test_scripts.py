@@ -233,7 +233,7 @@ class TestUntilDone:
             client.call("/tasks/update", {"_id": "b"}, {"$set": {"done": True}}).result(PATIENCE)
         assert finished(process) == (0, "b is done\n", "")
 
-    def test_it_waits_no_longer_than_it_is_told(self, start: Start, url: str) -> None:
+    def test_it_waits_no_longer_than_it_is_reported(self, start: Start, url: str) -> None:
         ran = finished(start("until-done.sh", "b", "0.7"))
         assert ran == (5, "b is not done after 0.7 s\n", "ddp: error: no document matched within 0.7 s\n")
 
@@ -242,7 +242,7 @@ class TestUntilDone:
 
 
 class TestOnChange:
-    def test_each_change_is_told(self, start: Start, url: str) -> None:
+    def test_each_change_is_reported(self, start: Start, url: str) -> None:
         process = start("on-change.sh")
         assert process.stdout is not None
         assert process.stdout.readline() == "done: write a client\n"

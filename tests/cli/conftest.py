@@ -81,7 +81,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
         shown: list[bytes] = []
 
         def read() -> None:
-            # A terminal takes no more than a few screens before somebody looks.
+            # A pseudo-terminal buffers only a few screens until it is read.
             while not shown or not shown[-1].endswith(b"\0"):
                 shown.append(os.read(master, 1 << 16))
 

@@ -1,4 +1,4 @@
-"""What is for standard error, when somebody else writes it."""
+"""Streams that are written by a thread of their own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def place() -> Iterator[Place]:
     stream.close()
 
 
-def test_whoever_writes_does_not_wait_for_the_reader(place: Place) -> None:
+def test_writing_does_not_wait_for_the_reader(place: Place) -> None:
     place.stream.write("a\n")
     assert place.reader.begun.acquire(timeout=PATIENCE)
     for text in ("b\n", "c\n"):
@@ -69,7 +69,7 @@ def test_what_is_beyond_the_limit_is_counted_and_told(place: Place) -> None:
     assert told == "ddp: warning: left out 4 lines, because the lines before were not read in time"
 
 
-def test_what_was_left_out_is_told_at_the_end_too(place: Place) -> None:
+def test_what_was_left_out_is_reported_at_the_end_too(place: Place) -> None:
     place.stream.write("too long for it\n")
     place.reader.allowed.release()
     place.stream.close()

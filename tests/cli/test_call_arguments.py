@@ -109,7 +109,7 @@ class TestSources:
         (home / "value").write_text("5")
         assert ddp("call", "identity", "@~/value").out == "5\n"
 
-    def test_ten_thousand_levels_are_too_deep_and_told_so(self, ddp: Command, tmp_path: Path) -> None:
+    def test_ten_thousand_levels_are_too_deep_and_reported_so(self, ddp: Command, tmp_path: Path) -> None:
         file = tmp_path / "deep.json"
         file.write_text("[" * 10_000 + "]" * 10_000)
         ran = ddp("call", "echo", f"@{file}")
@@ -173,7 +173,7 @@ def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_i
         pytest.param(["@/dev/zero"], ["argument 1 (/dev/zero) is too large for a message (more than 64 MiB)"], id="a file without end"),
     ],
 )  # fmt: skip
-def test_a_wrong_argument_is_told_with_its_place(ddp: Command, words: list[str], lines: list[str]) -> None:
+def test_a_wrong_argument_is_reported_with_its_place(ddp: Command, words: list[str], lines: list[str]) -> None:
     ran = ddp("call", "echo", *words)
     assert (ran.code, ran.out) == (2, "")
     shown = ran.err.splitlines()
@@ -187,7 +187,7 @@ def test_the_method_must_be_text(ddp: Command) -> None:
     assert ddp("call", "\udcff").err.startswith("ddp: error: METHOD is not UTF-8 text")
 
 
-def test_a_wrong_file_is_told_with_its_line(ddp: Command, tmp_path: Path) -> None:
+def test_a_wrong_file_is_reported_with_its_line(ddp: Command, tmp_path: Path) -> None:
     file = tmp_path / "tasks.json"
     file.write_text('{\n  "title": "write",\n  "done": maybe\n}\n')
     first, line, caret, *_ = ddp("call", "echo", f"@{file}").err.splitlines()
@@ -195,14 +195,14 @@ def test_a_wrong_file_is_told_with_its_line(ddp: Command, tmp_path: Path) -> Non
     assert (line, caret) == ('    "done": maybe', "            ^")
 
 
-def test_a_file_that_is_no_text_is_told(ddp: Command, tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_reported(ddp: Command, tmp_path: Path) -> None:
     file = tmp_path / "image"
     file.write_bytes(b"ab\xff")
     assert f"argument 1 ({file}) is not UTF-8 text, from byte 2 on" in ddp("call", "echo", f"@{file}").err
 
 
-def test_an_unreadable_file_is_told(ddp: Command, tmp_path: Path) -> None:
-    # Root can read any file, so this is one that nobody can: a loop of links.
+def test_an_unreadable_file_is_reported(ddp: Command, tmp_path: Path) -> None:
+    # Root can read any file, but not a loop of symbolic links.
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert "cannot read" in ddp("call", "echo", f"@{tmp_path / 'a'}").err
@@ -221,14 +221,14 @@ def test_standard_input_that_does_not_end_is_given_up(ddp: Command, server: Loop
     assert clock.now() - began < 1.2
 
 
-def test_a_pipe_in_place_of_a_file_that_nobody_writes_to_is_given_up(
-    ddp: Command, server: LoopbackServer, tmp_path: Path
-) -> None:
+def test_reading_a_pipe_without_a_writer_times_out(ddp: Command, server: LoopbackServer, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     ran = ddp("call", "--timeout", "0.2", "echo", f"@{tmp_path / 'pipe'}")
     assert (ran.code, ran.err.splitlines()[0]) == (5, f"ddp: error: no end of {tmp_path / 'pipe'} within 0.2 s")
 
 
-def test_a_closed_standard_input_is_told(server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_closed_standard_input_is_reported(
+    server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
+) -> None:
     ran = finished(start("call", "echo", "-", stdin=None, preexec_fn=lambda: os.close(0)))
     assert (ran.code, ran.err) == (2, "ddp: error: standard input is closed\n")

@@ -1,4 +1,4 @@
-"""Words find their commands, help explains them, and numbers are no options."""
+"""Words find their commands, help explains them, and numbers are not options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
         pytest.param(["serve", "--port", "70000"], "--port: 70000 is not in the range", id="no port"),
     ],
 )  # fmt: skip
-def test_a_wrong_command_line_is_told_in_one_line_and_a_hint(ddp: Command, words: list[str], error: str) -> None:
+def test_a_wrong_command_line_is_reported_in_one_line_and_a_hint(ddp: Command, words: list[str], error: str) -> None:
     ran = ddp(*words)
     first, hint = ran.err.splitlines()
     assert (ran.code, ran.out) == (2, "")

@@ -97,7 +97,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
         pytest.param("[default]\na = " + "[" * 5000, "is not valid TOML: ", id="depth"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+def test_what_is_wrong_is_reported_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(CommandError) as raised:
         read(tmp_path, text)
     assert str(raised.value).startswith(str(tmp_path / "config.toml"))
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, problem:
     assert "secret" not in str(raised.value)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"cannot read .*: Is a directory"):
         load_config(str(tmp_path))
     (tmp_path / "x").write_bytes(b"a = '\xff'")
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         pytest.param("[servers.prod]\nurl='a'\n[servers.test]\nurl='b'", "its servers are: prod, test; did you mean prod?", id="one like it"),
     ],
 )  # fmt: skip
-def test_an_unknown_profile_is_told_with_those_there_are(tmp_path: Path, text: str, advice: str) -> None:
+def test_an_unknown_profile_is_reported_with_those_there_are(tmp_path: Path, text: str, advice: str) -> None:
     with pytest.raises(CommandError) as raised:
         read(tmp_path, text).profile("prd")
     assert str(raised.value).startswith("unknown profile 'prd': ")
@@ -134,7 +134,7 @@ def test_settings_have_the_names_of_options() -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text())
-def test_any_text_is_a_config_file_or_refused(tmp_path: Path, text: str) -> None:
+def test_any_text_is_a_config_file_or_rejected(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:

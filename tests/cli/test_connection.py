@@ -64,7 +64,7 @@ def no_http(server: Conversation) -> None:
         pytest.param(garbage, 3, "invalid WebSocket frame", id="garbage"),
     ],
 )  # fmt: skip
-def test_no_session_is_told_in_one_line_with_a_hint(
+def test_no_session_is_reported_in_one_line_with_a_hint(
     ddp: Command, script: Callable[[Conversation], object], code: int, line: str
 ) -> None:
     clock = SystemClock()
@@ -164,7 +164,7 @@ def test_a_connection_that_is_tried_again_and_again_ends_with_the_time(ddp: Comm
     assert "closed the connection" in ran.err.splitlines()[-2]
 
 
-def test_frames_that_are_no_ddp_are_ignored(ddp: Command) -> None:
+def test_frames_that_are_not_ddp_are_ignored(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         for text in ("", "rubbish", "[]", '"x"', "{}", '{"msg":"unheard of"}', '{"server_id":"0"}', "[" * 10_000):
             server.send_text(text)
@@ -203,7 +203,7 @@ def test_versions_suggested_in_turns_come_to_an_end(ddp: Command) -> None:
     assert "version negotiation failed; server requested version pre1" in ran.err
 
 
-def test_a_closed_port_is_told(ddp: Command) -> None:
+def test_a_closed_port_is_reported(ddp: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     ran = ddp("call", "-u", f"127.0.0.1:{port}", "m")
@@ -220,7 +220,7 @@ def test_who_named_no_server_learns_how(ddp: Command, monkeypatch: pytest.Monkey
     assert "(use -u URL for another server)" in ddp("call", "m").err
 
 
-def test_an_unknown_host_is_told(ddp: Command) -> None:
+def test_an_unknown_host_is_reported(ddp: Command) -> None:
     ran = ddp("call", "-u", "nowhere.invalid", "m")
     assert ran.code == 3
     assert ran.err.startswith("ddp: error: cannot find the host 'nowhere.invalid'")
@@ -274,7 +274,7 @@ class TestTLS:
     def answer(server: Conversation) -> None:
         server.finish(server.expect("method"), result=1)
 
-    def test_a_certificate_of_an_unknown_authority_is_refused(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_a_certificate_of_an_unknown_authority_is_rejected(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", server.url, "m")
         assert (ran.code, ran.out) == (3, "")
@@ -310,7 +310,7 @@ class TestTLS:
         assert (ran.code, ran.out) == (3, "")
         assert "is not trusted" in ran.err
 
-    def test_our_own_certificate_is_shown_to_whoever_asks(
+    def test_the_client_certificate_is_sent_to_a_server_that_asks(
         self, ddp: Command, secure: ssl.SSLContext, authority: trustme.CA
     ) -> None:
         authority.configure_trust(secure)
@@ -383,7 +383,7 @@ class TestTLS:
             assert "sesame" not in child.before
             child.close()
             assert child.exitstatus == 0
-            # And where nobody can be asked, the way is told.
+            # Without a terminal, the hint says what to do.
             ran = finished(start("call", "m", "-u", server.url, *demanding, start_new_session=True))
         assert ran.code == 4
         assert "there is no terminal to ask at: Passphrase of " in ran.err
@@ -399,18 +399,18 @@ class TestTLS:
             monkeypatch.delenv("SSL_CERT_FILE")
             assert ddp("call", "-u", server.url, "m").code == 3
 
-    def test_a_server_with_tls_is_told_where_none_is_spoken(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_a_server_with_tls_is_reported_where_none_is_spoken(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", f"ws://127.0.0.1:{server.port}", "m")
         assert (ran.code, ran.out) == (3, "")
         assert "wss: or https:" in ran.err
 
-    def test_a_server_without_tls_is_told(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_a_server_without_tls_is_reported(self, ddp: Command, server: LoopbackServer) -> None:
         ran = ddp("call", "-u", f"wss://127.0.0.1:{server.port}", "m")
         assert ran.code == 3
         assert ran.err.startswith("ddp: error: no TLS with ")
 
-    def test_a_certificate_file_that_holds_none_is_told(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_a_certificate_file_that_holds_none_is_reported(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", server.url, "--cacert", __file__, "m")
         assert ran.code == 3
@@ -552,7 +552,9 @@ class TestHandshake:
         # As everywhere, what begins like a number is one.
         assert ddp("call", "add", "-4", "-6") == (0, "-10\n", "")
 
-    def test_where_a_redirect_points_to_is_told_and_not_followed(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_where_a_redirect_points_to_is_reported_and_not_followed(
+        self, ddp: Command, server: LoopbackServer
+    ) -> None:
         moved = http_answer(302, "Found", "moved", Location=f"http://127.0.0.1:{server.port}/websocket")
         with ScriptedServer(moved) as other:
             ran = ddp("call", "-u", other.url, "upper", "x")
@@ -599,7 +601,7 @@ def test_the_password_in_an_address_is_never_shown(
     assert "ddp: warning: other users of this machine can see the password in --url; put it into $DDP_URL or" in ran.err
 
 
-def test_a_fault_of_ours_shows_no_password(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_of_a_bug_shows_no_password(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **settings: object) -> None:
         raise ValueError
 

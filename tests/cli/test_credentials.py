@@ -32,7 +32,7 @@ def test_how_to_log_in_again_names_the_server(given: dict[str, object], command:
     assert login_command(process, "ann") == command
 
 
-def test_nobody_has_nothing() -> None:
+def test_an_anonymous_user_has_no_credential() -> None:
     process = Process()
     assert find_credential(process, settings(process)) is None
     process.options["no_login"] = True
@@ -58,7 +58,7 @@ def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
     assert "t0ken" not in repr(credential)
 
 
-def test_a_refusal_says_what_was_refused_and_what_to_do() -> None:
+def test_a_refusal_says_what_was_rejected_and_what_to_do() -> None:
     error = Credential("the login of 'ann'", "log in again", token="t0ken").rejection(LoginError(403, "logged out"))
     assert str(error) == "the server rejected the login of 'ann': logged out [403]"
     assert error.hint == "log in again"
@@ -82,7 +82,7 @@ def test_a_secret_is_the_first_line(tmp_path: Path, content: bytes, secret: str)
 
 
 @pytest.mark.parametrize("prepare", [Path.mkdir, Path.touch], ids=["a folder", "an empty file"])
-def test_a_file_without_one_is_told(tmp_path: Path, prepare: Callable[[Path], object]) -> None:
+def test_a_file_without_one_is_reported(tmp_path: Path, prepare: Callable[[Path], object]) -> None:
     file = tmp_path / "secret"
     prepare(file)
     with pytest.raises(CommandError, match="password"):

@@ -32,7 +32,7 @@ def history(home: Path, *lines: str) -> Path:
     [
         pytest.param(MethodError(404, UNKNOWN_METHOD), "uper", ["did you mean upper?"], id="a method"),
         pytest.param(SubscriptionError(404, UNKNOWN_PUBLICATION), "tusks", ["did you mean tasks?"], id="a publication"),
-        pytest.param(MethodError(404, "Method 'tusks' not found"), "tusks", [], id="a publication is no method"),
+        pytest.param(MethodError(404, "Method 'tusks' not found"), "tusks", [], id="a publication is not a method"),
         pytest.param(MethodError(404, "Method 'zzz' not found"), "zzz", [], id="nothing like it"),
         pytest.param(MethodError(404, "Post not found"), "uper", [], id="something else was not found"),
         pytest.param(MethodError(403, UNKNOWN_METHOD), "uper", [], id="another error"),

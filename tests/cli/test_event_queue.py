@@ -80,14 +80,14 @@ def test_a_file_that_can_be_read_ends_the_wait(queue: EventQueue[int], pipe: tup
 
 
 @pytest.mark.parametrize("name", ["file", "/dev/null"])
-def test_a_file_that_makes_nobody_wait_can_be_read_at_once(queue: EventQueue[int], tmp_path: Path, name: str) -> None:
+def test_a_file_that_never_blocks_can_be_read_at_once(queue: EventQueue[int], tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.touch()
     with path.open("rb") as file:
         assert queue.take_all_or_read(file.fileno()) == ([], True)
 
 
-def test_nobody_reading_the_output_ends_the_wait() -> None:
+def test_the_wait_ends_when_the_reader_of_the_output_is_gone() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb") as output, EventQueue[int](SystemClock(), output.fileno()) as queue:
         queue.put(1)
@@ -98,7 +98,7 @@ def test_nobody_reading_the_output_ends_the_wait() -> None:
 
 
 @pytest.mark.parametrize("name", ["file", "/dev/null", "/dev/full"])
-def test_an_output_that_is_no_pipe_is_left_alone(tmp_path: Path, name: str) -> None:
+def test_an_output_that_is_not_a_pipe_is_ignored(tmp_path: Path, name: str) -> None:
     with (tmp_path / name).open("wb") as output, EventQueue[int](SystemClock(), output.fileno()) as queue:
         assert queue.take_all(0) == []
 

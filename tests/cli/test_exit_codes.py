@@ -64,9 +64,9 @@ from tests.loopback import (
         pytest.param(NegotiationError("1", "9"), 3, "connect", id="no common version"),
         pytest.param(DDPTimeout("x"), 5, "timeout", id="too late"),
         pytest.param(ConnectionLost("x"), 6, "lost", id="a connection that went"),
-        pytest.param(OutcomeUnknown("m", "x"), 6, "lost", id="a call of which nobody knows"),
+        pytest.param(OutcomeUnknown("m", "x"), 6, "lost", id="a call with an unknown outcome"),
         pytest.param(ClientClosed("x"), 6, "lost", id="a client that was closed"),
-        pytest.param(KeyError("x"), 70, "internal", id="a fault of ours"),
+        pytest.param(KeyError("x"), 70, "internal", id="a bug"),
         pytest.param(KeyboardInterrupt(), 130, "interrupted", id="Ctrl-C"),
         pytest.param(Terminated(), 143, "terminated", id="SIGTERM"),
     ],
@@ -81,7 +81,7 @@ def test_the_codes_of_shells_are_kept() -> None:
 
 
 @pytest.mark.parametrize("name", exceptions.__all__)
-def test_no_error_of_ours_is_taken_for_a_fault(name: str) -> None:
+def test_no_error_of_the_library_is_reported_as_a_bug(name: str) -> None:
     cls = getattr(exceptions, name)
     assert exit_code(cls.__new__(cls)) is not ExitCode.INTERNAL
     assert issubclass(cls, DDPError)
@@ -198,7 +198,7 @@ def test_a_mistake_has_one_code_for_all_ways_in(
     assert codes == dict.fromkeys(codes, code)
 
 
-def test_a_login_that_is_refused_has_one_code_for_all_ways_in(ddp: Command, tmp_path: Path) -> None:
+def test_a_login_that_is_rejected_has_one_code_for_all_ways_in(ddp: Command, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("T")
     refused = _answering(msg="result", error={"error": 403, "reason": "You've been logged out by the server."})

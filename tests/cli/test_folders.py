@@ -29,7 +29,7 @@ def test_a_relative_path_is_ignored(path: str) -> None:
     assert config_file(environment) == "/h/ann/.config/ddpshell/config.toml"
 
 
-def test_a_home_that_is_no_path_is_none() -> None:
+def test_a_home_that_is_not_an_absolute_path_is_ignored() -> None:
     assert state_folder({"HOME": "nowhere"}) is None
     assert logins_folder({"HOME": "nowhere"}) is None
     assert config_file({"HOME": "nowhere"}) is None

@@ -1,4 +1,4 @@
-"""The process ends well or badly, but always with a word, and never with a traceback that is not a fault of ours."""
+"""Each end of the process has a message and an exit code; only bugs show a traceback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.machine import TOP
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--version", "call"], ["-o", "raw", "--version"]])
-def test_the_version_is_told(ddp: Command, words: list[str]) -> None:
+def test_the_version_is_reported(ddp: Command, words: list[str]) -> None:
     assert ddp(*words) == (0, f"ddp {ddpshell.__version__}\n", "")
 
 
@@ -42,7 +42,7 @@ def test_the_module_is_the_command(start: Callable[..., subprocess.Popen[str]]) 
 @pytest.mark.parametrize(
     "words", [["--version"], ["-h"], ["call", "--help"], ["config"], ["config", "--list"], ["completion", "bash"]]
 )
-def test_nobody_is_called_who_was_not_asked_for(
+def test_no_network_access_without_a_command_that_needs_it(
     ddp: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     def refuse(*arguments: object, **settings: object) -> None:
@@ -82,7 +82,7 @@ def test_an_interrupted_call_says_goodbye_to_the_server(
 @pytest.mark.parametrize(
     "module", ["ddpshell.cli", "click", "ddpshell.cli.commands.call", "ddpshell.client", "ddpshell.client.client"]
 )
-def test_an_interruption_while_it_is_being_loaded_is_no_traceback(module: str, number: signal.Signals) -> None:
+def test_an_interruption_during_an_import_shows_no_traceback(module: str, number: signal.Signals) -> None:
     program = f"""
 import signal, sys
 class Finder:
@@ -110,7 +110,7 @@ def test_ctrl_c_ends_the_script_that_it_is_run_in(server: LoopbackServer) -> Non
     assert process.returncode == -signal.SIGINT
 
 
-def test_what_is_told_to_ignore_ctrl_c_does(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_what_is_reported_to_ignore_ctrl_c_does(start: Callable[..., subprocess.Popen[str]]) -> None:
     """As a shell tells what it runs in the background."""
 
     def talk(server: Conversation) -> None:
@@ -137,11 +137,11 @@ def test_a_wrong_command_line_is_an_object_for_programs(ddp: Command, words: lis
     assert told["details"]["hint"].startswith("ddp call ")
 
 
-def test_what_stands_behind_the_options_is_no_option(ddp: Command) -> None:
+def test_words_after_two_dashes_are_arguments(ddp: Command) -> None:
     assert ddp("call", "--timeout", "x", "--", "-o", "json").err.startswith("ddp: error: ")
 
 
-def test_a_fault_of_ours_is_shown_whole(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_shown_with_its_traceback(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down() -> None:
         raise RuntimeError("\x1b[2J broken")
 
@@ -154,7 +154,7 @@ def test_a_fault_of_ours_is_shown_whole(ddp: Command, monkeypatch: pytest.Monkey
 
 
 @BOTH_SIGNALS
-def test_a_signal_that_becomes_another_error_is_no_fault_of_ours(
+def test_a_signal_that_becomes_another_error_is_not_reported_as_a_bug(
     ddp: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """As it does in modules written in C, while they are being loaded."""

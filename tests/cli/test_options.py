@@ -118,17 +118,17 @@ def test_options_in_both_places_are_taken_together(words: list[str], expected: G
         pytest.param(["-u", ""], "invalid server URL ''", id="an empty URL"),
         pytest.param(["--proxy", "ftp://u:s@h"], "invalid proxy URL 'ftp://***@h'", id="another protocol for a proxy"),
         pytest.param(["--token-file", "/nowhere"], "--token-file: cannot read '/nowhere'", id="no token"),
-        pytest.param(["--password-file", FILE], "--password-file needs --login USER", id="nobody's password"),
+        pytest.param(["--password-file", FILE], "--password-file needs --login USER", id="a password without a user"),
         pytest.param(["--cookie", "x"], "--cookie: must look like name=value", id="no cookie"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_refused_before_anything_is_sent(ddp: Command, words: list[str], error: str) -> None:
+def test_a_wrong_value_is_rejected_before_anything_is_sent(ddp: Command, words: list[str], error: str) -> None:
     ran = ddp("call", "m", *words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"ddp: error: {error}")
 
 
-def test_a_header_that_is_refused_is_not_shown(ddp: Command) -> None:
+def test_a_header_that_is_rejected_is_not_shown(ddp: Command) -> None:
     assert "secret" not in ddp("call", "m", "-H", "secret\x01").err
 
 
@@ -137,7 +137,7 @@ def test_a_header_that_is_refused_is_not_shown(ddp: Command) -> None:
     [
         pytest.param({}, {}, "localhost:3000", id="the default"),
         pytest.param({}, {"DDP_URL": "e:1"}, "e:1", id="the environment"),
-        pytest.param({}, {"DDP_URL": ""}, "localhost:3000", id="an empty variable is none"),
+        pytest.param({}, {"DDP_URL": ""}, "localhost:3000", id="an empty variable is ignored"),
         pytest.param({"url": "o:1"}, {"DDP_URL": "e:1"}, "o:1", id="the option first"),
     ],
 )
@@ -147,7 +147,7 @@ def test_the_server_is_named_by_option_environment_or_default(
     assert ConnectionSettings.of(given, environment).url == url
 
 
-def test_limits_have_their_defaults_and_zero_is_none() -> None:
+def test_limits_have_their_defaults_and_zero_means_no_limit() -> None:
     settings = ConnectionSettings.of({}, {})
     assert (settings.timeout, settings.connect_timeout, settings.retry) == (30, 10, True)
     assert ConnectionSettings.of({"timeout": 0.0}, {}).timeout is None

@@ -34,10 +34,10 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
         pytest.param("auto", {"TERM": "dumb"}, True, False, id="a dumb terminal"),
         pytest.param("auto", {"CLICOLOR": "0"}, True, False, id="CLICOLOR=0"),
         pytest.param("auto", {"NO_COLOR": "1"}, True, False, id="NO_COLOR"),
-        pytest.param("auto", {"NO_COLOR": ""}, True, True, id="an empty NO_COLOR is none"),
+        pytest.param("auto", {"NO_COLOR": ""}, True, True, id="an empty NO_COLOR is ignored"),
         pytest.param("auto", {"FORCE_COLOR": "1"}, False, True, id="FORCE_COLOR"),
         pytest.param("auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, False, True, id="FORCE_COLOR beats the terminal"),
-        pytest.param("auto", {"FORCE_COLOR": ""}, False, False, id="an empty FORCE_COLOR is none"),
+        pytest.param("auto", {"FORCE_COLOR": ""}, False, False, id="an empty FORCE_COLOR is ignored"),
         pytest.param("auto", {"FORCE_COLOR": "0"}, False, False, id="FORCE_COLOR=0"),
         pytest.param("auto", {"CLICOLOR_FORCE": "1"}, False, True, id="CLICOLOR_FORCE"),
         pytest.param("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False, id="NO_COLOR beats FORCE_COLOR"),
@@ -45,7 +45,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
         pytest.param("never", {"FORCE_COLOR": "1"}, True, False, id="the option beats all: never"),
     ],
 )
-def test_colour_depends_on(choice: str, environment: dict[str, str], is_terminal: bool, wanted: bool) -> None:
+def test_color_depends_on(choice: str, environment: dict[str, str], is_terminal: bool, wanted: bool) -> None:
     assert wants_color(choice, environment, is_terminal=is_terminal) is wanted
 
 
@@ -61,7 +61,7 @@ class TestFormats:
             pytest.param(["-o", "raw", "[1, 'a']"], '[1,"a"]\n', id="raw leaves the rest"),
             pytest.param(["-o", "raw", "\x1b[2J\x9b"], "\x1b[2J\x9b\n", id="raw is exact on a pipe"),
             pytest.param(["-o", "table", "[{a: 1}, {a: 22}]"], "a\n--\n 1\n22\n", id="a table"),
-            pytest.param(["-o", "table", "5"], "5\n", id="what is no table is pretty"),
+            pytest.param(["-o", "table", "5"], "5\n", id="a value that is not a table is pretty"),
             pytest.param(["-o", "auto", "null"], "null\n", id="auto"),
             pytest.param(["\x7f\x9b\u202e\x1b"], '"\\u007f\\u009b\\u202e\\u001b"\n', id="JSON is harmless"),
         ],
@@ -69,20 +69,20 @@ class TestFormats:
     def test_a_result_looks_like(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("call", "identity", *words) == (0, out, "")
 
-    def test_pretty_output_on_a_pipe_is_complete_and_not_coloured(self, ddp: Command) -> None:
+    def test_pretty_output_on_a_pipe_is_complete_and_not_colored(self, ddp: Command) -> None:
         ran = ddp("call", "-o", "pretty", "echo", json.dumps(list(range(5000))))
         assert ran.out.count("\n") == 5004
         assert not HARMFUL.search(ran.out)
 
-    def test_colour_can_be_asked_for(self, ddp: Command) -> None:
+    def test_color_can_be_forced(self, ddp: Command) -> None:
         ran = ddp("call", "-o", "pretty", "--color", "always", "echo", "x", "5")
         assert COLOUR.sub("", ran.out) == '["x", 5]\n'
         assert ran.out.count("\x1b[") == 4
 
-    def test_json_is_never_coloured(self, ddp: Command) -> None:
+    def test_json_is_never_colored(self, ddp: Command) -> None:
         assert ddp("call", "--color", "always", "-o", "json", "upper", "x").out == '"X"\n'
 
-    def test_errors_have_colour_of_their_own(self, ddp: Command) -> None:
+    def test_the_color_of_errors_is_decided_separately(self, ddp: Command) -> None:
         assert ddp("call", "--color", "always", "nope").err.startswith("\x1b[31mddp: error: \x1b[0mMethod")
 
     def test_half_a_pair_in_raw_text_is_spelled_out_and_told(self, ddp: Command) -> None:
@@ -96,7 +96,7 @@ class TestFormats:
 
 @pytest.mark.usefixtures("server")
 class TestTerminal:
-    def test_a_terminal_gets_pretty_output_in_colour(self, terminal: Callable[..., str]) -> None:
+    def test_a_terminal_gets_pretty_output_in_color(self, terminal: Callable[..., str]) -> None:
         shown = terminal("call", "types")
         assert COLOUR.search(shown)
         assert '\n  "date": Date("2026-01-02T03:04:05.678Z"),\n' in COLOUR.sub("", shown)
@@ -127,7 +127,7 @@ class TestTerminal:
         assert "x1b" in shown.replace("u001b", "x1b")
         assert not HARMFUL.search(COLOUR.sub("", shown))
 
-    def test_nor_does_anything_of_a_server_that_is_none(self, terminal: Callable[..., str]) -> None:
+    def test_text_from_something_that_is_not_a_server_is_escaped(self, terminal: Callable[..., str]) -> None:
         harm = "\x1b[2J\x9b\x7f"
         refuse = http_answer(503, f"Busy{harm}", f"<p>{harm}", Location=f"http://x/{harm}", Server=harm)
         with ScriptedServer(refuse) as server:
@@ -174,7 +174,7 @@ class TestTerminal:
         pytest.param(["-qq"], ["error"], id="-qq: no warnings"),
     ],
 )
-def test_what_is_told_on_standard_error_can_be_less(ddp: Command, options: list[str], kinds: list[str]) -> None:
+def test_what_is_reported_on_standard_error_can_be_less(ddp: Command, options: list[str], kinds: list[str]) -> None:
     def talk(server: Conversation) -> None:
         server.send(msg="removed", collection="c")  # an invalid message without an id is worth a warning
         server.finish(server.expect("method"), error={"error": 404, "reason": "Method 'm' not found"})
@@ -224,10 +224,10 @@ class TestPager:
         assert shown
         assert "paged" not in shown
 
-    def test_on_a_pipe_there_is_none(self, ddp: Command) -> None:
+    def test_there_is_no_pager_on_a_pipe(self, ddp: Command) -> None:
         assert ddp("call", "text", "400") == (0, f'"{"x" * 400}"\n', "")
 
-    def test_on_a_dumb_terminal_there_is_none(
+    def test_there_is_no_pager_on_a_dumb_terminal(
         self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TERM", "dumb")
@@ -240,7 +240,7 @@ class TestPager:
         monkeypatch.setenv("PAGER", pager)
         assert terminal("call", "text", "400") == f'"{"x" * 400}"\n'
 
-    def test_colours_go_through_it(self, terminal: Callable[..., str]) -> None:
+    def test_the_pager_shows_colors(self, terminal: Callable[..., str]) -> None:
         assert "^[[" in terminal("call", "--color", "always", "echo", json.dumps(["x" * 30] * 8))
 
     def test_what_is_harmful_does_not(self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ class TestPager:
         assert shown.startswith("paged\n")
         assert not HARMFUL.search(shown)
 
-    def test_whoever_leaves_it_early_has_seen_enough(
+    def test_quitting_the_pager_early_is_not_an_error(
         self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PAGER", "exec head -c 3")
@@ -258,7 +258,7 @@ class TestPager:
 
 
 class TestStreams:
-    def test_a_reader_that_has_seen_enough_is_no_error(
+    def test_a_reader_that_stops_early_is_not_an_error(
         self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         process = start("call", "text", "5000000")
@@ -269,14 +269,14 @@ class TestStreams:
         assert finished(process) == (0, "", "")
 
     @pytest.mark.parametrize("words", [["call", "upper", "x"], ["--help"], ["--version"]])
-    def test_a_full_disk_is_told(
+    def test_a_full_disk_is_reported(
         self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]], words: list[str]
     ) -> None:
         with Path("/dev/full").open("w") as full:
             ran = finished(start(*words, stdout=full))
         assert ran == (2, "", "ddp: error: cannot write to standard output: No space left on device\n")
 
-    def test_a_closed_standard_output_is_told(
+    def test_a_closed_standard_output_is_reported(
         self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         ran = finished(start("call", "upper", "x", stdout=None, preexec_fn=lambda: os.close(1)))
@@ -372,7 +372,7 @@ def test_other_threads_have_no_signals_to_put_off() -> None:
         pytest.param("a\nb\nc\n", True, id="three"),
         pytest.param("a" * 10 + "\n" + "b" * 10 + "\n", False, id="lines that are full"),
         pytest.param("a" * 11 + "\n" + "b\n", True, id="a line that goes on in the next one"),
-        pytest.param("\x1b[1;31m" + "a" * 10 + "\x1b[0m\nb\n", False, id="colours take no room"),
+        pytest.param("\x1b[1;31m" + "a" * 10 + "\x1b[0m\nb\n", False, id="colors have no width"),
         pytest.param("a\n\n", False, id="an empty line"),
     ],
 )
@@ -392,9 +392,9 @@ def test_a_screen_of_unknown_size_has_room_for_all() -> None:
         pytest.param("true", True, id="one that reads nothing"),
         pytest.param("false", True, id="one that fails, having been there"),
         pytest.param("exec /nowhere/less 2>&-", False, id="one that is not there"),
-        pytest.param("exec / 2>&-", False, id="one that is no program"),
+        pytest.param("exec / 2>&-", False, id="a pager that is not a program"),
         pytest.param("", False, id="none"),
-        pytest.param("cat", False, id="cat, which is none"),
+        pytest.param("cat", False, id="cat, which is not a pager"),
     ],
 )
 def test_a_pager_was_there_or_not(command: str, is_shown: bool) -> None:
@@ -403,7 +403,7 @@ def test_a_pager_was_there_or_not(command: str, is_shown: bool) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_when_we_are_told_to_end_the_pager_is_too(tmp_path: Path) -> None:
+def test_when_we_are_reported_to_end_the_pager_is_too(tmp_path: Path) -> None:
     pager = tmp_path / "pager"
     pager.write_text(
         "#!/bin/sh\ntrap 'echo tidy > \"$0.out\"; exit' TERM\ncat\nkill -TERM $PPID\nwhile :; do sleep 0.01; done\n"

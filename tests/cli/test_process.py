@@ -23,7 +23,7 @@ def test_a_run_must_end_at_its_time_after_it_began() -> None:
     assert process.deadline == began + 30
 
 
-def test_time_stands_still_while_somebody_is_asked() -> None:
+def test_the_time_to_ask_the_user_does_not_count() -> None:
     clock = FakeClock()
     began = clock.now()
     process = Process(clock=clock)

@@ -39,7 +39,7 @@ class TestURL:
             pytest.param({"profile": "p"}, BOTH, {"DDP_URL": "e:1"}, "p:1", "[servers.p]", id="a profile is an option too"),
             pytest.param({}, BOTH, {"DDP_URL": "e:1"}, "e:1", "$DDP_URL", id="then the environment"),
             pytest.param({}, BOTH, {}, "d:1", "[default]", id="then the file"),
-            pytest.param({}, BOTH, {"DDP_URL": ""}, "d:1", "[default]", id="an empty variable is none"),
+            pytest.param({}, BOTH, {"DDP_URL": ""}, "d:1", "[default]", id="an empty variable is ignored"),
             pytest.param({}, None, {}, "localhost:3000", "default", id="then what everybody has"),
         ],
     )  # fmt: skip
@@ -87,12 +87,12 @@ def test_one_kind_of_addresses(
     assert merge(given, config).values["ip-version"] == ResolvedValue(version, origin)
 
 
-def test_two_kinds_of_addresses_alone_are_none(merge: Resolve) -> None:
+def test_two_exclusive_ip_versions_are_an_error(merge: Resolve) -> None:
     with pytest.raises(CommandError, match="ipv4 and ipv6 cannot both be true"):
         merge({}, "[default]\nipv4 = true\nipv6 = true")
 
 
-def test_what_nobody_chose_is_the_default(merge: Resolve) -> None:
+def test_settings_that_nothing_sets_have_their_defaults(merge: Resolve) -> None:
     resolved = merge()
     assert {setting.origin for setting in resolved.values.values()} == {"default"}
     assert resolved.connection() == ConnectionSettings(
@@ -163,7 +163,7 @@ class TestPersonal:
             assert connection.identity.user == ("ann" if is_same else None)
             assert connection.timeout == 5
 
-    def test_an_address_that_is_none_is_told_with_its_place(self, merge: Resolve) -> None:
+    def test_an_invalid_url_is_reported_with_its_origin(self, merge: Resolve) -> None:
         with pytest.raises(CommandError, match=r"\[default\] in the config file: invalid server URL"):
             merge({"url": "x"}, "[default]\nurl = 'ftp://x'")
 
@@ -222,7 +222,7 @@ class TestProxy:
             pytest.param({"url": "example.com"}, {"ALL_PROXY": "ftp://u:secret@h"}, "$ALL_PROXY", id="environment"),
         ],
     )
-    def test_one_that_is_none_is_told_with_its_place(
+    def test_an_invalid_proxy_is_reported_with_its_origin(
         self, merge: Resolve, given: GivenOptions, environment: dict[str, str], origin: str
     ) -> None:
         with pytest.raises(InvalidURL) as raised:
@@ -238,8 +238,8 @@ class TestIdentity:
     @pytest.mark.parametrize(
         ("given", "config", "environment", "identity"),
         [
-            pytest.param({}, None, {}, Identity("saved"), id="whoever logged in last"),
-            pytest.param({"no_login": True}, None, {"DDP_TOKEN": "t"}, Identity("anonymous", origin="--no-login"), id="nobody"),
+            pytest.param({}, None, {}, Identity("saved"), id="the user who logged in last"),
+            pytest.param({"no_login": True}, None, {"DDP_TOKEN": "t"}, Identity("anonymous", origin="--no-login"), id="anonymous"),
             pytest.param({"token_file": "f"}, None, {"DDP_TOKEN": "t"}, Identity("token", file="f", origin="--token-file"), id="a token"),
             pytest.param({"login": "bob", "profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("saved", "bob", origin="--login"), id="a user"),
             pytest.param({"login": "bob", "password_file": "f"}, None, {}, Identity("password", "bob", "f", "--login"), id="a user and a password"),
@@ -259,20 +259,20 @@ class TestIdentity:
     @pytest.mark.parametrize(
         "given",
         [
-            pytest.param({"no_login": True, "login": "a"}, id="nobody and somebody"),
-            pytest.param({"no_login": True, "token_file": "f"}, id="nobody with a token"),
+            pytest.param({"no_login": True, "login": "a"}, id="anonymous and a user"),
+            pytest.param({"no_login": True, "token_file": "f"}, id="anonymous with a token"),
             pytest.param({"token_file": "f", "login": "a"}, id="a token and a user"),
             pytest.param({"token_file": "f", "password_file": "g"}, id="a token and a password"),
             pytest.param({"proxy": "a", "no_proxy": True}, id="a proxy and none"),
         ],
     )
-    def test_contradictions_are_refused(self, merge: Resolve, given: GivenOptions) -> None:
+    def test_contradictions_are_rejected(self, merge: Resolve, given: GivenOptions) -> None:
         with pytest.raises(click.UsageError, match="cannot be used together"):
             merge(given)
 
 
 class TestFile:
-    def test_a_profile_without_a_file_is_told(self, merge: Resolve, tmp_path: Path) -> None:
+    def test_a_profile_without_a_file_is_reported(self, merge: Resolve, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match=f"there is no config file {tmp_path}/.config/ddpshell/config.toml"):
             merge({"profile": "p"})
 
@@ -281,5 +281,5 @@ class TestFile:
             merge(DDP_CONFIG="/nowhere")
         merge(DDP_CONFIG="/dev/null")
 
-    def test_without_a_home_there_is_none(self) -> None:
+    def test_without_a_home_there_is_no_config_file(self) -> None:
         assert resolve({}, {"HOME": "nowhere"}).values["url"].value == "localhost:3000"

@@ -22,7 +22,7 @@ def test_any_time_is_read_as_it_was_written(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "", "-1", "nan", "inf", "1e999"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_rejected(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Seconds().convert(text, None, None)
 
@@ -40,7 +40,7 @@ def test_a_cookie_is_a_name_and_a_value(text: str, pair: tuple[str, str]) -> Non
 
 
 @pytest.mark.parametrize("text", ["secret", "=secret", "a b=secret", "a=secret;b=1", "a=secret\r\nX: y", "a=sécret"])
-def test_what_is_no_cookie_is_refused_and_not_shown(text: str) -> None:
+def test_an_invalid_cookie_is_rejected_and_not_shown(text: str) -> None:
     with pytest.raises(click.BadParameter) as raised:
         Cookie().convert(text, None, None)
     assert "cret" not in raised.value.message
@@ -52,7 +52,7 @@ class TestFiles:
         file.write_text("# ours\n\nAuthorization: Bearer x\n  X-Team:red  \r\n")
         assert Header().convert(f"@{file}", None, None) == (("Authorization", "Bearer x"), ("X-Team", "red"))
 
-    def test_a_wrong_line_is_told_by_its_number(self, tmp_path: Path) -> None:
+    def test_a_wrong_line_is_reported_by_its_number(self, tmp_path: Path) -> None:
         file = tmp_path / "headers"
         file.write_text("A: b\nsecret\n")
         with pytest.raises(click.BadParameter) as raised:
@@ -61,7 +61,7 @@ class TestFiles:
         assert "secret" not in raised.value.message
 
     @pytest.mark.parametrize("content", [None, b"\xff"], ids=["not there", "no text"])
-    def test_a_file_that_cannot_be_read_is_told(self, tmp_path: Path, content: bytes | None) -> None:
+    def test_a_file_that_cannot_be_read_is_reported(self, tmp_path: Path, content: bytes | None) -> None:
         file = tmp_path / "headers"
         if content is not None:
             file.write_bytes(content)

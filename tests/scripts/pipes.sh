@@ -4,7 +4,7 @@ set -uo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# Nothing changes after the third line, and nobody reads after the first.
+# Nothing changes after the third line, and the reader stops after the first.
 same "the first line" added "$(ddp sub tasks --follow 2>>"$folder/err" | head -n 1 | field msg)"
 same "the first ping" 1 "$(ddp ping -i 60 2>>"$folder/err" | head -n 1 | field seq)"
 same "the first answer" A "$(while echo '["upper", "a"]'; do :; done 2>/dev/null | ddp batch 2>>"$folder/err" | head -n 1 | field result)"

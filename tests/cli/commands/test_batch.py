@@ -102,7 +102,7 @@ class TestAnswers:
             pytest.param(["/"], "Is a directory", id="a folder"),
         ],
     )
-    def test_a_wrong_command_line_is_told(self, ddp: Command, words: list[str], err: str) -> None:
+    def test_a_wrong_command_line_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
         ran = ddp("batch", *words)
         assert (ran.code, ran.out) == (2, "")
         assert err in ran.err
@@ -175,7 +175,7 @@ class TestFailing:
         assert ran.err == "ddp: note: 2 calls, 1 failed\n"
         assert answers(ddp("batch", "--fail-fast", stdin=b'x\n["upper", "b"]\n').out)[0]["error"]["kind"] == "usage"
 
-    def test_what_was_sent_by_then_is_told_all_the_same(self, ddp: Command) -> None:
+    def test_what_was_sent_by_then_is_reported_all_the_same(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             first, second = server.expect("method"), server.expect("method")
             server.finish(second, error={"error": "no"})
@@ -242,13 +242,13 @@ class TestFailing:
         assert ran.code == 1
         assert [answer.get("result") for answer in answers(ran.out)] == [None, 2]
 
-    def test_no_server_is_no_batch(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_server_nothing_is_sent(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DDP_URL", "localhost:1")
         ran = ddp("batch", stdin=MIXED)
         assert (ran.code, ran.out) == (3, "")
 
     @pytest.mark.usefixtures("server")
-    def test_a_closed_standard_input_is_told(self) -> None:
+    def test_a_closed_standard_input_is_reported(self) -> None:
         command = f"exec {sys.executable} -m ddpshell batch <&-"
         ran = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, text=True, check=False)
         assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "ddp: error: standard input is closed\n")
@@ -256,7 +256,7 @@ class TestFailing:
 
 class TestSignalsAndPipes:
     @pytest.mark.usefixtures("server")
-    def test_nobody_reading_ends_it_quietly(self) -> None:
+    def test_it_ends_quietly_when_its_reader_is_gone(self) -> None:
         script = f'yes \'["upper", "x"]\' | {sys.executable} -m ddpshell batch | head -2; echo ${{PIPESTATUS[1]}}'
         ran = subprocess.run(
             ["bash", "-c", script], cwd=TOP, capture_output=True, text=True, check=True, timeout=PATIENCE
@@ -266,9 +266,9 @@ class TestSignalsAndPipes:
         assert "Traceback" not in ran.stderr
 
     @pytest.mark.usefixtures("server")
-    def test_a_full_disk_is_told(self, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    def test_a_full_disk_is_reported(self, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
         (tmp_path / "calls").write_bytes(MIXED)
-        with open("/dev/full", "w") as full:  # noqa: PTH123 - no path of ours
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path of a test folder
             ran = finished(start("batch", str(tmp_path / "calls"), stdout=full))
         assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: No space left on device\n")
 
@@ -387,7 +387,7 @@ def test_a_line_is_a_call(line: str, request_: Request) -> None:
         pytest.param(b"[5]", "not a valid call; ", id="no name"),
         pytest.param(b'"m"', "not a valid call; ", id="a name alone"),
         pytest.param(b"{}", "not a valid call; ", id="no method"),
-        pytest.param(b'{"method": 5}', "not a valid call; ", id="a method that is no name"),
+        pytest.param(b'{"method": 5}', "not a valid call; ", id="a method that is not a string"),
         pytest.param(b'{"method": "m", "params": {"a": 1}}', "params must be an array", id="no array"),
         pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; the keys are method, params and id", id="misspelled"),
         pytest.param(b'["m", {"$binary": "!"}]', "params: ", id="no EJSON"),
@@ -395,7 +395,7 @@ def test_a_line_is_a_call(line: str, request_: Request) -> None:
         pytest.param(b'{"method": "m", "params": [{"$date": "x"}]}', 'params: "x" is not a valid $date', id="V46"),
     ],
 )  # fmt: skip
-def test_what_is_no_call_is_told(line: bytes, error: str) -> None:
+def test_an_invalid_call_is_reported(line: bytes, error: str) -> None:
     with pytest.raises(CommandError) as caught:
         parse_request(line)
     assert error in str(caught.value)
@@ -456,7 +456,7 @@ def read_to_end(reader: LineReader) -> None:
         reader.read()
 
 
-def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_end_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "_MAX_SIZE", 200_000)
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as source:
@@ -550,7 +550,9 @@ def test_quiet_has_none(screen: tuple[Console, Callable[[], str]]) -> None:
     assert written() == ""
 
 
-def test_where_the_results_are_on_a_terminal_there_is_none(screen: tuple[Console, Callable[[], str]]) -> None:
+def test_there_is_no_progress_line_if_the_results_are_on_the_terminal(
+    screen: tuple[Console, Callable[[], str]],
+) -> None:
     console, written = screen
     console.out = console.err
     clock = FakeClock()

@@ -50,7 +50,7 @@ class TestResults:
             pytest.param(["run"], "sub large\nfind large", ["a document"], id="run, documents"),
         ],
     )  # fmt: skip
-    def test_large_integers_are_told_whichever_way_they_go(
+    def test_large_integers_are_reported_whichever_way_they_go(
         self, ddp: Command, words: list[str], stdin: str, notes: list[str]
     ) -> None:
         """E20."""
@@ -108,7 +108,7 @@ class TestErrors:
             pytest.param(["hostileError"], 'ddp: error: \\x1b]52;c;Zm9v\\x07 reason [\\x1b[31mred]\nddp: details: {"\\u202edetail": "\\x9b2J"}\n', id="hostile"),
         ],
     )  # fmt: skip
-    def test_an_error_of_the_server_is_told(self, ddp: Command, words: list[str], err: str) -> None:
+    def test_an_error_of_the_server_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
         assert ddp("call", *words) == (1, "", err)
 
     def test_the_server_hides_what_went_wrong_inside_it(self, ddp: Command) -> None:
@@ -154,8 +154,8 @@ def test_an_error_that_names_no_request_is_the_answer_to_the_only_one(
         assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {where}{said} [bad-request]\n")
 
 
-def test_a_timeout_quotes_what_the_server_refused(ddp: Command) -> None:
-    """C76: two are outstanding, so that nobody knows which of them was refused."""
+def test_a_timeout_quotes_what_the_server_rejected(ddp: Command) -> None:
+    """C76: two calls are outstanding, so it is not known which one the server rejected."""
 
     def talk(server: Conversation) -> None:
         server.receive_text()
@@ -193,7 +193,7 @@ class TestUnconfirmed:
         assert (ran.code, ran.out) == (0, '"kept"\n')
         assert ran.err.endswith(f"ddp: note: the result of 'm' {self.NOTE}\n")
 
-    def test_an_error_is_told_as_the_error_that_it_is(self, ddp: Command) -> None:
+    def test_an_error_is_reported_as_the_error_that_it_is(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="result", id=server.expect("method")["id"], error={"error": "e", "reason": "Kept"})
 
@@ -255,7 +255,7 @@ class TestUnconfirmed:
             assert not other.settle()
 
 
-def test_an_answer_that_cannot_be_read_is_told(ddp: Command) -> None:
+def test_an_answer_that_cannot_be_read_is_reported(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         server.finish(server.expect("method"), result={"$binary": "!"})
 
@@ -276,7 +276,7 @@ def test_a_lone_surrogate_goes_both_ways(ddp: Command) -> None:
         assert ddp("call", "-u", server.url, "m", '"\\ud800"') == (0, '"\\ud800"\n', "")
 
 
-def test_a_result_ten_thousand_levels_deep_is_no_crash(ddp: Command) -> None:
+def test_a_result_with_ten_thousand_levels_is_printed(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         server.receive_text()
         server.send_text('{"msg":"result","id":"1","result":' + "[" * 10_000 + "]" * 10_000 + "}")
@@ -340,7 +340,7 @@ class TestWatching:
         assert ddp("call", "-v", "-q", "upper", "x") == (0, '"X"\n', "")
 
 
-def test_what_the_server_should_not_have_said_is_told(ddp: Command) -> None:
+def test_what_the_server_should_not_have_said_is_reported(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         server.send(msg="error", reason="Bad \x1b[2J request", offendingMessage={"msg": "nonsense"})
         server.finish(server.expect("method"), result=1)

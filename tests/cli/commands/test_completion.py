@@ -68,7 +68,7 @@ def test_a_line_is_completed(
         pytest.param("ddp call ", ["plain,tasks.add", "plain,tasks.count"], id="methods, the latest first"),
         pytest.param("ddp call tasks.c", ["plain,tasks.count"], id="those that begin so"),
         pytest.param("ddp sub ", ["plain,tasks"], id="publications"),
-        pytest.param("ddp call tasks.add tas", [], id="arguments are no names"),
+        pytest.param("ddp call tasks.add tas", [], id="arguments are not completed"),
     ],
 )
 def test_names_are_those_that_were_typed_in_the_shell(
@@ -89,7 +89,7 @@ def test_every_command_is_offered(ddp: Command, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("instruction", ["bash", "tcsh_complete", "bash_dance", "x"])
-def test_another_instruction_is_no_command(ddp: Command, monkeypatch: pytest.MonkeyPatch, instruction: str) -> None:
+def test_an_unknown_instruction_is_rejected(ddp: Command, monkeypatch: pytest.MonkeyPatch, instruction: str) -> None:
     monkeypatch.setenv("_DDP_COMPLETE", instruction)
     assert ddp("call", "m") == (2, "", "")
 

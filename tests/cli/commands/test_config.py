@@ -88,7 +88,7 @@ def test_the_servers_are_listed(ddp: Command) -> None:
     assert ddp("config", "--list", "--path").code == 2
 
 
-def test_where_there_are_none_that_is_told(ddp: Command, home: Path) -> None:
+def test_a_note_says_that_there_are_no_servers(ddp: Command, home: Path) -> None:
     path = home / "config/ddpshell/config.toml"
     assert ddp("config", "--list", "-o", "pretty") == (
         0, "", f"ddp: note: there is no config file; it would be {path}\n",
@@ -135,7 +135,7 @@ def test_an_example_that_is_uncommented_is_a_config_file(ddp: Command, home: Pat
     assert json.loads(ddp("config", "-p", "prod").out)["url"]["value"] == "wss://app.example.com"
 
 
-def test_an_editor_that_fails_and_a_file_that_cannot_be_made_are_told(
+def test_an_editor_that_fails_and_a_file_that_cannot_be_made_are_reported(
     ddp: Command, monkeypatch: pytest.MonkeyPatch, editor: Path
 ) -> None:
     monkeypatch.setenv("EDITOR", "false")
@@ -147,14 +147,14 @@ def test_an_editor_that_fails_and_a_file_that_cannot_be_made_are_told(
     assert ran == (2, "", "ddp: error: cannot write /dev/null/ddpshell/config.toml: Not a directory\n")
 
 
-def test_the_place_of_the_file_is_told(ddp: Command, home: Path) -> None:
+def test_the_place_of_the_file_is_reported(ddp: Command, home: Path) -> None:
     path = home / "config/ddpshell/config.toml"
     assert ddp("config", "--path") == (0, f"{path}\n", "")
     ran = ddp("config", "-o", "pretty")
     assert ran.err == f"ddp: note: there is no config file; it would be {path}\n"
 
 
-def test_without_a_home_that_is_told(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_that_is_reported(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", "nowhere")
     ran = ddp("config", "--path")
@@ -163,7 +163,7 @@ def test_without_a_home_that_is_told(ddp: Command, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("command", [["config"], ["call", "m"], ["whoami"]])
-def test_a_mistake_in_the_file_is_told_by_every_command(ddp: Command, file: Path, command: list[str]) -> None:
+def test_a_mistake_in_the_file_is_reported_by_every_command(ddp: Command, file: Path, command: list[str]) -> None:
     file.write_text("[default]\ntimeuot = 5\n")
     ran = ddp(*command)
     assert (ran.code, ran.out) == (2, "")

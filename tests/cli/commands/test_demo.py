@@ -43,7 +43,7 @@ ALICE = ["--login", "alice", "--password-file", "-"]
 @pytest.mark.parametrize(
     "words", [["call", "whoami", *ALICE], [*ALICE, "call", "whoami"]], ids=["behind the command", "before it"]
 )
-def test_who_one_is_may_be_said_anywhere(ddp: Command, words: list[str]) -> None:
+def test_login_options_may_be_before_or_after_the_inner_command(ddp: Command, words: list[str]) -> None:
     assert ddp("demo", *words, stdin=b"wonderland\n") == (0, '"alice-in-wonderland"\n', "")
 
 
@@ -79,7 +79,7 @@ def test_help_is_that_of_the_command_or_of_the_demo(ddp: Command) -> None:
         pytest.param("ddp demo call upper u", [], id="an argument can be anything"),
         pytest.param("ddp demo sub tas", ["tasks"], id="a publication"),
         pytest.param("ddp demo frobnicate u", [], id="no command"),
-        pytest.param("ddp call up", [], id="what another server has nobody knows"),
+        pytest.param("ddp call up", [], id="the names of another server are unknown"),
     ],
 )
 def test_it_completes_like_what_it_runs(

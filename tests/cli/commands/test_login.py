@@ -117,7 +117,7 @@ def test_no_other_server_gets_the_token(ddp: Command, server: LoopbackServer, se
 
 
 @pytest.mark.usefixtures("server")
-def test_the_file_is_for_nobody_else(ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:
+def test_only_the_user_can_read_the_file(ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:
     ddp("login", "alice", "--password-file", str(secret))
     [file] = saved()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -151,7 +151,7 @@ def test_a_second_login_ends_the_first_on_the_server(
     assert tokens() == 1
     assert ddp("logout").code == 0
     assert tokens() == 0
-    # What the server has ended already is no hindrance.
+    # A login that the server has already ended can be replaced.
     assert ddp("login", "alice", "--password-file", str(secret)).code == 0
     [file] = saved()
     tree = json.loads(file.read_text())
@@ -203,7 +203,7 @@ class TestSecrets:
         ],
     )  # fmt: skip
     @pytest.mark.usefixtures("server")
-    def test_what_is_no_password_is_told(self, ddp: Command, stdin: bytes, error: str) -> None:
+    def test_an_unusable_password_is_reported(self, ddp: Command, stdin: bytes, error: str) -> None:
         ran = ddp("login", "alice", "--password-file", "-", stdin=stdin)
         assert ran.code == 2
         assert ran.err.startswith(f"ddp: error: {error}")
@@ -222,7 +222,7 @@ class TestSecrets:
         assert "the server rejected the login of 'alice': Incorrect password" in ran.err
 
     def test_a_login_for_one_command_is_ended_with_it(self, ddp: Command, secret: Path) -> None:
-        """Its token would be good for 90 days, and nobody has it."""
+        """Its token is valid for 90 days, but it is not saved anywhere."""
         ended: list[dict[str, object]] = []
 
         def talk(server: Conversation) -> None:
@@ -306,7 +306,7 @@ class TestSecrets:
         monkeypatch.setenv("DDP_TOKEN", file.read_text().split('"token": "')[1].split('"')[0])
         file.unlink()
         assert ddp("call", "whoami").out == f'"{ALICE}"\n'
-        monkeypatch.setenv("DDP_TOKEN", "of before")
+        monkeypatch.setenv("DDP_TOKEN", "earlier token")
         ran = ddp("call", "whoami")
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("ddp: error: the server rejected the token of $DDP_TOKEN: ")
@@ -322,7 +322,7 @@ class TestSecrets:
 
 class TestEnd:
     @pytest.mark.usefixtures("server")
-    def test_a_login_that_the_server_has_ended_is_told(
+    def test_a_login_that_the_server_has_ended_is_reported(
         self, ddp: Command, secret: Path, server: LoopbackServer
     ) -> None:
         ddp("login", "alice", "--password-file", str(secret))
@@ -348,7 +348,7 @@ class TestEnd:
         assert server.sessions == sessions
 
     @pytest.mark.usefixtures("server")
-    def test_an_end_that_is_near_is_told(self, ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:
+    def test_an_end_that_is_near_is_reported(self, ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:
         from datetime import timedelta
 
         from ddpshell.clock import SystemClock
@@ -383,7 +383,7 @@ class TestTwoFactors:
         assert (ran.code, ran.out) == (4, "")
         assert "[invalid-2fa-code]" in ran.err
 
-    def test_without_one_the_way_is_told(
+    def test_without_one_the_way_is_reported(
         self, start: Callable[..., subprocess.Popen[str]], url: str, tmp_path: Path
     ) -> None:
         password = tmp_path / "password"
@@ -397,7 +397,7 @@ class TestTwoFactors:
         words = ["login", "bob", "-u", url, "--password-file", "-", "--code-file", "-"]
         assert ddp(*words, stdin=b"pw\n123456").code == 2
 
-    def test_a_command_with_a_password_alone_is_told_of_the_code(self, ddp: Command, url: str) -> None:
+    def test_a_command_with_a_password_alone_is_reported_of_the_code(self, ddp: Command, url: str) -> None:
         ran = ddp("call", "m", "-u", url, "--login", "bob", "--password-file", "-", stdin=b"pw")
         assert ran.code == 4
         assert "[no-2fa-code]" in ran.err
@@ -458,7 +458,7 @@ class TestRocketChat:
             pytest.param("999999", "Reached [totp-max-attempts]", "too many wrong codes", id="wrong too often"),
         ],
     )
-    def test_a_wrong_code_is_told(
+    def test_a_wrong_code_is_reported(
         self, ddp: Command, url: str, tmp_path: Path, code: str, error: str, hint: str
     ) -> None:
         (tmp_path / "code").write_text(code)
@@ -468,12 +468,12 @@ class TestRocketChat:
         assert error in ran.err
         assert f"hint: {hint}" in ran.err
 
-    def test_a_wrong_password_is_no_matter_of_codes(self, ddp: Command, url: str) -> None:
+    def test_a_wrong_password_does_not_ask_for_a_code(self, ddp: Command, url: str) -> None:
         ran = ddp("login", "bob", "-u", url, "--password-file", "-", stdin=b"no")
         assert ran.code == 4
         assert "[403]" in ran.err
 
-    def test_a_command_with_a_password_alone_is_told_of_the_code(self, ddp: Command, url: str) -> None:
+    def test_a_command_with_a_password_alone_is_reported_of_the_code(self, ddp: Command, url: str) -> None:
         ran = ddp("call", "m", "-u", url, "--login", "bob", "--password-file", "-", stdin=b"pw")
         assert ran.code == 4
         assert "[totp-required]" in ran.err
@@ -518,7 +518,7 @@ class TestTerminal:
         assert child.exitstatus == 0
         assert ddp("call", "whoami").out == f'"{ALICE}"\n'
 
-    def test_that_others_could_read_it_is_told_before_it_is_typed(self) -> None:
+    def test_that_others_could_read_it_is_reported_before_it_is_typed(self) -> None:
         child = self.spawn("login", "alice", "-u", "ddp.invalid")
         child.expect_exact("Password of alice at ws://ddp.invalid/websocket: ")
         assert child.before is not None
@@ -562,7 +562,7 @@ class TestTerminal:
         child.close()
 
     @pytest.mark.usefixtures("server")
-    def test_nothing_typed_is_no_password(self) -> None:
+    def test_an_empty_answer_is_rejected(self) -> None:
         child = self.spawn("login", "alice")
         child.expect("Password of alice at .*: ")
         child.sendline("")
@@ -572,7 +572,7 @@ class TestTerminal:
         assert child.exitstatus == 4
 
     @pytest.mark.usefixtures("server")
-    def test_without_a_terminal_the_way_is_told(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+    def test_without_a_terminal_the_way_is_reported(self, start: Callable[..., subprocess.Popen[str]]) -> None:
         ran = finished(start("login", "alice", start_new_session=True))
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("ddp: error: there is no terminal to ask at: Password of alice")
@@ -597,7 +597,7 @@ class TestHome:
     def test_nothing_is_written_but_into_its_folders(
         self, server: LoopbackServer, home: Path, tmp_path: Path, secret: Path, state: str | None
     ) -> None:
-        """A relative path is none, as the specification has it."""
+        """The specification says to ignore relative paths."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         environment |= {"PYTHONPATH": str(TOP), "DDP_URL": server.url}
         if state is not None:
@@ -630,7 +630,7 @@ class TestHome:
         assert ddp("call", "upper", "x") == (0, '"X"\n', "")
 
 
-def test_a_server_without_accounts_is_told(ddp: Command) -> None:
+def test_a_server_without_accounts_is_reported(ddp: Command) -> None:
     with LoopbackServer(Server()) as server:
         ran = ddp("login", "ann", "-u", server.url, "--password-file", "-", stdin=b"pw")
     assert (ran.code, ran.out) == (4, "")
@@ -706,7 +706,7 @@ def test_a_real_meteor_server_knows_us(ddp: Command, meteor_server: MeteorServer
 
 
 def _server(**users: User) -> Server:
-    """A server for these users, with a method that tells who one is."""
+    """A server for these users, with a method that returns the user of the connection."""
     server = Server(users=users)
 
     @server.method

@@ -49,7 +49,7 @@ def test_it_ends_on_the_server_and_here(
     assert ddp("call", "whoami").out == "null\n"
 
 
-def test_nobody_cannot_log_out(ddp: Command, server: LoopbackServer) -> None:
+def test_logout_without_a_login_is_an_error(ddp: Command, server: LoopbackServer) -> None:
     ran = ddp("logout")
     assert (ran.code, ran.out) == (4, "")
     assert ran.err == (
@@ -67,7 +67,7 @@ def test_a_login_that_was_ended_elsewhere_is_forgotten(
     assert saved() == []
 
 
-def test_a_server_that_is_gone_is_told_with_what_can_be_done(
+def test_a_server_that_is_gone_is_reported_with_what_can_be_done(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()

@@ -114,7 +114,7 @@ class TestPace:
             pytest.param(["-W", "x"], "-W/--wait: 'x' is not a number of seconds", id="no number"),
         ],
     )
-    def test_what_is_no_number_is_told(self, ddp: Command, words: list[str], err: str) -> None:
+    def test_an_invalid_number_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
         ran = ddp("ping", *words)
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith(f"ddp: error: {err}")
@@ -162,7 +162,7 @@ class TestEnding:
         summary = json.loads(ran.out.splitlines()[-1])
         assert (summary["sent"], summary["received"]) == (30, 2)
 
-    def test_no_server_is_no_ping(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_server_there_are_no_pings(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DDP_URL", "localhost:1")
         ran = ddp("ping")
         assert (ran.code, ran.out) == (3, "")
@@ -216,7 +216,7 @@ class TestEnding:
         assert said == [{"msg": "disconnect"}]
 
     @pytest.mark.usefixtures("server")
-    def test_nobody_reading_ends_it(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+    def test_it_ends_when_its_reader_is_gone(self, start: Callable[..., subprocess.Popen[str]]) -> None:
         process = start("ping", "-i", "60")
         assert process.stdout is not None
         process.stdout.readline()
@@ -227,8 +227,8 @@ class TestEnding:
         assert process.stderr.read() == ""
 
     @pytest.mark.usefixtures("server")
-    def test_a_full_disk_is_told(self, start: Callable[..., subprocess.Popen[str]]) -> None:
-        with open("/dev/full", "w") as full:  # noqa: PTH123 - no path of ours
+    def test_a_full_disk_is_reported(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path of a test folder
             ran = finished(start("ping", "-c", "1", stdout=full))
         assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: No space left on device\n")
 

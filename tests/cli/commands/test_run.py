@@ -71,7 +71,7 @@ class TestScripts:
         ran = ddp("run", stdin=b"sub tasks\ncount tasks\n")
         assert (ran.code, ran.out.splitlines()[-1]) == (0, "3")
 
-    def test_no_text_is_no_crash(self, ddp: Command, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_text_is_reported(self, ddp: Command, tmp_path: Path) -> None:
         (tmp_path / "script").write_bytes(b"\xff\n")
         ran = ddp("run", str(tmp_path / "script"))
         assert (ran.code, ran.out) == (2, "")
@@ -86,13 +86,13 @@ class TestScripts:
         pytest.param("/", "cannot read /: Is a directory", id="a folder"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(ddp: Command, name: str, err: str) -> None:
+def test_a_file_that_cannot_be_read_is_reported(ddp: Command, name: str, err: str) -> None:
     ran = ddp("run", name)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"ddp: error: {err}")
 
 
-def test_a_closed_standard_input_is_told() -> None:
+def test_a_closed_standard_input_is_reported() -> None:
     command = f"exec {sys.executable} -m ddpshell run <&-"
     ran = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "ddp: error: standard input is closed\n")
@@ -311,7 +311,7 @@ def test_a_login_in_the_shell_counts_for_every_command_of_that_server(home: Path
             window.wait_for(lambda: "· alice ·" in window.rows[-1])
 
 
-def test_a_saved_login_that_is_refused_is_told_and_the_shell_goes_on(home: Path) -> None:
+def test_a_saved_login_that_is_rejected_is_reported_and_the_shell_goes_on(home: Path) -> None:
     with LoopbackServer() as server:
         log_in(server)
         [file] = (home / "state/ddpshell/logins").iterdir()

@@ -86,7 +86,7 @@ def app(tmp_path: Path) -> Path:
     ("number", "code"),
     [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
 )
-def test_it_serves_until_it_is_told_to_end(
+def test_it_serves_until_it_is_reported_to_end(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int
 ) -> None:
     process = start("serve", "--port", "0")
@@ -135,7 +135,7 @@ def test_it_says_what_there_is_to_call(start: Callable[..., subprocess.Popen[str
     assert process.stderr.readline().startswith("ddp: note: try it: ddp call -u ws://127.0.0.1:")
 
 
-def test_a_port_that_is_taken_is_told(ddp: Command) -> None:
+def test_a_port_that_is_taken_is_reported(ddp: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         ran = ddp("serve", "--port", str(port))
@@ -146,7 +146,7 @@ def test_a_port_that_is_taken_is_told(ddp: Command) -> None:
     )
 
 
-def test_an_address_of_another_machine_is_told(ddp: Command) -> None:
+def test_an_address_of_another_machine_is_reported(ddp: Command) -> None:
     ran = ddp("serve", "--host", "192.0.2.1")
     assert ran.code == 2
     assert ran.err.splitlines() == [
@@ -155,7 +155,7 @@ def test_an_address_of_another_machine_is_told(ddp: Command) -> None:
     ]
 
 
-def test_a_name_that_is_none_is_told(ddp: Command) -> None:
+def test_an_unknown_host_is_reported(ddp: Command) -> None:
     ran = ddp("serve", "--host", "nowhere.invalid", "-q")
     assert ran.code == 2
     assert ran.err.splitlines()[-1].startswith("ddp: error: cannot listen on nowhere.invalid, port 3000: ")
@@ -207,7 +207,7 @@ def test_a_file_that_stops_its_server_ends_the_command_well(
         pytest.param(APP + "server.serve_forever()\n", "app.py, line 9: RuntimeError: the file starts", id="it runs"),
     ],
 )
-def test_a_bad_file_is_told_with_its_line(ddp: Command, app: Path, text: str, expected: str) -> None:
+def test_a_bad_file_is_reported_with_its_line(ddp: Command, app: Path, text: str, expected: str) -> None:
     app.write_text(text)
     path = list(sys.path)
     ran = ddp("serve", str(app))
@@ -218,12 +218,12 @@ def test_a_bad_file_is_told_with_its_line(ddp: Command, app: Path, text: str, ex
     assert sys.path == path
 
 
-def test_a_file_that_is_not_there_is_told(ddp: Command, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(ddp: Command, tmp_path: Path) -> None:
     missing = tmp_path / "app.py"
     assert ddp("serve", str(missing)) == (2, "", f"ddp: error: cannot read {missing}: No such file or directory\n")
 
 
-def test_an_address_of_another_machine_is_told_for_a_file_as_well(ddp: Command, app: Path) -> None:
+def test_an_address_of_another_machine_is_reported_for_a_file_as_well(ddp: Command, app: Path) -> None:
     ran = ddp("serve", str(app), "--host", "192.0.2.1")
     assert ran.code == 2
     assert ran.err.splitlines() == [
@@ -240,7 +240,7 @@ def test_an_address_of_another_machine_is_told_for_a_file_as_well(ddp: Command, 
         (["app.py", "--greeting"], "--greeting is only for the demo server; write Server(greeting=True) in app.py"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(ddp: Command, words: list[str], expected: str) -> None:
+def test_options_that_make_no_sense_are_rejected(ddp: Command, words: list[str], expected: str) -> None:
     ran = ddp("serve", *words)
     assert ran.code == 2
     assert ran.err.startswith(f"ddp: error: {expected}")
@@ -297,7 +297,7 @@ def test_a_changed_file_is_served_on_the_same_port_and_clients_come_back(
     assert finished(process).code == 143
 
 
-def test_a_change_that_fails_is_told_in_a_line_and_leaves_the_server_as_it_was(
+def test_a_change_that_fails_is_reported_in_a_line_and_leaves_the_server_as_it_was(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
 ) -> None:
     process = start("serve", str(app), "--port", "0", "--reload")
@@ -341,7 +341,7 @@ def test_each_call_is_a_line_and_its_arguments_are_not_in_it(
         f"{session[:4]} unsub items(1 argument)  ok  TIME",
         f"{session[:4]} sub bad  error 403  TIME",
     ]
-    # That connections come and go is no news.
+    # Connections and disconnections are not logged.
     notes = [line for line in said if line not in lines]
     assert [line.split()[2] for line in notes] == ["methods:", "publications:", "try"]
     assert "very-secret" not in "".join(said)
@@ -366,7 +366,7 @@ def test_frames_are_shown_too_with_their_secrets_masked(
     assert "\x9b" not in said
 
 
-def test_more_clients_than_there_may_be_open_files_are_told_once_and_hurt_nobody_who_is_there() -> None:
+def test_too_many_clients_are_reported_once_and_do_not_disturb_the_others() -> None:
     """They wait, and are served once there is room."""
     command = ["bash", "-c", f"ulimit -n 60; exec {sys.executable} -m ddpshell serve --port 0"]
     process = subprocess.Popen(command, env=ENVIRONMENT, cwd=TOP, stderr=subprocess.PIPE, text=True)
@@ -408,7 +408,7 @@ def test_quietly_nothing_but_errors_is_said(start: Callable[..., subprocess.Pope
     assert last == "ZeroDivisionError: division by zero"
 
 
-def test_a_log_that_nobody_reads_holds_nobody_up(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_log_without_a_reader_delays_no_client(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start("serve", "--port", "0")
     with ddpshell.Client(url_of(process)) as client:
         # Many times what a pipe holds.
@@ -459,13 +459,13 @@ def test_what_came_of_it_is_said(error: str | int | None, text: str) -> None:
     assert outcome(activity(error=error)) == text
 
 
-@pytest.mark.parametrize("colour", ["never", "always"])
-def test_errors_are_red_where_there_is_colour(colour: str, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("color", ["never", "always"])
+def test_errors_are_red_if_colors_are_used(color: str, capfd: pytest.CaptureFixture[str]) -> None:
     process = Process()
-    process.console.configure(color=colour)
+    process.console.configure(color=color)
     server = Server()
     ServerLog(process, shows_frames=False).watch(server)
     with server.running(), WireClient(server.url) as client:
         client.call_error("nope")
-    error = "\x1b[31merror 404\x1b[0m" if colour == "always" else "error 404"
+    error = "\x1b[31merror 404\x1b[0m" if color == "always" else "error 404"
     assert f" nope()  {error}  " in capfd.readouterr().err

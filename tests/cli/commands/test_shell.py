@@ -51,7 +51,7 @@ def test_a_server_that_is_not_there_has_its_own() -> None:
     assert done.stdout == ""
 
 
-def test_an_address_that_is_none_is_told_at_once() -> None:
+def test_an_invalid_address_is_reported_at_once() -> None:
     done = ddp_apart("-u", "ftp://x", script="call upper a\n")
     assert done.returncode == 2
     assert "invalid server URL" in done.stderr
@@ -67,12 +67,12 @@ def test_programs_of_a_script_write_to_its_output() -> None:
     assert done.stdout == '"B"\n"C"\n'
 
 
-def test_notes_are_told_to_whoever_asks() -> None:
+def test_notes_are_shown_with_verbose() -> None:
     done = ddp_apart("-v", "demo", script="sub tasks\n")
     assert "ddp: sub tasks: ready, 3 documents\n" in done.stderr
 
 
-def test_whoever_stops_reading_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_stops_is_not_an_error(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("call upper a\n" * 2000)
     command = f"{sys.executable} -m ddpshell demo < {script} | head -1"
@@ -123,13 +123,13 @@ def test_a_profile_gives_the_prompt_its_name(home: Path) -> None:
             assert "prod> call upper a" in window.text
 
 
-def test_a_script_that_must_know_who_it_is_ends_where_nobody_is_logged_in() -> None:
+def test_a_script_that_needs_a_login_ends_without_one() -> None:
     done = ddp_apart("demo", script="whoami\ncall upper never\n")
     assert (done.returncode, done.stdout) == (4, "")
     assert "is logged in at ws://127.0.0.1:" in done.stderr
 
 
-def test_whoever_types_without_a_prompt_is_told_why_there_is_none() -> None:
+def test_a_note_explains_why_there_is_no_prompt() -> None:
     master, slave = pty.openpty()
     with LoopbackServer() as server, os.fdopen(master, "wb", 0) as keys, subprocess.Popen(
         [sys.executable, "-m", "ddpshell", "-u", server.url],

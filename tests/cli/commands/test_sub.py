@@ -99,7 +99,7 @@ class TestErrors:
             pytest.param("crashes", "ddp: error: Internal server error [500]\n", id="500"),
         ],
     )
-    def test_a_refusal_is_told(self, ddp: Command, options: list[str], name: str, err: str) -> None:
+    def test_a_refusal_is_reported(self, ddp: Command, options: list[str], name: str, err: str) -> None:
         assert ddp("sub", "-q", *options, name) == (1, "", err)
 
     @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ class TestErrors:
             pytest.param(["x\udcff"], "NAME is not UTF-8 text", id="no text"),
         ],
     )  # fmt: skip
-    def test_a_wrong_command_line_is_told_before_anything_is_sent(
+    def test_a_wrong_command_line_is_reported_before_anything_is_sent(
         self, ddp: Command, words: list[str], err: str
     ) -> None:
         ran = ddp("sub", "-u", "localhost:1", *words)
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith(f"ddp: error: {err}")
 
-    def test_no_server_is_told_with_a_hint(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_server_is_reported_with_a_hint(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DDP_URL", "localhost:1")
         ran = ddp("sub", "x", "--follow")
         assert (ran.code, ran.out) == (3, "")
@@ -155,7 +155,7 @@ class TestFollowing:
         process.send_signal(signal.SIGINT)
         assert finished(process).code == 130
 
-    def test_documents_that_go_are_told(
+    def test_documents_that_go_are_reported(
         self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
     ) -> None:
         process = start("sub", "tasks", "--follow", "--docs")
@@ -313,7 +313,7 @@ class TestUntil:
             pytest.param(["ticker", "5", "--until", "{n: 2}"], "1\n", id="one that changes"),
         ],
     )
-    def test_the_number_of_documents_is_told_in_the_end(self, ddp: Command, words: list[str], out: str) -> None:
+    def test_the_number_of_documents_is_reported_in_the_end(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("sub", *words, "--count") == (0, out, "")
 
     def test_an_id_is_a_selector(self, ddp: Command) -> None:
@@ -377,7 +377,7 @@ class TestConnection:
 
 class TestPipes:
     @pytest.mark.usefixtures("server")
-    def test_it_ends_when_nobody_reads_any_more_though_nothing_happens(
+    def test_it_ends_when_its_reader_is_gone_even_if_nothing_happens(
         self, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         process = start("sub", "tasks", "--follow")
@@ -391,8 +391,8 @@ class TestPipes:
 
     @pytest.mark.usefixtures("server")
     @pytest.mark.parametrize("options", [[], ["--follow"], ["--count"]])
-    def test_a_full_disk_is_told(self, start: Callable[..., subprocess.Popen[str]], options: list[str]) -> None:
-        with open("/dev/full", "w") as full:  # noqa: PTH123 - no path of ours
+    def test_a_full_disk_is_reported(self, start: Callable[..., subprocess.Popen[str]], options: list[str]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path of a test folder
             ran = finished(start("sub", "tasks", *options, stdout=full))
         assert ran.code == 2
         assert ran.err == "ddp: error: cannot write to standard output: No space left on device\n"
@@ -638,7 +638,7 @@ def test_hostile_names_ids_and_fields_are_harmless(paper: Paper) -> None:
         assert written.replace("\n", "").isprintable()
 
 
-def test_changes_have_colours_if_there_are_any(paper: Paper) -> None:
+def test_changes_are_colored_if_colors_are_used(paper: Paper) -> None:
     paper.configure(OutputFormat.PRETTY, "always")
     follow(ChangeLines(paper), EVENTS)
     assert "\x1b[32m+ tasks/a \x1b[0m" in paper.read()
@@ -649,7 +649,7 @@ def test_documents_are_whole_as_they_come_and_change(paper: Paper) -> None:
     assert paper.read() == '{"_id":"a","n":1,"done":false}\n{"_id":"a","n":2}\n'
 
 
-def test_the_number_is_told_when_all_is_here_and_whenever_it_changes(paper: Paper) -> None:
+def test_the_number_is_reported_when_all_is_here_and_whenever_it_changes(paper: Paper) -> None:
     events: list[DocumentEvent] = [
         *(DocumentAdded("tasks", str(number), {}) for number in range(4)),
         DocumentChanged("tasks", "1", {"n": 5}, ()),

@@ -1,4 +1,4 @@
-"""The server is asked who one is; nobody is an exit code of its own."""
+"""`ddp whoami` asks the server for the user; no login has its own exit code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer
 
 
-def test_nobody_is_told_how_to_become_somebody(ddp: Command, server: LoopbackServer) -> None:
+def test_the_error_without_a_login_says_how_to_log_in(ddp: Command, server: LoopbackServer) -> None:
     ran = ddp("whoami")
     assert ran == (
         4, "", f"ddp: error: you are not logged in at ws://127.0.0.1:{server.port}\nddp: hint: ddp login USER\n"
     )  # fmt: skip
 
 
-def test_somebody_is_told_with_all_names(ddp: Command, server: LoopbackServer) -> None:
+def test_the_user_is_shown_with_all_names(ddp: Command, server: LoopbackServer) -> None:
     ddp("login", "alice", "--password-file", "-", stdin=b"wonderland")
     ran = ddp("whoami")
     assert (ran.code, ran.err) == (0, "")
@@ -32,6 +32,6 @@ def test_somebody_is_told_with_all_names(ddp: Command, server: LoopbackServer) -
 
 
 @pytest.mark.usefixtures("server")
-def test_one_can_be_nobody_on_purpose(ddp: Command) -> None:
+def test_saved_logins_can_be_ignored(ddp: Command) -> None:
     ddp("login", "alice", "--password-file", "-", stdin=b"wonderland")
     assert ddp("whoami", "--no-login").code == 4
