@@ -1,14 +1,14 @@
-"""A TCP proxy on 127.0.0.1 that does harm: what networks, proxies and dying servers do to a connection, as data.
+"""A TCP proxy on 127.0.0.1 that injects faults: the failures of networks, proxies and servers, as data.
 
     with FaultProxy(server.port) as proxy:
         proxy.plan(
-            [Fault(After(UP, messages=3), Reset())],           # the first connection dies behind the client's third message
+            [Fault(After(UP, messages=3), Reset())],           # the first connection is reset after the client's third message
             [Fault(AT_ONCE, Close())],                         # the second is accepted and closed
-        )                                                      # all others are as good as ever
+        )                                                      # all others have no faults
         with Client(proxy.url) as client: ...
 
-It cuts the streams where the messages end, so a fault can come right behind any one of them, or behind any byte.
-Messages are WebSocket's whole text and binary messages; control frames are none. Nothing in here sleeps.
+It finds the ends of messages in the streams, so a fault can happen right after any message or any byte.
+Messages are whole WebSocket text and binary messages, not control frames. The proxy does not sleep.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ __all__ = [
     "text_frame",
 ]
 
-#: Seconds until a test fails that waits for what does not happen.
+#: Seconds after which a wait in a test fails.
 PATIENCE = 20.0
 
-# Bytes kept for a peer that does not read, above which the other is not read either.
+# If more bytes than this wait for one peer, the proxy stops reading from the other.
 _HIGH_WATER = 1 << 20
 
 Value = TypeVar("Value")
 
 
 class Direction(enum.Enum):
-    """Which of the two streams of a connection."""
+    """One of the two directions of a connection."""
 
     UP = "client to server"
     DOWN = "server to client"
@@ -70,9 +70,9 @@ UP, DOWN = Direction.UP, Direction.DOWN
 
 @dataclass(frozen=True)
 class After:
-    """Right behind so many messages, or so many bytes, of one direction; none of either is at once.
+    """Right after a number of messages or bytes in one direction; without a number, at once.
 
-    They are counted from the connection's beginning or, for `FaultProxy.strike`, from then on.
+    They are counted from the beginning of the connection or, for `FaultProxy.strike`, from the call.
     """
 
     direction: Direction
@@ -80,33 +80,33 @@ class After:
     bytes: int | None = None
 
 
-#: Before a byte has passed; for a planned fault, before the server hears of the connection.
+#: Before a byte passes; for a planned fault, before the proxy connects to the server.
 AT_ONCE = After(UP, bytes=0)
 
 
 @dataclass(frozen=True)
 class Close:
-    """End the connection on both sides, with what has passed delivered: FIN."""
+    """End the connection on both sides with FIN; the bytes that have passed are delivered."""
 
 
 @dataclass(frozen=True)
 class Reset:
-    """End the connection on both sides as a crash does: RST."""
+    """End the connection on both sides with RST, like a crash."""
 
 
 @dataclass(frozen=True)
 class Swallow:
-    """From here on let nothing pass, not even an end: a link that is half open, or dead."""
+    """Let nothing pass from here on, not even the end of the stream: a dead link."""
 
 
 @dataclass(frozen=True)
 class Stall:
-    """Let nothing pass until `FaultProxy.release`, and then all of it."""
+    """Let nothing pass until `FaultProxy.release`; then everything passes."""
 
 
 @dataclass(frozen=True)
 class Inject:
-    """Put bytes between those that pass."""
+    """Insert bytes into a stream."""
 
     data: bytes
     to: Direction = DOWN
@@ -114,7 +114,7 @@ class Inject:
 
 @dataclass(frozen=True)
 class Drip:
-    """Let so many bytes pass one at a time, either way; then all as before."""
+    """Let a number of bytes pass one at a time in both directions."""
 
     bytes: int
 
@@ -124,14 +124,14 @@ Harm: TypeAlias = Close | Reset | Swallow | Stall | Inject | Drip
 
 @dataclass(frozen=True)
 class Fault:
-    """When, and what."""
+    """A fault, and the place where it happens."""
 
     when: After
     harm: Harm
 
 
 class FrameFinder:
-    """Finds where the messages end in one direction's bytes, behind the HTTP head.
+    """Finds the ends of messages in the bytes of one direction, after the HTTP headers.
 
     Args:
         keep: Called with each whole message.
@@ -145,7 +145,7 @@ class FrameFinder:
         self._message = bytearray()
 
     def pass_on(self, data: bytes, messages: int | None) -> int:
-        """Take bytes, up to the one that ends message number `messages`; say how many were taken."""
+        """Read bytes up to the end of message number `messages`, and return how many were read."""
         before = len(self._buffer)
         self._buffer += data
         used = 0
@@ -159,7 +159,7 @@ class FrameFinder:
                 self._take(bytes(self._buffer[used : used + length]))
             used += length
         else:
-            # What follows belongs to nobody yet; none of it may stay.
+            # The bytes after this message must not stay in the buffer.
             del self._buffer[:]
             return used - before
         del self._buffer[:used]
@@ -225,12 +225,12 @@ class _Stream:
 
 
 class Link:
-    """One connection through the proxy. All of it belongs to the proxy's thread; see `FaultProxy.texts`.
+    """One connection through the proxy. Only the proxy's thread uses it; see `FaultProxy.texts`.
 
     Attributes:
-        number: Which connection it is, from 0.
+        number: The number of the connection, from 0.
         texts: The messages that passed, by direction, if the proxy records.
-        dead: Whether it swallows everything.
+        dead: Whether nothing passes any more.
     """
 
     def __init__(self, number: int, client: socket.socket, faults: Iterable[Fault], *, record: bool) -> None:
@@ -248,7 +248,7 @@ class Link:
         self.streams[UP] = _Stream(client, None, self._frames(UP))
 
     def connected(self, server: socket.socket) -> None:
-        """There is a server."""
+        """Set the connection to the server."""
         self.server = server
         self.streams[UP].target = server
         self.streams[DOWN] = _Stream(server, self.client, self._frames(DOWN))
@@ -258,7 +258,7 @@ class Link:
         return FrameFinder((lambda data: texts.append(data.decode("utf-8", "replace"))) if self.record else None)
 
     def arm(self, fault: Fault) -> None:
-        """Have a fault, counted from now on."""
+        """Add a fault, counted from now on."""
         stream = self.streams.get(fault.when.direction)
         messages, passed = (stream.frames.messages, stream.bytes) if stream is not None else (0, 0)
         when = After(
@@ -269,7 +269,7 @@ class Link:
         self.faults.append((fault, when))
 
     def due(self) -> Fault | None:
-        """Take the next fault whose time has come."""
+        """Remove and return the next fault that is due."""
         for index, (fault, when) in enumerate(self.faults):
             stream = self.streams.get(when.direction)
             messages, passed = (stream.frames.messages, stream.bytes) if stream is not None else (0, 0)
@@ -279,7 +279,7 @@ class Link:
         return None
 
     def pass_on(self, direction: Direction) -> bool:
-        """Let bytes of one direction pass, up to the next fault; say whether any did."""
+        """Let bytes of one direction pass, up to the next fault, and return whether any passed."""
         stream = self.streams.get(direction)
         if stream is None or not stream.inbox:
             return False
@@ -302,16 +302,16 @@ class Link:
 
 
 class FaultProxy:
-    """Passes connections on to a server on 127.0.0.1, and does them harm.
+    """Passes connections on to a server on 127.0.0.1, and injects faults.
 
     Args:
-        target: The server's port; it may be changed at any time, for connections to come.
+        target: The server's port. It can be changed at any time, for later connections.
         record: Keep the messages that pass, for `texts`.
     """
 
     def __init__(self, target: int, *, record: bool = False) -> None:
         self.target = target
-        #: Have all connections to come reset at once, as if no server were there; plans are kept for later.
+        #: Whether to reset new connections at once, as if there were no server. Plans are kept for later connections.
         self.refusing = False
         self._record = record
         self._plans: deque[Sequence[Fault]] = deque()
@@ -319,7 +319,7 @@ class FaultProxy:
         self._history: list[Link] = []
         self._connections = 0
         self._fired: list[Harm] = []
-        #: What `wait_for` waits on: notify it of what else a condition depends on.
+        #: The condition variable of `wait_for`; notify it when other facts change that a condition depends on.
         self.changed = threading.Condition()
         self._requests: deque[Callable[[], None]] = deque()
         self._selector = selectors.DefaultSelector()
@@ -346,21 +346,21 @@ class FaultProxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port."""
         port: int = self._listener.getsockname()[1]
         return port
 
     @property
     def url(self) -> str:
-        """What to give a client."""
+        """The URL for a client."""
         return f"ws://127.0.0.1:{self.port}/websocket"
 
     def plan(self, *connections: Sequence[Fault]) -> None:
-        """Say what happens to the next connections, in turn. Those behind them are left alone."""
+        """Set the faults of the next connections, in order. Later connections have none."""
         self._ask(lambda: self._plans.extend(connections))
 
     def strike(self, *faults: Fault) -> None:
-        """Do harm to every connection that there is now, counted from now."""
+        """Add faults to all present connections, counted from now."""
 
         def arm() -> None:
             for link in [link for link in self._links if not link.dead]:
@@ -371,7 +371,7 @@ class FaultProxy:
         self._ask(arm)
 
     def cut(self) -> None:
-        """End every connection, now, whatever else there was in store for it."""
+        """End every connection now, without its remaining faults."""
 
         def end() -> None:
             for link in list(self._links):
@@ -385,7 +385,7 @@ class FaultProxy:
         self._ask(end)
 
     def release(self) -> None:
-        """Let what was stalled go on."""
+        """Let stalled connections continue."""
 
         def go_on() -> None:
             for link in self._links:
@@ -395,7 +395,7 @@ class FaultProxy:
         self._ask(go_on)
 
     def forget(self) -> None:
-        """Forget all faults that have not happened, planned or armed; a link that is dead stays dead."""
+        """Cancel all faults that have not happened yet. Dead links stay dead."""
 
         def clear() -> None:
             self._plans.clear()
@@ -405,7 +405,7 @@ class FaultProxy:
         self._ask(clear)
 
     def bury(self, *, alive: bool = False) -> None:
-        """End the dead links whose client has gone; with `alive` those too whose client has not noticed."""
+        """End the dead links whose client has closed; with `alive`, also those whose client has not noticed."""
 
         def end() -> None:
             for link in [link for link in self._links if link.dead and (alive or link.streams[UP].ended)]:
@@ -414,27 +414,27 @@ class FaultProxy:
         self._ask(end)
 
     def catch_up(self) -> None:
-        """Wait until all that has come so far has been dealt with."""
+        """Wait until the proxy has handled all bytes that have arrived."""
         for _ in range(2):
-            # The first may be answered without another look at what has come.
+            # The first question may be answered without another look at the sockets.
             self._ask(lambda: None)
 
     def notify(self) -> None:
-        """Have whoever waits ask again."""
+        """Let waiting threads check their conditions again."""
         with self.changed:
             self.changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool], what: str = "it") -> None:
-        """Wait until `condition` is so, which is asked again whenever something happens here."""
+        """Wait until `condition` is true; it is checked after each event in the proxy."""
         with self.changed:
             assert self.changed.wait_for(condition, PATIENCE), f"{what} does not happen; {self._describe()}"
 
     def wait_fired(self, number: int) -> None:
-        """Wait until so many faults have happened."""
+        """Wait until a number of faults have happened."""
         self.wait_for(lambda: len(self._fired) >= number, f"fault number {number}")
 
     def wait_idle(self) -> None:
-        """Wait until there are no connections but dead ones that the client has left."""
+        """Wait until all connections are dead and their clients have closed them."""
         self.wait_for(lambda: all(link.dead and link.streams[UP].ended for link in self._links), "an end of all links")
 
     @property
@@ -444,12 +444,12 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """How many connections have been."""
+        """The number of connections so far."""
         return self._connections
 
     @property
     def swallowing(self) -> bool:
-        """Whether there is a dead link whose client has not noticed."""
+        """Whether there is a dead link that its client has not noticed."""
         with self.changed:
             return any(link.dead and not link.streams[UP].ended for link in self._links)
 
@@ -464,13 +464,13 @@ class FaultProxy:
         return self._ask(lambda: [list(link.texts[direction]) for link in self._history])
 
     def messages(self, direction: Direction) -> list[list[dict[str, Any]]]:
-        """The same, as JSON; what is none is left out."""
+        """The same messages, parsed as JSON; others are left out."""
         return [[message for text in texts if (message := _message(text))] for texts in self.texts(direction)]
 
     # ------------------------------------------------------------------------------------------------- on the thread
 
     def _ask(self, function: Callable[[], Value]) -> Value:
-        """Have `function` called on the thread, and wait for what it returns."""
+        """Call `function` on the thread, and return its result."""
         answer: list[Value] = []
         done = threading.Event()
 
@@ -536,7 +536,7 @@ class FaultProxy:
         try:
             server = socket.create_connection(("127.0.0.1", self.target), PATIENCE)
         except OSError:
-            # As proxies do whose server is down.
+            # Like proxies whose server is down.
             self._end(link, reset=True)
             return
         server.setblocking(False)
@@ -545,7 +545,7 @@ class FaultProxy:
         self._pump(link)
 
     def _serve(self, link: Link, direction: Direction, events: int) -> None:
-        """A socket is ready: the source of `direction`, and the target of the other."""
+        """Handle a ready socket: the source of `direction`, and the target of the other direction."""
         if events & selectors.EVENT_READ:
             self._read(link, link.streams[direction])
         if link in self._links:
@@ -567,7 +567,7 @@ class FaultProxy:
             stream.inbox += data
 
     def _pump(self, link: Link) -> None:
-        """Let pass what may, and do what is due."""
+        """Let bytes pass, and inject the faults that are due."""
         while not (link.dead or link.stalled or link.closing):
             fault = link.due()
             if fault is not None:
@@ -577,7 +577,7 @@ class FaultProxy:
             elif not link.pass_on(UP) | link.pass_on(DOWN):
                 break
             elif link.drip:
-                # Each byte in a segment of its own.
+                # Each byte in its own segment.
                 self._flush(link)
         self._flush(link)
         if link in self._links:
@@ -603,7 +603,7 @@ class FaultProxy:
                 if to in link.streams:
                     link.streams[to].outbox += data
                 else:
-                    # There is no server yet.
+                    # The server is not connected yet.
                     with contextlib.suppress(OSError):
                         link.client.send(data)
             case Drip(number):
@@ -621,11 +621,11 @@ class FaultProxy:
             except BlockingIOError:
                 pass
             except OSError:
-                # Its end will be read, or has been.
+                # The end of this socket is or will be read.
                 stream.outbox.clear()
 
     def _pass_ends(self, link: Link) -> None:
-        """One side's end is the other's, once all that came before it has passed."""
+        """Pass on the end of one side after all bytes before it have passed."""
         if not (link.dead or link.stalled or link.closing):
             for stream in link.streams.values():
                 if stream.ended and not stream.end_passed and not stream.inbox and not stream.outbox:
@@ -638,7 +638,7 @@ class FaultProxy:
             self._end(link, reset=False)
 
     def _close(self, link: Link) -> None:
-        """Say goodbye to both, and read on until they have done so too: else the system would send RST."""
+        """Send FIN to both sides, and read until they do the same; otherwise the system would send RST."""
         link.closing = True
         _shut(link.client)
         if link.server is not None:
@@ -694,17 +694,17 @@ def _message(text: str) -> dict[str, Any] | None:
 
 
 def text_frame(text: str) -> bytes:
-    """A server's text frame."""
+    """Encode a server's text frame."""
     return _frame(0x81, text.encode())
 
 
 def binary_frame(data: bytes) -> bytes:
-    """A server's binary frame."""
+    """Encode a server's binary frame."""
     return _frame(0x82, data)
 
 
 def close_frame(code: int) -> bytes:
-    """A server's close frame."""
+    """Encode a server's close frame."""
     return _frame(0x88, struct.pack("!H", code))
 
 

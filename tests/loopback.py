@@ -1,10 +1,10 @@
-"""Servers on 127.0.0.1 that tests connect to: ours, with real faults on demand, and one that follows a script.
+"""Servers on 127.0.0.1 for tests: the embedded server with faults on demand, and a server that follows a script.
 
-`LoopbackServer` is `ddpshell.server` with the demo application, or yours, and hands on its connections.
-`ScriptedServer` is a socket and functions that say what happens on each connection, byte for byte if need be:
-for what no proper server does.
+`LoopbackServer` is `ddpshell.server` with the demo application or another one.
+`ScriptedServer` is a socket and a function for each connection that can send any bytes,
+also those that no real server sends.
 
-Both choose a free port. Nothing here sleeps; what is waited for fails after `PATIENCE` seconds.
+Both use a free port. They do not sleep; each wait fails after `PATIENCE` seconds.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = [
     "silent_websocket",
 ]
 
-#: Seconds until a test fails that waits for what does not happen.
+#: Seconds after which a wait in a test fails.
 PATIENCE = 20.0
 
 
 class LoopbackServer:
-    """Our server, and faults.
+    """The embedded server, with faults on demand.
 
     Args:
-        server: What to serve; the demo server unless given.
+        server: The server; the demo server by default.
         port: 0 takes any free one.
     """
 
@@ -71,56 +71,56 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        """Its raw endpoint; it stays the same over `restart`."""
+        """The WebSocket URL; `restart` does not change it."""
         return f"ws://127.0.0.1:{self._port}/websocket"
 
     @property
     def port(self) -> int:
-        """Its port; it stays the same over `restart`."""
+        """The port; `restart` does not change it."""
         return self._port
 
     @property
     def sessions(self) -> int:
-        """How many sessions there have been; a resumed one is not a new one."""
+        """The number of sessions so far; a resumed session is not a new one."""
         return self._sessions
 
     def wait_for_sessions(self, number: int) -> None:
-        """Wait until so many sessions have been."""
+        """Wait until there have been `number` sessions."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._sessions >= number, PATIENCE), f"{self._sessions} sessions"
 
     def stop(self) -> None:
-        """Stop it, as a server that is shut down: close frames, and nobody listens."""
+        """Stop the server: it sends close frames, and no longer listens."""
         self.server.stop()
 
     def start(self) -> None:
-        """Start it again, on the same port; it knows no session of before."""
+        """Start the server again on the same port, without its earlier sessions."""
         self.server.start(port=self._port)
 
     def restart(self) -> None:
-        """Stop it and start it again."""
+        """Stop the server and start it again."""
         self.stop()
         self.start()
 
     def drop(self) -> None:
-        """Cut all connections, without a close frame: what a network does."""
+        """Cut all connections without a close frame, like a network failure."""
         self._on_all(Socket.abort)
 
     def close(self) -> None:
-        """Close all connections with a close frame, as a proxy does; sessions can be resumed."""
+        """Close all connections with a close frame, like a proxy; sessions can be resumed."""
         self._on_all(Socket.close)
 
     def kick(self) -> None:
-        """End all sessions, as the application can; none can be resumed."""
+        """End all sessions, like the application; they cannot be resumed."""
         for connection in self.server.connections:
             connection.close()
 
     def stall(self) -> None:
-        """Neither read nor write on the connections that there are, and leave them open."""
+        """Stop reading and writing on the present connections, and keep them open."""
         self._on_all(Socket.stall)
 
     def send_text(self, text: str) -> None:
-        """Send every client a text, as if it were DDP; no session counts it."""
+        """Send every client a text that bypasses the sessions."""
         self._on_all(lambda item: item.send([text]))
 
     def send_binary(self, data: bytes) -> None:
@@ -128,7 +128,7 @@ class LoopbackServer:
         self._on_all(lambda item: item.send_binary(data))
 
     def send_bytes(self, data: bytes) -> None:
-        """Send every client bytes that need be no WebSocket frame."""
+        """Send every client any bytes, also invalid frames."""
         self._on_all(lambda item: item.write_raw(data))
 
     def _on_all(self, harm: Callable[[Socket], None]) -> None:
@@ -155,13 +155,13 @@ class PeerGone(Exception):
 
 
 class Conversation:
-    """One connection of a scripted server. Nothing happens that the script does not say.
+    """One connection of a scripted server. Only the script acts on it.
 
     Attributes:
-        request: The HTTP request's lines, once read.
-        headers: Its headers, names in lower case.
-        received: The texts that came, in order.
-        closed_with: The code of the client's close frame, 1005 for one without, None if none came.
+        request: The lines of the HTTP request, after it is read.
+        headers: The headers of the request, with names in lower case.
+        received: The texts that arrived, in order.
+        closed_with: The code of the client's close frame; 1005 for a frame without a code, None if there was no frame.
     """
 
     def __init__(self, connection: socket.socket, number: int) -> None:
@@ -201,7 +201,7 @@ class Conversation:
         self.drop()
 
     def upgrade(self, headers: Mapping[str, str] | None = None) -> None:
-        """Agree to the WebSocket that the request asks for; no extension is agreed to."""
+        """Accept the WebSocket upgrade, without extensions."""
         if not self.request:
             self.read_request()
         key = self.headers["sec-websocket-key"]
@@ -238,13 +238,13 @@ class Conversation:
                     return text
 
     def receive(self) -> dict[str, Any]:
-        """Wait for the next text, and read it as a DDP message."""
+        """Wait for the next text, and return it as a DDP message."""
         message = json.loads(self.receive_text())
         assert isinstance(message, dict)
         return message
 
     def expect(self, msg: str) -> dict[str, Any]:
-        """Wait for the next message, pings aside, which are answered; it must be of this kind."""
+        """Wait for the next message, which must be of this kind. Pings before it are answered."""
         while True:
             message = self.receive()
             if message["msg"] == "ping" and msg != "ping":
@@ -254,7 +254,7 @@ class Conversation:
                 return message
 
     def send(self, **message: Any) -> None:
-        """Send a DDP message, whatever it is."""
+        """Send any DDP message."""
         self.send_text(json.dumps(message, separators=(",", ":")))
 
     def send_text(self, text: str) -> None:
@@ -272,12 +272,12 @@ class Conversation:
             self._send_frame(0x1 if index == 0 else 0x0, part, final=index == len(data) - 1)
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes that need be no frame."""
+        """Send any bytes, also invalid frames."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.sendall(data)
 
     def read_bytes(self, count: int) -> bytes:
-        """Read so many bytes, whatever they are.
+        """Read exactly `count` bytes.
 
         Raises:
             PeerGone: The client closed.
@@ -285,7 +285,7 @@ class Conversation:
         return self._read(count)
 
     def ping_websocket(self, data: bytes = b"") -> None:
-        """Send a ping of the WebSocket's own, which DDP does not see (H13)."""
+        """Send a WebSocket ping, which DDP does not see (H13)."""
         self._send_frame(0x9, data)
 
     # ------------------------------------------------------------------------------------------------------ DDP
@@ -298,7 +298,7 @@ class Conversation:
         return connect
 
     def finish(self, call: Mapping[str, Any], **outcome: Any) -> None:
-        """Answer a `method` as Meteor does: `updated`, then `result` with what is given."""
+        """Answer a `method` like Meteor: send `updated`, then `result` with the given fields."""
         self.send(msg="updated", methods=[call["id"]])
         self.send(msg="result", id=call["id"], **outcome)
 
@@ -332,7 +332,7 @@ class Conversation:
         return self.closed_with
 
     def hold(self) -> None:
-        """Say nothing and read nothing until the connection or the server ends."""
+        """Send and read nothing until the connection or the server ends."""
         with contextlib.suppress(PeerGone):
             while True:
                 self._read_more()
@@ -383,18 +383,18 @@ class Conversation:
         self.send_bytes(struct.pack("!B", (0x80 if final else 0) | opcode) + size + payload)
 
 
-#: What happens on one connection. Its exceptions fail the test, but for `PeerGone`.
+#: A script for one connection. Its exceptions fail the test, except `PeerGone`.
 Script: TypeAlias = Callable[[Conversation], object]
 
 
 class ScriptedServer:
-    """A listening socket, and a script for each connection in turn; the last one serves all that come after.
+    """A listening socket with one script for each connection; the last script serves all later connections.
 
-    Leaving the `with` block ends all connections, and raises what a script has raised.
+    Leaving the `with` block ends all connections, and raises the exception of a script.
 
     Args:
-        scripts: What happens on the first connection, on the second, ...
-        tls: Speak TLS by this context.
+        scripts: The script for the first connection, for the second, and so on.
+        tls: The context if the server uses TLS.
     """
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
@@ -430,17 +430,17 @@ class ScriptedServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port."""
         port: int = self._listener.getsockname()[1]
         return port
 
     @property
     def url(self) -> str:
-        """What to give a client."""
+        """The URL for a client."""
         return f"{'wss' if self._tls else 'ws'}://127.0.0.1:{self.port}/websocket"
 
     def wait_for_connections(self, number: int) -> list[Conversation]:
-        """Wait until so many connections have been accepted; returns those that were."""
+        """Wait until `number` connections have been accepted; return all accepted connections."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.conversations) >= number, PATIENCE)
             return list(self.conversations)
@@ -479,7 +479,7 @@ class ScriptedServer:
 
 
 def converse(talk: Script, session: str = "session-of-a-script") -> Script:
-    """A proper beginning, up to `connected`, then `talk`, then nothing until the client closes."""
+    """Return a script that establishes a session, runs `talk`, and waits until the client closes the connection."""
 
     def script(conversation: Conversation) -> None:
         conversation.establish(session)
@@ -490,7 +490,7 @@ def converse(talk: Script, session: str = "session-of-a-script") -> Script:
 
 
 def http_answer(status: int, reason: str = "Whatever", body: str = "", **headers: str) -> Script:
-    """The upgrade answered with a plain HTTP response; `Location="..."` and the like are headers."""
+    """Return a script that answers the upgrade with an HTTP response; keyword arguments such as `Location` are headers."""
 
     def script(conversation: Conversation) -> None:
         conversation.answer(status, reason, headers, body)
@@ -499,24 +499,24 @@ def http_answer(status: int, reason: str = "Whatever", body: str = "", **headers
 
 
 def silent_tcp(conversation: Conversation) -> None:
-    """The TCP connection accepted, the request never answered."""
+    """Accept the TCP connection, and never answer the request."""
     conversation.hold()
 
 
 def silent_websocket(conversation: Conversation) -> None:
-    """The WebSocket accepted, and nothing said ever: what hangs Meteor's own client (C8)."""
+    """Accept the WebSocket, and never send anything, which makes Meteor's own client hang (C8)."""
     conversation.upgrade()
     conversation.wait_closed()
 
 
 def accept_then_close(conversation: Conversation) -> None:
-    """The WebSocket accepted, and closed at once (R4)."""
+    """Accept the WebSocket, and close it at once (R4)."""
     conversation.upgrade()
     conversation.close()
 
 
 def refuse_version(version: str) -> Script:
-    """`failed`, with the version that the server would like better, and a close (C4)."""
+    """Return a script that sends `failed` with a suggested version, and closes the connection (C4)."""
 
     def script(conversation: Conversation) -> None:
         conversation.upgrade()
@@ -528,7 +528,7 @@ def refuse_version(version: str) -> Script:
 
 
 def close_after(messages: int, session: str = "session-of-a-script") -> Script:
-    """Established, and the TCP connection cut when so many more messages have come."""
+    """Return a script that establishes a session, and cuts the TCP connection after `messages` more messages."""
 
     def script(conversation: Conversation) -> None:
         conversation.establish(session)

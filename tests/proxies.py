@@ -1,6 +1,6 @@
-"""Proxies on 127.0.0.1 that tests go through: HTTP's CONNECT and SOCKS5, with a password if need be.
+"""Proxies on 127.0.0.1 for tests: HTTP's CONNECT and SOCKS5, with or without a password.
 
-They write down where they were asked to connect to, and connect to whatever address the test says is there.
+They record the requested targets, and connect to the address that the test gives for a name.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["HTTPProxy", "Proxy", "SOCKSProxy"]
 
 
 class Refused(Exception):
-    """The proxy has said no."""
+    """The proxy has refused the request."""
 
 
 class Proxy:
-    """What both have in common.
+    """The base class of both proxies.
 
     Args:
-        user: Who may use it; None for everybody.
-        password: Theirs.
-        hosts: For names that no resolver knows, the address.
-        tls: What it proves to be, if it speaks TLS itself.
+        user: The user who may use the proxy; None lets everyone use it.
+        password: The password of that user.
+        hosts: The addresses of host names that no resolver knows.
+        tls: The TLS context if the proxy itself uses TLS.
     """
 
     scheme = ""
@@ -47,12 +47,12 @@ class Proxy:
         self._tls = tls
         self.user, self.password = user, password
         self.hosts = hosts or {}
-        #: Where it was asked to connect to, as it was asked.
+        #: The requested targets.
         self.targets: list[tuple[str, int]] = []
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        #: Host and port.
+        #: The host and the port.
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
@@ -72,20 +72,20 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """What to give a client, credentials and all."""
+        """The URL for a client, with credentials."""
         credentials = f"{self.user}:{self.password}@" if self.user is not None else ""
         return f"{self.scheme}{'s' if self._tls is not None else ''}://{credentials}{self.address}"
 
     def greet(self, client: socket.socket) -> socket.socket:
-        """Find out where to, and say so. Returns the connection to there.
+        """Read the request, answer it, and return the connection to the target.
 
         Raises:
-            Refused: Nothing came of it.
+            Refused: The proxy refused the request.
         """
         raise Refused
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """Connect to where the client wants to go."""
+        """Connect to the client's target."""
         self.targets.append((host, port))
         server = socket.create_connection(self.hosts.get(host, (host, port)), PATIENCE)
         self._sockets.append(server)
@@ -153,7 +153,7 @@ class SOCKSProxy(Proxy):
     scheme = "socks5h"
 
     def greet(self, client: socket.socket) -> socket.socket:
-        """Take the conversation byte by byte, as the RFC has it."""
+        """Exchange the messages of the RFC."""
         version, count = _received(client, 2)
         methods = _received(client, count)
         wanted = 0 if self.user is None else 2
@@ -180,7 +180,7 @@ class SOCKSProxy(Proxy):
         except OSError:
             client.sendall(b"\x05\x04\x00\x01" + bytes(6))
             raise Refused from None
-        # The address that it connects from, once by name: that is allowed too.
+        # The proxy's own address; a name is allowed too.
         client.sendall(b"\x05\x00\x00\x03\x04here" + struct.pack("!H", 1080))
         return server
 
@@ -205,7 +205,7 @@ def _received(sock: socket.socket, size: int) -> bytes:
 
 
 def _relay(client: socket.socket, server: socket.socket) -> None:
-    """Carry both ways, until one side ends it. On one thread, since TLS is for one."""
+    """Pass bytes in both directions until one side ends. One thread does it, because a TLS socket is for one thread."""
     others = {client: server, server: client}
     with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
         for sock in others:
@@ -213,13 +213,13 @@ def _relay(client: socket.socket, server: socket.socket) -> None:
         while True:
             for key, _ in selector.select():
                 source = client if key.fileobj is client else server
-                # More than a record of TLS holds, so that nothing is left behind that no select would tell of.
+                # More than a TLS record, so that no decrypted bytes are left that `select` would not report.
                 data = source.recv(1 << 16)
                 if not data:
                     _end(client, server)
                     return
                 others[source].sendall(data)
-    # One side has broken, and the other must hear of it.
+    # One side is broken, and the other side must notice.
     _end(client, server)
 
 

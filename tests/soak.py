@@ -1,7 +1,7 @@
-"""A client on a network that breaks again and again, for as long as you like: `python -m tests.soak --minutes 60`.
+"""A client on a network with repeated faults, for any length of time: `python -m tests.soak --minutes 60`.
 
-The server is a process of its own, so that the memory told of is the client's, and the proxy's that does the harm.
-Ends with exit code 1 if anything was lost.
+The server is a separate process, so the reported memory is that of the client and of the fault proxy.
+It exits with 1 if a call or a document was lost.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from tests.faults.application import PASSWORD, USER
 from tests.faults.worlds import SELECTORS, OurWorld, matches, seeds
 from tests.machine import TOP
 
-# Documents in each of the five groups.
+# The number of documents in each of the five groups.
 SIZE = 20
-# Seconds until a call counts as lost. The back-off alone can take half a minute.
+# Seconds after which a call counts as lost. The back-off alone can take half a minute.
 PATIENCE = 180.0
 
-#: Most often those that cost the least time.
+#: Fast faults are more frequent.
 HARMS: list[tuple[Harm, int]] = [
     (Close(), 10),
     (Reset(), 10),
@@ -56,12 +56,12 @@ HARMS: list[tuple[Harm, int]] = [
 
 
 class Soak:
-    """The client under test, what it did, and what it saw.
+    """The client under test, its calls, and its events.
 
     Args:
         port: The server's.
-        proxy: The way to it.
-        chance: What decides what happens when.
+        proxy: The proxy to that server.
+        chance: The source of random decisions.
     """
 
     def __init__(self, port: int, proxy: FaultProxy, chance: random.Random) -> None:
@@ -78,7 +78,7 @@ class Soak:
         self._kept = {id_ for id_, document in seeds(SIZE).items() if matches(SELECTORS[0], document)}
 
     def round(self) -> None:
-        """Some calls, some changes, and every other time a fault; then wait for the calls."""
+        """Make some calls and changes, and a fault in every other round; then wait for the calls."""
         self.counts["rounds"] += 1
         number = self.counts["rounds"]
         calls = [self._call(f"{number}-{index}") for index in range(20)]
@@ -117,7 +117,7 @@ class Soak:
             try:
                 error = call.exception(1.0)
             except DDPTimeout:
-                # It may have been stalled since.
+                # The connection may have been stalled since.
                 self._proxy.release()
                 self.counts["seconds waited"] += 1
                 if self.counts["seconds waited"] > PATIENCE:
@@ -157,7 +157,7 @@ class Soak:
             self._subscriptions.pop(self._chance.randrange(1, 4)).stop()
 
     def _check(self) -> None:
-        """On a network that works, compare what is here with what is there."""
+        """Without faults, compare the client's documents with the server's."""
         self._proxy.forget()
         self._proxy.release()
         self._proxy.bury()
@@ -220,7 +220,7 @@ class Soak:
 
 
 def serve() -> None:
-    """Be the server: say the port, and stay until stdin ends."""
+    """Run the server: print the port, and run until the end of standard input."""
     world = OurWorld(SIZE, grace_period=15.0)
     world.start()
     print(world.port, flush=True)
@@ -230,7 +230,7 @@ def serve() -> None:
 
 @contextmanager
 def server() -> Iterator[int]:
-    """A server in a process of its own; gives its port."""
+    """Run a server in a separate process, and yield its port."""
     command = [sys.executable, "-m", "tests.soak", "--serve"]
     process = subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -244,7 +244,7 @@ def server() -> Iterator[int]:
 
 
 def figures() -> str:
-    """Memory, threads and files of this process, now."""
+    """Return the memory, threads and files of this process."""
     status = Path("/proc/self/status").read_text()
     memory = int(status.partition("VmRSS:")[2].split()[0])
     files = len(list(Path("/proc/self/fd").iterdir()))

@@ -1,4 +1,4 @@
-"""The proxy itself: what passes, up to where, and what each end gets to see of a fault."""
+"""The fault proxy: which bytes pass, and what each end sees of a fault."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ANSWER = b"HTTP/1.1 101 Yes\r\n\r\n"
 
 
 class Wire:
-    """A proxy, and both ends of the connections through it, in the test's hands."""
+    """A proxy, and both ends of the connections through it."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -52,7 +52,7 @@ class Wire:
         return client
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
-        """A client's socket and the server's."""
+        """Return the client's socket and the server's socket."""
         client = self.connect()
         server, _ = self.listener.accept()
         server.settimeout(PATIENCE)
@@ -70,7 +70,7 @@ def wire() -> Iterator[Wire]:
 
 
 def read(sock: socket.socket, number: int) -> bytes:
-    """Exactly so many bytes."""
+    """Read exactly `number` bytes."""
     data = b""
     while len(data) < number:
         piece = sock.recv(number - len(data))
@@ -86,7 +86,7 @@ def read_to_end(sock: socket.socket) -> bytes:
     return data
 
 
-def test_without_a_fault_everything_passes_both_ways_up_to_the_end(wire: Wire) -> None:
+def test_without_a_fault_all_bytes_pass_in_both_directions(wire: Wire) -> None:
     client, server = wire.pair()
     up, down = os.urandom(300_000), os.urandom(300_000)
     server.sendall(down)
@@ -95,7 +95,7 @@ def test_without_a_fault_everything_passes_both_ways_up_to_the_end(wire: Wire) -
     assert read(server, len(up)) == up
     client.shutdown(socket.SHUT_WR)
     assert read_to_end(server) == b""
-    # One side's end does not end the other.
+    # The end of one direction does not end the other.
     server.sendall(b"still here")
     server.close()
     assert read_to_end(client) == b"still here"
@@ -103,14 +103,14 @@ def test_without_a_fault_everything_passes_both_ways_up_to_the_end(wire: Wire) -
     wire.proxy.wait_idle()
 
 
-def test_a_server_that_is_down_means_a_reset(wire: Wire) -> None:
+def test_a_connection_to_a_stopped_server_is_reset(wire: Wire) -> None:
     wire.listener.close()
     with pytest.raises(ConnectionResetError):
-        # It may come before `connect` has returned.
+        # The reset may arrive before `connect` returns.
         wire.connect().recv(1)
 
 
-def test_a_proxy_that_refuses_keeps_its_plans(wire: Wire) -> None:
+def test_a_refusing_proxy_keeps_its_plans(wire: Wire) -> None:
     wire.proxy.plan([Fault(AT_ONCE, Inject(b"planned"))])
     wire.proxy.refusing = True
     with pytest.raises(ConnectionResetError):
@@ -120,7 +120,7 @@ def test_a_proxy_that_refuses_keeps_its_plans(wire: Wire) -> None:
     assert read(client, 7) == b"planned"
 
 
-def test_a_reset_of_one_end_is_one_of_the_other(wire: Wire) -> None:
+def test_a_reset_of_one_end_resets_the_other(wire: Wire) -> None:
     client, server = wire.pair()
     wire.proxy.strike(Fault(AT_ONCE, Inject(b"x")))
     read(client, 1)
@@ -130,7 +130,7 @@ def test_a_reset_of_one_end_is_one_of_the_other(wire: Wire) -> None:
         server.recv(1)
 
 
-def test_a_server_started_again_is_found_again_on_another_port_too(wire: Wire) -> None:
+def test_a_restarted_server_is_reached_also_on_another_port(wire: Wire) -> None:
     first, _ = wire.pair()
     with socket.create_server(("127.0.0.1", 0)) as other:
         wire.proxy.target = other.getsockname()[1]
@@ -142,8 +142,8 @@ def test_a_server_started_again_is_found_again_on_another_port_too(wire: Wire) -
     first.close()
 
 
-def test_a_close_comes_right_behind_a_message(wire: Wire) -> None:
-    """Also where it comes in pieces, or with what follows it; and the ends see FIN, not RST."""
+def test_a_close_happens_right_after_a_message(wire: Wire) -> None:
+    """Also if the message arrives in pieces or together with the next one; both ends see FIN, not RST."""
     wire.proxy.plan([Fault(After(UP, messages=2), Close())])
     client, server = wire.pair()
     one, two = frames.text_frames(["one"]), frames.text_frames(["two" * 100])
@@ -162,7 +162,7 @@ def test_a_close_comes_right_behind_a_message(wire: Wire) -> None:
     wire.proxy.wait_idle()
 
 
-def test_control_frames_and_fragments_are_no_messages(wire: Wire) -> None:
+def test_control_frames_and_fragments_are_not_counted_as_messages(wire: Wire) -> None:
     wire.proxy.plan([Fault(After(DOWN, messages=1), Close())])
     client, server = wire.pair()
     ping, first, rest = b"\x89\x00", b"\x01\x02on", b"\x80\x01e"
@@ -171,7 +171,7 @@ def test_control_frames_and_fragments_are_no_messages(wire: Wire) -> None:
     assert wire.proxy.texts(DOWN) == [["one"]]
 
 
-def test_a_reset_comes_right_behind_a_byte(wire: Wire) -> None:
+def test_a_reset_happens_right_after_a_byte(wire: Wire) -> None:
     wire.proxy.plan([Fault(After(DOWN, bytes=5), Reset())])
     client, server = wire.pair()
     server.sendall(b"123456789")
@@ -182,7 +182,7 @@ def test_a_reset_comes_right_behind_a_byte(wire: Wire) -> None:
         server.recv(1)
 
 
-def test_a_link_that_swallows_says_nothing_and_does_not_end(wire: Wire) -> None:
+def test_a_dead_link_passes_nothing_and_does_not_end(wire: Wire) -> None:
     client, server = wire.pair()
     wire.proxy.strike(Fault(After(UP, bytes=3), Swallow()))
     client.sendall(b"abcdef")
@@ -203,7 +203,7 @@ def test_a_link_that_swallows_says_nothing_and_does_not_end(wire: Wire) -> None:
     assert read_to_end(server) == b""
 
 
-def test_what_was_stalled_goes_on_when_released(wire: Wire) -> None:
+def test_stalled_bytes_pass_after_release(wire: Wire) -> None:
     wire.proxy.plan([Fault(After(DOWN, bytes=3), Stall())])
     client, server = wire.pair()
     server.sendall(b"abcdef")
@@ -220,7 +220,7 @@ def test_what_was_stalled_goes_on_when_released(wire: Wire) -> None:
     assert read(server, 3) == b"123"
 
 
-def test_a_cut_ends_what_is_stalled_and_what_is_dead(wire: Wire) -> None:
+def test_cut_ends_stalled_and_dead_links(wire: Wire) -> None:
     pairs = [wire.pair() for _ in range(3)]
     harms: list[Harm] = [Stall(), Swallow()]
     for index, harm in enumerate(harms):
@@ -243,7 +243,7 @@ def test_bytes_are_injected_between_messages(wire: Wire) -> None:
     assert read_to_end(client) == ANSWER + text_frame("one") + b"???" + text_frame("two")
 
 
-def test_a_drip_loses_nothing(wire: Wire) -> None:
+def test_a_drip_loses_no_bytes(wire: Wire) -> None:
     wire.proxy.plan([Fault(After(DOWN, bytes=1), Drip(100))])
     client, server = wire.pair()
     data = os.urandom(500)
@@ -252,7 +252,7 @@ def test_a_drip_loses_nothing(wire: Wire) -> None:
     assert read_to_end(client) == data
 
 
-def test_a_connection_is_accepted_and_closed_before_the_server_hears_of_it(wire: Wire) -> None:
+def test_a_connection_can_be_closed_before_the_server_is_contacted(wire: Wire) -> None:
     wire.proxy.plan(
         [Fault(AT_ONCE, Close())],
         [Fault(AT_ONCE, Inject(b"HTTP/1.1 503 No\r\n\r\n")), Fault(AT_ONCE, Close())],
@@ -268,7 +268,7 @@ def test_a_connection_is_accepted_and_closed_before_the_server_hears_of_it(wire:
     assert wire.proxy.connections == 4
 
 
-def test_faults_that_were_forgotten_do_not_happen(wire: Wire) -> None:
+def test_canceled_faults_do_not_happen(wire: Wire) -> None:
     client, server = wire.pair()
     wire.proxy.strike(Fault(After(UP, bytes=1), Close()))
     wire.proxy.plan([Fault(AT_ONCE, Close())])
@@ -284,8 +284,8 @@ def test_faults_that_were_forgotten_do_not_happen(wire: Wire) -> None:
     cuts=st.lists(st.integers(1, 200), max_size=20),
     after=st.integers(0, 6),
 )
-def test_messages_are_found_however_their_bytes_are_cut(messages: list[str], cuts: list[int], after: int) -> None:
-    """What passes before a fault is exactly its messages, and what is recorded is what they said."""
+def test_messages_are_found_in_pieces_of_any_size(messages: list[str], cuts: list[int], after: int) -> None:
+    """Exactly the messages before the fault pass, and exactly these are recorded."""
     seen: list[bytes] = []
     finder = FrameFinder(seen.append)
     framed = [frames.text_frames([message]) for message in messages]
@@ -303,7 +303,7 @@ def test_messages_are_found_however_their_bytes_are_cut(messages: list[str], cut
     assert [message.decode() for message in seen] == messages[:after]
 
 
-def test_a_client_and_a_server_notice_nothing_of_it() -> None:
+def test_a_client_and_a_server_work_through_the_proxy() -> None:
     with LoopbackServer() as server, FaultProxy(server.port, record=True) as proxy, Client(proxy.url) as client:
         assert client.call("echo", "x" * 70_000).result(PATIENCE) == ["x" * 70_000]
         up, down = proxy.messages(UP)[0], proxy.messages(DOWN)[0]

@@ -1,4 +1,4 @@
-"""A saved login is found for its server and user, by nobody else, and not for another server."""
+"""Saved logins: they are found only for their server and user, and only their owner can read them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def login(user: str = "ann", server: str = SERVER, *, hours: int = 0, token: str
 
 
 class Store(LoginStore):
-    """A store that keeps what it warns of."""
+    """A store that records its warnings."""
 
     def __init__(self, folder: Path | None) -> None:
         self.warnings: list[str] = []
@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
         pytest.param("wss://ann:secret@h", "wss://h", id="credentials"),
     ],
 )
-def test_a_server_is_the_same_however_it_is_written(url: str, server: str) -> None:
+def test_different_urls_of_a_server_identify_the_same_server(url: str, server: str) -> None:
     assert server_of(parse_url(url)) == server
 
 
@@ -95,7 +95,7 @@ def test_a_server_is_the_same_however_it_is_written(url: str, server: str) -> No
         pytest.param("ws://h:80", "ws://h:443", id="the other scheme's port"),
     ],
 )
-def test_other_servers_are_others(one: str, other: str) -> None:
+def test_different_servers_are_distinguished(one: str, other: str) -> None:
     assert server_of(parse_url(one)) != server_of(parse_url(other))
 
 
@@ -108,7 +108,7 @@ def test_other_servers_are_others(one: str, other: str) -> None:
         ("ws://ann:pw@h/app/sockjs/000/abcdefgh/websocket", "ws://h/app#top"),
     ],
 )
-def test_case_default_ports_and_trailing_slashes_make_no_other_server(one: str, other: str) -> None:
+def test_case_default_port_and_trailing_slash_do_not_matter(one: str, other: str) -> None:
     assert server_of(parse_url(one)) == server_of(parse_url(other))
 
 
@@ -121,14 +121,14 @@ def test_case_default_ports_and_trailing_slashes_make_no_other_server(one: str, 
         pytest.param(None, {"emails": "a@b"}, (), id="no addresses"),
     ],
 )
-def test_a_user_is_known_as_typed_and_as_the_server_publishes_it(
+def test_the_names_of_a_user_are_typed_or_published(
     typed: str | None, document: dict[str, EJSONValue], names: tuple[str, ...]
 ) -> None:
     """A58."""
     assert user_names(typed, document) == names
 
 
-def test_who_somebody_is_holds_what_the_server_publishes_and_no_token() -> None:
+def test_describe_user_has_the_published_fields_and_no_token() -> None:
     """A58."""
     token = LoginToken("u1", "s3cret", datetime(2027, 1, 2, tzinfo=UTC), "password")
     assert describe_user(token, {"_id": "u1", "username": "ann", "profile": {"x": 1}}, "ws://h") == {
@@ -137,18 +137,18 @@ def test_who_somebody_is_holds_what_the_server_publishes_and_no_token() -> None:
 
 
 class TestFinding:
-    def test_what_was_saved_comes_back(self, store: Store) -> None:
+    def test_a_saved_login_is_found(self, store: Store) -> None:
         store.save(login())
         assert store.find(SERVER) == login()
         assert store.warnings == []
 
-    def test_it_is_not_found_for_another_server(self, store: Store) -> None:
+    def test_a_login_is_not_found_for_another_server(self, store: Store) -> None:
         store.save(login())
         assert store.find("ws://app.example.com") is None
         assert store.find(f"{SERVER}/prefix") is None
 
     @pytest.mark.parametrize("name", ["ann", "ann@example.com", "id-of-ann"])
-    def test_a_user_is_known_by_each_name(self, store: Store, name: str) -> None:
+    def test_a_login_is_found_by_each_name_of_the_user(self, store: Store, name: str) -> None:
         store.save(login())
         store.save(login("bob", hours=1))
         found = store.find(SERVER, name)
@@ -156,19 +156,19 @@ class TestFinding:
         assert found.user == "ann"
         assert store.find(SERVER, "an") is None
 
-    def test_without_a_name_it_is_who_logged_in_last(self, store: Store) -> None:
+    def test_without_a_name_the_last_login_is_found(self, store: Store) -> None:
         for user, hours in (("ann", 2), ("bob", 3), ("eve", 1)):
             store.save(login(user, hours=hours))
         assert [found.user for found in store.all(SERVER)] == ["eve", "ann", "bob"]
         assert store.find(SERVER) == login("bob", hours=3)
 
-    def test_a_second_login_takes_the_place_of_the_first(self, store: Store, folder: Path) -> None:
+    def test_a_second_login_replaces_the_first(self, store: Store, folder: Path) -> None:
         store.save(login(token="old"))
         store.save(login(token="new", hours=1))
         assert [found.token.token for found in store.all()] == ["new"]
         assert len(list(folder.iterdir())) == 1
 
-    def test_each_server_has_its_own(self, store: Store) -> None:
+    def test_each_server_has_its_own_logins(self, store: Store) -> None:
         store.save(login())
         store.save(login(server="ws://localhost", hours=1, token="other"))
         found = store.find(SERVER)
@@ -176,31 +176,31 @@ class TestFinding:
         assert found.token.token == "t0ken"
         assert len(store.all()) == 2
 
-    def test_what_was_forgotten_is_gone(self, store: Store, folder: Path) -> None:
+    def test_a_deleted_login_is_not_found(self, store: Store, folder: Path) -> None:
         store.save(login())
         store.forget(login())
         store.forget(login())
         assert store.find(SERVER) is None
         assert list(folder.iterdir()) == []
 
-    def test_hostile_names_make_no_paths(self, store: Store, folder: Path) -> None:
+    def test_special_characters_in_names_do_not_affect_paths(self, store: Store, folder: Path) -> None:
         store.save(login("../../etc/passwd", server="ws://h/../..\0/\n"))
         assert [path.parent for path in folder.iterdir()] == [folder]
 
-    def test_without_a_folder_there_is_nothing(self, tmp_path: Path) -> None:
+    def test_without_a_folder_there_are_no_logins(self, tmp_path: Path) -> None:
         store = Store(None)
         assert store.find(SERVER) is None
         store.forget(login())
         with pytest.raises(OSError, match="no home folder"):
             store.save(login())
         assert Store(tmp_path / "nowhere").all() == []
-        # A home that is a device, as /dev/null is for some services.
+        # Some services have a device as their home folder, such as /dev/null.
         (tmp_path / "home").write_text("")
         assert Store(tmp_path / "home/state/ddpshell/logins").all() == []
 
 
 class TestSafety:
-    def test_nobody_else_can_read_it(self, store: Store, folder: Path) -> None:
+    def test_only_the_owner_can_read_a_saved_login(self, store: Store, folder: Path) -> None:
         before = os.umask(0)
         try:
             store.save(login())
@@ -210,7 +210,7 @@ class TestSafety:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    def test_files_that_others_can_read_are_warned_of(self, store: Store, folder: Path) -> None:
+    def test_files_that_others_can_read_cause_a_warning(self, store: Store, folder: Path) -> None:
         store.save(login())
         [file] = folder.iterdir()
         file.chmod(0o640)
@@ -229,12 +229,12 @@ class TestSafety:
         file.symlink_to(other)
         with pytest.raises(LoginNeeded, match="cannot be read"):
             store.find(SERVER)
-        # Neither is one written through: it is replaced.
+        # A save does not write through a link, but replaces it.
         store.save(login(token="new"))
         assert "t0ken" in other.read_text()
         assert not file.is_symlink()
 
-    def test_a_left_over_of_a_broken_write_is_in_nobodys_way(self, store: Store, folder: Path) -> None:
+    def test_a_leftover_file_of_a_failed_write_is_replaced(self, store: Store, folder: Path) -> None:
         store.save(login())
         [file] = folder.iterdir()
         file.with_suffix(f".{os.getpid()}.new").write_text("half")
@@ -242,7 +242,7 @@ class TestSafety:
         assert [found.token.token for found in store.all()] == ["new"]
         assert len(list(folder.iterdir())) == 1
 
-    def test_a_failed_write_leaves_what_was_there(self, store: Store, folder: Path) -> None:
+    def test_a_failed_write_keeps_the_earlier_login(self, store: Store, folder: Path) -> None:
         store.save(login())
         [file] = folder.iterdir()
         content = file.read_text()
@@ -268,7 +268,7 @@ class TestSafety:
             pytest.param('{"server": "s", "id": "i", "token": "t", "type": "", "names": [7], "expires": "2026-01-01T00:00:00Z", "saved": "2026-01-01T00:00:00Z"}', id="no name"),
         ],
     )  # fmt: skip
-    def test_a_file_that_is_none_is_told_and_left_alone(self, store: Store, folder: Path, content: str) -> None:
+    def test_an_invalid_file_is_reported_and_not_changed(self, store: Store, folder: Path, content: str) -> None:
         store.save(login())
         file = folder / "x.json"
         file.write_bytes(content.encode("latin-1"))
@@ -277,11 +277,11 @@ class TestSafety:
         assert store.find(SERVER, "ann") == login()
         assert store.warnings == [problem]
         for server, user in ((SERVER, None), (SERVER, "bob"), ("ws://other", None)):
-            # It may be the one that is asked for.
+            # This file may contain the requested login.
             with pytest.raises(LoginNeeded) as raised:
                 store.find(server, user)
             assert str(raised.value) == problem
-        # What is older than a login for the same server is not what was saved last.
+        # A file that is older than another login for the server is not the last one.
         os.utime(file, (0, 0))
         assert store.find(SERVER) == login()
         assert store.warnings == [problem] * 2
@@ -310,7 +310,7 @@ class TestSafety:
         assert store.all() == []
         assert len(store.warnings) == 1
 
-    def test_a_broken_login_of_another_server_is_only_warned_of(self, store: Store, folder: Path) -> None:
+    def test_an_invalid_login_of_another_server_causes_only_a_warning(self, store: Store, folder: Path) -> None:
         store.save(login(server="ws://other"))
         [file] = folder.iterdir()
         file.write_text('{"server": "ws://other", "id": "id-of-ann"}')
@@ -337,7 +337,7 @@ class TestSafety:
             with pytest.raises(LoginNeeded, match=f"the saved logins in {re.escape(str(folder))} cannot be read: "):
                 read()
 
-    def test_files_of_another_user_are_warned_of(
+    def test_files_of_another_user_cause_a_warning(
         self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store.save(login())
@@ -350,7 +350,7 @@ class TestSafety:
         ]
 
     @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o777])
-    def test_nothing_that_is_made_is_for_others_whatever_the_umask(self, tmp_path: Path, umask: int) -> None:
+    def test_new_files_are_private_with_any_umask(self, tmp_path: Path, umask: int) -> None:
         store = Store(tmp_path / "home/.local/state/ddpshell/logins")
         before = os.umask(umask)
         try:
@@ -361,19 +361,19 @@ class TestSafety:
         assert len(made) == 5
         assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700, 0o600}
 
-    def test_what_others_can_write_is_closed_to_them_by_the_next_login(self, store: Store, folder: Path) -> None:
+    def test_the_next_login_removes_write_permission_of_others(self, store: Store, folder: Path) -> None:
         folder.mkdir(parents=True)
         for path in (folder, folder.parent, folder.parent.parent):
             path.chmod(0o777)
         store.save(login())
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent, folder.parent.parent)]
-        # What is above is not ours.
+        # The folder above is not changed.
         assert modes == [0o700, 0o755, 0o777]
 
-    def test_the_file_holds_what_it_must(self, store: Store, folder: Path) -> None:
+    def test_the_file_has_all_fields(self, store: Store, folder: Path) -> None:
         store.save(login())
         [file] = folder.iterdir()
         assert json.loads(file.read_text())["server"] == SERVER
 
-    def test_the_token_is_in_no_representation(self) -> None:
+    def test_no_representation_shows_the_token(self) -> None:
         assert "t0ken" not in repr(login())

@@ -1,4 +1,4 @@
-"""The servers that other tests lean on do what they say."""
+"""The servers on loopback that other tests use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.loopback import (
 from tests.server.wire import Closed, WireClient
 
 
-def test_a_dropped_client_sees_no_close_frame() -> None:
+def test_drop_sends_no_close_frame() -> None:
     with LoopbackServer() as server, WireClient(server.url) as client:
         server.drop()
         assert client.wait_closed() is None
@@ -35,7 +35,7 @@ def test_a_dropped_client_sees_no_close_frame() -> None:
             assert again.session == client.session
 
 
-def test_a_closed_client_sees_one_and_may_come_back() -> None:
+def test_close_sends_a_close_frame_and_the_session_can_be_resumed() -> None:
     with LoopbackServer() as server, WireClient(server.url) as client:
         server.close()
         assert client.wait_closed() == 1000
@@ -43,7 +43,7 @@ def test_a_closed_client_sees_one_and_may_come_back() -> None:
             assert again.session == client.session
 
 
-def test_a_kicked_client_may_not() -> None:
+def test_after_kick_the_session_cannot_be_resumed() -> None:
     with LoopbackServer() as server, WireClient(server.url) as client:
         server.wait_for_sessions(1)
         server.kick()
@@ -54,7 +54,7 @@ def test_a_kicked_client_may_not() -> None:
         assert server.sessions == 2
 
 
-def test_a_stalled_server_says_nothing_and_a_new_connection_is_not_stalled() -> None:
+def test_stall_affects_only_present_connections() -> None:
     with LoopbackServer() as server, WireClient(server.url) as client:
         server.stall()
         client.send(msg="ping")
@@ -65,7 +65,7 @@ def test_a_stalled_server_says_nothing_and_a_new_connection_is_not_stalled() -> 
             client.receive()
 
 
-def test_a_restarted_server_has_its_address_and_no_session() -> None:
+def test_a_restarted_server_keeps_its_address_and_loses_its_sessions() -> None:
     with LoopbackServer() as server:
         with WireClient(server.url) as client:
             client.call("upper", "x")
@@ -79,7 +79,7 @@ def test_a_restarted_server_has_its_address_and_no_session() -> None:
         assert server.url.endswith(f":{server.port}/websocket")
 
 
-def test_rubbish_can_be_sent() -> None:
+def test_invalid_data_can_be_sent() -> None:
     with LoopbackServer() as server, WireClient(server.url) as client:
         client.call("upper", "x")
         server.send_text("rubbish")
@@ -91,7 +91,7 @@ def test_rubbish_can_be_sent() -> None:
             client.receive_text()
 
 
-def test_a_script_talks_as_it_is_told() -> None:
+def test_a_scripted_server_follows_its_script() -> None:
     def talk(peer: Conversation) -> None:
         peer.send_fragments(['{"msg":', '"unknown"', "}"])
         peer.ping_websocket(b"x")
@@ -104,7 +104,7 @@ def test_a_script_talks_as_it_is_told() -> None:
         assert conversation.headers["upgrade"] == "websocket"
 
 
-def test_scripts_follow_each_other_and_the_last_one_stays() -> None:
+def test_scripts_run_in_order_and_the_last_one_repeats() -> None:
     with ScriptedServer(accept_then_close, close_after(1), converse(lambda peer: None)) as server:
         with WireClient(server.url, connect=False) as first:
             assert first.wait_closed() == 1000
@@ -117,7 +117,7 @@ def test_scripts_follow_each_other_and_the_last_one_stays() -> None:
         assert len(server.wait_for_connections(4)) == 4
 
 
-def test_an_upgrade_can_be_answered_by_http() -> None:
+def test_an_upgrade_can_be_answered_with_http() -> None:
     with ScriptedServer(http_answer(502, "Bad Gateway", "oh no"), http_answer(301, Location="x:y")) as server:
         with pytest.raises(websocket.WebSocketBadStatusException) as error:
             websocket.create_connection(server.url, timeout=PATIENCE)
@@ -134,7 +134,7 @@ def test_a_version_can_be_refused() -> None:
 
 
 @pytest.mark.parametrize("script", [silent_tcp, silent_websocket])
-def test_silence_lasts_until_the_client_leaves(script: Script) -> None:
+def test_a_silent_script_ends_when_the_client_closes(script: Script) -> None:
     with ScriptedServer(script) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
         client.settimeout(0.05)
         client.sendall(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: x\r\n\r\n")
@@ -144,7 +144,7 @@ def test_silence_lasts_until_the_client_leaves(script: Script) -> None:
             client.recv(1)
 
 
-def test_what_goes_wrong_in_a_script_fails_the_test() -> None:
+def test_an_exception_in_a_script_fails_the_test() -> None:
     def wrong(peer: Conversation) -> None:
         peer.establish()
         peer.expect("unsub")
@@ -159,7 +159,7 @@ def test_what_goes_wrong_in_a_script_fails_the_test() -> None:
 
 
 @pytest.mark.parametrize("end", [Conversation.reset, Conversation.drop])
-def test_a_connection_can_end_in_two_rude_ways(end: Callable[[Conversation], None]) -> None:
+def test_a_connection_can_end_abruptly_in_two_ways(end: Callable[[Conversation], None]) -> None:
     with ScriptedServer(converse(end)) as server, WireClient(server.url) as client, pytest.raises(Closed):
         client.receive()
     assert PeerGone(1000).code == 1000

@@ -1,4 +1,4 @@
-"""A client that opens WebSockets, patient or not, and what servers on loopback say to it."""
+"""Fixtures for tests of the network: a client that opens WebSockets, and servers on loopback."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Client:
         return raised.value
 
     def receive(self, transport: WebSocketTransport, count: int) -> list[str]:
-        """Wait for so many texts, or the end of the connection."""
+        """Wait for `count` texts, or for the end of the connection."""
         texts = [str(text) for text in transport.receive()]
         deadline = self.clock.now() + PATIENCE
         while len(texts) < count and transport.lost is None:
@@ -79,14 +79,14 @@ class Client:
         return texts
 
     def flush(self, transport: WebSocketTransport) -> None:
-        """Send what is unsent."""
+        """Send the unsent bytes."""
         deadline = self.clock.now() + PATIENCE
         while transport.events & selectors.EVENT_WRITE:
             assert self.waiter.wait(transport, selectors.EVENT_WRITE, deadline), "the server does not read"
             transport.flush()
 
     def until_lost(self, transport: WebSocketTransport) -> str:
-        """Wait for the end of the connection, and say why it ended."""
+        """Wait for the end of the connection, and return its reason."""
         deadline = self.clock.now() + PATIENCE
         while transport.lost is None:
             assert self.waiter.wait(transport, transport.events, deadline), "it does not end"
@@ -106,27 +106,27 @@ def client() -> Iterator[Client]:
 
 
 @dataclass
-class Patient:
-    """A client on another thread, by a clock that the test moves."""
+class ClientThread:
+    """A client on another thread, with a clock that the test moves."""
 
     clock: FakeClock
     client: Client
-    aside: ThreadPoolExecutor
+    pool: ThreadPoolExecutor
 
     def connect(self, url: str, tls: TLSOptions | None = None) -> Future[WebSocketTransport]:
-        return self.aside.submit(self.client.connect, url, timeout=CONNECT_TIMEOUT, tls=tls)
+        return self.pool.submit(self.client.connect, url, timeout=CONNECT_TIMEOUT, tls=tls)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass as soon as the client waits."""
+        """Move the clock as soon as the client waits."""
         self.clock.wait_until_waiting()
         self.clock.advance(seconds)
 
 
 @pytest.fixture
-def patient() -> Iterator[Patient]:
+def client_thread() -> Iterator[ClientThread]:
     clock = FakeClock()
-    with contextlib.closing(Client(clock)) as client, ThreadPoolExecutor(1) as aside:
-        yield Patient(clock, client, aside)
+    with contextlib.closing(Client(clock)) as client, ThreadPoolExecutor(1) as pool:
+        yield ClientThread(clock, client, pool)
 
 
 def echo(conversation: Conversation) -> None:
@@ -137,7 +137,7 @@ def echo(conversation: Conversation) -> None:
 
 
 def talking(talk: Script) -> Script:
-    """Upgrade, talk, then wait until the client ends it."""
+    """Return a script that upgrades, runs `talk`, and waits until the client closes the connection."""
 
     def script(conversation: Conversation) -> None:
         conversation.upgrade()
@@ -148,7 +148,7 @@ def talking(talk: Script) -> Script:
 
 
 def frame(text: str) -> bytes:
-    """A short text, for what has to come in one piece with something else."""
+    """Encode a short text, to be sent in one piece with other bytes."""
     return bytes([0x81, len(text)]) + text.encode()
 
 
@@ -164,7 +164,7 @@ UPGRADED = SWITCHING + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
 
 @dataclass(frozen=True)
 class Authority:
-    """Somebody who signs certificates, and the files that say so."""
+    """A certificate authority and its files."""
 
     ca: trustme.CA
     folder: Path
@@ -178,13 +178,13 @@ class Authority:
     def server(
         self, *names: str, not_before: datetime | None = None, not_after: datetime | None = None
     ) -> ssl.SSLContext:
-        """For a server that proves to be one of these, in this time."""
+        """Return a TLS context for a server with a certificate for these names and this time."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(*names, not_before=not_before, not_after=not_after).configure_cert(context)
         return context
 
     def client(self) -> tuple[str, str]:
-        """The certificate of a client, and its key."""
+        """Return the files with a client's certificate and its key."""
         issued = self.ca.issue_cert("alice@example.com")
         cert, key = self.folder / "cert.pem", self.folder / "key.pem"
         issued.cert_chain_pems[0].write_to_path(cert)

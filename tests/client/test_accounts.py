@@ -1,4 +1,4 @@
-"""Logins over losses, on a scripted network."""
+"""Logins and lost connections, on a scripted network."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ LOGIN: dict[str, JSONValue] = {"id": "u", "token": "T1", "type": "password"}
 
 
 class Harness:
-    """A client whose time and network are the test's."""
+    """A client with a fake clock and a scripted network."""
 
     def __init__(self, *, login_required: bool = False) -> None:
         self.clock = FakeClock()
         self.connector = ScriptedConnector()
-        self.told: list[events.Event] = []
+        self.reported: list[events.Event] = []
         self.client = Client(
             "scripted",
             clock=self.clock,
             connector=self.connector,
             login_required=login_required,
-            on_event=self._hear,
+            on_event=self._record,
         )
         self.peer = self.establish("one")
 
-    def _hear(self, event: events.Event) -> None:
+    def _record(self, event: events.Event) -> None:
         if isinstance(event, events.LoggedIn | events.LoggedOut):
-            self.told.append(event)
+            self.reported.append(event)
 
     def establish(self, session: str) -> ScriptedPeer:
         self.peer = self.connector.accept()
@@ -55,14 +55,14 @@ class Harness:
         return self.peer
 
     def reconnect(self, session: str) -> ScriptedPeer:
-        """Lose the connection, and get another."""
+        """Lose the connection, and reconnect."""
         self.peer.drop()
         self.clock.wait_until_waiting()
         self.clock.advance(400)
         return self.establish(session)
 
     def answer(self, method: str, **outcome: object) -> object:
-        """Take the next message, which must call `method`, answer it, and give its parameters."""
+        """Answer the next message, which must call `method`, and return its parameters."""
         message = self.peer.pull_message()
         assert message["method"] == method
         call_id = message["id"]
@@ -73,7 +73,7 @@ class Harness:
         return message["params"]
 
     def sync(self) -> None:
-        """Make sure that nothing was sent, and that all that the server said was heard."""
+        """Check that nothing was sent and that the client has handled all messages of the server."""
         ping = self.client.ping()
         self.peer.push({"msg": "pong", "id": self.peer.pull_message()["id"]})
         ping.result(PATIENCE)
@@ -93,13 +93,13 @@ def harness() -> Iterator[Harness]:
 
 @pytest.fixture
 def strict() -> Iterator[Harness]:
-    """Where calls are not to be made by nobody."""
+    """A client with `login_required`."""
     harness = Harness(login_required=True)
     yield harness
     harness.client.close()
 
 
-def test_a_login_gives_a_token_and_makes_one_a_user(harness: Harness) -> None:
+def test_a_login_returns_a_token_and_sets_the_user(harness: Harness) -> None:
     """A1, A20, A59."""
     login = harness.client.login("ann", password="secret")
     assert harness.answer("login", result=LOGIN) == [{"user": {"username": "ann"}, "password": digest("secret")}]
@@ -107,11 +107,11 @@ def test_a_login_gives_a_token_and_makes_one_a_user(harness: Harness) -> None:
     assert isinstance(token, LoginToken)
     assert (token.user_id, token.token, token.type) == ("u", "T1", "password")
     assert harness.client.user_id == harness.client.status.user_id == "u"
-    assert harness.told == [events.LoggedIn("u")]
+    assert harness.reported == [events.LoggedIn("u")]
 
 
 def test_a_code_is_sent_in_rocket_chats_form_to_a_server_that_asks_for_it(harness: Harness) -> None:
-    """K35: in its first form, and from then on at once."""
+    """K35: first in Meteor's form, and later at once in Rocket.Chat's form."""
     first: dict[str, JSONValue] = {"user": {"username": "ann"}, "password": dict(digest("secret"))}
     login = harness.client.login("ann", password="secret", code="123456")
     assert harness.answer("login", error={"error": "totp-required"}) == [{**first, "code": "123456"}]
@@ -121,7 +121,7 @@ def test_a_code_is_sent_in_rocket_chats_form_to_a_server_that_asks_for_it(harnes
     login = harness.client.login("ann", password="secret", code="654321")
     assert harness.answer("login", result=LOGIN) == [{"totp": {"code": "654321", "login": first}}]
     assert login.result(PATIENCE).user_id == "u"
-    assert harness.told == [events.LoggedIn("u")]
+    assert harness.reported == [events.LoggedIn("u")]
 
 
 def test_a_code_that_was_not_given_is_not_sent(harness: Harness) -> None:
@@ -132,7 +132,7 @@ def test_a_code_that_was_not_given_is_not_sent(harness: Harness) -> None:
         login.result(PATIENCE)
 
 
-def test_a_failed_login_leaves_the_one_before(harness: Harness) -> None:
+def test_a_failed_login_leaves_the_earlier_login(harness: Harness) -> None:
     """A53."""
     harness.log_in()
     failed = harness.client.login("bob", password="wrong")
@@ -144,8 +144,8 @@ def test_a_failed_login_leaves_the_one_before(harness: Harness) -> None:
     assert harness.answer("login", result=LOGIN) == [{"resume": "T1"}]
 
 
-def test_every_new_session_begins_with_the_newest_token(harness: Harness) -> None:
-    """A51, A52, A55: one login, before the calls, and no moment of being nobody."""
+def test_every_new_session_sends_the_newest_token_first(harness: Harness) -> None:
+    """A51, A52, A55: one login before the calls, and the user stays logged in meanwhile."""
     harness.log_in()
     again = harness.client.accounts.login_with_token("T2")
     harness.answer("login", result={"id": "u", "token": "T2"})
@@ -157,11 +157,11 @@ def test_every_new_session_begins_with_the_newest_token(harness: Harness) -> Non
     assert harness.answer("login", result={"id": "u", "token": "T2"}) == [{"resume": "T2"}]
     harness.answer("m", result=5)
     assert call.result(PATIENCE) == 5
-    assert harness.told == [events.LoggedIn("u")]
+    assert harness.reported == [events.LoggedIn("u")]
 
 
-def test_a_login_makes_no_session_a_success(harness: Harness) -> None:
-    """R4: a call that takes the connection down with it is not sent at full speed for ever, whoever makes it."""
+def test_a_login_alone_does_not_make_a_session_useful(harness: Harness) -> None:
+    """R4: a call that ends its connection is not sent at full speed forever, with or without a login."""
     harness.log_in()
     harness.client.call("poison")
     for number in range(FUTILE_SESSIONS + 5):
@@ -175,8 +175,8 @@ def test_a_login_makes_no_session_a_success(harness: Harness) -> None:
     assert seconds > 1
 
 
-def test_the_token_counts_from_its_result_on(harness: Harness) -> None:
-    """A50, A56: the connection goes before the login's `updated`."""
+def test_the_token_is_used_as_soon_as_its_result_arrives(harness: Harness) -> None:
+    """A50, A56: the connection is lost before the login's `updated`."""
     login = harness.client.login("ann", password="secret")
     call_id = harness.peer.pull_message()["id"]
     harness.peer.push({"msg": "result", "id": call_id, "result": LOGIN})
@@ -191,22 +191,22 @@ NOT_SENT = r"'m' was not sent, because the login was rejected: You've been logge
 
 
 def test_a_token_that_the_server_refuses_is_dropped(harness: Harness) -> None:
-    """A42, A54: no loop."""
+    """A42, A54: the token is not sent again and again."""
     harness.log_in()
     harness.reconnect("two")
     harness.answer("login", error=REFUSED)
     harness.sync()
     assert harness.client.user_id is None
     assert harness.client.accounts.token is None
-    out = harness.told[-1]
+    out = harness.reported[-1]
     assert isinstance(out, events.LoggedOut)
     assert isinstance(out.error, LoginError)
     harness.reconnect("three")
     harness.peer.pull_none(harness.clock)
 
 
-def test_calls_that_waited_for_a_login_that_is_refused_are_not_made_without_a_user(harness: Harness) -> None:
-    """A54: those that were sent before may have run. Later calls are the caller's decision, who has been told."""
+def test_calls_that_wait_for_a_rejected_login_fail(harness: Harness) -> None:
+    """A54: calls that were sent before may have run. Later calls are sent, because the caller knows about the logout."""
     harness.log_in()
     sent = harness.client.call("sent")
     harness.peer.pull_message()
@@ -227,8 +227,8 @@ def test_calls_that_waited_for_a_login_that_is_refused_are_not_made_without_a_us
 
 
 @pytest.mark.parametrize("error", [REFUSED, {"error": 500}, {"error": "too-many-requests"}, {"error": 404}])
-def test_whatever_the_reason_the_calls_fail_as_a_refused_login(harness: Harness, error: dict[str, object]) -> None:
-    """A54: a server that could not log the user in would run them without one too."""
+def test_calls_that_wait_for_a_failed_login_fail_with_any_reason(harness: Harness, error: dict[str, object]) -> None:
+    """A54: otherwise the server would run these calls without a user."""
     harness.log_in()
     harness.peer.drop()
     harness.clock.wait_until_waiting()
@@ -242,7 +242,7 @@ def test_whatever_the_reason_the_calls_fail_as_a_refused_login(harness: Harness,
     harness.sync()
 
 
-def test_calls_do_not_outlive_a_login_that_expired_while_away(harness: Harness) -> None:
+def test_waiting_calls_fail_if_the_token_expired_while_offline(harness: Harness) -> None:
     """A41, A54."""
     login = harness.client.login("ann", password="secret")
     ends = harness.clock.wall() + timedelta(hours=2)
@@ -262,8 +262,8 @@ def test_calls_do_not_outlive_a_login_that_expired_while_away(harness: Harness) 
     harness.sync()
 
 
-def test_a_login_that_is_queued_meanwhile_goes_on_with_what_follows_it(harness: Harness) -> None:
-    """A54: calls behind it are that user's, and those behind a logout nobody's."""
+def test_a_queued_login_and_the_calls_after_it_continue(harness: Harness) -> None:
+    """A54: calls after the login belong to that user, and calls after a logout to no user."""
     harness.log_in()
     harness.peer.drop()
     harness.clock.wait_until_waiting()
@@ -285,8 +285,8 @@ def test_a_login_that_is_queued_meanwhile_goes_on_with_what_follows_it(harness: 
     assert [as_bob.result(PATIENCE), logout.result(PATIENCE), as_nobody.result(PATIENCE)] == [1, None, 2]
 
 
-def test_calls_queued_behind_a_first_login_that_is_refused_are_not_made(harness: Harness) -> None:
-    """As at a prompt that opens with a saved login."""
+def test_calls_queued_after_a_rejected_first_login_fail(harness: Harness) -> None:
+    """The shell does this with a saved login."""
     login = harness.client.accounts.login_with_token("old")
     call = harness.client.call("m")
     harness.answer("login", error=REFUSED)
@@ -296,7 +296,7 @@ def test_calls_queued_behind_a_first_login_that_is_refused_are_not_made(harness:
     harness.sync()
 
 
-def test_calls_queued_behind_a_second_login_that_is_refused_are_made_as_the_first_user(harness: Harness) -> None:
+def test_calls_queued_after_a_rejected_second_login_are_sent_as_the_first_user(harness: Harness) -> None:
     """A53."""
     harness.log_in()
     login = harness.client.login("bob", password="wrong")
@@ -308,8 +308,8 @@ def test_calls_queued_behind_a_second_login_that_is_refused_are_made_as_the_firs
     assert call.result(PATIENCE) == 5
 
 
-def test_where_a_user_is_required_later_calls_fail_too(strict: Harness) -> None:
-    """Until there is a user, or it is decided that there is none."""
+def test_with_login_required_later_calls_fail_too(strict: Harness) -> None:
+    """Calls fail until the next login or logout."""
     strict.log_in()
     strict.reconnect("two")
     strict.answer("login", error=REFUSED)
@@ -330,7 +330,7 @@ def test_where_a_user_is_required_later_calls_fail_too(strict: Harness) -> None:
     assert call.result(PATIENCE) == 2
 
 
-def test_where_a_user_is_required_a_token_that_has_expired_makes_no_calls(strict: Harness) -> None:
+def test_with_login_required_calls_fail_after_the_token_expired(strict: Harness) -> None:
     """A41."""
     strict.client.accounts.resume_from(LoginToken("u", "old", strict.clock.wall() + timedelta(minutes=5)))
     with pytest.raises(LoginError, match="the login has expired"):
@@ -338,7 +338,7 @@ def test_where_a_user_is_required_a_token_that_has_expired_makes_no_calls(strict
     strict.sync()
 
 
-def test_a_token_that_is_kept_is_tried_again_before_what_was_called_meanwhile(strict: Harness) -> None:
+def test_a_kept_token_is_sent_again_before_waiting_calls(strict: Harness) -> None:
     """A54."""
     strict.log_in()
     strict.reconnect("two")
@@ -352,7 +352,7 @@ def test_a_token_that_is_kept_is_tried_again_before_what_was_called_meanwhile(st
 
 
 @pytest.mark.parametrize("error", [{"error": "too-many-requests", "details": {"timeToReset": 9000}}, {"error": 500}])
-def test_a_server_that_could_not_or_would_not_leaves_the_token(harness: Harness, error: dict[str, object]) -> None:
+def test_a_temporary_error_keeps_the_token(harness: Harness, error: dict[str, object]) -> None:
     """A54, A34."""
     harness.log_in()
     harness.reconnect("two")
@@ -365,7 +365,7 @@ def test_a_server_that_could_not_or_would_not_leaves_the_token(harness: Harness,
     assert harness.answer("login", result=LOGIN) == [{"resume": "T1"}]
 
 
-def test_a_rate_limit_says_how_many_seconds(harness: Harness) -> None:
+def test_a_rate_limit_error_has_the_seconds_to_wait(harness: Harness) -> None:
     """S50."""
     login = harness.client.login("ann", password="secret")
     harness.answer("login", error={"error": "too-many-requests", "details": {"timeToReset": 9500}})
@@ -374,7 +374,7 @@ def test_a_rate_limit_says_how_many_seconds(harness: Harness) -> None:
     assert caught.value.time_to_reset == 9.5
 
 
-def test_a_token_kept_from_before_is_used_first_of_all() -> None:
+def test_a_saved_token_is_sent_first() -> None:
     """A57."""
     clock, connector = FakeClock(), ScriptedConnector()
     with Client("scripted", clock=clock, connector=connector) as client:
@@ -392,8 +392,8 @@ def test_a_token_kept_from_before_is_used_first_of_all() -> None:
         assert client.user_id == "u"
 
 
-def test_a_token_that_ends_soon_is_not_tried(harness: Harness) -> None:
-    """A41: neither one from before nor one that grew old while away."""
+def test_a_token_that_expires_soon_is_not_sent(harness: Harness) -> None:
+    """A41: neither a saved token nor one that got old while offline."""
     harness.client.accounts.resume_from(LoginToken("u", "old", harness.clock.wall() + timedelta(minutes=5)))
     assert harness.client.accounts.token is None
     login = harness.client.login("ann", password="secret")
@@ -407,19 +407,19 @@ def test_a_token_that_ends_soon_is_not_tried(harness: Harness) -> None:
     harness.establish("two")
     harness.peer.pull_none(harness.clock)
     assert harness.client.user_id is None
-    out = harness.told[-1]
+    out = harness.reported[-1]
     assert isinstance(out, events.LoggedOut)
     assert str(out.error) == "the login has expired [403]"
 
 
-def test_logging_out_forgets_the_token(harness: Harness) -> None:
+def test_logout_deletes_the_token(harness: Harness) -> None:
     """A12, A43."""
     harness.log_in()
     logout = harness.client.logout()
     harness.answer("logout")
     logout.result(PATIENCE)
     assert harness.client.user_id is None
-    assert harness.told[-1] == events.LoggedOut(None)
+    assert harness.reported[-1] == events.LoggedOut(None)
     harness.reconnect("two")
     harness.peer.pull_none(harness.clock)
 
@@ -432,7 +432,7 @@ def test_a_resumed_session_is_not_logged_in_again(harness: Harness) -> None:
     assert harness.client.user_id == "u"
 
 
-def test_getting_rid_of_other_tokens_keeps_the_new_one(harness: Harness) -> None:
+def test_logout_other_clients_keeps_the_new_token(harness: Harness) -> None:
     """A22."""
     harness.log_in()
     done = harness.client.accounts.logout_other_clients()
@@ -469,8 +469,8 @@ def test_each_operation_sends_what_the_server_expects(harness: Harness, method: 
     answer.result(PATIENCE)
 
 
-def test_what_can_be_done_once_only_is_not_sent_again(harness: Harness) -> None:
-    """A7, A8, A10, A11: the second time would be refused, though the first one worked."""
+def test_operations_that_work_only_once_are_not_resent(harness: Harness) -> None:
+    """A7, A8, A10, A11: the second attempt would be rejected although the first one worked."""
     accounts = harness.client.accounts
     answers = [accounts.change_password("old", "new")]
     harness.peer.pull_message()
@@ -480,7 +480,7 @@ def test_what_can_be_done_once_only_is_not_sent_again(harness: Harness) -> None:
             answer.result(PATIENCE)
 
 
-def test_a_login_without_a_login_object_is_no_login(harness: Harness) -> None:
+def test_a_login_with_an_invalid_result_fails(harness: Harness) -> None:
     login = harness.client.login("ann", password="secret")
     harness.answer("login", result="welcome")
     with pytest.raises(RemoteProtocolError):
@@ -488,7 +488,7 @@ def test_a_login_without_a_login_object_is_no_login(harness: Harness) -> None:
     assert harness.client.user_id is None
 
 
-def test_after_closing_a_login_fails_at_once(harness: Harness) -> None:
+def test_after_close_a_login_fails_at_once(harness: Harness) -> None:
     harness.client.close()
     with pytest.raises(ClientClosed):
         harness.client.login("ann", password="secret").result(PATIENCE)

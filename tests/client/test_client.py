@@ -1,4 +1,4 @@
-"""The public face of a client."""
+"""`Client`: calls, subscriptions, status, pings, forks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client(connector: ScriptedConnector, clock: FakeClock) -> Iterator[Client]:
 
 @pytest.fixture
 def peer(client: Client, connector: ScriptedConnector) -> ScriptedPeer:
-    """The other end of an established session."""
+    """The server's end of an established session."""
     peer = connector.accept()
     peer.establish()
     client.wait_connected(PATIENCE)
@@ -63,10 +63,8 @@ def answer(peer: ScriptedPeer, **outcome: object) -> None:
     )
 
 
-def test_the_documents_of_a_stopped_subscription_are_gone_when_the_server_says_so(
-    client: Client, peer: ScriptedPeer
-) -> None:
-    """C36, C37: `stopped` does not wait for the server, `gone` does."""
+def test_gone_is_done_when_the_server_has_removed_the_documents(client: Client, peer: ScriptedPeer) -> None:
+    """C36, C37: only `gone` waits for the server, `stopped` does not."""
     subscription = client.subscribe("tasks")
     sub_id = peer.pull_message()["id"]
     peer.push(
@@ -84,13 +82,13 @@ def test_the_documents_of_a_stopped_subscription_are_gone_when_the_server_says_s
     assert client.collection("tasks").count() == 0
 
 
-def test_one_that_the_server_ends_is_gone_at_once(client: Client, peer: ScriptedPeer) -> None:
+def test_gone_is_done_at_once_if_the_server_stopped_the_subscription(client: Client, peer: ScriptedPeer) -> None:
     subscription = client.subscribe("tasks")
     peer.push({"msg": "nosub", "id": peer.pull_message()["id"]})
     subscription.gone.result(PATIENCE)
 
 
-def test_without_a_connection_nothing_removes_the_documents(client: Client, peer: ScriptedPeer) -> None:
+def test_gone_is_done_without_a_connection(client: Client, peer: ScriptedPeer) -> None:
     subscription, other = client.subscribe("tasks"), client.subscribe("other")
     peer.pull_message()
     other.stop()
@@ -107,7 +105,7 @@ def test_without_a_connection_nothing_removes_the_documents(client: Client, peer
     refused.gone.result(PATIENCE)
 
 
-def test_a_call_gives_what_the_method_returned(client: Client, peer: ScriptedPeer) -> None:
+def test_a_call_returns_the_result_of_the_method(client: Client, peer: ScriptedPeer) -> None:
     call = client.call("add", 2, 3)
     assert (call.method, call.params, call.id) == ("add", (2, 3), "1")
     answer(peer, result=5)
@@ -115,7 +113,7 @@ def test_a_call_gives_what_the_method_returned(client: Client, peer: ScriptedPee
     assert call.has_result
 
 
-def test_a_call_raises_what_the_server_answered(client: Client, peer: ScriptedPeer) -> None:
+def test_a_call_raises_the_servers_error(client: Client, peer: ScriptedPeer) -> None:
     call = client.call("add")
     answer(peer, error={"error": 400, "reason": "Match failed"})
     with pytest.raises(MethodError, match="Match failed"):
@@ -124,7 +122,7 @@ def test_a_call_raises_what_the_server_answered(client: Client, peer: ScriptedPe
     assert not call.has_result
 
 
-def test_nothing_returned_is_told_from_null(client: Client, peer: ScriptedPeer) -> None:
+def test_has_result_distinguishes_no_result_from_null(client: Client, peer: ScriptedPeer) -> None:
     """C15."""
     nothing, null = client.call("m"), client.call("m")
     answer(peer)
@@ -133,7 +131,7 @@ def test_nothing_returned_is_told_from_null(client: Client, peer: ScriptedPeer) 
     assert (null.result(PATIENCE), null.has_result) == (None, True)
 
 
-def test_options_of_a_call_reach_the_wire(client: Client, peer: ScriptedPeer) -> None:
+def test_the_options_of_a_call_are_sent(client: Client, peer: ScriptedPeer) -> None:
     """C10, C14, C27."""
     call = client.apply("m", [1], random_seed="seed", return_at_result=True)
     assert peer.pull_message() == {"msg": "method", "id": "1", "method": "m", "params": [1], "randomSeed": "seed"}
@@ -141,14 +139,14 @@ def test_options_of_a_call_reach_the_wire(client: Client, peer: ScriptedPeer) ->
     assert call.result(PATIENCE) == "early"
 
 
-def test_an_argument_that_cannot_be_sent_is_refused_here(client: Client) -> None:
+def test_an_invalid_argument_raises_an_error_at_the_call(client: Client) -> None:
     with pytest.raises(EJSONError):
         client.call("m", object())  # type: ignore[arg-type]  # what is tried
     assert client.status.outstanding == 0
 
 
-def test_a_call_that_was_not_sent_can_be_taken_back(client: Client, connector: ScriptedConnector) -> None:
-    """And is not sent then."""
+def test_a_call_that_was_not_sent_can_be_canceled(client: Client, connector: ScriptedConnector) -> None:
+    """A canceled call is not sent."""
     taken_back, other = client.call("a"), client.call("b")
     assert client.status.unsent == 2
     assert taken_back.cancel()
@@ -160,8 +158,8 @@ def test_a_call_that_was_not_sent_can_be_taken_back(client: Client, connector: S
     assert client.status.outstanding == 1
 
 
-def test_a_call_that_waits_to_be_sent_again_can_be_given_up(client: Client, connector: ScriptedConnector) -> None:
-    """C23: it fails there and then, and is not sent again."""
+def test_canceling_a_call_that_waits_to_be_resent_fails_it(client: Client, connector: ScriptedConnector) -> None:
+    """C23: it fails at once, and is not sent again."""
     peer = connector.accept()
     peer.establish()
     call = client.call("a")
@@ -187,8 +185,8 @@ def test_a_call_can_be_made_from_a_callback(client: Client, peer: ScriptedPeer) 
     assert peer.pull_message()["method"] == "second"
 
 
-def test_waiting_for_oneself_is_refused(client: Client, peer: ScriptedPeer) -> None:
-    """Instead of waiting for ever."""
+def test_waiting_in_a_callback_raises_an_error(client: Client, peer: ScriptedPeer) -> None:
+    """Otherwise the thread would wait forever."""
     errors: list[BaseException] = []
     done = threading.Event()
 
@@ -205,7 +203,7 @@ def test_waiting_for_oneself_is_refused(client: Client, peer: ScriptedPeer) -> N
     assert "add_done_callback" in str(errors[0])
 
 
-def test_a_callback_that_fails_is_logged_and_harms_nobody(
+def test_an_exception_in_a_callback_is_logged_and_other_callbacks_run(
     client: Client, peer: ScriptedPeer, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[events.Event] = []
@@ -222,7 +220,7 @@ def test_a_callback_that_fails_is_logged_and_harms_nobody(
     assert "a callback's own fault" in caplog.text
 
 
-def test_a_callback_hears_nothing_after_it_was_removed(client: Client, peer: ScriptedPeer) -> None:
+def test_a_removed_callback_gets_no_events(client: Client, peer: ScriptedPeer) -> None:
     seen: list[events.Event] = []
     remove = client.on_event(seen.append)
     remove()
@@ -236,7 +234,7 @@ def test_a_callback_hears_nothing_after_it_was_removed(client: Client, peer: Scr
 # ------------------------------------------------------------------------------------------------- subscriptions
 
 
-def test_a_subscription_gets_ready_and_is_stopped(client: Client, peer: ScriptedPeer) -> None:
+def test_a_subscription_becomes_ready_and_is_stopped(client: Client, peer: ScriptedPeer) -> None:
     """C30, C32, C36."""
     subscription = client.subscribe("tasks", {"done": False})
     message = peer.pull_message()
@@ -250,7 +248,7 @@ def test_a_subscription_gets_ready_and_is_stopped(client: Client, peer: Scripted
     assert subscription.error is None
 
 
-def test_a_subscription_stopped_before_it_was_ready_gives_up_waiting(client: Client, peer: ScriptedPeer) -> None:
+def test_stopping_a_subscription_before_it_is_ready_cancels_ready(client: Client, peer: ScriptedPeer) -> None:
     subscription = client.subscribe("tasks")
     peer.pull_message()
     subscription.stop()
@@ -258,7 +256,7 @@ def test_a_subscription_stopped_before_it_was_ready_gives_up_waiting(client: Cli
     assert subscription.ready.cancelled()
 
 
-def test_a_subscription_that_fails_says_why(client: Client, peer: ScriptedPeer) -> None:
+def test_a_failed_subscription_has_the_servers_error(client: Client, peer: ScriptedPeer) -> None:
     """C34, C35."""
     early, late = client.subscribe("early"), client.subscribe("late")
     peer.pull_message()
@@ -276,7 +274,7 @@ def test_a_subscription_that_fails_says_why(client: Client, peer: ScriptedPeer) 
     assert late.error.error == 401
 
 
-def test_documents_are_events_and_are_here_when_they_are(client: Client, peer: ScriptedPeer) -> None:
+def test_a_document_event_comes_after_the_document_is_stored(client: Client, peer: ScriptedPeer) -> None:
     """C48."""
     seen: list[events.Event] = []
     done = threading.Event()
@@ -303,7 +301,7 @@ def test_documents_are_events_and_are_here_when_they_are(client: Client, peer: S
 # ------------------------------------------------------------------------------------------------ the connection
 
 
-def test_the_status_tells_all(client: Client, connector: ScriptedConnector, clock: FakeClock) -> None:
+def test_the_status_has_all_facts(client: Client, connector: ScriptedConnector, clock: FakeClock) -> None:
     """R8, R9."""
     clock.wait_until_waiting()
     status = client.status
@@ -311,7 +309,7 @@ def test_the_status_tells_all(client: Client, connector: ScriptedConnector, cloc
     peer = connector.accept()
     peer.pull_message()
     clock.wait_until_waiting()
-    assert client.status.state is ConnectionState.CONNECTING  # an open socket is no session
+    assert client.status.state is ConnectionState.CONNECTING  # an open socket is not a session
     clock.advance(0.25)
     peer.push({"msg": "connected", "session": "one"})
     client.wait_connected(PATIENCE)
@@ -326,7 +324,7 @@ def test_the_status_tells_all(client: Client, connector: ScriptedConnector, cloc
     assert isinstance(status.error, ConnectionLost)
 
 
-def test_waiting_for_a_session_ends_when_there_is_one_or_cannot_be(client: Client) -> None:
+def test_wait_connected_ends_with_a_session_or_an_error(client: Client) -> None:
     with pytest.raises(DDPTimeout, match=r"no session with ws://scripted/websocket within 0\.01 s"):
         client.wait_connected(0.01)
     client.close()
@@ -334,7 +332,7 @@ def test_waiting_for_a_session_ends_when_there_is_one_or_cannot_be(client: Clien
         client.wait_connected()
 
 
-def test_those_who_wait_for_a_session_are_told_of_the_end(client: Client, clock: FakeClock) -> None:
+def test_wait_connected_raises_the_error_that_ends_the_client(client: Client, clock: FakeClock) -> None:
     clock.wait_until_waiting()
     errors: list[BaseException] = []
 
@@ -351,7 +349,7 @@ def test_those_who_wait_for_a_session_are_told_of_the_end(client: Client, clock:
     assert len(errors) == 1
 
 
-def test_a_ping_takes_as_long_as_the_answer(client: Client, peer: ScriptedPeer, clock: FakeClock) -> None:
+def test_a_ping_returns_the_time_until_the_answer(client: Client, peer: ScriptedPeer, clock: FakeClock) -> None:
     ping = client.ping()
     message = peer.pull_message()
     clock.advance(0.125)
@@ -360,7 +358,7 @@ def test_a_ping_takes_as_long_as_the_answer(client: Client, peer: ScriptedPeer, 
     assert client.status.round_trip == pytest.approx(0.125)
 
 
-def test_a_ping_fails_with_its_connection(client: Client, peer: ScriptedPeer, clock: FakeClock) -> None:
+def test_a_ping_fails_if_the_connection_is_lost(client: Client, peer: ScriptedPeer, clock: FakeClock) -> None:
     lost = client.ping()
     peer.pull_message()
     peer.drop()
@@ -371,7 +369,7 @@ def test_a_ping_fails_with_its_connection(client: Client, peer: ScriptedPeer, cl
         client.ping().result(PATIENCE)
 
 
-def test_a_ping_fails_when_we_leave(client: Client, peer: ScriptedPeer) -> None:
+def test_a_ping_fails_on_disconnect(client: Client, peer: ScriptedPeer) -> None:
     ping = client.ping()
     peer.pull_message()
     client.disconnect()
@@ -379,8 +377,8 @@ def test_a_ping_fails_when_we_leave(client: Client, peer: ScriptedPeer) -> None:
         ping.result(PATIENCE)
 
 
-def test_a_ping_made_while_we_leave_fails_too(client: Client, peer: ScriptedPeer) -> None:
-    """The session stands until the goodbye is said, but its answers are not waited for any more."""
+def test_a_ping_right_after_disconnect_fails(client: Client, peer: ScriptedPeer) -> None:
+    """The session is still established until the goodbye is sent, but its answers do not count any more."""
     failures: list[BaseException | None] = []
     done = threading.Event()
 
@@ -395,8 +393,8 @@ def test_a_ping_made_while_we_leave_fails_too(client: Client, peer: ScriptedPeer
     assert isinstance(failures[0], ConnectionLost)
 
 
-def test_after_closing_everything_fails_at_once(client: Client) -> None:
-    """C26: nothing waits for ever."""
+def test_after_close_every_method_fails_at_once(client: Client) -> None:
+    """C26: no caller waits forever."""
     client.close()
     client.close()
     with pytest.raises(ClientClosed):
@@ -412,7 +410,7 @@ def test_after_closing_everything_fails_at_once(client: Client) -> None:
     assert client.status.state is ConnectionState.FAILED
 
 
-def test_a_bad_address_is_refused_before_anything_is_begun() -> None:
+def test_an_invalid_url_raises_an_error_before_the_client_starts() -> None:
     """U3."""
     threads = threading.active_count()
     with pytest.raises(InvalidURL):
@@ -448,11 +446,11 @@ USELESS = "ClientClosed: the client does not work in a forked process: make a ne
     ],
 )
 @pytest.mark.parametrize("is_held", [False, True], ids=["", "while the lock is held"])
-def test_in_a_forked_process_a_client_says_that_it_does_not_work(
+def test_in_a_forked_process_each_method_raises_an_error(
     client: Client, peer: ScriptedPeer, action: Callable[[Client], object], *, is_held: bool
 ) -> None:
     if is_held:
-        # As its thread may hold it at any moment.
+        # The client's thread may hold the lock at any moment.
         with client._runner.lock:  # noqa: SLF001  # no method holds it for long enough
             assert forked(lambda: action(client)) == USELESS
     else:
@@ -464,7 +462,7 @@ def test_in_a_forked_process_a_client_says_that_it_does_not_work(
 
 @needs_fork
 @pytest.mark.parametrize("attempt", ["session", "connecting", "offline"])
-def test_in_a_forked_process_nothing_that_was_begun_is_waited_for(
+def test_in_a_forked_process_pending_handles_are_done(
     client: Client, connector: ScriptedConnector, attempt: str
 ) -> None:
     if attempt == "session":
@@ -497,7 +495,7 @@ def test_in_a_forked_process_nothing_that_was_begun_is_waited_for(
 
 
 @needs_fork
-def test_what_was_done_before_a_fork_is_still_there(client: Client, peer: ScriptedPeer) -> None:
+def test_results_from_before_a_fork_are_available_after_it(client: Client, peer: ScriptedPeer) -> None:
     call = client.call("upper", "x")
     answer(peer, result="X")
     call.result(PATIENCE)
@@ -505,9 +503,7 @@ def test_what_was_done_before_a_fork_is_still_there(client: Client, peer: Script
 
 
 @needs_fork
-def test_a_forked_process_may_leave_the_clients_block_and_have_a_client_of_its_own(
-    client: Client, peer: ScriptedPeer
-) -> None:
+def test_a_forked_process_can_leave_the_with_block_and_make_its_own_client(client: Client, peer: ScriptedPeer) -> None:
     def leave() -> str:
         client.__exit__(None, None, None)
         own = ScriptedConnector()
@@ -520,8 +516,8 @@ def test_a_forked_process_may_leave_the_clients_block_and_have_a_client_of_its_o
 
 
 @needs_fork
-def test_a_forked_process_ends_and_leaves_the_connection_alone() -> None:
-    """By the usual way out: `with` blocks, functions of `atexit`, threads, objects that are collected."""
+def test_the_end_of_a_forked_process_does_not_affect_the_parents_connection() -> None:
+    """The process ends in the usual way: `with` blocks, `atexit` functions, threads, garbage collection."""
     script = """
 import atexit, os, sys, warnings, ddpshell
 from ddpshell.server.demo import demo_server

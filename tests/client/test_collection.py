@@ -43,7 +43,7 @@ def moved_before(document_id: str, before: str | None) -> Message:
 
 
 class Played:
-    """A client with a session, its server, which is the test, and the collection of tasks."""
+    """A client with a session, its scripted server, and the collection `tasks`."""
 
     def __init__(self, client: Client, connector: ScriptedConnector, clock: FakeClock, server: ScriptedPeer) -> None:
         self.client = client
@@ -53,7 +53,7 @@ class Played:
         self.tasks = client.collection("tasks")
 
     def push(self, *messages: Message) -> None:
-        """Send messages, all at once, and wait until the client has dealt with them."""
+        """Send all messages at once, and wait until the client has handled them."""
         self.server.push(*messages)
         self.clock.wait_until_waiting()
 
@@ -89,21 +89,21 @@ def ids(documents: list[dict[str, Any]]) -> str:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        pytest.param({}, "abc", id="all, as they came"),
+        pytest.param({}, "abc", id="all, in order of arrival"),
         pytest.param({"selector": {"n": {"$gt": 1}}}, "bc", id="by a field"),
         pytest.param({"selector": "b"}, "b", id="by id"),
         pytest.param({"selector": {"_id": "b", "n": 3}}, "b", id="by id and field"),
-        pytest.param({"selector": {"_id": "b", "n": 4}}, "", id="by id, and a field that is another"),
-        pytest.param({"selector": {"_id": "zz"}}, "", id="by an id that is not there"),
+        pytest.param({"selector": {"_id": "b", "n": 4}}, "", id="by id, and another field with another value"),
+        pytest.param({"selector": {"_id": "zz"}}, "", id="by an unknown id"),
         pytest.param({"selector": {"_id": {"$in": ["c", "a"]}}}, "ac", id="by ids"),
         pytest.param({"selector": ObjectID("0" * 24)}, "", id="by an ObjectID"),
-        pytest.param({"selector": {"_id": ""}}, "", id="by an id that means none"),
+        pytest.param({"selector": {"_id": ""}}, "", id="by an empty id"),
         pytest.param({"sort": {"n": 1}}, "acb", id="sorted"),
         pytest.param({"sort": [["n", "desc"]], "limit": 2}, "bc", id="the greatest"),
-        pytest.param({"skip": 1}, "bc", id="but the first"),
+        pytest.param({"skip": 1}, "bc", id="without the first"),
         pytest.param({"skip": 1, "limit": 1}, "b", id="the second"),
         pytest.param({"sort": "n", "skip": 1, "limit": 1}, "c", id="the second, sorted"),
-        pytest.param({"limit": 0}, "abc", id="a limit of 0 is none"),
+        pytest.param({"limit": 0}, "abc", id="a limit of 0 means no limit"),
         pytest.param({"skip": 99}, "", id="beyond the end"),
     ],
 )
@@ -116,19 +116,19 @@ def test_documents_are_found(query: dict[str, Any], expected: str, played: Playe
         assert played.tasks.count(query.get("selector")) == len(expected)
 
 
-def test_fields_are_chosen(played: Played) -> None:
+def test_fields_selects_the_fields(played: Played) -> None:
     assert played.tasks.find({"n": 1}, fields={"title": 1}) == [{"_id": "a", "title": "one"}]
     assert played.tasks.find_one("a", fields={"title": 0, "tags": 0, "_id": 0}) == {"n": 1}
 
 
-def test_a_document_is_got_by_its_id(played: Played) -> None:
+def test_get_returns_a_document_by_its_id(played: Played) -> None:
     assert played.tasks.get("a") == {"_id": "a", "n": 1, "title": "one", "tags": ["x"]}
     assert played.tasks.get("zz") is None
     with pytest.raises(EJSONError):
         played.tasks.get({"no": "id"})  # type: ignore[arg-type]  # what no type checker lets through
 
 
-def test_what_is_found_is_a_copy(played: Played) -> None:
+def test_find_returns_copies(played: Played) -> None:
     copies: list[Any] = [played.tasks.get("a"), played.tasks.find_one("a"), played.tasks.find({"n": 1})[0]]
     for document in copies:
         document["tags"].append("mine")
@@ -136,12 +136,12 @@ def test_what_is_found_is_a_copy(played: Played) -> None:
     assert played.tasks.get("a") == {"_id": "a", "n": 1, "title": "one", "tags": ["x"]}
 
 
-def test_a_collection_that_nobody_has_heard_of_is_empty(played: Played) -> None:
+def test_an_unknown_collection_is_empty(played: Played) -> None:
     nothing = played.client.collection("nothing")
     assert (nothing.find(), nothing.find_one(), nothing.count(), nothing.get("a")) == ([], None, 0, None)
 
 
-def test_the_collections_are_those_that_hold_documents(played: Played) -> None:
+def test_collections_lists_the_collections_with_documents(played: Played) -> None:
     assert played.client.collections == ["tasks"]
     played.push({"msg": "added", "collection": "users", "id": "u"})
     assert played.client.collections == ["tasks", "users"]
@@ -164,13 +164,13 @@ def test_the_collections_are_those_that_hold_documents(played: Played) -> None:
     ],
     ids=str,
 )
-def test_a_wrong_query_is_refused(query: dict[str, Any], played: Played) -> None:
+def test_an_invalid_query_raises_an_error(query: dict[str, Any], played: Played) -> None:
     with pytest.raises(QueryError):
         played.tasks.find(**query)
 
 
-def test_an_ordered_collection_is_found_in_its_order() -> None:
-    """C46: the server says where each document stands."""
+def test_find_returns_an_ordered_collection_in_its_order() -> None:
+    """C46: the server sends the position of each document."""
     with playing(
         added_before("c", None), added_before("a", "c"), added_before("b", "c"), moved_before("c", "a")
     ) as played:
@@ -178,7 +178,7 @@ def test_an_ordered_collection_is_found_in_its_order() -> None:
         assert ids(played.tasks.find({"_id": {"$ne": "a"}}, limit=1)) == "c"
 
 
-def test_an_id_is_not_searched_for(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_with_a_given_id_is_found_without_a_search(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     def scan(self: object, collection: str) -> Any:
         raise AssertionError(f"{collection} was searched")
 
@@ -193,7 +193,7 @@ def test_an_id_is_not_searched_for(played: Played, monkeypatch: pytest.MonkeyPat
 
 
 class Log:
-    """What an observer was told, and on which thread."""
+    """The changes that an observer got, and on which thread."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[Any, ...]] = []
@@ -220,8 +220,8 @@ class Log:
         return lines
 
 
-def test_an_observer_is_told_what_is_here_and_then_each_change(played: Played) -> None:
-    """Also changes that come all at once: each is told by itself."""
+def test_an_observer_gets_the_present_documents_and_then_each_change(played: Played) -> None:
+    """Changes that arrive together are reported one by one."""
     log = Log()
     log.observe(played.tasks)
     played.clock.wait_until_waiting()
@@ -250,7 +250,7 @@ def test_an_observer_is_told_what_is_here_and_then_each_change(played: Played) -
     assert log.threads.pop().startswith("ddp ")
 
 
-def test_with_a_selector_only_documents_that_match_are_told_of(played: Played) -> None:
+def test_with_a_selector_only_matching_documents_are_reported(played: Played) -> None:
     log = Log()
     log.observe(played.tasks, {"done": True, "n": {"$gt": 1}})
     played.clock.wait_until_waiting()
@@ -265,8 +265,8 @@ def test_with_a_selector_only_documents_that_match_are_told_of(played: Played) -
     assert log.take() == [("added", "e", {"n": 9, "done": True}), ("removed", "e")]
 
 
-def test_places_are_told_and_those_of_documents_that_do_not_match_are_left_out() -> None:
-    """C46: `before` is the next document that is told of at all."""
+def test_moves_are_reported_relative_to_matching_documents() -> None:
+    """C46: `before` is the next matching document."""
     with playing(*(added_before(name, None, n=number) for number, name in enumerate("abcd"))) as played:
         everything, even = Log(), Log()
         everything.observe(played.tasks)
@@ -284,7 +284,7 @@ def test_places_are_told_and_those_of_documents_that_do_not_match_are_left_out()
         assert even.take() == [("moved", "c", "a"), ("moved", "c", None), ("moved", "a", None)]
 
 
-def test_after_a_stop_nothing_is_told(played: Played) -> None:
+def test_after_a_stop_nothing_is_reported(played: Played) -> None:
     log = Log()
     stop = log.observe(played.tasks)
     played.clock.wait_until_waiting()
@@ -295,22 +295,22 @@ def test_after_a_stop_nothing_is_told(played: Played) -> None:
     assert log.take() == []
 
 
-def test_a_callback_may_stop_its_observer_at_the_first_document(played: Played) -> None:
-    told: list[Any] = []
+def test_a_callback_can_stop_its_observer_at_the_first_document(played: Played) -> None:
+    reported: list[Any] = []
     begun = threading.Event()
 
     def on_added(document_id: Any, fields: dict[str, Any]) -> None:
         assert begun.wait(PATIENCE)
-        told.append(document_id)
+        reported.append(document_id)
         stop()
 
     stop = played.tasks.observe(added=on_added)
     begun.set()
     played.push(added("d"))
-    assert told == ["a"]
+    assert reported == ["a"]
 
 
-def test_a_callback_that_fails_is_logged_and_the_others_are_told(
+def test_an_exception_in_a_callback_is_logged_and_the_other_documents_are_reported(
     played: Played, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = Log()
@@ -326,8 +326,8 @@ def test_a_callback_that_fails_is_logged_and_the_others_are_told(
     assert len([record for record in caplog.records if record.exc_info]) == 4
 
 
-def test_what_a_callback_gets_is_its_own(played: Played) -> None:
-    """And neither another observer's nor the collection's."""
+def test_each_callback_gets_its_own_copy(played: Played) -> None:
+    """Neither other observers nor the collection share it."""
 
     def spoil(_: Any, fields: dict[str, Any], cleared: tuple[str, ...] = ()) -> None:
         fields.setdefault("tags", []).append("mine")
@@ -346,7 +346,7 @@ def test_what_a_callback_gets_is_its_own(played: Played) -> None:
     assert played.tasks.get("a") == {"_id": "a", "n": 6, "title": "one", "tags": ["z"]}
 
 
-def test_what_a_callback_does_to_fields_changes_no_match(played: Played) -> None:
+def test_a_callback_that_changes_fields_does_not_affect_matching(played: Played) -> None:
     log: list[Any] = []
 
     def spoil(_: Any, fields: dict[str, Any], cleared: tuple[str, ...] = ()) -> None:
@@ -358,13 +358,13 @@ def test_what_a_callback_does_to_fields_changes_no_match(played: Played) -> None
     assert log == [{"n": 1, "title": "one", "tags": []}, {"tags": []}, {"n": 5}, {"n": 6}]
 
 
-def test_an_observer_begins_between_what_was_said_before_and_after(played: Played) -> None:
-    """Though the thread that tells of it is busy meanwhile."""
-    told: list[str] = []
+def test_an_observer_starts_exactly_between_earlier_and_later_events(played: Played) -> None:
+    """The thread that reports the events is busy meanwhile."""
+    reported: list[str] = []
     held, go_on = threading.Event(), threading.Event()
 
     def note(event: Event) -> None:
-        told.append(type(event).__name__)
+        reported.append(type(event).__name__)
         held.set()
         assert go_on.wait(PATIENCE)
 
@@ -373,16 +373,16 @@ def test_an_observer_begins_between_what_was_said_before_and_after(played: Playe
     played.server.push(added("d"))
     assert held.wait(PATIENCE)
     one.stop()
-    played.tasks.observe(added=lambda id_, _: told.append(str(id_)))
+    played.tasks.observe(added=lambda id_, _: reported.append(str(id_)))
     other.stop()
     played.client.disconnect()
     go_on.set()
     played.clock.wait_until_waiting(deadline=None)
-    assert told == ["DocumentAdded", "SubscriptionStopped", *"abcd", "SubscriptionStopped", "Offline"]
+    assert reported == ["DocumentAdded", "SubscriptionStopped", *"abcd", "SubscriptionStopped", "Offline"]
 
 
-def test_one_observer_may_make_another_while_changes_are_told(played: Played) -> None:
-    """The second begins with what is here by then, though the changes that led to it are still being told."""
+def test_an_observer_can_start_another_in_a_callback(played: Played) -> None:
+    """The second observer starts with the present documents, while the changes before them are still being reported."""
     log = Log()
     made = threading.Event()
 
@@ -397,8 +397,8 @@ def test_one_observer_may_make_another_while_changes_are_told(played: Played) ->
     assert log.take() == [("added", "e", {"n": 6}), ("added", "f", {"n": 7})]
 
 
-def test_a_renewed_session_is_told_as_the_differences(played: Played) -> None:
-    """C55: after a loss only what changed meanwhile is a change."""
+def test_after_a_reconnect_only_the_differences_are_reported(played: Played) -> None:
+    """C55: documents that did not change while the connection was lost are not reported."""
     log = Log()
     played.client.subscribe("tasks")
     sub = played.server.pull_message()
@@ -416,7 +416,7 @@ def test_a_renewed_session_is_told_as_the_differences(played: Played) -> None:
     assert log.take() == [("changed", "c", {"n": 5}, ("title", "done"))]
 
 
-def test_without_a_connection_the_documents_that_are_here_are_told(played: Played) -> None:
+def test_without_a_connection_the_present_documents_are_reported(played: Played) -> None:
     played.client.disconnect()
     played.server.await_end()
     played.clock.wait_until_waiting(deadline=None)
@@ -426,7 +426,7 @@ def test_without_a_connection_the_documents_that_are_here_are_told(played: Playe
     assert [line[1] for line in log.take()] == ["a", "b", "c"]
 
 
-def test_of_a_closed_client_the_last_documents_are_told_at_once(played: Played) -> None:
+def test_after_close_the_last_documents_are_reported_at_once(played: Played) -> None:
     played.client.close()
     log = Log()
     log.observe(played.tasks)()
@@ -434,7 +434,7 @@ def test_of_a_closed_client_the_last_documents_are_told_at_once(played: Played) 
     assert ids(played.tasks.find()) == "abc"
 
 
-def test_while_connecting_an_observer_is_told_when_that_is_over() -> None:
+def test_while_connecting_an_observer_starts_after_the_attempt() -> None:
     clock, connector = FakeClock(), ScriptedConnector()
     with Client("", clock=clock, connector=connector, reconnect=False) as client:
         log = Log()
@@ -463,17 +463,17 @@ _MESSAGES = st.one_of(
     bursts=st.lists(st.lists(_MESSAGES, max_size=5), min_size=1, max_size=4),
     selector=st.sampled_from([None, {"n": {"$gt": 1}}, {"m": None}, {"n": 1, "m": {"$lt": 2}}]),
 )
-def test_whoever_follows_what_is_told_has_what_is_found(
+def test_the_reported_changes_lead_to_the_documents_that_find_returns(
     before: list[Message], bursts: list[list[Message]], selector: Any
 ) -> None:
-    """Wherever the observer begins: here in the middle of what the server sends, which nobody waits for."""
+    """Also if the observer starts in the middle of the server's messages."""
     with playing(*before) as played:
         played.server.push(*bursts[0])
         log = Log()
         log.observe(played.tasks, selector)
         for burst in bursts[1:]:
             played.server.push(*burst)
-        # What is sent in one order is dealt with in that order.
+        # The client handles messages in the order in which they are sent.
         played.push()
         played.client.call("last")
         played.server.pull_message()
@@ -500,7 +500,7 @@ def test_whoever_follows_what_is_told_has_what_is_found(
 # ---------------------------------------------------------------------------------------------------- a real server
 
 
-def test_a_real_servers_documents_are_found_and_observed(meteor_server: MeteorServer) -> None:
+def test_documents_of_a_real_server_are_found_and_observed(meteor_server: MeteorServer) -> None:
     with ddpshell.Client(meteor_server.url) as client:
         client.call("reset").result(PATIENCE)
         client.subscribe("tasks").ready.result(PATIENCE)
@@ -509,16 +509,16 @@ def test_a_real_servers_documents_are_found_and_observed(meteor_server: MeteorSe
             client.call("insert", {"_id": f"t{number}", "n": number, "done": number % 2 == 0}).result(PATIENCE)
         assert [task["_id"] for task in tasks.find({"done": True}, sort={"n": -1}, limit=2)] == ["t4", "t2"]
         assert tasks.count() == 5
-        told: list[tuple[Any, ...]] = []
+        reported: list[tuple[Any, ...]] = []
         gone: Future[None] = Future()
 
         def on_removed(document_id: Any) -> None:
-            told.append(("removed", document_id))
+            reported.append(("removed", document_id))
             gone.set_result(None)
 
         stop = tasks.observe(
-            added=lambda id_, fields: told.append(("added", id_, fields["n"])),
-            changed=lambda id_, fields, cleared: told.append(("changed", id_, fields, cleared)),
+            added=lambda id_, fields: reported.append(("added", id_, fields["n"])),
+            changed=lambda id_, fields, cleared: reported.append(("changed", id_, fields, cleared)),
             removed=on_removed,
             selector={"n": {"$gte": 3}},
         )
@@ -529,7 +529,7 @@ def test_a_real_servers_documents_are_found_and_observed(meteor_server: MeteorSe
         gone.result(PATIENCE)
         stop()
         client.call("reset").result(PATIENCE)
-        assert told == [
+        assert reported == [
             ("added", "t3", 3),
             ("added", "t4", 4),
             ("added", "t0", 7),

@@ -1,4 +1,4 @@
-"""What a client tells: its own events and its session's, in one place for users."""
+"""`client.events`: the events of the client and of its session, in one module."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ UNIONS = ["ConnectionEvent", "DocumentEvent", "Event", "FrameEvent", "SessionEve
 CLASSES = [name for name in events.__all__ if name not in UNIONS]
 
 
-def test_everything_that_a_session_tells_is_offered_here() -> None:
+def test_all_events_of_a_session_are_exported() -> None:
     assert {name for name in protocol_events.__all__ if name[0].isupper()} <= set(events.__all__)
 
 
-def test_an_event_is_one_of_those_offered_and_nothing_else() -> None:
-    """So that a `match` over `Event` that a type checker calls complete is complete."""
+def test_the_type_event_has_exactly_the_exported_classes() -> None:
+    """So a type checker can check whether a `match` over `Event` is complete."""
     assert isinstance(events.Event, UnionType)
     assert {event.__name__ for event in get_args(events.Event)} == set(CLASSES)
 
 
-def test_an_event_belongs_to_one_kind_only() -> None:
+def test_each_event_belongs_to_one_kind() -> None:
     unions = (events.ConnectionEvent, events.FrameEvent, events.SessionEvent, events.UserEvent)
     kinds = [set(get_args(kind)) for kind in unions]
     assert sum(map(len, kinds)) == len(set.union(*kinds)) == len(CLASSES)
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_no_callback_can_change_an_event_for_the_next_one(name: str) -> None:
+def test_events_are_immutable(name: str) -> None:
     event = getattr(events, name)
     assert issubclass(event, msgspec.Struct)
     assert event.__struct_config__.frozen

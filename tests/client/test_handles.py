@@ -1,4 +1,4 @@
-"""What a caller holds: results that one can wait for, take back, and ask again."""
+"""Handles: waiting for results, canceling calls, and the registry."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def subscription(stop: Callable[[Subscription], None] = lambda subscription: Non
 
 @pytest.mark.parametrize("wait", [Awaitable.result, Awaitable.exception])
 def test_a_signal_ends_the_wait_of_the_main_thread(wait: Callable[[Awaitable[int], float], object]) -> None:
-    """Whenever it comes; a lock would sleep over one that comes just before the wait."""
+    """At any moment; a plain lock would miss a signal that arrives just before the wait."""
     with pytest.raises(Interrupted), interrupting_another_thread():
         wait(awaitable(), PATIENCE)
 
 
-def test_what_is_fulfilled_has_a_value_and_no_error() -> None:
+def test_a_fulfilled_awaitable_has_a_value_and_no_error() -> None:
     answer = awaitable()
     answer.fulfill(5)
     assert (answer.result(), answer.result(0), answer.exception()) == (5, 5, None)
 
 
-def test_what_failed_raises_its_error_each_time() -> None:
+def test_a_failed_awaitable_raises_its_error_each_time() -> None:
     answer, error = awaitable(), MethodError(404)
     answer.fail(error)
     for _ in range(2):
@@ -91,35 +91,35 @@ def test_what_failed_raises_its_error_each_time() -> None:
     assert answer.exception() is error
 
 
-def test_it_is_a_future_like_any_other() -> None:
-    """So `concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` take it."""
-    answer, told = awaitable(), list[Future[int]]()
-    answer.add_done_callback(told.append)
+def test_an_awaitable_works_like_any_future() -> None:
+    """`concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future` accept it."""
+    answer, reported = awaitable(), list[Future[int]]()
+    answer.add_done_callback(reported.append)
     answer.fulfill(5)
     assert wait([answer], timeout=0).done == {answer}
-    assert told == [answer]
+    assert reported == [answer]
 
 
-def test_another_thread_waits_until_it_is_there() -> None:
+def test_result_waits_until_another_thread_sets_the_value() -> None:
     answer = awaitable()
-    with ThreadPoolExecutor(1) as aside:
-        waiting = aside.submit(answer.result, PATIENCE)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(answer.result, PATIENCE)
         answer.fulfill(5)
         assert waiting.result(PATIENCE) == 5
 
 
 @pytest.mark.parametrize("timeout", [3e6, 1e10, 1e300, math.inf])
-def test_any_number_of_seconds_can_be_waited_for(timeout: float) -> None:
+def test_a_timeout_can_be_any_number_of_seconds(timeout: float) -> None:
     answer = awaitable()
-    with ThreadPoolExecutor(1) as aside:
-        waiting = aside.submit(answer.result, timeout)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(answer.result, timeout)
         answer.fulfill(5)
         assert waiting.result(PATIENCE) == 5
     assert answer.exception(timeout) is None
 
 
 @pytest.mark.parametrize("ask", [Awaitable.result, Awaitable.exception])
-def test_waiting_in_vain_raises_our_error_and_can_be_tried_again(
+def test_a_timeout_raises_our_error_and_result_can_be_called_again(
     ask: Callable[[Awaitable[int], float], object],
 ) -> None:
     answer = awaitable()
@@ -132,7 +132,7 @@ def test_waiting_in_vain_raises_our_error_and_can_be_tried_again(
     assert answer.result(AN_INSTANT) == 5
 
 
-def test_an_error_that_is_a_timeout_itself_is_not_taken_for_ours() -> None:
+def test_a_timeout_error_of_the_call_itself_is_raised_unchanged() -> None:
     answer, error = awaitable(), DDPTimeout("the method says so")
     answer.fail(error)
     with pytest.raises(DDPTimeout) as raised:
@@ -141,7 +141,7 @@ def test_an_error_that_is_a_timeout_itself_is_not_taken_for_ours() -> None:
 
 
 class AtTheLastMoment(Awaitable[int]):
-    """Fulfilled after a wait has ended in vain, and before anybody looks again."""
+    """An awaitable that is fulfilled between the timeout and the next look at its state."""
 
     looks = 0
 
@@ -152,23 +152,23 @@ class AtTheLastMoment(Awaitable[int]):
         return super().done()
 
 
-def test_a_value_that_comes_at_the_last_moment_is_taken() -> None:
+def test_a_value_that_arrives_right_after_the_timeout_is_returned() -> None:
     assert AtTheLastMoment("%s", "answer", lambda: False).result(AN_INSTANT) == 5
     assert AtTheLastMoment("%s", "answer", lambda: False).exception(AN_INSTANT) is None
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0])
 @pytest.mark.parametrize("ask", [Awaitable.result, Awaitable.exception])
-def test_the_clients_own_thread_is_not_made_to_wait_for_itself(
+def test_waiting_on_the_clients_own_thread_raises_an_error(
     ask: Callable[[Awaitable[int], float | None], object], timeout: float | None
 ) -> None:
-    """A deadlock that is found only in production, were it not refused at once."""
+    """Otherwise this would be a deadlock."""
     answer = awaitable(on_client_thread=True)
     with pytest.raises(RuntimeError, match=r"in a callback of the client would never end.*add_done_callback"):
         ask(answer, timeout)
 
 
-def test_the_clients_own_thread_may_ask_for_what_is_there() -> None:
+def test_the_clients_own_thread_can_get_a_finished_result() -> None:
     answer = awaitable(on_client_thread=True)
     answer.fulfill(5)
     assert (answer.result(), answer.exception()) == (5, None)
@@ -315,10 +315,10 @@ def test_a_client_works_under_gevent_patched_before_or_after_the_import(order: s
     assert (done.stdout, done.returncode) == ("23 ['A9', 'B']\n", 0), done.stderr
 
 
-# ------------------------------------------------------------------------------------------------------ taking back
+# ------------------------------------------------------------------------------------------------------- canceling
 
 
-def test_what_was_taken_back_is_not_disturbed_by_a_late_answer() -> None:
+def test_a_late_answer_does_not_change_a_canceled_awaitable() -> None:
     answer = awaitable()
     assert answer.cancel()
     answer.fulfill(5)
@@ -328,7 +328,7 @@ def test_what_was_taken_back_is_not_disturbed_by_a_late_answer() -> None:
         answer.result(AN_INSTANT)
 
 
-def test_the_first_end_is_the_end() -> None:
+def test_only_the_first_outcome_counts() -> None:
     answer = awaitable()
     answer.fulfill(5)
     answer.fail(ConnectionLost("gone"))
@@ -336,26 +336,26 @@ def test_the_first_end_is_the_end() -> None:
     assert answer.result() == 5
 
 
-def test_a_call_that_was_not_sent_is_taken_back() -> None:
+def test_an_unsent_call_is_canceled() -> None:
     asked: list[MethodCall] = []
 
-    def take_back(call: MethodCall) -> bool:
+    def cancel_unsent(call: MethodCall) -> bool:
         asked.append(call)
         return True
 
-    call = method_call(take_back)
+    call = method_call(cancel_unsent)
     assert call.cancel()
     assert call.cancelled()
     assert asked == [call]
 
 
-def test_taking_back_twice_is_as_good_as_once() -> None:
-    """As with any future."""
+def test_cancel_can_be_called_twice() -> None:
+    """This is so for any future."""
     call = method_call()
     assert [call.cancel(), call.cancel()] == [True, True]
 
 
-def test_a_call_that_was_sent_goes_on() -> None:
+def test_cancel_does_not_stop_a_sent_call() -> None:
     call = method_call(lambda call: False)
     assert not call.cancel()
     assert not call.done()
@@ -363,7 +363,7 @@ def test_a_call_that_was_sent_goes_on() -> None:
     assert call.result() == "A"
 
 
-def test_a_call_that_is_done_is_not_taken_back_and_nobody_is_asked() -> None:
+def test_cancel_of_a_finished_call_does_not_ask_the_client() -> None:
     def unwanted(call: MethodCall) -> bool:
         raise AssertionError("asked")
 
@@ -376,21 +376,21 @@ def test_a_call_that_is_done_is_not_taken_back_and_nobody_is_asked() -> None:
 # ---------------------------------------------------------------------------------------------------------- handles
 
 
-def test_a_call_says_what_it_is() -> None:
+def test_a_call_has_its_method_and_arguments() -> None:
     call = method_call()
     assert (call.id, call.method, call.params, call.has_result) == ("7", "upper", ("a",), False)
     with pytest.raises(DDPTimeout, match="no result of 'upper' within"):
         call.result(AN_INSTANT)
 
 
-def test_a_call_shows_how_it_stands() -> None:
+def test_the_representation_of_a_call_shows_its_state() -> None:
     call = method_call()
     assert repr(call) == "<MethodCall 7 'upper' outstanding>"
     call.fulfill("A")
     assert repr(call) == "<MethodCall 7 'upper' done>"
 
 
-def test_a_subscription_says_what_it_is() -> None:
+def test_a_subscription_has_its_name_and_arguments() -> None:
     made = subscription()
     assert (made.id, made.name, made.params, made.error) == ("s1", "tasks", ({"done": False},), None)
     with pytest.raises(DDPTimeout, match="no documents of 'tasks' within"):
@@ -399,7 +399,7 @@ def test_a_subscription_says_what_it_is() -> None:
         made.stopped.result(AN_INSTANT)
 
 
-def test_a_subscription_shows_how_it_stands() -> None:
+def test_the_representation_of_a_subscription_shows_its_state() -> None:
     made = subscription()
     assert repr(made) == "<Subscription s1 'tasks' requested>"
     made.ready.fulfill(None)
@@ -413,7 +413,7 @@ def test_stopping_a_subscription_asks_the_client() -> None:
     made = subscription(stopped.append)
     made.stop()
     assert stopped == [made]
-    assert not made.stopped.done(), "the client says when"
+    assert not made.stopped.done(), "only the client completes it"
 
 
 # --------------------------------------------------------------------------------------------------------- registry
@@ -432,7 +432,7 @@ def registry() -> Registry:
 
 
 def test_a_call_is_done_when_it_is_finished_and_not_when_it_is_answered(registry: Registry) -> None:
-    """C13, and C14 for the one that asked for it."""
+    """C13, and C14 for `return_at_result`."""
     late, soon = method_call(), method_call(return_at_result=True)
     registry.calls = {"1": late, "2": soon}
     for number in ("1", "2"):
@@ -451,7 +451,7 @@ def test_a_call_that_failed_raises_its_error(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("event", [CallAnswered("9", "m"), CallFinished("9", "m"), Connecting("ws://x", 0)])
-def test_what_no_handle_stands_for_is_left_to_others(registry: Registry, event: Event) -> None:
+def test_an_event_without_a_handle_is_not_handled(registry: Registry, event: Event) -> None:
     assert not registry.handle_event(event)
 
 
@@ -484,7 +484,7 @@ def test_a_subscription_that_ends_early_never_becomes_ready(
     assert error is None or raised.value is error
 
 
-def test_a_pong_answers_its_ping_alone(registry: Registry) -> None:
+def test_a_pong_completes_only_its_ping(registry: Registry) -> None:
     registry.pings = {"p1": ping(), "p2": (other := ping())}
     mine = registry.pings["p1"]
     registry.handle_event(PongReceived("p1", 0.25))
@@ -501,7 +501,7 @@ def test_a_pong_answers_its_ping_alone(registry: Registry) -> None:
         pytest.param(Closed(), ClientClosed, ClientClosed, id="closed"),
     ],
 )
-def test_the_end_of_a_connection_ends_what_waits_for_it(
+def test_the_end_of_a_connection_fails_its_waiters(
     registry: Registry, event: Event, pings_fail: object, sessions_fail: object
 ) -> None:
     waiting_ping, session = ping(), Awaitable[None]("session with %s", "x", lambda: False)
@@ -512,7 +512,7 @@ def test_the_end_of_a_connection_ends_what_waits_for_it(
         assert expected in (error, type(error) if error else None)
 
 
-def test_a_session_that_stands_lets_those_go_who_waited_for_it(registry: Registry) -> None:
+def test_an_established_session_completes_its_waiters(registry: Registry) -> None:
     session = Awaitable[None]("session with %s", "x", lambda: False)
     registry.sessions.append(session)
     registry.handle_event(SessionEstablished("s", True, 0, 0, 0.125))

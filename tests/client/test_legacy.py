@@ -1,4 +1,4 @@
-"""pyddp's interface: its README's example, and what it promised beside that."""
+"""The interface of pyddp: the example of its README, and its other promises."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AN_INSTANT = 0.001
 
 @pytest.fixture(params=["meteor", "ours"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A real Meteor server, and ours: pyddp's users came from the one, and may go to the other."""
+    """The URL of a real Meteor server, and of the embedded server."""
     if request.param == "meteor":
         yield request.getfixturevalue("meteor_server").url
     else:
@@ -46,7 +46,7 @@ def ask(client: ConcurrentDDPClient, method: str, *params: ddp.ejson.EJSONValue)
 
 
 def test_the_example_of_pyddps_readme_runs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Word for word, but for the address, and for `print`, which is a function now."""
+    """Word for word, except for the address and for `print`, which is a function now."""
     client = ddp.ConcurrentDDPClient(url)
     client.start()
     future = client.call("upper", "Hello, World!")
@@ -104,7 +104,7 @@ def test_a_method_may_return_nothing() -> None:
     assert (message.result, message.has_result(), message.has_error()) == (None, False, False)
 
 
-def test_a_call_without_an_answer_in_time_can_be_waited_for_again() -> None:
+def test_get_can_be_called_again_after_a_timeout() -> None:
     def talk(conversation: Conversation) -> None:
         slow, quick = conversation.expect("method"), conversation.expect("method")
         conversation.finish(slow, result="at last")
@@ -122,7 +122,7 @@ def test_a_call_without_an_answer_in_time_can_be_waited_for_again() -> None:
 
 
 def test_a_call_survives_a_lost_connection() -> None:
-    """What pyddp had planned: it reconnects, and sends again what has no result (C22)."""
+    """The client reconnects, and resends calls without a result, as pyddp had planned (C22)."""
 
     def lose(conversation: Conversation) -> None:
         conversation.establish()
@@ -139,7 +139,7 @@ def test_a_call_survives_a_lost_connection() -> None:
         client.stop()
 
 
-def test_nobody_waits_for_ever_for_a_client_that_was_stopped(url: str) -> None:
+def test_stop_ends_pending_calls(url: str) -> None:
     client = ConcurrentDDPClient(url)
     client.start()
     outstanding = client.call("upper", "a")
@@ -147,7 +147,7 @@ def test_nobody_waits_for_ever_for_a_client_that_was_stopped(url: str) -> None:
     late = client.call("upper", "b")
     with pytest.raises(ddp.ClientClosed):
         late.get(PATIENCE)
-    # Whether it was sent is a race; that it ends is not.
+    # The call may or may not be sent, but it must end.
     with contextlib.suppress(ddp.ClientClosed, ddp.OutcomeUnknown):
         assert outstanding.get(PATIENCE).result == "A"
 
@@ -156,8 +156,8 @@ def test_nobody_waits_for_ever_for_a_client_that_was_stopped(url: str) -> None:
 
 
 def test_join_waits_until_another_thread_stops_the_client(client: ConcurrentDDPClient) -> None:
-    with ThreadPoolExecutor(1) as aside:
-        joining = aside.submit(client.join)
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(client.join)
         client.join(AN_INSTANT)
         with pytest.raises(TimeoutError):
             joining.result(AN_INSTANT)
@@ -170,27 +170,27 @@ def test_a_client_that_was_stopped_can_be_started_again(client: ConcurrentDDPCli
     client.join()
     client.start()
     assert ask(client, "upper", "again").result == "AGAIN"
-    with ThreadPoolExecutor(1) as aside:
-        joining = aside.submit(client.join)
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(client.join)
         with pytest.raises(TimeoutError):
             joining.result(AN_INSTANT)
         client.stop()
         joining.result(PATIENCE)
 
 
-def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
+def test_stop_can_be_called_twice_or_before_start() -> None:
     client = ConcurrentDDPClient("localhost:1")
     client.stop()
     client.stop()
     client.join(PATIENCE)
 
 
-def test_a_client_that_was_not_started_says_what_to_do() -> None:
+def test_a_call_before_start_raises_an_error_with_advice() -> None:
     with pytest.raises(ddp.ClientClosed, match=r"call start\(\) first"):
         ConcurrentDDPClient("localhost:1").call("upper", "a")
 
 
-def test_a_bad_address_is_an_error_at_the_start() -> None:
+def test_an_invalid_url_raises_an_error_at_start() -> None:
     with pytest.raises(ddp.InvalidURL):
         ConcurrentDDPClient("ftp://localhost").start()
 
@@ -244,8 +244,8 @@ def test_without_debugging_nothing_is_logged(client: ConcurrentDDPClient, caplog
 
 
 @needs_fork
-def test_in_a_forked_process_nothing_waits_for_ever() -> None:
-    """multiprocessing and pre-forking servers copy a client without its thread."""
+def test_in_a_forked_process_no_method_waits_for_ever() -> None:
+    """multiprocessing and pre-forking servers copy a client, but not its thread."""
 
     def talk(server: Conversation) -> None:
         server.establish()
@@ -265,6 +265,6 @@ def test_in_a_forked_process_nothing_waits_for_ever() -> None:
         client.join()
 
 
-def test_a_signal_ends_the_wait_for_the_end() -> None:
+def test_a_signal_ends_join() -> None:
     with pytest.raises(Interrupted), interrupting_another_thread():
         ConcurrentDDPClient("ws://127.0.0.1:1/websocket").join(PATIENCE)

@@ -1,4 +1,4 @@
-"""Whether to be connected, and when to try again (R1-R16): every action in every state."""
+"""`Lifecycle`: every action in every state (R1-R16)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_VERSION = NegotiationError("1", "9")
 REFUSED_FOR_GOOD = ConnectError("401", retryable=False)
 REFUSED_FOR_NOW = ConnectError("refused")
 
-#: When everything here happens.
+#: The time of all actions.
 NOW = 1000.0
 
 
@@ -32,7 +32,7 @@ def lifecycle(*, reconnect: bool = True) -> Lifecycle:
 
 # -------------------------------------------------------------------------------------------------- the whole table
 
-#: How to come into each state. FAILED is two: a failure that `reconnect` can mend, and the end.
+#: How to get into each state. FAILED appears twice: as an error that `reconnect` can end, and as the final state OVER.
 WAYS: dict[str, Callable[[Lifecycle], object]] = {
     "CONNECTING": lambda life: None,
     "CONNECTED": lambda life: life.session_established(0.0),
@@ -58,7 +58,7 @@ ACTIONS: dict[str, Callable[[Lifecycle], object]] = {
     "break_down": lambda life: life.break_down(BROKEN),
 }
 
-#: For each state: what each action leads to, in the order of ACTIONS.
+#: For each state: the state after each action, in the order of ACTIONS.
 TABLE = {
     "CONNECTING": "CONNECTING CONNECTING CONNECTED CONNECTING WAITING FAILED WAITING OFFLINE CONNECTING OVER OVER",
     "CONNECTED": "CONNECTED CONNECTED CONNECTED CONNECTED WAITING FAILED CONNECTED OFFLINE CONNECTED OVER OVER",
@@ -76,7 +76,7 @@ def state(life: Lifecycle) -> str:
 @pytest.mark.parametrize("begin", WAYS)
 @pytest.mark.parametrize(("number", "action"), list(enumerate(ACTIONS)))
 def test_each_action_leads_from_each_state_where_the_table_says(begin: str, number: int, action: str) -> None:
-    """R8, R10, R11. Late news of a connection that is not wanted any more change nothing (R14)."""
+    """R8, R10, R11. Late events of a connection that is no longer wanted change nothing (R14)."""
     life = lifecycle()
     WAYS[begin](life)
     assert state(life) == begin
@@ -90,13 +90,13 @@ def test_the_table_has_every_action() -> None:
     assert {len(row.split()) for row in TABLE.values()} == {len(ACTIONS)}
 
 
-def test_the_drawing_names_every_state() -> None:
+def test_the_docstring_names_every_state() -> None:
     for name in ConnectionState.__members__:
         assert name in (module.__doc__ or "")
 
 
 @pytest.mark.parametrize(
-    ("begin", "action", "told"),
+    ("begin", "action", "reported"),
     [
         pytest.param(
             "CONNECTING", "connection_lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="an attempt failed"
@@ -104,19 +104,19 @@ def test_the_drawing_names_every_state() -> None:
         pytest.param(
             "CONNECTED", "connection_lost", [ConnectionDropped(LOST, 3), Waiting(0.01, 0)], id="a session was lost"
         ),
-        pytest.param("OFFLINE", "connection_lost", [], id="R14: what we ended ourselves"),
-        pytest.param("FAILED", "connection_lost", [], id="R14: what had failed"),
-        pytest.param("OVER", "connection_lost", [], id="R14: what was closed"),
+        pytest.param("OFFLINE", "connection_lost", [], id="R14: after disconnect"),
+        pytest.param("FAILED", "connection_lost", [], id="R14: after a failure"),
+        pytest.param("OVER", "connection_lost", [], id="R14: after close"),
         pytest.param(
             "CONNECTING",
             "connection_lost for good",
             [ConnectionDropped(REFUSED_FOR_GOOD, 3), ConnectionFailed(REFUSED_FOR_GOOD)],
-            id="no use in trying",
+            id="a permanent error",
         ),
         pytest.param("CONNECTED", "disconnect", [Offline()], id="R11"),
         pytest.param("WAITING", "disconnect", [Offline()], id="R11: while waiting"),
-        pytest.param("OFFLINE", "disconnect", [], id="R11: once is enough"),
-        pytest.param("FAILED", "disconnect", [], id="a failure is not made good by it"),
+        pytest.param("OFFLINE", "disconnect", [], id="R11: a second disconnect"),
+        pytest.param("FAILED", "disconnect", [], id="disconnect after a failure"),
         pytest.param("CONNECTED", "close", [Closed()], id="close"),
         pytest.param("FAILED", "close", [Closed()], id="close after a failure"),
         pytest.param("OVER", "close", [], id="close twice"),
@@ -124,17 +124,17 @@ def test_the_drawing_names_every_state() -> None:
         pytest.param("OVER", "break_down", [], id="it failed after the close"),
     ],
 )
-def test_what_is_told(begin: str, action: str, told: list[ConnectionEvent]) -> None:
+def test_the_published_events(begin: str, action: str, reported: list[ConnectionEvent]) -> None:
     life = lifecycle()
     WAYS[begin](life)
-    assert ACTIONS[action](life) == told
+    assert ACTIONS[action](life) == reported
 
 
 # ------------------------------------------------------------------------------------------------ sequences, by R8
 
 
 class Record:
-    """A lifecycle whose states are written down, each once."""
+    """A lifecycle, and the list of its states without repetitions."""
 
     def __init__(self, life: Lifecycle) -> None:
         self.life = life
@@ -154,12 +154,12 @@ class Record:
         pytest.param(
             ["session_established", "connection_lost", "begin_attempt later", "session_established"],
             [CONNECTING, CONNECTED, WAITING, CONNECTING, CONNECTED],
-            id="a loss, and back",
+            id="a lost connection and a reconnect",
         ),
         pytest.param(
             ["connection_lost", "begin_attempt later", "connection_lost", "begin_attempt later"],
             [CONNECTING, WAITING, CONNECTING, WAITING, CONNECTING],
-            id="a server that is away",
+            id="a server that is not running",
         ),
         pytest.param(["session_established", "disconnect"], [CONNECTING, CONNECTED, OFFLINE], id="disconnect"),
         pytest.param(
@@ -185,7 +185,7 @@ class Record:
             id="C4: another version",
         ),
         pytest.param(
-            ["session_established", "close", "reconnect"], [CONNECTING, CONNECTED, FAILED], id="R11: close is for ever"
+            ["session_established", "close", "reconnect"], [CONNECTING, CONNECTED, FAILED], id="R11: close is final"
         ),
     ],
 )
@@ -196,7 +196,7 @@ def test_the_states_follow_each_other_as_meteors_do(actions: list[str], states: 
 # --------------------------------------------------------------------------------------------------- counts and times
 
 
-def test_the_first_attempt_is_not_counted_and_each_one_after_a_loss_is() -> None:
+def test_retry_count_does_not_count_the_first_attempt() -> None:
     """R3."""
     life = lifecycle()
     assert life.begin_attempt(NOW)
@@ -208,8 +208,8 @@ def test_the_first_attempt_is_not_counted_and_each_one_after_a_loss_is() -> None
     assert counts == [0, 0, 1, 2, 3]
 
 
-def test_the_waits_grow_by_the_table() -> None:
-    """R2: with a fraction of one half there is no fuzz."""
+def test_the_pauses_grow_by_the_table() -> None:
+    """R2: the random number 0.5 means no fuzz."""
     life, waits, now = lifecycle(), [], NOW
     for _ in range(10):
         events = life.connection_lost(LOST, now, 0)
@@ -220,8 +220,8 @@ def test_the_waits_grow_by_the_table() -> None:
     assert waits == pytest.approx([0.01, 0.01, 4.84, 10.648, 23.4256, 51.53632, 113.379904, 249.4357888, 300, 300])
 
 
-def test_a_session_begins_the_waits_anew_and_an_open_socket_alone_does_not() -> None:
-    """R4: a server that accepts and closes at once is not hammered."""
+def test_only_a_session_restarts_the_back_off() -> None:
+    """R4: a server that accepts and closes connections is not flooded with attempts."""
     life = lifecycle()
     for _ in range(3):
         life.connection_lost(LOST, NOW, 0)
@@ -232,16 +232,16 @@ def test_a_session_begins_the_waits_anew_and_an_open_socket_alone_does_not() -> 
     assert life.connection_lost(LOST, NOW, 0)[-1] == Waiting(0.01, 0)
 
 
-def test_an_attempt_is_due_at_its_time_and_not_before() -> None:
+def test_an_attempt_begins_at_its_time_and_not_before() -> None:
     life = lifecycle()
     life.connection_lost(LOST, NOW, 0)
     assert not life.begin_attempt(NOW + 0.009)
     assert life.begin_attempt(NOW + 0.01)
-    assert life.begin_attempt(NOW + 0.01), "while it is under way it is due still"
+    assert life.begin_attempt(NOW + 0.01), "it stays due during the attempt"
     assert life.retry_count == 1
 
 
-def test_an_attempt_asked_for_by_hand_is_not_counted() -> None:
+def test_an_attempt_by_reconnect_is_not_counted() -> None:
     """R10."""
     life = lifecycle()
     life.connection_lost(LOST, NOW, 0)
@@ -250,7 +250,7 @@ def test_an_attempt_asked_for_by_hand_is_not_counted() -> None:
     assert life.retry_count == 0
 
 
-def test_disconnecting_begins_the_count_anew() -> None:
+def test_disconnect_resets_the_count() -> None:
     """R11."""
     life = lifecycle()
     life.connection_lost(LOST, NOW, 0)
@@ -262,7 +262,7 @@ def test_disconnecting_begins_the_count_anew() -> None:
 # -------------------------------------------------------------------------------------------------------- the reason
 
 
-def test_the_reason_of_a_loss_stays_until_there_is_a_session() -> None:
+def test_the_error_stays_until_the_next_session() -> None:
     life = lifecycle()
     life.connection_lost(LOST, NOW, 0)
     life.begin_attempt(NOW + 1000)
@@ -271,7 +271,7 @@ def test_the_reason_of_a_loss_stays_until_there_is_a_session() -> None:
     assert life.error is None
 
 
-def test_a_closed_client_says_so() -> None:
+def test_a_closed_client_has_a_client_closed_error() -> None:
     life = lifecycle()
     life.close()
     assert isinstance(life.error, ClientClosed)
@@ -282,11 +282,11 @@ def test_a_closed_client_says_so() -> None:
     [
         pytest.param(LOST, False, id="a close, whatever its code"),
         pytest.param(REFUSED_FOR_NOW, False, id="a failed attempt"),
-        pytest.param(REFUSED_FOR_GOOD, True, id="a failed attempt that would fail again"),
-        pytest.param(NO_VERSION, True, id="C4: no version in common"),
+        pytest.param(REFUSED_FOR_GOOD, True, id="a permanent error"),
+        pytest.param(NO_VERSION, True, id="C4: no common version"),
     ],
 )
-def test_only_what_must_fail_again_is_not_tried_again(error: DDPError, permanent: bool) -> None:
+def test_only_permanent_errors_are_not_retried(error: DDPError, permanent: bool) -> None:
     """R5."""
     life = lifecycle()
     life.connection_lost(error, NOW, 0)
@@ -296,7 +296,7 @@ def test_only_what_must_fail_again_is_not_tried_again(error: DDPError, permanent
 
 @pytest.mark.parametrize("error", [LOST, REFUSED_FOR_NOW, REFUSED_FOR_GOOD, NO_VERSION])
 @pytest.mark.parametrize("begin", ["CONNECTING", "CONNECTED"])
-def test_without_reconnecting_any_loss_is_the_failure(begin: str, error: DDPError) -> None:
+def test_without_reconnect_any_error_is_final(begin: str, error: DDPError) -> None:
     """R6, R16."""
     life = lifecycle(reconnect=False)
     WAYS[begin](life)
@@ -305,8 +305,8 @@ def test_without_reconnecting_any_loss_is_the_failure(begin: str, error: DDPErro
     assert not life.begin_attempt(NOW + 1000)
 
 
-def test_another_version_is_proposed_even_without_reconnecting() -> None:
-    """C4: it is the same attempt, in two parts."""
+def test_the_suggested_version_is_tried_also_without_reconnect() -> None:
+    """C4: this is still the same attempt."""
     life = lifecycle(reconnect=False)
     life.renegotiate(NOW)
     assert life.retry_at == NOW + 0.01
@@ -316,13 +316,13 @@ def test_another_version_is_proposed_even_without_reconnecting() -> None:
 @pytest.mark.parametrize(
     ("error", "over"),
     [
-        pytest.param(REFUSED_FOR_GOOD, False, id="the user may mend what was refused"),
-        pytest.param(LOST, False, id="a loss, without reconnecting"),
+        pytest.param(REFUSED_FOR_GOOD, False, id="the user may solve the problem"),
+        pytest.param(LOST, False, id="a lost connection, without reconnect"),
         pytest.param(NO_VERSION, True, id="the server will not learn another version"),
         pytest.param(ClientClosed("closed"), True, id="closed"),
     ],
 )
-def test_a_failure_can_be_tried_again_by_hand_unless_that_is_of_no_use(error: DDPError, over: bool) -> None:
+def test_reconnect_works_after_errors_that_are_not_final(error: DDPError, over: bool) -> None:
     """R10."""
     life = lifecycle()
     life.fail(error)
@@ -336,7 +336,7 @@ def test_a_failure_can_be_tried_again_by_hand_unless_that_is_of_no_use(error: DD
 
 @given(st.lists(st.sampled_from(sorted(ACTIONS))), st.booleans())
 def test_after_disconnect_only_reconnect_leads_to_an_attempt(actions: list[str], reconnect: bool) -> None:
-    """R11: whatever else happens meanwhile, late news included."""
+    """R11: with any other actions in between, also late events."""
     life = lifecycle(reconnect=reconnect)
     life.disconnect()
     for action in actions:
@@ -363,7 +363,7 @@ def test_after_close_nothing_leads_to_an_attempt(before: list[str], after: list[
 
 # --------------------------------------------------------------------------------------------------------- the back-off
 
-#: The largest number that a source of fractions gives.
+#: The largest random number in [0, 1).
 NEARLY_ONE = 1 - 2**-53
 
 
@@ -384,23 +384,23 @@ NEARLY_ONE = 1 - 2**-53
     ],
 )
 def test_the_delay_lies_within_the_bounds_of_the_table(retry_count: int, shortest: float, longest: float) -> None:
-    """R2: the maximum comes before the fuzz, so that the true ceiling is 375 s."""
+    """R2: the maximum is applied before the fuzz, so the real maximum is 375 s."""
     assert delay(retry_count, lambda: 0.0) == pytest.approx(shortest, abs=0.001)
     assert delay(retry_count, lambda: NEARLY_ONE) == pytest.approx(longest, abs=0.001)
     assert delay(retry_count, lambda: 0.5) == pytest.approx((shortest + longest) / 2, abs=0.001)
 
 
 @given(st.integers(0, 2**70), st.floats(0, NEARLY_ONE))
-def test_no_count_and_no_chance_gives_more_than_the_ceiling_or_less_than_the_floor(count: int, fraction: float) -> None:
+def test_every_delay_is_between_the_minimum_and_the_maximum(count: int, fraction: float) -> None:
     """R1."""
     assert 0.01 <= delay(count, lambda: fraction) <= 375
 
 
 @pytest.mark.parametrize("retry_count", [0, 1])
 def test_the_first_two_delays_use_no_randomness(retry_count: int) -> None:
-    """R2: exactly 10 ms, so that a server that was restarted has its clients back at once."""
+    """R2: exactly 10 ms, so that clients are back soon after a server restarts."""
 
     def unwanted() -> float:
-        raise AssertionError("a fraction was drawn")
+        raise AssertionError("a random number was used")
 
     assert delay(retry_count, unwanted) == 0.01

@@ -1,4 +1,4 @@
-"""The thread of a client: when it connects, gives up, waits, and what it survives."""
+"""The thread of a client: when it connects, gives up and waits, and which errors it survives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 10
 
 
 class Harness:
-    """A client whose time and network are the test's."""
+    """A client with a fake clock and a scripted network."""
 
     def __init__(self, *, reconnect: bool = True, debug: bool = False) -> None:
         self.clock = FakeClock()
@@ -37,14 +37,14 @@ class Harness:
             reconnect=reconnect,
             debug=debug,
             clock=self.clock,
-            # In the middle of the fuzz: the delays are R2's without it.
+            # The middle of the fuzz, so that the delays are exactly those of R2.
             random=lambda: 0.5,
             connector=self.connector,
             on_event=self.events.append,
         )
 
     def establish(self, session: str = "one") -> ScriptedPeer:
-        """Accept, and say connected; wait until the client knows."""
+        """Accept the connection, send `connected`, and wait until the client has handled it."""
         peer = self.connector.accept()
         peer.establish(session)
         self.client.wait_connected(PATIENCE)
@@ -64,14 +64,14 @@ def harness() -> Iterator[Harness]:
 
 @pytest.fixture
 def one_shot() -> Iterator[Harness]:
-    """A client that does not connect again."""
+    """A client without `reconnect`."""
     harness = Harness(reconnect=False)
     yield harness
     harness.client.close()
 
 
-def test_the_delays_before_attempts_are_those_of_the_rule(harness: Harness) -> None:
-    """R1 - R3: 10 ms twice, then 2.2^k seconds; and attempts count from the second."""
+def test_the_delays_between_attempts_follow_meteors_table(harness: Harness) -> None:
+    """R1 - R3: 10 ms twice, then 2.2^k seconds; the first attempt is not counted."""
     for delay in (0.01, 0.01, 2.2**2, 2.2**3, 2.2**4):
         harness.connector.refuse(ConnectError("no"))
         harness.clock.wait_until_waiting(harness.clock.now() + delay)
@@ -82,8 +82,8 @@ def test_the_delays_before_attempts_are_those_of_the_rule(harness: Harness) -> N
     assert [event.retry_count for event in harness.events if isinstance(event, events.Connecting)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_back_off_begins_anew_at_connected_and_not_before(harness: Harness) -> None:
-    """R4: a server that accepts and closes is not hammered."""
+def test_the_back_off_restarts_only_after_connected(harness: Harness) -> None:
+    """R4: a server that accepts and closes connections is not flooded with attempts."""
     for retries in range(3):
         harness.connector.accept().drop()
         harness.clock.wait_until_waiting()
@@ -96,7 +96,7 @@ def test_the_back_off_begins_anew_at_connected_and_not_before(harness: Harness) 
     assert harness.client.status.retry_in == pytest.approx(0.01)
 
 
-def test_an_attempt_ends_at_its_deadline(harness: Harness) -> None:
+def test_an_attempt_to_connect_ends_at_its_deadline(harness: Harness) -> None:
     """R7."""
     harness.clock.wait_until_waiting(harness.clock.now() + 10)
     harness.clock.advance(10)
@@ -104,7 +104,7 @@ def test_an_attempt_ends_at_its_deadline(harness: Harness) -> None:
     assert isinstance(harness.client.status.error, ConnectError)
 
 
-def test_a_server_that_accepts_and_stays_silent_is_given_up_at_the_same_deadline(harness: Harness) -> None:
+def test_an_attempt_ends_at_its_deadline_if_the_server_sends_nothing(harness: Harness) -> None:
     """C8."""
     peer = harness.connector.accept()
     peer.pull_message()
@@ -115,14 +115,14 @@ def test_a_server_that_accepts_and_stays_silent_is_given_up_at_the_same_deadline
     assert "did not send `connected` in time" in str(harness.client.status.error)
 
 
-def test_a_session_has_no_deadline(harness: Harness) -> None:
-    """R7: with the first heartbeat as the next thing to happen."""
+def test_the_deadline_does_not_apply_to_an_established_session(harness: Harness) -> None:
+    """R7: the next timer is the first heartbeat."""
     start = harness.clock.now()
     harness.establish()
     harness.clock.wait_until_waiting(start + 17.5)
 
 
-def test_a_silent_server_is_pinged_and_then_left(harness: Harness) -> None:
+def test_a_server_that_does_not_answer_pings_is_disconnected(harness: Harness) -> None:
     """H2, H4, H5."""
     peer = harness.establish()
     harness.clock.wait_until_waiting(harness.clock.now() + 17.5)
@@ -135,8 +135,8 @@ def test_a_silent_server_is_pinged_and_then_left(harness: Harness) -> None:
     assert "heartbeat" in str(harness.client.status.error)
 
 
-def test_a_client_that_is_held_reads_nothing_and_stays_alive(harness: Harness) -> None:
-    """A consumer that stands still must not cost the connection: the server gets signs of life, and is not judged."""
+def test_a_held_client_reads_nothing_and_stays_connected(harness: Harness) -> None:
+    """A slow consumer must not cost the connection: the client sends signs of life, and does not expect any from the server."""
     peer = harness.establish()
     harness.client.hold(True)
     assert peer.pull_message() == {"msg": "ping"}
@@ -152,12 +152,12 @@ def test_a_client_that_is_held_reads_nothing_and_stays_alive(harness: Harness) -
     peer.push({"msg": "updated", "methods": ["1"]}, {"msg": "result", "id": "1"})
     call.result(PATIENCE)
     assert "DocumentAdded" in harness.kinds()
-    # From now on silence counts again.
+    # From now on a silent server is detected again.
     harness.clock.wait_until_waiting()
     assert harness.client.status.state.value == "connected"
 
 
-def test_a_client_that_is_held_can_be_used_and_left(harness: Harness) -> None:
+def test_a_held_client_can_send_and_disconnect(harness: Harness) -> None:
     peer = harness.establish()
     harness.client.hold(True)
     assert peer.pull_message() == {"msg": "ping"}
@@ -167,8 +167,8 @@ def test_a_client_that_is_held_can_be_used_and_left(harness: Harness) -> None:
     assert peer.await_end()
 
 
-def test_a_client_that_is_held_connects_again(harness: Harness) -> None:
-    """The answer to `connect` is always read."""
+def test_a_held_client_reconnects(harness: Harness) -> None:
+    """The client reads the answer to `connect` in any case."""
     harness.establish()
     harness.client.hold(True)
     harness.client.disconnect()
@@ -177,8 +177,8 @@ def test_a_client_that_is_held_connects_again(harness: Harness) -> None:
     assert harness.client.status.session == "two"
 
 
-def test_a_peer_that_sends_pings_and_reads_nothing_is_not_read(harness: Harness) -> None:
-    """H8: each ping is answered, but not at the price of our memory."""
+def test_the_client_stops_reading_if_the_server_does_not_read_pongs(harness: Harness) -> None:
+    """H8: each ping is answered, but the pongs must not fill the client's memory."""
     peer = harness.establish()
     text = json.dumps({"msg": "ping", "id": "x" * 1000})
     most = 100 * PONG_LIMIT
@@ -187,7 +187,7 @@ def test_a_peer_that_sends_pings_and_reads_nothing_is_not_read(harness: Harness)
     assert unsent < 4 * PONG_LIMIT
 
 
-def test_a_loss_is_told_and_the_calls_are_kept(harness: Harness) -> None:
+def test_a_lost_connection_is_reported_and_the_calls_are_kept(harness: Harness) -> None:
     """R31, C22."""
     peer = harness.establish()
     call = harness.client.call("m")
@@ -212,14 +212,14 @@ def test_a_loss_is_told_and_the_calls_are_kept(harness: Harness) -> None:
     assert (established.resumed, established.resent_calls) == (False, 1)
 
 
-def test_calls_made_at_one_moment_are_sent_in_order(harness: Harness) -> None:
+def test_calls_made_together_are_sent_in_order(harness: Harness) -> None:
     """C7."""
     calls = [harness.client.call("m", number) for number in range(100)]
     peer = harness.establish()
     assert [peer.pull_message()["params"] for _ in calls] == [[number] for number in range(100)]
 
 
-def test_the_other_version_is_tried_at_once_even_without_reconnecting(one_shot: Harness) -> None:
+def test_the_suggested_version_is_tried_at_once_also_without_reconnect(one_shot: Harness) -> None:
     """C4."""
     peer = one_shot.connector.accept()
     assert peer.pull_message()["version"] == "1"
@@ -233,8 +233,8 @@ def test_the_other_version_is_tried_at_once_even_without_reconnecting(one_shot: 
     one_shot.client.wait_connected(PATIENCE)
 
 
-def test_the_time_to_connect_is_one_for_all_versions(one_shot: Harness) -> None:
-    """C4, C8: a server that refuses one version after the other gains no time by it."""
+def test_the_connect_timeout_covers_all_versions(one_shot: Harness) -> None:
+    """C4, C8: a server that refuses one version after the other does not get more time."""
     call = one_shot.client.call("m")
     for version in ("pre1", "pre2"):
         peer = one_shot.connector.accept()
@@ -247,7 +247,7 @@ def test_the_time_to_connect_is_one_for_all_versions(one_shot: Harness) -> None:
         one_shot.clock.advance(0.01)
     peer = one_shot.connector.accept()
     peer.pull_message()
-    # Ten seconds in all.
+    # Ten seconds in total.
     one_shot.clock.wait_until_waiting()
     one_shot.clock.advance(2.0)
     with pytest.raises(ConnectError, match="in time"):
@@ -255,7 +255,7 @@ def test_the_time_to_connect_is_one_for_all_versions(one_shot: Harness) -> None:
     assert one_shot.connector.attempts == 3
 
 
-def test_versions_suggested_in_turns_come_to_an_end(harness: Harness) -> None:
+def test_each_suggested_version_is_tried_only_once(harness: Harness) -> None:
     """C4: each version is tried once."""
     call = harness.client.call("m")
     for version in ("pre1", "pre2"):
@@ -273,8 +273,8 @@ def test_versions_suggested_in_turns_come_to_an_end(harness: Harness) -> None:
     assert harness.connector.attempts == 3
 
 
-def test_no_version_in_common_is_the_end(harness: Harness) -> None:
-    """C4, R5, R10: nothing is tried again, and nobody waits."""
+def test_without_a_common_version_the_client_fails_for_good(harness: Harness) -> None:
+    """C4, R5, R10: there is no other attempt, and no caller waits."""
     call = harness.client.call("m")
     peer = harness.connector.accept()
     peer.pull_message()
@@ -290,8 +290,8 @@ def test_no_version_in_common_is_the_end(harness: Harness) -> None:
     assert harness.connector.attempts == 1
 
 
-def test_what_must_fail_again_is_not_tried_again_unless_asked_for(harness: Harness) -> None:
-    """R5: a bad certificate, a refusal by status 4xx."""
+def test_a_permanent_error_is_not_retried_unless_the_caller_reconnects(harness: Harness) -> None:
+    """R5: an invalid certificate, or an HTTP status 4xx."""
     call = harness.client.call("m")
     harness.connector.refuse(ConnectError("HTTP 404", retryable=False, status=404))
     with pytest.raises(ConnectError, match="404"):
@@ -303,7 +303,7 @@ def test_what_must_fail_again_is_not_tried_again_unless_asked_for(harness: Harne
     harness.establish()
 
 
-def test_without_reconnecting_the_first_refusal_fails_what_is_pending(one_shot: Harness) -> None:
+def test_without_reconnect_the_first_error_fails_pending_calls(one_shot: Harness) -> None:
     """R6, R16, C26."""
     call, subscription = one_shot.client.call("m"), one_shot.client.subscribe("s")
     one_shot.connector.refuse(ConnectError("refused"))
@@ -314,7 +314,7 @@ def test_without_reconnecting_the_first_refusal_fails_what_is_pending(one_shot: 
     assert isinstance(subscription.error, ConnectError)
 
 
-def test_without_reconnecting_a_loss_tells_what_was_sent_from_what_was_not(one_shot: Harness) -> None:
+def test_without_reconnect_the_errors_of_sent_and_unsent_calls_differ(one_shot: Harness) -> None:
     """R6, C26."""
     peer = one_shot.establish()
     sent = one_shot.client.apply("m", [], wait=True)
@@ -327,8 +327,8 @@ def test_without_reconnecting_a_loss_tells_what_was_sent_from_what_was_not(one_s
         unsent.result(PATIENCE)
 
 
-def test_without_reconnecting_nothing_is_sent_before_the_session_stands(one_shot: Harness) -> None:
-    """A call that fails with ConnectError has not run."""
+def test_without_reconnect_no_call_is_sent_before_the_session_is_established(one_shot: Harness) -> None:
+    """A call that fails with ConnectError was never sent."""
     call = one_shot.client.call("m")
     peer = one_shot.connector.accept()
     peer.pull_message()
@@ -338,7 +338,7 @@ def test_without_reconnecting_nothing_is_sent_before_the_session_stands(one_shot
         call.result(PATIENCE)
 
 
-def test_garbage_does_not_end_a_session(harness: Harness) -> None:
+def test_invalid_messages_do_not_end_a_session(harness: Harness) -> None:
     """C70."""
     peer = harness.establish()
     peer.push("garbage", "[1]", '{"msg":"unheard of"}')
@@ -349,7 +349,7 @@ def test_garbage_does_not_end_a_session(harness: Harness) -> None:
     assert harness.kinds().count("Warned") == 3
 
 
-def test_frames_are_events_in_the_order_of_what_they_cause_with_secrets_masked() -> None:
+def test_frame_events_come_before_their_effects_and_mask_secrets() -> None:
     harness = Harness(debug=True)
     peer = harness.establish()
     harness.client.call("login", {"user": {"username": "ann"}, "password": "letmein"})
@@ -380,7 +380,7 @@ def test_frames_are_events_in_the_order_of_what_they_cause_with_secrets_masked()
     assert "ann" in shown
 
 
-def test_closing_says_goodbye_and_ends_the_thread(harness: Harness) -> None:
+def test_close_sends_a_goodbye_and_ends_the_thread(harness: Harness) -> None:
     """R25, R11."""
     peer = harness.establish()
     call = harness.client.call("m")
@@ -393,8 +393,8 @@ def test_closing_says_goodbye_and_ends_the_thread(harness: Harness) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ddp ")]
 
 
-def test_closing_interrupts_an_attempt_and_a_wait(harness: Harness) -> None:
-    """R10, R14: without the deadline's coming."""
+def test_close_interrupts_an_attempt_and_a_pause(harness: Harness) -> None:
+    """R10, R14: without waiting for the deadline."""
     waiting = Harness()
     waiting.connector.refuse(ConnectError("no"))
     waiting.clock.wait_until_waiting(waiting.clock.now() + 0.01)
@@ -405,7 +405,7 @@ def test_closing_interrupts_an_attempt_and_a_wait(harness: Harness) -> None:
             call.result(PATIENCE)
 
 
-def test_offline_is_offline_until_told_otherwise(harness: Harness) -> None:
+def test_after_disconnect_the_client_stays_offline_until_reconnect(harness: Harness) -> None:
     """R8, R11, C26: calls wait."""
     peer = harness.establish()
     harness.client.disconnect()
@@ -417,7 +417,7 @@ def test_offline_is_offline_until_told_otherwise(harness: Harness) -> None:
     assert harness.client.status.state is ConnectionState.OFFLINE
     harness.client.reconnect()
     peer = harness.connector.accept()
-    # The old session is asked for, so that its documents can be replaced in one step (C50).
+    # The client asks for the old session, so that its documents can be replaced in one step (C50).
     assert peer.establish("two")["session"] == "one"
     assert peer.pull_message()["method"] == "m"
     peer.push({"msg": "result", "id": "1"}, {"msg": "updated", "methods": ["1"]})
@@ -426,8 +426,8 @@ def test_offline_is_offline_until_told_otherwise(harness: Harness) -> None:
     assert "ConnectionDropped" not in harness.kinds()
 
 
-def test_a_call_that_ends_every_session_does_not_end_them_at_full_speed(harness: Harness) -> None:
-    """R4, and more: a method that takes the server down must not be sent again a hundred times a second."""
+def test_a_call_that_ends_every_session_makes_the_pauses_grow(harness: Harness) -> None:
+    """R4, and more: a method that crashes the server must not be sent a hundred times a second."""
     harness.client.call("crash")
     pauses = []
     for session in range(6):
@@ -441,7 +441,7 @@ def test_a_call_that_ends_every_session_does_not_end_them_at_full_speed(harness:
 
 
 @pytest.mark.parametrize("proof", ["a call is answered", "it stands for some time"])
-def test_a_session_that_was_of_use_makes_the_pauses_short_again(harness: Harness, proof: str) -> None:
+def test_a_useful_session_makes_the_pauses_short_again(harness: Harness, proof: str) -> None:
     for session in range(6):
         peer = harness.establish(f"session {session}")
         if session == 4:
@@ -459,8 +459,8 @@ def test_a_session_that_was_of_use_makes_the_pauses_short_again(harness: Harness
         harness.clock.advance(400)
 
 
-def test_leaving_and_coming_back_in_one_moment_makes_a_new_connection(harness: Harness) -> None:
-    """R10, R11: though the thread may not have had the time to see that we were away."""
+def test_disconnect_and_reconnect_together_make_a_new_connection(harness: Harness) -> None:
+    """R10, R11: also if the thread has not noticed the disconnect in between."""
     peer = harness.establish()
     blocked, go_on = threading.Event(), threading.Event()
 
@@ -481,8 +481,8 @@ def test_leaving_and_coming_back_in_one_moment_makes_a_new_connection(harness: H
     assert harness.client.status.session == "two"
 
 
-def test_what_the_connection_that_was_left_still_says_is_not_the_new_ones(harness: Harness) -> None:
-    """R14: its `connected`, read when we were away and back already, does not mean that there is a session."""
+def test_late_messages_of_the_old_connection_do_not_affect_the_new_one(harness: Harness) -> None:
+    """R14: a late `connected` of the old connection does not mean that there is a new session."""
     blocked, go_on = threading.Event(), threading.Event()
 
     def block(event: events.Event) -> None:
@@ -504,7 +504,7 @@ def test_what_the_connection_that_was_left_still_says_is_not_the_new_ones(harnes
     assert harness.client.status.session == "two"
 
 
-def test_reconnecting_by_hand_does_not_wait_and_does_not_count(harness: Harness) -> None:
+def test_reconnect_connects_at_once_and_is_not_counted(harness: Harness) -> None:
     """R10."""
     for _ in range(3):
         harness.connector.refuse(ConnectError("no"))
@@ -516,7 +516,7 @@ def test_reconnecting_by_hand_does_not_wait_and_does_not_count(harness: Harness)
     assert harness.connector.attempts == 4
 
 
-def test_a_fault_of_ours_leaves_nobody_waiting(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_fails_all_pending_calls(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     call = harness.client.call("m")
     harness.connector.refuse(RuntimeError("a fault"))  # type: ignore[arg-type]  # what no connector should raise
     with pytest.raises(ConnectionLost, match="a fault"):
@@ -524,14 +524,14 @@ def test_a_fault_of_ours_leaves_nobody_waiting(harness: Harness, caplog: pytest.
     assert "the client's thread failed" in caplog.text
     with pytest.raises(ConnectionLost):
         harness.client.call("m").result(PATIENCE)
-    # There is no thread any more, so a call made now must not wait for one.
+    # The thread has ended, so a new call must not wait for it.
     harness.client.reconnect()
     with pytest.raises(ConnectionLost):
         harness.client.call("m").result(PATIENCE)
 
 
 @pytest.mark.parametrize("leave", ["close", "disconnect"])
-def test_a_close_after_a_reconnect_ends_every_call_once(harness: Harness, leave: str) -> None:
+def test_a_close_after_a_reconnect_completes_every_call_once(harness: Harness, leave: str) -> None:
     """C26, C56: one call is answered after the reconnect, while another still runs, and then the connection drops."""
     peer = harness.establish()
     runs, answered, queued = (
@@ -559,8 +559,8 @@ def test_a_close_after_a_reconnect_ends_every_call_once(harness: Harness, leave:
     assert sorted(finished) == ["1", "2", "3"]
 
 
-def test_what_happened_before_a_fault_is_told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came in the same read as the text that we fail on is not lost with it."""
+def test_events_before_an_internal_error_are_reported(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events from the same read as the failing text are not lost."""
     peer = harness.establish()
     first, second = harness.client.call("m"), harness.client.call("m")
     assert peer.pull_message()["id"] == "1"
@@ -579,7 +579,7 @@ def test_what_happened_before_a_fault_is_told(harness: Harness, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a fault"), SystemExit(3)], ids=repr)
-def test_a_callback_that_raises_keeps_nothing_from_the_others(harness: Harness, error: BaseException) -> None:
+def test_an_exception_in_a_callback_does_not_stop_the_others(harness: Harness, error: BaseException) -> None:
     peer = harness.establish()
     ended: list[object] = []
 

@@ -1,4 +1,4 @@
-"""The addresses of a host are known in time, or given up in time."""
+"""Looking up the addresses of a host, within a time limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ddpshell.client.network.addresses import look_up_host, lookup_problem
 from ddpshell.client.network.waiting import Interrupted, Waiter
 from ddpshell.clock import SystemClock
-from tests.client.conftest import CONNECT_TIMEOUT, Patient, failure
+from tests.client.conftest import CONNECT_TIMEOUT, ClientThread, failure
 from tests.loopback import PATIENCE
 
 
@@ -30,17 +30,17 @@ def waiter() -> Iterator[Waiter]:
         pytest.param("127.1", ("127.0.0.1", 80), id="a short form"),
     ],
 )
-def test_an_address_is_its_own(waiter: Waiter, host: str, address: tuple[object, ...]) -> None:
-    """And nobody is asked, so that it may not take any time."""
+def test_an_ip_address_needs_no_lookup(waiter: Waiter, host: str, address: tuple[object, ...]) -> None:
+    """No name server is asked, so it takes no time."""
     assert [found[4] for found in look_up_host(host, 80, socket.AF_UNSPEC, waiter, 0)] == [address]
 
 
-def test_for_this_machine_nobody_waits(waiter: Waiter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_localhost_is_looked_up_without_a_thread(waiter: Waiter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(threading, "Thread")
     assert {found[4][0] for found in look_up_host("localhost", 80, socket.AF_INET, waiter, 0)} == {"127.0.0.1"}
 
 
-def test_why_there_is_none_is_told(waiter: Waiter) -> None:
+def test_the_reason_of_a_failed_lookup_is_reported(waiter: Waiter) -> None:
     with pytest.raises(socket.gaierror) as unknown:
         look_up_host("nowhere.invalid", 80, socket.AF_UNSPEC, waiter, None)
     assert lookup_problem(unknown.value) == unknown.value.strerror
@@ -51,7 +51,7 @@ def test_why_there_is_none_is_told(waiter: Waiter) -> None:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A resolver that answers when the test is over."""
+    """A resolver that answers only after the test."""
     over = threading.Event()
     asked: list[threading.Thread] = []
 
@@ -68,19 +68,19 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("silent")
-def test_a_resolver_that_does_not_answer_is_given_up_at_the_deadline(patient: Patient) -> None:
+def test_a_lookup_ends_at_the_deadline(client_thread: ClientThread) -> None:
     """R7."""
-    attempt = patient.connect("ws://slow.test:3000")
-    patient.clock.wait_until_waiting(deadline=patient.clock.now() + CONNECT_TIMEOUT)
-    patient.clock.advance(CONNECT_TIMEOUT)
+    attempt = client_thread.connect("ws://slow.test:3000")
+    client_thread.clock.wait_until_waiting(deadline=client_thread.clock.now() + CONNECT_TIMEOUT)
+    client_thread.clock.advance(CONNECT_TIMEOUT)
     error = failure(attempt)
     assert str(error) == "cannot find the host 'slow.test': no answer in time"
     assert error.retryable
 
 
 @pytest.mark.usefixtures("silent")
-def test_an_interruption_ends_the_question_at_once(patient: Patient) -> None:
-    attempt = patient.connect("ws://slow.test:3000")
-    patient.clock.wait_until_waiting()
-    patient.client.waiter.interrupt()
+def test_an_interruption_ends_a_lookup_at_once(client_thread: ClientThread) -> None:
+    attempt = client_thread.connect("ws://slow.test:3000")
+    client_thread.clock.wait_until_waiting()
+    client_thread.client.waiter.interrupt()
     assert isinstance(attempt.exception(PATIENCE), Interrupted)

@@ -1,4 +1,4 @@
-"""From a name to an open connection: addresses, time that runs out, and attempts that are not wanted any more."""
+"""Opening a connection: several addresses, deadlines and interruptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests import machine
 from tests.client.conftest import (
     CONNECT_TIMEOUT,
     Client,
-    Patient,
+    ClientThread,
     connector,
     echo,
     failure,
@@ -31,7 +31,7 @@ FAMILIES = {"::1": socket.AF_INET6, "no family": 63}
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
-    """Gives a host name to several addresses of this machine: no name server is asked."""
+    """Give a host name several addresses of this machine without a name server."""
     entries: dict[str, list[str]] = {}
 
     def look_up_host(host: bytes, port: int, family: int, kind: int) -> list[tuple[object, ...]]:
@@ -49,7 +49,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[str]], None]:
 
 @contextlib.contextmanager
 def black_hole(address: str = "127.0.0.1") -> Iterator[int]:
-    """A port that answers nobody: its queue is full, so that the system drops what comes, as a firewall does."""
+    """A port that does not answer: its queue is full, so the system drops packets like a firewall."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((address, 0), backlog=0))
         for _ in range(4):
@@ -65,35 +65,35 @@ def free_port(address: str = "127.0.0.1") -> int:
         return port
 
 
-def test_an_unknown_host_is_named(client: Client) -> None:
+def test_the_error_names_an_unknown_host(client: Client) -> None:
     error = client.refusal("ws://host.invalid:3000")
     assert str(error).startswith("cannot find the host 'host.invalid': ")
     assert (advice(error, Place.COMMAND_LINE), error.retryable) == ("check the name and the network", True)
 
 
-def test_a_closed_port_is_named(client: Client) -> None:
+def test_the_error_names_a_closed_port(client: Client) -> None:
     port = free_port()
     error = client.refusal(f"ws://127.0.0.1:{port}")
     assert str(error) == f"127.0.0.1:{port} refused the connection"
     assert (advice(error, Place.COMMAND_LINE), error.retryable) == ("is the server running there?", True)
 
 
-def test_a_host_that_does_not_answer_is_given_up_at_the_deadline(patient: Patient) -> None:
+def test_an_attempt_to_a_host_that_does_not_answer_ends_at_the_deadline(client_thread: ClientThread) -> None:
     """R7."""
     with black_hole() as port:
-        attempt = patient.connect(f"ws://127.0.0.1:{port}")
-        patient.clock.wait_until_waiting(deadline=patient.clock.now() + CONNECT_TIMEOUT)
-        patient.clock.advance(CONNECT_TIMEOUT)
+        attempt = client_thread.connect(f"ws://127.0.0.1:{port}")
+        client_thread.clock.wait_until_waiting(deadline=client_thread.clock.now() + CONNECT_TIMEOUT)
+        client_thread.clock.advance(CONNECT_TIMEOUT)
         error = failure(attempt)
     assert str(error) == f"no answer from 127.0.0.1:{port} in time"
     assert error.retryable
 
 
 @pytest.mark.parametrize("first", ["127.0.0.2", "no family"])
-def test_an_address_that_is_of_no_use_is_passed_over(
+def test_the_next_address_is_tried_after_a_failed_one(
     client: Client, names: Callable[[str, list[str]], None], first: str
 ) -> None:
-    """As with localhost, where a server listens on 127.0.0.1 and not on ::1."""
+    """Such as `localhost` if the server listens on 127.0.0.1 and not on ::1."""
     names("two.test", [first, "127.0.0.1"])
     with ScriptedServer(echo) as server:
         transport = client.connect(f"ws://two.test:{server.port}")
@@ -101,26 +101,28 @@ def test_an_address_that_is_of_no_use_is_passed_over(
         assert client.receive(transport, 1) == ["here"]
 
 
-def test_an_address_that_does_not_answer_has_no_more_than_its_share_of_the_time(
-    patient: Patient, names: Callable[[str, list[str]], None]
+def test_an_address_that_does_not_answer_gets_only_its_share_of_the_time(
+    client_thread: ClientThread, names: Callable[[str, list[str]], None]
 ) -> None:
     names("three.test", ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
-    start = patient.clock.now()
+    start = client_thread.clock.now()
     with black_hole("127.0.0.2") as port, socket.create_server(("127.0.0.1", port)) as listener:
-        attempt = patient.connect(f"ws://three.test:{port}")
-        patient.clock.wait_until_waiting(deadline=start + CONNECT_TIMEOUT / 3)
-        patient.clock.advance(CONNECT_TIMEOUT / 3)  # the second refuses at once, the third has all that is left
+        attempt = client_thread.connect(f"ws://three.test:{port}")
+        client_thread.clock.wait_until_waiting(deadline=start + CONNECT_TIMEOUT / 3)
+        client_thread.clock.advance(
+            CONNECT_TIMEOUT / 3
+        )  # the second address refuses at once, the third gets the rest of the time
         listener.settimeout(PATIENCE)
         peer, _ = listener.accept()
         with peer:
             peer.settimeout(PATIENCE)
             assert peer.recv(3) == b"GET"
-            patient.clock.wait_until_waiting(deadline=start + CONNECT_TIMEOUT)
-            patient.clock.advance(CONNECT_TIMEOUT)
+            client_thread.clock.wait_until_waiting(deadline=start + CONNECT_TIMEOUT)
+            client_thread.clock.advance(CONNECT_TIMEOUT)
             assert "did not answer the upgrade in time" in str(failure(attempt))
 
 
-def test_of_several_dead_addresses_the_last_one_says_why(
+def test_if_all_addresses_fail_the_last_error_is_raised(
     client: Client, names: Callable[[str, list[str]], None]
 ) -> None:
     names("two.test", ["no family", "127.0.0.3"])
@@ -130,7 +132,7 @@ def test_of_several_dead_addresses_the_last_one_says_why(
     assert str(client.refusal(f"ws://one.test:{port}")).startswith(f"cannot reach one.test:{port}: Address family not")
 
 
-def test_of_two_kinds_of_addresses_one_can_be_chosen(client: Client, names: Callable[[str, list[str]], None]) -> None:
+def test_ip_version_selects_the_kind_of_addresses(client: Client, names: Callable[[str, list[str]], None]) -> None:
     names("both.test", ["::1", "127.0.0.1"])
     names("one.test", ["127.0.0.1"])
     with ScriptedServer(echo) as server:
@@ -153,8 +155,8 @@ def test_an_ipv6_address_is_connected_to(client: Client) -> None:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError as error:
         machine.unavailable(f"no IPv6: {error}")
-    with serve(answer, sock=listener) as server, ThreadPoolExecutor(1) as aside:
-        aside.submit(server.serve_forever)
+    with serve(answer, sock=listener) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
         port = listener.getsockname()[1]
         transport = client.connect(f"ws://[::1]:{port}/websocket")
         assert client.receive(transport, 1) == [f"[::1]:{port}"]
@@ -165,31 +167,31 @@ def test_an_ipv6_address_is_connected_to(client: Client) -> None:
 # ------------------------------------------------------------------------------------------------------- interruption
 
 
-def test_an_interruption_ends_a_connection_attempt_at_once(patient: Patient) -> None:
+def test_an_interruption_ends_a_connection_attempt_at_once(client_thread: ClientThread) -> None:
     with black_hole() as port:
-        attempt = patient.connect(f"ws://127.0.0.1:{port}")
-        patient.clock.wait_until_waiting()
-        patient.client.waiter.interrupt()
+        attempt = client_thread.connect(f"ws://127.0.0.1:{port}")
+        client_thread.clock.wait_until_waiting()
+        client_thread.client.waiter.interrupt()
         assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
-def test_an_interruption_ends_a_handshake_at_once(patient: Patient, scheme: str) -> None:
-    """Of TLS, or of the WebSocket."""
+def test_an_interruption_ends_a_handshake_at_once(client_thread: ClientThread, scheme: str) -> None:
+    """The handshake of TLS, or of the WebSocket."""
     with ScriptedServer(silent_tcp) as server:
-        attempt = patient.connect(f"{scheme}://127.0.0.1:{server.port}")
+        attempt = client_thread.connect(f"{scheme}://127.0.0.1:{server.port}")
         server.wait_for_connections(1)
-        patient.clock.wait_until_waiting()
-        patient.client.waiter.interrupt()
+        client_thread.clock.wait_until_waiting()
+        client_thread.client.waiter.interrupt()
         assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
-def test_an_interruption_ends_the_wait_for_sockjs_at_once(patient: Patient) -> None:
+def test_an_interruption_ends_the_wait_for_sockjs_at_once(client_thread: ClientThread) -> None:
     with ScriptedServer(talking(lambda conversation: None)) as server:
-        attempt = patient.connect(f"ws://127.0.0.1:{server.port}/sockjs")
+        attempt = client_thread.connect(f"ws://127.0.0.1:{server.port}/sockjs")
         server.wait_for_connections(1)
-        patient.clock.wait_until_waiting()
-        patient.client.waiter.interrupt()
+        client_thread.clock.wait_until_waiting()
+        client_thread.client.waiter.interrupt()
         assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 

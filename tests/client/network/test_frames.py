@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455), held against two libraries that we did not write: websocket-client and websockets."""
+"""WebSocket frames (RFC 6455), compared with two other libraries: websocket-client and websockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LENGTHS = [0, 1, 125, 126, 127, 65535, 65536]
 
 
 def frame(opcode: int, payload: bytes = b"", *, final: bool = True, reserved: int = 0) -> bytes:
-    """A server's frame, by websocket-client."""
+    """Encode a server's frame with websocket-client."""
     return ABNF(int(final), reserved >> 2, reserved >> 1 & 1, reserved & 1, opcode, 0, payload).format()
 
 
@@ -48,7 +48,7 @@ def read(pieces: Iterable[bytes]) -> tuple[list[Incoming], FrameReader]:
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("opcode", [pytest.param(TEXT, id="text"), pytest.param(BINARY, id="binary")])
 def test_every_encoding_of_a_length_is_read(opcode: int, length: int) -> None:
-    """RFC 6455, 5.2. A binary is dropped (U18)."""
+    """RFC 6455, 5.2. A binary message is dropped (U18)."""
     data = frame(opcode, b"x" * length)
     incoming, reader = read([data + frame(TEXT, b"next")])
     assert incoming == (["x" * length] if opcode == TEXT else []) + ["next"]
@@ -66,12 +66,12 @@ def test_every_encoding_of_a_length_is_read(opcode: int, length: int) -> None:
         pytest.param(frame(PING, bytes(125)), PingFrame(bytes(125)), id="the longest ping"),
     ],
 )
-def test_a_control_frame_that_somebody_has_to_act_on_is_given(data: bytes, incoming: Incoming) -> None:
+def test_ping_and_close_frames_are_returned(data: bytes, incoming: Incoming) -> None:
     """RFC 6455, 5.5."""
     assert read([data])[0] == [incoming]
 
 
-def test_a_pong_is_nobodys_business() -> None:
+def test_a_pong_is_ignored() -> None:
     incoming, reader = read([frame(PONG, b"whatever")])
     assert (incoming, reader.fault) == ([], None)
 
@@ -104,7 +104,7 @@ def test_bytes_may_come_one_by_one() -> None:
     assert read(bytes([byte]) for byte in EVERYTHING)[0] == ALL_OF_IT
 
 
-def test_a_message_is_given_as_soon_as_its_last_byte_is_here() -> None:
+def test_a_message_is_returned_with_its_last_byte() -> None:
     reader = FrameReader()
     data = frame(TEXT, b"x" * 300)
     for byte in data[:-1]:
@@ -117,7 +117,7 @@ def test_a_message_is_given_as_soon_as_its_last_byte_is_here() -> None:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> bytes:
-    """What a server may send: messages whole and in fragments, of many lengths, with control frames between them."""
+    """Messages that a server may send: whole and in fragments, of many lengths, with control frames between them."""
     frames = []
     lengths = st.sampled_from(LENGTHS)
     payloads = hostile_text().map(lambda text: text.encode("utf-8", "replace")) | lengths.map(
@@ -137,7 +137,7 @@ def conversations(draw: st.DrawFn) -> bytes:
 
 
 def read_by_websocket_client(data: bytes) -> list[Incoming]:
-    """The same bytes, as websocket-client understands them."""
+    """Read the same bytes with websocket-client."""
     stream = io.BytesIO(data)
     frames, continued = frame_buffer(stream.read, False), continuous_frame(False, False)
     incoming: list[Incoming] = []
@@ -159,7 +159,7 @@ def read_by_websocket_client(data: bytes) -> list[Incoming]:
 
 
 @given(conversations(), st.data())
-def test_any_conversation_means_what_websocket_client_makes_of_it(data: bytes, draw: st.DataObject) -> None:
+def test_any_conversation_is_read_as_websocket_client_reads_it(data: bytes, draw: st.DataObject) -> None:
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=6)))
     pieces = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     incoming, reader = read(pieces)
@@ -207,7 +207,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("data", "what"), FAULTS)
 @pytest.mark.parametrize("cut", [False, True], ids=["at once", "one by one"])
-def test_what_came_before_a_fault_is_given_and_nothing_after_it(data: bytes, what: str, cut: bool) -> None:
+def test_messages_before_a_fault_are_returned_and_none_after_it(data: bytes, what: str, cut: bool) -> None:
     whole = frame(TEXT, b"before") + frame(PING) + data + frame(TEXT, b"after")
     incoming, reader = read([bytes([byte]) for byte in whole] if cut else [whole])
     assert [message for message in incoming if message != "a"] == ["before", PingFrame(b"")]
@@ -215,7 +215,7 @@ def test_what_came_before_a_fault_is_given_and_nothing_after_it(data: bytes, wha
 
 
 @pytest.mark.parametrize(("data", "what"), FAULTS)
-def test_after_a_fault_nothing_is_read_any_more(data: bytes, what: str) -> None:
+def test_after_a_fault_nothing_is_read(data: bytes, what: str) -> None:
     _, reader = read([frame(TEXT, b"before") + data])
     assert reader.receive(b"") == []
     assert reader.receive(frame(TEXT, b"after")) == []
@@ -232,8 +232,8 @@ def test_after_a_fault_nothing_is_read_any_more(data: bytes, what: str) -> None:
         pytest.param([0, 1000, 0], True, id="empty fragments count nothing"),
     ],
 )
-def test_a_message_over_the_limit_is_passed_over(sizes: list[int], fits: bool) -> None:
-    """U17, with a smaller limit: what comes after it is read."""
+def test_a_message_over_the_limit_is_skipped(sizes: list[int], fits: bool) -> None:
+    """U17, with a smaller limit: the messages after it are read."""
     reader = FrameReader(max_message=1000)
     frames = [
         frame(CONTINUATION if index else TEXT, b"x" * size, final=index == len(sizes) - 1)
@@ -249,7 +249,7 @@ def test_a_message_over_the_limit_is_passed_over(sizes: list[int], fits: bool) -
     "sizes", [[20_000], [20_000, 5], [5, 20_000], [900, 200, 0, 7], [9, 9_000, 9_000], [1001, 0]], ids=str
 )
 def test_a_large_message_may_be_cut_anywhere(opcode: int, sizes: list[int]) -> None:
-    """Its beginning is told once, as soon as it is here; a ping between its fragments is answered; nothing is kept."""
+    """Its beginning is reported once, as soon as it arrives; a ping between fragments is answered; no bytes are kept."""
     text = "".join(chr(97 + index % 26) for index in range(sum(sizes))).encode()
     data, start = b"", 0
     for index, size in enumerate(sizes):
@@ -264,18 +264,18 @@ def test_a_large_message_may_be_cut_anywhere(opcode: int, sizes: list[int]) -> N
             message for place in range(0, len(data), step) for message in reader.receive(data[place : place + step])
         ]
         assert incoming.count(PingFrame(b"p")) == len(sizes) - 1
-        told = [message for message in incoming if not isinstance(message, PingFrame)]
-        assert (told[0], told[-1], reader.fault) == ("before", "after", None)
+        reported = [message for message in incoming if not isinstance(message, PingFrame)]
+        assert (reported[0], reported[-1], reader.fault) == ("before", "after", None)
         if opcode == TEXT:
-            [large] = told[1:-1]
+            [large] = reported[1:-1]
             assert isinstance(large, LargeMessage)
             assert text.decode().startswith(large.head)
             assert len(large.head) >= min(len(text), 1000)
         else:
-            assert told[1:-1] == []
+            assert reported[1:-1] == []
 
 
-def test_the_beginning_of_a_large_message_is_told_before_its_end_is_here() -> None:
+def test_a_large_message_is_reported_before_its_end_arrives() -> None:
     reader = FrameReader()
     head = b"\x81\x7f" + (MAX_MESSAGE + 1).to_bytes(8, "big") + b"x" * 5000
     [large] = reader.receive(head)
@@ -284,15 +284,15 @@ def test_the_beginning_of_a_large_message_is_told_before_its_end_is_here() -> No
     assert reader.receive(b"x" * 1000) == []
 
 
-def test_the_limit_is_per_message() -> None:
+def test_the_limit_applies_to_each_message() -> None:
     reader = FrameReader(max_message=1000)
     for _ in range(3):
         fragments = frame(TEXT, b"x" * 500, final=False) + frame(CONTINUATION, b"x" * 500)
         assert reader.receive(fragments) == ["x" * 1000]
 
 
-def test_the_limit_is_meteors_own() -> None:
-    """U17: a frame that announces as much is waited for."""
+def test_the_default_limit_is_that_of_meteor() -> None:
+    """U17: the reader waits for a frame with this length."""
     incoming, reader = read([b"\x81\x7f" + MAX_MESSAGE.to_bytes(8, "big")])
     assert MAX_MESSAGE == 67108863
     assert (incoming, reader.fault) == ([], None)
@@ -300,7 +300,7 @@ def test_the_limit_is_meteors_own() -> None:
 
 @st.composite
 def rubbish(draw: st.DrawFn) -> bytes:
-    """Bytes that look like frames here and there, so that they get further than mere noise does."""
+    """Bytes that look like frames in part, so that they get further than random bytes."""
     pieces = []
     for _ in range(draw(st.integers(0, 6))):
         payload = draw(st.binary(max_size=8))
@@ -310,7 +310,7 @@ def rubbish(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(rubbish() | st.binary()))
-def test_no_bytes_at_all_make_the_reader_raise(pieces: list[bytes]) -> None:
+def test_no_input_makes_the_reader_raise(pieces: list[bytes]) -> None:
     incoming, reader = read(pieces)
     for message in incoming:
         assert isinstance(message, str | PingFrame | CloseFrame)
@@ -322,7 +322,7 @@ def test_no_bytes_at_all_make_the_reader_raise(pieces: list[bytes]) -> None:
 
 
 def read_by_websockets(data: bytes) -> list[Frame]:
-    """What a server of the library websockets receives."""
+    """Read the bytes like a server that uses the library websockets."""
     server = ServerProtocol(state=OPEN, max_size=None)
     server.receive_data(data)
     assert server.parser_exc is None
@@ -351,7 +351,7 @@ def test_any_texts_are_read_as_they_were_written(texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_every_length_is_written_as_two_servers_read_it(length: int) -> None:
+def test_two_libraries_can_read_every_length_that_is_written(length: int) -> None:
     agree(text_frames(["x" * length, "next"]), [(TEXT, b"x" * length), (TEXT, b"next")])
 
 
@@ -362,11 +362,11 @@ def test_a_pong_has_the_payload_of_its_ping(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 4999])
-def test_a_close_says_its_code(code: int) -> None:
+def test_a_close_frame_has_its_code(code: int) -> None:
     agree(close_frame(code), [(CLOSE, code.to_bytes(2, "big"))])
 
 
-def test_each_frame_has_a_mask_of_its_own() -> None:
-    """RFC 6455, 5.3: fresh, and not to be foretold."""
+def test_each_frame_has_its_own_mask() -> None:
+    """RFC 6455, 5.3: the mask is new and unpredictable."""
     masks = {text_frames(["the same text"])[2:6] for _ in range(100)}
     assert len(masks) == 100

@@ -1,4 +1,4 @@
-"""The proxy is the one that was meant, and what is to go without one does."""
+"""Proxy URLs, and the environment variables that name or exclude a proxy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestURLs:
             pytest.param("socks5://[fe80::1]", Proxy("socks5", "fe80::1", 1080), id="IPv6 without a port"),
         ],
     )
-    def test_a_proxy_is_understood(self, text: str, proxy: Proxy) -> None:
+    def test_a_proxy_url_is_parsed(self, text: str, proxy: Proxy) -> None:
         assert parse_proxy(text) == proxy
 
     @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ class TestURLs:
             ),
         ],
     )
-    def test_what_is_no_proxy_is_refused_without_its_secrets(self, text: str, sentence: str) -> None:
+    def test_an_invalid_proxy_url_raises_an_error_without_its_credentials(self, text: str, sentence: str) -> None:
         with pytest.raises(InvalidURL) as raised:
             parse_proxy(text)
         assert str(raised.value).startswith(sentence)
@@ -65,7 +65,7 @@ class TestURLs:
         assert "ann" not in repr(proxy)
 
     @given(st.text())
-    def test_any_text_is_a_proxy_or_refused(self, text: str) -> None:
+    def test_any_text_is_a_proxy_url_or_raises_invalid_url(self, text: str) -> None:
         try:
             proxy = parse_proxy(text)
         except InvalidURL:
@@ -132,7 +132,9 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-def test_what_no_proxy_lists_goes_without(url: str, listed: str, variable: str, *, bypassed: bool) -> None:
+def test_no_proxy_lists_servers_to_reach_without_a_proxy(
+    url: str, listed: str, variable: str, *, bypassed: bool
+) -> None:
     assert bypasses_proxy(parse_url(url), {variable: listed}) is bypassed
 
 
@@ -151,5 +153,5 @@ def test_what_no_proxy_lists_goes_without(url: str, listed: str, variable: str, 
         pytest.param("10.0.0.1", False, id="a private network"),
     ],
 )
-def test_this_machine_is_known(host: str, *, expected: bool) -> None:
+def test_loopback_hosts_are_recognized(host: str, *, expected: bool) -> None:
     assert is_loopback(host) is expected

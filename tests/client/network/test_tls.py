@@ -1,4 +1,4 @@
-"""TLS with servers that can be trusted, and with those that cannot."""
+"""TLS with trusted and untrusted servers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.client.conftest import (
     CONNECT_TIMEOUT,
     Authority,
     Client,
-    Patient,
+    ClientThread,
     echo,
     failure,
 )
 from tests.loopback import PATIENCE, Conversation, ScriptedServer, silent_tcp
 
 
-def test_a_server_with_a_certificate_of_a_named_authority_is_trusted(client: Client, authority: Authority) -> None:
+def test_a_certificate_of_the_cacert_authority_is_trusted(client: Client, authority: Authority) -> None:
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         transport = client.connect(server.url, tls=TLSOptions(cacert=authority.cacert))
         transport.send(["over TLS"])
@@ -55,7 +55,7 @@ FAR_FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
         pytest.param({"not_before": FAR_FUTURE, "not_after": FAR_FUTURE}, True, "certificate is not yet valid", "check the clock", id="not yet valid"),
     ],
 )  # fmt: skip
-def test_a_server_that_cannot_prove_who_it_is_is_not_tried_again(
+def test_an_invalid_certificate_is_a_permanent_error(
     client: Client, authority: Authority, certificate: dict[str, Any], named_authority: bool, reason: str, hint: str
 ) -> None:
     """R5."""
@@ -69,15 +69,15 @@ def test_a_server_that_cannot_prove_who_it_is_is_not_tried_again(
     assert not error.retryable
 
 
-def test_insecure_trusts_whomever_answers(client: Client, authority: Authority) -> None:
+def test_insecure_trusts_any_server(client: Client, authority: Authority) -> None:
     with ScriptedServer(echo, tls=authority.server("elsewhere.test")) as server:
         transport = client.connect(server.url, tls=TLSOptions(insecure=True))
         transport.send(["hello, whoever you are"])
         assert client.receive(transport, 1) == ["hello, whoever you are"]
 
 
-def test_another_name_can_be_expected_of_a_server(client: Client, authority: Authority) -> None:
-    """And is asked for, as a server of many names needs (SNI)."""
+def test_servername_sets_the_expected_name(client: Client, authority: Authority) -> None:
+    """The name is also sent to the server (SNI)."""
     asked: list[str | None] = []
     context = authority.server("elsewhere.test")
     context.sni_callback = lambda connection, name, context: asked.append(name)
@@ -88,7 +88,7 @@ def test_another_name_can_be_expected_of_a_server(client: Client, authority: Aut
 
 
 @pytest.mark.parametrize("name", [".example.com", "a..b", "x" * 300, "nul\0"])
-def test_a_name_that_no_server_has_is_refused(client: Client, authority: Authority, name: str) -> None:
+def test_an_invalid_server_name_raises_an_error(client: Client, authority: Authority, name: str) -> None:
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         error = client.refusal(server.url, tls=TLSOptions(insecure=True, servername=name))
     assert str(error).startswith(f"{name!r} is not a valid name for a certificate: ")
@@ -102,7 +102,7 @@ def demanding(context: ssl.SSLContext, authority: Authority) -> ssl.SSLContext:
     return context
 
 
-def test_a_client_proves_who_it_is(client: Client, authority: Authority) -> None:
+def test_a_client_certificate_is_sent(client: Client, authority: Authority) -> None:
     context = demanding(authority.server("127.0.0.1"), authority)
     cert, key = authority.client()
     with ScriptedServer(echo, tls=context) as server:
@@ -111,14 +111,14 @@ def test_a_client_proves_who_it_is(client: Client, authority: Authority) -> None
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_that_does_not_prove_who_it_is_learns_what_is_wanting(
+def test_a_missing_client_certificate_is_reported_with_a_hint(
     client: Client, authority: Authority, version: ssl.TLSVersion
 ) -> None:
-    """By TLS 1.3 the client's handshake is over by then, and the refusal comes where the upgrade's answer should."""
+    """With TLS 1.3 the client's handshake is done by then, and the alert comes instead of the answer to the upgrade."""
     context = demanding(authority.server("127.0.0.1"), authority)
     context.minimum_version = context.maximum_version = version
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as aside:
-        refusing = aside.submit(refuse_tls, listener, context)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        refusing = pool.submit(refuse_tls, listener, context)
         url = f"wss://127.0.0.1:{listener.getsockname()[1]}"
         error = client.refusal(url, tls=TLSOptions(cacert=authority.cacert))
         refusing.result(PATIENCE)
@@ -128,7 +128,7 @@ def test_a_client_that_does_not_prove_who_it_is_learns_what_is_wanting(
 
 
 def refuse_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
-    """Fail a client's handshake, and leave the connection open until the client has read why."""
+    """Fail a client's handshake, and keep the connection open until the client has read the alert."""
     listener.settimeout(PATIENCE)
     raw, _ = listener.accept()
     raw.settimeout(PATIENCE)
@@ -142,7 +142,7 @@ def refuse_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
                 pass
 
 
-def test_certificate_files_that_are_missing_or_wrong_are_named(client: Client, authority: Authority) -> None:
+def test_the_error_names_missing_or_invalid_certificate_files(client: Client, authority: Authority) -> None:
     cert, key = authority.client()
     other_key = authority.folder / "other.pem"
     trustme.CA().issue_cert("bob@example.com").private_key_pem.write_to_path(other_key)
@@ -153,7 +153,7 @@ def test_certificate_files_that_are_missing_or_wrong_are_named(client: Client, a
         TLSOptions(cacert=str(empty)),
         TLSOptions(cert="missing.pem"),
         TLSOptions(cert=cert, key="missing.pem"),
-        TLSOptions(cert=cert),  # the key is in another file
+        TLSOptions(cert=cert),  # the key is in a separate file
         TLSOptions(cert=cert, key=str(other_key)),
         TLSOptions(cert=key, key=cert),
     ]
@@ -165,10 +165,10 @@ def test_certificate_files_that_are_missing_or_wrong_are_named(client: Client, a
             assert not error.retryable
 
 
-def test_a_key_with_a_passphrase_is_refused_without_it_and_nobody_is_asked_for_it(
+def test_an_encrypted_key_without_a_passphrase_raises_an_error_and_does_not_prompt(
     client: Client, authority: Authority
 ) -> None:
-    """Left alone, the TLS library would ask at the terminal, in the middle of whatever is going on there."""
+    """Otherwise the TLS library would ask at the terminal."""
     from cryptography.hazmat.primitives import serialization
 
     cert, key = authority.client()
@@ -188,7 +188,7 @@ def test_a_key_with_a_passphrase_is_refused_without_it_and_nobody_is_asked_for_i
     assert "secret" not in repr(TLSOptions(key=key, passphrase="secret"))
 
 
-def test_a_server_without_tls_is_found_out(client: Client) -> None:
+def test_a_server_without_tls_is_detected(client: Client) -> None:
     def script(conversation: Conversation) -> None:
         conversation.send_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         conversation.hold()
@@ -200,24 +200,24 @@ def test_a_server_without_tls_is_found_out(client: Client) -> None:
     assert not error.retryable
 
 
-def test_a_server_that_hangs_up_in_the_handshake_of_tls_may_be_tried_again(client: Client) -> None:
+def test_a_connection_that_ends_in_the_tls_handshake_is_a_temporary_error(client: Client) -> None:
     with ScriptedServer(Conversation.drop) as server:
         error = client.refusal(f"wss://127.0.0.1:{server.port}")
         assert str(error).startswith(f"no TLS with 127.0.0.1:{server.port}: ")
     assert error.retryable
 
 
-def test_a_server_that_does_not_answer_tls_is_given_up_at_the_deadline(patient: Patient) -> None:
+def test_the_tls_handshake_ends_at_the_deadline(client_thread: ClientThread) -> None:
     with ScriptedServer(silent_tcp) as server:
-        attempt = patient.connect(f"wss://127.0.0.1:{server.port}")
+        attempt = client_thread.connect(f"wss://127.0.0.1:{server.port}")
         server.wait_for_connections(1)
-        patient.pass_time(CONNECT_TIMEOUT)
+        client_thread.pass_time(CONNECT_TIMEOUT)
         error = failure(attempt)
         assert str(error) == f"no TLS with 127.0.0.1:{server.port} in time"
     assert error.retryable
 
 
-def test_a_server_with_tls_is_found_out_by_a_client_without(client: Client, authority: Authority) -> None:
+def test_a_tls_server_is_detected_by_a_client_without_tls(client: Client, authority: Authority) -> None:
     with ScriptedServer(echo, tls=authority.server("127.0.0.1")) as server:
         error = client.refusal(f"ws://127.0.0.1:{server.port}")
     assert "is not a WebSocket server" in str(error) or "during the handshake" in str(error)
@@ -227,7 +227,7 @@ def test_a_server_with_tls_is_found_out_by_a_client_without(client: Client, auth
 
 
 class Stingy:
-    """A socket that takes and gives little at a time, or nothing for now, as a list of numbers says again and again."""
+    """A socket that sends and receives few bytes at a time, or none, according to a repeated list of sizes."""
 
     def __init__(self, sock: socket.socket, sizes: list[int]) -> None:
         self._sock = sock
@@ -254,7 +254,7 @@ class Stingy:
 
 @pytest.fixture(scope="module")
 def contexts() -> Iterator[tuple[ssl.SSLContext, str]]:
-    """What a server for tls.test presents, and the file of who vouches for it."""
+    """A server's TLS context for the name tls.test, and the file with its authority."""
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("tls.test").configure_cert(context)
@@ -264,19 +264,21 @@ def contexts() -> Iterator[tuple[ssl.SSLContext, str]]:
 
 @pytest.mark.parametrize("depth", [1, 2])
 @given(sizes=st.lists(st.integers(0, 20_000), max_size=8), length=st.integers(0, 100_000))
-@settings(max_examples=20, phases=[Phase.explicit, Phase.generate])  # a failure is found by waiting, once
-def test_what_goes_in_comes_out_however_little_goes_at_a_time(
+@settings(
+    max_examples=20, phases=[Phase.explicit, Phase.generate]
+)  # a failure takes a whole timeout, so do not search for smaller examples
+def test_data_passes_unchanged_in_pieces_of_any_size(
     contexts: tuple[ssl.SSLContext, str], depth: int, sizes: list[int], length: int
 ) -> None:
-    """Of TLS alone, and of TLS within TLS; what is tried again is sent once."""
+    """With TLS and with TLS inside TLS; bytes that are sent again after an error arrive once."""
     context, file = contexts
     sent = random.Random(length).randbytes(length)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     clock = SystemClock()
-    with ours, theirs, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+    with ours, theirs, ThreadPoolExecutor(1) as pool, contextlib.closing(Waiter(clock)) as waiter:
         theirs.settimeout(PATIENCE)
-        echoing = aside.submit(echo_within, theirs, context, depth, length)
+        echoing = pool.submit(echo_within, theirs, context, depth, length)
         stream: ByteStream = Stingy(ours, sizes)
         deadline = clock.now() + PATIENCE
         for _ in range(depth):
@@ -301,14 +303,14 @@ def test_what_goes_in_comes_out_however_little_goes_at_a_time(
 
 
 def echo_within(sock: socket.socket, context: ssl.SSLContext, depth: int, length: int) -> None:
-    """A server at the end of so many layers of TLS, that sends back what comes."""
+    """An echo server with `depth` layers of TLS."""
     layers: list[tuple[ssl.MemoryBIO, ssl.MemoryBIO, ssl.SSLObject]] = []
     for _ in range(depth):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         layers.append((incoming, outgoing, context.wrap_bio(incoming, outgoing, server_side=True)))
 
     def take(level: int) -> bytes:
-        """More of what the layers below have decrypted."""
+        """Read bytes that the lower layers have decrypted."""
         if level < 0:
             return sock.recv(1 << 16)
         data: bytes = attempt(level, lambda: layers[level][2].read(1 << 16))
@@ -342,20 +344,20 @@ def echo_within(sock: socket.socket, context: ssl.SSLContext, depth: int, length
         give(depth - 1, data)
 
 
-def test_what_came_before_the_end_is_given_and_then_the_end(contexts: tuple[ssl.SSLContext, str]) -> None:
-    """Many a server ends the connection without ending TLS first."""
+def test_data_before_an_abrupt_end_is_returned_first(contexts: tuple[ssl.SSLContext, str]) -> None:
+    """Many servers end the connection without ending TLS first."""
     context, file = contexts
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     clock = SystemClock()
-    with ours, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+    with ours, ThreadPoolExecutor(1) as pool, contextlib.closing(Waiter(clock)) as waiter:
 
         def talk() -> None:
             theirs.settimeout(PATIENCE)
             with context.wrap_socket(theirs, server_side=True) as server:
                 server.sendall(b"last words")
 
-        talking = aside.submit(talk)
+        talking = pool.submit(talk)
         deadline = clock.now() + PATIENCE
         stream = wrap_tls(ours, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
         talking.result(PATIENCE)
@@ -364,12 +366,12 @@ def test_what_came_before_the_end_is_given_and_then_the_end(contexts: tuple[ssl.
         assert stream.recv(100) == b""
 
 
-def test_a_fault_of_tls_is_told_behind_what_came_before_it(contexts: tuple[ssl.SSLContext, str]) -> None:
+def test_data_before_a_tls_error_is_returned_first(contexts: tuple[ssl.SSLContext, str]) -> None:
     context, file = contexts
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     clock = SystemClock()
-    with ours, theirs, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+    with ours, theirs, ThreadPoolExecutor(1) as pool, contextlib.closing(Waiter(clock)) as waiter:
 
         def talk() -> None:
             theirs.settimeout(PATIENCE)
@@ -377,7 +379,7 @@ def test_a_fault_of_tls_is_told_behind_what_came_before_it(contexts: tuple[ssl.S
                 server.sendall(b"sense")
                 kept.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
 
-        talking = aside.submit(talk)
+        talking = pool.submit(talk)
         deadline = clock.now() + PATIENCE
         stream = wrap_tls(ours, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
         talking.result(PATIENCE)
@@ -387,12 +389,12 @@ def test_a_fault_of_tls_is_told_behind_what_came_before_it(contexts: tuple[ssl.S
         assert not blocked_on(raised.value, selectors.EVENT_READ)
 
 
-def test_the_proper_end_of_tls_is_an_end(contexts: tuple[ssl.SSLContext, str]) -> None:
+def test_the_closing_alert_of_tls_ends_the_stream(contexts: tuple[ssl.SSLContext, str]) -> None:
     context, file = contexts
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     clock = SystemClock()
-    with ours, theirs, ThreadPoolExecutor(1) as aside, contextlib.closing(Waiter(clock)) as waiter:
+    with ours, theirs, ThreadPoolExecutor(1) as pool, contextlib.closing(Waiter(clock)) as waiter:
 
         def talk() -> None:
             theirs.settimeout(PATIENCE)
@@ -403,7 +405,7 @@ def test_the_proper_end_of_tls_is_an_end(contexts: tuple[ssl.SSLContext, str]) -
                 with contextlib.suppress(ssl.SSLWantReadError):
                     server.unwrap()
 
-        talking = aside.submit(talk)
+        talking = pool.submit(talk)
         deadline = clock.now() + PATIENCE
         stream = wrap_tls(ours, "tls.test", "tls.test", TLSOptions(cacert=file), waiter, deadline)
         talking.result(PATIENCE)

@@ -1,4 +1,4 @@
-"""Open WebSockets, against real sockets on loopback: all that networks and servers do to them."""
+"""Open WebSockets on loopback sockets, and the ways in which networks and servers end them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.client.conftest import (
     UPGRADED,
     Authority,
     Client,
-    Patient,
+    ClientThread,
     echo,
     failure,
     frame,
@@ -38,12 +38,12 @@ from tests.loopback import PATIENCE, Conversation, Script, ScriptedServer
 
 @pytest.fixture(params=["ws", "wss"])
 def served(request: pytest.FixtureRequest, authority: Authority) -> Callable[[Script], ScriptedServer]:
-    """A server, with TLS and without; trust it with `TLSOptions(insecure=True)`."""
+    """Make a server with TLS or without; use it with `TLSOptions(insecure=True)`."""
     tls = authority.server("127.0.0.1") if request.param == "wss" else None
     return lambda script: ScriptedServer(script, tls=tls)
 
 
-def test_texts_go_both_ways_in_order(client: Client, served: Callable[[Script], ScriptedServer]) -> None:
+def test_texts_are_sent_and_received_in_order(client: Client, served: Callable[[Script], ScriptedServer]) -> None:
     texts = ["", "a", "\u20ac\U0001f600", "x" * 126, "y" * 70_000, '{"msg":"ping"}']
     with served(echo) as server:
         transport = client.connect(server.url, tls=UNPROVEN)
@@ -55,10 +55,10 @@ def test_texts_go_both_ways_in_order(client: Client, served: Callable[[Script], 
         assert transport.lost is None
 
 
-def test_what_comes_behind_the_handshake_is_not_lost(
+def test_bytes_that_arrive_with_the_handshake_are_kept(
     client: Client, served: Callable[[Script], ScriptedServer]
 ) -> None:
-    """U14: an old Meteor greets at once, and no select would ever tell of bytes that were read already."""
+    """U14: old versions of Meteor send a message at once, and `select` does not report bytes that were read already."""
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
@@ -72,8 +72,8 @@ def test_what_comes_behind_the_handshake_is_not_lost(
         assert client.receive(transport, 2) == ['{"server_id":"0"}', "second"]
 
 
-def test_what_comes_behind_the_handshake_may_be_a_lot(client: Client) -> None:
-    """It is no part of the handshake, whose length is limited."""
+def test_many_bytes_may_arrive_with_the_handshake(client: Client) -> None:
+    """These bytes do not count for the maximum size of the handshake."""
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
@@ -87,10 +87,10 @@ def test_what_comes_behind_the_handshake_may_be_a_lot(client: Client) -> None:
         assert client.receive(client.connect(server.url), 1) == ["x" * MEBIBYTE]
 
 
-def test_large_texts_go_through_a_server_that_reads_slowly(
+def test_large_texts_are_sent_to_a_server_that_reads_slowly(
     client: Client, served: Callable[[Script], ScriptedServer]
 ) -> None:
-    """The network takes a part, the rest is kept and sent on, and nobody waits meanwhile."""
+    """The network accepts a part, and the rest is kept and sent later, without blocking."""
     reading = threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -111,7 +111,7 @@ def test_large_texts_go_through_a_server_that_reads_slowly(
         assert client.receive(transport, 9) == [*sizes, "4"]
 
 
-def test_large_texts_come_through(client: Client, served: Callable[[Script], ScriptedServer]) -> None:
+def test_large_texts_are_received(client: Client, served: Callable[[Script], ScriptedServer]) -> None:
     def talk(conversation: Conversation) -> None:
         for number in range(4):
             conversation.send_text(str(number) * MEBIBYTE)
@@ -122,8 +122,8 @@ def test_large_texts_come_through(client: Client, served: Callable[[Script], Scr
     assert texts == [*(str(number) * MEBIBYTE for number in range(4)), "last"]
 
 
-def test_one_look_at_a_flood_takes_no_more_than_one_read(client: Client) -> None:
-    """A server that sends faster than we read must not keep us from everything else."""
+def test_read_available_reads_only_once_from_a_fast_server(client: Client) -> None:
+    """A server that sends faster than the client reads must not block the client's thread."""
     sent = threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -139,19 +139,19 @@ def test_one_look_at_a_flood_takes_no_more_than_one_read(client: Client) -> None
             client.waiter.wait(transport, transport.events, client.clock.now() + PATIENCE)
             texts = list(map(str, transport.receive()))
             total += len(texts)
-            # One may have been there in part before.
+            # A part of one message may have arrived earlier.
             assert sum(map(len, texts)) <= READ_SIZE + 1000
 
 
 def test_a_ping_is_answered_with_its_payload(client: Client) -> None:
-    """RFC 6455, 5.5.2; U12: the server would leave without it."""
+    """RFC 6455, 5.5.2; U12: without the pong the server would close the connection."""
 
     def answer(connection: ServerConnection) -> None:
         pong = connection.ping("are you there?")
         connection.send("thanks" if pong.wait(PATIENCE) else "no answer")
 
-    with serve(answer, "127.0.0.1", 0) as server, ThreadPoolExecutor(1) as aside:
-        aside.submit(server.serve_forever)
+    with serve(answer, "127.0.0.1", 0) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
         transport = client.connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}")
         assert client.receive(transport, 1) == ["thanks"]
         transport.close(goodbye=True)
@@ -199,14 +199,14 @@ def test_a_binary_message_is_dropped(client: Client) -> None:
         ),
     ],
 )
-def test_a_loss_says_why_and_what_came_before_is_kept(
+def test_a_lost_connection_has_a_reason_and_earlier_messages_are_kept(
     client: Client, end: Callable[[Conversation], object], why: str
 ) -> None:
     lost = threading.Event()
 
     def talk(conversation: Conversation) -> None:
         conversation.send_text("last words")
-        # A reset throws away what was not read.
+        # A reset discards unread bytes.
         assert lost.wait(PATIENCE)
         end(conversation)
 
@@ -218,7 +218,7 @@ def test_a_loss_says_why_and_what_came_before_is_kept(
         assert transport.receive() == []
 
 
-def test_what_comes_in_one_piece_with_the_end_is_kept(client: Client) -> None:
+def test_messages_that_arrive_with_the_end_are_kept(client: Client) -> None:
     def talk(conversation: Conversation) -> None:
         frames = [frame("one"), frame("two"), b"\x88\x02\x0f\xa0", frame("after")]
         conversation.send_bytes(b"".join(frames))
@@ -229,7 +229,7 @@ def test_what_comes_in_one_piece_with_the_end_is_kept(client: Client) -> None:
         assert transport.receive() == ["one", "two"]
 
 
-def test_what_is_lost_takes_nothing_more(client: Client) -> None:
+def test_a_lost_transport_accepts_nothing_more(client: Client) -> None:
     with ScriptedServer(talking(Conversation.close)) as server:
         transport = client.connect(server.url)
         client.until_lost(transport)
@@ -238,7 +238,7 @@ def test_what_is_lost_takes_nothing_more(client: Client) -> None:
         transport.close(goodbye=True)
 
 
-def test_sending_to_a_server_that_is_gone_is_a_loss(client: Client) -> None:
+def test_sending_to_a_closed_connection_sets_lost(client: Client) -> None:
     gone = threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -258,7 +258,7 @@ def test_sending_to_a_server_that_is_gone_is_a_loss(client: Client) -> None:
 def test_a_goodbye_reaches_the_server_before_the_end(
     client: Client, served: Callable[[Script], ScriptedServer]
 ) -> None:
-    """And so does everything that was sent before it."""
+    """Everything that was sent before it also reaches the server."""
     codes: list[int | None] = []
 
     def script(conversation: Conversation) -> None:
@@ -289,20 +289,20 @@ def test_without_a_goodbye_the_connection_just_ends(client: Client) -> None:
     assert codes == [None]
 
 
-def test_a_server_that_ignores_the_goodbye_is_not_waited_for_long(patient: Patient) -> None:
+def test_a_server_that_ignores_the_goodbye_is_not_waited_for_long(client_thread: ClientThread) -> None:
     with ScriptedServer(talking(Conversation.hold)) as server:
-        transport = patient.connect(server.url).result(PATIENCE)
-        closing = patient.aside.submit(transport.close, goodbye=True)
-        deadline = patient.clock.now() + GOODBYE_PATIENCE
-        patient.clock.wait_until_waiting(deadline=deadline)
-        patient.client.waiter.wake()  # which is not what is waited for
-        patient.clock.wait_until_waiting(deadline=deadline)
-        patient.clock.advance(GOODBYE_PATIENCE)
+        transport = client_thread.connect(server.url).result(PATIENCE)
+        closing = client_thread.pool.submit(transport.close, goodbye=True)
+        deadline = client_thread.clock.now() + GOODBYE_PATIENCE
+        client_thread.clock.wait_until_waiting(deadline=deadline)
+        client_thread.client.waiter.wake()  # this must not end the wait for the socket
+        client_thread.clock.wait_until_waiting(deadline=deadline)
+        client_thread.clock.advance(GOODBYE_PATIENCE)
         closing.result(PATIENCE)
 
 
-def test_a_server_that_talks_on_is_not_listened_to_for_long(patient: Patient) -> None:
-    """A flood keeps the socket readable at all times, so that no wait ever ends at its deadline."""
+def test_a_server_that_talks_on_is_not_listened_to_for_long(client_thread: ClientThread) -> None:
+    """Many messages keep the socket readable, so that no wait ends at its deadline."""
     flooding, over = threading.Event(), threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -311,12 +311,12 @@ def test_a_server_that_talks_on_is_not_listened_to_for_long(patient: Patient) ->
             flooding.set()
 
     with ScriptedServer(talking(talk)) as server:
-        transport = patient.connect(server.url).result(PATIENCE)
+        transport = client_thread.connect(server.url).result(PATIENCE)
         assert flooding.wait(PATIENCE)
-        closing = patient.aside.submit(transport.close, goodbye=True)
+        closing = client_thread.pool.submit(transport.close, goodbye=True)
         try:
-            for _ in range(100):  # at the latest the second time, it has begun
-                patient.clock.advance(GOODBYE_PATIENCE)
+            for _ in range(100):  # the goodbye has started after two rounds at most
+                client_thread.clock.advance(GOODBYE_PATIENCE)
                 if wait([closing], AN_INSTANT).done:
                     break
             assert closing.done()
@@ -328,7 +328,7 @@ def test_a_server_that_talks_on_is_not_listened_to_for_long(patient: Patient) ->
 
 
 def sockjs(talk: Script) -> Script:
-    """A server that opens a SockJS session, and talks."""
+    """Return a script that opens a SockJS session and then runs `talk`."""
 
     def script(conversation: Conversation) -> None:
         conversation.upgrade()
@@ -351,7 +351,7 @@ def test_a_sockjs_session_has_a_path_of_its_own(client: Client) -> None:
     assert re.match(r"GET /sockjs/[0-9]{3}/[a-z0-5]{8}/websocket HTTP/1\.1\r\n", conversation.request)
 
 
-def test_nothing_is_sent_before_sockjs_is_open(patient: Patient) -> None:
+def test_nothing_is_sent_before_sockjs_is_open(client_thread: ClientThread) -> None:
     """U11."""
     may_open = threading.Event()
 
@@ -363,16 +363,16 @@ def test_nothing_is_sent_before_sockjs_is_open(patient: Patient) -> None:
         conversation.wait_closed()
 
     with ScriptedServer(script) as server:
-        attempt = patient.connect(sockjs_url(server))
+        attempt = client_thread.connect(sockjs_url(server))
         server.wait_for_connections(1)
-        patient.pass_time(CONNECT_TIMEOUT - 1)
+        client_thread.pass_time(CONNECT_TIMEOUT - 1)
         assert not attempt.done()
         may_open.set()
         assert attempt.result(PATIENCE).open
 
 
 def test_sockjs_frames_are_read_and_written(client: Client) -> None:
-    """U10, U11: each text that is sent is a frame of its own; sockjs 0.3.19 crashes on others if it breaks off."""
+    """U10, U11: each text is sent in its own frame, because sockjs 0.3.19 crashes on others if the connection breaks."""
 
     def talk(conversation: Conversation) -> None:
         for sent in ["h", 'a["one","two"]', "a[]", 'm"three"', "x", "", 'a["f\\u00fcnf"]']:
@@ -391,8 +391,8 @@ def test_sockjs_frames_are_read_and_written(client: Client) -> None:
         assert client.receive(transport, 1) == ["thanks"]
 
 
-def test_sockjs_says_why_it_closes(client: Client) -> None:
-    """U13: the frame of the WebSocket that follows says nothing."""
+def test_the_reason_of_a_sockjs_close_is_reported(client: Client) -> None:
+    """U13: the WebSocket close frame after it has no reason."""
 
     def talk(conversation: Conversation) -> None:
         frames = [frame('a["last"]'), frame('c[3000,"Go away"]'), b"\x88\x02\x03\xe8"]
@@ -404,7 +404,7 @@ def test_sockjs_says_why_it_closes(client: Client) -> None:
         assert transport.receive() == ["last"]
 
 
-def test_meteors_goodbye_over_sockjs_is_a_loss_like_any_other(client: Client) -> None:
+def test_meteors_close_over_sockjs_is_reported_like_any_other(client: Client) -> None:
     """U13, U22."""
 
     def talk(conversation: Conversation) -> None:
@@ -418,7 +418,7 @@ def test_meteors_goodbye_over_sockjs_is_a_loss_like_any_other(client: Client) ->
 @pytest.mark.parametrize(
     "hold", [pytest.param(False, id="and hangs up"), pytest.param(True, id="and leaves the connection open")]
 )
-def test_sockjs_that_closes_instead_of_opening_is_a_failed_attempt(client: Client, hold: bool) -> None:
+def test_a_sockjs_close_before_the_open_frame_fails_the_attempt(client: Client, hold: bool) -> None:
     def script(conversation: Conversation) -> None:
         conversation.read_request()
         key = accept_key(conversation.headers["sec-websocket-key"])
@@ -433,16 +433,16 @@ def test_sockjs_that_closes_instead_of_opening_is_a_failed_attempt(client: Clien
     assert "(code 2010: Another connection still open)" in str(error)
 
 
-def test_sockjs_that_does_not_open_is_given_up_at_the_deadline(patient: Patient) -> None:
+def test_an_attempt_ends_at_the_deadline_without_a_sockjs_open_frame(client_thread: ClientThread) -> None:
     upgraded = threading.Event()
     with ScriptedServer(talking(lambda conversation: upgraded.set())) as server:
-        attempt = patient.connect(sockjs_url(server))
+        attempt = client_thread.connect(sockjs_url(server))
         assert upgraded.wait(PATIENCE)
-        patient.pass_time(CONNECT_TIMEOUT)
+        client_thread.pass_time(CONNECT_TIMEOUT)
         assert "accepted a SockJS connection, but did not open it in time" in str(failure(attempt))
 
 
-def test_of_many_pings_only_the_last_is_answered_while_nobody_reads_the_answers(client: Client) -> None:
+def test_only_the_last_ping_is_answered_if_the_server_does_not_read(client: Client) -> None:
     """RFC 6455, section 5.5.3."""
     ours, theirs = socket.socketpair()
     with theirs, contextlib.closing(Waiter(SystemClock())) as waiter:

@@ -1,4 +1,4 @@
-"""Through proxies as they are, and against proxies that are not: it works, or ends in time with a word that helps."""
+"""Tunnels through proxies, and errors of proxies."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class TestThrough:
                 assert client.call("upper", "x" * 100_000).result(PATIENCE) == "X" * 100_000
             assert proxy.targets == [("127.0.0.1", server.port)]
 
-    def test_the_proxy_looks_the_name_up(self, kind: Callable[..., Proxy]) -> None:
-        """No resolver knows this name, so it must have been the proxy."""
+    def test_the_proxy_looks_up_the_name(self, kind: Callable[..., Proxy]) -> None:
+        """Only the proxy knows this name."""
         with LoopbackServer() as server, kind(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
             with ddpshell.Client("ddp.invalid:3000", proxy=proxy.url) as client:
                 assert client.call("upper", "x").result(PATIENCE) == "X"
             assert proxy.targets == [("ddp.invalid", 3000)]
 
-    def test_a_name_of_other_letters_is_written_as_dns_has_it(self, kind: Callable[..., Proxy]) -> None:
+    def test_an_international_name_is_encoded_for_dns(self, kind: Callable[..., Proxy]) -> None:
         with LoopbackServer() as server, kind(hosts={"xn--bcher-kva.invalid": ("127.0.0.1", server.port)}) as proxy:
             with ddpshell.Client("bücher.invalid", proxy=proxy.url) as client:
                 client.wait_connected(PATIENCE)
@@ -78,7 +78,7 @@ class TestThrough:
                 assert client.call("m").result(PATIENCE) == 1
             assert proxy.targets == [("ddp.invalid", 443)]
 
-    def test_a_user_and_a_password_open_it(self, kind: Callable[..., Proxy]) -> None:
+    def test_a_proxy_accepts_user_and_password(self, kind: Callable[..., Proxy]) -> None:
         with (
             LoopbackServer() as server,
             kind("ann", "hunter2") as proxy,
@@ -87,7 +87,7 @@ class TestThrough:
             client.wait_connected(PATIENCE)
 
     @pytest.mark.parametrize("credentials", ["", "ann:hunter3@", "ann@", "bob:hunter2@"])
-    def test_without_them_it_does_not_and_that_is_final(self, kind: Callable[..., Proxy], credentials: str) -> None:
+    def test_wrong_credentials_are_a_permanent_error(self, kind: Callable[..., Proxy], credentials: str) -> None:
         with kind("ann", "hunter2") as proxy:
             error = refusal(f"{proxy.scheme}://{credentials}{proxy.address}")
             assert proxy.targets == []
@@ -96,7 +96,7 @@ class TestThrough:
         assert "password" in advice(error, Place.COMMAND_LINE)
         assert "hunter" not in f"{error} {advice(error, Place.COMMAND_LINE)}"
 
-    def test_a_server_that_is_not_there_is_told(self, kind: Callable[..., Proxy]) -> None:
+    def test_an_unreachable_server_is_reported(self, kind: Callable[..., Proxy]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         with kind() as proxy:
@@ -105,14 +105,14 @@ class TestThrough:
         assert f"127.0.0.1{', port ' if kind is SOCKSProxy else ':'}{port}" in str(error)
         assert error.retryable
 
-    def test_a_proxy_that_is_not_there_is_told(self, kind: Callable[..., Proxy]) -> None:
+    def test_an_unreachable_proxy_is_reported(self, kind: Callable[..., Proxy]) -> None:
         with kind() as proxy:
             pass
         error = refusal(proxy.url)
         assert str(error) == f"the proxy {proxy.address} refused the connection"
         assert advice(error, Place.COMMAND_LINE) == "--no-proxy connects without it"
 
-    def test_after_a_loss_it_goes_through_again(self, kind: Callable[..., Proxy]) -> None:
+    def test_a_client_reconnects_through_the_proxy(self, kind: Callable[..., Proxy]) -> None:
         with LoopbackServer() as server, kind() as proxy:
             with ddpshell.Client(server.url, proxy=proxy.url) as client:
                 client.wait_connected(PATIENCE)
@@ -122,7 +122,7 @@ class TestThrough:
 
 
 class TestTLSToTheProxy:
-    """`https://`: what is said to the proxy, its credentials among it, is for nobody else."""
+    """`https://`: the connection to the proxy is encrypted, including its credentials."""
 
     @pytest.fixture
     def authority(self) -> trustme.CA:
@@ -147,7 +147,9 @@ class TestTLSToTheProxy:
                 assert client.call("upper", "x" * 1_000_000).result(PATIENCE) == "X" * 1_000_000
             assert proxy.targets == [("127.0.0.1", server.port)]
 
-    def test_and_tls_with_the_server_within(self, authority: trustme.CA, trusting: ddpshell.TLSOptions) -> None:
+    def test_a_call_with_tls_inside_tls_goes_through(
+        self, authority: trustme.CA, trusting: ddpshell.TLSOptions
+    ) -> None:
         def talk(server: Conversation) -> None:
             call = server.expect("method")
             server.finish(call, result=call["params"][0])
@@ -161,15 +163,15 @@ class TestTLSToTheProxy:
         ):
             assert client.call("echo", "x" * 5_000_000).result(PATIENCE) == "x" * 5_000_000
 
-    def test_a_proxy_that_nobody_vouches_for_learns_nothing(self, authority: trustme.CA) -> None:
-        """Not even with `insecure`, which is said of the server."""
+    def test_nothing_is_sent_to_an_untrusted_proxy(self, authority: trustme.CA) -> None:
+        """Not even with `insecure`, which applies only to the server."""
         with HTTPProxy("ann", "hunter2", tls=self.proving(authority, "127.0.0.1")) as proxy:
             error = refusal(proxy.url, tls=ddpshell.TLSOptions(insecure=True))
             assert proxy.targets == []
         assert str(error).startswith(f"the certificate of the proxy {proxy.address} is not trusted: ")
         assert not error.retryable
 
-    def test_a_proxy_without_tls_is_told(self) -> None:
+    def test_a_proxy_without_tls_is_reported(self) -> None:
         def script(server: Conversation) -> None:
             server.read_bytes(10)
             server.send_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -180,14 +182,14 @@ class TestTLSToTheProxy:
             assert str(error).startswith(f"no TLS with the proxy 127.0.0.1:{proxy.port}: ")
         assert "begins with ws: or http:" in advice(error, Place.COMMAND_LINE)
 
-    def test_a_proxy_with_tls_is_told_where_none_is_spoken(self, authority: trustme.CA) -> None:
+    def test_a_tls_proxy_without_https_in_its_url_is_reported(self, authority: trustme.CA) -> None:
         with HTTPProxy(tls=self.proving(authority, "127.0.0.1")) as proxy:
             error = refusal(proxy.url.replace("https:", "http:"))
         assert str(proxy.address) in str(error)
         assert "check the kind and the port" in advice(error, Place.COMMAND_LINE)
 
 
-def test_socks5_without_h_looks_the_name_up_here() -> None:
+def test_socks5_without_h_looks_up_the_name_locally() -> None:
     with LoopbackServer() as server, SOCKSProxy() as proxy:
         url = f"socks5://{proxy.address}"
         with ddpshell.Client(f"localhost:{server.port}", proxy=url) as client:
@@ -198,7 +200,7 @@ def test_socks5_without_h_looks_the_name_up_here() -> None:
     assert "socks5h" in advice(error, Place.COMMAND_LINE)
 
 
-def test_a_proxy_that_nobody_knows_is_told() -> None:
+def test_an_unknown_proxy_host_is_reported() -> None:
     assert str(refusal("http://nowhere.invalid:3128")).startswith("cannot find the proxy 'nowhere.invalid'")
 
 
@@ -214,7 +216,7 @@ def test_a_proxy_that_nobody_knows_is_told() -> None:
         pytest.param(lambda server: server.read_request() and server.reset(), "broke the connection", True, id="a reset"),
     ],
 )  # fmt: skip
-def test_an_http_proxy_that_will_not(
+def test_the_refusal_of_an_http_proxy_is_reported(
     answer: Callable[[Conversation], object], sentence: str, *, retryable: bool
 ) -> None:
     with ScriptedServer(answer) as proxy:
@@ -236,7 +238,7 @@ def test_an_http_proxy_that_will_not(
         pytest.param([b"\x05"], "closed the connection instead of answering", True, id="half an answer"),
     ],
 )  # fmt: skip
-def test_a_socks_proxy_that_will_not(answers: list[bytes], sentence: str, *, retryable: bool) -> None:
+def test_the_refusal_of_a_socks_proxy_is_reported(answers: list[bytes], sentence: str, *, retryable: bool) -> None:
     def script(server: Conversation) -> None:
         server.read_bytes(3)
         for answer in answers:
@@ -251,13 +253,13 @@ def test_a_socks_proxy_that_will_not(answers: list[bytes], sentence: str, *, ret
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
-def test_a_proxy_that_is_silent_is_given_up_in_time(scheme: str) -> None:
+def test_an_attempt_ends_in_time_if_the_proxy_does_not_answer(scheme: str) -> None:
     with ScriptedServer(silent_tcp) as proxy:
         error = refusal(f"{scheme}://127.0.0.1:{proxy.port}", timeout=0.2)
     assert "did not connect to the server in time" in str(error)
 
 
-def test_socks_has_no_room_for_a_long_password() -> None:
+def test_a_long_password_for_socks_raises_an_error() -> None:
     def script(server: Conversation) -> None:
         server.send_bytes(b"\x05\x02")
         server.hold()

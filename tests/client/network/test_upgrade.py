@@ -1,4 +1,4 @@
-"""The opening handshake: what is asked for, and all that servers answer."""
+"""The opening handshake: requests and answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.client.conftest import (
     SWITCHING,
     UPGRADED,
     Client,
-    Patient,
+    ClientThread,
     connector,
     echo,
     failure,
@@ -39,14 +39,14 @@ from tests.loopback import PATIENCE, Conversation, Script, ScriptedServer, http_
 
 
 def request_of(client: Client, connect: Callable[[str], WebSocketConnector], path: str = "/websocket") -> Conversation:
-    """The request that a connector makes."""
+    """Return the request that a connector makes."""
     with ScriptedServer(Conversation.upgrade) as server:
         client.open(connect(f"127.0.0.1:{server.port}{path}"))
         return server.wait_for_connections(1)[0]
 
 
 def test_a_request_asks_for_a_websocket_and_no_more() -> None:
-    """U15, U16: no subprotocol, no extension; no origin unless asked for."""
+    """U15, U16: no subprotocol, no extension, and no origin by default."""
     with contextlib.closing(Client(SystemClock())) as client:
         request = request_of(client, lambda address: connector(f"ws://{address}"))
     assert request.request.startswith("GET /websocket HTTP/1.1\r\n")
@@ -94,8 +94,8 @@ def test_headers_and_origin_are_sent(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["Host", "host", "Origin", "ORIGIN", "User-Agent", "Authorization"])
-def test_a_header_replaces_the_one_of_its_name_that_is_sent_without_it(client: Client, name: str) -> None:
-    """RFC 9112, section 3.2: a server must refuse a request with two Host headers."""
+def test_a_given_header_replaces_the_default_header(client: Client, name: str) -> None:
+    """RFC 9112, section 3.2: a server must reject a request with two Host headers."""
     headers = [(name, "mine"), ("X", "1"), ("X", "2")]
     request = request_of(
         client,
@@ -106,7 +106,7 @@ def test_a_header_replaces_the_one_of_its_name_that_is_sent_without_it(client: C
     assert "\r\nX: 1\r\nX: 2" in request.request
 
 
-def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client) -> None:
+def test_a_request_sent_in_parts_arrives_whole(client: Client) -> None:
     token = "x" * (8 * MEBIBYTE)
 
     def read() -> bytes:
@@ -118,9 +118,9 @@ def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client)
                 request += data
         return bytes(request)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as aside:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         listener.settimeout(PATIENCE)
-        reading = aside.submit(read)
+        reading = pool.submit(read)
         with pytest.raises(ConnectError, match="closed the connection during the handshake"):
             client.open(connector(f"ws://127.0.0.1:{listener.getsockname()[1]}", headers=[("X-Token", token)]))
         assert f"\r\nX-Token: {token}\r\n".encode() in reading.result(PATIENCE)
@@ -188,7 +188,7 @@ def test_a_request_that_the_network_takes_in_parts_arrives_whole(client: Client)
         ),
     ],
 )  # fmt: skip
-def test_a_refusal_says_status_and_first_line_and_what_to_do(
+def test_a_refusal_is_reported_with_status_first_line_and_hint(
     client: Client, script: Script, message: str, hint: str, retryable: bool, status: int
 ) -> None:
     """R5."""
@@ -200,22 +200,22 @@ def test_a_refusal_says_status_and_first_line_and_what_to_do(
     assert (error.retryable, error.status) == (retryable, status)
 
 
-def test_a_server_that_points_elsewhere_is_not_followed(client: Client) -> None:
-    """The user says where to, and whom to give credentials."""
+def test_a_redirect_is_not_followed(client: Client) -> None:
+    """Only the user decides on the server that gets the credentials."""
     with ScriptedServer(echo) as other, ScriptedServer(http_answer(307, "Moved", Location=other.url)) as server:
         error = client.refusal(server.url)
         assert advice(error, Place.COMMAND_LINE) == f"the server redirects to {other.url}: use that address"
         assert other.conversations == []
 
 
-def test_a_refusal_shows_no_password(client: Client) -> None:
+def test_the_error_of_a_refusal_shows_no_password(client: Client) -> None:
     with ScriptedServer(http_answer(401, "Unauthorized")) as server:
         error = client.refusal(f"ws://user:wonderland@127.0.0.1:{server.port}")
     assert "wonderland" not in f"{error} {advice(error, Place.COMMAND_LINE)}"
 
 
 def answering(data: bytes) -> Script:
-    """Read the request, and answer with these bytes."""
+    """Return a script that reads the request and answers with these bytes."""
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
@@ -241,7 +241,7 @@ def answering(data: bytes) -> Script:
         pytest.param(SWITCHING + b"Set-Cookie: a,b=1\r\n\r\n", id="a cookie that is none"),
     ],
 )
-def test_what_is_no_websocket_server_is_not_tried_again(client: Client, answer: bytes) -> None:
+def test_a_server_of_another_protocol_is_a_permanent_error(client: Client, answer: bytes) -> None:
     with ScriptedServer(answering(answer)) as server:
         error = client.refusal(server.url)
         assert str(error).startswith(f"127.0.0.1:{server.port} is not a WebSocket server: ")
@@ -254,7 +254,7 @@ def test_what_is_no_websocket_server_is_not_tried_again(client: Client, answer: 
 def agreeing(
     *, before: bytes = b"", head: bytes = UPGRADED, more: bytes = b"", accept: Callable[[str], str] = accept_key
 ) -> Script:
-    """Agree to the upgrade, with deviations, and note what the client sends then."""
+    """Return a script that accepts the upgrade with deviations."""
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
@@ -266,7 +266,7 @@ def agreeing(
 
 
 def proof_of(text: str) -> bytes:
-    """The header that every answer needs, in a place of its own."""
+    """Return the header that every answer needs."""
     return f"Sec-WebSocket-Accept: {text}\r\n".encode()
 
 
@@ -304,8 +304,8 @@ def proof_of(text: str) -> bytes:
         ),
     ],
 )  # fmt: skip
-def test_a_handshake_that_breaks_the_rules_is_refused(client: Client, script: Script, reason: str) -> None:
-    """RFC 6455, section 4.1. The compression of a proxy would turn messages into rubbish."""
+def test_an_invalid_handshake_raises_an_error(client: Client, script: Script, reason: str) -> None:
+    """RFC 6455, section 4.1. With compression by a proxy, messages could not be read."""
     with ScriptedServer(script) as server:
         error = client.refusal(server.url)
         [conversation] = server.wait_for_connections(1)
@@ -332,15 +332,15 @@ def test_a_handshake_that_breaks_the_rules_is_refused(client: Client, script: Sc
         ),
     ],
 )
-def test_a_handshake_that_only_looks_odd_is_accepted(client: Client, script: Script) -> None:
-    """RFC 9110, sections 5.5 and 15.2: informational answers come before the real one; old values are Latin-1."""
+def test_an_unusual_but_valid_handshake_is_accepted(client: Client, script: Script) -> None:
+    """RFC 9110, sections 5.5 and 15.2: informational answers come before the final one; old header values are Latin-1."""
     with ScriptedServer(script) as server:
         transport = client.connect(server.url)
         assert transport.open
         transport.close(goodbye=True)
 
 
-def test_informational_answers_do_not_go_on_for_ever(client: Client) -> None:
+def test_informational_answers_have_a_limit(client: Client) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     with ScriptedServer(answering(hint * (2 * MAX_HANDSHAKE // len(hint)))) as server:
         assert "is larger than 262,144 bytes" in str(client.refusal(server.url))
@@ -351,14 +351,14 @@ def test_a_refusal_in_latin_1_is_readable(client: Client) -> None:
         assert "HTTP 503 Indispon\xedvel" in str(client.refusal(server.url))
 
 
-def test_what_speaks_tls_is_found_out(client: Client) -> None:
+def test_a_tls_server_is_detected(client: Client) -> None:
     with ScriptedServer(answering(b"\x15\x03\x01\x00\x02\x02\x46")) as server:
         error = client.refusal(server.url)
         assert str(error) == f"127.0.0.1:{server.port} is not a WebSocket server: it uses TLS"
     assert (advice(error, Place.COMMAND_LINE), error.retryable) == ("use a URL that begins with wss: or https:", False)
 
 
-def test_what_waits_for_us_in_another_protocol_is_not_waited_for(client: Client) -> None:
+def test_a_server_of_another_protocol_that_waits_is_detected_at_once(client: Client) -> None:
     def script(conversation: Conversation) -> None:
         conversation.send_bytes(b"220 mail ESMTP")
         conversation.hold()
@@ -385,14 +385,14 @@ CHUNKS = b"5\r\nno ap\r\n6;x=y\r\np here\r\n"
     ],
 )
 @pytest.mark.parametrize("hold", [False, True])
-def test_the_first_line_of_a_refusal_is_read_however_it_comes(
+def test_the_first_line_of_a_refusal_is_read_in_any_form(
     client: Client, head: bytes, body: bytes, line: str, *, hold: bool
 ) -> None:
-    """But not waited for: whoever refuses may leave the connection open, and say no more."""
+    """The client does not wait long for it, because the server may send no more and keep the connection open."""
 
     def script(conversation: Conversation) -> None:
         conversation.read_request()
-        # In one piece: for the body, a slow machine may take longer than anybody waits.
+        # In one piece, because a slow machine may need more time than the client waits for the body.
         conversation.send_bytes(b"HTTP/1.1 404 Not Found\r\n" + head + b"\r\n" + body)
         if hold:
             conversation.hold()
@@ -405,7 +405,7 @@ def test_the_first_line_of_a_refusal_is_read_however_it_comes(
     assert error.status == 404
 
 
-def test_a_line_that_comes_in_pieces_is_put_together(patient: Patient) -> None:
+def test_a_line_that_arrives_in_pieces_is_joined(client_thread: ClientThread) -> None:
     go_on = threading.Event()
 
     def script(conversation: Conversation) -> None:
@@ -416,28 +416,28 @@ def test_a_line_that_comes_in_pieces_is_put_together(patient: Patient) -> None:
         conversation.hold()
 
     with ScriptedServer(script) as server:
-        attempt = patient.connect(server.url)
-        patient.clock.wait_until_waiting(deadline=patient.clock.now() + BODY_PATIENCE)
+        attempt = client_thread.connect(server.url)
+        client_thread.clock.wait_until_waiting(deadline=client_thread.clock.now() + BODY_PATIENCE)
         go_on.set()
         assert str(failure(attempt)) == f"{server.url} answered the upgrade with HTTP 404 Not Found: not here"
 
 
-def test_waiting_for_the_reason_of_a_refusal_can_be_interrupted(patient: Patient) -> None:
+def test_waiting_for_the_reason_of_a_refusal_can_be_interrupted(client_thread: ClientThread) -> None:
     def script(conversation: Conversation) -> None:
         conversation.read_request()
         conversation.send_bytes(b"HTTP/1.1 404 Not Found\r\n\r\n")
         conversation.hold()
 
     with ScriptedServer(script) as server:
-        attempt = patient.connect(server.url)
-        now = patient.clock.now()
-        patient.clock.wait_until_waiting(deadline=now + BODY_PATIENCE)
-        patient.client.waiter.interrupt()
+        attempt = client_thread.connect(server.url)
+        now = client_thread.clock.now()
+        client_thread.clock.wait_until_waiting(deadline=now + BODY_PATIENCE)
+        client_thread.client.waiter.interrupt()
         assert isinstance(attempt.exception(PATIENCE), Interrupted)
 
 
-def test_no_cookie_gets_into_or_out_of_the_jar_of_the_process(client: Client) -> None:
-    """websocket-client has one for everybody: two clients, of two users, would be one to a server that sets a cookie."""
+def test_the_cookie_jar_of_the_process_is_not_used(client: Client) -> None:
+    """websocket-client has one cookie jar for the process, so two clients of two users would share their cookies."""
     from websocket._handshake import CookieJar
 
     CookieJar.set("theirs=1; Domain=127.0.0.1")
@@ -470,14 +470,14 @@ def test_no_cookie_gets_into_or_out_of_the_jar_of_the_process(client: Client) ->
         pytest.param({"user_agent": "hunter2\r\nY: 1"}, id="a user agent"),
     ],
 )
-def test_what_would_end_its_line_is_no_header_and_not_shown(options: dict[str, Any]) -> None:
+def test_a_header_with_a_line_break_raises_an_error_without_its_value(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="header") as raised:
         HandshakeOptions(**options)
     assert "hunter2" not in str(raised.value)
     assert "hunter2" not in repr(HandshakeOptions((("X", "hunter2"),)))
 
 
-def test_which_interface_leads_to_an_address_is_not_told(client: Client) -> None:
+def test_the_zone_of_an_address_is_not_sent(client: Client) -> None:
     """RFC 6874."""
     endpoint = parse_url("ws://[fe80::1%25eth0]:3000")
     ours, theirs = socket.socketpair()
@@ -488,7 +488,7 @@ def test_which_interface_leads_to_an_address_is_not_told(client: Client) -> None
         assert b"\r\nHost: [fe80::1]:3000\r\n" in theirs.recv(1000)
 
 
-def test_a_cookie_that_is_none_does_not_hide_why_the_server_refused(client: Client) -> None:
+def test_an_invalid_cookie_does_not_hide_the_reason_of_a_refusal(client: Client) -> None:
     with ScriptedServer(http_answer(503, "No", **{"Set-Cookie": "a,b=1"})) as server:
         assert client.refusal(server.url).status == 503
 
@@ -501,15 +501,15 @@ def test_a_cookie_that_is_none_does_not_hide_why_the_server_refused(client: Clie
         pytest.param(UPGRADED, id="in the headers"),
     ],
 )
-def test_a_server_that_hangs_up_in_the_handshake_may_be_tried_again(client: Client, answer: bytes) -> None:
-    """It may be restarting."""
+def test_a_connection_that_ends_in_the_handshake_is_a_temporary_error(client: Client, answer: bytes) -> None:
+    """The server may be restarting."""
     with ScriptedServer(answering(answer)) as server:
         error = client.refusal(server.url)
         assert str(error) == f"127.0.0.1:{server.port} closed the connection during the handshake"
     assert error.retryable
 
 
-def test_a_server_that_breaks_the_connection_may_be_tried_again(client: Client) -> None:
+def test_a_broken_connection_is_a_temporary_error(client: Client) -> None:
     def script(conversation: Conversation) -> None:
         conversation.read_request()
         conversation.reset()
@@ -527,7 +527,7 @@ def test_a_server_that_breaks_the_connection_may_be_tried_again(client: Client) 
         pytest.param(SWITCHING, b"x" * 6000, id="one header"),
     ],
 )
-def test_an_answer_that_does_not_end_is_not_read_for_ever(client: Client, head: bytes, more: bytes) -> None:
+def test_the_size_of_an_answer_has_a_limit(client: Client, head: bytes, more: bytes) -> None:
     def script(conversation: Conversation) -> None:
         conversation.read_request()
         conversation.send_bytes(head)
@@ -543,24 +543,24 @@ def test_an_answer_that_does_not_end_is_not_read_for_ever(client: Client, head: 
 
 @given(st.lists(st.sampled_from([SWITCHING, UPGRADED, b"Set-Cookie: ", b"Content-Length: ", b"\r\n"]) | st.binary()))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_server_answers_the_error_is_ours(client: Client, pieces: list[bytes]) -> None:
+def test_any_answer_raises_only_our_errors(client: Client, pieces: list[bytes]) -> None:
     with ScriptedServer(answering(b"".join(pieces))) as server:
         assert str(client.refusal(server.url))
 
 
-def test_a_server_that_does_not_answer_the_upgrade_is_given_up_at_the_deadline(patient: Patient) -> None:
+def test_the_handshake_ends_at_the_deadline(client_thread: ClientThread) -> None:
     """U8, R7."""
     with ScriptedServer(silent_tcp) as server:
-        attempt = patient.connect(server.url)
+        attempt = client_thread.connect(server.url)
         server.wait_for_connections(1)
-        patient.pass_time(CONNECT_TIMEOUT)
+        client_thread.pass_time(CONNECT_TIMEOUT)
         error = failure(attempt)
         assert str(error) == f"127.0.0.1:{server.port} accepted the connection, but did not answer the upgrade in time"
     assert error.retryable
 
 
 class Drip:
-    """A server that answers the upgrade properly, but one byte at a time, when the test says so."""
+    """A server that sends a valid answer to the upgrade, one byte at a time, when the test asks for it."""
 
     def __init__(self) -> None:
         self.drops: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -577,7 +577,7 @@ class Drip:
         conversation.hold()
 
 
-def test_an_answer_that_comes_byte_by_byte_is_understood(client: Client) -> None:
+def test_an_answer_that_arrives_byte_by_byte_is_parsed(client: Client) -> None:
     drip = Drip()
     for _ in range(drip.length):
         drip.drops.put(1)
@@ -585,14 +585,14 @@ def test_an_answer_that_comes_byte_by_byte_is_understood(client: Client) -> None
         assert client.connect(server.url).open
 
 
-def test_bytes_that_come_now_and_then_do_not_move_the_deadline(patient: Patient) -> None:
-    """Each wait of a plain socket has a timeout of its own, so that a server could hold a client for ever."""
+def test_slow_bytes_do_not_move_the_deadline(client_thread: ClientThread) -> None:
+    """Each read of a plain socket has its own timeout, so a server could hold the client forever."""
     drip = Drip()
     with ScriptedServer(drip) as server:
-        attempt = patient.connect(server.url)
+        attempt = client_thread.connect(server.url)
         server.wait_for_connections(1)
         for _ in range(int(CONNECT_TIMEOUT)):
             drip.drops.put(1)
-            patient.pass_time(1)
+            client_thread.pass_time(1)
         assert "did not answer the upgrade in time" in str(failure(attempt))
         drip.drops.put(0)

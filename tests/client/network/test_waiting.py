@@ -1,4 +1,4 @@
-"""One thread's way of waiting, and what others can do about it."""
+"""`Waiter`: waiting on one thread, and waking it from others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @pytest.fixture
-def aside() -> Iterator[ThreadPoolExecutor]:
+def pool() -> Iterator[ThreadPoolExecutor]:
     """The thread that waits."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         yield executor
@@ -47,8 +47,8 @@ def aside() -> Iterator[ThreadPoolExecutor]:
 # ------------------------------------------------------------------------------------------------------------ sleep
 
 
-def test_sleep_ends_at_its_deadline(waiter: Waiter, clock: FakeClock, aside: ThreadPoolExecutor) -> None:
-    sleeper = aside.submit(waiter.sleep, LATER)
+def test_sleep_ends_at_its_deadline(waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor) -> None:
+    sleeper = pool.submit(waiter.sleep, LATER)
     clock.wait_until_waiting(deadline=LATER)
     clock.advance(LATER - NOW)
     sleeper.result(PATIENCE)
@@ -56,28 +56,28 @@ def test_sleep_ends_at_its_deadline(waiter: Waiter, clock: FakeClock, aside: Thr
 
 @pytest.mark.parametrize("deadline", [None, LATER])
 def test_sleep_ends_when_woken(
-    waiter: Waiter, clock: FakeClock, aside: ThreadPoolExecutor, deadline: float | None
+    waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor, deadline: float | None
 ) -> None:
-    sleeper = aside.submit(waiter.sleep, deadline)
+    sleeper = pool.submit(waiter.sleep, deadline)
     clock.wait_until_waiting(deadline)
     waiter.wake()
     sleeper.result(PATIENCE)
 
 
 def test_a_wake_that_comes_too_early_ends_the_next_sleep_and_only_that_one(
-    waiter: Waiter, clock: FakeClock, aside: ThreadPoolExecutor
+    waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor
 ) -> None:
-    """So a wake between two waits is not lost, and however many there were, they are one."""
+    """A wake between two waits is not lost, and several of them count as one."""
     for _ in range(100_000):
         waiter.wake()
     waiter.sleep(None)
-    sleeper = aside.submit(waiter.sleep, LATER)
+    sleeper = pool.submit(waiter.sleep, LATER)
     clock.wait_until_waiting(deadline=LATER)
     waiter.interrupt()
     sleeper.result(PATIENCE)
 
 
-def test_a_sleep_is_ended_but_not_unwound_by_an_interruption(waiter: Waiter) -> None:
+def test_an_interruption_ends_a_sleep_without_an_exception(waiter: Waiter) -> None:
     waiter.interrupt()
     waiter.sleep(None)
 
@@ -85,17 +85,19 @@ def test_a_sleep_is_ended_but_not_unwound_by_an_interruption(waiter: Waiter) -> 
 # ------------------------------------------------------------------------------------------------------------- wait
 
 
-def test_wait_says_that_a_socket_can_be_read(waiter: Waiter, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_wait_returns_true_if_a_socket_can_be_read(waiter: Waiter, pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.send(b"x")
     assert waiter.wait(ours, READ, None)
 
 
-def test_wait_says_that_a_socket_can_be_written(waiter: Waiter, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_wait_returns_true_if_a_socket_can_be_written(
+    waiter: Waiter, pair: tuple[socket.socket, socket.socket]
+) -> None:
     assert waiter.wait(pair[0], READ | WRITE, None)
 
 
-def test_wait_says_that_a_socket_was_closed_by_its_peer(
+def test_wait_returns_true_if_the_peer_closed_the_socket(
     waiter: Waiter, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     ours, theirs = pair
@@ -103,10 +105,10 @@ def test_wait_says_that_a_socket_was_closed_by_its_peer(
     assert waiter.wait(ours, READ, None)
 
 
-def test_wait_says_that_it_was_in_vain_at_the_deadline_and_not_before(
-    waiter: Waiter, clock: FakeClock, aside: ThreadPoolExecutor, pair: tuple[socket.socket, socket.socket]
+def test_wait_returns_false_at_the_deadline_and_not_before(
+    waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    waiting = aside.submit(waiter.wait, pair[0], READ, LATER)
+    waiting = pool.submit(waiter.wait, pair[0], READ, LATER)
     clock.wait_until_waiting(deadline=LATER)
     clock.advance(LATER - NOW - 0.001)
     clock.wait_until_waiting(deadline=LATER)
@@ -114,12 +116,12 @@ def test_wait_says_that_it_was_in_vain_at_the_deadline_and_not_before(
     assert waiting.result(PATIENCE) is False
 
 
-def test_wait_is_not_ended_by_a_mere_wake(
-    waiter: Waiter, clock: FakeClock, aside: ThreadPoolExecutor, pair: tuple[socket.socket, socket.socket]
+def test_wake_alone_does_not_end_wait(
+    waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """A call made while a connection is being opened must not end the opening."""
+    """A call that is made while a connection is opened must not end the attempt."""
     ours, theirs = pair
-    waiting = aside.submit(waiter.wait, ours, READ, None)
+    waiting = pool.submit(waiter.wait, ours, READ, None)
     for _ in range(3):
         clock.wait_until_waiting(deadline=None)
         waiter.wake()
@@ -129,18 +131,16 @@ def test_wait_is_not_ended_by_a_mere_wake(
 
 
 def test_wait_raises_when_interrupted(
-    waiter: Waiter, clock: FakeClock, aside: ThreadPoolExecutor, pair: tuple[socket.socket, socket.socket]
+    waiter: Waiter, clock: FakeClock, pool: ThreadPoolExecutor, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    waiting = aside.submit(waiter.wait, pair[0], READ, LATER)
+    waiting = pool.submit(waiter.wait, pair[0], READ, LATER)
     clock.wait_until_waiting(deadline=LATER)
     waiter.interrupt()
     assert isinstance(waiting.exception(PATIENCE), Interrupted)
 
 
-def test_an_interruption_holds_until_it_is_taken_back(
-    waiter: Waiter, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    """Opening a connection takes many waits, and each of them must end."""
+def test_an_interruption_lasts_until_reset(waiter: Waiter, pair: tuple[socket.socket, socket.socket]) -> None:
+    """Opening a connection needs many waits, and each of them must end."""
     waiter.interrupt()
     for _ in range(3):
         with pytest.raises(Interrupted):
@@ -152,7 +152,9 @@ def test_an_interruption_holds_until_it_is_taken_back(
 # --------------------------------------------------------------------------------------------------------- wait_any
 
 
-def test_wait_any_says_whether_the_socket_is_ready(waiter: Waiter, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_wait_any_returns_whether_the_socket_is_ready(
+    waiter: Waiter, pair: tuple[socket.socket, socket.socket]
+) -> None:
     ours, theirs = pair
     assert not waiter.wait_any(ours, READ, NOW)
     waiter.wake()
@@ -161,7 +163,7 @@ def test_wait_any_says_whether_the_socket_is_ready(waiter: Waiter, pair: tuple[s
     assert waiter.wait_any(ours, READ, None)
 
 
-def test_wait_any_takes_the_wake_that_comes_with_the_socket(
+def test_wait_any_handles_a_wake_and_a_ready_socket_together(
     waiter: Waiter, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     ours, theirs = pair
@@ -173,7 +175,7 @@ def test_wait_any_takes_the_wake_that_comes_with_the_socket(
 
 
 @pytest.mark.parametrize("events", [READ, WRITE, READ | WRITE])
-def test_the_same_socket_can_be_waited_for_again_and_again(
+def test_wait_any_can_be_called_again_for_the_same_socket(
     waiter: Waiter, pair: tuple[socket.socket, socket.socket], events: int
 ) -> None:
     for _ in range(3):
@@ -183,7 +185,7 @@ def test_the_same_socket_can_be_waited_for_again_and_again(
 # ------------------------------------------------------------------------------------------------------------ close
 
 
-def test_whoever_wakes_too_late_need_not_know(waiter: Waiter) -> None:
+def test_wake_after_close_has_no_effect(waiter: Waiter) -> None:
     waiter.close()
     waiter.wake()
     waiter.interrupt()
