@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.exit_codes import ExitCode
 from ddpshell.cli.main import ddp as group
+from ddpshell.cli.process import ExitCode
 from ddpshell.clock import SystemClock
 from tests.cli.conftest import finished
 from tests.generated import manual

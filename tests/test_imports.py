@@ -41,7 +41,7 @@ CLIENT = """
 #: The modules that `ddp call` loads in addition: the command line and the grammar of arguments.
 CALL = """
     ddpshell.cli ddpshell.cli.commands ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
-    ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.exit_codes ddpshell.cli.folders ddpshell.cli.event_queue
+    ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.folders ddpshell.cli.event_queue
     ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
     ddpshell.cli.types ddpshell.cli.call_arguments
 

@@ -75,7 +75,7 @@ def connected(
 
         process.console.note(f"connecting through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)
-    observer = _observer(process, watch, reconnect=reconnect)
+    observer = _EventReporter(process, watch, reconnect=reconnect)
     passphrase = read_passphrase(process, settings)
     with make_client(
         process,
@@ -225,45 +225,56 @@ def add_url_hint(error: BaseException, process: Process) -> None:
         error.add_note("use -u URL for another server")
 
 
-def _observer(process: Process, watch: Callable[[Event], object] | None, *, reconnect: bool) -> Callable[[Event], None]:
-    """Return a listener for the client's thread that reports events as -v and -d ask for."""
-    console = process.console
-    verbose = bool(process.options.get("verbose", 0)) and not console.quiet
+class _EventReporter:
+    """Reports events on standard error, as -v and -d ask for. The client calls it in its own thread.
 
-    def show(event: Event) -> None:
-        if watch is not None:
-            watch(event)
+    Args:
+        process: The run of `ddp`.
+        watch: Called with every event, or None.
+        reconnect: Whether the client reconnects, so that lost connections are reported without -v too.
+    """
+
+    def __init__(self, process: Process, watch: Callable[[Event], object] | None, *, reconnect: bool) -> None:
+        self._console = process.console
+        self._clock = process.clock
+        self._watch = watch
+        self._is_verbose = bool(process.options.get("verbose", 0)) and not process.console.quiet
+        self._shows_losses = self._is_verbose or reconnect
+        # Whether to report the next session: with -v each one, otherwise those after a loss.
+        self._shows_session = self._is_verbose
+
+    def __call__(self, event: Event) -> None:
+        console = self._console
+        if self._watch is not None:
+            self._watch(event)
         match event:
             case FrameSent():
-                frame(event.text, is_sent=True)
+                self._print_frame(event.text, is_sent=True)
             case FrameReceived():
-                frame(event.text, is_sent=False)
+                self._print_frame(event.text, is_sent=False)
             case Warned(harmless=True):
-                if verbose:
+                if self._is_verbose:
                     console.note(event.text)
             case Warned():
                 console.warning(event.text)
-            case Connecting() if verbose:
+            case Connecting() if self._is_verbose:
                 console.note(f"connecting to {event.url}")
-            case SessionEstablished() if verbose or (reconnect and dropped):
+            case SessionEstablished() if self._shows_session:
                 again = "resumed" if event.resumed else "new"
                 name = "without an id" if event.session is None else event.session
                 console.note(f"connected: {again} session {name}, {event.round_trip * 1000:.0f} ms")
-            case ConnectionDropped() if verbose or reconnect:
-                dropped.append(event)
+            case ConnectionDropped() if self._shows_losses:
+                self._shows_session = True
                 console.note(f"not connected: {event.error}")
-            case Waiting() if verbose or reconnect:
+            case Waiting() if self._shows_losses:
                 console.note(f"next attempt in {event.seconds:.1f} s")
             case _:
                 pass
 
-    def frame(text: str, *, is_sent: bool) -> None:
+    def _print_frame(self, text: str, *, is_sent: bool) -> None:
         from ..text.frames import frame_line
         from ..text.palette import terminal_text
 
-        color = console.colors_err
-        line = frame_line(text, is_sent=is_sent, when=process.clock.wall(), colored=color)
-        console.error_lines([terminal_text(line, color=color)])
-
-    dropped: list[Event] = []
-    return show
+        color = self._console.colors_err
+        line = frame_line(text, is_sent=is_sent, when=self._clock.wall(), colored=color)
+        self._console.error_lines([terminal_text(line, color=color)])

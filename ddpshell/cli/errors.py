@@ -15,8 +15,8 @@ from msgspec import Struct
 from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, ServerError
 from ..text.escaping import escape_line
 from .command_classes import spelling
-from .exit_codes import ExitCode, exit_code, kind
 from .output import Console, OutputFormat
+from .process import ExitCode, exit_code, kind
 
 if TYPE_CHECKING:
     from ..advice import Place

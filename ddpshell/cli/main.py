@@ -16,10 +16,9 @@ from .. import __version__
 from ..text.escaping import escape_line, escape_text
 from .command_classes import Group, process_of
 from .errors import failure, show
-from .exit_codes import ExitCode, Terminated
 from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from .output import OutputError, OutputFormat
-from .process import Process, terminable
+from .process import ExitCode, Process, Terminated, terminable
 
 __all__ = ["ddp", "main", "run"]
 

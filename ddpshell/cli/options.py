@@ -245,7 +245,7 @@ OUTPUT_OPTIONS = [
     ),
     SharedOption("-v", "--verbose", section=_OUTPUT, count=True, help="Show on stderr how the connection is made."),
     SharedOption(
-        "-q", "--quiet", section=_OUTPUT, count=True, help="Do not show notes and hints on stderr; -qq: nor warnings."
+        "-q", "--quiet", section=_OUTPUT, count=True, help="Do not show notes and hints on stderr; with -qq also no warnings."
     ),
     SharedOption(
         "--no-pager", section=_OUTPUT, is_flag=True, default_help="long output goes through $PAGER, or less",

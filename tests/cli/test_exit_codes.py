@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell import exceptions
-from ddpshell.cli.exit_codes import ExitCode, Terminated, exit_code, kind
+from ddpshell.cli.process import ExitCode, Terminated, exit_code, kind
 from ddpshell.exceptions import (
     ClientClosed,
     CommandError,

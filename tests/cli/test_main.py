@@ -18,7 +18,7 @@ import pytest
 import ddpshell
 from ddpshell.cli.command_classes import Command as ClickCommand
 from ddpshell.cli.commands import call as call_module
-from ddpshell.cli.exit_codes import Terminated
+from ddpshell.cli.process import Terminated
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP

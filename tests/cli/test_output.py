@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.exit_codes import Terminated
 from ddpshell.cli.output import overflows, page, unbroken, wants_color
-from ddpshell.cli.process import terminable
+from ddpshell.cli.process import Terminated, terminable
 from tests.cli.conftest import Command, finished
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse, http_answer
 

@@ -7,8 +7,7 @@ import signal
 
 import pytest
 
-from ddpshell.cli.exit_codes import Terminated
-from ddpshell.cli.process import Process, terminable
+from ddpshell.cli.process import Process, Terminated, terminable
 from ddpshell.exceptions import DDPTimeout
 from tests.fakes import FakeClock
 

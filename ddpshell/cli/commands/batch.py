@@ -26,10 +26,9 @@ from ...clock import Clock
 from ...ejson import json_text
 from ...exceptions import CommandError, ConnectionLost, EJSONError
 from ..command_classes import Command, process_of
-from ..exit_codes import ExitCode, Terminated
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat
-from ..process import Process
+from ..process import ExitCode, Process, Terminated
 from ..settings import ConnectionSettings
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of
-from ..exit_codes import ExitCode, Terminated
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import OutputFormat
-from ..process import Process
+from ..process import ExitCode, Process, Terminated
 from ..settings import ConnectionSettings
 from ..types import Seconds
 

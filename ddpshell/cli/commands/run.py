@@ -16,10 +16,9 @@ from ...exceptions import CommandError, DDPTimeout, LoginError
 from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
 from ..credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
-from ..exit_codes import exit_code
 from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
 from ..output import OutputFormat
-from ..process import Process
+from ..process import Process, exit_code
 from ..settings import ConnectionSettings, Identity, proxy_for
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from ...shell.terminal.display import Display
     from ..credentials import Credential
 
-__all__ = ["connector", "credential_at", "make_shell", "named", "opened", "run", "run_lines", "shell_settings"]
+__all__ = ["connector", "credential_at", "make_shell", "opened", "run", "run_lines", "set_user", "shell_settings"]
 
 
 def _run(file: str, keep_going: bool) -> None:
@@ -82,7 +81,6 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     from ...shell.script import run_script
     from ...shell.terminal.display import ScriptDisplay
     from ...text.escaping import escape_text
-    from ..connection import unconfirmed_note
     from ..errors import failure, show
 
     given = ConnectionSettings.of(process.options)
@@ -121,27 +119,9 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     console.out = results = ResultStream(hold, runs.jobs.stop_waiting)
     first = find_credential(process, given)
 
-    def time_left() -> float | None:
-        return None if process.deadline is None else max(0.0, process.deadline - process.clock.now())
-
-    def log_in(client: Client, url: str | None) -> None:
-        found = credential_at(process, given, url, first)
-        if found is None:
-            return
-        try:
-            begun = found.log_in(client)
-            with contextlib.suppress(DDPTimeout):
-                begun.exception(time_left())
-            if begun.settle():
-                console.note(unconfirmed_note("answer to the login", process))
-            made = begun.result(0)
-        except LoginError as error:
-            raise found.rejection(error) from None
-        runs.link.user = named(found, made)
-        runs.link.unsaved_login = made if found.token is None else None
-
-    runs.hooks.log_in = log_in
-    runs.hooks.time_left = time_left
+    login = _ScriptLogin(process, given, first, runs)
+    runs.hooks.log_in = login
+    runs.hooks.time_left = login.time_left
     try:
         runs.link.open(None)
         done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
@@ -150,6 +130,45 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         console.out = stream
         runs.close()
     return 0 if done.error is None else exit_code(done.error)
+
+
+class _ScriptLogin:
+    """Logs in each client of a script, and waits for the answer.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        first: The credential for the server of the options.
+        shell: The shell that runs the script.
+    """
+
+    def __init__(self, process: Process, given: ConnectionSettings, first: Credential | None, shell: Shell) -> None:
+        self._process = process
+        self._given = given
+        self._first = first
+        self._shell = shell
+
+    def time_left(self) -> float | None:
+        """Return the rest of the time limit in seconds; None for no limit."""
+        deadline = self._process.deadline
+        return None if deadline is None else max(0.0, deadline - self._process.clock.now())
+
+    def __call__(self, client: Client, url: str | None) -> None:
+        from ..connection import unconfirmed_note
+
+        credential = credential_at(self._process, self._given, url, self._first)
+        if credential is None:
+            return
+        try:
+            answer = credential.log_in(client)
+            with contextlib.suppress(DDPTimeout):
+                answer.exception(self.time_left())
+            if answer.settle():
+                self._process.console.note(unconfirmed_note("answer to the login", self._process))
+            token = answer.result(0)
+        except LoginError as error:
+            raise credential.rejection(error) from None
+        set_user(self._shell, credential, token)
 
 
 def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
@@ -201,9 +220,10 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     return ConnectionSettings(**settings)
 
 
-def named(credential: Credential, token: LoginToken) -> str:
-    """Return the name of the logged-in user."""
-    return credential.user or (credential.saved.user if credential.saved is not None else token.user_id)
+def set_user(shell: Shell, credential: Credential, token: LoginToken) -> None:
+    """Tell the shell which user is logged in."""
+    shell.link.user = credential.user or (credential.saved.user if credential.saved is not None else token.user_id)
+    shell.link.unsaved_login = token if credential.token is None else None
 
 
 def shell_settings(process: Process) -> Settings:

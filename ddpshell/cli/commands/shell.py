@@ -19,7 +19,7 @@ from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, Stream
 from ..process import Process
 from ..settings import ConnectionSettings
-from .run import connector, credential_at, make_shell, named, shell_settings
+from .run import connector, credential_at, make_shell, set_user, shell_settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -72,29 +72,8 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
 
     def make(display: Display) -> Shell:
         above.enter_context(_above_prompt(process.console, display))
-
-        def log_in(client: Client, url: str | None) -> None:
-            try:
-                found = credential_at(process, given, url, first)
-            except DDPError as error:
-                display.failure(None, error)
-                return
-            if found is not None:
-                found.log_in(client).add_done_callback(lambda answer: tell(client, found, answer))
-
-        def tell(client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
-            if answer.cancelled() or made.link.current_client is not client:
-                return
-            error = answer.exception()
-            if error is None:
-                token = answer.result()
-                made.link.user = named(credential, token)
-                made.link.unsaved_login = token if credential.token is None else None
-            elif isinstance(error, LoginError):
-                display.failure(None, credential.rejection(error))
-
         made = make_shell(process, given, settings, display, connect)
-        made.hooks.log_in = log_in
+        made.hooks.log_in = _PromptLogin(process, given, first, made, display)
         if ended is not None:
             display.failure(None, ended)
         return made
@@ -102,6 +81,45 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     history = Path(state_folder() or os.devnull) / "history"
     with above:
         interact(make, settings, history, is_dumb=os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""))
+
+
+class _PromptLogin:
+    """Logs in each client of the shell without waiting for the answer. Errors are shown at the prompt.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        first: The credential for the server of the options.
+        shell: The shell.
+        display: Where to show errors.
+    """
+
+    def __init__(
+        self, process: Process, given: ConnectionSettings, first: Credential | None, shell: Shell, display: Display
+    ) -> None:
+        self._process = process
+        self._given = given
+        self._first = first
+        self._shell = shell
+        self._display = display
+
+    def __call__(self, client: Client, url: str | None) -> None:
+        try:
+            credential = credential_at(self._process, self._given, url, self._first)
+        except DDPError as error:
+            self._display.failure(None, error)
+            return
+        if credential is not None:
+            credential.log_in(client).add_done_callback(lambda answer: self._finish(client, credential, answer))
+
+    def _finish(self, client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
+        if answer.cancelled() or self._shell.link.current_client is not client:
+            return
+        error = answer.exception()
+        if error is None:
+            set_user(self._shell, credential, answer.result())
+        elif isinstance(error, LoginError):
+            self._display.failure(None, credential.rejection(error))
 
 
 @contextlib.contextmanager
