@@ -341,6 +341,9 @@ class FaultProxy:
     ) -> None:
         self._ask(self._stop)
         self._thread.join(PATIENCE)
+        # Not on the thread, which may end between the request and the byte that wakes it.
+        self._ours.close()
+        self._theirs.close()
 
     # ------------------------------------------------------------------------------------------------- for the test
 
@@ -501,8 +504,7 @@ class FaultProxy:
             with self.changed:
                 self.changed.notify_all()
         self._selector.close()
-        for sock in (self._listener, self._ours, self._theirs):
-            sock.close()
+        self._listener.close()
 
     def _stop(self) -> None:
         self._running = False
