@@ -209,9 +209,9 @@ class _Observer:
         self._name = name
         self._matches = matches
         self._added = added
-        self._changed = changed
-        self._removed = removed
-        self._moved = moved
+        self._changed = changed or _ignore
+        self._removed = removed or _ignore
+        self._moved = moved or _ignore
         self._is_started = False
         self.stopped = False
         # With a selector, all documents as they were after the last event, by wire id and in order: whether a document
@@ -266,7 +266,7 @@ class _Observer:
     def _handle_changed(self, event: DocumentChanged) -> None:
         fields = _copied(event.fields)
         if self._matches is None:
-            self._report_changed(event.id, fields, event.cleared)
+            self._changed(event.id, fields, event.cleared)
             return
         wire_id = encode_document_id(event.id)
         document = self._seen[wire_id]
@@ -276,9 +276,9 @@ class _Observer:
             del document[name]
         match was_match, self._is_match(document):
             case True, True:
-                self._report_changed(event.id, _copied(fields), event.cleared)
+                self._changed(event.id, _copied(fields), event.cleared)
             case True, False:
-                self._report_removed(event.id)
+                self._removed(event.id)
             case False, True:
                 self._report_added(document)
 
@@ -287,11 +287,11 @@ class _Observer:
         if self._order is not None:
             self._order.remove(wire_id)
         if self._matches is None or self._is_match(self._seen.pop(wire_id)):
-            self._report_removed(event.id)
+            self._removed(event.id)
 
     def _handle_moved(self, event: DocumentMoved) -> None:
         if self._matches is None:
-            self._report_moved(event.id, event.before)
+            self._moved(event.id, event.before)
             return
         wire_id = encode_document_id(event.id)
         if self._order is None:
@@ -301,7 +301,7 @@ class _Observer:
             # The next matching document.
             others = (self._seen[other] for other in self._order.after(wire_id))
             following = next((_id(other) for other in others if self._is_match(other)), None)
-            self._report_moved(event.id, following)
+            self._moved(event.id, following)
 
     def _is_match(self, document: Document) -> bool:
         return self._matches is None or self._matches(document)
@@ -312,17 +312,9 @@ class _Observer:
             del fields["_id"]
             self._added(_id(document), fields)
 
-    def _report_changed(self, document_id: DocumentID, fields: Fields, cleared: tuple[str, ...]) -> None:
-        if self._changed is not None:
-            self._changed(document_id, fields, cleared)
 
-    def _report_removed(self, document_id: DocumentID) -> None:
-        if self._removed is not None:
-            self._removed(document_id)
-
-    def _report_moved(self, document_id: DocumentID, before: DocumentID | None) -> None:
-        if self._moved is not None:
-            self._moved(document_id, before)
+def _ignore(*_: object) -> None:
+    return None
 
 
 def _copied(fields: Fields) -> Fields:
