@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import selectors
@@ -148,6 +149,19 @@ def test_an_event_wakes_all_threads_until_it_is_cleared() -> None:
     assert event.wait()
     event.clear()
     assert not event.wait(0)
+
+
+def test_a_wait_for_an_event_that_times_out_leaves_nothing_behind() -> None:
+    event = Event()
+
+    def sleepers() -> int:
+        gc.collect()
+        return sum(isinstance(item, Sleeper) for item in gc.get_objects())
+
+    before = sleepers()
+    for _ in range(3):
+        assert not event.wait(0.001)
+    assert sleepers() == before
 
 
 def test_a_signal_handler_can_set_the_awaited_event_and_sleep() -> None:

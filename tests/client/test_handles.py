@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 import re
@@ -30,6 +31,7 @@ from ddpshell.client.events import (
     SubscriptionStopped,
 )
 from ddpshell.client.handles import Awaitable, Condition, MethodCall, Registry, Subscription
+from ddpshell.clock import Sleeper
 from ddpshell.exceptions import (
     ClientClosed,
     ConnectError,
@@ -130,6 +132,20 @@ def test_a_timeout_raises_our_error_and_result_can_be_called_again(
         assert isinstance(raised.value, TransportError)
     answer.fulfill(5)
     assert answer.result(AN_INSTANT) == 5
+
+
+def test_a_wait_that_times_out_leaves_nothing_behind() -> None:
+    condition = Condition()
+
+    def sleepers() -> int:
+        gc.collect()
+        return sum(isinstance(item, Sleeper) for item in gc.get_objects())
+
+    before = sleepers()
+    for _ in range(3):
+        with condition:
+            assert not condition.wait(0.001)
+    assert sleepers() == before
 
 
 def test_a_timeout_error_of_the_call_itself_is_raised_unchanged() -> None:

@@ -102,7 +102,7 @@ def test_the_prompt_gets_them_with_what_they_are() -> None:
     completer = LineCompleter(REGISTRY, NAMES, list)
     [found] = completer.get_completions(Document("find tasks --so"), CompleteEvent(completion_requested=True))
     assert (found.text, found.start_position) == ("--sort", -4)
-    assert "for the other direction" in found.display_meta_text
+    assert "- for descending" in found.display_meta_text
 
 
 def test_while_typing_nothing_is_suggested_where_nothing_was_begun() -> None:

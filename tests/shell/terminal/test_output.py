@@ -191,7 +191,7 @@ def test_control_c_gives_up_a_line_and_stops_waiting(window: Window) -> None:
     window.wait_for("> wait")
     window.interrupt_until("stopped waiting; 1 command continues, see `pending`")
     window.press("status\r")
-    window.wait_for("nobody")
+    window.wait_for("not logged in")
     assert "[2]" not in window.text
 
 
@@ -320,14 +320,14 @@ def test_a_home_that_cannot_be_written_costs_the_history_only(server: LoopbackSe
         pytest.param("source /nowhere/x", "cannot read /nowhere/x: No such file or directory", id="a file"),
         pytest.param("call upper a | exit 3", "[1] error: exit 3 ended with code 3", id="a program"),
         pytest.param("connect http://:x", "invalid server URL 'http://:x'", id="an address"),
-        pytest.param("connect 127.0.0.1:1", "not connected: ", id="nobody there"),
+        pytest.param("connect 127.0.0.1:1", "not connected: ", id="unreachable server"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_the_shell_goes_on(window: Window, typed: str, shown: str) -> None:
     window.press(typed + "\r")
     window.wait_for(shown)
     window.press("help exit\r")
-    window.wait_for("What is under way is given a moment")
+    window.wait_for("Pending calls get a moment")
     assert "Traceback" not in window.text
 
 
