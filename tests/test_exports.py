@@ -22,8 +22,10 @@ def _name(path: Path) -> str:
 
 
 def listed(tree: ast.Module) -> list[str] | None:
-    """Return the names in `__all__`, or None."""
+    """Return the names in `__all__`; None without one, and no names if it is imported from another module."""
     for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and "__all__" in [alias.name for alias in node.names]:
+            return []
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
             names: list[str] = ast.literal_eval(node.value)
             return names
