@@ -167,7 +167,7 @@ _TABLE: tuple[_Row, ...] = (
             "the account has two factors: `login USER --code` asks for the one-time code, too",
         ),
     ),
-    _Row(_has_code(LoginError, "totp-max-attempts"), ("there were too many wrong codes: try again later",)),
+    _Row(_has_code(LoginError, "totp-max-attempts"), ("too many wrong codes: try again later",)),
     _Row(
         _is_a(LoginLost),
         ("log in again: ddp login USER", "", "log in with `login USER`, then repeat the call"),

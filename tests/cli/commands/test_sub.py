@@ -114,7 +114,7 @@ class TestErrors:
             pytest.param(["x", "-o", "table", "--until", "{}"], "-o table cannot show", id="a table that grows until"),
             pytest.param(["x", "--until", "{a: "], "--until: missing a value", id="no literal"),
             pytest.param(["x", "--until", "{a: {$near: 1}}"], "--until: ", id="no operator"),
-            pytest.param(["x", "--until", "[1]"], "--until: a selector is", id="no selector"),
+            pytest.param(["x", "--until", "[1]"], "--until: a selector must be", id="no selector"),
             pytest.param(["x", "{a"], "argument 1: ", id="no argument"),
             pytest.param(["x\udcff"], "NAME is not UTF-8 text", id="no text"),
         ],
