@@ -10,6 +10,7 @@
     ├─ MessageTooLarge           a message of the server exceeds the client's limit
     ├─ NegotiationError          there is no common protocol version; never retried
     ├─ QueryError                a selector, sort order, projection or modifier is invalid (also ValueError)
+    ├─ RecordingError            a file is not a recording (also ValueError)
     ├─ ServerError               the server answered with an error
     │  ├─ MethodError
     │  │  ├─ LoginError          the server rejected a login
@@ -55,6 +56,7 @@ __all__ = [
     "ProtocolError",
     "QueryError",
     "RateLimited",
+    "RecordingError",
     "RemoteProtocolError",
     "ServerError",
     "SubscriptionError",
@@ -103,6 +105,10 @@ class MessageTooLarge(DDPError):
 
 class QueryError(DDPError, ValueError):
     """A selector, sort order, projection or modifier is invalid or not supported."""
+
+
+class RecordingError(DDPError, ValueError):
+    """A file is neither a recording nor another file with frames that can be read."""
 
 
 class InvalidURL(DDPError, ValueError):

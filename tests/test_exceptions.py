@@ -29,6 +29,7 @@ from ddpshell.exceptions import (
     OutcomeUnknown,
     QueryError,
     RateLimited,
+    RecordingError,
     RemoteProtocolError,
     ServerError,
     SubscriptionError,
@@ -63,6 +64,7 @@ SENTENCES = [
     pytest.param(
         TwoFactorError("no-2fa-code", "2FA code required"), "2FA code required [no-2fa-code]", id="two factors"
     ),
+    pytest.param(RecordingError("a.har is not a recording"), "a.har is not a recording", id="recording"),
     pytest.param(RateLimited("too-many-requests", "Slow down"), "Slow down [too-many-requests]", id="rate limit"),
     pytest.param(SubscriptionError("denied", "not yours"), "not yours [denied]", id="subscription"),
     pytest.param(ConnectError("refused", problem="refused"), "refused", id="connect"),

@@ -70,7 +70,7 @@ _HINTS = (
 _SRP = re.compile("s[-_]{0,9}r[-_]{0,9}p")
 
 # Secrets inside strings: credentials in a URL, parameters in its query, and headers.
-_USERINFO = re.compile(r"(?<=://)[^\s/?#@\"']+@")
+_USERINFO = re.compile(r"(?<=://)[^\s/?#\"']+@")
 _QUERY = re.compile(r"([?&])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"']+)")
 _HEADER = re.compile(
     r"((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token|auth))\s*:\s*\S.*", re.IGNORECASE

@@ -1,0 +1,287 @@
+r"""Recordings: the stream of timestamped frames that all views read, and the file format for it.
+
+A recording is NDJSON. The first line is a `Header`; each other line is a `Frame` or a `ConnectionChange`:
+
+    {"ddp_recording":1,"url":"wss://app.example/websocket","started":"2026-01-31T12:00:00.000Z","program":"ddpshell 1.0.0"}
+    {"t":0.0,"conn":1,"event":"open"}
+    {"t":0.001,"conn":1,"dir":"out","frame":"{\"msg\":\"connect\",...}"}
+    {"t":4.2,"conn":1,"event":"close","reason":"..."}
+
+Secrets are masked when the file is written, unless the user asks for them. Unknown keys are ignored. A program that is
+killed leaves a readable file, because each line is written at once, and an incomplete last line is ignored.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias, cast
+
+from msgspec import Struct
+
+from .. import __version__
+from ..ejson import JSONValue, json_text
+from ..exceptions import EJSONError, RecordingError, RemoteProtocolError
+from ..protocol import sockjs
+from ..protocol.secrets import mask
+
+__all__ = [
+    "ConnectionChange",
+    "Direction",
+    "Entry",
+    "Frame",
+    "Header",
+    "RecordingWriter",
+    "ddp_messages",
+    "iso_time",
+    "make_header",
+    "read_recording",
+]
+
+#: Whether a frame came from the server (`in`) or was sent to it (`out`).
+Direction: TypeAlias = Literal["in", "out"]
+
+_VERSION: Final = 1
+
+
+class Header(Struct, frozen=True):
+    """The first line of a recording.
+
+    Args:
+        url: The server's URL; empty if it is unknown.
+        started: The time at which the recording began, in ISO format; empty if it is unknown.
+        program: The program that made the recording.
+    """
+
+    url: str
+    started: str
+    program: str
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """One DDP message, without SockJS framing.
+
+    Args:
+        t: Seconds since the recording began.
+        conn: The number of the connection, from 1.
+        dir: `in` for a message from the server, `out` for one to the server.
+        text: The message.
+    """
+
+    t: float
+    conn: int
+    dir: Direction
+    text: str
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the text in UTF-8."""
+        return len(self.text) if self.text.isascii() else len(self.text.encode("utf-8", "surrogatepass"))
+
+
+class ConnectionChange(Struct, frozen=True):
+    """A connection was opened or closed.
+
+    Args:
+        t: Seconds since the recording began.
+        conn: The number of the connection, from 1.
+        event: What happened.
+        details: More about it, such as `reason`, in the other keys of the line.
+    """
+
+    t: float
+    conn: int
+    event: Literal["open", "close"]
+    details: Mapping[str, JSONValue] = {}
+
+
+Entry: TypeAlias = Frame | ConnectionChange
+
+
+def make_header(url: str, started: datetime) -> Header:
+    """Return the header of a recording that ddpshell makes."""
+    return Header(url, iso_time(started), f"ddpshell {__version__}")
+
+
+def iso_time(when: datetime) -> str:
+    """Format a time in UTC with milliseconds, as JavaScript does."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ddp_messages(text: str, direction: Direction) -> tuple[str, ...]:
+    """Return the DDP messages in the text of a WebSocket message, which may have SockJS framing (U10, U11).
+
+    A DDP message is a JSON object, and a SockJS frame never is, so that the text itself shows which of them it is.
+    """
+    if text.startswith("{"):
+        return (text,)
+    if direction == "in":
+        match sockjs.unframe(text):
+            case sockjs.Messages(texts):
+                return texts
+            case sockjs.Ignored():
+                return (text,)
+        return ()
+    try:
+        return sockjs.unframe_from_client(text)
+    except RemoteProtocolError:
+        return (text,)
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_recording(lines: Iterable[bytes], name: str) -> tuple[Header, Iterator[Entry]]:
+    """Read a recording line by line, in constant memory.
+
+    Args:
+        lines: The lines of the file.
+        name: The name of the file, for messages.
+
+    Returns:
+        The header, and an iterator over the rest, which reads the lines and raises `RecordingError` as well.
+
+    Raises:
+        RecordingError: The first line is not the header of a recording.
+    """
+    numbered = enumerate(lines, 1)
+    _, first = next(numbered, (1, b""))
+    header = _object(first)
+    version = None if header is None else header.get("ddp_recording")
+    if header is None or version is None:
+        raise RecordingError(f"{name} is not a recording: line 1 {_what_it_is(first)} instead of the header")
+    if version != _VERSION:
+        raise RecordingError(f"{name} has version {version!r:.20} of the format, and this program reads {_VERSION}")
+    url, started, program = (_text(header.get(key)) for key in ("url", "started", "program"))
+    return Header(url, started, program), _entries(numbered, name)
+
+
+def _entries(numbered: Iterator[tuple[int, bytes]], name: str) -> Iterator[Entry]:
+    for number, line in numbered:
+        tree = _object(line)
+        if tree is None:
+            if not line.strip() or not line.endswith(b"\n"):
+                continue
+            raise RecordingError(f"line {number} of {name} {_what_it_is(line)} instead of a frame")
+        try:
+            yield from _entry(tree)
+        except ValueError as problem:
+            raise RecordingError(f"line {number} of {name} is not a frame: {problem}") from None
+
+
+def _object(line: bytes) -> dict[str, JSONValue] | None:
+    try:
+        tree = json_text.parse(line)
+    except EJSONError:
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def _what_it_is(line: bytes) -> str:
+    text = line.decode("utf-8", "replace").strip()
+    if not text:
+        return "is empty"
+    return f"is {text!r:.60}"
+
+
+def _entry(tree: Mapping[str, JSONValue]) -> Iterator[Entry]:
+    t, conn = tree.get("t"), tree.get("conn")
+    if isinstance(t, bool) or not isinstance(t, int | float) or not math.isfinite(t):
+        raise ValueError("t is not a number of seconds")
+    if isinstance(conn, bool) or not isinstance(conn, int):
+        raise ValueError("conn is not the number of a connection")  # noqa: TRY004
+    if "frame" in tree:
+        direction, text = tree.get("dir"), tree["frame"]
+        if direction not in ("in", "out"):
+            raise ValueError('dir is neither "in" nor "out"')
+        if not isinstance(text, str):
+            raise ValueError("frame is not a string")
+        for message in ddp_messages(text, cast(Direction, direction)):
+            yield Frame(t, conn, cast(Direction, direction), message)
+        return
+    event = tree.get("event")
+    # Ignore other events, which later versions may have.
+    if event in ("open", "close"):
+        details = {key: value for key, value in tree.items() if key not in ("t", "conn", "event")}
+        yield ConnectionChange(t, conn, cast(Literal["open", "close"], event), details)
+    elif not isinstance(event, str):
+        raise ValueError("it has neither frame nor event")
+
+
+def _text(value: JSONValue) -> str:
+    return value if isinstance(value, str) else ""
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+class RecordingWriter:
+    """Writes a recording, each line at once. Methods may be called from any thread.
+
+    Only the user may read the file. An existing file is overwritten.
+
+    Args:
+        path: The file.
+        header: The first line.
+        with_secrets: Whether to write passwords, tokens and other secrets as they are.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], header: Header, *, with_secrets: bool = False) -> None:
+        self._with_secrets = with_secrets
+        self._lock = threading.Lock()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, 0o600)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
+        try:
+            self._write(
+                {"ddp_recording": _VERSION, "url": header.url, "started": header.started, "program": header.program}
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, entry: Entry) -> None:
+        """Write a frame or an event. After `close`, do nothing.
+
+        Raises:
+            OSError: The file cannot be written, because the disk is full, for instance.
+        """
+        if isinstance(entry, ConnectionChange):
+            self._write({"t": _seconds(entry.t), "conn": entry.conn, "event": entry.event, **entry.details})
+            return
+        for message in ddp_messages(entry.text, entry.dir):
+            # The text is masked as a message, which the mask cannot see in a string.
+            text = message if self._with_secrets else mask(message)
+            self._write({"t": _seconds(entry.t), "conn": entry.conn, "dir": entry.dir, "frame": text}, is_masked=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._descriptor is not None:
+                descriptor, self._descriptor = self._descriptor, None
+                os.close(descriptor)
+
+    def _write(self, tree: dict[str, JSONValue], *, is_masked: bool = False) -> None:
+        line = json_text.dump(tree)
+        if not is_masked and not self._with_secrets:
+            line = mask(line)
+        data = memoryview((line + "\n").encode())
+        with self._lock:
+            while data and self._descriptor is not None:
+                data = data[os.write(self._descriptor, data) :]
+
+
+def _seconds(t: float) -> float:
+    return round(t, 6)

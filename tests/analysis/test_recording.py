@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.analysis.recording import (
+    ConnectionChange,
+    Entry,
+    Frame,
+    Header,
+    RecordingWriter,
+    ddp_messages,
+    iso_time,
+    make_header,
+    read_recording,
+)
+from ddpshell.exceptions import RecordingError
+
+HEADER = Header("ws://app.example/websocket", "2026-01-31T12:00:00.000Z", "ddpshell 1.0.0")
+FIRST = b'{"ddp_recording":1,"url":"ws://app.example/websocket","started":"","program":""}\n'
+PONG = b'{"t":1,"conn":1,"dir":"out","frame":"{\\"msg\\":\\"pong\\"}"}\n'
+
+
+def write(path: Path, *entries: Entry, with_secrets: bool = False, header: Header = HEADER) -> bytes:
+    writer = RecordingWriter(path, header, with_secrets=with_secrets)
+    for entry in entries:
+        writer.write(entry)
+    writer.close()
+    return path.read_bytes()
+
+
+def read(data: bytes) -> tuple[Header, list[Entry]]:
+    header, entries = read_recording(io.BytesIO(data), "app.ddprec")
+    return header, list(entries)
+
+
+def sent(message: object) -> Frame:
+    return Frame(0.5, 1, "out", json.dumps(message))
+
+
+def test_the_format_has_exactly_these_keys(tmp_path: Path) -> None:
+    data = write(
+        tmp_path / "r",
+        ConnectionChange(0, 1, "open"),
+        Frame(0.25, 1, "out", '{"msg":"ping"}'),
+        Frame(0.5, 1, "in", '{"msg":"pong"}'),
+        ConnectionChange(2, 1, "close", {"reason": "gone"}),
+    )
+    assert [json.loads(line) for line in data.splitlines()] == [
+        {
+            "ddp_recording": 1,
+            "url": "ws://app.example/websocket",
+            "started": "2026-01-31T12:00:00.000Z",
+            "program": "ddpshell 1.0.0",
+        },
+        {"t": 0.0, "conn": 1, "event": "open"},
+        {"t": 0.25, "conn": 1, "dir": "out", "frame": '{"msg":"ping"}'},
+        {"t": 0.5, "conn": 1, "dir": "in", "frame": '{"msg":"pong"}'},
+        {"t": 2.0, "conn": 1, "event": "close", "reason": "gone"},
+    ]
+
+
+@given(
+    st.lists(
+        st.builds(
+            Frame,
+            st.integers(0, 10**6).map(lambda n: n / 64),
+            st.integers(1, 9),
+            st.sampled_from(["in", "out"]),
+            st.text(st.characters()).map(lambda text: json.dumps({"msg": text})),
+        )
+    )
+)
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, frames: list[Frame]) -> None:
+    data = write(tmp_path_factory.getbasetemp() / "round-trip", *frames, with_secrets=True)
+    assert read(data) == (HEADER, frames)
+
+
+def test_each_line_is_in_the_file_at_once(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path / "r", HEADER)
+    writer.write(Frame(1, 1, "in", '{"msg":"pong"}'))
+    assert read((tmp_path / "r").read_bytes()) == (HEADER, [Frame(1, 1, "in", '{"msg":"pong"}')])
+    writer.close()
+    writer.write(Frame(2, 1, "in", '{"msg":"pong"}'))
+    assert len((tmp_path / "r").read_bytes().splitlines()) == 2
+
+
+def test_only_the_user_may_read_the_file_even_if_it_existed(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "old").chmod(0o644)
+    umask = os.umask(0)
+    try:
+        write(tmp_path / "old")
+        write(tmp_path / "new")
+    finally:
+        os.umask(umask)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("old", "new")] == [0o600, 0o600]
+    assert b"old" not in (tmp_path / "old").read_bytes()
+
+
+SECRETS = [
+    pytest.param(sent({"msg": "method", "method": "login", "id": "1", "params": [{"password": "S3CRET"}]}), id="plain"),
+    pytest.param(sent({"msg": "method", "id": "1", "method": "login", "params": [{"resume": "S3CRET"}]}), id="token"),
+    pytest.param(Frame(1, 1, "in", '{"msg":"result","id":"1","result":{"token":"S3CRET"}}'), id="result"),
+    pytest.param(Frame(1, 1, "in", '{"msg":"result","id":"1","result":{"token":"S3CRET'), id="not JSON"),
+    pytest.param(Frame(1, 1, "in", "a" + json.dumps(['{"msg":"result","result":{"token":"S3CRET"}}'])), id="SockJS in"),
+    pytest.param(Frame(1, 1, "out", json.dumps(['{"msg":"method","params":[{"password":"S3CRET"}]}'])), id="SockJS out"),
+    pytest.param(ConnectionChange(1, 1, "open", {"headers": {"cookie": "S3CRET"}}), id="header"),
+    pytest.param(ConnectionChange(1, 1, "open", {"url": "ws://ann:p@S3CRET@app.example/"}), id="URL of an event"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", SECRETS)
+def test_the_bytes_of_the_file_have_no_secrets_unless_the_user_asks(tmp_path: Path, entry: Entry) -> None:
+    assert b"S3CRET" not in write(tmp_path / "r", entry)
+    assert b"S3CRET" in write(tmp_path / "r", entry, with_secrets=True)
+
+
+@pytest.mark.parametrize("url", ["wss://ann:S3CRET@app.example/", "ws://a:p@S3CRET@h/", "ws://h/?access_token=S3CRET"])
+def test_the_url_has_no_secrets(tmp_path: Path, url: str) -> None:
+    assert b"S3CRET" not in write(tmp_path / "r", header=Header(url, "", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "direction", "messages"),
+    [
+        pytest.param('{"msg":"ping"}', "in", ('{"msg":"ping"}',), id="no framing"),
+        pytest.param("o", "in", (), id="open"),
+        pytest.param("h", "in", (), id="heartbeat"),
+        pytest.param('c[3000,"Go away!"]', "in", (), id="close"),
+        pytest.param('a["{}","{\\"a\\":1}"]', "in", ("{}", '{"a":1}'), id="U10: two messages"),
+        pytest.param('["{}"]', "out", ("{}",), id="U11: from the client"),
+        pytest.param('"{}"', "out", ("{}",), id="U11: a string"),
+        pytest.param("hello", "in", ("hello",), id="neither, in"),
+        pytest.param("hello", "out", ("hello",), id="neither, out"),
+    ],
+)
+def test_sockjs_framing_is_removed(text: str, direction: str, messages: tuple[str, ...]) -> None:
+    assert ddp_messages(text, "in" if direction == "in" else "out") == messages
+
+
+@pytest.mark.parametrize("size", range(1, len(PONG)))
+def test_an_incomplete_last_line_is_ignored(size: int) -> None:
+    _, entries = read(FIRST + PONG + PONG[:size])
+    # Without its newline, the line is complete.
+    assert len(entries) == (2 if size == len(PONG) - 1 else 1)
+
+
+def test_unknown_keys_events_and_empty_lines_are_ignored() -> None:
+    data = FIRST + b'\n{"t":1,"conn":1,"event":"stall"}\n{"t":1,"conn":1,"dir":"in","frame":"{}","x":1}\n'
+    assert read(data)[1] == [Frame(1, 1, "in", "{}")]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        pytest.param(b"", "app.ddprec is not a recording: line 1 is empty instead of the header", id="empty"),
+        pytest.param(b"hello\n", "app.ddprec is not a recording: line 1 is 'hello' instead of the header", id="text"),
+        pytest.param(b"\x00\xff\n", "app.ddprec is not a recording: line 1 is '\\x00\ufffd' instead of", id="binary"),
+        pytest.param(PONG, 'app.ddprec is not a recording: line 1 is \'{"t":1,', id="no header"),
+        pytest.param(
+            FIRST.replace(b":1", b":2", 1), "app.ddprec has version 2 of the format, and this program reads 1", id="new"
+        ),
+        pytest.param(FIRST + b"{\n" + PONG, "line 2 of app.ddprec is '{' instead of a frame", id="not JSON"),
+        pytest.param(FIRST + PONG + b"[]\n", "line 3 of app.ddprec is '[]' instead of a frame", id="not an object"),
+        pytest.param(FIRST + b'{"conn":1}\n', "line 2 of app.ddprec is not a frame: t is not a number of", id="no t"),
+        pytest.param(FIRST + PONG.replace(b":1", b":true", 1), "t is not a number of seconds", id="t"),
+        pytest.param(FIRST + b'{"t":1,"conn":"x"}\n', "conn is not the number of a connection", id="conn"),
+        pytest.param(FIRST + PONG.replace(b"out", b"up"), 'dir is neither "in" nor "out"', id="dir"),
+        pytest.param(FIRST + b'{"t":1,"conn":1,"dir":"in","frame":1}\n', "frame is not a string", id="frame"),
+        pytest.param(FIRST + b'{"t":1,"conn":1}\n', "it has neither frame nor event", id="neither"),
+    ],
+)
+def test_what_is_not_a_recording_is_an_error_that_says_where(data: bytes, problem: str) -> None:
+    with pytest.raises(RecordingError) as caught:
+        read(data)
+    assert problem in str(caught.value)
+
+
+def test_reading_does_not_wait_for_the_end_of_the_file() -> None:
+    def lines() -> list[bytes]:
+        raise AssertionError("read too far")
+
+    def endless() -> object:
+        yield FIRST
+        yield PONG
+        yield from lines()
+
+    header, entries = read_recording(endless(), "app.ddprec")  # type: ignore[arg-type]
+    assert header.url == "ws://app.example/websocket"
+    assert next(entries) == Frame(1, 1, "out", '{"msg":"pong"}')
+
+
+def test_the_header_has_the_time_in_utc() -> None:
+    when = datetime(2026, 1, 31, 13, 0, 0, 5678, timezone(timedelta(hours=1)))
+    assert iso_time(when) == "2026-01-31T12:00:00.005Z"
+    header = make_header("ws://h", when.astimezone(UTC))
+    assert header.started == "2026-01-31T12:00:00.005Z"
+    assert header.program.startswith("ddpshell ")
+
+
+def test_the_size_of_a_frame_is_in_bytes() -> None:
+    assert Frame(0, 1, "in", "é").size == 2
+    assert Frame(0, 1, "in", "\ud800").size == 3
