@@ -159,7 +159,7 @@ def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_i
     [
         pytest.param(
             ["ok", "{a:"],
-            ["argument 2: missing a value, and { is not closed", "  {a:", "     ^", "ddp: hint: text that is no literal"],
+            ["argument 2: missing a value, and { is not closed", "  {a:", "     ^", "ddp: hint: put text in its own quotes"],
             id="a literal",
         ),
         pytest.param(["\u65e5\u672c", "['\u65e5' x]"], ["argument 2: expected ','", "  ['\u65e5' x]", "        ^"], id="a wide literal"),
