@@ -74,7 +74,7 @@ def ddp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Run a command line, in this process, standard output and error being a terminal; gives what stands there."""
+    """Run a command line in this process with a terminal as standard output and error; returns what it shows."""
     master, slave = pty.openpty()
 
     def command(*words: str) -> str:
@@ -104,7 +104,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
-    """The demo server, where the command goes unless told otherwise."""
+    """The demo server, which commands without -u connect to."""
     with LoopbackServer() as running:
         monkeypatch.setenv("DDP_URL", running.url)
         yield running
@@ -130,7 +130,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def finished(process: subprocess.Popen[str]) -> Run:
-    """Wait for a process to end. One that a signal ended has the code that a shell tells."""
+    """Wait for a process to end. If a signal ended it, the code is the one that a shell reports."""
     out, err = process.communicate(timeout=PATIENCE)
     code = process.returncode
     return Run(code if code >= 0 else 128 - code, out or "", err or "")

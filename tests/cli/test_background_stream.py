@@ -16,7 +16,7 @@ from tests.loopback import PATIENCE
 
 
 class Reader(Stream):
-    """A stream whose reader takes its time: each text is written when the test lets it."""
+    """A stream with a slow reader: each text is written when the test allows it."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -57,7 +57,7 @@ def test_writing_does_not_wait_for_the_reader(place: Place) -> None:
     assert place.reader.texts == ["a\n", "b\nc\n"], "in order, and what has gathered goes together"
 
 
-def test_what_is_beyond_the_limit_is_counted_and_told(place: Place) -> None:
+def test_lines_beyond_the_limit_are_counted_and_reported(place: Place) -> None:
     place.stream.write("first\n")
     assert place.reader.begun.acquire(timeout=PATIENCE)
     for text in ("12345678\n", "three\nlines\nmore\n", "x\n"):

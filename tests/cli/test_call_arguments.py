@@ -1,4 +1,4 @@
-"""What help says of the words behind a name is so."""
+"""Arguments mean what the help says."""
 
 from __future__ import annotations
 

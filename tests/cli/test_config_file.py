@@ -1,4 +1,4 @@
-"""The config file means what it says, and what is wrong in it is told with its line."""
+"""The config file is read, and each mistake in it is reported with its line."""
 
 from __future__ import annotations
 

@@ -281,7 +281,7 @@ class TestTLS:
         assert "is not trusted" in ran.err
         assert "--cacert" in ran.err
 
-    def test_the_authority_and_the_name_can_be_told(
+    def test_the_authority_and_the_name_can_be_set(
         self, ddp: Command, secure: ssl.SSLContext, authority: trustme.CA
     ) -> None:
         with authority.cert_pem.tempfile() as file, ScriptedServer(converse(self.answer), tls=secure) as server:
@@ -564,7 +564,7 @@ class TestHandshake:
         assert hint == f"ddp: hint: the server redirects to http://127.0.0.1:{server.port}/websocket: use that address"
         assert server.sessions == 0
 
-    def test_an_ipv6_address_stands_in_brackets(self, ddp: Command) -> None:
+    def test_an_ipv6_address_is_in_brackets(self, ddp: Command) -> None:
         server = demo_server()
         try:
             server.start("::1", 0)

@@ -111,7 +111,7 @@ def test_ctrl_c_ends_the_script_that_it_is_run_in(server: LoopbackServer) -> Non
 
 
 def test_what_is_reported_to_ignore_ctrl_c_does(start: Callable[..., subprocess.Popen[str]]) -> None:
-    """As a shell tells what it runs in the background."""
+    """As a shell starts a background job."""
 
     def talk(server: Conversation) -> None:
         call = server.expect("method")

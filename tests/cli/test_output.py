@@ -84,7 +84,7 @@ class TestFormats:
     def test_the_color_of_errors_is_decided_separately(self, ddp: Command) -> None:
         assert ddp("call", "--color", "always", "nope").err.startswith("\x1b[31mddp: error: \x1b[0mMethod")
 
-    def test_half_a_pair_in_raw_text_is_spelled_out_and_told(self, ddp: Command) -> None:
+    def test_a_lone_surrogate_in_raw_text_is_escaped_with_a_note(self, ddp: Command) -> None:
         ran = ddp("call", "-o", "raw", "identity", '"a\\ud800"')
         assert (ran.code, ran.out) == (0, "a\\ud800\n")
         assert "lone surrogates" in ran.err

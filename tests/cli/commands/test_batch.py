@@ -185,7 +185,7 @@ class TestFailing:
             ran = ddp("batch", "-u", server.url, "--fail-fast", "-j", "2", stdin=lines(["m"], ["m"], ["m"]))
         assert [(answer["line"], "error" in answer) for answer in answers(ran.out)] == [(1, False), (2, True)]
 
-    def test_a_call_that_takes_too_long_has_failed_and_the_rest_goes_on(self, ddp: Command) -> None:
+    def test_a_call_that_takes_too_long_fails_and_the_others_continue(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             server.expect("method")
             server.finish(server.expect("method"), result=2)
@@ -275,7 +275,7 @@ class TestSignalsAndPipes:
     @pytest.mark.parametrize(
         "number", [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM")]
     )
-    def test_an_interruption_tells_what_is_in_flight_and_says_goodbye(
+    def test_an_interruption_reports_unanswered_calls_and_closes_the_connection(
         self, start: Callable[..., subprocess.Popen[str]], number: signal.Signals
     ) -> None:
         processes: list[subprocess.Popen[str]] = []
@@ -480,7 +480,7 @@ def test_a_line_without_end_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def screen() -> Iterator[tuple[Console, Callable[[], str]]]:
-    """A console whose standard error is a terminal, and what was written to that since the last look."""
+    """A console whose standard error is a terminal, and a function that returns the new output there."""
     master, slave = pty.openpty()
     os.set_blocking(master, False)
     console = Console()

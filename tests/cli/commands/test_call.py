@@ -1,4 +1,4 @@
-"""A method is called once, and what came of it is told."""
+"""A method is called once, and its result or its error is printed."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ class TestWatching:
         assert '"method":"login"' in ran.err
         assert "hunter2" not in ran.err
 
-    def test_verbose_tells_the_steps(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_verbose_shows_the_steps(self, ddp: Command, server: LoopbackServer) -> None:
         err = ddp("call", "-v", "upper", "x").err.splitlines()
         assert err[0] == f"ddp: note: connecting to {server.url}"
         assert re.fullmatch(r"ddp: note: connected: new session \w{17}, \d+ ms", err[1])

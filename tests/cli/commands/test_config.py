@@ -101,7 +101,7 @@ def test_a_note_says_that_there_are_no_servers(ddp: Command, home: Path) -> None
 
 @pytest.fixture
 def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What to write into an edited file, behind what is there; nothing at first."""
+    """The text that the editor appends to the file; at first it is empty."""
     added = tmp_path / "added"
     added.touch()
     script = tmp_path / "editor"

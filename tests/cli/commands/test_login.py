@@ -132,7 +132,7 @@ def test_only_the_user_can_read_the_file(ddp: Command, secret: Path, saved: Call
 def test_a_second_login_ends_the_first_on_the_server(
     ddp: Command, server: LoopbackServer, secret: Path, saved: Callable[[], list[Path]], tmp_path: Path
 ) -> None:
-    """`ddp logout` must leave nothing behind."""
+    """`ddp logout` must delete the whole login."""
 
     def tokens() -> int:
         [user] = server.server.accounts.users.find({"username": "alice"})
@@ -455,7 +455,9 @@ class TestRocketChat:
         ("code", "error", "hint"),
         [
             pytest.param("654321", "TOTP Invalid [totp-invalid]", "the account has two factors", id="wrong"),
-            pytest.param("999999", "Reached [totp-max-attempts]", "there were too many wrong codes", id="wrong too often"),
+            pytest.param(
+                "999999", "Reached [totp-max-attempts]", "there were too many wrong codes", id="wrong too often"
+            ),
         ],
     )
     def test_a_wrong_code_is_reported(

@@ -1,4 +1,4 @@
-"""Round trips are told as they come back, and summed up however it ends."""
+"""Round trips are printed when they come back, and the statistics at any end."""
 
 from __future__ import annotations
 

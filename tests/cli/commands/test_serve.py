@@ -1,4 +1,4 @@
-"""The embedded server runs until it is told to end."""
+"""The embedded server runs until it is stopped."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ class TestFollowing:
         assert ddp("sub", "stopsItself", "600", "--follow").code == 0
         assert ddp("sub", "stopsItself", "600", "--until", "{here: false}").code == 5
 
-    def test_verbose_tells_when_it_is_ready(self, ddp: Command) -> None:
+    def test_verbose_reports_that_it_is_ready(self, ddp: Command) -> None:
         err = ddp("sub", "-v", "stopsItself", "50", "--follow").err
         assert "ddp: note: 'stopsItself' is ready, documents: 1\n" in err
 
@@ -496,7 +496,7 @@ class TestDocumentCopies:
         assert copies.apply(DocumentRemoved("tasks", "a")) is None
         assert (copies.count, list(copies.collections())) == (0, [])
 
-    def test_ids_that_python_takes_for_equal_are_not(self) -> None:
+    def test_ids_that_are_equal_in_python_are_different_documents(self) -> None:
         copies = DocumentCopies()
         every: tuple[DocumentID, ...] = (1, True, "1", OID, OID.hex)
         for id_ in every:
