@@ -1,7 +1,7 @@
-"""A real Meteor server, of the packages that Meteor 1.9.3 was released with, for tests that want a peer we did not write.
+"""A real Meteor server, from the packages of Meteor 1.9.3, so that tests have a peer that is not from this project.
 
-`boot.js` starts it, `app.js` is its application: methods, publications, and the user alice, whose password is
-`wonderland`. Both say at their top what they are and which settings they take from the environment.
+`boot.js` starts it, and `app.js` is its application: methods, publications, and the user alice with the password
+`wonderland`. The comments at the top of both files describe them and their environment variables.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _FOLDER = Path(__file__).parent
 
 
 class MeteorServer:
-    """One server process, which is gone at the latest a second after ours.
+    """A server process. It ends at most a second after the test process.
 
-    Its data is in memory: started again it is empty, and knows no login token from before.
+    Its data is in memory. After a restart it is empty, and earlier login tokens are invalid.
 
     Args:
-        stderr: The file for what Meteor logs: a stack for each error 500, a line for each bad message.
+        stderr: The file for Meteor's log, with a stack for each error 500 and a line for each bad message.
         settings: Environment variables of boot.js and app.js, such as `DDP_HEARTBEAT_INTERVAL` (ms).
     """
 
@@ -42,8 +42,8 @@ class MeteorServer:
         return f"ws://127.0.0.1:{self.port}/websocket"
 
     def start(self) -> None:
-        """Listen: on any free port the first time, on the same one after that."""
-        assert self._process is None, "the server runs already"
+        """Start the server: on any free port the first time, and on the same port after that."""
+        assert self._process is None, "the server is already running"
         node = _FOLDER / "node_modules/.bin/node"
         with self.stderr.open("a") as log:
             self._process = subprocess.Popen(
@@ -60,23 +60,23 @@ class MeteorServer:
         self.port = int(line.split()[1])
 
     def stop(self) -> None:
-        """End it as a deployment does, with SIGTERM: no close frame, the TCP connections end."""
+        """End the server with SIGTERM, as a deployment does. The TCP connections end without a close frame."""
         self._end(subprocess.Popen.terminate)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill the server, as if it had crashed."""
         self._end(subprocess.Popen.kill)
 
     def restart(self) -> None:
-        """End it, and start an empty one on the same port."""
+        """Stop the server, and start an empty one on the same port."""
         self.stop()
         self.start()
 
-    def _end(self, how: Callable[[subprocess.Popen[str]], None]) -> None:
+    def _end(self, signal_process: Callable[[subprocess.Popen[str]], None]) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        how(process)
+        signal_process(process)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
@@ -89,10 +89,10 @@ class MeteorServer:
 
 
 def install() -> None:
-    """Install what the server runs on, unless that was done.
+    """Install the server's packages, unless they are already installed.
 
     Raises:
-        NpmError: It cannot be installed, or cannot run here.
+        NpmError: The packages cannot be installed, or cannot run on this machine.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
         raise npm.NpmError("the real Meteor server runs on Linux, x86-64, with glibc only")

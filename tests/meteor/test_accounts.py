@@ -18,7 +18,7 @@ names = (f"user{number}" for number in itertools.count())
 
 @pytest.fixture(scope="module")
 def server(_meteor_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeteorServer]:
-    """A server of its own: the users that are made here are nobody else's business."""
+    """A separate server, because these tests create users."""
     server = MeteorServer(tmp_path_factory.mktemp("accounts") / "stderr")
     server.start()
     yield server
@@ -37,36 +37,36 @@ def other(server: MeteorServer) -> Iterator[Client]:
         yield client
 
 
-class Told:
-    """The logins and logouts that a client tells."""
+class LoginRecorder:
+    """Records the login and logout events of a client."""
 
     def __init__(self, client: Client) -> None:
         self._changed = threading.Condition()
         self._events: list[events.Event] = []
-        client.on_event(self._hear)
+        client.on_event(self._record)
 
-    def _hear(self, event: events.Event) -> None:
+    def _record(self, event: events.Event) -> None:
         with self._changed:
             self._events.append(event)
             self._changed.notify_all()
 
     def wait_for(self, kind: type[events.Event]) -> events.Event:
-        """Wait for an event, and give it."""
+        """Wait for an event and return it."""
         with self._changed:
             assert self._changed.wait_for(lambda: any(isinstance(event, kind) for event in self._events), PATIENCE)
             return next(event for event in self._events if isinstance(event, kind))
 
 
 def new_user(client: Client, password: str = "secret") -> str:
-    """Make an account, and be its user."""
+    """Create a user, and log in as this user."""
     name = next(names)
     client.accounts.create_user(password, username=name, email=f"{name}@example.com").result(PATIENCE)
     return name
 
 
 @pytest.mark.parametrize("user", ["alice", "alice@example.com", {"username": "alice"}], ids=repr)
-def test_a_user_is_known_by_name_and_address(client: Client, user: UserSelector) -> None:
-    """A1, A18, A58: the user's document is here when the login is done."""
+def test_a_user_can_log_in_by_name_and_by_address(client: Client, user: UserSelector) -> None:
+    """A1, A18, A58: the user's document has arrived when the login ends."""
     token = client.login(user, password="wonderland").result(PATIENCE)
     assert token.type == "password"
     assert client.call("whoami").result(PATIENCE) == client.user_id == token.user_id
@@ -76,7 +76,7 @@ def test_a_user_is_known_by_name_and_address(client: Client, user: UserSelector)
     assert by_id.user_id == token.user_id
 
 
-def test_a_wrong_password_is_refused_and_the_user_stays(client: Client) -> None:
+def test_a_wrong_password_is_rejected_and_the_user_stays_logged_in(client: Client) -> None:
     """A25, A53."""
     client.login("alice", password="wonderland").result(PATIENCE)
     for user, password in [("alice", "wrong"), ("nobody", "wrong")]:
@@ -87,7 +87,7 @@ def test_a_wrong_password_is_refused_and_the_user_stays(client: Client) -> None:
 
 
 @pytest.mark.parametrize("password", ["pässwörd", "\U0001f600", "x" * 1000, " "])
-def test_passwords_of_all_characters(client: Client, other: Client, password: str) -> None:
+def test_passwords_can_have_any_characters(client: Client, other: Client, password: str) -> None:
     """A20."""
     name = new_user(client, password)
     other.login(name, password=password).result(PATIENCE)
@@ -109,7 +109,7 @@ def test_a_login_survives_the_connection(client: Client) -> None:
     assert client.call("whoami").result(PATIENCE) == client.user_id is not None
 
 
-def test_logging_out_ends_the_token(client: Client, other: Client) -> None:
+def test_logging_out_deletes_the_token(client: Client, other: Client) -> None:
     """A12, A43."""
     token = client.login("alice", password="wonderland").result(PATIENCE)
     client.logout().result(PATIENCE)
@@ -119,7 +119,7 @@ def test_logging_out_ends_the_token(client: Client, other: Client) -> None:
         other.accounts.login_with_token(token.token).result(PATIENCE)
 
 
-def test_an_account_is_made_once(client: Client, other: Client) -> None:
+def test_an_account_can_be_created_only_once(client: Client, other: Client) -> None:
     """A7, A29."""
     name = new_user(client)
     assert client.call("whoami").result(PATIENCE) == client.user_id
@@ -132,10 +132,10 @@ def test_an_account_is_made_once(client: Client, other: Client) -> None:
 
 
 def test_another_client_can_log_this_one_out(client: Client, own_meteor_server: Callable[..., MeteorServer]) -> None:
-    """A14, A22, A42: it reconnects, is refused, and ends logged out, not in a loop."""
+    """A14, A22, A42: this client reconnects, is rejected, and stays logged out without further attempts."""
     server = own_meteor_server(LOGOUT_OTHERS_NOW="1")
     with Client(server.url) as victim, Client(server.url) as winner:
-        told = Told(victim)
+        told = LoginRecorder(victim)
         victim.login("alice", password="wonderland").result(PATIENCE)
         winner.login("alice", password="wonderland").result(PATIENCE)
         winner.accounts.logout_other_clients().result(PATIENCE)
@@ -147,10 +147,10 @@ def test_another_client_can_log_this_one_out(client: Client, own_meteor_server: 
         assert winner.call("whoami").result(PATIENCE) == winner.user_id is not None
 
 
-def test_a_token_revoked_while_away_ends_logged_out(client: Client, other: Client) -> None:
+def test_a_token_revoked_while_disconnected_logs_the_client_out(client: Client, other: Client) -> None:
     """A27, A42, A54."""
     name = new_user(client)
-    told = Told(client)
+    told = LoginRecorder(client)
     client.disconnect()
     other.login(name, password="secret").result(PATIENCE)
     other.accounts.logout_other_clients().result(PATIENCE)
@@ -163,11 +163,11 @@ def test_a_token_revoked_while_away_ends_logged_out(client: Client, other: Clien
     assert client.call("whoami").result(PATIENCE) is None
 
 
-def test_a_changed_password_logs_others_out_and_not_oneself(client: Client, other: Client) -> None:
+def test_a_changed_password_logs_out_only_other_clients(client: Client, other: Client) -> None:
     """A8, A30, A44."""
     name = new_user(client)
     other.login(name, password="secret").result(PATIENCE)
-    told = Told(other)
+    told = LoginRecorder(other)
     with pytest.raises(Exception, match="Incorrect password"):
         client.accounts.change_password("wrong", "new").result(PATIENCE)
     client.accounts.change_password("secret", "new").result(PATIENCE)
@@ -176,7 +176,7 @@ def test_a_changed_password_logs_others_out_and_not_oneself(client: Client, othe
     other.login(name, password="new").result(PATIENCE)
 
 
-def test_a_forgotten_password_is_set_anew_with_the_mails_token(client: Client, other: Client) -> None:
+def test_a_forgotten_password_is_reset_with_the_token_of_the_mail(client: Client, other: Client) -> None:
     """A9, A10."""
     name = new_user(client)
     other.accounts.forgot_password(f"{name}@example.com").result(PATIENCE)
@@ -187,7 +187,7 @@ def test_a_forgotten_password_is_set_anew_with_the_mails_token(client: Client, o
     client.login(name, password="renewed").result(PATIENCE)
 
 
-def test_an_address_is_verified_with_the_mails_token(client: Client, other: Client) -> None:
+def test_an_address_is_verified_with_the_token_of_the_mail(client: Client, other: Client) -> None:
     """A11."""
     name = new_user(client)
     client.call("sendVerification").result(PATIENCE)
@@ -197,10 +197,10 @@ def test_an_address_is_verified_with_the_mails_token(client: Client, other: Clie
     assert other.user_id == client.user_id
 
 
-def test_an_expired_token_is_refused_and_dropped(client: Client) -> None:
+def test_an_expired_token_is_rejected_and_deleted(client: Client) -> None:
     """A27, A42."""
     new_user(client)
-    told = Told(client)
+    told = LoginRecorder(client)
     client.apply("expireTokens", [], retry=False).exception(PATIENCE)
     out = told.wait_for(events.LoggedOut)
     assert isinstance(out, events.LoggedOut)
@@ -208,7 +208,7 @@ def test_an_expired_token_is_refused_and_dropped(client: Client) -> None:
     assert client.user_id is None
 
 
-def test_the_sixth_login_is_told_to_wait(own_meteor_server: Callable[..., MeteorServer]) -> None:
+def test_the_sixth_login_gets_a_rate_limit_error(own_meteor_server: Callable[..., MeteorServer]) -> None:
     """A34, S50."""
     with Client(own_meteor_server(LOGIN_RATE_LIMIT="1").url) as client:
         attempts = [client.login("alice", password="wrong") for _ in range(6)]
@@ -219,7 +219,7 @@ def test_the_sixth_login_is_told_to_wait(own_meteor_server: Callable[..., Meteor
         assert 0 < errors[5].time_to_reset <= 10
 
 
-def test_whatever_a_login_handler_takes_can_be_sent(client: Client) -> None:
+def test_any_login_options_can_be_sent(client: Client) -> None:
     """A2, A5, A28."""
     with pytest.raises(LoginError) as caught:
         client.accounts.login_with({"oauth": {"credentialToken": "x"}}).result(PATIENCE)

@@ -1,4 +1,4 @@
-"""Our client and a real Meteor server."""
+"""The client with a real Meteor server."""
 
 from __future__ import annotations
 
@@ -55,12 +55,14 @@ def client(meteor_server: MeteorServer) -> Iterator[Client]:
         pytest.param("bytes", [300_000], bytes(i % 256 for i in range(300_000)), id="large"),
     ],
 )
-def test_meteors_values_are_ours(client: Client, method: str, params: list[EJSONValue], expected: EJSONValue) -> None:
+def test_values_from_meteor_are_decoded(
+    client: Client, method: str, params: list[EJSONValue], expected: EJSONValue
+) -> None:
     """E2 - E10."""
     assert client.call(method, *params).result(PATIENCE) == expected
 
 
-def test_not_a_number_and_infinities_come_through(client: Client) -> None:
+def test_nan_and_infinities_are_decoded(client: Client) -> None:
     """E6."""
     result = client.call("nan").result(PATIENCE)
     assert isinstance(result, dict)
@@ -68,7 +70,7 @@ def test_not_a_number_and_infinities_come_through(client: Client) -> None:
     assert result == {"inf": math.inf, "ninf": -math.inf}
 
 
-def test_now_is_now(client: Client) -> None:
+def test_the_current_time_is_decoded(client: Client) -> None:
     """E4."""
     now = client.call("now").result(PATIENCE)
     assert isinstance(now, dt.datetime)
@@ -93,21 +95,21 @@ def test_now_is_now(client: Client) -> None:
     ],
     ids=repr,
 )
-def test_our_values_are_meteors_and_come_back_unchanged(client: Client, value: EJSONValue, kind: str) -> None:
+def test_meteor_returns_values_unchanged(client: Client, value: EJSONValue, kind: str) -> None:
     """E15 - E17, E32."""
     assert client.call("typeOf", value).result(PATIENCE) == kind
     assert ejson.equals(client.call("identity", value).result(PATIENCE), value)
 
 
-def test_what_only_looks_like_ejson_stays_what_it_is(client: Client) -> None:
+def test_objects_that_only_look_like_ejson_are_unchanged(client: Client) -> None:
     """E15, V50."""
     assert client.call("typeOf", {"$date": 5}).result(PATIENCE) == "object"
     assert client.call("identity", {"$date": 5}).result(PATIENCE) == {"$date": 5}
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another"])
-def test_a_type_that_meteor_does_not_know_is_refused_at_once(client: Client, alone: bool) -> None:
-    """C76: the server answers with a top-level error that does not say what it is about."""
+def test_a_type_that_meteor_does_not_know_fails_at_once(client: Client, alone: bool) -> None:
+    """C76: the server answers with an `error` message that does not name the call."""
     slow = None if alone else client.call("slow", 500)
     with pytest.raises(MethodError) as raised:
         client.call("typeOf", ejson.Custom("Nope", {"x": 1})).result(PATIENCE)
@@ -147,7 +149,7 @@ def test_a_reason_of_any_shape_arrives(client: Client) -> None:
     assert (error.error, error.reason, str(error)) == ("d", {"a": [1]}, '{"a":[1]} [d]')
 
 
-def test_nothing_is_told_from_null(client: Client) -> None:
+def test_a_missing_result_differs_from_null(client: Client) -> None:
     """C15, S33."""
     nothing, null = client.call("nothing"), client.call("nullResult")
     assert (nothing.result(PATIENCE), nothing.has_result) == (None, False)
@@ -170,7 +172,7 @@ def test_nothing_is_told_from_null(client: Client) -> None:
         pytest.param("asyncBoom", [], "later", "from a promise", None, id="from a promise"),
     ],
 )
-def test_meteors_errors_are_ours(
+def test_errors_from_meteor_are_raised(
     client: Client, method: str, params: list[EJSONValue], code: object, reason: object, details: object
 ) -> None:
     """C28, S32, S40 - S42."""
@@ -179,8 +181,8 @@ def test_meteors_errors_are_ours(
     assert (caught.value.error, caught.value.reason, caught.value.details) == (code, reason, details)
 
 
-def test_a_rate_limit_says_when_to_come_back(client: Client) -> None:
-    """S50: five a second."""
+def test_a_rate_limit_error_has_the_time_to_wait(client: Client) -> None:
+    """S50: five calls per second."""
     calls = [client.call("limited") for _ in range(8)]
     refused = [error for call in calls if (error := call.exception(PATIENCE)) is not None]
     assert refused
@@ -194,8 +196,8 @@ def test_a_rate_limit_says_when_to_come_back(client: Client) -> None:
 # --------------------------------------------------------------------------------------------------------- order
 
 
-def test_a_slow_method_holds_up_what_follows_and_one_that_unblocks_does_not(client: Client) -> None:
-    """S15, S16: and never a pong (H9)."""
+def test_a_slow_method_delays_later_calls_unless_it_unblocks(client: Client) -> None:
+    """S15, S16: it never delays a pong (H9)."""
     order: list[str] = []
     done = threading.Semaphore(0)
 
@@ -215,7 +217,7 @@ def test_a_slow_method_holds_up_what_follows_and_one_that_unblocks_does_not(clie
     assert order == ["slow", "upper", "nothing", "slowUnblocked"]
 
 
-def test_a_methods_documents_are_here_when_it_is_done(client: Client) -> None:
+def test_the_documents_of_a_method_arrive_before_its_result(client: Client) -> None:
     """C13, S46."""
     client.subscribe("tasks").ready.result(PATIENCE)
     seen: list[events.Event] = []
@@ -239,7 +241,7 @@ def test_one_random_seed_makes_one_document_id(client: Client) -> None:
 # ------------------------------------------------------------------------------------------------- subscriptions
 
 
-def test_odd_document_ids_are_what_they_were(client: Client) -> None:
+def test_unusual_document_ids_are_unchanged(client: Client) -> None:
     """I10 - I12."""
     added: list[EJSONValue] = []
     client.on_event(lambda event: added.append(event.id) if isinstance(event, events.DocumentAdded) else None)
@@ -256,7 +258,7 @@ def test_odd_document_ids_are_what_they_were(client: Client) -> None:
     ]
 
 
-def test_a_subscription_that_fails_says_why(client: Client) -> None:
+def test_a_failed_subscription_has_the_reason(client: Client) -> None:
     """C34, S21, S43."""
     for name, code in [("bad", 403), ("crashes", 500), ("nosuch", 404)]:
         with pytest.raises(SubscriptionError) as caught:
@@ -268,13 +270,13 @@ def test_a_subscription_that_fails_says_why(client: Client) -> None:
     assert isinstance(later.error, SubscriptionError)
 
 
-# ------------------------------------------------------------------------------------------------------- a loss
+# ------------------------------------------------------------------------------------------------------- a lost connection
 
 
-def test_a_call_that_was_under_way_when_the_connection_broke_is_answered(
+def test_a_pending_call_is_answered_after_the_connection_is_restored(
     own_meteor_server: Callable[..., MeteorServer],
 ) -> None:
-    """C22: the slow one is sent again, and the one that cuts the connection is not (C23)."""
+    """C22: the slow call is sent again, and the call that cuts the connection is not (C23)."""
     server = own_meteor_server()
     with Client(server.url) as client:
         client.wait_connected(PATIENCE)
@@ -285,10 +287,10 @@ def test_a_call_that_was_under_way_when_the_connection_broke_is_answered(
         assert slow.result(PATIENCE) == 200
 
 
-def test_a_server_that_was_killed_and_started_again_answers_the_pending_call(
+def test_a_restarted_server_answers_the_pending_call(
     own_meteor_server: Callable[..., MeteorServer],
 ) -> None:
-    """C22, R31: the main thing that the client is for."""
+    """C22, R31: the client's main purpose."""
     server = own_meteor_server()
     seen: list[events.Event] = []
     established = threading.Semaphore(0)
@@ -303,7 +305,7 @@ def test_a_server_that_was_killed_and_started_again_answers_the_pending_call(
         subscription = client.subscribe("items", 3)
         subscription.ready.result(PATIENCE)
         call = client.call("slow", 2000)
-        # The server has read it when it answers what came behind it.
+        # When the server answers the next message, it has read this one.
         client.ping().result(PATIENCE)
         server.kill()
         while client.status.state is ConnectionState.CONNECTED:
@@ -317,7 +319,7 @@ def test_a_server_that_was_killed_and_started_again_answers_the_pending_call(
     assert (again.resumed, again.resent_calls, again.resent_subs) == (False, 1, 1)
 
 
-def test_a_server_that_stops_answering_pings_is_left(own_meteor_server: Callable[..., MeteorServer]) -> None:
+def test_the_client_leaves_a_server_that_does_not_answer_pings(own_meteor_server: Callable[..., MeteorServer]) -> None:
     """H2 - H5, with heartbeats of a tenth of a second."""
     server = own_meteor_server(DDP_HEARTBEAT_INTERVAL="0")
     dropped = threading.Event()
@@ -335,8 +337,8 @@ def test_a_server_that_stops_answering_pings_is_left(own_meteor_server: Callable
     assert "heartbeat" in str(errors[0])
 
 
-def test_a_kick_is_a_loss_like_any_other(meteor_server: MeteorServer) -> None:
-    """U22: the close code is 1000, and means nothing."""
+def test_the_client_reconnects_after_the_server_closes_the_connection(meteor_server: MeteorServer) -> None:
+    """U22: the close code 1000 has no meaning."""
     with Client(meteor_server.url) as client:
         client.wait_connected(PATIENCE)
         kick = client.apply("kick", [], retry=False)
@@ -345,7 +347,7 @@ def test_a_kick_is_a_loss_like_any_other(meteor_server: MeteorServer) -> None:
         assert client.call("upper", "back").result(PATIENCE) == "BACK"
 
 
-def test_sockjs_framing_is_spoken_where_the_address_asks_for_it(meteor_server: MeteorServer) -> None:
+def test_sockjs_framing_is_used_if_the_address_is_the_sockjs_endpoint(meteor_server: MeteorServer) -> None:
     """U9 - U11."""
     with Client(f"http://127.0.0.1:{meteor_server.port}/sockjs") as client:
         assert client.call("upper", "framed").result(PATIENCE) == "FRAMED"

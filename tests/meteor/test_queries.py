@@ -43,7 +43,7 @@ def call(client: ddpshell.Client, method: str, *params: EJSONValue) -> Any:
 
 
 def store(client: ddpshell.Client, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Have these documents in the collection there, and nothing else; each gets an id."""
+    """Replace the server's collection with these documents. Each gets an id."""
     call(client, "reset")
     stored = [{"_id": f"d{number:02}", **document} for number, document in enumerate(documents)]
     for insertion in [client.call("insert", document) for document in stored]:
@@ -52,7 +52,7 @@ def store(client: ddpshell.Client, documents: list[dict[str, Any]]) -> list[dict
 
 
 def modified(client: ddpshell.Client, document: dict[str, Any], modifier: Any) -> Any:
-    """What the real server makes of a document."""
+    """The document after the real server has modified it."""
     store(client, [{"_id": "x", **document}])
     call(client, "update", "x", modifier)
     [result] = call(client, "find", {})
@@ -65,7 +65,7 @@ def modified(client: ddpshell.Client, document: dict[str, Any], modifier: Any) -
 @pytest.mark.parametrize(
     ("document", "modifier", "expected"), [pytest.param(*case, id=str(case[:2])) for case in CASES]
 )
-def test_a_real_server_makes_the_same_of_a_document(
+def test_a_real_server_modifies_a_document_in_the_same_way(
     document: dict[str, Any], modifier: dict[str, Any], expected: dict[str, Any], meteor: ddpshell.Client
 ) -> None:
     there = modified(meteor, document, modifier)
@@ -88,7 +88,9 @@ def test_minimongo_still_does_less_than_mongodb(
 
 
 @pytest.mark.parametrize(("document", "modifier"), [pytest.param(*case, id=str(case)) for case in REFUSED])
-def test_a_real_server_refuses_what_we_refuse(document: dict[str, Any], modifier: Any, meteor: ddpshell.Client) -> None:
+def test_a_real_server_rejects_the_same_modifiers(
+    document: dict[str, Any], modifier: Any, meteor: ddpshell.Client
+) -> None:
     with pytest.raises(MethodError):
         modified(meteor, document, modifier)
 
@@ -96,14 +98,14 @@ def test_a_real_server_refuses_what_we_refuse(document: dict[str, Any], modifier
 @pytest.mark.parametrize(
     ("document", "modifier"), [pytest.param(*case, id=str(case)) for case in REFUSED_BY_MONGODB[:-1]]
 )
-def test_minimongo_still_takes_what_mongodb_refuses(
+def test_minimongo_still_accepts_modifiers_that_mongodb_rejects(
     document: dict[str, Any], modifier: Any, meteor: ddpshell.Client
 ) -> None:
-    """But for the last, which would fill the server's memory."""
+    """Except the last one, which would fill the server's memory."""
     assert modified(meteor, document, modifier)["_id"] == "x"
 
 
-def test_the_time_is_set(meteor: ddpshell.Client) -> None:
+def test_current_date_sets_the_time(meteor: ddpshell.Client) -> None:
     there = modified(meteor, {}, {"$currentDate": {"a": True, "b": {"$type": "date"}}})
     here = modify({"_id": "x"}, {"$currentDate": {"a": True, "b": {"$type": "date"}}}, now=there["a"])
     assert ejson.equals(here, {**there, "b": there["a"]})
@@ -132,10 +134,10 @@ CHANGES = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=st.dictionaries(NAMES, VALUES), modifier=CHANGES)
-def test_a_real_server_makes_the_same_of_any_document_by_any_modifier(
+def test_a_real_server_modifies_any_document_in_the_same_way(
     document: dict[str, Any], modifier: dict[str, Any], meteor: ddpshell.Client
 ) -> None:
-    """And what we refuse it refuses, but for what MongoDB refuses, too: two changes at one place."""
+    """It also rejects the same modifiers, except two changes of one field, which MongoDB rejects as well."""
     try:
         here = modify({"_id": "x", **document}, modifier)
     except QueryError as error:
@@ -146,8 +148,8 @@ def test_a_real_server_makes_the_same_of_any_document_by_any_modifier(
         try:
             there = modified(meteor, document, modifier)
         except MethodError as error:
-            # A 500 is a crash of minimongo's, where MongoDB, and we, find nothing to do: `$unset` and `$rename` of what
-            # would be below a number or in an array.
+            # An error 500 is a crash of Meteor's minimongo. MongoDB and ddpshell do nothing in this case: `$unset` and
+            # `$rename` of a field below a number or in an array.
             assume(error.error != 500)
             raise
         assert ejson.equals(there, here)
@@ -202,7 +204,7 @@ SORTED: list[dict[str, Any]] = [
     ],
     ids=str,
 )
-def test_a_real_server_sorts_as_we_do(specifier: Any, meteor: ddpshell.Client) -> None:
+def test_a_real_server_sorts_in_the_same_order(specifier: Any, meteor: ddpshell.Client) -> None:
     stored = store(meteor, SORTED)
     there = [document["_id"] for document in call(meteor, "find", {}, {"sort": specifier})]
     assert [document["_id"] for document in sorted(stored, key=compile_sort(specifier))] == there
@@ -213,14 +215,14 @@ def test_a_real_server_sorts_as_we_do(specifier: Any, meteor: ddpshell.Client) -
     documents=st.lists(st.dictionaries(NAMES, VALUES), min_size=1, max_size=6),
     specifier=st.dictionaries(PATHS, st.sampled_from([1, -1]), min_size=1, max_size=2),
 )
-def test_a_real_server_sorts_any_documents_as_we_do_or_refuses_to(
+def test_a_real_server_sorts_any_documents_in_the_same_order_or_rejects_them(
     documents: list[dict[str, Any]], specifier: dict[str, int], meteor: ddpshell.Client
 ) -> None:
     stored = store(meteor, documents)
     try:
         here = [document["_id"] for document in sorted(stored, key=compile_sort(specifier))]
     except QueryError:
-        assume(len(documents) > 1)  # of one, no key is made there
+        assume(len(documents) > 1)  # the server computes no sort key for a single document
         with pytest.raises(MethodError):
             call(meteor, "find", {}, {"sort": specifier})
     else:
@@ -228,7 +230,7 @@ def test_a_real_server_sorts_any_documents_as_we_do_or_refuses_to(
 
 
 @pytest.mark.parametrize(("skip", "limit"), [(0, 3), (2, 0), (3, 4), (99, 1)])
-def test_a_real_server_skips_and_limits_as_slices_do(skip: int, limit: int, meteor: ddpshell.Client) -> None:
+def test_a_real_server_skips_and_limits_like_slices(skip: int, limit: int, meteor: ddpshell.Client) -> None:
     stored = sorted(store(meteor, SORTED), key=compile_sort("a"))
     there = call(meteor, "find", {}, {"sort": {"a": 1}, "skip": skip, **({"limit": limit} if limit else {})})
     end = skip + limit if limit else None
@@ -266,7 +268,7 @@ CHOSEN: list[dict[str, Any]] = [
     ],
     ids=str,
 )
-def test_a_real_server_chooses_the_fields_that_we_choose(fields: dict[str, Any], meteor: ddpshell.Client) -> None:
+def test_a_real_server_selects_the_same_fields(fields: dict[str, Any], meteor: ddpshell.Client) -> None:
     stored = store(meteor, CHOSEN)
     there = call(meteor, "find", {}, {"fields": fields})
     assert [ejson.encode(document) for document in map(compile_projection(fields), stored)] == [
@@ -279,7 +281,7 @@ def test_a_real_server_chooses_the_fields_that_we_choose(fields: dict[str, Any],
     [{"a": 1, "b": 0}, {"a": 1, "a.b": 1}, {"a": 2}, {"a.$": 1}, {"a": {"$slice": 1}}, {"a": 0, "_id": 1}],
     ids=str,
 )
-def test_a_real_server_refuses_what_we_refuse_to_choose(fields: dict[str, Any], meteor: ddpshell.Client) -> None:
+def test_a_real_server_rejects_the_same_projections(fields: dict[str, Any], meteor: ddpshell.Client) -> None:
     store(meteor, CHOSEN)
     with pytest.raises(QueryError):
         compile_projection(fields)
@@ -287,9 +289,9 @@ def test_a_real_server_refuses_what_we_refuse_to_choose(fields: dict[str, Any], 
         call(meteor, "find", {}, {"fields": fields})
 
 
-# ------------------------------------------------------------------------------------------- selectors, on purpose
+# ------------------------------------------------------------------------------------------- selectors with known differences
 
-#: selector, document, whether we find it, and why minimongo says the opposite, or nothing.
+#: A selector, a document, whether it matches in ddpshell, and the reason why minimongo disagrees.
 DIFFERENT: list[tuple[Any, dict[str, Any], bool, str]] = [
     ({"a": {"$gte": math.inf}}, {"a": math.inf}, True, "it subtracts, and Infinity - Infinity is NaN"),
     ({"a": {"$elemMatch": {"b": 1}}}, {"a": [5, {"b": 1}]}, True, "it gives up at the first element without fields"),
@@ -320,16 +322,18 @@ def test_minimongo_still_differs(selector: Any, document: dict[str, Any], found:
     [
         pytest.param({"p": Custom("Point", {"x": 1, "y": 2})}, True, id="equal"),
         pytest.param({"p": Custom("Point", {"x": 1, "y": 3})}, False, id="not equal"),
-        pytest.param({"p": {"x": 1, "y": 2}}, False, id="no object"),
+        pytest.param({"p": {"x": 1, "y": 2}}, False, id="a plain object"),
         pytest.param({"p.x": 1}, True, id="a field"),
-        pytest.param({"p.x": {"$gt": 1}}, False, id="a field, compared"),
+        pytest.param({"p.x": {"$gt": 1}}, False, id="a comparison of a field"),
         pytest.param({"p": {"$gt": Custom("Point", {"x": 1, "y": 1})}}, True, id="ordered by fields"),
         pytest.param({"p": {"$type": 3}}, True, id="its type"),
         pytest.param({"l": {"$elemMatch": {"x": 1}}}, True, id="an element"),
         pytest.param({"l.x": 1}, True, id="a field of an element"),
     ],
 )
-def test_a_real_server_finds_custom_values_as_we_do(selector: Any, found: bool, meteor: ddpshell.Client) -> None:
+def test_a_real_server_matches_custom_values_in_the_same_way(
+    selector: Any, found: bool, meteor: ddpshell.Client
+) -> None:
     point = Custom("Point", {"x": 1, "y": 2})
     [stored] = store(meteor, [{"p": point, "l": [point]}])
     assert compile_selector(selector)(stored) is found

@@ -1,4 +1,4 @@
-"""The shell in a real pseudo-terminal, on a real Meteor server."""
+"""The shell in a real pseudo-terminal, with a real Meteor server."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def rows_with(window: Window, text: str) -> list[str]:
     return [row for row in window.all_rows if text in row]
 
 
-def test_a_session_goes_as_promised(own_meteor_server: Callable[..., MeteorServer]) -> None:
-    """The transcript of product.md, section 5; times and ids aside."""
+def test_the_session_of_the_product_description(own_meteor_server: Callable[..., MeteorServer]) -> None:
+    """Its times and ids differ."""
     server = own_meteor_server()
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for("connected to")
@@ -58,8 +58,8 @@ def test_a_session_goes_as_promised(own_meteor_server: Callable[..., MeteorServe
         assert window.wait_for_end() == 0
 
 
-def test_the_connection_is_cut_while_a_line_is_typed(window: Window) -> None:
-    """The line stays as it is, and the call that was under way is sent again (C22): it cuts the connection again."""
+def test_the_connection_is_cut_while_the_user_types(window: Window) -> None:
+    """The line does not change. The pending call is sent again (C22) and cuts the connection again."""
     window.press("sub tasks\r")
     window.wait_for("[1] sub tasks: ready")
     window.press("call cut --no-retry\rcall upper 'typed bef")
@@ -73,10 +73,10 @@ def test_the_connection_is_cut_while_a_line_is_typed(window: Window) -> None:
     assert len(rows_with(window, "> call upper")) == 1
 
 
-def test_a_server_is_killed_and_started_again_while_a_line_is_typed(
+def test_the_server_is_killed_and_restarted_while_the_user_types(
     own_meteor_server: Callable[..., MeteorServer],
 ) -> None:
-    """What was under way is sent again (C22), and its answer comes to the number it was given."""
+    """The pending call is sent again (C22), and its result has the number of the call."""
     server = own_meteor_server()
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for("connected to")
@@ -98,8 +98,8 @@ def test_a_server_is_killed_and_started_again_while_a_line_is_typed(
         assert len(rows_with(window, "> call upper")) == 1
 
 
-def test_a_flood_neither_garbles_nor_loses_the_typed_line(window: Window) -> None:
-    """A frame each millisecond, as fast as Meteor's timer goes, each shown, and its change of a document as well."""
+def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
+    """A frame every millisecond, as fast as Meteor's timer runs. Each frame and its change of a document is shown."""
     window.press("debug on changed\r")
     window.wait_for("debug is on")
     window.is_looking = False
@@ -109,8 +109,8 @@ def test_a_flood_neither_garbles_nor_loses_the_typed_line(window: Window) -> Non
         start = len(window.plain)
         typed += letter
         window.press(letter)
-        # Drawn again below what came meanwhile, all that was typed is there.
-        window.wait_for(lambda: f"> {typed.rstrip()}" in window.plain[start:])  # noqa: B023 - called here and now
+        # The whole typed text is drawn again below the frames.
+        window.wait_for(lambda: f"> {typed.rstrip()}" in window.plain[start:])  # noqa: B023 - called within this iteration
     window.press("\r")
     window.wait_for('"NOT A LETTER IS LOST"')
     window.press("unsub --all\rdebug off\r")
@@ -130,7 +130,7 @@ def test_a_paste_of_five_hundred_lines_is_one_text_and_runs_in_order(window: Win
     assert results == [(str(number + 1), str(number)) for number in range(500)]
 
 
-def test_control_c_stops_waiting_and_the_answer_comes_all_the_same(window: Window) -> None:
+def test_control_c_ends_the_wait_and_the_result_is_shown_later(window: Window) -> None:
     window.press("call slow 1500\rwait\r")
     window.wait_for("> wait")
     window.interrupt_until("stopped waiting; 1 command continues, see `pending`")
@@ -142,7 +142,7 @@ def test_control_c_stops_waiting_and_the_answer_comes_all_the_same(window: Windo
     assert "[2]" not in window.text
 
 
-def test_the_line_can_be_edited_as_vi_does(window: Window) -> None:
+def test_the_line_can_be_edited_in_vi_mode(window: Window) -> None:
     window.press("set editing vi\r")
     window.wait_for("editing is vi")
     window.press("call upper wrong\x1bbcwright\x1b\r")
@@ -152,14 +152,14 @@ def test_the_line_can_be_edited_as_vi_does(window: Window) -> None:
 # ------------------------------------------------------------------------------------------------------------ secrets
 
 
-def test_a_login_leaves_no_secret_anywhere_but_in_its_file(
+def test_the_secrets_of_a_login_are_only_in_the_login_file(
     own_meteor_server: Callable[..., MeteorServer], home: Path
 ) -> None:
-    """Searched for are the password, its digest and the token: on the screen, in frames, in the history and in `save`."""
+    """The password, its digest and the token are not on the screen, in frames, in the history or in the output of `save`."""
     server = own_meteor_server()
     with Window("-u", server.url, "--debug") as window:
         window.wait_for("connected to")
-        # Behind a call that takes its time, so that it can be seen while it is under way.
+        # After a slow call, so that the toolbar can show the pending login.
         window.press("call slow 500\rlogin alice\r")
         window.wait_for("Password of alice:")
         window.press("wonderland\rpending\r")
@@ -169,7 +169,7 @@ def test_a_login_leaves_no_secret_anywhere_but_in_its_file(
         [file] = (home / "state/ddpshell/logins").iterdir()
         token = re.search('"token": "([^"]*)"', file.read_text())
         assert token is not None
-        # The token is sent again, and refused.
+        # The token is sent again and rejected.
         server.kill()
         window.wait_for("connection lost: ")
         server.start()

@@ -1,4 +1,4 @@
-"""Longer sessions in a real pseudo-terminal, as a person has them: what is seen, kept and saved."""
+"""Longer sessions in a real pseudo-terminal: the screen, the history and the saved files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def window(server: LoopbackServer) -> Iterator[Window]:
         yield window
 
 
-def test_the_toolbar_shows_how_things_are_when_an_answer_is_shown(window: Window) -> None:
+def test_the_toolbar_is_up_to_date_when_a_result_is_shown(window: Window) -> None:
     window.press("call slow 500\r")
     window.wait_for(lambda: "1 pending" in window.rows[-1])
     window.wait_for("[1] 500")
@@ -36,7 +36,7 @@ def test_the_toolbar_shows_how_things_are_when_an_answer_is_shown(window: Window
 
 
 def test_in_vi_mode_escape_and_enter_are_two_keys(window: Window) -> None:
-    """Many press them quickly, and a terminal sends the same bytes for Alt-Enter."""
+    """Users press them quickly, and the terminal sends the same bytes for Alt-Enter."""
     window.press("set editing vi\r")
     window.wait_for("editing is vi")
     window.press("call upper quick\x1b\r")
@@ -46,7 +46,7 @@ def test_in_vi_mode_escape_and_enter_are_two_keys(window: Window) -> None:
 # ------------------------------------------------------------------------------------------------------------ secrets
 
 
-def test_no_secret_is_anywhere_but_where_it_was_typed(home: Path) -> None:
+def test_secrets_appear_only_where_the_user_typed_them(home: Path) -> None:
     """Password, digest, one-time code and token: not on the screen, in frames, in `pending`, the history, or `save`."""
     server = careful_server("code-123456")
 
@@ -63,7 +63,7 @@ def test_no_secret_is_anywhere_but_where_it_was_typed(home: Path) -> None:
         window.press("code-123456\r")
         window.wait_for("[1] logged in as ann, until")
         running.drop()
-        # The token goes out again, and comes back.
+        # The token is sent again, and the server returns it.
         window.wait_for("connected again")
         window.press("disconnect\r")
         window.wait_for("disconnected")
@@ -79,7 +79,7 @@ def test_no_secret_is_anywhere_but_where_it_was_typed(home: Path) -> None:
         assert window.wait_for_end() == 0
         [file] = (home / "state/ddpshell/logins").iterdir()
         assert "the-token-of-u1" in file.read_text()
-        # As it is drawn while it is typed, key by key.
+        # As the prompt draws the text key by key.
         typings = "".join(line for line in window.plain.splitlines(keepends=True) if "> call login" not in line)
     kept = {
         "bytes": bytes(window.written).decode(),
@@ -101,7 +101,7 @@ def test_no_secret_is_anywhere_but_where_it_was_typed(home: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ the line
 
 
-def test_an_editor_has_the_terminal_and_what_comes_meanwhile_is_shown_behind_it(
+def test_an_editor_can_use_the_terminal_and_later_output_is_shown_afterwards(
     server: LoopbackServer, tmp_path: Path
 ) -> None:
     editor = tmp_path / "editor"
@@ -125,7 +125,7 @@ def test_an_editor_has_the_terminal_and_what_comes_meanwhile_is_shown_behind_it(
         assert changes == list(range(1, len(changes) + 1)), "all of them, in order"
 
 
-def test_the_history_is_searched_and_gone_through_whole_commands_at_a_time(window: Window) -> None:
+def test_the_history_is_searched_by_whole_commands(window: Window) -> None:
     window.press("call upper one\r")
     window.wait_for('[1] "ONE"')
     window.press("call echo {\ra: 2}\r")
@@ -135,7 +135,7 @@ def test_the_history_is_searched_and_gone_through_whole_commands_at_a_time(windo
     window.press("\x12upper")
     window.wait_for("(reverse-i-search)`upper': call upper one")
     window.press("\r")
-    # The cursor stays where the text was found.
+    # The cursor is at the match.
     window.wait_for(lambda: window.rows[-2].endswith("> call upper one"))
     window.press("\r")
     window.wait_for('[3] "ONE"')
@@ -145,7 +145,7 @@ def test_the_history_is_searched_and_gone_through_whole_commands_at_a_time(windo
     window.wait_for('[4] [{"a": 2}]')
 
 
-def test_a_window_of_five_lines_is_enough(server: LoopbackServer) -> None:
+def test_the_shell_works_in_a_window_of_five_lines(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}", columns=20, lines=5) as window:
         window.wait_for("connected")
         window.press("login alice\r")

@@ -1,4 +1,4 @@
-"""Windows for the shell: one that is a buffer, for the editor alone, and one that is a real pseudo-terminal."""
+"""Windows for the shell: a buffer for the editor alone, and a real pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ddpshell.clock import SystemClock
 from tests.loopback import PATIENCE
 from tests.machine import TOP
 
-# What moves the cursor, sets modes and colours.
+# Sequences that move the cursor, or set modes and colors.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|.)")
 
 __all__ = ["Buffer", "Window", "rows_of"]
 
 
 def rows_of(text: str, *, columns: int = 80, lines: int = 24) -> list[str]:
-    """What can be seen in a window when a text has been written to it: its rows, without those below that are empty."""
+    """The rows of a window after a text is written to it, without the empty rows at the bottom."""
     screen = pyte.Screen(columns, lines)
     pyte.Stream(screen).feed(text.replace("\r\n", "\n").replace("\n", "\r\n"))
     rows = [row.rstrip() for row in screen.display]
@@ -37,7 +37,7 @@ def rows_of(text: str, *, columns: int = 80, lines: int = 24) -> list[str]:
 
 
 class Buffer(io.StringIO):
-    """Standard output that can be waited for."""
+    """Standard output. A test can wait for a text in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Buffer(io.StringIO):
         return written
 
     def wait_for(self, seen: Callable[[str], bool] | str) -> str:
-        """Wait until all that was written looks so; gives it."""
+        """Wait until the whole output contains a text or satisfies a condition. Returns the output."""
         look = seen if callable(seen) else lambda text: seen in text
         with self._changed:
             assert self._changed.wait_for(lambda: look(self.getvalue()), PATIENCE), rows_of(self.getvalue())
@@ -58,14 +58,14 @@ class Buffer(io.StringIO):
 
 
 class Window:
-    """A program in a pseudo-terminal, and what a person would see of it.
+    """A program in a pseudo-terminal, and the screen that a user would see.
 
-    `written` is all that it wrote, byte for byte, and `plain` its text without what moves the cursor and colours.
-    Leaving the `with` block ends it.
+    `written` has all bytes of the output, and `plain` has its text without control sequences. The end of the `with` block
+    ends the program.
 
     Args:
-        arguments: Those of `ddp`.
-        environment: Variables that differ from the test's.
+        arguments: The arguments of `ddp`.
+        environment: Environment variables that differ from those of the test.
         program: Another program than `ddp`.
     """
 
@@ -79,9 +79,9 @@ class Window:
     ) -> None:
         self.written = bytearray()
         self.plain = ""
-        #: Whether to keep account of what can be seen. It takes longer than most programs take to write it.
+        #: Whether to maintain the screen. That is slower than most programs write.
         self.is_looking = True
-        self._rest = ""  # the beginning of a sequence whose end has not come yet
+        self._rest = ""  # the start of an incomplete sequence
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._screen = pyte.HistoryScreen(columns, lines, history=5000)
         self._stream = pyte.ByteStream(self._screen)
@@ -107,25 +107,25 @@ class Window:
         self.child.close(force=True)
 
     def press(self, keys: str) -> None:
-        """Type."""
+        """Type keys."""
         data = keys.encode()
-        # In pieces: a terminal's own buffer is small, and what the program writes meanwhile must be read.
+        # In pieces, because the terminal's buffer is small, and the output of the program must be read meanwhile.
         for start in range(0, len(data), 512):
             self.child.send(data[start : start + 512])
             self._read(0)
 
     def paste(self, text: str) -> None:
-        """Paste, as terminals do that say so (bracketed paste)."""
+        """Paste a text, as a terminal with bracketed paste does."""
         self.press(f"\x1b[200~{text}\x1b[201~")
 
     def resize(self, columns: int, lines: int) -> None:
-        """Make it another size."""
+        """Change the size of the window."""
         self._screen.resize(lines, columns)
         self.child.setwinsize(lines, columns)
 
     @property
     def rows(self) -> list[str]:
-        """What can be seen."""
+        """The visible rows."""
         rows = [row.rstrip() for row in self._screen.display]
         while rows and not rows[-1]:
             rows.pop()
@@ -133,7 +133,7 @@ class Window:
 
     @property
     def all_rows(self) -> list[str]:
-        """What can be seen, and above it what one can scroll back to."""
+        """The visible rows, and above them the rows that have scrolled away."""
         above = [
             "".join(line[column].data for column in range(self._screen.columns)).rstrip()
             for line in self._screen.history.top
@@ -142,29 +142,29 @@ class Window:
 
     @property
     def text(self) -> str:
-        """The same as one text."""
+        """All rows as one text."""
         return "\n".join(self.all_rows)
 
     def wait_for(self, seen: Callable[[], bool] | str) -> None:
-        """Wait until it looks so: until a text can be seen or was, or something is true."""
+        """Wait until a text is or was visible, or a condition is true."""
         look = seen if callable(seen) else lambda: seen in self.plain or seen in "\n".join(self.rows)
         clock = SystemClock()
         deadline = clock.now() + PATIENCE
         while not look():
-            assert self._read(max(0.0, deadline - clock.now()) or -1), f"waited in vain for {seen!r}:\n{self.text}"
+            assert self._read(max(0.0, deadline - clock.now()) or -1), f"{seen!r} did not appear:\n{self.text}"
 
     def interrupt_until(self, text: str) -> None:
-        """Press Ctrl-C until a text can be seen: the terminal may swallow one while it changes hands."""
+        """Press Ctrl-C until a text is visible. A Ctrl-C can get lost while another program gets the terminal."""
         for _ in range(50):
             self.press("\x03")
             while text not in self.plain and self._read(0.2):
                 pass
             if text in self.plain:
                 return
-        raise AssertionError(f"waited in vain for {text!r}:\n{self.text}")
+        raise AssertionError(f"{text!r} did not appear:\n{self.text}")
 
     def wait_for_prompt(self, typed: str = "") -> None:
-        """Wait until there is a prompt, with this text behind it, and the cursor at its end."""
+        """Wait until the row of the cursor is a prompt with this text, and the cursor is at its end."""
         pattern = re.compile(rf"^\S*> {re.escape(typed)}$" if typed else r"^\S*>$")
 
         def is_there() -> bool:
@@ -174,14 +174,14 @@ class Window:
         self.wait_for(is_there)
 
     def wait_for_end(self) -> int | None:
-        """Wait until the program has ended; gives its exit code."""
+        """Wait until the program has ended. Returns its exit code."""
         while self._read(PATIENCE):
             pass
         self.child.close()
         return self.child.exitstatus
 
     def _read(self, seconds: float) -> bool:
-        """Read what it writes; False at its end, or if nothing comes in time. With 0, only what is there."""
+        """Read some output. Returns False at its end or after a timeout. With 0 seconds, do not wait."""
         if seconds < 0:
             return False
         try:
@@ -202,7 +202,7 @@ class Window:
 
 @contextlib.contextmanager
 def thread(function: Callable[[], object]) -> Iterator[None]:
-    """A second person, who does something at the same time; what goes wrong for them fails the test."""
+    """Call a function on another thread during a `with` block. If it fails, the test fails."""
     errors: list[BaseException] = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""What is suggested is what may be meant: tables of half-typed lines."""
+"""Completions and suggestions for incomplete lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.text.test_tokens import lines
 REGISTRY = shell_registry()
 
 
-def learnt() -> Names:
+def known_names() -> Names:
     names = Names(REGISTRY)
     names.learn("call tasks.insert\ncall tasks.update\ncall upper\nsub taskList\nsub 'odd name'")
     names.add_fields("tasks", ["title", "done", "total", "a b"])
@@ -28,11 +28,11 @@ def learnt() -> Names:
     return names
 
 
-NAMES = learnt()
+NAMES = known_names()
 
 
 def offered(text: str) -> list[str]:
-    """What the line would be with each suggestion, from the last word on."""
+    """The last word with each suggestion."""
     return [
         text[max(text.rfind(" ", 0, suggestion.start), text.rfind("\n")) + 1 : suggestion.start] + suggestion.text
         for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_", "$2", "$1"])
@@ -46,38 +46,38 @@ def offered(text: str) -> list[str]:
         pytest.param("wa", ["wait", "watch"], id="commands"),
         pytest.param("status\nwhoa", ["whoami"], id="a command on the next line"),
         pytest.param("call ta", ["tasks.update", "tasks.insert"], id="methods, the latest first"),
-        pytest.param("call TA", ["tasks.update", "tasks.insert"], id="in any case"),
-        pytest.param("sub ", ['"odd name"', "taskList"], id="publications, quoted where they must be"),
+        pytest.param("call TA", ["tasks.update", "tasks.insert"], id="in upper or lower case"),
+        pytest.param("sub ", ['"odd name"', "taskList"], id="publications, with quotes if necessary"),
         pytest.param("sub ta", ["taskList"], id="a publication"),
         pytest.param("find ", ["items", "tasks"], id="collections"),
         pytest.param("find tasks --s", ["--sort", "--skip"], id="options"),
         pytest.param("find tasks --sort n --s", ["--skip"], id="options that are not given yet"),
         pytest.param("find tasks --sort t", ["title", "total"], id="fields of the collection"),
-        pytest.param("find tasks --sort -t", ["-title", "-total"], id="fields behind a sign"),
-        pytest.param("find tasks --fields title,d", ["title,done"], id="fields behind a comma"),
-        pytest.param("find items --sort t", [], id="not of another collection"),
+        pytest.param("find tasks --sort -t", ["-title", "-total"], id="fields after a sign"),
+        pytest.param("find tasks --fields title,d", ["title,done"], id="fields after a comma"),
+        pytest.param("find items --sort t", [], id="no fields of another collection"),
         pytest.param("find tasks {t", ["{title: ", "{total: "], id="keys of a selector"),
-        pytest.param("find tasks {title: 'x', d", ["done: "], id="keys behind a comma"),
+        pytest.param("find tasks {title: 'x', d", ["done: "], id="keys after a comma"),
         pytest.param("find tasks {a", ['{"a b": '], id="a key that needs quotes"),
         pytest.param("find tasks {n: {$g", ["{$gt: ", "{$gte: "], id="operators"),
         pytest.param("find tasks {done: t", ["true"], id="a constant"),
         pytest.param("call upper Da", ["Date("], id="a constructor"),
-        pytest.param("call upper [1, Ob", ["ObjectID(", "ObjectId("], id="a constructor within"),
+        pytest.param("call upper [1, Ob", ["ObjectID(", "ObjectId("], id="a constructor in an array"),
         pytest.param("call upper $", ["$_", "$2", "$1"], id="results"),
-        pytest.param("call upper {a: $", ["$_", "$2", "$1"], id="results within"),
-        pytest.param("call upper 'tr", [], id="nothing within a string"),
-        pytest.param("call upper ", [], id="nothing where anything may stand"),
+        pytest.param("call upper {a: $", ["$_", "$2", "$1"], id="results in an object"),
+        pytest.param("call upper 'tr", [], id="nothing in a string"),
+        pytest.param("call upper ", [], id="nothing for an empty argument"),
         pytest.param("help fi", ["find"], id="help about a command"),
         pytest.param("set me", ["menu"], id="a setting"),
-        pytest.param("set output ta", ["table", "tab"], id="its values"),
+        pytest.param("set output ta", ["table", "tab"], id="the values of a setting"),
         pytest.param("debug ", ["on", "off"], id="a switch"),
         pytest.param("debug on no", ["nosub"], id="types of messages"),
-        pytest.param("find tasks | j", [], id="programs are not known"),
-        pytest.param("zzz a", [], id="of unknown command"),
+        pytest.param("find tasks | j", [], id="no programs"),
+        pytest.param("zzz a", [], id="an unknown command"),
         pytest.param("# re", [], id="comments"),
     ],
 )
-def test_suggestions_fit(text: str, expected: list[str]) -> None:
+def test_a_line_has_suggestions(text: str, expected: list[str]) -> None:
     assert offered(text) == expected
 
 
@@ -98,20 +98,20 @@ def test_files_are_suggested(tmp_path: Path) -> None:
     assert offered(f"call upper @'{tmp_path}/on") == []
 
 
-def test_the_prompt_gets_them_with_what_they_are() -> None:
+def test_the_prompt_shows_completions_with_descriptions() -> None:
     completer = LineCompleter(REGISTRY, NAMES, list)
     [found] = completer.get_completions(Document("find tasks --so"), CompleteEvent(completion_requested=True))
     assert (found.text, found.start_position) == ("--sort", -4)
     assert "- for descending" in found.display_meta_text
 
 
-def test_while_typing_nothing_is_suggested_where_nothing_was_begun() -> None:
+def test_while_the_user_types_an_empty_word_is_not_completed() -> None:
     completer = LineCompleter(REGISTRY, NAMES, list)
     assert list(completer.get_completions(Document("call "), CompleteEvent(text_inserted=True))) == []
     assert len(list(completer.get_completions(Document("call "), CompleteEvent(completion_requested=True)))) == 3
 
 
-def test_names_from_a_server_are_shown_harmless() -> None:
+def test_names_from_a_server_are_escaped() -> None:
     names = Names(REGISTRY)
     names.add_fields("c\x1b[2J", ["f"])
     completer = LineCompleter(REGISTRY, names, list)
@@ -121,18 +121,18 @@ def test_names_from_a_server_are_shown_harmless() -> None:
 
 
 @given(lines() | st.text("cal find{}[]\"'|>#-$1:,. \n", max_size=40))
-def test_no_text_is_too_strange(text: str) -> None:
+def test_any_text_can_be_completed(text: str) -> None:
     for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_"]):
         assert 0 <= suggestion.start <= len(text)
 
 
-def test_a_file_whose_name_would_move_the_cursor_is_not_suggested(tmp_path: Path) -> None:
+def test_a_file_with_control_characters_in_its_name_is_not_suggested(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[2J").touch()
     (tmp_path / "ab").touch()
     assert offered(f"source {tmp_path}/a") == [f"{tmp_path}/ab"]
 
 
-def test_nobody_wants_to_see_more_than_some() -> None:
+def test_the_number_of_suggestions_is_limited() -> None:
     names = Names(REGISTRY)
     names.add_fields("t", [f"f{number}" for number in range(190)])
     for number in range(300):
@@ -143,14 +143,14 @@ def test_nobody_wants_to_see_more_than_some() -> None:
 @pytest.mark.parametrize(
     ("text", "end"),
     [
-        pytest.param("call up", "per 'b'", id="the latest line that began so"),
-        pytest.param("call upper 'a", "'", id="an older one"),
-        pytest.param("whoa", "mi", id="the only command it can be"),
-        pytest.param("find tasks --ta", "ble", id="the only option"),
+        pytest.param("call up", "per 'b'", id="the latest line with this start"),
+        pytest.param("call upper 'a", "'", id="an older line"),
+        pytest.param("whoa", "mi", id="the only possible command"),
+        pytest.param("find tasks --ta", "ble", id="the only possible option"),
         pytest.param("w", None, id="several commands"),
-        pytest.param("call upper 'b'", None, id="all of it is there"),
-        pytest.param("call zzz", None, id="nothing known"),
-        pytest.param("", None, id="nothing typed"),
+        pytest.param("call upper 'b'", None, id="a complete line"),
+        pytest.param("call zzz", None, id="an unknown name"),
+        pytest.param("", None, id="an empty line"),
         pytest.param("  ", None, id="space"),
     ],
 )

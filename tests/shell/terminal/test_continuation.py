@@ -1,4 +1,4 @@
-"""A text that goes on in another line is told from one that is complete, each line being looked at once."""
+"""Whether a command continues on the next line. Each line is parsed only once."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tests.strategies import ejson_values, texts
     ("text", "expected"),
     [
         pytest.param("call f {a: 1", True, id="a bracket"),
-        pytest.param("call f {a: [1,\n", True, id="brackets over lines"),
+        pytest.param("call f {a: [1,\n", True, id="brackets on several lines"),
         pytest.param('call f Date("2026-01-02"', True, id="a constructor"),
         pytest.param('call f "abc', False, id="a string ends with its line"),
-        pytest.param('call f {a: "abc', False, id="a string in a bracket too"),
+        pytest.param('call f {a: "abc', False, id="a string in a bracket ends with its line"),
         pytest.param("call f {a: 1 /* and", True, id="a comment"),
         pytest.param("call f \\", True, id="a continued line"),
-        pytest.param("call f {a: 1}", False, id="a whole line"),
-        pytest.param("call f {a 1", False, id="what cannot be completed"),
+        pytest.param("call f {a: 1}", False, id="a complete line"),
+        pytest.param("call f {a 1", False, id="an invalid literal"),
         pytest.param("call f Dat", False, id="a bare word"),
-        pytest.param("find t |", False, id="a program to come"),
-        pytest.param("", False, id="nothing"),
+        pytest.param("find t |", False, id="a missing program"),
+        pytest.param("", False, id="an empty line"),
     ],
 )
-def test_open_brackets_are_noticed(text: str, expected: bool) -> None:
+def test_a_text_continues_if_something_is_open(text: str, expected: bool) -> None:
     assert is_open(text) is expected
 
 
@@ -51,7 +51,7 @@ _LINES = st.lists(
 @example(["call f {", "} | jq \\", "."])
 @example(["call f {", "} {", "}"])
 @example(["call f [ /* a", "b */ 1", "]"])
-def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
+def test_reading_line_by_line_gives_the_same_result(lines: list[str]) -> None:
     line_by_line = Continuation()
     text: list[str] = []
     for line in lines:
@@ -63,7 +63,7 @@ def test_line_by_line_it_is_as_with_the_whole_text(lines: list[str]) -> None:
 
 
 @given(ejson_values())
-def test_a_value_over_many_lines_ends_with_its_last(value: object) -> None:
+def test_a_value_on_many_lines_ends_with_the_last_line(value: object) -> None:
     *lines, last = f"call f {format_value(value, width=1)}".split("\n")  # type: ignore[arg-type]  # it is an EJSON value
     line_by_line = Continuation()
     assert all(line_by_line.continues_after(line) for line in lines)
@@ -71,7 +71,7 @@ def test_a_value_over_many_lines_ends_with_its_last(value: object) -> None:
 
 
 @pytest.mark.parametrize("item", ["  {n: 1, at: Date(0)},\n", "  '*' /* a\n comment */,\n"])
-def test_twice_as_many_lines_are_twice_the_work(monkeypatch: pytest.MonkeyPatch, item: str) -> None:
+def test_the_work_is_proportional_to_the_number_of_lines(monkeypatch: pytest.MonkeyPatch, item: str) -> None:
     count = 0
 
     def counted(text: str, start: int = 0) -> Iterator[Token]:

@@ -1,4 +1,4 @@
-"""What is shown: on a terminal as a person wants it, from a script as a program does."""
+"""The displays of a terminal and of a script."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def screen() -> Iterator[tuple[RecordingScreen, Printer]]:
     printer.close()
 
 
-def test_on_a_terminal_everything_is_shown_with_its_number_and_answers_with_their_times(
+def test_a_terminal_shows_numbers_and_the_times_of_replies(
     screen: tuple[RecordingScreen, Printer],
 ) -> None:
     show_all(ScreenDisplay(screen[1], Settings()))
@@ -61,7 +61,7 @@ def test_on_a_terminal_everything_is_shown_with_its_number_and_answers_with_thei
     ]
 
 
-def test_documents_that_go_all_at_once_are_counted(screen: tuple[RecordingScreen, Printer]) -> None:
+def test_documents_that_are_removed_at_once_are_counted(screen: tuple[RecordingScreen, Printer]) -> None:
     display = ScreenDisplay(screen[1], Settings(burst="3"))
     with screen[1].paused():
         for number in range(1000):
@@ -77,7 +77,7 @@ def test_documents_that_go_all_at_once_are_counted(screen: tuple[RecordingScreen
     assert len(listed) + counted == 1000
 
 
-def test_documents_that_come_are_not_counted_with_those_that_go(screen: tuple[RecordingScreen, Printer]) -> None:
+def test_added_and_removed_documents_are_counted_separately(screen: tuple[RecordingScreen, Printer]) -> None:
     display = ScreenDisplay(screen[1], Settings(burst="2"))
     with screen[1].paused():
         for change in (DocumentRemoved("t", "a"), DocumentRemoved("t", "b")):
@@ -89,7 +89,7 @@ def test_documents_that_come_are_not_counted_with_those_that_go(screen: tuple[Re
     assert screen[0].text.splitlines() == ["- t/a", "- t/b", "+ t/a {}", "[5] + t/b {}", "- u/a"]
 
 
-def test_a_frame_that_waits_to_be_shown_keeps_no_more_than_what_will_be(
+def test_a_waiting_frame_keeps_only_the_text_to_show(
     screen: tuple[RecordingScreen, Printer],
 ) -> None:
     ScreenDisplay(screen[1], Settings(length="10")).frame("x" * 5000, is_sent=False, when=NOON)
@@ -97,7 +97,7 @@ def test_a_frame_that_waits_to_be_shown_keeps_no_more_than_what_will_be(
     assert screen[0].text.endswith(" <- xxxxxxxxxx ... 4,990 more characters\n")
 
 
-def test_of_very_many_changes_as_many_are_shown_as_the_terminal_takes() -> None:
+def test_changes_are_dropped_if_the_terminal_is_too_slow() -> None:
     screen = RecordingScreen(40)
     printer = Printer(screen, lambda: False, limit=5)
     display = ScreenDisplay(printer, Settings())
@@ -110,14 +110,14 @@ def test_of_very_many_changes_as_many_are_shown_as_the_terminal_takes() -> None:
     assert shown[-1].startswith("... 95 lines were not shown")
 
 
-def test_times_can_be_left_out(screen: tuple[RecordingScreen, Printer]) -> None:
+def test_times_can_be_turned_off(screen: tuple[RecordingScreen, Printer]) -> None:
     display = ScreenDisplay(screen[1], Settings(timing="off"))
     display.answer(1, Result(1), 0.002)
     display.flush()
     assert screen[0].text == "[1] 1\n"
 
 
-def test_from_a_script_results_go_one_way_and_the_rest_another() -> None:
+def test_a_script_writes_results_and_other_texts_to_different_streams() -> None:
     out: list[str] = []
     err: list[str] = []
     show_all(ScriptDisplay(Settings(), out.append, err.append))
@@ -133,7 +133,7 @@ def test_from_a_script_results_go_one_way_and_the_rest_another() -> None:
     ]
 
 
-def test_a_script_can_be_quiet() -> None:
+def test_a_script_can_hide_notes_and_warnings() -> None:
     out: list[str] = []
     err: list[str] = []
     errors: list[tuple[str, str]] = []
@@ -150,7 +150,7 @@ def test_a_script_can_be_quiet() -> None:
     assert errors == [("no [x]", "f.ddp, line 2"), ("what?", "")]
 
 
-def test_results_that_cannot_be_written_are_told_to_whoever_asks() -> None:
+def test_flush_raises_the_error_of_a_failed_write() -> None:
     def broken(_: str) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 

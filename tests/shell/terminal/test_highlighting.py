@@ -1,4 +1,4 @@
-"""What is typed is coloured as it is understood, and mistakes are underlined before Enter."""
+"""Highlighting follows the shell's parser, and Pygments gets the same styles."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def styles(text: str) -> list[tuple[str, str]]:
     ("text", "expected"),
     [
         pytest.param("status", [("command", "status")], id="a command"),
-        pytest.param("sta", [], id="half a command is no mistake"),
-        pytest.param("zzz", [("mistake", "zzz")], id="unknown command can begin so"),
-        pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="unknown command is called so"),
+        pytest.param("sta", [], id="the start of a command is not a mistake"),
+        pytest.param("zzz", [("mistake", "zzz")], id="not the start of a command"),
+        pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="not a command"),
         pytest.param(
             "call f {a: 1, b: true}",
             [
@@ -73,18 +73,18 @@ def styles(text: str) -> list[tuple[str, str]]:
             id="an option and a program",
         ),
         pytest.param(
-            "find t --zzz", [("command", "find"), ("name", "t"), ("mistake", "--zzz")], id="no such option"
+            "find t --zzz", [("command", "find"), ("name", "t"), ("mistake", "--zzz")], id="an unknown option"
         ),
-        pytest.param("find t --li", [("command", "find"), ("name", "t"), ("option", "--li")], id="half an option"),
+        pytest.param("find t --li", [("command", "find"), ("name", "t"), ("option", "--li")], id="the start of an option"),
         pytest.param(
             "call f {a 1}",
             [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("mistake", "1}")],
-            id="a mistake is underlined from where it shows",
+            id="a mistake is underlined from its position on",
         ),
         pytest.param(
             "call f {a: ",
             [("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":")],
-            id="what is open is no mistake",
+            id="an open bracket is not a mistake",
         ),
         pytest.param(
             "call f @a.json @@x",
@@ -97,37 +97,37 @@ def styles(text: str) -> list[tuple[str, str]]:
                 ("command", "call"), ("name", "f"), ("punctuation", "{"), ("key", "a"), ("punctuation", ":"),
                 ("string", "'x"),
             ],
-            id="a string that is being typed is no mistake",
+            id="an open string is not a mistake",
         ),
         pytest.param(
             "find t --li 5",
             [("command", "find"), ("name", "t"), ("mistake", "--li"), ("number", "5")],
-            id="half an option with something behind it",
+            id="the start of an option before another word",
         ),
         pytest.param(
             "call f -- --zzz",
             [("command", "call"), ("name", "f"), ("option", "--"), ("string", "--zzz")],
-            id="no option behind the end of options",
+            id="no options after --",
         ),
         pytest.param(
-            "call f \\\n#tag", [("command", "call"), ("name", "f"), ("string", "#tag")], id="no comment in a line"
+            "call f \\\n#tag", [("command", "call"), ("name", "f"), ("string", "#tag")], id="not a comment within a command"
         ),
         pytest.param("# all of it", [("comment", "# all of it")], id="a comment"),
         pytest.param("call a|b", [("command", "call"), ("name", "a"), ("mistake", "|b")], id="a pipe without space"),
     ],
 )  # fmt: skip
-def test_a_line_has_colours(text: str, expected: list[tuple[str, str]]) -> None:
+def test_a_line_has_styles(text: str, expected: list[tuple[str, str]]) -> None:
     assert styles(text) == expected
 
 
 @given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
-def test_inks_change_no_text(text: str) -> None:
+def test_highlighting_does_not_change_the_text(text: str) -> None:
     for highlighted in (highlighted_line(text, REGISTRY), colored_value(text), highlighted_session(text, REGISTRY)):
         assert plain(highlighted) == text
         assert {style for style, _ in highlighted} <= {*STYLES, ""}
 
 
-def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
+def test_a_frame_has_different_styles_for_keys_strings_numbers_and_constants() -> None:
     highlighted = colored_value('{"msg":"x","n":-1.5e3,"ok":true}')
     assert [style for style, _ in highlighted if style != "punctuation"] == [
         "key", "string", "key", "number", "key", "constant"
@@ -135,7 +135,7 @@ def test_a_frame_shows_keys_strings_numbers_and_constants_apart() -> None:
 
 
 def letters(highlighted: StyledText) -> list[tuple[str, str]]:
-    """Each character and its style; of space there is none, and of brackets nobody asks."""
+    """Each character and its style, without spaces and brackets."""
     return [
         (character, "" if style == "punctuation" else style)
         for style, piece in highlighted
@@ -145,7 +145,7 @@ def letters(highlighted: StyledText) -> list[tuple[str, str]]:
 
 
 @given(ejson_values(), st.integers(1, 100))
-def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue, width: int) -> None:
+def test_a_parsed_value_has_the_same_styles_as_a_formatted_one(value: EJSONValue, width: int) -> None:
     shown = list(value_fragments(value, width=width))
     assert letters(colored_value(plain(shown))) == letters(shown)
     assert letters(highlighted_session(plain(shown), REGISTRY)) == letters(shown)
@@ -160,7 +160,7 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
                 ("heading", "localhost:3000> "), ("command", "call"), ("name", "upper"), ("string", "'x'"),
                 ("tag", "[1] "), ("string", '"X"'), ("time", "     2.4 ms"),
             ],
-            id="a call and its answer",
+            id="a call and its result",
         ),
         pytest.param(
             "h:1> call f {a: 1,\n ... b: 2}\nh:1> status",
@@ -170,12 +170,12 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
                 ("punctuation", ":"), ("number", "2"), ("punctuation", "}"), ("heading", "h:1> "),
                 ("command", "status"),
             ],
-            id="a command over lines",
+            id="a command on several lines",
         ),
         pytest.param(
             "h:1> find t\n... 5 more, use `full`",
             [("heading", "h:1> "), ("command", "find"), ("name", "t")],
-            id="what was left out is no part of the command",
+            id="an omission is not part of the command",
         ),
         pytest.param(
             '[2] [\n  1,\n  "x"\n]\n[3] 5',
@@ -183,7 +183,7 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
                 ("tag", "[2] "), ("punctuation", "["), ("number", "1"), ("punctuation", ","), ("string", '"x"'),
                 ("punctuation", "]"), ("tag", "[3] "), ("number", "5"),
             ],
-            id="an answer over lines",
+            id="a result on several lines",
         ),
         pytest.param(
             '+ tasks/a {"n": 1}\n[4] ~ "a b"/"c" {}\n- t/ObjectID("0")\n> t/a moved to the end',
@@ -211,18 +211,18 @@ def test_a_value_that_is_read_has_the_inks_that_it_is_shown_in(value: EJSONValue
         ),
     ],
 )  # fmt: skip
-def test_a_session_has_the_inks_of_what_is_in_it(text: str, expected: list[tuple[str, str]]) -> None:
+def test_a_session_has_the_styles_of_its_parts(text: str, expected: list[tuple[str, str]]) -> None:
     assert plain(highlighted_session(text, REGISTRY)) == text
     assert [(style, piece) for style, piece in highlighted_session(text, REGISTRY) if style] == expected
 
 
-def test_what_is_typed_has_its_types() -> None:
+def test_the_lexer_returns_pygments_tokens() -> None:
     found = [(kind, text) for kind, text in CommandLexer().get_tokens("call f 1 --zzz") if text.strip()]
     assert found == [(Keyword, "call"), (Name.Function, "f"), (Number, "1"), (Error, "--zzz")]
 
 
 @given(lines() | st.text("cal find{}[]\"'|>#-$1:,.@ \n", max_size=40))
-def test_the_lexers_say_what_the_parser_says(text: str) -> None:
+def test_the_lexers_agree_with_the_highlighting(text: str) -> None:
     for lexer, highlighted in (
         (CommandLexer(), highlighted_line(text, REGISTRY)),
         (SessionLexer(), highlighted_session(text, REGISTRY)),
@@ -235,7 +235,7 @@ def test_the_lexers_say_what_the_parser_says(text: str) -> None:
 
 
 @given(lines())
-def test_at_the_prompt_no_text_is_changed(text: str) -> None:
+def test_the_lexer_at_the_prompt_does_not_change_the_text(text: str) -> None:
     text = text.replace("\r", "")
     get_line = PygmentsLexer(CommandLexer).lex_document(Document(text))
     assert [
@@ -244,20 +244,20 @@ def test_at_the_prompt_no_text_is_changed(text: str) -> None:
 
 
 @pytest.mark.parametrize("style", [style for style in STYLE_TOKENS if style])
-def test_at_the_prompt_the_inks_are_those_of_the_terminal(style: str) -> None:
-    """The codes of the one are the names of the other, in the order of ECMA-48."""
+def test_the_styles_at_the_prompt_are_those_of_the_output(style: str) -> None:
+    """The SGR parameters correspond to prompt_toolkit's names, in the order of ECMA-48."""
     kind = STYLE_TOKENS[style]
     name = "pygments." + ".".join(kind).lower()
     attributes = style_from_pygments_cls(ShellStyle).get_attrs_for_style_str(f"class:{name}")
-    colours = {
+    color_codes = {
         "": "", "ansired": "31", "ansigreen": "32", "ansiyellow": "33", "ansimagenta": "35", "ansicyan": "36",
         "ansibrightblack": "90", "ansibrightblue": "94",
     }  # fmt: skip
-    codes = ["1" * bool(attributes.bold), "4" * bool(attributes.underline), colours[attributes.color or ""]]
+    codes = ["1" * bool(attributes.bold), "4" * bool(attributes.underline), color_codes[attributes.color or ""]]
     assert ";".join(code for code in codes if code) == STYLES[style]
 
 
-def test_the_package_brings_them_to_everybody_who_uses_pygments() -> None:
+def test_pygments_finds_the_lexers_and_the_style() -> None:
     points = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["entry-points"]
     found = {}
     for group, base in (("pygments.lexers", Lexer), ("pygments.styles", Style)):
@@ -268,5 +268,5 @@ def test_the_package_brings_them_to_everybody_who_uses_pygments() -> None:
     assert found == {"ddp": ShellStyle, "ddp-commands": CommandLexer, "ddp-session": SessionLexer}
 
 
-def test_other_formatters_take_them() -> None:
+def test_a_formatter_of_pygments_accepts_the_lexer() -> None:
     assert "\x1b[" in pygments.highlight("call upper 'x'", CommandLexer(), TerminalFormatter())

@@ -1,4 +1,4 @@
-"""The history keeps what was typed, for its owner alone, and never a secret."""
+"""The history file: private, without secrets, and limited in size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def history_of(path: Path) -> tuple[ShellHistory, list[str]]:
     return ShellHistory(path, complaints.append), complaints
 
 
-def test_lines_are_there_again_in_the_next_session(tmp_path: Path) -> None:
+def test_the_next_session_has_the_lines_of_earlier_ones(tmp_path: Path) -> None:
     path = tmp_path / "state/ddpshell/history"
     first, complaints = history_of(path)
     for line in ("call upper 'a'", "find t {a: 1,\n  b: 2}"):
@@ -26,14 +26,14 @@ def test_lines_are_there_again_in_the_next_session(tmp_path: Path) -> None:
     assert complaints == []
 
 
-def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "state/ddpshell/history"
     history_of(path)[0].append_string("status")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_readable_file_becomes_private(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.touch(mode=0o644)
     history_of(path)[0].append_string("status")
@@ -41,14 +41,14 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("line", ["login ann", " call upper x", "call x {password: 'p'}", "  ", ""])
-def test_private_lines_get_neither_into_the_file_nor_into_the_memory(tmp_path: Path, line: str) -> None:
+def test_lines_with_secrets_go_neither_to_the_file_nor_to_the_memory(tmp_path: Path, line: str) -> None:
     history, _ = history_of(tmp_path / "history")
     history.append_string(line)
     assert history.get_strings() == []
     assert not (tmp_path / "history").exists()
 
 
-def test_where_nothing_can_be_written_it_says_so_once_and_goes_on(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_causes_one_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     history, complaints = history_of(tmp_path / "file/history")
     history.append_string("status")
@@ -58,14 +58,14 @@ def test_where_nothing_can_be_written_it_says_so_once_and_goes_on(tmp_path: Path
     assert complaints[0].startswith("the history is not saved: ")
 
 
-def test_what_cannot_be_read_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_causes_a_warning(tmp_path: Path) -> None:
     (tmp_path / "history").mkdir()
     history, complaints = history_of(tmp_path / "history")
     assert history.oldest_first() == []
     assert len(complaints) == 1
 
 
-def test_a_file_that_has_grown_too_long_loses_its_older_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_loses_its_older_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "SIZE_LIMIT", 2000)
     path = tmp_path / "history"
     history, _ = history_of(path)

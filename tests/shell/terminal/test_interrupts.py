@@ -1,4 +1,4 @@
-"""Ctrl-C ends a wait, whenever it is pressed, and nothing else."""
+"""Ctrl-C ends the current or the next wait, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def press() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_a_wait_is_ended() -> None:
+def test_ctrl_c_ends_a_wait() -> None:
     interrupts = Interrupts()
     with interrupts.installed(), pytest.raises(KeyboardInterrupt), interrupts.allowed():
         press()
 
 
-def test_a_wait_that_has_begun_is_ended_from_outside() -> None:
+def test_ctrl_c_ends_a_wait_that_blocks() -> None:
     interrupts = Interrupts()
     main = threading.main_thread().ident
     assert main is not None
@@ -44,7 +44,7 @@ def test_a_wait_that_has_begun_is_ended_from_outside() -> None:
     killer.join()
 
 
-def test_elsewhere_it_waits_for_the_next_wait() -> None:
+def test_ctrl_c_outside_a_wait_ends_the_next_wait() -> None:
     interrupts = Interrupts()
     with interrupts.installed():
         press()
@@ -54,7 +54,7 @@ def test_elsewhere_it_waits_for_the_next_wait() -> None:
             pass
 
 
-def test_a_wait_within_a_wait_ends_alone() -> None:
+def test_after_a_nested_wait_the_outer_wait_can_be_interrupted() -> None:
     interrupts = Interrupts()
 
     def wait() -> None:
@@ -67,7 +67,7 @@ def test_a_wait_within_a_wait_ends_alone() -> None:
         wait()
 
 
-def test_what_was_meant_for_something_else_is_forgotten() -> None:
+def test_a_remembered_ctrl_c_can_be_forgotten() -> None:
     interrupts = Interrupts()
     with interrupts.installed():
         press()
@@ -76,22 +76,22 @@ def test_what_was_meant_for_something_else_is_forgotten() -> None:
             pass
 
 
-def test_a_key_that_nobody_noticed_counts() -> None:
+def test_a_ctrl_c_read_as_a_key_ends_the_next_wait() -> None:
     interrupts = Interrupts()
     interrupts.remember()
     with pytest.raises(KeyboardInterrupt), interrupts.allowed():
         pass
 
 
-def test_afterwards_it_is_pythons_again() -> None:
+def test_afterwards_python_handles_ctrl_c_again() -> None:
     before = signal.getsignal(signal.SIGINT)
     with Interrupts().installed():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_it_is_neither_lost_nor_kept_wherever_it_comes_in_between_two_steps() -> None:
-    """Pressed at each instruction of a short wait in turn: it ends that wait or the next one, and then is over."""
+def test_ctrl_c_between_any_two_instructions_ends_exactly_one_wait() -> None:
+    """Press it at each instruction of a short wait in turn. It ends that wait or the next one, and no later one."""
     ended_here = ended_later = 0
     for step in itertools.count():
         interrupts = Interrupts()
@@ -102,7 +102,7 @@ def test_it_is_neither_lost_nor_kept_wherever_it_comes_in_between_two_steps() ->
                 break
             assert here != later, step
             ended_here, ended_later = ended_here + here, ended_later + later
-            # Nobody waits now, so nobody is interrupted.
+            # No further wait is interrupted.
             press()
             interrupts.forget()
             assert not _is_interrupted(interrupts)
@@ -120,7 +120,7 @@ def _is_interrupted(interrupts: Interrupts) -> bool:
 
 
 def _pressed_at(step: int, interrupts: Interrupts) -> tuple[bool, bool]:
-    """Whether a wait was ended when Ctrl-C was pressed at this instruction of it, and whether it has so many."""
+    """Press Ctrl-C at an instruction of a wait. Returns whether it ended the wait, and whether the instruction exists."""
     steps = itertools.count()
     was_pressed = False
 

@@ -1,4 +1,4 @@
-"""The shell as a person meets it: in a real pseudo-terminal, against real servers."""
+"""The shell in a real pseudo-terminal, with real servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.text.test_escaping import harmless
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "\x9b2J", "\x07", "\x08", "a\u202eb", "\x00", "\ud800"])
-def test_what_a_terminal_obeys_is_left_out(text: str) -> None:
+def test_control_characters_are_left_out(text: str) -> None:
     screen = Buffer()
     output = TerminalOutput(screen, lambda: Size(24, 80))
     output.write(text)
@@ -28,7 +28,7 @@ def test_what_a_terminal_obeys_is_left_out(text: str) -> None:
     assert harmless(screen.getvalue())
 
 
-def test_lines_and_letters_pass() -> None:
+def test_newlines_and_letters_are_written() -> None:
     screen = Buffer()
     output = TerminalOutput(screen, lambda: Size(24, 80))
     output.write("na\u00efve \u65e5\u672c\r\n")
@@ -36,7 +36,7 @@ def test_lines_and_letters_pass() -> None:
     assert screen.getvalue() == "na\u00efve \u65e5\u672c\r\n"
 
 
-def test_what_is_held_back_comes_at_once() -> None:
+def test_held_output_is_written_at_once() -> None:
     screen = Buffer()
     output = TerminalOutput(screen, lambda: Size(24, 80))
     with output.held():
@@ -49,7 +49,7 @@ def test_what_is_held_back_comes_at_once() -> None:
     assert output.columns == 80
 
 
-def test_a_buffer_is_no_terminal() -> None:
+def test_a_buffer_is_not_a_terminal() -> None:
     assert not is_terminal(Buffer())
     assert not is_terminal(None)
 
@@ -75,8 +75,8 @@ def lines_with(window: Window, text: str) -> list[str]:
     return [row for row in window.all_rows if text in row]
 
 
-def test_a_session_goes_as_promised(server: LoopbackServer) -> None:
-    """The transcript of product.md, section 5; times and ids aside."""
+def test_the_session_of_the_product_description(server: LoopbackServer) -> None:
+    """Its times and ids differ."""
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for_prompt()
         window.wait_for("connected to")
@@ -105,7 +105,7 @@ def test_a_session_goes_as_promised(server: LoopbackServer) -> None:
         assert window.wait_for_end() == 0
 
 
-def test_times_stand_at_the_right_edge(window: Window) -> None:
+def test_times_are_at_the_right_edge(window: Window) -> None:
     window.press("call upper a\r")
     window.wait_for('[1] "A"')
     [row] = lines_with(window, '[1] "A"')
@@ -113,7 +113,7 @@ def test_times_stand_at_the_right_edge(window: Window) -> None:
     assert row.endswith(" ms")
 
 
-def test_the_connection_goes_and_comes_back_while_a_line_is_typed(window: Window, server: LoopbackServer) -> None:
+def test_the_connection_is_lost_and_restored_while_the_user_types(window: Window, server: LoopbackServer) -> None:
     window.press("sub tasks\r")
     window.wait_for("[1] sub tasks: ready")
     window.press("call upper 'typed bef")
@@ -128,7 +128,7 @@ def test_the_connection_goes_and_comes_back_while_a_line_is_typed(window: Window
     assert len(lines_with(window, "> call upper")) == 1
 
 
-def test_a_server_that_stays_away_is_counted_down_and_calls_wait(window: Window, server: LoopbackServer) -> None:
+def test_without_a_server_the_toolbar_counts_down_and_calls_wait(window: Window, server: LoopbackServer) -> None:
     server.stop()
     window.wait_for("reconnecting in")
     window.press("call upper waiting\r")
@@ -138,8 +138,8 @@ def test_a_server_that_stays_away_is_counted_down_and_calls_wait(window: Window,
     window.wait_for('[1] "WAITING"')
 
 
-def test_a_flood_neither_garbles_nor_loses_the_typed_line(window: Window) -> None:
-    """A frame each millisecond, each shown, and its change of a document as well."""
+def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
+    """A frame every millisecond. Each frame and its change of a document is shown."""
     window.press("debug on changed\r")
     window.wait_for("debug is on")
     window.is_looking = False
@@ -149,8 +149,8 @@ def test_a_flood_neither_garbles_nor_loses_the_typed_line(window: Window) -> Non
         start = len(window.plain)
         typed += letter
         window.press(letter)
-        # Drawn again below what came meanwhile, all that was typed is there.
-        window.wait_for(lambda: f"> {typed.rstrip()}" in window.plain[start:])  # noqa: B023 - called here and now
+        # The whole typed text is drawn again below the frames.
+        window.wait_for(lambda: f"> {typed.rstrip()}" in window.plain[start:])  # noqa: B023 - called within this iteration
     window.press("\r")
     window.wait_for('"NOT A LETTER IS LOST"')
     window.press("unsub --all\rdebug off\r")
@@ -182,7 +182,7 @@ def test_pasted_commands_are_run_in_order_when_enter_is_pressed(window: Window) 
     assert results == [(str(number + 1), str(number)) for number in range(500)]
 
 
-def test_control_c_gives_up_a_line_and_stops_waiting(window: Window) -> None:
+def test_control_c_discards_a_line_and_ends_a_wait(window: Window) -> None:
     window.press("call upper 'half a line")
     window.wait_for_prompt("call upper 'half a line")
     window.press("\x03")
@@ -195,7 +195,7 @@ def test_control_c_gives_up_a_line_and_stops_waiting(window: Window) -> None:
     assert "[2]" not in window.text
 
 
-def test_what_is_typed_while_the_shell_is_busy_appears_once_and_at_the_prompt(window: Window) -> None:
+def test_keys_typed_while_the_shell_is_busy_appear_once_at_the_next_prompt(window: Window) -> None:
     window.press("call slow 300\rwait\rcall upper 'typed ahead'")
     window.wait_for_prompt("call upper 'typed ahead'")
     window.press("\r")
@@ -203,7 +203,7 @@ def test_what_is_typed_while_the_shell_is_busy_appears_once_and_at_the_prompt(wi
     assert len(lines_with(window, "call upper")) == 1
 
 
-def test_the_line_can_be_edited_as_vi_does(window: Window) -> None:
+def test_the_line_can_be_edited_in_vi_mode(window: Window) -> None:
     window.press("set editing vi\r")
     window.wait_for("editing is vi")
     window.press("call upper wrong\x1b")
@@ -212,7 +212,7 @@ def test_the_line_can_be_edited_as_vi_does(window: Window) -> None:
     window.wait_for('[1] "RIGHT"')
 
 
-def test_leaving_shows_what_is_due(server: LoopbackServer) -> None:
+def test_leaving_waits_for_pending_answers(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for("connected to")
         window.press("call slow 300\r\x04")
@@ -221,7 +221,7 @@ def test_leaving_shows_what_is_due(server: LoopbackServer) -> None:
         assert "[1] 300" in window.text
 
 
-def test_control_c_leaves_at_once_and_says_what_is_left(window: Window) -> None:
+def test_control_c_leaves_at_once_and_lists_unanswered_calls(window: Window) -> None:
     window.press("call slow 60000\r\x04")
     window.wait_for("waiting for 1 answer")
     window.interrupt_until("left without an answer: call slow 60000")
@@ -231,7 +231,7 @@ def test_control_c_leaves_at_once_and_says_what_is_left(window: Window) -> None:
 # ---------------------------------------------------------------------------------------------------------- safety
 
 
-def test_no_byte_of_a_hostile_server_reaches_the_terminal(window: Window) -> None:
+def test_control_characters_of_a_hostile_server_never_reach_the_terminal(window: Window) -> None:
     before = len(window.written)
     window.press("debug on\rcall hostile\rcall hostileError\r")
     window.wait_for("details:")
@@ -244,12 +244,12 @@ def test_no_byte_of_a_hostile_server_reaches_the_terminal(window: Window) -> Non
     text = written.decode()
     for code in re.findall(r"\x1b(?:\[[?0-9;]*[A-Za-z]|.)", text):
         assert re.fullmatch(r"\x1b\[(\?\d+[hl]|[0-9;]*m|[0-9]*[ABCDJK])", code), f"not ours: {code!r}"
-    # Carriage returns are the editor's, and the terminal's own before newlines; none hides text.
+    # The only carriage returns are those of the editor and those that the terminal adds before newlines.
     assert "harmless\r" not in text
     assert "abc\b" not in text
 
 
-def test_a_very_long_string_is_cut_and_all_of_it_can_be_had(window: Window, tmp_path: Path) -> None:
+def test_a_very_long_string_is_cut_and_can_be_saved_whole(window: Window, tmp_path: Path) -> None:
     window.press("call text 5000000\r")
     window.wait_for("... 4,998,000 more characters, use `full`")
     assert len(window.written) < 100_000
@@ -259,7 +259,7 @@ def test_a_very_long_string_is_cut_and_all_of_it_can_be_had(window: Window, tmp_
     assert (tmp_path / "all").stat().st_size == 5_000_001
 
 
-def test_a_login_leaves_no_trace_of_its_password(meteor_server: MeteorServer, home: Path) -> None:
+def test_the_password_of_a_login_appears_nowhere(meteor_server: MeteorServer, home: Path) -> None:
     with Window("-u", meteor_server.url, "--debug") as window:
         window.wait_for("connected to")
         window.press("login alice\r")
@@ -281,7 +281,7 @@ def test_a_login_leaves_no_trace_of_its_password(meteor_server: MeteorServer, ho
     assert (home / "saved").read_text() == "pending\ncall whoami\n"
 
 
-def test_the_history_is_there_the_next_time(server: LoopbackServer) -> None:
+def test_the_next_shell_has_the_history(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}") as window:
         window.wait_for("connected to")
         window.press("call upper remembered\r\x04")
@@ -294,7 +294,7 @@ def test_the_history_is_there_the_next_time(server: LoopbackServer) -> None:
         window.wait_for('[1] "LEARNT"')
 
 
-def test_a_home_that_cannot_be_written_costs_the_history_only(server: LoopbackServer, tmp_path: Path) -> None:
+def test_without_a_writable_home_only_the_history_is_missing(server: LoopbackServer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     environment = {"XDG_STATE_HOME": f"{tmp_path}/file"}
     with Window("-u", f"localhost:{server.port}", columns=200, environment=environment) as window:
@@ -323,7 +323,7 @@ def test_a_home_that_cannot_be_written_costs_the_history_only(server: LoopbackSe
         pytest.param("connect 127.0.0.1:1", "not connected: ", id="unreachable server"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_the_shell_goes_on(window: Window, typed: str, shown: str) -> None:
+def test_bad_input_causes_one_line_and_the_shell_continues(window: Window, typed: str, shown: str) -> None:
     window.press(typed + "\r")
     window.wait_for(shown)
     window.press("help exit\r")
@@ -334,7 +334,7 @@ def test_bad_input_is_one_clear_line_and_the_shell_goes_on(window: Window, typed
 # ----------------------------------------------------------------------------------------------- other terminals
 
 
-def test_twenty_columns_are_enough(server: LoopbackServer) -> None:
+def test_the_shell_works_in_twenty_columns(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}", columns=20, lines=10) as window:
         window.wait_for("connected")
         window.press("call upper abc\r")
@@ -345,7 +345,7 @@ def test_twenty_columns_are_enough(server: LoopbackServer) -> None:
         assert all(len(row) <= 20 for row in window.rows)
 
 
-def test_a_window_can_be_resized_in_mid_typing(window: Window) -> None:
+def test_a_window_can_be_resized_while_the_user_types(window: Window) -> None:
     window.press("call upper 'wide and narrow'")
     window.wait_for_prompt("call upper 'wide and narrow'")
     window.resize(40, 12)
@@ -358,14 +358,14 @@ def test_a_window_can_be_resized_in_mid_typing(window: Window) -> None:
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
-def test_any_locale_will_do(server: LoopbackServer, locale: str) -> None:
+def test_the_shell_works_in_any_locale(server: LoopbackServer, locale: str) -> None:
     with Window("-u", f"localhost:{server.port}", environment={"LC_ALL": locale, "LANG": locale}) as window:
         window.wait_for("connected")
         window.press("call upper 'gr\u00fc\u00df dich'\r")
         window.wait_for('[1] "GR\u00dcSS DICH"')
 
 
-def test_without_colours_there_are_none(server: LoopbackServer) -> None:
+def test_no_color_turns_colors_off(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}", environment={"NO_COLOR": "1"}) as window:
         window.wait_for("connected")
         window.press("call types\rcall f {a 1}")
@@ -375,7 +375,7 @@ def test_without_colours_there_are_none(server: LoopbackServer) -> None:
         assert colours == set()
 
 
-def test_a_terminal_that_can_do_nothing_is_written_to_plainly(server: LoopbackServer) -> None:
+def test_a_dumb_terminal_gets_the_plain_prompt(server: LoopbackServer) -> None:
     with Window("-u", f"localhost:{server.port}", environment={"TERM": "dumb"}) as window:
         window.wait_for("connected to")
         window.press("call upper 'hello'\n")
@@ -416,7 +416,7 @@ def test_a_name_that_does_not_exist_is_not_suggested_after_a_restart(server: Loo
             assert window.wait_for_end() == 0
 
 
-def test_a_pager_gets_the_terminal(window: Window, tmp_path: Path) -> None:
+def test_a_pager_can_use_the_terminal(window: Window, tmp_path: Path) -> None:
     pager = tmp_path / "less"
     pager.write_text("#!/bin/sh\ncat\nprintf 'press a key '\nread key < /dev/tty\n")
     pager.chmod(0o755)
@@ -429,7 +429,7 @@ def test_a_pager_gets_the_terminal(window: Window, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pipe", ["", "cat | "])
-def test_a_pager_takes_ctrl_c_for_itself(window: Window, tmp_path: Path, pipe: str) -> None:
+def test_a_pager_handles_ctrl_c_itself(window: Window, tmp_path: Path, pipe: str) -> None:
     pager = tmp_path / "less"
     pager.write_text(
         "#!/bin/sh\ntrap 'echo stopped' INT\ncat\nprintf 'press a key '\nuntil [ \"$key\" = q ]; do read key < /dev/tty; done\n"
@@ -446,7 +446,7 @@ def test_a_pager_takes_ctrl_c_for_itself(window: Window, tmp_path: Path, pipe: s
     assert "error" not in window.text
 
 
-def test_the_demo_server_comes_with_its_own_shell() -> None:
+def test_ddp_demo_starts_a_server_and_a_shell() -> None:
     with Window("demo") as window:
         window.wait_for("connected to ws://127.0.0.1:")
         window.press("call upper demo\r")

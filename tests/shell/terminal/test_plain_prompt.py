@@ -1,4 +1,4 @@
-"""Where a terminal can do nothing but write, lines are read all the same."""
+"""The prompt for terminals that cannot move the cursor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.shell.window import Buffer
 
 
 class Typed(io.StringIO):
-    """Standard input; something may happen before a line comes."""
+    """Standard input that can run actions before it returns a line."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -68,34 +68,34 @@ def test_a_line_is_read(desks: list[Desk]) -> None:
     assert desk.remembered == ["status"]
 
 
-def test_a_line_with_an_open_bracket_goes_on(desks: list[Desk]) -> None:
+def test_a_line_with_an_open_bracket_continues(desks: list[Desk]) -> None:
     desk = Desk("call f {a: 1,\nb: 2}\n")
     desks.append(desk)
     assert desk.prompt.read() == "call f {a: 1,\nb: 2}"
     assert desk.out.getvalue() == "h:1> ... "
 
 
-def test_the_end_is_the_end(desks: list[Desk]) -> None:
+def test_the_end_of_the_input_raises_eof_error(desks: list[Desk]) -> None:
     desk = Desk("")
     desks.append(desk)
     with pytest.raises(EOFError):
         desk.prompt.read()
 
 
-def test_what_comes_meanwhile_stands_below_and_the_prompt_again(desks: list[Desk]) -> None:
+def test_output_during_the_input_is_written_below_it_with_a_new_prompt(desks: list[Desk]) -> None:
     desk = Desk("status\n")
     desks.append(desk)
 
-    def something_comes() -> None:
+    def show_text() -> None:
         desk.display.note([("", "something came")])
         desk.out.wait_for("something came\nh:1> ")
 
-    desk.keys.before.append(something_comes)
+    desk.keys.before.append(show_text)
     assert desk.prompt.read() == "status"
     assert desk.out.getvalue() == "h:1> \nsomething came\nh:1> "
 
 
-def test_clearing_does_nothing_and_lending_pauses(desks: list[Desk]) -> None:
+def test_clear_does_nothing_and_hand_over_pauses_the_printer(desks: list[Desk]) -> None:
     desk = Desk("")
     desks.append(desk)
     desk.prompt.clear()
@@ -105,7 +105,7 @@ def test_clearing_does_nothing_and_lending_pauses(desks: list[Desk]) -> None:
     desk.out.wait_for("later\n")
 
 
-def test_what_the_terminal_cannot_show_is_spelled_out() -> None:
+def test_characters_that_the_terminal_cannot_encode_are_escaped() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     screen = PlainScreen(file)
     screen.write_raw("gr\u00fc\u00df")

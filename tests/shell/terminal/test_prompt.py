@@ -1,4 +1,4 @@
-"""The line can be edited, completed and searched for; what comes meanwhile stands above it."""
+"""The prompt with an editor, and output above its line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.shell.window import Buffer, rows_of, thread
 
 
 class Editor:
-    """A prompt, whose keys are a pipe and whose screen is a buffer."""
+    """A prompt with a pipe for the keys and a buffer for the screen."""
 
     def __init__(self, keys: PipeInput) -> None:
         self.keys = keys
@@ -47,7 +47,7 @@ class Editor:
         self.prompt = Prompt(self.shell, self.printer, output, self.history, keys)
 
     def read(self, typed: str) -> str:
-        """Type, and give what the prompt returns."""
+        """Type, and return the text that the prompt reads."""
         self.keys.send_text(typed)
         return self.prompt.read()
 
@@ -70,26 +70,26 @@ UP, DOWN, RIGHT, HOME, END, DELETE = "\x1b[A", "\x1b[B", "\x1b[C", "\x01", "\x05
     ("typed", "text"),
     [
         pytest.param("status\r", "status", id="a line"),
-        pytest.param("sttus\x1b[D\x1b[D\x1b[Da\r", "status", id="a slip put right"),
-        pytest.param("status\x15help\r", "help", id="a line begun anew"),
+        pytest.param("sttus\x1b[D\x1b[D\x1b[Da\r", "status", id="a corrected line"),
+        pytest.param("status\x15help\r", "help", id="a line started again"),
         pytest.param("call f {a: 1,\rb: 2}\r", "call f {a: 1,\nb: 2}", id="an open bracket"),
         pytest.param("call f 'a\r", "call f 'a", id="a string ends with its line"),
         pytest.param("call f \\\r5\r", "call f \\\n5", id="a continued line"),
-        pytest.param("call f {a 1}\r", "call f {a 1}", id="a mistake is not held back"),
-        pytest.param("one\x1b\rtwo\r", "one\ntwo", id="a newline where one is wanted"),
+        pytest.param("call f {a 1}\r", "call f {a 1}", id="an invalid line ends with Enter"),
+        pytest.param("one\x1b\rtwo\r", "one\ntwo", id="a newline with Alt-Enter"),
         pytest.param("whoa\t\r", "whoami", id="a completion"),
-        pytest.param("find t --ta\t\r", "find t --table", id="an option completed"),
-        pytest.param("find t --s\t\tk\t\r", "find t --skip", id="several offered, one chosen"),
-        pytest.param("recon\t\r", "reconnect", id="Enter right behind Tab"),
-        pytest.param("\x1b[200~one\ntwo\nthree\x1b[201~\r", "one\ntwo\nthree", id="a paste is one text"),
+        pytest.param("find t --ta\t\r", "find t --table", id="a completed option"),
+        pytest.param("find t --s\t\tk\t\r", "find t --skip", id="a choice of several completions"),
+        pytest.param("recon\t\r", "reconnect", id="Enter right after Tab"),
+        pytest.param("\x1b[200~one\ntwo\nthree\x1b[201~\r", "one\ntwo\nthree", id="a paste"),
         pytest.param("\x1b[200~one\r\ntwo\r\n\x1b[201~\r", "one\ntwo\n", id="a paste from Windows"),
     ],
 )
-def test_what_is_typed_is_read(editor: Editor, typed: str, text: str) -> None:
+def test_the_prompt_reads_the_typed_text(editor: Editor, typed: str, text: str) -> None:
     assert editor.read(typed) == text
 
 
-def test_lines_of_before_are_found_again(editor: Editor) -> None:
+def test_earlier_lines_are_found_with_the_arrow_keys(editor: Editor) -> None:
     for line in ("call upper 'a'", "find tasks", "call upper 'b'"):
         editor.history.append_string(line)
     assert editor.read(UP + UP + "\r") == "find tasks"
@@ -99,21 +99,21 @@ def test_lines_of_before_are_found_again(editor: Editor) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
-    [pytest.param("fi", "find tasks", id="of a line before"), pytest.param("whoa", "whoami", id="of a name")],
+    [pytest.param("fi", "find tasks", id="an earlier line"), pytest.param("whoa", "whoami", id="a name")],
 )
-def test_the_end_of_a_line_is_suggested_and_taken(editor: Editor, typed: str, shown: str) -> None:
+def test_the_suggested_end_of_a_line_can_be_accepted(editor: Editor, typed: str, shown: str) -> None:
     editor.history.append_string("find tasks")
 
-    def take() -> None:
+    def accept() -> None:
         editor.keys.send_text(typed)
         editor.screen.wait_for(lambda text: f"localhost:3000> {shown}" in rows_of(text, columns=60))
         editor.keys.send_text(RIGHT + "\r")
 
-    with thread(take):
+    with thread(accept):
         assert editor.prompt.read() == shown
 
 
-def test_control_c_gives_the_line_up_and_control_d_ends(editor: Editor) -> None:
+def test_control_c_discards_the_line_and_control_d_ends(editor: Editor) -> None:
     with pytest.raises(KeyboardInterrupt):
         editor.read("half a li\x03")
     with pytest.raises(EOFError):
@@ -121,19 +121,21 @@ def test_control_c_gives_the_line_up_and_control_d_ends(editor: Editor) -> None:
     assert editor.read("a\x04\r") == "a", "only an empty line"
 
 
-def test_control_c_right_behind_a_line_is_meant_for_what_it_runs(editor: Editor) -> None:
+def test_control_c_right_after_a_line_interrupts_its_command(editor: Editor) -> None:
     assert editor.read("wait\rtyped\x03ahead\r") == "wait"
     with pytest.raises(KeyboardInterrupt):
         editor.shell.wait()
     assert editor.read("") == "ahead"
 
 
-def test_the_line_can_be_edited_as_vi_does(editor: Editor) -> None:
+def test_the_line_can_be_edited_in_vi_mode(editor: Editor) -> None:
     editor.shell.settings.change("editing", "vi")
     assert editor.read("status now\x1bbdwxA!\r") == "status!"
 
 
-def test_the_line_can_be_edited_in_an_editor(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_can_be_edited_in_an_external_editor(
+    editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = tmp_path / "editor"
     program.write_text("#!/bin/sh\nsed -i 's/one/two/' \"$1\"\n")
     program.chmod(0o755)
@@ -147,14 +149,14 @@ def test_the_line_can_be_edited_in_an_editor(editor: Editor, tmp_path: Path, mon
         assert editor.read("call one\x18\x05") == "call two"
 
 
-def test_a_secret_is_neither_shown_nor_kept(editor: Editor) -> None:
+def test_a_secret_is_neither_shown_nor_added_to_the_history(editor: Editor) -> None:
     editor.keys.send_text("hunter2\r")
     assert editor.prompt.ask_secret("Password: ") == "hunter2"
     assert editor.rows() == ["Password:"], "not even how long it is"
     assert editor.history.get_strings() == []
 
 
-def test_the_prompt_names_the_server_and_the_toolbar_its_state(editor: Editor) -> None:
+def test_the_prompt_shows_the_server_and_the_toolbar_its_state(editor: Editor) -> None:
     def look() -> None:
         editor.screen.wait_for("connecting")
         assert editor.rows() == ["localhost:3000>", "connecting · localhost:3000"]
@@ -164,7 +166,7 @@ def test_the_prompt_names_the_server_and_the_toolbar_its_state(editor: Editor) -
         editor.prompt.read()
 
 
-def test_somebody_is_told_when_the_first_prompt_can_be_seen() -> None:
+def test_the_callback_is_called_when_the_first_prompt_is_drawn() -> None:
     drawn: list[str] = []
     with create_pipe_input() as keys, create_app_session(input=keys):
         editor = Editor(keys)
@@ -189,12 +191,12 @@ def test_somebody_is_told_when_the_first_prompt_can_be_seen() -> None:
 
 
 def typing(editor: Editor, steps: Callable[[], object]) -> str:
-    """What is read while somebody else does something."""
+    """The text that the prompt reads while another thread takes some steps."""
     with thread(steps):
         return editor.prompt.read()
 
 
-def test_what_comes_while_a_line_is_typed_stands_above_it(editor: Editor) -> None:
+def test_output_during_the_input_is_written_above_the_line(editor: Editor) -> None:
     def steps() -> None:
         editor.keys.send_text("call up")
         editor.screen.wait_for(lambda text: "localhost:3000> call up" in rows_of(text, columns=60))
@@ -215,7 +217,7 @@ def test_the_line_is_erased_and_drawn_again_in_one_write(editor: Editor) -> None
         writes.append(text)
         return write(text)
 
-    editor.screen.write = recording  # type: ignore[method-assign]  # to see the writes one by one
+    editor.screen.write = recording  # type: ignore[method-assign]  # records each write
 
     def steps() -> None:
         editor.keys.send_text("abc")
@@ -231,7 +233,7 @@ def test_the_line_is_erased_and_drawn_again_in_one_write(editor: Editor) -> None
     assert "abc" in after, "and drawn again"
 
 
-def test_a_cursor_in_the_midst_of_several_lines_stays_where_it_is(editor: Editor) -> None:
+def test_output_does_not_move_the_cursor_in_a_text_of_several_lines(editor: Editor) -> None:
     def steps() -> None:
         editor.keys.send_text("call f {a: 1,\rb: 2\x1b[D\x1b[D\x1b[D")
         editor.screen.wait_for(lambda text: any("... b: 2" in row for row in rows_of(text, columns=60)))
@@ -243,7 +245,7 @@ def test_a_cursor_in_the_midst_of_several_lines_stays_where_it_is(editor: Editor
     assert typing(editor, steps) == "call f {a: 1,\nbX: 2}"
 
 
-def test_a_thousand_texts_neither_garble_nor_lose_the_line(editor: Editor) -> None:
+def test_a_thousand_texts_do_not_damage_the_line(editor: Editor) -> None:
     def steps() -> None:
         for number in range(1000):
             editor.shell.display.note([("", f"line {number} of many")])
@@ -258,7 +260,7 @@ def test_a_thousand_texts_neither_garble_nor_lose_the_line(editor: Editor) -> No
     assert positions == sorted(positions)
 
 
-def test_what_comes_between_two_lines_is_written_all_the_same(editor: Editor) -> None:
+def test_output_between_two_lines_is_written(editor: Editor) -> None:
     editor.read("one\r")
     editor.shell.display.note([("", "in between")])
     editor.printer.flush()
@@ -266,18 +268,18 @@ def test_what_comes_between_two_lines_is_written_all_the_same(editor: Editor) ->
     assert editor.rows() == ["localhost:3000> one", "in between", "localhost:3000> two"]
 
 
-def test_no_question_is_put_to_the_terminal(editor: Editor) -> None:
+def test_the_terminal_is_never_asked_for_the_cursor_position(editor: Editor) -> None:
     editor.read("one\r")
     assert "\x1b[6n" not in editor.screen.getvalue()
 
 
-def test_text_of_the_users_own_is_shown_harmless(editor: Editor) -> None:
+def test_control_characters_in_the_typed_text_are_shown_escaped(editor: Editor) -> None:
     assert editor.read("\x1b[200~a\x9b2J\u202eb\x07\x1b[201~\r") == "a\x9b2J\u202eb\x07"
     shown = editor.screen.getvalue()
     assert not set("\x9b\u202e\x07") & set(shown)
 
 
-def test_a_narrow_window_shows_a_narrow_prompt(editor: Editor) -> None:
+def test_a_narrow_window_has_a_short_prompt(editor: Editor) -> None:
     editor.columns = 20
     assert editor.read("call upper 'a long text'\r") == "call upper 'a long text'"
     assert editor.rows()[0].startswith("local…> call upper")
@@ -289,8 +291,8 @@ def test_the_screen_can_be_cleared(editor: Editor) -> None:
     assert editor.rows() == []
 
 
-def test_pasted_data_is_not_looked_at_for_long(editor: Editor) -> None:
-    """It has no colours, and no Enter waits for any."""
+def test_very_long_texts_are_not_highlighted(editor: Editor) -> None:
+    """Highlighting must not delay Enter."""
     data = ", ".join("1" * 10 for _ in range(2000))
     editor.read(f"\x1b[200~call f [{data}]\x1b[201~\r")
     assert "\x1b[0;36m" not in editor.screen.getvalue()

@@ -1,4 +1,4 @@
-"""The prompt and the toolbar say where one is, in any window."""
+"""The texts of the prompt and of the toolbar."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.shell.desk import Desk, scripted_desk
     ("url", "short"),
     [
         pytest.param("ws://localhost:3000/websocket", "localhost:3000", id="a port"),
-        pytest.param("wss://app.example.com/websocket", "app.example.com", id="none"),
-        pytest.param("wss://example.com/pre/fix/websocket", "example.com/pre/fix", id="a prefix"),
+        pytest.param("wss://app.example.com/websocket", "app.example.com", id="no port"),
+        pytest.param("wss://example.com/pre/fix/websocket", "example.com/pre/fix", id="a path"),
         pytest.param("ws://[::1]:3000/websocket", "[::1]:3000", id="IPv6"),
-        pytest.param("ws://x\x1b[2J/websocket", r"x\x1b[2J", id="hostile"),
-        pytest.param("localhost:3000", "localhost:3000", id="what was typed"),
-        pytest.param("", "", id="nothing"),
+        pytest.param("ws://x\x1b[2J/websocket", r"x\x1b[2J", id="control characters"),
+        pytest.param("localhost:3000", "localhost:3000", id="no scheme"),
+        pytest.param("", "", id="an empty URL"),
     ],
 )
 def test_a_server_has_a_short_name(url: str, short: str) -> None:
@@ -46,7 +46,7 @@ def scene() -> Iterator[Scene]:
         yield Scene(clock, connector, desk)
 
 
-def test_it_follows_the_connection(scene: Scene) -> None:
+def test_the_toolbar_shows_the_state_of_the_connection(scene: Scene) -> None:
     assert scene.bar() == "connecting · localhost:3000"
     peer = scene.connector.accept()
     peer.establish()
@@ -64,23 +64,23 @@ def test_it_follows_the_connection(scene: Scene) -> None:
     assert scene.bar().startswith("offline · ")
 
 
-def test_it_says_who_one_is(scene: Scene) -> None:
+def test_the_toolbar_shows_the_user(scene: Scene) -> None:
     scene.desk.shell.link.user = "ann\x9b"
     assert r" · ann\x9b" in scene.bar()
 
 
 @pytest.mark.parametrize("width", range(5, 60))
-def test_it_fits(scene: Scene, width: int) -> None:
+def test_the_toolbar_fits_the_window(scene: Scene, width: int) -> None:
     scene.desk.send("call upper a")
     assert cell_width(scene.bar(width)) <= width
     assert cell_width(prompt_text(scene.desk.shell, width)) <= max(5, width // 3 + 2)
 
 
-def test_the_prompt_names_the_server(scene: Scene) -> None:
+def test_the_prompt_has_the_name_of_the_server(scene: Scene) -> None:
     assert prompt_text(scene.desk.shell, 80) == "localhost:3000> "
 
 
-def test_a_server_that_has_a_name_is_called_by_it_until_one_leaves_it(scene: Scene) -> None:
+def test_the_prompt_has_the_profile_of_the_first_server_only(scene: Scene) -> None:
     scene.desk.shell.hooks.profile = "prod\x9b"
     assert prompt_text(scene.desk.shell, 80) == r"prod\x9b> "
     assert "localhost:3000" in scene.bar(), "where that is, can be seen"
