@@ -79,7 +79,7 @@ def test_a_user_can_log_in_by_name_and_by_address(client: Client, user: UserSele
 def test_a_wrong_password_is_rejected_and_the_user_stays_logged_in(client: Client) -> None:
     """A25, A53."""
     client.login("alice", password="wonderland").result(PATIENCE)
-    for user, password in [("alice", "wrong"), ("nobody", "wrong")]:
+    for user, password in [("alice", "wrong"), ("unknown", "wrong")]:
         with pytest.raises(LoginError) as caught:
             client.login(user, password=password).result(PATIENCE)
         assert caught.value.error == 403

@@ -1,7 +1,7 @@
-"""Sort orders, projections and modifiers do here what they do in a real Meteor server.
+"""Sort orders, projections and modifiers have the same results as in a real Meteor server.
 
-Selectors are in `tests/server/test_selectors_against_meteor.py`. Where we differ on purpose, it is listed and tried, too:
-so a reason that is none any more makes a test fail.
+Selectors are in `tests/server/test_selectors_against_meteor.py`. Known differences are listed and tested as well, so that a
+test fails when Meteor changes and a difference disappears.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def test_tasks_are_live_and_can_be_selected(client: WireClient) -> None:
         "title": "write a client",
         "n": 1,
     }
-    assert client.subscribe("tasks", {}, {"colour": 1}, id_="bad")[-1]["error"]["error"] == 400
+    assert client.subscribe("tasks", {}, {"unknown": 1}, id_="bad")[-1]["error"]["error"] == 400
 
 
 def test_a_task_can_be_toggled(client: WireClient) -> None:

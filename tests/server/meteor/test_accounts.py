@@ -170,7 +170,7 @@ def test_the_reasons_can_be_hidden(connect: Connect) -> None:
     client = connect(make(AccountsOptions(ambiguous_errors=True)))
     errors = [
         client.call_error("login", {"user": {"username": name}, "password": "wrong"})
-        for name in ("ann", "nobody", "eve")
+        for name in ("ann", "unknown", "eve")
     ]
     assert {reason(error) for error in errors} == {(403, "Something went wrong. Please check your credentials.")}
 

@@ -233,7 +233,7 @@ def test_the_line_is_erased_and_drawn_again_in_one_write(editor: Editor) -> None
     assert "abc" in after, "and drawn again"
 
 
-def test_output_does_not_move_the_cursor_in_a_text_of_several_lines(editor: Editor) -> None:
+def test_output_does_not_move_the_cursor_within_several_lines(editor: Editor) -> None:
     def steps() -> None:
         editor.keys.send_text("call f {a: 1,\rb: 2\x1b[D\x1b[D\x1b[D")
         editor.screen.wait_for(lambda text: any("... b: 2" in row for row in rows_of(text, columns=60)))
