@@ -455,9 +455,7 @@ class TestRocketChat:
         ("code", "error", "hint"),
         [
             pytest.param("654321", "TOTP Invalid [totp-invalid]", "the account has two factors", id="wrong"),
-            pytest.param(
-                "999999", "Reached [totp-max-attempts]", "there were too many wrong codes", id="wrong too often"
-            ),
+            pytest.param("999999", "Reached [totp-max-attempts]", "too many wrong codes", id="wrong too often"),
         ],
     )
     def test_a_wrong_code_is_reported(
