@@ -152,7 +152,7 @@ class ServerLink:
 
     @property
     def current_client(self) -> Client | None:
-        """The client, or None if there is none at this moment. Never waits."""
+        """The client, or None if there is no client at this moment. It never waits."""
         return self._client
 
     @property

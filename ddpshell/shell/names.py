@@ -125,7 +125,7 @@ class Names:
         return list(dict.fromkeys(field for fields in list(self._fields.values()) for field in list(fields)))
 
     def similar(self, role: Role, name: str) -> str | None:
-        """The known name that is most like a misspelled one; None if there is none like it."""
+        """The known name that is most like a misspelled one; None if no name is like it."""
         others = [other for other in self.of(role) if other != name]
         return next(iter(get_close_matches(name, others, n=1)), None)
 

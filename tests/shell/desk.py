@@ -1,4 +1,4 @@
-"""A shell to type at, without a terminal: what is typed is run, what is shown is kept as text."""
+"""A shell for tests without a terminal: tests type lines, and read what is shown as text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RecordingScreen:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """It is there already."""
+        """Do nothing: the text is written at once."""
 
     def wait_for(self, text: str, start: int = 0) -> str:
         """Wait until a text has been written behind an index; gives all that was."""
@@ -47,7 +47,7 @@ class RecordingScreen:
 
 
 class FakeTerminal:
-    """A terminal that answers what it is told to."""
+    """A terminal that answers questions with given secrets."""
 
     def __init__(self, *secrets: str) -> None:
         self.secrets = list(secrets)
@@ -111,7 +111,7 @@ def _desk(connect: Callable[..., Client], clock: Clock, columns: int) -> Iterato
 
 @contextlib.contextmanager
 def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) -> Iterator[Desk]:
-    """A desk connected to a server; the only one there is, if so wanted, whatever one is asked for."""
+    """A desk that is connected to a server. With `is_only`, `connect` always leads to this server."""
 
     def connect(other: str | None, on_event: Callable[[Event], object]) -> Client:
         return Client(url if is_only or other is None else other, on_event=on_event, **options)

@@ -1,4 +1,4 @@
-"""From a line to its answer: numbers, order, hints, and nothing run that was not understood."""
+"""Running lines: numbers, order, hints, and errors."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def table() -> Iterator[Desk]:
         yield made
 
 
-def test_of_a_text_that_is_not_understood_nothing_is_run(table: Desk) -> None:
+def test_a_text_with_an_invalid_line_is_not_run(table: Desk) -> None:
     shown = table.type("call upper a\ncall f {a 1}\ncall upper b")
     assert shown == "error: expected ':' after the key, not 1\n  call f {a 1}\n            ^\n"
 
 
-def test_only_commands_that_are_answered_have_numbers(table: Desk) -> None:
+def test_only_commands_with_results_have_numbers(table: Desk) -> None:
     table.type("help call\nset items 5\ncall upper a\nstatus\ncall upper b")
     assert table.shown().endswith('[2] "B"\n')
 
 
-def test_a_mistake_costs_no_number(table: Desk) -> None:
+def test_an_invalid_command_gets_no_number(table: Desk) -> None:
     table.type("call f {a 1}\nzzz\ncall $9")
     assert table.type("call upper a") == '[1] "A"\n'
 
 
-def test_variables_mean_what_they_do_when_their_line_is_run(table: Desk) -> None:
+def test_a_variable_has_the_value_at_the_time_of_its_line(table: Desk) -> None:
     table.type("call upper a")
     shown = table.type("call echo $_\ncall echo $7")
     assert '[2] ["A"]' in shown
@@ -54,14 +54,14 @@ def test_an_argument_is_read_from_its_file_when_the_line_is_run(table: Desk, tmp
     assert "call echo @/nowhere ^" in missing
 
 
-def test_a_file_that_takes_its_time_can_be_given_up(table: Desk, tmp_path: Path) -> None:
+def test_reading_a_slow_file_can_be_interrupted(table: Desk, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     table.shell.interrupts.remember()
     with pytest.raises(KeyboardInterrupt):
         table.send(f"call echo @{tmp_path}/x")
 
 
-def test_documents_found_are_results_too(table: Desk) -> None:
+def test_found_documents_are_results(table: Desk) -> None:
     table.type("sub tasks")
     table.type("find tasks {n: 1}")
     assert table.type("echo $2[0].title") == "write a client\n"
@@ -72,7 +72,7 @@ def test_a_subscription_has_no_value(table: Desk) -> None:
     assert "there is no result yet" in table.type("echo $1")
 
 
-def test_the_time_that_an_answer_took_is_shown_at_the_right(table: Desk) -> None:
+def test_the_time_of_an_answer_is_at_the_right_margin(table: Desk) -> None:
     table.shell.settings.change("timing", "on")
     [line] = table.type("call slow 20").splitlines()
     assert len(line) == 80
@@ -80,7 +80,7 @@ def test_the_time_that_an_answer_took_is_shown_at_the_right(table: Desk) -> None
     assert line.endswith(" ms")
 
 
-def test_a_program_that_needs_the_terminal_is_waited_for(table: Desk, tmp_path: Path) -> None:
+def test_the_prompt_waits_for_a_full_screen_program(table: Desk, tmp_path: Path) -> None:
     table.shell.terminal = terminal = FakeTerminal()
     pager = tmp_path / "less"
     pager.write_text(f"#!/bin/sh\ncat > {tmp_path}/seen\n")
@@ -90,17 +90,17 @@ def test_a_program_that_needs_the_terminal_is_waited_for(table: Desk, tmp_path: 
     assert (tmp_path / "seen").read_text() == '"A"\n'
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_sent(table: Desk) -> None:
+def test_a_file_is_checked_before_anything_is_sent(table: Desk) -> None:
     shown = table.type("call upper a > /nowhere/x")
     assert "error: cannot write /nowhere/x: No such file or directory\n  call upper a > /nowhere/x" in shown
     assert table.type("call upper b") == '[1] "B"\n'
 
 
-def test_behind_an_exit_nothing_is_run(table: Desk) -> None:
+def test_after_exit_nothing_is_run(table: Desk) -> None:
     assert '"A"' not in table.type("exit\ncall upper a")
 
 
-def test_a_method_that_there_is_not_is_not_suggested_again(table: Desk) -> None:
+def test_an_unknown_method_is_not_suggested_again(table: Desk) -> None:
     table.shell.names.mark_known(Role.METHOD, "nope")
     table.type("call nope\ncall fail")
     assert table.shell.names.of(Role.METHOD) == ["fail"]

@@ -1,4 +1,4 @@
-"""The shell is put together for the terminal that there is."""
+"""The interactive shell on terminals of different kinds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.shell.window import Window
 
 
 @pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
-def test_a_line_is_run_and_kept(home: Path, term: str) -> None:
+def test_a_line_is_run_and_recorded(home: Path, term: str) -> None:
     with LoopbackServer() as server, Window("-u", server.url, environment={"TERM": term}) as window:
         window.wait_for("connected to")
         window.press("call upper a\r")
@@ -29,7 +29,7 @@ def test_a_line_is_run_and_kept(home: Path, term: str) -> None:
 
 
 @pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
-def test_control_c_gives_up_a_line_or_a_wait_and_nothing_else(home: Path, term: str) -> None:
+def test_control_c_discards_a_line_or_stops_a_wait(home: Path, term: str) -> None:
     with LoopbackServer() as server, Window("-u", server.url, environment={"TERM": term}) as window:
         window.wait_for("connected to")
         window.press("call upper half")
@@ -45,4 +45,4 @@ def test_control_c_gives_up_a_line_or_a_wait_and_nothing_else(home: Path, term: 
         window.press("call upper whole\r")
         window.wait_for('] "WHOLE"')
         assert '"HALF' not in window.plain
-        assert "[2]" in window.plain, "the line that was given up has no number"
+        assert "[2]" in window.plain, "the discarded line has no number"

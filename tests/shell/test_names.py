@@ -1,4 +1,4 @@
-"""A shell learns names from what is typed and what comes."""
+"""The shell learns names from typed lines and from answers."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ def names() -> Names:
     return Names(shell_registry())
 
 
-def test_lines_teach_names_and_the_latest_come_first(names: Names) -> None:
+def test_names_are_learned_from_lines_the_latest_first(names: Names) -> None:
     names.learn("call a.b 1\nsub tasks {done: true}\nfind items\ncall 'c d' | jq .\ncall a.b")
     assert names.of(Role.METHOD) == ["a.b", "c d"]
     assert names.of(Role.PUBLICATION) == ["tasks"]
     assert names.of(Role.COLLECTION) == ["items"]
 
 
-def test_broken_lines_and_other_words_teach_nothing(names: Names) -> None:
+def test_nothing_is_learned_from_invalid_lines_and_other_words(names: Names) -> None:
     names.learn("call x {a 1}\nzzz y\ncall --no-retry x\nset output json")
     assert names.of(Role.METHOD) == []
 
 
-def test_a_name_that_does_not_exist_is_forgotten(names: Names) -> None:
+def test_an_unknown_name_is_forgotten(names: Names) -> None:
     names.learn("call nope")
     names.mark_unknown(Role.METHOD, "nope")
     names.mark_unknown(Role.METHOD, "never known")
     assert names.of(Role.METHOD) == []
 
 
-def test_a_name_that_a_server_did_not_know_stays_unknown_there(tmp_path: Path) -> None:
-    """In this session, in later ones, and until the server knows it; other servers may have it."""
+def test_an_unknown_name_stays_unknown_for_its_server(tmp_path: Path) -> None:
+    """This holds in later sessions too, until the server knows the name. Other servers may have it."""
     path = tmp_path / "state" / "unknown-names"
     history = ["call nope", "call upper", "sub nopub", "sub tasks", "find zzz"]
 
@@ -68,7 +68,7 @@ def test_a_name_that_a_server_did_not_know_stays_unknown_there(tmp_path: Path) -
     assert "nope" in session("ws://a").of(Role.METHOD)
 
 
-def test_an_unknown_name_that_was_typed_in_private_is_written_nowhere(names: Names, tmp_path: Path) -> None:
+def test_an_unknown_private_name_is_not_recorded(names: Names, tmp_path: Path) -> None:
     names.server = lambda: "ws://a"
     names.use_history(list, tmp_path / "unknown-names")
     names.mark_unknown(Role.METHOD, "secret")
@@ -78,7 +78,7 @@ def test_an_unknown_name_that_was_typed_in_private_is_written_nowhere(names: Nam
 @pytest.mark.parametrize(
     "text", ["", "{", "[1, 2]\n", '["s", "METHOD"]', '["s", "NOTHING", "x"]', '["s", [], 1]', "\x00"]
 )
-def test_a_file_of_unknown_names_that_is_broken_is_no_fault(names: Names, tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_of_unknown_names_is_ignored(names: Names, tmp_path: Path, text: str) -> None:
     path = tmp_path / "unknown-names"
     path.write_text(text)
     names.server = lambda: "s"
@@ -88,7 +88,7 @@ def test_a_file_of_unknown_names_that_is_broken_is_no_fault(names: Names, tmp_pa
     assert names.of(Role.METHOD) == []
 
 
-def test_documents_teach_collections_and_fields(names: Names) -> None:
+def test_collections_and_fields_are_learned_from_documents(names: Names) -> None:
     names.add_fields("tasks", ["title", "done"])
     names.add_fields("tasks", ["n"])
     names.add_fields("items", ["title", "s"])
@@ -98,7 +98,7 @@ def test_documents_teach_collections_and_fields(names: Names) -> None:
     assert names.fields("unknown") == []
 
 
-def test_history_is_read_when_somebody_asks_and_not_before(names: Names) -> None:
+def test_history_is_read_when_a_name_is_first_needed(names: Names) -> None:
     asked = []
 
     def history() -> list[str]:
@@ -113,7 +113,7 @@ def test_history_is_read_when_somebody_asks_and_not_before(names: Names) -> None
     assert asked == [1]
 
 
-def test_a_similar_name_is_found_but_never_the_same(names: Names) -> None:
+def test_similar_finds_another_name(names: Names) -> None:
     names.learn("call tasks.insert\ncall tasks.inser")
     assert names.similar(Role.METHOD, "tasks.inser") == "tasks.insert"
     assert names.similar(Role.METHOD, "zzz") is None
@@ -131,7 +131,7 @@ def test_a_server_cannot_fill_the_memory_with_names(names: Names) -> None:
     assert names.fields("c1005") == []
 
 
-def test_what_was_typed_before_is_recalled_once(names: Names) -> None:
+def test_history_is_read_once(names: Names) -> None:
     asked: list[int] = []
 
     def history() -> list[str]:
@@ -139,7 +139,7 @@ def test_what_was_typed_before_is_recalled_once(names: Names) -> None:
         return ["call old"]
 
     names.use_history(history)
-    assert asked == [], "nobody waits for it at the beginning"
+    assert asked == [], "nothing is read at the beginning"
     names.load_history()
     assert names.of(Role.METHOD) == ["old"]
     assert asked == [1]

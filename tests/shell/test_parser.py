@@ -1,4 +1,4 @@
-"""A line means the same to whoever runs it, colours it and completes it, and half a line is no error of the reader's."""
+"""Lines are parsed into words, values, redirections and problems."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue
 from ddpshell.exceptions import CommandError
-from ddpshell.shell.parser import parse
+from ddpshell.shell.parser import is_private, parse
 from ddpshell.text.formatting import format_value
 from tests.strategies import ejson_values, texts
 from tests.text.test_tokens import lines as token_lines
 
 
 def words(text: str) -> list[list[EJSONValue]]:
-    """The values of all words, line by line; nothing may be wrong with any."""
+    """The values of all words, line by line. Fails if a line has a problem."""
     found = parse(text)
     assert [line.problem for line in found] == [None] * len(found)
     return [[word.value for word in line.words] for line in found]
@@ -47,7 +47,7 @@ def words(text: str) -> list[list[EJSONValue]]:
         pytest.param("a\nb\n\nc", [["a"], ["b"], ["c"]], id="lines"),
     ],
 )
-def test_words_mean_what_they_say(text: str, expected: list[list[EJSONValue]]) -> None:
+def test_words_have_values(text: str, expected: list[list[EJSONValue]]) -> None:
     assert words(text) == expected
 
 
@@ -62,7 +62,7 @@ def test_words_mean_what_they_say(text: str, expected: list[list[EJSONValue]]) -
         pytest.param('find tasks >> "a b.txt"', ">>", "a b.txt", id="a name with a space"),
     ],
 )
-def test_output_can_go_elsewhere(text: str, operator: str, target: str) -> None:
+def test_output_can_be_redirected(text: str, operator: str, target: str) -> None:
     [line] = parse(text)
     assert line.problem is None
     assert line.redirection is not None
@@ -89,7 +89,7 @@ def test_operators_in_literals_are_text() -> None:
         pytest.param("| jq .", "put a space before |, or", 0, id="a pipe from nothing"),
     ],
 )
-def test_what_is_wrong_is_pointed_at(text: str, message: str, column: int) -> None:
+def test_a_problem_has_its_column(text: str, message: str, column: int) -> None:
     problem = parse(text)[0].problem
     assert problem is not None
     assert message in str(problem)
@@ -97,7 +97,7 @@ def test_what_is_wrong_is_pointed_at(text: str, message: str, column: int) -> No
     assert problem.text == text
 
 
-def test_variables_are_found_in_words_and_in_literals() -> None:
+def test_variables_are_read_in_words_and_literals() -> None:
     def known(name: str) -> EJSONValue:
         if name == "$9":
             raise CommandError("there is no $9")
@@ -121,24 +121,24 @@ def test_a_word_that_is_open_ends_with_the_text(text: str) -> None:
         pytest.param("call f /* one */ {a: 1}", {"a": 1}, None, id="before a space"),
         pytest.param("call f /**/{a: 1}", {"a": 1}, None, id="before an object"),
         pytest.param("call f /**/Date(0)", datetime(1970, 1, 1, tzinfo=UTC), None, id="before a constructor"),
-        pytest.param("call f /**/{{", None, "expected a key, not {", id="before what is none"),
-        pytest.param("call f /tasks/*/{", "/tasks/*/{", None, id="within a word there is none"),
-        pytest.param("call f /*path*/x", "/*path*/x", None, id="before a word it is one itself"),
+        pytest.param("call f /**/{{", None, "expected a key, not {", id="before an invalid literal"),
+        pytest.param("call f /tasks/*/{", "/tasks/*/{", None, id="not within a word"),
+        pytest.param("call f /*path*/x", "/*path*/x", None, id="as a part of a word"),
     ],
 )
-def test_a_comment_before_a_literal_is_passed_over(text: str, value: EJSONValue, problem: str | None) -> None:
+def test_a_comment_before_a_literal_is_skipped(text: str, value: EJSONValue, problem: str | None) -> None:
     [line] = parse(text)
     assert line.words[2].value == value
     assert (None if line.problem is None else str(line.problem)) == problem
 
 
-def test_space_behind_a_program_is_none_of_it() -> None:
+def test_trailing_space_does_not_belong_to_a_program() -> None:
     redirection = parse("find t | jq .  \nstatus")[0].redirection
     assert redirection is not None
     assert redirection.target == "jq ."
 
 
-def test_the_line_at_fault_is_found_among_many() -> None:
+def test_only_the_invalid_line_has_a_problem() -> None:
     problem = parse("status\ncall f {a: 1,\n b 2}\nstatus")[1].problem
     assert problem is not None
     assert problem.place == (" b ", "2}")
@@ -159,7 +159,7 @@ def test_the_line_at_fault_is_found_among_many() -> None:
         pytest.param("'@x'", None, "@x", id="in quotes"),
     ],
 )
-def test_an_argument_may_be_in_a_file(text: str, file: str | None, value: object) -> None:
+def test_an_argument_can_name_a_file(text: str, file: str | None, value: object) -> None:
     [line] = parse(f"call f {text} last")
     assert line.problem is None
     assert (line.words[2].text, line.words[2].file, line.words[2].value) == (text, file, value)
@@ -174,7 +174,7 @@ def test_an_argument_may_be_in_a_file(text: str, file: str | None, value: object
         pytest.param("call f @a|b", "put a space before |, or", 9, id="a pipe"),
     ],
 )
-def test_a_mistake_in_a_files_name_is_found(text: str, message: str, column: int) -> None:
+def test_an_invalid_file_name_has_its_column(text: str, message: str, column: int) -> None:
     problem = parse(text)[0].problem
     assert problem is not None
     assert message in problem.message
@@ -195,7 +195,7 @@ def test_a_mistake_in_a_files_name_is_found(text: str, message: str, column: int
         pytest.param("call f [1]x", "missing space after the value", 10, id="a word"),
     ],
 )
-def test_what_is_wrong_behind_a_value_is_said(text: str, message: str, column: int) -> None:
+def test_text_after_a_value_is_a_problem(text: str, message: str, column: int) -> None:
     problem = parse(text)[0].problem
     assert problem is not None
     assert message in problem.message
@@ -203,7 +203,7 @@ def test_what_is_wrong_behind_a_value_is_said(text: str, message: str, column: i
 
 
 @given(ejson_values())
-def test_whatever_is_shown_can_be_typed(value: EJSONValue) -> None:
+def test_a_shown_value_can_be_typed(value: EJSONValue) -> None:
     for width in (20, 80):
         [line] = parse(f"call f {format_value(value, width=width)} x")
         assert line.problem is None
@@ -212,7 +212,7 @@ def test_whatever_is_shown_can_be_typed(value: EJSONValue) -> None:
 
 
 @given(token_lines() | texts() | st.text(alphabet="call @$_1.|>#\\\n\"'{}[]():,Date", max_size=40))
-def test_any_text_has_lines_and_none_of_it_is_lost(text: str) -> None:
+def test_no_text_is_lost_in_lines(text: str) -> None:
     end = 0
     for line in parse(text):
         assert end <= line.start < line.end <= len(text)
@@ -227,3 +227,72 @@ def test_any_text_has_lines_and_none_of_it_is_lost(text: str) -> None:
         if line.redirection is not None:
             assert place <= line.redirection.start < line.redirection.target_start <= line.redirection.end <= line.end
         end = line.end
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("login ann", id="a login"),
+        pytest.param("login ann hunter2", id="a misspelled login"),
+        pytest.param("Login ann", id="in capitals"),
+        pytest.param("status\nlogin ann", id="among other lines"),
+        pytest.param(" call upper x", id="a space in front"),
+        pytest.param("call login {user: {username: 'ann'}, password: 'x'}", id="the method itself"),
+        pytest.param("call createUser {username: 'ann', password: 'x'}", id="a new user"),
+        pytest.param("call changePassword old new", id="a change of password"),
+        pytest.param("apply changePassword ['old', 'new']", id="the same in an array"),
+        pytest.param("call x {token: 'abc'}", id="a token"),
+        pytest.param("call login {resume: 'abc'", id="a line with an open bracket"),
+        pytest.param("call x {password: 'abc' y}", id="a line with a mistake"),
+        pytest.param("sub x {apiKey: 'abc'}", id="a subscription"),
+        pytest.param("echo {secret: 1}", id="any value"),
+        pytest.param("connect wss://ann:pw@example.com", id="credentials in an address"),
+        pytest.param("connect ws://TOKEN@localhost:3000/app", id="a token in an address"),
+        pytest.param("connect TOKEN@localhost:3000", id="an address without a scheme"),
+        pytest.param("call open 'wss://abc123@example.com/x'", id="an address as an argument"),
+        pytest.param("call open 'https://example.com/?access_token=abc'", id="a token in a query"),
+        pytest.param("call x {authorization: 'Bearer abc'}", id="a header"),
+        pytest.param("call x {headers: {Cookie: 'a=b'}}", id="a cookie"),
+        pytest.param("call x 'Authorization: Bearer abc'", id="a header in a text"),
+        pytest.param("call x {user: 'ann', pass: 'abc'}", id="pass"),
+        pytest.param("call x {pin: 1234}", id="a PIN"),
+        pytest.param("call x {otp: '123456'}", id="a one-time password"),
+        pytest.param("call x {sessionId: 'abc'}", id="a session"),
+        pytest.param("call login ann hunter2", id="a password by its place"),
+        pytest.param("call signIn ann hunter2", id="the same in another method"),
+        pytest.param("call users.authenticate ann hunter2", id="the same below a name"),
+        pytest.param("apply sign_in ['ann', 'hunter2']", id="a sign-in in an array"),
+        pytest.param("cal signIn ann hunter2", id="a misspelled command"),
+        pytest.param("call signIn ann 'hunter2", id="a text without an end"),
+        pytest.param("call verifyPin 1234", id="a PIN by its place"),
+        pytest.param("call auth/pin 1234 {x: 1}", id="a method about a PIN"),
+    ],
+)
+def test_a_text_with_a_secret_is_private(text: str) -> None:
+    assert is_private(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call upper Hello",
+        "sub tasks {done: false}",
+        "find users {username: 'ann'}",
+        "connect wss://example.com/a@b",
+        "call notes.add 'the word password in a text'",
+        "logout",
+        "",
+        "call messages.pin 'abc' {pinned: true}",
+        "call getPassenger {spin: 1, tokenizerCount: 5, passed: 3, opinion: 'x'}",
+        "call mail ann@example.com 'see https://example.com/@ann?page=2'",
+        "connect localhost:3000/@ann",
+        "sub logins",
+        "count logins",
+        "call signal 'x'",
+        "call registerDevice 'x'",
+        "call design.increase 'x'",
+        "find tasks {author: 'ann', authored: 1, sessions: 2, keyboard: 'x', cookieConsent: true}",
+    ],
+)
+def test_other_texts_are_not_private(text: str) -> None:
+    assert not is_private(text)

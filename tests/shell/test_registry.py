@@ -1,4 +1,4 @@
-"""A typed function is a command: its words are read as its annotations say, and mistakes are pointed at."""
+"""Commands are made from typed functions, and words are read as annotations say."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def bound(registry: Registry, text: str) -> Invocation:
     return registry.bind(line)
 
 
-def test_a_command_knows_itself() -> None:
+def test_a_command_describes_itself() -> None:
     assert (call.name, call.summary, call.is_numbered) == ("call", "Call it.", True)
     assert call.details == "More about it,\nover lines."
     assert call.usage == "call METHOD [VALUE]... [--fast] [--limit N]"
@@ -111,13 +111,13 @@ def test_words_become_arguments(registry: Registry, text: str, result: object) -
 @pytest.mark.parametrize(
     ("text", "message", "column"),
     [
-        pytest.param("cal x", "unknown command cal; did you mean call?", 0, id="a slip"),
+        pytest.param("cal x", "unknown command cal; did you mean call?", 0, id="misspelled"),
         pytest.param("TAKE x", "unknown command TAKE; did you mean take?", 0, id="capitals"),
-        pytest.param("zzz", "unknown command zzz; `help` lists all commands", 0, id="unheard of"),
+        pytest.param("zzz", "unknown command zzz; `help` lists all commands", 0, id="unknown"),
         pytest.param("call", "missing METHOD; usage: call METHOD", 4, id="a missing argument"),
         pytest.param("number 1 2", "too many arguments; usage: number NUMBER", 9, id="too many"),
-        pytest.param("nothing 1", "nothing does not take arguments", 8, id="any at all"),
-        pytest.param("call x --fats", "unknown option --fats; did you mean --fast?", 7, id="a slip in an option"),
+        pytest.param("nothing 1", "nothing does not take arguments", 8, id="an unexpected argument"),
+        pytest.param("call x --fats", "unknown option --fats; did you mean --fast?", 7, id="a misspelled option"),
         pytest.param(
             "call x --zzz",
             "unknown option --zzz; the options of call are --fast --limit; after -- it",
@@ -140,7 +140,7 @@ def test_words_become_arguments(registry: Registry, text: str, result: object) -
         pytest.param("call x {a 1}", "expected ':' after the key", 10, id="a bad literal"),
     ],
 )
-def test_a_mistake_is_pointed_at(registry: Registry, text: str, message: str, column: int) -> None:
+def test_an_invalid_argument_has_its_column(registry: Registry, text: str, message: str, column: int) -> None:
     with pytest.raises(CommandError) as caught:
         bound(registry, text)
     assert message in str(caught.value)
@@ -157,7 +157,7 @@ def test_a_mistake_is_pointed_at(registry: Registry, text: str, message: str, co
         pytest.param("call @a", ("s", "@a", (), False, None), id="so is a name"),
     ],
 )
-def test_arguments_are_read_from_files_where_values_are_wanted(registry: Registry, text: str, result: object) -> None:
+def test_values_are_read_from_files(registry: Registry, text: str, result: object) -> None:
     [line] = parse(text)
     assert registry.bind(line, lambda name: f"in {name}").run("s") == result
     assert registry.bind(line).command is not None, "without reading, nothing is wrong with it"
@@ -166,7 +166,7 @@ def test_arguments_are_read_from_files_where_values_are_wanted(registry: Registr
 @pytest.mark.parametrize(
     ("position", "column"), [pytest.param(None, 7, id="the line"), pytest.param(3, 3, id="the file")]
 )
-def test_a_mistake_in_a_file_is_pointed_at_where_it_is(registry: Registry, position: int | None, column: int) -> None:
+def test_an_error_in_a_file_has_its_place(registry: Registry, position: int | None, column: int) -> None:
     def read_file(name: str) -> None:
         raise CommandError("no", "of the file" if position else "", position)
 
@@ -177,25 +177,25 @@ def test_a_mistake_in_a_file_is_pointed_at_where_it_is(registry: Registry, posit
     assert caught.value.text == ("of the file" if position else "call x @a")
 
 
-def test_a_selector_in_a_file_is_one(registry: Registry) -> None:
+def test_a_selector_is_read_from_a_file(registry: Registry) -> None:
     [line] = parse("take t @a")
     with pytest.raises(CommandError, match="a selector must be an object"):
         registry.bind(line, lambda _: [1])
 
 
 @pytest.mark.parametrize("text", ["call x -", "take t -"])
-def test_there_is_no_standard_input(registry: Registry, text: str) -> None:
+def test_standard_input_is_not_available(registry: Registry, text: str) -> None:
     with pytest.raises(CommandError, match="does not read standard input; @FILE reads a file, and '-' is the text -"):
         bound(registry, text)
     assert bound(registry, "call x '-'").positional == ("x", "-")
 
 
-def test_a_command_that_does_not_exist_is_said_before_its_words_are_looked_at(registry: Registry) -> None:
+def test_an_unknown_command_is_reported_before_its_arguments(registry: Registry) -> None:
     with pytest.raises(CommandError, match="unknown command zzz"):
         bound(registry, "zzz {a 1}")
 
 
-def test_a_place_has_a_parameter() -> None:
+def test_each_argument_has_a_parameter() -> None:
     def role(found: Command, index: int) -> Role | None:
         parameter = found.argument(index)
         return None if parameter is None else parameter.role
@@ -206,7 +206,7 @@ def test_a_place_has_a_parameter() -> None:
     assert call.option("--no") is None
 
 
-def test_a_prefix_of_one_command_means_it(registry: Registry) -> None:
+def test_a_unique_prefix_is_suggested(registry: Registry) -> None:
     with pytest.raises(CommandError, match=r"did you mean number\?"):
         registry.named("num")
     assert registry.names() == ["call", "take", "number", "nothing"]

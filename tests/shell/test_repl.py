@@ -1,4 +1,4 @@
-"""Lines are read and run until the user leaves, and what is due then is not lost."""
+"""The loop of the shell, from the first line to the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.shell.desk import Desk, FakeTerminal, desk, scripted_desk
 
 
 class Typist:
-    """Types lines; an exception among them is raised, and a function called."""
+    """Types lines. It raises the exceptions and calls the functions among them."""
 
     def __init__(self, *lines: str | type[BaseException] | Callable[[], object]) -> None:
         self._lines = list(lines)
@@ -44,12 +44,12 @@ def test_lines_are_run_until_there_are_no_more(table: Desk) -> None:
     assert '[2] "B"\n' in table.shown()
 
 
-def test_exit_ends_it(table: Desk) -> None:
+def test_exit_ends_the_loop(table: Desk) -> None:
     run_shell(table.shell, Typist("exit", "call upper a"))
     assert '"A"' not in table.shown()
 
 
-def test_a_line_that_is_given_up_is_not_run(table: Desk) -> None:
+def test_a_discarded_line_is_not_run(table: Desk) -> None:
     run_shell(table.shell, Typist(KeyboardInterrupt, "call upper a"))
     assert '[1] "A"\n' in table.shown()
 
@@ -61,14 +61,14 @@ def test_a_command_can_be_interrupted(table: Desk) -> None:
     assert '[2] "A"' in table.shown()
 
 
-def test_a_question_that_is_given_up_is_a_mistake_like_any_other(table: Desk) -> None:
+def test_an_unanswered_question_is_an_error(table: Desk) -> None:
     table.shell.terminal = FakeTerminal()
     run_shell(table.shell, Typist("login ann", "call upper a"))
     assert "error: not logged in: you typed no password\n" in table.shown()
     assert '"A"' in table.shown()
 
 
-def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None:
+def test_lines_that_are_not_private_are_logged(table: Desk) -> None:
     table.shell.terminal = FakeTerminal()
     run_shell(
         table.shell,
@@ -81,11 +81,11 @@ def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None
     ("typed", "saved"),
     [
         pytest.param(["call upper {a: 1}}", "call upper a"], ["call upper a"], id="a literal that is wrong"),
-        pytest.param(["frobnicate", "find", "find t --nope", "set x y"], [], id="what unknown command takes"),
+        pytest.param(["frobnicate", "find", "find t --nope", "set x y"], [], id="invalid commands"),
         pytest.param(["call upper a | ", "call upper a >"], [], id="no program and no file"),
-        pytest.param(["call upper a > /nowhere/x", "echo $7", "cancel 4", "whoami"], [], id="what was refused"),
-        pytest.param(["call upper a\ncall upper {"], [], id="lines of which none was run"),
-        pytest.param(["call upper a\necho $9\ncall upper b"], ["call upper a"], id="lines up to one that failed"),
+        pytest.param(["call upper a > /nowhere/x", "echo $7", "cancel 4", "whoami"], [], id="failed commands"),
+        pytest.param(["call upper a\ncall upper {"], [], id="an invalid text"),
+        pytest.param(["call upper a\necho $9\ncall upper b"], ["call upper a"], id="lines before a failure"),
         pytest.param(["call upper a\\\n"], ["call upper a"], id="a backslash at the end"),
         pytest.param(["whoami", "call upper a", "wait", "echo $2"], ["call upper a", "wait", "echo $1"], id="a number is not used"),
         pytest.param(
@@ -93,7 +93,7 @@ def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None
             ["call upper b", "wait", "call echo {x: $1} [$1]", "full 1"],
             id="numbers in literals",
         ),
-        pytest.param([" call upper a", "wait", "echo $1", "full [1]", "call upper $1"], ["wait"], id="what is left out is needed"),
+        pytest.param([" call upper a", "wait", "echo $1", "full [1]", "call upper $1"], ["wait"], id="a needed command is left out"),
         pytest.param(
             [" call upper a", "sub tasks", "wait --timeout 9", "unsub 2"],
             ["sub tasks", "wait --timeout 9", "unsub 1"],
@@ -101,31 +101,31 @@ def test_lines_that_anybody_may_see_are_remembered_for_save(table: Desk) -> None
         ),
     ],
 )  # fmt: skip
-def test_what_is_saved_can_be_run_again(table: Desk, tmp_path: Path, typed: list[str], saved: list[str]) -> None:
+def test_saved_commands_can_be_run_again(table: Desk, tmp_path: Path, typed: list[str], saved: list[str]) -> None:
     run_shell(table.shell, Typist(*typed, f"save {tmp_path}/saved"))
     assert (tmp_path / "saved").read_text().splitlines() == saved
     with LoopbackServer() as server, desk(server.url) as again:
         assert "error" not in again.type(f"source {tmp_path}/saved")
 
 
-def test_what_is_due_is_shown_before_the_end(table: Desk) -> None:
+def test_pending_answers_are_shown_before_the_end(table: Desk) -> None:
     run_shell(table.shell, Typist("call slow 100"))
     assert table.shown().endswith("waiting for 1 answer; press Ctrl-C to leave now\n[1] 100\n")
 
 
-def test_nobody_is_kept_for_subscriptions_and_pings(table: Desk) -> None:
+def test_the_end_does_not_wait_for_subscriptions_and_pings(table: Desk) -> None:
     run_shell(table.shell, Typist("sub neverReady"))
     assert "waiting" not in table.shown()
     assert "left" not in table.shown()
 
 
-def test_what_does_not_come_in_time_is_said(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_answers_are_reported_at_the_end(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repl, "ANSWER_TIMEOUT", 0.05)
     run_shell(table.shell, Typist("call slow 60000"))
     assert table.shown().endswith("left without an answer: call slow 60000\n"), "and nothing of its end"
 
 
-def test_what_was_never_sent_is_said() -> None:
+def test_unsent_calls_are_reported_at_the_end() -> None:
     clock, connector = FakeClock(), ScriptedConnector()
     with scripted_desk(clock, connector, columns=200) as table:
         run_shell(table.shell, Typist("call upper a"))
@@ -133,7 +133,7 @@ def test_what_was_never_sent_is_said() -> None:
 
 
 @pytest.mark.parametrize("end", [SystemExit, GeneratorExit])
-def test_however_it_ends_the_server_gets_a_goodbye(table: Desk, end: type[BaseException]) -> None:
+def test_any_end_closes_the_connection(table: Desk, end: type[BaseException]) -> None:
     client = table.shell.client
     with pytest.raises(end):
         run_shell(table.shell, Typist("call upper a", end))
@@ -142,7 +142,7 @@ def test_however_it_ends_the_server_gets_a_goodbye(table: Desk, end: type[BaseEx
         client.call("upper", "b").result(1)
 
 
-def test_a_fault_of_ours_is_told_and_costs_nobody_a_session(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_a_command_does_not_end_the_session(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise KeyError("\x1b[2J")
 

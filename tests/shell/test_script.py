@@ -1,4 +1,4 @@
-"""Scripts run one command after another, and say where they stopped."""
+"""Scripts run one command after another, up to an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.loopback import LoopbackServer
 
 
 class Stage:
-    """A shell for scripts; what it writes is kept."""
+    """A shell for scripts that keeps its output."""
 
     def __init__(self, url: str) -> None:
         self.out: list[str] = []
@@ -63,11 +63,11 @@ def test_a_command_may_stretch_over_lines(stage: Stage) -> None:
     assert stage.out == ['[{"a":1,"b":[2,3]}]\n', '"X"\n']
 
 
-def test_comments_and_empty_lines_are_nothing(stage: Stage) -> None:
+def test_comments_and_empty_lines_are_skipped(stage: Stage) -> None:
     assert stage.run("# one\n\n  # two\ncall upper a\n") == ScriptOutcome(1, None)
 
 
-def test_the_first_error_ends_it(stage: Stage) -> None:
+def test_the_first_error_ends_a_script(stage: Stage) -> None:
     done = stage.run("call upper a\ncall fail\ncall upper b")
     assert isinstance(done.error, MethodError)
     assert done.commands == 2
@@ -75,7 +75,7 @@ def test_the_first_error_ends_it(stage: Stage) -> None:
     assert stage.err[0].startswith("error demo-failure: This method always fails (script, line 2)")
 
 
-def test_unless_it_is_to_go_on(stage: Stage) -> None:
+def test_keep_going_continues_after_an_error(stage: Stage) -> None:
     done = stage.run("call fail\nzzz\ncall upper b", keep_going=True)
     assert isinstance(done.error, MethodError), "the first of them"
     assert done.commands == 3
@@ -83,7 +83,7 @@ def test_unless_it_is_to_go_on(stage: Stage) -> None:
     assert len(stage.err) == 2
 
 
-def test_a_mistake_names_its_line(stage: Stage) -> None:
+def test_an_error_names_its_line(stage: Stage) -> None:
     done = stage.run("call upper a\n\ncall f {a: 1,\n b 2}\n")
     assert isinstance(done.error, CommandError)
     assert "script, line 3: expected ':' after the key, not 2" in stage.err[0]
@@ -123,7 +123,7 @@ def test_a_subscription_that_ends_later_names_its_file_and_line(stage: Stage) ->
     assert [" ".join(text.split()) for text in stage.err] == ["error later: it failed in the end (script, line 1)"]
 
 
-def test_a_bracket_that_is_never_closed_is_a_mistake(stage: Stage) -> None:
+def test_an_unclosed_bracket_is_an_error(stage: Stage) -> None:
     done = stage.run("call f {a: 1\ncall upper b\n")
     assert isinstance(done.error, CommandError)
     assert stage.out == []
@@ -138,7 +138,7 @@ def test_lines_are_run_as_they_come(stage: Stage) -> None:
     assert run_script(stage.shell, lines()) == ScriptOutcome(2, None)
 
 
-def test_all_of_it_may_take_so_long_and_no_longer(stage: Stage) -> None:
+def test_the_time_limit_is_for_the_whole_script(stage: Stage) -> None:
     done = stage.run("call upper a\ncall slow 60000\ncall upper b", time_left=lambda: 0.05)
     assert isinstance(done.error, DDPTimeout)
     assert done.commands == 2
@@ -146,7 +146,7 @@ def test_all_of_it_may_take_so_long_and_no_longer(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
-def test_nothing_is_begun_when_the_time_is_over(stage: Stage, keep_going: bool) -> None:
+def test_nothing_is_run_after_the_time_limit(stage: Stage, keep_going: bool) -> None:
     left = iter([5.0, 5.0, 0.0])
     done = stage.run("call upper a\ncall upper b\ncall upper c", keep_going=keep_going, time_left=lambda: next(left))
     assert isinstance(done.error, DDPTimeout)
@@ -154,14 +154,14 @@ def test_nothing_is_begun_when_the_time_is_over(stage: Stage, keep_going: bool) 
     assert "script, line 2: not run: the time limit was reached" in stage.err[0]
 
 
-def test_a_file_within_the_script_has_no_more_time(stage: Stage, tmp_path: Path) -> None:
+def test_a_sourced_file_has_the_same_time_limit(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "inner").write_text("call slow 60000\n")
     done = stage.run(f"source {tmp_path}/inner", time_left=lambda: 0.05)
     assert isinstance(done.error, DDPTimeout)
     assert "inner, line 1: no answer to call within the time limit" in " ".join(stage.err[0].split())
 
 
-def test_what_goes_wrong_in_a_file_within_the_script_ends_it_too(stage: Stage, tmp_path: Path) -> None:
+def test_an_error_in_a_sourced_file_ends_the_script(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "inner").write_text("call upper a\ncall fail\n")
     done = stage.run(f"source {tmp_path}/inner\ncall upper b")
     assert isinstance(done.error, MethodError)
@@ -169,12 +169,12 @@ def test_what_goes_wrong_in_a_file_within_the_script_ends_it_too(stage: Stage, t
     assert len(stage.err) == 1, "it is told once"
 
 
-def test_exit_ends_it(stage: Stage) -> None:
+def test_exit_ends_the_loop(stage: Stage) -> None:
     assert stage.run("call upper a\nexit\ncall upper b") == ScriptOutcome(2, None)
     assert stage.out == ['"A"\n']
 
 
-def test_text_goes_to_the_output_where_somebody_asked_for_it(stage: Stage) -> None:
+def test_requested_text_goes_to_standard_output(stage: Stage) -> None:
     stage.run("subs\nset output raw\ncall upper a\nset output")
     assert stage.out == ["no subscriptions; `sub PUBLICATION` makes one\n", "A\n", stage.out[2]]
     assert stage.out[2].startswith("output is raw")

@@ -1,4 +1,4 @@
-"""Settings take what they can be, and say what that is."""
+"""Settings accept valid values only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ddpshell.exceptions import CommandError
 from ddpshell.shell.settings import SETTINGS, Settings
 
 
-def test_all_have_defaults_that_they_take_themselves() -> None:
+def test_defaults_are_valid() -> None:
     settings = Settings()
     for setting, value in settings:
         assert value == setting.default == setting.parse(value)
@@ -22,7 +22,7 @@ def test_all_have_defaults_that_they_take_themselves() -> None:
         pytest.param("colour", "off", "off", id="British spelling"),
     ],
 )
-def test_a_value_is_taken(name: str, text: str, value: str) -> None:
+def test_a_valid_value_is_set(name: str, text: str, value: str) -> None:
     settings = Settings()
     settings.change(name, text)
     assert settings[settings.find(name).name] == value
@@ -35,17 +35,17 @@ def test_a_value_is_taken(name: str, text: str, value: str) -> None:
         pytest.param("items", "0", "invalid items 0: use a whole number, 1 or more", id="zero"),
         pytest.param("items", "-1", "use a whole number, 1 or more", id="a negative number"),
         pytest.param("items", "9" * 50, "use a whole number, 1 or more", id="a huge number"),
-        pytest.param("ouptut", "json", "unknown setting ouptut; did you mean output?", id="a slip"),
-        pytest.param("zzz", "1", "unknown setting zzz; the settings are output, timing", id="unheard of"),
+        pytest.param("ouptut", "json", "unknown setting ouptut; did you mean output?", id="misspelled"),
+        pytest.param("zzz", "1", "unknown setting zzz; the settings are output, timing", id="unknown"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_would_be_right(name: str, text: str, message: str) -> None:
+def test_an_invalid_value_is_an_error_that_lists_valid_ones(name: str, text: str, message: str) -> None:
     settings = Settings()
     with pytest.raises(CommandError, match=message):
         settings.change(name, text)
     assert [value for _, value in settings] == [setting.default for setting in SETTINGS.values()]
 
 
-def test_limits_come_of_two_settings() -> None:
+def test_limits_come_from_two_settings() -> None:
     limits = Settings(items="3", length="5").limits
     assert (limits.items, limits.characters) == (3, 5)

@@ -1,4 +1,4 @@
-"""A shell has one client at a time, and leaves it when it goes to another."""
+"""The shell has one client at a time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def client(on_event: Callable[[Event], object]) -> Client:
     return Client("", clock=FakeClock(), connector=ScriptedConnector(), on_event=on_event)
 
 
-def test_without_a_client_there_is_advice() -> None:
+def test_without_a_server_the_error_has_advice() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
     assert shell.link.current_client is None
     assert shell.link.url == "ws://first/websocket"
@@ -42,7 +42,7 @@ def test_without_a_client_there_is_advice() -> None:
     shell.close()
 
 
-def test_whoever_asks_for_a_client_that_is_being_made_waits_for_it() -> None:
+def test_client_waits_until_the_client_is_created() -> None:
     proceed = threading.Event()
 
     def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
@@ -52,14 +52,14 @@ def test_whoever_asks_for_a_client_that_is_being_made_waits_for_it() -> None:
     shell = shell_with(connect)
     shell.link.open_in_background()
     before = shell.link.current_client
-    assert before is None, "who only looks, does not wait"
+    assert before is None, "current_client does not wait"
     proceed.set()
     assert isinstance(shell.client, Client)
     assert shell.link.url == "ws://scripted/websocket"
     shell.close()
 
 
-def test_a_client_that_is_left_is_closed() -> None:
+def test_the_earlier_client_is_closed() -> None:
     made: list[Client] = []
 
     def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
@@ -78,7 +78,7 @@ def test_a_client_that_is_left_is_closed() -> None:
             one.wait_connected(PATIENCE)
 
 
-def test_what_a_client_tells_that_was_left_is_of_no_interest() -> None:
+def test_events_of_the_earlier_client_are_ignored() -> None:
     observers: list[Callable[[Event], object]] = []
     lines: list[str] = []
 
@@ -89,16 +89,16 @@ def test_what_a_client_tells_that_was_left_is_of_no_interest() -> None:
     shell = shell_with(connect, lines)
     shell.link.open(None)
     shell.link.subscriptions.add(SubscriptionEntry(1, "tasks", "tasks", 0.0))
-    observers[0](Warned("heard"))
+    observers[0](Warned("current"))
     shell.link.open("other")
-    observers[0](Warned("not heard"))
+    observers[0](Warned("late"))
     observers[1](Warned("the other"))
-    assert lines == ["ddp: warning: heard", "ddp: warning: the other"]
+    assert lines == ["ddp: warning: current", "ddp: warning: the other"]
     assert shell.link.subscriptions.all() == []
     shell.close()
 
 
-def test_a_file_is_not_run_within_itself() -> None:
+def test_a_file_is_not_run_inside_itself() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
     running = pytest.raises(CommandError, match="a is already running")
     with shell.current.in_file("a"), shell.current.in_file("b"), running, shell.current.in_file("a"):
@@ -107,7 +107,7 @@ def test_a_file_is_not_run_within_itself() -> None:
         pass
 
 
-def test_without_a_terminal_there_is_nothing_to_lend() -> None:
+def test_without_a_terminal_handing_over_does_nothing() -> None:
     shell = shell_with(lambda _, on_event: client(on_event))
     with shell.handed_over_terminal():
         pass

@@ -318,7 +318,7 @@ def cancel(shell: Shell, number: Number) -> Message:
     if job.cancel is None:
         raise CommandError(f"[{number}] cannot be canceled: it is neither a call nor a program")
     if not job.cancel():
-        raise CommandError(f"[{number}] cannot be canceled: it was sent; after a lost connection it is not sent again")
+        raise CommandError(f"[{number}] cannot be canceled: it was sent; after a loss it is not sent again")
     return Message([("note", f"canceled [{number}] {job.what}")], is_answer=False)
 
 

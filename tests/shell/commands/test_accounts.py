@@ -1,4 +1,4 @@
-"""Logging in and out at the prompt: who one is, what is saved, and what nobody gets to see."""
+"""Logging in and out in the shell: questions, saved logins, and secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(server: LoopbackServer) -> Iterator[Desk]:
 
 @pytest.fixture
 def store(table: Desk, tmp_path: Path) -> LoginStore:
-    """The saved logins of the table's user, who knows the password."""
+    """The store for saved logins; the terminal answers with the password."""
     table.shell.hooks.login_store = lambda: LoginStore(tmp_path / "logins", table.shell.display.warn)
     table.shell.terminal = FakeTerminal("wonderland")
     return LoginStore(tmp_path / "logins")
@@ -80,36 +80,36 @@ def test_a_login_can_read_its_password_from_a_file(meteor_server: MeteorServer, 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("login", "missing USER; use login USER, or login --token-file FILE", id="nobody"),
+        pytest.param("login", "missing USER; use login USER, or login --token-file FILE", id="no user"),
         pytest.param("login ann", "there is no terminal to ask for the password; use login USER", id="no terminal"),
         pytest.param(
             "login ann --token-file /nowhere/x",
             "use either USER or --token-file: a token belongs to one user",
-            id="somebody's token",
+            id="a user and a token",
         ),
         pytest.param("login ann --password-file /nowhere/x", "cannot read /nowhere/x: No such file", id="no file"),
-        pytest.param("login ann --password-file /dev/null", "/dev/null is empty", id="an empty file"),
-        pytest.param("logout", "\n  `login USER` logs in\n", id="nobody to log out"),
-        pytest.param("whoami", "error: you are not logged in at ws://127.0.0.1:", id="nobody at all"),
+        pytest.param("login ann --password-file /dev/null", "the first line of /dev/null is empty", id="an empty file"),
+        pytest.param("logout", "\n  `login USER` logs in\n", id="logout without a login"),
+        pytest.param("whoami", "error: you are not logged in at ws://127.0.0.1:", id="whoami without a login"),
     ],
 )
-def test_what_cannot_be_is_refused(table: Desk, text: str, message: str) -> None:
+def test_a_login_that_is_not_possible_is_an_error(table: Desk, text: str, message: str) -> None:
     assert message in table.type(text)
 
 
-def test_a_question_that_is_not_answered_sends_nothing(table: Desk) -> None:
+def test_an_empty_answer_to_a_question_sends_nothing(table: Desk) -> None:
     table.shell.terminal = FakeTerminal()
     assert table.type("login ann") == "error: not logged in: you typed no password\n"
     assert table.shell.jobs.pending == []
 
 
-def test_a_server_without_users_says_so() -> None:
+def test_a_login_at_a_server_without_accounts_is_an_error() -> None:
     with LoopbackServer(Server()) as running, desk(running.url) as made:
         made.shell.terminal = FakeTerminal("pw")
         assert made.type("login ann") == "[1] error: this server does not support logins: it has no accounts\n"
 
 
-def test_a_login_without_a_connection_waits_and_lets_the_prompt_go_on(table: Desk) -> None:
+def test_a_login_without_a_connection_waits_and_the_prompt_returns(table: Desk) -> None:
     table.send("disconnect")
     table.screen.wait_for("disconnected")
     table.shell.terminal = FakeTerminal("wonderland")
@@ -118,7 +118,7 @@ def test_a_login_without_a_connection_waits_and_lets_the_prompt_go_on(table: Des
     assert "logged in as alice" in table.type("connect")
 
 
-def test_before_a_login_goes_out_in_the_clear_there_is_a_warning(table: Desk) -> None:
+def test_a_login_without_encryption_shows_a_warning(table: Desk) -> None:
     table.shell.terminal = FakeTerminal("pw")
     table.send("connect ws://203.0.113.1:9")
     table.send("login ann")
@@ -126,7 +126,7 @@ def test_before_a_login_goes_out_in_the_clear_there_is_a_warning(table: Desk) ->
     assert "warning: ws://203.0.113.1:9/websocket is not encrypted" in shown
 
 
-def test_on_loopback_there_is_none(table: Desk) -> None:
+def test_a_login_over_loopback_shows_no_warning(table: Desk) -> None:
     table.shell.terminal = FakeTerminal("pw")
     assert "warning" not in table.type("login ann")
 
@@ -135,7 +135,7 @@ def test_on_loopback_there_is_none(table: Desk) -> None:
 
 
 def rocket_chat(*codes: str) -> Server:
-    """A server whose one user has two factors, as Rocket.Chat does it (K35)."""
+    """A server whose one user has two factors, as in Rocket.Chat (K35)."""
     server = Server()
 
     @server.method
@@ -151,7 +151,7 @@ def rocket_chat(*codes: str) -> Server:
 
 
 def careful_server(*codes: str) -> Server:
-    """A server whose one user has two factors, as accounts-2fa does it (A3)."""
+    """A server whose one user has two factors, as in accounts-2fa (A3)."""
     server = Server()
 
     @server.method
@@ -167,7 +167,7 @@ def careful_server(*codes: str) -> Server:
 
 
 @pytest.mark.parametrize("serving", [careful_server, rocket_chat])
-def test_a_one_time_code_is_asked_for_when_the_server_wants_one(serving: Callable[..., Server]) -> None:
+def test_the_shell_asks_for_a_one_time_code_if_the_server_requires_it(serving: Callable[..., Server]) -> None:
     with LoopbackServer(serving("123456")) as running, desk(running.url) as made:
         made.shell.terminal = terminal = FakeTerminal("pw", "000 000", "123 456")
         shown = made.type("login ann")
@@ -190,7 +190,7 @@ def test_a_one_time_code_can_be_given_at_once(tmp_path: Path, serving: Callable[
         assert "`login USER --code` asks for the one-time code" in " ".join(refused.split())
 
 
-def test_a_server_that_is_busy_keeps_nobody_from_typing(
+def test_a_busy_server_does_not_block_the_prompt(
     table: Desk, store: LoginStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accounts, "_CODE_TIMEOUT", 0.05)
@@ -203,7 +203,7 @@ def test_a_server_that_is_busy_keeps_nobody_from_typing(
 # ------------------------------------------------------------------------------------------------------ what is saved
 
 
-def test_a_login_is_saved_as_by_the_command_line_and_a_logout_ends_it_everywhere(
+def test_a_login_is_saved_and_a_logout_ends_and_deletes_it(
     table: Desk, store: LoginStore, server: LoopbackServer, tmp_path: Path
 ) -> None:
     assert "[1] logged in as alice, until 20" in table.type("login alice")
@@ -220,12 +220,12 @@ def test_a_login_is_saved_as_by_the_command_line_and_a_logout_ends_it_everywhere
         assert "logged out by the server" in str(answer.exception(PATIENCE))
 
 
-def test_a_login_need_not_be_saved(table: Desk, store: LoginStore) -> None:
+def test_no_save_does_not_save_the_login(table: Desk, store: LoginStore) -> None:
     assert table.type("login alice --no-save").endswith("[1] logged in as alice, for this session\n")
     assert store.all() == []
 
 
-def test_a_logout_leaves_another_login_of_the_same_user_alone(table: Desk, store: LoginStore, tmp_path: Path) -> None:
+def test_a_logout_keeps_another_login_of_the_same_user(table: Desk, store: LoginStore, tmp_path: Path) -> None:
     table.type("login alice")
     (tmp_path / "password").write_text("wonderland")
     table.type(f"login alice --password-file {tmp_path}/password --no-save")
@@ -233,7 +233,7 @@ def test_a_logout_leaves_another_login_of_the_same_user_alone(table: Desk, store
     assert len(store.all()) == 1
 
 
-def test_a_login_that_is_not_saved_ends_with_the_shell(table: Desk, store: LoginStore, server: LoopbackServer) -> None:
+def test_an_unsaved_login_ends_with_the_shell(table: Desk, store: LoginStore, server: LoopbackServer) -> None:
     table.type("login alice --no-save")
     token = table.shell.client.accounts.token
     assert token is not None
@@ -246,7 +246,7 @@ def test_a_login_that_is_not_saved_ends_with_the_shell(table: Desk, store: Login
 
 
 def tokens_of(server: LoopbackServer) -> int:
-    """How many logins of alice the server still accepts."""
+    """The number of logins of alice that the server still accepts."""
     [user] = server.server.accounts.users.find({"username": "alice"})
     return len(user["services"]["resume"]["loginTokens"])  # type: ignore[index,call-overload,arg-type]  # a document's shape
 
@@ -262,7 +262,7 @@ def tokens_of(server: LoopbackServer) -> int:
         pytest.param(["login alice --no-save", "logout"], 0, id="logged out"),
     ],
 )
-def test_a_login_that_is_replaced_is_ended_on_the_server(
+def test_a_replaced_login_is_ended_on_the_server(
     server: LoopbackServer, tmp_path: Path, lines: list[str], left: int
 ) -> None:
     with desk(server.url) as made:
@@ -279,7 +279,7 @@ def test_a_login_that_is_replaced_is_ended_on_the_server(
     assert tokens_of(server) == left
 
 
-def test_a_login_that_is_not_saved_ends_when_the_shell_goes_elsewhere(
+def test_an_unsaved_login_ends_when_the_shell_connects_to_another_server(
     table: Desk, store: LoginStore, server: LoopbackServer
 ) -> None:
     table.type("login alice --no-save")
@@ -289,27 +289,29 @@ def test_a_login_that_is_not_saved_ends_when_the_shell_goes_elsewhere(
     assert tokens_of(server) == 0
 
 
-def test_where_no_login_is_to_outlast_the_session_none_does(table: Desk, store: LoginStore) -> None:
+def test_without_a_store_no_login_is_saved(table: Desk, store: LoginStore) -> None:
     table.shell.hooks.login_store = None
     assert "[1] logged in as alice, for this session\n" in table.type("login alice")
     assert "logged out alice" in table.type("logout")
     assert store.all() == []
 
 
-def test_no_time_is_shown_that_was_spent_typing(table: Desk, store: LoginStore) -> None:
+def test_the_time_for_typing_a_password_is_not_shown(table: Desk, store: LoginStore) -> None:
     table.type("set timing on")
     assert " ms" not in table.type("login alice")
     assert " ms" in table.type("logout")
 
 
-def test_a_login_that_cannot_be_saved_is_told_and_counts(table: Desk, store: LoginStore, tmp_path: Path) -> None:
+def test_a_login_that_cannot_be_saved_shows_a_warning_and_succeeds(
+    table: Desk, store: LoginStore, tmp_path: Path
+) -> None:
     (tmp_path / "logins").touch()
     shown = " ".join(table.type("login alice").split())
     assert "warning: cannot save the login: " in shown
     assert "[1] logged in as alice, for this session" in shown
 
 
-def test_who_one_is_can_be_asked_for_like_any_value(table: Desk, store: LoginStore) -> None:
+def test_whoami_returns_a_value(table: Desk, store: LoginStore) -> None:
     table.type("login alice")
     assert '"username": "alice"' in table.type("whoami")
     assert table.type("echo $_.id $_.expires").startswith('alice-in-wonderland Date("')

@@ -1,4 +1,4 @@
-"""Calls and subscriptions: sent at once, answered when the answer comes, and looked after meanwhile."""
+"""Calls, subscriptions, and the commands that list, cancel and await them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def slow() -> Iterator[Slow]:
 
 @pytest.mark.parametrize("line", ["wait --timeout 0", "cancel 1"])
 def test_an_answer_whose_writes_are_not_confirmed_is_not_lost(slow: Slow, line: str) -> None:
-    """C78, C79: the server sends `result` and no `updated`."""
+    """The server sends `result` but no `updated` (C78, C79)."""
     slow.desk.send("call m")
     slow.peer.push(
         {"msg": "result", "id": slow.peer.pull_message()["id"], "result": "kept"}, {"msg": "ping", "id": "x"}
@@ -60,8 +60,8 @@ def test_an_answer_whose_writes_are_not_confirmed_is_not_lost(slow: Slow, line: 
     slow.desk.screen.wait_for('[1] "kept"')
 
 
-def test_the_prompt_shows_such_an_answer_after_a_while(slow: Slow) -> None:
-    """C79: the toolbar, which is drawn each second, looks after it."""
+def test_the_toolbar_shows_an_unconfirmed_result_after_a_while(slow: Slow) -> None:
+    """The toolbar, which is drawn each second, looks for such results (C79)."""
     slow.desk.send("call m")
     slow.peer.push(
         {"msg": "result", "id": slow.peer.pull_message()["id"], "result": "kept"}, {"msg": "ping", "id": "x"}
@@ -98,8 +98,8 @@ def test_a_call_is_answered(table: Desk, text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(("may_retry", "text"), [(False, "call pay"), (True, "call pay --no-retry")])
-def test_a_call_that_must_not_be_sent_twice_is_not(slow: Slow, may_retry: bool, text: str) -> None:
-    """C22: and whoever waits for it is told that nobody knows."""
+def test_a_call_without_retries_is_sent_once(slow: Slow, may_retry: bool, text: str) -> None:
+    """After a loss, the error says that the outcome is unknown (C22)."""
     slow.desk.shell.hooks.retry = may_retry
     slow.desk.send(text)
     slow.peer.pull_message()
@@ -107,10 +107,10 @@ def test_a_call_that_must_not_be_sent_twice_is_not(slow: Slow, may_retry: bool, 
     assert "[1] error: " in slow.desk.screen.wait_for("find out whether it ran before you repeat it")
 
 
-def test_a_slip_in_a_method_is_put_right(table: Desk) -> None:
+def test_a_misspelled_method_has_a_suggestion(table: Desk) -> None:
     table.type("call upper a")
     assert "did you mean upper?" in table.type("call uper a")
-    assert "did you mean" not in table.type("call zzz"), "uper is known not to exist"
+    assert "did you mean" not in table.type("call zzz"), "uper is known to be unknown"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_slip_in_a_method_is_put_right(table: Desk) -> None:
         pytest.param(Role.COLLECTION, "watch nope", "nope", id="a collection that is watched"),
     ],
 )
-def test_a_name_that_does_not_exist_is_not_suggested(table: Desk, role: Role, line: str, name: str) -> None:
+def test_an_unknown_name_is_not_suggested(table: Desk, role: Role, line: str, name: str) -> None:
     names = table.shell.names
     for _ in range(2):
         names.learn(line)
@@ -136,7 +136,7 @@ def test_a_name_that_does_not_exist_is_not_suggested(table: Desk, role: Role, li
     assert "did you mean" not in table.type("call nope1\nsub nope1")
 
 
-def test_a_name_that_is_there_after_all_is_suggested_again(table: Desk) -> None:
+def test_a_name_that_becomes_known_is_suggested_again(table: Desk) -> None:
     names = table.shell.names
     for line in ("find tasks", "sub tasks", "call fail 404 'Post not found'"):
         names.learn(line)
@@ -148,17 +148,17 @@ def test_a_name_that_is_there_after_all_is_suggested_again(table: Desk) -> None:
     assert "fail" in names.of(Role.METHOD)
 
 
-def test_apply_wants_an_array(table: Desk) -> None:
+def test_apply_requires_an_array(table: Desk) -> None:
     assert "the arguments must be in an array: apply upper [...]" in table.type("apply upper x")
 
 
-def test_results_are_there_for_later(table: Desk) -> None:
+def test_results_can_be_used_later(table: Desk) -> None:
     table.type("call echo {title: 'write', tags: ['a', 'b']}")
     table.type("call add 1 2")
     assert table.type("call echo $1[0].tags $_ {n: $2}") == '[3] [["a", "b"], 3, {"n": 3}]\n'
 
 
-def test_calls_are_answered_with_their_own_numbers_in_any_order(table: Desk) -> None:
+def test_answers_have_the_numbers_of_their_calls_in_any_order(table: Desk) -> None:
     shown = table.type("call slowUnblocked 200\ncall upper quick")
     assert shown == '[2] "QUICK"\n[1] 200\n'
 
@@ -166,30 +166,30 @@ def test_calls_are_answered_with_their_own_numbers_in_any_order(table: Desk) -> 
 # -------------------------------------------------------------------------------------------------- subscriptions
 
 
-def test_a_subscription_says_what_came_with_it(table: Desk) -> None:
+def test_a_subscription_reports_how_many_documents_it_brought(table: Desk) -> None:
     assert table.type("sub tasks {done: false}") == "[1] sub tasks: ready, 2 documents\n"
     assert table.type("sub tasks {done: false}") == "[2] sub tasks: ready, no new documents\n"
 
 
-def test_one_that_is_refused_says_why(table: Desk) -> None:
+def test_a_refused_subscription_shows_its_error(table: Desk) -> None:
     assert "[1] error 403: denied\n" in table.type("sub bad")
     assert table.type("subs") == "no subscriptions; `sub PUBLICATION` makes one\n"
 
 
-def test_one_that_ends_by_itself_is_told(table: Desk) -> None:
+def test_a_subscription_that_the_server_ends_is_reported(table: Desk) -> None:
     table.type("sub stopsItself 1")
     table.screen.wait_for("[1] sub stopsItself: ended by the server")
     table.type("sub failsLater 1")
     table.screen.wait_for("[2] error later: it failed in the end")
 
 
-def test_one_that_ends_before_it_is_ready_is_told_too(slow: Slow) -> None:
+def test_a_subscription_that_ends_before_it_is_ready_is_an_error(slow: Slow) -> None:
     slow.desk.send("sub never")
     slow.peer.push({"msg": "nosub", "id": slow.peer.pull_message()["id"]})
     slow.desk.screen.wait_for("[1] error stopped: 'never' ended before all of its documents arrived")
 
 
-def test_one_that_is_ended_before_it_is_ready_is_told_once(slow: Slow) -> None:
+def test_ending_a_subscription_before_it_is_ready_is_reported_once(slow: Slow) -> None:
     slow.desk.send("sub never")
     slow.peer.pull_message()
     slow.desk.send("unsub never")
@@ -212,7 +212,7 @@ def test_subscriptions_are_listed_and_ended(table: Desk) -> None:
     table.screen.wait_for("- tasks/c")
 
 
-def test_documents_are_counted_for_no_subscription_that_they_may_not_belong_to(table: Desk) -> None:
+def test_documents_are_not_counted_if_their_subscription_is_uncertain(table: Desk) -> None:
     table.send("sub neverReady")
     table.send("sub tasks\nwait 2")
     assert "[2] sub tasks: ready\n" in table.shown()
@@ -223,7 +223,7 @@ def test_documents_are_counted_for_no_subscription_that_they_may_not_belong_to(t
     assert second.startswith("[2] tasks       ready  ")
 
 
-def test_all_are_ended_at_once(table: Desk) -> None:
+def test_unsub_all_ends_all_subscriptions(table: Desk) -> None:
     table.type("sub tasks\nsub part")
     assert "missing subscription; `subs` lists them" in table.type("unsub")
     assert "unknown subscription zzz; `subs` lists them" in table.type("unsub zzz")
@@ -235,7 +235,7 @@ def test_all_are_ended_at_once(table: Desk) -> None:
 # ------------------------------------------------------------------------------------------------ what is under way
 
 
-def test_what_is_under_way_is_listed_with_its_age_and_without_secrets(slow: Slow) -> None:
+def test_pending_lists_commands_with_ages_and_without_secrets(slow: Slow) -> None:
     slow.desk.send("call createUser {username: 'ann', password: 'hunter2'}\nsub tasks 5\nping")
     slow.clock.advance(3)
     start = len(slow.desk.shown())
@@ -247,13 +247,13 @@ def test_what_is_under_way_is_listed_with_its_age_and_without_secrets(slow: Slow
     assert "waiting  3.0 s" in shown
 
 
-def test_nothing_under_way_is_said(slow: Slow) -> None:
+def test_pending_says_that_nothing_is_pending(slow: Slow) -> None:
     start = len(slow.desk.shown())
     slow.desk.send("pending")
     assert slow.desk.shown()[start:] == "no pending commands\n"
 
 
-def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
+def test_an_unsent_call_can_be_canceled(slow: Slow) -> None:
     slow.desk.send("disconnect")
     slow.desk.screen.wait_for("disconnected")
     slow.clock.wait_until_waiting(deadline=None)
@@ -263,8 +263,8 @@ def test_a_call_that_was_not_sent_can_be_taken_back(slow: Slow) -> None:
     assert slow.desk.shell.jobs.pending == []
 
 
-def test_a_call_that_was_sent_is_never_called_unsent(slow: Slow) -> None:
-    """C22: while the connection is lost it waits to be sent again; the login of a session counts for nothing."""
+def test_a_sent_call_is_never_listed_as_unsent(slow: Slow) -> None:
+    """While the connection is lost, the call waits to be sent again (C22). The session's own login is not counted."""
     slow.desk.send("call upper a")
     slow.peer.pull()
     slow.peer.drop()
@@ -291,7 +291,7 @@ def test_a_call_that_was_sent_is_never_called_unsent(slow: Slow) -> None:
         pytest.param("cancel 2", "[2] cannot be canceled", id="a ping"),
     ],
 )
-def test_what_cannot_be_taken_back_goes_on(slow: Slow, text: str, message: str) -> None:
+def test_a_command_that_cannot_be_canceled_continues(slow: Slow, text: str, message: str) -> None:
     slow.desk.send("call upper a\nping")
     slow.peer.pull()
     slow.desk.send(text)
@@ -299,12 +299,12 @@ def test_what_cannot_be_taken_back_goes_on(slow: Slow, text: str, message: str) 
     assert len(slow.desk.shell.jobs.pending) == 2
 
 
-def test_waiting_has_a_limit_if_one_is_given(slow: Slow) -> None:
+def test_wait_stops_at_its_timeout(slow: Slow) -> None:
     slow.desk.send("call upper a")
     slow.desk.send("wait --timeout 0")
     assert "not all commands were answered within 0 s; `pending` lists them" in slow.desk.shown()
 
 
-def test_waiting_ends_with_the_answer(table: Desk) -> None:
+def test_wait_ends_with_the_answer(table: Desk) -> None:
     table.send("call slow 50\nwait\nwait 1\nwait 99")
     assert table.shown().endswith("[1] 50\n")

@@ -1,4 +1,4 @@
-"""The local documents: found, counted, watched."""
+"""Finding, counting and watching local documents."""
 
 from __future__ import annotations
 
@@ -71,17 +71,17 @@ def test_documents_are_counted(table: Desk) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("find task", "there are no documents in task; did you mean tasks?", id="a slip"),
-        pytest.param("count zzz", "there are no documents in zzz; `sub PUBLICATION` brings documents", id="unheard of"),
+        pytest.param("find task", "there are no documents in task; did you mean tasks?", id="misspelled"),
+        pytest.param("count zzz", "there are no documents in zzz; `sub PUBLICATION` brings documents", id="unknown"),
         pytest.param("find tasks {n: {$gtt: 1}}", "$gtt", id="an operator that does not exist"),
         pytest.param("find tasks --sort 5", "error:", id="no sort order"),
     ],
 )
-def test_mistakes_are_told(table: Desk, text: str, message: str) -> None:
+def test_an_invalid_query_is_an_error(table: Desk, text: str, message: str) -> None:
     assert message in table.type(text)
 
 
-def test_changes_of_a_watched_collection_are_shown_once_and_with_a_number(table: Desk) -> None:
+def test_changes_of_a_watched_collection_are_shown_once_with_a_number(table: Desk) -> None:
     start = len(table.shown())
     table.type("watch ticks {n: {$gt: 0}}\nsub ticker 20")
     shown = table.screen.wait_for("~ ticks/tick", start)
@@ -90,7 +90,7 @@ def test_changes_of_a_watched_collection_are_shown_once_and_with_a_number(table:
     assert "\n~ ticks" not in shown
 
 
-def test_a_watch_begins_with_what_is_there(table: Desk) -> None:
+def test_a_watch_begins_with_the_present_documents(table: Desk) -> None:
     start = len(table.shown())
     table.type("watch tasks {done: true}")
     table.screen.wait_for('[2] + tasks/a {"title": "write a client", "done": true, "n": 1}', start)
@@ -114,7 +114,7 @@ def test_a_watch_can_be_ended(table: Desk) -> None:
     assert "there are no watches" in table.type("unwatch")
 
 
-def test_without_documents_there_is_advice() -> None:
+def test_without_documents_a_hint_is_shown() -> None:
     with LoopbackServer() as server, desk(server.url) as made:
         assert made.type("collections") == "no documents yet; `sub PUBLICATION` brings some\n"
 

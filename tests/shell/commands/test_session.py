@@ -1,4 +1,4 @@
-"""The connection, the frames: changed and shown."""
+"""The connection and the log of frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table(server: LoopbackServer) -> Iterator[Desk]:
 # ------------------------------------------------------------------------------------------------- the connection
 
 
-def test_the_status_says_how_it_is(table: Desk, server: LoopbackServer) -> None:
+def test_status_shows_the_connection(table: Desk, server: LoopbackServer) -> None:
     lines = dict(line.split(maxsplit=1) for line in table.type("status").splitlines() if "round" not in line)
     assert lines["server"] == server.url
     assert lines["state"] == "connected"
@@ -35,7 +35,7 @@ def test_the_status_says_how_it_is(table: Desk, server: LoopbackServer) -> None:
     assert lines["subscriptions"] == "0"
 
 
-def test_the_status_says_what_waits_to_be_sent(table: Desk) -> None:
+def test_status_counts_unsent_calls(table: Desk) -> None:
     table.send("disconnect")
     table.screen.wait_for("disconnected")
     assert "pending       1 command, 1 not sent yet\n" in table.type("call upper a\nstatus\nconnect")
@@ -54,7 +54,7 @@ def test_without_a_connection_a_ping_fails(table: Desk) -> None:
     assert "[1] error: " in table.type("ping")
 
 
-def test_one_can_leave_and_come_back(table: Desk, server: LoopbackServer) -> None:
+def test_disconnect_and_connect_again(table: Desk, server: LoopbackServer) -> None:
     table.send("disconnect")
     table.screen.wait_for("disconnected")
     assert "state         offline" in table.type("status")
@@ -63,7 +63,7 @@ def test_one_can_leave_and_come_back(table: Desk, server: LoopbackServer) -> Non
     assert table.type("reconnect") == "already connected; `disconnect` disconnects\n"
 
 
-def test_another_server_takes_over(table: Desk) -> None:
+def test_connect_replaces_the_server(table: Desk) -> None:
     table.type("sub tasks")
     with LoopbackServer() as other:
         start = len(table.shown())
@@ -74,14 +74,14 @@ def test_another_server_takes_over(table: Desk) -> None:
         assert table.shell.link.url == other.url
 
 
-def test_what_was_under_way_at_the_server_before_fails(table: Desk) -> None:
+def test_pending_calls_at_the_earlier_server_fail(table: Desk) -> None:
     table.send("call slow 60000")
     with LoopbackServer() as other:
         table.send(f"connect {other.url}")
         table.screen.wait_for("[1] error: ")
 
 
-def test_a_call_that_waits_when_the_server_is_left_was_never_sent(table: Desk) -> None:
+def test_a_waiting_call_at_the_earlier_server_was_never_sent(table: Desk) -> None:
     table.send("call slow 60000\ncall upper a --wait\nsub neverReady")
     with LoopbackServer() as other:
         table.send(f"connect {other.url}")
@@ -89,12 +89,12 @@ def test_a_call_that_waits_when_the_server_is_left_was_never_sent(table: Desk) -
         table.screen.wait_for("[1] error: outcome of 'slow' unknown: the client was closed")
 
 
-def test_an_address_that_is_none_changes_nothing(table: Desk, server: LoopbackServer) -> None:
+def test_an_invalid_address_changes_nothing(table: Desk, server: LoopbackServer) -> None:
     assert "invalid server URL 'ftp://x'" in table.type("connect ftp://x")
     assert f"server        {server.url}" in table.type("status")
 
 
-def test_a_server_that_is_not_there_is_tried_again(table: Desk, server: LoopbackServer) -> None:
+def test_an_unreachable_server_is_tried_again(table: Desk, server: LoopbackServer) -> None:
     start = len(table.shown())
     server.stop()
     table.screen.wait_for("next attempt in", start)
@@ -117,7 +117,7 @@ def test_debug_is_a_switch(table: Desk) -> None:
     assert "use debug on, or debug off; `debug on upper` shows the frames about upper" in table.type("debug upper")
 
 
-def test_debug_stays_on_at_another_server(table: Desk) -> None:
+def test_debug_stays_on_after_connect(table: Desk) -> None:
     table.type("debug on")
     with LoopbackServer() as other:
         start = len(table.shown())

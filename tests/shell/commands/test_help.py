@@ -1,4 +1,4 @@
-"""The help says what there is, and fits a screen."""
+"""The help is complete and fits a screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.shell.desk import FakeTerminal, desk
 REGISTRY = shell_registry()
 
 
-def test_the_help_lists_every_command_with_what_it_does() -> None:
+def test_help_lists_every_command_with_its_summary() -> None:
     text = plain(general_help(REGISTRY))
     for command in REGISTRY:
         assert f"  {command.name} " in text
@@ -27,7 +27,7 @@ def test_the_help_lists_every_command_with_what_it_does() -> None:
 
 @pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
 def test_the_help_of_a_command_fits_a_screen(command: Command) -> None:
-    """Of 24 lines by 80 columns, with the line that asked for it, the prompt and the toolbar."""
+    """The screen has 24 lines and 80 columns; three lines are for the command, the prompt and the toolbar."""
     lines = plain(wrapped(command_help(command), 80)).split("\n")
     assert len(lines) <= 21
     assert all(len(line) <= 80 for line in lines)
@@ -35,7 +35,7 @@ def test_the_help_of_a_command_fits_a_screen(command: Command) -> None:
 
 
 @pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
-def test_every_option_is_explained_and_every_explanation_has_its_option(command: Command) -> None:
+def test_every_option_has_an_explanation(command: Command) -> None:
     assert {option.name for option in command.options} == set(command.options_help)
 
 
@@ -48,7 +48,7 @@ def test_the_help_of_call_has_three_examples() -> None:
         assert meaning in plain(command_help(call))
 
 
-#: What must have been typed for the examples of a command to make sense.
+#: The commands to run before the examples of a command.
 _BEFORE = {
     "unsub": ["sub tasks", "sub items 3"],
     "cancel": ["disconnect", "call upper a", "call upper b", "call upper c"],
@@ -60,7 +60,7 @@ _BEFORE = {
     "full": ["call upper a", "call upper b", "call upper c"],
 }
 
-#: Those that need an account; and what they do, `account_commands` has tests for.
+#: The commands that need an account; test_accounts.py tests them.
 _ACCOUNTS = {"login", "logout", "whoami"}
 
 
@@ -75,7 +75,7 @@ def test_every_example_runs_against_the_demo_server(
         table.shell.terminal = FakeTerminal()
         for example, _ in command.examples:
             [line] = parse(example)
-            assert REGISTRY.find(line) in (command, REGISTRY.get("find")), "it is about this command"
+            assert REGISTRY.find(line) in (command, REGISTRY.get("find")), "the example is about this command"
             for before in _BEFORE.get(command.name, []):
                 table.send(before)
                 if before == "disconnect":
@@ -88,3 +88,29 @@ def test_every_example_runs_against_the_demo_server(
             if command.name != "cancel":
                 assert table.shell.jobs.wait(timeout=PATIENCE)
         assert not re.search(r"^(\[\d+\] )?error", table.shown(), re.MULTILINE), table.shown()
+
+
+REGISTRY = shell_registry()
+
+NAMES = (
+    "call apply sub unsub subs collections find count watch unwatch pending cancel wait connect disconnect reconnect"
+    " status ping login logout whoami debug set source save history echo clear full help exit"
+)
+
+
+def test_all_commands_are_there() -> None:
+    assert sorted(REGISTRY.names()) == sorted(NAMES.split())
+
+
+@pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
+def test_every_command_has_valid_examples(command: Command) -> None:
+    assert command.examples
+    for example, _ in command.examples:
+        for line in parse(example):
+            REGISTRY.bind(line)
+
+
+@pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
+def test_every_command_has_a_summary_of_one_line(command: Command) -> None:
+    assert command.summary.endswith(".")
+    assert len(command.summary) <= 80

@@ -1,4 +1,4 @@
-"""Output goes to programs and files, exact, and what programs say of it is shown, harmless."""
+"""Redirection of answers to programs and files."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ def table() -> Iterator[Desk]:
         yield made
 
 
-def test_a_program_gets_the_answer_as_json_and_is_shown_as_an_answer(table: Desk) -> None:
+def test_a_program_gets_json_and_its_output_is_shown(table: Desk) -> None:
     assert table.type("call echo {a: 1} | cat") == '[1] [{"a":1}]\n'
 
 
-def test_it_gets_one_document_a_line(table: Desk) -> None:
+def test_a_program_gets_one_document_per_line(table: Desk) -> None:
     table.type("sub tasks")
     assert table.type("find tasks | wc -l | tr -d ' '") == "[2] 3\n"
 
 
-def test_several_lines_begin_below_the_number(table: Desk) -> None:
+def test_several_lines_start_below_the_number(table: Desk) -> None:
     assert table.type("call upper a | cat; echo two") == '[1] \n"A"\ntwo\n'
 
 
-def test_it_gets_text_where_the_answer_is_text(table: Desk) -> None:
+def test_a_program_gets_text_as_text(table: Desk) -> None:
     assert table.type("help call | head -1") == "call METHOD [VALUE]... [--wait] [--no-retry]\n"
-    assert table.type("call upper a").startswith("[1] "), "which costs no number"
+    assert table.type("call upper a").startswith("[1] "), "the help has no number"
 
 
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        pytest.param("false", "[1] error: false ended with code 1", id="one that fails"),
-        pytest.param("no-such-program", "no-such-program ended with code 127: ", id="one that there is not"),
-        pytest.param("kill -9 $$", "was ended by signal 9", id="one that is killed"),
-        pytest.param("cat >/dev/null; echo why >&2; exit 3", "ended with code 3: why", id="one that says why"),
+        pytest.param("false", "[1] error: false ended with code 1", id="a failure"),
+        pytest.param("no-such-program", "no-such-program ended with code 127: ", id="an unknown program"),
+        pytest.param("kill -9 $$", "was ended by signal 9", id="a killed program"),
+        pytest.param("cat >/dev/null; echo why >&2; exit 3", "ended with code 3: why", id="an error message"),
     ],
 )
-def test_a_program_that_fails_is_told_and_the_shell_goes_on(table: Desk, program: str, message: str) -> None:
+def test_a_failed_program_is_an_error(table: Desk, program: str, message: str) -> None:
     assert message in table.type(f"call upper a | {program}")
     assert table.type("call upper b") == '[2] "B"\n'
 
 
-def test_what_a_program_says_keeps_its_lines(table: Desk) -> None:
+def test_the_output_of_a_failed_program_keeps_its_lines(table: Desk) -> None:
     shown = table.type("call upper a | cat >/dev/null; printf 'one\\n  two\\033[2J\\n' >&2; exit 5")
     said = shown[shown.index("ended with code 5:") :]
     assert said == "ended with code 5:\n  one\n    two\\x1b[2J\n"
@@ -62,7 +62,7 @@ def test_what_a_program_says_keeps_its_lines(table: Desk) -> None:
     assert len(long.splitlines()) < 1000
 
 
-def test_in_a_file_a_program_that_fails_names_its_line(table: Desk, tmp_path: Path) -> None:
+def test_a_failed_program_in_a_file_names_its_line(table: Desk, tmp_path: Path) -> None:
     (tmp_path / "script").write_text("\ncall upper a | echo why; exit 3\ncall upper b\n")
     shown = table.type(f"source {tmp_path}/script")
     assert f"error: {tmp_path}/script, line 2: echo why; exit 3 ended with code 3: why\n" in shown
@@ -85,7 +85,7 @@ def test_leaving_a_pager_is_not_a_failure(table: Desk, tmp_path: Path, code: str
     assert shown == "" if error is None else error in shown
 
 
-def test_a_program_that_reads_nothing_is_no_error(table: Desk) -> None:
+def test_a_program_may_ignore_its_input(table: Desk) -> None:
     assert table.type("call text 1000000 | true") == ""
 
 
@@ -94,7 +94,7 @@ def test_without_an_answer_no_program_is_run(table: Desk, tmp_path: Path) -> Non
     assert not (tmp_path / "x").exists()
 
 
-def test_what_a_program_writes_is_harmless(table: Desk) -> None:
+def test_the_output_of_a_program_is_escaped(table: Desk) -> None:
     shown = table.type(r"call hostile | printf '\033[2J\233\007\342\200\256'")
     assert harmless(shown)
     assert r"\x1b[2J" in shown
@@ -120,7 +120,7 @@ def test_a_file_gets_the_answer_exactly(table: Desk, tmp_path: Path) -> None:
     assert '"clear":"\\u001b[2J\\u001b[H"' in text
 
 
-def test_a_file_is_written_anew_or_added_to(table: Desk, tmp_path: Path) -> None:
+def test_a_file_is_overwritten_or_appended_to(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "x"
     table.type(f"call upper a > {path}")
     table.type(f"call upper b >> {path}")
@@ -129,24 +129,24 @@ def test_a_file_is_written_anew_or_added_to(table: Desk, tmp_path: Path) -> None
     assert path.read_text() == '"C"\n'
 
 
-def test_an_answer_that_does_not_come_leaves_the_file_as_it_was(table: Desk, tmp_path: Path) -> None:
+def test_a_failed_command_leaves_the_file_unchanged(table: Desk, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("precious\n")
     table.type(f"call nope > {path}")
     assert path.read_text() == "precious\n"
 
 
-def test_the_setting_says_how(table: Desk, tmp_path: Path) -> None:
+def test_the_output_setting_is_the_format_of_files(table: Desk, tmp_path: Path) -> None:
     table.type(f"set output raw\ncall upper 'a' > {tmp_path}/x")
     assert (tmp_path / "x").read_text() == "A\n"
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_sent(table: Desk) -> None:
+def test_a_file_is_checked_before_anything_is_sent(table: Desk) -> None:
     assert "cannot write /nowhere/x: No such file or directory" in table.type("call upper a > /nowhere/x")
     assert table.type("call upper b") == '[1] "B"\n'
 
 
-def test_what_a_pager_gets_is_harmless(table: Desk, tmp_path: Path) -> None:
+def test_the_input_of_a_pager_is_escaped(table: Desk, tmp_path: Path) -> None:
     (tmp_path / "less").write_text(f"#!/bin/sh\ncat > {tmp_path}/got\n")
     (tmp_path / "less").chmod(0o755)
     table.type(f"set output raw\ncall upper '\\x1b[2j' | {tmp_path}/less")
@@ -157,12 +157,12 @@ def test_what_a_pager_gets_is_harmless(table: Desk, tmp_path: Path) -> None:
 
 
 def endless(tmp_path: Path) -> str:
-    """A program that says so when it has begun, by a pipe, and when it is ended, by a file."""
+    """A program that reports its start through a pipe, and its end through a file."""
     os.mkfifo(tmp_path / "begun")
     return f"(trap 'touch {tmp_path}/ended; exit 3' TERM; echo > {tmp_path}/begun; while :; do sleep 0.05; done)"
 
 
-def test_a_program_that_writes_without_end_is_ended(table: Desk) -> None:
+def test_a_program_with_endless_output_is_ended(table: Desk) -> None:
     shown = table.type("call upper a | (yes; sleep 1000)")
     assert shown == "[1] error: (yes; sleep 1000) wrote more than 4 MiB, so it was ended; `> FILE` has no such limit\n"
     assert table.type("call upper b") == '[2] "B"\n'
@@ -174,7 +174,7 @@ def test_a_program_may_write_before_it_has_read(table: Desk) -> None:
     )
 
 
-def test_a_program_without_end_can_be_ended(table: Desk, tmp_path: Path) -> None:
+def test_an_endless_program_can_be_canceled(table: Desk, tmp_path: Path) -> None:
     table.send(f"call upper a | {endless(tmp_path)}")
     (tmp_path / "begun").read_text()
     assert "canceled [1] call upper" in table.type("cancel 1")
@@ -182,17 +182,17 @@ def test_a_program_without_end_can_be_ended(table: Desk, tmp_path: Path) -> None
     assert "[1] error: " in table.shown()
 
 
-def test_a_program_without_end_does_not_outlive_the_shell(
+def test_an_endless_program_does_not_outlive_the_shell(
     table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repl, "ANSWER_TIMEOUT", 0.05)
     table.send(f"call upper a | {endless(tmp_path)}")
     (tmp_path / "begun").read_text()
-    repl.run_shell(table.shell, Nobody())
+    repl.run_shell(table.shell, EndOfInput())
     assert table.shell.jobs.wait(timeout=PATIENCE)
     assert (tmp_path / "ended").exists()
 
 
-class Nobody:
+class EndOfInput:
     def read(self) -> str:
         raise EOFError

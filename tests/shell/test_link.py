@@ -1,4 +1,4 @@
-"""What happens by itself is told in a line: connections that come and go, documents, warnings, frames."""
+"""Events of the client are reported in a line: connections, documents, warnings, frames."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def scene() -> Iterator[Scene]:
         yield Scene(clock, connector, desk)
 
 
-def test_the_first_session_is_told_with_its_server(scene: Scene) -> None:
+def test_the_first_session_is_reported_with_its_server(scene: Scene) -> None:
     scene.connect()
     assert scene.desk.shown() == "ddp 1.0 - connected to ws://scripted/websocket (session s1, 0.0 ms)\n"
 
 
-def test_a_loss_is_told_with_what_waits_and_the_return_with_what_was_sent_again(scene: Scene) -> None:
+def test_a_loss_reports_waiting_calls_and_the_return_resent_ones(scene: Scene) -> None:
     peer = scene.connect()
     scene.desk.send("call pay 1\nsub tasks")
     peer.pull()
@@ -59,34 +59,38 @@ def test_a_loss_is_told_with_what_waits_and_the_return_with_what_was_sent_again(
     assert "connected again (new session s2, 0.0 ms): sent again: 1 call, 1 subscription\n" in shown
 
 
-def test_the_same_reason_is_not_told_again(scene: Scene) -> None:
-    scene.connector.refuse(ConnectError("nobody listens", problem="refused"))
-    scene.desk.screen.wait_for("not connected: nobody listens (is the server running there?); next attempt in 10 ms")
+def test_the_same_reason_is_not_reported_twice(scene: Scene) -> None:
+    scene.connector.refuse(ConnectError("connection refused", problem="refused"))
+    scene.desk.screen.wait_for(
+        "not connected: connection refused (is the server running there?); next attempt in 10 ms"
+    )
     scene.after(0.01)
-    scene.connector.refuse(ConnectError("nobody listens", problem="refused"))
+    scene.connector.refuse(ConnectError("connection refused", problem="refused"))
     scene.after(0.01)
     scene.connector.refuse(ConnectError("another reason"))
     shown = scene.desk.screen.wait_for("another reason")
-    assert shown.count("nobody listens") == 1
+    assert shown.count("connection refused") == 1
 
 
-def test_an_attempt_that_was_asked_for_is_told_of_whatever_was_told_before(scene: Scene) -> None:
-    refused = ConnectError("nobody listens", problem="refused")
+def test_a_requested_attempt_reports_the_same_reason_again(scene: Scene) -> None:
+    refused = ConnectError("connection refused", problem="refused")
     scene.connector.refuse(refused)
     scene.desk.screen.wait_for("next attempt in 10 ms")
     start = len(scene.desk.screen.text)
     scene.desk.send("reconnect")
     scene.connector.refuse(refused)
-    scene.desk.screen.wait_for("not connected: nobody listens (is the server running there?); next attempt in", start)
+    scene.desk.screen.wait_for(
+        "not connected: connection refused (is the server running there?); next attempt in", start
+    )
 
 
-def test_what_cannot_be_mended_is_told_with_what_to_do(scene: Scene) -> None:
+def test_a_permanent_failure_is_reported_with_advice(scene: Scene) -> None:
     scene.connector.refuse(ConnectError("404 Not Found", retryable=False))
     shown = scene.desk.screen.wait_for("tries again")
     assert "not connected: 404 Not Found; `reconnect` tries again" in shown
 
 
-def test_documents_that_come_with_a_subscription_are_counted_and_later_ones_shown(scene: Scene) -> None:
+def test_first_documents_are_counted_and_later_ones_shown(scene: Scene) -> None:
     peer = scene.connect()
     scene.desk.send("sub tasks")
     sub = peer.pull_message()
@@ -113,7 +117,7 @@ def test_changes_can_be_hidden(scene: Scene) -> None:
     assert "+ tasks" not in shown
 
 
-def test_frames_are_shown_as_asked_for(scene: Scene) -> None:
+def test_selected_frames_are_shown(scene: Scene) -> None:
     peer = scene.connect()
     scene.desk.send("debug on upper")
     scene.desk.send("call lower 'x'\ncall upper 'x'")
@@ -138,7 +142,7 @@ def test_secrets_in_frames_are_masked(scene: Scene) -> None:
     assert "hunter2" not in scene.desk.shown()
 
 
-def test_whatever_the_server_says_of_itself_is_harmless(scene: Scene) -> None:
+def test_text_from_the_server_is_escaped(scene: Scene) -> None:
     peer = scene.connector.accept()
     peer.pull()
     peer.push({"msg": "connected", "session": "\x1b[2J\u202e"})
@@ -152,14 +156,14 @@ def test_whatever_the_server_says_of_itself_is_harmless(scene: Scene) -> None:
     assert harmless(shown)
 
 
-def test_disconnecting_is_told_with_what_that_means(scene: Scene) -> None:
+def test_disconnect_reports_that_calls_wait(scene: Scene) -> None:
     scene.connect()
     scene.desk.send("disconnect")
     scene.desk.screen.wait_for("disconnected; calls wait until `connect`")
 
 
-def test_a_login_that_is_refused_after_a_loss_fails_what_waited_and_says_how_to_log_in(scene: Scene) -> None:
-    """A54: no call of a user is made without one."""
+def test_a_login_refused_after_a_loss_fails_waiting_calls(scene: Scene) -> None:
+    """A waiting call of a user is never made without the user (A54)."""
     peer = scene.connect()
     with_token = scene.desk.shell.client.accounts.login_with_token("T1")
     answer_login(peer, result={"id": "u", "token": "T1"})

@@ -1,4 +1,4 @@
-"""A watch follows into a file or a program: each change is there as soon as it comes."""
+"""Files and programs get the changes of a watch as they come."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ def test_a_file_follows_a_watch(table: Desk, tmp_path: Path) -> None:
     table.type(f"unwatch\nwatch tasks {{_id: 'a'}} >> {path}")
     text = wait_for(path, '"id":"a"')
     assert "before" not in text
-    assert text.count('"id":"c"') == 1, "added to what there is"
+    assert text.count('"id":"c"') == 1, "appended"
     assert "tasks/" not in table.shown(), "nothing is shown on the screen"
 
 
-def test_a_file_has_what_is_shown_if_that_is_wanted(table: Desk, tmp_path: Path) -> None:
+def test_a_file_follows_a_watch_as_it_is_shown(table: Desk, tmp_path: Path) -> None:
     table.type(f"set output pretty\nsub tasks\nwatch tasks {{_id: 'a'}} > {tmp_path}/changes")
     assert wait_for(tmp_path / "changes", "\n").startswith('+ tasks/a {"title": "')
 
 
-def test_a_program_follows_a_watch_and_is_shown(table: Desk) -> None:
+def test_a_program_follows_a_watch_and_its_output_is_shown(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | sed -u 's/\"msg\"/MSG/'")
     table.screen.wait_for('[2] {MSG:"added","collection":"tasks","id":"a"')
     table.type("call /tasks/insert {_id: 'new', title: 'followed\\x1b[2J'}")
@@ -80,24 +80,24 @@ def test_a_program_follows_a_watch_and_is_shown(table: Desk) -> None:
     assert "\x1b" not in table.shown()
     table.type("unwatch 2")
     for stream in table.shell.streams:
-        assert stream.join(PATIENCE), "it ends with its input"
+        assert stream.join(PATIENCE), "the program ends with its input"
     assert "error" not in table.shown()
 
 
-def test_a_program_that_has_enough_ends_its_watch(table: Desk) -> None:
+def test_the_end_of_a_program_ends_its_watch(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | head -1")
     table.screen.wait_for("[2] the program has ended, so the watch has ended too")
     assert table.shell.link.watches.all() == []
 
 
-def test_a_program_that_fails_is_told_with_its_watch(table: Desk) -> None:
+def test_a_failed_program_ends_its_watch_with_an_error(table: Desk) -> None:
     table.type("sub tasks\nwatch tasks | no-such-program")
     table.screen.wait_for("[2] error: no-such-program ended with code 127")
     assert "not found" in table.shown()
     assert table.shell.link.watches.all() == []
 
 
-def test_a_file_that_cannot_be_written_ends_its_watch(table: Desk) -> None:
+def test_a_write_error_ends_the_watch(table: Desk) -> None:
     assert "cannot write /nowhere/x" in table.type("sub tasks\nwatch tasks > /nowhere/x")
     table.type("watch tasks > /dev/full")
     table.screen.wait_for("error: cannot write /dev/full: No space left on device")
@@ -116,7 +116,7 @@ def test_a_pager_has_the_terminal_while_it_follows(table: Desk, tmp_path: Path) 
     assert "error" not in table.shown()
 
 
-def test_in_a_script_it_is_all_there_at_the_end(server: LoopbackServer, tmp_path: Path) -> None:
+def test_a_script_writes_all_changes_before_its_end(server: LoopbackServer, tmp_path: Path) -> None:
     stage = Stage(server.url)
     done = stage.run(f"sub tasks\nwatch tasks > {tmp_path}/file\nwatch tasks | cat > {tmp_path}/pipe\ncall upper a")
     stage.shell.close()
@@ -126,9 +126,7 @@ def test_in_a_script_it_is_all_there_at_the_end(server: LoopbackServer, tmp_path
         assert len(lines_in((tmp_path / name).read_text())) == 3
 
 
-def test_a_program_that_has_no_end_is_ended_with_the_shell(
-    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_program_is_ended_with_the_shell(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ddpshell.shell.state.DISCONNECT_TIMEOUT", 0.05)
     with desk(server.url) as made:
         made.shell.terminal = FakeTerminal()
@@ -137,7 +135,7 @@ def test_a_program_that_has_no_end_is_ended_with_the_shell(
     assert stream.join(PATIENCE)
 
 
-def test_a_program_that_is_too_slow_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_reads_too_slowly_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "MAX_WAITING_LINES", 2)
     opened = threading.Event()
     errors: list[BaseException | None] = []
