@@ -135,7 +135,7 @@ class FakeClock:
         with self._changed:
             if not self._changed.wait_for(waiting, PATIENCE):
                 others = [parked.deadline for parked in self._parked]
-                raise AssertionError(f"nobody waits for {deadline} (it is {self._now}); waited for: {others}")
+                raise AssertionError(f"no thread waits for {deadline} (now: {self._now}); deadlines: {others}")
         return found[0]
 
 

@@ -39,7 +39,7 @@ ERRORS: list[DDPError] = [
     LoginError(403, "Incorrect password"),
     LoginError(400, "Unrecognized options"),
     TwoFactorError("no-2fa-code", "no code"),
-    LoginNeeded("nobody", hint="ddp login ann -u x", user="ann"),
+    LoginNeeded("not logged in", hint="ddp login ann -u x", user="ann"),
     *(ConnectError(problem, problem=problem, detail="x") for problem in CONNECT_ADVICE),
     NegotiationError("1", "9"),
     OutcomeUnknown("pay", "it went"),

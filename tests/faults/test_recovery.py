@@ -80,7 +80,7 @@ def test_a_session_is_resumed_if_the_server_can(ours: Callable[[bool], Bench], r
         trial.check()
 
 
-@pytest.mark.parametrize("login", [False, True], ids=["nobody", "logged in"])
+@pytest.mark.parametrize("login", [False, True], ids=["not logged in", "logged in"])
 def test_a_session_that_the_server_ends_is_followed_by_another(small: Bench, login: bool) -> None:
     """U22, R26, S76: also with the close code 1000."""
     with small.trial(login=login) as trial:
@@ -95,7 +95,7 @@ def test_a_session_that_the_server_ends_is_followed_by_another(small: Bench, log
         assert not trial.sessions[-1].resumed
 
 
-@pytest.mark.parametrize("login", [False, True], ids=["nobody", "logged in"])
+@pytest.mark.parametrize("login", [False, True], ids=["not logged in", "logged in"])
 @pytest.mark.parametrize("resumes", [False, True], ids=["forgetful", "resuming"])
 def test_a_client_reconnects_to_a_restarted_server(ours: Callable[[bool], Bench], resumes: bool, login: bool) -> None:
     """C22, C38, R31, A51: requests from before and during the restart are fulfilled."""

@@ -261,7 +261,7 @@ class Histories(RuleBasedStateMachine):
         call.finished = True
         runs = self.server.runs[call.key]
         if isinstance(event.error, ClientClosed):
-            assert self.closing, "closed, and nobody did"
+            assert self.closing, "closed, but not by the test"
             assert runs == 0, "was sent"
             return
         if isinstance(event.error, OutcomeUnknown):
@@ -337,7 +337,7 @@ class Histories(RuleBasedStateMachine):
         }
         if self.logged_in:
             documents["users", "ann"] = {"username": "ann"}
-            assert all(user == "ann" for _, user in self.server.users), "called by nobody (A51)"
+            assert all(user == "ann" for _, user in self.server.users), "called without a user (A51)"
         assert self._stored() == documents
 
 

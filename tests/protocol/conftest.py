@@ -15,7 +15,7 @@ def book() -> Playbook:
 
 @pytest.fixture
 def connected() -> Playbook:
-    """A session that stands."""
+    """An established session."""
     book = Playbook()
     book.play(CONNECTED)
     return book

@@ -228,6 +228,8 @@ def test_a_secret_is_hidden_at_any_depth(tree: JSONValue, name: str, data: st.Da
     frame: Any = {name: ["sesame-4711"]}
     for _ in range(data.draw(st.integers(0, 4))):
         key = data.draw(strategies.keys())
+        # Hypothesis also draws constants of this file.
+        assume("sesame" not in key and "sesame" not in json.dumps(tree))
         frame = data.draw(st.sampled_from([[tree, frame], {key: frame, "z": tree}, {"method": "m", "params": [frame]}]))
     text = json.dumps(frame)
     assert "sesame" not in mask(text)
