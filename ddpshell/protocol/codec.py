@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, TypeAlias, cast
+from collections.abc import Mapping
+from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -20,13 +21,14 @@ from .. import ejson
 from ..ejson import Custom, EJSONValue, ObjectID, json_text
 from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError
-from .messages import Message, Raw, ServerMessage
+from .messages import ClientMessage, Message, Raw, ServerMessage
 
 __all__ = [
     "UNDEFINED_ID",
     "DocumentID",
     "UnrecognizedMessage",
     "decode",
+    "decode_client",
     "decode_document_id",
     "ejson_text",
     "ejson_value",
@@ -49,8 +51,11 @@ UNDEFINED_ID: Final = Custom("undefined", None)
 _OBJECT_ID = re.compile("[0-9a-f]{24}")
 
 
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
 class UnrecognizedMessage(msgspec.Struct, frozen=True):
-    """A text that is not a DDP message of a server. It is ignored, but shows that the server is alive (C70, C71, H3).
+    """A text that is not a DDP message of its sender. It is ignored, but shows that the server is alive (C70, C71, H3).
 
     Args:
         problem: The reason, in a few words.
@@ -71,8 +76,13 @@ class UnrecognizedMessage(msgspec.Struct, frozen=True):
 _server_messages: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 _encoder = msgspec.json.Encoder()
 
+_client_messages: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+
 # The classes by the value of `msg`.
 _CLASSES: dict[str, type[ServerMessage]] = {cast(str, cls.__struct_config__.tag): cls for cls in ServerMessage.__args__}
+_CLIENT_CLASSES: dict[str, type[ClientMessage]] = {
+    cast(str, cls.__struct_config__.tag): cls for cls in ClientMessage.__args__
+}
 
 
 def decode(text: str) -> ServerMessage | UnrecognizedMessage:
@@ -80,7 +90,15 @@ def decode(text: str) -> ServerMessage | UnrecognizedMessage:
     try:
         return _server_messages.decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        return _decode_slowly(text)
+        return _decode_slowly(text, _CLASSES)
+
+
+def decode_client(text: str) -> ClientMessage | UnrecognizedMessage:
+    """Read one message of a client, for a view of what it sent. It never raises; missing `params` are `[]`."""
+    try:
+        return _client_messages.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return _decode_slowly(text, _CLIENT_CLASSES)
 
 
 def encode(message: Message) -> str:
@@ -123,7 +141,7 @@ def json_value(text: Raw) -> JSONValue:
     return json_text.parse(text)
 
 
-def _decode_slowly(text: str) -> ServerMessage | UnrecognizedMessage:
+def _decode_slowly(text: str, classes: Mapping[str, type[AnyMessage]]) -> AnyMessage | UnrecognizedMessage:
     try:
         tree = json_text.parse(text)
     except json_text.NestingError as error:
@@ -133,9 +151,11 @@ def _decode_slowly(text: str) -> ServerMessage | UnrecognizedMessage:
     if not isinstance(tree, dict) or not tree.get("msg"):
         return UnrecognizedMessage("not a JSON object with a msg", tree)
     msg = tree["msg"]
-    cls = _CLASSES.get(msg) if isinstance(msg, str) else None
+    cls = classes.get(msg) if isinstance(msg, str) else None
     if cls is None:
         return UnrecognizedMessage(f"unknown message {msg!r:.60}", tree, unknown=True)
+    if msg in ("method", "sub"):
+        tree.setdefault("params", [])
     try:
         return _message_from_tree(cls, tree)
     except (msgspec.ValidationError, EJSONError) as error:
@@ -144,7 +164,7 @@ def _decode_slowly(text: str) -> ServerMessage | UnrecognizedMessage:
         return UnrecognizedMessage(f"malformed {msg!r}: nested too deeply", tree)
 
 
-def _message_from_tree(cls: type[ServerMessage], tree: dict[str, JSONValue]) -> ServerMessage:
+def _message_from_tree(cls: type[AnyMessage], tree: dict[str, JSONValue]) -> AnyMessage:
     raw = {
         field.encode_name: Raw(json_text.dump(_finite(tree[field.encode_name])).encode())
         for field in msgspec.structs.fields(cls)

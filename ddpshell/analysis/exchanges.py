@@ -1,0 +1,439 @@
+"""Frames in, exchanges out: which frames belong to one call, one subscription or one ping, and when each was answered.
+
+`Exchanges` reads one frame at a time and remembers only what is not finished yet, so that its memory does not grow with
+the recording. Data messages do not say which subscription they belong to; Meteor answers subscriptions in order, so data
+that arrives before `ready` is counted for the oldest subscription of the connection that is not ready (C32).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..exceptions import MethodError, SubscriptionError
+from ..protocol.codec import UnrecognizedMessage, decode, decode_client
+from ..protocol.messages import (
+    ABSENT,
+    Added,
+    AddedBefore,
+    Changed,
+    ClientMessage,
+    Connect,
+    Connected,
+    Failed,
+    Method,
+    MovedBefore,
+    Nosub,
+    Ping,
+    Pong,
+    Raw,
+    Ready,
+    Removed,
+    Result,
+    ServerMessage,
+    Sub,
+    Unsub,
+    Updated,
+)
+from ..protocol.server_error import server_error
+from .recording import ConnectionChange, Direction, Entry, Frame
+
+__all__ = [
+    "Call",
+    "Connection",
+    "Exchange",
+    "Exchanges",
+    "Phase",
+    "PingPong",
+    "Sending",
+    "Step",
+    "Subscription",
+    "View",
+    "exchanges_of",
+]
+
+_DATA = (Added, Changed, Removed, AddedBefore, MovedBefore)
+
+
+class Sending(Struct, frozen=True):
+    """One time that a request was sent: after a reconnect, a client sends it again.
+
+    Args:
+        t: Seconds since the recording began.
+        conn: The number of the connection.
+    """
+
+    t: float
+    conn: int
+
+
+class Call(Struct, eq=False):
+    """A method call. Times are in seconds since the recording began; None means that it has not happened.
+
+    Args:
+        id: The id of the call.
+        method: The name of the method.
+        params: The parameters, as EJSON text.
+        sendings: The times that it was sent, at least one.
+        result: The time of `result`.
+        updated: The time of `updated` (C13).
+        error: The error of the server, if the call failed.
+        size: The number of bytes of its frames.
+    """
+
+    id: str
+    method: str
+    params: str
+    sendings: list[Sending]
+    result: float | None = None
+    updated: float | None = None
+    error: MethodError | None = None
+    size: int = 0
+
+    @property
+    def sent(self) -> float:
+        """The time at which it was first sent."""
+        return self.sendings[0].t
+
+    @property
+    def conn(self) -> int:
+        """The number of the connection on which it was sent last."""
+        return self.sendings[-1].conn
+
+    @property
+    def is_login(self) -> bool:
+        """Whether the call is a login."""
+        return self.method == "login"
+
+
+class Subscription(Struct, eq=False):
+    """A subscription. Times are in seconds since the recording began; None means that it has not happened.
+
+    Args:
+        id: The id of the subscription.
+        name: The name of the publication.
+        params: The parameters, as EJSON text.
+        sendings: The times that it was sent, at least one.
+        ready: The time of the first `ready`.
+        unsub: The time at which the client ended it.
+        nosub: The time at which the server confirmed its end, or refused it.
+        error: The error of the server, if it was refused or stopped.
+        documents: The number of documents that arrived before `ready`.
+        bytes: The number of bytes of the data messages before `ready`.
+    """
+
+    id: str
+    name: str
+    params: str
+    sendings: list[Sending]
+    ready: float | None = None
+    unsub: float | None = None
+    nosub: float | None = None
+    error: SubscriptionError | None = None
+    documents: int = 0
+    bytes: int = 0
+
+    @property
+    def sent(self) -> float:
+        """The time at which it was first sent."""
+        return self.sendings[0].t
+
+    @property
+    def conn(self) -> int:
+        """The number of the connection on which it was sent last."""
+        return self.sendings[-1].conn
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the server has answered, or the client no longer waits."""
+        return not (self.ready is None and self.nosub is None and self.unsub is None)
+
+
+class PingPong(Struct, eq=False):
+    """A ping and its answer.
+
+    Args:
+        conn: The number of the connection.
+        dir: The direction of the ping.
+        sent: The time of the ping.
+        answered: The time of the pong; None if there was none.
+    """
+
+    conn: int
+    dir: Direction
+    sent: float
+    answered: float | None = None
+
+
+class Connection(Struct, eq=False):
+    """One connection, from `connect` to its end.
+
+    Args:
+        conn: The number of the connection.
+        opened: The time at which it was opened, or of its first frame.
+        connect: The time of `connect`.
+        connected: The time of `connected`.
+        session: The id of the session.
+        resumes: The id of the session that the client asked to resume; None for a new session.
+        closed: The time at which it was closed.
+        reason: The reason of its end; "" if it is unknown.
+        resent: The number of calls and subscriptions that were sent again on it.
+    """
+
+    conn: int
+    opened: float
+    connect: float | None = None
+    connected: float | None = None
+    session: str | None = None
+    resumes: str | None = None
+    closed: float | None = None
+    reason: str = ""
+    resent: int = 0
+
+    @property
+    def is_reconnect(self) -> bool:
+        """Whether it replaced an earlier connection."""
+        return self.resumes is not None or self.resent > 0
+
+
+Exchange: TypeAlias = Call | Subscription | PingPong | Connection
+
+#: What happened to an exchange.
+Phase: TypeAlias = Literal[
+    "open",
+    "connect",
+    "connected",
+    "failed",
+    "close",
+    "sent",
+    "resent",
+    "result",
+    "updated",
+    "data",
+    "ready",
+    "unsub",
+    "nosub",
+    "answered",
+]
+
+
+class Step(Struct, frozen=True):
+    """What a frame means for one exchange. A frame such as `ready` can have several steps."""
+
+    phase: Phase
+    exchange: Exchange
+
+
+class View(Struct, frozen=True):
+    """A frame or event with its meaning.
+
+    Args:
+        entry: The frame or event.
+        message: The decoded frame; None for an event.
+        steps: The exchanges that it belongs to.
+    """
+
+    entry: Entry
+    message: ServerMessage | ClientMessage | UnrecognizedMessage | None
+    steps: tuple[Step, ...] = ()
+
+
+class _State(Struct, eq=False):
+    """A connection and the exchanges on it that are not finished."""
+
+    connection: Connection
+    calls: dict[str, Call] = {}
+    subs: dict[str, Subscription] = {}
+    # Those without an answer, the oldest first.
+    waiting_subs: dict[str, Subscription] = {}
+    pings: dict[tuple[Direction, bytes], deque[PingPong]] = {}
+
+
+class Exchanges:
+    """Finds the exchanges in a stream of frames."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, _State] = {}
+        # Requests of closed connections, which a client may send again.
+        self._lost_calls: dict[str, Call] = {}
+        self._lost_subs: dict[str, Subscription] = {}
+
+    def views(self, entries: Iterable[Entry]) -> Iterator[View]:
+        """Yield all entries with their meaning."""
+        return map(self.receive, entries)
+
+    def receive(self, entry: Entry) -> View:
+        """Return a frame or event with its meaning."""
+        if isinstance(entry, ConnectionChange):
+            return View(entry, None, self._change(entry))
+        state = self._states.get(entry.conn)
+        if state is None:
+            state = self._states[entry.conn] = _State(Connection(entry.conn, entry.t))
+        if entry.dir == "in":
+            received = decode(entry.text)
+            return View(entry, received, self._received(entry, received, state))
+        sent = decode_client(entry.text)
+        return View(entry, sent, self._sent(entry, sent, state))
+
+    def unanswered(self) -> list[Call | Subscription]:
+        """Return the calls without a result and the subscriptions without an answer, in the order in which they were sent."""
+        open_ones: list[Call | Subscription] = [*self._lost_calls.values(), *self._lost_subs.values()]
+        for state in self._states.values():
+            open_ones += [*state.calls.values(), *state.subs.values()]
+        waiting = [one for one in open_ones if (one.result is None if isinstance(one, Call) else not one.is_answered)]
+        return sorted(waiting, key=lambda one: one.sent)
+
+    def _change(self, change: ConnectionChange) -> tuple[Step, ...]:
+        if change.event == "open":
+            connection = Connection(change.conn, change.t)
+            self._lose(self._states.get(change.conn))
+            self._states[change.conn] = _State(connection)
+            return (Step("open", connection),)
+        state = self._states.pop(change.conn, None)
+        if state is None:
+            return ()
+        reason = change.details.get("reason")
+        state.connection.closed = change.t
+        state.connection.reason = reason if isinstance(reason, str) else ""
+        self._lose(state)
+        return (Step("close", state.connection),)
+
+    def _lose(self, state: _State | None) -> None:
+        if state is not None:
+            self._lost_calls.update(state.calls)
+            self._lost_subs.update(state.subs)
+
+    def _sent(self, frame: Frame, message: ClientMessage | UnrecognizedMessage, state: _State) -> tuple[Step, ...]:
+        connection = state.connection
+        match message:
+            case Method():
+                params = _text(message.params)
+                call = self._lost_calls.get(message.id)
+                # The parameters of a masked login are equal, too.
+                is_again = call is not None and (call.method, call.params) == (message.method, params)
+                if call is None or not is_again:
+                    call = Call(message.id, message.method, params, [])
+                else:
+                    del self._lost_calls[message.id]
+                    connection.resent += 1
+                call.sendings.append(Sending(frame.t, frame.conn))
+                call.size += frame.size
+                state.calls[message.id] = call
+                return (Step("resent" if is_again else "sent", call),)
+            case Sub():
+                params = _text(message.params)
+                sub = self._lost_subs.get(message.id)
+                is_again = sub is not None and (sub.name, sub.params) == (message.name, params)
+                if sub is None or not is_again:
+                    sub = Subscription(message.id, message.name, params, [])
+                else:
+                    del self._lost_subs[message.id]
+                    connection.resent += 1
+                sub.sendings.append(Sending(frame.t, frame.conn))
+                state.subs[message.id] = sub
+                if not sub.is_answered:
+                    state.waiting_subs[message.id] = sub
+                return (Step("resent" if is_again else "sent", sub),)
+            case Unsub():
+                sub = state.subs.get(message.id)
+                if sub is None:
+                    return ()
+                sub.unsub = frame.t
+                return (Step("unsub", sub),)
+            case Connect():
+                connection.connect = frame.t
+                connection.resumes = message.session
+                return (Step("connect", connection),)
+            case Ping():
+                return self._ping(frame, message, state)
+            case Pong():
+                return self._pong(frame, message, state)
+        return ()
+
+    def _received(self, frame: Frame, message: ServerMessage | UnrecognizedMessage, state: _State) -> tuple[Step, ...]:
+        connection = state.connection
+        if isinstance(message, _DATA):
+            sub = next(iter(state.waiting_subs.values()), None)
+            if sub is None:
+                return ()
+            sub.bytes += frame.size
+            sub.documents += isinstance(message, Added | AddedBefore)
+            return (Step("data", sub),)
+        match message:
+            case Result():
+                call = state.calls.get(message.id)
+                if call is None or call.result is not None:
+                    return ()
+                call.result = frame.t
+                call.size += frame.size
+                if message.error != ABSENT:
+                    call.error = server_error(MethodError, message.error)
+                if call.updated is not None:
+                    del state.calls[message.id]
+                return (Step("result", call),)
+            case Updated():
+                steps = []
+                for identifier in message.methods:
+                    call = state.calls.get(identifier)
+                    if call is not None and call.updated is None:
+                        call.updated = frame.t
+                        steps.append(Step("updated", call))
+                        if call.result is not None:
+                            del state.calls[identifier]
+                return tuple(steps)
+            case Ready():
+                ready = [sub for sub in map(state.subs.get, message.subs) if sub is not None]
+                for sub in ready:
+                    state.waiting_subs.pop(sub.id, None)
+                    if sub.ready is None:
+                        sub.ready = frame.t
+                return tuple([Step("ready", sub) for sub in ready])
+            case Nosub(id=str(identifier)):
+                sub = state.subs.pop(identifier, None)
+                if sub is None:
+                    return ()
+                state.waiting_subs.pop(identifier, None)
+                sub.nosub = frame.t
+                if message.error != ABSENT:
+                    sub.error = server_error(SubscriptionError, message.error)
+                return (Step("nosub", sub),)
+            case Connected(session=session):
+                connection.connected = frame.t
+                connection.session = session if isinstance(session, str) else None
+                return (Step("connected", connection),)
+            case Failed():
+                return (Step("failed", connection),)
+            case Ping():
+                return self._ping(frame, message, state)
+            case Pong():
+                return self._pong(frame, message, state)
+        return ()
+
+    def _ping(self, frame: Frame, message: Ping, state: _State) -> tuple[Step, ...]:
+        ping = PingPong(frame.conn, frame.dir, frame.t)
+        state.pings.setdefault((frame.dir, bytes(message.id)), deque()).append(ping)
+        return (Step("sent", ping),)
+
+    def _pong(self, frame: Frame, message: Pong, state: _State) -> tuple[Step, ...]:
+        key: tuple[Direction, bytes] = ("out" if frame.dir == "in" else "in", bytes(message.id))
+        waiting = state.pings.get(key)
+        if not waiting:
+            return ()
+        ping = waiting.popleft()
+        if not waiting:
+            del state.pings[key]
+        ping.answered = frame.t
+        return (Step("answered", ping),)
+
+
+def exchanges_of(entries: Iterable[Entry]) -> list[Exchange]:
+    """Return all exchanges of a recording, in the order of their beginnings."""
+    found = [step.exchange for view in Exchanges().views(entries) for step in view.steps]
+    return list(dict.fromkeys(found))
+
+
+def _text(value: Raw) -> str:
+    return bytes(value).decode("utf-8", "replace")
