@@ -117,7 +117,7 @@ def test_case_default_port_and_trailing_slash_do_not_matter(one: str, other: str
     [
         pytest.param("ann", {"username": "ann", "emails": [{"address": "a@b"}]}, ("ann", "a@b"), id="each once"),
         pytest.param("a@b", {"username": "ann", "emails": [{"address": "a@b"}]}, ("a@b", "ann"), id="as typed first"),
-        pytest.param(None, {"username": "", "emails": [{}, 5, {"address": 5}]}, (), id="what is none"),
+        pytest.param(None, {"username": "", "emails": [{}, 5, {"address": 5}]}, (), id="missing or invalid values"),
         pytest.param(None, {"emails": "a@b"}, (), id="no addresses"),
     ],
 )

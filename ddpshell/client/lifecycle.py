@@ -79,7 +79,7 @@ class Lifecycle:
 
     @property
     def is_over(self) -> bool:
-        """Whether there can be no other connection: closed, broken, or no common version of DDP (R10, C4)."""
+        """Whether another connection is impossible: closed, broken, or no common version of DDP (R10, C4)."""
         return self.state is ConnectionState.FAILED and (
             self._broken or isinstance(self.error, ClientClosed | NegotiationError)
         )

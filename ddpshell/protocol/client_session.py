@@ -514,7 +514,7 @@ class ClientSession:
             self._send(Disconnect())
 
     def abandon(self, error: DDPError, why: str) -> None:
-        """End all calls and subscriptions, after `receive_eof`: there will be no other connection.
+        """End all calls and subscriptions, after `receive_eof`: no other connection follows.
 
         Args:
             error: The error for subscriptions and for calls that were never sent.

@@ -25,7 +25,7 @@ _BLOCK = re.compile(
 # The least columns for the last column of a table.
 _LEAST_ROOM = 18
 _INLINE = re.compile(r"`(?P<code>[^`]+)`|\*\*(?P<bold>.+?)\*\*|\[(?P<link>[^\]]+)\]\([^)]*\)")
-# A line that somebody types, in a block of code.
+# A line that the reader types, in a block of code.
 _TYPED = re.compile(r"\$ |\S*> ")
 
 

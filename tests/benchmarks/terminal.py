@@ -1,4 +1,4 @@
-"""A terminal with somebody at it: programs that have a prompt are measured from there."""
+"""A pseudo-terminal in which programs with a prompt are measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHERE = b"\x1b[6n"  # a program's question for the cursor's place, which a term
 
 
 def plain(output: bytes) -> str:
-    """The text of what a program wrote, without what moves the cursor and colours."""
+    """The text that a program wrote, without escape sequences for the cursor and colors."""
     return _SEQUENCE.sub("", output.decode(errors="replace"))
 
 

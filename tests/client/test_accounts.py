@@ -271,7 +271,7 @@ def test_a_queued_login_and_the_calls_after_it_continue(harness: Harness) -> Non
     login = harness.client.login("bob", password="secret")
     as_bob = harness.client.call("as bob")
     logout = harness.client.logout()
-    as_nobody = harness.client.call("as nobody")
+    without_user = harness.client.call("without a user")
     harness.clock.advance(400)
     harness.establish("two")
     harness.answer("login", error=REFUSED)
@@ -281,8 +281,8 @@ def test_a_queued_login_and_the_calls_after_it_continue(harness: Harness) -> Non
     assert login.result(PATIENCE).user_id == "b"
     harness.answer("as bob", result=1)
     harness.answer("logout")
-    harness.answer("as nobody", result=2)
-    assert [as_bob.result(PATIENCE), logout.result(PATIENCE), as_nobody.result(PATIENCE)] == [1, None, 2]
+    harness.answer("without a user", result=2)
+    assert [as_bob.result(PATIENCE), logout.result(PATIENCE), without_user.result(PATIENCE)] == [1, None, 2]
 
 
 def test_calls_queued_after_a_rejected_first_login_fail(harness: Harness) -> None:

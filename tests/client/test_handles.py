@@ -435,7 +435,7 @@ def test_stopping_a_subscription_asks_the_client() -> None:
 # --------------------------------------------------------------------------------------------------------- registry
 
 LOST = ConnectionLost("gone")
-REFUSED = ConnectError("nobody there")
+REFUSED = ConnectError("no server")
 
 
 def ping() -> Awaitable[float]:

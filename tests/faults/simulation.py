@@ -52,7 +52,7 @@ class _Session:
     user: str | None = None
     #: Calls whose `updated` was not sent yet (S45).
     unwritten: list[str] = field(default_factory=list)
-    #: Running calls. They do not block the calls after them (S44).
+    #: Running calls. They do not block the calls after them (S16).
     running: list[MethodReceived] = field(default_factory=list)
 
 

@@ -21,7 +21,7 @@ from ddpshell.protocol.messages import Raw
 from ddpshell.protocol.server_session import ServerSession
 from ddpshell.text import escaping, formatting, prose
 
-#: Makes a text of about that many characters.
+#: Returns a text with about that many characters.
 Text: TypeAlias = Callable[[int], str]
 
 # Nested more deeply than any of our parsers accepts.

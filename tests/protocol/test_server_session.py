@@ -409,7 +409,7 @@ def test_every_message_to_the_session_is_a_sign_of_life(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["garbage", "{}", CONNECT, '{"msg":"x","cleared":1}'])
-def test_a_message_that_does_not_reach_the_session_is_no_sign_of_life(text: str) -> None:
+def test_a_message_that_does_not_reach_the_session_does_not_count_as_a_sign_of_life(text: str) -> None:
     """H3."""
     session = established(heartbeat_interval=15.0, heartbeat_timeout=10.0)
     session.handle_timer(15.0)

@@ -1,6 +1,6 @@
-"""The same exchanges with a real Meteor server and with ours: both must send the same frames.
+"""The same exchanges with a real Meteor server and the embedded server: both must send the same frames.
 
-Random ids, tokens, current dates and waiting times are replaced by names, and the greeting of old servers is left out (U14).
+Random ids, tokens, current dates and waiting times are replaced by names, and the greeting of early servers is left out (U14).
 If each message is sent after the answer to the previous one, the order of all frames must be the same. If several messages
 are sent at once, results can come later than the answers to later messages (S18). Then the order of all other frames must
 be the same, and the order of the two messages for each call.
@@ -240,7 +240,7 @@ ACCOUNTS: dict[str, list[Step]] = {
     "by address": [call("login", {**ALICE, "user": {"email": "alice@example.com"}})],
     "in capitals": [call("login", {**ALICE, "user": {"username": "ALICE"}})],
     "wrong password": [call("login", {**ALICE, "password": digest("wrong")}), call("whoami")],
-    "no such user": [call("login", {**ALICE, "user": {"username": "nobody"}})],
+    "no such user": [call("login", {**ALICE, "user": {"username": "unknown"}})],
     "no options": [call("login", {})],
     "unknown options": [call("login", {"foo": 1})],
     "no object": [call("login", "x")],

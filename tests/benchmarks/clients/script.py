@@ -1,4 +1,4 @@
-# The ten lines that somebody writes who has a WebSocket library and no `ddp`: a call, its result, the end.
+# The ten lines that a user with a WebSocket library and without `ddp` would write: one call and its result.
 import json
 import sys
 

@@ -40,7 +40,7 @@ class TestURLs:
                 "ftp://p", "invalid proxy URL 'ftp://p': the scheme 'ftp' must be http, https, socks5", id="FTP"
             ),
             pytest.param("socks4://u:secret@p", "invalid proxy URL 'socks4://***@p': the scheme", id="SOCKS4"),
-            pytest.param("http://p:0", "invalid proxy URL 'http://p:0': the port", id="a port that is none"),
+            pytest.param("http://p:0", "invalid proxy URL 'http://p:0': the port", id="an invalid port"),
             pytest.param("http://p/x", "invalid proxy URL 'http://p/x': a proxy URL has no path", id="a path"),
             pytest.param(
                 "http://u:sec/ret@p", "invalid proxy URL 'http://***@p': a proxy URL has no path", id="a bare slash"
@@ -82,7 +82,7 @@ class TestURLs:
         pytest.param({"ALL_PROXY": "a"}, "ALL_PROXY", "ALL_PROXY", id="ALL is for both"),
         pytest.param({"ALL_PROXY": "a", "http_proxy": "b"}, "http_proxy", "ALL_PROXY", id="ALL is the last"),
         pytest.param({"HTTP_PROXY": "a", "http_proxy": "b"}, "http_proxy", None, id="lower case first"),
-        pytest.param({"https_proxy": "", "ALL_PROXY": "a"}, "ALL_PROXY", "ALL_PROXY", id="empty is none"),
+        pytest.param({"https_proxy": "", "ALL_PROXY": "a"}, "ALL_PROXY", "ALL_PROXY", id="an empty variable does not count"),
         pytest.param({"HTTP_PROXY": "a", "REQUEST_METHOD": "GET"}, None, None, id="httpoxy"),
         pytest.param({"http_proxy": "a", "REQUEST_METHOD": "GET"}, "http_proxy", None, id="which lower case is safe from"),
     ],
@@ -100,7 +100,7 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
         pytest.param("www.example.com", ".example.com", True, id="a leading dot"),
         pytest.param("example.com", ".example.com", True, id="a leading dot means the name too, as for curl"),
         pytest.param("www.example.com", "*.example.com", True, id="a leading star"),
-        pytest.param("notexample.com", "example.com", False, id="a suffix that is no domain"),
+        pytest.param("notexample.com", "example.com", False, id="a suffix that is not a domain"),
         pytest.param("notexample.com", ".example.com", False, id="nor with a dot"),
         pytest.param("example.com", "www.example.com", False, id="the name above it"),
         pytest.param("EXAMPLE.com.", "Example.COM", True, id="capitals and the root's dot"),
@@ -117,7 +117,7 @@ def test_the_environment_names_a_proxy(environment: dict[str, str], plain: str |
         pytest.param("10.1.2.3", "10.9.9.9/8", True, id="a network by one of its addresses"),
         pytest.param("10.1.2.3", "10.1.2.3", True, id="an address"),
         pytest.param("10.1.2.3:99", "10.1.2.3:99", True, id="an address and a port"),
-        pytest.param("10.1.2.3", "2.3", False, id="a part of an address is no domain"),
+        pytest.param("10.1.2.3", "2.3", False, id="part of an address is not a domain"),
         pytest.param("10.example.com", "10.0.0.0/8", False, id="a name is in no network"),
         pytest.param("[2001:db8::1]", "2001:db8::/32", True, id="a network of IPv6"),
         pytest.param("[2001:db8::1]:3000", "[2001:db8::1]:3000", True, id="an IPv6 address and a port"),

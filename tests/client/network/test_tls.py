@@ -72,8 +72,8 @@ def test_an_invalid_certificate_is_a_permanent_error(
 def test_insecure_trusts_any_server(client: Client, authority: Authority) -> None:
     with ScriptedServer(echo, tls=authority.server("elsewhere.test")) as server:
         transport = client.connect(server.url, tls=TLSOptions(insecure=True))
-        transport.send(["hello, whoever you are"])
-        assert client.receive(transport, 1) == ["hello, whoever you are"]
+        transport.send(["hello"])
+        assert client.receive(transport, 1) == ["hello"]
 
 
 def test_servername_sets_the_expected_name(client: Client, authority: Authority) -> None:

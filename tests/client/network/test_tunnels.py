@@ -230,7 +230,7 @@ def test_the_refusal_of_an_http_proxy_is_reported(
     ("answers", "sentence", "retryable"),
     [
         pytest.param([b"HT"], "does not answer like a proxy for SOCKS5: its first byte is 72", False, id="HTTP"),
-        pytest.param([b"\x05\x07"], "does not accept connections without credentials", False, id="a method that nobody offered"),
+        pytest.param([b"\x05\x07"], "does not accept connections without credentials", False, id="a method that was not offered"),
         pytest.param([b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)], "its rules do not allow the connection", False, id="forbidden"),
         pytest.param([b"\x05\x00", b"\x05\x63\x00\x01" + bytes(6)], "unknown reply 99", True, id="an unknown failure"),
         pytest.param([b"\x05\x00", b"\x04\x00\x00\x01" + bytes(6)], "its reply begins with 4", False, id="another version"),

@@ -238,7 +238,7 @@ def answering(data: bytes) -> Script:
         pytest.param(UPGRADED + b"\r\n", id="no key"),
         pytest.param(UPGRADED + b"Sec-WebSocket-Accept: d3Jvbmc=\r\n\r\n", id="a wrong key"),
         pytest.param(UPGRADED + b"Sec-WebSocket-Accept: \xc3\xbc\r\n\r\n", id="an odd key"),
-        pytest.param(SWITCHING + b"Set-Cookie: a,b=1\r\n\r\n", id="a cookie that is none"),
+        pytest.param(SWITCHING + b"Set-Cookie: a,b=1\r\n\r\n", id="an invalid cookie"),
     ],
 )
 def test_a_server_of_another_protocol_is_a_permanent_error(client: Client, answer: bytes) -> None:
@@ -379,7 +379,7 @@ CHUNKS = b"5\r\nno ap\r\n6;x=y\r\np here\r\n"
         pytest.param(b"Content-Length: many\r\n", b"not here", "not here", id="no number"),
         pytest.param(b"Transfer-Encoding: chunked\r\n", CHUNKS + b"0\r\n\r\n", "no app here", id="in pieces"),
         pytest.param(b"Transfer-Encoding: chunked\r\n", CHUNKS, "no app here", id="in pieces, not all"),
-        pytest.param(b"Transfer-Encoding: chunked\r\n", b"zz\r\n", "", id="pieces that are none"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n", b"zz\r\n", "", id="invalid chunks"),
         pytest.param(b"", b"\xff\xfe\n", "\ufffd\ufffd", id="no UTF-8"),
         pytest.param(b"", b"", "", id="nothing"),
     ],
@@ -460,7 +460,7 @@ def test_the_cookie_jar_of_the_process_is_not_used(client: Client) -> None:
         pytest.param({"headers": (("X", "hunter2\n"),)}, id="or nearly"),
         pytest.param({"headers": (("X", "hunter2\0"),)}, id="a control character"),
         pytest.param({"headers": (("X", "hunter2\udcff"),)}, id="half a character"),
-        pytest.param({"headers": (("X: hunter", "2"),)}, id="a name that is none"),
+        pytest.param({"headers": (("X: hunter", "2"),)}, id="an invalid name"),
         pytest.param({"headers": (("", "hunter2"),)}, id="no name"),
         pytest.param({"headers": (("upgrade", "hunter2"),)}, id="a header of the handshake"),
         pytest.param({"headers": (("Sec-WebSocket-Protocol", "hunter2"),)}, id="or of its details"),

@@ -1,0 +1,111 @@
+"""The project's English: phrases that do not come back, in any text that a user or a reader of the code can see."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine import TOP
+
+#: A phrase, and what to write instead.
+BANNED = {
+    r"(?<!\bthere )(?<!\bThere )\b(?:is|are|was|were|be) no(?! (?:longer|more|one\b|need|way)\b) [a-z]": "is not a ..., or: there is no ...",
+    r"(?<!\bthere )(?<!\bThere )\b(?:is|are|was|were) none\b": "there is no ..., or: is not a ...",
+    r"\b(?:nobody|somebody|anybody|whoever|whomever)\b": "name the person: the user, the caller, the server",
+    r"\bwho one is\b|\bwho to be\b": "the user that you are logged in as",
+    r"\bof (?:before|old|ours|yours|theirs)\b": "earlier, or: the project's",
+    r"\bmeans nothing to\b": "does not take",
+    r"(?:^|[.:;] )(?:Is|Are|Was|Were|Has|Had|Does|Did) (?:the|a|an|it|there) [^.?!]*[a-z],": "if ...",
+    r": It (?:is|was|cannot|could not|does not|did not|has)(?: be| been| have)?(?: one| not)?\.(?:\s|$)": "the whole condition",
+    r"\bWhat (?:passes|is wanted|comes of it|counts)\b": "name the noun",
+    r"\bthere already\b|\bwrites over\b": "already exists; overwrite",
+    r"\bstay so\b|\ba text of\b|\btaken back\b|\btake back\b": "plain verb",
+    r"\bcolours?\b|\bcoloured\b|\bbehaviours?\b|\brecognis|\bnormalis|\binitialis|\bspecialis|\bcentre\b|\bneighbour": "American",
+    r"\bcancelled\b|\bcancelling\b": "American spelling: canceled",
+}
+
+_PATTERNS = {re.compile(pattern, re.MULTILINE): advice for pattern, advice in BANNED.items()}
+
+#: What programs spell, not this project: `CancelledError`, `Future.cancelled()`.
+_CODE = re.compile(r"`[^`\n]*`|\b\w+\.\w+\b|\b\w*_\w*\b|\b[A-Z]\w*[a-z][A-Z]\w*\b")
+
+
+def _python_texts(source: str) -> Iterator[tuple[int, str]]:
+    """Comments, strings and docstrings, and the names of tests, each with its line."""
+    comment, last = "", 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            # Sentences go over several lines.
+            if token.start[0] == last + 1 and comment:
+                comment += " " + token.string.lstrip("#: ")
+            else:
+                if comment:
+                    yield last, comment
+                comment = token.string.lstrip("#: ")
+            last = token.start[0]
+    if comment:
+        yield last, comment
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield (
+                node.lineno,
+                re.sub(r"(?<!\n)\n[ ]*(?=\S)(?!\w+:$)", " ", node.value) if node.value.count("\n") else node.value,
+            )
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield node.lineno, node.name.removeprefix("test_").replace("_", " ")
+
+
+def banned_phrases(text: str) -> list[str]:
+    """The phrases in a text that do not come back, and what to write instead."""
+    if text == "colour":
+        return []  # the shell accepts it as the name of its setting
+    text = _CODE.sub("", text)
+    return [f"{match[0]!r}: {advice}" for pattern, advice in _PATTERNS.items() for match in pattern.finditer(text)]
+
+
+def _files() -> list[Path]:
+    found = [*TOP.glob("*.md"), *(TOP / "completions").iterdir(), *(TOP / ".ci").iterdir(), TOP / "pyproject.toml"]
+    for folder in ("ddpshell", "tests"):
+        found += [*(TOP / folder).rglob("*.py"), *(TOP / folder).rglob("*.md"), *(TOP / folder).rglob("*.sh")]
+    return sorted(file for file in found if "node_modules" not in file.parts and file.name != Path(__file__).name)
+
+
+FILES = [file.relative_to(TOP).as_posix() for file in _files()]
+
+
+def found_in(name: str) -> list[str]:
+    """What is found in a file, each with its line."""
+    source = (TOP / name).read_text()
+    texts = _python_texts(source) if name.endswith(".py") else enumerate(source.splitlines(), start=1)
+    return [f"{name}:{line}: {phrase}" for line, text in texts for phrase in banned_phrases(text)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_phrase_comes_back(name: str) -> None:
+    assert found_in(name) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "foo is no value", "What is none of them", "nobody is asked", "servers of old", "Is the token refused, it is forgotten.",
+        "OSError: It cannot be.", "OSError: It is not.", "clock: What passes.", "f.ddp is there already", "the call is cancelled",
+        "Show it in colour",
+    ],
+)  # fmt: skip
+def test_a_banned_phrase_is_found(text: str) -> None:
+    assert banned_phrases(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["there is no value", "it is no longer used", "`Future.cancelled` is true", "If the token is refused, it is forgotten."],
+)  # fmt: skip
+def test_a_plain_phrase_is_left_alone(text: str) -> None:
+    assert banned_phrases(text) == []
