@@ -54,7 +54,7 @@ SETTINGS = {
             "output",
             "auto",
             ("auto", "pretty", "json", "raw", "table"),
-            "format of results; auto: pretty on screen, JSON in files and pipes",
+            "format of results; auto: pretty on screen, JSON elsewhere",
         ),
         Setting("timing", "on", _SWITCH, "show how long each answer took"),
         Setting("changes", "on", _SWITCH, "show documents as they are added, changed and removed"),
