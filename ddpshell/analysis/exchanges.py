@@ -260,6 +260,8 @@ class Exchanges:
         # Requests of closed connections, which a client may send again.
         self._lost_calls: dict[str, Call] = {}
         self._lost_subs: dict[str, Subscription] = {}
+        # The states of closed connections by session, which a client may resume (R22).
+        self._lost_sessions: dict[str, _State] = {}
 
     def views(self, entries: Iterable[Entry]) -> Iterator[View]:
         """Yield all entries with their meaning."""
@@ -277,14 +279,6 @@ class Exchanges:
             return View(entry, received, self._received(entry, received, state))
         sent = decode_client(entry.text)
         return View(entry, sent, self._sent(entry, sent, state))
-
-    def unanswered(self) -> list[Call | Subscription]:
-        """Return the calls without a result and the subscriptions without an answer, in the order in which they were sent."""
-        open_ones: list[Call | Subscription] = [*self._lost_calls.values(), *self._lost_subs.values()]
-        for state in self._states.values():
-            open_ones += [*state.calls.values(), *state.subs.values()]
-        waiting = [one for one in open_ones if (one.result is None if isinstance(one, Call) else not one.is_answered)]
-        return sorted(waiting, key=lambda one: one.sent)
 
     def _change(self, change: ConnectionChange) -> tuple[Step, ...]:
         if change.event == "open":
@@ -305,6 +299,16 @@ class Exchanges:
         if state is not None:
             self._lost_calls.update(state.calls)
             self._lost_subs.update(state.subs)
+            if state.connection.session is not None:
+                self._lost_sessions[state.connection.session] = state
+
+    def _resume(self, state: _State, session: str) -> None:
+        """Go on with the requests of a session that the server kept: it answers them without another request."""
+        before = self._lost_sessions.pop(session, None)
+        if before is not None:
+            state.calls = {**before.calls, **state.calls}
+            state.subs = {**before.subs, **state.subs}
+            state.waiting_subs = {**before.waiting_subs, **state.waiting_subs}
 
     def _sent(self, frame: Frame, message: ClientMessage | UnrecognizedMessage, state: _State) -> tuple[Step, ...]:
         connection = state.connection
@@ -403,6 +407,8 @@ class Exchanges:
             case Connected(session=session):
                 connection.connected = frame.t
                 connection.session = session if isinstance(session, str) else None
+                if connection.session is not None and connection.session == connection.resumes:
+                    self._resume(state, connection.session)
                 return (Step("connected", connection),)
             case Failed():
                 return (Step("failed", connection),)

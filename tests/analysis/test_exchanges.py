@@ -191,23 +191,29 @@ def test_only_a_method_named_login_is_a_login() -> None:
     assert [call.is_login for call in calls] == [True, False]
 
 
-def test_unanswered_requests_are_found_also_those_of_a_lost_connection() -> None:
-    exchanges = Exchanges()
-    entries: list[Entry] = [
-        sent(1, "method", id="1", method="lost", params=[]),
-        sent(1, "sub", id="s", name="lost", params=[]),
-        close(2),
-        open_(3, 2),
-        sent(4, "method", 2, id="2", method="late", params=[]),
-        received(4, "updated", 2, methods=["2"]),
-        sent(5, "method", 2, id="3", method="done", params=[]),
-        received(5, "result", 2, id="3"),
-        sent(5, "sub", 2, id="t", name="left", params=[]),
-        sent(5, "unsub", 2, id="t"),
-    ]
-    list(exchanges.views(frames(entries)))
-    names = [one.method if isinstance(one, Call) else one.name for one in exchanges.unanswered()]
-    assert names == ["lost", "lost", "late"]
+def test_a_resumed_session_answers_requests_of_the_connection_before() -> None:
+    """R22: the server keeps the session, and answers without another request."""
+    call, sub = (
+        one
+        for one in exchanges_of(
+            frames(
+                [
+                    sent(1, "method", id="1", method="pay", params=[5]),
+                    sent(1, "sub", id="s", name="tasks", params=[]),
+                    close(2),
+                    open_(3, 2),
+                    sent(3, "connect", 2, session="s1", version="1", support=["1"]),
+                    received(4, "connected", 2, session="s1"),
+                    received(5, "result", 2, id="1"),
+                    received(6, "ready", 2, subs=["s"]),
+                ]
+            )
+        )
+        if isinstance(one, Call | Subscription)
+    )
+    assert isinstance(call, Call)
+    assert isinstance(sub, Subscription)
+    assert (call.result, sub.ready) == (5, 6)
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{", '{"msg":"result"}', '{"msg":"result","id":"9"}', '{"msg":"ready","subs":["9"]}'])  # fmt: skip

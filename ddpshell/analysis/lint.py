@@ -1,0 +1,187 @@
+"""Finds where a recording breaks the rules of DDP.
+
+Only connections that were recorded from `connect` on are checked, because other connections have unknown documents and
+requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from ..ejson import JSONValue
+from ..protocol.messages import (
+    Added,
+    AddedBefore,
+    Changed,
+    Connect,
+    Connected,
+    Failed,
+    Method,
+    MovedBefore,
+    Nosub,
+    Pong,
+    Ready,
+    Removed,
+    Result,
+    Sub,
+    Unsub,
+    Updated,
+)
+from .exchanges import Call, Subscription, View
+from .recording import ConnectionChange, Frame
+
+__all__ = ["Finding", "Lint", "Rule"]
+
+Rule: TypeAlias = Literal["unknown-document", "added-twice", "updated-without-result", "unanswered", "out-of-order"]
+
+
+class Finding(Struct, frozen=True):
+    """One breach of the protocol.
+
+    Args:
+        rule: The name of the rule.
+        text: What happened, in one line.
+        t: Seconds since the recording began.
+    """
+
+    rule: Rule
+    text: str
+    t: float
+
+    def as_json(self) -> dict[str, JSONValue]:
+        """Return the finding for programs."""
+        return {"rule": self.rule, "text": self.text, "t": self.t}
+
+
+class _Connection(Struct):
+    documents: set[tuple[str, str]] = set()
+    session: str | None = None
+    resumes: str | None = None
+    is_connected: bool = False
+
+
+class Lint:
+    """Checks a stream of frames. Its memory grows with the documents that the client has, and with the findings."""
+
+    def __init__(self) -> None:
+        self._found: list[Finding] = []
+        # The documents that were reported already, by rule.
+        self._reported: set[tuple[Rule, int, str, str]] = set()
+        self._connections: dict[int, _Connection] = {}
+        self._left: dict[str, _Connection] = {}
+        # Calls without a result and subscriptions without an answer.
+        self._waiting: dict[Call | Subscription, None] = {}
+
+    def receive(self, view: View) -> None:
+        """Check the next frame."""
+        entry = view.entry
+        if isinstance(entry, ConnectionChange):
+            self._leave(entry.conn)
+            return
+        if isinstance(view.message, Connect):
+            self._leave(entry.conn)
+            self._connections[entry.conn] = _Connection(resumes=view.message.session)
+        connection = self._connections.get(entry.conn)
+        if connection is None:
+            return
+        for step in view.steps:
+            one = step.exchange
+            if isinstance(one, Call | Subscription):
+                if step.phase == "sent":
+                    self._waiting[one] = None
+                elif step.phase in ("result", "ready", "unsub", "nosub"):
+                    self._waiting.pop(one, None)
+        for problem in self._out_of_order(view, connection):
+            self._found.append(Finding("out-of-order", problem, entry.t))
+        self._check_document(entry, view, connection)
+
+    def findings(self) -> list[Finding]:
+        """Return all breaches, in the order of their times. Call this after the last frame."""
+        return sorted([*self._found, *map(_unanswered, self._waiting)], key=lambda finding: finding.t)
+
+    def _leave(self, conn: int) -> None:
+        connection = self._connections.pop(conn, None)
+        if connection is not None and connection.session is not None:
+            self._left[connection.session] = connection
+
+    def _out_of_order(self, view: View, connection: _Connection) -> Iterator[str]:
+        message = view.message
+        match message:
+            case Connected(session=session):
+                if connection.is_connected:
+                    yield "connected comes twice on one connection"
+                connection.is_connected = True
+                connection.session = session if isinstance(session, str) else None
+                if connection.session is not None and connection.session == connection.resumes:
+                    # The server goes on where it was, so the client keeps its documents (R22).
+                    before = self._left.pop(connection.session, None)
+                    connection.documents = before.documents if before is not None else set()
+                return
+            case Method() | Sub() | Unsub() if not connection.is_connected:
+                what = message.id if isinstance(message, Unsub) else _name(message)
+                yield f"{_type(message)} {what} comes before connected"
+            case Added() | AddedBefore() | Changed() | Removed() | Result() | Ready() if not connection.is_connected:
+                yield f"{_type(message)} comes before connected"
+            case Result() if not view.steps:
+                yield f"result for call {message.id}, which does not wait for it"
+            case Updated() if len(view.steps) < len(message.methods):
+                known = {step.exchange.id for step in view.steps if isinstance(step.exchange, Call)}
+                for identifier in message.methods:
+                    if identifier not in known:
+                        yield f"updated for call {identifier}, which does not wait for it"
+            case Ready() if len(view.steps) < len(message.subs):
+                known = {step.exchange.id for step in view.steps if isinstance(step.exchange, Subscription)}
+                for identifier in message.subs:
+                    if identifier not in known:
+                        yield f"ready for subscription {identifier}, which was not requested"
+            # Without an id, or after `unsub` of a subscription that was refused, it is not about a request (S68).
+            case Nosub(id=str(identifier)) if not view.steps:
+                yield f"nosub for subscription {identifier}, which was not requested"
+            case Pong() if not view.steps:
+                yield "pong without a ping"
+            case Failed() if connection.is_connected:
+                yield "failed comes after connected"
+
+    def _check_document(self, frame: Frame, view: View, connection: _Connection) -> None:
+        message = view.message
+        if not isinstance(message, Added | AddedBefore | Changed | Removed | MovedBefore):
+            return
+        key = (message.collection, message.id)
+        is_known = key in connection.documents
+        if isinstance(message, Added | AddedBefore):
+            connection.documents.add(key)
+            if is_known:
+                self._report("added-twice", frame, *key, f"{_type(message)} for a document that the client has")
+            return
+        if isinstance(message, Removed):
+            connection.documents.discard(key)
+        if not is_known:
+            self._report(
+                "unknown-document", frame, *key, f"{_type(message)} for a document that the client does not have"
+            )
+
+    def _report(self, rule: Rule, frame: Frame, collection: str, identifier: str, problem: str) -> None:
+        key = (rule, frame.conn, collection, identifier)
+        if key not in self._reported:
+            self._reported.add(key)
+            self._found.append(Finding(rule, f"{problem}: {collection} {identifier}", frame.t))
+
+
+def _unanswered(one: Call | Subscription) -> Finding:
+    if isinstance(one, Subscription):
+        return Finding("unanswered", f"subscription {one.name} (id {one.id}) was never answered", one.sent)
+    if one.updated is not None:
+        text = f"updated without a result for call {one.method} (id {one.id})"
+        return Finding("updated-without-result", text, one.updated)
+    return Finding("unanswered", f"call {one.method} (id {one.id}) was never answered", one.sent)
+
+
+def _name(message: Method | Sub) -> str:
+    return message.method if isinstance(message, Method) else message.name
+
+
+def _type(message: Struct) -> str:
+    return str(message.__struct_config__.tag)
