@@ -83,6 +83,7 @@ LINES = [
     pytest.param("ddp call -o pre", "ddp call -o pretty ", id="a choice"),
     pytest.param("ddp -p prod", "ddp -p production ", id="a profile"),
     pytest.param("ddp demo call up", "ddp demo call upper ", id="a method of the demo's"),
+    pytest.param("ddp help sele", "ddp help selectors ", id="a page of the manual"),
     pytest.param("ddp call --cacert auth", "ddp call --cacert authority.pem ", id="a file"),
 ]
 

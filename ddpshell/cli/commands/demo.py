@@ -90,7 +90,7 @@ demo = _Demo(
         *OUTPUT_OPTIONS,
     ],
     examples=[
-        ('ddp demo call upper "Hello, World!"', "call a method"),
+        ("ddp demo call upper 'Hello, World!'", "call a method"),
         ("ddp demo call types", "see all types of values"),
         ("ddp demo", "open the shell"),
     ],
