@@ -158,15 +158,12 @@ class TerminalSession:
         Raises:
             Mismatch: An expected prompt does not appear.
         """
-        clock = SystemClock()
+        prompt = ""
         for _, prompt, typed in _inputs(lines, unseen):
-            deadline = clock.now() + self._patience
-            while self._read(_QUIET) or self._row.strip() != prompt.strip():
-                if clock.now() > deadline:
-                    raise self._difference([prompt])
+            if not self._settles_at(prompt):
+                raise self._difference([prompt])
             self._send(typed)
-        while self._read(self._patience):
-            pass
+        self._settles_at(prompt)
         return self._above
 
     def styled_lines(self) -> list[list[tuple[pyte.screens.Char, str]]]:
@@ -188,6 +185,15 @@ class TerminalSession:
     @property
     def _row(self) -> str:
         return self._theirs(self._screen.display[self._screen.cursor.y].rstrip())
+
+    def _settles_at(self, prompt: str) -> bool:
+        """Read until the prompt is back and the output has ended; return whether it is, in time."""
+        clock = SystemClock()
+        deadline = clock.now() + self._patience
+        while self._read(_QUIET) or self._row.strip() != prompt.strip():
+            if self._child.flag_eof or clock.now() > deadline:
+                return False
+        return True
 
     def _wait_for(self, expected: list[str], prompt: str | None) -> None:
         clock = SystemClock()
