@@ -218,7 +218,7 @@ def test_a_call_that_cuts_the_connection_each_time_it_is_sent_can_be_stopped(win
     window.press("call cut\r")
     window.wait_for("sent again: 1 call")
     window.press("cancel 1\r")
-    window.wait_for("[1] cannot be canceled: it was sent; after a lost connection it is not")
+    window.wait_for("[1] cannot be canceled: it was sent; after a loss it is not sent again")
     window.wait_for("[1] error: outcome of 'cut' unknown: the server ended the connection")
     window.press("reconnect\rcall upper after\r")
     window.wait_for('[2] "AFTER"')
