@@ -31,7 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 _NODE = {"_meteor_installed", "meteor_url", "_node"}
 _NODE_MODULES = ("tests/meteor/", "tests/benchmarks/", "tests/server/test_npm_clients", "tests/test_npm")
 _TERMINAL = {"window", "terminal", "open_window"}
-_TERMINAL_MODULES = ("tests/shell/test_terminal", "tests/test_completions", "tests/shell/test_interaction")
+_TERMINAL_MODULES = (
+    "tests/shell/test_terminal",
+    "tests/test_completions",
+    "tests/shell/test_interaction",
+    "tests/test_readme",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
