@@ -35,6 +35,7 @@ EXAMPLES = list(dict.fromkeys(_examples()))
 #: The files that they name. The demo's user is alice.
 FILES = {
     "app.py": "from ddpshell.server import Server\nserver = Server()\n",
+    "app.ddprec": '{"ddp_recording":1}\n',
     "calls.ndjson": '["upper", "a"]\n["add", 1, 2]\n',
     "migration.ndjson": '["upper", "a"]\n',
     "secret.txt": "wonderland\n",

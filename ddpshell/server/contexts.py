@@ -15,6 +15,7 @@ from .. import ejson
 from ..clock import Event
 from ..ejson import EJSONValue
 from ..protocol.codec import DocumentID, encode_document_id
+from ..protocol.messages import Result, Updated
 from ..protocol.random_stream import RandomStream
 from .handlers import Handler
 
@@ -170,6 +171,7 @@ class MethodInvocation:
         connection: ConnectionHandle | None = None,
         random_seed: str | None = None,
         unblock: Callable[[], None] = lambda: None,
+        send: Callable[[Result | Updated], None] = lambda message: None,
         session: UserSetter | None = None,
         parent: MethodInvocation | None = None,
     ) -> None:
@@ -178,6 +180,7 @@ class MethodInvocation:
         self.connection = connection
         self.random_seed = random_seed
         self._unblock = unblock
+        self._send = send
         self._is_unblocked = False
         self._session = session
         self._parent = parent
@@ -187,6 +190,14 @@ class MethodInvocation:
         """Let the server handle the client's next message now, while this method goes on (S16)."""
         self._is_unblocked = True
         self._unblock()
+
+    def send(self, message: Result | Updated) -> None:
+        """Send a part of the answer now, in place of the one that the server sends when the method returns.
+
+        Args:
+            message: The message, whose ids are replaced by the id of this call.
+        """
+        self._send(message)
 
     def set_user_id(self, user_id: str | None) -> None:
         """Change the user who is logged in, and return when the client's publications have run again (S66).

@@ -15,8 +15,17 @@ from ..ejson import Custom, Date, ObjectID, RegExp, json_text
 from ..ejson.json_text import JSONValue
 from ..exceptions import MethodError, ServerError
 from ..protocol.messages import Raw
+from ..protocol.server_error import server_error
 
-__all__ = ["MatchError", "application_traceback", "check", "describe_position", "visible_error", "wire_error"]
+__all__ = [
+    "EncodedError",
+    "MatchError",
+    "application_traceback",
+    "check",
+    "describe_position",
+    "visible_error",
+    "wire_error",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +51,15 @@ def check(value: object, *types: type) -> None:
         raise MatchError(f"expected {names}, got {type(value).__name__}")
 
 
+class EncodedError(Exception):
+    """An error that clients get exactly as it is encoded here."""
+
+    def __init__(self, text: Raw) -> None:
+        super().__init__(bytes(text).decode("utf-8", "replace"))
+        self.text = text
+        self.sanitized_error = server_error(MethodError, text)
+
+
 def visible_error(error: BaseException) -> ServerError:
     """Return the error that a client gets for an exception (S40-S42)."""
     if isinstance(error, ServerError):
@@ -58,6 +76,8 @@ def wire_error(error: BaseException, where: str) -> Raw:
             has one, and otherwise 500 without details.
         where: The method or publication that raised the exception, for the log.
     """
+    if isinstance(error, EncodedError):
+        return error.text
     visible = visible_error(error)
     if visible is not error:
         if visible is getattr(error, "sanitized_error", None):

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeAlias, assert_never
 
 from ..exceptions import EJSONError, MethodError
-from ..protocol.messages import ABSENT, Nosub, Result, Updated
+from ..protocol.messages import ABSENT, Message, Nosub, Result, Updated
 from ..protocol.server_session import MessageRefused, MethodReceived, SubReceived, UnsubReceived
 from .contexts import MethodInvocation, Subscription, invoke, invoke_async
 from .errors import wire_error
@@ -48,11 +48,13 @@ class _Execution:
 
     Attributes:
         owns_queue: Whether the next message has to wait for this one.
+        sent: The kinds of messages that the method has sent itself.
     """
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
         self.owns_queue = True
+        self.sent: set[type[Message]] = set()
 
 
 class MessageQueue:
@@ -205,9 +207,9 @@ class MessageQueue:
     def _handler(self, entry: _Entry) -> Handler | None:
         match entry:
             case MethodReceived():
-                return self._registrations.methods.get(entry.method)
+                return self._registrations.find_method(entry.method)
             case SubReceived():
-                return self._registrations.publications.get(entry.name)
+                return self._registrations.find_publication(entry.name)
             case Handler():
                 return entry
             case _:
@@ -291,6 +293,7 @@ class MessageQueue:
             connection=self._client.handle,
             random_seed=message.random_seed,
             unblock=partial(self._unblock, execution),
+            send=partial(self._send_part, execution, message.id),
             session=self._subscriptions,
         )
 
@@ -306,9 +309,17 @@ class MessageQueue:
                 error = not_ejson
         self._report(message, execution, error)
         failure = ABSENT if error is None else wire_error(error, f"method {message.method!r}")
-        self._client.send(Updated((message.id,)), Result(message.id, result, failure))
+        answer = (Updated((message.id,)), Result(message.id, result, failure))
+        self._client.send(*(part for part in answer if type(part) not in execution.sent))
         # Results can be large, and a client can make many calls before it reads the first result.
         self._client.wait_for_reader()
+
+    def _send_part(self, execution: _Execution, call_id: str, message: Result | Updated) -> None:
+        """See MethodInvocation.send."""
+        execution.sent.add(type(message))
+        self._client.send(
+            Updated((call_id,)) if isinstance(message, Updated) else Result(call_id, message.result, message.error)
+        )
 
     def _start_subscription(
         self, message: SubReceived, handler: Handler | None, execution: _Execution

@@ -119,6 +119,8 @@ class Registrations:
         self.methods: dict[str, Handler] = {}
         self.publications: dict[str, Handler] = {}
         self.universal: list[Handler] = []
+        self.any_method: HandlerFunction | None = None
+        self.any_publication: HandlerFunction | None = None
         self.strategies: dict[str, PublicationStrategy] = {}
         self.rate_limiter = RateLimiter()
         self.connection_hooks: list[Callable[[ConnectionHandle], object]] = []
@@ -158,6 +160,20 @@ class Registrations:
                 return None
             else:
                 self.publications[name] = handler
+        return handler
+
+    def find_method(self, name: str) -> Handler | None:
+        """Return the method of this name, or the one for all other names."""
+        handler = self.methods.get(name)
+        if handler is None and self.any_method is not None:
+            handler = Handler(name, self.any_method, context="this")
+        return handler
+
+    def find_publication(self, name: str) -> Handler | None:
+        """Return the publication of this name, or the one for all other names."""
+        handler = self.publications.get(name)
+        if handler is None and self.any_publication is not None:
+            handler = Handler(name, self.any_publication, context="sub")
         return handler
 
     def add_hook(self, hooks: list[_Hook], hook: _Hook) -> Callable[[], None]:

@@ -118,6 +118,16 @@ class Server:
         """
         return _register(self._add_publication, target)
 
+    def handle_other_names(self, method: HandlerFunction, publication: HandlerFunction) -> None:
+        """Handle calls and subscriptions whose names are not registered, instead of answering them with error 404.
+
+        Args:
+            method: Called like a method; `this.name` is the name that the client sent.
+            publication: Called like a publication; `sub.name` is the name that the client sent.
+        """
+        self._registrations.any_method = method
+        self._registrations.any_publication = publication
+
     def on_connection(self, hook: Callable[[ConnectionHandle], object]) -> Callable[[], None]:
         """Call `hook` for each new session, but not for a resumed one. Returns a function that removes the hook."""
         return self._registrations.add_hook(self._registrations.connection_hooks, hook)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...exceptions import CommandError
+from ...exceptions import CommandError, RecordingError
 from ...text.escaping import escape_line, quote
 from ...text.frames import frame_line, time_of_day
 from ...text.palette import terminal_text
@@ -22,10 +23,13 @@ from ..command_classes import Command, process_of
 from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS
 from ..process import Process
+from ..types import ReadableFile
 
 if TYPE_CHECKING:
+    from ...analysis.recorded_answers import RecordedAnswers
     from ...server import Activity, Frame, Server
     from ...server.loading import ServedApp
+    from ...server.stand_in import StandIn
     from ..output import Console
 
 __all__ = ["ServerLog", "announce", "outcome", "serve", "what"]
@@ -40,10 +44,25 @@ _HINTS = {
 }
 
 
-def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, origins: tuple[str, ...]) -> None:
+def _serve(
+    app: str | None,
+    host: str,
+    port: int,
+    reload: bool,
+    greeting: bool,
+    origins: tuple[str, ...],
+    recording: str | None,
+    speed: float | None,
+) -> None:
     ctx = click.get_current_context()
-    if app is None and reload:
+    if app is not None and recording is not None:
+        raise click.UsageError("serve either APP or --from FILE", ctx)
+    if recording is None and speed is not None:
+        raise click.UsageError("--speed needs a recording: ddp serve --from FILE --speed N", ctx)
+    if app is None and recording is None and reload:
         raise click.UsageError("--reload needs a file: ddp serve APP --reload", ctx)
+    if recording is not None and greeting:
+        raise click.UsageError("--greeting is only for the demo server", ctx)
     if app is not None and greeting:
         raise click.UsageError(f"--greeting is only for the demo server; write Server(greeting=True) in {app}", ctx)
     process = process_of(ctx)
@@ -63,7 +82,9 @@ def _serve(app: str | None, host: str, port: int, reload: bool, greeting: bool, 
             server.allow_origins(*origins)
 
     with written_in_background(process.console):
-        if app is None:
+        if recording is not None:
+            _serve_recording(recording, 1.0 if speed is None else speed, host, port, process.console, prepare)
+        elif app is None:
             _serve_demo(host, port, process.console, prepare, greeting=greeting)
         else:
             _serve_app(app, host, port, process.console, prepare, reload=reload)
@@ -116,6 +137,68 @@ def _serve_app(
         sys.path.remove(folder)
 
 
+def _serve_recording(
+    path: str, speed: float, host: str, port: int, console: Console, prepare: Callable[[Server], None]
+) -> None:
+    from ...server.stand_in import StandIn
+
+    version = _version(path)
+    stand_in = StandIn(_read_answers(path), speed=speed)
+    server = stand_in.server
+    prepare(server)
+    if not _is_loopback(host):
+        console.warning(f"{host} can be reached from the network, and anyone can read what was recorded")
+    try:
+        with _listening(host, port):
+            server.start(host, port)
+        console.note(f"serving at {server.url}; stop with Ctrl-C")
+        _announce_recording(stand_in, console)
+        console.note(f"connect with: ddp -u {server.url}")
+        while not server.wait(_RELOAD_INTERVAL):
+            if _version(path) == version:
+                continue
+            version = _version(path)
+            try:
+                stand_in.replace(_read_answers(path))
+            except CommandError as error:
+                show(failure(CommandError(f"{error}; the server continues unchanged")), console)
+            else:
+                console.note(f"reloaded {path}")
+                _announce_recording(stand_in, console)
+    finally:
+        server.stop()
+
+
+def _announce_recording(stand_in: StandIn, console: Console) -> None:
+    for what_they_are, names in (
+        ("methods", stand_in.method_names),
+        ("publications", stand_in.publication_names),
+    ):
+        console.note(f"recorded {what_they_are}: {' '.join(map(_quoted_name, names)) or 'none'}")
+
+
+def _read_answers(path: str) -> RecordedAnswers:
+    from ...analysis.recorded_answers import recorded_answers
+    from ...analysis.recording import read_recording
+
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return recorded_answers(read_recording(file, path)[1])
+    except OSError as error:
+        raise CommandError(f"cannot read {path or repr(path)}: {error.strerror}") from error
+    except RecordingError as error:
+        raise CommandError(str(error)) from error
+
+
+def _version(path: str) -> tuple[int, int]:
+    """Return what differs when a file has changed; zeros if there is no file at the moment."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
 def _reload(app: ServedApp, path: str, console: Console) -> None:
     address = app.server.url
     try:
@@ -157,6 +240,12 @@ def _checked_origins(ctx: click.Context, param: click.Parameter, origins: tuple[
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
     return origins
+
+
+def _checked_speed(ctx: click.Context, param: click.Parameter, speed: float | None) -> float | None:
+    if speed is not None and math.isnan(speed):
+        raise click.BadParameter("'nan' is not a valid speed", ctx, param)
+    return speed
 
 
 def _is_loopback(host: str) -> bool:
@@ -218,14 +307,17 @@ def _short(session: str | None) -> str:
 
 def what(activity: Activity) -> str:
     """Describe an activity without its arguments, which may be secret: `upper(1 argument)`, `sub tasks`."""
-    name = activity.name if len(activity.name) <= _LONGEST_NAME else activity.name[:_LONGEST_NAME] + "..."
-    # Quoted, such a name cannot look like another part of the line.
-    if not name or not name.isprintable() or set(name) & set(" ()\"'"):
-        name = quote(name)
+    name = _quoted_name(activity.name)
     if activity.kind == "method":
         return f"{name}({plural(activity.argument_count, 'argument') if activity.argument_count else ''})"
     arguments = f"({plural(activity.argument_count, 'argument')})" if activity.argument_count else ""
     return f"{'sub' if activity.kind == 'sub' else 'unsub'} {name}{arguments}"
+
+
+def _quoted_name(name: str) -> str:
+    name = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..."
+    # Quoted, such a name cannot look like another part of the line.
+    return quote(name) if not name or not name.isprintable() or set(name) & set(" ()\"'") else name
 
 
 def outcome(activity: Activity) -> str:
@@ -240,10 +332,10 @@ serve = Command(
     "serve",
     callback=_serve,
     help=(
-        "Run a DDP server: the server in the Python file APP, or a demo server. "
+        "Run a DDP server: the server in the Python file APP, a server that answers as a recording did, or a demo server. "
         "It logs each call on stderr, with -v also each frame. It is for development and tests, not for the internet."
     ),
-    short_help="Run a DDP server from a file, or a demo server.",
+    short_help="Run a DDP server from a file or a recording, or a demo server.",
     params=[
         click.Argument(["app"], required=False, metavar="[APP]"),
         click.Option(
@@ -254,7 +346,23 @@ serve = Command(
             help="The port to listen on; 0 for any free port. [default: 3000]",
         ),
         click.Option(
-            ["--reload"], is_flag=True, help="Reload APP when it, or a file that it imports from its folder, changes."
+            ["--reload"], is_flag=True,
+            help=(
+                "Reload APP when it, or a file that it imports from its folder, changes. A recording is always reloaded."
+            ),
+        ),
+        click.Option(
+            ["--from", "recording"], type=ReadableFile(), metavar="FILE",
+            help=(
+                "Answer as the server in this recording did. A call or subscription that was not recorded gets the error "
+                "not-recorded; a recorded login accepts any credentials."
+            ),
+        ),
+        click.Option(
+            ["--speed"], type=click.FloatRange(0), callback=_checked_speed, metavar="N",
+            help=(
+                "Answer N times as fast as in the recording; with 0 at once. [default: 1]"
+            ),
         ),
         click.Option(
             ["--greeting"], is_flag=True, help='Send {"server_id":"0"} to each client first, as Meteor did up to 2.2.'
@@ -271,5 +379,6 @@ serve = Command(
     examples=[
         ("ddp serve --port 3100", "then: ddp -u localhost:3100 call upper Hello"),
         ("ddp serve app.py --reload", "serve a file, and reload it when you save it"),
+        ("ddp serve --from app.ddprec --speed 0", "answer as a recording did, without waiting"),
     ],
 )  # fmt: skip

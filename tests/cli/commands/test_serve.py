@@ -17,12 +17,17 @@ import pytest
 import websocket
 
 import ddpshell
+from ddpshell.analysis.recording import Frame as RecordedFrame
+from ddpshell.analysis.recording import Header, RecordingWriter
 from ddpshell.cli.commands.serve import ServerLog, outcome, what
 from ddpshell.cli.process import Process
+from ddpshell.clock import SystemClock
 from ddpshell.events import Event, SessionEstablished
 from ddpshell.server import Activity, Server
+from ddpshell.server import Frame as ServerFrame
+from ddpshell.server.demo import demo_server
 from ddpshell.server.registrations import ActivityKind
-from tests.cli.conftest import Command, finished
+from tests.cli.conftest import Command, Run, finished
 from tests.loopback import PATIENCE
 from tests.machine import ENVIRONMENT, TOP
 from tests.server.wire import WireClient
@@ -238,6 +243,12 @@ def test_an_address_of_another_machine_is_reported_for_a_file_as_well(ddp: Comma
         (["--reload"], "--reload needs a file: ddp serve APP --reload"),
         (["--origin", "http://a/b"], "--origin: 'http://a/b' is not an origin, such as https://app.example"),
         (["app.py", "--greeting"], "--greeting is only for the demo server; write Server(greeting=True) in app.py"),
+        (["--from", os.devnull, "--greeting"], "--greeting is only for the demo server"),
+        (["app.py", "--from", os.devnull], "serve either APP or --from FILE"),
+        (["--speed", "2"], "--speed needs a recording: ddp serve --from FILE --speed N"),
+        (["--from", os.devnull, "--speed", "nan"], "--speed: 'nan' is not a valid speed"),
+        (["--from", os.devnull, "--speed", "-1"], "--speed: -1"),
+        (["--from", "/nonexistent/file"], "--from: cannot read '/nonexistent/file': No such file or directory"),
     ],
 )
 def test_options_that_make_no_sense_are_rejected(ddp: Command, words: list[str], expected: str) -> None:
@@ -469,3 +480,118 @@ def test_errors_are_red_if_colors_are_used(color: str, capfd: pytest.CaptureFixt
         client.call_error("nope")
     error = "\x1b[31merror 404\x1b[0m" if color == "always" else "error 404"
     assert f" nope()  {error}  " in capfd.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------- a recording
+
+SESSION = """\
+call upper Hello
+call types
+call add 1 2
+sub tasks {done: false}
+find tasks --fields title,done
+call addTask "from a recording"
+count tasks
+call setTask b {done: true}
+find tasks --fields title,done
+unsub tasks
+count tasks
+call fail
+call unknownMethod
+sub bad
+whoami
+call whoami
+logout
+call whoami
+"""
+
+
+def record(path: Path, session: Callable[[str], Run]) -> Run:
+    """Record what clients say to the demo server, with secrets masked."""
+    writer = RecordingWriter(path, Header("", "", "a test"))
+    conns: dict[str | None, int] = {}
+    clock = SystemClock()
+    begun = clock.now()
+
+    def write(frame: ServerFrame) -> None:
+        if '"msg":"connect"' in frame.text:
+            conns[None] = conns.get(None, 0) + 1
+        conn = conns.setdefault(frame.session, conns[None])
+        writer.write(RecordedFrame(clock.now() - begun, conn, "in" if frame.is_sent else "out", frame.text))
+
+    server = demo_server()
+    server.on_frame(write)
+    with server.running():
+        ran = session(server.url)
+    writer.close()
+    return ran
+
+
+@pytest.mark.parametrize("speed", [(), ("--speed", "0"), ("--speed", "10")], ids=" ".join)
+def test_a_recorded_session_has_the_same_output_again(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, speed: tuple[str, ...]
+) -> None:
+    file = tmp_path / "session.ddprec"
+
+    def session(url: str, password: str = "wonderland") -> Run:
+        (tmp_path / "password").write_text(password)
+        words = ("--login", "alice", "--password-file", str(tmp_path / "password"))
+        ran = ddp("run", "-k", "-u", url, *words, stdin=SESSION.encode())
+        out, err = (text.replace(url.removesuffix("/websocket"), "URL") for text in (ran.out, ran.err))
+        return Run(ran.code, out, err)
+
+    first = record(file, session)
+    assert first.out.startswith('"HELLO"')
+    assert "alice" in first.out
+    assert "Method 'unknownMethod' not found" in first.err
+    url = url_of(start("serve", "--from", str(file), "--port", "0", *speed))
+    assert session(url, "any other password") == first
+
+
+def test_each_command_of_a_script_takes_its_turn(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "calls.ddprec"
+
+    def session(url: str) -> Run:
+        ran = [ddp("call", "-u", url, *words) for words in (["addTask", "x"], ["addTask", "x"], ["session"], ["nope"])]
+        return Run(ran[-1].code, "".join(item.out for item in ran), "".join(item.err for item in ran))
+
+    first = record(file, session)
+    process = start("serve", "--from", str(file), "--port", "0")
+    url = url_of(process)
+    assert line_with(process, "methods") == "ddp: note: recorded methods: addTask nope session"
+    assert line_with(process, "publications") == "ddp: note: recorded publications: none"
+    assert session(url) == first
+    ran = ddp("call", "-u", url, "addTask", "y")
+    assert ran.code == 1
+    assert ran.err.startswith("ddp: error: The recording has no answer to this call of 'addTask' [not-recorded]\n")
+    assert "addTask(1 argument)  error not-recorded" in line_with(process, "not-recorded")
+
+
+def test_a_changed_recording_is_reloaded_while_clients_stay_connected(
+    ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    file, other = tmp_path / "r.ddprec", tmp_path / "other.ddprec"
+    record(file, lambda url: ddp("call", "-u", url, "upper", "one"))
+    record(other, lambda url: ddp("call", "-u", url, "upper", "two"))
+    process = start("serve", "--from", str(file), "--port", "0")
+    with WireClient(url_of(process)) as client:
+        assert client.call("upper", "one") == "ONE"
+        file.write_bytes(b"no recording\n")
+        assert line_with(process, "error: ").endswith("; the server continues unchanged")
+        assert client.call("upper", "one") == "ONE"
+        other.rename(file)
+        assert line_with(process, "reloaded") == f"ddp: note: reloaded {file}"
+        assert client.call("upper", "two") == "TWO"
+        assert client.call_error("upper", "one")["error"] == "not-recorded"
+
+
+def test_a_file_that_is_not_a_recording_is_rejected(ddp: Command, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("hello\n")
+    ran = ddp("serve", "--from", str(file), "--port", "0")
+    assert (ran.code, ran.err) == (
+        2,
+        f"ddp: error: {file} is not a recording: line 1 is 'hello' instead of the header\n",
+    )

@@ -1,0 +1,177 @@
+"""The answers in a recording: what belongs to which request, and how long after it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ddpshell.analysis.recorded_answers import UNREQUESTED, Answer, RecordedAnswers, Step, recorded_answers, request_key
+from ddpshell.analysis.recording import ConnectionChange, Entry, Frame
+from ddpshell.protocol.messages import Added, Changed, Removed
+
+
+class Tape:
+    """A recording that a test writes down: each frame is one second after the one before."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._conn = 1
+
+    def sent(self, **message: Any) -> Tape:
+        self.entries.append(Frame(float(len(self.entries)), self._conn, "out", json.dumps(message)))
+        return self
+
+    def received(self, **message: Any) -> Tape:
+        self.entries.append(Frame(float(len(self.entries)), self._conn, "in", json.dumps(message)))
+        return self
+
+    def call(self, id_: str, method: str, *params: Any) -> Tape:
+        return self.sent(msg="method", id=id_, method=method, params=params)
+
+    def result(self, id_: str, value: Any) -> Tape:
+        return self.received(msg="result", id=id_, result=value)
+
+    def updated(self, *ids: str) -> Tape:
+        return self.received(msg="updated", methods=ids)
+
+    def sub(self, id_: str, name: str, *params: Any) -> Tape:
+        return self.sent(msg="sub", id=id_, name=name, params=params)
+
+    def ready(self, *ids: str) -> Tape:
+        return self.received(msg="ready", subs=ids)
+
+    def added(self, collection: str, id_: str) -> Tape:
+        return self.received(msg="added", collection=collection, id=id_)
+
+    def reconnect(self) -> Tape:
+        self.entries.append(ConnectionChange(float(len(self.entries)), self._conn, "close"))
+        self._conn += 1
+        self.entries.append(ConnectionChange(float(len(self.entries)), self._conn, "open"))
+        return self
+
+    def answers(self) -> RecordedAnswers:
+        return recorded_answers(self.entries)
+
+
+def kinds(answer: Answer) -> list[str]:
+    """Return the kind of each step, the document's id, and the time."""
+    return [
+        " ".join([type(step.message).__name__.lower(), *_document(step), f"{step.after:g}"]) for step in answer.steps
+    ]
+
+
+def _document(step: Step) -> list[str]:
+    return [step.message.id] if isinstance(step.message, Added | Changed | Removed) else []
+
+
+def the_call(answers: RecordedAnswers, method: str, *params: Any) -> list[list[str]]:
+    return [kinds(answer) for answer in answers.calls.get(request_key(method, params), [])]
+
+
+def the_sub(answers: RecordedAnswers, name: str, *params: Any) -> list[list[str]]:
+    return [kinds(answer) for answer in answers.subs.get(request_key(name, params), [])]
+
+
+def test_a_call_has_its_messages_in_their_order() -> None:
+    answers = Tape().call("1", "m").result("1", 5).updated("1").call("2", "m").updated("2").result("2", 6).answers()
+    assert the_call(answers, "m") == [["result 1", "updated 2"], ["updated 1", "result 2"]]
+
+
+def test_equal_parameters_are_one_request_and_others_are_not() -> None:
+    answers = Tape().call("1", "m", {"a": 1, "b": 2}).result("1", 1).call("2", "m", {"a": 1.5}).result("2", 2).answers()
+    assert the_call(answers, "m", {"b": 2.0, "a": 1}) == [["result 1"]]
+    assert the_call(answers, "m", {"b": 2, "a": True}) == []
+
+
+def test_the_documents_before_ready_and_later_changes_belong_to_the_subscription() -> None:
+    tape = Tape().sub("a", "tasks", 1).added("tasks", "x").ready("a").added("tasks", "y")
+    tape.received(msg="changed", collection="tasks", id="x", fields={"n": 2})
+    assert the_sub(tape.answers(), "tasks", 1) == [["added x 1", "ready 2", "added y 3", "changed x 4"]]
+
+
+def test_what_a_call_changed_comes_with_its_answer() -> None:
+    """S46: the data about a method's writes precedes `updated`."""
+    tape = Tape().sub("a", "tasks").ready("a").call("1", "add").added("tasks", "x").updated("1").result("1", "x")
+    answers = tape.added("tasks", "y").answers()
+    assert the_sub(answers, "tasks") == [["ready 1", "added y 6"]]
+    [answer] = answers.calls[request_key("add", [])]
+    assert kinds(answer) == ["added x 1", "updated 2", "result 3"]
+    assert answer.steps[0].owner == request_key("tasks", [])
+
+
+def test_an_unanswered_call_is_left_out_and_its_data_follows_the_subscription() -> None:
+    answers = Tape().sub("a", "tasks").ready("a").call("1", "stuck").added("tasks", "x").answers()
+    assert answers.calls == {}
+    assert the_sub(answers, "tasks") == [["ready 1", "added x 3"]]
+
+
+def test_a_call_without_updated_does_not_take_all_later_data() -> None:
+    answers = Tape().sub("a", "tasks").ready("a").call("1", "m").result("1", 1).added("tasks", "x").answers()
+    assert the_call(answers, "m") == [["result 1"]]
+    assert the_sub(answers, "tasks") == [["ready 1", "added x 4"]]
+
+
+def test_documents_without_a_subscription_belong_to_the_session() -> None:
+    """S68: universal publications."""
+    tape = Tape().sent(msg="connect", version="1", support=["1"]).received(msg="connected", session="s")
+    answers = tape.added("settings", "x").call("1", "login").added("users", "u").updated("1").result("1", {}).answers()
+    assert [kinds(answer) for answer in answers.unrequested] == [["added x 1"]]
+    [answer] = answers.calls[request_key("login", [])]
+    assert (kinds(answer)[0], answer.steps[0].owner) == ("added u 1", UNREQUESTED)
+
+
+def test_the_end_that_the_client_asked_for_is_not_a_part_of_the_answer() -> None:
+    tape = Tape().sub("a", "tasks").added("tasks", "x").ready("a").sent(msg="unsub", id="a")
+    tape.received(msg="removed", collection="tasks", id="x").received(msg="nosub", id="a")
+    assert the_sub(tape.answers(), "tasks") == [["added x 1", "ready 2"]]
+
+
+def test_the_end_that_the_server_decided_is_a_part_of_the_answer() -> None:
+    answers = Tape().sub("a", "tasks").ready("a").received(msg="nosub", id="a", error={"error": 1}).answers()
+    assert the_sub(answers, "tasks") == [["ready 1", "nosub 2"]]
+
+
+def test_a_call_that_was_sent_again_after_a_reconnect_has_one_answer() -> None:
+    """C22: the client sends it again with the same id."""
+    answers = Tape().call("1", "m").reconnect().call("1", "m").result("1", 5).updated("1").answers()
+    assert the_call(answers, "m") == [["result 1", "updated 2"]]
+
+
+def test_the_time_counts_from_the_end_of_the_request_before() -> None:
+    """S15: a client's messages are handled one after another."""
+    tape = Tape().call("1", "slow").call("2", "fast").updated("1").result("1", 1).updated("2").result("2", 2)
+    answers = tape.answers()
+    assert the_call(answers, "slow") == [["updated 2", "result 3"]]
+    assert the_call(answers, "fast") == [["updated 2", "result 3"]]
+    assert all(answer.blocks for found in answers.calls.values() for answer in found)
+
+
+def test_a_request_that_others_passed_does_not_block() -> None:
+    """S16: `unblock`."""
+    tape = Tape().call("1", "slow").call("2", "fast").updated("2").result("2", 2).updated("1").result("1", 1)
+    answers = tape.answers()
+    assert [answers.calls[request_key(method, [])][0].blocks for method in ("slow", "fast")] == [False, True]
+    assert the_call(answers, "fast") == [["updated 1", "result 2"]]
+
+
+def test_masked_secrets_are_equal_to_all_secrets() -> None:
+    password = {"digest": "***", "algorithm": "sha-256"}
+    tape = Tape().call("1", "login", {"user": {"username": "ann"}, "password": password}).result("1", {}).updated("1")
+    answers = tape.answers()
+    user = {"user": {"username": "ann"}, "password": {"digest": "secret", "algorithm": "sha-256"}}
+    assert the_call(answers, "login", user) == [["result 1", "updated 2"]]
+    assert len(answers.logins) == 1
+
+
+def test_failed_logins_are_used_for_others_only_if_no_login_succeeded() -> None:
+    failed = Tape().call("1", "login", {"user": {"id": "a"}}).received(msg="result", id="1", error={"error": 403})
+    assert len(failed.answers().logins) == 1
+    both = failed.call("2", "login", {"user": {"id": "b"}}).result("2", {})
+    assert [kinds(answer) for answer in both.answers().logins] == [["result 1"]]
+
+
+def test_messages_that_cannot_be_read_are_left_out() -> None:
+    tape = Tape().sent(msg="method", id="1", method="m", params=7).result("1", 1).sub("a", "p", {"$binary": 7})
+    tape.ready("a").received(msg="added", collection="c").received(msg="nonsense")
+    answers = tape.answers()
+    assert (answers.calls, answers.subs) == ({}, {})
