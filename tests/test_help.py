@@ -32,11 +32,16 @@ def _examples() -> Iterator[str]:
 
 EXAMPLES = list(dict.fromkeys(_examples()))
 
+_RECORDING = '{"ddp_recording":1,"url":"ws://h","started":"","program":""}\n'
+
 #: The files that they name. The demo's user is alice.
 FILES = {
+    "app.ddprec": _RECORDING,
+    "app.har": '{"log": {"entries": []}}',
     "app.py": "from ddpshell.server import Server\nserver = Server()\n",
-    "app.ddprec": '{"ddp_recording":1}\n',
     "calls.ndjson": '["upper", "a"]\n["add", 1, 2]\n',
+    "new.ddprec": _RECORDING,
+    "old.ddprec": _RECORDING,
     "migration.ndjson": '["upper", "a"]\n',
     "secret.txt": "wonderland\n",
     "setup.ddp": "call upper Hello\n",

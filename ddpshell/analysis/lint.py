@@ -35,6 +35,10 @@ from .recording import ConnectionChange, Frame
 
 __all__ = ["Finding", "Lint", "Rule"]
 
+_DATA = (Added, AddedBefore, Changed, Removed, MovedBefore)
+# Messages that are out of order although they have one step.
+_SEVERAL = (Connected, Failed, Ready, Updated)
+
 Rule: TypeAlias = Literal["unknown-document", "added-twice", "updated-without-result", "unanswered", "out-of-order"]
 
 
@@ -94,9 +98,13 @@ class Lint:
                     self._waiting[one] = None
                 elif step.phase in ("result", "ready", "unsub", "nosub"):
                     self._waiting.pop(one, None)
-        for problem in self._out_of_order(view, connection):
-            self._found.append(Finding("out-of-order", problem, entry.t))
-        self._check_document(entry, view, connection)
+        is_data = isinstance(view.message, _DATA)
+        # A frame with one step is in order, and so is data after `connected`.
+        if not connection.is_connected or (len(view.steps) != 1 and not is_data) or isinstance(view.message, _SEVERAL):
+            for problem in self._out_of_order(view, connection):
+                self._found.append(Finding("out-of-order", problem, entry.t))
+        if is_data:
+            self._check_document(entry, view, connection)
 
     def findings(self) -> list[Finding]:
         """Return all breaches, in the order of their times. Call this after the last frame."""

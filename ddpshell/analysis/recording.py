@@ -164,8 +164,11 @@ def _entries(numbered: Iterator[tuple[int, bytes]], name: str) -> Iterator[Entry
     for number, line in numbered:
         tree = _object(line)
         if tree is None:
-            if not line.strip() or not line.endswith(b"\n"):
+            if not line.strip():
                 continue
+            if line.startswith(b"{") and next(numbered, None) is None:
+                # The program was killed while it wrote the line.
+                return
             raise RecordingError(f"line {number} of {name} {_what_it_is(line)} instead of a frame")
         try:
             yield from _entry(tree)

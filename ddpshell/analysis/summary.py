@@ -207,14 +207,14 @@ def _numbers(summary: Mapping[str, JSONValue]) -> dict[tuple[str, str], JSONValu
         elif not isinstance(tree, str | list) and tree is not None:
             numbers[what, name] = tree
 
-    add("", {key: value for key, value in summary.items() if key not in ("calls", "subs", "lint")})
+    add("all", {key: value for key, value in summary.items() if key not in ("calls", "subs", "lint")})
     for kind, key, name in (("call", "calls", "method"), ("sub", "subs", "name")):
         groups = summary[key]
         for group in groups if isinstance(groups, list) else ():
             if isinstance(group, dict):
                 add(f"{kind} {group[name]}", group)
     findings = summary["lint"]
-    numbers["", "lint"] = len(findings) if isinstance(findings, list) else 0
+    numbers["all", "lint"] = len(findings) if isinstance(findings, list) else 0
     return numbers
 
 

@@ -203,6 +203,7 @@ ddp = _Ddp(
         "ping",
         "batch",
         "run",
+        "read",
         "login",
         "logout",
         "whoami",

@@ -20,6 +20,7 @@ from ..exceptions import (
     LoginNeeded,
     NegotiationError,
     QueryError,
+    RecordingError,
     ServerError,
     TransportError,
 )
@@ -165,7 +166,7 @@ class Terminated(BaseException):
 _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode, str], ...] = (
     ((LoginError, LoginNeeded), ExitCode.LOGIN, "login"),
     (ServerError, ExitCode.SERVER_ERROR, "server"),
-    ((CommandError, InvalidURL, QueryError), ExitCode.USAGE, "usage"),
+    ((CommandError, InvalidURL, QueryError, RecordingError), ExitCode.USAGE, "usage"),
     ((ConnectError, NegotiationError), ExitCode.NOT_CONNECTED, "connect"),
     (DDPTimeout, ExitCode.TIMEOUT, "timeout"),
     (TransportError, ExitCode.LOST, "lost"),

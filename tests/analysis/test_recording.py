@@ -150,6 +150,8 @@ def test_sockjs_framing_is_removed(text: str, direction: str, messages: tuple[st
 @pytest.mark.parametrize("size", range(1, len(PONG)))
 def test_an_incomplete_last_line_is_ignored(size: int) -> None:
     _, entries = read(FIRST + PONG + PONG[:size])
+    # Some editors add a newline.
+    assert read(FIRST + PONG + PONG[:size] + b"\n")[1] == entries
     # Without its newline, the line is complete.
     assert len(entries) == (2 if size == len(PONG) - 1 else 1)
 

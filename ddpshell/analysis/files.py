@@ -1,0 +1,87 @@
+"""Opens a file with frames, a recording or a HAR file, whichever it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from msgspec import Struct
+
+from ..ejson import json_text
+from ..exceptions import EJSONError, RecordingError
+from .har import read_har
+from .recording import Entry, Header, read_recording
+
+__all__ = ["FrameFile", "open_frames"]
+
+# Bytes of the first line that are read to recognize the file.
+_HEAD = 1 << 16
+
+_READABLE = "ddp reads recordings, as --record makes them, and HAR files"
+
+#: Other files that contain HAR files or recordings, by their first bytes.
+_PACKED = {
+    b"\x1f\x8b": "compressed with gzip",
+    b"PK\x03\x04": "a zip archive",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+}
+
+
+class FrameFile(Struct):
+    """An open file with frames.
+
+    Args:
+        header: The header of the recording; for a HAR file, what corresponds to it.
+        entries: The frames and events. To iterate can raise `RecordingError`.
+        notes: What was left out. It is complete after the iteration.
+    """
+
+    header: Header
+    entries: Iterator[Entry]
+    notes: list[str]
+
+
+@contextlib.contextmanager
+def open_frames(path: str) -> Iterator[FrameFile]:
+    """Open a recording or a HAR file.
+
+    Raises:
+        RecordingError: The file is neither of them. The message says what was found, and what can be read.
+        OSError: The file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        head = file.readline(_HEAD)
+        if _is_recording(head):
+            header, entries = read_recording(chain([head], file), path)
+            yield FrameFile(header, entries, [])
+            return
+        text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+        # The brace can be in a later line.
+        while head and not text:
+            head = file.readline(_HEAD)
+            text = head.lstrip()
+        if not text.startswith(b"{"):
+            raise RecordingError(f"{path} is {_what_it_is(text)}; {_READABLE}")
+        if not file.seekable():
+            raise RecordingError(f"{path} is not a recording, and a HAR file cannot be read from a pipe; save it first")
+        header, entries, notes = read_har(Path(path), path)
+        yield FrameFile(header, entries, notes)
+
+
+def _is_recording(head: bytes) -> bool:
+    try:
+        tree = json_text.parse(head)
+    except EJSONError:
+        return False
+    return isinstance(tree, dict) and "ddp_recording" in tree
+
+
+def _what_it_is(text: bytes) -> str:
+    if not text:
+        return "empty"
+    for magic, packed in _PACKED.items():
+        if text.startswith(magic):
+            return f"{packed}; unpack it first"
+    return f"not a JSON object: it begins with {text.decode('utf-8', 'replace').strip()!r:.40}"

@@ -1,0 +1,371 @@
+"""The WebSocket messages in HAR files, as Chrome, Playwright and others save them, as a stream of frames.
+
+A HAR file is one JSON text, often of hundreds of megabytes, which is never in memory as a whole. The first pass finds the
+WebSockets, and skips all values that it does not need without decoding them. The second pass reads the messages of all
+WebSockets side by side, in the order of their times.
+"""
+
+from __future__ import annotations
+
+import codecs
+import heapq
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from msgspec import Struct
+
+from ..ejson import JSONValue, json_text
+from ..exceptions import EJSONError, RecordingError
+from ..text.prose import plural
+from .recording import ConnectionChange, Direction, Entry, Frame, Header, ddp_messages, iso_time
+
+__all__ = ["read_har"]
+
+_CHUNK: Final = 1 << 18
+_SPACE = b" \t\r\n"
+# The rest of a string: up to its end, or up to the end of the chunk.
+_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+# Everything in an array up to its next bracket, and in an object up to its next brace, also whole strings. An array that is
+# skipped may contain any objects, since their brackets come in pairs.
+_INSIDE = {
+    ord(kind): re.compile(rb'[^"%s]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"%s]*+)*+' % (pair, pair), re.DOTALL)
+    for kind, pair in ((b"[", rb"\[\]"), (b"{", rb"{}"))
+}
+# What separates the items of an array.
+_BETWEEN = re.compile(r"[ \t\r\n,]*+")
+_SCALAR = re.compile(rb"[^\s,\]}]*+")
+
+#: Other ways of SockJS to carry messages, in ordinary HTTP requests.
+_XHR = re.compile(r"/sockjs/[^/]+/[^/]+/(?:xhr|xhr_streaming|xhr_send|eventsource|htmlfile|jsonp|jsonp_send)(?:\?|$)")
+
+_TEXT_OPCODE = 1
+_DIRECTIONS: dict[object, Direction] = {
+    "send": "out",
+    "sent": "out",
+    "request": "out",
+    "out": "out",
+    "receive": "in",
+    "received": "in",
+    "response": "in",
+    "in": "in",
+}
+# Times are seconds, milliseconds or microseconds since 1970; the first two limits are in the year 5138.
+_UNITS = ((1e11, 1.0), (1e14, 1e3), (float("inf"), 1e6))
+
+
+class _Socket(Struct):
+    """A WebSocket in the file.
+
+    Args:
+        url: Its URL.
+        offset: The place of the array with its messages, in bytes.
+        began: The time of its beginning in seconds since 1970.
+    """
+
+    url: str
+    offset: int
+    began: float
+
+
+class _Scanner:
+    """Reads JSON from a file, and skips values without decoding them."""
+
+    def __init__(self, file: BinaryIO, offset: int = 0) -> None:
+        self._file = file
+        file.seek(offset)
+        # The place of the buffer in the file, and the place in the buffer.
+        self._start = offset
+        self._buffer = b""
+        self._at = 0
+        # Pieces of the value that is skipped, to be decoded.
+        self._kept: list[bytes] | None = None
+
+    @property
+    def offset(self) -> int:
+        """The place in the file."""
+        return self._start + self._at
+
+    def peek(self) -> bytes:
+        """Return the next character that is not a space; nothing at the end of the file."""
+        while True:
+            while self._at < len(self._buffer):
+                character = self._buffer[self._at : self._at + 1]
+                if character not in _SPACE:
+                    return character
+                self._at += 1
+            if not self._more():
+                return b""
+
+    def expect(self, *characters: bytes) -> bytes:
+        """Read one of these characters."""
+        found = self.peek()
+        if not found:
+            raise RecordingError("the file is incomplete")
+        if found not in characters:
+            raise RecordingError(f"byte {self.offset} is {found.decode('utf-8', 'replace')!r}")
+        self._at += 1
+        return found
+
+    def members(self) -> Iterator[str]:
+        """Read an object: yield each key, after which the caller reads or skips the value."""
+        self.expect(b"{")
+        if self.peek() == b"}":
+            self._at += 1
+            return
+        while True:
+            key = self.value()
+            self.expect(b":")
+            yield key if isinstance(key, str) else ""
+            if self.expect(b",", b"}") == b"}":
+                return
+
+    def items(self) -> Iterator[None]:
+        """Read an array: yield before each item, which the caller reads or skips."""
+        self.expect(b"[")
+        if self.peek() == b"]":
+            self._at += 1
+            return
+        while True:
+            yield
+            if self.expect(b",", b"]") == b"]":
+                return
+
+    def value(self) -> JSONValue:
+        """Read and decode a value."""
+        self.peek()
+        self._kept = []
+        began = self._at
+        buffer_start = self._start
+        self.skip()
+        pieces, self._kept = self._kept, None
+        data = b"".join([*pieces, self._buffer[: self._at]])
+        # The pieces begin with the buffer in which the value begins.
+        assert self._start + self._at - buffer_start == len(data)
+        try:
+            return json_text.parse(data[began:])
+        except EJSONError as error:
+            raise RecordingError(f"the value before byte {self.offset} is {error}") from None
+
+    def skip(self) -> None:
+        """Skip a value."""
+        first = self.peek()
+        if first == b'"':
+            self._at += 1
+            self._skip_string()
+        elif first and first in b"[{":
+            self._at += 1
+            self.skip_rest(first)
+        else:
+            while True:
+                self._at = cast("re.Match[bytes]", _SCALAR.match(self._buffer, self._at)).end()
+                if self._at < len(self._buffer) or not self._more():
+                    return
+
+    def _skip_string(self) -> None:
+        while True:
+            self._at = cast("re.Match[bytes]", _STRING_REST.match(self._buffer, self._at)).end()
+            if self._at < len(self._buffer) and self._buffer[self._at] == ord('"'):
+                self._at += 1
+                return
+            # The chunk ends in the string; its last character can be a backslash.
+            self._need_more()
+
+    def skip_rest(self, kind: bytes) -> None:
+        """Skip the rest of an array (`[`) or object (`{`) that was entered."""
+        inside = _INSIDE[kind[0]]
+        depth = 1
+        while depth:
+            self._at = cast("re.Match[bytes]", inside.match(self._buffer, self._at)).end()
+            if self._at == len(self._buffer):
+                self._need_more()
+                continue
+            character = self._buffer[self._at]
+            self._at += 1
+            if character == ord('"'):
+                # This string ends in a later chunk.
+                self._skip_string()
+            else:
+                depth += 1 if character in b"[{" else -1
+
+    def _need_more(self) -> None:
+        if not self._more():
+            raise RecordingError("the file is incomplete")
+
+    def _more(self) -> bool:
+        """Read the next chunk. The rest of the buffer stays, which is at most an unfinished escape sequence."""
+        data = self._file.read(_CHUNK)
+        if not data:
+            return False
+        if self._kept is not None:
+            self._kept.append(self._buffer[: self._at])
+        self._buffer = self._buffer[self._at :] + data
+        self._start += self._at
+        self._at = 0
+        return True
+
+
+def read_har(path: Path, name: str) -> tuple[Header, Iterator[Entry], list[str]]:
+    """Read the DDP messages in a HAR file.
+
+    Args:
+        path: The file, which is opened once for each WebSocket and once more.
+        name: The name of the file, for messages.
+
+    Returns:
+        The header of a recording, its frames, and notes about what was left out.
+
+    Raises:
+        RecordingError: The file is not a HAR file.
+    """
+    sockets: list[_Socket] = []
+    notes: list[str] = []
+    creator, others = _find(path, name, sockets)
+    if others:
+        notes.append(
+            f"{plural(others, 'SockJS request')} over HTTP left out, such as xhr_streaming; only WebSockets are read"
+        )
+    if not sockets:
+        notes.append("there are no WebSocket messages in the file")
+    began = min([socket.began for socket in sockets], default=0.0)
+    started = iso_time(datetime.fromtimestamp(began, UTC)) if sockets else ""
+    url = sockets[0].url if sockets else ""
+    binary: list[int] = []
+
+    def entries() -> Iterator[Entry]:
+        streams = [_messages(path, name, socket, conn, began, binary) for conn, socket in enumerate(sockets, 1)]
+        yield from heapq.merge(*streams, key=lambda entry: entry.t)
+        if binary:
+            notes.append(f"{plural(len(binary), 'binary message')} left out; DDP has only text")
+
+    return Header(url, started, creator), entries(), notes
+
+
+def _find(path: Path, name: str, sockets: list[_Socket]) -> tuple[str, int]:
+    """Find the WebSockets. Return the name of the program that made the file, and the number of SockJS's HTTP requests."""
+    creator, others = "", 0
+    is_har = False
+    with path.open("rb") as file:
+        scanner = _Scanner(file, 3 if file.read(3) == b"\xef\xbb\xbf" else 0)
+        try:
+            for key in scanner.members():
+                if key != "log" or scanner.peek() != b"{":
+                    scanner.skip()
+                    continue
+                for part in scanner.members():
+                    if part == "creator":
+                        creator = _program(scanner.value())
+                    elif part == "entries" and scanner.peek() == b"[":
+                        is_har = True
+                        for _ in scanner.items():
+                            others += _find_in_entry(scanner, sockets)
+                    else:
+                        scanner.skip()
+        except RecordingError as error:
+            what = f"{name} is a damaged HAR file" if is_har else f"{name} is not a HAR file"
+            raise RecordingError(f"{what}: {error}") from None
+    if not is_har:
+        raise RecordingError(f"{name} is JSON, but neither a HAR file nor a recording: it has no log with entries")
+    return creator, others
+
+
+def _find_in_entry(scanner: _Scanner, sockets: list[_Socket]) -> bool:
+    if scanner.peek() != b"{":
+        scanner.skip()
+        return False
+    url, started, offset, times = "", None, None, []
+    for key in scanner.members():
+        if key.lower() == "_websocketmessages" and scanner.peek() == b"[":
+            start = scanner.offset
+            for _ in scanner.items():
+                offset = start
+                message = scanner.value()
+                times = [_seconds(message.get("time")) if isinstance(message, dict) else None]
+                scanner.skip_rest(b"[")
+                break
+        elif key == "request" and scanner.peek() == b"{":
+            for part in scanner.members():
+                if part == "url":
+                    found = scanner.value()
+                    url = found if isinstance(found, str) else ""
+                else:
+                    scanner.skip()
+        elif key == "startedDateTime":
+            started = _seconds(scanner.value())
+        else:
+            scanner.skip()
+    if offset is not None:
+        began = min([time for time in (*times, started) if time is not None], default=0.0)
+        sockets.append(_Socket(url, offset, began))
+    return offset is None and bool(_XHR.search(url))
+
+
+def _messages(path: Path, name: str, socket: _Socket, conn: int, began: float, binary: list[int]) -> Iterator[Entry]:
+    t = max(socket.began - began, 0.0)
+    yield ConnectionChange(t, conn, "open", {"url": socket.url})
+    with path.open("rb") as file:
+        for message in _objects(file, socket.offset, name):
+            direction = _DIRECTIONS.get(message.get("type"))
+            text = message.get("data")
+            opcode = message.get("opcode", _TEXT_OPCODE)
+            if direction is None or not isinstance(text, str) or opcode != _TEXT_OPCODE:
+                # Others are the control frames of the WebSocket protocol, or errors.
+                if opcode == 2:
+                    binary.append(conn)
+                continue
+            time = _seconds(message.get("time"))
+            if time is not None:
+                # Messages are in order, whatever the clock of the browser did.
+                t = max(t, time - began)
+            for part in ddp_messages(text, direction):
+                yield Frame(round(t, 6), conn, direction, part)
+    yield ConnectionChange(t, conn, "close")
+
+
+def _objects(file: BinaryIO, offset: int, name: str) -> Iterator[dict[str, JSONValue]]:
+    """Decode the objects of an array, one after another."""
+    decode = json.JSONDecoder(strict=False).raw_decode
+    file.seek(offset + 1)
+    text_of = codecs.getincrementaldecoder("utf-8")("replace")
+    buffer, at, size = "", 0, _CHUNK
+    while True:
+        at = cast("re.Match[str]", _BETWEEN.match(buffer, at)).end()
+        if at < len(buffer):
+            if buffer[at] == "]":
+                return
+            try:
+                tree, at = decode(buffer, at)
+            except (json.JSONDecodeError, RecursionError):
+                # The object goes on in the next chunk. Larger chunks, because each attempt decodes all of it.
+                size = _CHUNK if at else size * 2
+            else:
+                if isinstance(tree, dict):
+                    yield tree
+                continue
+        data = file.read(size)
+        if not data:
+            raise RecordingError(f"{name} is a damaged HAR file: a message is not valid JSON")
+        buffer, at = buffer[at:] + text_of.decode(data), 0
+
+
+def _seconds(time: object) -> float | None:
+    """Return a time in seconds since 1970."""
+    if isinstance(time, float) and 0 <= time < _UNITS[0][0]:
+        return time
+    if isinstance(time, str):
+        try:
+            return datetime.fromisoformat(time).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(time, bool) or not isinstance(time, int | float) or not time >= 0:
+        return None
+    return next(time / unit for limit, unit in _UNITS if time < limit)
+
+
+def _program(creator: JSONValue) -> str:
+    if not isinstance(creator, dict):
+        return ""
+    return " ".join([part for key in ("name", "version") if isinstance(part := creator.get(key), str)])

@@ -1,0 +1,188 @@
+"""The frames of a recording as lines for people and rows for programs, and the selection of frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from ..ejson import JSONValue, json_text
+from ..exceptions import CommandError, EJSONError
+from ..protocol.codec import UnrecognizedMessage
+from ..protocol.messages import Message
+from ..protocol.secrets import mask
+from ..text.escaping import escape_json
+from ..text.formatting import colored_value
+from ..text.palette import StyledText
+from .exchanges import Call, Connection, PingPong, Step, Subscription, View
+from .recording import ConnectionChange
+
+__all__ = ["Selection", "answer_time", "message_name", "message_type", "timeline_line", "timeline_row"]
+
+_KINDS = ("call", "sub", "msg", "collection")
+# The keys that a line shows in front of the rest of a message.
+_SHOWN = ("msg", "method", "name", "collection", "id", "methods", "subs")
+# Longer frames are not colored, since coloring takes about a microsecond for each character.
+_MOST_COLORED = 10_000
+
+
+class Selection(Struct, frozen=True):
+    """Which frames to show or to count.
+
+    Args:
+        only: `call:NAME`, `sub:NAME`, `msg:TYPE` or `collection:NAME`; `*` matches any text. A frame must match one of them.
+        pattern: A regular expression that must occur in the text of a frame; None for any text.
+        begin: The first second.
+        end: The last second; None for no limit.
+    """
+
+    only: Sequence[tuple[str, str]] = ()
+    pattern: re.Pattern[str] | None = None
+    begin: float | None = None
+    end: float | None = None
+
+    @classmethod
+    def parse(
+        cls, only: Sequence[str] = (), pattern: str | None = None, begin: float | None = None, end: float | None = None
+    ) -> Selection:
+        """Read a selection as the user writes it.
+
+        Raises:
+            CommandError: A part of it is invalid.
+        """
+        pairs = []
+        for text in only:
+            kind, colon, name = text.partition(":")
+            if kind not in _KINDS or not colon or not name:
+                raise CommandError(
+                    f"{text!r} is not a valid selection; use call:NAME, sub:NAME, msg:TYPE or collection:NAME"
+                )
+            pairs.append((kind, name))
+        try:
+            compiled = None if pattern is None else re.compile(pattern)
+        except re.error as error:
+            raise CommandError(f"{pattern!r} is not a valid regular expression: {error}") from None
+        return cls(pairs, compiled, begin, end)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every frame is selected."""
+        return self == Selection()
+
+    def accepts(self, view: View) -> bool:
+        """Return whether a frame or event is selected."""
+        entry = view.entry
+        if (self.begin is not None and entry.t < self.begin) or (self.end is not None and entry.t > self.end):
+            return False
+        if isinstance(entry, ConnectionChange):
+            return not self.only and self.pattern is None
+        if self.pattern is not None and not self.pattern.search(entry.text):
+            return False
+        return not self.only or any(self._matches(kind, name, view) for kind, name in self.only)
+
+    def _matches(self, kind: str, pattern: str, view: View) -> bool:
+        match kind:
+            case "msg":
+                names = [message_type(view)]
+            case "collection":
+                names = [getattr(view.message, "collection", "")]
+            case "call":
+                names = [step.exchange.method for step in view.steps if isinstance(step.exchange, Call)]
+            case _:
+                names = [step.exchange.name for step in view.steps if isinstance(step.exchange, Subscription)]
+        return any(fnmatchcase(name, pattern) for name in names if name)
+
+
+def message_type(view: View) -> str:
+    """Return the `msg` of a frame; "" if it has none."""
+    if isinstance(view.message, UnrecognizedMessage):
+        return view.message.msg if isinstance(view.message.msg, str) else ""
+    return str(view.message.__struct_config__.tag) if isinstance(view.message, Message) else ""
+
+
+def message_name(view: View) -> str:
+    """Return the method, publication or collection that a frame is about; several names have commas in between."""
+    collection = getattr(view.message, "collection", None)
+    if isinstance(collection, str):
+        return collection
+    exchanges = [step.exchange for step in view.steps]
+    names = [
+        one.method if isinstance(one, Call) else one.name for one in exchanges if isinstance(one, Call | Subscription)
+    ]
+    return ", ".join(names)
+
+
+def answer_time(step: Step, t: float) -> float | None:
+    """Return the seconds from a request to this answer; None if the frame is not an answer."""
+    match step.phase, step.exchange:
+        case "result" | "updated" | "ready" | "answered", Call() | Subscription() | PingPong() as one:
+            return t - one.sent
+        case "nosub", Subscription() as one:
+            return t - (one.sent if one.unsub is None else one.unsub)
+        case "connected", Connection(connect=begun) if begun is not None:
+            return t - begun
+    return None
+
+
+def timeline_row(view: View) -> dict[str, JSONValue]:
+    """Return a frame or event for programs, with secrets masked."""
+    entry = view.entry
+    if isinstance(entry, ConnectionChange):
+        return {"t": entry.t, "conn": entry.conn, "event": entry.event, **entry.details}
+    times = [ms for step in view.steps if (ms := answer_time(step, entry.t)) is not None]
+    return {
+        "t": entry.t,
+        "conn": entry.conn,
+        "dir": entry.dir,
+        "msg": message_type(view),
+        "name": message_name(view) or None,
+        "ms": round(times[0] * 1000, 3) if times else None,
+        "bytes": entry.size,
+        "message": _tree(mask(entry.text)),
+    }
+
+
+def timeline_line(view: View) -> StyledText:
+    """Return a frame or event as a line, with secrets masked: its time, what it is, how long the answer took, and the rest."""
+    entry = view.entry
+    line: StyledText = [("time", f"{entry.t:10.3f}"), ("tag", f" #{entry.conn}")]
+    if isinstance(entry, ConnectionChange):
+        details = mask(json_text.dump(dict(entry.details))) if entry.details else ""
+        return [*line, ("state", f" {entry.event}"), ("note", f" {_safe(details)}" if details else "")]
+    line.append(("sent", " -> ") if entry.dir == "out" else ("received", " <- "))
+    tree = _tree(mask(entry.text))
+    if not isinstance(tree, dict) or not message_type(view):
+        return [*line, ("mistake", _safe(mask(entry.text)))]
+    line.append(("command", message_type(view)))
+    if name := message_name(view):
+        line.append(("name", f" {_safe(name)}"))
+    identifiers = tree.get("id", tree.get("methods", tree.get("subs")))
+    if identifiers is not None:
+        line.append(("tag", f" {_json(identifiers)}"))
+    times = [seconds for step in view.steps if (seconds := answer_time(step, entry.t)) is not None]
+    if times:
+        line.append(("good", f" {times[0] * 1000:.1f} ms"))
+    rest = {key: value for key, value in tree.items() if key not in _SHOWN}
+    for key, value in rest.items():
+        line.append(("note", f" {_safe(key)} "))
+        text = _json(value)
+        line += colored_value(text) if len(text) <= _MOST_COLORED else [("", text)]
+    return line
+
+
+def _safe(text: str) -> str:
+    # JSON's own escapes, so that text copied from the screen is still JSON.
+    return escape_json(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def _json(value: JSONValue) -> str:
+    return _safe(value if isinstance(value, str) and value.isalnum() else json_text.dump(value))
+
+
+def _tree(text: str) -> JSONValue:
+    try:
+        return json_text.parse(text)
+    except EJSONError:
+        return text

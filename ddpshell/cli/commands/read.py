@@ -1,0 +1,204 @@
+"""`ddp read`: shows what a recording or a HAR file contains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..command_classes import Command, process_of
+from ..options import OUTPUT_OPTIONS
+from ..output import Console, OutputFormat
+from ..types import ReadableFile, Seconds
+
+if TYPE_CHECKING:
+    from ...analysis.exchanges import View
+    from ...analysis.recording import Header
+    from ...analysis.timeline import Selection
+    from ...ejson import JSONValue
+
+__all__ = ["read"]
+
+# The columns of the table of subscriptions, besides the name.
+_SUB_COLUMNS = ("count", "errors", "ready_ms", "documents", "bytes", "unanswered")
+
+
+def _read(
+    file: str,
+    timeline: bool,
+    only: Sequence[str],
+    grep: str | None,
+    begin: float | None,
+    end: float | None,
+    against: str | None,
+) -> None:
+    console = process_of(click.get_current_context()).console
+    if timeline and against is not None:
+        raise click.UsageError("--timeline and --against cannot be used together")
+    from ...analysis.timeline import Selection
+
+    selection = Selection.parse(only, grep, begin, end)
+    if timeline:
+        _show_timeline(file, selection, console)
+        return
+    header, summary = _summary(file, selection, console)
+    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    if against is not None:
+        from ...analysis.summary import changes
+
+        _, old = _summary(against, selection, console)
+        rows = list(changes(old, summary))
+        if is_json:
+            console.tree({"old": old, "new": summary, "changes": [*rows]})
+        else:
+            _write_table(rows, console)
+            if not rows:
+                console.note("there are no differences")
+        return
+    if is_json:
+        console.tree(summary)
+        return
+    with console.paged():
+        _write_summary(header, summary, console)
+
+
+def _views(file: str, console: Console) -> Iterator[tuple[Header, Iterator[View]]]:
+    """Yield the header and the frames once, then report what was left out."""
+    from ...analysis.exchanges import Exchanges
+    from ...analysis.files import open_frames
+
+    with open_frames(file) as frames:
+        yield frames.header, Exchanges().views(frames.entries)
+        for note in frames.notes:
+            console.note(note)
+
+
+def _summary(file: str, selection: Selection, console: Console) -> tuple[Header, dict[str, JSONValue]]:
+    from ...analysis.lint import Lint
+    from ...analysis.recording import Header
+    from ...analysis.summary import Summary
+
+    summary, lint, header = Summary(), Lint(), Header("", "", "")
+    for header, views in _views(file, console):  # noqa: B007 - the loop runs once
+        for view in views:
+            lint.receive(view)
+            if selection.accepts(view):
+                summary.receive(view)
+    begin, end = selection.begin, selection.end
+    findings = [
+        finding
+        for finding in lint.findings()
+        if (begin is None or finding.t >= begin) and (end is None or finding.t <= end)
+    ]
+    return header, summary.as_json(findings)
+
+
+def _show_timeline(file: str, selection: Selection, console: Console) -> None:
+    from ...analysis.timeline import timeline_line, timeline_row
+    from ...text.palette import terminal_text
+    from ...text.prose import clip
+
+    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    width = console.out.width if console.out.is_terminal else None
+    for _, views in _views(file, console):
+        for view in views:
+            if not selection.accepts(view):
+                continue
+            if is_json:
+                console.tree(timeline_row(view))
+                continue
+            line = timeline_line(view)
+            if width is not None:
+                room, clipped = width, []
+                for style, piece in line:
+                    clipped.append((style, clip(piece, room)))
+                    room -= len(piece)
+                    if room <= 0:
+                        break
+                line = clipped
+            console.write(terminal_text(line, color=console.colors_out))
+
+
+def _write_summary(header: Header, summary: Mapping[str, JSONValue], console: Console) -> None:
+    from ...text.escaping import escape_line
+    from ...text.prose import plural
+
+    what: Any = summary
+    title = "  ".join([part for part in (header.url, header.started, header.program) if part])
+    if title:
+        console.write(escape_line(title))
+    parts = [plural(what["connections"], "connection"), f"{what['seconds']:.3f} s"]
+    if what["reconnects"]:
+        parts.insert(1, plural(what["reconnects"], "reconnect"))
+    frames, sizes = what["frames"], what["bytes"]
+    parts += [f"{plural(frames[way], 'frame')} {way} ({sizes[way]:,} bytes)" for way in ("in", "out")]
+    console.write(", ".join(parts))
+    calls = [
+        {
+            "call": row["method"],
+            "count": row["count"],
+            "errors": row["errors"],
+            **{f"{name}_ms": number for name, number in row["result_ms"].items()},
+            "updated_ms": row["updated_ms"]["p50"],
+            "unanswered": row["unanswered"],
+        }
+        for row in what["calls"]
+    ]
+    subs = [{"sub": row["name"], **{key: row[key] for key in _SUB_COLUMNS}} for row in what["subs"]]
+    for rows in (calls, subs):
+        if rows:
+            console.write("")
+            _write_table(rows, console)
+    if what["lint"]:
+        console.write("")
+    for finding in what["lint"]:
+        console.write(f"{finding['t']:10.3f} {finding['rule']}: {escape_line(finding['text'])}")
+
+
+def _write_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    from ...text.tables import table_lines
+
+    for line in table_lines(list(rows), console.out.width if console.out.is_terminal else None) or () if rows else ():
+        console.write(line)
+
+
+read = Command(
+    "read",
+    callback=_read,
+    help=(
+        "Show what a recording contains: calls and subscriptions with their times, and breaches of the protocol. "
+        "FILE is a recording, as --record makes it, or a HAR file that a browser saved. Secrets are masked."
+    ),
+    short_help="Show what a recording or a HAR file contains.",
+    params=[
+        click.Argument(["file"], type=ReadableFile()),
+        click.Option(["--timeline"], is_flag=True, help="Show each frame, and how long its answer took."),
+        click.Option(
+            ["--only"],
+            multiple=True,
+            metavar="KIND:NAME",
+            help="Show or count only these frames: call:NAME, sub:NAME, msg:TYPE or collection:NAME; * matches any text. "
+            "Repeat it for more.",
+        ),
+        click.Option(["--grep"], metavar="REGEX", help="Show or count only frames whose text matches."),
+        click.Option(["--from", "begin"], type=Seconds(), metavar="S", help="Begin S seconds after the start."),
+        click.Option(["--to", "end"], type=Seconds(), metavar="S", help="End S seconds after the start."),
+        click.Option(
+            ["--against"], type=ReadableFile(), metavar="OLD", help="Show the numbers that differ from another file."
+        ),
+        *OUTPUT_OPTIONS,
+    ],
+    notes={
+        "Results": [
+            ("-o json", "the summary as one object; with --timeline one object for each frame"),
+            ("lint", "unknown-document, added-twice, updated-without-result, unanswered, out-of-order"),
+        ],
+    },
+    examples=[
+        ("ddp read app.ddprec", "sum up a recording"),
+        ("ddp read app.har --timeline --only 'call:tasks.*'", "show the calls in a HAR file"),
+        ("ddp read new.ddprec --against old.ddprec", "compare two recordings"),
+        ("ddp read app.ddprec -o json | jq .lint", "check a recording in a script"),
+    ],
+)
