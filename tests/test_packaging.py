@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def _run(command: list[str], environment: dict[str, str]) -> str:
+def _run(command: list[str], environment: dict[str, str], folder: Path = Path("/")) -> str:
     done = subprocess.run(
-        command, cwd="/", env=environment, text=True, timeout=280, check=False,
+        command, cwd=folder, env=environment, text=True, timeout=280, check=False,
         stdin=subprocess.DEVNULL, capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
@@ -90,3 +91,23 @@ def test_users_code_type_checks_against_what_is_installed(scripts: Path, tmp_pat
 
 def test_nothing_is_missing_among_what_it_installs(scripts: Path) -> None:
     assert _run([str(scripts / "pip"), "check"], ENVIRONMENT) == "No broken requirements found.\n"
+
+
+def test_the_command_line_works_with_the_lowest_versions_that_the_bounds_allow(tmp_path: Path) -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    lowest = [bound.partition(",")[0].replace(">=", "==") for bound in project["dependencies"]]
+    assert all("==" in pin for pin in lowest)
+    needed = ("hypothesis", "pexpect", "pyte", "pytest", "trustme")
+    tools = [bound for bound in project["optional-dependencies"]["test"] if bound.partition(">")[0] in needed]
+    _run([sys.executable, "-m", "venv", str(tmp_path)], ENVIRONMENT)
+    _run([str(tmp_path / "bin/pip"), "install", "--quiet", *lowest, *tools], ENVIRONMENT)
+    smoke_tests = (
+        "tests/cli/test_main.py",
+        "tests/cli/test_command_classes.py",
+        "tests/cli/test_options.py",
+        "tests/cli/commands/test_call.py",
+        "tests/cli/commands/test_demo.py",
+        "tests/shell/terminal/test_prompt.py",
+    )
+    tests = ["-q", "-p", "no:cacheprovider", "-m", "not slow and not node", *smoke_tests]
+    _run([str(tmp_path / "bin/python"), "-m", "pytest", *tests], dict(os.environ), TOP)
