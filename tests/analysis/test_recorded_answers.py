@@ -89,6 +89,23 @@ def test_the_documents_before_ready_and_later_changes_belong_to_the_subscription
     assert the_sub(tape.answers(), "tasks", 1) == [["added x 1", "ready 2", "added y 3", "changed x 4"]]
 
 
+def test_a_new_document_belongs_to_the_oldest_subscription_that_is_not_ready() -> None:
+    """C32: although another subscription has documents of the collection."""
+    tape = Tape().sub("a", "tasks", 1).added("tasks", "x").ready("a").sub("b", "tasks", 2).sub("c", "tasks", 3)
+    answers = tape.added("tasks", "y").ready("b").added("tasks", "z").ready("c").answers()
+    assert the_sub(answers, "tasks", 2) == [["added y 2", "ready 3"]]
+    assert the_sub(answers, "tasks", 3) == [["added z 1", "ready 2"]]
+
+
+def test_a_later_document_belongs_to_the_subscription_that_most_likely_publishes_it() -> None:
+    tape = Tape().sub("a", "empty").ready("a").sub("b", "mine").added("tasks", "x").ready("b").sub("c", "users")
+    tape.ready("c").added("tasks", "y").added("users", "u").added("other", "o")
+    answers = tape.answers()
+    assert the_sub(answers, "mine") == [["added x 1", "ready 2", "added y 5"]]
+    assert the_sub(answers, "users") == [["ready 1", "added u 3"]]
+    assert the_sub(answers, "empty") == [["ready 1", "added o 9"]]
+
+
 def test_what_a_call_changed_comes_with_its_answer() -> None:
     """S46: the data about a method's writes precedes `updated`."""
     tape = Tape().sub("a", "tasks").ready("a").call("1", "add").added("tasks", "x").updated("1").result("1", "x")

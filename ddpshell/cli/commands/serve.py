@@ -143,7 +143,7 @@ def _serve_recording(
     from ...server.stand_in import StandIn
 
     version = _version(path)
-    stand_in = StandIn(_read_answers(path), speed=speed)
+    stand_in = StandIn(_read_answers(path, console), speed=speed)
     server = stand_in.server
     prepare(server)
     if not _is_loopback(host):
@@ -159,8 +159,8 @@ def _serve_recording(
                 continue
             version = _version(path)
             try:
-                stand_in.replace(_read_answers(path))
-            except CommandError as error:
+                stand_in.replace(_read_answers(path, console))
+            except (CommandError, RecordingError) as error:
                 show(failure(CommandError(f"{error}; the server continues unchanged")), console)
             else:
                 console.note(f"reloaded {path}")
@@ -177,17 +177,18 @@ def _announce_recording(stand_in: StandIn, console: Console) -> None:
         console.note(f"recorded {what_they_are}: {' '.join(map(_quoted_name, names)) or 'none'}")
 
 
-def _read_answers(path: str) -> RecordedAnswers:
+def _read_answers(path: str, console: Console) -> RecordedAnswers:
+    from ...analysis.files import open_frames
     from ...analysis.recorded_answers import recorded_answers
-    from ...analysis.recording import read_recording
 
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return recorded_answers(read_recording(file, path)[1])
+        with open_frames(path) as frames:
+            answers = recorded_answers(frames.entries)
+            for note in frames.notes:
+                console.note(note)
+            return answers
     except OSError as error:
-        raise CommandError(f"cannot read {path or repr(path)}: {error.strerror}") from error
-    except RecordingError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _version(path: str) -> tuple[int, int]:
@@ -354,7 +355,7 @@ serve = Command(
         click.Option(
             ["--from", "recording"], type=ReadableFile(), metavar="FILE",
             help=(
-                "Answer as the server in this recording did. A call or subscription that was not recorded gets the error "
+                "Answer as the server in this recording or HAR file did. A call or subscription that was not recorded gets the error "
                 "not-recorded; a recorded login accepts any credentials."
             ),
         ),
