@@ -32,7 +32,7 @@ from ..protocol.messages import (
     Updated,
 )
 from ..protocol.secrets import mask_params
-from .exchanges import Call, Exchanges, Subscription, View
+from .exchanges import Call, Connection, Exchanges, Subscription, View
 from .recording import ConnectionChange, Entry
 
 __all__ = ["UNREQUESTED", "Answer", "Key", "RecordedAnswers", "Step", "recorded_answers", "request_key"]
@@ -106,23 +106,33 @@ def recorded_answers(entries: Iterable[Entry]) -> RecordedAnswers:
     Raises:
         RecordingError: The entries cannot be read; see `read_recording`.
     """
-    sessions: dict[int, _Session] = {}
-    finished: list[_Session] = []
+    sessions: list[_Session] = []
+    current: dict[int, _Session] = {}
+    by_id: dict[str, _Session] = {}
     takes: list[_Take] = []
     for number, view in enumerate(Exchanges().views(entries)):
         entry = view.entry
         if isinstance(entry, ConnectionChange):
-            if entry.conn in sessions:
-                finished.append(sessions.pop(entry.conn))
+            current.pop(entry.conn, None)
             continue
-        session = sessions.get(entry.conn)
+        session = current.get(entry.conn)
         if session is None:
-            session = sessions[entry.conn] = _Session(entry.t)
+            session = current[entry.conn] = _Session(entry.t)
+            sessions.append(session)
+        for step in view.steps:
+            if isinstance(step.exchange, Connection) and step.phase == "connected" and step.exchange.session:
+                id_ = step.exchange.session
+                if step.exchange.resumes == id_ and id_ in by_id:
+                    # The server has kept the subscriptions and their documents (R22).
+                    sessions.remove(session)
+                    current[entry.conn] = by_id[id_]
+                else:
+                    by_id[id_] = session
+                    session.unrequested.start = entry.t
         session.receive(number, entry.t, view, takes)
-    finished += sessions.values()
-    found = RecordedAnswers(unrequested=[session.unrequested.answer() for session in finished])
-    for session in finished:
+    for session in sessions:
         session.finish()
+    found = RecordedAnswers(unrequested=[session.unrequested.answer() for session in sessions])
     for take in takes:
         if take.is_answered:
             (found.calls if take.is_call else found.subs).setdefault(take.key, []).append(take.answer())
@@ -212,11 +222,13 @@ class _Session:
             return
         for step in view.steps:
             exchange = step.exchange
-            if step.phase == "connected":
-                self.unrequested.start = t
             if not isinstance(exchange, Call | Subscription):
                 continue
             if isinstance(message, Method | Sub):
+                lost = self._requests.get(exchange)
+                if lost in self._calls:
+                    lost.return_foreign_data()
+                    self._calls.remove(lost)
                 take = self._send(t, message)
                 if take is not None:
                     self._requests[exchange] = take

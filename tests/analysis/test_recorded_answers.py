@@ -130,7 +130,7 @@ def test_a_call_without_updated_does_not_take_all_later_data() -> None:
 
 def test_documents_without_a_subscription_belong_to_the_session() -> None:
     """S68: universal publications."""
-    tape = Tape().sent(msg="connect", version="1", support=["1"]).received(msg="connected", session="s")
+    tape = connect(Tape(), "s")
     answers = tape.added("settings", "x").call("1", "login").added("users", "u").updated("1").result("1", {}).answers()
     assert [kinds(answer) for answer in answers.unrequested] == [["added x 1"]]
     [answer] = answers.calls[request_key("login", [])]
@@ -152,6 +152,34 @@ def test_a_call_that_was_sent_again_after_a_reconnect_has_one_answer() -> None:
     """C22: the client sends it again with the same id."""
     answers = Tape().call("1", "m").reconnect().call("1", "m").result("1", 5).updated("1").answers()
     assert the_call(answers, "m") == [["result 1", "updated 2"]]
+
+
+def connect(tape: Tape, id_: str, **resumed: str) -> Tape:
+    tape.sent(msg="connect", version="1", support=["1"], **resumed)
+    return tape.received(msg="connected", session=id_)
+
+
+def test_a_resumed_session_keeps_its_subscriptions() -> None:
+    """R22: the documents are not sent again."""
+    tape = connect(Tape(), "s").sub("a", "tasks").added("tasks", "x").ready("a").call("1", "m")
+    tape = connect(tape.reconnect(), "s", session="s").received(msg="changed", collection="tasks", id="x")
+    answers = tape.call("1", "m").added("tasks", "y").updated("1").result("1", 1).answers()
+    assert the_sub(answers, "tasks") == [["added x 1", "ready 2", "changed x 8"]]
+    assert the_call(answers, "m") == [["added y 1", "updated 2", "result 3"]]
+    assert len(answers.unrequested) == 1
+
+
+def test_a_new_session_begins_without_documents() -> None:
+    tape = connect(Tape(), "s").sub("a", "tasks").added("tasks", "x").ready("a")
+    tape = connect(tape.reconnect(), "t", session="s").received(msg="changed", collection="tasks", id="x")
+    answers = tape.sub("a", "tasks").added("tasks", "y").ready("a").answers()
+    assert the_sub(answers, "tasks") == [["added x 1", "ready 2"], ["added y 1", "ready 2"]]
+    assert len(answers.unrequested) == 2
+
+
+def test_the_data_of_an_unanswered_call_can_belong_to_the_session() -> None:
+    answers = connect(Tape(), "s").call("1", "stuck").added("settings", "x").answers()
+    assert [kinds(answer) for answer in answers.unrequested] == [["added x 2"]]
 
 
 def test_the_time_counts_from_the_end_of_the_request_before() -> None:
