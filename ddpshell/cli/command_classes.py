@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from .process import Process
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["Command", "Group", "Rows", "process_of", "spelling"]
 
@@ -168,11 +171,11 @@ class Group(_Described, click.Group):
 
     Args:
         name: The name to type.
-        lazy: The names of the subcommands.
+        commands: The subcommands with their descriptions, so that the list of commands needs no module.
         attributes: Further arguments of click's class.
     """
 
-    def __init__(self, name: str, *, lazy: Sequence[str], **attributes: Any) -> None:
+    def __init__(self, name: str, *, commands: Mapping[str, str], **attributes: Any) -> None:
         super().__init__(
             name,
             invoke_without_command=True,
@@ -180,7 +183,7 @@ class Group(_Described, click.Group):
             callback=self._without_command,
             **attributes,
         )
-        self._lazy = tuple(lazy)
+        self._descriptions = commands
 
     def _without_command(self) -> None:
         ctx = click.get_current_context()
@@ -192,11 +195,11 @@ class Group(_Described, click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the help."""
-        return list(self._lazy)
+        return list(self._descriptions)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; return None if the name is unknown."""
-        if cmd_name not in self._lazy:
+        if cmd_name not in self._descriptions:
             return None
         command = getattr(importlib.import_module(f".commands.{cmd_name}", __package__), cmd_name)
         assert isinstance(command, Command)
@@ -212,14 +215,23 @@ class Group(_Described, click.Group):
             return name, command, rest
         from difflib import get_close_matches
 
-        meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._lazy, n=1)), None)
+        meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._descriptions, n=1)), None)
         advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name}"
         raise click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
         """Return the list of commands."""
-        commands = [(name, self.get_command(ctx, name)) for name in self._lazy]
-        return {"Commands": [(name, command.get_short_help_str(66)) for name, command in commands if command]}
+        return {"Commands": list(self._descriptions.items())}
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands and options that begin like that."""
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=text) for name, text in self._descriptions.items() if name.startswith(incomplete)
+        ]
+        # click's own method for groups imports each command.
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def last_notes(self) -> Mapping[str, Rows]:
         """Return the notes."""

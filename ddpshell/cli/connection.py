@@ -20,6 +20,7 @@ from ..client.events import (
     Warned,
 )
 from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
+from ..protocol.server_error import quoted
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
 from .event_queue import EventQueue, wait_until_done
 from .process import Process
@@ -204,8 +205,6 @@ def unconfirmed_note(what: str, process: Process) -> str:
 
 def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
     """Return the error for an answer that did not arrive in time. Its message says what the client is waiting for."""
-    from ..protocol.server_error import quoted
-
     status = client.status
     limit = f"within {process.timeout:g} s"
     if status.state is ConnectionState.CONNECTED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ..exceptions import CommandError, DDPTimeout, LoginNeeded, TwoFactorError
+from ..client import Awaitable, Client
+from ..exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded, TwoFactorError
+from ..protocol.urls import Endpoint, parse_url
 from ..text.escaping import escape_line
 from .folders import is_there, logins_folder
 from .process import Process
 from .settings import ConnectionSettings
 
 if TYPE_CHECKING:
-    from ..client import Awaitable, Client
-    from ..exceptions import LoginError
     from ..logins import LoginStore, SavedLogin
     from ..protocol.accounts import LoginToken
-    from ..protocol.urls import Endpoint
 
 __all__ = [
     "Credential",
@@ -145,8 +145,6 @@ def endpoint_of(settings: ConnectionSettings) -> Endpoint:
     Raises:
         InvalidURL: The URL is not valid.
     """
-    from ..protocol.urls import parse_url
-
     # If the host has a random part (U1), it must always be the same for saved logins.
     return parse_url(settings.url, lambda: 0.0)
 
@@ -161,8 +159,6 @@ def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
 
 def warn_of_exposed_passwords(process: Process) -> None:
     """Warn of a password on the command line, which other users of the machine can see."""
-    import re
-
     for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$ALL_PROXY")):
         if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.options.get(name, "")):
             process.console.warning(
@@ -185,8 +181,6 @@ def login_command(process: Process, user: str) -> str:
 
 def without_credentials(url: str) -> str:
     """Hide user and password in a URL, which need not be valid."""
-    import re
-
     return re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1***@", url)
 
 

@@ -6,19 +6,16 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..exceptions import MethodError, ServerError
 from ..logins import server_of
 from ..protocol.server_error import is_unknown_name
+from ..protocol.urls import Endpoint
 from ..shell.commands.shell import shell_registry
 from ..shell.names import Names
 from ..shell.registry import Role
 from .folders import state_folder
-
-if TYPE_CHECKING:
-    from ..protocol.urls import Endpoint
-    from .process import Process
+from .process import Process
 
 __all__ = ["earlier_lines", "earlier_names", "suggest_name"]
 

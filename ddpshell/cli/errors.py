@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, ServerError
-from ..text.escaping import escape_line
+from ..text.escaping import escape_json, escape_line
 from .command_classes import spelling
 from .output import Console, OutputFormat
 from .process import ExitCode, exit_code, kind
@@ -185,7 +185,6 @@ def _shortened(details: object) -> str:
 
 def _as_json(failure: Failure) -> str:
     from ..ejson import json_text
-    from ..text.escaping import escape_json
 
     return escape_json(json_text.dump(error_tree(failure)))
 

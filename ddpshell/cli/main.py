@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from traceback import format_exception
 
 import click
 
@@ -90,8 +91,6 @@ def _failed(error: Exception, words: Sequence[str], process: Process, received: 
         return 128 + received[-1]
     show(failed, process.console)
     if failed.code is ExitCode.INTERNAL:
-        from traceback import format_exception
-
         process.console.error_lines(
             [escape_text("".join(format_exception(error))), "This is a bug in ddp. Please report it."]
         )
@@ -196,23 +195,23 @@ class _Ddp(Group):
 
 ddp = _Ddp(
     "ddp",
-    lazy=[
-        "shell",
-        "call",
-        "sub",
-        "ping",
-        "batch",
-        "run",
-        "read",
-        "login",
-        "logout",
-        "whoami",
-        "config",
-        "serve",
-        "demo",
-        "completion",
-        "help",
-    ],
+    commands={
+        "shell": "Open the shell (also: ddp without a command).",
+        "call": "Call a method and print its result.",
+        "sub": "Subscribe, and print the documents or follow them.",
+        "ping": "Measure round trips to the server.",
+        "batch": "Make many calls, from lines of JSON.",
+        "run": "Run commands of the shell from a file.",
+        "read": "Show what a recording or a HAR file contains.",
+        "login": "Log in and save the login.",
+        "logout": "Log out.",
+        "whoami": "Show the user you are logged in as.",
+        "config": "Show the settings, and where each comes from.",
+        "serve": "Run a DDP server from a file or a recording, or a demo server.",
+        "demo": "Run a command with a demo server.",
+        "completion": "Print a completion script for bash, zsh or fish.",
+        "help": "Show a page of the manual, or list its topics.",
+    },
     help="Call methods and follow data on servers that speak DDP, Meteor's protocol.",
     params=[
         click.Option(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..exceptions import CommandError
 from .output import OutputFormat
 from .process import Process
 from .types import (
@@ -86,7 +87,6 @@ class ProfileName(click.ParamType[str]):
         """Complete the names in the config file."""
         from click.shell_completion import CompletionItem
 
-        from ..exceptions import CommandError
         from .config_file import read_config
         from .folders import config_file
 

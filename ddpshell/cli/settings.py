@@ -15,6 +15,7 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError, InvalidURL
+from ..protocol.urls import parse_url
 from .command_classes import spelling
 from .folders import config_file, is_there
 from .options import CONNECTION_OPTIONS, SETTINGS
@@ -248,7 +249,6 @@ def _without_settings_of_others(section: Section, url: str) -> Section:
 
 def _is_same_server(own: str, url: str, where: str) -> bool:
     from ..logins import server_of
-    from ..protocol.urls import parse_url
 
     try:
         server = server_of(parse_url(own))
@@ -306,7 +306,6 @@ def _proxy(
         # The usual case, in which nothing needs to be imported.
         return ResolvedValue(None, DEFAULT)
     from ..client.network.proxy import bypasses_proxy, proxy_variable
-    from ..protocol.urls import parse_url
 
     endpoint = parse_url(url, lambda: 0.0)
     found = proxy_variable(environment, secure=endpoint.secure)

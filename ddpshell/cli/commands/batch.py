@@ -15,28 +15,28 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import click
 from msgspec import Struct
 
 from ... import ejson
-from ...client.events import ConnectionFailed
+from ...client import Client, MethodCall
+from ...client.events import ConnectionFailed, Event
 from ...clock import Clock
-from ...ejson import json_text
+from ...ejson import EJSONValue, json_text
+from ...ejson.convert import loss_note
+from ...ejson.json_text import JSONValue
 from ...exceptions import CommandError, ConnectionLost, EJSONError
+from ...text.prose import plural
 from ..command_classes import Command, process_of
+from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
+from ..errors import error_tree, failure
+from ..event_queue import EventQueue
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..settings import ConnectionSettings
-
-if TYPE_CHECKING:
-    from ...client import Client, MethodCall
-    from ...client.events import Event
-    from ...ejson import EJSONValue
-    from ...ejson.json_text import JSONValue
-    from ..event_queue import EventQueue
 
 __all__ = ["LineReader", "Progress", "Request", "batch", "parse_request"]
 
@@ -53,8 +53,6 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         raise click.UsageError(f"ddp batch does not take -o {console.output_format.value}, only json and pretty")
     # The limit for connecting. Each call has the same limit.
     process.timeout = settings.timeout
-    from ..connection import connected, wait_for_session
-    from ..event_queue import EventQueue
 
     with (
         _opened(file, process) as number,
@@ -76,8 +74,6 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         finally:
             progress.clear()
         if work.failed:
-            from ...text.prose import plural
-
             console.note(f"{plural(work.done, 'call')}, {work.failed:,} failed")
             ctx.exit(ExitCode.SERVER_ERROR)
 
@@ -243,7 +239,6 @@ class _Work:
     def _note_losses(self, values: Iterable[object], where: str, line: int, *, is_sent: bool = False) -> None:
         if where in self._noted:
             return
-        from ...ejson.convert import loss_note
 
         note = loss_note(values, f"{where} of line {line}", is_sent=is_sent)
         if note is not None:
@@ -274,8 +269,6 @@ class _Work:
         self._answer(entry, answer, is_ordered=is_ordered)
 
     def _expire(self, *, is_ordered: bool) -> None:
-        from ..connection import timeout_error, unconfirmed_note
-
         now = self._process.clock.now()
         for entry in list(self._sent.values()):
             if entry.deadline is None or now < entry.deadline:
@@ -311,8 +304,6 @@ class _Work:
         if console.output_format is OutputFormat.PRETTY:
             console.result({**tags, **answer})
         elif "result" in answer:
-            from ... import ejson
-
             console.tree({**tags, "result": ejson.encode(answer["result"])})
         else:
             # Errors are JSON, not EJSON (C28).
@@ -320,8 +311,6 @@ class _Work:
 
 
 def _error(error: BaseException) -> dict[str, EJSONValue]:
-    from ..errors import error_tree, failure
-
     return {"error": error_tree(failure(error))}
 
 
@@ -502,7 +491,6 @@ batch = Command(
         "Make a call for each line of FILE, or of standard input, over one connection, and print an answer for each. "
         "An error does not stop the other calls, but the exit code is then 1."
     ),
-    short_help="Make many calls, from lines of JSON.",
     params=[
         click.Argument(["file"], metavar="[FILE]", default="-"),
         click.Option(

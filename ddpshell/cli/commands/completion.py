@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from ..command_classes import Command, process_of
-
-if TYPE_CHECKING:
-    from ..process import Process
+from ..process import Process
 
 __all__ = ["COMPLETE_VARIABLE", "SHELLS", "complete", "completion", "script"]
 
@@ -70,7 +67,6 @@ completion = Command(
     "completion",
     callback=_completion,
     help="Print a completion script for a shell: bash, zsh or fish. [default: the shell in $SHELL]",
-    short_help="Print a completion script for bash, zsh or fish.",
     params=[
         click.Argument(["shell"], metavar="[bash|zsh|fish]", required=False, type=click.Choice(list(SHELLS))),
     ],

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
+from ...ejson import EJSONValue
 from ...exceptions import CommandError, LoginNeeded
+from ...logins import make_private, server_of
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of
-from ..credentials import without_credentials
+from ..credentials import endpoint_of, login_store, without_credentials
 from ..folders import config_file, is_there
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
 from ..process import Process
 from ..settings import ResolvedSettings, ResolvedValue, load_config, resolve
-
-if TYPE_CHECKING:
-    from ...ejson import EJSONValue
 
 __all__ = ["config"]
 
@@ -75,10 +74,6 @@ def _named_file() -> str:
 
 def _edit(file: str) -> None:
     """Let the user edit the file, and check it after that."""
-    from pathlib import Path
-
-    from ...logins import make_private
-
     path = Path(file)
     try:
         if not path.exists():
@@ -156,9 +151,6 @@ def _login_rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[
             yield "login", ResolvedValue(identity.user, identity.origin)
             yield "password-file", ResolvedValue(identity.file, "--password-file")
         case _:
-            from ...logins import server_of
-            from ..credentials import endpoint_of, login_store
-
             server = server_of(endpoint_of(resolved.connection()))
             try:
                 saved = login_store(process).find(server, identity.user)
@@ -191,7 +183,6 @@ config = Command(
     "config",
     callback=_config,
     help="Show the settings that a command would use, and where each comes from: an option, a variable or the config file.",
-    short_help="Show the settings, and where each comes from.",
     params=[
         click.Option(["--edit"], is_flag=True, help="Edit the config file with $VISUAL or $EDITOR, and check it."),
         click.Option(["--list", "servers"], is_flag=True, help="Show the servers that you can use with -p."),

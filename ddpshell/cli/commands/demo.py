@@ -82,7 +82,6 @@ demo = _Demo(
     "demo",
     callback=_demo,
     help="Start a demo server, run COMMAND with it, and stop the server. Without COMMAND, open the shell.",
-    short_help="Run a command with a demo server.",
     context_settings={"allow_interspersed_args": False},
     params=[
         _Words(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),

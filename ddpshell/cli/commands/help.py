@@ -104,7 +104,6 @@ help = Command(  # noqa: A001 - a command and its module have the same name
     "help",
     callback=_help,
     help="Show a page of the manual, or the help of a command. Without TOPIC, list all topics.",
-    short_help="Show a page of the manual, or list its topics.",
     params=[
         _Topic(["topic"], metavar="[TOPIC]", required=False),
         *(option for option in OUTPUT_OPTIONS if option.name in ("color", "no_pager")),

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from ...client import Awaitable, Client
 from ...exceptions import CommandError, DDPError, MethodError, TwoFactorError
+from ...logins import (
+    SavedLogin,
+    end_replaced,
+    explain_login_error,
+    log_in_with_password,
+    os_error_reason,
+    saved_login,
+    server_of,
+)
+from ...protocol.accounts import LoginToken, UserSelector
 from ..command_classes import Command, process_of
+from ..connection import connected, wait_for_outcome
+from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..process import Process
 from ..settings import ConnectionSettings
 from ..types import SecretFile
-
-if TYPE_CHECKING:
-    from ...client import Awaitable, Client
-    from ...logins import SavedLogin
-    from ...protocol.accounts import LoginToken, UserSelector
 
 __all__ = ["login"]
 
@@ -31,9 +37,6 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
     settings = ConnectionSettings.of(others)
     process.timeout = settings.timeout
     user = user or settings.identity.user
-    from ...logins import end_replaced, os_error_reason, saved_login, server_of
-    from ..connection import connected, wait_for_outcome
-    from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
 
     endpoint = endpoint_of(settings)
     token_file, password_file = process.options.get("token_file"), process.options.get("password_file")
@@ -85,8 +88,6 @@ def _with_code(
     client: Client, user: UserSelector, password: str, code_file: str | None, process: Process
 ) -> LoginToken:
     """Log in with a password, and with a one-time code if the server asks for one."""
-    from ...logins import log_in_with_password
-    from ..credentials import ask_user, read_secret
 
     def ask_code(rejection: TwoFactorError | None) -> str:
         if code_file is not None:
@@ -104,9 +105,6 @@ def _with_code(
 
 
 def _answer(answer: Awaitable[LoginToken], client: Client, process: Process) -> LoginToken:
-    from ...logins import explain_login_error
-    from ..connection import wait_for_outcome
-
     try:
         return wait_for_outcome(answer, client, process, "answer to the login")
     except MethodError as error:
@@ -124,7 +122,6 @@ login = Command(
         "Log in and save the login. Later commands for the same server use it, until it expires or you log out. "
         "ddp asks for the password and never saves it."
     ),
-    short_help="Log in and save the login.",
     params=[
         click.Argument(["user"], metavar="[USER]", required=False),
         click.Option(["--id", "is_id"], is_flag=True, help="USER is a user id."),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 import click
 
 from ...exceptions import CommandError, ConnectError, DDPTimeout, LoginNeeded, OutcomeUnknown
+from ...logins import LoginStore, SavedLogin, server_of
 from ..command_classes import Command, process_of
+from ..connection import connected, wait_for_outcome
+from ..credentials import endpoint_of, login_command, login_store
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..process import Process
 from ..settings import ConnectionSettings
-
-if TYPE_CHECKING:
-    from ...logins import LoginStore, SavedLogin
 
 __all__ = ["logout"]
 
@@ -23,8 +22,6 @@ def _logout(local: bool) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
-    from ...logins import server_of
-    from ..credentials import endpoint_of, login_command, login_store
 
     server = server_of(endpoint_of(settings))
     if settings.identity.kind in ("token", "password"):
@@ -66,8 +63,6 @@ def _end_saved(process: Process, settings: ConnectionSettings, saved: SavedLogin
 
 
 def _end(process: Process, settings: ConnectionSettings) -> None:
-    from ..connection import connected, wait_for_outcome
-
     with connected(process, settings) as client:
         wait_for_outcome(client.logout(), client, process, "answer to the logout")
 
@@ -83,7 +78,6 @@ logout = Command(
     "logout",
     callback=_logout,
     help="Log out: end the login on the server, and delete the saved login.",
-    short_help="Log out.",
     params=[
         click.Option(["--local"], is_flag=True, help="Only delete the saved login; do not contact the server."),
         *CONNECTION_OPTIONS,

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
 
+from ...client import Client, ConnectionState
+from ...ejson.json_text import JSONValue
+from ...exceptions import DDPTimeout
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of
+from ..connection import connected, wait_for_session
+from ..event_queue import EventQueue
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..settings import ConnectionSettings
 from ..types import Seconds
-
-if TYPE_CHECKING:
-    from ...client import Client
-    from ...ejson.json_text import JSONValue
-    from ..event_queue import EventQueue
 
 __all__ = ["Summary", "ping", "summary_of"]
 
@@ -33,8 +32,6 @@ def _ping(count: int | None, interval: float, wait: float) -> None:
     if process.console.output_format is OutputFormat.TABLE:
         raise click.UsageError("ddp ping does not take -o table, only pretty and json")
     process.timeout = settings.timeout
-    from ..connection import connected, wait_for_session
-    from ..event_queue import EventQueue
 
     with (
         EventQueue[_Answer](process.clock, process.console.out.fd) as queue,
@@ -110,8 +107,6 @@ class _Pings:
         while self.failure is None:
             now = clock.now()
             if end is not None and now >= end:
-                from ...exceptions import DDPTimeout
-
                 self.failure = DDPTimeout(f"stopped after {self._process.timeout:g} s")
                 return
             is_done = count is not None and self._sent >= count
@@ -144,8 +139,6 @@ class _Pings:
         answer.future.add_done_callback(lambda _: self._queue.put(answer))
 
     def _receive(self, answer: _Answer) -> None:
-        from ...client import ConnectionState
-
         self._awaited -= 1
         error = answer.future.exception()
         if error is None:
@@ -239,7 +232,6 @@ ping = Command(
         "Measure DDP round trips and print statistics, as ping(8) does for packets. "
         "Runs until Ctrl-C; the exit code is then 0 if there was an answer, otherwise 1."
     ),
-    short_help="Measure round trips to the server.",
     params=[
         click.Option(["-c", "--count"], type=click.IntRange(min=1), metavar="N", help="Stop after N pings."),
         click.Option(

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ...analysis.exchanges import Exchanges, View
+from ...analysis.files import open_frames
+from ...analysis.lint import Lint
+from ...analysis.recording import Header
+from ...analysis.summary import Summary, changes
+from ...analysis.timeline import Selection, timeline_line, timeline_row
+from ...ejson import JSONValue
+from ...text.escaping import escape_line
+from ...text.palette import terminal_text
+from ...text.prose import clip, plural
+from ...text.tables import table_lines
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
 from ..types import ReadableFile, Seconds
-
-if TYPE_CHECKING:
-    from ...analysis.exchanges import View
-    from ...analysis.recording import Header
-    from ...analysis.timeline import Selection
-    from ...ejson import JSONValue
 
 __all__ = ["read"]
 
@@ -36,7 +41,6 @@ def _read(
     console = process_of(click.get_current_context()).console
     if timeline and against is not None:
         raise click.UsageError("--timeline and --against cannot be used together")
-    from ...analysis.timeline import Selection
 
     selection = Selection.parse(only, grep, begin, end)
     if timeline:
@@ -45,8 +49,6 @@ def _read(
     header, summary = _summary(file, selection, console)
     is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
     if against is not None:
-        from ...analysis.summary import changes
-
         _, old = _summary(against, selection, console)
         rows = list(changes(old, summary))
         if is_json:
@@ -65,9 +67,6 @@ def _read(
 
 def _views(file: str, console: Console) -> Iterator[tuple[Header, Iterator[View]]]:
     """Yield the header and the frames once, then report what was left out."""
-    from ...analysis.exchanges import Exchanges
-    from ...analysis.files import open_frames
-
     with open_frames(file) as frames:
         yield frames.header, Exchanges().views(frames.entries)
         for note in frames.notes:
@@ -75,10 +74,6 @@ def _views(file: str, console: Console) -> Iterator[tuple[Header, Iterator[View]
 
 
 def _summary(file: str, selection: Selection, console: Console) -> tuple[Header, dict[str, JSONValue]]:
-    from ...analysis.lint import Lint
-    from ...analysis.recording import Header
-    from ...analysis.summary import Summary
-
     summary, lint, header = Summary(), Lint(), Header("", "", "")
     for header, views in _views(file, console):  # noqa: B007 - the loop runs once
         for view in views:
@@ -95,10 +90,6 @@ def _summary(file: str, selection: Selection, console: Console) -> tuple[Header,
 
 
 def _show_timeline(file: str, selection: Selection, console: Console) -> None:
-    from ...analysis.timeline import timeline_line, timeline_row
-    from ...text.palette import terminal_text
-    from ...text.prose import clip
-
     is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
     width = console.out.width if console.out.is_terminal else None
     for _, views in _views(file, console):
@@ -121,9 +112,6 @@ def _show_timeline(file: str, selection: Selection, console: Console) -> None:
 
 
 def _write_summary(header: Header, summary: Mapping[str, JSONValue], console: Console) -> None:
-    from ...text.escaping import escape_line
-    from ...text.prose import plural
-
     what: Any = summary
     title = "  ".join([part for part in (header.url, header.started, header.program) if part])
     if title:
@@ -157,8 +145,6 @@ def _write_summary(header: Header, summary: Mapping[str, JSONValue], console: Co
 
 
 def _write_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    from ...text.tables import table_lines
-
     for line in table_lines(list(rows), console.out.width if console.out.is_terminal else None) or () if rows else ():
         console.write(line)
 
@@ -170,7 +156,6 @@ read = Command(
         "Show what a recording contains: calls and subscriptions with their times, and breaches of the protocol. "
         "FILE is a recording, as --record makes it, or a HAR file that a browser saved. Secrets are masked."
     ),
-    short_help="Show what a recording or a HAR file contains.",
     params=[
         click.Argument(["file"], type=ReadableFile()),
         click.Option(["--timeline"], is_flag=True, help="Show each frame, and how long its answer took."),

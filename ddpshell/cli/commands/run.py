@@ -7,29 +7,41 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
 from ...advice import Place
+from ...client import Client
+from ...client.events import Event
 from ...exceptions import CommandError, DDPTimeout, LoginError
+from ...logins import server_of
+from ...protocol.accounts import LoginToken
+from ...protocol.urls import parse_url
+from ...shell.commands.shell import shell_registry
+from ...shell.link import Connect, Hooks
+from ...shell.script import run_script
+from ...shell.settings import Settings
+from ...shell.state import Shell
+from ...shell.terminal.display import Display, ScriptDisplay
+from ...text.escaping import escape_text
+from ...text.frames import FrameFilter
 from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
-from ..credentials import endpoint_of, find_credential, read_passphrase, warn_of_exposed_passwords
+from ..connection import make_client, unconfirmed_note
+from ..credentials import (
+    Credential,
+    endpoint_of,
+    find_credential,
+    login_store,
+    read_passphrase,
+    warn_of_exposed_passwords,
+)
+from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
 from ..output import OutputFormat
 from ..process import Process, exit_code
 from ..settings import ConnectionSettings, Identity, proxy_for
-
-if TYPE_CHECKING:
-    from ...client import Client
-    from ...client.events import Event
-    from ...protocol.accounts import LoginToken
-    from ...shell.link import Connect
-    from ...shell.settings import Settings
-    from ...shell.state import Shell
-    from ...shell.terminal.display import Display
-    from ..credentials import Credential
 
 __all__ = ["connector", "credential_at", "make_shell", "opened", "run", "run_lines", "set_user", "shell_settings"]
 
@@ -78,11 +90,6 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         InvalidURL: The URL of the server is not valid.
         LoginNeeded: There is no usable login for the requested user, or the server rejected it.
     """
-    from ...shell.script import run_script
-    from ...shell.terminal.display import ScriptDisplay
-    from ...text.escaping import escape_text
-    from ..errors import failure, show
-
     given = ConnectionSettings.of(process.options)
     process.timeout = given.timeout
     console = process.console
@@ -154,8 +161,6 @@ class _ScriptLogin:
         return None if deadline is None else max(0.0, deadline - self._process.clock.now())
 
     def __call__(self, client: Client, url: str | None) -> None:
-        from ..connection import unconfirmed_note
-
         credential = credential_at(self._process, self._given, url, self._first)
         if credential is None:
             return
@@ -206,9 +211,6 @@ def credential_at(
 
 def _for_server(process: Process, given: ConnectionSettings, url: str | None) -> ConnectionSettings:
     """Return the settings for a server. Personal settings of the options' server are not sent to another one."""
-    from ...logins import server_of
-    from ...protocol.urls import parse_url
-
     if url is None:
         return given
     settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
@@ -228,8 +230,6 @@ def set_user(shell: Shell, credential: Credential, token: LoginToken) -> None:
 
 def shell_settings(process: Process) -> Settings:
     """Return the initial settings of the shell."""
-    from ...shell.settings import Settings
-
     return Settings(output=process.options.get("output", OutputFormat.AUTO.value))
 
 
@@ -241,12 +241,6 @@ def make_shell(
     Raises:
         InvalidURL: The URL of the server is not valid.
     """
-    from ...shell.commands.shell import shell_registry
-    from ...shell.link import Hooks
-    from ...shell.state import Shell
-    from ...text.frames import FrameFilter
-    from ..credentials import login_store
-
     hooks = Hooks(connect, retry=given.retry, profile=process.options.get("profile"))
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
     if given.identity.kind != "anonymous" and not process.options.get("is_demo"):
@@ -264,8 +258,6 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, l
     passphrase = read_passphrase(process, given)
 
     def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
-        from ..connection import make_client
-
         settings = _for_server(process, given, url)
         return make_client(
             process,
@@ -286,7 +278,6 @@ run = Command(
         "Run commands of the shell from FILE, or from standard input, one after another. "
         "The first error ends the script and gives the exit code."
     ),
-    short_help="Run commands of the shell from a file.",
     params=[
         click.Argument(["file"], metavar="[FILE]", default="-"),
         click.Option(

@@ -10,27 +10,28 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ...analysis.files import open_frames
+from ...analysis.recorded_answers import RecordedAnswers, recorded_answers
 from ...exceptions import CommandError, RecordingError
+from ...server import Activity, Frame, Server
+from ...server.demo import demo_server
+from ...server.loading import ServedApp
+from ...server.origins import Origins
+from ...server.stand_in import StandIn
 from ...text.escaping import escape_line, quote
 from ...text.frames import frame_line, time_of_day
 from ...text.palette import terminal_text
 from ...text.prose import duration, plural
+from ..background_stream import written_in_background
 from ..command_classes import Command, process_of
 from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS
+from ..output import Console
 from ..process import Process
 from ..types import ReadableFile
-
-if TYPE_CHECKING:
-    from ...analysis.recorded_answers import RecordedAnswers
-    from ...server import Activity, Frame, Server
-    from ...server.loading import ServedApp
-    from ...server.stand_in import StandIn
-    from ..output import Console
 
 __all__ = ["ServerLog", "announce", "outcome", "serve", "what"]
 
@@ -68,7 +69,6 @@ def _serve(
     process = process_of(ctx)
     process.when_server_runs()
     process.configure(serves=True)
-    from ..background_stream import written_in_background
 
     given = process.options
     log = None
@@ -91,8 +91,6 @@ def _serve(
 
 
 def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Server], None], *, greeting: bool) -> None:
-    from ...server.demo import demo_server
-
     server = demo_server(greeting=greeting)
     prepare(server)
     if not _is_loopback(host):
@@ -112,8 +110,6 @@ def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Serve
 def _serve_app(
     path: str, host: str, port: int, console: Console, prepare: Callable[[Server], None], *, reload: bool
 ) -> None:
-    from ...server.loading import ServedApp
-
     # Functions of the file may import neighboring files when they are called.
     folder = str(Path(path).absolute().parent)
     sys.path.insert(0, folder)
@@ -140,8 +136,6 @@ def _serve_app(
 def _serve_recording(
     path: str, speed: float, host: str, port: int, console: Console, prepare: Callable[[Server], None]
 ) -> None:
-    from ...server.stand_in import StandIn
-
     version = _version(path)
     stand_in = StandIn(_read_answers(path, console), speed=speed)
     server = stand_in.server
@@ -178,9 +172,6 @@ def _announce_recording(stand_in: StandIn, console: Console) -> None:
 
 
 def _read_answers(path: str, console: Console) -> RecordedAnswers:
-    from ...analysis.files import open_frames
-    from ...analysis.recorded_answers import recorded_answers
-
     try:
         with open_frames(path) as frames:
             answers = recorded_answers(frames.entries)
@@ -234,8 +225,6 @@ def announce(server: Server, console: Console) -> None:
 
 def _checked_origins(ctx: click.Context, param: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
     if origins:
-        from ...server.origins import Origins
-
         try:
             Origins(origins)
         except ValueError as error:
@@ -336,7 +325,6 @@ serve = Command(
         "Run a DDP server: the server in the Python file APP, a server that answers as a recording did, or a demo server. "
         "It logs each call on stderr, with -v also each frame. It is for development and tests, not for the internet."
     ),
-    short_help="Run a DDP server from a file or a recording, or a demo server.",
     params=[
         click.Argument(["app"], required=False, metavar="[APP]"),
         click.Option(

@@ -6,29 +6,25 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ...client import Client
 from ...exceptions import DDPError, LoginError, LoginNeeded
+from ...protocol.accounts import LoginToken
+from ...shell.repl import interact
+from ...shell.state import Shell
+from ...shell.terminal.display import Display
 from ..command_classes import Command, process_of
-from ..credentials import find_credential
+from ..credentials import Credential, find_credential
 from ..folders import state_folder
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, Stream
 from ..process import Process
 from ..settings import ConnectionSettings
-from .run import connector, credential_at, make_shell, set_user, shell_settings
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from ...client import Client
-    from ...protocol.accounts import LoginToken
-    from ...shell.state import Shell
-    from ...shell.terminal.display import Display
-    from ..credentials import Credential
+from .run import connector, credential_at, make_shell, opened, run_lines, set_user, shell_settings
 
 __all__ = ["shell"]
 
@@ -42,7 +38,6 @@ def _shell() -> None:
             return
         # Without this, ddp would seem to hang.
         process.console.note("standard output is not a terminal, so there is no prompt; reading commands until Ctrl-D")
-    from .run import opened, run_lines
 
     with opened("-") as (lines, name):
         code = run_lines(process, lines, name)
@@ -66,7 +61,6 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
         # No option asked for this login, and the user can log in at the prompt.
         ended = error
     connect = connector(process, given, reconnect=given.reconnect is not False)
-    from ...shell.repl import interact
 
     above = contextlib.ExitStack()
 
@@ -149,7 +143,6 @@ shell = Command(
         "Open the shell, a prompt for calls, subscriptions and live data. "
         "If standard input is a file or a pipe, run the commands in it."
     ),
-    short_help="Open the shell (also: ddp without a command).",
     params=[
         *connection_options(
             "Time limit for a script in seconds; 0 for no limit. There is no limit at the prompt. [default: 30]"

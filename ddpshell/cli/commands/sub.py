@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from ...exceptions import CommandError, DDPTimeout, LoginNeeded, QueryError, SubscriptionError
 from ...protocol.codec import DocumentID, encode_document_id
 from ...protocol.documents import Order
 from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ...text.escaping import escape_line
 from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
         SubscriptionStopped,
     )
     from ...ejson import EJSONValue
-    from ...exceptions import DDPTimeout
     from ...minimongo.selector import Matcher
     from ...protocol.documents import Document
     from ..event_queue import EventQueue
@@ -89,7 +90,6 @@ def _sub(
 
 
 def _selector(text: str) -> Matcher:
-    from ...exceptions import CommandError, QueryError
     from ...minimongo.selector import compile_selector
     from ...text.literals import parse_argument
 
@@ -185,7 +185,6 @@ class _Run:
             SubscriptionReady,
             SubscriptionStopped,
         )
-        from ...exceptions import LoginNeeded
         from ..call_arguments import note_losses
 
         if self._subscription.error is not None and not self._subscription.id:
@@ -233,7 +232,6 @@ class _Run:
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:
         """Report that the server stopped the subscription."""
         from ...client.handles import stopped_early
-        from ...exceptions import SubscriptionError
 
         name = self._subscription.name
         if error is not None:
@@ -245,7 +243,6 @@ class _Run:
         self._process.console.note(f"the server stopped {name!r}")
 
     def _failed(self, error: BaseException) -> BaseException:
-        from ...exceptions import SubscriptionError
         from ..connection import add_url_hint
         from ..credentials import endpoint_of
 
@@ -257,7 +254,6 @@ class _Run:
         return error
 
     def _timeout_error(self, *, is_until: bool) -> DDPTimeout:
-        from ...exceptions import DDPTimeout
         from ...protocol.server_error import quoted
         from ..connection import timeout_error
 
@@ -394,8 +390,6 @@ class TableLines(Lines):
 
     def print_all(self, copies: DocumentCopies) -> None:
         """Print the tables; if there are several, each below its name."""
-        from ...text.escaping import escape_line
-
         tables = list(copies.collections())
         for number, (name, documents) in enumerate(tables):
             if len(tables) > 1:
@@ -435,7 +429,6 @@ sub = Command(
         "Subscribe to a publication, print its documents when all have arrived, and exit. "
         "With --follow, print every change until Ctrl-C."
     ),
-    short_help="Subscribe, and print the documents or follow them.",
     params=[
         click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
         WORDS,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 from ...exceptions import LoginNeeded
+from ...logins import describe_user, server_of
 from ..command_classes import Command, process_of
+from ..connection import connected
+from ..credentials import endpoint_of, login_command
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..settings import ConnectionSettings
 
@@ -16,9 +19,6 @@ def _whoami() -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
-    from ...logins import describe_user, server_of
-    from ..connection import connected
-    from ..credentials import endpoint_of, login_command
 
     server = server_of(endpoint_of(settings))
     with connected(process, settings) as client:
@@ -32,7 +32,6 @@ whoami = Command(
     "whoami",
     callback=_whoami,
     help="Show the user you are logged in as, according to the server. Exits with 4 if you are not logged in.",
-    short_help="Show the user you are logged in as.",
     params=[*CONNECTION_OPTIONS, *OUTPUT_OPTIONS],
     examples=[
         ("ddp whoami", "show id, name and e-mail addresses"),
