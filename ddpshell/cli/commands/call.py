@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...exceptions import MethodError
-from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName
+from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..settings import ConnectionSettings
@@ -17,13 +17,12 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
-    # Errors in the command line are reported before the network is imported and anything is sent.
-    from ..call_arguments import check_text, note_losses, read_arguments
-    from ..connection import connected, wait_for_outcome
-
     check_text(method, "METHOD")
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
+    # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
+    from ..connection import connected, wait_for_outcome
+
     with connected(process, settings) as client:
         call = client.apply(method, params, retry=settings.retry)
         try:

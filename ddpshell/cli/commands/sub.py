@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from ...ejson import EJSONValue
 from ...exceptions import CommandError, DDPTimeout, LoginNeeded, QueryError, SubscriptionError
 from ...protocol.codec import DocumentID, encode_document_id
-from ...protocol.documents import Order
+from ...protocol.documents import Document, Order
 from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...text.escaping import escape_line
-from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName
+from ...text.literals import parse_argument
+from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat
@@ -38,9 +40,7 @@ if TYPE_CHECKING:
         SubscriptionReady,
         SubscriptionStopped,
     )
-    from ...ejson import EJSONValue
     from ...minimongo.selector import Matcher
-    from ...protocol.documents import Document
     from ..event_queue import EventQueue
 
 __all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "TableLines", "sub"]
@@ -67,15 +67,14 @@ def _sub(
         raise click.UsageError(f"--events and --{'docs' if docs else 'count'} cannot be used together")
     if follows and process.console.output_format is OutputFormat.TABLE:
         raise click.UsageError("-o table cannot show changes; use it without --follow, --until and --events")
-    # Errors in the command line are reported before the network is imported and anything is sent.
-    from ..call_arguments import check_text, note_losses, read_arguments
-    from ..connection import connected
-    from ..event_queue import EventQueue
-
     check_text(name, "NAME")
     matches = None if until is None else _selector(until)
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
+    # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
+    from ..connection import connected
+    from ..event_queue import EventQueue
+
     # The queue is closed before the client, whose thread may be paused until there is room in the queue.
     with (
         EventQueue["_Queued"](process.clock, process.console.out.fd) as queue,
@@ -91,7 +90,6 @@ def _sub(
 
 def _selector(text: str) -> Matcher:
     from ...minimongo.selector import compile_selector
-    from ...text.literals import parse_argument
 
     try:
         selector: Any = parse_argument(text)
@@ -185,7 +183,6 @@ class _Run:
             SubscriptionReady,
             SubscriptionStopped,
         )
-        from ..call_arguments import note_losses
 
         if self._subscription.error is not None and not self._subscription.id:
             # The client failed before it could subscribe, so there is no event.
