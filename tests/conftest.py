@@ -45,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures, path = set(getattr(item, "fixturenames", ())), item.nodeid
         if fixtures & _NODE or path.startswith(_NODE_MODULES) or "Meteor" in path or "meteor" in path:
             item.add_marker("node")
+        if "browser" in fixtures:
+            item.add_marker("slow")
         if fixtures & _TERMINAL or path.startswith(_TERMINAL_MODULES):
             item.add_marker("terminal")
 

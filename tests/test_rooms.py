@@ -111,6 +111,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
         "logins.py",
         "analysis/files.py",
         "analysis/har.py",
+        "analysis/html_page.py",
         "text/literals.py",
         "server/loading.py",
         "shell/",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ...analysis.exchanges import Exchanges, View
 from ...analysis.files import open_frames
+from ...analysis.html_page import html_page
 from ...analysis.lint import Lint
 from ...analysis.recording import Header
 from ...analysis.summary import Summary, changes
@@ -37,11 +39,17 @@ def _read(
     begin: float | None,
     end: float | None,
     against: str | None,
+    html: str | None,
 ) -> None:
     console = process_of(click.get_current_context()).console
     if timeline and against is not None:
         raise click.UsageError("--timeline and --against cannot be used together")
 
+    if html is not None:
+        if timeline or against is not None or only or grep is not None or begin is not None or end is not None:
+            raise click.UsageError("--html always shows the whole file; select frames in the page")
+        _write_page(file, html, console)
+        return
     selection = Selection.parse(only, grep, begin, end)
     if timeline:
         _show_timeline(file, selection, console)
@@ -71,6 +79,23 @@ def _views(file: str, console: Console) -> Iterator[tuple[Header, Iterator[View]
         yield frames.header, Exchanges().views(frames.entries)
         for note in frames.notes:
             console.note(note)
+
+
+def _write_page(file: str, html: str, console: Console) -> None:
+    path = Path(html).expanduser()
+    if path.exists() and path.samefile(file):
+        raise click.UsageError(f"--html cannot overwrite the file that it shows, {html!r}")
+    with open_frames(file) as frames:
+        page = html_page(frames.header, frames.entries)
+        try:
+            out = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"cannot write {html!r}: {error.strerror}") from None
+        with out:
+            out.writelines(page)
+        for note in frames.notes:
+            console.note(note)
+    console.note(f"wrote {html}; open it in a browser")
 
 
 def _summary(file: str, selection: Selection, console: Console) -> tuple[Header, dict[str, JSONValue]]:
@@ -172,6 +197,12 @@ read = Command(
         click.Option(
             ["--against"], type=ReadableFile(), metavar="OLD", help="Show the numbers that differ from another file."
         ),
+        click.Option(
+            ["--html"],
+            type=click.Path(dir_okay=False),
+            metavar="OUT",
+            help="Write a page that shows the calls and subscriptions over time in a browser, without network.",
+        ),
         *OUTPUT_OPTIONS,
     ],
     notes={
@@ -184,6 +215,7 @@ read = Command(
         ("ddp read app.ddprec", "sum up a recording"),
         ("ddp read app.har --timeline --only 'call:tasks.*'", "show the calls in a HAR file"),
         ("ddp read new.ddprec --against old.ddprec", "compare two recordings"),
+        ("ddp read app.ddprec --html app.html", "look at a recording in a browser"),
         ("ddp read app.ddprec -o json | jq .lint", "check a recording in a script"),
     ],
 )

@@ -119,3 +119,28 @@ def test_what_cannot_be_read_is_a_usage_error(
     ran = ddp("read", *[word.format(**names) for word in words])
     assert (ran.code, ran.out) == (2, "")
     assert problem in ran.err
+
+
+def test_a_page_for_the_browser_is_written(ddp: Command, tmp_path: Path, file: str) -> None:
+    page = tmp_path / "out.html"
+    ran = ddp("read", file, "--html", str(page))
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == f"ddp: note: wrote {page}; open it in a browser\n"
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert "ws://app.example/websocket" in text
+    assert text.endswith("</html>\n")
+
+
+def test_a_page_is_not_written_over_its_recording_or_where_nothing_can_be_written(ddp: Command, file: str) -> None:
+    before = Path(file).read_bytes()
+    assert ddp("read", file, "--html", file).code == 2
+    assert Path(file).read_bytes() == before
+    ran = ddp("read", file, "--html", "no/such/folder/a.html")
+    assert (ran.code, "cannot write 'no/such/folder/a.html': No such file or directory" in ran.err) == (2, True)
+
+
+def test_a_page_shows_the_whole_file(ddp: Command, file: str) -> None:
+    ran = ddp("read", file, "--html", "a.html", "--only", "call:add")
+    assert (ran.code, "--html always shows the whole file" in ran.err) == (2, True)
+    assert not Path("a.html").exists()

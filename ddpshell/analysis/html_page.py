@@ -1,0 +1,302 @@
+"""A recording as one HTML page, which opens from disk and loads nothing from the network.
+
+The page is `page.html` with the recording as JSON in it. Its policy allows only its own script and styles, by their
+hashes. Secrets are masked. The frames are in blocks of limited size, which the browser parses only when they are needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from ..ejson import JSONValue, json_text
+from ..exceptions import EJSONError
+from ..protocol.messages import Added, AddedBefore, Changed, MovedBefore, Removed
+from ..protocol.secrets import mask
+from .exchanges import Call, Connection, Exchange, Exchanges, PingPong, Subscription, View
+from .recording import ConnectionChange, Entry, Frame, Header
+
+__all__ = ["html_page"]
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+# Characters of a block. A browser parses a block of this size in some milliseconds.
+_BLOCK = 200_000
+
+# Characters of a frame that the page has, and of the parameters in a row.
+_LONGEST_FRAME = 65_536
+_LONGEST_PARAMS = 300
+
+# Entries of the tables; the rest is added up.
+_MOST_FIELDS = 100
+_MOST_PUBLICATIONS = 500
+_MOST_COLLECTIONS = 20
+
+_DATA = (Added, Changed, Removed, AddedBefore, MovedBefore)
+
+
+def html_page(header: Header, entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the parts of the page, in UTF-8 without lone surrogates.
+
+    Args:
+        header: The header of the recording.
+        entries: Its frames and events.
+    """
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    before, _, after = template.partition("@data@")
+    yield before.replace("@policy@", _policy(template))
+    yield from _Page(header).data(entries)
+    yield after
+
+
+def _policy(template: str) -> str:
+    def hashed(tag: str) -> str:
+        found = re.search(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
+        assert found is not None
+        return f"'sha256-{base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; script-src {hashed('script')}; style-src {hashed('style')}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+class _Row(Struct):
+    """An exchange, with the frames and the phases that the page shows."""
+
+    exchange: Exchange
+    steps: list[JSONValue] = []
+    phases: set[str] = set()
+    # The first number and the length of each run of frames.
+    frames: list[JSONValue] = []
+    bytes: int = 0
+    collections: dict[str, None] = {}
+
+    def add_frame(self, number: int, size: int) -> None:
+        self.bytes += size
+        if self.frames:
+            first, length = self.frames[-2:]
+            assert isinstance(first, int)
+            assert isinstance(length, int)
+            if first + length > number:
+                return  # a frame can have several steps of one exchange
+            if first + length == number:
+                self.frames[-1] = length + 1
+                return
+        self.frames += [number, 1]
+
+
+class _Weight(Struct):
+    """The data messages of a publication."""
+
+    documents: int = 0
+    bytes: int = 0
+    # How often each field was sent, and its bytes.
+    fields: dict[str, tuple[int, int]] = {}
+
+
+class _Blocks:
+    """Collects JSON texts, and puts them into script elements that are not run."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._first = 0
+        self._size = 0
+        self._texts: list[str] = []
+
+    def add(self, value: JSONValue) -> Iterator[str]:
+        text = _inline(value)
+        self._texts.append(text)
+        self._size += len(text)
+        if self._size >= _BLOCK:
+            yield from self.end()
+
+    def end(self) -> Iterator[str]:
+        if self._texts:
+            text = ",".join(self._texts)
+            yield f'<script type="application/json" class="{self._kind}" data-first="{self._first}">[{text}]</script>\n'
+        self._first += len(self._texts)
+        self._size = 0
+        self._texts = []
+
+
+class _Page:
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._exchanges = Exchanges()
+        self._rows: dict[Exchange, _Row] = {}
+        self._connections: dict[int, Connection] = {}
+        # None stands for data that no subscription waits for.
+        self._weights: dict[str | None, _Weight] = {}
+        self._frames = [0, 0]
+        self._bytes = [0, 0]
+        self._first: float | None = None
+        self._last = 0.0
+
+    def data(self, entries: Iterable[Entry]) -> Iterator[str]:
+        frames = _Blocks("frames")
+        for entry in entries:
+            self._first = entry.t if self._first is None else min(self._first, entry.t)
+            self._last = max(self._last, entry.t)
+            if isinstance(entry, ConnectionChange):
+                self._receive_change(entry)
+                continue
+            text = mask(entry.text)
+            self._receive_frame(entry, self._exchanges.receive(Frame(entry.t, entry.conn, entry.dir, text)))
+            shown: list[JSONValue] = [_seconds(entry.t), entry.conn, int(entry.dir == "out"), text[:_LONGEST_FRAME]]
+            yield from frames.add([*shown, entry.size, len(text) > _LONGEST_FRAME])
+        yield from frames.end()
+        rows = _Blocks("rows")
+        for row in self._rows.values():
+            yield from rows.add(self._row(row))
+        yield from rows.end()
+        yield f'<script type="application/json" id="about">{_inline(self._about())}</script>\n'
+
+    def _receive_change(self, change: ConnectionChange) -> None:
+        for step in self._exchanges.receive(change).steps:
+            self._found(step.exchange).steps.append([step.phase, _seconds(change.t)])
+            if isinstance(step.exchange, Connection):
+                self._connections[change.conn] = step.exchange
+
+    def _receive_frame(self, frame: Frame, view: View) -> None:
+        number, is_out = sum(self._frames), int(frame.dir == "out")
+        self._frames[is_out] += 1
+        self._bytes[is_out] += frame.size
+        message, waiting = view.message, None
+        for step in view.steps:
+            row = self._found(step.exchange)
+            if isinstance(step.exchange, Connection):
+                self._connections[frame.conn] = step.exchange
+            else:
+                row.add_frame(number, frame.size)
+            if step.phase != "data" or "data" not in row.phases:
+                row.steps.append([step.phase, _seconds(frame.t)])
+                row.phases.add(step.phase)
+            if step.phase == "data" and isinstance(step.exchange, Subscription) and isinstance(message, _DATA):
+                waiting = step.exchange.name
+                row.collections[message.collection] = None
+        # The frames of a connection are all that were sent and received on it.
+        connection = self._connections.get(frame.conn)
+        if connection is None:
+            connection = self._connections[frame.conn] = Connection(frame.conn, frame.t)
+            self._found(connection).steps.append(["open", _seconds(frame.t)])
+        self._found(connection).add_frame(number, frame.size)
+        if isinstance(message, _DATA):
+            self._weigh(frame, message, waiting)
+
+    def _found(self, exchange: Exchange) -> _Row:
+        row = self._rows.get(exchange)
+        if row is None:
+            row = self._rows[exchange] = _Row(exchange)
+        return row
+
+    def _weigh(
+        self, frame: Frame, message: Added | Changed | Removed | AddedBefore | MovedBefore, publication: str | None
+    ) -> None:
+        weight = self._weights.get(publication)
+        if weight is None:
+            weight = self._weights[publication] = _Weight()
+        weight.bytes += frame.size
+        weight.documents += isinstance(message, Added | AddedBefore)
+        if not isinstance(message, Added | AddedBefore | Changed):
+            return
+        try:
+            fields = json_text.parse(message.fields)
+        except EJSONError:
+            return
+        for name, value in fields.items() if isinstance(fields, dict) else ():
+            path = f"{message.collection}.{name}"
+            count, size = weight.fields.get(path, (0, 0))
+            size += _size(json_text.dump(name)) + 1 + _size(json_text.dump(value))
+            weight.fields[path] = (count + 1, size)
+
+    def _row(self, row: _Row) -> JSONValue:
+        one = row.exchange
+        kind, name, identifier, params, error = "conn", "", "", "", ""
+        shown: dict[str, JSONValue] = {}
+        match one:
+            case Call():
+                kind, name, identifier, params = "call", one.method, one.id, one.params
+            case Subscription():
+                kind, name, identifier, params = "sub", one.name, one.id, one.params
+                shown["documents"] = one.documents
+            case PingPong():
+                kind, name = "ping", "sent by the client" if one.dir == "out" else "sent by the server"
+            case Connection():
+                shown["again"] = one.is_reconnect
+                if one.reason:
+                    params = _masked(one.reason)
+        if isinstance(one, Call | Subscription) and one.error is not None:
+            error = str(one.error)
+        connection = self._connections[one.conn]
+        shown |= {
+            "closed": None if connection.closed is None else _seconds(connection.closed),
+            "kind": kind,
+            "name": name,
+            "id": identifier,
+            "conn": one.conn,
+            "params": params if len(params) <= _LONGEST_PARAMS else params[:_LONGEST_PARAMS] + " …",
+            "error": error[:_LONGEST_PARAMS],
+            "steps": row.steps,
+            "frames": row.frames,
+            "bytes": row.bytes,
+            "collections": list[JSONValue](row.collections)[:_MOST_COLLECTIONS],
+        }
+        return shown
+
+    def _about(self) -> JSONValue:
+        first = self._last if self._first is None else self._first
+        connections = [one for one in self._rows if isinstance(one, Connection)]
+        return {
+            "url": _masked(self._header.url),
+            "started": self._header.started,
+            "program": self._header.program,
+            "first": _seconds(first),
+            "last": _seconds(self._last),
+            "connections": len(connections),
+            "reconnects": [_seconds(one.opened) for one in connections if one.is_reconnect],
+            "frames": list[JSONValue](self._frames),
+            "bytes": list[JSONValue](self._bytes),
+            "weight": self._weight(),
+        }
+
+    def _weight(self) -> JSONValue:
+        found: list[JSONValue] = []
+        heaviest = sorted(self._weights.items(), key=lambda item: -item[1].bytes)
+        for name, weight in heaviest[:_MOST_PUBLICATIONS]:
+            fields = sorted(weight.fields.items(), key=lambda item: -item[1][1])
+            smaller = fields[_MOST_FIELDS:]
+            found.append({
+                "name": name,
+                "documents": weight.documents,
+                "bytes": weight.bytes,
+                "fields": [[path, count, size] for path, (count, size) in fields[:_MOST_FIELDS]],
+                "others": [len(smaller), sum(size for _, (_, size) in smaller)] if smaller else None,
+            })  # fmt: skip
+        return found
+
+
+def _inline(value: JSONValue) -> str:
+    """Return a JSON text that is safe in a script element: no tag or comment can begin or end in it."""
+    text = json_text.dump(value)
+    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    # Lone surrogates, which UTF-8 cannot encode.
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _masked(text: str) -> str:
+    tree = json_text.parse(mask(json_text.dump([text])))
+    return tree[0] if isinstance(tree, list) and isinstance(tree[0], str) else ""
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _seconds(t: float) -> float:
+    return round(t, 6)

@@ -1,0 +1,129 @@
+"""A real headless Chromium, driven through its DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import websocket
+
+from tests import machine
+
+__all__ = ["Page", "open_page"]
+
+# Seconds that the browser may take for one answer.
+_PATIENCE = 60
+
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    " --disable-component-update --disable-dev-shm-usage --hide-scrollbars --remote-debugging-port=0"
+).split()
+
+
+class Page:
+    """A page in the browser."""
+
+    def __init__(self, address: str) -> None:
+        # The browser rejects connections that name an origin.
+        self._socket = websocket.create_connection(address, suppress_origin=True, timeout=_PATIENCE)
+        self._ids = itertools.count(1)
+        self.problems: list[str] = []
+
+    def command(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a command of the DevTools protocol, and return its result. Errors of the page go to `problems`."""
+        number = next(self._ids)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv())
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return dict(message["result"])
+            if message.get("method") == "Runtime.exceptionThrown":
+                self.problems.append(json.dumps(message["params"]))
+            elif message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+                self.problems.append(message["params"]["entry"]["text"])
+
+    def run(self, script: str) -> Any:
+        """Run a script in the page, wait for its promise, and return its value."""
+        answer = self.command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until a condition is true, which is checked at each frame of the browser."""
+        self.run(
+            f"new Promise((done) => {{ const look = () => ({condition}) ? done() : setTimeout(look, 5); look(); }})"
+        )
+
+    def open(self, file: Path) -> None:
+        """Open a file, and wait until it has loaded."""
+        self.command("Page.navigate", url=file.as_uri())
+        self.wait_for(f"document.readyState === 'complete' && location.pathname === {json.dumps(str(file))}")
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        for kind in ("keyDown", "keyUp"):
+            more = {"text": text} if kind == "keyDown" and text else {}
+            self.command("Input.dispatchKeyEvent", type=kind, key=key, **more)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page the size of a window."""
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+
+    def use_scheme(self, scheme: str) -> None:
+        """Choose `light` or `dark`."""
+        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def screenshot(self) -> bytes:
+        """Return a picture of the page, as PNG."""
+        return base64.b64decode(self.command("Page.captureScreenshot")["data"])
+
+    def close(self) -> None:
+        """Close the connection to the browser."""
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def open_page() -> Iterator[Page]:
+    """Start the browser with an empty page. If it is not installed, skip the test."""
+    program = machine.program("chromium")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        command = [program, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if found := re.search(r"listening on ws://([\d.:]+)/", line):
+                    break
+            else:
+                raise AssertionError("the browser ended")
+            browser = Page(re.search(r"ws://\S+", line)[0])  # type: ignore[index]
+            target = browser.command("Target.createTarget", url="about:blank")["targetId"]
+            page = Page(f"ws://{found[1]}/devtools/page/{target}")
+            try:
+                page.command("Runtime.enable")
+                page.command("Log.enable")
+                yield page
+            finally:
+                page.close()
+                with contextlib.suppress(Exception):
+                    browser.command("Browser.close")
+                browser.close()
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=10)
+            process.kill()
+            process.communicate()
