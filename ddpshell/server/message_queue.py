@@ -54,7 +54,7 @@ class _Execution:
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
         self.owns_queue = True
-        self.sent: set[type[Message]] = set()
+        self.sent: frozenset[type[Message]] = frozenset()
 
 
 class MessageQueue:
@@ -310,13 +310,15 @@ class MessageQueue:
         self._report(message, execution, error)
         failure = ABSENT if error is None else wire_error(error, f"method {message.method!r}")
         answer = (Updated((message.id,)), Result(message.id, result, failure))
-        self._client.send(*(part for part in answer if type(part) not in execution.sent))
+        self._client.send(
+            *answer if not execution.sent else [part for part in answer if type(part) not in execution.sent]
+        )
         # Results can be large, and a client can make many calls before it reads the first result.
         self._client.wait_for_reader()
 
     def _send_part(self, execution: _Execution, call_id: str, message: Result | Updated) -> None:
         """See MethodInvocation.send."""
-        execution.sent.add(type(message))
+        execution.sent |= {type(message)}
         self._client.send(
             Updated((call_id,)) if isinstance(message, Updated) else Result(call_id, message.result, message.error)
         )
