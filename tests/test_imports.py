@@ -22,7 +22,7 @@ THEIRS = ("click", "msgspec", "websocket")
 CLIENT = """
     ddpshell ddpshell.clock ddpshell.exceptions
 
-    ddpshell.client ddpshell.client.network ddpshell.client.network.addresses ddpshell.client.client
+    ddpshell.client ddpshell.client.network ddpshell.client.client
     ddpshell.client.network.connector ddpshell.client.events ddpshell.client.network.frames ddpshell.client.handles
     ddpshell.client.lifecycle ddpshell.client.runner ddpshell.client.network.tls
     ddpshell.client.network.transport ddpshell.client.network.upgrade ddpshell.client.network.waiting
@@ -45,7 +45,7 @@ CALL = """
     ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
     ddpshell.cli.types ddpshell.cli.call_arguments
 
-    ddpshell.text ddpshell.text.constructors ddpshell.text.escaping
+    ddpshell.text ddpshell.text.escaping
     ddpshell.text.literals ddpshell.text.tokens
 
     gc signal

@@ -93,7 +93,6 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "select": ("clock.py",),
     "selectors": ("clock.py", "client/", "cli/event_queue.py", "cli/background_stream.py"),
     "socket": (
-        "client/network/addresses.py",
         "client/network/connector.py",
         "client/network/proxy.py",
         "client/network/waiting.py",

@@ -17,8 +17,7 @@ from .contexts import ConnectionHandle, MethodInvocation, current_invocation, in
 from .handlers import NULL, Handler, HandlerFunction, result_or_error_async
 from .merge_box import PublicationStrategy
 from .meteor.accounts import Accounts, AccountsOptions, User
-from .meteor.collection import Collection
-from .meteor.mutators import AllowRule, add_mutators
+from .meteor.collection import AllowRule, Collection, add_mutators
 from .origins import Origins
 from .rate_limit import RateLimiter
 from .registrations import Activity, Frame, MessageHook, Options, Registrations

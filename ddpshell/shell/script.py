@@ -12,10 +12,9 @@ from ..exceptions import DDPError, DDPTimeout
 from ..protocol.server_error import quoted
 from ..text.tokens import TokenKind
 from .dispatch import dispatch
-from .parser import Line, parse
+from .parser import Continuation, Line, parse
 from .registry import Role
 from .state import Shell
-from .terminal.continuation import Continuation
 
 __all__ = ["ScriptOutcome", "run_script", "session_script"]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..clock import Clock
@@ -15,12 +18,11 @@ from .outputs import Stream
 from .registry import Registry
 from .settings import Settings
 from .terminal.display import Display
-from .terminal.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ["CurrentLine", "LoggedCommand", "SessionLog", "Shell", "Terminal"]
+__all__ = ["CurrentLine", "Interrupts", "LoggedCommand", "SessionLog", "Shell", "Terminal"]
 
 
 class Terminal(Protocol):
@@ -186,3 +188,61 @@ class Shell:
     def handed_over_terminal(self) -> AbstractContextManager[None]:
         """Leave the terminal, if there is one, to a program inside the `with` block."""
         return nullcontext() if self.terminal is None else self.terminal.hand_over()
+
+
+# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+
+class Interrupts:
+    """Handles Ctrl-C for a shell, during the block of `installed`: it ends only a wait.
+
+    Python would raise KeyboardInterrupt at any point of the program, also while it sends a call or hands over the terminal.
+    Here the exception is raised only during a wait. At any other time Ctrl-C is remembered until the next wait. At the
+    prompt, Ctrl-C is a key like any other.
+    """
+
+    def __init__(self) -> None:
+        self._is_waiting = False
+        self._is_pending = False
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle Ctrl-C during a `with` block, on the main thread."""
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def remember(self) -> None:
+        """Remember a Ctrl-C for the next wait."""
+        self._is_pending = True
+
+    def forget(self) -> None:
+        """Forget a remembered Ctrl-C, because its command is over."""
+        self._is_pending = False
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let Ctrl-C end a `with` block that waits.
+
+        Raises:
+            KeyboardInterrupt: The user pressed Ctrl-C during the block, or before it.
+        """
+        before = self._is_waiting
+        # Set this before the check, so that a Ctrl-C in between is not lost.
+        self._is_waiting = True
+        try:
+            if self._is_pending:
+                self._is_pending = False
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._is_waiting = before
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._is_waiting:
+            # A second Ctrl-C while the exception leaves the block must not raise another one.
+            self._is_waiting = False
+            raise KeyboardInterrupt
+        self._is_pending = True

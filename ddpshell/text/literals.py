@@ -27,10 +27,10 @@ from typing import BinaryIO, TypeAlias, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..ejson import EJSONValue, json_text
+from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..ejson.json_text import JSONValue
+from ..ejson.values import MAX_DATE_MS, date_from_text
 from ..exceptions import CommandError, EJSONError
-from .constructors import CONSTRUCTORS
 from .escaping import quote
 from .tokens import Token, TokenKind, tokens
 
@@ -38,6 +38,7 @@ __all__ = [
     "CONSTANTS",
     "CONSTRUCTORS",
     "MAX_SIZE",
+    "Constructor",
     "Expected",
     "OpenBracket",
     "Reader",
@@ -53,6 +54,99 @@ __all__ = [
     "read_text",
     "read_value",
 ]
+
+
+# ------------------------------------------------------------------------------------------------------ constructors
+
+
+def _text(value: EJSONValue) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _date(when: EJSONValue) -> EJSONValue:
+    if isinstance(when, str):
+        date = date_from_text(when)
+        if date is None:
+            raise EJSONError(
+                f"{when[:40]!r} is not a valid date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or "
+                "2026-01-02T03:04+01:00"
+            )
+        return date
+    if isinstance(when, bool) or not isinstance(when, (int, float)):
+        raise TypeError
+    if math.isnan(when):
+        return Date(None)
+    if abs(when) > MAX_DATE_MS:
+        raise EJSONError(f"{when!r} is outside the range of dates, which ends at {MAX_DATE_MS}")
+    # E4: fractions of milliseconds are cut off.
+    return ejson.date_from_ms(int(when))
+
+
+def _decimal(text: EJSONValue) -> EJSONValue:
+    # The argument is text, since a number would already be rounded.
+    digits = _text(text)
+    value = ejson.decode({"$type": "Decimal", "$value": digits})
+    if isinstance(value, Custom):
+        raise EJSONError(f"{digits[:40]!r} is not a decimal number")
+    return value
+
+
+def _json(value: EJSONValue) -> JSONValue:
+    """Encode the value of a custom type, which must be plain JSON, but may contain constructors (E18)."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return ejson.encode(value)
+
+
+class Constructor(Struct, frozen=True):
+    """A constructor.
+
+    Args:
+        construct: Makes the value from the arguments, in which EJSON forms are not decoded yet. It raises EJSONError if an
+            argument is not valid, and TypeError if an argument has the wrong type.
+        least: The least number of arguments.
+        most: The most arguments.
+        usage: What the arguments are, for errors.
+    """
+
+    construct: Callable[..., EJSONValue]
+    least: int
+    most: int
+    usage: str
+
+
+#: The constructors by name.
+CONSTRUCTORS: dict[str, Constructor] = {
+    "Date": Constructor(_date, 1, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970'),
+    "Binary": Constructor(lambda text: ejson.decode({"$binary": _text(text)}), 1, 1, 'base64, such as "AQID"'),
+    "RegExp": Constructor(
+        lambda source, flags="": RegExp(_text(source), _text(flags)),
+        1,
+        2,
+        'a source and optional flags, such as "^a", "i"',
+    ),
+    "ObjectID": Constructor(
+        lambda digits: ObjectID(_text(digits)), 1, 1, '24 hexadecimal digits, such as "507f1f77bcf86cd799439011"'
+    ),
+    "Decimal": Constructor(_decimal, 1, 1, 'a number as text, such as "1.10"'),
+    "Custom": Constructor(
+        lambda name, value: Custom(_text(name), _json(value)),
+        2,
+        2,
+        'the name of a type and a value, such as "type", {a: 1}',
+    ),
+}
+CONSTRUCTORS["ObjectId"] = CONSTRUCTORS["ObjectID"]
+CONSTRUCTORS["ISODate"] = CONSTRUCTORS["Date"]
+
+
+# ----------------------------------------------------------------------------------------------------------- literals
 
 
 #: Returns the value of a variable, given its text (`$1.title`), or raises a CommandError without a position.

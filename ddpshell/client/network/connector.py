@@ -18,12 +18,11 @@ from msgspec import Struct
 
 from ...exceptions import ConnectError
 from ...protocol.urls import Endpoint
-from .addresses import look_up_host, lookup_problem
 from .frames import MAX_MESSAGE
 from .tls import ByteStream, TLSOptions, wrap_tls
 from .transport import WebSocketTransport
 from .upgrade import HandshakeOptions, upgrade
-from .waiting import Waiter
+from .waiting import Waiter, look_up_host, lookup_problem
 
 if TYPE_CHECKING:
     from .proxy import Proxy

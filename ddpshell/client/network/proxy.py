@@ -22,9 +22,8 @@ from msgspec import Struct
 
 from ...exceptions import ConnectError, InvalidURL
 from ...protocol.urls import Endpoint, parse_url
-from .addresses import look_up_host, lookup_problem
 from .tls import ByteStream, blocked_on
-from .waiting import Waiter
+from .waiting import Waiter, look_up_host, lookup_problem
 
 __all__ = ["Proxy", "bypasses_proxy", "is_loopback", "open_tunnel", "parse_proxy", "proxy_variable"]
 

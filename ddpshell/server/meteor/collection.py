@@ -2,6 +2,8 @@
 
 All collections share one lock, and observers are called before a write returns. So the messages about a method's writes
 come before the method's `updated` (S45), and all observers see all changes in the same order.
+
+`add_mutators` registers the methods with which clients write: `/tasks/insert`, `/tasks/update` and `/tasks/remove` (I14).
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from msgspec import Struct
 
 from ... import ejson
 from ...clock import SystemClock
 from ...ejson import Custom, EJSONValue, ObjectID, RegExp
-from ...exceptions import EJSONError, QueryError
+from ...exceptions import DDPError, EJSONError, MethodError, QueryError
 from ...minimongo.modifier import Modifier, modify
 from ...minimongo.projection import Projection, compile_projection
 from ...minimongo.selector import Matcher, Selector, compile_selector, selected_id
@@ -29,10 +31,12 @@ from ...protocol import codec
 from ...protocol.codec import DocumentID, decode_document_id, encode_document_id
 from ...protocol.documents import Document
 from ...protocol.random_stream import random_hex, random_id
-from ..contexts import Subscription, current_invocation
+from ..contexts import MethodInvocation, Subscription, current_invocation
+from ..errors import check
+from ..registrations import Registrations
 from ..workers import no_waiting
 
-__all__ = ["Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult"]
+__all__ = ["AllowRule", "Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult", "add_mutators"]
 
 logger = logging.getLogger(__name__)
 
@@ -504,3 +508,70 @@ def _is_deeper(value: EJSONValue, levels: int) -> bool:
     else:
         return False
     return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
+
+
+# ------------------------------------------------------------------------------------------------ methods for clients
+
+
+#: Returns whether a user can write a document. It gets the user's id or None, and the document: the stored one, or the new one
+#: for an insert.
+AllowRule: TypeAlias = Callable[[str | None, Document], bool]
+
+
+def add_mutators(registrations: Registrations, collection: Collection, allow: AllowRule | None) -> None:
+    """Register the methods. Each also gets its newer name, which ends in `Async`.
+
+    Args:
+        registrations: The server's methods.
+        collection: The collection that they write to.
+        allow: See `Server.expose`.
+    """
+
+    def insert(this: MethodInvocation, document: Any) -> None:
+        check(document, dict)
+        _check_allowed(allow, this, document)
+        _write(lambda: collection.insert(document))
+
+    def update(this: MethodInvocation, selector: Any, modifier: Any, options: Any = None) -> object:
+        check(modifier, dict)
+        id_ = _document_id(selector, "update")
+        if isinstance(options, Mapping) and options.get("upsert"):
+            raise MethodError(403, "Access denied. Upserts not allowed in a restricted collection.")
+        if not any(key.startswith("$") for key in modifier):
+            raise MethodError(403, "Access denied. Documents can be updated by operators such as $set, not replaced.")
+        return write_one(this, id_, lambda: collection.update(id_, modifier))
+
+    def remove(this: MethodInvocation, selector: Any) -> object:
+        id_ = _document_id(selector, "remove")
+        return write_one(this, id_, lambda: collection.remove(id_))
+
+    def write_one(this: MethodInvocation, id_: Any, write: Callable[[], int]) -> object:
+        document = collection.find_one(id_)
+        if document is None and allow is not None:
+            return 0
+        _check_allowed(allow, this, document)
+        return _write(write)
+
+    for verb, function in (("insert", insert), ("update", update), ("remove", remove)):
+        registrations.add_method(f"/{collection.name}/{verb}", function)
+        registrations.add_method(f"/{collection.name}/{verb}Async", function)
+
+
+def _check_allowed(allow: AllowRule | None, this: MethodInvocation, document: Document | None) -> None:
+    if allow is None or document is None or not allow(this.user_id, document):
+        raise MethodError(403, "Access denied")
+
+
+def _document_id(selector: Any, verb: str) -> Any:
+    id_ = selector["_id"] if isinstance(selector, Mapping) and set(selector) == {"_id"} else selector
+    if not isinstance(id_, (str, ObjectID)) or not id_:
+        # Meteor's words.
+        raise MethodError(403, f"Not permitted. Untrusted code may only {verb} documents by ID.")
+    return id_
+
+
+def _write(write: Callable[[], object]) -> object:
+    try:
+        return write()
+    except (DDPError, ValueError) as error:
+        raise MethodError(409, str(error)) from error

@@ -33,9 +33,8 @@ from ...text.formatting import colored_tokens, token_style
 from ...text.literals import read
 from ...text.palette import STYLES, StyledText
 from ..commands.shell import shell_registry
-from ..parser import Line, Word, parse
+from ..parser import Continuation, Line, Word, parse
 from ..registry import Command, Registry, Role
-from .continuation import Continuation
 
 __all__ = ["STYLE_TOKENS", "CommandLexer", "SessionLexer", "ShellStyle", "highlighted_line", "highlighted_session"]
 

@@ -34,9 +34,9 @@ from ...text.escaping import escape_line
 from ...text.palette import StyledText
 from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
+from ..parser import Continuation, is_open
 from ..state import Shell
 from .completion import LineCompleter, LineSuggester
-from .continuation import Continuation, is_open
 from .output import PlainScreen, TerminalOutput, hidden, sane
 from .printer import Printer
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ddpshell.client.network.addresses import look_up_host, lookup_problem
-from ddpshell.client.network.waiting import Interrupted, Waiter
+from ddpshell.client.network.waiting import Interrupted, Waiter, look_up_host, lookup_problem
 from ddpshell.clock import SystemClock
 from tests.client.conftest import CONNECT_TIMEOUT, ClientThread, failure
 from tests.loopback import PATIENCE

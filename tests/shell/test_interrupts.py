@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from ddpshell.shell.terminal.interrupts import Interrupts
+from ddpshell.shell.state import Interrupts
 from tests.loopback import PATIENCE
 
 TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
@@ -126,7 +126,7 @@ def _pressed_at(step: int, interrupts: Interrupts) -> tuple[bool, bool]:
 
     def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
         nonlocal was_pressed
-        if not frame.f_code.co_filename.endswith("shell/terminal/interrupts.py"):
+        if not frame.f_code.co_filename.endswith("shell/state.py"):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode" and not was_pressed and next(steps) == step:

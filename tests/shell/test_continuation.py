@@ -9,8 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddpshell.shell import parser
-from ddpshell.shell.terminal import continuation
-from ddpshell.shell.terminal.continuation import Continuation, is_open
+from ddpshell.shell.parser import Continuation, is_open
 from ddpshell.text import literals
 from ddpshell.text.formatting import format_value
 from ddpshell.text.tokens import Token, tokens
@@ -80,7 +79,7 @@ def test_the_work_is_proportional_to_the_number_of_lines(monkeypatch: pytest.Mon
             count += 1
             yield token
 
-    for module in (continuation, literals, parser):
+    for module in (literals, parser):
         monkeypatch.setattr(module, "tokens", counted)
 
     def work(items: int) -> int:
