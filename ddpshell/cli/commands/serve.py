@@ -1,4 +1,4 @@
-"""`ddp serve`: the embedded server, with its demo methods or with the methods of a file."""
+"""`ddp serve`: the embedded server, with its demo methods, the methods of a file, or the answers of a recording."""
 
 from __future__ import annotations
 
