@@ -16,7 +16,7 @@ from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, Serve
 from ..text.escaping import escape_json, escape_line
 from .command_classes import spelling
 from .output import Console, OutputFormat
-from .process import ExitCode, exit_code, kind
+from .process import ExitCode, exit_code, is_local, kind
 
 if TYPE_CHECKING:
     from ..advice import Place
@@ -65,10 +65,14 @@ def failure(error: BaseException, place: Place | None = None, where: str = "") -
         place: Where the user reads the hint; None for the command line.
         where: The file and the line of the command that failed, or "".
     """
-    # Imported late, because a successful call needs no advice.
-    from ..advice import Place, advice
+    hint = ""
+    # Advice about the command or the network does not help if the local system failed.
+    if exit_code(error) is not ExitCode.LOCAL:
+        # Imported late, because a successful call needs no advice.
+        from ..advice import Place, advice
 
-    failed = _failed(error, advice(error, place or Place.COMMAND_LINE))
+        hint = advice(error, place or Place.COMMAND_LINE)
+    failed = _failed(error, hint)
     if not where:
         return failed
     line = f"{where}: {failed.line}"
@@ -153,6 +157,8 @@ def _usage(error: click.ClickException) -> Failure:
             reason = f"{spelling(error.param)}: {_sentence(error.message)}"
         case _:
             reason = _sentence(error.message)
+    if is_local(error):
+        return Failure(ExitCode.LOCAL, "system", reason, "system", reason)
     return Failure(ExitCode.USAGE, "usage", reason, "usage", reason, hint=hint)
 
 

@@ -102,7 +102,7 @@ def _without_output(error: OutputError, process: Process) -> int:
         # The reader has read enough, as in `ddp ... | head`.
         return ExitCode.DONE
     show(failure(error), process.console)
-    return ExitCode.USAGE
+    return ExitCode.LOCAL
 
 
 def _wants_json(words: Sequence[str]) -> bool:
@@ -239,6 +239,7 @@ ddp = _Ddp(
             ("4", "not logged in, or the server rejected the login"),
             ("5", "timeout"),
             ("6", "connection lost; the server may or may not have run the call"),
+            ("7", "the local system failed: disk full, output closed, too many open files"),
             ("130, 143", "stopped by Ctrl-C, by SIGTERM"),
         ],
         "Environment": [

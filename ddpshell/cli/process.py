@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
@@ -26,7 +27,7 @@ from ..exceptions import (
 )
 from .output import Console, OutputFormat
 
-__all__ = ["ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "kind"]
+__all__ = ["ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "is_local", "kind"]
 
 #: The shared options on the command line by their names, from before and after the command's name.
 GivenOptions: TypeAlias = dict[str, Any]
@@ -153,6 +154,7 @@ class ExitCode(IntEnum):
     LOGIN = 4
     TIMEOUT = 5
     LOST = 6
+    LOCAL = 7
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -172,11 +174,22 @@ _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exi
     (TransportError, ExitCode.LOST, "lost"),
     # The remaining errors are about invalid answers: invalid EJSON or DDP.
     (DDPError, ExitCode.SERVER_ERROR, "unreadable"),
-    # A file that cannot be read, an output that cannot be written, or an address that the server cannot listen on.
-    (OSError, ExitCode.USAGE, "system"),
+    # An output that cannot be written, or a login that cannot be saved: something may have run on the server.
+    (OSError, ExitCode.LOCAL, "system"),
     (KeyboardInterrupt, ExitCode.INTERRUPTED, "interrupted"),
     (Terminated, ExitCode.TERMINATED, "terminated"),
 )
+
+
+# A disk, a quota, a table of files or the memory is full, or a disk is broken. Other reasons for an error of a file are usage
+# errors, because the user can name another file.
+_LOCAL_PROBLEMS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EIO})
+
+
+def is_local(error: BaseException) -> bool:
+    """Return whether an error that blames the user's input, or the network, comes from a failure of the local system."""
+    reason = error.__cause__ or error.__context__
+    return isinstance(reason, OSError) and reason.errno in _LOCAL_PROBLEMS
 
 
 def exit_code(error: BaseException) -> ExitCode:
@@ -190,6 +203,8 @@ def kind(error: BaseException) -> str:
 
 
 def _answer(error: BaseException) -> tuple[ExitCode, str]:
+    if isinstance(error, (CommandError, ConnectError)) and is_local(error):
+        return ExitCode.LOCAL, "system"
     for classes, code, word in _ANSWERS:
         if isinstance(error, classes):
             return code, word

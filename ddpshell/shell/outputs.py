@@ -137,6 +137,7 @@ class Stream:
             self.close()
         except OSError as problem:
             error = CommandError(f"cannot write {self._name}: {problem.strerror or problem}")
+            error.__cause__ = problem
             self.close()
         try:
             self._finish()

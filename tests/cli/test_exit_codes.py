@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,7 @@ from ddpshell.exceptions import (
 )
 from tests.cli.conftest import Command
 from tests.loopback import (
+    PATIENCE,
     Conversation,
     Script,
     ScriptedServer,
@@ -42,6 +47,7 @@ from tests.loopback import (
     refuse_version,
     silent_websocket,
 )
+from tests.machine import TOP
 
 
 @pytest.mark.parametrize(
@@ -59,7 +65,7 @@ from tests.loopback import (
         pytest.param(MessageTooLarge("x", 1), 1, "unreadable", id="an answer that is too large"),
         pytest.param(QueryError("x"), 2, "usage", id="a bad selector"),
         pytest.param(InvalidURL("x", "y"), 2, "usage", id="a bad URL"),
-        pytest.param(OSError(28, "full"), 2, "system", id="a full disk"),
+        pytest.param(OSError(28, "full"), 7, "system", id="a full disk"),
         pytest.param(ConnectError("x"), 3, "connect", id="no connection"),
         pytest.param(NegotiationError("1", "9"), 3, "connect", id="no common version"),
         pytest.param(DDPTimeout("x"), 5, "timeout", id="too late"),
@@ -73,6 +79,46 @@ from tests.loopback import (
 )
 def test_an_error_has_its_code_and_its_word(error: BaseException, code: int, word: str) -> None:
     assert (exit_code(error), kind(error)) == (code, word)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize("cls", [CommandError, ConnectError])
+def test_a_failure_of_the_local_system_has_its_code_wherever_it_is_noticed(
+    cls: type[CommandError | ConnectError], number: int
+) -> None:
+    error = cls("cannot read x")
+    # As `raise ... from None` in an `except` sets it.
+    error.__context__ = OSError(number, "x")
+    assert (exit_code(error), kind(error)) == (7, "system")
+
+
+# Starts the command when all that it imports before it connects is loaded, because a module is a file too.
+_LIMITED = """
+import resource, sys
+import ddpshell.cli.connection, ddpshell.cli.event_queue
+from ddpshell.cli.commands import batch, call, sub
+from ddpshell.cli.main import main
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+main()
+"""
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("limit", [4, 5, 7, 9])
+@pytest.mark.parametrize("words", [["call", "upper", "@text"], ["batch", "text"], ["sub", "tasks"]])
+def test_too_many_open_files_are_a_failure_of_the_local_system(tmp_path: Path, words: list[str], limit: int) -> None:
+    text = tmp_path / "text"
+    text.write_text('["upper", "a"]')
+    command = [sys.executable, "-c", _LIMITED, str(limit), *words]
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (7, "")
+    assert "Too many open files" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "hint" not in ran.stderr
 
 
 def test_the_codes_of_shells_are_kept() -> None:

@@ -16,13 +16,14 @@ for command in "call upper x" "sub tasks" "sub tasks --follow" "sub tasks --coun
     "run $folder/script" "demo call upper x" "config" "completion bash" "--help" "call -h" "--version"; do
     read -ra words <<<"$command"
     error=$(ddp "${words[@]}" 2>&1 >/dev/full)
-    same "the code of $command on a full disk" 2 $?
-    same "the error" "ddp: error: cannot write to standard output: No space left on device" "$error"
+    same "the code of $command on a full disk" 7 $?
+    same "the error" "ddp: error: cannot write to standard output: No space left on device" "${error%%;*}"
+    case $command in *"call upper x") same "what the server did" " the server has run 'upper'" "${error#*;}" ;; esac
     error=$(ddp "${words[@]}" 2>&1 >&-)
-    same "the code of $command without output" 2 $?
-    same "the error" "ddp: error: cannot write to standard output: Bad file descriptor" "$error"
+    same "the code of $command without output" 7 $?
+    same "the error" "ddp: error: cannot write to standard output: Bad file descriptor" "${error%%;*}"
     ddp "${words[@]}" >&- 2>&- <&-
-    same "the code of $command without anything" 2 $?
+    same "the code of $command without anything" 7 $?
     same "$command without the other two streams, to a reader of one line" 1 \
         "$({ ddp "${words[@]}" 2>&- <&- || echo "ended with $?" >>"$folder/err"; } | head -n 1 | wc -l)"
 done

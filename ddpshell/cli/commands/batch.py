@@ -9,6 +9,7 @@ Params are EJSON.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -34,7 +35,7 @@ from ..connection import connected, timeout_error, unconfirmed_note, wait_for_se
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, OutputFormat
+from ..output import Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..settings import ConnectionSettings
 
@@ -66,6 +67,9 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
         work = _Work(client, process, queue, LineReader(number), progress)
         try:
             work.run(jobs, retry=settings.retry, is_ordered=not unordered, fail_fast=fail_fast)
+        except OutputError as error:
+            sent = f"calls that were sent: {work.done + work.unanswered}, of which {work.done} were answered"
+            raise OutputError(error.errno, f"{error.strerror}; {sent}") from None
         except (KeyboardInterrupt, Terminated):
             progress.clear()
             if work.unanswered:
@@ -101,6 +105,9 @@ def _opened(file: str, process: Process) -> Iterator[int]:
     except OSError as error:
         raise CommandError(f"cannot read {file}: {error.strerror}") from None
     try:
+        # Reading a folder would fail only after connecting.
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise CommandError(f"cannot read {file}: {os.strerror(errno.EISDIR)}")
         yield number
     finally:
         os.close(number)

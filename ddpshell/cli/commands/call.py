@@ -8,6 +8,7 @@ from ...exceptions import MethodError
 from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..output import OutputError
 from ..settings import ConnectionSettings
 
 __all__ = ["call"]
@@ -35,8 +36,11 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
             raise
         # Printed before the connection is closed, which may take a moment.
         if call.has_result:
-            with process.console.paged():
-                process.console.result(result)
+            try:
+                with process.console.paged():
+                    process.console.result(result)
+            except OutputError as error:
+                raise OutputError(error.errno, f"{error.strerror}; the server has run {method!r}") from None
             note_losses([result], "the result", process)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...client import Awaitable, Client
-from ...exceptions import CommandError, DDPError, MethodError, TwoFactorError
+from ...exceptions import DDPError, MethodError, TwoFactorError
 from ...logins import (
     SavedLogin,
     end_replaced,
@@ -71,7 +71,8 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
         except OSError as error:
             # End the login on the server, because it cannot be used later.
             wait_for_outcome(client.logout(), client, process, "answer to the logout")
-            raise CommandError(f"cannot save the login, so it was ended: {os_error_reason(error)}") from None
+            reason = f"cannot save the login, so it was ended: {os_error_reason(error)}"
+            raise OSError(error.errno, reason) from None
         process.console.note(f"logged in as {_described(saved)} at {saved.server}, until {made.expires:%Y-%m-%d}")
         if replaced is not None:
             try:

@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from ...exceptions import CommandError, ConnectError, DDPTimeout, LoginNeeded, OutcomeUnknown
+from ...exceptions import ConnectError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from ...logins import LoginStore, SavedLogin, server_of
 from ..command_classes import Command, process_of
 from ..connection import connected, wait_for_outcome
@@ -71,7 +71,8 @@ def _forget(store: LoginStore, saved: SavedLogin) -> None:
     try:
         store.forget(saved)
     except OSError as error:
-        raise CommandError(f"the saved login cannot be deleted: {error.filename}: {error.strerror}") from None
+        reason = f"the saved login cannot be deleted: {error.filename}: {error.strerror}"
+        raise OSError(error.errno, reason) from None
 
 
 logout = Command(

@@ -39,7 +39,7 @@ from ..credentials import (
 )
 from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
-from ..output import OutputFormat
+from ..output import OutputError, OutputFormat
 from ..process import Process, exit_code
 from ..settings import ConnectionSettings, Identity, proxy_for
 
@@ -133,6 +133,8 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         runs.link.open(None)
         done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
         results.finish()
+    except OutputError as error:
+        raise OutputError(error.errno, f"{error.strerror}; the server may have run calls of {name}") from None
     finally:
         console.out = stream
         runs.close()

@@ -132,6 +132,7 @@ class WebSocketConnector(Struct, frozen=True):
                 sock = socket.socket(family, kind, protocol)
             except OSError as error:
                 failure = self._unreachable(error.errno or 0)
+                failure.__cause__ = error
                 continue
             try:
                 problem = self._connect_address(sock, address, waiter, share)

@@ -270,7 +270,10 @@ class TestSignalsAndPipes:
         (tmp_path / "calls").write_bytes(MIXED)
         with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path of a test folder
             ran = finished(start("batch", str(tmp_path / "calls"), stdout=full))
-        assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: No space left on device\n")
+        assert ran.code == 7
+        assert ran.err.startswith(
+            "ddp: error: cannot write to standard output: No space left on device; calls that were sent: "
+        )
 
     @pytest.mark.parametrize(
         "number", [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM")]

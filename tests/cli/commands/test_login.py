@@ -588,7 +588,7 @@ class TestHome:
     ) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
         ran = ddp("login", "alice", "--password-file", str(secret))
-        assert (ran.code, ran.out) == (2, "")
+        assert (ran.code, ran.out) == (7, "")
         assert ran.err.startswith("ddp: error: cannot save the login, so it was ended: ")
         [user] = server.server.accounts.users.find({"username": "alice"})
         assert user["services"]["resume"]["loginTokens"] == []  # type: ignore[index,call-overload]  # a document's shape

@@ -230,7 +230,7 @@ class TestEnding:
     def test_a_full_disk_is_reported(self, start: Callable[..., subprocess.Popen[str]]) -> None:
         with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path of a test folder
             ran = finished(start("ping", "-c", "1", stdout=full))
-        assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: No space left on device\n")
+        assert (ran.code, ran.err) == (7, "ddp: error: cannot write to standard output: No space left on device\n")
 
 
 def test_a_real_meteor_server_answers(ddp: Command, meteor_server: MeteorServer) -> None:

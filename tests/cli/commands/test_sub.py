@@ -394,7 +394,7 @@ class TestPipes:
     def test_a_full_disk_is_reported(self, start: Callable[..., subprocess.Popen[str]], options: list[str]) -> None:
         with open("/dev/full", "w") as full:  # noqa: PTH123 - not a path of a test folder
             ran = finished(start("sub", "tasks", *options, stdout=full))
-        assert ran.code == 2
+        assert ran.code == 7
         assert ran.err == "ddp: error: cannot write to standard output: No space left on device\n"
 
     @pytest.mark.parametrize(
