@@ -15,8 +15,8 @@ from ..exceptions import QueryError
 from ..minimongo.projection import Projection, compile_projection
 from ..minimongo.selector import Matcher, Selector, compile_selector, selected_id
 from ..minimongo.sorting import SortSpecifier, compile_sort
-from ..protocol.codec import DocumentID, encode_document_id
-from ..protocol.documents import Document, Documents, Fields, Order
+from ..protocol.codec import DocumentID
+from ..protocol.documents import Copies, Document, Documents, Fields
 from .events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved, Event
 from .runner import Runner
 
@@ -214,11 +214,8 @@ class _Observer:
         self._moved = moved or _ignore
         self._is_started = False
         self.stopped = False
-        # With a selector, all documents as they were after the last event, by wire id and in order: whether a document
-        # starts to match depends also on fields that did not change.
-        self._seen: dict[str, Document] = {}
-        # Their order, if it differs from the order of arrival.
-        self._order: Order | None = None
+        # With a selector, all documents: whether a document starts to match depends also on fields that did not change.
+        self._seen = Copies()
 
     def report_present(self, present: list[Document]) -> None:
         """Report the present documents. The events that `handle_event` gets from now on happened later."""
@@ -229,7 +226,7 @@ class _Observer:
         """Report the present documents, and no later events."""
         for document in present:
             if self._matches is not None:
-                self._seen[encode_document_id(_id(document))] = document
+                self._seen.add(document)
             if self._is_match(document):
                 try:
                     self._report_added(document)
@@ -256,10 +253,7 @@ class _Observer:
     def _handle_added(self, event: DocumentAdded) -> None:
         document = {"_id": event.id, **_copied(event.fields)}
         if self._matches is not None:
-            wire_id = encode_document_id(event.id)
-            self._seen[wire_id] = document
-            if self._order is not None:
-                self._order.place(wire_id, None)
+            self._seen.add(document)
         if self._is_match(document):
             self._report_added(document)
 
@@ -268,12 +262,9 @@ class _Observer:
         if self._matches is None:
             self._changed(event.id, fields, event.cleared)
             return
-        wire_id = encode_document_id(event.id)
-        document = self._seen[wire_id]
+        document = self._seen[event.id]
         was_match = self._is_match(document)
-        document.update(fields)
-        for name in event.cleared:
-            del document[name]
+        self._seen.apply(DocumentChanged(event.collection, event.id, fields, event.cleared))
         match was_match, self._is_match(document):
             case True, True:
                 self._changed(event.id, _copied(fields), event.cleared)
@@ -283,24 +274,20 @@ class _Observer:
                 self._report_added(document)
 
     def _handle_removed(self, event: DocumentRemoved) -> None:
-        wire_id = encode_document_id(event.id)
-        if self._order is not None:
-            self._order.remove(wire_id)
-        if self._matches is None or self._is_match(self._seen.pop(wire_id)):
+        was_match = self._matches is None or self._is_match(self._seen[event.id])
+        if self._matches is not None:
+            self._seen.apply(event)
+        if was_match:
             self._removed(event.id)
 
     def _handle_moved(self, event: DocumentMoved) -> None:
         if self._matches is None:
             self._moved(event.id, event.before)
             return
-        wire_id = encode_document_id(event.id)
-        if self._order is None:
-            self._order = Order(self._seen)
-        self._order.place(wire_id, None if event.before is None else encode_document_id(event.before))
-        if self._is_match(self._seen[wire_id]):
+        self._seen.apply(event)
+        if self._is_match(self._seen[event.id]):
             # The next matching document.
-            others = (self._seen[other] for other in self._order.after(wire_id))
-            following = next((_id(other) for other in others if self._is_match(other)), None)
+            following = next((_id(other) for other in self._seen.after(event.id) if self._is_match(other)), None)
             self._moved(event.id, following)
 
     def _is_match(self, document: Document) -> bool:

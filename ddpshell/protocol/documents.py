@@ -20,7 +20,7 @@ from .codec import DocumentID, decode_document_id, ejson_value, encode_document_
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Ready, Removed, Updated
 
-__all__ = ["Buffered", "Document", "Documents", "Fields", "Order", "Quiescence"]
+__all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Quiescence"]
 
 #: A document as applications see it: its fields and its `_id`.
 Document: TypeAlias = dict[str, EJSONValue]
@@ -73,6 +73,65 @@ class Order:
         if wire_id in self._next:
             successor, previous = self._next.pop(wire_id), self._previous.pop(wire_id)
             self._next[previous], self._previous[successor] = successor, previous
+
+
+class Copies:
+    """Copies of the documents of one collection, as they were after the last event that was applied.
+
+    A listener uses them, because the client's own documents may be ahead of the events.
+    """
+
+    def __init__(self) -> None:
+        # The keys are the ids in the form of the wire, because `True == 1`.
+        self._documents: dict[str, Document] = {}
+        # None if the order is that of arrival (C46).
+        self._order: Order | None = None
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __iter__(self) -> Iterator[Document]:
+        return (self._documents[wire_id] for wire_id in self._order or self._documents)
+
+    def __getitem__(self, document_id: DocumentID) -> Document:
+        return self._documents[encode_document_id(document_id)]
+
+    def after(self, document_id: DocumentID) -> Iterator[Document]:
+        """Iterate over the documents after one, which was moved before."""
+        assert self._order is not None, "a document was moved"
+        return (self._documents[wire_id] for wire_id in self._order.after(encode_document_id(document_id)))
+
+    def add(self, document: Document) -> None:
+        """Add a document at the end."""
+        wire_id = encode_document_id(cast(DocumentID, document["_id"]))
+        self._documents[wire_id] = document
+        if self._order is not None:
+            self._order.place(wire_id, None)
+
+    def apply(self, event: DocumentEvent) -> Document | None:
+        """Apply a change.
+
+        Returns:
+            The changed document, which is valid until the next change; None if it was removed.
+        """
+        wire_id = encode_document_id(event.id)
+        match event:
+            case DocumentAdded(id=id_, fields=fields):
+                self.add({"_id": id_, **fields})
+            case DocumentChanged(fields=fields, cleared=cleared):
+                # In place: a new copy for each of many changes would take quadratic time.
+                self._documents[wire_id].update(fields)
+                for name in cleared:
+                    self._documents[wire_id].pop(name, None)
+            case DocumentRemoved():
+                del self._documents[wire_id]
+                if self._order is not None:
+                    self._order.remove(wire_id)
+            case DocumentMoved(before=before):
+                if self._order is None:
+                    self._order = Order(self._documents)
+                self._order.place(wire_id, None if before is None else encode_document_id(before))
+        return self._documents.get(wire_id)
 
 
 class Documents:

@@ -19,8 +19,8 @@ import click
 
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, DDPTimeout, LoginNeeded, QueryError, SubscriptionError
-from ...protocol.codec import DocumentID, encode_document_id
-from ...protocol.documents import Document, Order
+from ...protocol.codec import DocumentID
+from ...protocol.documents import Copies, Document
 from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...text.escaping import escape_line
 from ...text.literals import parse_argument
@@ -271,53 +271,25 @@ if TYPE_CHECKING:
 
 
 class DocumentCopies:
-    """The documents as they were at the last event that was taken. The client's own collections may be ahead of that."""
+    """The documents of all collections as they were at the last event that was taken."""
 
     def __init__(self) -> None:
-        # The keys are the ids in the form of the wire, because `True == 1`.
-        self._collections: dict[str, dict[str, Document]] = {}
-        # Only of the collections whose order is not that of arrival (C46).
-        self._orders: dict[str, Order] = {}
-        #: The number of documents in all collections.
-        self.count = 0
+        self._collections: dict[str, Copies] = {}
+
+    @property
+    def count(self) -> int:
+        """The number of documents in all collections."""
+        return sum(map(len, self._collections.values()))
 
     def apply(self, event: DocumentEvent) -> Document | None:
-        """Apply a change.
-
-        Returns:
-            The changed document, which is valid until the next change; None if it was removed.
-        """
-        documents = self._collections.setdefault(event.collection, {})
-        wire_id = encode_document_id(event.id)
-        order = self._orders.get(event.collection)
-        match event:
-            case DocumentAdded(id=id_, fields=fields):
-                self.count += wire_id not in documents
-                documents[wire_id] = {"_id": id_, **fields}
-                if order is not None:
-                    order.place(wire_id, None)
-            case DocumentChanged(fields=fields, cleared=cleared):
-                # In place: a new copy for each of many changes would take quadratic time.
-                documents[wire_id].update(fields)
-                for name in cleared:
-                    documents[wire_id].pop(name, None)
-            case DocumentRemoved():
-                del documents[wire_id]
-                self.count -= 1
-                if order is not None:
-                    order.remove(wire_id)
-                return None
-            case DocumentMoved(before=before):
-                if order is None:
-                    order = self._orders[event.collection] = Order(documents)
-                order.place(wire_id, None if before is None else encode_document_id(before))
-        return documents[wire_id]
+        """Apply a change; see `Copies.apply`."""
+        return self._collections.setdefault(event.collection, Copies()).apply(event)
 
     def collections(self) -> Iterator[tuple[str, list[Document]]]:
         """Return each collection that has documents: in order of arrival, or in the server's order if it has one."""
         for name, documents in self._collections.items():
             if documents:
-                yield name, [documents[wire_id] for wire_id in self._orders.get(name, documents)]
+                yield name, list(documents)
 
 
 class Lines:
