@@ -19,15 +19,12 @@ from ..protocol.messages import (
     Connect,
     Connected,
     Failed,
-    Method,
     MovedBefore,
     Nosub,
     Pong,
     Ready,
     Removed,
     Result,
-    Sub,
-    Unsub,
     Updated,
 )
 from .exchanges import Call, Subscription, View
@@ -128,9 +125,6 @@ class Lint:
                     before = self._left.pop(connection.session, None)
                     connection.documents = before.documents if before is not None else set()
                 return
-            case Method() | Sub() | Unsub() if not connection.is_connected:
-                what = message.id if isinstance(message, Unsub) else _name(message)
-                yield f"{_type(message)} {what} comes before connected"
             case Added() | AddedBefore() | Changed() | Removed() | Result() | Ready() if not connection.is_connected:
                 yield f"{_type(message)} comes before connected"
             case Result() if not view.steps:
@@ -185,10 +179,6 @@ def _unanswered(one: Call | Subscription) -> Finding:
         text = f"updated without a result for call {one.method} (id {one.id})"
         return Finding("updated-without-result", text, one.updated)
     return Finding("unanswered", f"call {one.method} (id {one.id}) was never answered", one.sent)
-
-
-def _name(message: Method | Sub) -> str:
-    return message.method if isinstance(message, Method) else message.name
 
 
 def _type(message: Struct) -> str:

@@ -17,7 +17,7 @@ import math
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, cast
 
@@ -30,11 +30,13 @@ from ..protocol import sockjs
 from ..protocol.secrets import mask
 
 __all__ = [
+    "ClientListener",
     "ConnectionChange",
     "Direction",
     "Entry",
     "Frame",
     "Header",
+    "LiveRecorder",
     "RecordingWriter",
     "ddp_messages",
     "iso_time",
@@ -288,3 +290,93 @@ class RecordingWriter:
 
 def _seconds(t: float) -> float:
     return round(t, 6)
+
+
+class LiveRecorder:
+    """Records the frames of clients in one file, which can be changed while the clients are connected.
+
+    Args:
+        now: Returns the time in seconds.
+        wall: Returns the date and time.
+        warn: Called with a text if the file cannot be written any more. The recording ends then.
+    """
+
+    def __init__(self, now: Callable[[], float], wall: Callable[[], datetime], warn: Callable[[str], object]) -> None:
+        #: The name of the file; None while nothing is recorded.
+        self.path: str | None = None
+        self._now = now
+        self._wall = wall
+        self._warn = warn
+        self._writer: RecordingWriter | None = None
+        self._began = 0.0
+        # How often a recording was begun, and the number of connections in the present one.
+        self._recordings = 0
+        self._connections = 0
+
+    def start(self, path: str, url: str, *, with_secrets: bool = False) -> None:
+        """Begin a recording, and end the present one.
+
+        Raises:
+            OSError: The file cannot be written. The present recording goes on.
+        """
+        began = self._now()
+        writer = RecordingWriter(path, make_header(url, self._wall()), with_secrets=with_secrets)
+        self.stop()
+        self._began, self._connections = began, 0
+        self._recordings += 1
+        self.path, self._writer = path, writer
+
+    def stop(self) -> None:
+        """End the recording, if there is one."""
+        writer, self._writer, self.path = self._writer, None, None
+        if writer is not None:
+            writer.close()
+
+    def listener(self) -> ClientListener:
+        """Return a listener for one client."""
+        return ClientListener(self)
+
+    def next_connection(self, conn: tuple[int, int] | None) -> tuple[int, int]:
+        """Return the recording and the number of a connection: a new number, unless it has one in this recording."""
+        if conn is None or conn[0] != self._recordings:
+            self._connections += 1
+            return self._recordings, self._connections
+        return conn
+
+    def write(self, make: Callable[[float], Entry], now: float) -> None:
+        """Write an entry for a time."""
+        writer, path = self._writer, self.path
+        if writer is None:
+            return
+        try:
+            writer.write(make(max(now - self._began, 0.0)))
+        except OSError as error:
+            self.stop()
+            self._warn(f"the recording {path} has ended: {error.strerror}")
+
+
+class ClientListener:
+    """Records the connections of one client, which calls the methods on its thread."""
+
+    def __init__(self, recorder: LiveRecorder) -> None:
+        self._recorder = recorder
+        self._conn: tuple[int, int] | None = None
+
+    def opened(self, url: str, now: float) -> None:
+        """Record that a connection was opened."""
+        self._conn = None
+        self._write(lambda t, conn: ConnectionChange(t, conn, "open", {"url": url}), now)
+
+    def frame(self, text: str, now: float, *, is_sent: bool) -> None:
+        """Record a frame."""
+        self._write(lambda t, conn: Frame(t, conn, "out" if is_sent else "in", text), now)
+
+    def closed(self, reason: str, now: float) -> None:
+        """Record that the connection was closed."""
+        self._write(lambda t, conn: ConnectionChange(t, conn, "close", {"reason": reason} if reason else {}), now)
+
+    def _write(self, make: Callable[[float, int], Entry], now: float) -> None:
+        if self._recorder.path is not None:
+            self._conn = self._recorder.next_connection(self._conn)
+            _, number = self._conn
+            self._recorder.write(lambda t: make(t, number), now)

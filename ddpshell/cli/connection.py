@@ -144,6 +144,7 @@ def make_client(
         data_events=data_events,
         clock=process.clock,
         on_event=on_event,
+        frame_listener=recorder.listener() if (recorder := process.open_recorder(settings.url)) is not None else None,
     )
 
 

@@ -226,6 +226,14 @@ CONNECTION_OPTIONS = [
     SharedOption(
         "--no-login", section=_LOGIN, value_type=Flag(), is_setting=False, help="Ignore saved logins."
     ),
+    SharedOption(
+        "--record", section=_OUTPUT, type=click.Path(dir_okay=False), metavar="FILE",
+        help="Record all frames in a file, with secrets masked. `ddp read FILE` shows it.",
+    ),
+    SharedOption(
+        "--with-secrets", section=_OUTPUT, is_flag=True,
+        help="Keep passwords and tokens in the file of --record.",
+    ),
 ]  # fmt: skip
 
 #: The settings of the config file, by their keys.

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..clock import LONGEST_WAIT, Clock, SystemClock
 from ..exceptions import (
@@ -26,6 +26,9 @@ from ..exceptions import (
     TransportError,
 )
 from .output import Console, OutputFormat
+
+if TYPE_CHECKING:
+    from ..analysis.recording import LiveRecorder
 
 __all__ = ["ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "is_local", "kind"]
 
@@ -52,6 +55,8 @@ class Process:
         #: The names that a server in this process offers.
         self.methods: Sequence[str] = ()
         self.publications: Sequence[str] = ()
+        #: Records the frames of all clients; see `open_recorder`.
+        self.recorder: LiveRecorder | None = None
         #: Called after the options are read.
         self.when_configured: Callable[[], None] = lambda: None
         #: Called before a server is started in this process.
@@ -71,6 +76,30 @@ class Process:
             may_page=not self.options.get("no_pager"),
         )
         self.when_configured()
+
+    def open_recorder(self, url: str, *, is_needed: bool = False) -> LiveRecorder | None:
+        """Return the recorder for frames, which has begun to record if there is a --record.
+
+        Args:
+            url: The server.
+            is_needed: Whether a recording can begin later. Otherwise the result is None without a --record.
+
+        Raises:
+            CommandError: The file cannot be written.
+        """
+        path = self.options.get("record")
+        if path is None and self.options.get("with_secrets"):
+            raise CommandError("--with-secrets needs --record FILE")
+        if self.recorder is None and (path is not None or is_needed):
+            from ..analysis.recording import LiveRecorder
+
+            self.recorder = LiveRecorder(self.clock.now, self.clock.wall, self.console.warning)
+            if path is not None:
+                try:
+                    self.recorder.start(path, url, with_secrets=bool(self.options.get("with_secrets")))
+                except OSError as error:
+                    raise CommandError(f"--record: cannot write {path}: {error.strerror}") from None
+        return self.recorder
 
     @property
     def deadline(self) -> float | None:

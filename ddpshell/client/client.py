@@ -26,7 +26,7 @@ from .network.frames import MAX_MESSAGE
 from .network.tls import TLSOptions
 from .network.transport import Connector
 from .network.upgrade import HandshakeOptions
-from .runner import Mark, Published, Runner
+from .runner import FrameListener, Mark, Published, Runner
 
 if TYPE_CHECKING:
     from ..protocol.accounts import LoginToken, UserSelector
@@ -119,6 +119,7 @@ class Client:
         data_events: Report each message about a document as an event, `DataReceived`, before it is applied. Some servers,
             such as Rocket.Chat with its streams, send the same change again to report another event.
         on_event: A callback for all events from the first one on; see the method `on_event`.
+        frame_listener: Listens to the connections and to all frames, with secrets, for recordings.
         clock: Time source; tests pass a fake.
         random: Returns random numbers in [0, 1), for ids and back-off; by default cryptographic ones (I3).
         connector: Opens connections instead of a WebSocket to `url`; for tests.
@@ -150,6 +151,7 @@ class Client:
         debug: bool = False,
         data_events: bool = False,
         on_event: Callable[[Event], object] | None = None,
+        frame_listener: FrameListener | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
         connector: Connector | None = None,
@@ -186,6 +188,7 @@ class Client:
             self._publish,
             connect_timeout=connect_timeout or None,
             debug=debug,
+            frame_listener=frame_listener,
         )
         self._registry = Registry(self._runner.lock)
         # Shared by all handles, since each access to a bound method makes an object.

@@ -11,7 +11,7 @@ import logging
 import selectors
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -26,7 +26,7 @@ from .network.frames import LargeMessage
 from .network.transport import Connector, Transport
 from .network.waiting import Interrupted, Waiter
 
-__all__ = ["FORKED", "Mark", "Published", "Runner"]
+__all__ = ["FORKED", "FrameListener", "Mark", "Published", "Runner"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,22 @@ class Mark(Struct, frozen=True):
 
 
 Published: TypeAlias = Event | Mark
+
+
+class FrameListener(Protocol):
+    """Listens to the connections of a client. Frames have their secrets.
+
+    The methods are called on the client's thread, with the time in the seconds of its clock.
+    """
+
+    def opened(self, url: str, now: float, /) -> object:
+        """A connection was opened."""
+
+    def frame(self, text: str, now: float, /, *, is_sent: bool) -> object:
+        """A DDP message is about to be sent, or was received."""
+
+    def closed(self, reason: str, now: float, /) -> object:
+        """The connection was closed; the reason is empty if the client closed it."""
 
 
 # Seconds between signs of life while the client reads nothing. Meteor waits 15 s for one (H1) and its SockJS 10 s (U12);
@@ -69,6 +85,7 @@ class Runner:
         publish: Called with the events, on the thread and without the lock. It must not raise.
         connect_timeout: Seconds from the beginning of an attempt to `connected` (C8); None for no limit.
         debug: Whether to publish each frame.
+        frame_listener: Listens to the connections; None for no listener.
     """
 
     def __init__(
@@ -81,6 +98,7 @@ class Runner:
         *,
         connect_timeout: float | None,
         debug: bool,
+        frame_listener: FrameListener | None = None,
     ) -> None:
         self.lock = threading.Lock()
         #: Whether this is a copy in a forked process, without the thread.
@@ -93,6 +111,7 @@ class Runner:
         self._connect_timeout = connect_timeout
         #: Whether to publish each frame; it may be changed at any time.
         self.debug = debug
+        self._frame_listener = frame_listener
         self._waiter = Waiter(clock)
         # Whether the thread waits, or is about to, and would not notice a new message. Guarded by the lock.
         self._idle = False
@@ -241,12 +260,17 @@ class Runner:
             return
         why: DDPError | None = ConnectionLost("the client failed")
         self._transport = transport
+        listener = self._frame_listener
         try:
+            if listener is not None:
+                listener.opened(self._connector.url, self._clock.now())
             with self._waiter.watching(transport):
                 why = self._run_session(transport, deadline)
         finally:
             self._transport = None
             transport.close(goodbye=why is None)
+            if listener is not None:
+                listener.closed("" if why is None else str(why), self._clock.now())
         self._end_connection(why)
 
     def _run_session(self, transport: Transport, connect_deadline: float | None) -> DDPError | None:
@@ -285,6 +309,9 @@ class Runner:
                 self._idle = True
             if self.debug:
                 events += [FrameSent(_masked(text)) for text in texts]
+            if self._frame_listener is not None:
+                for text in texts:
+                    self._frame_listener.frame(text, now, is_sent=True)
             self._publish(events)
             error = self._fatal_error(events)
             transport.send(texts)
@@ -321,6 +348,12 @@ class Runner:
                     self._receive(transport.receive())
 
     def _receive(self, texts: Sequence[str | LargeMessage]) -> None:
+        if self._frame_listener is not None:
+            # Without the lock, so that callers do not wait for a disk.
+            now = self._clock.now()
+            for text in texts:
+                head = text.head if isinstance(text, LargeMessage) else text
+                self._frame_listener.frame(head, now, is_sent=False)
         with self.lock:
             self._idle = False
             now = self._clock.now()

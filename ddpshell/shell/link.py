@@ -48,6 +48,7 @@ from .settings import Settings
 from .terminal.display import Display
 
 if TYPE_CHECKING:
+    from ..analysis.recording import LiveRecorder
     from ..client import Client
     from ..client.events import DocumentEvent
 
@@ -86,6 +87,7 @@ class Hooks(Struct):
         time_left: Gives the seconds until the shell must end, 0 or more; None for no limit.
         retry: Send a call again when the connection was lost before its result.
         profile: The user's name for the server of the options; None if it has no name.
+        recorder: Records the frames of the clients that `connect` creates; None if it does not record them.
     """
 
     connect: Connect
@@ -94,6 +96,7 @@ class Hooks(Struct):
     time_left: Callable[[], float | None] = lambda: None
     retry: bool = True
     profile: str | None = None
+    recorder: LiveRecorder | None = None
 
 
 class ServerLink:

@@ -218,7 +218,7 @@ def test_a_resumed_session_answers_requests_of_the_connection_before() -> None:
 
 @pytest.mark.parametrize("text", ["", "hello", "{", '{"msg":"result"}', '{"msg":"result","id":"9"}', '{"msg":"ready","subs":["9"]}'])  # fmt: skip
 @pytest.mark.parametrize("direction", ["in", "out"])
-def test_what_belongs_to_no_exchange_is_no_error(text: str, direction: str) -> None:
+def test_frames_without_an_exchange_are_ignored(text: str, direction: str) -> None:
     view = Exchanges().receive(Frame(1, 1, "in" if direction == "in" else "out", text))
     assert view.steps == ()
 

@@ -16,6 +16,7 @@ from ddpshell.analysis.recording import (
     Entry,
     Frame,
     Header,
+    LiveRecorder,
     RecordingWriter,
     ddp_messages,
     iso_time,
@@ -212,3 +213,73 @@ def test_the_header_has_the_time_in_utc() -> None:
 def test_the_size_of_a_frame_is_in_bytes() -> None:
     assert Frame(0, 1, "in", "é").size == 2
     assert Frame(0, 1, "in", "\ud800").size == 3
+
+
+# ---------------------------------------------------------------------------------------------- live connections
+
+
+class Live:
+    """A recorder with a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.warnings: list[str] = []
+        self.recorder = LiveRecorder(lambda: self.now, lambda: datetime(2026, 1, 31, tzinfo=UTC), self.warnings.append)
+
+
+def entries_in(path: Path) -> list[Entry]:
+    return read(path.read_bytes())[1]
+
+
+def test_the_connections_of_a_client_are_recorded(tmp_path: Path) -> None:
+    live = Live()
+    listener = live.recorder.listener()
+    listener.frame("{}", 100, is_sent=True)
+    live.recorder.start(str(tmp_path / "a"), "ws://h")
+    listener.opened("ws://h", 101)
+    listener.frame('{"msg":"ping"}', 102, is_sent=True)
+    listener.frame('{"msg":"pong"}', 103, is_sent=False)
+    listener.closed("gone", 104)
+    listener.opened("ws://h", 105)
+    listener.closed("", 106)
+    live.recorder.stop()
+    listener.frame("{}", 107, is_sent=True)
+    assert entries_in(tmp_path / "a") == [
+        ConnectionChange(1, 1, "open", {"url": "ws://h"}),
+        Frame(2, 1, "out", '{"msg":"ping"}'),
+        Frame(3, 1, "in", '{"msg":"pong"}'),
+        ConnectionChange(4, 1, "close", {"reason": "gone"}),
+        ConnectionChange(5, 2, "open", {"url": "ws://h"}),
+        ConnectionChange(6, 2, "close"),
+    ]
+
+
+def test_each_client_has_connections_of_its_own_in_each_recording(tmp_path: Path) -> None:
+    live = Live()
+    one, two = live.recorder.listener(), live.recorder.listener()
+    for name in ("a", "b"):
+        live.recorder.start(str(tmp_path / name), "ws://h")
+        for listener in (one, two, one):
+            listener.frame("{}", 101, is_sent=True)
+        assert [entry.conn for entry in entries_in(tmp_path / name)] == [1, 2, 1]
+
+
+def test_a_recording_that_cannot_be_begun_leaves_the_present_one(tmp_path: Path) -> None:
+    live = Live()
+    live.recorder.start(str(tmp_path / "a"), "ws://h")
+    with pytest.raises(FileNotFoundError):
+        live.recorder.start(str(tmp_path / "missing/b"), "ws://h")
+    live.recorder.listener().frame("{}", 100, is_sent=True)
+    assert len(entries_in(tmp_path / "a")) == 1
+
+
+def test_a_file_that_cannot_be_written_any_more_ends_the_recording_with_one_warning(tmp_path: Path) -> None:
+    live = Live()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    live.recorder.start(str(tmp_path / "pipe"), "ws://h")
+    os.close(reader)
+    for _ in range(2):
+        live.recorder.listener().frame("{}", 100, is_sent=True)
+    assert live.warnings == [f"the recording {tmp_path / 'pipe'} has ended: Broken pipe"]
+    assert live.recorder.path is None

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ddpshell.analysis.recording import LiveRecorder
 from ddpshell.client import Client
 from ddpshell.client.events import Event
 from ddpshell.clock import Clock, SystemClock
@@ -96,12 +97,16 @@ class Desk:
 
 
 @contextlib.contextmanager
-def _desk(connect: Callable[..., Client], clock: Clock, columns: int) -> Iterator[Desk]:
+def _desk(
+    connect: Callable[..., Client], clock: Clock, columns: int, recorder: LiveRecorder | None = None
+) -> Iterator[Desk]:
     screen = RecordingScreen(columns)
     settings = Settings(color="off", timing="off")
     printer = Printer(screen, lambda: settings.is_on("color"))
     printer.start()
-    shell = Shell(shell_registry(), ScreenDisplay(printer, settings), settings, clock, Hooks(connect))
+    shell = Shell(
+        shell_registry(), ScreenDisplay(printer, settings), settings, clock, Hooks(connect, recorder=recorder)
+    )
     try:
         yield Desk(shell, screen)
     finally:
@@ -113,10 +118,14 @@ def _desk(connect: Callable[..., Client], clock: Clock, columns: int) -> Iterato
 def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) -> Iterator[Desk]:
     """A desk that is connected to a server. With `is_only`, `connect` always leads to this server."""
 
-    def connect(other: str | None, on_event: Callable[[Event], object]) -> Client:
-        return Client(url if is_only or other is None else other, on_event=on_event, **options)
+    clock = SystemClock()
+    recorder = LiveRecorder(clock.now, clock.wall, lambda text: None)
 
-    with _desk(connect, SystemClock(), columns) as made:
+    def connect(other: str | None, on_event: Callable[[Event], object]) -> Client:
+        address = url if is_only or other is None else other
+        return Client(address, on_event=on_event, frame_listener=recorder.listener(), **options)
+
+    with _desk(connect, clock, columns, recorder) as made:
         made.shell.link.open(None)
         made.screen.wait_for("connected")
         yield made

@@ -244,6 +244,7 @@ def make_shell(
         InvalidURL: The URL of the server is not valid.
     """
     hooks = Hooks(connect, retry=given.retry, profile=process.options.get("profile"))
+    hooks.recorder = process.open_recorder(given.url, is_needed=True)
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
     if given.identity.kind != "anonymous" and not process.options.get("is_demo"):
         hooks.login_store = lambda: login_store(process, display.warn)

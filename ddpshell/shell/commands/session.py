@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...client.events import Closed, ConnectionFailed, Event, Offline, SessionEstablished
@@ -12,7 +13,7 @@ from ...text.escaping import escape_line
 from ...text.frames import FrameFilter
 from ...text.palette import StyledText
 from ...text.prose import duration, plural
-from ..registry import Text, command
+from ..registry import File, Flag, Role, Text, command
 from ..replies import Message, PendingReply, Reply
 from ..state import Shell
 from .accounts import user_text
@@ -20,7 +21,7 @@ from .accounts import user_text
 if TYPE_CHECKING:
     from ...client import Client, Status
 
-__all__ = ["connect", "debug", "disconnect", "ping", "reconnect", "state_text", "status"]
+__all__ = ["connect", "debug", "disconnect", "names", "ping", "reconnect", "record", "state_text", "status"]
 
 
 @command(
@@ -191,3 +192,68 @@ def debug(shell: Shell, switch: Text | None = None, *patterns: Text) -> Message 
         return Message([("note", "debug is off")], is_answer=False)
     which = " ".join(frame_filter.patterns)
     return Message([("note", f"debug is on{': ' if which else ''}{escape_line(which)}")], is_answer=False)
+
+
+@command(
+    examples=[
+        ("record app.ddprec", "record all frames from now on, with secrets masked"),
+        ("record", "show whether frames are recorded"),
+        ("record off", "end the recording"),
+    ],
+    labels={"file": "FILE|off"},
+    options={"with_secrets": "keep passwords and tokens in the file"},
+)
+def record(shell: Shell, file: File | None = None, *, with_secrets: Flag = False) -> Message:
+    """Record all frames in a file.
+
+    `ddp read FILE` shows what is in it, and `ddp serve --from FILE` answers like the server. An existing file is overwritten.
+    """
+    recorder = shell.hooks.recorder
+    if recorder is None:
+        raise CommandError("frames cannot be recorded here")
+    if file == "off" and not with_secrets:
+        ended = recorder.path
+        recorder.stop()
+        return Message(
+            [("note", f"recorded {escape_line(ended)}" if ended else "nothing is recorded")], is_answer=False
+        )
+    if file is not None:
+        try:
+            recorder.start(str(Path(file).expanduser()), shell.link.url, with_secrets=with_secrets)
+        except OSError as error:
+            raise CommandError(f"cannot write {file}: {error.strerror}") from None
+    elif with_secrets:
+        raise CommandError("--with-secrets needs the name of a file")
+    name = recorder.path
+    return Message([("note", f"recording to {escape_line(name)}" if name else "nothing is recorded")], is_answer=False)
+
+
+@command(examples=[("names app.ddprec", "complete the names in a recording"), ("names app.har", "or in a HAR file")])
+def names(shell: Shell, file: File) -> Message:
+    """Learn the names in a recording for completion.
+
+    These are methods, publications, collections and their fields, without names that the recorded server did not know.
+    """
+    from ...analysis.exchanges import Exchanges
+    from ...analysis.files import open_frames
+    from ...analysis.names import RecordedNames
+
+    found = RecordedNames()
+    try:
+        with open_frames(str(Path(file).expanduser())) as frames:
+            for view in Exchanges().views(frames.entries):
+                found.receive(view)
+    except OSError as error:
+        raise CommandError(f"cannot read {file}: {error.strerror}") from None
+    for name in found.methods:
+        shell.names.mark_known(Role.METHOD, name)
+    for name in found.publications:
+        shell.names.mark_known(Role.PUBLICATION, name)
+    for name, fields in found.collections.items():
+        shell.names.add_fields(name, fields)
+    counts = [
+        plural(len(found.methods), "method"),
+        plural(len(found.publications), "publication"),
+        plural(len(found.collections), "collection"),
+    ]
+    return Message([("note", f"{file}: {', '.join(counts)}")], is_answer=False)

@@ -21,7 +21,7 @@ from ..state import Shell
 from .accounts import login, logout, whoami
 from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
 from .data import collections, count, find, unwatch, watch
-from .session import connect, debug, disconnect, ping, reconnect, status
+from .session import connect, debug, disconnect, names, ping, reconnect, record, status
 
 __all__ = [
     "clear",
@@ -245,7 +245,7 @@ def shell_registry() -> Registry:
         {
             "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
             "Documents": [collections, find, count, watch, unwatch],
-            "Server": [connect, disconnect, reconnect, status, ping, login, logout, whoami, debug],
+            "Server": [connect, disconnect, reconnect, status, ping, login, logout, whoami, debug, record, names],
             "Shell": [set_, source, save, history, echo, full, clear, help_, exit_],
         }
     )

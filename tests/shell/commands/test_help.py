@@ -71,6 +71,8 @@ def test_every_example_runs_against_the_demo_server(
     assert command.examples
     monkeypatch.chdir(tmp_path)
     Path("setup.ddp").write_text("call upper a\n")
+    Path("app.ddprec").write_text('{"ddp_recording":1}\n')
+    Path("app.har").write_text('{"log":{"entries":[]}}')
     with LoopbackServer() as server, desk(server.url, is_only=True) as table:
         table.shell.terminal = FakeTerminal()
         for example, _ in command.examples:
@@ -94,7 +96,7 @@ REGISTRY = shell_registry()
 
 NAMES = (
     "call apply sub unsub subs collections find count watch unwatch pending cancel wait connect disconnect reconnect"
-    " status ping login logout whoami debug set source save history echo clear full help exit"
+    " status ping login logout whoami debug record names set source save history echo clear full help exit"
 )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ddpshell.analysis.files import open_frames
+from ddpshell.analysis.recording import Frame
+from ddpshell.shell.registry import Role
 from tests.loopback import LoopbackServer
 from tests.shell.desk import Desk, desk
 
@@ -124,3 +129,78 @@ def test_debug_stays_on_after_connect(table: Desk) -> None:
         table.send(f"connect {other.url}")
         table.screen.wait_for("connected to", start)
         assert '-> {"msg":"method"' in table.type("call upper a")
+
+
+# --------------------------------------------------------------------------------------------------- recordings
+
+
+def messages(file: Path) -> list[str]:
+    with open_frames(str(file)) as frames:
+        return [json.loads(entry.text)["msg"] for entry in frames.entries if isinstance(entry, Frame)]
+
+
+def test_frames_are_recorded_from_record_to_record_off(
+    table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = Path("first"), Path("second")
+    assert table.type("record") == "nothing is recorded\n"
+    table.type("call upper a")
+    assert table.type(f"record {first}") == f"recording to {first}\n"
+    table.type("call upper b")
+    assert sorted(messages(first)) == ["method", "result", "updated"]
+    assert table.type(f"record {second}\nrecord") == f"recording to {second}\n" * 2
+    table.type("call upper c")
+    assert table.type("record off") == f"recorded {second}\n"
+    table.type("call upper d")
+    assert [sorted(messages(file)) for file in (first, second)] == [["method", "result", "updated"]] * 2
+    assert table.type("record off") == "nothing is recorded\n"
+
+
+def test_the_connections_of_a_recording_are_counted_from_1(
+    table: Desk, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table.type("connect " + server.url)
+    table.screen.wait_for("connected to", len(table.screen.text) // 2)
+    file = Path("a")
+    table.type(f"record {file}\ncall upper a")
+    table.type(f"connect {server.url}\ncall upper b")
+    with open_frames(str(file)) as frames:
+        assert {entry.conn for entry in frames.entries} == {1, 2}
+
+
+def test_a_file_that_cannot_be_written_or_read_is_an_error(
+    table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = Path("missing/a")
+    assert f"error: cannot write {missing}: No such file or directory" in table.type(f"record {missing}")
+    assert f"error: cannot read {missing}: No such file or directory" in table.type(f"names {missing}")
+    Path("text").write_text("hello")
+    assert "is not a JSON object: it begins with 'hello'" in table.type("names text")
+    assert "error: --with-secrets needs the name of a file" in table.type("record --with-secrets")
+
+
+def test_secrets_are_recorded_only_if_the_user_asks(
+    table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option, is_there in (("", False), (" --with-secrets", True)):
+        table.type(f"record a{option}")
+        table.type("call identity {password: 'S3CRET'}")
+        table.type("record off")
+        assert (b"S3CRET" in Path("a").read_bytes()) is is_there
+
+
+def test_the_names_in_a_recording_are_completed(table: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("a")
+    table.type(f"record {file}\ncall upper a\ncall unheardOf\nsub tasks")
+    table.type("record off")
+    with desk(table.shell.link.url) as other:
+        names = other.shell.names
+        assert names.of(Role.METHOD) == []
+        assert other.type(f"names {file}") == f"{file}: 1 method, 1 publication, 1 collection\n"
+        assert (names.of(Role.METHOD), names.of(Role.PUBLICATION)) == (["upper"], ["tasks"])
+        assert "title" in names.fields("tasks")
