@@ -21,6 +21,7 @@ from .types import (
     Flag,
     Header,
     HeaderText,
+    OutputFile,
     ReadableFile,
     Seconds,
     SecretFile,
@@ -227,7 +228,7 @@ CONNECTION_OPTIONS = [
         "--no-login", section=_LOGIN, value_type=Flag(), is_setting=False, help="Ignore saved logins."
     ),
     SharedOption(
-        "--record", section=_OUTPUT, type=click.Path(dir_okay=False), metavar="FILE",
+        "--record", section=_OUTPUT, value_type=OutputFile(), is_setting=False, metavar="FILE",
         help="Record all frames in a file, with secrets masked. `ddp read FILE` shows it.",
     ),
     SharedOption(

@@ -19,6 +19,7 @@ __all__ = [
     "Flag",
     "Header",
     "HeaderText",
+    "OutputFile",
     "ReadableFile",
     "Seconds",
     "SecretFile",
@@ -255,6 +256,16 @@ class ReadableFile(SettingType):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
+
+
+class OutputFile(ReadableFile):
+    """The name of a file to write."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; the file is not written yet."""
+        from pathlib import Path
+
+        return str(Path(value).expanduser())
 
 
 class SecretFile(ReadableFile):
