@@ -44,6 +44,8 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "password_file": (["--password-file", "-"], "-"),
     "token_file": (["--token-file", FILE], FILE),
     "no_login": (["--no-login"], True),
+    "record": (["--record", "a.ddprec"], "a.ddprec"),
+    "with_secrets": (["--with-secrets"], True),
     "output": (["-o", "raw"], "raw"),
     "color": (["--color", "never"], "never"),
     "debug": (["-d"], True),
