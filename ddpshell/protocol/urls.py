@@ -85,10 +85,6 @@ class Endpoint(msgspec.Struct, frozen=True):
             path += f"/{pick(random, _DIGITS, 3)}/{pick(random, _SESSION_CHARACTERS, 8)}/websocket"
         return path + mark + query
 
-    def connection_url(self, random: RandomSource) -> str:
-        """Return the URL of one connection: `url` with `connection_path`."""
-        return msgspec.structs.replace(self, path=self.connection_path(random)).url
-
 
 def parse_url(text: str, random: RandomSource | None = None) -> Endpoint:
     """Parse an address as a user writes it: `localhost:3000`, `https://app.example.com/prefix`, `.../sockjs`.

@@ -152,7 +152,9 @@ def upgrade(
 def _headers(endpoint: Endpoint, options: HandshakeOptions) -> list[str]:
     """Return the headers that are not part of the handshake itself."""
     replaced = {name.lower() for name, _ in options.headers}
-    defaults = [("Host", _without_zone(endpoint.authority)), ("User-Agent", options.user_agent)]
+    # The zone of an address has a meaning only on this machine (RFC 6874, section 1).
+    host = re.sub("%25[^]]*", "", endpoint.authority)
+    defaults = [("Host", host), ("User-Agent", options.user_agent)]
     if options.origin is not None:
         defaults.append(("Origin", options.origin))
     if endpoint.user is not None:
@@ -399,8 +401,3 @@ def _header_text(data: bytes) -> str:
         return data.decode().strip()
     except UnicodeDecodeError:
         return data.decode("latin-1").strip()
-
-
-def _without_zone(authority: str) -> str:
-    # The zone of an address has a meaning only on this machine (RFC 6874, section 1).
-    return re.sub("%25[^]]*", "", authority)

@@ -77,7 +77,8 @@ def login(
         raise CommandError("use either USER or --token-file: a token belongs to one user")
     client = shell.client
     server = shell.link.server
-    _warn_of_plain_text(shell)
+    if warning := plain_text_warning(parse_url(client.status.url)):
+        shell.display.warn(warning)
     answer: Awaitable[LoginToken]
     if token_file is not None:
         answer = client.accounts.login_with_token(_first_line(token_file))
@@ -277,8 +278,3 @@ def _first_line(name: str) -> str:
     if not line:
         raise CommandError(f"the first line of {name} is empty")
     return line
-
-
-def _warn_of_plain_text(shell: Shell) -> None:
-    if warning := plain_text_warning(parse_url(shell.client.status.url)):
-        shell.display.warn(warning)

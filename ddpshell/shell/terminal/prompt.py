@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
@@ -229,15 +229,12 @@ class Prompt:
 
         @keys.add("c-x", "c-e", filter=typing)
         def _(event: KeyPressEvent) -> None:
-            self._edit(event.app)
+            # Edit the text in $EDITOR, which uses the terminal meanwhile.
+            pause = contextlib.ExitStack()
+            pause.enter_context(self._printer.paused())
+            event.current_buffer.open_in_editor().add_done_callback(lambda _: pause.close())
 
         return keys
-
-    def _edit(self, app: Application[Any]) -> None:
-        """Edit the text in $EDITOR, which uses the terminal meanwhile."""
-        pause = contextlib.ExitStack()
-        pause.enter_context(self._printer.paused())
-        app.current_buffer.open_in_editor().add_done_callback(lambda _: pause.close())
 
 
 class _Hidden(Processor):
