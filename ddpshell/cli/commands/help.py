@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
+from ...text.markdown import render_markdown
+from ...text.palette import terminal_text
 from ..command_classes import Command, Group, process_of
 from ..options import OUTPUT_OPTIONS
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 __all__ = ["help", "topics"]
 
@@ -52,8 +52,6 @@ def _help(topic: str | None) -> None:
             if f"`ddp {topic}`" in description:
                 text += f"\n\nSee also: ddp help {name}"
     else:
-        from difflib import get_close_matches
-
         similar = get_close_matches(topic, [*pages, *group.list_commands(ctx)], n=1)
         advice = f"did you mean {similar[0]}?" if similar else "`ddp help` lists the topics"
         raise click.UsageError(f"unknown topic {topic!r}; {advice}", ctx)
@@ -77,9 +75,6 @@ def _list(commands: list[str]) -> str:
 
 
 def _rendered(markdown: str, ctx: click.Context) -> str:
-    from ...text.markdown import render_markdown
-    from ...text.palette import terminal_text
-
     console = process_of(ctx).console
     has_color = console.colors_out
     styled = render_markdown(markdown, min(console.out.width, _MAX_WIDTH), code_mark="" if has_color else "`")
@@ -91,8 +86,6 @@ class _Topic(click.Argument):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Return the names that begin like that, with their descriptions."""
-        from click.shell_completion import CompletionItem
-
         group = ctx.find_root().command
         assert isinstance(group, Group)
         names = {name: text for rows in topics().values() for name, text in rows.items()}
