@@ -49,7 +49,7 @@ def test_the_wheel_holds_the_package_its_manual_and_its_marker_for_types(wheel: 
     names = zipfile.ZipFile(wheel).namelist()
     sources = [file.relative_to(TOP).as_posix() for file in (TOP / "ddpshell").rglob("*.py")]
     manual = [file.relative_to(TOP).as_posix() for file in (TOP / "ddpshell/manual").iterdir()]
-    assert set(names) >= {*sources, *manual, "ddpshell/py.typed"}
+    assert set(names) >= {*sources, *manual, "ddpshell/py.typed", "ddpshell/analysis/page.html"}
     assert not [name for name in names if name.startswith(("tests/", "completions/"))]
 
 
