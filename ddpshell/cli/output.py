@@ -195,7 +195,7 @@ class Console:
         """
         from ..ejson import json_text
 
-        self.write(escape_json(json_text.dump(tree)))
+        self.write(self._json(json_text.dump(tree)))
 
     def message(self, text: str) -> None:
         """Write a JSON text as it is, in one line.
@@ -206,7 +206,7 @@ class Console:
         if _SPACES.search(text):
             # These are between values; in strings they are escaped.
             text = _SPACES.sub(" ", text)
-        self.write(escape_json(text))
+        self.write(self._json(text))
 
     def write(self, text: str) -> None:
         """Write escaped text and a newline to standard output.
@@ -255,7 +255,10 @@ class Console:
         if chosen is OutputFormat.RAW and isinstance(value, str):
             return self._raw(value)
         if chosen in (OutputFormat.JSON, OutputFormat.RAW):
-            return _json(value)
+            from .. import ejson
+            from ..ejson import json_text
+
+            return self._json(json_text.dump(ejson.encode(value)))
         if chosen is OutputFormat.TABLE:
             from ..text.tables import table_lines
 
@@ -263,6 +266,15 @@ class Console:
             if lines is not None:
                 return "\n".join(lines)
         return self._pretty(value)
+
+    def _json(self, text: str) -> str:
+        text = escape_json(text)
+        if not self.colors_out:
+            return text
+        from ..text.formatting import colored_value
+        from ..text.palette import terminal_text
+
+        return terminal_text(colored_value(text), color=True)
 
     def _raw(self, text: str) -> str:
         if self.out.is_terminal:
@@ -304,13 +316,6 @@ class Console:
     def emphasized(self, code: str, text: str) -> str:
         """Return text for standard error in a color, if colors are used there."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colors_err else text
-
-
-def _json(value: EJSONValue) -> str:
-    from .. import ejson
-    from ..ejson import json_text
-
-    return escape_json(json_text.dump(ejson.encode(value)))
 
 
 @contextlib.contextmanager

@@ -78,8 +78,28 @@ class TestFormats:
         assert COLOUR.sub("", ran.out) == '["x", 5]\n'
         assert ran.out.count("\x1b[") == 4
 
-    def test_json_is_never_colored(self, ddp: Command) -> None:
-        assert ddp("call", "--color", "always", "-o", "json", "upper", "x").out == '"X"\n'
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["call", "echo", '{"a": 5}'],
+            ["sub", "tasks"],
+            ["ping", "-c", "1", "-o", "json"],
+        ],
+    )
+    def test_json_is_colored_if_that_is_requested(
+        self, ddp: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+    ) -> None:
+        plain = ddp(*words)
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        for colored in (ddp(*words), ddp(*words, "--color", "always")):
+            assert colored.code == plain.code == 0
+            assert "\x1b[94m" in colored.out
+            assert json.loads(re.sub(r"\x1b\[[0-9;]*m", "", colored.out.splitlines()[0]))
+        assert "\x1b" not in ddp(*words, "--color", "never").out
+        assert "\x1b" not in plain.out
+
+    def test_json_on_a_terminal_is_colored(self, terminal: Callable[..., str]) -> None:
+        assert terminal("call", "-o", "json", "echo", "5", "x") == '[\x1b[36m5\x1b[0m,\x1b[32m"x"\x1b[0m]\n'
 
     def test_the_color_of_errors_is_decided_separately(self, ddp: Command) -> None:
         assert ddp("call", "--color", "always", "nope").err.startswith("\x1b[31mddp: error: \x1b[0mMethod")
@@ -273,13 +293,15 @@ class TestStreams:
     ) -> None:
         with Path("/dev/full").open("w") as full:
             ran = finished(start(*words, stdout=full))
-        assert ran == (2, "", "ddp: error: cannot write to standard output: No space left on device\n")
+        done = "; the server has run 'upper'" if words[0] == "call" else ""
+        assert ran == (7, "", f"ddp: error: cannot write to standard output: No space left on device{done}\n")
 
     def test_a_closed_standard_output_is_reported(
         self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         ran = finished(start("call", "upper", "x", stdout=None, preexec_fn=lambda: os.close(1)))
-        assert (ran.code, ran.err) == (2, "ddp: error: cannot write to standard output: Bad file descriptor\n")
+        assert ran.code == 7
+        assert ran.err.startswith("ddp: error: cannot write to standard output: Bad file descriptor; ")
 
     def test_a_closed_standard_error_changes_nothing(
         self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
