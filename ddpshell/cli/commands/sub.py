@@ -19,11 +19,15 @@ import click
 
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, DDPTimeout, LoginNeeded, QueryError, SubscriptionError
+from ...minimongo.selector import Matcher, compile_selector
 from ...protocol.codec import DocumentID
 from ...protocol.documents import Copies, Document
 from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ...protocol.server_error import quoted
+from ...text.changes import change_line, event_to_value
 from ...text.escaping import escape_line
 from ...text.literals import parse_argument
+from ...text.palette import terminal_text
 from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
@@ -40,7 +44,6 @@ if TYPE_CHECKING:
         SubscriptionReady,
         SubscriptionStopped,
     )
-    from ...minimongo.selector import Matcher
     from ..event_queue import EventQueue
 
 __all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "TableLines", "sub"]
@@ -89,8 +92,6 @@ def _sub(
 
 
 def _selector(text: str) -> Matcher:
-    from ...minimongo.selector import compile_selector
-
     try:
         selector: Any = parse_argument(text)
         return compile_selector(selector)
@@ -251,7 +252,6 @@ class _Run:
         return error
 
     def _timeout_error(self, *, is_until: bool) -> DDPTimeout:
-        from ...protocol.server_error import quoted
         from ..connection import timeout_error
 
         name = self._subscription.name
@@ -329,9 +329,6 @@ class ChangeLines(Lines):
         self._print(event)
 
     def _print(self, event: DocumentEvent) -> None:
-        from ...text.changes import change_line, event_to_value
-        from ...text.palette import terminal_text
-
         console = self._console
         if console.shown_as is OutputFormat.PRETTY:
             console.write(terminal_text(change_line(event, console.limits()), color=console.colors_out))
