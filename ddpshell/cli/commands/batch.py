@@ -324,7 +324,7 @@ def _error(error: BaseException) -> dict[str, EJSONValue]:
 # What fits in a message (U17).
 _MAX_SIZE = 64 << 20
 
-
+# Bytes to read at a time.
 _PIECE = 1 << 16
 
 

@@ -256,20 +256,18 @@ class LineCompleter(Completer):
     """Completes lines in prompt_toolkit.
 
     Args:
-        registry, names, variables: See `suggestions`.
+        suggest: Returns the suggestions for the end of a text, as `suggestions` does.
     """
 
-    def __init__(self, registry: Registry, names: Names, variables: Callable[[], list[str]]) -> None:
-        self._registry = registry
-        self._names = names
-        self._variables = variables
+    def __init__(self, suggest: Callable[[str], list[Suggestion]]) -> None:
+        self._suggest = suggest
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """Yield the completions at the cursor. While the user types, complete only a word that has begun."""
         text = document.text_before_cursor
         if len(text) > 20_000:
             return
-        for suggestion in suggestions(text, self._registry, self._names, self._variables):
+        for suggestion in self._suggest(text):
             typed = text[suggestion.start :]
             if suggestion.text == typed or (not complete_event.completion_requested and not typed):
                 continue
@@ -285,13 +283,13 @@ class LineSuggester(AutoSuggest):
     """Suggests the rest of the line, which prompt_toolkit shows in gray: from the history, or the only possible completion.
 
     Args:
-        registry, names, variables: See `suggestions`.
+        suggest: Returns the suggestions for the end of a text, as `suggestions` does.
+        names: The names that the shell has seen.
     """
 
-    def __init__(self, registry: Registry, names: Names, variables: Callable[[], list[str]]) -> None:
-        self._registry = registry
+    def __init__(self, suggest: Callable[[str], list[Suggestion]], names: Names) -> None:
+        self._suggest = suggest
         self._names = names
-        self._variables = variables
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> AutoSuggestion | None:
         """Return the rest of the line, or None."""
@@ -301,7 +299,7 @@ class LineSuggester(AutoSuggest):
         for line in reversed(buffer.history.get_strings()):
             if line.startswith(text) and len(line) > len(text) and not self._names.is_unknown_in(line):
                 return AutoSuggestion(line[len(text) :])
-        found = suggestions(text, self._registry, self._names, self._variables)
+        found = self._suggest(text)
         if len(found) == 1:
             typed = text[found[0].start :]
             if typed and found[0].text.startswith(typed) and found[0].text != typed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TextIO
 
 from prompt_toolkit import PromptSession
@@ -36,7 +37,7 @@ from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
 from ..parser import Continuation, is_open
 from ..state import Shell
-from .completion import LineCompleter, LineSuggester
+from .completion import LineCompleter, LineSuggester, suggestions
 from .output import PlainScreen, TerminalOutput, hidden, sane
 from .printer import Printer
 
@@ -92,13 +93,15 @@ class Prompt:
         self._when_drawn = when_drawn
         self._lexer: PygmentsLexer | None = None
         self._style: BaseStyle | None = None
-        parts = shell.registry, shell.names, lambda: shell.results.names
+        suggest = partial(
+            suggestions, registry=shell.registry, names=shell.names, variables=lambda: shell.results.names
+        )
         self._session: PromptSession[str] = PromptSession(
             self._message,
             style=merge_styles([DynamicStyle(lambda: self._style), Style.from_dict(_STYLES)]),
             lexer=DynamicLexer(self._get_lexer),
-            completer=LineCompleter(*parts),
-            auto_suggest=LineSuggester(*parts),
+            completer=LineCompleter(suggest),
+            auto_suggest=LineSuggester(suggest, shell.names),
             history=history,
             key_bindings=self._bindings(),
             input_processors=[HighlightMatchingBracketProcessor(chars="[](){}")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,14 +100,14 @@ def test_files_are_suggested(tmp_path: Path) -> None:
 
 
 def test_the_prompt_shows_completions_with_descriptions() -> None:
-    completer = LineCompleter(REGISTRY, NAMES, list)
+    completer = LineCompleter(partial(suggestions, registry=REGISTRY, names=NAMES))
     [found] = completer.get_completions(Document("find tasks --so"), CompleteEvent(completion_requested=True))
     assert (found.text, found.start_position) == ("--sort", -4)
     assert "- for descending" in found.display_meta_text
 
 
 def test_while_the_user_types_an_empty_word_is_not_completed() -> None:
-    completer = LineCompleter(REGISTRY, NAMES, list)
+    completer = LineCompleter(partial(suggestions, registry=REGISTRY, names=NAMES))
     assert list(completer.get_completions(Document("call "), CompleteEvent(text_inserted=True))) == []
     assert len(list(completer.get_completions(Document("call "), CompleteEvent(completion_requested=True)))) == 3
 
@@ -114,7 +115,7 @@ def test_while_the_user_types_an_empty_word_is_not_completed() -> None:
 def test_names_from_a_server_are_escaped() -> None:
     names = Names(REGISTRY)
     names.add_fields("c\x1b[2J", ["f"])
-    completer = LineCompleter(REGISTRY, names, list)
+    completer = LineCompleter(partial(suggestions, registry=REGISTRY, names=names))
     [found] = completer.get_completions(Document("find c"), CompleteEvent(completion_requested=True))
     assert found.text == r'"c\x1b[2J"'
     assert "\x1b" not in found.display_text
@@ -158,6 +159,7 @@ def test_the_end_of_a_line_is_suggested(text: str, end: str | None) -> None:
     history = InMemoryHistory()
     for line in ("call upper 'a'", "call upper 'b'"):
         history.append_string(line)
-    suggest = LineSuggester(REGISTRY, Names(REGISTRY), list)
+    names = Names(REGISTRY)
+    suggest = LineSuggester(partial(suggestions, registry=REGISTRY, names=names), names)
     found = suggest.get_suggestion(Buffer(history=history), Document(text))
     assert (found.text if found else None) == end
