@@ -82,7 +82,7 @@ __all__ = [
     "events",
 ]
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0"
 
 # The modules of the names above, the fastest first. They are imported on demand, because a command needs only a few names.
 _HOMES = (".exceptions", ".client", ".client.collection", ".client.legacy", ".protocol.accounts")

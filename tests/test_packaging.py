@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipapp
 import zipfile
 from pathlib import Path
 
@@ -51,6 +53,38 @@ def test_the_wheel_holds_the_package_its_manual_and_its_marker_for_types(wheel: 
     manual = [file.relative_to(TOP).as_posix() for file in (TOP / "ddpshell/manual").iterdir()]
     assert set(names) >= {*sources, *manual, "ddpshell/py.typed", "ddpshell/analysis/page.html"}
     assert not [name for name in names if name.startswith(("tests/", "completions/"))]
+
+
+def test_an_index_accepts_both_archives(wheel: Path) -> None:
+    archives = [str(file) for file in wheel.parent.iterdir()]
+    assert len(archives) == 2
+    _run([sys.executable, "-m", "twine", "check", "--strict", *archives], ENVIRONMENT)
+
+
+def test_the_source_archive_has_the_tests(wheel: Path) -> None:
+    [archive] = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    files = (file.relative_to(TOP) for file in (TOP / "tests").rglob("*.py"))
+    tests = {file.as_posix() for file in files if "node_modules" not in file.parts}
+    assert names >= {*tests, "pyproject.toml", "README.md", "CHANGELOG.md", "completions/ddp.1"}
+
+
+def test_a_zip_archive_of_the_installed_packages_is_the_same_command(scripts: Path, tmp_path: Path) -> None:
+    [packages] = scripts.parent.glob("lib/python*/site-packages")
+    archive = tmp_path / "ddp.pyz"
+    # A module written in C cannot be imported from a zip archive, so msgspec stays beside it, as shiv unpacks it.
+    zipapp.create_archive(
+        packages, archive, main="ddpshell.__main__:main", filter=lambda path: not str(path).startswith("msgspec")
+    )
+    (tmp_path / "beside").mkdir()
+    shutil.copytree(packages / "msgspec", tmp_path / "beside/msgspec")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "beside")}
+    for words, printed in (
+        (["demo", "call", "upper", "Hello"], '"HELLO"\n'),
+        (["--version"], f"ddp {ddpshell.__version__}\n"),
+    ):
+        assert _run([sys.executable, "-S", str(archive), *words], environment) == printed
 
 
 def test_shells_and_man_find_their_files_beside_the_command(scripts: Path) -> None:

@@ -92,7 +92,10 @@ def _failed(error: Exception, words: Sequence[str], process: Process, received: 
     show(failed, process.console)
     if failed.code is ExitCode.INTERNAL:
         process.console.error_lines(
-            [escape_text("".join(format_exception(error))), "This is a bug in ddp. Please report it."]
+            [
+                escape_text("".join(format_exception(error))),
+                "This is a bug in ddp. Please report it with these lines, the command, and the output of `ddp --version -o json`.",
+            ]
         )
     return failed.code
 
