@@ -43,7 +43,7 @@ def offered(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("re", ["reconnect"], id="a command"),
+        pytest.param("re", ["reconnect", "record"], id="a command"),
         pytest.param("wa", ["wait", "watch"], id="commands"),
         pytest.param("status\nwhoa", ["whoami"], id="a command on the next line"),
         pytest.param("call ta", ["tasks.update", "tasks.insert"], id="methods, the latest first"),
