@@ -22,6 +22,9 @@ Rows: TypeAlias = Sequence[tuple[str, str]]
 # Commands of other programs, and what they are called here.
 _ELSEWHERE = {"subscribe": "sub", "version": "--version"}
 
+# A word that is the address of a server.
+_SERVER = re.compile(r"(?:https?|wss?)://|[\w.-]+:[0-9]+(?:/|$)|localhost$")
+
 # A word that is a number. No option begins with a digit.
 _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
 
@@ -213,9 +216,13 @@ class Group(_Described, click.Group):
         command = self.get_command(ctx, name)
         if command is not None or ctx.resilient_parsing:
             return name, command, rest
+        import shlex
         from difflib import get_close_matches
 
         meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._descriptions, n=1)), None)
+        if _SERVER.match(name):
+            meant = f"ddp -u {shlex.join(args)}"
+            raise click.UsageError(f"{name!r} is not a command; did you mean `{meant}`?", ctx)
         advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name}"
         raise click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 

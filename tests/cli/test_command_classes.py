@@ -111,3 +111,19 @@ def test_no_command_is_described_in_half_a_sentence(ddp: Command) -> None:
 
 def test_what_was_typed_is_shown_harmlessly(ddp: Command) -> None:
     assert ddp("\x1b[2J").err.startswith("ddp: error: unknown command '\\x1b[2J'")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["http://host", "call", "m"], "ddp -u http://host call m"),
+        (["localhost:3000"], "ddp -u localhost:3000"),
+        (["wss://host/websocket", "sub", "a b"], "ddp -u wss://host/websocket sub 'a b'"),
+    ],
+)
+def test_a_server_in_the_place_of_a_command_is_answered_with_the_command_that_was_meant(
+    ddp: Command, words: list[str], meant: str
+) -> None:
+    ran = ddp(*words)
+    assert ran.code == 2
+    assert ran.err.splitlines()[0] == f"ddp: error: {words[0]!r} is not a command; did you mean `{meant}`?"

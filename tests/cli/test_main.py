@@ -149,7 +149,7 @@ def test_a_bug_is_shown_with_its_traceback(ddp: Command, monkeypatch: pytest.Mon
     ran = ddp("call")
     assert (ran.code, ran.out) == (70, "")
     assert ran.err.startswith("ddp: error: \\x1b[2J broken\nTraceback")
-    assert ran.err.endswith("Please report it.\n")
+    assert ran.err.endswith("and the output of `ddp --version -o json`.\n")
     assert "\x1b" not in ran.err
 
 
