@@ -92,7 +92,7 @@ def start(programs: Path, tmp_path: Path) -> Iterator[Start]:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_the_script_finds_all_as_it_should_be(script: Path, start: Start) -> None:
     with LoopbackServer() as server:
-        assert finished(start(script, DDP_URL=server.url)) == (0, "", "")
+        assert finished(start(script, DDP_URL=server.url), timeout=120) == (0, "", "")  # some start `ddp` fifty times
 
 
 def test_a_script_that_finds_something_else_says_so(start: Start, tmp_path: Path) -> None:

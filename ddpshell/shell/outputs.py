@@ -212,6 +212,12 @@ class FileOutput:
             raise CommandError(message, self._line.text, self._redirection.target_start) from None
 
 
+def _terminate(program: subprocess.Popen[bytes]) -> None:
+    """End a program with a session of its own, and the processes that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGTERM)
+
+
 class ProgramOutput:
     """A command line of the system's shell that reads the answer from its standard input.
 
@@ -243,7 +249,6 @@ class ProgramOutput:
             text = escape_text(text)
         data = text.encode("utf-8", "surrogatepass")
         with self._start() as program:
-            self._program = program
             output = self._feed_and_read(program, data) if program.stdout else program.communicate(data)[0]
         shown = output.decode("utf-8", "replace").rstrip("\n") if output else ""
         code = self._failure_code(program)
@@ -256,7 +261,7 @@ class ProgramOutput:
 
     def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
         """Start the program, and show each line that it writes."""
-        program = self._program = self._start()
+        program = self._start()
         program_input = program.stdin
         assert program_input is not None, "it is a pipe"
 
@@ -283,17 +288,18 @@ class ProgramOutput:
     def stop(self) -> bool:
         """End the program and the processes that it has started."""
         program = self._program
-        if program is None or program.poll() is not None or not self._is_captured:
+        if not self._is_captured or (program is not None and program.poll() is not None):
             return False
+        # A program that is being started on another thread sees this, and is ended there.
         self._is_stopped = True
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGTERM)
+        if self._program is not None:
+            _terminate(self._program)
         return True
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Ctrl-C is for the program that has the terminal, and not for the system's shell that waits for it.
         guard = "trap : INT; " if self.needs_terminal else ""
-        return subprocess.Popen(  # noqa: S602 - the user typed this command line for the system's shell
+        self._program = subprocess.Popen(  # noqa: S602 - the user typed this command line for the system's shell
             guard + self._command_line,
             shell=True,
             stdin=subprocess.PIPE,
@@ -302,6 +308,9 @@ class ProgramOutput:
             # Ctrl-C is for the shell, and not for programs in the background.
             start_new_session=self._is_captured,
         )
+        if self._is_stopped:
+            _terminate(self._program)
+        return self._program
 
     def _failure_code(self, program: subprocess.Popen[bytes]) -> int:
         """The exit code if it means a failure, else 0; below zero for a signal."""

@@ -129,8 +129,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate(timeout=PATIENCE)
 
 
-def finished(process: subprocess.Popen[str]) -> Run:
+def finished(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Run:
     """Wait for a process to end. If a signal ended it, the code is the one that a shell reports."""
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=timeout)
     code = process.returncode
     return Run(code if code >= 0 else 128 - code, out or "", err or "")

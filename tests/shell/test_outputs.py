@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.exceptions import CommandError
 from ddpshell.shell import repl
+from ddpshell.shell.outputs import ProgramOutput
+from ddpshell.shell.replies import Result
+from ddpshell.shell.settings import Settings
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
 from tests.text.test_escaping import harmless
@@ -180,6 +184,14 @@ def test_an_endless_program_can_be_canceled(table: Desk, tmp_path: Path) -> None
     assert "canceled [1] call upper" in table.type("cancel 1")
     assert (tmp_path / "ended").exists()
     assert "[1] error: " in table.shown()
+
+
+def test_a_program_that_is_canceled_while_it_starts_is_ended() -> None:
+    """The thread that starts the program may be slower than the user's `cancel`."""
+    output = ProgramOutput(Settings(), "sleep 1000", "", has_terminal=True)
+    assert output.stop()
+    with pytest.raises(CommandError, match="sleep 1000"):
+        output.write_reply(Result(1))
 
 
 def test_an_endless_program_does_not_outlive_the_shell(
