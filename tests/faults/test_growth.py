@@ -174,8 +174,8 @@ def _assert_linear(make: Callable[[int], Any], work: Callable[[Any], object], si
     costs = []
     for text in inputs:
         costs.append(min(_cost(lambda text=text: work(text)) for _ in range(2)))  # type: ignore[misc]
-        # Caches and other programs disturb shorter measurements.
-        if len(costs) > 1 and costs[-1] > 0.03 and costs[-1] > 9 * costs[-2]:
+        # Caches, other programs, and the step from a fast path to a slow one disturb shorter measurements.
+        if len(costs) > 1 and costs[-1] > 0.1 and costs[-1] > 9 * costs[-2]:
             again = [min(_cost(lambda text=text: work(text)) for _ in range(3)) for text in inputs[: len(costs)]]  # type: ignore[misc]
             assert again[-1] < 9 * again[-2], f"grows faster than the input: {again}"
 

@@ -775,9 +775,11 @@ class TestBrokenStore:
     ) -> None:
         """All of the home folder is for its owner alone, as pytest makes it."""
         assert ddp("login", "alice", "--password-file", str(secret)).code == 0
-        # The other user may not be able to read the standard library of a virtual environment.
+        # The other user may not be able to read the checkout and the standard library, so everything is loaded before.
         code = (
-            "import os, shlex, sys, textwrap, ddpshell.cli.commands.call, ddpshell.cli.connection, ddpshell.logins\n"
+            "import importlib, os, pkgutil, shlex, sys, textwrap, traceback, ddpshell\n"
+            "for module in pkgutil.walk_packages(ddpshell.__path__, 'ddpshell.'):\n"
+            "    module.name.endswith('__main__') or importlib.import_module(module.name)\n"
             "from ddpshell.cli.main import main\n"
             "sys.argv[1:] = ['call', 'upper', 'x']\n"
             "os.setuid(65534)\n"
