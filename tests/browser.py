@@ -17,7 +17,7 @@ import websocket
 
 from tests import machine
 
-__all__ = ["Page", "open_page"]
+__all__ = ["Page", "har_of", "open_page"]
 
 # Seconds that the browser may take for one answer.
 _PATIENCE = 60
@@ -32,6 +32,7 @@ class Page:
     """A page in the browser."""
 
     def __init__(self, address: str) -> None:
+        self.address = address
         # The browser rejects connections that name an origin.
         self._socket = websocket.create_connection(address, suppress_origin=True, timeout=_PATIENCE)
         self._ids = itertools.count(1)
@@ -127,3 +128,37 @@ def open_page() -> Iterator[Page]:
                 process.communicate(timeout=10)
             process.kill()
             process.communicate()
+
+
+def har_of(page: Page, script: str) -> tuple[Any, str]:
+    """Run a script in a page with the browser's developer tools open, and save all as HAR there, as their users do.
+
+    The script must not leave a WebSocket open.
+
+    Returns:
+        The value of the script, and the text of the HAR file.
+    """
+    place = page.address.removeprefix("ws://")
+    address = f"http://{place.partition('/')[0]}/devtools/inspector.html?ws={place}"
+    target = page.command("Target.createTarget", url=address)["targetId"]
+    tools = Page(f"{page.address.rpartition('/')[0]}/{target}")
+    try:
+        tools.command("Runtime.enable")
+        tools.wait_for("document.readyState === 'complete'")
+        tools.run("""(async () => {
+            const [logs, sdk, har] = await Promise.all(["models/logs/logs", "core/sdk/sdk", "models/har/har"].map(
+                (name) => import(`/devtools/${name}.js`)));
+            window.targets = sdk.TargetManager.TargetManager.instance();
+            window.log = logs.NetworkLog.NetworkLog.instance();
+            window.save = () => har.Writer.Writer.harStringForRequests(
+                log.requests(), { sanitize: false }, { createSubProgress: () => ({}) });
+        })()""")
+        tools.wait_for("targets.primaryPageTarget() !== null")
+        # The developer tools listen to the network from the moment when their agents are set up, which a reply shows.
+        tools.run("targets.primaryPageTarget().networkAgent().invoke_getCookies({})")
+        value = page.run(script)
+        tools.wait_for("log.requests().length > 0 && log.requests().every((one) => one.finished)")
+        return value, tools.run("save()")
+    finally:
+        tools.close()
+        page.command("Target.closeTarget", targetId=target)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from .har import read_har
 from .recording import Entry, Header, read_recording
 
 __all__ = ["FrameFile", "open_frames"]
+
+# Bytes between two reports of the progress.
+_STEP = 1 << 18
 
 # Bytes of the first line that are read to recognize the file.
 _HEAD = 1 << 16
@@ -44,17 +48,24 @@ class FrameFile(Struct):
 
 
 @contextlib.contextmanager
-def open_frames(path: str) -> Iterator[FrameFile]:
+def open_frames(path: str, on_progress: Callable[[float], object] = lambda share: None) -> Iterator[FrameFile]:
     """Open a recording or a HAR file.
+
+    Args:
+        path: The file.
+        on_progress: Called now and then with the share of the file that has been read, from 0 to 1.
 
     Raises:
         RecordingError: The file is neither of them. The message says what was found, and what can be read.
         OSError: The file cannot be read.
     """
     with Path(path).open("rb") as file:
+        # A pipe has no size.
+        size = Path(path).stat().st_size or math.inf
         head = file.readline(_HEAD)
         if _is_recording(head):
-            header, entries = read_recording(chain([head], file), path)
+            lines = _counted(file, lambda done: on_progress(done / size))
+            header, entries = read_recording(chain([head], lines), path)
             yield FrameFile(header, entries, [])
             return
         text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -66,8 +77,27 @@ def open_frames(path: str) -> Iterator[FrameFile]:
             raise RecordingError(f"{path} is {_what_it_is(text)}; {_READABLE}")
         if not file.seekable():
             raise RecordingError(f"{path} is not a recording, and a HAR file cannot be read from a pipe; save it first")
-        header, entries, notes = read_har(Path(path), path)
+        read = 0
+
+        def count(number: int) -> None:
+            nonlocal read
+            read += number
+            # The file is read twice.
+            on_progress(read / size / 2)
+
+        header, entries, notes = read_har(Path(path), path, count)
         yield FrameFile(header, entries, notes)
+
+
+def _counted(lines: Iterable[bytes], on_read: Callable[[int], object]) -> Iterator[bytes]:
+    """Yield all lines, and call the function from time to time with the number of bytes."""
+    done = due = 0
+    for line in lines:
+        done += len(line)
+        if done >= due:
+            due = done + _STEP
+            on_read(done)
+        yield line
 
 
 def _is_recording(head: bytes) -> bool:

@@ -7,11 +7,10 @@ WebSockets side by side, in the order of their times.
 
 from __future__ import annotations
 
-import codecs
 import heapq
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -27,23 +26,21 @@ __all__ = ["read_har"]
 
 _CHUNK: Final = 1 << 18
 _SPACE = b" \t\r\n"
-# The rest of a string: up to its end, or up to the end of the chunk.
-_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 # Everything in an array up to its next bracket, and in an object up to its next brace, also whole strings. An array that is
-# skipped may contain any objects, since their brackets come in pairs.
+# skipped may contain any objects, since their brackets come in pairs. All patterns are for text without escaped quotes.
 _INSIDE = {
-    ord(kind): re.compile(rb'[^"%s]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"%s]*+)*+' % (pair, pair), re.DOTALL)
+    ord(kind): re.compile(rb'[^"%s]*+(?:"[^"]*+"[^"%s]*+)*+' % (pair, pair))
     for kind, pair in ((b"[", rb"\[\]"), (b"{", rb"{}"))
 }
-# What separates the items of an array.
-_BETWEEN = re.compile(r"[ \t\r\n,]*+")
+# An object without other objects in it, as almost all messages are, and what separates it from the one before it.
+_NEXT_FLAT_OBJECT = re.compile(rb'[ \t\r\n,]*+(\{[^"{}]*+(?:"[^"]*+"[^"{}]*+)*+\})')
 _SCALAR = re.compile(rb"[^\s,\]}]*+")
 
 #: Other ways of SockJS to carry messages, in ordinary HTTP requests.
 _XHR = re.compile(r"/sockjs/[^/]+/[^/]+/(?:xhr|xhr_streaming|xhr_send|eventsource|htmlfile|jsonp|jsonp_send)(?:\?|$)")
 
 _TEXT_OPCODE = 1
-_DIRECTIONS: dict[object, Direction] = {
+_DIRECTIONS: dict[str, Direction] = {
     "send": "out",
     "sent": "out",
     "request": "out",
@@ -72,15 +69,24 @@ class _Socket(Struct):
 
 
 class _Scanner:
-    """Reads JSON from a file, and skips values without decoding them."""
+    """Reads JSON from a file, and skips values without decoding them.
 
-    def __init__(self, file: BinaryIO, offset: int = 0) -> None:
+    Args:
+        file: The file.
+        on_read: Called with the number of bytes after each read.
+        offset: Where to begin.
+    """
+
+    def __init__(self, file: BinaryIO, on_read: Callable[[int], object], offset: int = 0) -> None:
         self._file = file
+        self._on_read = on_read
         file.seek(offset)
         # The place of the buffer in the file, and the place in the buffer.
         self._start = offset
         self._buffer = b""
         self._at = 0
+        # The buffer with spaces for escaped quotes and backslashes, in which all other quotes begin or end a string.
+        self._plain = b""
         # Pieces of the value that is skipped, to be decoded.
         self._kept: list[bytes] | None = None
 
@@ -134,6 +140,24 @@ class _Scanner:
             if self.expect(b",", b"]") == b"]":
                 return
 
+    def objects(self) -> Iterator[dict[str, JSONValue]]:
+        """Read an array, and yield those of its items that are objects."""
+        self.expect(b"[")
+        while True:
+            found = _NEXT_FLAT_OBJECT.match(self._plain, self._at)
+            if found is not None:
+                self._at = found.end()
+                tree = self._parse(self._buffer[found.start(1) : self._at])
+            elif self.peek() == b",":
+                self._at += 1
+                continue
+            elif self.peek() == b"]":
+                return
+            else:
+                tree = self.value()
+            if isinstance(tree, dict):
+                yield tree
+
     def value(self) -> JSONValue:
         """Read and decode a value."""
         self.peek()
@@ -145,10 +169,17 @@ class _Scanner:
         data = b"".join([*pieces, self._buffer[: self._at]])
         # The pieces begin with the buffer in which the value begins.
         assert self._start + self._at - buffer_start == len(data)
+        return self._parse(data[began:])
+
+    def _parse(self, data: bytes) -> JSONValue:
         try:
-            return json_text.parse(data[began:])
-        except EJSONError as error:
-            raise RecordingError(f"the value before byte {self.offset} is {error}") from None
+            return json_text.parse(data)
+        except EJSONError:
+            # Some programs do not escape control characters in strings.
+            try:
+                return cast(JSONValue, json.loads(data.decode("utf-8", "replace"), strict=False))
+            except (ValueError, RecursionError):
+                raise RecordingError(f"the value before byte {self.offset} is not valid JSON") from None
 
     def skip(self) -> None:
         """Skip a value."""
@@ -166,20 +197,17 @@ class _Scanner:
                     return
 
     def _skip_string(self) -> None:
-        while True:
-            self._at = cast("re.Match[bytes]", _STRING_REST.match(self._buffer, self._at)).end()
-            if self._at < len(self._buffer) and self._buffer[self._at] == ord('"'):
-                self._at += 1
-                return
-            # The chunk ends in the string; its last character can be a backslash.
+        while (end := self._plain.find(b'"', self._at)) < 0:
+            self._at = len(self._buffer)
             self._need_more()
+        self._at = end + 1
 
     def skip_rest(self, kind: bytes) -> None:
         """Skip the rest of an array (`[`) or object (`{`) that was entered."""
         inside = _INSIDE[kind[0]]
         depth = 1
         while depth:
-            self._at = cast("re.Match[bytes]", inside.match(self._buffer, self._at)).end()
+            self._at = cast("re.Match[bytes]", inside.match(self._plain, self._at)).end()
             if self._at == len(self._buffer):
                 self._need_more()
                 continue
@@ -196,24 +224,33 @@ class _Scanner:
             raise RecordingError("the file is incomplete")
 
     def _more(self) -> bool:
-        """Read the next chunk. The rest of the buffer stays, which is at most an unfinished escape sequence."""
+        """Read the next chunk after the whole buffer has been read."""
+        assert self._at == len(self._buffer)
         data = self._file.read(_CHUNK)
         if not data:
             return False
+        # An escape sequence is never in two chunks.
+        while data.endswith(b"\\") and (more := self._file.read(1)):
+            data += more
+        self._on_read(len(data))
         if self._kept is not None:
-            self._kept.append(self._buffer[: self._at])
-        self._buffer = self._buffer[self._at :] + data
+            self._kept.append(self._buffer)
         self._start += self._at
         self._at = 0
+        self._buffer = data
+        self._plain = data.replace(rb"\\", b"  ").replace(rb"\"", b"  ")
         return True
 
 
-def read_har(path: Path, name: str) -> tuple[Header, Iterator[Entry], list[str]]:
+def read_har(
+    path: Path, name: str, on_read: Callable[[int], object] = lambda size: None
+) -> tuple[Header, Iterator[Entry], list[str]]:
     """Read the DDP messages in a HAR file.
 
     Args:
         path: The file, which is opened once for each WebSocket and once more.
         name: The name of the file, for messages.
+        on_read: Called with a number of bytes when they have been read. Most of the file is read twice.
 
     Returns:
         The header of a recording, its frames, and notes about what was left out.
@@ -223,7 +260,7 @@ def read_har(path: Path, name: str) -> tuple[Header, Iterator[Entry], list[str]]
     """
     sockets: list[_Socket] = []
     notes: list[str] = []
-    creator, others = _find(path, name, sockets)
+    creator, others = _find(path, name, on_read, sockets)
     if others:
         notes.append(
             f"{plural(others, 'SockJS request')} over HTTP left out, such as xhr_streaming; only WebSockets are read"
@@ -236,7 +273,7 @@ def read_har(path: Path, name: str) -> tuple[Header, Iterator[Entry], list[str]]
     binary: list[int] = []
 
     def entries() -> Iterator[Entry]:
-        streams = [_messages(path, name, socket, conn, began, binary) for conn, socket in enumerate(sockets, 1)]
+        streams = [_messages(path, on_read, socket, conn, began, binary) for conn, socket in enumerate(sockets, 1)]
         yield from heapq.merge(*streams, key=lambda entry: entry.t)
         if binary:
             notes.append(f"{plural(len(binary), 'binary message')} left out; DDP has only text")
@@ -244,12 +281,12 @@ def read_har(path: Path, name: str) -> tuple[Header, Iterator[Entry], list[str]]
     return Header(url, started, creator), entries(), notes
 
 
-def _find(path: Path, name: str, sockets: list[_Socket]) -> tuple[str, int]:
+def _find(path: Path, name: str, on_read: Callable[[int], object], sockets: list[_Socket]) -> tuple[str, int]:
     """Find the WebSockets. Return the name of the program that made the file, and the number of SockJS's HTTP requests."""
     creator, others = "", 0
     is_har = False
     with path.open("rb") as file:
-        scanner = _Scanner(file, 3 if file.read(3) == b"\xef\xbb\xbf" else 0)
+        scanner = _Scanner(file, on_read, 3 if file.read(3) == b"\xef\xbb\xbf" else 0)
         try:
             for key in scanner.members():
                 if key != "log" or scanner.peek() != b"{":
@@ -303,13 +340,15 @@ def _find_in_entry(scanner: _Scanner, sockets: list[_Socket]) -> bool:
     return offset is None and bool(_XHR.search(url))
 
 
-def _messages(path: Path, name: str, socket: _Socket, conn: int, began: float, binary: list[int]) -> Iterator[Entry]:
+def _messages(
+    path: Path, on_read: Callable[[int], object], socket: _Socket, conn: int, began: float, binary: list[int]
+) -> Iterator[Entry]:
     t = max(socket.began - began, 0.0)
     yield ConnectionChange(t, conn, "open", {"url": socket.url})
     with path.open("rb") as file:
-        for message in _objects(file, socket.offset, name):
-            direction = _DIRECTIONS.get(message.get("type"))
-            text = message.get("data")
+        for message in _Scanner(file, on_read, socket.offset).objects():
+            kind, text = message.get("type"), message.get("data")
+            direction = _DIRECTIONS.get(kind) if isinstance(kind, str) else None
             opcode = message.get("opcode", _TEXT_OPCODE)
             if direction is None or not isinstance(text, str) or opcode != _TEXT_OPCODE:
                 # Others are the control frames of the WebSocket protocol, or errors.
@@ -323,32 +362,6 @@ def _messages(path: Path, name: str, socket: _Socket, conn: int, began: float, b
             for part in ddp_messages(text, direction):
                 yield Frame(round(t, 6), conn, direction, part)
     yield ConnectionChange(t, conn, "close")
-
-
-def _objects(file: BinaryIO, offset: int, name: str) -> Iterator[dict[str, JSONValue]]:
-    """Decode the objects of an array, one after another."""
-    decode = json.JSONDecoder(strict=False).raw_decode
-    file.seek(offset + 1)
-    text_of = codecs.getincrementaldecoder("utf-8")("replace")
-    buffer, at, size = "", 0, _CHUNK
-    while True:
-        at = cast("re.Match[str]", _BETWEEN.match(buffer, at)).end()
-        if at < len(buffer):
-            if buffer[at] == "]":
-                return
-            try:
-                tree, at = decode(buffer, at)
-            except (json.JSONDecodeError, RecursionError):
-                # The object goes on in the next chunk. Larger chunks, because each attempt decodes all of it.
-                size = _CHUNK if at else size * 2
-            else:
-                if isinstance(tree, dict):
-                    yield tree
-                continue
-        data = file.read(size)
-        if not data:
-            raise RecordingError(f"{name} is a damaged HAR file: a message is not valid JSON")
-        buffer, at = buffer[at:] + text_of.decode(data), 0
 
 
 def _seconds(time: object) -> float | None:

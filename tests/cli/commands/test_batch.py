@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpshell.cli.commands import batch as calls
-from ddpshell.cli.commands.batch import LineReader, Progress, Request, parse_request
-from ddpshell.cli.output import Console, OutputFormat, Stream
+from ddpshell.cli.commands.batch import LineReader, Request, parse_request
 from ddpshell.ejson import Date
 from ddpshell.exceptions import CommandError
 from tests.cli.conftest import Command, finished
-from tests.fakes import FakeClock
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP
 from tests.meteor import MeteorServer
@@ -476,90 +473,3 @@ def test_a_line_without_end_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None
         while source.read1():
             pass
         thread.join()
-
-
-# ------------------------------------------------------------ progress
-
-
-@pytest.fixture
-def screen() -> Iterator[tuple[Console, Callable[[], str]]]:
-    """A console whose standard error is a terminal, and a function that returns the new output there."""
-    master, slave = pty.openpty()
-    os.set_blocking(master, False)
-    console = Console()
-    with os.fdopen(slave, "w", closefd=True) as file:
-        console.err = Stream(file)
-
-        def written() -> str:
-            try:
-                return os.read(master, 4096).decode()
-            except BlockingIOError:
-                return ""
-
-        yield console, written
-    os.close(master)
-
-
-@pytest.fixture(autouse=True)
-def _output_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-
-
-def test_it_is_shown_when_it_is_due_and_then_taken_away(screen: tuple[Console, Callable[[], str]]) -> None:
-    console, written = screen
-    clock = FakeClock()
-    progress = Progress(console, clock, 1000)
-    progress.show(1, 0, 10)
-    assert written() == ""
-    clock.advance(0.5)
-    progress.show(2000, 3, 250)
-    assert written() == "\r\x1b[K[#####...............]  25%  2,000 calls  4,000/s  3 failed\r"
-    progress.show(2001, 3, 260)
-    assert written() == ""
-    progress.clear()
-    assert written() == "\r\x1b[K"
-    progress.clear()
-    assert written() == ""
-
-
-def test_without_a_total_there_is_no_bar(screen: tuple[Console, Callable[[], str]]) -> None:
-    console, written = screen
-    clock = FakeClock()
-    progress = Progress(console, clock, 0)
-    clock.advance(1)
-    progress.show(10, 0, 10)
-    assert written() == "\r\x1b[K10 calls  10/s\r"
-
-
-def test_it_fits_on_a_narrow_terminal(
-    screen: tuple[Console, Callable[[], str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "20")
-    console, written = screen
-    clock = FakeClock()
-    progress = Progress(console, clock, 100)
-    clock.advance(1)
-    progress.show(10, 0, 200)
-    assert written() == "\r\x1b[K[##################\r"
-
-
-def test_quiet_has_none(screen: tuple[Console, Callable[[], str]]) -> None:
-    console, written = screen
-    console.configure(OutputFormat.AUTO, quiet=True)
-    clock = FakeClock()
-    progress = Progress(console, clock, 100)
-    clock.advance(1)
-    progress.show(10, 0, 20)
-    assert written() == ""
-
-
-def test_there_is_no_progress_line_if_the_results_are_on_the_terminal(
-    screen: tuple[Console, Callable[[], str]],
-) -> None:
-    console, written = screen
-    console.out = console.err
-    clock = FakeClock()
-    progress = Progress(console, clock, 100)
-    clock.advance(1)
-    progress.show(10, 0, 20)
-    assert written() == ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.analysis.recording import Entry, Header, RecordingWriter
+from ddpshell.clock import SystemClock
 from tests.analysis.frames import frames, received, sent
 from tests.cli.conftest import Command
 
@@ -31,6 +33,11 @@ def record(path: Path, *entries: Entry) -> str:
         writer.write(entry)
     writer.close()
     return str(path)
+
+
+def har_text(*messages: object) -> str:
+    entry = {"_webSocketMessages": messages, "request": {"url": "ws://h"}}
+    return json.dumps({"log": {"entries": [entry]}})
 
 
 def test_programs_get_the_summary_as_one_object(ddp: Command, file: str) -> None:
@@ -91,11 +98,7 @@ def test_two_files_are_compared(ddp: Command, tmp_path: Path, file: str) -> None
 
 
 def test_a_har_file_is_read_too(ddp: Command, tmp_path: Path) -> None:
-    entry = {
-        "_webSocketMessages": [{"type": "send", "time": 1, "opcode": 2, "data": "AA=="}],
-        "request": {"url": "ws://h"},
-    }
-    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry]}}))
+    (tmp_path / "a.har").write_text(har_text({"type": "send", "time": 1, "opcode": 2, "data": "AA=="}))
     ran = ddp("read", str(tmp_path / "a.har"))
     assert json.loads(ran.out)["frames"] == {"in": 0, "out": 0}
     assert ran.err == "ddp: note: 1 binary message left out; DDP has only text\n"
@@ -119,6 +122,20 @@ def test_what_cannot_be_read_is_a_usage_error(
     ran = ddp("read", *[word.format(**names) for word in words])
     assert (ran.code, ran.out) == (2, "")
     assert problem in ran.err
+
+
+@pytest.mark.parametrize("kind", ["recording", "HAR"])
+def test_a_file_that_takes_longer_than_a_second_shows_its_progress_until_the_results(
+    terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, kind: str
+) -> None:
+    if kind == "HAR":
+        (tmp_path / "a").write_text(har_text({"type": "send", "time": 1, "data": '{"msg":"ping"}'}))
+        file = str(tmp_path / "a")
+    monkeypatch.setattr(SystemClock, "now", itertools.count(0, 0.9).__next__)
+    shown = terminal("read", file, "--no-pager")
+    assert re.match(r"\r\x1b\[K\[[#.]{20}\] +\d+%\r", shown)
+    assert "\x1b[K" not in shown.rpartition("\r\x1b[K")[2]
+    assert "1 connection" in shown.rpartition("\r\x1b[K")[2]
 
 
 def test_a_page_for_the_browser_is_written(ddp: Command, tmp_path: Path, file: str) -> None:
