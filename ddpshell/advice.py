@@ -135,6 +135,10 @@ def _login(error: BaseException, options: str = "") -> str:
     return f"`login {user}{options}` logs in" if user else _own_hint(error)
 
 
+def _quotes(error: BaseException) -> str:
+    return " ".join(getattr(error, "__notes__", ())) or "put text in its own quotes, '\"...\"', or after -s"
+
+
 def _spelling(error: BaseException) -> str:
     return " ".join(getattr(error, "__notes__", ())) or "check the spelling; names are case-sensitive"
 
@@ -156,7 +160,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         # The shell needs no second pair of quotes.
         lambda error: isinstance(error, CommandError) and error.position is not None,
-        ("put text in its own quotes, '\"...\"', or after -s", "", ""),
+        (_quotes, "", ""),
     ),
     _Row(_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",)),
     _Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +14,8 @@ from .. import ejson
 from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
-from ..text.literals import parse_argument, read_text
+from ..text.escaping import quote
+from ..text.literals import opens_literal, parse_argument, read, read_text
 from .command_classes import Rows
 from .process import Process
 
@@ -48,7 +49,7 @@ GRAMMAR: Rows = [
 _STANDARD_INPUT = "standard input"
 
 
-def read_arguments(words: Iterable[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
+def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) -> list[EJSONValue]:
     """Read the arguments of a call.
 
     `@file` is the value in a file, `-` (or `@-`) the value on standard input, and `@@x` the string `@x`. Any other word is a
@@ -64,29 +65,78 @@ def read_arguments(words: Iterable[str], process: Process, *, as_strings: bool) 
         DDPTimeout: Standard input, or a pipe in the place of a file, did not end in time.
     """
     values: list[EJSONValue] = []
-    sources: set[str] = set()
+    if not as_strings:
+        _note_split_object(words, process)
     for number, word in enumerate(words, start=1):
         name = f"argument {number}"
         check_text(word, name)
         if as_strings:
             values.append(word)
         elif word in ("-", "@-"):
-            if _STANDARD_INPUT in sources:
-                raise CommandError(f"{name}: standard input can be read only once")
-            sources.add(_STANDARD_INPUT)
+            process.claim_standard_input(name)
             values.append(_value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})"))
         elif word.startswith("@@"):
             values.append(word[1:])
         elif word.startswith("@"):
             values.append(_value(_read_file(word[1:], name, process), f"{name} ({word[1:]})"))
         else:
-            values.append(_value(word, name))
+            try:
+                values.append(_value(word, name))
+            except CommandError as error:
+                _advise_quotes(error, words, number - 1, process)
+                raise
         try:
             # Report a value that cannot be sent, such as one that is nested too deeply, with the number of its argument.
             ejson.encode(values[-1])
         except EJSONError as error:
             raise CommandError(f"{name}: {error}") from None
     return values
+
+
+# A field of an object, as it is left when the shell has expanded {a: 1, b: 2} to two words.
+_FIELD = re.compile(r"([A-Za-z_$][\w$]*):(?!/)(.+)", re.DOTALL)
+
+# Text that had quotes in JSON, before the shell removed them.
+_BARE_TEXT = re.compile(r"(?<=[:\[,])(\s*)([^\s\"'{}\[\],:][^\"'{}\[\],:]*?)(\s*)(?=[,}\]])")
+
+
+# Objects that are typed have fewer words.
+_MAX_PIECES = 100
+
+
+def _note_split_object(words: Sequence[str], process: Process) -> None:
+    """Print a note if the shell has expanded the braces of an object: `{a:1,b:2}` is `a:1 b:2` then."""
+    for start in range(len(words)):
+        end = start
+        while end < len(words) and _FIELD.fullmatch(words[end]):
+            end += 1
+        if end - start < 2:
+            continue
+        fields = [match for word in words[start:end] if (match := _FIELD.fullmatch(word))]
+        whole = "{" + ", ".join([f"{field[1]}: {_requoted(field[2])}" for field in fields]) + "}"
+        process.console.note(
+            f"arguments {start + 1} {'and' if end == start + 2 else 'to'} {end} look like one object that the shell has taken apart; "
+            f"if so, put it in quotes: {process.command_with(words[start:end], [whole])}"
+        )
+        return
+
+
+def _requoted(text: str) -> str:
+    """Return a value that has lost its quotes as a literal."""
+    try:
+        return text if not isinstance(parse_argument(text), str) or opens_literal(text) else quote(text)
+    except CommandError:
+        return quote(text)
+
+
+def _advise_quotes(error: CommandError, words: Sequence[str], start: int, process: Process) -> None:
+    """Add to an error about a literal the command with the quotes that the shell has removed, if that is the reason."""
+    for end in range(start + 1, min(len(words), start + _MAX_PIECES) + 1):
+        text = " ".join(words[start:end])
+        for meant in (text, _BARE_TEXT.sub(lambda bare: f"{bare[1]}{_requoted(bare[2])}{bare[3]}", text)):
+            if read(meant).problem is None and (end > start + 1 or meant != text):
+                error.add_note(f"did you mean `{process.command_with(words[start:end], [meant])}`?")
+                return
 
 
 def check_text(word: str, name: str) -> None:

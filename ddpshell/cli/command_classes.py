@@ -22,8 +22,15 @@ Rows: TypeAlias = Sequence[tuple[str, str]]
 # Commands of other programs, and what they are called here.
 _ELSEWHERE = {"subscribe": "sub", "version": "--version"}
 
-# A word that is the address of a server.
-_SERVER = re.compile(r"(?:https?|wss?)://|[\w.-]+:[0-9]+(?:/|$)|localhost$")
+# A word that is certainly the address of a server: a URL, this machine, an IP address, or a domain with a port.
+_CERTAIN_SERVER = re.compile(
+    r"(?:https?|wss?)://|(?:localhost|(?:[0-9]{1,3}\.){3}[0-9]{1,3})(?::[0-9]+)?(?:/|$)"
+    r"|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?(?:/|$)|[\w-]+(?:\.[\w-]+)+:[0-9]+(?:/|$)"
+)
+# A word that is the address of a server where no other word with a colon or a number makes sense: `host:3000`, `:3000`, `3000`.
+_SERVER = re.compile(rf"{_CERTAIN_SERVER.pattern}|[\w.-]*:[0-9]+(?:/|$)|[0-9]{{2,5}}$")
+# A word that may be a host: with a command after it, it is one.
+_DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:/|$)")
 
 # A word that is a number. No option begins with a digit.
 _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
@@ -46,6 +53,18 @@ def spelling(param: click.Parameter) -> str:
     return param.make_metavar(click.get_current_context(silent=True) or click.Context(click.Command("ddp"))).strip(
         "[]."
     )
+
+
+def _as_url(server: str) -> str:
+    """Return a server as the user means it: a port alone is one of this machine."""
+    port = re.fullmatch(r":?([0-9]+)(/.*)?", server)
+    return f"localhost:{port[1]}{port[2] or ''}" if port else server
+
+
+def _note_alternatives(order: Sequence[click.Parameter], process: Process) -> None:
+    for param in order:
+        if isinstance(param, click.Option) and param.is_flag and not isinstance(param.flag_value, bool):
+            process.alternatives.setdefault(str(param.name), []).append(spelling(param))
 
 
 def _show_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -97,13 +116,35 @@ class _Described(click.Command):
             (process if word.startswith("--") else parser._match_short_opt)(word, state)  # noqa: SLF001
 
         def parse_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
-            values, rest, order = parse([_MARK + word if _NUMBER.match(word) else word for word in args])
-            return {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest), order
+            given = list(args)
+            try:
+                values, rest, order = parse([_MARK + word if _NUMBER.match(word) else word for word in args])
+            except click.UsageError as error:
+                error.ctx = ctx
+                raise
+            values, rest = {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest)
+            if not ctx.resilient_parsing:
+                _note_alternatives(order, process_of(ctx))
+                self.check_words(ctx, given, values, rest)
+            return values, rest, order
 
         # click has no public way to change this.
         parser.parse_args = parse_numbers  # type: ignore[method-assign]
         parser._process_opts = process_short  # type: ignore[method-assign, assignment]  # noqa: SLF001
         return parser
+
+    def check_words(self, ctx: click.Context, given: list[str], values: Mapping[str, Any], rest: Sequence[str]) -> None:
+        """Check the words of the command line, before their values are read.
+
+        Args:
+            ctx: The context.
+            given: The words.
+            values: The parsed values by the names of the parameters.
+            rest: The words that no parameter takes.
+
+        Raises:
+            click.UsageError: The words mean something else than the user expects.
+        """
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return all parameters, with `-h` and `--help`."""
@@ -163,10 +204,33 @@ class Command(_Described):
         process = process_of(ctx)
         known = {param.name for param in self.params}
         for param in ctx.find_root().command.params:
-            if param.name in process.options and param.name not in known:
+            is_of_demo = param.name == "url" and "is_demo" in process.options
+            if param.name in process.options and param.name not in known and not is_of_demo:
                 raise click.UsageError(f"{ctx.command_path} does not take {spelling(param)}", ctx)
+        for flags in process.alternatives.values():
+            if len(set(flags)) > 1:
+                both = " and ".join(sorted(set(flags)))
+                raise click.UsageError(f"{both} cannot be used together; leave out both to allow either", ctx)
         process.configure()
         return super().invoke(ctx)
+
+    def check_words(self, ctx: click.Context, given: list[str], values: Mapping[str, Any], rest: Sequence[str]) -> None:
+        """Reject a server in the place of an argument: servers are named with -u."""
+        names = {param.name for param in self.params}
+        positions = [param for param in self.params if isinstance(param, click.Argument)]
+        process = process_of(ctx)
+        if positions and "URL" in positions[0].make_metavar(ctx):
+            return
+        if "url" not in names or process.options.keys() & {"url", "profile"} or {"url", "profile"} & values.keys():
+            return
+        first = values.get(positions[0].name or "") if positions else next(iter(rest), None)
+        if isinstance(first, tuple):
+            first = next(iter(first), None)
+        if not isinstance(first, str) or not (_CERTAIN_SERVER if positions else _SERVER).match(first):
+            return
+        at = given.index(first)
+        meant = process.command_with(given, [*given[:at], "-u", _as_url(first), *given[at + 1 :]])
+        raise click.UsageError(f"{first!r} is a server; did you mean `{meant}`?", ctx)
 
 
 class Group(_Described, click.Group):
@@ -216,13 +280,18 @@ class Group(_Described, click.Group):
         command = self.get_command(ctx, name)
         if command is not None or ctx.resilient_parsing:
             return name, command, rest
-        import shlex
         from difflib import get_close_matches
 
         meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._descriptions, n=1)), None)
-        if _SERVER.match(name):
-            meant = f"ddp -u {shlex.join(args)}"
+        if _SERVER.match(name) or (_DOMAIN.match(name) and rest and rest[0] in self._descriptions):
+            # The demo has its own server.
+            words = ["demo", *args] if "is_demo" in process_of(ctx).options else args
+            meant = process_of(ctx).command_with(words, ["-u", _as_url(name), *rest])
             raise click.UsageError(f"{name!r} is not a command; did you mean `{meant}`?", ctx)
+        server = str(process_of(ctx).options.get("url"))
+        if server in self._descriptions:
+            meant = process_of(ctx).command_with([server, *args], ["localhost:3000", server, *args])
+            raise click.UsageError(f"-u/--url needs a server before {server!r}; did you mean `{meant}`?", ctx)
         advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name}"
         raise click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 

@@ -242,6 +242,8 @@ def read_secret(name: str, what: str, process: Process) -> str:
         DDPTimeout: Standard input, or a pipe in the place of a file, had no line in time.
     """
     shown = "standard input" if name == "-" else name
+    if name == "-":
+        process.claim_standard_input(f"--{what.replace('one-time ', '')}-file")
     try:
         with process.interrupting(f"{what} from {shown}"), _opened(name) as file:
             line: str = file.readline(_MAX_SIZE).decode("utf-8-sig")
@@ -278,6 +280,7 @@ def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
         CommandError: The file with the passphrase cannot be read.
         LoginNeeded: There is no terminal to ask at.
     """
+    _check_tls_files(settings)
     file = settings.key or settings.cert
     if file is None or not endpoint_of(settings).secure:
         return ""
@@ -291,6 +294,39 @@ def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
     return ask_user(
         f"Passphrase of {file}: ", process, "--passphrase-file FILE reads it from a file, - from standard input"
     )
+
+
+def _check_tls_files(settings: ConnectionSettings) -> None:
+    """Check the files for TLS that are wrong before any server is asked.
+
+    Raises:
+        CommandError: The client certificate has no private key, or `$SSL_CERT_FILE` names no file.
+    """
+    secure = endpoint_of(settings).secure
+    if not secure and not (settings.proxy or "").lower().startswith("https:"):
+        return
+    from pathlib import Path
+
+    if settings.cert is not None and settings.key is None:
+        try:
+            has_key = b"PRIVATE KEY" in Path(settings.cert).read_bytes()
+        except OSError as error:
+            raise CommandError(f"cannot read the certificate {settings.cert}: {error.strerror}") from None
+        if not has_key:
+            raise CommandError(
+                f"{settings.cert} has no private key; name its file too: --cert {settings.cert} --key FILE"
+            )
+    if settings.cacert is not None or settings.insecure:
+        return
+    if authorities := os.environ.get("SSL_CERT_FILE"):
+        try:
+            # OpenSSL ignores a file that it cannot read, and the certificate of the server is not trusted for no visible reason.
+            Path(authorities).open("rb").close()
+        except OSError as error:
+            raise CommandError(
+                f"$SSL_CERT_FILE names {authorities!r}, which cannot be read: {error.strerror}; "
+                "type `unset SSL_CERT_FILE`, or name the authorities with --cacert FILE"
+            ) from None
 
 
 def ask_user(question: str, process: Process, otherwise: str, *, hidden: bool = True) -> str:

@@ -13,8 +13,8 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, ServerError
-from ..text.escaping import escape_json, escape_line
-from .command_classes import spelling
+from ..text.escaping import escape_line
+from .command_classes import process_of, spelling
 from .output import Console, OutputFormat
 from .process import ExitCode, exit_code, is_local, kind
 
@@ -116,7 +116,7 @@ def _failed(error: BaseException, hint: str) -> Failure:
 def show(failure: Failure, console: Console) -> None:
     """Print an error on standard error."""
     if console.output_format is OutputFormat.JSON:
-        console.error_lines([_as_json(failure)])
+        console.error_tree(error_tree(failure))
         return
     lines = [console.emphasized("31", "ddp: error: ") + escape_line(failure.line)]
     if failure.place is not None:
@@ -151,6 +151,9 @@ def _usage(error: click.ClickException) -> Failure:
             meant = _meant(error)
             if meant:
                 reason += f"; did you mean {meant}?"
+        case click.BadOptionUsage() if (needed := _option(error)) is not None:
+            reason = _sentence(error.message)
+            hint = _with_value(error, needed)
         case click.MissingParameter() if error.param is not None:
             reason = f"missing {spelling(error.param)}"
         case click.BadParameter() if error.param is not None:
@@ -162,13 +165,74 @@ def _usage(error: click.ClickException) -> Failure:
     return Failure(ExitCode.USAGE, "usage", reason, "usage", reason, hint=hint)
 
 
+# Options of other programs, and what they are called here.
+_ELSEWHERE = {
+    "--user": "--login USER",
+    "--username": "--login USER",
+    "--password": "--password-file FILE",
+    "--pass": "--password-file FILE",
+    "--token": "--token-file FILE",
+    "--host": "--url HOST:PORT",
+    "--hostname": "--url HOST:PORT",
+    "--port": "--url HOST:PORT",
+    "--server": "--url URL",
+    "--address": "--url URL",
+    "--endpoint": "--url URL",
+    "--uri": "--url URL",
+    "--ca": "--cacert FILE",
+    "--ca-cert": "--cacert FILE",
+    "--no-verify": "--insecure",
+    "--silent": "--quiet",
+    "--no-color": "--color never",
+    "--jsonl": "-o json",
+    "--ndjson": "-o json",
+    "--data": "--params JSON",
+    "--args": "--params JSON",
+    "-V": "--version",
+    "-k": "--insecure",
+    "-x": "--proxy URL",
+    "-U": "--login USER",
+    "-t": "--timeout S",
+}
+
+
+def _option(error: click.BadOptionUsage) -> click.Option | None:
+    """Return the option whose value is missing."""
+    params = error.ctx.command.params if error.ctx is not None else []
+    return next(
+        (param for param in params if isinstance(param, click.Option) and error.option_name in param.opts), None
+    )
+
+
+def _with_value(error: click.BadOptionUsage, option: click.Option) -> str:
+    """Return the command line with a value for an option that has none."""
+    assert error.ctx is not None, "the option is one of its command"
+    process = process_of(error.ctx)
+    typed = next((word for word in reversed(process.words) if word in option.opts), option.opts[-1])
+    value = "localhost:3000" if option.name == "url" else option.make_metavar(error.ctx)
+    return f"{process.command_with([typed], [typed, value])}; {error.ctx.command_path} -h shows the help"
+
+
 def _meant(error: click.NoSuchOption) -> str | None:
     """Return the option that the user may mean. Other programs have an option for each format of results."""
     word = error.option_name.lstrip("-")
     if word in {known.value for known in OutputFormat}:
         return f"-o {word}"
+    if (meant := _option_elsewhere(error)) is not None:
+        return meant
     # The best match is first.
     return next(iter(error.possibilities or ()), None)
+
+
+def _option_elsewhere(error: click.NoSuchOption) -> str | None:
+    meant = _ELSEWHERE.get(error.option_name)
+    ctx = error.ctx
+    if meant is None or ctx is None:
+        return meant
+    if meant == "--login USER" and ctx.command.name == "login":
+        return "ddp login USER"
+    option = meant.split()[0]
+    return meant if any(option in param.opts for param in ctx.command.get_params(ctx)) else None
 
 
 def _sentence(message: str) -> str:
@@ -187,12 +251,6 @@ def _shortened(details: object) -> str:
 
     value: EJSONValue = details  # type: ignore[assignment]  # details are from JSON
     return format_value(value, width=1 << 30, limits=Limits(items=20, characters=500, depth=5, advice="use -o json"))
-
-
-def _as_json(failure: Failure) -> str:
-    from ..ejson import json_text
-
-    return escape_json(json_text.dump(error_tree(failure)))
 
 
 def error_tree(failure: Failure) -> JSONValue:

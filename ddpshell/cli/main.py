@@ -48,6 +48,7 @@ def run(words: Sequence[str]) -> int:
         words: The words after `ddp`.
     """
     process = Process()
+    process.words = words
     instruction = os.environ.get("_DDP_COMPLETE")
     if instruction:
         from .commands.completion import complete
@@ -84,7 +85,7 @@ def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int
 def _failed(error: Exception, words: Sequence[str], process: Process, received: Sequence[int]) -> int:
     if isinstance(error, click.UsageError) and _wants_json(words):
         # The error may be in front of -o, so that the option was not read.
-        process.console.configure(OutputFormat.JSON)
+        process.console.configure(OutputFormat.JSON, _option_value(words, "--color") or "auto")
     failed = failure(error)
     if failed.code is ExitCode.INTERNAL and received:
         # Modules written in C turn a signal during their import into another error.
@@ -109,14 +110,22 @@ def _without_output(error: OutputError, process: Process) -> int:
 
 
 def _wants_json(words: Sequence[str]) -> bool:
-    before = ""
+    return "json" in (_option_value(words, "--output"), _option_value(words, "-o"))
+
+
+def _option_value(words: Sequence[str], option: str) -> str | None:
+    """Return the value of an option in a command line that could not be parsed."""
+    joined = option if len(option) == 2 else f"{option}="
+    value, before = None, ""
     for word in words:
         if word == "--":
-            return False
-        if word in ("-ojson", "--output=json") or (before in ("-o", "--output") and word == "json"):
-            return True
+            break
+        if before == option:
+            value = word
+        elif word.startswith(joined) and word != option:
+            value = word.removeprefix(joined)
         before = word
-    return False
+    return value
 
 
 # ---------------------------------------------------------------------------------------------------- the logs

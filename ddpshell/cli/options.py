@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..exceptions import CommandError
+from .command_classes import spelling
 from .output import OutputFormat
 from .process import Process
 from .types import (
@@ -107,6 +108,12 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     process = ctx.find_object(Process)
     assert process is not None, "each context is made with a Process"
     given = process.options
+    if isinstance(value, str) and value.startswith("-") and _is_option(value, ctx):
+        raise click.BadOptionUsage(
+            param.opts[-1], f"Option '{spelling(param)}' requires an argument before {value!r}.", ctx
+        )
+    if param.name in ("url", "profile") and "is_demo" in given:
+        raise click.UsageError(f"the demo has its own server, so {spelling(param)} is not possible after `demo`", ctx)
     if isinstance(param.type, (Header, Cookie)):
         # One option with @FILE can have several pairs.
         value = tuple([pair for pairs in value for pair in pairs])
@@ -116,6 +123,12 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     elif before is not None and isinstance(param, click.Option) and param.count:
         value += before
     given[param.name] = value
+
+
+def _is_option(word: str, ctx: click.Context) -> bool:
+    """Return whether a word is an option, so that it is not the value of another."""
+    name = word.partition("=")[0]
+    return any(name in (*param.opts, *param.secondary_opts) for param in ctx.command.get_params(ctx))
 
 
 # ------------------------------------------------------------------------------------------------------- the table

@@ -195,7 +195,7 @@ class Console:
         """
         from ..ejson import json_text
 
-        self.write(self._json(json_text.dump(tree)))
+        self.write(_json(json_text.dump(tree), colored=self.colors_out))
 
     def message(self, text: str) -> None:
         """Write a JSON text as it is, in one line.
@@ -206,7 +206,7 @@ class Console:
         if _SPACES.search(text):
             # These are between values; in strings they are escaped.
             text = _SPACES.sub(" ", text)
-        self.write(self._json(text))
+        self.write(_json(text, colored=self.colors_out))
 
     def write(self, text: str) -> None:
         """Write escaped text and a newline to standard output.
@@ -258,7 +258,7 @@ class Console:
             from .. import ejson
             from ..ejson import json_text
 
-            return self._json(json_text.dump(ejson.encode(value)))
+            return _json(json_text.dump(ejson.encode(value)), colored=self.colors_out)
         if chosen is OutputFormat.TABLE:
             from ..text.tables import table_lines
 
@@ -266,15 +266,6 @@ class Console:
             if lines is not None:
                 return "\n".join(lines)
         return self._pretty(value)
-
-    def _json(self, text: str) -> str:
-        text = escape_json(text)
-        if not self.colors_out:
-            return text
-        from ..text.formatting import colored_value
-        from ..text.palette import terminal_text
-
-        return terminal_text(colored_value(text), color=True)
 
     def _raw(self, text: str) -> str:
         if self.out.is_terminal:
@@ -307,6 +298,12 @@ class Console:
         if self.quiet < 2:
             self.error_lines([self.emphasized("33", "ddp: warning: ") + escape_line(text)])
 
+    def error_tree(self, tree: JSONValue) -> None:
+        """Write one line of JSON to standard error."""
+        from ..ejson import json_text
+
+        self.error_lines([_json(json_text.dump(tree), colored=self.colors_err)])
+
     def error_lines(self, lines: Iterable[str]) -> None:
         """Write escaped lines to standard error in one piece."""
         # If standard error cannot be written, there is no place to report that.
@@ -316,6 +313,16 @@ class Console:
     def emphasized(self, code: str, text: str) -> str:
         """Return text for standard error in a color, if colors are used there."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colors_err else text
+
+
+def _json(text: str, *, colored: bool) -> str:
+    text = escape_json(text)
+    if not colored:
+        return text
+    from ..text.formatting import colored_value
+    from ..text.palette import terminal_text
+
+    return terminal_text(colored_value(text), color=True)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,11 @@ class Process:
         self.console = console or Console()
         self.clock = clock or SystemClock()
         self.options: GivenOptions = {}
+        #: The words after `ddp`.
+        self.words: Sequence[str] = ()
+        #: The flags that were given for an option with several flags, such as --ipv4 and --ipv6, by its name.
+        self.alternatives: dict[str, list[str]] = {}
+        self._standard_input_reader: str | None = None
         #: Whether the command runs a server, whose log is shown.
         self.serves = False
         #: Whether the user is at the shell's prompt, where `ddp ...` is not a command.
@@ -101,6 +106,39 @@ class Process:
                     raise CommandError(f"--record: cannot write {path}: {error.strerror}") from None
         return self.recorder
 
+    def command_with(self, words: Sequence[str], meant: Sequence[str]) -> str:
+        """Return the command line of this run with other words in it, for advice.
+
+        Args:
+            words: Words of the command line, next to each other.
+            meant: The words that the user may mean.
+        """
+        import shlex
+
+        typed, old = list(self.words), list(words)
+        for start in range(len(typed) - len(old), -1, -1):
+            if typed[start : start + len(old)] == old:
+                return shlex.join(["ddp", *typed[:start], *meant, *typed[start + len(old) :]])
+        return shlex.join(meant)
+
+    def claim_standard_input(self, reader: str) -> None:
+        """Reserve standard input, which only one part of a command can read.
+
+        Args:
+            reader: The part of the command line that reads it, such as `--password-file`.
+
+        Raises:
+            CommandError: Another part reads it already.
+        """
+        before = self._standard_input_reader
+        if before is not None:
+            file = _file_for(reader) or _file_for(before)
+            advice = f"write {file} for one of the two" if file else "name a file for one of the two"
+            raise CommandError(
+                f"{reader}: standard input can be read only once, and it is already read for {before}; {advice}"
+            )
+        self._standard_input_reader = reader
+
     @property
     def deadline(self) -> float | None:
         """The end of the time limit in seconds of the clock; None for no limit."""
@@ -148,6 +186,12 @@ class Process:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+def _file_for(reader: str) -> str | None:
+    if reader.startswith("--"):
+        return f"{reader} FILE"
+    return "@FILE" if reader.startswith("argument") else None
 
 
 @contextlib.contextmanager

@@ -152,7 +152,7 @@ def resolve(given: GivenOptions, environment: Mapping[str, str]) -> ResolvedSett
         InvalidURL: The URL of the proxy, or a URL in the config file, is not valid.
     """
     _check_conflicts(given)
-    config = _find_config(environment)
+    config = None if given.get("has_no_config") else _find_config(environment)
     name = given.get("profile")
     if name is not None and config is None:
         where = config_file(environment) or "and no home folder for one"
@@ -165,7 +165,9 @@ def resolve(given: GivenOptions, environment: Mapping[str, str]) -> ResolvedSett
     values |= {key: _first(key, given, sections) for key in SETTINGS if key not in _SPECIAL}
     values["ip-version"] = _ip_version(given, sections)
     if values["key"].value is not None and values["cert"].value is None:
-        raise click.UsageError("--key needs --cert with the certificate of that key")
+        raise click.UsageError(
+            f"--key needs --cert with the certificate of that key: --cert FILE --key {values['key'].value}"
+        )
     headers = tuple(_pairs("headers", "-H", given, sections))
     if [header.value[0].lower() for header in headers].count("host") > 1:
         raise click.UsageError("the Host header can be given only once")
@@ -226,7 +228,7 @@ def _url(
     given: GivenOptions, environment: Mapping[str, str], profile: Section | None, config: Config | None
 ) -> ResolvedValue:
     if "url" in given:
-        return ResolvedValue(given["url"], "--url")
+        return ResolvedValue(given["url"], "ddp demo" if given.get("is_demo") else "--url")
     if profile is not None:
         return ResolvedValue(profile.values["url"], profile.name)
     if environment.get("DDP_URL"):

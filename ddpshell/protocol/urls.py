@@ -118,6 +118,11 @@ def _parse(text: str, random: RandomSource | None) -> Endpoint:
         raise _ProblemError(f"the port must be a number from 1 to 65535{advice}")
     if scheme in _SOCKJS_SCHEMES:
         host = _with_digits(host, random)
+    if port is None and _is_port(host):
+        # A number is a valid IPv4 address for the system, but a user who types one means a port of this machine.
+        raise _ProblemError(f"{host} is a port without a host; did you mean localhost:{host}?")
+    if port is not None and not host:
+        raise _ProblemError(f"the host is missing before the port; did you mean localhost:{port}?")
     secure = _SCHEMES[scheme] if scheme in _SCHEMES else _SOCKJS_SCHEMES[scheme]
     path, framed = _endpoint_path(path, sockjs=scheme in _SOCKJS_SCHEMES)
     return Endpoint(

@@ -183,6 +183,64 @@ def test_a_wrong_argument_is_reported_with_its_place(ddp: Command, words: list[s
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["{a:", "1,", "b:", "2}"], "ddp call m '{a: 1, b: 2}'"),
+        (["5", "[1,", "2]", "6"], "ddp call m 5 '[1, 2]' 6"),
+        (["{name:ann}"], "ddp call m '{name:\"ann\"}'"),
+        (["{name:", "ann", "lee,", "n:", "[x]}"], 'ddp call m \'{name: "ann lee", n: ["x"]}\''),
+    ],
+)
+def test_a_literal_that_the_shell_has_split_or_stripped_is_answered_with_its_quotes(
+    ddp: Command, words: list[str], meant: str
+) -> None:
+    ran = ddp("call", "m", *words)
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, f"ddp: hint: did you mean `{meant}`?")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (["a:1", "b:2"], ("arguments 1 and 2 look like one object that the shell has taken apart; "
+         "if so, put it in quotes: ddp call echo '{a: 1, b: 2}'")),
+        (["5", "name:ann", "age:5", "x:[1]"], ("arguments 2 to 4 look like one object that the shell has taken apart; "
+         "if so, put it in quotes: ddp call echo 5 '{name: \"ann\", age: 5, x: [1]}'")),
+    ],
+)  # fmt: skip
+def test_an_object_that_the_shell_has_expanded_is_noted_and_sent_as_it_stands(
+    ddp: Command, words: list[str], note: str
+) -> None:
+    ran = ddp("call", "echo", *words)
+    assert (ran.code, ran.err) == (0, f"ddp: note: {note}\n")
+    assert ddp("call", "echo", *words, "-q").err == ""
+    assert ddp("call", "echo", "a:1", "http://x", "b:2").err == ""
+    assert ddp("call", "echo", "-s", "a:1", "b:2").err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "second", "file"),
+    [
+        (["call", "m", "-", "--login", "ann", "--password-file", "-"], "argument 1", "--password-file", "--password-file FILE"),
+        (["call", "m", "5", "-", "@-"], "argument 2", "argument 3", "@FILE"),
+        (["sub", "p", "-", "--token-file", "-"], "argument 1", "--token-file", "--token-file FILE"),
+        (["batch", "--token-file", "-"], "the calls", "--token-file", "--token-file FILE"),
+        (["run", "--token-file", "-"], "the script", "--token-file", "--token-file FILE"),
+        (["--token-file", "-"], "the script", "--token-file", "--token-file FILE"),
+    ],
+)  # fmt: skip
+def test_two_readers_of_standard_input_are_reported_before_anything_is_sent(
+    ddp: Command, words: list[str], first: str, second: str, file: str
+) -> None:
+    ran = ddp(*words, stdin=b"5\n6\n")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[0] == (
+        f"ddp: error: {second}: standard input can be read only once, and it is already read for {first}; "
+        f"write {file} for one of the two"
+    )
+
+
 def test_the_method_must_be_text(ddp: Command) -> None:
     assert ddp("call", "\udcff").err.startswith("ddp: error: METHOD is not UTF-8 text")
 

@@ -50,6 +50,13 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
         pytest.param(["call", "x", "--tiemout", "5"], "unknown option --tiemout; did you mean --timeout", id="an option misspelled"),
         pytest.param(["call", "x", "-Z"], "unknown option -Z", id="no option"),
         pytest.param(["call", "x", "--url"], "option '--url' requires an argument", id="an option without its value"),
+        pytest.param(["call", "x", "--timeout"], "option '--timeout' requires an argument", id="another"),
+        pytest.param(["--user", "ann", "call", "x"], "unknown option --user; did you mean --login USER?", id="a user"),
+        pytest.param(["login", "--user", "ann"], "unknown option --user; did you mean ddp login USER?", id="a user to log in"),
+        pytest.param(["call", "x", "--password", "p"], "unknown option --password; did you mean --password-file FILE?", id="a password"),
+        pytest.param(["call", "x", "-k"], "unknown option -k; did you mean --insecure?", id="an option of curl"),
+        pytest.param(["--ipv4", "--ipv6", "call", "x"], "--ipv4 and --ipv6 cannot be used together", id="two flags"),
+        pytest.param(["--ipv6", "call", "x", "--ipv4"], "--ipv4 and --ipv6 cannot be used together", id="in two places"),
         pytest.param(["call", "x", "-o", "yaml"], "-o/--output: 'yaml' is not one of", id="no format"),
         pytest.param(["-u", "x", "serve"], "ddp serve does not take -u/--url", id="an option for another command"),
         pytest.param(["serve", "--port", "70000"], "--port: 70000 is not in the range", id="no port"),
@@ -118,6 +125,10 @@ def test_what_was_typed_is_shown_harmlessly(ddp: Command) -> None:
     [
         (["http://host", "call", "m"], "ddp -u http://host call m"),
         (["localhost:3000"], "ddp -u localhost:3000"),
+        (["3000", "call", "m"], "ddp -u localhost:3000 call m"),
+        ([":3000"], "ddp -u localhost:3000"),
+        (["[::1]:3000", "call", "m"], "ddp -u '[::1]:3000' call m"),
+        (["app.example.com", "sub", "tasks"], "ddp -u app.example.com sub tasks"),
         (["wss://host/websocket", "sub", "a b"], "ddp -u wss://host/websocket sub 'a b'"),
     ],
 )
@@ -127,3 +138,60 @@ def test_a_server_in_the_place_of_a_command_is_answered_with_the_command_that_wa
     ran = ddp(*words)
     assert ran.code == 2
     assert ran.err.splitlines()[0] == f"ddp: error: {words[0]!r} is not a command; did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["ping", "localhost:3000"], "ddp ping -u localhost:3000"),
+        (["ping", "3000", "-c", "2"], "ddp ping -u localhost:3000 -c 2"),
+        (["whoami", "app:80"], "ddp whoami -u app:80"),
+        (["-v", "call", "localhost:3000", "m", "-1"], "ddp -v call -u localhost:3000 m -1"),
+        (
+            ["call", "--timeout", "5", "wss://app.example.com/x", "m"],
+            "ddp call --timeout 5 -u wss://app.example.com/x m",
+        ),
+        (["sub", "app.example.com:8080", "tasks"], "ddp sub -u app.example.com:8080 tasks"),
+        (["batch", "127.0.0.1"], "ddp batch -u 127.0.0.1"),
+        (["run", "http://host"], "ddp run -u http://host"),
+        (["login", "localhost"], "ddp login -u localhost"),
+    ],
+)
+def test_a_server_in_the_place_of_an_argument_is_answered_with_the_command_that_was_meant(
+    ddp: Command, words: list[str], meant: str
+) -> None:
+    ran = ddp(*words)
+    assert ran.code == 2
+    assert ran.err.splitlines()[0].endswith(f" is a server; did you mean `{meant}`?")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--url"], "ddp --url localhost:3000"),
+        (["-u", "-v", "call", "m"], "ddp -u localhost:3000 -v call m"),
+        (["call", "m", "-u", "--timeout", "5"], "ddp call m -u localhost:3000 --timeout 5"),
+        (["call", "m", "--timeout"], "ddp call m --timeout S"),
+    ],
+)
+def test_an_option_without_a_value_is_answered_with_the_command_that_was_meant(
+    ddp: Command, words: list[str], meant: str
+) -> None:
+    ran = ddp(*words)
+    assert ran.code == 2
+    assert ran.err.splitlines()[1].startswith(f"ddp: hint: {meant}; ddp ")
+
+
+def test_a_command_in_the_place_of_the_server_is_answered_with_the_command_that_was_meant(ddp: Command) -> None:
+    meant = "ddp -u localhost:3000 call upper x"
+    err = ddp("-u", "call", "upper", "x").err
+    assert err.startswith(f"ddp: error: -u/--url needs a server before 'call'; did you mean `{meant}`?")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("name", ["room:5", "a.b", "3000"])
+def test_a_name_that_only_resembles_a_server_is_called(ddp: Command, name: str) -> None:
+    """And whatever it looks like, if the server is named."""
+    assert ddp("call", name).code == 1
+    assert ddp("call", name, "-u", "127.0.0.1:1").code == 3
+    assert ddp("call", "localhost:3000", "-u", "127.0.0.1:1").code == 3

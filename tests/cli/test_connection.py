@@ -399,6 +399,29 @@ class TestTLS:
             monkeypatch.delenv("SSL_CERT_FILE")
             assert ddp("call", "-u", server.url, "m").code == 3
 
+    @pytest.mark.parametrize("path", ["/nowhere", "/"])
+    def test_a_variable_that_names_no_file_is_reported_before_connecting(
+        self, ddp: Command, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+        ran = ddp("call", "-u", "wss://127.0.0.1:1", "m")
+        assert ran.code == 2
+        assert ran.err.startswith(f"ddp: error: $SSL_CERT_FILE names {path!r}, which cannot be read: ")
+        # Where the variable is not used, it does not matter.
+        for words in (["-u", "ws://127.0.0.1:1"], ["-u", "wss://127.0.0.1:1", "--insecure"]):
+            assert ddp("call", *words, "m").code == 3
+
+    def test_a_certificate_without_its_key_is_reported_before_connecting(
+        self, ddp: Command, authority: trustme.CA
+    ) -> None:
+        ours = authority.issue_cert("client.example.com")
+        with ours.cert_chain_pems[0].tempfile() as cert, ours.private_key_and_cert_chain_pem.tempfile() as both:
+            ran = ddp("call", "-u", "wss://127.0.0.1:1", "--cert", cert, "m")
+            assert ddp("call", "-u", "wss://127.0.0.1:1", "--cert", both, "m").code == 3
+        assert (ran.code, ran.err) == (
+            2, f"ddp: error: {cert} has no private key; name its file too: --cert {cert} --key FILE\n"
+        )  # fmt: skip
+
     def test_a_server_with_tls_is_reported_where_none_is_spoken(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", f"ws://127.0.0.1:{server.port}", "m")

@@ -104,6 +104,20 @@ class TestFormats:
     def test_the_color_of_errors_is_decided_separately(self, ddp: Command) -> None:
         assert ddp("call", "--color", "always", "nope").err.startswith("\x1b[31mddp: error: \x1b[0mMethod")
 
+    @pytest.mark.parametrize("words", [["call", "nope", "-o", "json"], ["call", "-o", "json", "--bogus"]])
+    def test_an_error_in_json_is_colored_if_that_is_requested(
+        self, ddp: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+    ) -> None:
+        """Also if the command line itself is wrong, so that the options were not read."""
+        plain = ddp(*words).err
+        assert json.loads(plain)["kind"] in ("server", "usage")
+        colored = ddp(*words[:1], "--color", "always", *words[1:]).err
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        for err in (colored, ddp(*words).err):
+            assert err.startswith('{\x1b[94m"error"')
+            assert re.sub(r"\x1b\[[0-9;]*m", "", err) == plain
+        assert ddp(*words[:1], "--color", "never", *words[1:]).err == plain
+
     def test_a_lone_surrogate_in_raw_text_is_escaped_with_a_note(self, ddp: Command) -> None:
         ran = ddp("call", "-o", "raw", "identity", '"a\\ud800"')
         assert (ran.code, ran.out) == (0, "a\\ud800\n")

@@ -143,7 +143,11 @@ def test_u1_stars_in_the_host_of_a_sockjs_address_become_digits() -> None:
         pytest.param("https:/h", "the scheme must be followed by ://", id="one slash"),
         pytest.param("http://", "the host is missing; write, for example, localhost:3000", id="U3: no host"),
         pytest.param("http:///p", "the host is missing", id="no host but a path"),
-        pytest.param(":3000", "the host is missing", id="no host but a port"),
+        pytest.param(
+            ":3000", "the host is missing before the port; did you mean localhost:3000?", id="no host but a port"
+        ),
+        pytest.param("3000", "3000 is a port without a host; did you mean localhost:3000?", id="a port alone"),
+        pytest.param("http://80/x", "80 is a port without a host; did you mean localhost:80?", id="a port in a URL"),
         pytest.param("?a=b", "the host is missing", id="no host but a query"),
         pytest.param("ann:x@", "the host is missing", id="no host but a user"),
         pytest.param("h:", "the port must be a number from 1 to 65535", id="an empty port"),

@@ -98,6 +98,7 @@ def _opened(file: str, process: Process) -> Iterator[int]:
             raise CommandError("standard input is closed")
         if sys.stdin.isatty():
             process.console.note("reading calls from the terminal, one on each line; press Ctrl-D to end")
+        process.claim_standard_input("the calls")
         yield sys.stdin.fileno()
         return
     try:

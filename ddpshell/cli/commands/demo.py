@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import click
 
+from ...exceptions import CommandError, InvalidURL
 from ..command_classes import Command, Group, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..settings import resolve
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -27,6 +30,12 @@ def _demo(words: tuple[str, ...]) -> None:
         process.methods, process.publications = server.method_names, server.publication_names
         # Saved logins and tokens in the environment are for other servers.
         process.options["is_demo"] = True
+        try:
+            resolve(process.options, os.environ)
+        except (CommandError, InvalidURL) as error:
+            # A user who tries the demo first need not repair the file first.
+            process.console.warning(f"{error}; the demo runs without the config file")
+            process.options["has_no_config"] = True
         group = ctx.find_root().command
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:

@@ -48,18 +48,19 @@ __all__ = ["connector", "credential_at", "make_shell", "opened", "run", "run_lin
 
 def _run(file: str, keep_going: bool) -> None:
     ctx = click.get_current_context()
-    with opened(file) as (lines, name):
+    with opened(file, process_of(ctx)) as (lines, name):
         code = run_lines(process_of(ctx), lines, name, keep_going=keep_going)
     if code:
         ctx.exit(code)
 
 
 @contextlib.contextmanager
-def opened(file: str) -> Iterator[tuple[TextIO, str]]:
+def opened(file: str, process: Process) -> Iterator[tuple[TextIO, str]]:
     """Open a script, or standard input for `-`, and give its lines and its name for errors."""
     if file == "-":
         if sys.stdin is None:
             raise CommandError("standard input is closed")
+        process.claim_standard_input("the script")
         # Scripts are UTF-8 in any locale.
         with os.fdopen(
             sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False

@@ -39,7 +39,7 @@ def _shell() -> None:
         # Without this, ddp would seem to hang.
         process.console.note("standard output is not a terminal, so there is no prompt; reading commands until Ctrl-D")
 
-    with opened("-") as (lines, name):
+    with opened("-", process) as (lines, name):
         code = run_lines(process, lines, name)
     if code:
         click.get_current_context().exit(code)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,56 @@ def test_the_server_of_the_environment_is_not_asked(ddp: Command, monkeypatch: p
 def test_a_server_of_ones_own_choice_makes_no_sense(ddp: Command) -> None:
     ran = ddp("-u", "h", "demo", "call", "upper", "x")
     assert (ran.code, ran.err.splitlines()[0]) == (2, "ddp: error: ddp demo does not take -u/--url")
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (["demo", "call", "upper", "x"], '"X"\n'),
+        (["completion", "bash"], "complete -o"),
+        (["help", "values"], "Values"),
+        (["config", "-o", "pretty"], "url"),
+    ],
+)
+def test_no_command_complains_of_an_option_that_was_not_typed(ddp: Command, words: list[str], out: str) -> None:
+    ran = ddp("demo", *words)
+    assert (ran.code, ran.err.replace("ddp: note: there is no config file", "")[:10]) in ((0, ""), (0, "; it would"))
+    assert out in ran.out
+
+
+def test_the_server_of_the_demo_has_the_demo_as_its_origin(ddp: Command) -> None:
+    assert json.loads(ddp("demo", "config", "-o", "json").out)["url"]["origin"] == "ddp demo"
+
+
+@pytest.mark.parametrize("option", [["-u", "h"], ["-p", "prod"]])
+def test_another_server_within_the_demo_is_an_error(ddp: Command, option: list[str]) -> None:
+    ran = ddp("demo", "call", *option, "upper", "x")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("ddp: error: the demo has its own server, so -")
+
+
+def test_a_server_that_is_served_within_the_demo_is_one_of_its_own(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start("demo", "serve", "--port", "0")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("ddp: note: serving at ws://127.0.0.1:")
+
+
+@pytest.mark.parametrize("text", ["x = [", "[default]\nurll = 'h'", "[default]\nproxy = 'x y'", None])
+def test_a_mistake_in_the_config_file_does_not_stop_the_demo(
+    ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("DDP_CONFIG", str(file))
+    if text is not None:
+        file.write_text(text)
+    ran = ddp("demo", "call", "upper", "x")
+    assert (ran.code, ran.out) == (0, '"X"\n')
+    assert ran.err.startswith("ddp: warning: ")
+    assert ran.err.endswith("; the demo runs without the config file\n")
+    # The mistake is reported by the command that would use the file.
+    assert ddp("call", "upper", "x").code == 2
 
 
 ALICE = ["--login", "alice", "--password-file", "-"]
