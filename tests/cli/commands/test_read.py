@@ -131,7 +131,7 @@ def test_a_file_that_takes_longer_than_a_second_shows_its_progress_until_the_res
     if kind == "HAR":
         (tmp_path / "a").write_text(har_text({"type": "send", "time": 1, "data": '{"msg":"ping"}'}))
         file = str(tmp_path / "a")
-    monkeypatch.setattr(SystemClock, "now", itertools.count(0, 0.9).__next__)
+    monkeypatch.setattr(SystemClock, "now", itertools.count(0, 2).__next__)
     shown = terminal("read", file, "--no-pager")
     assert re.match(r"\r\x1b\[K\[[#.]{20}\] +\d+%\r", shown)
     assert "\x1b[K" not in shown.rpartition("\r\x1b[K")[2]
