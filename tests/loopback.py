@@ -166,6 +166,8 @@ class Conversation:
 
     def __init__(self, connection: socket.socket, number: int) -> None:
         connection.settimeout(PATIENCE)
+        # As all servers do. Otherwise a second small message waits until the client acknowledges the first one.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.number = number
         self.request = ""
         self.headers: dict[str, str] = {}

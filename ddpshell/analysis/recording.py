@@ -304,6 +304,10 @@ class LiveRecorder:
     def __init__(self, now: Callable[[], float], wall: Callable[[], datetime], warn: Callable[[str], object]) -> None:
         #: The name of the file; None while nothing is recorded.
         self.path: str | None = None
+        #: Called with each frame and event, on the thread of its client, whether or not there is a file. Frames have their
+        #: secrets, times are in seconds of the clock, and the numbers of connections are not those in the file.
+        self.observer: Callable[[Entry], object] | None = None
+        self._observed = 0
         self._now = now
         self._wall = wall
         self._warn = warn
@@ -343,6 +347,11 @@ class LiveRecorder:
             return self._recordings, self._connections
         return conn
 
+    def next_observed(self) -> int:
+        """Return the number of the next connection for the observer."""
+        self._observed += 1
+        return self._observed
+
     def write(self, make: Callable[[float], Entry], now: float) -> None:
         """Write an entry for a time."""
         writer, path = self._writer, self.path
@@ -361,11 +370,25 @@ class ClientListener:
     def __init__(self, recorder: LiveRecorder) -> None:
         self._recorder = recorder
         self._conn: tuple[int, int] | None = None
+        self._observed = 0
+        # The milliseconds of each step of the present attempt to connect, and the time at which the last step ended.
+        self._steps: dict[str, JSONValue] = {}
+        self._step_ended = 0.0
+
+    def connecting(self, step: str | None, now: float) -> None:
+        """Remember how long a step of connecting took. None begins an attempt."""
+        if step is None:
+            self._steps = {}
+        else:
+            self._steps[step] = round((now - self._step_ended) * 1000, 3)
+        self._step_ended = now
 
     def opened(self, url: str, now: float) -> None:
         """Record that a connection was opened."""
         self._conn = None
-        self._write(lambda t, conn: ConnectionChange(t, conn, "open", {"url": url}), now)
+        self._observed = self._recorder.next_observed()
+        details: dict[str, JSONValue] = {"url": url, **({"steps": self._steps} if self._steps else {})}
+        self._write(lambda t, conn: ConnectionChange(t, conn, "open", details), now)
 
     def frame(self, text: str, now: float, *, is_sent: bool) -> None:
         """Record a frame."""
@@ -376,6 +399,8 @@ class ClientListener:
         self._write(lambda t, conn: ConnectionChange(t, conn, "close", {"reason": reason} if reason else {}), now)
 
     def _write(self, make: Callable[[float, int], Entry], now: float) -> None:
+        if (observer := self._recorder.observer) is not None:
+            observer(make(now, self._observed))
         if self._recorder.path is not None:
             self._conn = self._recorder.next_connection(self._conn)
             _, number = self._conn

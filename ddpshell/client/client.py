@@ -163,7 +163,8 @@ class Client:
 
             parsed_proxy = parse_proxy(proxy)
         handshake = HandshakeOptions(tuple(headers), origin, user_agent)
-        options = ConnectOptions(handshake, tls or TLSOptions(), parsed_proxy, ip_version, max_message)
+        on_step = None if frame_listener is None else frame_listener.connecting
+        options = ConnectOptions(handshake, tls or TLSOptions(), parsed_proxy, ip_version, max_message, on_step)
         connector = connector or WebSocketConnector(parse_url(url, random), options, random)
         self._url = connector.url
         self._clock = clock or SystemClock()

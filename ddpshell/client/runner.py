@@ -49,6 +49,9 @@ class FrameListener(Protocol):
     The methods are called on the client's thread, with the time in the seconds of its clock.
     """
 
+    def connecting(self, step: str | None, now: float, /) -> object:
+        """A step of connecting has ended: `dns`, `tcp`, `proxy`, `tls` or `upgrade`. With None, an attempt begins."""
+
     def opened(self, url: str, now: float, /) -> object:
         """A connection was opened."""
 

@@ -164,16 +164,25 @@ def _show_pending(
         else:
             _keep_result(shell, job.number, reply)
             if output is not None:
+                _show_details(shell, pending, job)
                 _write_reply(shell, job.number, output, reply, job)
                 return
             if not pending.is_silent:
                 shell.display.answer(job.number, reply, seconds)
+                _show_details(shell, pending, job)
             shell.jobs.finish(job)
             return
     if not shell.link.is_closing:
         _suggest_name(shell, error, invocation)
         shell.display.failure(job.number, error, seconds, where=job.where)
+        _show_details(shell, pending, job)
     shell.jobs.finish(job, error)
+
+
+def _show_details(shell: Shell, pending: PendingReply, job: Job) -> None:
+    text = [] if pending.details is None else pending.details()
+    if text:
+        shell.display.note(text, job.number, is_wanted=True)
 
 
 def _suggest_name(shell: Shell, error: BaseException, invocation: Invocation) -> None:

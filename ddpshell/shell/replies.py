@@ -96,6 +96,7 @@ class PendingReply(Struct, frozen=True):
         wait_on_exit: A shell that is left waits a moment for the reply.
         is_timed: Show how long it took, because that says something about the server.
         is_silent: Do not list the command as pending, and do not show its reply. Scripts and `wait` still wait for it.
+        details: Makes a note to show after the reply or the error; None for no note.
     """
 
     future: Future[Any]
@@ -106,6 +107,7 @@ class PendingReply(Struct, frozen=True):
     wait_on_exit: bool = True
     is_timed: bool = True
     is_silent: bool = False
+    details: Callable[[], StyledText] | None = None
 
 
 class ChangeFeed(Struct, frozen=True):

@@ -56,7 +56,12 @@ SETTINGS = {
             ("auto", "pretty", "json", "raw", "table"),
             "format of results; auto: pretty on screen, JSON elsewhere",
         ),
-        Setting("timing", "on", _SWITCH, "show how long each answer took"),
+        Setting(
+            "timing",
+            "on",
+            (*_SWITCH, "full"),
+            "show how long each answer took; full: also where the time of a call went",
+        ),
         Setting("changes", "on", _SWITCH, "show documents as they are added, changed and removed"),
         Setting("burst", "20", (), "number of documents to list when many come or go at once"),
         Setting("color", "on", _SWITCH, "use colors"),

@@ -21,6 +21,7 @@ from .terminal.display import Display
 
 if TYPE_CHECKING:
     from ..client import Client
+    from .call_timing import CallTimer
 
 __all__ = ["CurrentLine", "Interrupts", "LoggedCommand", "SessionLog", "Shell", "Terminal"]
 
@@ -135,6 +136,8 @@ class Shell:
         self.interrupts = Interrupts()
         self.log = SessionLog()
         self.current = CurrentLine()
+        #: Measures calls; None until `set timing full`.
+        self.timer: CallTimer | None = None
         #: The streams that write watches to files and programs.
         self.streams: list[Stream] = []
         #: `exit` was run.

@@ -23,6 +23,7 @@ from ddpshell.analysis.recording import (
     make_header,
     read_recording,
 )
+from ddpshell.ejson import JSONValue
 from ddpshell.exceptions import RecordingError
 
 HEADER = Header("ws://app.example/websocket", "2026-01-31T12:00:00.000Z", "ddpshell 1.0.0")
@@ -283,3 +284,34 @@ def test_a_file_that_cannot_be_written_any_more_ends_the_recording_with_one_warn
         live.recorder.listener().frame("{}", 100, is_sent=True)
     assert live.warnings == [f"the recording {tmp_path / 'pipe'} has ended: Broken pipe"]
     assert live.recorder.path is None
+
+
+def test_the_steps_of_connecting_are_recorded_with_the_connection(tmp_path: Path) -> None:
+    live = Live()
+    listener = live.recorder.listener()
+    live.recorder.start(str(tmp_path / "a"), "ws://h")
+    for attempt in (0, 10):
+        # The second attempt begins anew, without the steps of the first.
+        listener.connecting(None, 100 + attempt)
+        for number, step in enumerate(["dns", "tcp", "tls", "upgrade"][: attempt or 1], 1):
+            listener.connecting(step, 100 + attempt + number / 2)
+    listener.opened("ws://h", 113)
+    steps: dict[str, JSONValue] = {"dns": 500.0, "tcp": 500.0, "tls": 500.0, "upgrade": 500.0}
+    assert entries_in(tmp_path / "a") == [ConnectionChange(13, 1, "open", {"url": "ws://h", "steps": steps})]
+
+
+def test_an_observer_sees_the_frames_with_or_without_a_file(tmp_path: Path) -> None:
+    live = Live()
+    one, two = live.recorder.listener(), live.recorder.listener()
+    for listener in (one, two):
+        listener.opened("ws://h", 101)
+    seen: list[Entry] = []
+    live.recorder.observer = seen.append
+    two.frame('{"password":"s3cret"}', 102, is_sent=True)
+    live.recorder.start(str(tmp_path / "a"), "ws://h")
+    one.closed("gone", 103)
+    assert seen == [
+        Frame(102, 2, "out", '{"password":"s3cret"}'),
+        ConnectionChange(103, 1, "close", {"reason": "gone"}),
+    ]
+    assert entries_in(tmp_path / "a") == [ConnectionChange(3, 1, "close", {"reason": "gone"})]

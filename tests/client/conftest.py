@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,8 +42,10 @@ def connector(
     origin: str | None = None,
     tls: TLSOptions | None = None,
     ip_version: Literal[4, 6] | None = None,
+    on_step: Callable[[str | None, float], object] | None = None,
 ) -> WebSocketConnector:
-    options = ConnectOptions(HandshakeOptions(tuple(headers), origin), tls or TLSOptions(), ip_version=ip_version)
+    handshake = HandshakeOptions(tuple(headers), origin)
+    options = ConnectOptions(handshake, tls or TLSOptions(), ip_version=ip_version, on_step=on_step)
     return WebSocketConnector(parse_url(url), options, lambda: 0.5)
 
 

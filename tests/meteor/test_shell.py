@@ -223,3 +223,25 @@ def test_a_call_that_cuts_the_connection_each_time_it_is_sent_can_be_stopped(win
     window.press("reconnect\rcall upper after\r")
     window.wait_for('[2] "AFTER"')
     assert "pending" not in window.rows[-1]
+
+
+# ------------------------------------------------------------------------------------------------------------- timing
+
+
+def test_a_call_behind_a_slow_method_shows_its_queue_and_the_same_with_unblock_shows_none(window: Window) -> None:
+    """The probe of `set timing full` is answered in order, and at once if the method before it lets others pass."""
+    window.press("set timing full\r")
+    window.wait_for("timing is full")
+    window.press("call slow 400\rcall upper 'blocked'\r")
+    window.wait_for('[2] "BLOCKED"')
+    window.wait_for("behind [1] call slow 400, run ")
+    [queue] = re.findall(r"queue (\d+) ms behind \[1\]", window.plain)
+    # The second line is sent a little later than the first.
+    assert 100 <= int(queue) < 600
+    window.press("call slowUnblocked 2000\rcall upper 'passed'\r")
+    window.wait_for('[4] "PASSED"')
+    window.wait_for(lambda: window.plain.count("inferred") == 3)
+    # It did not wait for [3], which is still running. A slow machine may need some milliseconds to begin with it.
+    assert "[3] 2000" not in window.plain
+    assert re.findall(r"queue [\d.]+ (m?s)", window.plain) == ["ms", "ms", "ms"]
+    window.wait_for("[3] 2000")

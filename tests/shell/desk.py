@@ -135,9 +135,18 @@ def desk(url: str, *, columns: int = 80, is_only: bool = False, **options: Any) 
 def scripted_desk(clock: FakeClock, connector: ScriptedConnector, *, columns: int = 80) -> Iterator[Desk]:
     """A desk whose server is the test, and whose time is moved by hand."""
 
-    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
-        return Client("", clock=clock, connector=connector, random=lambda: 0.5, on_event=on_event)
+    recorder = LiveRecorder(clock.now, clock.wall, lambda text: None)
 
-    with _desk(connect, clock, columns) as made:
+    def connect(_: str | None, on_event: Callable[[Event], object]) -> Client:
+        return Client(
+            "",
+            clock=clock,
+            connector=connector,
+            random=lambda: 0.5,
+            on_event=on_event,
+            frame_listener=recorder.listener(),
+        )
+
+    with _desk(connect, clock, columns, recorder) as made:
         made.shell.link.open(None)
         yield made

@@ -1,30 +1,43 @@
-"""`ddp call`: one method call."""
+"""`ddp call`: one method call, and with `--timing` where its time went."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from ...exceptions import MethodError
+from ...exceptions import CommandError, MethodError
 from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from ..output import OutputError
+from ..output import OutputError, OutputFormat
+from ..process import Process
 from ..settings import ConnectionSettings
+
+if TYPE_CHECKING:
+    from ...client import Client
+    from ...ejson import EJSONValue
+    from ...shell.call_timing import CallTimer
 
 __all__ = ["call"]
 
 
-def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
+def _call(method: str, words: tuple[str, ...], as_strings: bool, timing: bool, sub: str | None) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
+    if sub is not None and not timing:
+        raise click.UsageError("--sub needs --timing")
     check_text(method, "METHOD")
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
+    measured = _Measured(process, settings, sub) if timing else None
     # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
     from ..connection import connected, wait_for_outcome
 
     with connected(process, settings) as client:
+        if measured is not None:
+            measured.prepare(client)
         call = client.apply(method, params, retry=settings.retry)
         try:
             result = wait_for_outcome(call, client, process, f"result of {method!r}")
@@ -32,6 +45,8 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
             from ..credentials import endpoint_of
             from ..did_you_mean import suggest_name
 
+            if measured is not None:
+                measured.show(call.id)
             suggest_name(error, method, process, endpoint_of(settings))
             raise
         # Printed before the connection is closed, which may take a moment.
@@ -42,6 +57,95 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool) -> None:
             except OutputError as error:
                 raise OutputError(error.errno, f"{error.strerror}; the server has run {method!r}") from None
             note_losses([result], "the result", process)
+        if measured is not None:
+            measured.wait_for_change(client, call.id)
+            measured.show(call.id)
+
+
+class _Measured:
+    """Measures one call, for --timing.
+
+    Args:
+        process: The run of `ddp`.
+        settings: The settings of the connection.
+        sub: The publication and its arguments, as in the shell, whose first change is awaited; None for no publication.
+
+    Raises:
+        CommandError: `sub` is not valid.
+    """
+
+    def __init__(self, process: Process, settings: ConnectionSettings, sub: str | None) -> None:
+        from ...shell.call_timing import CallTimer
+
+        self._process = process
+        self._sub = None if sub is None else _publication(sub)
+        recorder = process.open_recorder(settings.url, is_needed=True)
+        assert recorder is not None, "it is needed"
+        self._timer: CallTimer = CallTimer(recorder, follows_changes=sub is not None)
+
+    def prepare(self, client: Client) -> None:
+        """Make the subscription, and send a ping and a probe. The call must follow at once."""
+        from ..connection import wait_for_outcome, wait_for_session
+
+        wait_for_session(client, self._process)
+        if self._sub is not None:
+            name, params = self._sub
+            ready = client.subscribe(name, *params).ready
+            wait_for_outcome(ready, client, self._process, f"ready for {name!r}")
+        # One ping before the others, which do not wait for its answer.
+        wait_for_outcome(client.ping(), client, self._process, "answer to a ping")
+        self._timer.probe(client)
+
+    def wait_for_change(self, client: Client, call_id: str) -> None:
+        """Wait for the first change of a document, if there is a subscription."""
+        if self._sub is None:
+            return
+        from ...client import ConnectionState
+        from ..event_queue import EventQueue
+
+        with EventQueue[None](self._process.clock) as queue:
+            forget = client.on_event(lambda _: queue.put(None))
+            while not self._timer.has_changed(call_id) and client.status.state is not ConnectionState.FAILED:
+                if not queue.take_all(self._process.deadline):
+                    self._process.console.note(f"no document changed within {self._process.timeout:g} s")
+                    break
+            forget()
+
+    def show(self, call_id: str) -> None:
+        """Print the times on standard error."""
+        connect, login, times = self._timer.connect_times(), self._timer.login_time(), self._timer.call_times(call_id)
+        if times is None:
+            return
+        console = self._process.console
+        if console.output_format is OutputFormat.JSON:
+            from ...ejson import json_text
+
+            tree = {
+                "connect_ms": None if connect is None else connect.as_json(),
+                "login_ms": None if login is None else round(login * 1000, 3),
+                **times.as_json(),
+            }
+            console.error_lines([json_text.dump({"timing": tree})])
+            return
+        from ...analysis.timing import timing_lines
+
+        console.error_lines(timing_lines(connect, login, times, with_change=self._sub is not None))
+
+
+def _publication(text: str) -> tuple[str, list[EJSONValue]]:
+    """Read the name and the arguments of a publication, as the shell does."""
+    from ...shell.parser import parse
+
+    lines = parse(text)
+    if len(lines) != 1 or lines[0].redirection is not None:
+        raise CommandError("--sub: give one publication with its arguments, such as --sub 'tasks {done: false}'")
+    [line] = lines
+    if line.problem is not None:
+        raise CommandError(f"--sub: {line.problem}")
+    name, *words = line.words
+    if any(word.file is not None for word in words):
+        raise CommandError("--sub does not read files")
+    return name.name, [word.value for word in words]
 
 
 call = Command(
@@ -52,6 +156,18 @@ call = Command(
         click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
         WORDS,
         STRING_OPTION,
+        click.Option(
+            ["--timing"],
+            is_flag=True,
+            help="Show on stderr where the time went: connecting, login, network, the server's queue, the method. Sends a "
+            "ping and a call of a method that does not exist.",
+        ),
+        click.Option(
+            ["--sub"],
+            metavar="PUBLICATION",
+            help="With --timing, subscribe before the call, and measure when the first document changes. With arguments: "
+            "--sub 'tasks {done: false}'.",
+        ),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
@@ -60,5 +176,6 @@ call = Command(
         ("ddp call upper Hello", "with a string"),
         ("ddp call /tasks/insert '{title: \"write\"}'", "with an object"),
         ("ddp call types | jq .object", "use a result in a program"),
+        ("ddp call slow 200 --timing", "show where the time went"),
     ],
 )

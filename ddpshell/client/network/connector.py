@@ -21,7 +21,7 @@ from ...protocol.urls import Endpoint
 from .frames import MAX_MESSAGE
 from .tls import ByteStream, TLSOptions, wrap_tls
 from .transport import WebSocketTransport
-from .upgrade import HandshakeOptions, upgrade
+from .upgrade import HandshakeOptions, load_library, upgrade
 from .waiting import Waiter, look_up_host, lookup_problem
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class ConnectOptions(Struct, frozen=True):
         proxy: The proxy, or None.
         ip_version: Use only IPv4 addresses or only IPv6 addresses; None uses all.
         max_message: The maximum size of a message from the server, in bytes. The request of a larger answer fails.
+        on_step: Called with `dns`, `tcp`, `proxy`, `tls` and `upgrade` when that step has ended, and with None when an
+            attempt begins, and with the time in seconds of the clock.
     """
 
     handshake: HandshakeOptions = HandshakeOptions()
@@ -49,6 +51,7 @@ class ConnectOptions(Struct, frozen=True):
     proxy: Proxy | None = None
     ip_version: Literal[4, 6] | None = None
     max_message: int = MAX_MESSAGE
+    on_step: Callable[[str | None, float], object] | None = None
 
 
 class WebSocketConnector(Struct, frozen=True):
@@ -77,22 +80,33 @@ class WebSocketConnector(Struct, frozen=True):
             Interrupted: The attempt was interrupted.
         """
         endpoint, options = self.endpoint, self.options
+        if options.on_step is not None:
+            load_library()
+        self._end_step(None, waiter)
         sock = self._connect_tcp(waiter, deadline)
+        self._end_step("tcp", waiter)
         try:
             stream: ByteStream = sock
             if options.proxy is not None:
                 stream = self._open_tunnel(options.proxy, sock, waiter, deadline)
+                self._end_step("proxy", waiter)
             if endpoint.secure:
                 stream = wrap_tls(stream, endpoint.host, endpoint.authority, options.tls, waiter, deadline)
+                self._end_step("tls", waiter)
             rest = upgrade(stream, endpoint, options.handshake, self.random, waiter, deadline)
             transport = WebSocketTransport(
                 stream, waiter, rest, framed=endpoint.framed, max_message=options.max_message
             )
             self._await_open(transport, waiter, deadline)
+            self._end_step("upgrade", waiter)
         except BaseException:
             sock.close()
             raise
         return transport
+
+    def _end_step(self, step: str | None, waiter: Waiter) -> None:
+        if self.options.on_step is not None:
+            self.options.on_step(step, waiter.clock.now())
 
     def _open_tunnel(self, proxy: Proxy, sock: socket.socket, waiter: Waiter, deadline: float | None) -> ByteStream:
         from .proxy import open_tunnel  # `ddp call` without a proxy does not load it
@@ -123,6 +137,7 @@ class WebSocketConnector(Struct, frozen=True):
             addresses = look_up_host(host, port, self._family, waiter, deadline)
         except (OSError, ValueError) as error:
             raise self._unknown_host(host, error) from error
+        self._end_step("dns", waiter)
         failure: ConnectError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             now = waiter.clock.now()

@@ -14,6 +14,7 @@ import re
 import selectors
 import ssl
 from collections.abc import Callable
+from types import ModuleType
 from typing import NoReturn
 
 from msgspec import Struct
@@ -23,7 +24,7 @@ from ...protocol.urls import Endpoint
 from .tls import ByteStream, blocked_on, tls_error
 from .waiting import Interrupted, Waiter
 
-__all__ = ["HandshakeOptions", "is_reserved", "upgrade"]
+__all__ = ["HandshakeOptions", "is_reserved", "load_library", "upgrade"]
 
 # The maximum number of bytes for one read.
 _READ_SIZE = 1 << 16
@@ -98,6 +99,13 @@ class HandshakeOptions(Struct, frozen=True):
                 raise ValueError(f"the header {name} must not contain a line break or another control character")
 
 
+def load_library() -> ModuleType:
+    """Import the WebSocket library, which takes as long as connecting to a server nearby."""
+    import websocket
+
+    return websocket
+
+
 def upgrade(
     stream: ByteStream,
     endpoint: Endpoint,
@@ -120,12 +128,11 @@ def upgrade(
         ConnectError: The server refused the upgrade, is not a WebSocket server, or did not answer in time.
         Interrupted: The attempt to connect was interrupted.
     """
-    import websocket
-
+    websocket = load_library()
     handshake = _Handshake(stream, endpoint, waiter, deadline)
     peer = websocket.WebSocket()
     try:
-        peer.connect(  # type: ignore[no-untyped-call]  # websocket-client types only some of its functions
+        peer.connect(
             # The real host goes into a header: the library has one cookie jar for the whole process, and it has no cookies
             # for this name.
             f"ws://ddp.invalid{endpoint.connection_path(random)}",

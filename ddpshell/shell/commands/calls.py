@@ -25,6 +25,7 @@ from ..state import Shell
 
 if TYPE_CHECKING:
     from ...client import MethodCall
+    from ..call_timing import CallTimer
 
 __all__ = [
     "apply",
@@ -33,8 +34,10 @@ __all__ = [
     "chosen_numbers",
     "named",
     "pending",
+    "probe",
     "sub",
     "subs",
+    "timer_of",
     "unsub",
     "wait",
     "warn_of_losses",
@@ -70,6 +73,7 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
     JSON.
     """
     warn_of_losses(shell, params, "an argument", is_sent=True)
+    probe(shell)
     return _pending_call(shell, shell.client.apply(method, params, wait=wait, retry=shell.hooks.retry and not no_retry))
 
 
@@ -105,6 +109,7 @@ def apply(
     if not isinstance(params, list):
         raise CommandError(f"the arguments must be in an array: apply {method} [...]")
     warn_of_losses(shell, params, "an argument", is_sent=True)
+    probe(shell)
     return _pending_call(
         shell,
         shell.client.apply(
@@ -124,7 +129,31 @@ def _pending_call(shell: Shell, call: MethodCall) -> PendingReply:
         return Result(result) if call.has_result else NoResult()
 
     what = f"call {named(call.method, mask_params(call.method, call.params))}"
-    return PendingReply(call, reply, what, cancel=call.cancel, settle=call.settle)
+    details = None
+    if (timer := timer_of(shell)) is not None and call.id:
+        assert shell.current.number is not None, "calls are numbered"
+        timer.name(shell.current.number, what, call_id=call.id)
+        details = partial(timer.text, call.id)
+    return PendingReply(call, reply, what, cancel=call.cancel, settle=call.settle, details=details)
+
+
+def timer_of(shell: Shell) -> CallTimer | None:
+    """Return what measures the calls; None unless `timing` is `full`."""
+    if shell.settings["timing"] != "full" or shell.hooks.recorder is None:
+        return None
+    if shell.timer is None:
+        # It reads frames with the views of recordings, which other sessions do not load.
+        from ..call_timing import CallTimer
+
+        shell.timer = CallTimer(shell.hooks.recorder)
+    return shell.timer
+
+
+def probe(shell: Shell) -> None:
+    """If calls are measured, find out when the server begins with the next request."""
+    timer = timer_of(shell)
+    if timer is not None:
+        timer.probe(shell.client)
 
 
 def warn_of_losses(shell: Shell, values: Iterable[object], where: str, *, is_sent: bool = False) -> None:
@@ -166,7 +195,10 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
     client = shell.client
     entry = SubscriptionEntry(number, publication, what, shell.clock.now(), where=shell.current.where)
     shell.link.subscriptions.add(entry)
+    probe(shell)
     handle = entry.handle = client.subscribe(publication, *params)
+    if (timer := timer_of(shell)) is not None:
+        timer.name(number, f"sub {what}", sub_id=handle.id)
     handle.stopped.add_done_callback(partial(_on_stopped, shell, entry))
 
     def reply(_: Any) -> Reply:

@@ -40,8 +40,8 @@ class Display(Protocol):
         """Show an error, and what to do next. `where` is the file and the line of the command, or ""."""
         ...
 
-    def note(self, text: StyledText, number: int | None = None) -> None:
-        """Show an event."""
+    def note(self, text: StyledText, number: int | None = None, *, is_wanted: bool = False) -> None:
+        """Show an event. With `is_wanted` a script shows it too, because a command asked for it."""
         ...
 
     def warn(self, text: str) -> None:
@@ -94,7 +94,7 @@ class ScreenDisplay:
 
         self._printer.show(render)
 
-    def note(self, text: StyledText, number: int | None = None) -> None:
+    def note(self, text: StyledText, number: int | None = None, *, is_wanted: bool = False) -> None:
         """Show an event."""
         self._printer.show(lambda width: wrapped(tagged(_tag(number), text), width))
 
@@ -129,7 +129,7 @@ class ScreenDisplay:
         self._printer.flush()
 
     def _timed(self, text: StyledText, seconds: float | None, width: int) -> StyledText:
-        if seconds is None or not self._settings.is_on("timing"):
+        if seconds is None or self._settings["timing"] == "off":
             return text
         return with_time(text, seconds, width)
 
@@ -185,9 +185,9 @@ class ScriptDisplay:
         else:
             self._err(plain(error_text(error, 80, where=where)))
 
-    def note(self, text: StyledText, number: int | None = None) -> None:
+    def note(self, text: StyledText, number: int | None = None, *, is_wanted: bool = False) -> None:
         """Write an event."""
-        if self._show_notes:
+        if self._show_notes or is_wanted:
             self._err(f"ddp: {escape_text(plain(text))}")
 
     def warn(self, text: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddpshell import Client, DDPTimeout
 from ddpshell.server import Server, Subscription
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Run
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, close_after, converse
 
 LARGE = "9007199254740993"
@@ -350,3 +353,168 @@ def test_what_the_server_should_not_have_said_is_reported(ddp: Command) -> None:
     assert (ran.code, ran.out) == (0, "1\n")
     assert ran.err.startswith("ddp: warning: ")
     assert "\\x1b[2J" in ran.err
+
+
+# ------------------------------------------------------------------------------------------------------------- timing
+
+
+def timing(ran: Run) -> dict[str, Any]:
+    """The times that a run printed on standard error."""
+    tree = json.loads(ran.err.splitlines()[0])
+    assert list(tree) == ["timing"]
+    found = tree["timing"]
+    assert isinstance(found, dict)
+    return found
+
+
+class Delays:
+    """A server that takes a known time in each phase of a call. It is real time, since a network cannot be moved by hand."""
+
+    network, login, queue, run, fence, change = 0.1, 0.15, 0.2, 0.25, 0.15, 0.1
+
+    def __init__(self) -> None:
+        self._never = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        assert not self._never.wait(seconds)
+
+    def pong(self, server: Conversation) -> None:
+        ping = server.receive()
+        assert ping["msg"] == "ping"
+        self.wait(self.network)
+        server.send(msg="pong", id=ping["id"])
+
+    def __call__(self, server: Conversation) -> None:
+        login = server.expect("method")
+        self.wait(self.login)
+        server.finish(login, result={"id": "u", "token": "t", "tokenExpires": {"$date": 9e12}})
+        sub = server.expect("sub")
+        server.send(msg="added", collection="tasks", id="a", fields={})
+        server.send(msg="ready", subs=[sub["id"]])
+        self.pong(server)
+        self.pong(server)
+        probe, call = server.expect("method"), server.expect("method")
+        self.wait(self.queue)
+        server.send(msg="result", id=probe["id"], error={"error": 404})
+        self.wait(self.run)
+        server.send(msg="result", id=call["id"], result="done")
+        self.wait(self.fence)
+        server.send(msg="updated", methods=[call["id"]])
+        self.wait(self.change)
+        server.send(msg="changed", collection="tasks", id="a", fields={"done": True})
+
+
+class TestTiming:
+    def test_each_phase_is_measured_within_five_percent(self, ddp: Command, tmp_path: Path) -> None:
+        delays = Delays()
+        (tmp_path / "token").write_text("t\n")
+        sums = {
+            "login_ms": delays.login,
+            "network_ms": delays.network,
+            "queue_ms": delays.queue,
+            "run_ms": delays.run,
+            "fence_ms": delays.fence,
+            "result_ms": delays.network + delays.queue + delays.run,
+            "updated_ms": delays.network + delays.queue + delays.run + delays.fence,
+            "first_change_ms": delays.network + delays.queue + delays.run + delays.fence + delays.change,
+        }
+
+        def differences() -> dict[str, tuple[float, float]]:
+            with ScriptedServer(converse(delays)) as server:
+                words = ["--timing", "--sub", "tasks {done: false}", "--token-file", str(tmp_path / "token")]
+                ran = ddp("call", "-u", server.url, "-o", "json", "save", *words)
+                [conversation] = server.conversations
+            assert (ran.code, ran.out) == (0, '"done"\n')
+            subs = [json.loads(text) for text in conversation.received if '"msg":"sub"' in text]
+            assert [(sub["name"], sub["params"]) for sub in subs] == [("tasks", [{"done": False}])]
+            found = timing(ran)
+            return {
+                name: (found[name], seconds * 1000)
+                for name, seconds in sums.items()
+                if abs(found[name] - seconds * 1000) > max(5, seconds * 50)
+            }
+
+        # Another program may take the processor at any moment, but not each time.
+        attempts = (differences() for _ in range(10))
+        assert any(not wrong for wrong in attempts)
+
+    def test_what_was_ahead_of_the_call_is_named(self, ddp: Command) -> None:
+        server = Server()
+        never = threading.Event()
+
+        @server.method
+        def save() -> int:
+            return 1
+
+        @server.publish
+        def large(sub: Subscription) -> None:
+            sub.ready()
+            # The server begins with the call when this function returns.
+            assert not never.wait(0.1)
+            sub.added("large", "a", {})
+
+        with server.running():
+            found = timing(ddp("call", "-u", server.url, "-o", "json", "save", "--timing", "--sub", "large"))
+        [blocker] = found["queued_behind"]
+        assert blocker["sub"] == "large"
+        assert blocker["ms"] == pytest.approx(found["queue_ms"], abs=1)
+        assert found["first_change_ms"] > 0
+
+    def test_without_a_change_the_call_succeeds_with_a_note(self, ddp: Command, server: LoopbackServer) -> None:
+        ran = ddp("call", "upper", "x", "--timing", "--sub", "tasks", "--timeout", "2")
+        assert (ran.code, ran.out) == (0, '"X"\n')
+        note, *lines = ran.err.splitlines()
+        assert note == "ddp: note: no document changed within 2 s"
+        assert lines[-1].split()[:3] == ["first", "change", "unknown"]
+
+    def test_all_phases_have_a_key_and_inferred_ones_are_listed(self, ddp: Command, server: LoopbackServer) -> None:
+        found = timing(ddp("call", "-o", "json", "upper", "x", "--timing"))
+        assert list(found["connect_ms"]) == ["total", "dns", "tcp", "tls", "upgrade", "ddp"]
+        assert found["connect_ms"]["tls"] is None
+        assert list(found) == [
+            "connect_ms", "login_ms", "network_ms", "queue_ms", "queued_behind", "run_ms", "result_ms", "fence_ms",
+            "updated_ms", "first_change_ms", "inferred",
+        ]  # fmt: skip
+        assert (found["login_ms"], found["first_change_ms"]) == (None, None)
+
+    def test_the_times_are_on_standard_error_and_the_result_is_as_without_them(
+        self, ddp: Command, server: LoopbackServer
+    ) -> None:
+        ran = ddp("call", "upper", "x", "--timing")
+        assert (ran.code, ran.out) == (0, '"X"\n')
+        lines = ran.err.splitlines()
+        assert lines[0] == "timing in milliseconds:"
+        assert [line.split()[0] for line in lines[1:]] == ["connect", "network", "queue", "run", "result", "updated"]
+
+    def test_a_call_that_fails_is_measured_before_its_error(self, ddp: Command, server: LoopbackServer) -> None:
+        ran = ddp("call", "-o", "json", "fail", "--timing")
+        assert ran.code == 1
+        first, second = map(json.loads, ran.err.splitlines())
+        assert first["timing"]["result_ms"] > 0
+        assert second["kind"] == "server"
+
+    def test_the_probe_cannot_change_anything_because_the_server_has_no_such_method(
+        self, ddp: Command, tmp_path: Path, server: LoopbackServer
+    ) -> None:
+        file = str(tmp_path / "a.ddprec")
+        assert ddp("call", "upper", "x", "--timing", "--record", file).code == 0
+        read = json.loads(ddp("read", file).out)
+        assert [(call["method"], call["count"], call["errors"]) for call in read["calls"]] == [
+            ("ddpshell-timing-probe", 1, 1),
+            ("upper", 1, 0),
+        ]
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            pytest.param(["--sub", "tasks"], "--sub needs --timing", id="without --timing"),
+            pytest.param(["--timing", "--sub", "tasks {"], "--sub: ", id="a value that does not end"),
+            pytest.param(["--timing", "--sub", "tasks > file"], "--sub: give one publication", id="an output"),
+            pytest.param(["--timing", "--sub", ""], "--sub: give one publication", id="nothing"),
+            pytest.param(["--timing", "--sub", "tasks @file"], "--sub does not read files", id="a file"),
+        ],
+    )
+    def test_a_publication_that_is_not_valid_is_refused(self, ddp: Command, words: list[str], message: str) -> None:
+        ran = ddp("call", "-u", "localhost:1", "save", *words)
+        assert ran.code == 2
+        assert message in ran.err

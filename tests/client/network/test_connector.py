@@ -11,11 +11,13 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from ddpshell.advice import Place, advice
+from ddpshell.client.network.tls import TLSOptions
 from ddpshell.client.network.waiting import Interrupted
 from ddpshell.exceptions import ConnectError
 from tests import machine
 from tests.client.conftest import (
     CONNECT_TIMEOUT,
+    Authority,
     Client,
     ClientThread,
     connector,
@@ -197,3 +199,16 @@ def test_an_interruption_ends_the_wait_for_sockjs_at_once(client_thread: ClientT
 
 def test_the_url_is_shown_without_credentials() -> None:
     assert connector("https://user:wonderland@app.example.com/a").url == "wss://app.example.com/a/websocket"
+
+
+def test_the_end_of_each_step_is_reported_with_its_time(client: Client, authority: Authority) -> None:
+    steps: list[tuple[str | None, float]] = []
+
+    def on_step(step: str | None, now: float) -> None:
+        steps.append((step, now))
+
+    with ScriptedServer(echo, tls=authority.server("localhost")) as server:
+        made = connector(f"wss://localhost:{server.port}", tls=TLSOptions(cacert=authority.cacert), on_step=on_step)
+        client.open(made)
+    assert [step for step, _ in steps] == [None, "dns", "tcp", "tls", "upgrade"]
+    assert [now for _, now in steps] == sorted(now for _, now in steps)

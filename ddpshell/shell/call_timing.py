@@ -1,0 +1,115 @@
+"""Measures where the time of calls goes: for `ddp call --timing`, and for `set timing full` in the shell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..analysis.exchanges import Call
+from ..analysis.recording import Entry, LiveRecorder
+from ..analysis.timing import PROBE_METHOD, Blocker, CallTimes, ConnectTimes, Timing
+from ..text.escaping import escape_line
+from ..text.palette import StyledText
+from ..text.prose import duration
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ..client import Client
+
+__all__ = ["CallTimer", "times_text"]
+
+# The commands that the shell can name. Older ones can no longer hold up a call.
+_MAX_COMMANDS = 1000
+
+
+class _Command(NamedTuple):
+    number: int
+    what: str
+
+
+class CallTimer:
+    """Measures calls from the frames of their client.
+
+    Args:
+        recorder: The recorder of the client.
+        follows_changes: Whether to look for the first change after each call.
+    """
+
+    def __init__(self, recorder: LiveRecorder, *, follows_changes: bool = False) -> None:
+        # The client's thread writes, and another thread may read.
+        self._lock = threading.Lock()
+        self._timing = Timing(follows_changes=follows_changes)
+        self._commands: dict[tuple[bool, str], _Command] = {}
+        recorder.observer = self._receive
+
+    def probe(self, client: Client) -> Future[float]:
+        """Send a ping and the probe of a call. Send the call directly afterwards.
+
+        Returns:
+            The answer to the ping.
+        """
+        ping = client.ping()
+        # A probe is useless on another connection, so it is not sent again.
+        client.apply(PROBE_METHOD, (), retry=False, return_at_result=True)
+        return ping
+
+    def name(self, number: int, what: str, *, call_id: str = "", sub_id: str = "") -> None:
+        """Remember the number and the short form of the command that made a request."""
+        self._commands[(bool(call_id), call_id or sub_id)] = _Command(number, what)
+        if len(self._commands) > _MAX_COMMANDS:
+            del self._commands[next(iter(self._commands))]
+
+    def call_times(self, call_id: str) -> CallTimes | None:
+        """Return the times of a call; None if it was not sent."""
+        with self._lock:
+            return self._timing.call_times(call_id)
+
+    def connect_times(self) -> ConnectTimes | None:
+        """Return the times of the last connection; None if there was none."""
+        with self._lock:
+            return self._timing.connect_times()
+
+    def login_time(self) -> float | None:
+        """Return the seconds of the login; None without a login."""
+        with self._lock:
+            return self._timing.login_time()
+
+    def has_changed(self, call_id: str) -> bool:
+        """Return whether a document has changed after a call was sent."""
+        with self._lock:
+            return self._timing.has_changed(call_id)
+
+    def text(self, call_id: str) -> StyledText:
+        """Return the times of a call for people; nothing if it was not sent."""
+        times = self.call_times(call_id)
+        return [] if times is None else times_text(times, self._blocker_name)
+
+    def _blocker_name(self, blocker: Blocker) -> str:
+        request = blocker.request
+        command = None if request is None else self._commands.get((isinstance(request, Call), request.id))
+        return escape_line(blocker.name) if command is None else f"[{command.number}] {command.what}"
+
+    def _receive(self, entry: Entry) -> None:
+        with self._lock:
+            self._timing.receive(entry)
+
+
+def times_text(times: CallTimes, name: Callable[[Blocker], str]) -> StyledText:
+    """Return the times of a call in two lines: those that were measured, and those that were inferred.
+
+    Args:
+        times: The times.
+        name: Returns the name of what held up the call.
+    """
+    measured = [("result", times.result), ("updated", times.updated), ("network", times.network)]
+    text = ", ".join([f"{what} {duration(seconds)}" for what, seconds in measured if seconds is not None])
+    if times.queue is None:
+        inferred = "queue unknown, because the probe was not answered"
+    else:
+        behind = " and ".join([name(blocker) for blocker in times.blockers])
+        inferred = f"queue {duration(times.queue)}{' behind ' if behind else ''}{behind}"
+    if times.run is not None:
+        inferred += f", run {duration(times.run)}"
+    return [("note", f"{text}\n    inferred: {inferred}")]
