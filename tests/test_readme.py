@@ -101,6 +101,25 @@ def test_the_picture_shows_what_the_shell_shows() -> None:
     assert "shell.svg" in README.read_text()
 
 
+def test_a_stand_in_from_a_recording_of_the_picture_shows_the_same_session(tmp_path: Path) -> None:
+    [session] = [block.text for document in DOCUMENTS for block in read(document.read_text()) if block.picture]
+    recorded = session.replace("ddp -u", "ddp --record session.ddprec -u")
+    served = "<!-- keeps running -->\n```console\n$ ddp serve {}--port {}\nddp: note: serving at ...\n...\n```\n"
+    typed = "<!-- at a terminal -->\n```console\n{}```\n"
+    reader = Reader(tmp_path)
+    try:
+        for markdown in (
+            served.format("", 3000),
+            typed.format(recorded),
+            served.format("--from session.ddprec ", 3001),
+            typed.format(session.replace("localhost:3000", "localhost:3001")),
+        ):
+            for block in read(markdown):
+                reader.follow(block)
+    finally:
+        reader.close()
+
+
 # ------------------------------------------------------------------------------------------ what the reader notices
 
 

@@ -13,13 +13,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from ddpshell.server import Server
 from ddpshell.server.demo import demo_server
+from ddpshell.server.stand_in import StandIn
 from tests import npm
 from tests.machine import ENVIRONMENT, TOP, unavailable
+from tests.server.test_stand_in import record
 
 CLIENTS = Path(__file__).parent / "npm_clients"
 
@@ -132,6 +135,20 @@ def test_ddp_calls_subscribes_logs_in_and_reconnects(
         "user": ["alice"],
         "again": ["AFTER"],
     }
+
+
+def test_ddp_gets_the_same_from_a_stand_in_as_from_the_recorded_server(
+    start: Callable[[Server], Server], modules: Path, tmp_path: Path
+) -> None:
+    seen: list[dict[str, list[Any]]] = []
+
+    def session(url: str) -> None:
+        seen.append(run("ddp.js", urlsplit(url).port or 0, modules, arguments=["once"]))
+
+    answers = record(tmp_path / "recording", demo_server(), session)
+    session(start(StandIn(answers, speed=0).server).url)
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 9
 
 
 def test_simpleddp_calls_subscribes_and_renews_its_subscriptions_after_a_reconnect(

@@ -1,5 +1,5 @@
 'use strict';
-// Use the demo server with npm's `ddp`: node ddp.js PORT [sockjs]. Prints a line of JSON for each result.
+// Use the demo server with npm's `ddp`: node ddp.js PORT [sockjs|once]. Prints a line of JSON for each result.
 const DDPClient = require('ddp');
 
 const client = new DDPClient({ host: '127.0.0.1', port: Number(process.argv[2]), autoReconnectTimer: 10, useSockJs: process.argv[3] === 'sockjs' });
@@ -40,5 +40,5 @@ client.connect(async (error, reconnecting) => {
   print('events', events.slice(3), client.collections.tasks.b.n);
   print('login', (await call('login', { user: { username: 'alice' }, password: 'wonderland' })).id);
   print('user', Object.values(client.collections.users)[0].username);
-  client.call('kick', []);
+  if (process.argv[3] === 'once') client.close(); else client.call('kick', []);
 });
