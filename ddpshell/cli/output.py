@@ -111,6 +111,14 @@ class Stream:
         with contextlib.nullcontext() if len(data) <= _PIPE_BUF else unbroken():
             self._write(data)
 
+    def can_show(self, text: str) -> bool:
+        """Return whether the encoding of the stream has these characters."""
+        try:
+            text.encode(self._encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def encoded(self, text: str) -> bytes:
         """Encode text as the stream does."""
         return text.encode(self._encoding, "backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +25,7 @@ from ..client.events import (
     FrameSent,
     LoggedOut,
     Offline,
+    PongReceived,
     SessionEstablished,
     SubscriptionReady,
     SubscriptionStopped,
@@ -120,6 +122,9 @@ class ServerLink:
         self.user: str | None = None
         #: A password login that is not saved. The shell ends it when it leaves the server, or logs in anew.
         self.unsaved_login: LoginToken | None = None
+        #: The last round trip, and when it was measured, in seconds.
+        self.round_trip = 0.0
+        self.round_trip_measured = -math.inf
         #: Selects the frames to show; None shows none.
         self.frame_filter: FrameFilter | None = None
         self.subscriptions = Subscriptions()
@@ -317,7 +322,10 @@ class _EventReporter:
                 self._display.warn(text)
             case Connecting(url):
                 self._url = url
+            case PongReceived(round_trip=seconds):
+                self._note_round_trip(seconds)
             case SessionEstablished():
+                self._note_round_trip(event.round_trip)
                 self._established(event)
             case ConnectionDropped():
                 self._dropped = event
@@ -333,6 +341,9 @@ class _EventReporter:
                 self._logged_out(error)
             case _:
                 pass
+
+    def _note_round_trip(self, seconds: float) -> None:
+        self._link.round_trip, self._link.round_trip_measured = seconds, self._clock.now()
 
     def _learn(self, role: Role, name: str, error: DDPError | None) -> None:
         """Learn from the server's answer whether it has a method or a publication."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from ...client import Client, ConnectionState
 from ...ejson.json_text import JSONValue
 from ...exceptions import DDPTimeout
+from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of
 from ..connection import connected, wait_for_session
@@ -25,7 +26,7 @@ from ..types import Seconds
 __all__ = ["Summary", "ping", "summary_of"]
 
 
-def _ping(count: int | None, interval: float, wait: float) -> None:
+def _ping(count: int | None, interval: float, wait: float, histogram: bool) -> None:
     ctx = click.get_current_context()
     process = process_of(ctx)
     settings = ConnectionSettings.of(process.options)
@@ -49,7 +50,7 @@ def _ping(count: int | None, interval: float, wait: float) -> None:
             if process.console.err.is_terminal:
                 # The cursor is after the ^C that the terminal shows.
                 process.console.error_lines([""])
-        pings.summarize()
+        pings.summarize(histogram=histogram)
         if signal is not None:
             raise signal
         if pings.failure is not None:
@@ -82,6 +83,8 @@ class _Pings:
     def __init__(self, client: Client, process: Process, queue: EventQueue[_Answer]) -> None:
         #: The seconds until each answer.
         self.times: list[float] = []
+        # The same by the number of the ping.
+        self._answered: dict[int, float] = {}
         #: The error that ended the run, if there was one.
         self.failure: BaseException | None = None
         self._sent = 0
@@ -123,14 +126,25 @@ class _Pings:
             for answer in self._queue.take_all(min(moments, default=None)):
                 self._receive(answer)
 
-    def summarize(self) -> None:
-        """Print the statistics."""
+    def summarize(self, *, histogram: bool) -> None:
+        """Print the statistics, and with `histogram` how often each round trip occurred."""
         summary = summary_of(self._sent, self.times)
         seconds = self._process.clock.now() - self._began
-        if self._is_text:
-            self._write_text(summary, seconds)
-        else:
-            self._process.console.tree(summary.as_json())
+        console = self._process.console
+        bins = bins_of([seconds * 1000 for seconds in self.times]) if histogram else []
+        if not self._is_text:
+            shown: dict[str, JSONValue] = {"histogram": [[one.low, one.high, one.count] for one in bins]}
+            console.tree({**summary.as_json(), **(shown if histogram else {})})
+            return
+        self._write_text(summary, seconds)
+        if bins and self._draws:
+            console.write("\n".join(["round trips in ms:", *histogram_lines(bins, console.out.width - 1)]))
+        elif bins:
+            console.write("\n".join([f"{one.low:g} - {one.high:g} ms: {one.count}" for one in bins]))
+
+    @property
+    def _draws(self) -> bool:
+        return self._process.console.out.can_show("█×")
 
     def _send(self) -> None:
         self._sent += 1
@@ -144,6 +158,7 @@ class _Pings:
         if error is None:
             seconds = answer.future.result()
             self.times.append(seconds)
+            self._answered[answer.number] = seconds
             self._write(answer.number, seconds)
             return
         status = self._client.status
@@ -167,7 +182,18 @@ class _Pings:
         if summary.spread is not None:
             numbers = "/".join(_milliseconds(value) for value in summary.spread)
             lines.append(f"rtt min/avg/max/mdev = {numbers} ms")
+            if self._sent > 1 and self._draws:
+                lines.append(self._drawn(self._process.console.out.width - 1))
         self._process.console.write("\n".join(lines))
+
+    def _drawn(self, width: int) -> str:
+        times = [self._answered.get(number) for number in range(1, self._sent + 1)]
+        blocks, size = line_of_blocks(times, width - 4)
+        if size > 1:
+            note = f"  each block: the slowest of {size + 1:,}"
+            blocks, size = line_of_blocks(times, width - 4 - len(note))
+            blocks += f"  each block: the slowest of {size:,}"
+        return f"rtt {blocks}"
 
 
 def _host(client: Client) -> str:
@@ -200,7 +226,7 @@ class Summary(Struct, frozen=True):
         """The number of pings without an answer."""
         return self.sent - self.received
 
-    def as_json(self) -> JSONValue:
+    def as_json(self) -> dict[str, JSONValue]:
         """Return the statistics for programs, with times in milliseconds."""
         times = [None] * 4 if self.spread is None else [round(value * 1000, 3) for value in self.spread]
         return {
@@ -248,6 +274,7 @@ ping = Command(
             metavar="S",
             help="Seconds to wait for the last answers. [default: 10]",
         ),
+        click.Option(["--histogram"], is_flag=True, help="Print also how often each round trip occurred."),
         *connection_options(
             "Time limit for connecting in seconds; 0 for no limit. If given, it also ends the run. [default: 30]"
         ),
@@ -257,6 +284,7 @@ ping = Command(
         "Output to a pipe": [
             ("each answer", '{"seq":1,"ms":0.412}'),
             ("statistics", '{"sent":3,"received":3,"lost":0,"min":...}, also avg, max, mdev, in ms'),
+            ("--histogram", 'also "histogram":[[0.2,0.4,17],...]: from, up to, and how many'),
         ],
         "Exit codes": [
             ("0", "there was an answer"),
@@ -268,6 +296,7 @@ ping = Command(
     examples=[
         ("ddp ping", "send pings until Ctrl-C"),
         ("ddp ping -c 3 -i 0.2", "send three pings quickly"),
+        ("ddp ping -c 500 -i 0 --histogram", "show how the round trips are distributed"),
         ("ddp ping -c 10 -i 0 | tail -1 | jq .avg", "print the average time"),
     ],
 )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from ...client.events import Closed, ConnectionFailed, Event, Offline, SessionEstablished
 from ...exceptions import CommandError
+from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
 from ...text.frames import FrameFilter
 from ...text.palette import StyledText
 from ...text.prose import duration, plural
-from ..registry import File, Flag, Role, Text, command
+from ..registry import Count, File, Flag, Role, Text, command
 from ..replies import Message, PendingReply, Reply
 from ..state import Shell
 from .accounts import user_text
@@ -112,35 +113,63 @@ def state_text(state: Status) -> StyledText:
             return [("state", other)]
 
 
-@command(examples=[("ping", "show how long the server takes to answer")], is_numbered=True)
-def ping(shell: Shell) -> PendingReply:
+@command(
+    examples=[("ping", "show how long the server takes to answer"), ("ping --count 50", "draw the times of 50 pings")],
+    options={"count": "send N pings, each after the answer to the one before", "histogram": "count the round trips"},
+    is_numbered=True,
+)
+def ping(shell: Shell, *, count: Count = 1, histogram: Flag = False) -> PendingReply:
     """Measure the round-trip time.
 
-    It sends a DDP ping, which the server answers at once, even while its methods are running.
+    It sends a DDP ping, which the server answers at once, even while its methods are running. Several pings are drawn as a
+    line of blocks, in which a full block is the slowest one.
     """
 
-    def reply(seconds: float) -> Reply:
-        return Message([("", f"pong, {duration(seconds)}")])
+    def reply(times: list[float]) -> Reply:
+        if count == 1 and not histogram:
+            return Message([("", f"pong, {duration(times[0])}")])
+        least, mean, most = (duration(value) for value in (min(times), sum(times) / len(times), max(times)))
+        lines = [f"{plural(count, 'pong')}, min/avg/max {least}, {mean}, {most}"]
+        blocks, size = line_of_blocks(times, _DRAWN)
+        lines.append(f"{blocks}{f'  each block: the slowest of {size:,}' if size > 1 else ''}")
+        if histogram:
+            lines += ["in ms:", *histogram_lines(bins_of([seconds * 1000 for seconds in times]), _DRAWN)]
+        return Message([("", "\n".join(lines))])
 
-    return PendingReply(_Ping(shell.client).answer, reply, "ping", wait_on_exit=False, is_timed=False)
+    pings = _Pings(shell.client, max(1, count))
+    return PendingReply(pings.answers, reply, "ping", cancel=pings.stop, wait_on_exit=False, is_timed=False)
 
 
-class _Ping:
-    """A ping that waits, as calls do, while the client is connecting.
+# The columns of what `ping` draws: as many as the narrowest usual window has.
+_DRAWN = 60
+
+
+class _Pings:
+    """Pings that wait, as calls do, while the client is connecting. Each one is sent after the answer to the one before.
 
     Args:
-        client: The client that sends it.
+        client: The client that sends them.
+        count: The number of pings.
     """
 
-    def __init__(self, client: Client) -> None:
-        self.answer: Future[float] = Future()
+    def __init__(self, client: Client, count: int) -> None:
+        #: The seconds of each round trip.
+        self.answers: Future[list[float]] = Future()
+        self._times: list[float] = []
+        self._count = count
         self._client = client
         self._lock = threading.Lock()
         self._is_sent = False
         stop_listening = client.on_event(self._on_event)
-        self.answer.add_done_callback(lambda _: stop_listening())
+        self.answers.add_done_callback(lambda _: stop_listening())
         if client.status.state.value not in ("connecting", "waiting"):
             self._send()
+
+    def stop(self) -> bool:
+        """Send no more pings. Returns whether some were left."""
+        left = self._count - len(self._times)
+        self._count = 0
+        return left > 1
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, (SessionEstablished, ConnectionFailed, Offline, Closed)):
@@ -155,10 +184,14 @@ class _Ping:
 
     def _on_answer(self, ping: Future[float]) -> None:
         error = ping.exception()
-        if error is None:
-            self.answer.set_result(ping.result())
+        if error is not None:
+            self.answers.set_exception(error)
+            return
+        self._times.append(ping.result())
+        if len(self._times) < self._count:
+            self._client.ping().add_done_callback(self._on_answer)
         else:
-            self.answer.set_exception(error)
+            self.answers.set_result(self._times)
 
 
 # --------------------------------------------------------------------------------------------------------- frames

@@ -48,6 +48,9 @@ _REFRESH = 1.0
 #: Seconds after which a result is shown even if the server has not confirmed its writes (C79).
 _UNCONFIRMED = 30.0
 
+#: Seconds for which the toolbar shows a round trip.
+_ROUND_TRIP_AGE = 10.0
+
 #: How many characters are highlighted at most. A longer text is pasted data, and highlighting would be slow.
 _HIGHLIGHT_LIMIT = 20_000
 
@@ -439,8 +442,9 @@ def _toolbar_parts(shell: Shell) -> StyledText:
         parts.append(("state", f"{plural(status.unsent, 'call')} in the outbox"))
     if status.to_resend:
         parts.append(("state", f"{plural(status.to_resend, 'call')} to send again"))
-    if status.round_trip is not None and status.is_connected:
-        parts.append(("", duration(status.round_trip)))
+    # An older one says nothing about the present.
+    if status.is_connected and shell.clock.now() - shell.link.round_trip_measured <= _ROUND_TRIP_AGE:
+        parts.append(("", duration(shell.link.round_trip)))
     if shell.link.frame_filter is not None:
         parts.append(("", "debug"))
     return parts

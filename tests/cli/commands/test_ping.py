@@ -22,7 +22,8 @@ TEXT = re.compile(
     r"""(pong\ from\ ws://127\.0\.0\.1:\d+/websocket:\ seq=\d+\ time=[\d.]+\ ms\n){3}
         ---\ ws://127\.0\.0\.1:\d+/websocket\ ping\ statistics\ ---\n
         3\ sent,\ 3\ received,\ 0\ lost\ \(0%\),\ \d\.\d\ s\n
-        rtt\ min/avg/max/mdev\ =\ [\d.]+/[\d.]+/[\d.]+/[\d.]+\ ms\n""",
+        rtt\ min/avg/max/mdev\ =\ [\d.]+/[\d.]+/[\d.]+/[\d.]+\ ms\n
+        rtt\ [▁▂▃▄▅▆▇█]{3}\n""",
     re.VERBOSE,
 )
 
@@ -72,6 +73,34 @@ class TestOutput:
 
     def test_on_a_terminal_it_is_for_people(self, terminal: Callable[..., str]) -> None:
         assert TEXT.fullmatch(terminal("ping", "-c", "3", "-i", "0"))
+
+    def test_a_lost_ping_is_marked_in_the_line_of_blocks(self, ddp: Command) -> None:
+        def talk(server: Conversation) -> None:
+            ids = [server.expect("ping")["id"] for _ in range(3)]
+            for ping_id in (ids[0], ids[2]):
+                server.send(msg="pong", id=ping_id)
+
+        with ScriptedServer(converse(talk)) as server:
+            out = ddp("ping", "-u", server.url, "-c", "3", "-i", "0.01", "-W", "0.1", "-o", "pretty").out
+        assert re.fullmatch("rtt [▁▂▃▄▅▆▇█]×[▁▂▃▄▅▆▇█]", out.splitlines()[-1])
+
+    def test_many_pings_share_the_blocks_of_a_line(self, ddp: Command) -> None:
+        out = ddp("ping", "-c", "200", "-i", "0", "-o", "pretty").out
+        line = out.splitlines()[-1]
+        assert re.fullmatch("rtt [▁▂▃▄▅▆▇█]+  each block: the slowest of [4-9]", line)
+        assert len(line) < 80
+
+    def test_a_histogram_counts_each_round_trip(self, ddp: Command) -> None:
+        out = ddp("ping", "-c", "20", "-i", "0", "-o", "pretty", "--histogram").out
+        *_, heading, rows = re.split("(round trips in ms:\n)", out)
+        assert heading
+        assert sum(int(row.rpartition(" ")[2]) for row in rows.splitlines()) == 20
+
+    def test_a_histogram_for_programs_has_limits_and_counts(self, ddp: Command) -> None:
+        summary = json.loads(ddp("ping", "-c", "20", "-i", "0", "--histogram").out.splitlines()[-1])
+        assert sum(count for _, _, count in summary["histogram"]) == 20
+        assert summary["histogram"][0][0] <= summary["min"]
+        assert summary["max"] < summary["histogram"][-1][1]
 
     def test_a_table_it_is_not(self, ddp: Command) -> None:
         ran = ddp("ping", "-o", "table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_a_ping_is_answered(table: Desk) -> None:
     [line] = table.type("ping").splitlines()
     assert line.startswith("[1] pong, ")
     assert line.count(" ms") == 1
+
+
+def test_several_pings_are_drawn(table: Desk) -> None:
+    summary, blocks = table.type("ping --count 20").splitlines()
+    assert re.fullmatch(r"\[1\] 20 pongs, min/avg/max [\d.]+ ms, [\d.]+ ms, [\d.]+ ms", summary)
+    assert re.fullmatch("[▁▂▃▄▅▆▇█]{20}", blocks)
+    *_, heading, rows = re.split("(in ms:\n)", table.type("ping --count 70 --histogram"))
+    assert heading
+    assert sum(int(row.rpartition(" ")[2]) for row in rows.splitlines()) == 70
+
+
+def test_many_pings_can_be_canceled(table: Desk) -> None:
+    table.send("ping --count 1000000")
+    assert "canceled [1] ping" in table.type("cancel 1")
+    assert "pong" in table.shown()
 
 
 def test_without_a_connection_a_ping_fails(table: Desk) -> None:

@@ -64,6 +64,22 @@ def test_the_toolbar_shows_the_state_of_the_connection(scene: Scene) -> None:
     assert scene.bar().startswith("offline · ")
 
 
+def test_the_toolbar_shows_the_round_trip_only_if_it_was_measured_in_the_last_seconds(scene: Scene) -> None:
+    peer = scene.connector.accept()
+    peer.establish()
+    scene.desk.screen.wait_for("connected")
+    scene.clock.advance(10)
+    assert scene.bar() == "connected · localhost:3000 · 0.0 ms"
+    scene.clock.advance(0.5)
+    assert scene.bar() == "connected · localhost:3000"
+    scene.desk.send("ping")
+    ping = peer.pull_message()
+    scene.clock.advance(0.25)
+    peer.push({"msg": "pong", "id": ping["id"]})
+    scene.desk.screen.wait_for("pong, 250 ms")
+    assert scene.bar() == "connected · localhost:3000 · 250 ms"
+
+
 def test_the_toolbar_shows_the_user(scene: Scene) -> None:
     scene.desk.shell.link.user = "ann\x9b"
     assert r" · ann\x9b" in scene.bar()
