@@ -278,6 +278,17 @@ class Conversation:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.sendall(data)
 
+    def send_until_stalled(self, data: bytes, stalled: threading.Event) -> None:
+        """Send bytes, and set the event as soon as the client reads none for a while."""
+        self._connection.settimeout(0.3)
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._connection.send(left) :]
+            except TimeoutError:
+                stalled.set()
+        self._connection.settimeout(PATIENCE)
+
     def read_bytes(self, count: int) -> bytes:
         """Read exactly `count` bytes.
 

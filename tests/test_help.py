@@ -49,7 +49,7 @@ FILES = {
 }
 
 #: What runs until it is told to end.
-ENDLESS = re.compile(r"ddp serve\b.*|ddp ping|ddp sub .*--follow")
+ENDLESS = re.compile(r"ddp (serve|tap)\b.*|ddp ping|ddp sub .*--follow")
 
 #: Commands that ask for a password, which the test does not type.
 ASKING = re.compile(r"(.*\|\| )?ddp login alice")
@@ -84,6 +84,7 @@ def environment(tmp_path: Path, home: Path) -> Iterator[dict[str, str]]:
 def test_an_example_of_the_help_works(example: str, environment: dict[str, str], tmp_path: Path) -> None:
     line = re.sub(r"\bann\b", "alice", example).replace("localhost:3000", environment["DDP_URL"])
     line = re.sub(r"^(ddp serve)(.*?)( --port \d+)?$", r"\1\2 --port 0", line)
+    line = re.sub(r"^ddp tap(?! --listen)", "ddp tap --listen 0", line).replace("0.0.0.0:3030", "0.0.0.0:0")
     if line.startswith(("ddp whoami", "ddp logout")) and "login" not in line.partition("||")[2]:
         login = ["ddp", "login", "alice", "--password-file", "secret.txt"]
         subprocess.run(login, cwd=tmp_path, env=environment, check=True, capture_output=True)

@@ -39,6 +39,8 @@ __all__ = [
     "LiveRecorder",
     "RecordingWriter",
     "ddp_messages",
+    "entry_lines",
+    "header_line",
     "iso_time",
     "make_header",
     "read_recording",
@@ -224,6 +226,25 @@ def _text(value: JSONValue) -> str:
 # -------------------------------------------------------------------------------------------------------------- writing
 
 
+def header_line(header: Header, *, with_secrets: bool = False) -> str:
+    """Return the first line of a recording, without its line break."""
+    tree = {"ddp_recording": _VERSION, "url": header.url, "started": header.started, "program": header.program}
+    line = json_text.dump(cast(JSONValue, tree))
+    return line if with_secrets else mask(line)
+
+
+def entry_lines(entry: Entry, *, with_secrets: bool = False) -> Iterator[str]:
+    """Return the lines of an entry, without their line breaks: one for each DDP message in a frame."""
+    if isinstance(entry, ConnectionChange):
+        line = json_text.dump({"t": _seconds(entry.t), "conn": entry.conn, "event": entry.event, **entry.details})
+        yield line if with_secrets else mask(line)
+        return
+    for message in ddp_messages(entry.text, entry.dir):
+        # The text is masked as a message, which the mask cannot see in a string.
+        text = message if with_secrets else mask(message)
+        yield json_text.dump({"t": _seconds(entry.t), "conn": entry.conn, "dir": entry.dir, "frame": text})
+
+
 class RecordingWriter:
     """Writes a recording, each line at once. Methods may be called from any thread.
 
@@ -250,9 +271,7 @@ class RecordingWriter:
             raise
         self._descriptor: int | None = descriptor
         try:
-            self._write(
-                {"ddp_recording": _VERSION, "url": header.url, "started": header.started, "program": header.program}
-            )
+            self._write(header_line(header, with_secrets=with_secrets))
         except BaseException:
             self.close()
             raise
@@ -263,13 +282,8 @@ class RecordingWriter:
         Raises:
             OSError: The file cannot be written, because the disk is full, for instance.
         """
-        if isinstance(entry, ConnectionChange):
-            self._write({"t": _seconds(entry.t), "conn": entry.conn, "event": entry.event, **entry.details})
-            return
-        for message in ddp_messages(entry.text, entry.dir):
-            # The text is masked as a message, which the mask cannot see in a string.
-            text = message if self._with_secrets else mask(message)
-            self._write({"t": _seconds(entry.t), "conn": entry.conn, "dir": entry.dir, "frame": text}, is_masked=True)
+        for line in entry_lines(entry, with_secrets=self._with_secrets):
+            self._write(line)
 
     def close(self) -> None:
         """Close the file."""
@@ -278,10 +292,7 @@ class RecordingWriter:
                 descriptor, self._descriptor = self._descriptor, None
                 os.close(descriptor)
 
-    def _write(self, tree: dict[str, JSONValue], *, is_masked: bool = False) -> None:
-        line = json_text.dump(tree)
-        if not is_masked and not self._with_secrets:
-            line = mask(line)
+    def _write(self, line: str) -> None:
         data = memoryview((line + "\n").encode())
         with self._lock:
             while data and self._descriptor is not None:

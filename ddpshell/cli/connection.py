@@ -31,9 +31,11 @@ __all__ = [
     "connected",
     "make_client",
     "timeout_error",
+    "tls_options",
     "unconfirmed_note",
     "wait_for_outcome",
     "wait_for_session",
+    "warn_of_insecure",
 ]
 
 Value = TypeVar("Value")
@@ -67,10 +69,7 @@ def connected(
     """
     credential = find_credential(process, settings) if as_user else None
     warn_of_exposed_passwords(process)
-    if settings.insecure:
-        process.console.warning(
-            "--insecure: the server's certificate is not checked, so another server could pose as this one"
-        )
+    warn_of_insecure(process, settings)
     if settings.proxy is not None and process.options.get("verbose"):
         from ..client.network.proxy import parse_proxy
 
@@ -127,14 +126,7 @@ def make_client(
         connect_timeout=settings.connect_timeout,
         headers=settings.headers,
         origin=settings.origin,
-        tls=TLSOptions(
-            cacert=settings.cacert,
-            cert=settings.cert,
-            key=settings.key,
-            insecure=settings.insecure,
-            servername=settings.servername,
-            passphrase=passphrase,
-        ),
+        tls=tls_options(settings, passphrase),
         proxy=settings.proxy,
         ip_version=settings.ip_version,
         user_agent=settings.user_agent,
@@ -146,6 +138,26 @@ def make_client(
         on_event=on_event,
         frame_listener=recorder.listener() if (recorder := process.open_recorder(settings.url)) is not None else None,
     )
+
+
+def tls_options(settings: ConnectionSettings, passphrase: str) -> TLSOptions:
+    """Return the TLS options. The passphrase is the result of `read_passphrase`."""
+    return TLSOptions(
+        cacert=settings.cacert,
+        cert=settings.cert,
+        key=settings.key,
+        insecure=settings.insecure,
+        servername=settings.servername,
+        passphrase=passphrase,
+    )
+
+
+def warn_of_insecure(process: Process, settings: ConnectionSettings) -> None:
+    """Warn if the server's certificate is not checked."""
+    if settings.insecure:
+        process.console.warning(
+            "--insecure: the server's certificate is not checked, so another server could pose as this one"
+        )
 
 
 def wait_for_outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:

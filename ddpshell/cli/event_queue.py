@@ -38,13 +38,14 @@ class EventQueue(Generic[Item]):
         clock: Time source.
         output: The number of the file that results go to. If it is a pipe, waiting ends with an error when its reader is
             gone.
-        capacity: The number of waiting items at which `hold` is called.
+        capacity: The weight of the waiting items at which `hold` is called. By default each item weighs 1.
     """
 
     def __init__(self, clock: Clock, output: int | None = None, capacity: int = _CAPACITY) -> None:
         self._clock = clock
         self._capacity = capacity
         self._items: deque[Item] = deque()
+        self._weight = 0
         self._changed = threading.RLock()
         self._is_waiting = False
         self._is_closed = False
@@ -81,13 +82,14 @@ class EventQueue(Generic[Item]):
     ) -> None:
         self.close()
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item, weight: int = 1) -> None:
         """Add an item. Any thread may call this, and it never waits. After `close` items are dropped."""
         with self._changed:
             if self._is_closed:
                 return
             self._items.append(item)
-            if self.hold is not None and not self._is_held and len(self._items) >= self._capacity:
+            self._weight += weight
+            if self.hold is not None and not self._is_held and self._weight >= self._capacity:
                 self._is_held = True
                 self.hold(True)
             if self._is_waiting:
@@ -153,6 +155,7 @@ class EventQueue(Generic[Item]):
     def _drain(self) -> list[Item]:
         items = list(self._items)
         self._items.clear()
+        self._weight = 0
         if self._is_held and self.hold is not None:
             self._is_held = False
             self.hold(False)

@@ -220,6 +220,7 @@ ddp = _Ddp(
         "whoami": "Show the user you are logged in as.",
         "config": "Show the settings, and where each comes from.",
         "serve": "Run a DDP server from a file or a recording, or a demo server.",
+        "tap": "Show what a browser and a server say, as a proxy between them.",
         "demo": "Run a command with a demo server.",
         "completion": "Print a completion script for bash, zsh or fish.",
         "help": "Show a page of the manual, or list its topics.",

@@ -78,6 +78,22 @@ def _typing(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     return {"ddpshell": functools.partial(typed, [*DDP, "-u", url], size)}
 
 
+def _tap(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """Messages are shown on standard output, as without --record."""
+    programs.install()
+    url = stack.enter_context(programs.embedded())
+    proxy = stack.enter_context(programs.tapped(url))
+
+    def measured() -> Mapping[str, float]:
+        [found] = programs.figures([PYTHON, f"{CLIENTS}/two_ways.py", url, proxy, str(size), str(_TAP_RATE)])
+        return found
+
+    return {"ddpshell": measured}
+
+
+# Round trips a second through the proxy, each with three messages: two thousand messages a second.
+_TAP_RATE = 670
+
 _INGEST = (
     Goal("rate", against="npm ddp", at_least=2),
     Goal("rate", against="simpleddp", at_least=10),
@@ -160,6 +176,16 @@ RACES = {
             measures={"rate": "calls/s"},
             goals=(Goal("rate", against="Meteor", at_least=1),),
             contenders=_servers,
+        ),
+        Race(
+            "tap",
+            f"what `ddp tap` adds to each of {{size}} calls, {_TAP_RATE} a second",
+            size=2000,
+            tiny=20,
+            rounds=5,
+            measures={"p50": "ms", "p99": "ms"},
+            goals=(Goal("p99", at_most=1),),
+            contenders=_tap,
         ),
     )
 }

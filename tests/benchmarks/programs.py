@@ -28,6 +28,7 @@ __all__ = [
     "figures",
     "install",
     "reported",
+    "tapped",
     "timed",
 ]
 
@@ -75,6 +76,25 @@ def feeder(**counts: int) -> contextlib.AbstractContextManager[str]:
 def embedded() -> contextlib.AbstractContextManager[str]:
     """The URL of our server."""
     return _listening("embedded")
+
+
+@contextlib.contextmanager
+def tapped(url: str) -> Iterator[str]:
+    """The URL of `ddp tap` in front of a server."""
+    command = [*DDP, "tap", "--listen", "0", "--to", url]
+    with subprocess.Popen(
+        command,
+        env=environment(),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        found = re.search(r"open http://(\S+) instead", process.stderr.readline())
+        assert found is not None
+        yield f"ws://{found[1]}/websocket"
+        process.terminate()
 
 
 @contextlib.contextmanager

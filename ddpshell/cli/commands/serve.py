@@ -33,14 +33,14 @@ from ..output import Console
 from ..process import Process
 from ..types import ReadableFile
 
-__all__ = ["ServerLog", "announce", "outcome", "serve", "what"]
+__all__ = ["ServerLog", "announce", "is_loopback", "listening", "outcome", "serve", "what"]
 
 #: Seconds between checks whether a file has changed.
 _RELOAD_INTERVAL = 0.5
 
 
 _HINTS = {
-    errno.EADDRINUSE: "; --port 0 chooses a free port",
+    errno.EADDRINUSE: "; {option} 0 chooses a free port",
     errno.EACCES: "; ports below 1024 need special rights, so choose a higher one",
 }
 
@@ -93,12 +93,12 @@ def _serve(
 def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Server], None], *, greeting: bool) -> None:
     server = demo_server(greeting=greeting)
     prepare(server)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         console.warning(
             f"{host} can be reached from the network, and anyone can use the demo server without logging in"
         )
     try:
-        with _listening(host, port):
+        with listening(host, port):
             server.start(host, port)
         announce(server, console)
         console.note(f"try it: ddp call -u {server.url} upper Hello")
@@ -115,12 +115,12 @@ def _serve_app(
     sys.path.insert(0, folder)
     try:
         app = ServedApp(path, prepare)
-        if not _is_loopback(host):
+        if not is_loopback(host):
             console.warning(
                 f"{host} can be reached from the network, but this server is made for development and tests"
             )
         try:
-            with _listening(host, port):
+            with listening(host, port):
                 app.start(host, port)
             announce(app.server, console)
             console.note(f"connect with: ddp -u {app.server.url}")
@@ -140,10 +140,10 @@ def _serve_recording(
     stand_in = StandIn(_read_answers(path, console), speed=speed)
     server = stand_in.server
     prepare(server)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         console.warning(f"{host} can be reached from the network, and anyone can read what was recorded")
     try:
-        with _listening(host, port):
+        with listening(host, port):
             server.start(host, port)
         console.note(f"serving at {server.url}; stop with Ctrl-C")
         _announce_recording(stand_in, console)
@@ -194,7 +194,7 @@ def _version(path: str) -> tuple[int, int]:
 def _reload(app: ServedApp, path: str, console: Console) -> None:
     address = app.server.url
     try:
-        with _listening(address):
+        with listening(address):
             app.reload()
     except CommandError as error:
         if app.server.wait(0):
@@ -205,13 +205,20 @@ def _reload(app: ServedApp, path: str, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int | None = None) -> Iterator[None]:
+def listening(host: str, port: int | None = None, option: str = "--port") -> Iterator[None]:
+    """Turn the error in the `with` block, which begins to listen, into a `CommandError`.
+
+    Args:
+        host: The address to listen on.
+        port: The port; None if `host` contains it.
+        option: The option that chooses the port.
+    """
     try:
         yield
     except OSError as error:
         # asyncio's message repeats the address, and since 3.13 it gives no reason for an address of another machine.
         reason = os.strerror(error.errno or errno.EADDRNOTAVAIL) if (error.errno or 0) >= 0 else error.strerror
-        hint = _HINTS.get(error.errno or 0, "")
+        hint = _HINTS.get(error.errno or 0, "").format(option=option)
         where = host if port is None else f"{host}, port {port}"
         raise CommandError(f"cannot listen on {where}: {reason}{hint}") from None
 
@@ -238,7 +245,8 @@ def _checked_speed(ctx: click.Context, param: click.Parameter, speed: float | No
     return speed
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address to listen on."""
     if host == "localhost":
         return True
     try:

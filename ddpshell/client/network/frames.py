@@ -22,6 +22,7 @@ __all__ = [
     "LargeMessage",
     "PingFrame",
     "close_frame",
+    "masked",
     "pong_frame",
     "text_frames",
 ]
@@ -215,7 +216,7 @@ def text_frames(texts: Sequence[str]) -> bytes:
         payload = text.encode()
         length = len(payload)
         mask = masks[4 * index : 4 * index + 4]
-        parts += (_SHORT_TEXT[length] if length < 126 else _header(_TEXT, length), mask, _masked(payload, mask))
+        parts += (_SHORT_TEXT[length] if length < 126 else _header(_TEXT, length), mask, masked(payload, mask))
     return b"".join(parts)
 
 
@@ -231,7 +232,7 @@ def close_frame(code: int) -> bytes:
 
 def _control_frame(opcode: int, payload: bytes) -> bytes:
     mask = os.urandom(4)
-    return _header(opcode, len(payload)) + mask + _masked(payload, mask)
+    return _header(opcode, len(payload)) + mask + masked(payload, mask)
 
 
 def _header(opcode: int, length: int) -> bytes:
@@ -247,7 +248,13 @@ def _header(opcode: int, length: int) -> bytes:
 _SHORT_TEXT = [_header(_TEXT, length) for length in range(126)]
 
 
-def _masked(payload: bytes, mask: bytes) -> bytes:
+def masked(payload: bytes | bytearray, mask: bytes) -> bytes:
+    """Mask a payload, or remove the mask (RFC 6455, 5.3).
+
+    Args:
+        payload: The payload, or a piece of it.
+        mask: Four bytes. They must be rotated for a piece from the middle of a payload.
+    """
     # One XOR of two large integers is the fastest way without an extension module.
     length = len(payload)
     key = int.from_bytes((mask * (length // 4 + 1))[:length], "little")

@@ -12,7 +12,7 @@ from msgspec import Struct
 from ...exceptions import ConnectError
 from .waiting import Waiter
 
-__all__ = ["ByteStream", "TLSOptions", "blocked_on", "tls_error", "wrap_tls"]
+__all__ = ["ByteStream", "TLSOptions", "blocked_on", "tls_context", "tls_error", "wrap_tls"]
 
 
 class ByteStream(Protocol):
@@ -103,7 +103,7 @@ def wrap_tls(
         ConnectError: The peer does not use TLS, its certificate is not trusted, or the handshake took too long.
         Interrupted: The attempt to connect was interrupted.
     """
-    context = _context(tls)
+    context = tls_context(tls)
     name = tls.servername or host
     try:
         wrapped = _TLSStream(stream, context, name)
@@ -149,7 +149,12 @@ _CERTIFICATE_PROBLEMS = {
 }
 
 
-def _context(tls: TLSOptions) -> ssl.SSLContext:
+def tls_context(tls: TLSOptions) -> ssl.SSLContext:
+    """Return the context for connections with these options.
+
+    Raises:
+        ConnectError: A certificate file cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=tls.cacert)
         if tls.insecure:

@@ -1,0 +1,329 @@
+"""`ddp tap`: a reverse proxy that shows or records the DDP messages between a server and clients that cannot be changed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import click
+
+from ...analysis.recording import (
+    ClientListener,
+    ConnectionChange,
+    Direction,
+    Entry,
+    Frame,
+    ddp_messages,
+    entry_lines,
+    header_line,
+    make_header,
+)
+from ...client.network.frames import LargeMessage
+from ...exceptions import RemoteProtocolError
+from ...protocol.secrets import mask
+from ...protocol.urls import Endpoint, parse_url
+from ...tap.events import Closed, Opened, Passed, Problem, Request, TapEvent
+from ...tap.messages import Conversation
+from ...tap.proxy import Tap
+from ...text.escaping import escape_line
+from ...text.frames import frame_line, time_of_day
+from ...text.palette import terminal_text
+from ...text.prose import duration, plural
+from ..command_classes import Command, process_of
+from ..connection import tls_options, warn_of_insecure
+from ..credentials import read_passphrase
+from ..event_queue import EventQueue
+from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..output import OutputFormat, unbroken
+from ..process import Process
+from ..settings import ConnectionSettings
+from .serve import is_loopback, listening
+
+__all__ = ["tap"]
+
+# The bytes that can wait to be shown before the proxy stops reading.
+_MOST_WAITING = 1 << 22
+
+# Seconds. With Python's default, 0.005, a thread that shows a long message would delay the thread that passes bytes.
+_SWITCH_INTERVAL = 0.0001
+
+_SHARED = set(
+    "url profile connect_timeout max_message cacert cert key passphrase_file insecure servername ip_version record"
+    " with_secrets".split()
+)
+
+# SockJS without a WebSocket (U13).
+_FALLBACK = re.compile(r".*/sockjs/[^/]+/[^/]+/(xhr|xhr_streaming|eventsource|htmlfile|jsonp)")
+
+
+def _tap(listen: tuple[str, int], to: str | None) -> None:
+    ctx = click.get_current_context()
+    process = process_of(ctx)
+    if to is not None:
+        for name, option in (("url", "-u/--url"), ("profile", "-p/--profile")):
+            if name in process.options:
+                raise click.UsageError(f"--to and {option} cannot be used together", ctx)
+        process.options["url"] = to
+    settings = ConnectionSettings.of(process.options)
+    target = parse_url(settings.url)
+    host, port = listen
+    if port == target.port and is_loopback(host) and is_loopback(target.host):
+        raise click.UsageError(f"the proxy would connect to itself; choose another port: --listen {port + 1}", ctx)
+    warn_of_insecure(process, settings)
+    if not is_loopback(host):
+        process.console.warning(
+            f"{host} can be reached from the network, and anyone there can use {target.authority} through this proxy"
+        )
+    passphrase = read_passphrase(process, settings)
+    with EventQueue[TapEvent](process.clock, process.console.out.fd, _MOST_WAITING) as queue:
+        proxy = Tap(
+            target,
+            lambda event, size: queue.put(event, size + 1),
+            process.clock,
+            tls=tls_options(settings, passphrase),
+            connect_timeout=settings.connect_timeout,
+            ip_version=settings.ip_version,
+        )
+        queue.hold = proxy.hold
+        display = _Display(process, target, settings)
+        with _short_switch_interval():
+            try:
+                with listening(host, port, "--listen"):
+                    proxy.start(host, port)
+                display.begin(proxy.url)
+                while True:
+                    events = queue.take_all()
+                    # Ctrl-C must not lose the rest of them.
+                    with unbroken():
+                        for event in events:
+                            display.show(event)
+            finally:
+                proxy.stop()
+                display.end(queue.take_all(process.clock.now()))
+
+
+@contextlib.contextmanager
+def _short_switch_interval() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+class _Display:
+    """Prints what passes on standard output, or records it.
+
+    Args:
+        process: The run of `ddp`.
+        target: The server.
+        settings: The settings of the connection to the server.
+    """
+
+    def __init__(self, process: Process, target: Endpoint, settings: ConnectionSettings) -> None:
+        self._console = process.console
+        self._clock = process.clock
+        self._target = target
+        self._max_message = settings.max_message
+        self._recorder = process.open_recorder(settings.url)
+        self._path = None if self._recorder is None else self._recorder.path
+        self._is_json = self._console.output_format in (OutputFormat.JSON, OutputFormat.RAW)
+        self._shows_frames = self._recorder is None
+        # With --record, results are in the file, and -d shows frames where other commands show them.
+        self._shows_debug = self._recorder is not None and bool(process.options.get("debug"))
+        self._is_verbose = bool(process.options.get("verbose")) and not self._console.quiet
+        self._began = self._clock.now()
+        self._sockets: dict[int, tuple[Conversation, ClientListener | None]] = {}
+        self._problem = ""
+        self._fallbacks: set[str] = set()
+        self._frames = self._connections = 0
+
+    def begin(self, url: str) -> None:
+        """Say where the proxy listens."""
+        scheme = "https" if self._target.secure else "http"
+        self._console.note(f"open {url} instead of {scheme}://{self._target.authority}; stop with Ctrl-C")
+        if self._shows_frames and self._is_json:
+            self._console.message(header_line(make_header(self._target.url, self._clock.wall())))
+
+    def end(self, events: list[TapEvent]) -> None:
+        """Show the last events, and say what was recorded."""
+        for event in events:
+            self.show(event)
+        if self._recorder is None:
+            return
+        is_complete = self._recorder.path is not None
+        self._recorder.stop()
+        if is_complete:
+            self._console.note(
+                f"recorded {plural(self._frames, 'message')} of {plural(self._connections, 'connection')}; "
+                f"ddp read {self._path} shows them"
+            )
+
+    def show(self, event: TapEvent) -> None:
+        """Show or record one event."""
+        match event:
+            case Passed():
+                self._read(event)
+            case Opened():
+                self._problem = ""
+                self._open(event)
+            case Closed():
+                self._close(event)
+            case Request():
+                self._problem = ""
+                self._request(event)
+            case Problem() if event.text != self._problem:
+                # A browser tries again and again.
+                self._problem = event.text
+                self._console.warning(event.text)
+            case Problem():
+                pass
+
+    def _open(self, event: Opened) -> None:
+        self._connections += 1
+        listener = None if self._recorder is None else self._recorder.listener()
+        self._sockets[event.number] = (Conversation(self._max_message), listener)
+        url = f"{'wss' if self._target.secure else 'ws'}://{self._target.authority}{event.path}"
+        if listener is not None:
+            listener.opened(url, event.when)
+        self._change(
+            ConnectionChange(event.when - self._began, event.number, "open", {"url": url, "client": event.client}),
+            event.when,
+            f"open {mask(event.path)} from {event.client}",
+        )
+
+    def _read(self, event: Passed) -> None:
+        conversation, listener = self._sockets[event.number]
+        direction: Direction = "out" if event.is_sent else "in"
+        for item in conversation.receive(event.data, is_sent=event.is_sent):
+            if isinstance(item, LargeMessage):
+                self._console.warning(
+                    f"connection {event.number}: a message of more than {item.limit:,} bytes passed and is not shown; "
+                    "--max-message SIZE changes the limit"
+                )
+            elif isinstance(item, RemoteProtocolError):
+                who = "client" if event.is_sent else "server"
+                self._console.warning(
+                    f"connection {event.number}: the {who} sends bytes that pass and cannot be shown: {item}"
+                )
+            else:
+                for text in ddp_messages(item, direction):
+                    self._frames += 1
+                    if listener is not None:
+                        listener.frame(text, event.when, is_sent=event.is_sent)
+                    self._frame(Frame(event.when - self._began, event.number, direction, text), event.when)
+
+    def _close(self, event: Closed) -> None:
+        conversation, listener = self._sockets.pop(event.number)
+        reason = conversation.ending(by_client=event.by_client)
+        if listener is not None:
+            listener.closed(reason, event.when)
+        self._change(
+            ConnectionChange(event.when - self._began, event.number, "close", {"reason": reason}),
+            event.when,
+            f"close: {reason}",
+        )
+
+    def _request(self, event: Request) -> None:
+        if self._is_verbose:
+            what = escape_line(f"{event.method} {mask(event.path)}  {event.status}  {duration(event.seconds)}")
+            self._console.error_lines([f"{time_of_day(self._clock.wall())} {what}"])
+        found = _FALLBACK.fullmatch(event.path)
+        if found and found[1] not in self._fallbacks:
+            self._fallbacks.add(found[1])
+            self._console.note(
+                f"a client uses SockJS without a WebSocket ({found[1]}); these messages pass and are not shown"
+            )
+
+    def _frame(self, frame: Frame, when: float) -> None:
+        if self._shows_frames and self._is_json:
+            self._print_entry(frame)
+        elif self._shows_frames or self._shows_debug:
+            color = self._console.colors_out if self._shows_frames else self._console.colors_err
+            line = frame_line(
+                mask(frame.text),
+                is_sent=frame.dir == "out",
+                when=self._wall(when),
+                session=f"#{frame.conn}",
+                colored=color,
+            )
+            self._print(terminal_text(line, color=color))
+
+    def _change(self, change: ConnectionChange, when: float, text: str) -> None:
+        if self._shows_frames and self._is_json:
+            self._print_entry(change)
+        elif self._shows_frames or self._shows_debug:
+            self._print(f"{time_of_day(self._wall(when))} #{change.conn} {escape_line(text)}")
+
+    def _print_entry(self, entry: Entry) -> None:
+        for line in entry_lines(entry):
+            self._console.message(line)
+
+    def _print(self, line: str) -> None:
+        if self._shows_frames:
+            self._console.write(line)
+        else:
+            self._console.error_lines([line])
+
+    def _wall(self, when: float) -> datetime:
+        return self._clock.wall() - timedelta(seconds=self._clock.now() - when)
+
+
+class _Address(click.ParamType[tuple[str, int]]):
+    """An address to listen on: a port, with or without a host."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Read `PORT` or `HOST:PORT`."""
+        found = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+):)?([0-9]{1,5})", str(value))
+        if found is None or int(found[2]) > 65535:
+            self.fail(
+                f"{value!r} is not an address to listen on, such as 3030, localhost:3030 or [::1]:3030", param, ctx
+            )
+        return (found[1] or "127.0.0.1").removeprefix("[").removesuffix("]"), int(found[2])
+
+
+tap = Command(
+    "tap",
+    callback=_tap,
+    help=(
+        "Run a reverse proxy in front of a DDP server, and print the DDP messages between the server and its clients. "
+        "Open the proxy's address in the browser instead of the server's. Everything passes unchanged, and only WebSocket "
+        "messages are shown. Secrets are masked."
+    ),
+    params=[
+        click.Option(
+            ["--listen"],
+            type=_Address(),
+            default="127.0.0.1:3030",
+            metavar="[HOST:]PORT",
+            help="The address to listen on; port 0 for any free port. Only this machine can connect unless HOST says "
+            "otherwise. [default: 127.0.0.1:3030]",
+        ),
+        click.Option(["--to"], metavar="URL", help="The server, as with -u. [default: $DDP_URL, or localhost:3000]"),
+        *[option for option in CONNECTION_OPTIONS if option.name in _SHARED],
+        *OUTPUT_OPTIONS,
+    ],
+    notes={
+        "Output": [
+            (
+                "on stdout",
+                "a line for each message: its time, the connection, -> to the server or <- from it, and the text",
+            ),
+            ("-o json", "the lines of a recording, which ddp read can show"),
+            ("--record FILE", "nothing is printed, except with -d on stderr"),
+            ("-v", "also shows requests that do not open a WebSocket, on stderr"),
+        ],
+    },
+    examples=[
+        ("ddp tap", "open http://127.0.0.1:3030 instead of http://localhost:3000"),
+        ("ddp tap --record app.ddprec", "then: ddp read app.ddprec"),
+        ("ddp tap --to https://app.example.com/shop", "watch a server with TLS and a path"),
+        ("ddp tap --listen 0.0.0.0:3030", "let a phone in the same network connect"),
+    ],
+)
