@@ -20,7 +20,7 @@ from .parser import Line, Redirection
 from .replies import Message, Reply, exact_text
 from .settings import Settings
 
-__all__ = ["MAX_WAITING_LINES", "FileOutput", "OnEnd", "Output", "ProgramOutput", "Stream"]
+__all__ = ["MAX_WAITING_LINES", "FileOutput", "OnEnd", "Output", "ProgramOutput", "Stream", "ending"]
 
 #: Lines that may wait for a program that reads slowly.
 MAX_WAITING_LINES = 100_000
@@ -278,7 +278,7 @@ class ProgramOutput:
             reader.join()
             code = self._failure_code(program)
             if code and not self._is_stopped:
-                raise CommandError(f"{self._name} {_ending(code)}")
+                raise CommandError(f"{self._name} {ending(code)}")
 
         reader = threading.Thread(target=read, name="ddp pipe output", daemon=True)
         stream = Stream(self._name, lambda: program_input, on_end, finish, self.stop)
@@ -329,7 +329,7 @@ class ProgramOutput:
         Raises:
             CommandError: The program wrote nothing.
         """
-        error = CommandError(f"{self._name} {_ending(code)}")
+        error = CommandError(f"{self._name} {ending(code)}")
         if not output:
             raise error
         lines = [escape_line(line) for line in output[:_MAX_REPORTED].splitlines()]
@@ -363,5 +363,6 @@ class ProgramOutput:
         return output
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a program ended, in words, from its exit code; below zero for a signal."""
     return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"

@@ -5,7 +5,8 @@
 A line is the name of a command and words, separated by spaces. A word that starts like a literal ends where the literal
 ends, which may be several lines later; any other word ends at the next space. `|`, `>` and `>>` are operators at the start
 of a word, and the text after `|` is for the system's shell. `@tasks.json` is the value in a file, `@@x` is the text `@x`.
-Lines that begin with `#` are comments.
+Lines that begin with `#` are comments. A `;` after a word ends a command, and another one can follow in the same line; within
+a word it is text. `!` and the rest of the line is a command with one word, which is for the system's shell.
 
 Nothing here raises an error: what is wrong with a line is in its `problem`. So one parser serves to run a line, to
 highlight it, to complete it, and to find out whether a bracket is still open.
@@ -114,6 +115,7 @@ _SPACE = re.compile(r"(?:[^\S\n]|\\\n)*")  # a backslash continues a line
 _BARE = re.compile(r"(?:\\(?!\n)|[^\s\\])+")
 _OPERATOR = re.compile(r">>|>|\|")
 _REST = re.compile(r"[^\n]*")
+_END = re.compile(r";+(?=\s|\Z)")
 # A bracket, a quote, a constructor and its parenthesis, or a variable.
 _LITERAL = re.compile(rf"[\[{{\"']|(?:{'|'.join(CONSTRUCTORS)})\(|\$(?:_|[0-9]+)(?![\w$])")
 
@@ -152,7 +154,7 @@ def _skip(text: str, position: int) -> int:
         match = _SPACE.match(text, position)
         assert match  # it matches the empty text
         position = match.end()
-        if text.startswith("\n", position):
+        if text.startswith(("\n", ";"), position):
             position += 1
         elif text.startswith("#", position):
             rest = _REST.match(text, position)
@@ -167,7 +169,9 @@ def _line(text: str, start: int, variables: Variables) -> Line:
     redirection = None
     problem = None
     position = end = start
-    while position < len(text) and text[position] != "\n":
+    if text.startswith("!", start):
+        return _program(text, start)
+    while position < len(text) and text[position] not in "\n;":
         operator = _OPERATOR.match(text, position)
         if operator and words:
             redirection, problem = _redirection(text, operator)
@@ -183,6 +187,19 @@ def _line(text: str, start: int, variables: Variables) -> Line:
     return Line(text, start, end, tuple(words), redirection, found)
 
 
+def _program(text: str, start: int) -> Line:
+    space = _SPACE.match(text, start + 1)
+    assert space
+    rest = _REST.match(text, space.end())
+    assert rest
+    command_line = rest[0].rstrip()
+    end = rest.start() + len(command_line)
+    words = [Word(start, start + 1, "!", "!")]
+    if command_line:
+        words.append(Word(rest.start(), end, command_line, command_line))
+    return Line(text, start, max(end, start + 1), tuple(words), None, None)
+
+
 def _word(text: str, start: int, variables: Variables) -> Word:
     if _LITERAL.match(text, start) or (text.startswith("/*", start) and opens_literal(text, start)):
         return _literal(text, start, variables)
@@ -190,17 +207,18 @@ def _word(text: str, start: int, variables: Variables) -> Word:
         return _quoted_file(text, start)
     bare = _BARE.match(text, start)
     assert bare, "a word begins with something"
-    word = bare[0]
+    word = bare[0].rstrip(";") or bare[0]
+    end = start + len(word)
     place = next((place for place, character in enumerate(word) if character in "|>"), None)
     if place is not None:
         sign = word[place]
         problem = CommandError(f"put a space before {sign}, or put text with {sign} in quotes", text, start + place)
-        return Word(start, bare.end(), word, problem=problem)
+        return Word(start, end, word, problem=problem)
     if word.startswith("@@"):
-        return Word(start, bare.end(), word, word[1:])
+        return Word(start, end, word, word[1:])
     if word.startswith("@"):
-        return Word(start, bare.end(), word, file=word[1:])
-    return Word(start, bare.end(), word, parse_argument(word))
+        return Word(start, end, word, file=word[1:])
+    return Word(start, end, word, parse_argument(word))
 
 
 def _quoted_file(text: str, start: int) -> Word:
@@ -208,7 +226,7 @@ def _quoted_file(text: str, start: int) -> Word:
     problem = None
     if name.problem is not None:
         problem = CommandError(name.problem, text, name.position)
-    elif name.end < len(text) and not text[name.end].isspace():
+    elif not _ends_word(text, name.end):
         problem = CommandError("missing space after the file name", text, name.end)
     rest = _BARE.match(text, name.end)
     end = rest.end() if problem and rest else name.end
@@ -219,7 +237,7 @@ def _literal(text: str, start: int, variables: Variables) -> Word:
     reading = read(text, start, variables)
     problem = reading.problem
     end = reading.end
-    if problem is None and end < len(text) and not text[end].isspace():
+    if problem is None and not _ends_word(text, end):
         problem = CommandError(_text_after_value(text, end), text, end)
     if reading.is_open:
         end = len(text)
@@ -230,6 +248,10 @@ def _literal(text: str, start: int, variables: Variables) -> Word:
         seen = tuple(tokens(rest.string[: rest.end()], end))
         return Word(start, rest.end(), text[start : rest.end()], None, True, (*reading.tokens, *seen), reading, problem)
     return Word(start, end, text[start:end], reading.value, True, reading.tokens, reading, problem)
+
+
+def _ends_word(text: str, end: int) -> bool:
+    return end == len(text) or text[end].isspace() or bool(_END.match(text, end))
 
 
 def _text_after_value(text: str, end: int) -> str:
@@ -263,12 +285,12 @@ def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, Comma
             problem = CommandError(name.problem, text, name.position)
     else:
         bare = _BARE.match(text, start)
-        target = bare[0] if bare else ""
+        target = bare[0].rstrip(";") if bare else ""
         end = start + len(target)
         problem = None if target else CommandError(f"missing file name after {operator[0]}", text, start)
     after = _SPACE.match(text, end)
     assert after
-    if problem is None and after.end() < len(text) and text[after.end()] != "\n":
+    if problem is None and after.end() < len(text) and text[after.end()] != "\n" and not _END.match(text, after.end()):
         problem = CommandError("unexpected text after the file name", text, after.end())
         end = rest.end()
     return Redirection(operator[0], operator.start(), target, start, end), problem
@@ -305,7 +327,7 @@ def _is_private(line: Line) -> bool:
 def _possible_calls(words: tuple[Word, ...]) -> Iterator[tuple[str, list[EJSONValue]]]:
     """The methods that a line may call, with their arguments. A misspelled command may be a call."""
     values = [word.value for word in words[1:]]
-    if words[0].text not in ("call", "apply", "sub"):
+    if words[0].text not in ("call", "apply", "sub", "subscribe"):
         yield "", values
     if words[0].text == "apply" and len(values) > 1 and isinstance(values[1], list):
         yield words[1].name, values[1]

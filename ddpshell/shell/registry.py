@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,6 +45,7 @@ __all__ = [
     "Setting",
     "Text",
     "Value",
+    "asks_for_help",
     "command",
 ]
 
@@ -131,6 +133,8 @@ class Command:
         examples: Commands to type.
         labels: Names of parameters in the usage line, where the role's name says too little.
         options: Explanations of the options, by the names of their parameters.
+        name: Its name, if that is not the name of the function.
+        aliases: The names that other shells have for it. They are not listed.
         is_numbered: Show the answer with a number, because it may come later, or can be used as `$1`.
     """
 
@@ -141,10 +145,13 @@ class Command:
         labels: dict[str, str],
         options: dict[str, str],
         *,
+        name: str,
+        aliases: Sequence[str],
         is_numbered: bool,
     ) -> None:
         self.function = function
-        self.name = function.__name__.rstrip("_")
+        self.name = name or function.__name__.rstrip("_")
+        self.aliases = aliases
         self.examples = examples
         self.options_help = options
         self.is_numbered = is_numbered
@@ -201,12 +208,16 @@ def command(
     examples: Examples = (),
     labels: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    name: str = "",
+    aliases: Sequence[str] = (),
     is_numbered: bool = False,
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a command from a function; see `Command` for the arguments."""
 
     def decorate(function: Callable[..., Any]) -> Command:
-        return Command(function, examples, labels or {}, options or {}, is_numbered=is_numbered)
+        return Command(
+            function, examples, labels or {}, options or {}, name=name, aliases=aliases, is_numbered=is_numbered
+        )
 
     return decorate
 
@@ -256,6 +267,30 @@ class Invocation(NamedTuple):
         return self.command.function(shell, *self.positional, **self.options)
 
 
+# What people of other shells type, and the command that they mean.
+_MEANT = {
+    "show": "collections",
+    "ls": "collections",
+    "dir": "collections",
+    "use": "connect",
+    "open": "connect",
+    "select": "find",
+    "db": "find",
+    "jobs": "pending",
+    "man": "help",
+    "cls": "clear",
+    "sh": "!COMMAND",
+    "system": "!COMMAND",
+    "run": "source",
+    "load": "source",
+    "print": "echo",
+    "method": "call",
+    "listen": "sub",
+    "su": "login",
+    "time": "set timing full",
+}
+
+
 class Registry:
     """All commands of one shell, by name.
 
@@ -266,13 +301,14 @@ class Registry:
     def __init__(self, groups: dict[str, Iterable[Command]]) -> None:
         self.groups = {heading: tuple(commands) for heading, commands in groups.items()}
         self._commands = {command.name: command for commands in self.groups.values() for command in commands}
+        self._aliases = {alias: command for command in self for alias in command.aliases}
 
     def __iter__(self) -> Iterator[Command]:
         return iter(self._commands.values())
 
     def get(self, name: str) -> Command | None:
         """The command with this name; None if there is no such command."""
-        return self._commands.get(name)
+        return self._commands.get(name) or self._aliases.get(name)
 
     def names(self) -> list[str]:
         """The names of all commands, in order."""
@@ -286,7 +322,7 @@ class Registry:
         """
         found = self.get(name)
         if found is None:
-            similar = self._similar(name)
+            similar = _MEANT.get(name.lower()) or self._similar(name)
             advice = f"did you mean {similar}?" if similar else "`help` lists all commands"
             raise CommandError(f"unknown command {name[:40]}; {advice}")
         return found
@@ -321,9 +357,18 @@ class Registry:
             CommandError: There is no such command, or an argument is not valid. The error has the place in the line.
         """
         found = self.find(line)
+        help_ = self.get("help")
+        if help_ is not None and asks_for_help(line):
+            return Invocation(help_, (found.name,), {}, line)
         if line.problem is not None:
             raise line.problem
         return _bind(found, line, read_file)
+
+
+def asks_for_help(line: Line) -> bool:
+    """Whether a line has the option `--help`, which every command has."""
+    options = itertools.takewhile(lambda word: word.text != "--", line.words[1:])
+    return any(word.text == "--help" and not word.is_literal for word in options)
 
 
 def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:

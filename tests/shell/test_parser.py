@@ -45,6 +45,12 @@ def words(text: str) -> list[list[EJSONValue]]:
         pytest.param("call f don't", [["call", "f", "don't"]], id="a quote within a word"),
         pytest.param("find t --sort n", [["find", "t", "--sort", "n"]], id="options"),
         pytest.param("a\nb\n\nc", [["a"], ["b"], ["c"]], id="lines"),
+        pytest.param("call f a; status;", [["call", "f", "a"], ["status"]], id="a semicolon after a word"),
+        pytest.param("call f {a: 1}; status ;; ping", [["call", "f", {"a": 1}], ["status"], ["ping"]], id="semicolons"),
+        pytest.param("call f a;b ';' ;status", [["call", "f", "a;b", ";"], ["status"]], id="a semicolon within"),
+        pytest.param("find t > out; count t", [["find", "t"], ["count", "t"]], id="a semicolon after a file"),
+        pytest.param("find t | jq .; count t", [["find", "t"]], id="a semicolon for the system's shell"),
+        pytest.param("! ls | wc; echo {\nstatus", [["!", "ls | wc; echo {"], ["status"]], id="a program"),
     ],
 )
 def test_words_have_values(text: str, expected: list[list[EJSONValue]]) -> None:

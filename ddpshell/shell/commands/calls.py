@@ -179,6 +179,7 @@ def named(name: str, params: Sequence[EJSONValue]) -> str:
         ("find tasks", "show the documents"),
     ],
     labels={"params": "VALUE"},
+    aliases=("subscribe",),
     is_numbered=True,
 )
 def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
@@ -238,6 +239,7 @@ def _on_stopped(shell: Shell, entry: SubscriptionEntry, _: Future[None]) -> None
     ],
     labels={"which": "NUMBER|PUBLICATION"},
     options={"all": "end all subscriptions"},
+    aliases=("unsubscribe",),
 )
 def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> PendingReply:  # noqa: A002 - the option's name
     """End a subscription.

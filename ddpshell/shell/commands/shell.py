@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ...text.escaping import escape_text
 from ...text.formatting import format_value
 from ...text.palette import StyledText
 from ...text.prose import plural
+from ..outputs import ending
 from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
 from ..script import run_script, session_script
@@ -158,6 +160,25 @@ def clear(shell: Shell) -> None:
         shell.terminal.clear()
 
 
+@command(
+    examples=[("!ls", "list the files in this folder"), ("!git log | head", "use the system's shell")],
+    labels={"command_line": "PROGRAM"},
+    name="!",
+)
+def program(shell: Shell, command_line: Text) -> None:
+    """Run a program of the system.
+
+    The program has the terminal until it ends. `COMMAND | PROGRAM` gives it an answer to read.
+    """
+    shell.display.flush()
+    with shell.handed_over_terminal():
+        # The program gets Ctrl-C too, and decides whether to end.
+        code = subprocess.run(command_line, shell=True, check=False).returncode  # noqa: S602 - the user typed it
+    shell.interrupts.forget()
+    if code:
+        raise CommandError(f"{command_line[:80]} {ending(code)}")
+
+
 @command(examples=[("full", "show the last result"), ("full 3", "show the result of [3]")])
 def full(shell: Shell, number: Number | None = None) -> Result | Documents:
     """Show a result in full length.
@@ -167,7 +188,7 @@ def full(shell: Shell, number: Number | None = None) -> Result | Documents:
     return shell.results.in_full(number)
 
 
-@command(examples=[("exit", "the same as Ctrl-D")])
+@command(examples=[("exit", "the same as Ctrl-D")], aliases=("quit", "q", ":q", r"\q", "exit()", "quit()"))
 def exit_(shell: Shell) -> None:
     """Leave the shell.
 
@@ -179,7 +200,10 @@ def exit_(shell: Shell) -> None:
 # ----------------------------------------------------------------------------------------------------------- help
 
 
-@command(examples=[("help", "list all commands"), ("help call", "explain one command, with examples")])
+@command(
+    examples=[("help", "list all commands"), ("help call", "explain one command, with examples")],
+    aliases=("?", r"\?", r"\h", "help()"),
+)
 def help_(shell: Shell, command: CommandName | None = None) -> Message:
     """List the commands, or explain one."""
     if command is None:
@@ -246,6 +270,6 @@ def shell_registry() -> Registry:
             "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
             "Documents": [collections, find, count, watch, unwatch],
             "Server": [connect, disconnect, reconnect, status, ping, login, logout, whoami, debug, record, names],
-            "Shell": [set_, source, save, history, echo, full, clear, help_, exit_],
+            "Shell": [set_, source, save, history, echo, full, program, clear, help_, exit_],
         }
     )

@@ -76,7 +76,7 @@ def suggestions(
     """
     known = _Known(registry, names, variables)
     lines = parse(text)
-    if not lines or "\n" in text[lines[-1].end :]:
+    if not lines or not {"\n", ";"}.isdisjoint(text[lines[-1].end :]):
         return (
             [] if text.rpartition("\n")[2].lstrip().startswith("#") else list(_suggest_commands(known, "", len(text)))
         )
@@ -142,6 +142,8 @@ def _suggest_options(command: Command, before: Iterable[Word], typed: Word) -> I
     for option in command.options:
         if option.option.startswith(typed.text) and option.option not in given:
             yield Suggestion(option.option, typed.start, command.options_help.get(option.name, ""))
+    if "--help".startswith(typed.text) and typed.text != "-":
+        yield Suggestion("--help", typed.start, f"explain {command.name}")
 
 
 def _suggest_word(known: _Known, typed: Word, parameter: Parameter, collection: str | None) -> Iterator[Suggestion]:

@@ -91,7 +91,7 @@ def _highlight_option(styles: list[str], word: Word, pending: list[Word], comman
     option = command.option(name) if command else None
     known = [known.option for known in command.options] if command else []
     is_half = word.end == length and any(other.startswith(name) for other in known)
-    wrong = command is not None and option is None and name != "--" and not is_half
+    wrong = command is not None and option is None and word.text not in ("--", "--help") and not is_half
     _fill(styles, word.start, word.start + len(name), "mistake" if wrong else "option")
     if option is not None and option.role is not Role.FLAG and not equals and pending:
         _highlight_word(styles, pending.pop(0), option.role)

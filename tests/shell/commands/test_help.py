@@ -96,7 +96,7 @@ REGISTRY = shell_registry()
 
 NAMES = (
     "call apply sub unsub subs collections find count watch unwatch pending cancel wait connect disconnect reconnect"
-    " status ping login logout whoami debug record names set source save history echo clear full help exit"
+    " status ping login logout whoami debug record names set source save history echo clear full help exit !"
 )
 
 

@@ -147,3 +147,54 @@ def test_exit_leaves_and_runs_nothing_more(table: Desk) -> None:
     table.type("exit\ncall upper a")
     assert table.shell.is_leaving
     assert '"A"' not in table.shown(), "the rest is not run"
+
+
+# --------------------------------------------------------------------------------- what people of other shells type
+
+
+@pytest.mark.parametrize("word", ["quit", "q", ":q", r"\q", "exit()", "quit()", "exit", "quit;", "exit ;"])
+def test_the_words_of_other_shells_leave(table: Desk, word: str) -> None:
+    assert table.type(word) == ""
+    assert table.shell.is_leaving
+
+
+@pytest.mark.parametrize("word", ["?", r"\h", r"\?", "help"])
+def test_the_words_of_other_shells_show_the_help(table: Desk, word: str) -> None:
+    assert "Subscribe to a publication" in table.type(word)
+
+
+@pytest.mark.parametrize("line", ["call --help", "call upper {a: 1} --help", "call --help {", "subscribe --help"])
+def test_every_command_explains_itself(table: Desk, line: str) -> None:
+    name = "sub" if "sub" in line else "call"
+    assert table.type(line) == table.type(f"help {name}")
+
+
+def test_after_two_dashes_help_is_an_argument(table: Desk) -> None:
+    assert table.type("call upper -- --help") == '[1] "--HELP"\n'
+    assert table.type("call upper '--help'") == '[2] "--HELP"\n'
+
+
+def test_subscribe_is_sub(table: Desk) -> None:
+    assert table.type("subscribe tasks").startswith("[1] sub tasks: ready")
+    assert "sub tasks: ended" in table.type("unsubscribe tasks")
+
+
+@pytest.mark.parametrize(("word", "meant"), [("show", "collections"), ("use", "connect"), ("jobs", "pending")])
+def test_a_command_of_another_shell_is_answered_with_the_one_that_is_meant(table: Desk, word: str, meant: str) -> None:
+    assert f"unknown command {word}; did you mean {meant}?" in table.type(f"{word} x")
+
+
+def test_several_commands_in_a_line(table: Desk) -> None:
+    shown = table.type("call upper one; call upper two ;call echo 'a;b' c;d;")
+    assert shown == '[1] "ONE"\n[2] "TWO"\n[3] ["a;b", "c;d"]\n'
+    assert "unknown command zzz" in table.type("call upper three; zzz")
+    assert table.type("call upper four") == '[4] "FOUR"\n', "three was not sent"
+
+
+def test_a_program_has_the_terminal(table: Desk, tmp_path: Path) -> None:
+    table.shell.terminal = terminal = FakeTerminal()
+    assert table.type(f"! echo one | cat > {tmp_path}/file; echo two >> {tmp_path}/file") == ""
+    assert (tmp_path / "file").read_text() == "one\ntwo\n"
+    assert terminal.lendings == 1
+    assert table.type("!exit 3") == "error: exit 3 ended with code 3\n"
+    assert "missing PROGRAM" in table.type("!")

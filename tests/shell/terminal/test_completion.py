@@ -74,6 +74,8 @@ def offered(text: str) -> list[str]:
         pytest.param("debug ", ["on", "off"], id="a switch"),
         pytest.param("debug on no", ["nosub"], id="types of messages"),
         pytest.param("find tasks | j", [], id="no programs"),
+        pytest.param("status; whoa", ["whoami"], id="a command after a semicolon"),
+        pytest.param("status --h", ["--help"], id="the help of a command"),
         pytest.param("zzz a", [], id="an unknown command"),
         pytest.param("# re", [], id="comments"),
     ],
