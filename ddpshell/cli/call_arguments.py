@@ -15,22 +15,46 @@ from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..text.escaping import quote
-from ..text.literals import opens_literal, parse_argument, read, read_text
-from .command_classes import Rows
+from ..text.literals import CONSTRUCTORS, opens_literal, parse_argument, read, read_file, read_text
+from .command_classes import ExactText, Rows, SectionOption, TextOption, process_of
 from .process import Process
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["GRAMMAR", "STRING_OPTION", "WORDS", "SeenName", "check_text", "note_losses", "read_arguments"]
-
-WORDS = click.Argument(["words"], metavar="[ARG]...", nargs=-1)
+__all__ = ["ARGUMENTS", "GRAMMAR", "SeenName", "check_text", "note_losses", "read_arguments"]
 
 
-STRING_OPTION = click.Option(
-    ["-s", "--string", "as_strings"], is_flag=True, help="Send each ARG unchanged, as a string."
-)
+def _keep_params(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
+        process_of(ctx).params = value
 
+
+_SECTION = "All ARGs"
+
+#: The parameters of a command for the arguments of a call or a subscription: `words` and `as_strings`, for `read_arguments`.
+ARGUMENTS: list[click.Parameter] = [
+    # Without conversion, so that the values of -S can be told from other words.
+    click.Argument(["words"], metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED),
+    TextOption(
+        ["-S", "texts"],
+        metavar="TEXT",
+        expose_value=False,
+        multiple=True,
+        help="An ARG that is exactly this string, whatever it contains. For text that a script passes on. Can be repeated.",
+    ),
+    SectionOption(
+        ["-s", "--string", "as_strings"], section=_SECTION, is_flag=True, help="Send each ARG unchanged, as a string."
+    ),
+    SectionOption(
+        ["--params"],
+        section=_SECTION,
+        metavar="JSON",
+        expose_value=False,
+        callback=_keep_params,
+        help="All arguments as one array, in place of ARGs; @FILE reads it from a file, - from standard input.",
+    ),
+]
 
 #: The section of the help about arguments.
 GRAMMAR: Rows = [
@@ -41,6 +65,7 @@ GRAMMAR: Rows = [
     ("""'Date("2026-01-02")'""", "also Binary, RegExp, ObjectID, Decimal, Custom, Infinity, NaN"),
     ("""'{"$date": 0}'""", "EJSON"),
     ("@FILE  -", "the value in a file; the value on standard input"),
+    ("'Text(@FILE)'", "the text of a file; Binary(@FILE) is its bytes"),
     ("@@x", "the string @x"),
     ("--", "the words after this are arguments, even if they begin with -"),
 ]
@@ -53,7 +78,7 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
     """Read the arguments of a call.
 
     `@file` is the value in a file, `-` (or `@-`) the value on standard input, and `@@x` the string `@x`. Any other word is a
-    literal if it can be read as one, and otherwise a string.
+    literal if it can be read as one, and otherwise a string. If there is a `--params`, it has the arguments.
 
     Args:
         words: The arguments, as typed.
@@ -64,14 +89,18 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
         CommandError: A literal is not valid, or a file cannot be read. The message names the argument.
         DDPTimeout: Standard input, or a pipe in the place of a file, did not end in time.
     """
+    if process.params is not None:
+        if words or as_strings:
+            raise click.UsageError(f"--params has all arguments, so it cannot be used with {'ARG' if words else '-s'}")
+        return _read_params(process.params, process)
     values: list[EJSONValue] = []
     if not as_strings:
         _note_split_object(words, process)
     for number, word in enumerate(words, start=1):
         name = f"argument {number}"
         check_text(word, name)
-        if as_strings:
-            values.append(word)
+        if as_strings or isinstance(word, ExactText):
+            values.append(str(word))
         elif word in ("-", "@-"):
             process.claim_standard_input(name)
             values.append(_value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})"))
@@ -81,10 +110,12 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
             values.append(_value(_read_file(word[1:], name, process), f"{name} ({word[1:]})"))
         else:
             try:
-                values.append(_value(word, name))
+                values.append(_value(word, name, process))
             except CommandError as error:
                 _advise_quotes(error, words, number - 1, process)
                 raise
+            if values[-1] == word and (meant := likely_meant(word)) is not None:
+                process.console.note(f"{name} is sent as the text {quote(word)}; {meant}")
         try:
             # Report a value that cannot be sent, such as one that is nested too deeply, with the number of its argument.
             ejson.encode(values[-1])
@@ -167,9 +198,67 @@ def note_losses(values: Iterable[object], where: str, process: Process, *, is_se
     return note is not None
 
 
-def _value(text: str, name: str) -> EJSONValue:
+def _read_params(text: str, process: Process) -> list[EJSONValue]:
+    name = "--params"
+    check_text(text, name)
+    if text in ("-", "@-"):
+        process.claim_standard_input(name)
+        value = _value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})")
+    elif text.startswith("@"):
+        value = _value(_read_file(text[1:], name, process), f"{name} ({text[1:]})")
+    else:
+        value = _value(text, name, process)
+    if not isinstance(value, list):
+        raise CommandError(f"{name} must be an array of all arguments, such as '[\"Hello\", 5]'")
     try:
-        return parse_argument(text)
+        ejson.encode(value)
+    except EJSONError as error:
+        raise CommandError(f"{name}: {error}") from None
+    return value
+
+
+_CONSTANT_NAMES = {
+    "true": "true", "false": "false", "null": "null", "none": "null", "nil": "null", "undefined": "null",
+    "nan": "NaN", "infinity": "Infinity", "inf": "Infinity", "-infinity": "-Infinity",
+}  # fmt: skip
+
+# Numbers as they are written elsewhere: 1,000 and 1_000, +5, .5 and 5., 0x1f.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,3}(?:[,_'][0-9]{3})+(?:\.[0-9]+)?|\+[0-9]+(?:\.[0-9]+)?|-?[0-9]+,")
+
+
+def likely_meant(word: str) -> str | None:
+    """Return what to write if a word, which is sent as text, looks like a mistyped value; None if it is plain text."""
+    lowered = word.lower()
+    for name, constant in _CONSTANT_NAMES.items():
+        is_typo = len(name) > 3 and (lowered == name[:-1] or (lowered != name and sorted(lowered) == sorted(name)))
+        if lowered == name or is_typo:
+            return f"for the constant, write {constant}"
+    if _NUMBER.fullmatch(word):
+        digits = re.sub(r"[,_'+]", "", word)
+        return f"for the number, write {int(digits) if digits.lstrip('-').isdecimal() else float(digits):.15g}"
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+", word):
+        return f"for the number, write {int(word, 16)}"
+    if word[:1] in "\u201c\u201d\u201e\u2018\u2019\u00ab" and len(word) > 1:
+        return "if its quotes are not part of the text, write '\"...\"'"
+    opened = re.match(r"(?:new\s+)?([A-Za-z]+)\(", word)
+    constructor = opened and {name.lower(): name for name in CONSTRUCTORS}.get(opened[1].lower())
+    if opened and constructor:
+        return f"for the value, write {constructor}({word[opened.end() :]}"
+    if re.match(r"[A-Za-z_$][\w$]*:=", word):
+        return "an object is written as '{name: value}'"
+    return None
+
+
+def _value(text: str, name: str, process: Process | None = None) -> EJSONValue:
+    """Read a value. Only with `process` it can read files, so that a value in a file cannot name another file."""
+
+    def read_bytes(path: str) -> bytes:
+        assert process is not None, "without it there are no files"
+        with process.interrupting(f"end of {path}"):
+            return read_file(path)
+
+    try:
+        return parse_argument(text, read_bytes if process is not None else None)
     except CommandError as error:
         raise CommandError(f"{name}{_line_of(error)}: {error}", error.text, error.position) from None
 

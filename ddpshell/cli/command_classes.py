@@ -14,7 +14,7 @@ from .process import Process
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Command", "Group", "Rows", "process_of", "spelling"]
+__all__ = ["Command", "ExactText", "Group", "Rows", "SectionOption", "TextOption", "process_of", "spelling"]
 
 #: The rows of a section of help: what to type, and what it means.
 Rows: TypeAlias = Sequence[tuple[str, str]]
@@ -37,6 +37,41 @@ _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
 
 # Hides such a word from click's parser, which would take it for an option. No argument of a process can contain it.
 _MARK = "\0"
+
+
+class ExactText(str):
+    """An argument that is text, whatever it looks like."""
+
+    __slots__ = ()
+
+
+class SectionOption(click.Option):
+    """An option that only the complete help lists.
+
+    Args:
+        names: The spellings.
+        section: The heading in the help.
+        attributes: Further arguments of click's class.
+    """
+
+    def __init__(self, names: Sequence[str], *, section: str, **attributes: Any) -> None:
+        super().__init__(names, **attributes)
+        self.section = section
+
+
+class TextOption(click.Option):
+    """An option whose value is an argument in this place, as an `ExactText`."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser put the value among the arguments."""
+        super().add_to_parser(parser, ctx)
+
+        def process(value: str, state: Any) -> None:
+            state.largs.append(ExactText(value.removeprefix(_MARK)))
+
+        # click has no public way to keep the order of options and arguments.
+        for name in self.opts:
+            parser._short_opt[name].process = process  # noqa: SLF001
 
 
 def process_of(ctx: click.Context) -> Process:
@@ -94,15 +129,23 @@ class _Described(click.Command):
     Args:
         name: The name to type.
         notes: More sections of the help, by heading.
+        more_notes: Sections that only the complete help has.
         examples: Command lines for the first section of the help, and what they do.
         attributes: Further arguments of click's class.
     """
 
     def __init__(
-        self, name: str, *, notes: Mapping[str, Rows] | None = None, examples: Rows = (), **attributes: Any
+        self,
+        name: str,
+        *,
+        notes: Mapping[str, Rows] | None = None,
+        more_notes: Mapping[str, Rows] | None = None,
+        examples: Rows = (),
+        **attributes: Any,
     ) -> None:
         super().__init__(name, **attributes)
         self.notes = dict(notes or {})
+        self.more_notes = dict(more_notes or {})
         self.examples = examples
 
     def make_parser(self, ctx: click.Context) -> Any:
@@ -123,6 +166,7 @@ class _Described(click.Command):
                 error.ctx = ctx
                 raise
             values, rest = {name: _unmarked(value) for name, value in values.items()}, _unmarked(rest)
+            self._name_before_texts(values)
             if not ctx.resilient_parsing:
                 _note_alternatives(order, process_of(ctx))
                 self.check_words(ctx, given, values, rest)
@@ -132,6 +176,18 @@ class _Described(click.Command):
         parser.parse_args = parse_numbers  # type: ignore[method-assign]
         parser._process_opts = process_short  # type: ignore[method-assign, assignment]  # noqa: SLF001
         return parser
+
+    def _name_before_texts(self, values: dict[str, Any]) -> None:
+        """Let METHOD be the first word that is not the value of -S, as in `ddp call -S text METHOD`."""
+        names = [str(param.name) for param in self.params if isinstance(param, click.Argument)]
+        if len(names) == 2 and isinstance(values.get(names[0]), ExactText):
+            words = [values[names[0]], *values[names[1]]]
+            at = next((number for number, word in enumerate(words) if not isinstance(word, ExactText)), None)
+            if at is None:
+                del values[names[0]]
+            else:
+                values[names[0]] = words.pop(at)
+            values[names[1]] = words
 
     def check_words(self, ctx: click.Context, given: list[str], values: Mapping[str, Any], rest: Sequence[str]) -> None:
         """Check the words of the command line, before their values are read.
@@ -192,8 +248,8 @@ class _Described(click.Command):
         return self.notes
 
     def last_notes(self) -> Mapping[str, Rows]:
-        """Return the sections after the options."""
-        return {}
+        """Return the sections after the options, which only the complete help has."""
+        return self.more_notes
 
 
 class Command(_Described):
@@ -315,6 +371,8 @@ class Group(_Described, click.Group):
 
 
 def _unmarked(value: Any) -> Any:
+    if isinstance(value, ExactText):
+        return value
     if isinstance(value, str):
         return value.removeprefix(_MARK)
     if isinstance(value, (list, tuple)):

@@ -48,6 +48,8 @@ class Process:
         self.console = console or Console()
         self.clock = clock or SystemClock()
         self.options: GivenOptions = {}
+        #: The text of --params, which holds all arguments; None for separate arguments.
+        self.params: str | None = None
         #: The words after `ddp`.
         self.words: Sequence[str] = ()
         #: The flags that were given for an option with several flags, such as --ipv4 and --ipv6, by its name.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
+from ..text.literals import part_of
 from .replies import Documents, Result
 
 if TYPE_CHECKING:
@@ -146,8 +147,6 @@ class Jobs:
 #: How many results are kept. A shell may run for weeks.
 MAX_RESULTS = 200
 
-_STEP = re.compile(r"\.([\w$]+)|\[([0-9]+)\]")
-
 
 class Results:
     """The results of earlier commands: `$_` is the last one, `$3` that of command 3, `$3.title[0]` a part of it.
@@ -217,23 +216,7 @@ class Results:
         if whole is None:
             raise CommandError(f"unknown variable {name[:40]}")
         value = self.get(None if whole[0] == "$_" else int(whole[0][1:]))
-        path = whole[0]
-        for step in _STEP.finditer(name, whole.end()):
-            value = _part(value, step[1] or step[2], path)
-            path += step[0]
-        return value
-
-
-def _part(value: EJSONValue, step: str, path: str) -> EJSONValue:
-    if isinstance(value, Mapping):
-        if step in value:
-            return value[step]
-        raise CommandError(f"{path} has no field {step[:40]}")
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        if step.isascii() and step.isdecimal() and int(step[:10]) < len(value):
-            return value[int(step)]
-        raise CommandError(f"{path} is an array of {len(value)} items; it has no item {step[:40]}")
-    raise CommandError(f"{path} is not an object or an array, so it has no part {step[:40]}")
+        return part_of(value, name, whole.end())
 
 
 # -------------------------------------------------------------------------------------------------- subscriptions

@@ -21,7 +21,18 @@ from typing import NamedTuple
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
 from ..protocol.secrets import mask, mask_params, takes_credentials
-from ..text.literals import CONSTRUCTORS, Expected, Reader, Reading, Variables, opens_literal, parse_argument, read
+from ..text.literals import (
+    CONSTRUCTORS,
+    Expected,
+    Files,
+    Reader,
+    Reading,
+    Variables,
+    opens_literal,
+    parse_argument,
+    read,
+    read_file,
+)
 from ..text.tokens import Token, TokenKind, tokens
 
 __all__ = ["Continuation", "Line", "Redirection", "Word", "is_open", "is_private", "parse", "reparse"]
@@ -140,12 +151,16 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
 
 
 def reparse(line: Line, variables: Variables) -> Line:
-    """Read a line again with the values of its variables."""
-    return _line(line.text, line.start, variables)
+    """Read a line again with the values of its variables and its files."""
+    return _line(line.text, line.start, variables, read_file)
 
 
 def _any_variable(name: str) -> EJSONValue:
     return None
+
+
+def _any_file(name: str) -> bytes:
+    return b""
 
 
 def _skip(text: str, position: int) -> int:
@@ -164,7 +179,7 @@ def _skip(text: str, position: int) -> int:
             return position
 
 
-def _line(text: str, start: int, variables: Variables) -> Line:
+def _line(text: str, start: int, variables: Variables, files: Files = _any_file) -> Line:
     words: list[Word] = []
     redirection = None
     problem = None
@@ -177,7 +192,7 @@ def _line(text: str, start: int, variables: Variables) -> Line:
             redirection, problem = _redirection(text, operator)
             end = redirection.end
             break
-        word = _word(text, position, variables)
+        word = _word(text, position, variables, files)
         words.append(word)
         end = word.end
         space = _SPACE.match(text, end)
@@ -200,9 +215,9 @@ def _program(text: str, start: int) -> Line:
     return Line(text, start, max(end, start + 1), tuple(words), None, None)
 
 
-def _word(text: str, start: int, variables: Variables) -> Word:
+def _word(text: str, start: int, variables: Variables, files: Files) -> Word:
     if _LITERAL.match(text, start) or (text.startswith("/*", start) and opens_literal(text, start)):
-        return _literal(text, start, variables)
+        return _literal(text, start, variables, files)
     if text.startswith(("@'", '@"'), start):
         return _quoted_file(text, start)
     bare = _BARE.match(text, start)
@@ -233,8 +248,8 @@ def _quoted_file(text: str, start: int) -> Word:
     return Word(start, end, text[start:end], problem=problem, file=str(name.value))
 
 
-def _literal(text: str, start: int, variables: Variables) -> Word:
-    reading = read(text, start, variables)
+def _literal(text: str, start: int, variables: Variables, files: Files) -> Word:
+    reading = read(text, start, variables, files)
     problem = reading.problem
     end = reading.end
     if problem is None and not _ends_word(text, end):

@@ -329,6 +329,7 @@ _TOKEN_STYLES = {
     TokenKind.STRING: "string",
     TokenKind.NUMBER: "number",
     TokenKind.VARIABLE: "variable",
+    TokenKind.FILE: "string",
     TokenKind.COMMENT: "comment",
     TokenKind.WRONG: "",
 }

@@ -7,6 +7,8 @@ r"""The parser for the literals that users type: a relaxed JSON, with constructo
 - The constructors are `Date("ISO 8601")` (UTC unless the text has a time zone), `Date(ms)`, `Date(NaN)` for the invalid
   date, `Binary("base64")`, `RegExp("source", "flags")`, `ObjectID("24 hex digits")`, `Decimal("1.10")` and
   `Custom("type", JSON)`. MongoDB's names `ObjectId` and `ISODate` work too. `Infinity`, `-Infinity` and `NaN` are numbers.
+- `Text(@notes.md)` is the text of a file, and `Binary(@photo.png)` its bytes. A name with spaces is in quotes:
+  `Text(@"my notes.md")`. Only the caller of `read` can allow files, because a value from another source must not read them.
 - Objects may be EJSON forms: `{"$date": 0}` is a date (E1 - E12). A form that Meteor would read as another value, such as
   `{"$date": null}`, is an error.
 - `$_` and `$1` are variables, `$1.title` and `$1[0]` are parts of them. The caller of `read` provides their values.
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import BinaryIO, TypeAlias, cast
 
@@ -40,17 +42,21 @@ __all__ = [
     "MAX_SIZE",
     "Constructor",
     "Expected",
+    "Files",
     "OpenBracket",
     "Reader",
     "Reading",
     "Variables",
     "as_argument",
     "as_name",
+    "is_path",
     "means_itself",
     "opens_literal",
     "parse",
     "parse_argument",
+    "part_of",
     "read",
+    "read_file",
     "read_text",
     "read_value",
 ]
@@ -63,6 +69,33 @@ def _text(value: EJSONValue) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+class _FileContent:
+    """The content of a file, as the argument of a constructor."""
+
+    __slots__ = ("data", "name")
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self.data = data
+
+
+def _file_text(file: object) -> EJSONValue:
+    if not isinstance(file, _FileContent):
+        raise TypeError
+    try:
+        return file.data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EJSONError(f"{file.name} is not UTF-8 text, from byte {error.start} on") from None
+
+
+def _binary(content: object) -> EJSONValue:
+    if isinstance(content, _FileContent):
+        return content.data
+    if not isinstance(content, str):
+        raise TypeError
+    return ejson.decode({"$binary": content})
 
 
 def _date(when: EJSONValue) -> EJSONValue:
@@ -124,7 +157,8 @@ class Constructor(Struct, frozen=True):
 #: The constructors by name.
 CONSTRUCTORS: dict[str, Constructor] = {
     "Date": Constructor(_date, 1, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970'),
-    "Binary": Constructor(lambda text: ejson.decode({"$binary": _text(text)}), 1, 1, 'base64, such as "AQID"'),
+    "Binary": Constructor(_binary, 1, 1, 'base64, such as "AQID", or a file, such as @photo.png'),
+    "Text": Constructor(_file_text, 1, 1, "a file, such as @notes.md"),
     "RegExp": Constructor(
         lambda source, flags="": RegExp(_text(source), _text(flags)),
         1,
@@ -151,6 +185,9 @@ CONSTRUCTORS["ISODate"] = CONSTRUCTORS["Date"]
 
 #: Returns the value of a variable, given its text (`$1.title`), or raises a CommandError without a position.
 Variables: TypeAlias = Callable[[str], EJSONValue]
+
+#: Returns the content of a file, given its name, or raises a CommandError without a position.
+Files: TypeAlias = Callable[[str], bytes]
 
 
 class Expected(Enum):
@@ -207,8 +244,12 @@ class Reading(Struct, frozen=True):
     expected: Expected
 
 
-def parse(text: str) -> EJSONValue:
+def parse(text: str, files: Files | None = None) -> EJSONValue:
     """Read a text that consists of one literal.
+
+    Args:
+        text: The text.
+        files: Reads the files in `Text` and `Binary`. Without it, files are errors.
 
     Raises:
         CommandError: The text is not a literal; `position` says where the problem is.
@@ -225,7 +266,7 @@ def parse(text: str) -> EJSONValue:
             return ejson.decode(tree, strict=True)
         except EJSONError:
             pass  # The reader below finds the position.
-    reading = read(text)
+    reading = read(text, files=files)
     if reading.problem is not None:
         raise reading.problem
     for token in tokens(text, reading.end):
@@ -234,8 +275,12 @@ def parse(text: str) -> EJSONValue:
     return reading.value
 
 
-def parse_argument(word: str) -> EJSONValue:
+def parse_argument(word: str, files: Files | None = None) -> EJSONValue:
     """Read an argument as a literal or, if it is not one, as plain text.
+
+    Args:
+        word: The argument.
+        files: See `parse`.
 
     Raises:
         CommandError: The argument begins like a literal (see `opens_literal`), but is not a valid one.
@@ -243,7 +288,7 @@ def parse_argument(word: str) -> EJSONValue:
     if not word[:1] or (word[0] not in _STARTS and not word[0].isspace()):
         return word
     try:
-        return parse(word)
+        return parse(word, files)
     except CommandError:
         if opens_literal(word):
             raise
@@ -281,15 +326,16 @@ def opens_literal(text: str, start: int = 0) -> bool:
     return False
 
 
-def read(text: str, start: int = 0, variables: Variables | None = None) -> Reading:
+def read(text: str, start: int = 0, variables: Variables | None = None, files: Files | None = None) -> Reading:
     """Read the literal that begins at `start`, or the beginning of one. This function raises no exceptions.
 
     Args:
         text: The whole text.
         start: The index to begin at.
         variables: Finds the values of variables. Without it, variables are errors.
+        files: Reads the files in `Text` and `Binary`. Without it, files are errors.
     """
-    reader = Reader(text, variables)
+    reader = Reader(text, variables, files)
     for token in tokens(text, start):
         reader.seen.append(token)
         if token.kind is TokenKind.COMMENT and token.problem is None:
@@ -330,13 +376,15 @@ class Reader:
     Args:
         text: The whole text, for errors.
         variables: Finds the values of variables. Without it, variables are errors.
+        files: Reads the files in `Text` and `Binary`. Without it, files are errors.
 
     Attributes:
         expected: The tokens that may follow.
     """
 
-    def __init__(self, text: str, variables: Variables | None) -> None:
+    def __init__(self, text: str, variables: Variables | None, files: Files | None = None) -> None:
         self.text = text
+        self._files = files
         self._variables = variables
         self.seen: list[Token] = []
         self.expected = Expected.VALUE
@@ -414,6 +462,8 @@ class Reader:
                 self.expected = Expected.PARENTHESIS
             case TokenKind.VARIABLE:
                 self._add(self._variable(token), token.start)
+            case TokenKind.FILE if self._stack and self._stack[-1].constructor is not None:
+                self._add(cast(EJSONValue, self._file(token)), token.start)
             case TokenKind.OPEN if token.text != "(":
                 self._open(token)
             # A comma may come before the closing bracket.
@@ -502,6 +552,15 @@ class Reader:
         except CommandError as error:
             raise CommandError(error.message, self.text, token.start) from None
 
+    def _file(self, token: Token) -> _FileContent:
+        name = cast(str, token.value)
+        if self._files is None:
+            raise CommandError("a value that is read from a file or a pipe cannot read files", self.text, token.start)
+        try:
+            return _FileContent(name, self._files(name))
+        except CommandError as error:
+            raise CommandError(error.message, self.text, token.start) from None
+
     def _decode(self, tree: EJSONValue) -> EJSONValue:
         """Decode EJSON forms, outer ones first, since `$escape` and `$value` protect the forms in them."""
         if not self._forms:
@@ -526,6 +585,9 @@ class Reader:
 
             similar = get_close_matches(token.text, [*CONSTRUCTORS, *CONSTANTS], n=1)
             advice = f"did you mean {similar[0]}?" if similar else "put text in quotes"
+            return CommandError(f"{token.text[:40]} is not a valid value; {advice}", self.text, token.start)
+        if token.kind is TokenKind.FILE and self.expected is Expected.VALUE:
+            advice = f"Text({token.text[:40]}) is the text of a file"
             return CommandError(f"{token.text[:40]} is not a valid value; {advice}", self.text, token.start)
         if token.kind is TokenKind.CLOSE and self._stack and self.expected is not Expected.NOTHING:
             return CommandError(f"missing {self.expected.value} before {token.text}", self.text, token.start)
@@ -565,6 +627,42 @@ def _unwrapped(tree: EJSONValue) -> EJSONValue:
     return cast(EJSONValue, whole[0])
 
 
+_STEP = re.compile(r"\.([\w$]+)|\[([0-9]+)\]")
+
+
+def part_of(value: EJSONValue, path: str, start: int) -> EJSONValue:
+    """Return a part of a value.
+
+    Args:
+        value: The value.
+        path: The name of the value, and the steps to the part: `$3.title[0]`.
+        start: Where the steps begin. They must be valid; see `is_path`.
+
+    Raises:
+        CommandError: The value has no such part.
+    """
+    for step in _STEP.finditer(path, start):
+        value = _part(value, step[1] or step[2], path[: step.start()] or "the value")
+    return value
+
+
+def is_path(steps: str) -> bool:
+    """Return whether a text consists of steps: `.title`, `[0].n`."""
+    return re.fullmatch(rf"(?:{_STEP.pattern})+", steps) is not None
+
+
+def _part(value: EJSONValue, step: str, path: str) -> EJSONValue:
+    if isinstance(value, Mapping):
+        if step in value:
+            return value[step]
+        raise CommandError(f"{path} has no field {step[:40]}")
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        if step.isascii() and step.isdecimal() and int(step[:10]) < len(value):
+            return value[int(step)]
+        raise CommandError(f"{path} is an array of {len(value)} items; it has no item {step[:40]}")
+    raise CommandError(f"{path} is not an object or an array, so it has no part {step[:40]}")
+
+
 _NAME = re.compile(r"[^\W\d][\w./:@-]*")
 
 
@@ -602,6 +700,28 @@ def read_value(name: str) -> EJSONValue:
         raise CommandError(f"{name}, line {line}: {error.message}", error.text, error.position) from None
 
 
+def read_file(name: str) -> bytes:
+    """Read the file of `Text(@notes.md)` or `Binary(@photo.png)`.
+
+    Raises:
+        CommandError: The file cannot be read, or is larger than a message can be.
+    """
+    from pathlib import Path
+
+    try:
+        with Path(name).expanduser().open("rb") as file:
+            return _limited(file, name)
+    except OSError as error:
+        raise CommandError(f"cannot read {name}: {error.strerror or error}") from None
+
+
+def _limited(file: BinaryIO, name: str) -> bytes:
+    data = file.read(MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise CommandError(f"{name} is too large for a message (more than {MAX_SIZE >> 20} MiB)")
+    return data
+
+
 def read_text(file: BinaryIO, name: str) -> str:
     """Read a text file, without the newline at its end.
 
@@ -612,9 +732,7 @@ def read_text(file: BinaryIO, name: str) -> str:
     Raises:
         CommandError: The file is larger than a message can be, or is not UTF-8 text.
     """
-    data = file.read(MAX_SIZE + 1)
-    if len(data) > MAX_SIZE:
-        raise CommandError(f"{name} is too large for a message (more than {MAX_SIZE >> 20} MiB)")
+    data = _limited(file, name)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

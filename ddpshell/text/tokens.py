@@ -34,6 +34,7 @@ class TokenKind(Enum):
     NUMBER = "number"
     NAME = "name"  # true, Date, an unquoted key, ...
     VARIABLE = "variable"  # $_, $1, $2.title[0]: an earlier result, or a part of it
+    FILE = "file"  # @notes.md, @"my notes.md"
     COMMENT = "comment"
     WRONG = "wrong"  # not a token of the grammar
 
@@ -46,7 +47,7 @@ class Token(Struct, frozen=True):
         start: The index of its first character in the whole text.
         end: The index after its last character.
         text: Its characters.
-        value: The value of a string or a number; None for other tokens.
+        value: The value of a string or a number, or the name of a file; None for other tokens.
         problem: Why it is invalid, or None.
         position: The index of the first invalid character; `start` if the token is valid.
         is_open: Whether more text could complete the token, which is a string or a comment without its end.
@@ -106,6 +107,7 @@ def _pattern() -> re.Pattern[str]:
         | (?P<number> -?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w$.+-]) )
         | (?P<variable> \$(?:_|[0-9]+)(?![\w$])(?:\.[\w$]+|\[[0-9]+\])* )
         | (?P<name> -Infinity(?![\w$]) | (?:[^\W\d]|\$)[\w$]* )
+        | (?P<file> @(?: "[^"\\\n]*" | '[^'\\\n]*' | [^\s()\[\]{},"'@][^\s()\[\]{},"']* ) )
         | (?P<wrong> [^\s\[\]{}(),:"'/]+ | . )
         """,
         re.VERBOSE,
@@ -115,11 +117,13 @@ def _pattern() -> re.Pattern[str]:
 def _token(kind: TokenKind, match: re.Match[str]) -> Token:
     start, end = match.span()
     text = match[0]
-    value: int | float | None = None
+    value: str | int | float | None = None
     problem = None
     is_open = False
     if kind is TokenKind.NUMBER:
         value = _number(text)
+    elif kind is TokenKind.FILE:
+        value = text[1:].strip("\"'")
     elif kind is TokenKind.WRONG:
         problem = f"{text[:40]} is not a valid value; put text in quotes"
     elif kind is TokenKind.COMMENT and text.startswith("/*") and (len(text) < 4 or not text.endswith("*/")):

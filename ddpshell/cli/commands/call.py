@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...exceptions import CommandError, MethodError
-from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
+from ...exceptions import CommandError, DDPError, MethodError
+from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..output import OutputError, OutputFormat
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["call"]
 
 
-def _call(method: str, words: tuple[str, ...], as_strings: bool, timing: bool, sub: str | None) -> None:
+def _call(
+    method: str,
+    words: tuple[str, ...],
+    as_strings: bool,
+    timing: bool,
+    sub: str | None,
+    path: str | None,
+    dry_run: bool,
+) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
@@ -31,6 +39,9 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool, timing: bool, s
     check_text(method, "METHOD")
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
+    if dry_run:
+        _show_frames(method, params, process, settings)
+        return
     measured = _Measured(process, settings, sub) if timing else None
     # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
     from ..connection import connected, wait_for_outcome
@@ -50,6 +61,8 @@ def _call(method: str, words: tuple[str, ...], as_strings: bool, timing: bool, s
             suggest_name(error, method, process, endpoint_of(settings))
             raise
         # Printed before the connection is closed, which may take a moment.
+        if path is not None:
+            result = _part(result if call.has_result else None, path, method)
         if call.has_result:
             try:
                 with process.console.paged():
@@ -135,6 +148,7 @@ class _Measured:
 def _publication(text: str) -> tuple[str, list[EJSONValue]]:
     """Read the name and the arguments of a publication, as the shell does."""
     from ...shell.parser import parse
+    from ...text.tokens import TokenKind
 
     lines = parse(text)
     if len(lines) != 1 or lines[0].redirection is not None:
@@ -143,9 +157,54 @@ def _publication(text: str) -> tuple[str, list[EJSONValue]]:
     if line.problem is not None:
         raise CommandError(f"--sub: {line.problem}")
     name, *words = line.words
-    if any(word.file is not None for word in words):
+    if any(word.file is not None or any(token.kind is TokenKind.FILE for token in word.tokens) for word in words):
         raise CommandError("--sub does not read files")
     return name.name, [word.value for word in words]
+
+
+def _steps(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    if path is None:
+        return None
+    from ...text.literals import is_path
+
+    steps = path if path.startswith((".", "[")) else f".{path}"
+    if not is_path(steps):
+        raise click.BadParameter(f"{path!r} is not a path, such as title, owner.name or [0].title", ctx, param)
+    return steps
+
+
+def _part(result: EJSONValue, path: str, method: str) -> EJSONValue:
+    from ...text.literals import part_of
+
+    name = f"the result of {method!r}"
+    try:
+        return part_of(result, f"{name}{path}", len(name))
+    except CommandError as error:
+        # Not a usage error, because the server has run the method.
+        raise DDPError(f"--get: {error}") from None
+
+
+def _show_frames(method: str, params: list[EJSONValue], process: Process, settings: ConnectionSettings) -> None:
+    """Print the frames of a call as the client would send them (C1, C10, A4)."""
+    from ...protocol.accounts import password_login, resume_login
+    from ...protocol.client_session import ClientSession
+    from ...protocol.secrets import mask
+    from ..credentials import find_credential
+
+    session = ClientSession(lambda: 0.0)
+    credential = find_credential(process, settings)
+    if credential is not None:
+        login = (
+            password_login(credential.user or "", credential.password)
+            if credential.token is None
+            else resume_login(credential.token)
+        )
+        session.call("login", [login])
+    session.call(method, params)
+    session.connection_made(0.0)
+    for text in session.texts_to_send():
+        process.console.message(mask(text))
+    process.console.note("nothing was sent")
 
 
 call = Command(
@@ -154,8 +213,7 @@ call = Command(
     help="Call a method and print its result.",
     params=[
         click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
-        WORDS,
-        STRING_OPTION,
+        *ARGUMENTS,
         click.Option(
             ["--timing"],
             is_flag=True,
@@ -168,6 +226,17 @@ call = Command(
             help="With --timing, subscribe before the call, and measure when the first document changes. With arguments: "
             "--sub 'tasks {done: false}'.",
         ),
+        click.Option(
+            ["--get", "path"],
+            callback=_steps,
+            metavar="PATH",
+            help="Print only a part of the result, such as title, owner.name or [0].title.",
+        ),
+        click.Option(
+            ["--dry-run"],
+            is_flag=True,
+            help="Print the frames that would be sent, with secrets masked, and send nothing.",
+        ),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
     ],
@@ -175,7 +244,8 @@ call = Command(
     examples=[
         ("ddp call upper Hello", "with a string"),
         ("ddp call /tasks/insert '{title: \"write\"}'", "with an object"),
-        ("ddp call types | jq .object", "use a result in a program"),
         ("ddp call slow 200 --timing", "show where the time went"),
+        ("ddp call types --get object", "print a part of the result"),
+        ('ddp call upper -S "$name"', "with text that may look like anything"),
     ],
 )

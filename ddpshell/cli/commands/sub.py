@@ -28,7 +28,7 @@ from ...text.changes import change_line, event_to_value
 from ...text.escaping import escape_line
 from ...text.literals import parse_argument
 from ...text.palette import terminal_text
-from ..call_arguments import GRAMMAR, STRING_OPTION, WORDS, SeenName, check_text, note_losses, read_arguments
+from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat
@@ -397,13 +397,13 @@ sub = Command(
     ),
     params=[
         click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
-        WORDS,
+        *ARGUMENTS,
         click.Option(["-f", "--follow"], is_flag=True, help="Print each change when it happens, until Ctrl-C."),
         click.Option(
             ["--until"],
             metavar="SELECTOR",
-            help="Follow until a document matches this MongoDB selector, such as '{done: true}'. "
-            "The exit code is 5 if none matches in time.",
+            help="Follow until a document matches this MongoDB selector, such as '{done: true}'; exit code 5 if none does "
+            "in time.",
         ),
         click.Option(
             ["--collection", "collections"],
@@ -422,10 +422,9 @@ sub = Command(
         click.Option(
             ["--events"],
             is_flag=True,
-            help="Follow, and print each message about a document as it arrives. For servers that send streams of events "
-            "in the form of documents, such as Rocket.Chat.",
+            help="Follow, and print each message about a document as it arrives, for streams of events such as "
+            "Rocket.Chat's.",
         ),
-        STRING_OPTION,
         *connection_options(
             "Time limit in seconds until all documents have arrived or, with --until, one matches; 0 for no limit. "
             "If given, it also ends --follow. [default: 30]"
@@ -434,7 +433,9 @@ sub = Command(
     ],
     notes={
         "Arguments": GRAMMAR,
-        "Output to a pipe": [
+    },
+    more_notes={
+        "On a pipe": [
             ("added", '{"msg":"added","collection":...,"id":...,"fields":{...}}'),
             ("changed", 'the same, and "cleared":[...] with the names of removed fields'),
             ("removed", '{"msg":"removed","collection":...,"id":...}'),

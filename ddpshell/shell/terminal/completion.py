@@ -224,7 +224,7 @@ def _suggest_in_literal(
     assert end, "the pattern matches the empty text"
     start = max(end.start(), typed.start)
     prefix = text[start:]
-    reading = read(text[:start], typed.start, lambda _: None)
+    reading = read(text[:start], typed.start, lambda _: None, lambda _: b"")
     if any(token.is_open for token in reading.tokens) or (reading.problem and not reading.is_open):
         return
     if reading.expected is Expected.KEY:
@@ -243,12 +243,12 @@ def _suggest_values(known: _Known, prefix: str, start: int) -> Iterator[Suggesti
     if prefix.startswith("$"):
         yield from (Suggestion(name, start, "a result") for name in known.variables() if name.startswith(prefix))
         return
+    constants = [name for name in ("true", "false", "null", "Infinity", "NaN") if name.startswith(prefix)]
     for name, constructor in CONSTRUCTORS.items():
-        if name.lower().startswith(prefix.lower()):
+        # After `t`, a user means `true`, not `Text`.
+        if name.startswith(prefix) or (not constants and name.lower().startswith(prefix.lower())):
             yield Suggestion(f"{name}(", start, constructor.usage)
-    for name in ("true", "false", "null", "Infinity", "NaN"):
-        if name.startswith(prefix) and name != prefix:
-            yield Suggestion(name, start)
+    yield from (Suggestion(name, start) for name in constants if name != prefix)
 
 
 # --------------------------------------------------------------------------------------------------- the adapter
