@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-__all__ = ["Closed", "Opened", "Passed", "Problem", "Request", "TapEvent"]
+__all__ = ["Closed", "Opened", "Passed", "Problem", "Request", "Side", "TapEvent"]
+
+
+#: The side that ended a connection.
+Side: TypeAlias = Literal["client", "server", "proxy"]
 
 
 class Opened(Struct, frozen=True):
@@ -47,12 +51,12 @@ class Closed(Struct, frozen=True):
     Args:
         number: The number of the connection.
         when: The time in seconds of the clock.
-        by_client: Whether the client's connection ended first.
+        by: The side whose connection ended first. `proxy` means that the proxy was stopped.
     """
 
     number: int
     when: float
-    by_client: bool
+    by: Side
 
 
 class Request(Struct, frozen=True):

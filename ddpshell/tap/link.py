@@ -20,7 +20,7 @@ from ..client.network.tls import tls_error
 from ..client.network.waiting import lookup_problem
 from ..clock import Clock
 from ..protocol.urls import Endpoint
-from .events import Closed, Opened, Passed, Problem, Request, TapEvent
+from .events import Closed, Opened, Passed, Problem, Request, Side, TapEvent
 from .http import Body, Head, HeadError, HTTPReader, Translation
 
 __all__ = ["End", "Link", "LinkOwner"]
@@ -222,8 +222,7 @@ class Link:
         if end is self.client and self._connecting is not None:
             self._connecting.cancel()
         if self._number:
-            self._tap.report(Closed(self._number, self._tap.clock.now(), end is self.client))
-            self._number = 0
+            self._report_end("client" if end is self.client else "server")
         elif error is not None and end is self.server and self._exchange is not None:
             self._tap.report(Problem(f"{self._tap.target.authority} broke the connection: {error}"))
         if not self._is_refused:
@@ -238,12 +237,18 @@ class Link:
             (end.hold if held else end.release)("held")
 
     def abort(self) -> None:
-        """Close both ends now."""
+        """Close both ends now, because the proxy is stopped."""
+        if self._number:
+            self._report_end("proxy")
         if self._connecting is not None:
             self._connecting.cancel()
         for end in self._open_ends:
             assert end.transport is not None
             end.transport.abort()
+
+    def _report_end(self, by: Side) -> None:
+        self._tap.report(Closed(self._number, self._tap.clock.now(), by))
+        self._number = 0
 
     # From the client to the server
 

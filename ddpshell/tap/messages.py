@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..client.network.frames import MAX_MESSAGE, CloseFrame, FrameReader, LargeMessage, masked
 from ..exceptions import RemoteProtocolError
+from .events import Side
 
 __all__ = ["Conversation", "Unmasker"]
 
@@ -101,14 +102,10 @@ class Conversation:
             self._lost.add(is_sent)
             yield fault
 
-    def ending(self, *, by_client: bool) -> str:
-        """Describe the end of the connection.
-
-        Args:
-            by_client: Whether the client's connection ended first.
-        """
+    def ending(self, by: Side) -> str:
+        """Describe the end of the connection, which one side ended first."""
         if self._close is None:
-            return f"the {'client' if by_client else 'server'} ended it without a close frame"
+            return "ddp tap was stopped" if by == "proxy" else f"the {by} ended it without a close frame"
         is_sent, frame = self._close
         text = f"the {'client' if is_sent else 'server'} closed it"
         if frame.code != 1005:

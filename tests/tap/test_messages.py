@@ -53,14 +53,15 @@ def test_messages_are_found_in_fragments_among_control_frames(is_sent: bool) -> 
     found = [item for byte in data for item in conversation.receive(bytes([byte]), is_sent=is_sent)]
     assert found == ['{"a":"é"}', "{}"]
     who = "client" if is_sent else "server"
-    assert conversation.ending(by_client=not is_sent) == f"the {who} closed it with code 1000: bye"
+    assert conversation.ending("server" if is_sent else "client") == f"the {who} closed it with code 1000: bye"
 
 
 def test_an_end_without_a_close_frame_is_described() -> None:
     conversation = Conversation()
-    assert conversation.ending(by_client=True) == "the client ended it without a close frame"
+    assert conversation.ending("client") == "the client ended it without a close frame"
+    assert conversation.ending("proxy") == "ddp tap was stopped"
     assert list(conversation.receive(frame(8, b"", mask=b"abcd"), is_sent=True)) == []
-    assert conversation.ending(by_client=False) == "the client closed it"
+    assert conversation.ending("server") == "the client closed it"
 
 
 @pytest.mark.parametrize(

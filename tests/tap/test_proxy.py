@@ -71,7 +71,7 @@ def test_a_target_with_tls_and_a_prefix(start_tap: StartTap, authority: Authorit
             client.send(b"\x81\x80abcd")
             client.until(b"\x81\x80abcd")
         [closed] = watched.events(Closed, 1)
-        assert closed.by_client
+        assert closed.by == "client"
         conversation = server.conversations[0]
         assert conversation.request.startswith("GET /shop/websocket HTTP/1.1\r\n")
         assert conversation.headers["origin"] == f"https://localhost:{server.port}"
@@ -138,6 +138,6 @@ def test_it_stops_while_connections_are_open_and_being_made(start_tap: StartTap)
             other.tap.stop()
             assert client.rest() is not None
             [closed] = watched.events(Closed)
-            assert closed.number == 1
+            assert (closed.number, closed.by) == (1, "proxy")
         # A second time does nothing.
         watched.tap.stop()

@@ -219,7 +219,7 @@ class _Display:
 
     def _close(self, event: Closed) -> None:
         conversation, listener = self._sockets.pop(event.number)
-        reason = conversation.ending(by_client=event.by_client)
+        reason = conversation.ending(event.by)
         if listener is not None:
             listener.closed(reason, event.when)
         self._change(
