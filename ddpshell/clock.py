@@ -24,11 +24,15 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-__all__ = ["LONGEST_WAIT", "Clock", "Event", "Sleeper", "SystemClock", "wait_in_parts", "wait_until_done"]
+__all__ = ["LONGEST_WAIT", "Clock", "Event", "Sleeper", "SystemClock", "cpu_time", "wait_in_parts", "wait_until_done"]
 
 #: The longest single wait, in seconds. No operating system can wait for more than some weeks at once (epoll: 2^31 ms);
 #: longer waits are made of several.
 LONGEST_WAIT = 86_400.0
+
+
+# The shortest wait of `epoll`, in seconds.
+_TICK = 0.001
 
 
 class Clock(Protocol):
@@ -72,9 +76,30 @@ class SystemClock:
             return [key for key, _ in selector.select()]
         while True:
             left = max(0.0, deadline - time.monotonic())
-            ready = [key for key, _ in selector.select(min(left, LONGEST_WAIT))]
-            if ready or left <= LONGEST_WAIT:
-                return ready
+            if not 0 < left < _TICK:
+                # epoll counts whole milliseconds and rounds up, so the rest is waited for below.
+                whole = (math.floor(min(left, LONGEST_WAIT) / _TICK) - 0.5) * _TICK
+                ready = [key for key, _ in selector.select(whole)]
+                if ready or not left:
+                    return ready
+            elif (number := _epoll_number(selector)) is None:
+                return [key for key, _ in selector.select(left)]
+            else:
+                with contextlib.suppress(ValueError):  # `select` accepts only small file numbers
+                    select.select([number], [], [], left)
+                return [key for key, _ in selector.select(0)]
+
+
+def _epoll_number(selector: selectors.BaseSelector) -> int | None:
+    """Return the file number of an epoll selector; None for other selectors."""
+    # macOS, Windows and gevent have other selectors.
+    epoll = getattr(selectors, "EpollSelector", None)
+    return selector.fileno() if epoll is not None and isinstance(selector, epoll) else None
+
+
+def cpu_time() -> float:
+    """Return the seconds of CPU time that all threads of this process have used."""
+    return time.process_time()
 
 
 def wait_in_parts(wait: Callable[[float], bool], timeout: float) -> bool:

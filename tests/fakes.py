@@ -225,6 +225,10 @@ class ScriptedTransport:
         except ConnectionError:
             self.lost = ConnectionLost("the connection broke")
 
+    def start_goodbye(self) -> None:
+        """End the sending side; the peer's end follows."""
+        self._sock.shutdown(socket.SHUT_WR)
+
     def close(self, *, goodbye: bool) -> None:
         """Close the connection."""
         self.goodbye = goodbye

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from ddpshell import __version__
-from ddpshell.cli.command_classes import Command, Rows
+from ddpshell.cli.command_classes import Command, Group, Rows
 from ddpshell.cli.commands.completion import SHELLS, script
 from ddpshell.cli.main import ddp
 from ddpshell.cli.options import SharedOption
@@ -39,8 +39,14 @@ def manual() -> str:
     lines += [".SH COMMANDS"]
     for name in ddp.list_commands(ctx):
         command = ddp.get_command(ctx, name)
-        assert isinstance(command, Command)
-        lines += _command(command, click.Context(command, info_name=name, parent=ctx))
+        assert isinstance(command, Command | Group)
+        inner = click.Context(command, info_name=name, parent=ctx)
+        lines += _command(command, inner)
+        if isinstance(command, Group):
+            for kind in command.list_commands(inner):
+                subcommand = command.get_command(inner, kind)
+                assert isinstance(subcommand, Command)
+                lines += _command(subcommand, click.Context(subcommand, info_name=kind, parent=inner))
     sections: dict[str, list[tuple[str, str]]] = {}
     for param in ddp.get_params(ctx):
         record = param.get_help_record(ctx)
@@ -55,7 +61,7 @@ def manual() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(command: Command, ctx: click.Context) -> Iterator[str]:
+def _command(command: Command | Group, ctx: click.Context) -> Iterator[str]:
     yield f'.SS "{_text(" ".join([ctx.command_path, *command.collect_usage_pieces(ctx)]))}"'
     yield _text(command.help or "")
     for heading, rows in command.first_notes(ctx).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -15,8 +16,9 @@ import click
 import pytest
 
 import ddpshell
-from ddpshell.cli.command_classes import Command
+from ddpshell.cli.command_classes import Command, Group
 from ddpshell.cli.main import ddp
+from tests.analysis.test_load import made, noisy
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.machine import TOP, program
 
@@ -26,8 +28,14 @@ def _examples() -> Iterator[str]:
     yield from (line for line, _ in ddp.examples)
     for name in ddp.list_commands(ctx):
         command = ddp.get_command(ctx, name)
-        assert isinstance(command, Command)
+        assert isinstance(command, Command | Group)
         yield from (line for line, _ in command.examples)
+        if isinstance(command, Group):
+            inner = click.Context(command, parent=ctx)
+            for kind in command.list_commands(inner):
+                subcommand = command.get_command(inner, kind)
+                assert isinstance(subcommand, Command)
+                yield from (line for line, _ in subcommand.examples)
 
 
 EXAMPLES = list(dict.fromkeys(_examples()))
@@ -41,7 +49,9 @@ FILES = {
     "app.py": "from ddpshell.server import Server\nserver = Server()\n",
     "calls.ndjson": '["upper", "a"]\n["add", 1, 2]\n',
     "new.ddprec": _RECORDING,
+    "new.json": json.dumps(made(noisy(1))),
     "old.ddprec": _RECORDING,
+    "old.json": json.dumps(made(noisy(2))),
     "migration.ndjson": '["upper", "a"]\n',
     "secret.txt": "wonderland\n",
     "setup.ddp": "call upper Hello\n",

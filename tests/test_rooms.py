@@ -53,7 +53,7 @@ FILES_WITH_MORE = {"server/stand_in.py": ("analysis",)}
 
 #: Modules that only compute, for every room. (Reading the clock through `datetime` is checked below.)
 PURE = set(
-    "__future__ abc base64 binascii bisect codecs collections colorsys contextlib copy dataclasses datetime decimal difflib"
+    "__future__ abc array base64 binascii bisect codecs collections colorsys contextlib copy dataclasses datetime decimal difflib"
     " enum fnmatch fractions functools graphlib hashlib heapq html inspect ipaddress itertools json keyword math numbers"
     " operator re reprlib shlex string struct textwrap tokenize types typing unicodedata urllib.parse warnings weakref".split()
 )
@@ -120,6 +120,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
         "shell/",
         "cli/",
     ),
+    "resource": ("cli/load.py",),
     "runpy": ("server/loading.py",),
     "shutil": ("shell/", "cli/"),
     "signal": ("shell/", "cli/"),

@@ -303,12 +303,13 @@ class Group(_Described, click.Group):
             name,
             invoke_without_command=True,
             subcommand_metavar="COMMAND [ARG]...",
-            callback=self._without_command,
+            callback=self.run_alone,
             **attributes,
         )
         self._descriptions = commands
 
-    def _without_command(self) -> None:
+    def run_alone(self) -> None:
+        """Run the default command, if there is no other."""
         ctx = click.get_current_context()
         if ctx.invoked_subcommand is None:
             command = self.get_command(ctx, "shell")
@@ -324,9 +325,13 @@ class Group(_Described, click.Group):
         """Import a command; return None if the name is unknown."""
         if cmd_name not in self._descriptions:
             return None
-        command = getattr(importlib.import_module(f".commands.{cmd_name}", __package__), cmd_name)
-        assert isinstance(command, Command)
+        command = self.load(cmd_name)
+        assert isinstance(command, Command | Group)
         return command
+
+    def load(self, name: str) -> object:
+        """Import a command of the list."""
+        return getattr(importlib.import_module(f".commands.{name}", __package__), name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -336,20 +341,25 @@ class Group(_Described, click.Group):
         command = self.get_command(ctx, name)
         if command is not None or ctx.resilient_parsing:
             return name, command, rest
+        raise self.unknown(args, ctx)
+
+    def unknown(self, args: Sequence[str], ctx: click.Context) -> click.UsageError:
+        """Return the error for an unknown command, which suggests another one."""
         from difflib import get_close_matches
 
+        name, *rest = args
         meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._descriptions, n=1)), None)
         if _SERVER.match(name) or (_DOMAIN.match(name) and rest and rest[0] in self._descriptions):
             # The demo has its own server.
             words = ["demo", *args] if "is_demo" in process_of(ctx).options else args
             meant = process_of(ctx).command_with(words, ["-u", _as_url(name), *rest])
-            raise click.UsageError(f"{name!r} is not a command; did you mean `{meant}`?", ctx)
+            return click.UsageError(f"{name!r} is not a command; did you mean `{meant}`?", ctx)
         server = str(process_of(ctx).options.get("url"))
         if server in self._descriptions:
             meant = process_of(ctx).command_with([server, *args], ["localhost:3000", server, *args])
-            raise click.UsageError(f"-u/--url needs a server before {server!r}; did you mean `{meant}`?", ctx)
+            return click.UsageError(f"-u/--url needs a server before {server!r}; did you mean `{meant}`?", ctx)
         advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name}"
-        raise click.UsageError(f"unknown command {name!r}; {advice}", ctx)
+        return click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:
         """Return the list of commands."""

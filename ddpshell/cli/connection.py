@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..client import Awaitable, Client, ConnectionState, TLSOptions
 from ..client.events import (
@@ -30,6 +30,7 @@ __all__ = [
     "add_url_hint",
     "connected",
     "make_client",
+    "network_options",
     "timeout_error",
     "tls_options",
     "unconfirmed_note",
@@ -122,15 +123,9 @@ def make_client(
     """
     return Client(
         settings.url,
+        **network_options(settings, passphrase),
         reconnect=reconnect,
         connect_timeout=settings.connect_timeout,
-        headers=settings.headers,
-        origin=settings.origin,
-        tls=tls_options(settings, passphrase),
-        proxy=settings.proxy,
-        ip_version=settings.ip_version,
-        user_agent=settings.user_agent,
-        max_message=settings.max_message,
         login_required=login_required,
         debug=bool(process.options.get("debug")),
         data_events=data_events,
@@ -158,6 +153,19 @@ def warn_of_insecure(process: Process, settings: ConnectionSettings) -> None:
         process.console.warning(
             "--insecure: the server's certificate is not checked, so another server could pose as this one"
         )
+
+
+def network_options(settings: ConnectionSettings, passphrase: str) -> dict[str, Any]:
+    """Return the arguments of `make_connector`, which are also arguments of `Client`."""
+    return {
+        "headers": settings.headers,
+        "origin": settings.origin,
+        "tls": tls_options(settings, passphrase),
+        "proxy": settings.proxy,
+        "ip_version": settings.ip_version,
+        "user_agent": settings.user_agent,
+        "max_message": settings.max_message,
+    }
 
 
 def wait_for_outcome(awaited: Awaitable[Value], client: Client, process: Process, what: str) -> Value:

@@ -214,6 +214,7 @@ ddp = _Ddp(
         "ping": "Measure round trips to the server.",
         "batch": "Make many calls, from lines of JSON.",
         "run": "Run commands of the shell from a file.",
+        "bench": "Load a server with many clients, and measure how it answers.",
         "read": "Show what a recording or a HAR file contains.",
         "login": "Log in and save the login.",
         "logout": "Log out.",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .collection import Collection
     from .network.proxy import Proxy
 
-__all__ = ["CONNECT_TIMEOUT", "Client", "Status"]
+__all__ = ["CONNECT_TIMEOUT", "Client", "Status", "make_connector"]
 
 logger = logging.getLogger(__name__)
 
@@ -157,15 +157,18 @@ class Client:
         connector: Connector | None = None,
     ) -> None:
         random = random or _system_random
-        parsed_proxy: Proxy | None = None
-        if proxy is not None:
-            from .network.proxy import parse_proxy
-
-            parsed_proxy = parse_proxy(proxy)
-        handshake = HandshakeOptions(tuple(headers), origin, user_agent)
-        on_step = None if frame_listener is None else frame_listener.connecting
-        options = ConnectOptions(handshake, tls or TLSOptions(), parsed_proxy, ip_version, max_message, on_step)
-        connector = connector or WebSocketConnector(parse_url(url, random), options, random)
+        connector = connector or make_connector(
+            url,
+            headers=headers,
+            origin=origin,
+            tls=tls,
+            proxy=proxy,
+            ip_version=ip_version,
+            user_agent=user_agent,
+            max_message=max_message,
+            random=random,
+            on_step=None if frame_listener is None else frame_listener.connecting,
+        )
         self._url = connector.url
         self._clock = clock or SystemClock()
         self._session = ClientSession(
@@ -558,6 +561,36 @@ class Client:
                 callback(event)
             except BaseException:  # `sys.exit()` in a callback must not end the client's thread
                 logger.exception("a callback failed on %r", type(event).__name__)
+
+
+def make_connector(
+    url: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    origin: str | None = None,
+    tls: TLSOptions | None = None,
+    proxy: str | None = None,
+    ip_version: Literal[4, 6] | None = None,
+    user_agent: str = "ddpshell",
+    max_message: int = MAX_MESSAGE,
+    random: Callable[[], float] | None = None,
+    on_step: Callable[[str | None, float], object] | None = None,
+) -> Connector:
+    """Make the object that opens WebSockets to a server. `Client` and `ConnectOptions` describe the arguments.
+
+    Raises:
+        InvalidURL: `url` is not a valid address of a DDP server, or `proxy` is not a valid proxy URL.
+        ValueError: A header is not valid, or contains a line break.
+    """
+    random = random or _system_random
+    parsed_proxy: Proxy | None = None
+    if proxy is not None:
+        from .network.proxy import parse_proxy
+
+        parsed_proxy = parse_proxy(proxy)
+    handshake = HandshakeOptions(tuple(headers), origin, user_agent)
+    options = ConnectOptions(handshake, tls or TLSOptions(), parsed_proxy, ip_version, max_message, on_step)
+    return WebSocketConnector(parse_url(url, random), options, random)
 
 
 def _leave_to_parents() -> None:

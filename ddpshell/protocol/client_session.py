@@ -169,6 +169,8 @@ class ClientSession:
         self.state = SessionState.DISCONNECTED
         #: Whether to report each message about a document with a `DataReceived` event.
         self.reports_data = False
+        #: Whether to keep the documents. A load test has thousands of sessions, and only counts what arrives.
+        self.keeps_documents = True
         #: The id of the current or latest session; None if the server did not send one (C9).
         self.session_id: str | None = None
         self._random = random
@@ -536,6 +538,8 @@ class ClientSession:
     # Messages of the server
 
     def _receive_document(self, message: DataMessage) -> None:
+        if not self.keeps_documents:
+            return
         if self._quiescence.active:
             self._quiescence.buffer(message)
             return

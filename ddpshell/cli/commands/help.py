@@ -45,7 +45,7 @@ def _help(topic: str | None) -> None:
         text = _rendered(_list(group.list_commands(ctx)), ctx)
     elif topic in pages:
         text = _rendered((_FOLDER / f"{topic}.md").read_text(encoding="utf-8"), ctx)
-    elif isinstance(command, Command):
+    elif isinstance(command, Command | Group):
         with command.make_context(topic, [], parent=ctx.find_root(), resilient_parsing=True) as inner:
             text = command.help_text(inner, is_brief=False)
         for name, description in pages.items():

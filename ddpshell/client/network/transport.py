@@ -70,6 +70,10 @@ class Transport(Protocol):
         """Send a sign of life below the level of DDP, if the transport has one."""
         ...
 
+    def start_goodbye(self) -> None:
+        """Begin the closing handshake; `lost` says when the server has ended it."""
+        ...
+
     def close(self, *, goodbye: bool) -> None:
         """Close the connection, with or without a closing handshake."""
         ...
@@ -228,10 +232,14 @@ class WebSocketTransport:
         finally:
             self._sock.close()
 
-    def _say_goodbye(self) -> None:
-        deadline = self._waiter.clock.now() + GOODBYE_PATIENCE
+    def start_goodbye(self) -> None:
+        """Begin the closing handshake; `lost` says when the server has ended it."""
         self._unsent += close_frame(NORMAL_CLOSURE)
         self.flush()
+
+    def _say_goodbye(self) -> None:
+        deadline = self._waiter.clock.now() + GOODBYE_PATIENCE
+        self.start_goodbye()
         # The server's close frame, or the end of its stream, shows that it has read the goodbye.
         while self.lost is None and self._waiter.clock.now() < deadline:
             if self._waiter.wait_any(self, self.events, deadline):

@@ -1,0 +1,567 @@
+"""`ddp bench`: loads a server with many clients, and measures how it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ... import __version__
+from ...ejson import EJSONValue, json_text
+from ...exceptions import CommandError, EJSONError, LoginNeeded, TransportError
+from ...text.escaping import escape_line
+from ...text.prose import plural
+from ...text.tables import table_lines
+from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, read_arguments
+from ..command_classes import Command, Group, process_of
+from ..options import OUTPUT_OPTIONS, connection_options
+from ..output import Console, OutputFormat
+from ..process import ExitCode, Process, Terminated
+from ..progress import Progress
+from ..settings import ConnectionSettings
+from ..types import ReadableFile, Seconds
+
+if TYPE_CHECKING:
+    from ...clock import Clock
+    from ..load import LoadTest, Plan
+
+__all__ = ["bench"]
+
+# The length of a test that has neither a number of requests nor a length, in seconds.
+_SECONDS = 10.0
+
+# Files that are open besides the connections: those of the threads that open connections, and a few more.
+_OTHER_FILES = 300
+
+# What a report counts besides its figures, and how people call it.
+_PROBLEMS = (
+    ("unanswered", "answers that never came"),
+    ("unsent", "requests that were due, but not sent"),
+    ("in_flight", "requests without an answer when the test was stopped"),
+    ("disconnects", "lost connections"),
+    ("refused", "refused connections"),
+)
+
+
+def _bench(
+    kind: str, name: str, words: Sequence[str], write: str, as_strings: bool, options: Mapping[str, Any]
+) -> None:
+    ctx = click.get_current_context()
+    process = process_of(ctx)
+    console = process.console
+    settings = ConnectionSettings.of(process.options)
+    process.timeout = settings.timeout
+    if console.output_format is OutputFormat.TABLE:
+        raise click.UsageError("ddp bench does not take -o table, only pretty and json")
+    write_params: Sequence[EJSONValue] = ()
+    if write:
+        write_params = read_arguments(words[options["words_before"] :], process, as_strings=as_strings)
+        # --params has the arguments of the method.
+        words, process.params = words[: options["words_before"]], None
+    params = read_arguments(words, process, as_strings=as_strings)
+    for text, what in ((name, "METHOD" if kind == "call" else "PUB"), (write, "METHOD")):
+        check_text(text, what)
+    clients, count, seconds = options["clients"], options["count"], options["duration"]
+    if count is None and seconds is None:
+        count, seconds = (clients, None) if kind == "connect" else (None, _SECONDS)
+    _confirm(settings, process, is_confirmed=options["yes"])
+
+    from ..load import Plan
+
+    plan = Plan(
+        kind,  # type: ignore[arg-type]  # the names of the commands
+        clients,
+        name,
+        params,
+        write,
+        write_params,
+        count=count,
+        seconds=seconds,
+        rate=options["rate"],
+        warmup=options["warmup"],
+        timeout=settings.timeout,
+    )
+    found, failure = _run(plan, process, settings)
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        console.tree(found)
+    else:
+        _write_report(found, console)
+    for note in found["notes"]:
+        console.note(note)
+    for warning in found["warnings"]:
+        console.warning(warning)
+    if failure is not None:
+        raise failure
+    problems = ("unanswered", "unsent", "disconnects", "refused")
+    if found["errors"] or any(found[problem] for problem in problems) or found.get("deliveries", {}).get("missing"):
+        ctx.exit(ExitCode.SERVER_ERROR)
+
+
+def _confirm(settings: ConnectionSettings, process: Process, *, is_confirmed: bool) -> None:
+    """Ask before another machine is loaded.
+
+    Raises:
+        click.UsageError: The user does not confirm it, or there is no terminal to ask at.
+    """
+    from ...client.network.proxy import is_loopback
+    from ..credentials import ask_user, endpoint_of
+
+    host = endpoint_of(settings).host
+    if is_confirmed or is_loopback(host):
+        return
+    refusal = f"{escape_line(host)} is another machine; add --yes if you may load it"
+    question = f"{host} is another machine, and a load test can make it slow for others. May you load it? [y/N] "
+    try:
+        answer = ask_user(question, process, "", hidden=False)
+    except LoginNeeded:
+        raise click.UsageError(refusal) from None
+    if answer.strip().lower() not in ("y", "yes"):
+        raise click.UsageError(refusal)
+
+
+def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[dict[str, Any], BaseException | None]:
+    """Run a load test.
+
+    Returns:
+        The report, and the exception that ended the test early, or None.
+    """
+    from ...analysis.load import Setup, report
+    from ...client.client import make_connector
+    from ...client.connections import Connections
+    from ...clock import cpu_time
+    from ...protocol.accounts import resume_login
+    from ..connection import connected, network_options, wait_for_session
+    from ..credentials import read_passphrase
+    from ..load import allow_files, load_test
+
+    allow_files(plan.clients + _OTHER_FILES)
+    connector = make_connector(settings.url, **network_options(settings, read_passphrase(process, settings)))
+    clock, failure = process.clock, None
+    with contextlib.ExitStack() as stack:
+        # One usual client finds out whether the server is there, and logs in.
+        client = stack.enter_context(connected(process, settings))
+        wait_for_session(client, process)
+        login = None
+        if client.user_id is not None and (token := client.accounts.token) is not None:
+            # The others use its token. It stays, because the end of a login by password makes the token invalid.
+            login = resume_login(token.token)
+        else:
+            stack.close()
+        line = Progress(process.console, clock, prints_at_end=True)
+        stack.callback(line.clear)
+        connections = Connections(
+            connector,
+            clock,
+            login=login,
+            reports_data=plan.kind in ("sub", "fanout"),
+            connect_timeout=settings.connect_timeout or None,
+        )
+        stack.callback(connections.close)
+        setup = Setup(
+            kind=plan.kind,
+            name=plan.name,
+            url=connector.url,
+            clients=plan.clients,
+            rate=plan.rate,
+            started=clock.wall().isoformat(timespec="seconds"),
+            program=f"ddpshell {__version__}",
+        )
+        test = load_test(plan, connections, clock, cpu_time, _Live(line, clock), logs_in=login is not None)
+        try:
+            test.run()
+        except (KeyboardInterrupt, Terminated, TransportError) as error:
+            if test.began is None:
+                raise
+            failure = error
+    return report(setup, test.figures, test.began or test.ended, test.ended), failure
+
+
+class _Live:
+    """Shows the figures of a running test in one line.
+
+    Args:
+        line: The line.
+        clock: Time source.
+    """
+
+    def __init__(self, line: Progress, clock: Clock) -> None:
+        self._line = line
+        self._clock = clock
+        # How many requests were answered at the latest updates. The percentiles are those of about a second.
+        self._counts: deque[int] = deque([0], maxlen=10)
+
+    def __call__(self, test: LoadTest) -> None:
+        self._line.show(0, lambda seconds: [self._described(test)])
+
+    def _described(self, test: LoadTest) -> str:
+        if test.began is None:
+            return f"{test.figures.connected:,} of {plural(test.target, 'client')} connected"
+        from ...analysis.load import live_figures
+
+        now = self._clock.now()
+        if now < test.began:
+            return f"warm-up, {test.began - now:.0f} s left"
+        text = live_figures(test.figures, test.began, now, self._counts[0])
+        self._counts.append(len(test.figures.times))
+        return text
+
+
+def _write_report(found: Mapping[str, Any], console: Console) -> None:
+    title = " ".join(part for part in (found["kind"], found["name"]) if part)
+    what = [title, found["url"], plural(found["clients"], "client"), f"{found['seconds']:g} s"]
+    if found["target_rate"] is not None:
+        what.insert(3, f"{found['target_rate']:g}/s wanted")
+    rows: list[tuple[str, str]] = []
+    if found["kind"] == "fanout":
+        deliveries, writes = found["deliveries"], found["writes"]
+        rows += [
+            ("writes", f"{found['answered']:,} answered of {found['requests']:,}, {writes['rate']:,.1f}/s"),
+            ("", _latency(writes["latency_ms"])),
+            ("deliveries", f"{deliveries['received']:,} of {deliveries['expected']:,}, {found['rate']:,.1f}/s"),
+            ("", _latency(found["latency_ms"])),
+        ]
+        if deliveries["missing"]:
+            rows.append(("missing", f"{plural(deliveries['missing'], 'delivery', 'deliveries')} that never came"))
+    else:
+        rows += [
+            ("requests", f"{found['answered']:,} answered of {found['requests']:,}, {found['rate']:,.1f}/s"),
+            ("latency", _latency(found["latency_ms"])),
+        ]
+    if found.get("messages"):
+        rows.append(("data", f"{plural(found['messages'], 'message')}, {found['bytes']:,} bytes"))
+    for code, count in found["errors"].items():
+        rows.append(("error", f"{count:,} x {code}: {found['reasons'].get(code, '')}"))
+    for key, text in _PROBLEMS:
+        if found[key]:
+            rows.append((key.replace("_", " "), f"{found[key]:,} {text}"))
+    for code in found["refusals"]:
+        rows.append(("", f"{found['refusals'][code]:,} x {code}: {found['reasons'].get(code, '')}"))
+    client = found["client"]
+    cpu = f"CPU {client['cpu']:.0%} of a core ({client['cpu_s']:g} s)"
+    rows.append(("this client", f"{cpu}, lag {_latency(client['lag_ms'], ('p50', 'p99', 'max'))}"))
+    if found["kind"] != "connect":
+        rows.append(("connected", f"{found['connected']:,} clients in {found['connect_s']:g} s"))
+    else:
+        rows.append(("connected", f"{found['connected']:,} clients at the same time"))
+    lines = [escape_line("  ".join(what)), *(f"{escape_line(name):12}{escape_line(text)}" for name, text in rows)]
+    console.write("\n".join(lines))
+
+
+def _latency(found: Mapping[str, float | None], names: Sequence[str] = ("p50", "p90", "p95", "p99", "max")) -> str:
+    if found["p50"] is None:
+        return "no answers"
+    return "  ".join(f"{name} {_digits(found[name] or 0.0)}" for name in names) + " ms"
+
+
+def _digits(milliseconds: float) -> str:
+    """Format with three digits, or with all before the point."""
+    places = 2 if milliseconds < 10 else 1 if milliseconds < 100 else 0
+    return f"{milliseconds:,.{places}f}"
+
+
+# ------------------------------------------------------------------------------------------------------- comparison
+
+
+def _compare(old: str, new: str) -> None:
+    console = process_of(click.get_current_context()).console
+    runs = [_reports(file) for file in (old, new)]
+    kinds = {(run["kind"], run["name"]) for reports in runs for run in reports}
+    if len(kinds) > 1:
+        names = " and ".join(sorted(" ".join(kind).strip() for kind in kinds))
+        raise click.UsageError(f"only runs of the same test can be compared, not {names}")
+    from ...analysis.load import compare
+
+    compared: Any = compare(*runs)
+    for key in ("clients", "target_rate", "url"):
+        values = {str(run[key]) for reports in runs for run in reports}
+        if len(values) > 1:
+            console.warning(f"the runs differ in {key}: {', '.join(sorted(values))}")
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        console.tree(compared)
+        return
+    rows = []
+    for row in compared["figures"]:
+        cells = {key: row[key] for key in ("figure", "old", "new")}
+        if row["ratio"] is not None:
+            cells["new/old"] = round(row["ratio"], 2)
+        if row["spread"] is not None:
+            cells["99 % interval"] = f"{row['spread'][0]:.2f} to {row['spread'][1]:.2f}"
+        rows.append({**cells, "verdict": row["verdict"]})
+    for line in table_lines([*rows], console.out.width if console.out.is_terminal else None) or ():
+        console.write(line)
+    console.write(f"verdict: {compared['verdict']}")
+    if compared["variation"] == "within runs":
+        console.note(
+            "two runs of the same program differ, too: if each file has three runs or more (>>), the interval shows that"
+        )
+
+
+def _reports(file: str) -> list[dict[str, Any]]:
+    """Read the reports in a file, one on each line.
+
+    Raises:
+        CommandError: The file cannot be read, or has other lines.
+    """
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+        found = [json_text.loads(line) for line in lines if line.strip()]
+    except (OSError, UnicodeDecodeError, EJSONError) as error:
+        raise CommandError(f"cannot read {file!r}: {error}") from None
+    reports = [run for run in found if isinstance(run, dict) and run.get("ddp_bench") == 1]
+    if not reports or len(reports) < len(found):
+        raise CommandError(f"{file!r} is not the output of `ddp bench ... -o json`")
+    return reports
+
+
+# ---------------------------------------------------------------------------------------------------- the commands
+
+
+class _Rate(click.ParamType[float]):
+    """Requests a second: `100`, `100/s`, `6000/m`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a positive number, with a unit or without."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:/(s|sec|m|min|h))?", str(value).strip())
+        rate = float(match[1]) / {"m": 60, "min": 60, "h": 3600}.get(match[2], 1) if match is not None else 0.0
+        if not 0 < rate <= 1e6:
+            self.fail(f"{value!r} is not a valid rate; use N/s or N/m, such as 100/s", param, ctx)
+        return rate
+
+
+class _Duration(Seconds):
+    """The length of a test."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a positive number of seconds."""
+        seconds = super().convert(str(value).removesuffix("s") if isinstance(value, str) else value, param, ctx)
+        if not seconds:
+            self.fail("a test must be longer than 0 s", param, ctx)
+        return seconds
+
+
+_OPTIONS = [
+    click.Option(
+        ["-c", "--clients"],
+        type=click.IntRange(min=1),
+        default=10,
+        metavar="CLIENTS",
+        help="The number of clients, each with its own connection. [default: 10]",
+    ),
+    click.Option(
+        ["-n", "--count"],
+        type=click.IntRange(min=1),
+        metavar="COUNT",
+        help="Stop after this number of requests of all clients together.",
+    ),
+    click.Option(
+        ["-d", "--duration"],
+        type=_Duration(),
+        metavar="SECONDS",
+        help="Stop after this time. Here, -d does not mean --debug. [default: 10, if there is no -n]",
+    ),
+    click.Option(
+        ["--rate"],
+        type=_Rate(),
+        metavar="N/s",
+        help="Send this many requests a second, whether or not earlier ones are answered. Latency counts from the time at "
+        "which a request is due. Without it, each client sends its next request after the answer.",
+    ),
+    click.Option(
+        ["--warmup"],
+        type=Seconds(),
+        default=0.0,
+        metavar="SECONDS",
+        help="First send requests for this time, without counting them. [default: 0]",
+    ),
+    click.Option(["--yes"], is_flag=True, help="Load the server without asking, even if it is another machine."),
+]
+
+_SHARED = [
+    option
+    for option in [
+        *connection_options(
+            "Time limit for connecting, and for each answer, in seconds; 0 for no limit. [default: 30]"
+        ),
+        *OUTPUT_OPTIONS,
+    ]
+    # Nobody could read the frames of a thousand clients.
+    if option.name not in ("record", "with_secrets", "debug", "reconnect", "no_retry", "no_pager")
+]
+
+_RESULTS = [
+    ("rate", "answers a second, without errors"),
+    ("p50 ... p99, max", "percentiles of the latency of requests without an error; each is a measured value"),
+    ("unanswered, missing", "answers, and deliveries of fanout, that did not arrive within --timeout"),
+    ("this client", "what ddp used of a CPU core, and how late it acted; a warning says when that changes the figures"),
+]
+
+_EXIT_CODES = [
+    ("0", "all requests were answered without an error"),
+    ("1", "there were errors, missing answers, lost or refused connections"),
+    ("3, 4, 6", "could not connect; could not log in; all connections were lost"),
+    ("130", "stopped by Ctrl-C, after the figures so far"),
+]
+
+
+def _connect_kind(**options: Any) -> None:
+    _bench("connect", "", (), "", as_strings=False, options=options)
+
+
+def _call_kind(method: str, words: tuple[str, ...], as_strings: bool, **options: Any) -> None:
+    _bench("call", method, words, "", as_strings=as_strings, options=options)
+
+
+def _sub_kind(name: str, words: tuple[str, ...], as_strings: bool, **options: Any) -> None:
+    _bench("sub", name, words, "", as_strings=as_strings, options=options)
+
+
+def _fanout_kind(name: str, words: tuple[str, ...], write: str, as_strings: bool, **options: Any) -> None:
+    before = click.get_current_context().meta[_WORDS_BEFORE]
+    _bench("fanout", name, words, write, as_strings=as_strings, options={**options, "words_before": before})
+
+
+# The key of `ctx.meta` for the number of arguments before --write.
+_WORDS_BEFORE = f"{__name__}.words_before"
+
+
+class _Fanout(Command):
+    """The arguments before --write belong to the publication, and those after it to the method."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Count the arguments before --write, then parse all of them."""
+        before = args[: args.index("--")] if "--" in args else args
+        place = next((i for i, word in enumerate(before) if word == "--write" or word.startswith("--write=")), None)
+        ctx.meta[_WORDS_BEFORE] = 0
+        if place is not None:
+            values, _, _ = self.make_parser(ctx).parse_args(args[:place])
+            words = values.get("words")
+            ctx.meta[_WORDS_BEFORE] = len(words) if isinstance(words, tuple) else 0
+        return super().parse_args(ctx, args)
+
+
+_COMMANDS = {
+    "connect": Command(
+        "connect",
+        callback=_connect_kind,
+        help=(
+            "Open connections, and measure the time until each session is established. Up to CLIENTS stay connected at the same "
+            "time: then the oldest connection is closed before the next one is opened. Without -n and -d, each client connects once."
+        ),
+        params=[*_OPTIONS, *_SHARED],
+        notes={"Results": _RESULTS, "Exit codes": _EXIT_CODES},
+        examples=[("ddp bench connect -c 100", "connect 100 clients")],
+    ),
+    "call": Command(
+        "call",
+        callback=_call_kind,
+        help="Call a method again and again, and measure the time until its result and its writes have arrived.",
+        params=[
+            click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
+            *ARGUMENTS,
+            *_OPTIONS,
+            *_SHARED,
+        ],
+        notes={"Arguments": GRAMMAR, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
+        examples=[
+            ("ddp bench call upper Hello -c 5 -n 200", "200 calls by 5 clients"),
+            ("ddp bench call upper Hello --rate 100/s -d 1", "100 calls a second for 1 second"),
+        ],
+    ),
+    "sub": Command(
+        "sub",
+        callback=_sub_kind,
+        help="Subscribe, and measure the time until the subscription is ready; then stop it, and subscribe again.",
+        params=[
+            click.Argument(["name"], metavar="PUB", type=SeenName("PUBLICATION")),
+            *ARGUMENTS,
+            *_OPTIONS,
+            *_SHARED,
+        ],
+        notes={"Arguments": GRAMMAR, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
+        examples=[("ddp bench sub tasks -c 5 -n 50", "50 subscriptions by 5 clients")],
+    ),
+    "fanout": _Fanout(
+        "fanout",
+        callback=_fanout_kind,
+        help=(
+            "Subscribe all clients, let one more client call METHOD, and measure the time from each call until its change has "
+            "arrived at each subscriber. One call follows the other. Each call must change what PUB publishes, and nothing else "
+            "should. The arguments before --write belong to PUB, those after it to METHOD."
+        ),
+        params=[
+            click.Argument(["name"], metavar="PUB", type=SeenName("PUBLICATION")),
+            click.Option(
+                ["--write"], required=True, metavar="METHOD", type=SeenName("METHOD"), help="The method that writes."
+            ),
+            *ARGUMENTS,
+            *_OPTIONS,
+            *_SHARED,
+        ],
+        notes={"Arguments": GRAMMAR, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
+        examples=[
+            (
+                """ddp bench fanout tasks --write /tasks/update '{_id: "a"}' '{$inc: {n: 1}}' -c 20 -n 10""",
+                "10 changes for 20 subscribers",
+            )
+        ],
+    ),
+    "compare": Command(
+        "compare",
+        callback=_compare,
+        help=(
+            "Compare the results of two tests, or of several runs of each. A file has the output of `ddp bench ... -o json`, one "
+            "line for each run. Each ratio has the interval in which it lies with a probability of 99 %."
+        ),
+        params=[
+            click.Argument(["old"], type=ReadableFile()),
+            click.Argument(["new"], type=ReadableFile()),
+            *OUTPUT_OPTIONS,
+        ],
+        examples=[("ddp bench compare old.json new.json", "has the server become slower?")],
+    ),
+}
+
+
+class _Bench(Group):
+    """The kinds of load tests."""
+
+    def load(self, name: str) -> object:
+        """Return the command of a kind."""
+        return _COMMANDS[name]
+
+    def run_alone(self) -> None:
+        """Report that the kind is missing."""
+        ctx = click.get_current_context()
+        if ctx.invoked_subcommand is None:
+            raise click.UsageError(f"the kind of test is missing: {', '.join(_COMMANDS)}", ctx)
+
+    def unknown(self, args: Sequence[str], ctx: click.Context) -> click.UsageError:
+        """Return the error for an unknown kind."""
+        return click.UsageError(f"unknown kind of test {args[0]!r}; use one of: {', '.join(_COMMANDS)}", ctx)
+
+
+bench = _Bench(
+    "bench",
+    commands={
+        "connect": "Open connections.",
+        "call": "Call a method.",
+        "sub": "Subscribe.",
+        "fanout": "Write, and wait until all subscribers have the change.",
+        "compare": "Compare two results.",
+    },
+    help=(
+        "Load a server with many clients, and measure how it answers. Only load servers that you may load. "
+        "`ddp help load` explains the results."
+    ),
+    params=[*_SHARED],
+    examples=[("ddp bench call upper Hello -n 100 -o json > old.json", "keep the result to compare")],
+)
