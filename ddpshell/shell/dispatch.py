@@ -72,6 +72,8 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     invocation = shell.registry.bind(reparse(line, shell.results), partial(_read_file, shell))
     output = _open_output(shell, line)
     shell.current.number = number = shell.jobs.next_number() if invocation.command.is_numbered else None
+    if line.variable is not None:
+        shell.results.reserve(line.variable, number)
     started = shell.clock.now()
     try:
         reply = invocation.run(shell)
@@ -106,6 +108,8 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if reply is None:
         return None
     _keep_result(shell, number, reply)
+    if line.variable is not None and number is None and isinstance(reply, Result):
+        shell.results.name(line.variable, reply.value)
     error = reply.error if isinstance(reply, Message) else None
     if output is None and error is None:
         shell.display.answer(number, reply)

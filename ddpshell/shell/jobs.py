@@ -6,6 +6,7 @@ import math
 import re
 import threading
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -151,6 +152,8 @@ MAX_RESULTS = 200
 class Results:
     """The results of earlier commands: `$_` is the last one, `$3` that of command 3, `$3.title[0]` a part of it.
 
+    After `name = COMMAND`, the result of the command is `$name` too. It is kept until the shell ends.
+
     Results come on the client's thread, and are used on the prompt's thread.
     """
 
@@ -160,12 +163,30 @@ class Results:
         # How lists of documents were shown.
         self._documents: dict[int, Documents] = {}
         self._last: int | None = None
+        self._named: dict[str, EJSONValue] = {}
+        # The commands whose results get a name, and the names for which a command has no result yet.
+        self._awaited: dict[str, int | None] = {}
+
+    def reserve(self, name: str, number: int | None) -> None:
+        """Give a name to the result of a command, which is still to come. An earlier value of the name is lost."""
+        with self._lock:
+            self._named.pop(name, None)
+            self._awaited[name] = number
+
+    def name(self, name: str, value: EJSONValue) -> None:
+        """Keep a value under a name."""
+        with self._lock:
+            self._named[name] = value
+            self._awaited.pop(name, None)
 
     def keep(self, number: int, value: EJSONValue, documents: Documents | None = None) -> None:
         """Keep the result of a command, and the documents as which it was shown."""
         with self._lock:
             self._values[number] = value
             self._last = number
+            for name in [name for name, awaited in self._awaited.items() if awaited == number]:
+                self._named[name] = value
+                del self._awaited[name]
             if documents is not None:
                 self._documents[number] = documents
             while len(self._values) > MAX_RESULTS:
@@ -190,7 +211,8 @@ class Results:
     def names(self) -> list[str]:
         """The names of all results, the latest first, for completion."""
         with self._lock:
-            return ["$_"] * bool(self._values) + [f"${number}" for number in reversed(self._values)]
+            named = [f"${name}" for name in reversed(self._named)]
+            return ["$_"] * bool(self._values) + named + [f"${number}" for number in reversed(self._values)]
 
     def get(self, number: int | None = None) -> EJSONValue:
         """A result; by default the last one.
@@ -212,11 +234,27 @@ class Results:
         Raises:
             CommandError: There is no such variable, or its value has no such part.
         """
-        whole = re.match(r"\$(?:_|[0-9]{1,9})(?![0-9])", name)
+        whole = re.match(r"\$(?:[0-9]{1,9}(?![0-9])|[A-Za-z_]\w*)", name)
         if whole is None:
             raise CommandError(f"unknown variable {name[:40]}")
-        value = self.get(None if whole[0] == "$_" else int(whole[0][1:]))
+        value = self._whole(whole[0][1:])
         return part_of(value, name, whole.end())
+
+    def _whole(self, name: str) -> EJSONValue:
+        if name == "_":
+            return self.get()
+        if name.isdecimal():
+            return self.get(int(name))
+        with self._lock:
+            if name in self._named:
+                return self._named[name]
+            if name in self._awaited:
+                number = self._awaited[name]
+                which = "its command" if number is None else f"command [{number}]"
+                raise CommandError(f"${name} has no value: {which} has no result, or not yet")
+            similar = get_close_matches(name, self._named, n=1)
+        advice = f"did you mean ${similar[0]}?" if similar else f"`{name[:40]} = call METHOD` sets it"
+        raise CommandError(f"unknown variable ${name[:40]}; {advice}; text goes in quotes")
 
 
 # -------------------------------------------------------------------------------------------------- subscriptions

@@ -6,7 +6,7 @@ A line is the name of a command and words, separated by spaces. A word that star
 ends, which may be several lines later; any other word ends at the next space. `|`, `>` and `>>` are operators at the start
 of a word, and the text after `|` is for the system's shell. `@tasks.json` is the value in a file, `@@x` is the text `@x`.
 Lines that begin with `#` are comments. A `;` after a word ends a command, and another one can follow in the same line; within
-a word it is text. `!` and the rest of the line is a command with one word, which is for the system's shell.
+a word it is text. `name = ` before a command keeps its result as `$name`; before a value, it keeps the value. `!` and the rest of the line is a command with one word, which is for the system's shell.
 
 Nothing here raises an error: what is wrong with a line is in its `problem`. So one parser serves to run a line, to
 highlight it, to complete it, and to find out whether a bracket is still open.
@@ -102,6 +102,7 @@ class Line(NamedTuple):
         words: The name of the command and its words; never empty.
         redirection: Where the output goes, or None.
         problem: The first problem of the line, or None.
+        variable: The name under which the result is kept, or None.
     """
 
     text: str
@@ -110,6 +111,7 @@ class Line(NamedTuple):
     words: tuple[Word, ...]
     redirection: Redirection | None
     problem: CommandError | None
+    variable: str | None = None
 
     @property
     def source(self) -> str:
@@ -128,7 +130,8 @@ _OPERATOR = re.compile(r">>|>|\|")
 _REST = re.compile(r"[^\n]*")
 _END = re.compile(r";+(?=\s|\Z)")
 # A bracket, a quote, a constructor and its parenthesis, or a variable.
-_LITERAL = re.compile(rf"[\[{{\"']|(?:{'|'.join(CONSTRUCTORS)})\(|\$(?:_|[0-9]+)(?![\w$])")
+_LITERAL = re.compile(rf"[\[{{\"']|(?:new[^\S\n]+)?(?:{'|'.join(CONSTRUCTORS)})\(|\$(?:[0-9]+|[A-Za-z_]\w*)(?![\w$])")
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)[^\S\n]*=(?![=>])[^\S\n]*")
 
 
 def parse(text: str, variables: Variables | None = None) -> list[Line]:
@@ -186,6 +189,9 @@ def _line(text: str, start: int, variables: Variables, files: Files = _any_file)
     position = end = start
     if text.startswith("!", start):
         return _program(text, start)
+    assignment = _ASSIGNMENT.match(text, start)
+    if assignment:
+        position = end = assignment.end()
     while position < len(text) and text[position] not in "\n;":
         operator = _OPERATOR.match(text, position)
         if operator and words:
@@ -199,7 +205,12 @@ def _line(text: str, start: int, variables: Variables, files: Files = _any_file)
         assert space
         position = space.end()
     found = next((word.problem for word in words if word.problem is not None), problem)
-    return Line(text, start, end, tuple(words), redirection, found)
+    if assignment and not words:
+        words.append(Word(end, end, ""))
+    elif assignment and (words[0].is_literal or not isinstance(words[0].value, str)):
+        # A value takes the place of a command. `echo` gives it back.
+        words.insert(0, Word(words[0].start, words[0].start, "echo", "echo"))
+    return Line(text, start, end, tuple(words), redirection, found, assignment[1] if assignment else None)
 
 
 def _program(text: str, start: int) -> Line:

@@ -341,6 +341,9 @@ class Registry:
             CommandError: There is no such command. The message suggests one, and has the place in the line.
         """
         word = line.words[0]
+        if not word.text:
+            example = f"{line.variable} = call METHOD"
+            raise CommandError(f"missing command after =; for example: {example}", line.text, word.start)
         try:
             return self.named(word.text)
         except CommandError as error:

@@ -57,10 +57,12 @@ class Result(Struct, frozen=True):
     Args:
         value: The value.
         is_full: Show all of it, however long it is.
+        is_text: Show a string without quotes.
     """
 
     value: EJSONValue
     is_full: bool = False
+    is_text: bool = False
 
 
 class Documents(Struct, frozen=True):
@@ -139,6 +141,8 @@ def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> Style
             return wrapped(tagged(tag, text), width)
         case NoResult():
             return tagged(tag, [("note", "the method returned nothing")])
+        case Result(str() as value, is_text=True):
+            return wrapped(tagged(tag, [("", escape_text(value))]), width)
         case Result(value, is_full):
             limits = NO_LIMITS if is_full else limits
             return tagged(tag, _value(value, settings["output"], width, len(tag), limits))
@@ -277,8 +281,8 @@ def exact_text(reply: Reply, output: str) -> str:
             return plain(text) + "\n"
         case NoResult():
             return ""
-        case Result(value):
-            return _exact_value(value, output) + "\n"
+        case Result(value, is_text=is_text):
+            return (value if is_text and isinstance(value, str) else _exact_value(value, output)) + "\n"
         case Documents(items, as_table):
             if as_table or output == "table":
                 return "".join([f"{line}\n" for line in table_lines(list(items)) or ()])

@@ -21,6 +21,7 @@ __all__ = ["ScriptOutcome", "run_script", "session_script"]
 # Commands whose arguments are the numbers of other commands.
 _TAKES_NUMBERS = frozenset({"cancel", "full", "unsub", "unwatch", "wait"})
 _NUMBER = re.compile(r"([\[$]?)([0-9]{1,9})")
+_NAME = re.compile(r"\$([A-Za-z]\w*|_\w+)")
 
 # Seconds that a program after `|` gets for reading a result that came without a confirmation.
 _PROGRAM_TIMEOUT = 1.0
@@ -113,16 +114,33 @@ def session_script(shell: Shell) -> list[str]:
     """
     saved: list[str] = []
     numbers: dict[int, int] = {}
+    variables: set[str] = set()
     last = 0
     for command in shell.log.commands:
+        if not _variables(command.text) <= variables:
+            continue
         renumbered = _renumbered(shell, command.text, numbers)
         if renumbered is None:
             continue
         saved.append(renumbered)
+        variables |= {line.variable for line in parse(command.text) if line.variable is not None}
         for number in range(command.first + 1, command.last + 1):
             last += 1
             numbers[number] = last
     return saved
+
+
+def _variables(text: str) -> set[str]:
+    """The names of the variables in a command."""
+    found = set()
+    for line in parse(text):
+        for word in line.words:
+            for token, following in zip(word.tokens, [*word.tokens[1:], None], strict=False):
+                is_key = following is not None and following.kind is TokenKind.COLON
+                name = None if is_key or token.kind is not TokenKind.VARIABLE else _NAME.match(token.text)
+                if name is not None:
+                    found.add(name[1])
+    return found
 
 
 def _renumbered(shell: Shell, text: str, numbers: dict[int, int]) -> str | None:

@@ -330,6 +330,7 @@ _TOKEN_STYLES = {
     TokenKind.NUMBER: "number",
     TokenKind.VARIABLE: "variable",
     TokenKind.FILE: "string",
+    TokenKind.REGEXP: "string",
     TokenKind.COMMENT: "comment",
     TokenKind.WRONG: "",
 }

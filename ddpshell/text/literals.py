@@ -4,14 +4,16 @@ r"""The parser for the literals that users type: a relaxed JSON, with constructo
 
 - Keys that are identifiers need no quotes. Strings may have single quotes. A comma may follow the last item. Comments are
   as in JavaScript.
-- The constructors are `Date("ISO 8601")` (UTC unless the text has a time zone), `Date(ms)`, `Date(NaN)` for the invalid
-  date, `Binary("base64")`, `RegExp("source", "flags")`, `ObjectID("24 hex digits")`, `Decimal("1.10")` and
-  `Custom("type", JSON)`. MongoDB's names `ObjectId` and `ISODate` work too. `Infinity`, `-Infinity` and `NaN` are numbers.
+- The constructors are `Date("ISO 8601")` (UTC unless the text has a time zone), `Date(ms)`, `Date()` for now, `Date(NaN)` for
+  the invalid date, `Binary("base64")`, `RegExp("source", "flags")`, `ObjectID("24 hex digits")`, `Decimal("1.10")` and
+  `Custom("type", JSON)`. `new` may come before them. MongoDB's names `ObjectId` and `ISODate` work too. `Infinity`,
+  `-Infinity` and `NaN` are numbers.
 - `Text(@notes.md)` is the text of a file, and `Binary(@photo.png)` its bytes. A name with spaces is in quotes:
   `Text(@"my notes.md")`. Only the caller of `read` can allow files, because a value from another source must not read them.
 - Objects may be EJSON forms: `{"$date": 0}` is a date (E1 - E12). A form that Meteor would read as another value, such as
   `{"$date": null}`, is an error.
-- `$_` and `$1` are variables, `$1.title` and `$1[0]` are parts of them. The caller of `read` provides their values.
+- `/source/flags` is a regular expression inside brackets. Elsewhere it is text, because it may be a path.
+- `$_`, `$1` and `$name` are variables, `$1.title` and `$1[0]` are parts of them. The caller of `read` provides their values.
 - Strings have JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are as in JSON.
 
 `formatting` writes such literals. `parse` reads a complete text; `read` reads as much as there is. Both use a `Reader`,
@@ -29,6 +31,7 @@ from typing import BinaryIO, TypeAlias, cast
 from msgspec import Struct
 
 from .. import ejson
+from ..clock import SystemClock
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..ejson.json_text import JSONValue
 from ..ejson.values import MAX_DATE_MS, date_from_text
@@ -98,7 +101,11 @@ def _binary(content: object) -> EJSONValue:
     return ejson.decode({"$binary": content})
 
 
-def _date(when: EJSONValue) -> EJSONValue:
+def _date(*arguments: EJSONValue) -> EJSONValue:
+    if not arguments:
+        now = SystemClock().wall()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    [when] = arguments
     if isinstance(when, str):
         date = date_from_text(when)
         if date is None:
@@ -156,7 +163,9 @@ class Constructor(Struct, frozen=True):
 
 #: The constructors by name.
 CONSTRUCTORS: dict[str, Constructor] = {
-    "Date": Constructor(_date, 1, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970'),
+    "Date": Constructor(
+        _date, 0, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970, or nothing for now'
+    ),
     "Binary": Constructor(_binary, 1, 1, 'base64, such as "AQID", or a file, such as @photo.png'),
     "Text": Constructor(_file_text, 1, 1, "a file, such as @notes.md"),
     "RegExp": Constructor(
@@ -196,6 +205,7 @@ class Expected(Enum):
     VALUE = "a value"
     KEY = "a key"
     COLON = "':' after the key"
+    CONSTRUCTOR = "a constructor, such as Date"
     PARENTHESIS = "'(' after the constructor's name"
     SEPARATOR = "',' or a closing bracket"
     NOTHING = "nothing more"
@@ -316,11 +326,16 @@ def opens_literal(text: str, start: int = 0) -> bool:
     It is if it begins with a bracket, a quote, or the name of a constructor with a parenthesis.
     """
     name: Token | None = None
+    is_new = False
     for token in tokens(text, start):
         if name is not None:
             return token.text == "(" and token.start == name.end
         if token.kind is TokenKind.NAME and token.text in CONSTRUCTORS:
             name = token
+        elif is_new:
+            return False
+        elif token.kind is TokenKind.NAME and token.text == "new":
+            is_new = True
         elif token.kind is not TokenKind.COMMENT:
             return token.kind is TokenKind.STRING or token.text in ("{", "[")
     return False
@@ -411,6 +426,10 @@ class Reader:
                 if token.kind is not TokenKind.COLON:
                     raise self._unexpected(token)
                 self.expected = Expected.VALUE
+            case Expected.CONSTRUCTOR:
+                if token.text not in CONSTRUCTORS:
+                    raise self._unexpected(token)
+                self._read_value(token)
             case Expected.PARENTHESIS:
                 if token.text != "(":
                     raise self._unexpected(token)
@@ -460,10 +479,14 @@ class Reader:
             case TokenKind.NAME if token.text in CONSTRUCTORS:
                 self._constructor = token
                 self.expected = Expected.PARENTHESIS
+            case TokenKind.NAME if token.text == "new":
+                self.expected = Expected.CONSTRUCTOR
             case TokenKind.VARIABLE:
                 self._add(self._variable(token), token.start)
             case TokenKind.FILE if self._stack and self._stack[-1].constructor is not None:
                 self._add(cast(EJSONValue, self._file(token)), token.start)
+            case TokenKind.REGEXP if self._stack:
+                self._add(self._regexp(token), token.start)
             case TokenKind.OPEN if token.text != "(":
                 self._open(token)
             # A comma may come before the closing bracket.
@@ -542,6 +565,13 @@ class Reader:
             raise CommandError(usage, self.text, bracket.starts[0]) from None
         except RecursionError:
             raise CommandError(f"{name.text}: nested too deeply", self.text, bracket.starts[0]) from None
+
+    def _regexp(self, token: Token) -> EJSONValue:
+        source, _, flags = token.text[1:].rpartition("/")
+        try:
+            return RegExp(source, flags)
+        except EJSONError as error:
+            raise CommandError(f"{error}; put text in quotes", self.text, token.start) from None
 
     def _variable(self, token: Token) -> EJSONValue:
         """Return the value of a variable, wrapped so that it is not decoded even if it looks like an EJSON form."""

@@ -33,8 +33,9 @@ class TokenKind(Enum):
     STRING = "string"
     NUMBER = "number"
     NAME = "name"  # true, Date, an unquoted key, ...
-    VARIABLE = "variable"  # $_, $1, $2.title[0]: an earlier result, or a part of it
+    VARIABLE = "variable"  # $_, $1, $name, $2.title[0]: an earlier result, or a part of it
     FILE = "file"  # @notes.md, @"my notes.md"
+    REGEXP = "regexp"  # /source/flags
     COMMENT = "comment"
     WRONG = "wrong"  # not a token of the grammar
 
@@ -88,7 +89,15 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
 # Tokens without a value, which are always valid.
 _SIMPLE_KINDS = {
     kind.value: kind
-    for kind in (TokenKind.OPEN, TokenKind.CLOSE, TokenKind.COMMA, TokenKind.COLON, TokenKind.NAME, TokenKind.VARIABLE)
+    for kind in (
+        TokenKind.OPEN,
+        TokenKind.CLOSE,
+        TokenKind.COMMA,
+        TokenKind.COLON,
+        TokenKind.NAME,
+        TokenKind.VARIABLE,
+        TokenKind.REGEXP,
+    )
 }
 
 
@@ -104,8 +113,9 @@ def _pattern() -> re.Pattern[str]:
         | (?P<plain> "[^"\\\n]*" | '[^'\\\n]*' )  # strings without escapes, which nearly all strings are
         | (?P<quote> ["'] )
         | (?P<comment> //[^\n]* | /\*(?s:.*?)(?:\*/|\Z) )
+        | (?P<regexp> /(?:[^/\\\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n])*\])+/[A-Za-z]*(?![\w$/]) )
         | (?P<number> -?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w$.+-]) )
-        | (?P<variable> \$(?:_|[0-9]+)(?![\w$])(?:\.[\w$]+|\[[0-9]+\])* )
+        | (?P<variable> \$(?:[0-9]+|[A-Za-z_]\w*)(?![\w$])(?:\.[\w$]+|\[[0-9]+\])* )
         | (?P<name> -Infinity(?![\w$]) | (?:[^\W\d]|\$)[\w$]* )
         | (?P<file> @(?: "[^"\\\n]*" | '[^'\\\n]*' | [^\s()\[\]{},"'@][^\s()\[\]{},"']* ) )
         | (?P<wrong> [^\s\[\]{}(),:"'/]+ | . )
@@ -124,6 +134,9 @@ def _token(kind: TokenKind, match: re.Match[str]) -> Token:
         value = _number(text)
     elif kind is TokenKind.FILE:
         value = text[1:].strip("\"'")
+    elif kind is TokenKind.WRONG and text == "/":
+        problem = "/ begins a regular expression, which has no end; put text in quotes"
+        is_open = "\n" not in match.string[start:]
     elif kind is TokenKind.WRONG:
         problem = f"{text[:40]} is not a valid value; put text in quotes"
     elif kind is TokenKind.COMMENT and text.startswith("/*") and (len(text) < 4 or not text.endswith("*/")):

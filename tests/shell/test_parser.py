@@ -50,6 +50,14 @@ def words(text: str) -> list[list[EJSONValue]]:
         pytest.param("call f a;b ';' ;status", [["call", "f", "a;b", ";"], ["status"]], id="a semicolon within"),
         pytest.param("find t > out; count t", [["find", "t"], ["count", "t"]], id="a semicolon after a file"),
         pytest.param("find t | jq .; count t", [["find", "t"]], id="a semicolon for the system's shell"),
+        pytest.param(
+            "call f new Date(0) new", [["call", "f", datetime(1970, 1, 1, tzinfo=UTC), "new"]], id="JavaScript's new"
+        ),
+        pytest.param("call f /x/i /tmp /a\\/", [["call", "f", "/x/i", "/tmp", "/a\\/"]], id="paths"),
+        pytest.param(
+            "find t {a: /b c}/i}", [["find", "t", {"a": ejson.RegExp("b c}", "i")}]], id="a regular expression"
+        ),
+        pytest.param("x = call f; y=[1]", [["call", "f"], ["echo", [1]]], id="assignments"),
         pytest.param("! ls | wc; echo {\nstatus", [["!", "ls | wc; echo {"], ["status"]], id="a program"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 
 from ddpshell import ejson
+from ddpshell.clock import SystemClock
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import CommandError, EJSONError
 from ddpshell.text import literals
@@ -63,6 +64,11 @@ def moment(*parts: int) -> dt.datetime:
         pytest.param("Date(8640000000000000)", Date(8640000000000000), id="beyond datetime"),
         pytest.param("Date(NaN)", Date(None), id="the invalid date"),
         pytest.param('ISODate("2026-01-02")', moment(2026, 1, 2), id="MongoDB's date"),
+        pytest.param('new Date("2026-01-02")', moment(2026, 1, 2), id="JavaScript's new"),
+        pytest.param(f"[new ObjectId('{HEX}')]", [ObjectID(HEX)], id="new in an array"),
+        pytest.param("{a: /^x/i}", {"a": RegExp("^x", "i")}, id="a regular expression between slashes"),
+        pytest.param("[/a\\/[/\\]]{2} '/]", [RegExp("a\\/[/\\]]{2} '")], id="slashes and quotes within"),
+        pytest.param("{a: /*x*/ 1, // /y/\nb: 2}", {"a": 1, "b": 2}, id="comments are not regular expressions"),
         pytest.param('Binary("AQID")', b"\1\2\3", id="binary"),
         pytest.param('Binary("AQ")', b"\1", id="E5: binary without padding"),
         pytest.param('RegExp("a/b", "gi")', RegExp("a/b", "gi"), id="a regular expression"),
@@ -118,7 +124,14 @@ def test_a_literal_has_a_value(text: str, value: EJSONValue) -> None:
         pytest.param("[+5]", 1, "+5 is not a valid value", id="a plus"),
         pytest.param("[Date]", 5, "missing '(' after the constructor's name", id="a constructor without parenthesis"),
         pytest.param("[(1)]", 1, "expected a value, not (", id="a parenthesis by itself"),
-        pytest.param("Date()", 0, "Date takes a text", id="no argument"),
+        pytest.param("Binary()", 0, "Binary takes base64", id="no argument"),
+        pytest.param("[new 5]", 5, "expected a constructor, such as Date, not 5", id="new without a constructor"),
+        pytest.param("[new Date]", 9, "missing '(' after the constructor's name", id="new without parentheses"),
+        pytest.param("{a: /x}", 4, "/ begins a regular expression, which has no end", id="a regular expression without end"),
+        pytest.param("{a: /(/}", 4, "bad regular expression", id="not a regular expression"),
+        pytest.param("{a: /x/zz}", 4, "unknown flag 'z'", id="unknown flags"),
+        pytest.param("[/usr/local/bin]", 1, "put text in quotes", id="a path in brackets"),
+        pytest.param("[$name]", 1, "variables such as $name work in the shell only", id="a named variable"),
         pytest.param("Date(1, 2)", 0, "Date takes a text", id="too many arguments"),
         pytest.param("Date(true)", 5, "Date takes a text", id="an argument of the wrong type"),
         pytest.param('Date("soon")', 5, "'soon' is not a valid date; write it like 2026-01-02", id="not a date"),
@@ -373,3 +386,18 @@ def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -
         read_text(file, "x")
     assert file.tell() == (1 << 20) + 1
     assert len(read_text(io.BytesIO(b"x" * (1 << 20)), "x")) == 1 << 20
+
+
+def test_a_date_without_arguments_is_now() -> None:
+    """In milliseconds, so that the value is equal after a round trip."""
+    before = SystemClock().wall() - dt.timedelta(milliseconds=1)
+    for text in ("Date()", "new Date()", "ISODate( )"):
+        now = parse(text)
+        assert isinstance(now, dt.datetime)
+        assert now.microsecond % 1000 == 0
+        assert before <= now <= SystemClock().wall()
+
+
+@pytest.mark.parametrize("word", ["/x/i", "/tmp/", "/usr/local/bin", "/", "//", "new", "new car", "/x y/", "/[a]/"])
+def test_outside_brackets_a_path_is_text(word: str) -> None:
+    assert parse_argument(word) == word

@@ -144,8 +144,8 @@ def echo(shell: Shell, *values: Value) -> Message | Result:
     Use it for results, such as `$3`, and to see how a VALUE is read. Strings are shown without quotes. A file or a program
     gets a single value as JSON, unless it is a string.
     """
-    if len(values) == 1 and not isinstance(values[0], str):
-        return Result(values[0])
+    if len(values) == 1:
+        return Result(values[0], is_text=True)
     return Message([("", " ".join([_text(value) for value in values]))])
 
 

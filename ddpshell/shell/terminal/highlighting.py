@@ -60,6 +60,10 @@ def highlighted_line(text: str, registry: Registry) -> StyledText:
 def _highlight_line(styles: list[str], line: Line, registry: Registry) -> None:
     text = line.text
     first = line.words[0]
+    if line.variable is not None:
+        _fill(styles, line.start, line.start + len(line.variable), "variable")
+        equals = text.index("=", line.start)
+        _fill(styles, equals, equals + 1, "operator")
     command = registry.get(first.text)
     # The start of a command's name is not a mistake while the user types it.
     is_half = first.end == len(text) and any(name.startswith(first.text) for name in registry.names())

@@ -198,3 +198,37 @@ def test_a_program_has_the_terminal(table: Desk, tmp_path: Path) -> None:
     assert terminal.lendings == 1
     assert table.type("!exit 3") == "error: exit 3 ended with code 3\n"
     assert "missing PROGRAM" in table.type("!")
+
+
+# -------------------------------------------------------------------------------------------------- named variables
+
+
+def test_a_result_gets_a_name(table: Desk) -> None:
+    assert table.type("who = call echo {name: 'ann'} 2") == '[1] [{"name": "ann"}, 2]\n'
+    assert table.type("call upper $who[0].name") == '[2] "ANN"\n'
+    assert table.type("who2=$who[0]; copy = $1[1]; text = 'a b'") == '{"name": "ann"}\n2\na b\n'
+    assert table.type("call echo $who2 {n: $copy} $text") == '[3] [{"name": "ann"}, {"n": 2}, "a b"]\n'
+    table.type("sub tasks")
+    table.type("tasks = find tasks --sort n")
+    assert table.type("echo $tasks[0]._id") == "a\n"
+
+
+def test_a_name_without_a_value_is_an_error(table: Desk) -> None:
+    table.type("title = call upper a")
+    assert "unknown variable $tilte; did you mean $title?" in table.type("call upper $tilte")
+    assert "unknown variable $other; `other = call METHOD` sets it" in table.type("call upper [$other]")
+    table.type("title = call fail")
+    assert "$title has no value: command [2] has no result" in table.type("echo $title"), "never the value before"
+    table.type("set items 5; x = collections")
+    assert "$x has no value: its command has no result" in table.type("echo $x")
+    assert "missing command after =; for example: x = call METHOD" in table.type("x = ")
+    assert "unknown command nope" in table.type("x = nope")
+    assert table.type("call echo '$other' {$gt: 1}") == '[3] ["$other", {"$gt": 1}]\n', "text and operators"
+
+
+def test_a_saved_session_keeps_names(table: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "session.ddp"
+    commands = ["who = call echo ann", "call upper $who[0]", "call echo $secret", "call echo {$gt: $1}"]
+    table.shell.log.commands = [LoggedCommand(text, index, index + 1) for index, text in enumerate(commands)]
+    assert table.type(f"save {path}") == f"{path}: 3 commands\n"
+    assert table.type(f"source {path}").startswith('[1] ["ann"]\n[2] "ANN"\n[3] [{"$gt": ["ann"]}]\n')

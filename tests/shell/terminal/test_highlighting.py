@@ -46,6 +46,16 @@ def styles(text: str) -> list[tuple[str, str]]:
         pytest.param("status", [("command", "status")], id="a command"),
         pytest.param("sta", [], id="the start of a command is not a mistake"),
         pytest.param("zzz", [("mistake", "zzz")], id="not the start of a command"),
+        pytest.param(
+            "x = call f [/a/i, $y]",
+            [
+                ("variable", "x"), ("operator", "="), ("command", "call"), ("name", "f"), ("punctuation", "["),
+                ("string", "/a/i"), ("punctuation", ","), ("variable", "$y"), ("punctuation", "]"),
+            ],
+            id="an assignment and a regular expression",
+        ),
+        pytest.param("call f [/a", [("command", "call"), ("name", "f"), ("punctuation", "[")], id="half a regular expression"),
+        pytest.param("call --help", [("command", "call"), ("option", "--help")], id="the help of a command"),
         pytest.param("sta x", [("mistake", "sta"), ("string", "x")], id="not a command"),
         pytest.param(
             "call f {a: 1, b: true}",
