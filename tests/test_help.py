@@ -45,6 +45,7 @@ _RECORDING = '{"ddp_recording":1,"url":"ws://h","started":"","program":""}\n'
 #: The files that they name. The demo's user is alice.
 FILES = {
     "app.ddprec": _RECORDING,
+    "tasks.json": '{"publication": "tasks", "collections": []}',
     "app.har": '{"log": {"entries": []}}',
     "app.py": "from ddpshell.server import Server\nserver = Server()\n",
     "calls.ndjson": '["upper", "a"]\n["add", 1, 2]\n',

@@ -15,11 +15,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from ..ejson import JSONValue, json_text
-from ..exceptions import EJSONError
 from ..protocol.messages import Added, AddedBefore, Changed, MovedBefore, Removed
 from ..protocol.secrets import mask
 from .exchanges import Call, Connection, Exchange, Exchanges, PingPong, Subscription, View
 from .recording import ConnectionChange, Entry, Frame, Header
+from .weight import Weight
 
 __all__ = ["html_page"]
 
@@ -91,15 +91,6 @@ class _Row(Struct):
         self.frames += [number, 1]
 
 
-class _Weight(Struct):
-    """The data messages of a publication."""
-
-    documents: int = 0
-    bytes: int = 0
-    # How often each field was sent, and its bytes.
-    fields: dict[str, tuple[int, int]] = {}
-
-
 class _Blocks:
     """Collects JSON texts, and puts them into script elements that are not run."""
 
@@ -132,7 +123,7 @@ class _Page:
         self._rows: dict[Exchange, _Row] = {}
         self._connections: dict[int, Connection] = {}
         # None stands for data that no subscription waits for.
-        self._weights: dict[str | None, _Weight] = {}
+        self._weights: dict[str | None, Weight] = {}
         self._frames = [0, 0]
         self._bytes = [0, 0]
         self._first: float | None = None
@@ -187,33 +178,16 @@ class _Page:
             self._found(connection).steps.append(["open", _seconds(frame.t)])
         self._found(connection).add_frame(number, frame.size)
         if isinstance(message, _DATA):
-            self._weigh(frame, message, waiting)
+            weight = self._weights.get(waiting)
+            if weight is None:
+                weight = self._weights[waiting] = Weight()
+            weight.add(message, frame.size)
 
     def _found(self, exchange: Exchange) -> _Row:
         row = self._rows.get(exchange)
         if row is None:
             row = self._rows[exchange] = _Row(exchange)
         return row
-
-    def _weigh(
-        self, frame: Frame, message: Added | Changed | Removed | AddedBefore | MovedBefore, publication: str | None
-    ) -> None:
-        weight = self._weights.get(publication)
-        if weight is None:
-            weight = self._weights[publication] = _Weight()
-        weight.bytes += frame.size
-        weight.documents += isinstance(message, Added | AddedBefore)
-        if not isinstance(message, Added | AddedBefore | Changed):
-            return
-        try:
-            fields = json_text.parse(message.fields)
-        except EJSONError:
-            return
-        for name, value in fields.items() if isinstance(fields, dict) else ():
-            path = f"{message.collection}.{name}"
-            count, size = weight.fields.get(path, (0, 0))
-            size += _size(json_text.dump(name)) + 1 + _size(json_text.dump(value))
-            weight.fields[path] = (count + 1, size)
 
     def _row(self, row: _Row) -> JSONValue:
         one = row.exchange
@@ -269,14 +243,20 @@ class _Page:
         found: list[JSONValue] = []
         heaviest = sorted(self._weights.items(), key=lambda item: -item[1].bytes)
         for name, weight in heaviest[:_MOST_PUBLICATIONS]:
-            fields = sorted(weight.fields.items(), key=lambda item: -item[1][1])
-            smaller = fields[_MOST_FIELDS:]
+            fields = [
+                (f"{collection}.{name}", field)
+                for collection, one in weight.collections.items()
+                for name, field in one.fields.items()
+            ]
+            fields.sort(key=lambda item: -item[1].bytes)
+            smaller = [field for _, field in fields[_MOST_FIELDS:]]
+            smaller += [one.others for one in weight.collections.values() if one.others is not None]
             found.append({
                 "name": name,
                 "documents": weight.documents,
                 "bytes": weight.bytes,
-                "fields": [[path, count, size] for path, (count, size) in fields[:_MOST_FIELDS]],
-                "others": [len(smaller), sum(size for _, (_, size) in smaller)] if smaller else None,
+                "fields": [[path, field.sendings, field.bytes] for path, field in fields[:_MOST_FIELDS]],
+                "others": [len(smaller), sum(field.bytes for field in smaller)] if smaller else None,
             })  # fmt: skip
         return found
 
@@ -292,10 +272,6 @@ def _inline(value: JSONValue) -> str:
 def _masked(text: str) -> str:
     tree = json_text.parse(mask(json_text.dump([text])))
     return tree[0] if isinstance(tree, list) and isinstance(tree[0], str) else ""
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _seconds(t: float) -> float:

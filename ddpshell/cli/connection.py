@@ -54,6 +54,7 @@ def connected(
     *,
     as_user: bool = True,
     data_events: bool = False,
+    keep_documents: bool = True,
 ) -> Iterator[Client]:
     """Give a client that is connecting, and close it after the `with` block. If there is a login, it is logged in already.
 
@@ -63,6 +64,7 @@ def connected(
         watch: Called with every event in the client's thread.
         as_user: Whether to log in.
         data_events: Whether each message about a document is an event.
+        keep_documents: Whether to keep documents in the client's collections.
 
     Raises:
         InvalidURL: The URL in the settings is not valid.
@@ -86,6 +88,7 @@ def connected(
         on_event=observer,
         login_required=credential is not None,
         data_events=data_events,
+        keep_documents=keep_documents,
     ) as client:
         if credential is None:
             yield client
@@ -109,6 +112,7 @@ def make_client(
     on_event: Callable[[Event], object],
     login_required: bool = False,
     data_events: bool = False,
+    keep_documents: bool = True,
 ) -> Client:
     """Make a client.
 
@@ -120,6 +124,7 @@ def make_client(
         on_event: Called with every event in the client's thread.
         login_required: Whether calls and subscriptions wait for a login.
         data_events: Whether each message about a document is an event.
+        keep_documents: Whether to keep documents in the client's collections.
     """
     return Client(
         settings.url,
@@ -129,6 +134,7 @@ def make_client(
         login_required=login_required,
         debug=bool(process.options.get("debug")),
         data_events=data_events,
+        keep_documents=keep_documents,
         clock=process.clock,
         on_event=on_event,
         frame_listener=recorder.listener() if (recorder := process.open_recorder(settings.url)) is not None else None,

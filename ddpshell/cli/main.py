@@ -216,6 +216,7 @@ ddp = _Ddp(
         "run": "Run commands of the shell from a file.",
         "bench": "Load a server with many clients, and measure how it answers.",
         "read": "Show what a recording or a HAR file contains.",
+        "weigh": "Show how many bytes a publication sends.",
         "login": "Log in and save the login.",
         "logout": "Log out.",
         "whoami": "Show the user you are logged in as.",

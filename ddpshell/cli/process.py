@@ -30,7 +30,7 @@ from .output import Console, OutputFormat
 if TYPE_CHECKING:
     from ..analysis.recording import LiveRecorder
 
-__all__ = ["ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "is_local", "kind"]
+__all__ = ["CheckFailed", "ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "is_local", "kind"]
 
 #: The shared options on the command line by their names, from before and after the command's name.
 GivenOptions: TypeAlias = dict[str, Any]
@@ -239,10 +239,15 @@ class Terminated(BaseException):
     """The process got SIGTERM. Raised in the main thread, so that connections are closed before the process exits."""
 
 
+class CheckFailed(DDPError):
+    """What the server sent is not as the user's options ask for."""
+
+
 # The first row whose class matches counts. The words are the `kind` of an error with -o json.
 _ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode, str], ...] = (
     ((LoginError, LoginNeeded), ExitCode.LOGIN, "login"),
     (ServerError, ExitCode.SERVER_ERROR, "server"),
+    (CheckFailed, ExitCode.SERVER_ERROR, "check"),
     ((CommandError, InvalidURL, QueryError, RecordingError), ExitCode.USAGE, "usage"),
     ((ConnectError, NegotiationError), ExitCode.NOT_CONNECTED, "connect"),
     (DDPTimeout, ExitCode.TIMEOUT, "timeout"),

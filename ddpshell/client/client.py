@@ -118,6 +118,8 @@ class Client:
         debug: Report each frame as an event.
         data_events: Report each message about a document as an event, `DataReceived`, before it is applied. Some servers,
             such as Rocket.Chat with its streams, send the same change again to report another event.
+        keep_documents: Keep the server's documents in local collections. Without them, memory does not grow with documents,
+            and collections stay empty.
         on_event: A callback for all events from the first one on; see the method `on_event`.
         frame_listener: Listens to the connections and to all frames, with secrets, for recordings.
         clock: Time source; tests pass a fake.
@@ -150,6 +152,7 @@ class Client:
         login_required: bool = False,
         debug: bool = False,
         data_events: bool = False,
+        keep_documents: bool = True,
         on_event: Callable[[Event], object] | None = None,
         frame_listener: FrameListener | None = None,
         clock: Clock | None = None,
@@ -180,6 +183,7 @@ class Client:
             login_required=login_required,
         )
         self._session.reports_data = data_events
+        self._session.keeps_documents = keep_documents
         self._lifecycle = Lifecycle(random, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
         # Ids of ended subscriptions whose documents are removed.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -35,6 +35,7 @@ __all__ = [
     "encode",
     "encode_document_id",
     "json_value",
+    "member_sizes",
     "outermost_strings",
 ]
 
@@ -203,6 +204,52 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
             key = ""
         previous = found
     return strings
+
+
+_members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
+
+
+def member_sizes(text: Raw) -> dict[str, int]:
+    """Return how many bytes each member of a JSON object has: its key with quotes, and its value as it is written.
+
+    The names of the members are unescaped; the colon and spaces do not count. A text that is not an object has no members.
+    """
+    try:
+        sizes = {key: len(key) + 2 + len(value) for key, value in _members.decode(text).items()}
+    except (msgspec.MsgspecError, RecursionError):
+        sizes = {}
+    # Between compact members there are only a colon for each, commas and braces. Any difference shows spaces, or keys with
+    # escape sequences or other letters than those of ASCII.
+    if sum(sizes.values()) + 2 * len(sizes) + 1 == len(text):
+        return sizes
+    sizes = {}
+    for key, value in _scan_members(bytes(text).decode("utf-8", "replace")):
+        try:
+            name = json_text.parse(key)
+        except EJSONError:
+            return {}
+        if isinstance(name, str):
+            sizes[name] = sizes.get(name, 0) + len(key.encode()) + len(value.encode())
+    return sizes
+
+
+def _scan_members(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the texts of the key and the value of each member of a JSON object."""
+    depth = start = 0
+    key = ""
+    for match in _STRING_OR_MARK.finditer(text):
+        found = match[0]
+        if found in "[{":
+            depth += 1
+            start = match.end() if depth == 1 else start
+            continue
+        depth -= found in "]}"
+        if found == ":" and depth == 1:
+            key, start = text[start : match.start()].strip(), match.end()
+        elif (found == "," and depth == 1) or (found in "]}" and depth == 0):
+            if key:
+                yield key, text[start : match.start()].strip()
+            key, start = "", match.end()
 
 
 def _finite(tree: JSONValue) -> JSONValue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -31,6 +32,17 @@ def _once(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
         "script": [PYTHON, f"{CLIENTS}/script.py", url],
     } | {name: [*command, url, "once"] for name, command in _NPM.items()}
     return {name: functools.partial(programs.timed, command, '"HELLO"\n') for name, command in commands.items()}
+
+
+def _weigh(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    url = stack.enter_context(programs.feeder(plain=size))
+
+    def weighed() -> Mapping[str, float]:
+        command = [*DDP, "weigh", "plain", str(size), "-u", url]
+        return programs.timed(command, lambda out: json.loads(out)["documents"] == size)
+
+    counted = [*DDP, "sub", "plain", str(size), "--count", "-u", url]
+    return {"weigh": weighed, "sub --count": functools.partial(programs.timed, counted, f"{size}\n")}
 
 
 def _clients(task: str, stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
@@ -136,6 +148,16 @@ RACES = {
             measures={"rate": "messages/s", "memory": "MB"},
             goals=_INGEST,
             contenders=functools.partial(_clients, "items"),
+        ),
+        Race(
+            "weigh",
+            "`ddp weigh` with {size} documents, the whole process",
+            size=100_000,
+            tiny=100,
+            rounds=5,
+            measures={"time": "ms"},
+            goals=(Goal("time", ours="weigh", against="sub --count", at_most=1.3),),
+            contenders=_weigh,
         ),
         Race(
             "calls",

@@ -82,6 +82,21 @@ def test_gone_is_done_when_the_server_has_removed_the_documents(client: Client, 
     assert client.collection("tasks").count() == 0
 
 
+def test_a_client_that_keeps_no_documents_has_subscriptions_without_them(connector: ScriptedConnector) -> None:
+    with Client("scripted", connector=connector, clock=FakeClock(), keep_documents=False) as client:
+        peer = connector.accept()
+        peer.establish()
+        subscription = client.subscribe("tasks")
+        peer.pull_message()
+        peer.push(
+            {"msg": "added", "collection": "tasks", "id": "a", "fields": {}},
+            {"msg": "changed", "collection": "tasks", "id": "a", "fields": {"n": 1}},
+            {"msg": "ready", "subs": [subscription.id]},
+        )
+        subscription.ready.result(PATIENCE)
+        assert client.collection("tasks").find() == []
+
+
 def test_gone_is_done_at_once_if_the_server_stopped_the_subscription(client: Client, peer: ScriptedPeer) -> None:
     subscription = client.subscribe("tasks")
     peer.push({"msg": "nosub", "id": peer.pull_message()["id"]})

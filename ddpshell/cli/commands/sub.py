@@ -46,7 +46,16 @@ if TYPE_CHECKING:
     )
     from ..event_queue import EventQueue
 
-__all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "TableLines", "sub"]
+__all__ = [
+    "ChangeLines",
+    "CountLines",
+    "DocumentCopies",
+    "DocumentLines",
+    "Lines",
+    "SubscriptionRun",
+    "TableLines",
+    "sub",
+]
 
 
 def _sub(
@@ -87,7 +96,7 @@ def _sub(
         queue,
     ):
         queue.hold = client.hold
-        run = _Run(client, client.subscribe(name, *params), process, queue, settings)
+        run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings)
         run.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
 
 
@@ -137,7 +146,7 @@ def _lines(process: Process, *, docs: bool, count: bool, events: bool) -> Lines:
     return DocumentLines(console) if docs else ChangeLines(console)
 
 
-class _Run:
+class SubscriptionRun:
     """One subscription, until the end that the command line asks for.
 
     Args:

@@ -1,0 +1,218 @@
+"""`ddp weigh`: shows how many bytes a publication sends, and which collections and fields they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...analysis.exchanges import Exchanges
+from ...analysis.recording import Entry
+from ...analysis.weight import PublicationWeight, weight_changes
+from ...client.events import Event, LoggedOut, SubscriptionReady, SubscriptionStopped
+from ...ejson import JSONValue, json_text
+from ...exceptions import CommandError, EJSONError
+from ...text.escaping import escape_line
+from ...text.prose import plural
+from ...text.tables import table_lines
+from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
+from ..command_classes import Command, process_of
+from ..connection import connected
+from ..event_queue import EventQueue
+from ..options import OUTPUT_OPTIONS, connection_options
+from ..output import Console, OutputFormat
+from ..process import CheckFailed
+from ..progress import Progress
+from ..settings import ConnectionSettings
+from ..types import ReadableFile, Seconds, Size
+from .sub import Lines, SubscriptionRun
+
+__all__ = ["weigh"]
+
+# The length of a bar that stands for all bytes.
+_BAR = 30
+
+
+def _weigh(
+    name: str,
+    words: tuple[str, ...],
+    as_strings: bool,
+    max_bytes: int | None,
+    max_documents: int | None,
+    max_ready: float | None,
+    against: str | None,
+) -> None:
+    process = process_of(click.get_current_context())
+    console = process.console
+    settings = ConnectionSettings.of(process.options)
+    process.timeout = settings.timeout
+    check_text(name, "NAME")
+    old = None if against is None else _read_weight(against)
+    params = read_arguments(words, process, as_strings=as_strings)
+    note_losses(params, "an argument", process, is_sent=True)
+
+    exchanges, weight = Exchanges(), PublicationWeight(name)
+    progress = Progress(console, process.clock, delay=1, prints_at_end=True)
+
+    def describe(seconds: float) -> list[str]:
+        return [plural(weight.weight.documents, "document"), plural(weight.weight.bytes, "byte")]
+
+    def observe(entry: Entry) -> None:
+        weight.receive(exchanges.receive(entry))
+        if not weight.is_ready:
+            progress.show(0, describe)
+
+    recorder = process.open_recorder(settings.url, is_needed=True)
+    assert recorder is not None, "it is needed"
+    recorder.observer = observe
+    try:
+        with (
+            EventQueue[Any](process.clock) as queue,
+            connected(process, settings, _listener(queue), keep_documents=False) as client,
+            queue,
+        ):
+            run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings)
+            run.show(Lines(console), follows=False, matches=None)
+    finally:
+        recorder.observer = None
+        progress.clear()
+    new = weight.as_json()
+    _show(new, old, console)
+    excesses = list(_excesses(new, max_bytes, max_documents, max_ready))
+    if excesses:
+        raise CheckFailed(f"{name}: {'; '.join(excesses)}")
+
+
+def _listener(queue: EventQueue[Any]) -> Any:
+    def listen(event: Event) -> None:
+        if isinstance(event, SubscriptionReady | SubscriptionStopped | LoggedOut):
+            queue.put(event)
+
+    return listen
+
+
+def _read_weight(file: str) -> dict[str, JSONValue]:
+    try:
+        weight = json_text.parse(Path(file).read_bytes())
+    except OSError as error:
+        raise CommandError(f"--against: cannot read {file!r}: {error.strerror}") from None
+    except EJSONError:
+        weight = None
+    if not isinstance(weight, dict) or "publication" not in weight or not isinstance(weight.get("collections"), list):
+        raise CommandError(f"--against: {file!r} is not a weight, as `ddp weigh -o json` prints it")
+    return weight
+
+
+def _excesses(
+    weight: Mapping[str, Any], max_bytes: int | None, max_documents: int | None, max_ready: float | None
+) -> Iterator[str]:
+    """Yield by how much each limit is exceeded. With 0 seconds there is no limit."""
+    for number, unit, option, limit in (
+        (weight["bytes"], "bytes", "--max-bytes", max_bytes),
+        (weight["documents"], "documents", "--max-documents", max_documents),
+        (weight["ready_ms"] / 1000, "s", "--max-ready", max_ready or None),
+    ):
+        if limit is not None and number > limit:
+            yield f"{round(number, 6):,} {unit}, {round(number - limit, 6):,} more than {option} {limit:g}"
+
+
+# ----------------------------------------------------------------------------------------------------------- printing
+
+
+def _show(new: Mapping[str, JSONValue], old: Mapping[str, JSONValue] | None, console: Console) -> None:
+    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    if old is None:
+        if is_json:
+            console.tree(dict(new))
+        else:
+            with console.paged():
+                _write(new, console)
+        return
+    if old["publication"] != new["publication"]:
+        console.note(f"the old weight is that of {old['publication']!r:.60}")
+    rows = list(weight_changes(old, new))
+    if is_json:
+        console.tree({"old": dict(old), "new": dict(new), "changes": [*rows]})
+        return
+    _write_table(rows, console)
+    if not rows:
+        console.note("there are no differences")
+
+
+def _write(weight: Mapping[str, Any], console: Console) -> None:
+    parts = [plural(weight["documents"], "document"), plural(weight["bytes"], "byte")]
+    console.write(f"{escape_line(weight['publication'])}: ready after {weight['ready_ms']:,} ms, {', '.join(parts)}")
+    total = weight["bytes"]
+    for collection in weight["collections"]:
+        parts = [plural(collection["documents"], "document"), plural(collection["bytes"], "byte")]
+        console.write("")
+        console.write(f"{escape_line(collection['collection'])}: {', '.join(parts)}")
+        rest = collection["bytes"] - sum(field["bytes"] for field in collection["fields"])
+        others = collection["other_fields"]
+        rows = [(field["field"], field["documents"], field["bytes"]) for field in collection["fields"]]
+        rows += [("(other fields)", None, others)] if others else []
+        rows.append(("(messages)", collection["documents"], rest - others))
+        _write_table(
+            [
+                {
+                    "field": name,
+                    "documents": documents,
+                    "bytes": number,
+                    "%": round(100 * number / total, 1),
+                    "share": "#" * round(_BAR * number / total),
+                }
+                for name, documents, number in rows
+            ],
+            console,
+        )
+        if collection["documents"] > 1:
+            largest = [f"{json_text.dump(one['id'])} {one['bytes']:,}" for one in collection["largest"]]
+            console.write(escape_line(f"largest: {', '.join(largest)}"))
+
+
+def _write_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    for line in table_lines(list(rows), console.out.width if console.out.is_terminal else None) or ():
+        console.write(line)
+
+
+weigh = Command(
+    "weigh",
+    callback=_weigh,
+    help=(
+        "Subscribe to a publication, and show how many bytes it sends until it is ready, by collection and field. "
+        "With limits, the exit code is 1 if it sends more."
+    ),
+    params=[
+        click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
+        *ARGUMENTS,
+        click.Option(["--max-bytes"], type=Size(), metavar="SIZE", help="Fail if it sends more; K and M are units."),
+        click.Option(
+            ["--max-documents"], type=click.IntRange(min=0), metavar="N", help="Fail if it sends more documents."
+        ),
+        click.Option(["--max-ready"], type=Seconds(), metavar="S", help="Fail if it is not ready within S seconds."),
+        click.Option(
+            ["--against"],
+            type=ReadableFile(),
+            metavar="OLD",
+            help="Show the numbers that differ from an earlier -o json.",
+        ),
+        *connection_options("Time limit in seconds until the publication is ready; 0 for no limit. [default: 30]"),
+        *OUTPUT_OPTIONS,
+    ],
+    notes={
+        "Arguments": GRAMMAR,
+        "Results": [
+            ("bytes", "those of all messages about documents until ready, in UTF-8"),
+            ("fields", "the bytes of a field's keys and values in these messages; share is the part of all bytes"),
+            ("-o json", '{"publication":...,"ready_ms":...,"documents":...,"bytes":...,"collections":[...]}'),
+        ],
+    },
+    examples=[
+        ("ddp weigh tasks", "show the fields of a publication"),
+        ("ddp weigh tasks --max-bytes 100K --max-ready 2", "fail in a CI job if it becomes too heavy"),
+        ("ddp weigh tasks -o json > tasks.json", "keep the numbers"),
+        ("ddp weigh tasks --against tasks.json", "compare with the numbers of yesterday"),
+    ],
+)
