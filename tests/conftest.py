@@ -27,6 +27,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deep", action="store_true", help="give property tests twenty times as many examples")
 
 
+#: Modules whose tests start processes or try many schedules, which takes seconds.
+_SLOW_MODULES = (
+    "tests/faults/",
+    "tests/cli/commands/",
+    "tests/cli/test_exit_codes",
+    "tests/cli/test_connection",
+    "tests/server/test_testing",
+    "tests/test_command_line",
+    "tests/test_fault_proxy",
+    "tests/test_packaging",
+    "tests/test_scripts",
+)
+
 #: Fixtures and modules of tests that need Node, and of those that need a pseudo-terminal.
 _NODE = {"_meteor_installed", "meteor_url", "_node"}
 _NODE_MODULES = ("tests/meteor/", "tests/benchmarks/", "tests/server/test_npm_clients", "tests/test_npm")
@@ -43,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `python -m tests fast` leaves out."""
     for item in items:
         fixtures, path = set(getattr(item, "fixturenames", ())), item.nodeid
+        if path.startswith(_SLOW_MODULES):
+            item.add_marker("slow")
         if fixtures & _NODE or path.startswith(_NODE_MODULES) or "Meteor" in path or "meteor" in path:
             item.add_marker("node")
         if "browser" in fixtures:

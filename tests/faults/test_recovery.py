@@ -123,8 +123,10 @@ def test_a_client_reconnects_to_a_restarted_meteor_server(
             trial.begin()
             trial.subscribe_to_all()
             load(trial)
-            # No client may connect before the documents are back.
+            # What the client heard of must be among the documents that come back, so it hears nothing after this.
+            # It may not connect again before they are back.
             proxy.refusing = True
+            proxy.cut()
             world.restart(lambda: load(trial, changes=False))
             proxy.refusing = False
             load(trial)

@@ -99,7 +99,7 @@ def test_the_server_is_killed_and_restarted_while_the_user_types(
 
 
 def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
-    """A frame every millisecond, as fast as Meteor's timer runs. Each frame and its change of a document is shown."""
+    """A frame every millisecond, as fast as Meteor's timer runs. Each is shown, or counted if the terminal is too slow."""
     window.press("debug on changed\r")
     window.wait_for("debug is on")
     window.is_looking = False
@@ -116,7 +116,9 @@ def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
     window.press("unsub --all\rdebug off\r")
     window.wait_for("debug is off")
     frames = [int(found) for found in re.findall(r'"fields":\{"n":(\d+)', window.plain)]
-    assert frames == list(range(1, len(frames) + 1)), "all of them, in order"
+    assert frames == sorted(set(frames)), "in order, none twice"
+    dropped = re.findall(r"\.\.\. ([\d,]+) lines? w\w+ not shown", window.plain)
+    assert frames[-1] - len(frames) <= sum(int(count.replace(",", "")) for count in dropped)
     assert len(frames) > 100
 
 
