@@ -183,7 +183,9 @@ def test_the_connections_of_a_recording_are_counted_from_1(
     table.type(f"record {file}\ncall upper a")
     table.type(f"connect {server.url}\ncall upper b")
     with open_frames(str(file)) as frames:
-        assert {entry.conn for entry in frames.entries} == {1, 2}
+        numbers = sorted({entry.conn for entry in frames.entries})
+    # The client of the fixture may close its connection as late as in the recording.
+    assert numbers in ([1, 2], [1, 2, 3])
 
 
 def test_a_file_that_cannot_be_written_or_read_is_an_error(
