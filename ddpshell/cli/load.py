@@ -156,8 +156,8 @@ class LoadTest:
         # When the next request is due; the first one, and how many came before.
         self._due = self._first_due = 0.0
         self._number = 0
-        # The CPU time at the end of the warm-up, and at the end of the test.
-        self._cpu_used: list[float] = []
+        # The time and the CPU time at the end of the warm-up, and at the end of the test.
+        self._cpu_used: list[tuple[float, float]] = []
         self._alive_at = 0.0
         self._is_complete = False
 
@@ -214,9 +214,9 @@ class LoadTest:
         end = self._end()
         if not self._cpu_used and now >= self.began:
             self.figures.lags = array("d")
-            self._cpu_used.append(self._cpu())
+            self._cpu_used.append((now, self._cpu()))
         elif len(self._cpu_used) == 1 and end is not None and now >= end:
-            self._cpu_used.append(self._cpu())
+            self._cpu_used.append((now, self._cpu()))
 
     def _finish(self) -> None:
         figures = self.figures
@@ -232,7 +232,8 @@ class LoadTest:
             elif last:
                 self.ended = min(max(last), self.ended if end is None else end)
         if self._cpu_used:
-            figures.cpu = (self._cpu_used[1] if len(self._cpu_used) > 1 else self._cpu()) - self._cpu_used[0]
+            (begin, before), (end, after) = [*self._cpu_used, (self._clock.now(), self._cpu())][:2]
+            figures.cpu, figures.cpu_span = after - before, end - begin
         figures.in_flight = sum(request.counts and not request.is_done for request in self._sent)
 
     def _poll(self, deadline: float) -> None:

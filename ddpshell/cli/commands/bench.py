@@ -432,20 +432,30 @@ def _fanout_kind(name: str, words: tuple[str, ...], write: str, as_strings: bool
 # The key of `ctx.meta` for the number of arguments before --write.
 _WORDS_BEFORE = f"{__name__}.words_before"
 
+# Stands for --write among the arguments while they are parsed.
+_WRITE_MARK = "\x01write\x01"
+
 
 class _Fanout(Command):
     """The arguments before --write belong to the publication, and those after it to the method."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Count the arguments before --write, then parse all of them."""
+        """Parse all arguments, and note how many of them were before --write."""
         before = args[: args.index("--")] if "--" in args else args
         place = next((i for i, word in enumerate(before) if word == "--write" or word.startswith("--write=")), None)
+        rest = super().parse_args(ctx, args if place is None else [*args[:place], _WRITE_MARK, *args[place:]])
         ctx.meta[_WORDS_BEFORE] = 0
         if place is not None:
-            values, _, _ = self.make_parser(ctx).parse_args(args[:place])
-            words = values.get("words")
-            ctx.meta[_WORDS_BEFORE] = len(words) if isinstance(words, tuple) else 0
-        return super().parse_args(ctx, args)
+            name, words = ctx.params["name"], list(ctx.params["words"])
+            if name == _WRITE_MARK:
+                # PUB is after --write, so all arguments belong to the method.
+                if not words:
+                    raise click.UsageError("missing PUB", ctx)
+                ctx.params["name"], ctx.params["words"] = str(words[0]), tuple(words[1:])
+            else:
+                ctx.meta[_WORDS_BEFORE] = words.index(_WRITE_MARK)
+                ctx.params["words"] = tuple([word for word in words if word != _WRITE_MARK])
+        return rest
 
 
 _COMMANDS = {

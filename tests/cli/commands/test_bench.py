@@ -60,6 +60,20 @@ class TestKinds:
         found = bench(ddp, "fanout", *words, "-c", "2", "-n", "1", "--timeout", "0.5", code=1)
         assert found["deliveries"] == {"expected": 2, "received": 0, "missing": 2, "extra": 0}
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param(["-S", "tasks", "--write", "/tasks/update", '{_id: "a"}', "{$inc: {n: 1}}"], id="-S"),
+            pytest.param(["--write", "/tasks/update", "tasks", '{_id: "a"}', "{$inc: {n: 1}}"], id="PUB after --write"),
+            pytest.param(
+                ["tasks", '{"done": true}', "--write", "/tasks/update", "--params", '[{_id: "a"}, {$inc: {n: 1}}]'],
+                id="--params",
+            ),
+        ],
+    )
+    def test_the_words_of_fanout_in_other_forms(self, ddp: Command, words: list[str]) -> None:
+        assert bench(ddp, "fanout", *words, "-c", "2", "-n", "1")["deliveries"]["received"] == 2
+
     def test_connect(self, ddp: Command) -> None:
         found = bench(ddp, "connect", "-c", "12")
         assert (found["answered"], found["connected"], found["refused"]) == (12, 12, 0)
@@ -153,6 +167,7 @@ class TestUsage:
             pytest.param(["load"], "unknown kind of test 'load'", id="unknown kind"),
             pytest.param(["call"], "missing METHOD", id="no method"),
             pytest.param(["fanout", "tasks"], "missing --write", id="no write"),
+            pytest.param(["fanout", "--write", "upper"], "missing PUB", id="no publication"),
             pytest.param(["call", "-d", "upper"], "-d/--duration: 'upper' is not a number", id="-d"),
             pytest.param(["call", "upper", "-d", "0"], "longer than 0 s", id="no time"),
             pytest.param(["call", "upper", "--rate", "0"], "'0' is not a valid rate", id="rate 0"),
