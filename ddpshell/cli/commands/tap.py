@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -30,7 +32,7 @@ from ...tap.messages import Conversation
 from ...tap.proxy import Tap
 from ...text.escaping import escape_line
 from ...text.frames import frame_line, time_of_day
-from ...text.palette import terminal_text
+from ...text.palette import StyledText, terminal_text
 from ...text.prose import duration, plural
 from ..command_classes import Command, process_of
 from ..connection import tls_options, warn_of_insecure
@@ -70,7 +72,8 @@ def _tap(listen: tuple[str, int], to: str | None) -> None:
     settings = ConnectionSettings.of(process.options)
     target = parse_url(settings.url)
     host, port = listen
-    if port == target.port and is_loopback(host) and is_loopback(target.host):
+    is_here = is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104 - it is not a default
+    if port == target.port and is_here and is_loopback(target.host):
         raise click.UsageError(f"the proxy would connect to itself; choose another port: --listen {port + 1}", ctx)
     warn_of_insecure(process, settings)
     if not is_loopback(host):
@@ -78,7 +81,8 @@ def _tap(listen: tuple[str, int], to: str | None) -> None:
             f"{host} can be reached from the network, and anyone there can use {target.authority} through this proxy"
         )
     passphrase = read_passphrase(process, settings)
-    with EventQueue[TapEvent](process.clock, process.console.out.fd, _MOST_WAITING) as queue:
+    output = None if "record" in process.options else process.console.out.fd
+    with EventQueue[TapEvent](process.clock, output, _MOST_WAITING) as queue:
         proxy = Tap(
             target,
             lambda event, size: queue.put(event, size + 1),
@@ -88,21 +92,32 @@ def _tap(listen: tuple[str, int], to: str | None) -> None:
             ip_version=settings.ip_version,
         )
         queue.hold = proxy.hold
-        display = _Display(process, target, settings)
         with _short_switch_interval():
             try:
                 with listening(host, port, "--listen"):
                     proxy.start(host, port)
-                display.begin(proxy.url)
-                while True:
-                    events = queue.take_all()
-                    # Ctrl-C must not lose the rest of them.
-                    with unbroken():
-                        for event in events:
-                            display.show(event)
+                # Not earlier: if another proxy has the port, it may be writing the same file.
+                _show(queue, proxy, _Display(process, target, settings))
             finally:
                 proxy.stop()
-                display.end(queue.take_all(process.clock.now()))
+
+
+def _show(queue: EventQueue[TapEvent], proxy: Tap, display: _Display) -> None:
+    """Show all events until a signal arrives, and then those of the end."""
+    display.begin(proxy.url)
+    is_showing = False
+    try:
+        while True:
+            events = queue.take_all()
+            is_showing = True
+            # What a signal interrupts is lost. A file accepts everything at once, so the signal can wait.
+            with contextlib.nullcontext() if display.may_stall else unbroken():
+                for event in events:
+                    display.show(event)
+                is_showing = False
+    finally:
+        proxy.stop()
+        display.end([] if is_showing else queue.take_all(0.0))
 
 
 @contextlib.contextmanager
@@ -135,6 +150,9 @@ class _Display:
         self._shows_frames = self._recorder is None
         # With --record, results are in the file, and -d shows frames where other commands show them.
         self._shows_debug = self._recorder is not None and bool(process.options.get("debug"))
+        fd = process.console.out.fd
+        #: Whether output can wait for a reader who may never read it.
+        self.may_stall = self._shows_frames and fd is not None and not stat.S_ISREG(os.fstat(fd).st_mode)
         self._is_verbose = bool(process.options.get("verbose")) and not self._console.quiet
         self._began = self._clock.now()
         self._sockets: dict[int, tuple[Conversation, ClientListener | None]] = {}
@@ -191,7 +209,7 @@ class _Display:
         if listener is not None:
             listener.opened(url, event.when)
         self._change(
-            ConnectionChange(event.when - self._began, event.number, "open", {"url": url, "client": event.client}),
+            ConnectionChange(event.when - self._began, event.number, "open", {"url": url}),
             event.when,
             f"open {mask(event.path)} from {event.client}",
         )
@@ -257,7 +275,9 @@ class _Display:
         if self._shows_frames and self._is_json:
             self._print_entry(change)
         elif self._shows_frames or self._shows_debug:
-            self._print(f"{time_of_day(self._wall(when))} #{change.conn} {escape_line(text)}")
+            color = self._console.colors_out if self._shows_frames else self._console.colors_err
+            line: StyledText = [("time", time_of_day(self._wall(when))), ("", f" #{change.conn} {escape_line(text)}")]
+            self._print(terminal_text(line, color=color))
 
     def _print_entry(self, entry: Entry) -> None:
         for line in entry_lines(entry):

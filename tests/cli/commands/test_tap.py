@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,33 @@ def test_it_ends_when_its_reader_is_gone(ddp: Command, start: Start, server: Loo
         assert " open /websocket from " in process.stdout.readline()
         process.stdout.close()
         assert process.wait(PATIENCE) == 0
+
+
+def test_a_reader_that_does_not_read_neither_stops_the_clients_nor_the_end(
+    start: Start, server: LoopbackServer
+) -> None:
+    process = start("tap", "--listen", "0")
+    with ddpshell.Client(url_of(process)) as client:
+        # More than a pipe holds.
+        client.subscribe("items", 5000).ready.result(PATIENCE)
+        assert client.call("upper", "x").result(PATIENCE) == "X"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == -signal.SIGTERM
+
+
+def test_a_port_that_is_taken_leaves_the_recording_alone(ddp: Command, tmp_path: Path) -> None:
+    """Another proxy may be writing it."""
+    file = tmp_path / "app.ddprec"
+    file.write_text("recorded")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ran = ddp("tap", "--listen", str(port), "--record", str(file))
+    assert ran == (
+        2,
+        "",
+        f"ddp: error: cannot listen on 127.0.0.1, port {port}: Address already in use; --listen 0 chooses a free port\n",
+    )
+    assert file.read_text() == "recorded"
 
 
 def test_a_message_over_the_limit_passes_and_is_reported(ddp: Command, start: Start, server: LoopbackServer) -> None:
