@@ -381,10 +381,13 @@ def test_requests_after_a_flood_are_all_answered(start_tap: StartTap) -> None:
             assert conversation.read_bytes(3) == b"abc"
             conversation.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
 
-    with ScriptedServer(script) as server, start_tap(server.url).client() as client:
+    with ScriptedServer(script) as server:
+        watched = start_tap(server.url)
         requests = [f"POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" for number in range(500)]
-        sender = threading.Thread(target=lambda: client.send("".join(requests).encode()))
-        sender.start()
-        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
-        assert client.read(500 * len(answer)) == 500 * answer
-        sender.join(PATIENCE)
+        with watched.client() as client:
+            sender = threading.Thread(target=lambda: client.send("".join(requests).encode()))
+            sender.start()
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+            assert client.read(500 * len(answer)) == 500 * answer
+            sender.join(PATIENCE)
+        assert [request.path for request in watched.events(Request, 500)] == [f"/{number}" for number in range(500)]

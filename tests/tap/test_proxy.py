@@ -80,6 +80,32 @@ def test_a_target_with_tls_and_a_prefix(start_tap: StartTap, authority: Authorit
     assert watched.events(Problem) == []
 
 
+def test_a_client_that_sends_nothing_more_gets_a_response_through_tls(
+    start_tap: StartTap, authority: Authority
+) -> None:
+    """TLS cannot end one direction alone, so the server is not told."""
+    asked, ended = threading.Event(), threading.Event()
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        asked.set()
+        assert ended.wait(PATIENCE)
+        conversation.send_bytes(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")
+
+    with ScriptedServer(script, tls=authority.server("localhost")) as server:
+        watched = start_tap(f"https://localhost:{server.port}", tls=TLSOptions(cacert=authority.cacert), ip_version=4)
+        with watched.client() as client:
+            client.send(b"GET / HTTP/1.0\r\n\r\n")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert asked.wait(PATIENCE)
+            with watched.client() as other:
+                # The proxy has read the end before it reads this.
+                other.send(b"?\r\n\r\n")
+                other.rest()
+            ended.set()
+            assert client.rest() == b"HTTP/1.0 200 OK\r\n\r\nuntil the end"
+
+
 @pytest.mark.parametrize(
     ("names", "trusts", "reason"),
     [
