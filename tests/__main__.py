@@ -34,6 +34,8 @@ FEW = 5
 def main(arguments: list[str]) -> int:
     # A shell starts background jobs with SIGINT ignored, and tests send it to the programs that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The tests start thousands of programs, which must not all compile the same modules.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     kind = arguments[0] if arguments[:1] in (["fast"], ["coverage"]) else ""
     selection = arguments[bool(kind) :]
     marks = ["-m", "not (slow or node or terminal)"] if kind == "fast" else []
