@@ -136,7 +136,7 @@ def _login(error: BaseException, options: str = "") -> str:
 
 
 def _quotes(error: BaseException) -> str:
-    return " ".join(getattr(error, "__notes__", ())) or "put text in its own quotes, '\"...\"', or after -s"
+    return " ".join(getattr(error, "__notes__", ())) or "put text in its own quotes, '\"...\"', or after -S"
 
 
 def _spelling(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from ..client.events import (
     Waiting,
     Warned,
 )
-from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError
+from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError, TransportError
 from ..protocol.server_error import quoted
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
 from .event_queue import EventQueue, wait_until_done
@@ -35,11 +35,15 @@ __all__ = [
     "tls_options",
     "unconfirmed_note",
     "wait_for_outcome",
+    "wait_for_server",
     "wait_for_session",
     "warn_of_insecure",
 ]
 
 Value = TypeVar("Value")
+
+# Seconds between two attempts of --wait-for-server.
+_PAUSE = 0.25
 
 # The events and the states that end the wait for a session.
 _DECISIVE = (SessionEstablished, ConnectionFailed)
@@ -80,6 +84,7 @@ def connected(
     reconnect = bool(settings.reconnect)
     observer = _EventReporter(process, watch, reconnect=reconnect)
     passphrase = read_passphrase(process, settings)
+    wait_for_server(process, settings, passphrase)
     with make_client(
         process,
         settings,
@@ -103,6 +108,58 @@ def connected(
             credential.end_login(client, made)
 
 
+def wait_for_server(process: Process, settings: ConnectionSettings, passphrase: str) -> None:
+    """Wait until the server can be reached, as long as --wait-for-server says. Without the option, do nothing.
+
+    Each attempt is a connection without a login, which is closed again.
+
+    Raises:
+        ConnectError: The server cannot be reached in time, or for a reason that will not change.
+        NegotiationError: The server speaks no version of DDP that the client speaks.
+    """
+    seconds = process.options.get("wait_for_server")
+    if not seconds:
+        return
+    clock = process.clock
+    end = clock.now() + seconds
+    is_noted = False
+    with process.paused(), EventQueue[None](clock) as queue:
+        while True:
+            left = max(end - clock.now(), 0.001)
+            changed = {"connect_timeout": min(settings.connect_timeout or left, left)}
+            limited = ConnectionSettings(
+                **{name: getattr(settings, name) for name in settings.__struct_fields__} | changed
+            )
+            with make_client(
+                process,
+                limited,
+                passphrase=passphrase,
+                reconnect=False,
+                on_event=lambda event: queue.put(None) if isinstance(event, _DECISIVE) else None,
+                is_recorded=False,
+            ) as client:
+                while client.status.state not in _DECIDED:
+                    queue.take_all()
+                try:
+                    client.wait_connected(0)
+                except DDPError as error:
+                    pause = min(clock.now() + _PAUSE, end)
+                    if (
+                        clock.now() >= end
+                        or not isinstance(error, TransportError)
+                        or not getattr(error, "retryable", True)
+                    ):
+                        add_url_hint(error, process)
+                        raise
+                    if not is_noted:
+                        is_noted = True
+                        process.console.note(f"waiting for the server: {error}")
+                else:
+                    return
+            while clock.now() < pause:
+                queue.take_all(pause)
+
+
 def make_client(
     process: Process,
     settings: ConnectionSettings,
@@ -113,6 +170,7 @@ def make_client(
     login_required: bool = False,
     data_events: bool = False,
     keep_documents: bool = True,
+    is_recorded: bool = True,
 ) -> Client:
     """Make a client.
 
@@ -125,7 +183,9 @@ def make_client(
         login_required: Whether calls and subscriptions wait for a login.
         data_events: Whether each message about a document is an event.
         keep_documents: Whether to keep documents in the client's collections.
+        is_recorded: Whether --record has its frames.
     """
+    recorder = process.open_recorder(settings.url) if is_recorded else None
     return Client(
         settings.url,
         **network_options(settings, passphrase),
@@ -137,7 +197,7 @@ def make_client(
         keep_documents=keep_documents,
         clock=process.clock,
         on_event=on_event,
-        frame_listener=recorder.listener() if (recorder := process.open_recorder(settings.url)) is not None else None,
+        frame_listener=recorder.listener() if recorder is not None else None,
     )
 
 

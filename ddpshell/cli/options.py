@@ -156,6 +156,11 @@ CONNECTION_OPTIONS = [
         help="Time limit for connecting in seconds; 0 for no limit.",
     ),
     SharedOption(
+        "--wait-for-server", section=_CONNECTION, value_type=Seconds(), is_setting=False, metavar="S",
+        help="If the server cannot be reached, try again for so many seconds, before anything is sent. Does not count for "
+        "--timeout.",
+    ),
+    SharedOption(
         "--max-message", section=_CONNECTION, value_type=Size(), metavar="SIZE", unset=0x3FFFFFF, default_help="64M",
         help="Accept messages from the server up to this size in bytes, or with K, M or G.",
     ),

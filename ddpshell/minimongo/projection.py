@@ -6,19 +6,29 @@ Source: Meteor's `packages/minimongo/local_collection.js`, `_compileProjection`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import QueryError
 from .values import checked_copy, is_number, is_plain_object
 
-__all__ = ["Projection", "compile_projection"]
+__all__ = ["Projection", "compile_projection", "read_projection"]
 
 #: `{"title": 1, "owner.name": 1}` includes these fields and `_id`; `{"secret": 0}` includes all other fields.
 Projection: TypeAlias = Mapping[str, EJSONValue]
 
 _Tree: TypeAlias = "dict[str, _Tree | None]"
+
+
+def read_projection(value: EJSONValue) -> Any:
+    """Read the fields that a user types: `title`, `title,done`, `-secret`, or Mongo's own form."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return dict.fromkeys(cast("list[str]", value), 1)
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    return {name.lstrip("-"): 0 if name.startswith("-") else 1 for name in names if name}
 
 
 def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]]:

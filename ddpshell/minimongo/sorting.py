@@ -15,7 +15,7 @@ from ..ejson import Date, EJSONValue, ObjectID, RegExp, date_to_ms
 from ..exceptions import QueryError
 from .values import MISSING, checked_copy, element_index, fields_of, is_index, is_number
 
-__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "sort_key", "type_of"]
+__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "read_sort", "sort_key", "type_of"]
 
 #: `"title"`, `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]`, which does not depend on the order of keys.
 SortSpecifier: TypeAlias = str | Mapping[str, int] | Sequence[str | Sequence[str | int]]
@@ -184,6 +184,14 @@ class _Reversed:
 # never equals the index of an element that was found by searching.
 _Way: TypeAlias = tuple[int | str, ...]
 _IN_PATH: Final = "in the path"
+
+
+def read_sort(value: EJSONValue) -> Any:
+    """Read the order that a user types: `n`, `-n`, `done,-n`, or Mongo's own form."""
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    return {name.lstrip("+-"): -1 if name.startswith("-") else 1 for name in names if name}
 
 
 def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]], Any]:

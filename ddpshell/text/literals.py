@@ -741,8 +741,8 @@ def read_file(name: str) -> bytes:
     try:
         with Path(name).expanduser().open("rb") as file:
             return _limited(file, name)
-    except OSError as error:
-        raise CommandError(f"cannot read {name}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError if the name has a null character
+        raise CommandError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _limited(file: BinaryIO, name: str) -> bytes:

@@ -214,6 +214,51 @@ def test_a_closed_port_is_reported(ddp: Command) -> None:
     )
 
 
+@pytest.mark.parametrize("words", [["call", "upper", "x"], ["run", "-"], ["batch"], ["sub", "tasks", "--count"]])
+def test_a_server_that_starts_later_is_waited_for(
+    start: Callable[..., subprocess.Popen[str]], words: list[str]
+) -> None:
+    """The time does not count for --timeout, and nothing is recorded or sent before."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    stdin = {"run": "call upper x\n", "batch": '["upper", "x"]\n'}.get(words[0], "")
+    process = start(
+        *words, "-u", f"127.0.0.1:{port}", "--wait-for-server", "60", "--timeout", "30", stdin=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(stdin)
+    process.stdin.close()
+    process.stdin = None
+    note = process.stderr.readline()
+    assert note == f"ddp: note: waiting for the server: 127.0.0.1:{port} refused the connection\n"
+    server = demo_server()
+    server.start("127.0.0.1", port)
+    try:
+        ran = finished(process)
+    finally:
+        server.stop()
+    assert ran.code == 0
+    assert ran.out in ('"X"\n', '{"line":1,"result":"X"}\n', "3\n")
+
+
+def test_a_server_that_does_not_start_in_time_is_reported(ddp: Command) -> None:
+    ran = ddp("call", "m", "-u", "127.0.0.1:1", "--wait-for-server", "0.1", "--timeout", "0.01")
+    assert (ran.code, ran.err.splitlines()[:2]) == (
+        3,
+        [
+            "ddp: note: waiting for the server: 127.0.0.1:1 refused the connection",
+            "ddp: error: 127.0.0.1:1 refused the connection",
+        ],
+    )
+
+
+def test_a_failure_that_would_stay_is_not_waited_for(ddp: Command) -> None:
+    with ScriptedServer(http_answer(404, "Not Found")) as server:
+        ran = ddp("call", "m", "-u", server.url, "--wait-for-server", "60")
+    assert (ran.code, ran.err.count("waiting")) == (3, 0)
+
+
 def test_who_named_no_server_learns_how(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("DDP_URL", f"127.0.0.1:{listener.getsockname()[1]}")

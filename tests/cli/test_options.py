@@ -23,6 +23,7 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "url": (["-u", "h:1"], "h:1"),
     "timeout": (["--timeout", "1.5"], 1.5),
     "connect_timeout": (["--connect-timeout", "0"], 0.0),
+    "wait_for_server": (["--wait-for-server", "5"], 5.0),
     "max_message": (["--max-message", "1.5M"], 3 << 19),
     "reconnect": (["--no-reconnect"], False),
     "no_retry": (["--no-retry"], True),

@@ -3,7 +3,7 @@
     ["upper", "Hello"]
     {"method": "upper", "params": ["Hello"], "id": "any JSON, for your own use"}
 
-Params are EJSON.
+Params are EJSON, or written as the arguments of `ddp call`: `["upper", Text(@notes.md)]`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 from msgspec import Struct
@@ -28,16 +29,18 @@ from ...ejson import EJSONValue, json_text
 from ...ejson.convert import loss_note
 from ...ejson.json_text import JSONValue
 from ...exceptions import CommandError, ConnectionLost, EJSONError
+from ...text.literals import opens_literal, parse, read_file
 from ...text.prose import plural
 from ..command_classes import Command, process_of
 from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import OutputError, OutputFormat
+from ..output import Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
 from ..settings import ConnectionSettings
+from ..types import OutputFile
 
 __all__ = ["LineReader", "Request", "batch", "parse_request"]
 
@@ -45,7 +48,7 @@ __all__ = ["LineReader", "Request", "batch", "parse_request"]
 _AHEAD = 10
 
 
-def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
+def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float | None, retry_file: str | None) -> None:
     ctx = click.get_current_context()
     process = process_of(ctx)
     settings = ConnectionSettings.of(process.options)
@@ -57,15 +60,16 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
 
     with (
         _opened(file, process) as number,
+        _retries(retry_file, number, console) as retries,
         # The items are calls with an answer, and None if the connection has failed for good.
         EventQueue["_Entry | None"](process.clock, console.out.fd) as queue,
         connected(process, settings, _listener(queue)) as client,
         queue,
     ):
-        wait_for_session(client, process)
         progress = Progress(console, process.clock, _size(number))
-        work = _Work(client, process, queue, LineReader(number), progress)
+        work = _Work(client, process, queue, LineReader(number), progress, rate, retries)
         try:
+            wait_for_session(client, process)
             work.run(jobs, retry=settings.retry, is_ordered=not unordered, fail_fast=fail_fast)
         except OutputError as error:
             sent = f"calls that were sent: {work.done + work.unanswered}, of which {work.done} were answered"
@@ -77,6 +81,7 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool) -> None:
             raise
         finally:
             progress.clear()
+            work.keep_rest(can_read=_size(number) > 0)
         if work.failed:
             console.note(f"{plural(work.done, 'call')}, {work.failed:,} failed")
             ctx.exit(ExitCode.SERVER_ERROR)
@@ -114,6 +119,37 @@ def _opened(file: str, process: Process) -> Iterator[int]:
         os.close(number)
 
 
+@contextlib.contextmanager
+def _retries(path: str | None, source: int, console: Console) -> Iterator[Callable[[bytes], object] | None]:
+    """Give a function that writes a line to the file of --retry-file; None if there is none."""
+    if path is None:
+        yield None
+        return
+    try:
+        # Not truncated yet, because it may be the file with the calls.
+        with Path(path).open("ab", buffering=0) as file:
+            if os.path.samestat(os.fstat(source), os.fstat(file.fileno())):
+                raise CommandError(f"--retry-file must not be the file with the calls, {path}")
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                file.truncate(0)
+            count = 0
+
+            def write(line: bytes) -> None:
+                nonlocal count
+                count += 1
+                file.write(line + b"\n")
+
+            try:
+                yield write
+            finally:
+                if count:
+                    console.note(f"{path} has {plural(count, 'line')} to try again: ddp batch {shlex.quote(path)}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise CommandError(f"--retry-file: cannot write {path}: {error.strerror}") from None
+
+
 def _size(number: int) -> int:
     """Return the size of a regular file in bytes, or 0."""
     status = os.fstat(number)
@@ -125,12 +161,14 @@ class _Entry:
 
     Args:
         line: The number of the line, from 1.
+        text: The line, if it may have to be tried again.
     """
 
-    __slots__ = ("answer", "call", "deadline", "line", "tags")
+    __slots__ = ("answer", "call", "deadline", "line", "tags", "text")
 
-    def __init__(self, line: int) -> None:
+    def __init__(self, line: int, text: bytes) -> None:
         self.line = line
+        self.text = text
         #: Further keys of the answer.
         self.tags: dict[str, JSONValue] = {}
         self.call: MethodCall | None = None
@@ -149,6 +187,8 @@ class _Work:
         queue: Receives the calls that have an answer.
         reader: Reads the lines.
         progress: Shows the progress.
+        rate: The most calls to send in a second; None for no limit.
+        retries: Writes a line that failed to the file of --retry-file; None if there is none.
     """
 
     def __init__(
@@ -158,6 +198,8 @@ class _Work:
         queue: EventQueue[_Entry | None],
         reader: LineReader,
         progress: Progress,
+        rate: float | None,
+        retries: Callable[[bytes], object] | None,
     ) -> None:
         #: The number of calls with an answer.
         self.done = 0
@@ -177,6 +219,10 @@ class _Work:
         self._due: deque[_Entry] = deque()
         # For what a note about lost precision was printed: once for arguments and once for results is enough.
         self._noted: set[str] = set()
+        # Seconds between two calls, and when the next call may be sent.
+        self._interval = 1 / rate if rate else 0.0
+        self._next_start = process.clock.now()
+        self._retries = retries
         # Why no more lines are read.
         self._obstacle: BaseException | None = None
 
@@ -201,14 +247,14 @@ class _Work:
         """
         while True:
             may_start = self._obstacle is None and not (fail_fast and self.failed)
-            while may_start and self._lines and len(self._sent) < jobs and self._has_room(jobs):
+            while may_start and self._lines and len(self._sent) < jobs and self._has_room(jobs) and self._is_due():
                 self._start(self._lines.popleft(), retry=retry, is_ordered=is_ordered)
                 may_start = self._obstacle is None and not (fail_fast and self.failed)
             self._write_due()
             may_read = may_start and not self._lines and not self._reader.is_at_end
             if not self._sent and not may_read and not (may_start and self._lines):
                 break
-            if self._sent or may_read:
+            if self._sent or may_read or not self._is_due():
                 self._wait(self._reader.file if may_read and len(self._sent) < jobs else None, is_ordered=is_ordered)
             self._progress.show(self._reader.position, self._describe)
         if self._obstacle is not None:
@@ -219,6 +265,30 @@ class _Work:
     def _describe(self, seconds: float) -> list[str]:
         parts = [f"{self.done:,} calls", f"{self.done / seconds:,.0f}/s"]
         return [*parts, f"{self.failed:,} failed"] if self.failed else parts
+
+    def keep_rest(self, *, can_read: bool) -> None:
+        """Write the lines without an answer to the file of --retry-file, also those that were not sent.
+
+        Args:
+            can_read: Whether the input is a file on a disk, whose other lines can be read now.
+        """
+        if self._retries is None:
+            return
+        left = {entry.line: entry for entry in [*self._due, *self._sent.values()]}
+        for line in sorted(left):
+            answer = left[line].answer
+            if answer is None or "error" in answer:
+                self._retries(left[line].text)
+        while self._lines or (can_read and not self._reader.is_at_end):
+            for text in filter(None, self._lines):
+                self._retries(text)
+            self._lines.clear()
+            if can_read and not self._reader.is_at_end:
+                self._lines.extend(self._reader.read())
+
+    def _is_due(self) -> bool:
+        """Whether --rate allows a call now."""
+        return not self._interval or self._process.clock.now() >= self._next_start
 
     def _has_room(self, jobs: int) -> bool:
         """Whether another answer may wait for earlier ones."""
@@ -231,7 +301,10 @@ class _Work:
         if not text:
             return
 
-        entry = _Entry(self._line)
+        entry = _Entry(self._line, text if self._retries is not None else b"")
+        if self._interval:
+            # A pause is not made up for later.
+            self._next_start = max(self._next_start + self._interval, self._process.clock.now())
         if is_ordered:
             self._due.append(entry)
         try:
@@ -260,7 +333,10 @@ class _Work:
 
     def _wait(self, file: int | None, *, is_ordered: bool) -> None:
         first = next(iter(self._sent.values()), None)
-        entries, is_readable = self._queue.take_all_or_read(file, first.deadline if first is not None else None)
+        deadline = first.deadline if first is not None else None
+        if self._lines and not self._is_due():
+            deadline = self._next_start if deadline is None else min(deadline, self._next_start)
+        entries, is_readable = self._queue.take_all_or_read(file, deadline)
         for entry in entries:
             if entry is None:
                 self._obstacle = self._client.status.error or ConnectionLost("the connection was lost")
@@ -308,6 +384,8 @@ class _Work:
         while self._due and (answer := self._due[0].answer) is not None:
             entry = self._due.popleft()
             self._write({"line": entry.line, **entry.tags}, answer)
+            if self._retries is not None and "error" in answer:
+                self._retries(entry.text)
             if "result" in answer:
                 self._note_losses([answer["result"]], "the result", entry.line)
 
@@ -355,19 +433,37 @@ def parse_request(line: bytes) -> Request:
     """
     try:
         text = line.decode()
-        tree = json_text.parse(text)
     except UnicodeDecodeError as error:
         raise CommandError(f"not UTF-8 text: invalid byte at position {error.start}") from None
+    try:
+        tree = json_text.parse(text)
     except EJSONError as error:
-        raise CommandError(str(error)) from None
+        return _from_literal(text, error)
+    return _request(tree, _decoded)
+
+
+def _from_literal(text: str, problem: EJSONError) -> Request:
+    """Read a line that is not JSON, but may be written as the arguments of `ddp call`."""
+    if not opens_literal(text) or "nested too deeply" in str(problem):
+        raise CommandError(str(problem)) from None
+    try:
+        value = parse(text, read_file)
+        # Also checks that the values can be sent.
+        ejson.encode(value)
+    except EJSONError:
+        raise CommandError(str(problem)) from None
+    except CommandError as error:
+        raise CommandError(f"not JSON: {error.message}", error.text, error.position) from None
+    if isinstance(value, dict) and "id" in value:
+        value["id"] = cast("EJSONValue", ejson.encode(value["id"]))
+    return _request(value, list)
+
+
+def _request(tree: object, decode: Callable[[list[Any]], list[EJSONValue]]) -> Request:
     if isinstance(tree, list) and tree and isinstance(tree[0], str):
-        return Request(tree[0], _decoded(tree[1:]), {})
-    if isinstance(tree, dict) and isinstance(tree.get("method"), str):
-        return _from_object(tree)
-    raise CommandError('not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}')
-
-
-def _from_object(tree: dict[str, JSONValue]) -> Request:
+        return Request(tree[0], decode(tree[1:]), {})
+    if not isinstance(tree, dict) or not isinstance(tree.get("method"), str):
+        raise CommandError('not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}')
     unknown = [key for key in tree if key not in ("method", "params", "id")]
     if unknown:
         # A call without what the user meant would be worse.
@@ -375,7 +471,7 @@ def _from_object(tree: dict[str, JSONValue]) -> Request:
     params = tree.get("params", [])
     if not isinstance(params, list):
         raise CommandError("params must be an array")
-    return Request(str(tree["method"]), _decoded(params), {"id": tree["id"]} if "id" in tree else {})
+    return Request(str(tree["method"]), decode(params), {"id": tree["id"]} if "id" in tree else {})
 
 
 def _decoded(params: list[JSONValue]) -> list[EJSONValue]:
@@ -457,6 +553,18 @@ batch = Command(
             ["--unordered"], is_flag=True, help="Print answers as they arrive, not in the order of the lines."
         ),
         click.Option(["--fail-fast"], is_flag=True, help="Send nothing more after the first error."),
+        click.Option(
+            ["--rate"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="N",
+            help="Send at most N calls a second. [default: no limit]",
+        ),
+        click.Option(
+            ["--retry-file"],
+            type=OutputFile(),
+            metavar="FILE",
+            help="Write the lines that failed, or have no answer, to this file, which `ddp batch` can read.",
+        ),
         *connection_options("Time limit for each call in seconds; 0 for no limit. [default: 30]"),
         *OUTPUT_OPTIONS,
     ],
@@ -464,6 +572,7 @@ batch = Command(
         "Each line of input": [
             ('["upper", "Hello"]', "a method and its arguments in EJSON"),
             ('{"method": "upper", "params": ["Hello"], "id": 7}', "the same, with any JSON as id for the answer"),
+            ('["m", {when: Date("2026-01-02")}]', "values as in the arguments of ddp call"),
         ],
         "Each line of output": [
             ('{"line":1,"result":"HELLO"}', "the number of the line, and the result if there is one"),

@@ -28,7 +28,7 @@ from ...text.escaping import escape_text
 from ...text.frames import FrameFilter
 from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
-from ..connection import make_client, unconfirmed_note
+from ..connection import make_client, unconfirmed_note, wait_for_server
 from ..credentials import (
     Credential,
     endpoint_of,
@@ -260,6 +260,8 @@ def make_shell(
 def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, login_required: bool = False) -> Connect:
     """Return a function that makes the shell's clients. Personal settings are only for the server of the options."""
     passphrase = read_passphrase(process, given)
+    if not process.at_prompt:
+        wait_for_server(process, given, passphrase)
 
     def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
         settings = _for_server(process, given, url)

@@ -12,14 +12,17 @@ Ids and fields are EJSON; `before` is null for the last place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from msgspec import Struct
 
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, DDPTimeout, LoginNeeded, QueryError, SubscriptionError
+from ...minimongo.projection import compile_projection, read_projection
 from ...minimongo.selector import Matcher, compile_selector
+from ...minimongo.sorting import compile_sort, read_sort
 from ...protocol.codec import DocumentID
 from ...protocol.documents import Copies, Document
 from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
@@ -52,10 +55,13 @@ __all__ = [
     "DocumentCopies",
     "DocumentLines",
     "Lines",
+    "Selection",
     "SubscriptionRun",
     "TableLines",
     "sub",
 ]
+
+Compiled = TypeVar("Compiled")
 
 
 def _sub(
@@ -68,6 +74,9 @@ def _sub(
     docs: bool,
     count: bool,
     events: bool,
+    fields: str | None,
+    sort: str | None,
+    limit: int | None,
 ) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
@@ -79,8 +88,28 @@ def _sub(
         raise click.UsageError(f"--events and --{'docs' if docs else 'count'} cannot be used together")
     if follows and process.console.output_format is OutputFormat.TABLE:
         raise click.UsageError("-o table cannot show changes; use it without --follow, --until and --events")
+    if follows and sort is not None:
+        raise click.UsageError("--sort needs all documents; use it without --follow, --until and --events")
+    for option, value in (("--fields", fields), ("--sort", sort), ("--limit", limit)):
+        if value is not None and count:
+            raise click.UsageError(f"{option} and --count cannot be used together")
+    if events and fields is not None:
+        raise click.UsageError("--fields and --events cannot be used together")
+    selection = Selection(
+        None
+        if fields is None
+        else _compiled("--fields", fields, lambda value: compile_projection(read_projection(value))),
+        None if sort is None else _compiled("--sort", sort, lambda value: compile_sort(read_sort(value))),
+        limit,
+    )
+    if (
+        selection.project is not None
+        and not selection.project({"_id": ""})
+        and not (docs or process.console.shown_as is OutputFormat.TABLE)
+    ):
+        raise click.UsageError("--fields without _id needs --docs or -o table")
     check_text(name, "NAME")
-    matches = None if until is None else _selector(until)
+    matches = None if until is None else _compiled("--until", until, compile_selector)
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
     # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
@@ -96,18 +125,22 @@ def _sub(
         queue,
     ):
         queue.hold = client.hold
-        run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings)
+        run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings, selection)
         run.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
 
 
-def _selector(text: str) -> Matcher:
+def _compiled(option: str, text: str, compile_value: Callable[[Any], Compiled]) -> Compiled:
+    """Read the value of an option with a selector, fields or an order.
+
+    Raises:
+        CommandError: It is not valid.
+    """
     try:
-        selector: Any = parse_argument(text)
-        return compile_selector(selector)
+        return compile_value(parse_argument(text))
     except QueryError as error:
-        raise CommandError(f"--until: {error}") from None
+        raise CommandError(f"{option}: {error}") from None
     except CommandError as error:
-        raise CommandError(f"--until: {error}", error.text, error.position) from None
+        raise CommandError(f"{option}: {error}", error.text, error.position) from None
 
 
 def _listener(
@@ -155,6 +188,7 @@ class SubscriptionRun:
         process: The run of `ddp`.
         queue: Where the listener puts the events.
         settings: The settings of the connection.
+        selection: What of the documents to print; None for everything.
     """
 
     def __init__(
@@ -164,7 +198,9 @@ class SubscriptionRun:
         process: Process,
         queue: EventQueue[_Queued],
         settings: ConnectionSettings,
+        selection: Selection | None = None,
     ) -> None:
+        self._selection = selection or Selection()
         self._client = client
         self._subscription = subscription
         self._process = process
@@ -197,7 +233,8 @@ class SubscriptionRun:
         if self._subscription.error is not None and not self._subscription.id:
             # The client failed before it could subscribe, so there is no event.
             raise self._failed(self._subscription.error)
-        copies = DocumentCopies()
+        copies = DocumentCopies(self._selection)
+        printed = 0
         is_noted = False
         deadline = self._process.deadline
         is_endless = matches is None and "timeout" not in self._process.options
@@ -226,15 +263,18 @@ class SubscriptionRun:
                     raise LoginNeeded(f"the server no longer accepts the login: {event.error}", hint=hint)
                 elif isinstance(event, DataReceived):
                     self._process.console.message(event.text)
+                    printed += 1
                 else:
                     document = copies.apply(event)
                     if not is_noted and isinstance(event, DocumentAdded | DocumentChanged):
                         is_noted = note_losses(event.fields.values(), "a document", self._process)
-                    if follows:
-                        lines.print_change(event, document, copies)
+                    if follows and (selected := self._selection.change(event, document)) is not None:
+                        printed += lines.print_change(*selected, copies)
                     if matches is not None and document is not None and matches(document):
                         lines.end_changes(copies)
                         return
+                if printed == self._selection.limit:
+                    return
 
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:
         """Report that the server stopped the subscription."""
@@ -279,10 +319,57 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------------------------------------- documents and lines
 
 
-class DocumentCopies:
-    """The documents of all collections as they were at the last event that was taken."""
+class Selection(Struct, frozen=True):
+    """What of the documents to print.
 
-    def __init__(self) -> None:
+    Args:
+        project: Returns the chosen fields of a document; None for all fields.
+        sort_key: The order of the documents; None for the order in which they arrived.
+        limit: The most documents or changes; None for no limit.
+    """
+
+    project: Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]] | None = None
+    sort_key: Callable[[Mapping[str, EJSONValue]], Any] | None = None
+    limit: int | None = None
+
+    def documents(self, documents: Iterable[Document], left: int | None) -> list[Document]:
+        """Return the documents to print.
+
+        Args:
+            documents: The documents of a collection.
+            left: How many of them may be printed; None for all.
+        """
+        chosen = sorted(documents, key=self.sort_key) if self.sort_key is not None else list(documents)
+        chosen = chosen[:left]
+        return [self.project(document) for document in chosen] if self.project is not None else chosen
+
+    def change(self, event: DocumentEvent, document: Document | None) -> tuple[DocumentEvent, Document | None] | None:
+        """Return a change with the chosen fields, and the document after it; None if no chosen field has changed."""
+        if self.project is None:
+            return event, document
+        if isinstance(event, DocumentAdded):
+            event = DocumentAdded(event.collection, event.id, self._fields(event.fields))
+        elif isinstance(event, DocumentChanged):
+            cleared = tuple([name for name in event.cleared if self._fields({name: {}})])
+            event = DocumentChanged(event.collection, event.id, self._fields(event.fields), cleared)
+            if not event.fields and not cleared:
+                return None
+        return event, document if document is None else self.project(document)
+
+    def _fields(self, fields: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
+        assert self.project is not None, "there are chosen fields"
+        return self.project(fields)
+
+
+class DocumentCopies:
+    """The documents of all collections as they were at the last event that was taken.
+
+    Args:
+        selection: What of the documents to print; None for everything.
+    """
+
+    def __init__(self, selection: Selection | None = None) -> None:
+        self._selection = selection or Selection()
         self._collections: dict[str, Copies] = {}
 
     @property
@@ -295,10 +382,14 @@ class DocumentCopies:
         return self._collections.setdefault(event.collection, Copies()).apply(event)
 
     def collections(self) -> Iterator[tuple[str, list[Document]]]:
-        """Return each collection that has documents: in order of arrival, or in the server's order if it has one."""
+        """Yield each collection with the documents to print: in order of arrival, or in the server's order if it has one."""
+        left = self._selection.limit
         for name, documents in self._collections.items():
-            if documents:
-                yield name, list(documents)
+            chosen = self._selection.documents(documents, left)
+            if left is not None:
+                left -= len(chosen)
+            if chosen:
+                yield name, chosen
 
 
 class Lines:
@@ -316,8 +407,9 @@ class Lines:
     def begin_changes(self, copies: DocumentCopies) -> None:
         """The first documents have all arrived, and changes follow."""
 
-    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
-        """Print a change, after which the document is as given."""
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
+        """Print a change, after which the document is as given. Returns whether anything was printed."""
+        return False
 
     def end_changes(self, copies: DocumentCopies) -> None:
         """The document of the last change matched. Nothing follows."""
@@ -333,9 +425,10 @@ class ChangeLines(Lines):
                 fields = dict(document)
                 self._print(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
 
-    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
         """Print the change."""
         self._print(event)
+        return True
 
     def _print(self, event: DocumentEvent) -> None:
         console = self._console
@@ -354,10 +447,11 @@ class DocumentLines(Lines):
             for document in documents:
                 self._console.result(document)
 
-    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
         """Print the changed document."""
         if document is not None:
             self._console.result(document)
+        return document is not None
 
 
 class TableLines(Lines):
@@ -386,10 +480,12 @@ class CountLines(Lines):
         """Print the number."""
         self.print_all(copies)
 
-    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> None:
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
         """Print the number if it is another one."""
-        if self._shown is not None and self._shown != copies.count:
+        is_new = self._shown is not None and self._shown != copies.count
+        if is_new:
             self.print_all(copies)
+        return is_new
 
     def end_changes(self, copies: DocumentCopies) -> None:
         """Print the number if it has not been printed: the matching document may be one of the first."""
@@ -419,6 +515,18 @@ sub = Command(
             metavar="NAME",
             multiple=True,
             help="Print only documents of this collection. Can be repeated.",
+        ),
+        click.Option(
+            ["--fields"],
+            metavar="LIST",
+            help="Print only these fields: title,owner.name, or all but some: -secret.",
+        ),
+        click.Option(["--sort"], metavar="LIST", help="Sort the documents by fields: done,-n (- for descending)."),
+        click.Option(
+            ["--limit"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Print at most N documents; with --follow, exit after N changes.",
         ),
         click.Option(
             ["--docs"],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
 
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
+from ...minimongo.projection import read_projection
+from ...minimongo.sorting import read_sort
 from ...protocol.codec import DocumentID
 from ...text.literals import as_name
 from ...text.palette import StyledText
@@ -72,10 +73,10 @@ def find(
     """
     documents = shell.client.collection(collection).find(
         selector,
-        sort=None if sort is None else _sort(sort),
+        sort=None if sort is None else read_sort(sort),
         skip=skip,
         limit=limit,
-        fields=None if fields is None else _projection(fields),
+        fields=None if fields is None else read_projection(fields),
     )
     if not documents:
         _hint_at_names(shell, collection)
@@ -110,24 +111,6 @@ def _forget_unknown(shell: Shell, collection: str) -> None:
     """Do not suggest the name of a collection before it has documents."""
     if collection not in shell.client.collections and not shell.names.fields(collection):
         shell.names.mark_unknown(Role.COLLECTION, collection)
-
-
-def _sort(value: EJSONValue) -> Any:
-    """Read `n`, `-n`, `done,-n`, or Mongo's own form."""
-    if not isinstance(value, str):
-        return value
-    names = [name.strip() for name in value.split(",")]
-    return {name.lstrip("+-"): -1 if name.startswith("-") else 1 for name in names if name}
-
-
-def _projection(value: EJSONValue) -> Any:
-    """Read `title`, `title,done`, `-secret`, or Mongo's own form."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return dict.fromkeys(value, 1)
-    if not isinstance(value, str):
-        return value
-    names = [name.strip() for name in value.split(",")]
-    return {name.lstrip("-"): 0 if name.startswith("-") else 1 for name in names if name}
 
 
 # -------------------------------------------------------------------------------------------------------- watches

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ddpshell.cli.commands import batch as calls
 from ddpshell.cli.commands.batch import LineReader, Request, parse_request
+from ddpshell.clock import SystemClock
 from ddpshell.ejson import Date
 from ddpshell.exceptions import CommandError
 from tests.cli.conftest import Command, finished
@@ -356,6 +357,63 @@ def test_a_real_meteor_server_does_the_same(ddp: Command, meteor_server: MeteorS
     assert (nothing, null) == ({"line": 502}, {"line": 503, "result": None})
 
 
+@pytest.mark.usefixtures("server")
+class TestRetryFile:
+    def test_it_has_the_lines_that_failed_and_can_be_the_next_input(self, ddp: Command, tmp_path: Path) -> None:
+        calls, todo = tmp_path / "calls", tmp_path / "to do"
+        todo.write_text("old\n")
+        calls.write_text('["upper", "a"]\n\n  ["nope"]  \n["upper", "b"]\n["upper"\n')
+        ran = ddp("batch", str(calls), "--retry-file", str(todo))
+        assert (ran.code, todo.read_text()) == (1, '["nope"]\n["upper"\n')
+        assert ran.err.endswith(f"ddp: note: {todo} has 2 lines to try again: ddp batch '{todo}'\n")
+        todo.write_text('["upper", "c"]\n')
+        assert ddp("batch", str(todo), "--retry-file", str(calls)).code == 0
+        assert calls.read_text() == ""
+
+    def test_it_has_the_lines_that_were_never_sent(self, ddp: Command, tmp_path: Path) -> None:
+        calls, todo = tmp_path / "calls", tmp_path / "todo"
+        calls.write_text('["nope"]\n["upper", "b"]\n["upper", "c"]')
+        assert ddp("batch", str(calls), "-j", "1", "--fail-fast", "--retry-file", str(todo)).code == 1
+        assert todo.read_text() == calls.read_text() + "\n"
+        assert ddp("batch", str(calls), "-u", "127.0.0.1:1", "--retry-file", str(todo)).code == 3
+        assert todo.read_text() == calls.read_text() + "\n"
+
+    def test_it_has_the_lines_whose_answer_was_lost(self, ddp: Command, tmp_path: Path) -> None:
+        calls, todo = tmp_path / "calls", tmp_path / "todo"
+        calls.write_text('["upper", "a"]\n["kick"]\n["upper", "c"]\n')
+        assert ddp("batch", str(calls), "-j", "1", "--retry-file", str(todo)).code == 6
+        assert todo.read_text() == '["kick"]\n["upper", "c"]\n'
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (["calls", "--retry-file", "calls"], "--retry-file must not be the file with the calls, calls"),
+            (
+                ["calls", "--retry-file", "/nowhere/x"],
+                "--retry-file: cannot write /nowhere/x: No such file or directory",
+            ),
+        ],
+    )
+    def test_a_wrong_file_is_reported_before_anything_is_sent(
+        self, ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], error: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("calls").write_text('["upper", "a"]\n')
+        assert ddp("batch", *words) == (2, "", f"ddp: error: {error}\n")
+        assert Path("calls").read_text() == '["upper", "a"]\n'
+
+
+@pytest.mark.usefixtures("server")
+def test_calls_are_sent_no_faster_than_the_rate(ddp: Command) -> None:
+    clock = SystemClock()
+    began = clock.now()
+    ran = ddp("batch", "--rate", "50", stdin=lines(*[["upper", str(number)] for number in range(6)]))
+    # Five pauses of a fiftieth of a second; a loaded machine may take longer, but never less.
+    assert clock.now() - began >= 0.1
+    assert [answer["result"] for answer in answers(ran.out)] == [str(number) for number in range(6)]
+    assert ddp("batch", "--rate", "0").code == 2
+
+
 # ------------------------------------------------------------ calls
 @pytest.mark.parametrize(
     ("line", "request_"),
@@ -369,6 +427,9 @@ def test_a_real_meteor_server_does_the_same(ddp: Command, meteor_server: MeteorS
         pytest.param('{"method": "m", "id": null}', Request("m", [], {"id": None}), id="an id that is null"),
         pytest.param('{"id": {"$date": 0}, "method": "m"}', Request("m", [], {"id": {"$date": 0}}), id="an id is JSON, not EJSON"),
         pytest.param('["\\ud800"]', Request("\ud800", [], {}), id="half a character"),
+        pytest.param("['m', {a: [1,]}]  // why", Request("m", [{"a": [1]}], {}), id="values as of ddp call"),
+        pytest.param("{method: 'm', params: [Binary('AQID')], id: {$date: 0}}", Request("m", [b"\x01\x02\x03"], {"id": {"$date": 0}}), id="an object of them"),
+        pytest.param(f"['m', Text(@{__file__})]", Request("m", [Path(__file__).read_text()], {}), id="a file"),
     ],
 )  # fmt: skip
 def test_a_line_is_a_call(line: str, request_: Request) -> None:
@@ -382,6 +443,10 @@ def test_a_line_is_a_call(line: str, request_: Request) -> None:
         pytest.param(b'["m"', "not JSON: ", id="half of it"),
         pytest.param(b'["m"] ["n"]', "not JSON: ", id="two of them"),
         pytest.param(b"[" * 100_000, "nested too deeply", id="deep"),
+        pytest.param(b"['m', {a: }]", "not JSON: missing a value before }", id="no value"),
+        pytest.param(b"['m', Text(@/nowhere)]", "cannot read /nowhere: No such file", id="no file"),
+        pytest.param(b"['m', {$date: null}]", "null is not a valid $date", id="E4: null, as of ddp call"),
+        pytest.param(b"{method: 'm', args: []}", "unknown key 'args'; the keys are method, params and id", id="a wrong key"),
         pytest.param(b'["\xff"]', "not UTF-8 text: invalid byte at position 2", id="no text"),
         pytest.param(b"[]", 'not a valid call; write ["method", ARG...] or ', id="empty"),
         pytest.param(b"[5]", "not a valid call; ", id="no name"),

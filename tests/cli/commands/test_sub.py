@@ -671,3 +671,62 @@ def test_tables_of_several_collections_have_their_names(paper: Paper) -> None:
     copies.apply(DocumentAdded("\x1bpeople", "b", {}))
     TableLines(paper).print_all(copies)
     assert paper.read() == "tasks:\n_id  n\n---  -\na    1\n\n\\x1bpeople:\n_id\n---\nb\n"
+
+
+@pytest.mark.usefixtures("server")
+class TestSelection:
+    """What of the documents is printed."""
+
+    @pytest.mark.parametrize(
+        ("words", "out"),
+        [
+            (["--fields", "title", "--sort", "-n", "--limit", "1"],
+             '{"msg":"added","collection":"tasks","id":"c","fields":{"title":"write the tests"}}\n'),
+            (["--docs", "--fields", "n"], '{"_id":"a","n":1}\n{"_id":"b","n":2}\n{"_id":"c","n":3}\n'),
+            (["--docs", "--fields", "-title,-done", "--sort", "{done: -1, n: -1}"],
+             '{"_id":"a","n":1}\n{"_id":"c","n":3}\n{"_id":"b","n":2}\n'),
+            (["--docs", "--fields", "{_id: 0, n: 1}", "--limit", "2"], '{"n":1}\n{"n":2}\n'),
+            (["-o", "table", "--fields", "n", "--limit", "1"], "_id  n\n---  -\na    1\n"),
+            (["--limit", "9", "--docs", "--fields", "n", "--sort", "-n"], '{"_id":"c","n":3}\n{"_id":"b","n":2}\n{"_id":"a","n":1}\n'),
+        ],
+    )  # fmt: skip
+    def test_the_documents_have_the_fields_the_order_and_the_number(
+        self, ddp: Command, words: list[str], out: str
+    ) -> None:
+        assert ddp("sub", "tasks", *words) == (0, out, "")
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (["--sort", "n", "--follow"], "--sort needs all documents"),
+            (["--sort", "n", "--until", "{n: 1}"], "--sort needs all documents"),
+            (["--sort", "{$x: 1}"], "--sort: "),
+            (["--sort", "{n: "], "--sort: "),
+            (["--fields", "a,-b"], "--fields: "),
+            (["--fields", "-_id"], "--fields without _id needs --docs or -o table"),
+            (["--fields", "n", "--count"], "--fields and --count cannot be used together"),
+            (["--limit", "1", "--count"], "--limit and --count cannot be used together"),
+            (["--fields", "n", "--events"], "--fields and --events cannot be used together"),
+            (["--limit", "0"], "--limit: 0 is not in the range"),
+        ],
+    )
+    def test_a_wrong_choice_is_reported(self, ddp: Command, words: list[str], error: str) -> None:
+        ran = ddp("sub", "tasks", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"ddp: error: {error}")
+
+    @pytest.mark.parametrize("option", ["--follow", "--events"])
+    def test_following_ends_after_so_many_changes(self, ddp: Command, option: str) -> None:
+        ran = ddp("sub", "ticker", option, "--limit", "3")
+        assert (ran.code, ran.err) == (0, "")
+        assert [json.loads(line)["msg"] for line in ran.out.splitlines()] == ["added", "changed", "changed"]
+
+    def test_a_change_without_a_chosen_field_is_not_printed(self, ddp: Command) -> None:
+        """The ticker's first document and each fifth one have the field; the messages between them do not count."""
+        ran = ddp("sub", "ticker", "--follow", "--fields", "fifth", "--limit", "3")
+        changes = [json.loads(line) for line in ran.out.splitlines()]
+        assert [(change["msg"], change["fields"], change.get("cleared")) for change in changes] == [
+            ("added", {"fifth": True}, None),
+            ("changed", {}, ["fifth"]),
+            ("changed", {"fifth": True}, []),
+        ]
