@@ -255,7 +255,7 @@ def _show_changes(shell: Shell, number: int, feed: ChangeFeed) -> None:
 def _stream_changes(shell: Shell, number: int, feed: ChangeFeed, output: Output) -> None:
     """Write the changes of a watch to a file or a program, until the watch or the program ends."""
     where = shell.current.where
-    is_as_shown = shell.settings["output"] in ("pretty", "table")
+    is_as_shown = shell.settings["output"] in ("pretty", "table", "vertical")
 
     def end_watch() -> bool:
         watch = shell.link.watches.get(number)

@@ -205,7 +205,7 @@ class Results:
             documents = self._documents.get(self._last or 0 if number is None else number)
         if documents is None:
             return Result(value, is_full=True)
-        return Documents(documents.items, documents.as_table, is_full=True)
+        return Documents(documents.items, documents.output, is_full=True)
 
     @property
     def names(self) -> list[str]:

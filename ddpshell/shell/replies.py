@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import islice
 from typing import Any, TypeAlias
@@ -16,8 +17,8 @@ from ..exceptions import CommandError, EJSONError, ServerError
 from ..text.escaping import escape_line, escape_text
 from ..text.formatting import NO_LIMITS, Limits, exact_value, format_value, value_fragments
 from ..text.palette import StyledText, plain
-from ..text.prose import cell_width, duration, plural, point_at, wrapped
-from ..text.tables import table_lines
+from ..text.prose import cell_width, clip, duration, plural, point_at, wrapped
+from ..text.tables import table, table_lines, vertical_lines
 from .settings import Settings
 
 __all__ = [
@@ -70,12 +71,12 @@ class Documents(Struct, frozen=True):
 
     Args:
         items: The documents.
-        as_table: Show them as a table, whatever the settings say.
+        output: The format, whatever the settings say: "table", "vertical", or "".
         is_full: Show all of them, however many there are.
     """
 
     items: list[dict[str, EJSONValue]]
-    as_table: bool = False
+    output: str = ""
     is_full: bool = False
 
 
@@ -146,9 +147,9 @@ def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> Style
         case Result(value, is_full):
             limits = NO_LIMITS if is_full else limits
             return tagged(tag, _value(value, settings["output"], width, len(tag), limits))
-        case Documents(items, as_table, is_full):
+        case Documents(items, output, is_full):
             limits = NO_LIMITS if is_full else limits
-            return tagged(tag, _documents(items, "table" if as_table else settings["output"], width, limits))
+            return tagged(tag, _documents(items, output or settings["output"], width, limits))
 
 
 def tagged(tag: str, text: StyledText) -> StyledText:
@@ -183,16 +184,15 @@ def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limi
         omitted = len(text) - int(min(limits.characters, len(text)))
         note = [("omission", f" ... {omitted:,} more characters, use `full`")] if omitted else []
         return [("", text[: len(text) - omitted]), *note]
-    if output == "table" and (lines := table_lines(value, _table_width(width, limits))) is not None:
-        return [("", "\n"), *_table(lines, limits)]
+    if output in ("table", "vertical") and (lines := list(_table(value, output, width, limits))):
+        return [("", "\n"), *lines]
     return list(value_fragments(value, width=width, limits=limits, column=column))
 
 
 def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limits: Limits) -> StyledText:
     text: StyledText = [("", plural(len(items), "document"))]
-    if output == "table":
-        lines = table_lines(list(items), _table_width(width, limits)) or ()
-        return [*text, *([("", "\n")] if items else []), *_table(lines, limits)]
+    if output in ("table", "vertical"):
+        return [*text, *([("", "\n")] if items else []), *_table(list(items), output, width, limits)]
     shown = len(items) if limits.items >= len(items) else int(limits.items)
     for item in islice(items, shown):
         text += [("", "\n"), *_value(item, output, width, 0, limits)]
@@ -201,20 +201,46 @@ def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limi
     return text
 
 
-def _table(lines: Iterable[str], limits: Limits) -> Iterator[tuple[str, str]]:
-    """The two heading lines of a table, and as many rows as the limits allow."""
-    rows = iter(lines)
-    shown = list(islice(rows, None if limits.items == NO_LIMITS.items else int(limits.items) + 2))
-    for index, row in enumerate(shown):
-        yield ("heading" if index == 0 else "punctuation" if index == 1 else ""), ("\n" if index else "") + row
-    omitted = sum(1 for _ in rows)
+def _table(value: EJSONValue, output: str, width: int, limits: Limits) -> StyledText:
+    """A value as a table, with as many rows as the limits allow; empty for a value without parts."""
+    # In full length, cells are not cut and no columns are left out.
+    room = None if limits is NO_LIMITS else width
+    made = table(value, room)
+    if made is None:
+        return []
+    objects = _rows(value)
+    if objects and (output == "vertical" or made.is_too_wide):
+        return _vertical(objects, limits)
+    heading: StyledText = list(zip(("heading", "punctuation"), made.heading, strict=False))
+    rows = list(islice(made.rows, None if limits.items == NO_LIMITS.items else int(limits.items)))
+    text = _joined([*heading, *[("", row) for row in rows]])
+    omitted = sum(1 for _ in made.rows)
     if omitted:
-        yield "omission", f"\n... {omitted:,} more, use `full`"
+        text.append(("omission", f"\n... {omitted:,} more, use `full`"))
+    if note := made.omission(room):
+        text.append(("omission", f"\n{note}"))
+    return text
 
 
-def _table_width(width: int, limits: Limits) -> int | None:
-    """The width to which cells are cut; None if they are shown in full."""
-    return None if limits is NO_LIMITS else width
+def _vertical(objects: list[Mapping[str, EJSONValue]], limits: Limits) -> StyledText:
+    shown = objects[: int(min(limits.items, len(objects)))]
+    longest = int(min(limits.characters, sys.maxsize))
+    lines = [("heading" if line.startswith("-- ") else "", clip(line, longest)) for line in vertical_lines(shown)]
+    omitted = len(objects) - len(shown)
+    return _joined([*lines, *([("omission", f"... {omitted:,} more, use `full`")] if omitted else [])])
+
+
+def _rows(value: EJSONValue) -> list[Mapping[str, EJSONValue]]:
+    """The objects of an array, or one object in an array; empty for other values."""
+    if isinstance(value, Mapping):
+        return [value] if value else []
+    items = value if isinstance(value, list) else []
+    rows = [item for item in items if isinstance(item, Mapping)]
+    return rows if len(rows) == len(items) else []
+
+
+def _joined(lines: StyledText) -> StyledText:
+    return [(style, ("\n" if index else "") + line) for index, (style, line) in enumerate(lines)]
 
 
 # --------------------------------------------------------------------------------------------------------- errors
@@ -283,9 +309,10 @@ def exact_text(reply: Reply, output: str) -> str:
             return ""
         case Result(value, is_text=is_text):
             return (value if is_text and isinstance(value, str) else _exact_value(value, output)) + "\n"
-        case Documents(items, as_table):
-            if as_table or output == "table":
-                return "".join([f"{line}\n" for line in table_lines(list(items)) or ()])
+        case Documents(items, own):
+            if (own or output) in ("table", "vertical"):
+                lines = vertical_lines(items) if (own or output) == "vertical" else table_lines(list(items)) or ()
+                return "".join([f"{line}\n" for line in lines])
             return "".join([f"{_exact_value(item, output)}\n" for item in items])
 
 
@@ -294,6 +321,8 @@ def _exact_value(value: EJSONValue, output: str) -> str:
         return value
     if output == "pretty":
         return format_value(value)
-    if output == "table" and (lines := table_lines(value)) is not None:
+    rows = _rows(value) if output == "vertical" else []
+    lines = vertical_lines(rows) if rows else table_lines(value) if output in ("table", "vertical") else None
+    if lines is not None:
         return "\n".join(lines)
     return exact_value(value)

@@ -53,8 +53,8 @@ SETTINGS = {
         Setting(
             "output",
             "auto",
-            ("auto", "pretty", "json", "raw", "table"),
-            "format of results; auto: pretty on screen, JSON elsewhere",
+            ("auto", "pretty", "json", "raw", "table", "vertical"),
+            "format of results; auto: pretty on screen, JSON elsewhere; vertical: one field a line",
         ),
         Setting(
             "timing",

@@ -38,6 +38,8 @@ def change_line(event: DocumentEvent, limits: Limits) -> StyledText:
 
 def others_line(kind: type[DocumentEvent], collection: str, count: int) -> StyledText:
     """Format the line that replaces a number of changes of one kind: `+ tasks: 12 more documents`."""
+    if kind is DocumentChanged:
+        return [("removed", f"~ {as_name(collection)}: {plural(count, 'more document')} with fewer fields")]
     style, sign = ("removed", "-") if kind is DocumentRemoved else ("added", "+")
     return [(style, f"{sign} {as_name(collection)}: {plural(count, 'more document')}")]
 

@@ -278,13 +278,20 @@ def _omission(count: int, limits: Limits, what: str = "") -> Fragment:
 class _OpenNode:
     """A node whose entries are being written, all on one line or each on its own line."""
 
-    __slots__ = ("entries", "is_first", "is_flat", "node")
+    __slots__ = ("column", "entries", "is_filled", "is_first", "is_flat", "node")
 
     def __init__(self, node: _Node, *, is_flat: bool) -> None:
         self.node = node
         self.is_flat = is_flat
+        # Numbers fill lines, because an array of them can have hundreds.
+        self.is_filled = not is_flat and all(not key and _is_number(entry) for key, entry in node.entries)
+        self.column = 0  # after the last number
         self.is_first = True
         self.entries = iter(node.entries)
+
+
+def _is_number(content: _Leaf | _Node) -> bool:
+    return not isinstance(content, _Node) and len(content) == 1 and content[0][0] in ("number", "omission")
 
 
 def _layout(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterator[Fragment]:
@@ -303,12 +310,18 @@ def _layout(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterat
                 yield "space", "\n" + " " * (margin - indent)
             yield "punctuation", current.node.closing
             continue
+        key, content = entry
+        is_beside = current.is_flat
+        if current.is_filled:
+            length = _length(cast(_Leaf, content))
+            # The comma after it must fit too.
+            is_beside = not current.is_first and current.column + 2 + length < width
+            current.column = (current.column + 2 if is_beside else margin) + length
         if not current.is_first:
-            yield _COMMA if current.is_flat else ("punctuation", ",")
-        if not current.is_flat:
+            yield _COMMA if is_beside else ("punctuation", ",")
+        if not is_beside:
             yield "space", "\n" + " " * margin
         current.is_first = False
-        key, content = entry
         yield from key
         if isinstance(content, _Node):
             # "<" leaves room for a comma.

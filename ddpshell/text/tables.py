@@ -1,7 +1,9 @@
-"""Values as tables for people: an array of objects as rows and columns."""
+"""Values as tables for people: an array of objects as rows and columns, or as one field a line."""
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -11,12 +13,15 @@ from ..ejson import EJSONValue
 from .escaping import escape_line, quote
 from .formatting import format_value
 from .literals import means_itself
-from .prose import cell_width, clip
+from .prose import cell_width, clip, plural
 
-__all__ = ["table_lines"]
+__all__ = ["Table", "table", "table_lines", "vertical_lines"]
 
 _GAP = "  "
-_NARROWEST = 4  # the least width of a column that is cut
+_NARROWEST = 8  # the least width of a column that is cut
+
+# The form of a date in a cell. A string of this form is in quotes.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?Z")
 
 
 class _Cell(Struct, frozen=True):
@@ -24,7 +29,44 @@ class _Cell(Struct, frozen=True):
     is_number: bool
 
 
+class Table(Struct, frozen=True):
+    """A table.
+
+    Args:
+        heading: The two lines above the rows: the names of the columns, and a rule. Empty if there are no rows.
+        rows: The other lines.
+        omitted: The names of the columns for which there is no room.
+        is_too_wide: Not even two columns fit, so `vertical_lines` should show the rows.
+    """
+
+    heading: tuple[str, ...]
+    rows: Iterator[str]
+    omitted: tuple[str, ...] = ()
+    is_too_wide: bool = False
+
+    def omission(self, width: int | None) -> str:
+        """The line about the columns that are left out; "" if there are none."""
+        if not self.omitted:
+            return ""
+        return clip(f"... {plural(len(self.omitted), 'more field')}: {', '.join(self.omitted)}", width or sys.maxsize)
+
+
 def table_lines(value: EJSONValue, width: int | None = None) -> Iterator[str] | None:
+    """Format a value as the lines of a table; return None for a value without parts.
+
+    Args:
+        value: The value; see `table`.
+        width: The width of the terminal; None means no limit. If not even two columns fit, each field has a line.
+    """
+    found = table(value, width)
+    if found is None:
+        return None
+    if found.is_too_wide and isinstance(value, Sequence):
+        return vertical_lines([row for row in value if isinstance(row, Mapping)])
+    return iter([*found.heading, *found.rows, *filter(None, [found.omission(width)])])
+
+
+def table(value: EJSONValue, width: int | None = None) -> Table | None:
     """Format an array or an object as a table; return None for other values.
 
     An array of objects has a row for each object and a column for each key, in the order of their first occurrence. Any
@@ -33,23 +75,40 @@ def table_lines(value: EJSONValue, width: int | None = None) -> Iterator[str] | 
 
     Args:
         value: The value.
-        width: The width of the terminal, to which wide columns are cut; None means no limit.
+        width: The width of the terminal; None means no limit. Wide columns are cut, but never `_id`. If that is not enough,
+            the last columns are left out.
     """
     if isinstance(value, Mapping):
-        return _lines(["key", "value"], ([_text(key), _cell(item)] for key, item in value.items()), width)
+        return _table(["key", "value"], ([_text(key), _cell(item)] for key, item in value.items()), width)
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray, memoryview)):
         return None
     rows = [item for item in value if isinstance(item, Mapping)]
     if not rows or len(rows) < len(value):
-        return _lines(["value"], ([_cell(item)] for item in value), width)
+        return _table(["value"], ([_cell(item)] for item in value), width)
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    return _lines(keys, ([_cell(row[key]) if key in row else _text("") for key in keys] for row in rows), width)
+    cells = ([_cell(row[key]) if key in row else _text("") for key in keys] for row in rows)
+    return _table(keys, cells, width, has_documents=True)
+
+
+def vertical_lines(rows: Sequence[Mapping[str, EJSONValue]]) -> Iterator[str]:
+    """Format objects with one line for each field, and a line with a number above each object."""
+    for index, row in enumerate(rows, 1):
+        column = max([cell_width(escape_line(key)) for key in row], default=0)
+        yield f"-- {index} --"
+        for key, value in row.items():
+            name = escape_line(key)
+            yield f"{name}{' ' * (column - cell_width(name))}{_GAP}{_cell(value).text}".rstrip()
 
 
 def _cell(value: EJSONValue) -> _Cell:
     if isinstance(value, str):
         is_plain = value == value.strip() and means_itself(value) and escape_line(value) == value
-        return _text(value if is_plain else quote(value))
+        return _text(value if is_plain and not _DATE.fullmatch(value) else quote(value))
+    if isinstance(value, dt.datetime):
+        moment = value.astimezone(dt.UTC)
+        return _text(
+            moment.replace(tzinfo=None).isoformat(" ", "milliseconds" if moment.microsecond else "seconds") + "Z"
+        )
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return _Cell(format_value(value, width=sys.maxsize), is_number)
 
@@ -58,32 +117,53 @@ def _text(text: str) -> _Cell:
     return _Cell(escape_line(text), is_number=False)
 
 
-def _lines(keys: Sequence[str], rows: Iterable[list[_Cell]], width: int | None) -> Iterator[str]:
+def _table(
+    keys: Sequence[str], rows: Iterable[list[_Cell]], width: int | None, *, has_documents: bool = False
+) -> Table:
     body = list(rows)
     if not body:
-        return
+        return Table((), iter(()))
     names = [escape_line(key) for key in keys]
     widths = [
         max([cell_width(name), *(cell_width(row[index].text) for row in body)]) for index, name in enumerate(names)
     ]
+    shown = len(keys)
     if width is not None:
-        _narrow(widths, width)
-    yield _line([_text(name) for name in names], widths)
-    yield _GAP.join("-" * column for column in widths)
-    for row in body:
-        yield _line(row, widths)
+        least = [
+            natural if key == "_id" else min(natural, _NARROWEST) for key, natural in zip(keys, widths, strict=True)
+        ]
+        while has_documents and shown > 1 and _line_width(least[:shown]) > width:
+            shown -= 1
+        if has_documents and len(keys) > 1 and (shown == 1 or _line_width(least[:shown]) > width):
+            return Table((), iter(()), is_too_wide=True)
+        widths = widths[:shown]
+        _narrow(widths, least, width)
+    return Table(
+        (
+            _line([_text(name) for name in names[:shown]], widths),
+            _GAP.join("-" * column for column in widths),
+        ),
+        (_line(row[:shown], widths) for row in body),
+        tuple(names[shown:]),
+    )
 
 
-def _narrow(widths: list[int], width: int) -> None:
+def _line_width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _narrow(widths: list[int], least: Sequence[int], width: int) -> None:
     """Narrow the widest columns until the line fits, or until all columns have the least width."""
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    excess = _line_width(widths) - width
     while excess > 0:
-        widest = max(widths)
-        if widest <= _NARROWEST:
+        movable = [index for index, column in enumerate(widths) if column > least[index]]
+        if not movable:
             return
-        next_widest = max((column for column in widths if column < widest), default=0)
-        wide = [index for index, column in enumerate(widths) if column == widest]
-        step = max(1, min(widest - max(next_widest, _NARROWEST), -(-excess // len(wide))))
+        widest = max(widths[index] for index in movable)
+        wide = [index for index in movable if widths[index] == widest]
+        next_widest = max((widths[index] for index in movable if widths[index] < widest), default=0)
+        floor = max(next_widest, *(least[index] for index in wide))
+        step = max(1, min(widest - floor, -(-excess // len(wide))))
         for index in wide:
             widths[index] -= step
         excess -= step * len(wide)

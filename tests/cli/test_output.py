@@ -70,7 +70,7 @@ class TestFormats:
 
     def test_pretty_output_on_a_pipe_is_complete_and_not_colored(self, ddp: Command) -> None:
         ran = ddp("call", "-o", "pretty", "echo", json.dumps(list(range(5000))))
-        assert ran.out.count("\n") == 5004
+        assert ran.out.count(",") == 4999
         assert not HARMFUL.search(ran.out)
 
     def test_color_can_be_forced(self, ddp: Command) -> None:

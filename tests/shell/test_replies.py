@@ -77,7 +77,7 @@ def test_numbers_agree_with_their_nouns() -> None:
         ),
         pytest.param(Documents([]), {}, "[3] 0 documents", id="no documents"),
         pytest.param(
-            Documents(TASKS, as_table=True), {}, "[3] 2 documents\n_id  n\n---  -\na    1\nb    2", id="a table of them"
+            Documents(TASKS, "table"), {}, "[3] 2 documents\n_id  n\n---  -\na    1\nb    2", id="a table of them"
         ),
     ],
 )
@@ -228,5 +228,5 @@ def test_replies_have_defaults() -> None:
     assert (later.cancel, later.settle(), later.wait_on_exit) == (None, False, True)
     assert Message([]).is_answer
     assert not Result(1).is_full
-    assert not Documents([]).as_table
+    assert not Documents([]).output
     assert NoResult() == NoResult()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import EJSONError
 from ddpshell.text.formatting import Limits, format_value, value_fragments
+from ddpshell.text.literals import parse
 from ddpshell.text.palette import STYLES
 from tests.strategies import ejson_values
 from tests.text.test_escaping import harmless
@@ -88,9 +89,24 @@ def test_a_value_is_on_one_line_only_if_it_fits() -> None:
 
 
 def test_the_first_line_leaves_room_for_the_text_before_it() -> None:
-    value: EJSONValue = [1, 2]
-    assert "".join(text for _, text in value_fragments(value, width=10, column=4)) == "[1, 2]"
-    assert "".join(text for _, text in value_fragments(value, width=10, column=5)) == "[\n  1,\n  2\n]"
+    value: EJSONValue = ["", 2]
+    assert "".join(text for _, text in value_fragments(value, width=10, column=3)) == '["", 2]'
+    assert "".join(text for _, text in value_fragments(value, width=10, column=4)) == '[\n  "",\n  2\n]'
+
+
+def test_numbers_fill_lines() -> None:
+    assert format_value(list(range(12)), width=20) == "[\n  0, 1, 2, 3, 4, 5,\n  6, 7, 8, 9, 10,\n  11\n]"
+    nested = format_value({"n": [1.5, -2, *range(100, 104)], "s": ["a", 1]}, width=18)
+    assert nested == '{\n  "n": [\n    1.5, -2, 100,\n    101, 102, 103\n  ],\n  "s": ["a", 1]\n}'
+    long = format_value(list(range(5000)), limits=Limits(items=3, advice="use `full`"), width=9)
+    assert long == "[\n  0, 1,\n  2,\n  ... 4,997 more, use `full`\n]"
+
+
+@given(st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False)), st.integers(1, 120))
+def test_lines_of_numbers_fit_the_width_and_can_be_pasted_back(value: list[float], width: int) -> None:
+    text = format_value(value, width=width)
+    assert parse(text) == value
+    assert all(len(line) <= width or "," not in line[:-1] for line in text.splitlines())
 
 
 @given(ejson_values(), st.integers(1, 120))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +54,50 @@ def test_an_empty_value_has_no_lines(value: EJSONValue) -> None:
 def test_the_widest_columns_are_cut_until_the_line_fits() -> None:
     rows: EJSONValue = [{"a": "x" * 50, "b": "y" * 10, "c": "z"}]
     assert table(rows, 30)[-1] == "x" * 14 + "\u2026  " + "y" * 10 + "  z"
-    assert table(rows, 20)[-1] == "xxxxxx\u2026  yyyyyy\u2026  z"
+    assert table(rows, 21)[-1] == "xxxxxxx\u2026  yyyyyyy\u2026  z"
+
+
+def test_columns_without_room_are_left_out_and_counted() -> None:
+    row = {"_id": "a", "title": "x" * 50} | {f"field{number}": "y" * 20 for number in range(9)}
+    lines = table([row, {**row, "_id": "b"}], 40)
+    assert lines == [
+        "_id  title       field0      field1",
+        "---  ----------  ----------  ----------",
+        "a    xxxxxxxxx\u2026  yyyyyyyyy\u2026  yyyyyyyyy\u2026",
+        "b    xxxxxxxxx\u2026  yyyyyyyyy\u2026  yyyyyyyyy\u2026",
+        "... 7 more fields: field2, field3, fiel\u2026",
+    ]
+    assert all(cell_width(line) <= 40 for line in lines)
+
+
+def test_an_id_is_never_cut() -> None:
+    identifier = "f7RkQmSbZxH3pNf2a"
+    rows: EJSONValue = [{"title": "x" * 100, "_id": identifier, "note": "y" * 100}]
+    for width in range(1, 130):
+        assert any(identifier in line for line in table(rows, width)), width
+
+
+def test_a_table_that_cannot_fit_has_one_field_a_line() -> None:
+    rows: EJSONValue = [{"_id": "f7RkQmSbZxH3pNf2a", "title": "write", "n": 1}, {"_id": "b", "\u65e5": None}]
+    assert table(rows, 20) == [
+        "-- 1 --", "_id    f7RkQmSbZxH3pNf2a", "title  write", "n      1", "-- 2 --", "_id  b", "\u65e5   null"
+    ]  # fmt: skip
+
+
+def test_dates_are_plain_in_cells_and_strings_differ_from_them() -> None:
+    zone = dt.timezone(dt.timedelta(hours=2))
+    rows: EJSONValue = [
+        {"when": dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)},
+        {"when": dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=zone)},
+        {"when": "2026-01-02 03:04:05Z"},
+        {"when": [dt.datetime(2026, 1, 2, tzinfo=dt.UTC)]},
+    ]
+    assert table(rows)[2:] == [
+        "2026-01-02 03:04:05Z",
+        "2026-01-02 01:04:05.678Z",
+        '"2026-01-02 03:04:05Z"',
+        '[Date("2026-01-02T00:00:00.000Z")]',
+    ]
 
 
 @given(ejson_values(), st.integers(1, 80))
@@ -65,7 +110,7 @@ def test_tables_are_harmless_and_have_one_line_for_each_row(value: EJSONValue, w
 @given(st.lists(st.dictionaries(st.text("abc", max_size=9), st.text("x\u65e5", max_size=90), max_size=4)))
 def test_a_table_with_few_columns_fits(rows: list[dict[str, str]]) -> None:
     for line in table(rows, 40):
-        assert cell_width(line) <= max(40, 6 * len({key for row in rows for key in row}))
+        assert cell_width(line) <= 40 or line.startswith("-- ") or len(line.split()) == 2
 
 
 # ------------------------------------------------------------------------------------------------- pasted back
@@ -82,6 +127,8 @@ def test_the_text_of_a_cell_can_be_pasted_back(values: list[EJSONValue]) -> None
     begin = lines[0].index("value")
     assert len(lines) == 2 + len(values)
     for line, value in zip(lines[2:], values, strict=True):
+        if isinstance(value, dt.datetime):
+            continue  # dates are easier to read than to paste
         cell = line[begin:].strip(" ")
         assert ejson.equals(parse_argument(cell), value)
         if " " not in cell:

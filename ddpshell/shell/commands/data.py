@@ -52,6 +52,7 @@ def collections(shell: Shell) -> Message:
         "limit": "show at most N documents",
         "fields": "show only these fields: title,done or {title: 1}",
         "table": "show a table",
+        "vertical": "show one field a line",
     },
     is_numbered=True,
 )
@@ -65,11 +66,12 @@ def find(
     limit: Count | None = None,
     fields: Fields | None = None,
     table: Flag = False,
+    vertical: Flag = False,
 ) -> Documents:
     """Find documents in a local collection.
 
     SELECTOR is an id, or a query as in Mongo: {done: false, n: {$gt: 3}}. Only the documents of your subscriptions are
-    found; the server is not asked.
+    found.
     """
     documents = shell.client.collection(collection).find(
         selector,
@@ -81,7 +83,7 @@ def find(
     if not documents:
         _hint_at_names(shell, collection)
     warn_of_losses(shell, documents, "a document")
-    return Documents(documents, as_table=table)
+    return Documents(documents, "vertical" if vertical else "table" if table else "")
 
 
 @command(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from ...client.events import DocumentAdded, DocumentEvent, DocumentRemoved
+from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentRemoved
 from ...exceptions import ServerError
 from ...text.changes import change_line, others_line
 from ...text.escaping import escape_line, escape_text
@@ -19,6 +19,9 @@ from ..settings import Settings
 from .printer import Burst, Printer
 
 __all__ = ["Display", "ScreenDisplay", "ScriptDisplay"]
+
+# The most changes in a row that are listed if they only remove fields, as at the end of a subscription.
+_MAX_CLEARED = 5
 
 #: How much of a document a live change shows. `find` shows more.
 _CHANGE = Limits(items=30, characters=200, depth=4)
@@ -105,16 +108,18 @@ class ScreenDisplay:
     def change(self, number: int | None, event: DocumentEvent) -> None:
         """Show the change of a document, unless the terminal is too slow for many changes.
 
-        If many documents are added or removed at once, show only the first ones. `find` shows all documents.
+        If many documents are added or removed at once, or lose fields, show only the first ones. `find` shows all documents.
         """
         burst = None
-        if isinstance(event, (DocumentAdded, DocumentRemoved)):
+        is_less = isinstance(event, DocumentChanged) and bool(event.cleared) and not event.fields
+        if is_less or isinstance(event, (DocumentAdded, DocumentRemoved)):
             kind, collection = type(event), event.collection
 
             def summarize(count: int) -> StyledText:
                 return tagged(_tag(number), others_line(kind, collection, count))
 
-            burst = Burst((number, kind, collection), int(self._settings["burst"]), summarize)
+            limit = int(self._settings["burst"])
+            burst = Burst((number, kind, collection), min(limit, _MAX_CLEARED) if is_less else limit, summarize)
         self._printer.show(lambda _: tagged(_tag(number), change_line(event, _CHANGE)), may_drop=True, burst=burst)
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:

@@ -130,3 +130,28 @@ def test_a_real_meteor_server_keeps_what_is_found_up_to_date(meteor_server: Mete
         assert "1 document\n" in made.type("find tasks {due: {$gte: Date('2026-01-01')}, done: true}")
         made.type("call reset")
         made.screen.wait_for("- tasks/x")
+
+
+def test_documents_are_shown_with_one_field_a_line(table: Desk) -> None:
+    shown = "2 documents\n-- 1 --\n_id    b\ntitle  write a server\n-- 2 --\n_id    c\ntitle  write the tests\n"
+    assert table.type("find tasks {done: false} --fields title --vertical") == f"[2] {shown}"
+    table.type("set output vertical")
+    assert table.type("find tasks {done: false} --fields title") == f"[3] {shown}"
+    assert table.type("find tasks zzz") == "[4] 0 documents\n"
+    assert table.type("call identity {a: 1, b: [Date(0)]}") == (
+        '[5] \n-- 1 --\na  1\nb  [Date("1970-01-01T00:00:00.000Z")]\n'
+    )
+    table.type("set items 1")
+    assert table.type("find tasks --fields n") == "[6] 3 documents\n-- 1 --\n_id  a\nn    1\n... 2 more, use `full`\n"
+    assert table.type("full").count("-- ") == 3 * 1
+
+
+def test_the_columns_that_do_not_fit_are_counted(table: Desk) -> None:
+    fields = ", ".join(f"f{number}: '{'x' * 30}'" for number in range(12))
+    table.type(f"call identity [{{_id: 'abcdefghijklmnopq', {fields}}}]")
+    table.type("set output table")
+    shown = table.type("echo $_")
+    assert "abcdefghijklmnopq" in shown
+    assert shown.splitlines()[-1].startswith("... 6 more fields: f6, f7")
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "x" * 30 in table.type("full"), "in full length"

@@ -77,6 +77,20 @@ def test_documents_that_are_removed_at_once_are_counted(screen: tuple[RecordingS
     assert len(listed) + counted == 1000
 
 
+def test_documents_that_only_lose_fields_are_counted(screen: tuple[RecordingScreen, Printer]) -> None:
+    """As at the end of one of two subscriptions to the same documents."""
+    display = ScreenDisplay(screen[1], Settings())
+    with screen[1].paused():
+        for number in range(58):
+            display.change(None, DocumentChanged("tasks", str(number), {}, ("title", "done")))
+        display.change(None, DocumentChanged("tasks", "1", {"n": 1}, ("title",)))
+    display.flush()
+    shown = screen[0].text.splitlines()
+    assert shown[0] == '~ tasks/"0" without title, done'
+    assert len(shown) == 7
+    assert shown[5:] == ["~ tasks: 53 more documents with fewer fields", '~ tasks/"1" {"n": 1} without title']
+
+
 def test_added_and_removed_documents_are_counted_separately(screen: tuple[RecordingScreen, Printer]) -> None:
     display = ScreenDisplay(screen[1], Settings(burst="2"))
     with screen[1].paused():
