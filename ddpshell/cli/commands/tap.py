@@ -330,7 +330,7 @@ tap = Command(
         *OUTPUT_OPTIONS,
     ],
     notes={
-        "Output": [
+        "What it prints": [
             (
                 "on stdout",
                 "a line for each message: its time, the connection, -> to the server or <- from it, and the text",
@@ -341,7 +341,7 @@ tap = Command(
         ],
     },
     examples=[
-        ("ddp tap", "open http://127.0.0.1:3030 instead of http://localhost:3000"),
+        ("ddp tap", "then open http://127.0.0.1:3030"),
         ("ddp tap --record app.ddprec", "then: ddp read app.ddprec"),
         ("ddp tap --to https://app.example.com/shop", "watch a server with TLS and a path"),
         ("ddp tap --listen 0.0.0.0:3030", "let a phone in the same network connect"),

@@ -211,8 +211,8 @@ weigh = Command(
     },
     examples=[
         ("ddp weigh tasks", "show the fields of a publication"),
-        ("ddp weigh tasks --max-bytes 100K --max-ready 2", "fail in a CI job if it becomes too heavy"),
+        ("ddp weigh tasks --max-bytes 100K --max-ready 2", "fail in a CI job if too heavy"),
         ("ddp weigh tasks -o json > tasks.json", "keep the numbers"),
-        ("ddp weigh tasks --against tasks.json", "compare with the numbers of yesterday"),
+        ("ddp weigh tasks --against tasks.json", "compare with yesterday"),
     ],
 )
