@@ -141,7 +141,7 @@ class Reader:
         for made in (self.work, self.home, self.bin):
             made.mkdir()
         # The reader uses a virtual environment in which ddpshell and the requirements of the tests are installed.
-        for name, words in (("ddp", "-m ddpshell"), ("python", "")):
+        for name, words in (("ddp", "-m ddpshell"), ("locust", "-m locust"), ("python", "")):
             program = self.bin / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
             program.chmod(0o755)

@@ -43,6 +43,7 @@ ROOMS = {
         "clock",
     ),
     "events": ("client",),
+    "locust": ("client", "analysis", "protocol", "ejson", "clock"),
     "__init__": ("client", "protocol", "ejson", "events"),
     "__main__": ("cli",),
 }
@@ -63,6 +64,8 @@ PURE = set(
 KEEPERS: dict[str, tuple[str, ...]] = {
     # Libraries.
     "click": ("cli/",),
+    "gevent": ("locust.py",),
+    "locust": ("locust.py",),
     "msgspec": ("protocol/", "ejson/"),
     "msgspec.Struct": (
         "ejson/",

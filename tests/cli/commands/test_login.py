@@ -779,7 +779,7 @@ class TestBrokenStore:
         code = (
             "import importlib, os, pkgutil, shlex, sys, textwrap, traceback, ddpshell\n"
             "for module in pkgutil.walk_packages(ddpshell.__path__, 'ddpshell.'):\n"
-            "    module.name.endswith('__main__') or importlib.import_module(module.name)\n"
+            "    module.name.endswith(('__main__', '.locust')) or importlib.import_module(module.name)\n"
             "from ddpshell.cli.main import main\n"
             "sys.argv[1:] = ['call', 'upper', 'x']\n"
             "os.setuid(65534)\n"
