@@ -60,7 +60,7 @@ FILES = {
 }
 
 #: What runs until it is told to end.
-ENDLESS = re.compile(r"ddp (serve|tap)\b.*|ddp ping|ddp sub .*--follow")
+ENDLESS = re.compile(r"ddp (serve|tap)\b.*|ddp ping|ddp sub .*(--follow|--live)")
 
 #: Commands that ask for a password, which the test does not type.
 ASKING = re.compile(r"(.*\|\| )?ddp login alice")

@@ -122,6 +122,8 @@ class ServerLink:
         self.user: str | None = None
         #: A password login that is not saved. The shell ends it when it leaves the server, or logs in anew.
         self.unsaved_login: LoginToken | None = None
+        #: Changes of documents are not shown, because something else shows them.
+        self.hides_changes = False
         #: The last round trip, and when it was measured, in seconds.
         self.round_trip = 0.0
         self.round_trip_measured = -math.inf
@@ -356,7 +358,8 @@ class _EventReporter:
             self._names.mark_known(role, name)
 
     def _change(self, event: DocumentEvent) -> None:
-        if self._settings.is_on("changes") and not self._link.watches.covers(event.collection):
+        is_shown = not self._link.hides_changes and not self._link.watches.covers(event.collection)
+        if is_shown and self._settings.is_on("changes"):
             self._display.change(None, event)
 
     def _logged_out(self, error: DDPError | None) -> None:

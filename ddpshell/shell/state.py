@@ -27,7 +27,13 @@ __all__ = ["CurrentLine", "Interrupts", "LoggedCommand", "SessionLog", "Shell", 
 
 
 class Terminal(Protocol):
-    """What commands can do with a terminal only."""
+    """What commands can do with a terminal only.
+
+    Attributes:
+        can_draw: Whether a program can use the whole screen.
+    """
+
+    can_draw: bool
 
     def ask_secret(self, question: str) -> str:
         """Ask for a text that is not shown while the user types it.

@@ -51,6 +51,7 @@ class FakeTerminal:
     """A terminal that answers questions with given secrets."""
 
     def __init__(self, *secrets: str) -> None:
+        self.can_draw = False
         self.secrets = list(secrets)
         self.questions: list[str] = []
         self.cleared = 0

@@ -12,6 +12,10 @@ Ids and fields are EJSON; `before` is null for the last place.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -34,7 +38,7 @@ from ...text.palette import terminal_text
 from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, OutputFormat
+from ..output import Console, OutputFormat, Stream
 from ..process import Process
 from ..settings import ConnectionSettings
 
@@ -77,11 +81,15 @@ def _sub(
     fields: str | None,
     sort: str | None,
     limit: int | None,
+    live: bool,
 ) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
-    follows = follow or until is not None or events
+    if live and (docs or count or events or any(value is not None for value in (until, fields, sort, limit))):
+        raise click.UsageError("--live cannot be used with other options that choose what is printed")
+    is_live = live and _can_draw(process)
+    follows = follow or until is not None or events or live
     if docs and count:
         raise click.UsageError("--docs and --count cannot be used together")
     if events and (docs or count):
@@ -112,6 +120,9 @@ def _sub(
     matches = None if until is None else _compiled("--until", until, compile_selector)
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
+    if is_live:
+        _show_live(name, params, process, settings, collections)
+        return
     # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
     from ..connection import connected
     from ..event_queue import EventQueue
@@ -127,6 +138,96 @@ def _sub(
         queue.hold = client.hold
         run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings, selection)
         run.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
+
+
+def _can_draw(process: Process) -> bool:
+    console = process.console
+    is_terminal = console.out.is_terminal and sys.stdin is not None and sys.stdin.isatty()
+    is_for_people = console.output_format in (OutputFormat.AUTO, OutputFormat.PRETTY, OutputFormat.TABLE)
+    return is_terminal and is_for_people and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+
+
+def _show_live(
+    name: str, params: list[EJSONValue], process: Process, settings: ConnectionSettings, collections: tuple[str, ...]
+) -> None:
+    """Show the documents in a table that fills the screen, until the user leaves it.
+
+    Raises:
+        SubscriptionError: The server rejected the subscription, or stopped it with an error.
+        TransportError: The connection was lost.
+        LoginNeeded: The server rejected the login after a reconnect.
+        DDPTimeout: The time limit is over.
+    """
+    from ...client.events import LoggedOut
+    from ...protocol.secrets import mask_params
+    from ...shell.commands.calls import named
+    from ...shell.live import LiveTable, observe_all
+    from ...shell.terminal.live_screen import LiveScreen, connection_state
+    from ..connection import connected, wait_for_session
+    from ..credentials import endpoint_of
+    from ..did_you_mean import suggest_name
+
+    refusals: list[BaseException] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, LoggedOut) and event.error is not None:
+            refusals.append(event.error)
+            screen.end()
+
+    # Messages would disturb the screen.
+    with contextlib.ExitStack() as held, connected(process, settings, watch) as client:
+        screen = LiveScreen(
+            LiveTable(process.clock.now),
+            named(name, mask_params(name, params)),
+            lambda: connection_state(client),
+            is_colored=process.console.colors_out,
+        )
+        wait_for_session(client, process)
+        stop_observing = observe_all(client, screen.put, collections)
+        subscription = client.subscribe(name, *params)
+        subscription.stopped.add_done_callback(lambda _: screen.end())
+        limit = process.deadline if "timeout" in process.options else None
+        held.enter_context(_held_messages(process.console))
+        is_in_time = screen.run(None if limit is None else limit - process.clock.now())
+        held.close()
+        stop_observing()
+        if refusals:
+            raise _logged_out(refusals[0])
+        if isinstance(subscription.error, SubscriptionError):
+            suggest_name(subscription.error, name, process, endpoint_of(settings))
+        if subscription.error is not None:
+            raise subscription.error
+        if subscription.stopped.done():
+            process.console.note(f"the server stopped {name!r}")
+        if not is_in_time:
+            raise DDPTimeout(f"stopped following {name!r} after {process.timeout:g} s")
+
+
+@contextlib.contextmanager
+def _held_messages(console: Console) -> Iterator[None]:
+    """Hold back what is written to standard error until the end of the `with` block."""
+    before, held = console.err, _HeldMessages()
+    console.err = held
+    try:
+        yield
+    finally:
+        console.err = before
+        if held.texts:
+            console.error_lines([text.removesuffix("\n") for text in held.texts])
+
+
+class _HeldMessages(Stream):
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        # Of many messages, such as frames, the last ones tell most.
+        self.texts: deque[str] = deque(maxlen=1000)
+
+    def write(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def _logged_out(error: BaseException | None) -> LoginNeeded:
+    return LoginNeeded(f"the server no longer accepts the login: {error}", hint="log in again with ddp login")
 
 
 def _compiled(option: str, text: str, compile_value: Callable[[Any], Compiled]) -> Compiled:
@@ -259,8 +360,7 @@ class SubscriptionRun:
                     return
                 elif isinstance(event, LoggedOut):
                     # What the server publishes from now on is not for this user.
-                    hint = "log in again with ddp login"
-                    raise LoginNeeded(f"the server no longer accepts the login: {event.error}", hint=hint)
+                    raise _logged_out(event.error)
                 elif isinstance(event, DataReceived):
                     self._process.console.message(event.text)
                     printed += 1
@@ -542,6 +642,12 @@ sub = Command(
             help="Follow, and print each message about a document as it arrives, for streams of events such as "
             "Rocket.Chat's.",
         ),
+        click.Option(
+            ["--live"],
+            is_flag=True,
+            help="Show a table that fills the terminal and changes in place. / filters, Enter opens a document, q leaves. "
+            "On a pipe it is the same as --follow.",
+        ),
         *connection_options(
             "Time limit in seconds until all documents have arrived or, with --until, one matches; 0 for no limit. "
             "If given, it also ends --follow. [default: 30]"
@@ -565,5 +671,6 @@ sub = Command(
         ("ddp sub tasks --follow", "print every change until Ctrl-C"),
         ("ddp sub tasks --until '{_id: \"a\", done: true}'", "wait for a document"),
         ("ddp sub tasks --count", "print the number of documents"),
+        ("ddp sub tasks --live", "show a table that changes in place"),
     ],
 )

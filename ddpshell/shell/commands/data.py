@@ -6,21 +6,26 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ...clock import wait_until_done
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...minimongo.projection import read_projection
 from ...minimongo.sorting import read_sort
 from ...protocol.codec import DocumentID
+from ...protocol.secrets import mask_params
 from ...text.literals import as_name
 from ...text.palette import StyledText
 from ...text.prose import cell_width, plural
 from ..jobs import Watch
-from ..registry import Collection, Count, Fields, Flag, Role, Selector, Text, command
+from ..registry import Collection, Count, Fields, Flag, Publication, Role, Selector, Text, Value, command
 from ..replies import ChangeFeed, Documents, Message, Result
 from ..state import Shell
 from .calls import chosen_numbers, named, warn_of_losses
 
-__all__ = ["collections", "count", "find", "unwatch", "watch"]
+__all__ = ["collections", "count", "find", "live", "unwatch", "watch"]
+
+# Seconds to wait until the server has removed the documents of a table that was left.
+_GONE_TIMEOUT = 2.0
 
 
 @command(examples=[("collections", "show each name with its number of documents")])
@@ -160,6 +165,48 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
         return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
 
     return ChangeFeed(start)
+
+
+@command(
+    examples=[
+        ("live tasks", "a table of the documents, which changes in place"),
+        ("live tasks {done: false}", "with an argument"),
+    ],
+    labels={"params": "VALUE"},
+)
+def live(shell: Shell, publication: Publication, *params: Value) -> None:
+    """Show a publication in a table that changes in place.
+
+    The table fills the screen. Changed cells are lit for a second. `/` filters by text, or by a selector such as
+    {done: false}. Enter opens a document, Esc closes it, and `q` leaves the table and ends its subscription. Tab shows the
+    next collection.
+    """
+    if shell.terminal is None or not shell.terminal.can_draw:
+        raise CommandError("live needs a terminal that can draw; `sub` and `watch` show changes as lines")
+    from ..live import LiveTable, observe_all
+    from ..terminal.live_screen import LiveScreen, connection_state
+
+    warn_of_losses(shell, params, "an argument", is_sent=True)
+    client, what = shell.client, named(publication, mask_params(publication, params))
+    screen = LiveScreen(
+        LiveTable(shell.clock.now), what, lambda: connection_state(client), is_colored=shell.settings.is_on("color")
+    )
+    shell.link.hides_changes = True
+    stop_observing = observe_all(client, screen.put)
+    handle = client.subscribe(publication, *params)
+    handle.stopped.add_done_callback(lambda _: screen.end())
+    try:
+        with shell.handed_over_terminal():
+            screen.run()
+    finally:
+        stop_observing()
+        error = handle.error
+        handle.stop()
+        # Its documents go, and that is not shown either.
+        wait_until_done(handle.gone, _GONE_TIMEOUT)
+        shell.link.hides_changes = False
+    if error is not None:
+        raise error
 
 
 @command(

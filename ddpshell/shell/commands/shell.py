@@ -22,7 +22,7 @@ from ..settings import SETTINGS
 from ..state import Shell
 from .accounts import login, logout, whoami
 from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
-from .data import collections, count, find, unwatch, watch
+from .data import collections, count, find, live, unwatch, watch
 from .session import connect, debug, disconnect, names, ping, reconnect, record, status
 
 __all__ = [
@@ -268,7 +268,7 @@ def shell_registry() -> Registry:
     return Registry(
         {
             "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
-            "Documents": [collections, find, count, watch, unwatch],
+            "Documents": [collections, find, count, watch, unwatch, live],
             "Server": [connect, disconnect, reconnect, status, ping, login, logout, whoami, debug, record, names],
             "Shell": [set_, source, save, history, echo, full, program, clear, help_, exit_],
         }

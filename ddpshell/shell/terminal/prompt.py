@@ -89,6 +89,7 @@ class Prompt:
         keys: Input | None = None,
         when_drawn: Callable[[], object] | None = None,
     ) -> None:
+        self.can_draw = True
         self._shell = shell
         self._printer = printer
         self._output = output
@@ -312,6 +313,7 @@ class PlainPrompt:
     def __init__(
         self, shell: Shell, printer: Printer, screen: PlainScreen, keys: TextIO, remember: Callable[[str], object]
     ) -> None:
+        self.can_draw = False
         self._shell = shell
         self._printer = printer
         self._screen = screen

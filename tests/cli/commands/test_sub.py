@@ -110,6 +110,7 @@ class TestErrors:
             pytest.param(["x", "--count", "--events"], "--events and --count cannot be used together", id="counted or not"),
             pytest.param(["x", "-o", "table", "--events"], "-o table cannot show changes", id="a table of events"),
             pytest.param(["x", "--docs", "--count"], "--docs and --count cannot be used together", id="two ways to show it"),
+            pytest.param(["x", "--live", "--count"], "--live cannot be used with other options", id="a live count"),
             pytest.param(["x", "-o", "table", "--follow"], "-o table cannot show changes; use it without --follow", id="a table that grows"),
             pytest.param(["x", "-o", "table", "--until", "{}"], "-o table cannot show", id="a table that grows until"),
             pytest.param(["x", "--until", "{a: "], "--until: missing a value", id="no literal"),
@@ -183,6 +184,7 @@ class TestFollowing:
 
     def test_a_publication_that_ends_by_itself_is_the_end(self, ddp: Command) -> None:
         ran = ddp("sub", "stopsItself", "50", "--follow")
+        assert ddp("sub", "stopsItself", "50", "--live").out == ran.out, "without a terminal, it is the same"
         assert ran.code == 0
         assert [message["msg"] for message in messages(ran.out)] == ["added", "removed"]
         assert ran.err == "ddp: note: the server stopped 'stopsItself'\n"

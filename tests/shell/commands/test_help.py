@@ -63,6 +63,9 @@ _BEFORE = {
 #: The commands that need an account; test_accounts.py tests them.
 _ACCOUNTS = {"login", "logout", "whoami"}
 
+#: The commands that need a terminal; test_live_screen.py tests them.
+_FULL_SCREEN = {"live"}
+
 
 @pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
 def test_every_example_runs_against_the_demo_server(
@@ -85,7 +88,7 @@ def test_every_example_runs_against_the_demo_server(
                 elif command.name != "cancel":
                     assert table.shell.jobs.wait(timeout=PATIENCE)
             REGISTRY.bind(line)
-            if command.name not in _ACCOUNTS:
+            if command.name not in _ACCOUNTS | _FULL_SCREEN:
                 table.send(example)
             if command.name != "cancel":
                 assert table.shell.jobs.wait(timeout=PATIENCE)
@@ -95,7 +98,7 @@ def test_every_example_runs_against_the_demo_server(
 REGISTRY = shell_registry()
 
 NAMES = (
-    "call apply sub unsub subs collections find count watch unwatch pending cancel wait connect disconnect reconnect"
+    "call apply sub unsub subs collections find count watch unwatch live pending cancel wait connect disconnect reconnect"
     " status ping login logout whoami debug record names set source save history echo clear full help exit !"
 )
 
