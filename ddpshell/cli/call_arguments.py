@@ -22,7 +22,7 @@ from .process import Process
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["ARGUMENTS", "GRAMMAR", "SeenName", "check_text", "note_losses", "read_arguments"]
+__all__ = ["ARGUMENTS", "GRAMMAR", "SeenName", "check_text", "note_losses", "read_arguments", "read_publication"]
 
 
 def _keep_params(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -300,6 +300,31 @@ def _read_standard_input(process: Process) -> str:
         raise
     except OSError as error:
         raise CommandError(f"cannot read {_STANDARD_INPUT}: {error.strerror or error}") from None
+
+
+def read_publication(text: str, where: str) -> tuple[str, list[EJSONValue]]:
+    """Read the name and the arguments of a publication, as the shell does.
+
+    Args:
+        text: The name and the arguments.
+        where: What the text comes from, for errors.
+
+    Raises:
+        CommandError: The text is not valid.
+    """
+    from ..shell.parser import parse
+    from ..text.tokens import TokenKind
+
+    lines = parse(text)
+    if len(lines) != 1 or lines[0].redirection is not None:
+        raise CommandError(f"{where}: give one publication with its arguments, such as 'tasks {{done: false}}'")
+    [line] = lines
+    if line.problem is not None:
+        raise CommandError(f"{where}: {line.problem}")
+    name, *words = line.words
+    if any(word.file is not None or any(token.kind is TokenKind.FILE for token in word.tokens) for word in words):
+        raise CommandError(f"{where} does not read files")
+    return name.name, [word.value for word in words]
 
 
 class SeenName(click.ParamType[str]):

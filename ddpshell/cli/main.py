@@ -217,6 +217,7 @@ ddp = _Ddp(
         "bench": "Load a server with many clients, and measure how it answers.",
         "read": "Show what a recording or a HAR file contains.",
         "weigh": "Show how many bytes a publication sends.",
+        "audit": "Find secrets in what a server sends.",
         "login": "Log in and save the login.",
         "logout": "Log out.",
         "whoami": "Show the user you are logged in as.",

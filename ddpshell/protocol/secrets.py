@@ -13,7 +13,7 @@ from typing import Final, cast
 from ..ejson import Custom, EJSONValue, JSONValue, json_text
 from ..exceptions import EJSONError
 
-__all__ = ["MASK", "mask", "mask_params", "takes_credentials"]
+__all__ = ["MASK", "is_secret_name", "mask", "mask_params", "takes_credentials"]
 
 #: The replacement of a secret.
 MASK: Final = "***"
@@ -122,7 +122,7 @@ def _mask_text(text: str) -> str:
     """Hide secrets in a string that is not a message: credentials in URLs, and headers."""
     text = _USERINFO.sub(f"{MASK}@", text) if "@" in text else text
     if "=" in text:
-        text = _QUERY.sub(lambda found: f"{found[1]}{found[2]}={MASK}" if _is_secret(found[2]) else found[0], text)
+        text = _QUERY.sub(lambda found: f"{found[1]}{found[2]}={MASK}" if is_secret_name(found[2]) else found[0], text)
     if header := _HEADER.match(text):
         return f"{header[1]}: {MASK}"
     if bearer := _BEARER.fullmatch(text):
@@ -159,7 +159,7 @@ def _mask_member(fields: Mapping[str, EJSONValue], name: str, value: EJSONValue,
         method = fields.get("method", fields.get("name"))
         if isinstance(method, str):
             return mask_params(method, value)
-    if _is_secret(name) or (in_login and name.lower() == "code"):
+    if is_secret_name(name) or (in_login and name.lower() == "code"):
         return _hidden(value)
     # The address and the picture beside the secret contain it, too (A15).
     if name in ("uri", "svg") and "secret" in fields:
@@ -167,7 +167,8 @@ def _mask_member(fields: Mapping[str, EJSONValue], name: str, value: EJSONValue,
     return _mask(value, in_login=in_login)
 
 
-def _is_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Return whether a field or parameter with that name usually has a secret."""
     words = _words(name)
     plain = "".join(words)
     if plain in _SECRET_NAMES or plain.endswith(_SECRET_ENDINGS) or plain.startswith(_OLD_PROTOCOL):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...exceptions import CommandError, DDPError, MethodError
-from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
+from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments, read_publication
 from ..command_classes import Command, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..output import OutputError, OutputFormat
@@ -91,7 +91,7 @@ class _Measured:
         from ...shell.call_timing import CallTimer
 
         self._process = process
-        self._sub = None if sub is None else _publication(sub)
+        self._sub = None if sub is None else read_publication(sub, "--sub")
         recorder = process.open_recorder(settings.url, is_needed=True)
         assert recorder is not None, "it is needed"
         self._timer: CallTimer = CallTimer(recorder, follows_changes=sub is not None)
@@ -143,23 +143,6 @@ class _Measured:
         from ...analysis.timing import timing_lines
 
         console.error_lines(timing_lines(connect, login, times, with_change=self._sub is not None))
-
-
-def _publication(text: str) -> tuple[str, list[EJSONValue]]:
-    """Read the name and the arguments of a publication, as the shell does."""
-    from ...shell.parser import parse
-    from ...text.tokens import TokenKind
-
-    lines = parse(text)
-    if len(lines) != 1 or lines[0].redirection is not None:
-        raise CommandError("--sub: give one publication with its arguments, such as --sub 'tasks {done: false}'")
-    [line] = lines
-    if line.problem is not None:
-        raise CommandError(f"--sub: {line.problem}")
-    name, *words = line.words
-    if any(word.file is not None or any(token.kind is TokenKind.FILE for token in word.tokens) for word in words):
-        raise CommandError("--sub does not read files")
-    return name.name, [word.value for word in words]
 
 
 def _steps(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:

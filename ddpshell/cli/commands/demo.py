@@ -16,16 +16,16 @@ from ..settings import resolve
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ...server import Server
+
 __all__ = ["demo"]
 
 
-def _demo(words: tuple[str, ...]) -> None:
+def _demo(words: tuple[str, ...], leaky: bool) -> None:
     ctx = click.get_current_context()
     process = process_of(ctx)
-    from ...server.demo import demo_server
-
     process.when_server_runs()
-    with demo_server().running() as server:
+    with _server(is_leaky=leaky).running() as server:
         process.options["url"] = server.url
         process.methods, process.publications = server.method_names, server.publication_names
         # Saved logins and tokens in the environment are for other servers.
@@ -40,6 +40,16 @@ def _demo(words: tuple[str, ...]) -> None:
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:
             group.invoke(inner)
+
+
+def _server(*, is_leaky: bool) -> Server:
+    if is_leaky:
+        from ...server.leaky_demo import leaky_demo_server
+
+        return leaky_demo_server()
+    from ...server.demo import demo_server
+
+    return demo_server()
 
 
 class _Demo(Command):
@@ -73,7 +83,7 @@ def _inner_completions(ctx: click.Context, incomplete: str) -> list[CompletionIt
 
 def _names(ctx: click.Context, words: list[str]) -> Collection[str]:
     """Return the names for METHOD or NAME. The demo server's names are known without a connection."""
-    argument = {"call": "method", "sub": "name"}.get(words[0]) if words else None
+    argument = {"call": "method", "sub": "name", "weigh": "name", "audit": "name"}.get(words[0]) if words else None
     group = ctx.find_root().command
     command = group.get_command(ctx, words[0]) if argument is not None and isinstance(group, Group) else None
     if argument is None or command is None:
@@ -81,9 +91,7 @@ def _names(ctx: click.Context, words: list[str]) -> Collection[str]:
     with command.make_context(words[0], words[1:], parent=ctx, resilient_parsing=True) as inner:
         if inner.params.get(argument) is not None:
             return ()
-    from ...server.demo import demo_server
-
-    server = demo_server()
+    server = _server(is_leaky=bool(ctx.params.get("leaky")))
     return server.method_names if argument == "method" else server.publication_names
 
 
@@ -93,6 +101,9 @@ demo = _Demo(
     help="Start a demo server, run COMMAND with it, and stop the server. Without COMMAND, open the shell.",
     context_settings={"allow_interspersed_args": False},
     params=[
+        click.Option(
+            ["--leaky"], is_flag=True, help="Start a shop that sends too much, to see what `ddp audit` finds."
+        ),
         _Words(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),
         *(option for option in CONNECTION_OPTIONS if option.name not in ("url", "profile")),
         *OUTPUT_OPTIONS,
@@ -101,5 +112,6 @@ demo = _Demo(
         ("ddp demo call upper 'Hello, World!'", "call a method"),
         ("ddp demo call types", "see all types of values"),
         ("ddp demo", "open the shell"),
+        ("ddp demo --leaky sub staff", "see a server that sends too much"),
     ],
 )

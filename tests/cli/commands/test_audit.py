@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddpshell.analysis.recording import Header, RecordingWriter
+from ddpshell.cli.commands import audit as audit_module
+from ddpshell.cli.commands.audit import read_names
+from ddpshell.exceptions import CommandError
+from ddpshell.server.leaky_demo import LEAKS, leaky_demo_server
+from tests.analysis.frames import frames, received, sent
+from tests.cli.conftest import Command
+from tests.loopback import LoopbackServer
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_module, "_SETTLING", 0.2)
+
+
+def audited(ddp: Command, *words: str) -> dict[str, Any]:
+    return dict(json.loads(ddp(*words).out))
+
+
+def test_all_leaks_of_the_leaky_demo_are_found_and_no_others(ddp: Command) -> None:
+    ran = ddp("demo", "--leaky", "audit")
+    found = json.loads(ran.out)["findings"]
+    assert sorted((one["rule"], one["collection"], one["path"]) for one in found) == sorted(LEAKS)
+    assert ran.code == 1
+    assert ran.err.endswith("ddp: error: 15 findings: 11 high, 3 medium, 1 low\n")
+    for one in found:
+        assert one["publications"] == ([] if one["collection"] == "settings" else [one["collection"]])
+
+
+def test_a_login_does_not_hide_a_leak(ddp: Command, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("wonderland")
+    words = ["--login", "alice", "--password-file", str(tmp_path / "password")]
+    found = audited(ddp, "demo", "--leaky", "audit", *words)
+    assert found["user"] == "alice-in-wonderland"
+    assert sorted((one["rule"], one["collection"], one["path"]) for one in found["findings"]) == sorted(LEAKS)
+
+
+@pytest.mark.parametrize("login", [False, True])
+def test_the_plain_demo_has_no_leaks(
+    ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: bool
+) -> None:
+    monkeypatch.setattr(audit_module, "_SILENCE", 0.5)
+    (tmp_path / "password").write_text("wonderland")
+    words = ["--login", "alice", "--password-file", str(tmp_path / "password")] if login else []
+    ran = ddp("demo", "audit", *words)
+    tree = json.loads(ran.out)
+    assert (ran.code, tree["findings"]) == (0, [])
+    status = {one["name"]: one["status"] for one in tree["publications"]}
+    assert status.pop("neverReady") == "not ready"
+    assert {name for name, one in status.items() if one != "ready"} - {"late"} == {"bad", "crashes"}
+    assert "ddp: warning: neverReady was not ready; what it sent until then was checked\n" in ran.err
+
+
+def test_people_get_a_table(terminal: Callable[..., str]) -> None:
+    shown = terminal("demo", "--leaky", "audit", "staff", "--no-pager", "--color", "never")
+    assert re.search(r"^high +password-hash +staff\.passwordHash +1 +s1 +staff$", shown, re.MULTILINE)
+    assert re.search(r"^low +unsolicited +settings +1 +\(all\) +\(none\)$", shown, re.MULTILINE)
+    assert "ddp: note: checked without a login: 1 publication with 1 document\n" in shown
+
+
+@pytest.fixture
+def leaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with LoopbackServer(leaky_demo_server()) as server:
+        monkeypatch.setenv("DDP_URL", server.url)
+        yield
+
+
+@pytest.mark.usefixtures("leaky")
+def test_without_a_name_only_unsolicited_data_is_checked(ddp: Command) -> None:
+    tree = audited(ddp, "audit")
+    assert {one["collection"] for one in tree["findings"]} == {"settings"}
+    assert tree["publications"] == []
+
+
+@pytest.mark.usefixtures("leaky")
+def test_the_publications_in_a_file_are_checked(ddp: Command, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("# ours\nproducts\n\nstaff {active: true} 5\nstaff {active: true} 5\nnope\n")
+    ran = ddp("audit", "--names", str(tmp_path / "names"))
+    assert [(one["name"], one["status"]) for one in json.loads(ran.out)["publications"]] == [
+        ("products", "ready"),
+        ("staff", "refused"),
+        ("nope", "refused"),
+    ]
+    assert "the server refused nope: Subscription 'nope' not found [404]" in ran.err
+
+
+@pytest.mark.usefixtures("leaky")
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        pytest.param(["stuff"], 1, "Subscription 'stuff' not found", id="unknown"),
+        pytest.param(["staff", "--names", "x"], 2, "give either a publication or --names FILE", id="both"),
+        pytest.param(["--names", "missing"], 2, "--names: cannot read 'missing': No such file", id="missing"),
+        pytest.param(["-u", "127.0.0.1:1"], 3, "refused the connection", id="no server"),
+        pytest.param(["--login", "ann"], 4, "there is no saved login of 'ann'", id="no login"),
+    ],
+)
+def test_an_audit_that_cannot_be_made_is_an_error(ddp: Command, words: list[str], code: int, problem: str) -> None:
+    ran = ddp("audit", *words)
+    assert (ran.code, problem in ran.err) == (code, True)
+    assert ran.out == ""
+
+
+# -------------------------------------------------------------------------------------------------------------- names
+
+
+def test_names_come_from_a_recording_with_their_arguments(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path / "a", Header("", "", ""))
+    for entry in frames([
+        sent(1, "sub", id="1", name="tasks", params=[{"at": {"$date": 0}}]),
+        sent(1, "sub", id="2", name="tasks", params=[]),
+        sent(1, "sub", id="3", name="tasks", params=[]),
+        sent(1, "sub", id="4", name="secret", params=[{"token": "abcdefgh"}]),
+        sent(1, "sub", id="5", name="nope", params=[]),
+        received(1, "nosub", id="5", error={"error": 404, "reason": "Subscription 'nope' not found"}),
+    ]):  # fmt: skip
+        writer.write(entry)
+    writer.close()
+    found = read_names(str(tmp_path / "a"))
+    assert [name for name, _ in found] == ["tasks", "tasks"]
+    assert [len(params) for _, params in found] == [1, 0]
+
+
+def test_names_come_from_the_history_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(audit_module, "state_folder", lambda: str(tmp_path / "state"))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "history").write_text(
+        "\n# 2026-01-31 12:00:00\n+call upper x\n\n# 2026-01-31 12:00:01\n+sub tasks {done:\n+ false}\n"
+        "\n# 2026-01-31 12:00:02\n+sub tasks $x.y[\n\n# 2026-01-31 12:00:02\n+subscribe items 3\n"
+    )
+    assert read_names("history") == [("tasks", [{"done": False}]), ("items", [3])]
+    (tmp_path / "history").write_text("mine\n")
+    assert read_names("history") == [("mine", [])]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        pytest.param(b"tasks\ntasks {a 1}\n", "line 2 of", id="a value"),
+        pytest.param(b"tasks > file\n", "give one publication with its arguments", id="redirected"),
+        pytest.param(b"tasks @file\n", "does not read files", id="a file"),
+        pytest.param(b"\xff\xfe\n", "cannot read", id="not text"),
+        pytest.param(b"{}", "neither a HAR file nor a recording", id="JSON"),
+    ],
+)
+def test_an_invalid_file_of_names_is_an_error(tmp_path: Path, data: bytes, problem: str) -> None:
+    (tmp_path / "names").write_bytes(data)
+    with pytest.raises(CommandError, match=problem):
+        read_names(str(tmp_path / "names"))
