@@ -15,8 +15,9 @@ never used for another server.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from msgspec import Struct
 from ..exceptions import CommandError
 from .types import Setting
 
-__all__ = ["Config", "Section", "read_config"]
+__all__ = ["Config", "Section", "change_config", "read_config"]
 
 # Bytes. Some files, such as /dev/zero, have no end.
 _MAX_FILE_SIZE = 1 << 20
@@ -99,6 +100,167 @@ def read_config(path: str, settings: Mapping[str, Setting]) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CommandError(f"{path} is not valid TOML: {error}") from None
     return _Checker(path, text, settings).config(tree)
+
+
+def change_config(
+    path: str, section: Sequence[str], key: str, value: str | float | bool | None, settings: Mapping[str, Setting]
+) -> None:
+    """Change one setting in the file. The rest of the file, with its comments, stays as it is.
+
+    Args:
+        path: The file, which need not exist.
+        section: The section: `["default"]`, `["servers", "prod"]`.
+        key: The setting: `timeout`, `headers.X-Team`.
+        value: The new value; None to remove the setting.
+        settings: The settings that the file may have, by their keys.
+
+    Raises:
+        CommandError: The file cannot be read or written, or would not be valid. Then it is unchanged.
+    """
+    import copy
+    import tomllib
+
+    read_config(path, settings)
+    file = Path(path).resolve()
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    tree: dict[str, Any] = tomllib.loads(text)
+    expected = copy.deepcopy(tree)
+    # Only the part before the first dot is a name of ours. The name of a header may have dots.
+    parts = key.split(".", 1)
+    table = expected
+    for name in [*section, *parts[:-1]]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise CommandError(f"{name} in {path} is not a table")
+    if value is None:
+        if parts[-1] not in table:
+            raise CommandError(f"{key} is not set in [{'.'.join(section)}] of {path}")
+        del table[parts[-1]]
+    else:
+        table[parts[-1]] = value
+    new = _edited(text, [*section, *parts[:-1]], parts[-1], value, len(parts) - 1)
+    allowed = [expected]
+    if value is None and not table and len(parts) > 1:
+        # With its last field, a table that has no header is gone.
+        allowed.append(copy.deepcopy(expected))
+        holder: dict[str, Any] = allowed[-1]
+        for name in section:
+            holder = holder[name]
+        del holder[parts[0]]
+    try:
+        changed = tomllib.loads(new)
+    except tomllib.TOMLDecodeError:
+        changed = None
+    if changed is None or changed not in allowed:
+        raise CommandError(f"{key} cannot be changed in the form in which {path} has it; use ddp config --edit")
+    _Checker(path, new, settings).config(changed)
+    _replace(file, new)
+
+
+def _edited(text: str, table: Sequence[str], key: str, value: str | float | bool | None, dotted: int) -> str:
+    """Return the text of the file with one line added, replaced or removed.
+
+    Args:
+        text: The text.
+        table: The names of the table that has the key.
+        key: The key.
+        value: The new value; None to remove the line.
+        dotted: How many names of the table may be before the key, in the section of the other names: `headers.X = "a"`.
+    """
+    lines = text.splitlines(keepends=True)
+    for count in range(dotted + 1):
+        section, before = table[: len(table) - count], table[len(table) - count :]
+        start, end = _section_lines(lines, section)
+        if start is None:
+            continue
+        name = r"\s*\.\s*".join([rf"""["']?{re.escape(part)}["']?""" for part in [*before, key]])
+        for number in range(start, end):
+            if re.match(rf"\s*{name}\s*=", lines[number]):
+                last, comment = _value_end(lines, number)
+                new = [] if value is None else [f"{_assignment([*before, key], value)}{comment}\n"]
+                return "".join([*lines[:number], *new, *lines[last + 1 :]])
+    section, before = table[: len(table) - dotted], table[len(table) - dotted :]
+    start, end = _section_lines(lines, section)
+    assert value is not None, "a setting that is removed has a line"
+    new = [f"{_assignment([*before, key], value)}\n"]
+    if start is None:
+        gap = ["\n"] if text.strip() else []
+        if lines and not lines[-1].endswith("\n"):
+            gap.insert(0, "\n")
+        return "".join([*lines, *gap, f"[{'.'.join(map(_key, section))}]\n", *new])
+    while end > start and not lines[end - 1].split("#")[0].strip():
+        end -= 1
+    if not lines[end - 1].endswith("\n"):
+        lines[end - 1] += "\n"
+    return "".join([*lines[:end], *new, *lines[end:]])
+
+
+def _section_lines(lines: Sequence[str], section: Sequence[str]) -> tuple[int | None, int]:
+    """Return the first line after the header of a section, or None, and the line after its last one."""
+    start = None
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith("["):
+            continue
+        if start is not None:
+            return start, number
+        opened = re.match(r"\s*\[([^\[\]]*)\]", line)
+        if opened and re.sub(r"""[\s"']""", "", opened[1]) == ".".join(section):
+            start = number + 1
+    return start, len(lines)
+
+
+def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
+    """Return the last line of the value that begins in a line, and the comment after it."""
+    import tomllib
+
+    for last in range(number, len(lines)):
+        try:
+            tomllib.loads("".join(lines[number : last + 1]))
+        except tomllib.TOMLDecodeError:
+            continue
+        for mark in re.finditer(r"\s*#", lines[last]):
+            with contextlib.suppress(tomllib.TOMLDecodeError):
+                tomllib.loads("".join([*lines[number:last], lines[last][: mark.start()]]))
+                return last, lines[last][mark.start() :].rstrip("\r\n")
+        return last, ""
+    return number, ""
+
+
+def _assignment(names: Sequence[str], value: str | float | bool) -> str:
+    import json
+
+    # JSON is TOML for these values, but for one character, which TOML wants escaped.
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{'.'.join(map(_key, names))} = {text}"
+
+
+def _key(name: str) -> str:
+    import json
+
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write the file at once, readable only by its owner if it is new: it may have secrets, such as headers."""
+    import os
+
+    from ..logins import make_private
+
+    new = file.with_name(f"{file.name}.{os.getpid()}.new")
+    try:
+        if not file.parent.exists():
+            make_private(file.parent)
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as output:
+            output.write(text)
+        new.chmod(mode)
+        new.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise CommandError(f"cannot write {file}: {error.strerror}") from error
 
 
 class _Checker:

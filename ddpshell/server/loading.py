@@ -13,11 +13,16 @@ from .server import Server, being_loaded
 __all__ = ["ServedApp", "load_app"]
 
 
-def load_app(path: str) -> Server:
+def load_app(path: str, name: str | None = None, module: str | None = None) -> Server:
     """Run a Python file and return the `Server` that it makes: the variable `server`, or the only server among its variables.
 
     The file can import modules from its own folder. Its `__name__` is not `__main__`, so the file can end with
     `if __name__ == "__main__": server.serve_forever()`.
+
+    Args:
+        path: The file.
+        name: The variable with the server; None to find it.
+        module: The file as a module of the current folder, so that it can import from its package; None for a file alone.
 
     Raises:
         CommandError: The file cannot be read, fails (the message has the line), or makes no server or several.
@@ -26,11 +31,14 @@ def load_app(path: str) -> Server:
         Path(path).read_bytes()
     except OSError as error:
         raise CommandError(f"cannot read {path or repr(path)}: {error.strerror}") from error
-    folder = str(_folder(path))
+    folder = str(_folder(path)) if module is None else str(Path.cwd())
     sys.path.insert(0, folder)
     token = being_loaded.set(True)
     try:
-        names = runpy.run_path(path, run_name="ddp_app")
+        if module is None:
+            names = runpy.run_path(path, run_name="ddp_app")
+        else:
+            names = runpy.run_module(module, run_name="ddp_app")
     except SyntaxError as error:
         where = f"{error.filename or path}, line {error.lineno}"
         raise CommandError(f"{where}: {type(error).__name__}: {error.msg}") from error
@@ -39,7 +47,15 @@ def load_app(path: str) -> Server:
     finally:
         being_loaded.reset(token)
         sys.path.remove(folder)
-    return _server_among(path, names)
+    if name is None:
+        return _server_among(path, names)
+    server = names.get(name)
+    if not isinstance(server, Server):
+        others = ", ".join([key for key, value in names.items() if isinstance(value, Server)])
+        raise CommandError(
+            f"{path} has no server {name!r}; {f'its servers are: {others}' if others else 'it makes no server'}"
+        )
+    return server
 
 
 class ServedApp:
@@ -48,13 +64,24 @@ class ServedApp:
     Args:
         path: The Python file.
         prepare: Called with each server before it starts.
+        name: See `load_app`.
+        module: See `load_app`.
 
     Attributes:
         server: The current server.
     """
 
-    def __init__(self, path: str, prepare: Callable[[Server], object] = lambda server: None) -> None:
+    def __init__(
+        self,
+        path: str,
+        prepare: Callable[[Server], object] = lambda server: None,
+        *,
+        name: str | None = None,
+        module: str | None = None,
+    ) -> None:
         self._path = path
+        self._name = name
+        self._module = module
         self._prepare = prepare
         self._address = ("127.0.0.1", 3000)
         self._files = {path}
@@ -91,7 +118,7 @@ class ServedApp:
     def _load(self) -> Server:
         before = self._modification_times()
         try:
-            server = load_app(self._path)
+            server = load_app(self._path, self._name, self._module)
             self._files = {self._path, *self._modules().values()}
         except CommandError:
             # The broken file can be one that was not imported yet, so watch the whole folder.

@@ -230,3 +230,28 @@ def test_after_a_failed_reload_the_old_server_keeps_running(tmp_path: Path) -> N
         assert served.is_changed()
     finally:
         served.stop()
+
+
+def test_a_variable_can_be_named(tmp_path: Path) -> None:
+    path = app(tmp_path, GOOD + "\nother = Server()\n@other.method\ndef second(): pass\n")
+    assert load_app(path, "other").method_names == ["second"]
+    assert load_app(path, "server").method_names == ["version"]
+    with pytest.raises(CommandError, match="has no server 'nope'; its servers are: server, other"):
+        load_app(path, "nope")
+
+
+def test_a_module_can_import_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "package_of_a_test"
+    folder.mkdir()
+    app(folder, "", "__init__.py")
+    app(folder, "def version(): return 2\n", "methods.py")
+    path = app(
+        folder,
+        "from ddpshell.server import Server\nfrom .methods import version\nserver = Server()\nserver.method(version)\n",
+    )
+    before = list(sys.path)
+    assert load_app(path, "server", "package_of_a_test.app").call("version") == 2
+    assert sys.path == before
+    for name in [name for name in sys.modules if name.startswith("package_of_a_test")]:
+        del sys.modules[name]

@@ -1,24 +1,34 @@
-"""`ddp config`: shows the value of each setting, and whether an option, a variable or the config file sets it."""
+"""`ddp config`: shows each setting and whether an option, a variable or the config file sets it, and changes the file."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from ...client.network.proxy import parse_proxy
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, LoginNeeded
 from ...logins import make_private, server_of
+from ...protocol.urls import parse_url
 from ...text.escaping import escape_line
-from ..command_classes import Command, process_of
+from ..command_classes import Command, process_of, spelling
+from ..config_file import change_config
 from ..credentials import endpoint_of, login_store, without_credentials
 from ..folders import config_file, is_there
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, SETTINGS
 from ..output import Console, OutputFormat
 from ..process import Process
 from ..settings import ResolvedSettings, ResolvedValue, load_config, resolve
+from ..types import Cookie, Flag, Header, ReadableFile, Seconds, Setting
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["config"]
 
@@ -38,9 +48,17 @@ _TEMPLATE = """\
 """
 
 
-def _config(path: bool, servers: bool, edit: bool) -> None:
-    process = process_of(click.get_current_context())
+def _config(action: str | None, setting: str | None, value: str | None, path: bool, servers: bool, edit: bool) -> None:
+    ctx = click.get_current_context()
+    process = process_of(ctx)
     console = process.console
+    if action is not None:
+        if path or servers or edit:
+            raise click.UsageError(f"{action} cannot be used with --edit, --list and --path")
+        if setting is None or (value is None) is (action == "set"):
+            raise click.UsageError(f"write: ddp config {action} KEY{' VALUE' if action == 'set' else ''}", ctx)
+        _get_or_change(action, setting, value, process)
+        return
     if path + servers + edit > 1:
         raise click.UsageError("--edit, --list and --path cannot be used together")
     if path:
@@ -63,6 +81,88 @@ def _config(path: bool, servers: bool, edit: bool) -> None:
         return
     _show([(name, _text(setting.value), setting.origin) for name, setting in rows], console)
     _note_missing_file(console)
+
+
+def _get_or_change(action: str, key: str, value: str | None, process: Process) -> None:
+    """Print a setting, or change it in the file: in the section of -p, or in `[default]`."""
+    # As in the file: servers.prod.url is the setting url of the server prod.
+    full = re.fullmatch(r"default\.(.+)|servers\.([^.]+)\.(.+)", key)
+    profile = process.options.get("profile")
+    if full is not None:
+        key, profile = full[1] or full[3], full[2]
+    name = key.partition(".")[0]
+    if action == "get":
+        if profile is not None:
+            process.options["profile"] = profile
+        rows = dict(_rows(resolve(process.options, os.environ), process))
+        known = "ip-version" if key in ("ipv4", "ipv6") else key
+        if known not in rows:
+            if name not in SETTINGS:
+                raise _unknown(key)
+            rows[known] = ResolvedValue(None, "")
+        _print_value(rows[known].value, process.console)
+        return
+    setting = SETTINGS.get(name)
+    is_table = isinstance(setting.value_type, (Header, Cookie)) if setting is not None else False
+    if setting is None or is_table is not ("." in key):
+        raise CommandError(f"write {key}.NAME for one of the {key}") if is_table else _unknown(key)
+    unexpected = process.options.keys() & _SETTING_OPTIONS.keys()
+    if unexpected:
+        option = _SETTING_OPTIONS[min(unexpected)]
+        raise click.UsageError(f"ddp config {action} does not take {option}; write: ddp config {action} KEY")
+    section = ["default"] if profile is None else ["servers", profile]
+    change_config(_named_file(), section, key, None if value is None else _toml_value(setting, value), SETTINGS)
+    process.console.note(f"{'removed' if value is None else 'set'} {key} in [{'.'.join(section)}] of {_named_file()}")
+
+
+def _unknown(key: str) -> CommandError:
+    similar = get_close_matches(key, SETTINGS, n=1)
+    return CommandError(
+        f"unknown setting {key!r}" + (f"; did you mean {similar[0]}?" if similar else "; see ddp config")
+    )
+
+
+def _print_value(value: object, console: Console) -> None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        console.result(cast("EJSONValue", value))
+    else:
+        console.write(escape_line(_text(value)))
+
+
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def _toml_value(setting: Setting, value: str) -> str | float | bool:
+    """Return what the config file has for a value that the user types.
+
+    Raises:
+        CommandError: The value is not valid.
+    """
+    try:
+        match setting.value_type:
+            case Flag():
+                if value.lower() not in _SWITCHES:
+                    raise CommandError(f"{setting.key} must be true or false, not {value!r}")
+                return _SWITCHES[value.lower()]
+            case Seconds():
+                seconds = setting.value_type.convert(value, None, None)
+                return int(seconds) if seconds.is_integer() else seconds
+            case ReadableFile():
+                # In the file, a relative path would begin at the folder of the file.
+                return str(Path(setting.value_type.convert(value, None, None)).absolute())
+            case Header() | Cookie():
+                return value
+            case _:
+                setting.value_type.convert(value, None, None)
+                if setting.key == "url":
+                    parse_url(value, lambda: 0.0)
+                if setting.key == "proxy":
+                    parse_proxy(value)
+                return value
+    except click.BadParameter as error:
+        raise CommandError(f"{setting.key}: {error.message}") from None
 
 
 def _named_file() -> str:
@@ -179,11 +279,31 @@ def _text(value: object) -> str:
             return str(value)
 
 
+class _Setting(click.Argument):
+    """KEY: the name of a setting."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete the names of the settings."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in SETTINGS if name.startswith(incomplete)]
+
+
+# The spellings of the options that are settings.
+_SETTING_OPTIONS = {str(option.name): spelling(option) for option in CONNECTION_OPTIONS if option.setting is not None}
+
+
 config = Command(
     "config",
     callback=_config,
-    help="Show the settings that a command would use, and where each comes from: an option, a variable or the config file.",
+    help="Show the settings that a command would use, and where each comes from: an option, a variable or the config file. "
+    "`get` prints one setting; `set` and `unset` change the config file.",
     params=[
+        click.Argument(
+            ["action"], metavar="[get|set|unset]", required=False, type=click.Choice(["get", "set", "unset"])
+        ),
+        _Setting(["setting"], metavar="[KEY]", required=False),
+        click.Argument(["value"], metavar="[VALUE]", required=False),
         click.Option(["--edit"], is_flag=True, help="Edit the config file with $VISUAL or $EDITOR, and check it."),
         click.Option(["--list", "servers"], is_flag=True, help="Show the servers that you can use with -p."),
         click.Option(["--path"], is_flag=True, help="Show the path of the config file, which need not exist."),
@@ -193,6 +313,9 @@ config = Command(
     examples=[
         ("ddp config", "show the settings"),
         ("ddp config -p prod", "show the settings of [servers.prod]"),
+        ("ddp config set timeout 60", "change the config file"),
+        ("ddp config set url wss://app.example.com -p prod", "add a server, or change it"),
+        ("ddp config get url -p prod", "print one setting"),
         ("ddp config --list", "show the servers for -p"),
         ("ddp config --edit", "add or change a server"),
     ],

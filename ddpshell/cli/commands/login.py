@@ -16,10 +16,13 @@ from ...logins import (
     server_of,
 )
 from ...protocol.accounts import LoginToken, UserSelector
+from ...text.escaping import escape_line
+from ...text.prose import cell_width
 from ..command_classes import Command, process_of
 from ..connection import connected, wait_for_outcome
 from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..output import OutputFormat
 from ..process import Process
 from ..settings import ConnectionSettings
 from ..types import SecretFile
@@ -30,8 +33,13 @@ _NO_TERMINAL = "--password-file FILE reads the password from a file, - from stan
 _NO_TERMINAL_FOR_CODE = "--code-file FILE reads the code from a file, - from standard input"
 
 
-def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
+def _login(user: str | None, is_id: bool, code_file: str | None, lists: bool) -> None:
     process = process_of(click.get_current_context())
+    if lists:
+        if user is not None or is_id or code_file is not None:
+            raise click.UsageError("--list cannot be used with USER, --id or --code-file")
+        _list(process)
+        return
     # The password or the token is read here, because it may be on standard input, which can be read only once.
     others = {name: value for name, value in process.options.items() if name not in ("password_file", "token_file")}
     settings = ConnectionSettings.of(others)
@@ -85,6 +93,40 @@ def _login(user: str | None, is_id: bool, code_file: str | None) -> None:
                 )
 
 
+def _list(process: Process) -> None:
+    """Show the saved logins, the latest of each server last. No server is asked."""
+    console = process.console
+    server = None
+    if {"url", "profile"} & process.options.keys():
+        server = server_of(endpoint_of(ConnectionSettings.of(process.options)))
+    now = process.clock.wall()
+    logins = sorted(login_store(process).all(server), key=lambda login: (login.server, login.saved))
+    rows = []
+    for login in logins:
+        is_expired = login.token.expires <= now
+        if console.shown_as is OutputFormat.PRETTY or console.shown_as is OutputFormat.TABLE:
+            until = f"{'expired on' if is_expired else 'until'} {login.token.expires:%Y-%m-%d}"
+            rows.append([escape_line(cell) for cell in (login.user, login.server, until)])
+            continue
+        console.tree(
+            {
+                "user": login.user,
+                "id": login.token.user_id,
+                "server": login.server,
+                "saved": login.saved.isoformat(),
+                "expires": login.token.expires.isoformat(),
+                "expired": is_expired,
+            }
+        )
+    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        console.write(
+            "  ".join([cell + " " * (width - cell_width(cell)) for cell, width in zip(row, widths, strict=True)])
+        )
+    if not logins:
+        console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
+
+
 def _with_code(
     client: Client, user: UserSelector, password: str, code_file: str | None, process: Process
 ) -> LoginToken:
@@ -127,6 +169,9 @@ login = Command(
         click.Argument(["user"], metavar="[USER]", required=False),
         click.Option(["--id", "is_id"], is_flag=True, help="USER is a user id."),
         click.Option(
+            ["--list", "lists"], is_flag=True, help="List the saved logins of all servers, or of that of -u or -p."
+        ),
+        click.Option(
             ["--code-file"], type=SecretFile(), metavar="FILE",
             help="Read the one-time code (two-factor login) from the first line of a file; - is standard input.",
         ),
@@ -143,5 +188,6 @@ login = Command(
         ("ddp login ann", "log in; ddp asks for the password"),
         ("ddp login ann --password-file - < secret.txt", "log in from a script"),
         ("ddp login --token-file token.txt", "log in with a login token"),
+        ("ddp login --list", "list the saved logins"),
     ],
 )  # fmt: skip

@@ -6,9 +6,9 @@ import contextlib
 
 import click
 
-from ...exceptions import ConnectError, DDPTimeout, LoginNeeded, OutcomeUnknown
+from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from ...logins import LoginStore, SavedLogin, server_of
-from ..command_classes import Command, process_of
+from ..command_classes import Command, process_of, spelling
 from ..connection import connected, wait_for_outcome
 from ..credentials import endpoint_of, login_command, login_store
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
@@ -18,8 +18,11 @@ from ..settings import ConnectionSettings
 __all__ = ["logout"]
 
 
-def _logout(local: bool) -> None:
+def _logout(local: bool, of_all: bool) -> None:
     process = process_of(click.get_current_context())
+    if of_all:
+        _log_out_all(process, local=local)
+        return
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
 
@@ -35,9 +38,50 @@ def _logout(local: bool) -> None:
     if saved is None:
         advice = login_command(process, settings.identity.user or "USER")
         raise LoginNeeded(f"you are not logged in at {server}", hint=advice)
+    _end_and_forget(process, settings, store, saved, local=local)
+
+
+def _log_out_all(process: Process, *, local: bool) -> None:
+    """End all saved logins, of all servers or of the server of the options. A failure does not stop the others.
+
+    Raises:
+        DDPError: A login could not be ended. This is the first failure.
+    """
+    given = process.options
+    for name in ("login", "token_file", "password_file", "no_login"):
+        if name in given:
+            option = next(option for option in CONNECTION_OPTIONS if option.name == name)
+            raise click.UsageError(f"--all and {spelling(option)} cannot be used together")
+    server = None
+    if {"url", "profile"} & given.keys():
+        server = server_of(endpoint_of(ConnectionSettings.of(given)))
+    store = login_store(process)
+    logins = store.all(server)
+    first: DDPError | None = None
+    for saved in logins:
+        # The settings of the options' server are those of no other server.
+        own = given if server is not None else {**given, "url": saved.server}
+        settings = ConnectionSettings.of({**own, "login": saved.token.user_id})
+        process.timeout = settings.timeout
+        try:
+            _end_and_forget(process, settings, store, saved, local=local)
+        except DDPError as error:
+            if first is None:
+                first = error
+            else:
+                process.console.warning(f"{saved.user} at {saved.server}: {error}")
+    if not logins:
+        process.console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
+    if first is not None:
+        raise first
+
+
+def _end_and_forget(
+    process: Process, settings: ConnectionSettings, store: LoginStore, saved: SavedLogin, *, local: bool
+) -> None:
     if local:
         until = f"{saved.token.expires:%Y-%m-%d}"
-        what = f"deleted the saved login of {saved.user} at {server}; the server still accepts it until {until}"
+        what = f"deleted the saved login of {saved.user} at {saved.server}; the server still accepts it until {until}"
     else:
         what = _end_saved(process, settings, saved)
     _forget(store, saved)
@@ -80,6 +124,9 @@ logout = Command(
     callback=_logout,
     help="Log out: end the login on the server, and delete the saved login.",
     params=[
+        click.Option(
+            ["--all", "of_all"], is_flag=True, help="Log out all users, at all servers or at that of -u or -p."
+        ),
         click.Option(["--local"], is_flag=True, help="Only delete the saved login; do not contact the server."),
         *CONNECTION_OPTIONS,
         *OUTPUT_OPTIONS,
@@ -87,6 +134,7 @@ logout = Command(
     examples=[
         ("ddp logout", "log out the user who logged in last"),
         ("ddp logout --login ann", "log out one of several users"),
+        ("ddp logout --all", "log out everywhere"),
         ("ddp logout --local", "delete a login of a server that no longer exists"),
     ],
 )

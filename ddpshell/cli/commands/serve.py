@@ -7,9 +7,11 @@ import errno
 import ipaddress
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -29,7 +31,7 @@ from ..background_stream import written_in_background
 from ..command_classes import Command, process_of
 from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS
-from ..output import Console
+from ..output import Console, OutputFormat
 from ..process import Process
 from ..types import ReadableFile
 
@@ -66,6 +68,7 @@ def _serve(
         raise click.UsageError("--greeting is only for the demo server", ctx)
     if app is not None and greeting:
         raise click.UsageError(f"--greeting is only for the demo server; write Server(greeting=True) in {app}", ctx)
+    served = None if app is None else _parse_app(app, ctx)
     process = process_of(ctx)
     process.when_server_runs()
     process.configure(serves=True)
@@ -84,10 +87,10 @@ def _serve(
     with written_in_background(process.console):
         if recording is not None:
             _serve_recording(recording, 1.0 if speed is None else speed, host, port, process.console, prepare)
-        elif app is None:
+        elif served is None:
             _serve_demo(host, port, process.console, prepare, greeting=greeting)
         else:
-            _serve_app(app, host, port, process.console, prepare, reload=reload)
+            _serve_app(served, host, port, process.console, prepare, reload=reload)
 
 
 def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Server], None], *, greeting: bool) -> None:
@@ -107,14 +110,50 @@ def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Serve
         server.stop()
 
 
+class _App(NamedTuple):
+    """What APP names.
+
+    Args:
+        path: The file.
+        name: The variable with the server; None to find it.
+        module: The file as a module of the current folder; None for a file alone.
+    """
+
+    path: str
+    name: str | None = None
+    module: str | None = None
+
+
+def _parse_app(app: str, ctx: click.Context) -> _App:
+    """Read APP: `app.py`, `app.py:server`, or as other servers have it, `app:server` and `package.app:server`."""
+    if Path(app).exists():
+        return _App(app)
+    address = re.fullmatch(r"(?:([\w.-]*|\[[0-9A-Fa-f:.]+\]):)?([0-9]{1,5})", app)
+    if address is not None:
+        host = [] if not address[1] else ["--host", address[1].strip("[]")]
+        meant = process_of(ctx).command_with([app], [*host, "--port", address[2]])
+        raise click.UsageError(f"{app!r} is an address, not a file; did you mean `{meant}`?", ctx)
+    parts = re.fullmatch(r"(.+):([^\W\d]\w*)", app)
+    if parts is None:
+        return _App(app)
+    if Path(parts[1]).exists() or parts[1].endswith(".py"):
+        return _App(parts[1], parts[2])
+    if re.fullmatch(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*", parts[1]) is None:
+        return _App(app)
+    base = parts[1].replace(".", "/")
+    path = f"{base}/__init__.py" if Path(base, "__init__.py").exists() else f"{base}.py"
+    return _App(path, parts[2], parts[1])
+
+
 def _serve_app(
-    path: str, host: str, port: int, console: Console, prepare: Callable[[Server], None], *, reload: bool
+    served: _App, host: str, port: int, console: Console, prepare: Callable[[Server], None], *, reload: bool
 ) -> None:
+    path = served.path
     # Functions of the file may import neighboring files when they are called.
-    folder = str(Path(path).absolute().parent)
+    folder = str(Path(path).absolute().parent if served.module is None else Path.cwd())
     sys.path.insert(0, folder)
     try:
-        app = ServedApp(path, prepare)
+        app = ServedApp(path, prepare, name=served.name, module=served.module)
         if not is_loopback(host):
             console.warning(
                 f"{host} can be reached from the network, but this server is made for development and tests"
@@ -145,7 +184,7 @@ def _serve_recording(
     try:
         with listening(host, port):
             server.start(host, port)
-        console.note(f"serving at {server.url}; stop with Ctrl-C")
+        _announce_address(server, console)
         _announce_recording(stand_in, console)
         console.note(f"connect with: ddp -u {server.url}")
         while not server.wait(_RELOAD_INTERVAL):
@@ -223,9 +262,16 @@ def listening(host: str, port: int | None = None, option: str = "--port") -> Ite
         raise CommandError(f"cannot listen on {where}: {reason}{hint}") from None
 
 
+def _announce_address(server: Server, console: Console) -> None:
+    if console.output_format is OutputFormat.JSON:
+        # For a program that has started this one, and now knows that it can connect, and where.
+        console.tree({"url": server.url, "port": server.port, "pid": os.getpid()})
+    console.note(f"serving at {server.url}; stop with Ctrl-C")
+
+
 def announce(server: Server, console: Console) -> None:
     """Print the server's address and what it offers."""
-    console.note(f"serving at {server.url}; stop with Ctrl-C")
+    _announce_address(server, console)
     console.note(f"methods: {' '.join(server.method_names) or 'none'}")
     console.note(f"publications: {' '.join(server.publication_names) or 'none'}")
 
@@ -330,8 +376,9 @@ serve = Command(
     "serve",
     callback=_serve,
     help=(
-        "Run a DDP server: the server in the Python file APP, a server that answers as a recording did, or a demo server. "
-        "It logs each call on stderr, with -v also each frame. It is for development and tests, not for the internet."
+        "Run a DDP server: the server in the Python file APP (or app:server, a module and its variable), a server that answers "
+        "as a recording did, or a demo server. It logs each call on stderr, with -v also each frame. With -o json, it prints one "
+        "line on stdout when it listens. It is for development and tests, not for the internet."
     ),
     params=[
         click.Argument(["app"], required=False, metavar="[APP]"),
@@ -376,6 +423,7 @@ serve = Command(
     examples=[
         ("ddp serve --port 3100", "then: ddp -u localhost:3100 call upper Hello"),
         ("ddp serve app.py --reload", "serve a file, and reload it when you save it"),
+        ("ddp serve --port 0 -o json", "print the address as JSON when it listens"),
         ("ddp serve --from app.ddprec --speed 0", "answer as a recording did, without waiting"),
     ],
 )  # fmt: skip

@@ -188,3 +188,96 @@ def test_a_demo_needs_no_profile(ddp: Command) -> None:
 def test_a_demo_does_without_the_environment(ddp: Command, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "nowhere.invalid")
     assert ddp("demo", "call", "upper", "x") == (0, '"X"\n', "")
+
+
+class TestChanges:
+    """`get`, `set` and `unset`."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        path = tmp_path / "folder" / "config.toml"
+        monkeypatch.setenv("DDP_CONFIG", str(path))
+        return path
+
+    def test_a_new_file_is_private_and_has_the_settings(self, ddp: Command, file: Path) -> None:
+        for words in (
+            ["set", "timeout", "60"],
+            ["set", "url", "wss://app.example.com", "-p", "prod"],
+            ["set", "servers.prod.login", "ann"],
+            ["set", "headers.X-Team", 'a "b"', "-p", "prod"],
+            ["set", "insecure", "yes", "-p", "prod"],
+            ["set", "servers.a b.url", "h"],
+        ):
+            assert ddp("config", *words).code == 0
+        assert file.read_text() == (
+            '[default]\ntimeout = 60\n\n[servers.prod]\nurl = "wss://app.example.com"\nlogin = "ann"\n'
+            'headers.X-Team = "a \\"b\\""\ninsecure = true\n\n[servers."a b"]\nurl = "h"\n'
+        )
+        assert file.stat().st_mode & 0o777 == 0o600
+        for words, out in (
+            (["timeout"], "60\n"),
+            (["url", "-p", "prod"], '"wss://app.example.com"\n'),
+            (["servers.prod.url", "-o", "raw"], "wss://app.example.com\n"),
+            (["insecure", "-p", "prod"], "true\n"),
+            (["cacert"], "null\n"),
+        ):
+            assert ddp("config", "get", *words) == (0, out, "")
+
+    @pytest.mark.parametrize(
+        ("before", "words", "after"),
+        [
+            ("[default]\n  timeout=5 # why\n", ["set", "timeout", "7.5"], "[default]\ntimeout = 7.5 # why\n"),
+            ("# a\n[default]\ntimeout = 5\n\n# b\n[servers.x]\nurl='#'", ["set", "reconnect", "on"],
+             "# a\n[default]\ntimeout = 5\nreconnect = true\n\n# b\n[servers.x]\nurl='#'"),
+            ("[servers.x]\nurl = '#'  # c", ["set", "url", "h", "-p", "x"], '[servers.x]\nurl = "h"  # c\n'),
+            ('[servers.x]\nurl = """\nh""" # c\n', ["set", "url", "i", "-p", "x"], '[servers.x]\nurl = "i" # c\n'),
+            ("[ servers . 'x' ]\nurl = 'h'\n[servers.x.headers]\nA = 'b'\n", ["set", "headers.A", "c", "-p", "x"],
+             "[ servers . 'x' ]\nurl = 'h'\n[servers.x.headers]\nA = \"c\"\n"),
+            ("[servers.x]\nurl = 'h'\nheaders.A = 'b'\n", ["unset", "headers.A", "-p", "x"], "[servers.x]\nurl = 'h'\n"),
+            ("[default]\ntimeout = 5\n", ["unset", "timeout"], "[default]\n"),
+            ("[servers.x]\nurl = 'h'", ["set", "timeout", "5"], "[servers.x]\nurl = 'h'\n\n[default]\ntimeout = 5\n"),
+        ],
+    )  # fmt: skip
+    def test_the_rest_of_the_file_stays_as_it_is(
+        self, ddp: Command, file: Path, before: str, words: list[str], after: str
+    ) -> None:
+        file.parent.mkdir()
+        file.write_text(before)
+        assert ddp("config", *words).code == 0
+        assert file.read_text() == after
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (["set", "tiemout", "5"], "unknown setting 'tiemout'; did you mean timeout?"),
+            (["set", "timeout", "x"], "timeout: 'x' is not a number of seconds"),
+            (["set", "url", "ftp://h"], "invalid server URL 'ftp://h'"),
+            (["set", "proxy", "ftp://h"], "invalid proxy"),
+            (["set", "insecure", "maybe", "-p", "x"], "insecure must be true or false, not 'maybe'"),
+            (["set", "cacert", "/nowhere"], "cacert: cannot read '/nowhere'"),
+            (["set", "headers", "A: b"], "write headers.NAME for one of the headers"),
+            (["set", "timeout.x", "5"], "unknown setting 'timeout.x'"),
+            (["set", "headers.A", "c", "-p", "x"], "headers.A cannot be changed in the form in which"),
+            (["set", "login", "ann", "-p", "new"], ", [servers.new]: url is missing"),
+            (["unset", "url", "-p", "x"], ", [servers.x]: url is missing"),
+            (["unset", "timeout"], "timeout is not set in [default]"),
+            (["set", "timeout"], "write: ddp config set KEY VALUE"),
+            (["get"], "write: ddp config get KEY"),
+            (["get", "timeout", "5"], "write: ddp config get KEY"),
+            (["set", "timeout", "5", "--list"], "set cannot be used with --edit, --list and --path"),
+            (["set", "timeout", "5", "--login", "ann"], "ddp config set does not take --login"),
+            (["get", "nope"], "unknown setting 'nope'"),
+            (["frob", "x"], "get|set|unset: 'frob' is not one of"),
+        ],
+    )
+    def test_a_wrong_change_is_reported_and_leaves_the_file(
+        self, ddp: Command, file: Path, words: list[str], error: str
+    ) -> None:
+        file.parent.mkdir()
+        text = "[servers.x]\nurl = 'h'\nheaders = { A = 'b' }\n"
+        file.write_text(text)
+        ran = ddp("config", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert error in ran.err.splitlines()[0]
+        assert file.read_text() == text
+        assert list(file.parent.iterdir()) == [file]

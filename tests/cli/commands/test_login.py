@@ -792,3 +792,23 @@ class TestBrokenStore:
         assert (ran.returncode, ran.stdout) == (4, ""), ran.stderr
         assert "cannot be read" in ran.stderr
         assert "Permission denied" in ran.stderr
+
+
+def test_the_saved_logins_are_listed_without_asking_a_server(ddp: Command, server: LoopbackServer) -> None:
+    assert ddp("login", "--list") == (0, "", "ddp: note: there are no saved logins\n")
+    server.server.accounts.add("bob", "builder")
+    for user, password in (("bob", b"builder"), ("alice", b"wonderland")):
+        assert ddp("login", user, "--password-file", "-", stdin=password).code == 0
+    address = f"ws://127.0.0.1:{server.port}"
+    ran = ddp("login", "--list")
+    logins = [json.loads(line) for line in ran.out.splitlines()]
+    assert (ran.code, ran.err) == (0, "")
+    assert [(login["user"], login["server"], login["expired"]) for login in logins] == [
+        ("bob", address, False), ("alice", address, False)
+    ]  # fmt: skip
+    assert "token" not in ran.out
+    rows = ddp("login", "--list", "-o", "pretty", "-u", server.url).out.splitlines()
+    assert rows[0].startswith(f"bob    {address}  until 20")
+    assert rows[1].startswith(f"alice  {address}  until 20")
+    assert ddp("login", "--list", "-u", "other:1").err == "ddp: note: there are no saved logins for ws://other:1\n"
+    assert ddp("login", "ann", "--list").code == 2

@@ -49,6 +49,44 @@ def test_it_ends_on_the_server_and_here(
     assert ddp("call", "whoami").out == "null\n"
 
 
+def test_all_logins_can_be_ended_at_once(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
+) -> None:
+    with LoopbackServer() as other:
+        other.server.accounts.add("bob", "builder")
+        for user, password in (("alice", b"wonderland"), ("bob", b"builder")):
+            ddp("login", user, "-u", other.url, "--password-file", "-", stdin=password)
+        log_in()
+        assert (tokens(server), tokens(other), len(saved())) == (1, 1, 3)
+        ran = ddp("logout", "--all", "-u", other.url)
+        assert (ran.code, len(ran.err.splitlines()), len(saved())) == (0, 2, 1)
+        log_in_other = ddp("login", "alice", "-u", other.url, "--password-file", "-", stdin=b"wonderland")
+        assert log_in_other.code == 0
+        ran = ddp("logout", "--all")
+        assert (ran.code, tokens(server), tokens(other), len(saved())) == (0, 0, 0, 0)
+    assert sorted(ran.err.splitlines()) == sorted(
+        f"ddp: note: logged out alice at ws://127.0.0.1:{port}" for port in (server.port, other.port)
+    )
+    assert ddp("logout", "--all") == (0, "", "ddp: note: there are no saved logins\n")
+
+
+def test_a_server_that_is_gone_does_not_keep_the_other_logins(
+    ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
+) -> None:
+    with LoopbackServer() as other:
+        ddp("login", "alice", "-u", other.url, "--password-file", "-", stdin=b"wonderland")
+    log_in()
+    ran = ddp("logout", "--all")
+    assert (ran.code, tokens(server), len(saved())) == (3, 0, 1)
+    assert "refused the connection" in ran.err
+    assert ddp("logout", "--all", "--local").code == 0
+    assert saved() == []
+
+
+def test_all_has_no_user(ddp: Command) -> None:
+    assert ddp("logout", "--all", "--login", "ann").err.startswith("ddp: error: --all and --login cannot be used")
+
+
 def test_logout_without_a_login_is_an_error(ddp: Command, server: LoopbackServer) -> None:
     ran = ddp("logout")
     assert (ran.code, ran.out) == (4, "")

@@ -610,3 +610,45 @@ def test_a_har_file_is_served_too(ddp: Command, start: Callable[..., subprocess.
     file.write_text(json.dumps({"log": {"entries": [entry]}}))
     url = url_of(start("serve", "--from", str(file), "--port", "0"))
     assert ddp("call", "-u", url, "m", "1") == (0, "5\n", "")
+
+
+@pytest.mark.parametrize(
+    ("app", "meant"),
+    [
+        ("localhost:3100", "ddp serve --host localhost --port 3100 --reload"),
+        ("3100", "ddp serve --port 3100 --reload"),
+        (":3100", "ddp serve --port 3100 --reload"),
+    ],
+)
+def test_an_address_in_the_place_of_the_file_is_answered_with_the_command_that_was_meant(
+    ddp: Command, app: str, meant: str
+) -> None:
+    ran = ddp("serve", app, "--reload")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        2, f"ddp: error: {app!r} is an address, not a file; did you mean `{meant}`?"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("app", [None, "app:mine", "app.py:mine", "app.py"])
+def test_a_program_reads_the_address_from_one_line_of_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: str | None
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "from ddpshell.server import Server\nmine = Server()\n@mine.method\ndef upper(text):\n    return text.upper()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(TOP))
+    words = ["serve", *filter(None, [app]), "--port", "0", "-o", "json", "-q"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ddpshell", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address = json.loads(process.stdout.readline())
+            assert address == {
+                "url": f"ws://127.0.0.1:{address['port']}/websocket", "port": address["port"], "pid": process.pid
+            }  # fmt: skip
+            with ddpshell.Client(address["url"]) as client:
+                assert client.call("upper", "x").result(PATIENCE) == "X"
+        finally:
+            process.terminate()
+        assert process.stdout.read() == ""
