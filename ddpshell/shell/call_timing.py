@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..analysis.exchanges import Call
@@ -22,6 +22,8 @@ __all__ = ["CallTimer", "times_text"]
 
 # The commands that the shell can name. Older ones can no longer hold up a call.
 _MAX_COMMANDS = 1000
+# How many commands are named if it is unknown which one held up a call.
+_MAX_NAMED = 3
 
 
 class _Command(NamedTuple):
@@ -81,13 +83,21 @@ class CallTimer:
         with self._lock:
             return self._timing.has_changed(call_id)
 
-    def text(self, call_id: str) -> StyledText:
-        """Return the times of a call for people; nothing if it was not sent."""
-        times = self.call_times(call_id)
-        return [] if times is None else times_text(times, self._blocker_name)
+    def text(self, call_id: str, earlier: Sequence[str] = ()) -> StyledText:
+        """Return the times of a call for people; nothing if it was not sent.
 
-    def _blocker_name(self, blocker: Blocker) -> str:
+        Args:
+            call_id: The id of the call.
+            earlier: The commands that were pending when the call was made. They may have been sent before the frames were
+                watched.
+        """
+        times = self.call_times(call_id)
+        return [] if times is None else times_text(times, lambda blocker: self._blocker_name(blocker, earlier))
+
+    def _blocker_name(self, blocker: Blocker, earlier: Sequence[str]) -> str:
         request = blocker.request
+        if request is None and earlier:
+            return " or ".join(earlier[:_MAX_NAMED])
         command = None if request is None else self._commands.get((isinstance(request, Call), request.id))
         return escape_line(blocker.name) if command is None else f"[{command.number}] {command.what}"
 

@@ -84,6 +84,16 @@ def test_a_subscription_is_named_with_its_arguments(table: Table) -> None:
     table.desk.screen.wait_for('queue 300 ms behind [1] sub feed {"a": 1}, run 0.0 ms')
 
 
+def test_a_command_that_was_sent_before_the_setting_is_named_as_well(table: Table) -> None:
+    table.desk.type("set timing on")
+    table.desk.send("call slow 400")
+    slow = table.peer.pull_message()
+    table.desk.send("set timing full")
+    probe, upper = table.send("call upper 'x'")
+    table.after(0.4, *done(slow), table.probe_answer(probe), *done(upper))
+    table.desk.screen.wait_for("queue 400 ms behind [1] call slow 400, run 0.0 ms")
+
+
 def test_a_call_that_fails_is_measured_too(table: Table) -> None:
     probe, call = table.send("call fail")
     table.after(0, table.probe_answer(probe))

@@ -133,7 +133,8 @@ def _pending_call(shell: Shell, call: MethodCall) -> PendingReply:
     if (timer := timer_of(shell)) is not None and call.id:
         assert shell.current.number is not None, "calls are numbered"
         timer.name(shell.current.number, what, call_id=call.id)
-        details = partial(timer.text, call.id)
+        earlier = [f"[{job.number}] {job.what}" for job in shell.jobs.pending if job.number > 0]
+        details = partial(timer.text, call.id, earlier)
     return PendingReply(call, reply, what, cancel=call.cancel, settle=call.settle, details=details)
 
 
