@@ -56,6 +56,27 @@ def test_select_returns_ready_files(pair: tuple[selectors.BaseSelector, socket.s
         assert clock.select(selector, deadline) == list(selector.get_map().values())
 
 
+@pytest.mark.parametrize("seconds", [0.0002, 0.0015, 0.0101])
+def test_select_never_returns_before_its_deadline_and_waits_for_parts_of_a_millisecond(
+    pair: tuple[selectors.BaseSelector, socket.socket], seconds: float
+) -> None:
+    """epoll rounds up to milliseconds. The best of many waits is exact, even on a busy machine."""
+    clock = SystemClock()
+    late = []
+    for _ in range(30):
+        deadline = clock.now() + seconds
+        assert clock.select(pair[0], deadline) == []
+        late.append(clock.now() - deadline)
+    assert 0 <= min(late) < 0.0004
+
+
+def test_a_file_that_becomes_ready_ends_a_short_wait(pair: tuple[selectors.BaseSelector, socket.socket]) -> None:
+    selector, other = pair
+    other.send(b"x")
+    clock = SystemClock()
+    assert clock.select(selector, clock.now() + 0.0005) == list(selector.get_map().values())
+
+
 def test_select_returns_nothing_at_its_deadline(
     pair: tuple[selectors.BaseSelector, socket.socket],
 ) -> None:

@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests import meteor
 from tests.benchmarks import growth, leaks, programs, races
@@ -69,6 +70,40 @@ def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     }
 
 
+def _load(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """Each of the clients makes its next call when the one before is answered."""
+    programs.install()
+    url = stack.enter_context(programs.embedded())
+    ours = [
+        *DDP,
+        "bench",
+        "call",
+        "echo",
+        "1",
+        "-c",
+        str(_LOAD_CLIENTS),
+        "-n",
+        str(size),
+        "-u",
+        url,
+        "-o",
+        "json",
+        "-qq",
+    ]
+
+    def measured() -> Mapping[str, float]:
+        [found] = programs.figures(ours)
+        report: Any = found
+        return {"rate": report["rate"], "cpu": report["client"]["cpu_s"] * 1e6 / size}
+
+    def measured_in_node() -> Mapping[str, float]:
+        command = [NODE, f"{CLIENTS}/simpleddp_load.js", url, str(_LOAD_CLIENTS), str(size)]
+        [found] = programs.figures(command)
+        return {"rate": size / found["seconds"], "cpu": found["cpu"] * 1e6 / size}
+
+    return {"ddp bench": measured, "simpleddp": measured_in_node}
+
+
 def _start(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     # Nothing listens there: a port that is bound, and no more.
     nowhere = stack.enter_context(socket.socket())
@@ -105,6 +140,9 @@ def _tap(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 
 # Round trips a second through the proxy, each with three messages: two thousand messages a second.
 _TAP_RATE = 670
+
+# The number of clients in one process.
+_LOAD_CLIENTS = 100
 
 _INGEST = (
     Goal("rate", against="npm ddp", at_least=2),
@@ -198,6 +236,19 @@ RACES = {
             measures={"rate": "calls/s"},
             goals=(Goal("rate", against="Meteor", at_least=1),),
             contenders=_servers,
+        ),
+        Race(
+            "load",
+            f"{{size}} calls by {_LOAD_CLIENTS} clients in one process, and its CPU time for 1,000 calls",
+            size=20_000,
+            tiny=100,
+            rounds=5,
+            measures={"rate": "calls/s", "cpu": "ms"},
+            goals=(
+                Goal("rate", ours="ddp bench", against="simpleddp", at_least=1),
+                Goal("cpu", ours="ddp bench", against="simpleddp", at_most=0.3),
+            ),
+            contenders=_load,
         ),
         Race(
             "tap",

@@ -192,7 +192,8 @@ class _Live:
     def __init__(self, line: Progress, clock: Clock) -> None:
         self._line = line
         self._clock = clock
-        # How many requests were answered at the latest updates. The percentiles are those of about a second.
+        # How many requests were answered at the latest updates. The percentiles are those of about a second, but not of so many
+        # requests that sorting them would delay the others.
         self._counts: deque[int] = deque([0], maxlen=10)
 
     def __call__(self, test: LoadTest) -> None:
@@ -206,8 +207,9 @@ class _Live:
         now = self._clock.now()
         if now < test.began:
             return f"warm-up, {test.began - now:.0f} s left"
-        text = live_figures(test.figures, test.began, now, self._counts[0])
-        self._counts.append(len(test.figures.times))
+        count = len(test.figures.times)
+        text = live_figures(test.figures, test.began, now, max(self._counts[0], count - 1000))
+        self._counts.append(count)
         return text
 
 

@@ -116,6 +116,28 @@ class TestFaults:
         found = bench(ddp, "call", "slow", "60000", "-n", "2", "--timeout", "0.3", code=1)
         assert (found["answered"], found["unanswered"]) == (0, 2)
 
+    @pytest.mark.slow
+    def test_a_stall_of_a_second_is_seen_with_a_rate_only(self, ddp: Command, server: LoopbackServer) -> None:
+        """The figures of a stall in simulated time are in tests/cli/test_load.py."""
+        numbers = iter(range(1000))
+
+        @server.server.method
+        def work() -> int:
+            number = next(numbers)
+            if number % 100 == 10:
+                threading.Event().wait(1)
+            return number
+
+        words = ["call", "work", "-c", "1", "-n", "100"]
+        latency = bench(ddp, *words, "--rate", "50/s")["latency_ms"]
+        # Half of the requests were due during the stall.
+        assert latency["p90"] > 500
+        assert latency["p99"] > 900
+        alone = bench(ddp, *words)
+        assert alone["latency_ms"]["p90"] < 500
+        assert alone["latency_ms"]["max"] > 900
+        assert alone["notes"]
+
     def test_lost_connections(self, ddp: Command, server: LoopbackServer) -> None:
         calls: list[None] = []
 
