@@ -112,7 +112,8 @@ def dispatch(shell: Shell, line: Line) -> int | None:
         shell.results.name(line.variable, reply.value)
     error = reply.error if isinstance(reply, Message) else None
     if output is None and error is None:
-        shell.display.answer(number, reply)
+        if not _is_paged(shell, number, reply):
+            shell.display.answer(number, reply)
         return None
     job = Job(number or shell.jobs.next_hidden_number(), line.source[:80], started, where=shell.current.where)
     shell.jobs.add(job)
@@ -181,6 +182,17 @@ def _show_pending(
         shell.display.failure(job.number, error, seconds, where=job.where)
         _show_details(shell, pending, job)
     shell.jobs.finish(job, error)
+
+
+def _is_paged(shell: Shell, number: int | None, reply: Reply) -> bool:
+    """Show an answer that is longer than the screen in a pager. Returns False if it is not, or if the user wants no pager.
+
+    Answers that come later are not paged, because the user may be typing by then.
+    """
+    if shell.terminal is None or shell.current.where or not shell.settings.is_on("pager"):
+        return False
+    text = shell.display.rendered(number, reply)
+    return text is not None and shell.hooks.page(text)
 
 
 def _show_details(shell: Shell, pending: PendingReply, job: Job) -> None:

@@ -89,6 +89,7 @@ class Hooks(Struct):
         time_left: Gives the seconds until the shell must end, 0 or more; None for no limit.
         retry: Send a call again when the connection was lost before its result.
         profile: The user's name for the server of the options; None if it has no name.
+        page: Shows a text in a pager if it is longer than the screen. Returns whether it did.
         recorder: Records the frames of the clients that `connect` creates; None if it does not record them.
     """
 
@@ -98,6 +99,7 @@ class Hooks(Struct):
     time_left: Callable[[], float | None] = lambda: None
     retry: bool = True
     profile: str | None = None
+    page: Callable[[str], bool] = lambda text: False
     recorder: LiveRecorder | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -57,12 +58,14 @@ def interact(
 # prompt_toolkit is slow to load, and scripts do not need it, so the functions below import it.
 def _interact_fully(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
     from .terminal.history import ShellHistory
-    from .terminal.output import TerminalOutput, quiet
+    from .terminal.output import TerminalOutput, has_256_colors, quiet
     from .terminal.prompt import Prompt
+
+    settings.is_rich = has_256_colors(os.environ)
 
     output = TerminalOutput.from_pty(sys.stdout, enable_bell=False)
     assert isinstance(output, TerminalOutput), "from_pty returns an instance of its class"
-    printer = Printer(output, lambda: settings.is_on("color"))
+    printer = Printer(output, lambda: settings.is_on("color"), styles=lambda: settings.styles)
     display = ScreenDisplay(printer, settings)
     with quiet(sys.stdin):
         printer.start()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
 from ..exceptions import CommandError
 from ..text.formatting import Limits
+from ..text.palette import THEMES, styles_of
 
 __all__ = ["SETTINGS", "Setting", "Settings"]
 
@@ -65,6 +66,8 @@ SETTINGS = {
         Setting("changes", "on", _SWITCH, "show documents as they are added, changed and removed"),
         Setting("burst", "20", (), "number of documents to list when many come or go at once"),
         Setting("color", "on", _SWITCH, "use colors"),
+        Setting("theme", "auto", tuple(THEMES), "colors for a dark or a light background; plain: only bold"),
+        Setting("pager", "on", _SWITCH, "show output that is longer than the screen in $PAGER, or less"),
         Setting("items", "100", (), "number of documents, items and fields to show of one result"),
         Setting("length", "2000", (), "number of characters to show of one string or frame"),
         Setting("editing", "emacs", ("emacs", "vi"), "keys for editing the line"),
@@ -82,6 +85,8 @@ class Settings:
 
     def __init__(self, **values: str) -> None:
         self._values = {name: setting.default for name, setting in SETTINGS.items()} | values
+        #: The terminal has 256 colors.
+        self.is_rich = True
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -115,6 +120,11 @@ class Settings:
     def is_on(self, name: str) -> bool:
         """Whether a switch is on."""
         return self._values[name] == "on"
+
+    @property
+    def styles(self) -> Mapping[str, str]:
+        """The terminal's codes for the styles."""
+        return styles_of(self["theme"], is_rich=self.is_rich)
 
     @property
     def limits(self) -> Limits:

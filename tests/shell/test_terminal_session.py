@@ -155,3 +155,56 @@ def test_the_shell_works_in_a_window_of_five_lines(server: LoopbackServer) -> No
         window.press("call upper x\r")
         window.wait_for('[2] "X"')
         assert all(len(row) <= 20 for row in window.rows)
+
+
+# ------------------------------------------------------------------------------------------------ colors and the pager
+
+
+def test_themes_change_the_colors_at_once(server: LoopbackServer) -> None:
+    with Window("-u", f"localhost:{server.port}", environment={"TERM": "xterm-256color"}) as window:
+        window.wait_for("connected to")
+        for theme, code in (("auto", b"38;5;244"), ("light", b"38;5;241"), ("dark", b"38;5;247")):
+            window.press(f"set theme {theme}\r")
+            window.wait_for(f"theme is {theme}")
+            start = len(window.written)
+            window.press("call upper x\r")
+            window.wait_for(lambda: bytes(window.written[start:]).count(b"ms") >= 1)  # noqa: B023 - in this iteration
+            assert code in bytes(window.written[start:])
+            assert b"\x1b[90m" not in window.written
+        window.press("set theme plain\r")
+        window.wait_for("theme is plain")
+        start = len(window.written)
+        window.press("call upper 'plain'\r")
+        window.wait_for('"PLAIN"')
+        assert not re.search(rb"\x1b\[[0-9;]*(3[0-7]|9[0-7]|38;5;\d+)m", bytes(window.written[start:]))
+
+
+def test_with_sixteen_colors_nothing_is_gray(server: LoopbackServer) -> None:
+    with Window("-u", f"localhost:{server.port}", environment={"TERM": "linux", "COLORTERM": ""}) as window:
+        window.wait_for("connected to")
+        window.press("call upper x\r")
+        window.wait_for('[1] "X"')
+        assert b"38;5;" not in window.written
+        assert b"\x1b[90m" not in window.written
+        assert b"\x1b[0;90m" not in window.written
+        assert b"32m" in window.written, "there are other colors"
+
+
+def test_long_answers_of_the_shell_are_paged(server: LoopbackServer) -> None:
+    pager = {"PAGER": "sed 's/^/paged: /'"}
+    with Window("-u", f"localhost:{server.port}", environment=pager, lines=12) as window:
+        window.wait_for("connected to")
+        window.press("set\r")
+        window.wait_for("paged: theme")
+        window.wait_for_prompt()
+        window.press("call upper after\r")
+        window.wait_for('[1] "AFTER"')
+        window.press("sub items 30\r")
+        window.wait_for("[2] sub items: ready, 30 documents")
+        window.press("find items --limit 20\r")
+        window.wait_for("paged: [3] 20 documents")
+        window.press("status\r")
+        window.wait_for("subscriptions 1")
+        assert "paged: subscriptions" not in window.plain, "it fits the screen"
+        window.press("set pager off\rset\r")
+        window.wait_for(lambda: "\ntheme " in window.plain)

@@ -21,7 +21,7 @@ from ..command_classes import Command, process_of
 from ..credentials import Credential, find_credential
 from ..folders import state_folder
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, Stream
+from ..output import Console, Stream, overflows, page
 from ..process import Process
 from ..settings import ConnectionSettings
 from .run import connector, credential_at, make_shell, opened, run_lines, set_user, shell_settings
@@ -49,6 +49,9 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     settings = shell_settings(process)
     if not process.console.colors_out:
         settings.change("color", "off")
+    is_dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown", "")
+    if is_dumb or process.options.get("no_pager"):
+        settings.change("pager", "off")
     process.at_prompt = True
     first: Credential | None = None
     ended: LoginNeeded | None = None
@@ -67,6 +70,7 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     def make(display: Display) -> Shell:
         above.enter_context(_above_prompt(process.console, display))
         made = make_shell(process, given, settings, display, connect)
+        made.hooks.page = lambda text: _is_paged(process.console, made, text)
         made.hooks.log_in = _PromptLogin(process, given, first, made, display)
         if ended is not None:
             display.failure(None, ended)
@@ -74,7 +78,15 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
 
     history = Path(state_folder() or os.devnull) / "history"
     with above:
-        interact(make, settings, history, is_dumb=os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""))
+        interact(make, settings, history, is_dumb=is_dumb)
+
+
+def _is_paged(console: Console, shell: Shell, text: str) -> bool:
+    """Show a text in the pager if it is longer than the screen, on which the prompt and the toolbar need two lines."""
+    if not overflows(text, max(0, console.out.height - 2), console.out.width):
+        return False
+    with shell.handed_over_terminal():
+        return page(console.out.encoded(text), console.out.fd, os.environ)
 
 
 class _PromptLogin:

@@ -37,6 +37,10 @@ class Display(Protocol):
         """Show a reply, and how long it took."""
         ...
 
+    def rendered(self, number: int | None, reply: Reply) -> str | None:
+        """Give a reply as `answer` shows it on a screen; None without a screen."""
+        ...
+
     def failure(
         self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
     ) -> None:
@@ -84,6 +88,10 @@ class ScreenDisplay:
             return self._timed(text, seconds, width)
 
         self._printer.show(render)
+
+    def rendered(self, number: int | None, reply: Reply) -> str | None:
+        """Give a reply as `answer` shows it."""
+        return self._printer.rendered(screen_text(reply, self._settings, self._printer.width, _tag(number)))
 
     def failure(
         self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
@@ -180,6 +188,10 @@ class ScriptDisplay:
             self.note(reply.text)
         else:
             self._write(exact_text(reply, self._settings["output"]))
+
+    def rendered(self, number: int | None, reply: Reply) -> str | None:
+        """None: a script has no screen."""
+        return None
 
     def failure(
         self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from prompt_toolkit.styles import BaseStyle, style_from_pygments_dict
 from pygments.lexer import Lexer
 from pygments.style import Style
 from pygments.token import (
@@ -31,12 +32,20 @@ from pygments.token import (
 from ...ejson import EJSONValue
 from ...text.formatting import colored_tokens, token_style
 from ...text.literals import read
-from ...text.palette import STYLES, StyledText
+from ...text.palette import STYLES, StyledText, named_style
 from ..commands.shell import shell_registry
 from ..parser import Continuation, Line, Word, parse
 from ..registry import Command, Registry, Role
 
-__all__ = ["STYLE_TOKENS", "CommandLexer", "SessionLexer", "ShellStyle", "highlighted_line", "highlighted_session"]
+__all__ = [
+    "STYLE_TOKENS",
+    "CommandLexer",
+    "SessionLexer",
+    "ShellStyle",
+    "highlighted_line",
+    "highlighted_session",
+    "prompt_style",
+]
 
 
 # ------------------------------------------------------------------------------------------------- typed lines
@@ -244,29 +253,20 @@ STYLE_TOKENS: dict[str, _TokenType] = {
 }
 
 
-# The Pygments names of the SGR parameters.
-_CODES = {
-    "1": "bold",
-    "4": "underline",
-    "31": "ansired",
-    "32": "ansigreen",
-    "33": "ansiyellow",
-    "35": "ansimagenta",
-    "36": "ansicyan",
-    "90": "ansibrightblack",
-    "94": "ansibrightblue",
-}
-
-
 class ShellStyle(Style):
     """The shell's own styles."""
 
     name = "ddp"
     styles: ClassVar[dict[_TokenType, str]] = {
-        token: " ".join(["noinherit", *(_CODES[code] for code in STYLES[style].split(";") if code)])
-        for style, token in STYLE_TOKENS.items()
-        if style
+        token: f"noinherit {named_style(STYLES[style])}" for style, token in STYLE_TOKENS.items() if style
     }
+
+
+def prompt_style(styles: Mapping[str, str]) -> BaseStyle:
+    """The style of prompt_toolkit for the typed line, from SGR parameters by the names of styles."""
+    return style_from_pygments_dict(
+        {token: f"noinherit {named_style(styles[style])}" for style, token in STYLE_TOKENS.items() if style}
+    )
 
 
 class CommandLexer(Lexer):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ...text.escaping import escape_text
 
-__all__ = ["PlainScreen", "TerminalOutput", "hidden", "is_terminal", "quiet", "sane"]
+__all__ = ["PlainScreen", "TerminalOutput", "has_256_colors", "hidden", "is_terminal", "quiet", "sane"]
 
 _LFLAG = 3  # the index of the local modes in the attributes of termios
 
@@ -85,6 +86,15 @@ class PlainScreen:
     def flush(self) -> None:
         """Show the text that was written."""
         self._file.flush()
+
+
+# Terminals with sixteen colors or fewer. Every other terminal of today has 256.
+_POOR = re.compile(r"linux|ansi|cygwin|eterm-color|cons25|vt\d+.*|.*-(?:8|16)color|.*-mono")
+
+
+def has_256_colors(environment: Mapping[str, str]) -> bool:
+    """Return whether the terminal has 256 colors."""
+    return bool(environment.get("COLORTERM")) or not _POOR.fullmatch(environment.get("TERM", ""))
 
 
 def is_terminal(*files: TextIO | None) -> bool:

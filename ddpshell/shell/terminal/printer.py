@@ -33,10 +33,10 @@ import contextlib
 import enum
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ...text.palette import StyledText, terminal_text
+from ...text.palette import STYLES, StyledText, terminal_text
 from ...text.prose import plural
 
 __all__ = ["Burst", "Delivery", "Printer", "PromptLine", "Render", "Screen", "State", "Step", "TextQueue"]
@@ -260,11 +260,20 @@ class Printer:
         screen: The terminal.
         is_colored: Returns whether to write colors.
         limit: How many droppable texts can wait.
+        styles: Returns the terminal's codes for the styles.
     """
 
-    def __init__(self, screen: Screen, is_colored: Callable[[], bool], *, limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        is_colored: Callable[[], bool],
+        *,
+        limit: int = LIMIT,
+        styles: Callable[[], Mapping[str, str]] = lambda: STYLES,
+    ) -> None:
         self._screen = screen
         self._is_colored = is_colored
+        self._styles = styles
         # Guards the attributes below, and is notified of their changes.
         self._changed = threading.Condition()
         self._queue = TextQueue(limit)
@@ -288,6 +297,15 @@ class Printer:
             self._queue.add(render, may_drop=may_drop, burst=burst)
             if not self._is_busy:
                 self._changed.notify_all()
+
+    def rendered(self, text: StyledText) -> str:
+        """A text as it is written, with a newline."""
+        return terminal_text([*text, ("", "\n")], color=self._is_colored(), styles=self._styles())
+
+    @property
+    def width(self) -> int:
+        """The columns of the terminal."""
+        return self._screen.columns
 
     def flush(self) -> None:
         """Wait until all texts are written. The thread of the prompt's line must not call this."""
@@ -364,10 +382,11 @@ class Printer:
 
     def _rendered(self, entry: _Entry, width: int) -> str:
         try:
-            text = entry.render(width) if entry.render else entry.summarize(entry.count) if entry.summarize else []
+            return self.rendered(
+                entry.render(width) if entry.render else entry.summarize(entry.count) if entry.summarize else []
+            )
         except Exception as error:  # noqa: BLE001 - an error in one text must not stop the printer
-            text = [("error", f"error: cannot show this text: {error!r}")]
-        return terminal_text([*text, ("", "\n")], color=self._is_colored())
+            return self.rendered([("error", f"error: cannot show this text: {error!r}")])
 
     def _deliver(self, chunk: str) -> None:
         """Write a text, or have the prompt's thread write it, and wait until it is written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TextIO
 
@@ -29,10 +29,10 @@ from prompt_toolkit.layout.processors import (
 )
 from prompt_toolkit.lexers import DynamicLexer, PygmentsLexer
 from prompt_toolkit.output import ColorDepth
-from prompt_toolkit.styles import BaseStyle, DynamicStyle, Style, merge_styles, style_from_pygments_cls
+from prompt_toolkit.styles import BaseStyle, DynamicStyle, Style, merge_styles
 
 from ...text.escaping import escape_line
-from ...text.palette import StyledText
+from ...text.palette import StyledText, named_style
 from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
 from ..parser import Continuation, is_open
@@ -54,18 +54,22 @@ _ROUND_TRIP_AGE = 10.0
 #: How many characters are highlighted at most. A longer text is pasted data, and highlighting would be slow.
 _HIGHLIGHT_LIMIT = 20_000
 
-_STYLES = {
-    "prompt": "bold",
-    "prompt.more": "ansibrightblack",
-    "auto-suggestion": "ansibrightblack",
-    "bottom-toolbar": "noreverse",
-    "bottom-toolbar.text": "noreverse ansibrightblack",
-    "bottom-toolbar.good": "ansigreen",
-    "bottom-toolbar.state": "ansiyellow",
-    "bottom-toolbar.error": "ansired",
-    "matching-bracket.cursor": "bold",
-    "matching-bracket.other": "bold",
-}
+
+def _prompt_styles(styles: Mapping[str, str]) -> BaseStyle:
+    """The style of everything around the typed line, from SGR parameters by the names of styles."""
+    secondary = named_style(styles["note"])
+    return Style.from_dict(
+        {
+            "prompt": "bold",
+            "prompt.more": secondary,
+            "auto-suggestion": secondary or "italic",
+            "bottom-toolbar": "noreverse",
+            "bottom-toolbar.text": f"noreverse {secondary}",
+            "matching-bracket.cursor": "bold",
+            "matching-bracket.other": "bold",
+        }
+        | {f"bottom-toolbar.{name}": named_style(styles[name]) for name in ("good", "state", "error")}
+    )
 
 
 class Prompt:
@@ -96,13 +100,14 @@ class Prompt:
         self._keys = keys
         self._when_drawn = when_drawn
         self._lexer: PygmentsLexer | None = None
-        self._style: BaseStyle | None = None
+        # The styles by theme, and whether they have the colors of the typed line.
+        self._styles: dict[tuple[str, bool], BaseStyle] = {}
         suggest = partial(
             suggestions, registry=shell.registry, names=shell.names, variables=lambda: shell.results.names
         )
         self._session: PromptSession[str] = PromptSession(
             self._message,
-            style=merge_styles([DynamicStyle(lambda: self._style), Style.from_dict(_STYLES)]),
+            style=DynamicStyle(self._style),
             lexer=DynamicLexer(self._get_lexer),
             completer=LineCompleter(suggest),
             auto_suggest=LineSuggester(suggest, shell.names),
@@ -169,10 +174,22 @@ class Prompt:
             return None
         if self._lexer is None:
             # Pygments is imported when the user types the first key, so that the first prompt appears sooner.
-            from .highlighting import CommandLexer, ShellStyle
+            from .highlighting import CommandLexer
 
-            self._lexer, self._style = PygmentsLexer(CommandLexer), style_from_pygments_cls(ShellStyle)
+            self._lexer = PygmentsLexer(CommandLexer)
         return self._lexer
+
+    def _style(self) -> BaseStyle:
+        key = self._shell.settings["theme"], self._lexer is not None
+        if key not in self._styles:
+            styles = self._shell.settings.styles
+            style = _prompt_styles(styles)
+            if self._lexer is not None:
+                from .highlighting import prompt_style
+
+                style = merge_styles([prompt_style(styles), style])
+            self._styles[key] = style
+        return self._styles[key]
 
     def _ask(self, session: PromptSession[str]) -> str:
         line = _AppLine(session.app, self._output)
