@@ -125,7 +125,7 @@ def change_config(
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     tree: dict[str, Any] = tomllib.loads(text)
     expected = copy.deepcopy(tree)
-    # Only the part before the first dot is a name of ours. The name of a header may have dots.
+    # Only the part before the first dot is the name of a setting. The name of a header may have dots.
     parts = key.split(".", 1)
     table = expected
     for name in [*section, *parts[:-1]]:

@@ -314,7 +314,7 @@ config = Command(
         ("ddp config", "show the settings"),
         ("ddp config -p prod", "show the settings of [servers.prod]"),
         ("ddp config set timeout 60", "change the config file"),
-        ("ddp config set url wss://app.example.com -p prod", "add a server, or change it"),
+        ("ddp config set url wss://host -p prod", "add a server, or change it"),
         ("ddp config get url -p prod", "print one setting"),
         ("ddp config --list", "show the servers for -p"),
         ("ddp config --edit", "add or change a server"),
