@@ -29,7 +29,7 @@ from .exceptions import (
 )
 from .protocol.server_error import is_unknown_name
 
-__all__ = ["CONNECT_ADVICE", "Place", "advice"]
+__all__ = ["CONNECT_ADVICE", "DOCTOR_ADVICE", "REVERSE_PROXIES", "Place", "advice", "doctor_advice"]
 
 
 class Place(IntEnum):
@@ -60,6 +60,13 @@ def advice(error: BaseException, place: Place) -> str:
             words = row.words[place if len(row.words) > 1 else 0]
             return words if isinstance(words, str) else words(error)
     return ""
+
+
+def doctor_advice(error: BaseException) -> str:
+    """Return what mends a problem that `ddp doctor` has found."""
+    if isinstance(error, ConnectError):
+        return DOCTOR_ADVICE.get(error.problem) or CONNECT_ADVICE.get(error.problem, "").format(error.detail)
+    return advice(error, Place.COMMAND_LINE)
 
 
 #: What to do about a connection that could not be established, by `ConnectError.problem`; `{}` is `ConnectError.detail`.
@@ -100,6 +107,40 @@ CONNECT_ADVICE = {
     "proxy credentials invalid": "check user and password in the proxy URL",
     "proxy credentials rejected": "the proxy does not accept this user and password, or not in this way",
     "local lookup failed": "with socks5h:// the proxy looks up the name",
+}
+
+#: What mends a problem, for `ddp doctor`, where the advice of `CONNECT_ADVICE` can say more.
+DOCTOR_ADVICE = {
+    "unknown host": "check the spelling of the name, and the DNS of this machine: getent hosts NAME",
+    "refused": "no server listens at this address and port: start it, check its port, and the address that it binds to",
+    "no answer": "a firewall drops the packets, or the address is wrong: open the port for this machine, or correct the address",
+    "no TLS": "the port does not speak TLS: use a URL that begins with http: or ws:, or configure TLS on the server",
+    "certificate expired": "renew the certificate on the server, for example with `certbot renew`, and check the clock of this machine",
+    "not Meteor": "check that this is the address and the port of a Meteor server",
+    "not Meteor, or TLS": "check that this is the port of a Meteor server; if it uses TLS, use a URL that begins with https: or wss:",
+    "proxy refused": "start the proxy, or correct its address (--proxy, $HTTPS_PROXY); --no-proxy connects without it",
+}
+
+#: The configuration with which a reverse proxy passes WebSockets on, by the name in its `Server` header.
+REVERSE_PROXIES = {
+    "nginx": (
+        "location / {",
+        "    proxy_pass http://localhost:3000;",
+        "    proxy_http_version 1.1;",
+        "    proxy_set_header Upgrade $http_upgrade;",
+        '    proxy_set_header Connection "upgrade";',
+        "    proxy_set_header Host $host;",
+        "    proxy_read_timeout 1h;",
+        "}",
+    ),
+    "Caddy": (
+        "# passes Upgrade on, unless header_up removes it:",
+        "reverse_proxy localhost:3000",
+    ),
+    "Apache": (
+        "# from 2.4.47 on, with mod_proxy_http:",
+        'ProxyPass "/" "http://localhost:3000/" upgrade=websocket',
+    ),
 }
 
 # An option of `ddp` in a text.

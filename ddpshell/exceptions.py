@@ -307,7 +307,13 @@ class ClientClosed(TransportError):
 
 
 class DDPTimeout(TransportError, TimeoutError):
-    """The awaited event did not happen in time. It may still happen."""
+    """The awaited event did not happen in time. It may still happen.
+
+    Attributes:
+        is_connected: Whether there was a session, as far as is known.
+    """
+
+    is_connected = True
 
 
 class CommandError(DDPError):

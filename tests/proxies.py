@@ -18,7 +18,7 @@ from typing import Self
 
 from tests.loopback import PATIENCE
 
-__all__ = ["HTTPProxy", "Proxy", "SOCKSProxy"]
+__all__ = ["HTTPProxy", "Proxy", "Refused", "SOCKSProxy"]
 
 
 class Refused(Exception):

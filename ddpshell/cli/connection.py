@@ -27,6 +27,7 @@ from .process import Process
 from .settings import ConnectionSettings
 
 __all__ = [
+    "EventReporter",
     "add_url_hint",
     "connected",
     "make_client",
@@ -82,7 +83,7 @@ def connected(
 
         process.console.note(f"connecting through the proxy {parse_proxy(settings.proxy).url}")
     reconnect = bool(settings.reconnect)
-    observer = _EventReporter(process, watch, reconnect=reconnect)
+    observer = EventReporter(process, watch, reconnect=reconnect)
     passphrase = read_passphrase(process, settings)
     wait_for_server(process, settings, passphrase)
     with make_client(
@@ -302,7 +303,9 @@ def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
         )
         return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or f'; {waits}'}")
     because = f": {status.error}" if status.error is not None else ""
-    return DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
+    late = DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
+    late.is_connected = False
+    return late
 
 
 def add_url_hint(error: BaseException, process: Process) -> None:
@@ -311,7 +314,7 @@ def add_url_hint(error: BaseException, process: Process) -> None:
         error.add_note("use -u URL for another server")
 
 
-class _EventReporter:
+class EventReporter:
     """Reports events on standard error, as -v and -d ask for. The client calls it in its own thread.
 
     Args:

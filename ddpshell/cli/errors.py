@@ -7,16 +7,17 @@ contain `hint`, `status`, `text` and `position`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
 import click
 from msgspec import Struct
 
-from ..exceptions import CommandError, ConnectError, DDPError, EJSONError, ServerError
+from ..exceptions import CommandError, ConnectError, DDPError, DDPTimeout, EJSONError, NegotiationError, ServerError
 from ..text.escaping import escape_line
 from .command_classes import process_of, spelling
 from .output import Console, OutputFormat
-from .process import ExitCode, exit_code, is_local, kind
+from .process import ExitCode, GivenOptions, Process, exit_code, is_local, kind
 
 if TYPE_CHECKING:
     from ..advice import Place
@@ -57,13 +58,16 @@ class Failure(Struct, frozen=True):
         return self.kind != "server" and self.error == self.kind
 
 
-def failure(error: BaseException, place: Place | None = None, where: str = "") -> Failure:
+def failure(
+    error: BaseException, place: Place | None = None, where: str = "", process: Process | None = None
+) -> Failure:
     """Describe an error.
 
     Args:
         error: The error.
         place: Where the user reads the hint; None for the command line.
         where: The file and the line of the command that failed, or "".
+        process: The run of `ddp`, for the next step after an error of the connection.
     """
     hint = ""
     # Advice about the command or the network does not help if the local system failed.
@@ -72,6 +76,9 @@ def failure(error: BaseException, place: Place | None = None, where: str = "") -
         from ..advice import Place, advice
 
         hint = advice(error, place or Place.COMMAND_LINE)
+        if process is not None and _is_about_connection(error) and (command := _doctor_command(process)):
+            next_step = f"find the cause: {command}"
+            hint = f"{hint} F{next_step[1:]}" if hint.endswith("?") else f"{hint}; {next_step}" if hint else next_step
     failed = _failed(error, hint)
     if not where:
         return failed
@@ -81,6 +88,52 @@ def failure(error: BaseException, place: Place | None = None, where: str = "") -
     return Failure(
         failed.code, failed.kind, line, failed.error, reason, failed.details, failed.place, failed.hint, where
     )
+
+
+def _is_about_connection(error: BaseException) -> bool:
+    if isinstance(error, DDPTimeout):
+        return not error.is_connected
+    return isinstance(error, ConnectError | NegotiationError)
+
+
+# The options that change how a server is reached, by the names of their values.
+_OF_CONNECTION = {
+    "proxy": "--proxy",
+    "cacert": "--cacert",
+    "cert": "--cert",
+    "key": "--key",
+    "servername": "--servername",
+    "origin": "--origin",
+}
+_FLAGS_OF_CONNECTION = {"no_proxy": "--no-proxy", "insecure": "--insecure"}
+
+
+def _doctor_command(process: Process) -> str:
+    """Return the command that examines the server, with the options that change how it is reached; "" for a demo server.
+
+    Passwords in URLs are masked, and headers are left out, because they can be secret.
+    """
+    import shlex
+
+    from .credentials import without_credentials
+    from .settings import resolve
+
+    given = process.options
+    if "is_demo" in given:
+        return ""
+    words = ["ddp", "doctor"]
+    for name, option in _OF_CONNECTION.items():
+        if name in given:
+            words += [option, without_credentials(given[name]) if name == "proxy" else given[name]]
+    words += [option for name, option in _FLAGS_OF_CONNECTION.items() if given.get(name)]
+    if "ip_version" in given:
+        words.append(f"--ipv{given['ip_version']}")
+    if "profile" in given:
+        words += ["-p", given["profile"]]
+    else:
+        server: GivenOptions = {name: given[name] for name in ("url", "has_no_config") if name in given}
+        words.append(without_credentials(resolve(server, os.environ).values["url"].value))
+    return shlex.join(words)
 
 
 def _failed(error: BaseException, hint: str) -> Failure:

@@ -86,7 +86,7 @@ def _failed(error: Exception, words: Sequence[str], process: Process, received: 
     if isinstance(error, click.UsageError) and _wants_json(words):
         # The error may be in front of -o, so that the option was not read.
         process.console.configure(OutputFormat.JSON, _option_value(words, "--color") or "auto")
-    failed = failure(error)
+    failed = failure(error, process=process)
     if failed.code is ExitCode.INTERNAL and received:
         # Modules written in C turn a signal during their import into another error.
         return 128 + received[-1]
@@ -212,6 +212,7 @@ ddp = _Ddp(
         "call": "Call a method and print its result.",
         "sub": "Subscribe, and print the documents or follow them.",
         "ping": "Measure round trips to the server.",
+        "doctor": "Find out why a server cannot be reached.",
         "batch": "Make many calls, from lines of JSON.",
         "run": "Run commands of the shell from a file.",
         "bench": "Load a server with many clients, and measure how it answers.",

@@ -360,8 +360,11 @@ class Client:
 
     # The connection
 
-    def ping(self) -> Awaitable[float]:
+    def ping(self, size: int = 0) -> Awaitable[float]:
         """Measure a round trip.
+
+        Args:
+            size: The size of the message in bytes, to find out whether large messages arrive. The answer has the same size.
 
         Returns:
             At once, a future of the seconds until the answer. It fails with `ConnectionLost` if there is no session, or if
@@ -372,7 +375,7 @@ class Client:
         with self._runner.lock:
             # The session itself may still be established for a moment after `disconnect`.
             if self._lifecycle.state is ConnectionState.CONNECTED:
-                self._registry.pings[self._session.ping(self._clock.now())] = answer
+                self._registry.pings[self._session.ping(self._clock.now(), size)] = answer
                 self._runner.wake_thread()
             else:
                 failure = self._failure() or ConnectionLost(f"not connected to {self._url}")
@@ -425,6 +428,11 @@ class Client:
             raise failure
         if not connected:
             waiter.result(timeout)
+
+    def drop(self) -> None:
+        """Cut the connection without a goodbye, as a failing network does. The client then reconnects, if it does that."""
+        with self._runner.lock:
+            self._runner.drop()
 
     def disconnect(self) -> None:
         """Disconnect, and stay disconnected until `reconnect`. Calls and subscriptions wait meanwhile (R11)."""
@@ -579,7 +587,7 @@ def make_connector(
     max_message: int = MAX_MESSAGE,
     random: Callable[[], float] | None = None,
     on_step: Callable[[str | None, float], object] | None = None,
-) -> Connector:
+) -> WebSocketConnector:
     """Make the object that opens WebSockets to a server. `Client` and `ConnectOptions` describe the arguments.
 
     Raises:

@@ -120,6 +120,8 @@ class Runner:
         self._idle = False
         # Whether reading is paused. Guarded by the lock.
         self._is_held = False
+        # Whether to cut the connection. Guarded by the lock.
+        self._is_dropped = False
         # The open connection; for the thread, and for the copy in a forked process.
         self._transport: Transport | None = None
         # The time limit for the session, and whether the next attempt only tries another version. For the thread.
@@ -207,6 +209,12 @@ class Runner:
             self._is_held = is_held
             self._waiter.wake()
 
+    def drop(self) -> None:
+        """Cut the present connection without a goodbye. The caller must hold the lock."""
+        assert self.lock.locked(), "the caller does not hold the lock"
+        self._is_dropped = True
+        self._waiter.wake()
+
     def join(self, timeout: float | None) -> None:
         """Wait until the thread ends, after the lifecycle was closed. On the thread itself, return at once."""
         if self.on_thread():
@@ -290,6 +298,7 @@ class Runner:
         """
         with self.lock:
             self._session.connection_made(self._clock.now())
+            self._is_dropped = False
             self._disconnects = self._lifecycle.disconnects
         # The time of the next sign of life while reading is paused.
         beat_at = 0.0
@@ -312,6 +321,7 @@ class Runner:
                 unsent_pongs += self._session.pong_size()
                 texts = self._session.texts_to_send()
                 established = self._session.state is SessionState.CONNECTED
+                is_dropped = self._is_dropped
                 timers = [self._session.next_deadline(), None if established else connect_deadline]
                 deadline = min((timer for timer in timers if timer is not None), default=None)
                 events = self._pop_events()
@@ -329,6 +339,8 @@ class Runner:
                 transport.keep_alive()
             if not wanted:
                 return None
+            if is_dropped:
+                return ConnectionLost("the client cut the connection")
             if error is None and transport.lost is not None:
                 error = (
                     transport.lost

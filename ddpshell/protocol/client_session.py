@@ -104,6 +104,9 @@ HEARTBEAT_TIMEOUT = 15.0
 #: The most characters of unsent pongs.
 PONG_LIMIT = 1 << 20
 
+# The bytes of a ping without its id.
+_PING_SIZE = len('{"msg":"ping","id":""}')
+
 _DATA_MESSAGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
 # Meteor's error for a message that it cannot decode, for example because of an unknown `$type` (C76).
@@ -482,8 +485,13 @@ class ClientSession:
             self._send(Unsub(id=sub_id))
         self._events.append(SubscriptionStopped(sub_id, subscription.name))
 
-    def ping(self, now: float) -> str:
+    def ping(self, now: float, size: int = 0) -> str:
         """Send a ping, and return its id. A `PongReceived` event reports the duration of the round trip.
+
+        Args:
+            now: Seconds, monotonic.
+            size: The size of the message in bytes, if a larger one is wanted than a ping needs. Its id is as long as that,
+                and the answer has the same id.
 
         Raises:
             LocalProtocolError: There is no established session.
@@ -491,6 +499,7 @@ class ClientSession:
         if self.state is not SessionState.CONNECTED:
             raise LocalProtocolError("cannot send a ping without a session")
         ping_id = f"p{next(self._ping_ids)}"
+        ping_id += "-" * (size - len(ping_id) - _PING_SIZE)
         self._pings[ping_id] = now
         self._send(Ping(id=Raw(f'"{ping_id}"'.encode())))
         return ping_id

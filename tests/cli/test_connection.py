@@ -207,10 +207,10 @@ def test_a_closed_port_is_reported(ddp: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     ran = ddp("call", "-u", f"127.0.0.1:{port}", "m")
-    assert ran == (
-        3,
-        "",
-        f"ddp: error: 127.0.0.1:{port} refused the connection\nddp: hint: is the server running there?\n",
+    assert ran[:2] == (3, "")
+    assert ran.err == (
+        f"ddp: error: 127.0.0.1:{port} refused the connection\nddp: hint: is the server running there? "
+        f"Find the cause: ddp doctor 127.0.0.1:{port}\n"
     )
 
 
@@ -257,6 +257,57 @@ def test_a_failure_that_would_stay_is_not_waited_for(ddp: Command) -> None:
     with ScriptedServer(http_answer(404, "Not Found")) as server:
         ran = ddp("call", "m", "-u", server.url, "--wait-for-server", "60")
     assert (ran.code, ran.err.count("waiting")) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "script"),
+    [
+        (["call", "m"], ""),
+        (["ping"], ""),
+        (["sub", "tasks"], ""),
+        (["batch"], '["m"]\n'),
+        (["run"], "call m\n"),
+        ([], "call m\n"),
+        (["login", "ann", "--password-file", "FILE"], ""),
+        (["call", "m", "--timeout", "0.001", "--reconnect"], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_of_the_connection_ends_with_the_command_that_finds_the_cause(
+    ddp: Command, tmp_path: Path, words: list[str], script: str
+) -> None:
+    """It has the options that change the way to the server, and no secrets."""
+    (tmp_path / "password").write_text("secret\n")
+    words = [str(tmp_path / "password") if word == "FILE" else word for word in words]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://ann:secret@127.0.0.1:{port}/x"
+    ran = ddp(*words, "-u", url, "--ipv4", "--servername", "a b", "-H", "X-Key: secret", stdin=script.encode())
+    hint = next(line for line in reversed(ran.err.splitlines()) if line.startswith("ddp: hint: "))
+    command = f"ddp doctor --servername 'a b' --ipv4 'http://***@127.0.0.1:{port}/x'"
+    assert hint.lower().endswith(f"find the cause: {command}")
+    assert "secret" not in ran.err
+
+
+def test_the_command_that_finds_the_cause_names_the_server_as_the_user_did(
+    ddp: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    config = home / "config/ddpshell/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[servers.prod]\nurl = "127.0.0.1:{port}"\n')
+    assert ddp("-p", "prod", "call", "m").err.endswith("ddp doctor -p prod\n")
+    monkeypatch.setenv("DDP_URL", f"ws://127.0.0.1:{port}/here")
+    assert ddp("call", "m").err.endswith(f"ddp doctor ws://127.0.0.1:{port}/here\n")
+
+
+def test_a_version_that_is_refused_is_a_case_for_the_doctor_and_a_slow_method_is_not(ddp: Command) -> None:
+    with ScriptedServer(refuse_version("9")) as other:
+        assert ddp("call", "m", "-u", other.url).err.endswith(f"ddp doctor {other.url}\n")
+    with ScriptedServer(converse(lambda conversation: conversation.wait_closed())) as other:
+        ran = ddp("call", "m", "--timeout", "1", "-u", other.url)
+    assert (ran.code, "doctor" in ran.err) == (5, False)
 
 
 def test_who_named_no_server_learns_how(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -629,7 +680,9 @@ class TestHandshake:
         assert (ran.code, ran.out) == (3, "")
         first, hint = ran.err.splitlines()
         assert first.endswith(" answered the upgrade with HTTP 302 Found: moved")
-        assert hint == f"ddp: hint: the server redirects to http://127.0.0.1:{server.port}/websocket: use that address"
+        assert hint.startswith(
+            f"ddp: hint: the server redirects to http://127.0.0.1:{server.port}/websocket: use that address; "
+        )
         assert server.sessions == 0
 
     def test_an_ipv6_address_is_in_brackets(self, ddp: Command) -> None:

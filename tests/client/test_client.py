@@ -373,6 +373,39 @@ def test_a_ping_returns_the_time_until_the_answer(client: Client, peer: Scripted
     assert client.status.round_trip == pytest.approx(0.125)
 
 
+@pytest.mark.parametrize("size", [0, 10, 100, 1 << 20])
+def test_a_ping_can_be_a_large_message(client: Client, peer: ScriptedPeer, size: int) -> None:
+    ping = client.ping(size)
+    text = peer.pull()
+    assert len(text.encode()) == max(size, 24)
+    peer.push(text.replace("ping", "pong"))
+    assert ping.result(PATIENCE) >= 0
+
+
+def test_a_dropped_connection_is_not_closed_in_order_and_the_session_is_resumed(
+    client: Client, connector: ScriptedConnector, clock: FakeClock, peer: ScriptedPeer
+) -> None:
+    """A server keeps a session whose connection was lost, unless the client has sent `disconnect` (R23, R25)."""
+    session = client.status.session
+    client.drop()
+    assert peer.await_end() is False
+    clock.wait_until_waiting()
+    clock.advance(1)
+    again = connector.accept()
+    assert again.pull_message()["session"] == session
+
+
+def test_dropping_without_a_connection_has_no_effect_on_the_next_one(
+    client: Client, connector: ScriptedConnector
+) -> None:
+    client.drop()
+    peer = connector.accept()
+    peer.establish()
+    client.wait_connected(PATIENCE)
+    peer.push({"msg": "ping", "id": "1"})
+    assert peer.pull_message() == {"msg": "pong", "id": "1"}
+
+
 def test_a_ping_fails_if_the_connection_is_lost(client: Client, peer: ScriptedPeer, clock: FakeClock) -> None:
     lost = client.ping()
     peer.pull_message()

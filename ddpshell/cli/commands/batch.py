@@ -313,7 +313,7 @@ class _Work:
             call = entry.call = self._client.apply(request.method, request.params, retry=retry)
         except (CommandError, EJSONError) as error:
             error = error if isinstance(error, CommandError) else CommandError(str(error))
-            self._answer(entry, _error(error), is_ordered=is_ordered)
+            self._answer(entry, _error(error, self._process), is_ordered=is_ordered)
             return
         self._note_losses(request.params, "an argument", entry.line, is_sent=True)
         if self._process.timeout is not None:
@@ -353,7 +353,9 @@ class _Work:
         call = entry.call
         assert call is not None, "only calls are answered"
         error = call.exception()
-        answer = _error(error) if error is not None else {"result": call.result()} if call.has_result else {}
+        answer = (
+            _error(error, self._process) if error is not None else {"result": call.result()} if call.has_result else {}
+        )
         self._answer(entry, answer, is_ordered=is_ordered)
 
     def _expire(self, *, is_ordered: bool) -> None:
@@ -368,7 +370,7 @@ class _Work:
                 self._receive(entry, is_ordered=is_ordered)
                 continue
             late = timeout_error(f"result of {entry.call.method!r}", self._client, self._process)
-            self._answer(entry, _error(late), is_ordered=is_ordered)
+            self._answer(entry, _error(late, self._process), is_ordered=is_ordered)
 
     def _answer(self, entry: _Entry, answer: dict[str, EJSONValue], *, is_ordered: bool) -> None:
         self._sent.pop(entry.line, None)
@@ -400,8 +402,8 @@ class _Work:
             console.tree(cast("JSONValue", {**tags, **answer}))
 
 
-def _error(error: BaseException) -> dict[str, EJSONValue]:
-    return {"error": error_tree(failure(error))}
+def _error(error: BaseException, process: Process) -> dict[str, EJSONValue]:
+    return {"error": error_tree(failure(error, process=process))}
 
 
 # What fits in a message (U17).

@@ -100,7 +100,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
             console.write((escape_text(text) if console.out.is_terminal else text).removesuffix("\n"))
 
     def fail(error: BaseException, where: str) -> None:
-        show(failure(error, Place.SCRIPT, where), console)
+        show(failure(error, Place.SCRIPT, where, process), console)
 
     settings = shell_settings(process)
     if console.out.is_terminal and settings["output"] == "auto":

@@ -11,7 +11,7 @@ import errno
 import os
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from .frames import MAX_MESSAGE
 from .tls import ByteStream, TLSOptions, wrap_tls
 from .transport import WebSocketTransport
 from .upgrade import HandshakeOptions, load_library, upgrade
-from .waiting import Waiter, look_up_host, lookup_problem
+from .waiting import Address, Waiter, look_up_host, lookup_problem
 
 if TYPE_CHECKING:
     from .proxy import Proxy
@@ -79,65 +79,43 @@ class WebSocketConnector(Struct, frozen=True):
             ConnectError: The connection failed, or was not open in time.
             Interrupted: The attempt was interrupted.
         """
-        endpoint, options = self.endpoint, self.options
-        if options.on_step is not None:
+        if self.options.on_step is not None:
             load_library()
         self._end_step(None, waiter)
-        sock = self._connect_tcp(waiter, deadline)
+        addresses = self.look_up(waiter, deadline)
+        self._end_step("dns", waiter)
+        sock = self.open_socket(addresses, waiter, deadline)
         self._end_step("tcp", waiter)
         try:
-            stream: ByteStream = sock
-            if options.proxy is not None:
-                stream = self._open_tunnel(options.proxy, sock, waiter, deadline)
+            stream = self.open_tunnel(sock, waiter, deadline)
+            if self.options.proxy is not None:
                 self._end_step("proxy", waiter)
-            if endpoint.secure:
-                stream = wrap_tls(stream, endpoint.host, endpoint.authority, options.tls, waiter, deadline)
+            stream = self.secure(stream, waiter, deadline)
+            if self.endpoint.secure:
                 self._end_step("tls", waiter)
-            rest = upgrade(stream, endpoint, options.handshake, self.random, waiter, deadline)
-            transport = WebSocketTransport(
-                stream, waiter, rest, framed=endpoint.framed, max_message=options.max_message
-            )
-            self._await_open(transport, waiter, deadline)
+            transport = self.upgrade(stream, waiter, deadline)
             self._end_step("upgrade", waiter)
+            return transport
         except BaseException:
             sock.close()
             raise
-        return transport
 
     def _end_step(self, step: str | None, waiter: Waiter) -> None:
         if self.options.on_step is not None:
             self.options.on_step(step, waiter.clock.now())
 
-    def _open_tunnel(self, proxy: Proxy, sock: socket.socket, waiter: Waiter, deadline: float | None) -> ByteStream:
-        from .proxy import open_tunnel  # `ddp call` without a proxy does not load it
+    # The steps, in order. Each can raise what `connect` raises, and the caller closes the socket.
 
-        stream: ByteStream = sock
-        if proxy.scheme == "https":
-            # The client's certificate and the server name are meant for the server, not for the proxy.
-            trusted = TLSOptions(cacert=self.options.tls.cacert)
-            stream = wrap_tls(stream, proxy.host, f"the proxy {proxy.authority}", trusted, waiter, deadline)
-        target = (self.endpoint.host, self.endpoint.port)
-        user_agent = self.options.handshake.user_agent
-        open_tunnel(stream, proxy, target, waiter, deadline, user_agent=user_agent, family=self._family)
-        return stream
-
-    def _await_open(self, transport: WebSocketTransport, waiter: Waiter, deadline: float | None) -> None:
-        """Wait until the server sends `o`; with SockJS, the client must not send anything before that (U11)."""
-        while not transport.open:
-            if transport.lost is not None:
-                raise ConnectError(f"{self.url} closed the SockJS connection at once: {transport.lost}")
-            if not waiter.wait(transport, transport.events, deadline):
-                raise ConnectError(f"{self.url} accepted a SockJS connection, but did not open it in time")
-            transport.read_available()
-
-    def _connect_tcp(self, waiter: Waiter, deadline: float | None) -> socket.socket:
+    def look_up(self, waiter: Waiter, deadline: float | None) -> Sequence[Address]:
+        """Return the addresses of the proxy or the server."""
         peer = self.options.proxy or self.endpoint
-        host, port = peer.host, peer.port
         try:
-            addresses = look_up_host(host, port, self._family, waiter, deadline)
+            return look_up_host(peer.host, peer.port, self._family, waiter, deadline)
         except (OSError, ValueError) as error:
-            raise self._unknown_host(host, error) from error
-        self._end_step("dns", waiter)
+            raise self._unknown_host(peer.host, error) from error
+
+    def open_socket(self, addresses: Sequence[Address], waiter: Waiter, deadline: float | None) -> socket.socket:
+        """Open a TCP connection to the first address that accepts one."""
         failure: ConnectError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             now = waiter.clock.now()
@@ -160,6 +138,46 @@ class WebSocketConnector(Struct, frozen=True):
             failure = problem
         assert failure is not None, "getaddrinfo gives at least one address"
         raise failure
+
+    def open_tunnel(self, stream: ByteStream, waiter: Waiter, deadline: float | None) -> ByteStream:
+        """Let the proxy connect to the server, if there is a proxy."""
+        proxy = self.options.proxy
+        if proxy is None:
+            return stream
+        from .proxy import open_tunnel  # `ddp call` without a proxy does not load it
+
+        if proxy.scheme == "https":
+            # The client's certificate and the server name are meant for the server, not for the proxy.
+            trusted = TLSOptions(cacert=self.options.tls.cacert)
+            stream = wrap_tls(stream, proxy.host, f"the proxy {proxy.authority}", trusted, waiter, deadline)
+        target = (self.endpoint.host, self.endpoint.port)
+        user_agent = self.options.handshake.user_agent
+        open_tunnel(stream, proxy, target, waiter, deadline, user_agent=user_agent, family=self._family)
+        return stream
+
+    def secure(self, stream: ByteStream, waiter: Waiter, deadline: float | None) -> ByteStream:
+        """Make the TLS handshake with the server, if the URL says so."""
+        endpoint = self.endpoint
+        if not endpoint.secure:
+            return stream
+        return wrap_tls(stream, endpoint.host, endpoint.authority, self.options.tls, waiter, deadline)
+
+    def upgrade(self, stream: ByteStream, waiter: Waiter, deadline: float | None) -> WebSocketTransport:
+        """Make the WebSocket handshake, and wait for SockJS if it is used."""
+        endpoint, options = self.endpoint, self.options
+        rest = upgrade(stream, endpoint, options.handshake, self.random, waiter, deadline)
+        transport = WebSocketTransport(stream, waiter, rest, framed=endpoint.framed, max_message=options.max_message)
+        self._await_open(transport, waiter, deadline)
+        return transport
+
+    def _await_open(self, transport: WebSocketTransport, waiter: Waiter, deadline: float | None) -> None:
+        """Wait until the server sends `o`; with SockJS, the client must not send anything before that (U11)."""
+        while not transport.open:
+            if transport.lost is not None:
+                raise ConnectError(f"{self.url} closed the SockJS connection at once: {transport.lost}")
+            if not waiter.wait(transport, transport.events, deadline):
+                raise ConnectError(f"{self.url} accepted a SockJS connection, but did not open it in time")
+            transport.read_available()
 
     def _connect_address(
         self, sock: socket.socket, address: tuple[object, ...], waiter: Waiter, deadline: float | None

@@ -5,14 +5,24 @@ from __future__ import annotations
 import contextlib
 import selectors
 import ssl
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from ...exceptions import ConnectError
 from .waiting import Waiter
 
-__all__ = ["ByteStream", "TLSOptions", "blocked_on", "tls_context", "tls_error", "wrap_tls"]
+__all__ = [
+    "ByteStream",
+    "Certificate",
+    "TLSOptions",
+    "blocked_on",
+    "certificates",
+    "is_tls_error",
+    "tls_context",
+    "tls_error",
+    "wrap_tls",
+]
 
 
 class ByteStream(Protocol):
@@ -67,6 +77,24 @@ class TLSOptions(Struct, frozen=True):
         # Without the passphrase, which must not appear in logs.
         shown = [f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "passphrase"]
         return f"TLSOptions({', '.join(shown)})"
+
+
+class Certificate(Struct, frozen=True):
+    """A certificate that the peer has sent.
+
+    Args:
+        names: The host names and addresses for which it is valid.
+        subject: The owner's names.
+        issuer: The names of the authority that signed it.
+        not_before: The beginning of its validity, in seconds since the epoch.
+        not_after: The end of its validity, in seconds since the epoch.
+    """
+
+    names: tuple[str, ...]
+    subject: str
+    issuer: str
+    not_before: float
+    not_after: float
 
 
 def blocked_on(error: OSError, events: int) -> int:
@@ -126,6 +154,33 @@ def wrap_tls(
             return wrapped
 
 
+def certificates(stream: ByteStream) -> list[Certificate]:
+    """Return the certificates that the peer has sent, its own first, also if they were not checked; [] without TLS."""
+    return [_decoded(fields) for fields in stream.chain()] if isinstance(stream, _TLSStream) else []
+
+
+def _decoded(fields: dict[str, Any]) -> Certificate:
+    return Certificate(
+        tuple([name for _, name in fields.get("subjectAltName", ())]),
+        _joined(fields["subject"]),
+        _joined(fields["issuer"]),
+        ssl.cert_time_to_seconds(fields["notBefore"]),
+        ssl.cert_time_to_seconds(fields["notAfter"]),
+    )
+
+
+def _joined(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
+    """Return organization and name of a certificate's owner or issuer, such as `Let's Encrypt R3`."""
+    parts = dict(part for group in name for part in group)
+    shown = [parts[key] for key in ("organizationName", "organizationalUnitName", "commonName") if key in parts]
+    return " ".join(shown) or ", ".join(parts.values())
+
+
+def is_tls_error(error: OSError) -> bool:
+    """Return whether TLS failed, not the connection below it."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+
+
 def tls_error(error: OSError, peer: str) -> ConnectError:
     """Return the error for a TLS failure, in the handshake or after it."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -136,8 +191,7 @@ def tls_error(error: OSError, peer: str) -> ConnectError:
         )
     problem = "client rejected" if "ALERT" in str(getattr(error, "reason", "")) else "no TLS"
     # A connection that ends in the handshake may mean that the server restarts; other TLS errors are permanent.
-    permanent = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
-    return ConnectError(f"no TLS with {peer}: {_reason(error)}", problem=problem, retryable=not permanent)
+    return ConnectError(f"no TLS with {peer}: {_reason(error)}", problem=problem, retryable=not is_tls_error(error))
 
 
 # Problems by X509_V_ERR_..., that another authority would not solve.
@@ -214,6 +268,16 @@ class _TLSStream:
 
     def close(self) -> None:
         self._lower.close()
+
+    def chain(self) -> list[dict[str, Any]]:
+        """Return the fields of the certificates that the peer has sent, in the form of `SSLObject.getpeercert`."""
+        # The public method decodes only a certificate that was checked, and the reason why another one is not trusted is of
+        # interest. From Python 3.13 on, there is a public method that returns all of them, but not decoded.
+        inner: Any = getattr(self._tls, "_sslobj", None)
+        if hasattr(inner, "get_unverified_chain"):
+            return [certificate.get_info() for certificate in inner.get_unverified_chain() or ()]
+        checked = self._tls.getpeercert()
+        return [checked] if checked else []
 
     def do_handshake(self) -> None:
         while True:

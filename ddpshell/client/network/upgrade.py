@@ -12,7 +12,6 @@ import base64
 import hashlib
 import re
 import selectors
-import ssl
 from collections.abc import Callable
 from types import ModuleType
 from typing import NoReturn
@@ -21,10 +20,23 @@ from msgspec import Struct
 
 from ...exceptions import ConnectError
 from ...protocol.urls import Endpoint
-from .tls import ByteStream, blocked_on, tls_error
+from .tls import ByteStream, blocked_on, is_tls_error, tls_error
 from .waiting import Interrupted, Waiter
 
-__all__ = ["HandshakeOptions", "is_reserved", "load_library", "upgrade"]
+__all__ = [
+    "HEADERS_END",
+    "MAX_HANDSHAKE",
+    "STATUS_LINE",
+    "TLS_ALERT",
+    "HandshakeOptions",
+    "header_text",
+    "header_value",
+    "is_reserved",
+    "load_library",
+    "request_headers",
+    "unchunked",
+    "upgrade",
+]
 
 # The maximum number of bytes for one read.
 _READ_SIZE = 1 << 16
@@ -39,14 +51,14 @@ _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 _SWITCHING_PROTOCOLS = 101
 
 # Like websocket-client, treat a line of white space as an empty line.
-_HEADERS_END = re.compile(rb"\n[ \t\r]*\n")
-_STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?![0-9])(?: ([^\r\n]*))?")
+HEADERS_END = re.compile(rb"\n[ \t\r]*\n")
+STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?![0-9])(?: ([^\r\n]*))?")
 _KEY = re.compile(rb"\r\nSec-WebSocket-Key: ([^\r\n]+)")
 # RFC 6455, section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HTTP = b"HTTP/"
 # The beginning of a TLS alert, which a TLS server sends to a client that does not use TLS.
-_TLS_ALERT = b"\x15\x03"
+TLS_ALERT = b"\x15\x03"
 
 _AGREED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
@@ -137,7 +149,7 @@ def upgrade(
             # for this name.
             f"ws://ddp.invalid{endpoint.connection_path(random)}",
             socket=handshake,
-            header=_headers(endpoint, options),
+            header=request_headers(endpoint, options),
             suppress_host=True,
             suppress_origin=True,
             redirect_limit=0,
@@ -149,14 +161,14 @@ def upgrade(
             raise handshake.closed_error("closed the connection during the handshake") from error
         raise handshake.not_websocket_error(str(error)) from error
     except OSError as error:
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        if is_tls_error(error):
             # With TLS 1.3, the server checks the client's certificate after the client's handshake is done.
             raise tls_error(error, endpoint.authority) from error
         raise handshake.closed_error(f"broke the connection during the handshake: {error.strerror or error}") from error
     return handshake.unread
 
 
-def _headers(endpoint: Endpoint, options: HandshakeOptions) -> list[str]:
+def request_headers(endpoint: Endpoint, options: HandshakeOptions) -> list[str]:
     """Return the headers that are not part of the handshake itself."""
     replaced = {name.lower() for name, _ in options.headers}
     # The zone of an address has a meaning only on this machine (RFC 6874, section 1).
@@ -232,7 +244,7 @@ class _Handshake:
 
     def not_websocket_error(self, why: str) -> ConnectError:
         """Return the error for a server that uses another protocol."""
-        uses_tls = self._data.startswith(_TLS_ALERT)
+        uses_tls = self._data.startswith(TLS_ALERT)
         return ConnectError(
             f"{self._endpoint.authority} is not a WebSocket server: {'it uses TLS' if uses_tls else why}",
             problem="TLS" if uses_tls else "not Meteor",
@@ -244,7 +256,7 @@ class _Handshake:
         skipped = 0
         searched = 0
         while True:
-            end = _HEADERS_END.search(self._data, max(0, searched - 4))
+            end = HEADERS_END.search(self._data, max(0, searched - 4))
             if end is None and skipped + len(self._data) > MAX_HANDSHAKE:
                 self._fail(
                     ConnectError(
@@ -265,7 +277,7 @@ class _Handshake:
                     self._fail(self.not_websocket_error(f"its answer is {_text(line)[:60]!r}"))
                 continue
             head, rest = self._data[: end.end()], self._data[end.end() :]
-            status = _STATUS_LINE.match(head)
+            status = STATUS_LINE.match(head)
             if status is None:
                 self._fail(self.not_websocket_error("the answer has no valid status"))
             code = int(status[1])
@@ -274,7 +286,7 @@ class _Handshake:
                 self._data = _AGREED % self._accepted(head) + rest
                 return
             if not 100 <= code < 200:
-                self._refuse(code, _header_text(status[2] or b""), head, rest)
+                self._refuse(code, header_text(status[2] or b""), head, rest)
             # An informational answer, such as 103 Early Hints: the final answer follows (RFC 9110, 15.2).
             skipped += len(head)
             self._data, searched = rest, 0
@@ -304,7 +316,7 @@ class _Handshake:
                 self._fail(
                     ConnectError(
                         f"{self._endpoint.authority} selected the WebSocket {what.decode()} "
-                        f"{_header_text(selected)[:60]!r}, which was not offered",
+                        f"{header_text(selected)[:60]!r}, which was not offered",
                         problem="invalid upgrade",
                         retryable=False,
                     )
@@ -317,8 +329,8 @@ class _Handshake:
         if line := self._first_line(head, body):
             message += f": {line[:200]}"
         detail = ""
-        if location := _header(head, "location"):
-            problem, detail = "redirect", _header_text(location)
+        if location := header_value(head, "location"):
+            problem, detail = "redirect", header_text(location)
         elif status in (401, 403):
             problem = "credentials"
         elif status == 404 or status < 300:
@@ -332,14 +344,14 @@ class _Handshake:
 
     def _first_line(self, head: bytes, body: bytes) -> str:
         """Return the first line of a refusal's body that is not empty, as much of it as arrives soon."""
-        length = _header(head, "content-length")
+        length = header_value(head, "content-length")
         wanted = min(int(length), _MAX_BODY) if length.isdigit() else _MAX_BODY
-        is_chunked = b"chunked" in _header(head, "transfer-encoding").lower()
+        is_chunked = b"chunked" in header_value(head, "transfer-encoding").lower()
         deadline = self._waiter.clock.now() + BODY_PATIENCE
         if self._deadline is not None:
             deadline = min(deadline, self._deadline)
         while True:
-            read = _unchunked(body) if is_chunked else body[:wanted]
+            read = unchunked(body) if is_chunked else body[:wanted]
             line, newline, _ = read.lstrip().partition(b"\n")
             if newline or len(body) >= wanted or (is_chunked and body.endswith(b"0\r\n\r\n")):
                 return _text(line)
@@ -381,12 +393,13 @@ class _Handshake:
         raise WebSocketException(str(failure))
 
 
-def _header(head: bytes, name: str) -> bytes:
+def header_value(head: bytes, name: str) -> bytes:
+    """Return the value of a header; b"" if it is missing."""
     found = re.search(rb"(?im)^%b[ \t]*:[ \t]*([^\r\n]*)" % name.encode(), head)
     return found[1].strip() if found else b""
 
 
-def _unchunked(body: bytes) -> bytes:
+def unchunked(body: bytes) -> bytes:
     """Decode a chunked body, or the beginning of one (RFC 9112, section 7.1)."""
     read = b""
     while match := re.match(rb"([0-9A-Fa-f]{1,8})[^\n]*\n", body):
@@ -402,7 +415,8 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").strip()
 
 
-def _header_text(data: bytes) -> str:
+def header_text(data: bytes) -> str:
+    """Decode the value of a header."""
     # Most servers use UTF-8 and some use Latin-1, which can decode any bytes.
     try:
         return data.decode().strip()

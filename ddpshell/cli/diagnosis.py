@@ -1,0 +1,710 @@
+"""Tries the way to a DDP server layer by layer, from the name of its host to a session that survives a lost connection.
+
+Each layer uses the client's own code for it. The layers below DDP are tried one step after another on connections of their
+own; those from `ddp` on are tried with clients, as commands use them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from ..advice import REVERSE_PROXIES, Place, advice, doctor_advice
+from ..client import Client, ConnectionState
+from ..client.client import make_connector
+from ..client.events import ConnectionFailed, Event, SessionEstablished, Waiting
+from ..client.network.http_get import Answer, http_get
+from ..client.network.tls import ByteStream, Certificate, TLSOptions, certificates, wrap_tls
+from ..client.network.waiting import Address, Waiter
+from ..clock import Clock
+from ..ejson import JSONValue, json_text
+from ..exceptions import (
+    CommandError,
+    ConnectError,
+    DDPError,
+    EJSONError,
+    InvalidURL,
+    LoginError,
+    LoginNeeded,
+    NegotiationError,
+    TransportError,
+)
+from ..protocol.web_page import PageFacts, blocking_policy, page_facts, page_path, socket_of
+from ..text.prose import plural
+from .connection import EventReporter, make_client, network_options, wait_for_outcome, wait_for_server, wait_for_session
+from .credentials import find_credential, read_passphrase
+from .event_queue import EventQueue, wait_until_done
+from .process import ExitCode, Process
+from .settings import ConnectionSettings
+
+__all__ = ["LAYERS", "Diagnosis", "Layer", "Status"]
+
+Status = Literal["ok", "warn", "fail", "skip"]
+
+#: The layers in order.
+LAYERS: Final = (
+    "dns",
+    "tcp",
+    "proxy",
+    "tls",
+    "page",
+    "sockjs",
+    "upgrade",
+    "ddp",
+    "ping",
+    "size",
+    "login",
+    "resume",
+)
+
+_KIB = 1 << 10
+_PINGS = 3
+# A certificate that ends sooner than this is a warning: Let's Encrypt's are renewed 30 days before their end.
+_FEW_DAYS = 14
+_DAY = 86_400
+# Meteor resumes sessions from this version on (C5).
+_RESUMING_METEOR = (3, 5)
+# Statuses with which a server answers a request for a WebSocket that has lost its Upgrade header on the way (U7).
+_LOST_UPGRADE = (400, 405, 426, 501)
+_GATEWAY_ERRORS = (502, 503, 504)
+
+
+class Layer(Struct, frozen=True):
+    """What was found in one layer.
+
+    Args:
+        layer: The layer's name.
+        status: `ok`, `warn` (something to know or to mend), `fail` or `skip`.
+        ms: Milliseconds; None if nothing was tried.
+        found: What was found, in one line.
+        advice: What to do, which can have several lines; "" if there is nothing to do.
+        facts: More values for programs.
+    """
+
+    layer: str
+    status: Status
+    ms: float | None
+    found: str
+    advice: str = ""
+    facts: Mapping[str, JSONValue] = {}
+
+    def as_json(self) -> dict[str, JSONValue]:
+        """Return the object for programs."""
+        return {
+            "layer": self.layer,
+            "status": self.status,
+            "ms": None if self.ms is None else round(self.ms, 3),
+            "found": self.found,
+            "advice": self.advice,
+            **self.facts,
+        }
+
+
+class _Finding(Struct, frozen=True):
+    """The result of one layer, without its name and its time."""
+
+    status: Status
+    found: str
+    advice: str = ""
+    facts: Mapping[str, JSONValue] = {}
+
+
+def _skipped(why: str) -> _Finding:
+    return _Finding("skip", why)
+
+
+class Diagnosis:
+    """One examination of a server.
+
+    Args:
+        process: The run of `ddp`.
+        settings: How to connect.
+        max_size: The largest message to try, in bytes.
+        drops: How often to cut the connection.
+
+    Raises:
+        InvalidURL: The URL is not valid.
+        CommandError: A certificate file cannot be read.
+    """
+
+    def __init__(self, process: Process, settings: ConnectionSettings, *, max_size: int, drops: int) -> None:
+        self._process = process
+        self._settings = settings
+        self._clock = process.clock
+        self._max_size = min(max_size, settings.max_message)
+        self._drops = drops
+        self._passphrase = read_passphrase(process, settings)
+        self._connector = make_connector(settings.url, **network_options(settings, self._passphrase))
+        self.endpoint = self._connector.endpoint
+        self._proxy = self._connector.options.proxy
+        self._cleanup = contextlib.ExitStack()
+        self._waiter = Waiter(self._clock)
+        self._cleanup.callback(self._waiter.close)
+        # What the layers leave for those after them.
+        self._addresses: list[Address] = []
+        self._stream: ByteStream | None = None
+        self._page: Answer | None = None
+        self._facts = PageFacts(None, "", ())
+        self._sockjs_refuses_websockets = False
+        self._client: Client | None = None
+        #: The exit code, after `run`.
+        self.exit_code = ExitCode.DONE
+
+    def run(self, begin: Callable[[str], object] = lambda name: None) -> Iterator[Layer]:
+        """Try each layer, and yield what was found. After the first failure, the other layers are not tried.
+
+        Args:
+            begin: Called with the name of each layer before it is tried.
+        """
+        tries: dict[str, Callable[[], _Finding]] = {
+            "dns": self._try_dns,
+            "tcp": self._try_tcp,
+            "proxy": self._try_proxy,
+            "tls": self._try_tls,
+            "page": self._try_page,
+            "sockjs": self._try_sockjs,
+            "upgrade": self._try_upgrade,
+            "ddp": self._try_ddp,
+            "ping": self._try_ping,
+            "size": self._try_size,
+            "login": self._try_login,
+            "resume": self._try_resume,
+        }
+        with self._cleanup:
+            # If the server does not start in time, the layers show what is missing.
+            with contextlib.suppress(TransportError, NegotiationError):
+                wait_for_server(self._process, self._settings, self._passphrase)
+            for name in LAYERS:
+                if self.exit_code is not ExitCode.DONE:
+                    yield Layer(name, "skip", None, "not tried")
+                    continue
+                begin(name)
+                began = self._clock.now()
+                finding = self._examine(tries[name])
+                spent = (self._clock.now() - began) * 1000
+                ms = None if finding.status == "skip" else spent
+                if finding.status == "fail":
+                    self._fail()
+                yield Layer(name, finding.status, ms, finding.found, finding.advice, finding.facts)
+
+    def _examine(self, examine: Callable[[], _Finding]) -> _Finding:
+        try:
+            return examine()
+        except (CommandError, InvalidURL):
+            # A file with a password cannot be read, for example. That says nothing about the server.
+            raise
+        except (LoginError, LoginNeeded) as error:
+            self._fail(ExitCode.LOGIN)
+            return _Finding("fail", str(error), advice(error, Place.COMMAND_LINE))
+        except DDPError as error:
+            return _Finding("fail", str(error), doctor_advice(error))
+
+    def _fail(self, code: ExitCode = ExitCode.NOT_CONNECTED) -> None:
+        if self.exit_code is ExitCode.DONE:
+            self.exit_code = code
+
+    # ------------------------------------------------------------------------------------------------- the network
+
+    def _try_dns(self) -> _Finding:
+        self._addresses = list(self._connector.look_up(self._waiter, self._deadline()))
+        host = (self._proxy or self.endpoint).host
+        found = list(dict.fromkeys([str(address[4][0]) for address in self._addresses]))
+        text = f"{host} needs no lookup" if found == [host] else f"{host} is {', '.join(found)}"
+        return _Finding("ok", text, facts={"addresses": [*found]})
+
+    def _try_tcp(self) -> _Finding:
+        sock = self._connector.open_socket(self._addresses, self._waiter, self._deadline())
+        self._cleanup.callback(sock.close)
+        self._stream = sock
+        host, port = sock.getpeername()[:2]
+        return _Finding("ok", f"connected to {f'[{host}]' if ':' in host else host}:{port}")
+
+    def _try_proxy(self) -> _Finding:
+        if self._proxy is None:
+            return _skipped("no proxy")
+        assert self._stream is not None
+        self._stream = self._connector.open_tunnel(self._stream, self._waiter, self._deadline())
+        return _Finding("ok", f"{self._proxy.url} connects to {self.endpoint.authority}")
+
+    def _try_tls(self) -> _Finding:
+        if not self.endpoint.secure:
+            return _skipped("the URL is for a connection without TLS")
+        assert self._stream is not None
+        try:
+            self._stream = self._connector.secure(self._stream, self._waiter, self._deadline())
+        except ConnectError as error:
+            return self._untrusted(error)
+        sent = certificates(self._stream)
+        if not sent:
+            return _Finding("ok", "the certificate is trusted")
+        own, facts = sent[0], self._certificate_facts(sent[0])
+        text = f"certificate of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"
+        if self._settings.insecure:
+            return _Finding("warn", f"{text}; not checked", "leave out --insecure to check it", facts)
+        if own.not_after - self._now() < _FEW_DAYS * _DAY:
+            return _Finding("warn", text, "renew the certificate, for example with `certbot renew`", facts)
+        return _Finding("ok", text, facts=facts)
+
+    def _untrusted(self, error: ConnectError) -> _Finding:
+        """Describe the certificate that is not trusted, which a second connection reads."""
+        sent: list[Certificate] = []
+        if error.problem.startswith("certificate") or error.problem == "unknown authority":
+            with contextlib.suppress(ConnectError):
+                sent = certificates(self._open(checks_certificate=False))
+        if not sent:
+            return _Finding("fail", str(error), doctor_advice(error))
+        own, last = sent[0], sent[-1]
+        text = f"{error}; the certificate is of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"
+        what = doctor_advice(error)
+        if error.problem == "certificate of another host" and own.names:
+            name = next((name for name in own.names if not name.startswith("*")), own.names[0])
+            what = (
+                f"use a name in the certificate, such as {name}, or get a certificate for {self.endpoint.host}; "
+                f"--servername {name} expects that name"
+            )
+        elif error.problem == "unknown authority" and own.issuer == own.subject:
+            text = f"the certificate is self-signed: {_names(own)}, {self._validity(own)}"
+            what = (
+                "install a certificate that an authority has signed, or trust this one: save it with\n"
+                f"  openssl s_client -connect {self.endpoint.host}:{self.endpoint.port} </dev/null | openssl x509 > server.pem\n"
+                "and use --cacert server.pem"
+            )
+        elif error.problem == "unknown authority" and last.issuer != last.subject:
+            text = (
+                f"the chain of certificates is incomplete: the server sends {plural(len(sent), 'certificate')}, and "
+                f"the certificate of {last.issuer}, which issued {_names(own)}, is missing"
+            )
+            what = (
+                "let the server send the whole chain: with Let's Encrypt fullchain.pem in place of cert.pem (nginx: "
+                f"ssl_certificate). If {last.issuer} is your own authority, trust it with --cacert FILE"
+            )
+        return _Finding("fail", text, what, self._certificate_facts(own))
+
+    def _certificate_facts(self, own: Certificate) -> dict[str, JSONValue]:
+        return {"issuer": own.issuer, "names": [*own.names], "days": int((own.not_after - self._now()) // _DAY)}
+
+    def _validity(self, own: Certificate) -> str:
+        now = self._now()
+        if now < own.not_before:
+            return f"valid in {plural(int((own.not_before - now) // _DAY) + 1, 'day')}"
+        if now > own.not_after:
+            return f"expired {plural(int((now - own.not_after) // _DAY), 'day')} ago"
+        return f"{plural(int((own.not_after - now) // _DAY), 'day')} left"
+
+    # ----------------------------------------------------------------------------------------------------- the web
+
+    def _try_page(self) -> _Finding:
+        path = page_path(self.endpoint)
+        try:
+            self._page = page = self._get(path, self._stream)
+        except ConnectError as error:
+            if error.retryable:
+                # Some DDP servers answer nothing but requests for WebSockets.
+                return _Finding("warn", f"no page at {path}: {error}", doctor_advice(error))
+            raise
+        text = f"HTTP {page.status} {page.phrase}".rstrip() + f" for {path}"
+        if page.header("server"):
+            text += f" from {page.header('server')[:40]}"
+        if target := page.header("location"):
+            return _Finding("warn", f"{text}: redirects to {target}", f"use that address: ddp doctor {target}")
+        if page.status >= 400:
+            return _Finding("warn", f"{text}: {_first_line(page.text)}".removesuffix(": "), _status_advice(page.status))
+        self._facts = self._read_facts(page, path)
+        return self._judge_page(text, path)
+
+    def _read_facts(self, page: Answer, path: str) -> PageFacts:
+        facts = page_facts(page.text)
+        if facts.config is None and facts.config_script.startswith("/"):
+            with contextlib.suppress(ConnectError):
+                script = page_facts(self._get(facts.config_script).text)
+                facts = PageFacts(script.config, facts.config_script, facts.policies)
+        header = page.header("content-security-policy")
+        return PageFacts(facts.config, facts.config_script, (*facts.policies, *([header] if header else [])))
+
+    def _judge_page(self, text: str, path: str) -> _Finding:
+        facts = self._facts
+        if facts.config is None:
+            return _Finding("ok", f"{text}, not a page of Meteor")
+        release = facts.setting("meteorRelease").removeprefix("METEOR@")
+        text += f", Meteor {release}".rstrip() if release else ", Meteor"
+        data: dict[str, JSONValue] = {"release": release, "prefix": facts.setting("ROOT_URL_PATH_PREFIX")}
+        findings: list[tuple[str, str]] = []
+        if self._right_address():
+            prefix = facts.setting("ROOT_URL_PATH_PREFIX")
+            findings.append(
+                (
+                    f"the application is at {prefix or '/'}, not at {path}",
+                    f"use its address: ddp doctor {self._right_address()}",
+                )
+            )
+        ddp_url = facts.setting("DDP_DEFAULT_CONNECTION_URL")
+        other = socket_of(ddp_url, self.endpoint) if ddp_url else None
+        if ddp_url:
+            data["ddp_url"] = ddp_url
+        if other is not None and other.authority != self.endpoint.authority:
+            findings.append(
+                (
+                    f"browsers connect to {other.url}",
+                    f"check that server, too: ddp doctor {other.url}",
+                )
+            )
+        elif ddp_url and other is None:
+            findings.append(
+                (f"DDP_DEFAULT_CONNECTION_URL is not a valid URL: {ddp_url}", "correct it in the server's environment")
+            )
+        target = other or self.endpoint
+        if directive := blocking_policy(facts.policies, self.endpoint, target):
+            origin = f"{'wss' if target.secure else 'ws'}://{target.authority}"
+            name, *sources = directive.split()
+            allowed = [source for source in sources if source != "'none'"] if name == "connect-src" else ["'self'"]
+            findings.append(
+                (
+                    f"the Content-Security-Policy of the page keeps browsers from {origin}: {directive}",
+                    "\n".join(
+                        [
+                            "allow it in the header Content-Security-Policy:",
+                            f"  connect-src {' '.join([*allowed, origin])}",
+                            f'or with browser-policy: BrowserPolicy.content.allowConnectOrigin("{origin}")',
+                        ]
+                    ),
+                )
+            )
+        if not findings:
+            return _Finding("ok", text, facts=data)
+        problems = "; ".join([problem for problem, _ in findings])
+        return _Finding("warn", f"{text}; {problems}", "\n".join([what for _, what in findings]), data)
+
+    def _right_address(self) -> str:
+        """Return the address of the application, if its page says that it has another path."""
+        prefix = self._facts.setting("ROOT_URL_PATH_PREFIX").rstrip("/")
+        if self._facts.config is None or "ROOT_URL_PATH_PREFIX" not in self._facts.config:
+            return ""
+        if prefix + "/" == page_path(self.endpoint):
+            return ""
+        return f"{'https' if self.endpoint.secure else 'http'}://{self.endpoint.authority}{prefix}"
+
+    def _try_sockjs(self) -> _Finding:
+        path = f"{page_path(self.endpoint)}sockjs/info"
+        missing: Status = "warn" if self.endpoint.framed else "skip"
+        try:
+            answer = self._get(path)
+        except ConnectError as error:
+            return _Finding(missing, f"no answer for {path}: {error}")
+        try:
+            info = json_text.parse(answer.text)
+        except EJSONError:
+            info = None
+        if answer.status != 200 or not isinstance(info, dict) or "websocket" not in info:
+            return _Finding(missing, f"no SockJS at {path}: HTTP {answer.status}")
+        if not info["websocket"]:
+            self._sockjs_refuses_websockets = True
+            return _Finding(
+                "warn",
+                "SockJS says that WebSockets are switched off",
+                "start Meteor without DISABLE_WEBSOCKETS: unset DISABLE_WEBSOCKETS",
+            )
+        return _Finding("ok", "SockJS answers, and WebSockets are allowed")
+
+    def _try_upgrade(self) -> _Finding:
+        try:
+            # Each step again, because a server answers only one request on a connection that is upgraded.
+            stream = self._open()
+            transport = self._connector.upgrade(stream, self._waiter, self._deadline())
+        except ConnectError as error:
+            return _Finding("fail", str(error), self._upgrade_advice(error))
+        transport.close(goodbye=False)
+        return _Finding("ok", f"{self.endpoint.url} accepts WebSockets")
+
+    def _upgrade_advice(self, error: ConnectError) -> str:
+        if error.problem == "redirect":
+            return f"use that address: ddp doctor {re.sub('/websocket/?$', '', error.detail)}"
+        if self._sockjs_refuses_websockets:
+            return "start Meteor without DISABLE_WEBSOCKETS: unset DISABLE_WEBSOCKETS"
+        if self._right_address():
+            return f"use the address of the application: ddp doctor {self._right_address()}"
+        status = error.status
+        if status in _LOST_UPGRADE:
+            return self._upgrade_lines()
+        if status is None and error.problem not in ("not Meteor", "not Meteor, or TLS"):
+            return doctor_advice(error)
+        if status is not None and not (status < 300 or status == 404):
+            return _status_advice(status)
+        where = "the path may be wrong: if the application has a prefix, add it: "
+        where += f"ddp doctor {self.endpoint.url.rpartition('/')[0]}/PREFIX"
+        if self._page is None or not self._page.header("server"):
+            return where
+        return f"{where}\nIf the path is right: {self._upgrade_lines()}"
+
+    def _upgrade_lines(self) -> str:
+        """Return the configuration with which a reverse proxy passes WebSockets on."""
+        server = self._page.header("server").lower() if self._page is not None else ""
+        known = [name for name in REVERSE_PROXIES if name.lower() in server]
+        lines = [
+            f"{name}:\n" + "".join([f"  {line}\n" for line in REVERSE_PROXIES[name]])
+            for name in known or REVERSE_PROXIES
+        ]
+        what = "the request has lost its Upgrade header on the way; the reverse proxy must pass it on"
+        return f"{what}. {''.join(lines)}".rstrip()
+
+    # --------------------------------------------------------------------------------------------------------- DDP
+
+    def _try_ddp(self) -> _Finding:
+        try:
+            self._client = self._connect()
+        except ConnectError as error:
+            if error.problem != "not Meteor":
+                raise
+            what = (
+                "the WebSocket opens, but there is no DDP server at its other end: check the path, and that the proxy passes "
+                "messages on to Meteor"
+            )
+            return _Finding("fail", str(error), what)
+        status = self._client.status
+        session = "without an id" if status.session is None else status.session
+        return _Finding("ok", f"session {session}")
+
+    def _try_ping(self) -> _Finding:
+        assert self._client is not None
+        times = []
+        for _ in range(_PINGS):
+            answer = self._client.ping()
+            wait_until_done(answer, self._clock, self._deadline())
+            if not answer.done():
+                return _Finding(
+                    "fail",
+                    "no answer to a DDP ping",
+                    "the server accepts sessions but does not answer: look at its load and its log",
+                )
+            times.append(answer.result(0) * 1000)
+        # The fastest one has waited least for other work.
+        return _Finding("ok", f"round trip of {min(times):.1f} ms", facts={"round_trip_ms": round(min(times), 3)})
+
+    def _try_size(self) -> _Finding:
+        largest = self._max_size
+        if largest < _KIB:
+            return _skipped("the largest message to try is smaller than 1 KiB")
+        search = _SizeSearch(self._connect, self._clock, self._deadline, largest)
+        passed, failed = search.run()
+        facts: dict[str, JSONValue] = {"bytes": passed}
+        if failed is None:
+            return _Finding("ok", f"messages of {_size(passed)} pass", facts=facts)
+        what = (
+            "the server or a proxy before it limits the size of WebSocket messages: raise that limit "
+            "(Meteor with DDP_TRANSPORT=uws: payloadLength), or send less in one message"
+        )
+        text = f"messages of {_size(failed)} do not pass: {search.reason}"
+        if not passed:
+            return _Finding("fail", text, what, facts)
+        return _Finding("warn", f"messages of up to {_size(passed)} pass; {text}", what, facts)
+
+    def _try_login(self) -> _Finding:
+        assert self._client is not None
+        credential = find_credential(self._process, self._settings)
+        if credential is None:
+            return _skipped("no login was named, and none is saved")
+        try:
+            awaited = credential.log_in(self._client)
+            wait_until_done(awaited, self._clock, self._deadline())
+            made = wait_for_outcome(awaited, self._client, self._process, "answer to the login")
+        except LoginError as error:
+            raise credential.rejection(error) from None
+        credential.end_login(self._client, made)
+        return _Finding("ok", f"the server accepts {credential.what}")
+
+    def _try_resume(self) -> _Finding:
+        if not self._drops:
+            return _skipped("no connection was cut")
+        resumed = 0
+        with EventQueue[Event](self._clock) as queue:
+            client = self._connect(queue.put, reconnect=True)
+            for number in range(1, self._drops + 1):
+                queue.take_all(self._clock.now())
+                client.drop()
+                event = self._await_return(client, queue)
+                if event is None:
+                    why = client.status.error
+                    return _Finding(
+                        "fail",
+                        f"after connection {number} was cut, the client could not connect again: {why}",
+                        "the server or a balancer before it must accept connections again at once: look for limits "
+                        "per client, and for instances that do not run",
+                        {"drops": number, "resumed": resumed},
+                    )
+                resumed += event.resumed
+        return self._judge_resumption(resumed)
+
+    def _await_return(self, client: Client, queue: EventQueue[Event]) -> SessionEstablished | None:
+        """Wait until there is a session again; None if there is none in time."""
+        deadline = self._deadline()
+        while events := queue.take_all(deadline):
+            for event in events:
+                match event:
+                    case SessionEstablished():
+                        return event
+                    case ConnectionFailed():
+                        return None
+                    case Waiting(seconds) if seconds > 1 and client.status.retry_count == 0:
+                        # The pauses grow after several sessions that were of no use (R4).
+                        client.reconnect()
+                    case _:
+                        pass
+        return None
+
+    def _judge_resumption(self, resumed: int) -> _Finding:
+        facts: dict[str, JSONValue] = {"drops": self._drops, "resumed": resumed}
+        times = plural(self._drops, "time")
+        if resumed == self._drops:
+            return _Finding("ok", f"the session came back {resumed} of {times}", facts=facts)
+        version = re.match(r"([0-9]+)\.([0-9]+)", self._facts.setting("meteorRelease").removeprefix("METEOR@"))
+        text = f"the session came back {resumed} of {times}; otherwise there was a new one"
+        if version and (int(version[1]), int(version[2])) < _RESUMING_METEOR:
+            return _Finding("ok", f"{text}, as always before Meteor 3.5", facts=facts)
+        what = (
+            "clients subscribe and load everything again after each loss. Meteor keeps sessions from 3.5 on; with "
+            "several instances, the balancer must send a client to the same one again (nginx: ip_hash; in the upstream)"
+        )
+        return _Finding("warn", text, what, facts)
+
+    # ------------------------------------------------------------------------------------------------------- tools
+
+    def _connect(self, watch: Callable[[Event], object] | None = None, *, reconnect: bool = False) -> Client:
+        """Return a client with a session, which is closed at the end."""
+        client = self._cleanup.enter_context(
+            make_client(
+                self._process,
+                self._settings,
+                passphrase=self._passphrase,
+                reconnect=reconnect,
+                on_event=EventReporter(self._process, watch, reconnect=False),
+            )
+        )
+        wait_for_session(client, self._process)
+        return client
+
+    def _deadline(self) -> float | None:
+        """Return the end of the time for one step, in seconds of the clock; None for no limit."""
+        limits = [self._process.deadline] if self._process.deadline is not None else []
+        if self._settings.connect_timeout:
+            limits.append(self._clock.now() + self._settings.connect_timeout)
+        return min(limits, default=None)
+
+    def _now(self) -> float:
+        return self._clock.wall().timestamp()
+
+    def _open(self, *, checks_certificate: bool = True) -> ByteStream:
+        """Open another connection to the server, up to TLS."""
+        deadline, waiter, connector = self._deadline(), self._waiter, self._connector
+        sock = connector.open_socket(self._addresses, waiter, deadline)
+        self._cleanup.callback(sock.close)
+        stream = connector.open_tunnel(sock, waiter, deadline)
+        if checks_certificate:
+            return connector.secure(stream, waiter, deadline)
+        own = connector.options.tls
+        options = TLSOptions(None, own.cert, own.key, True, own.servername, own.passphrase)
+        return wrap_tls(stream, self.endpoint.host, self.endpoint.authority, options, waiter, deadline)
+
+    def _get(self, path: str, stream: ByteStream | None = None) -> Answer:
+        stream = stream or self._open()
+        options = self._connector.options.handshake
+        return http_get(stream, self.endpoint, path, options, self._waiter, self._deadline())
+
+
+class _SizeSearch:
+    """Searches for the largest message that arrives, and whose answer arrives.
+
+    A message that is too large usually ends the connection, and then the next one is tried on a new connection.
+
+    Args:
+        connect: Returns a client with a session.
+        clock: Time source.
+        deadline: Returns the end of the time for one step, in seconds of the clock; None for no limit.
+        largest: The largest size to try, in bytes.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Client], clock: Clock, deadline: Callable[[], float | None], largest: int
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._deadline = deadline
+        self._largest = largest
+        self._client: Client | None = None
+        # Whether messages disappear without a sign: each of them costs the whole time for a step.
+        self._is_silent = False
+        #: What happened to a message that is too large.
+        self.reason = ""
+
+    def run(self) -> tuple[int, int | None]:
+        """Return the largest size that passes, or 0, and the smallest known size that does not; None if all sizes pass."""
+        if self._passes(self._largest):
+            return self._largest, None
+        # In units of 1 KiB, the first passes and the second does not.
+        passed, failed = 0, -(-self._largest // _KIB)
+        failed_bytes = self._largest
+        while failed - passed > (max(1, passed) if self._is_silent else 1):
+            middle = (passed + failed) // 2 if not self._is_silent else max(1, int((max(passed, 1) * failed) ** 0.5))
+            if self._passes(middle * _KIB):
+                passed = middle
+            else:
+                failed, failed_bytes = middle, middle * _KIB
+        return passed * _KIB, failed_bytes
+
+    def _passes(self, size: int) -> bool:
+        if self._client is None or self._client.status.state is not ConnectionState.CONNECTED:
+            self._client = self._connect()
+        answer = self._client.ping(size)
+        wait_until_done(answer, self._clock, self._deadline())
+        if not answer.done():
+            self._is_silent = True
+            self.reason = "there is no answer in time"
+            # The next message would wait behind this one.
+            self._client = None
+            return False
+        error = answer.exception()
+        if error is not None:
+            self.reason = str(error)
+        return error is None
+
+
+def _size(size: int) -> str:
+    for unit, name in ((1 << 20, "MiB"), (_KIB, "KiB")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size:,} bytes"
+
+
+def _names(certificate: Certificate) -> str:
+    """Return the names of a certificate, at most three."""
+    names = list(certificate.names) or [certificate.subject]
+    return ", ".join([*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])])
+
+
+def _first_line(text: str) -> str:
+    """Return the first line of a page as text."""
+    plain = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text[:4096], flags=re.DOTALL)
+    return " ".join(plain.split())[:80]
+
+
+def _status_advice(status: int) -> str:
+    """Return what to do about an HTTP status that refuses."""
+    if status == 401:
+        return "send the credentials that it asks for: in a header (-H @FILE), or https://user:password@host as URL"
+    if status == 403:
+        return (
+            "the server or a proxy before it forbids this: allow this machine there, send credentials (-H @FILE, --cookie), "
+            "or the address of a web page that is allowed (--origin URL)"
+        )
+    if status == 404:
+        return "check the path, and the prefix of the application (ROOT_URL)"
+    if status in _GATEWAY_ERRORS:
+        return (
+            "the proxy does not reach Meteor: start Meteor, and check the address and the port after proxy_pass (nginx), "
+            "reverse_proxy (Caddy) or ProxyPass (Apache)"
+        )
+    if status >= 500:
+        return "look at the log of the server"
+    return ""

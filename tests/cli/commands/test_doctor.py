@@ -1,0 +1,786 @@
+"""Set-ups that are broken in one place: the doctor names the layer and advice that mends it, and the mended set-up passes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ddpshell.advice import REVERSE_PROXIES
+from ddpshell.server import Options, Server
+from tests.cli.conftest import Command
+from tests.client.network.test_connector import black_hole, free_port
+from tests.gateway import Gateway, Request, http_page
+from tests.loopback import Conversation, LoopbackServer, ScriptedServer, refuse_version, silent_websocket
+from tests.machine import program
+from tests.proxies import HTTPProxy
+
+LAYERS = ["dns", "tcp", "proxy", "tls", "page", "sockjs", "upgrade", "ddp", "ping", "size", "login", "resume"]
+
+
+@dataclass
+class Setup:
+    """A broken set-up.
+
+    Args:
+        words: The words after `ddp doctor`.
+        layer: The layer to be named.
+        advice: What the advice contains.
+        mend: Mends it, and returns the words with which it is examined again.
+        status: The status of the layer.
+        code: The exit code.
+        found: What the layer's finding contains.
+        works: Whether all layers of the mended set-up work, without warnings.
+    """
+
+    words: list[str]
+    layer: str
+    advice: str
+    mend: Callable[[dict[str, Any]], list[str]]
+    status: str = "fail"
+    code: int = 3
+    found: str = ""
+    works: bool = field(default=True)
+
+
+class World:
+    """The servers and files of one test."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self.folder = folder
+        self.stack = stack
+        self.authority = trustme.CA()
+
+    def server(self, server: Server | None = None, port: int = 0) -> LoopbackServer:
+        return self.stack.enter_context(LoopbackServer(server, port=port))
+
+    def gateway(self, *backends: int, **settings: Any) -> Gateway:
+        return self.stack.enter_context(Gateway(*backends, **settings))
+
+    def script(self, script: Callable[[Conversation], object]) -> int:
+        """Return the port of a gateway that has a page, with a scripted server for WebSockets after it."""
+        server = self.stack.enter_context(ScriptedServer(script))
+        return self.gateway(
+            server.port, answer=lambda request: None if request.wants_websocket else http_page("404 Not Found")
+        ).port
+
+    def file(self, name: str, text: str) -> str:
+        (self.folder / name).write_text(text)
+        return str(self.folder / name)
+
+    @property
+    def cacert(self) -> str:
+        return self.file("ca.pem", self.authority.cert_pem.bytes().decode())
+
+
+def context(cert: trustme.LeafCert) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    cert.configure_cert(made)
+    return made
+
+
+SETUPS: dict[str, Callable[[World], Setup]] = {}
+
+
+def setup(function: Callable[[World], Setup]) -> Callable[[World], Setup]:
+    SETUPS[function.__name__.replace("_", " ")] = function
+    return function
+
+
+# --------------------------------------------------------------------------------------------------- dns, tcp, proxy
+
+
+@setup
+def an_unknown_name(world: World) -> Setup:
+    server = world.server()
+    return Setup(
+        [f"ws://host.invalid:{server.port}"],
+        "dns",
+        "check the spelling of the name",
+        lambda layer: [f"ws://localhost:{server.port}"],
+        found="cannot find the host 'host.invalid'",
+    )
+
+
+@setup
+def a_closed_port(world: World) -> Setup:
+    port = free_port()
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        world.server(port=port)
+        return [f"localhost:{port}"]
+
+    return Setup([f"localhost:{port}"], "tcp", "start it", mend, found="refused the connection")
+
+
+@setup
+def a_firewall_that_swallows(world: World) -> Setup:
+    port = world.stack.enter_context(black_hole())
+    server = world.server()
+    return Setup(
+        ["--connect-timeout", "0.2", f"127.0.0.1:{port}"],
+        "tcp",
+        "a firewall drops the packets",
+        lambda layer: [f"127.0.0.1:{server.port}"],
+        found="no answer from",
+    )
+
+
+@setup
+def a_proxy_that_refuses(world: World) -> Setup:
+    server = world.server()
+    proxy = world.stack.enter_context(HTTPProxy("ann", "secret"))
+    return Setup(
+        ["--proxy", f"http://{proxy.address}", server.url],
+        "proxy",
+        "put user and password into the proxy URL",
+        lambda layer: ["--proxy", proxy.url, server.url],
+        found="407",
+    )
+
+
+@setup
+def a_proxy_that_cannot_reach_the_server(world: World) -> Setup:
+    port = free_port()
+    proxy = world.stack.enter_context(HTTPProxy())
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        world.server(port=port)
+        return ["--proxy", proxy.url, f"localhost:{port}"]
+
+    return Setup(["--proxy", proxy.url, f"localhost:{port}"], "proxy", "cannot reach the server", mend, found="502")
+
+
+@setup
+def a_proxy_that_does_not_run(world: World) -> Setup:
+    server = world.server()
+    return Setup(
+        ["--proxy", f"http://127.0.0.1:{free_port()}", server.url],
+        "tcp",
+        "--no-proxy",
+        lambda layer: ["--no-proxy", server.url],
+        found="the proxy",
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- tls
+
+
+def secure(world: World, cert: trustme.LeafCert, *, cacert: str = "") -> tuple[Gateway, list[str]]:
+    """A gateway with TLS, and the words to examine it."""
+    gateway = world.gateway(world.server().port, tls=context(cert))
+    return gateway, ["--cacert", cacert or world.cacert, f"https://localhost:{gateway.port}"]
+
+
+def renewing(world: World, gateway: Gateway, words: list[str]) -> Callable[[dict[str, Any]], list[str]]:
+    def mend(layer: dict[str, Any]) -> list[str]:
+        gateway.use_tls(context(world.authority.issue_cert("localhost")))
+        return words
+
+    return mend
+
+
+@setup
+def an_expired_certificate(world: World) -> Setup:
+    now = datetime.now(UTC)
+    cert = world.authority.issue_cert("localhost", not_before=now - timedelta(90), not_after=now - timedelta(3, 60))
+    gateway, words = secure(world, cert)
+    mend = renewing(world, gateway, words)
+    return Setup(words, "tls", "certbot renew", mend, found="expired 3 days ago")
+
+
+@setup
+def a_certificate_that_is_not_valid_yet(world: World) -> Setup:
+    now = datetime.now(UTC)
+    cert = world.authority.issue_cert("localhost", not_before=now + timedelta(2), not_after=now + timedelta(9))
+    gateway, words = secure(world, cert)
+    return Setup(
+        words, "tls", "check the clock of this machine", renewing(world, gateway, words), found="valid in 2 days"
+    )
+
+
+@setup
+def a_certificate_for_another_name(world: World) -> Setup:
+    _, words = secure(world, world.authority.issue_cert("app.example", "www.app.example"))
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        assert layer["names"] == ["app.example", "www.app.example"]
+        name = re.search(r"--servername (\S+)", layer["advice"])
+        assert name is not None
+        return ["--servername", name[1], *words]
+
+    return Setup(words, "tls", "use a name in the certificate, such as app.example", mend, found="app.example, www")
+
+
+@setup
+def a_self_signed_certificate(world: World) -> Setup:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(1))
+        .not_valid_after(now + timedelta(30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = cert.public_bytes(serialization.Encoding.PEM).decode()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(world.file("own.pem", pem), world.file("own.key", private.decode()))
+    gateway = world.gateway(world.server().port, tls=made)
+    url = f"https://localhost:{gateway.port}"
+    return Setup(
+        [url],
+        "tls",
+        f"openssl s_client -connect localhost:{gateway.port}",
+        lambda layer: ["--cacert", world.file("server.pem", pem), url],
+        found="the certificate is self-signed: localhost",
+    )
+
+
+@setup
+def an_incomplete_chain(world: World) -> Setup:
+    cert = world.authority.create_child_ca().issue_cert("localhost")
+    gateway, words = secure(world, cert)
+    only = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    only.load_cert_chain(
+        world.file("cert.pem", cert.cert_chain_pems[0].bytes().decode()),
+        world.file("key.pem", cert.private_key_pem.bytes().decode()),
+    )
+    gateway.use_tls(only)
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        gateway.use_tls(context(cert))
+        return words
+
+    return Setup(words, "tls", "fullchain.pem", mend, found="the server sends 1 certificate")
+
+
+@setup
+def an_unknown_authority(world: World) -> Setup:
+    _, words = secure(world, world.authority.issue_cert("localhost"))
+    return Setup(words[2:], "tls", "trust it with --cacert FILE", lambda layer: words)
+
+
+@setup
+def a_server_without_TLS(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    port = world.server().port
+    return Setup(
+        [f"https://localhost:{port}"], "tls", "begins with http: or ws:", lambda layer: [f"http://localhost:{port}"]
+    )
+
+
+@setup
+def TLS_where_none_is_expected(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    _, words = secure(world, world.authority.issue_cert("localhost"))
+    plain = [words[-1].replace("https", "http")]
+    return Setup(plain, "page", "begins with https: or wss:", lambda layer: words, status="warn")
+
+
+# -------------------------------------------------------------------------------------------- page, sockjs, upgrade
+
+
+def meteor_page(config: dict[str, Any] | None = None, head: str = "") -> str:
+    text = quote(json.dumps({"meteorRelease": "METEOR@3.5.0", "ROOT_URL_PATH_PREFIX": "", **(config or {})}))
+    script = f'__meteor_runtime_config__ = JSON.parse(decodeURIComponent("{text}"))'
+    return f'<html><head>{head}<script type="text/javascript">{script}</script></head></html>'
+
+
+def answering(page: bytes) -> Callable[[Request], bytes | None]:
+    """Answer requests for pages. Other requests are passed on."""
+    return lambda request: None if request.wants_websocket or "sockjs" in request.path else page
+
+
+@setup
+def the_wrong_path(world: World) -> Setup:
+    server = world.server(Server(path_prefix="/app"))
+    url = f"ws://localhost:{server.port}"
+    return Setup([url], "upgrade", f"ddp doctor {url}/PREFIX", lambda layer: [f"{url}/app"], found="404")
+
+
+@setup
+def a_prefix_that_the_page_names(world: World) -> Setup:
+    server = world.server(Server(path_prefix="/app"))
+    gateway = world.gateway(
+        server.port, answer=answering(http_page("200 OK", meteor_page({"ROOT_URL_PATH_PREFIX": "/app"})))
+    )
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        command = re.search(r"ddp doctor (\S+)", layer["advice"])
+        assert command is not None
+        return [command[1]]
+
+    return Setup(
+        [f"localhost:{gateway.port}"],
+        "upgrade",
+        f"use the address of the application: ddp doctor http://localhost:{gateway.port}/app",
+        mend,
+    )
+
+
+@setup
+def a_redirect(world: World) -> Setup:
+    server = world.server(Server(path_prefix="/new"))
+    gateway = world.gateway(server.port)
+    target = f"http://localhost:{gateway.port}/new"
+
+    def answer(request: Request) -> bytes | None:
+        if request.path.startswith("/new"):
+            return None
+        return http_page("301 Moved Permanently", Location=target + request.path)
+
+    gateway.answer = answer
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        command = re.search(r"ddp doctor (\S+)", layer["advice"])
+        assert command is not None
+        return [command[1]]
+
+    return Setup([f"localhost:{gateway.port}"], "upgrade", f"use that address: ddp doctor {target}", mend, found="301")
+
+
+def guarded(world: World, status: str, header: str) -> Gateway:
+    """A gateway that requires a header."""
+    gateway = world.gateway(world.server().port)
+    gateway.answer = lambda request: None if header in request.headers else http_page(status)
+    return gateway
+
+
+@setup
+def a_password_that_is_missing(world: World) -> Setup:
+    gateway = guarded(world, "401 Unauthorized", "authorization")
+    return Setup(
+        [f"localhost:{gateway.port}"],
+        "upgrade",
+        "https://user:password@host",
+        lambda layer: [f"http://ann:secret@localhost:{gateway.port}"],
+        found="401",
+    )
+
+
+@setup
+def a_header_that_is_missing(world: World) -> Setup:
+    gateway = guarded(world, "403 Forbidden", "x-key")
+    headers = world.file("headers", "X-Key: secret\n")
+    return Setup(
+        [f"localhost:{gateway.port}"],
+        "upgrade",
+        "-H @FILE",
+        lambda layer: ["-H", f"@{headers}", f"localhost:{gateway.port}"],
+        found="403",
+    )
+
+
+@setup
+def an_origin_that_is_not_allowed(world: World) -> Setup:
+    server = world.server(Server(options=Options(origins=["https://app.example"])))
+    return Setup(
+        ["--origin", "https://other.example", server.url],
+        "upgrade",
+        "--origin URL",
+        lambda layer: ["--origin", "https://app.example", server.url],
+        found="403",
+    )
+
+
+@setup
+def a_proxy_whose_Meteor_does_not_run(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    gateway = world.gateway(answer=lambda request: http_page("502 Bad Gateway", Server="nginx"))
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        gateway.backends = [world.server().port]
+        gateway.answer = lambda request: None
+        return [f"localhost:{gateway.port}"]
+
+    return Setup([f"localhost:{gateway.port}"], "upgrade", "check the address and the port after proxy_pass", mend)
+
+
+@setup
+def a_proxy_that_removes_Upgrade(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    gateway = world.gateway(world.server().port)
+
+    def answer(request: Request) -> bytes | None:
+        return http_page("400 Bad Request", "Not a valid websocket request") if request.wants_websocket else None
+
+    gateway.answer = answer
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        # The name of the proxy is unknown, so the lines for each are shown.
+        assert all(line in layer["advice"] for lines in REVERSE_PROXIES.values() for line in lines)
+        gateway.answer = lambda request: None
+        return [f"localhost:{gateway.port}"]
+
+    return Setup([f"localhost:{gateway.port}"], "upgrade", "lost its Upgrade header", mend)
+
+
+@setup
+def nginx_without_Upgrade(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    nginx = Nginx(world, world.server().port)
+    nginx.start("location / { proxy_pass http://localhost:3000; }")
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        nginx.start(layer["advice"].partition("nginx:\n")[2])
+        return [nginx.url]
+
+    return Setup([nginx.url], "upgrade", "proxy_set_header Upgrade $http_upgrade;", mend, found="400")
+
+
+@setup
+def nginx_before_a_closed_port(world: World) -> Setup:
+    nginx = Nginx(world, free_port())
+    lines = "\n".join(REVERSE_PROXIES["nginx"])
+    nginx.start(lines)
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        nginx.backend = world.server().port
+        nginx.start(lines)
+        return [nginx.url]
+
+    return Setup([nginx.url], "upgrade", "proxy_pass (nginx)", mend, found="502")
+
+
+class Nginx:
+    """The real nginx from Debian, before a server."""
+
+    def __init__(self, world: World, backend: int) -> None:
+        self.backend = backend
+        self._program = program("nginx", "nginx-light")
+        self._folder = world.folder
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        world.stack.callback(self.stop)
+
+    def start(self, location: str) -> None:
+        """Start it with these lines of configuration; it listens when this returns."""
+        self.stop()
+        paths = " ".join(
+            f"{name}_temp_path {self._folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        location = location.replace("localhost:3000", f"127.0.0.1:{self.backend}")
+        config = f"""
+            pid {self._folder}/nginx.pid; error_log {self._folder}/nginx.log; events {{}}
+            http {{ access_log off; {paths} server {{ listen 127.0.0.1:{self._port};\n{location}\n}} }}
+        """
+        (self._folder / "nginx.conf").write_text(config)
+        subprocess.run(self._words(), check=True, capture_output=True)
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        if (self._folder / "nginx.pid").exists():
+            subprocess.run([*self._words(), "-s", "stop"], check=True, capture_output=True)
+            wait_until_free(self._port)
+            (self._folder / "nginx.pid").unlink(missing_ok=True)
+
+    def _words(self) -> list[str]:
+        return [self._program, "-p", str(self._folder), "-c", "nginx.conf", "-e", "nginx.log"]
+
+
+def wait_until_free(port: int) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            return
+
+
+@setup
+def WebSockets_that_are_switched_off(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    gateway = world.gateway(world.server().port)
+
+    def answer(request: Request) -> bytes | None:
+        if "/info" in request.path:
+            return http_page("200 OK", '{"websocket":false,"origins":["*:*"],"cookie_needed":false,"entropy":1}')
+        return http_page("404 Not Found") if request.wants_websocket else None
+
+    gateway.answer = answer
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        gateway.answer = lambda request: None
+        return [f"localhost:{gateway.port}"]
+
+    return Setup([f"localhost:{gateway.port}"], "upgrade", "unset DISABLE_WEBSOCKETS", mend, found="404")
+
+
+@setup
+def a_policy_without_the_socket(world: World) -> Setup:
+    gateway = world.gateway(world.server().port)
+    url = f"localhost:{gateway.port}"
+    policy = "default-src 'self'; connect-src https://api.example"
+    gateway.answer = answering(http_page("200 OK", meteor_page(), Content_Security_Policy=policy))
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        directive = re.search("^  (connect-src .*)$", layer["advice"], re.MULTILINE)
+        assert directive is not None
+        page = meteor_page(head=f'<meta http-equiv="Content-Security-Policy" content="{directive[1]}">')
+        gateway.answer = answering(http_page("200 OK", page))
+        return [url]
+
+    return Setup(
+        [url],
+        "page",
+        f"connect-src https://api.example ws://localhost:{gateway.port}",
+        mend,
+        status="warn",
+        code=0,
+        found="keeps browsers from",
+    )
+
+
+@setup
+def a_page_that_names_another_server(world: World) -> Setup:
+    gateway, server = world.gateway(world.server().port), world.server()
+    page = meteor_page({"DDP_DEFAULT_CONNECTION_URL": f"http://localhost:{server.port}"})
+    gateway.answer = answering(http_page("200 OK", page))
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        assert layer["ddp_url"] == f"http://localhost:{server.port}"
+        command = re.search(r"ddp doctor (\S+)", layer["advice"])
+        assert command is not None
+        return [command[1]]
+
+    return Setup(
+        [f"localhost:{gateway.port}"], "page", "check that server, too", mend, status="warn", code=0,
+        found=f"browsers connect to ws://localhost:{server.port}/websocket",
+    )  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------------- ddp
+
+
+@setup
+def a_server_that_is_not_for_the_web(world: World) -> Setup:
+    def ssh(conversation: Conversation) -> None:
+        conversation.send_bytes(b"SSH-2.0-OpenSSH_9.2\r\n")
+        conversation.hold()
+
+    port = world.stack.enter_context(ScriptedServer(ssh)).port
+    server = world.server()
+    return Setup(
+        [f"localhost:{port}"],
+        "page",
+        "the address and the port of a Meteor server",
+        lambda layer: [f"localhost:{server.port}"],
+        found="its answer is 'SSH-2.0-OpenSSH_9.2'",
+    )
+
+
+@setup
+def a_web_server_without_WebSockets(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    gateway = world.gateway(answer=lambda request: http_page("200 OK", "<h1>Welcome</h1>"))
+    server = world.server()
+    return Setup(
+        [f"localhost:{gateway.port}"],
+        "upgrade",
+        "the path may be wrong",
+        lambda layer: [f"localhost:{server.port}"],
+        found="200",
+    )
+
+
+@setup
+def a_WebSocket_that_is_not_DDP(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    def goodbye(conversation: Conversation) -> None:
+        conversation.upgrade()
+        conversation.receive_text()
+        conversation.close(1008, "what is that?")
+
+    port, server = world.script(goodbye), world.server()
+    return Setup(
+        [f"localhost:{port}"],
+        "ddp",
+        "there is no DDP server at its other end",
+        lambda layer: [f"localhost:{server.port}"],
+        found="what is that?",
+    )
+
+
+@setup
+def a_version_that_is_refused(world: World) -> Setup:
+    port, server = world.script(refuse_version("9")), world.server()
+    return Setup(
+        [f"localhost:{port}"],
+        "ddp",
+        "does not speak any version of DDP that ddp speaks",
+        lambda layer: [f"localhost:{server.port}"],
+        found="version 9",
+    )
+
+
+@setup
+def a_WebSocket_that_is_silent(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    port, server = world.script(silent_websocket), world.server()
+    return Setup(
+        ["--connect-timeout", "1", f"localhost:{port}"],
+        "ddp",
+        "passes messages on to Meteor",
+        lambda layer: [f"localhost:{server.port}"],
+        found="did not send `connected` in time",
+    )
+
+
+@setup
+def pings_that_are_not_answered(world: World) -> Setup:
+    def deaf(conversation: Conversation) -> None:
+        conversation.establish()
+        conversation.wait_closed()
+
+    port, server = world.script(deaf), world.server()
+    return Setup(
+        ["--connect-timeout", "1", f"localhost:{port}"],
+        "ping",
+        "look at its load and its log",
+        lambda layer: [f"localhost:{server.port}"],
+    )
+
+
+@setup
+def a_message_limit_of_48_KiB(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    server = world.server(Server(options=Options(message_limit=48 << 10)))
+    other = world.server(Server(options=Options(message_limit=2 << 20)))
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        assert layer["bytes"] == 48 << 10
+        return [other.url]
+
+    return Setup(
+        [server.url], "size", "payloadLength", mend, status="warn", code=0, found="messages of up to 48 KiB pass"
+    )
+
+
+@setup
+def a_login_that_is_refused(world: World) -> Setup:
+    server = world.server()
+    words = ["--login", "alice", "--password-file"]
+    wrong, right = world.file("wrong", "jabberwock\n"), world.file("right", "wonderland\n")
+    return Setup(
+        [*words, wrong, server.url],
+        "login",
+        "check the user and the password",
+        lambda layer: [*words, right, server.url],
+        code=4,
+        found="Incorrect password",
+    )
+
+
+@setup
+def a_login_that_is_not_saved(world: World) -> Setup:
+    server = world.server()
+    return Setup(
+        ["--login", "alice", server.url],
+        "login",
+        f"ddp login alice -u {server.url}",
+        lambda layer: ["--no-login", server.url],
+        code=4,
+    )
+
+
+@setup
+def sessions_that_do_not_come_back(world: World) -> Setup:
+    gateway = world.gateway(world.server().port, world.server().port)
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        assert (layer["drops"], layer["resumed"]) == (1, 0)
+        gateway.backends = gateway.backends[:1]
+        return [f"localhost:{gateway.port}"]
+
+    return Setup(
+        [f"localhost:{gateway.port}"], "resume", "ip_hash;", mend, status="warn", code=0, found="came back 0 of 1 time"
+    )
+
+
+@setup
+def a_server_that_forgets_sessions(world: World) -> Setup:
+    server, other = world.server(Server(options=Options(grace_period=0))), world.server()
+    return Setup(
+        ["--drop", "2", server.url],
+        "resume",
+        "Meteor keeps sessions from 3.5 on",
+        lambda layer: ["--drop", "2", other.url],
+        status="warn",
+        code=0,
+        found="came back 0 of 2 times",
+    )
+
+
+@setup
+def a_server_that_accepts_a_client_only_once(world: World) -> Setup:
+    gateway = world.gateway(world.server().port)
+    upgrades: list[Request] = []
+
+    def answer(request: Request) -> bytes | None:
+        if request.wants_websocket:
+            upgrades.append(request)
+        # Those of the layers upgrade, ddp, size and resume.
+        return http_page("429 Too Many Requests") if len(upgrades) > 4 else None
+
+    gateway.answer = answer
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        gateway.answer = lambda request: None
+        return [f"localhost:{gateway.port}"]
+
+    words = ["--connect-timeout", "1", f"localhost:{gateway.port}"]
+    return Setup(words, "resume", "limits per client", mend, found="429")
+
+
+# ---------------------------------------------------------------------------------------------------------- the tests
+
+
+def examined(ddp: Command, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    ran = ddp("doctor", *words, "-o", "json", "-qq")
+    assert ran.err == ""
+    report = json.loads(ran.out)
+    layers = report["layers"]
+    assert [layer["layer"] for layer in layers] == LAYERS
+    statuses = [layer["status"] for layer in layers]
+    assert report["verdict"] == next((status for status in ("fail", "warn") if status in statuses), "ok")
+    return ran.code, layers
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with contextlib.ExitStack() as stack:
+        yield World(tmp_path, stack)
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_a_broken_setup_is_named_at_its_layer_and_mended_by_the_advice(ddp: Command, world: World, name: str) -> None:
+    broken = SETUPS[name](world)
+    code, layers = examined(ddp, *broken.words)
+    found = {layer["layer"]: layer for layer in layers}
+    layer = found[broken.layer]
+    assert (layer["status"], code) == (broken.status, broken.code), layers
+    assert broken.found in layer["found"]
+    assert broken.advice in layer["advice"]
+    if broken.status == "fail":
+        rest = layers[LAYERS.index(broken.layer) + 1 :]
+        assert {(after["status"], after["ms"], after["found"]) for after in rest} <= {("skip", None, "not tried")}
+
+    code, layers = examined(ddp, *broken.mend(layer))
+    assert (code, {layer["status"] for layer in layers} <= {"ok", "skip"}) == (0, True), layers
+
+
+def test_at_least_twenty_setups_are_broken() -> None:
+    assert len(SETUPS) >= 30
