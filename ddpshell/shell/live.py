@@ -336,8 +336,6 @@ class LiveTable:
                 f"[{escape_line(name)}]" if name == self.shown and len(self._collections) > 1 else escape_line(name)
             )
             parts.append(f"{marked}: {plural(len(collection.rows), 'document')}")
-        if self.filter:
-            parts.append(f"{len(self.matching):,} match")
         if rate:
             parts.append(f"{plural(rate, 'change')}/s")
         text = " · ".join([what, *(parts or ["no documents"])])

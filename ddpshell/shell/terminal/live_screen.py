@@ -244,17 +244,21 @@ class LiveScreen:
             # The end of a long filter is visible, and the cursor after it.
             while cell_width(text) > width - 1:
                 text = text[1:]
-            return [("class:live.status", text), ("reverse", " "), *self._problem(width - cell_width(text) - 1)]
+            note = self._filter_note(width - cell_width(text) - 1)
+            return [("class:live.status", text), ("reverse", " "), note]
         keys = _KEYS_OF_DOCUMENT if table.is_open else _KEYS_OF_SEVERAL if table.collections > 1 else _KEYS
-        text = "  ".join(
-            [part for part in (self._status(), f"/{escape_line(table.filter)}" if table.filter else "", keys) if part]
-        )
+        parts = [self._status()]
+        if table.filter and not table.is_open:
+            parts.append(f"/{escape_line(table.filter)}{self._filter_note(width)[1]}")
+        text = "  ".join([part for part in (*parts, keys) if part])
         return [("class:live.status", clip(text, width))]
 
-    def _problem(self, room: int) -> StyleAndTextTuples:
-        return (
-            [("class:live.problem", clip(f"  {escape_line(self._table.problem)}", room))] if self._table.problem else []
-        )
+    def _filter_note(self, room: int) -> tuple[str, str]:
+        """Return how many documents match, or what is wrong with the filter."""
+        table = self._table
+        if table.problem:
+            return ("class:live.problem", clip(f"  {escape_line(table.problem)}", room))
+        return ("class:live.status", clip(f"  {len(table.matching):,} match", room) if table.filter else "")
 
     # ---------------------------------------------------------------------------------------------------------- keys
 
@@ -281,6 +285,10 @@ class LiveScreen:
         bind("s-tab", action=lambda: table.next_collection(-1))
         bind("enter", action=lambda: table.close() if table.is_open else table.open())
         bind("escape", action=lambda: table.close() if table.is_open else self._set_filter(""))
+
+        @keys.add("c-z")
+        def _(event: KeyPressEvent) -> None:
+            event.app.suspend_to_background()
 
         @keys.add("/", filter=~typing & ~is_open)
         def _(event: KeyPressEvent) -> None:
