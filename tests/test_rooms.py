@@ -86,7 +86,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "websocket": ("client/network/upgrade.py",),
     "websockets": ("server/transport.py",),
     # Time, randomness and concurrency.
-    "asyncio": ("server/", "tap/", "shell/"),
+    "asyncio": ("server/", "tap/", "shell/", "client/asynchronous.py"),
     "contextvars": ("server/",),
     "concurrent": ("logins.py", "clock.py", "client/", "server/", "tap/", "shell/", "cli/"),
     "queue": ("client/", "server/", "shell/", "cli/"),

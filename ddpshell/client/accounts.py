@@ -151,21 +151,21 @@ class Accounts:
 
     # Being logged in
 
-    def logout(self) -> Awaitable[EJSONValue]:
+    def logout(self) -> Awaitable[Any]:
         """Log out; the server deletes the token (A43)."""
         return self._call_method("logout", [], logs_out=True)
 
-    def logout_other_clients(self) -> Awaitable[EJSONValue]:
+    def logout_other_clients(self) -> Awaitable[Any]:
         """Get a new token; the server deletes all other tokens and closes their connections (A22)."""
         self._login("getNewToken", [])
         return self._call_method("removeOtherTokens", [], wait=True)
 
-    def change_password(self, old_password: str, new_password: str) -> Awaitable[EJSONValue]:
+    def change_password(self, old_password: str, new_password: str) -> Awaitable[Any]:
         """Change the password; the server deletes the user's other tokens and keeps this one (A8, A44)."""
         params = [digest(old_password), digest(new_password)]
         return self._call_method("changePassword", params, wait=False, retry=False)
 
-    def forgot_password(self, email: str) -> Awaitable[EJSONValue]:
+    def forgot_password(self, email: str) -> Awaitable[Any]:
         """Ask the server to send a mail with a token for `reset_password` (A9)."""
         return self._call_method("forgotPassword", [{"email": email}], wait=False)
 
@@ -241,8 +241,8 @@ class Accounts:
         logs_out: bool = False,
         wait: bool = True,
         retry: bool = True,
-    ) -> Awaitable[EJSONValue]:
-        answer: Awaitable[EJSONValue] = self._awaitable(method)
+    ) -> Awaitable[Any]:
+        answer: Awaitable[Any] = self._awaitable(method)
         operation = _Operation(answer, answer.fulfill, answer.fail, logs_out=logs_out)
         self._send(method, params, operation, wait=wait, retry=retry)
         return answer

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import WeakMethod, WeakSet
 
 from msgspec import Struct
 
@@ -129,6 +130,9 @@ class Client:
     A client does not survive `os.fork`: in the child process its methods raise `ClientClosed`, and leaving its `with` block
     does nothing. The client in the parent process continues.
 
+    A client that is no longer used must be closed. One that is collected without that closes itself, with a
+    `ResourceWarning`.
+
     Raises:
         InvalidURL: `url` is not a valid address of a DDP server, or `proxy` is not a valid proxy URL.
         ValueError: A header is not valid, or contains a line break.
@@ -193,7 +197,7 @@ class Client:
             self._lifecycle,
             connector,
             self._clock,
-            self._publish,
+            partial(_publish_if_alive, WeakMethod(self._publish)),
             connect_timeout=connect_timeout or None,
             debug=debug,
             frame_listener=frame_listener,
@@ -219,6 +223,26 @@ class Client:
         # In a forked process there is nothing to close, and an error would hide the present exception.
         if not self._runner.is_forked:
             self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        from .asynchronous import in_thread  # imports asyncio
+
+        # `close` waits a moment for the client's thread.
+        await in_thread(self.__exit__, kind, error, traceback)
+
+    def __del__(self) -> None:
+        # A constructor that failed has made no runner.
+        runner: Runner | None = getattr(self, "_runner", None)
+        if runner is not None and runner.abandon():
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __repr__(self) -> str:
+        return f"<Client {self._url}>"
 
     # Calls and subscriptions
 
@@ -270,7 +294,7 @@ class Client:
         # Encoding takes longer than all the rest, so it is done without the lock.
         text = ejson_text(call.params)
         with self._runner.lock:
-            failure = self._failure()
+            failure = self._runner.locked_failure()
             if failure is None:
                 call.id = self._session.call(
                     method,
@@ -297,7 +321,7 @@ class Client:
         """
         subscription = Subscription(name, params, self._on_thread, self._stop, self._refusal)
         with self._runner.lock:
-            failure = self._failure()
+            failure = self._runner.locked_failure()
             if failure is None:
                 subscription.id = self._session.subscribe(name, params)
                 self._registry.subscriptions[subscription.id] = subscription
@@ -317,7 +341,7 @@ class Client:
 
         with self._runner.lock:
             if self._accounts is None:
-                self._accounts = Accounts(self._session, self._runner, self._clock, self._failure)
+                self._accounts = Accounts(self._session, self._runner, self._clock, self._runner.locked_failure)
             return self._accounts
 
     @property
@@ -339,7 +363,7 @@ class Client:
         """
         return self.accounts.login(user, password, code=code)
 
-    def logout(self) -> Awaitable[EJSONValue]:
+    def logout(self) -> Awaitable[Any]:
         """Log out, here and on the server, after all earlier calls are done."""
         return self.accounts.logout()
 
@@ -378,7 +402,7 @@ class Client:
                 self._registry.pings[self._session.ping(self._clock.now(), size)] = answer
                 self._runner.wake_thread()
             else:
-                failure = self._failure() or ConnectionLost(f"not connected to {self._url}")
+                failure = self._runner.locked_failure() or ConnectionLost(f"not connected to {self._url}")
         if failure is not None:
             answer.fail(failure)
         return answer
@@ -420,7 +444,7 @@ class Client:
         """
         waiter: Awaitable[None] = Awaitable("session with %s", self._url, self._on_thread, self._refusal)
         with self._runner.lock:
-            failure = self._failure()
+            failure = self._runner.locked_failure()
             connected = self._lifecycle.state is ConnectionState.CONNECTED
             if failure is None and not connected:
                 self._registry.sessions.append(waiter)
@@ -504,12 +528,6 @@ class Client:
     def _leave_to_parent(self) -> None:
         self._runner.leave_to_parent()
         self._registry.leave_to_parent()
-
-    def _failure(self) -> DDPError | None:
-        """Return the error if nothing can be sent any more, or None. The caller holds the lock."""
-        if self._lifecycle.state is not ConnectionState.FAILED:
-            return None
-        return self._lifecycle.error
 
     def _cancel_call(self, call: MethodCall) -> bool:
         with self._runner.lock:
@@ -603,6 +621,13 @@ def make_connector(
     handshake = HandshakeOptions(tuple(headers), origin, user_agent)
     options = ConnectOptions(handshake, tls or TLSOptions(), parsed_proxy, ip_version, max_message, on_step)
     return WebSocketConnector(parse_url(url, random), options, random)
+
+
+def _publish_if_alive(publish: WeakMethod[Callable[[Sequence[Published]], None]], events: Sequence[Published]) -> None:
+    """Publish events for a client, unless it was collected. If the thread kept it alive, it never would be."""
+    function = publish()
+    if function is not None:
+        function(events)
 
 
 def _leave_to_parents() -> None:

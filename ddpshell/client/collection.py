@@ -6,9 +6,10 @@ Only the server's messages add and remove documents. To change a document, call 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 from itertools import islice
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from .. import ejson
 from ..exceptions import QueryError
@@ -19,6 +20,9 @@ from ..protocol.codec import DocumentID
 from ..protocol.documents import Copies, Document, Documents, Fields
 from .events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved, Event
 from .runner import Runner
+
+if TYPE_CHECKING:
+    from .asynchronous import Change
 
 __all__ = ["Collection"]
 
@@ -175,6 +179,38 @@ class Collection:
             unregister()
             observer.report_documents(present)
         return stop
+
+    def changes(self, selector: Selector | None = None, *, limit: int = 10_000) -> AsyncGenerator[Change, None]:
+        """Iterate over the present documents, and then over the changes, in order, in a task of asyncio.
+
+            async for change in client.collection("tasks").changes({"done": False}):
+                match change:
+                    case ddpshell.events.DocumentAdded(): ...
+
+        The values are `DocumentAdded`, `DocumentChanged`, `DocumentMoved` and `DocumentRemoved` of `ddpshell.events`, as
+        for `observe`. After a lost connection, the difference to the server's new documents comes as changes. The
+        iteration ends when the client is closed.
+
+        Args:
+            selector: Iterate only over matching documents. A document that starts to match is added, and one that no longer
+                matches is removed.
+            limit: The number of changes that can wait while the task is busy. If there are more, a `ChangesDropped` says
+                how many are missing in its place; `find` has the documents as they are.
+
+        Raises:
+            QueryError: The selector is not valid.
+            DDPError: The client gave up; it was made with `reconnect=False`, for example.
+        """
+        from .asynchronous import changes  # imports asyncio
+
+        return changes(
+            self.name,
+            # All present documents come at once, and they are in memory anyway.
+            lambda: limit + self.count(selector),
+            partial(self.observe, selector=selector),
+            self._on_event,
+            self._runner.failure,
+        )
 
     def _matching(self, selector: Selector | None, matches: Matcher | None) -> Iterator[Document]:
         """Return the matching documents without copying them. The caller holds the lock."""

@@ -33,6 +33,7 @@ from ..protocol.events import (
 __all__ = [
     "CallAnswered",
     "CallFinished",
+    "ChangesDropped",
     "Closed",
     "Connecting",
     "ConnectionDropped",
@@ -116,6 +117,18 @@ class ConnectionFailed(Struct, frozen=True):
 
 class Closed(Struct, frozen=True):
     """`Client.close` was called."""
+
+
+class ChangesDropped(Struct, frozen=True):
+    """Changes are missing here, because a program took longer than the server to deal with them; see `Collection.changes`.
+
+    Args:
+        collection: The name of the collection.
+        count: The number of changes that are missing.
+    """
+
+    collection: str
+    count: int
 
 
 class LoggedIn(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Generic, TypeVar
 
@@ -221,6 +221,13 @@ class Awaitable(Future[Value], Generic[Value]):
         if self._state == "PENDING":
             self._exception, self._state = error, "FINISHED"
 
+    def __await__(self) -> Generator[object, None, Value]:
+        """Wait in a task of asyncio: `await client.call("upper", "Hello")`. Canceling the task cancels this future."""
+        from .asynchronous import wait  # imports asyncio
+
+        self._check_thread()
+        return wait(self)
+
     def _timeout_error(self, timeout: float | None) -> DDPTimeout:
         what = self._what % self._name
         if self._answer(self) is not None:
@@ -247,7 +254,7 @@ class Awaitable(Future[Value], Generic[Value]):
             )
 
 
-class MethodCall(Awaitable[EJSONValue]):
+class MethodCall(Awaitable[Any]):
     """A method call that was made with `Client.call` or `Client.apply`.
 
     `result()` returns what the method returned, or raises one of these errors:

@@ -122,6 +122,7 @@ class Runner:
         self._is_held = False
         # Whether to cut the connection. Guarded by the lock.
         self._is_dropped = False
+        self._is_abandoned = False
         # The open connection; for the thread, and for the copy in a forked process.
         self._transport: Transport | None = None
         # The time limit for the session, and whether the next attempt only tries another version. For the thread.
@@ -169,6 +170,30 @@ class Runner:
     def refusal(self) -> str | None:
         """Return the server's last reason for rejecting a message, while it is unknown which message that was."""
         return self._session.refusal
+
+    def failure(self) -> DDPError | None:
+        """Return the error if nothing can be sent any more, or None."""
+        with self.lock:
+            return self.locked_failure()
+
+    def locked_failure(self) -> DDPError | None:
+        """Return the same as `failure`. The caller holds the lock."""
+        return self._lifecycle.error if self._lifecycle.state is ConnectionState.FAILED else None
+
+    def abandon(self) -> bool:
+        """Close the connection and end the thread soon, because the client is collected.
+
+        The caller can be any thread, also this one while it holds the lock, because any code can start a collection.
+        Therefore this method does not use the lock.
+
+        Returns:
+            False if the client was closed before.
+        """
+        if self.is_forked or self._lifecycle.is_over:
+            return False
+        self._is_abandoned = True
+        self.interrupt()
+        return True
 
     def wake_thread(self) -> None:
         """Let the thread send what the session wants to send. The caller must hold the lock."""
@@ -232,6 +257,8 @@ class Runner:
                 with self.lock:
                     # The lifecycle is changed before each interruption, so no change is missed here.
                     self._waiter.reset()
+                    if self._is_abandoned:
+                        self._lifecycle.close()
                     if self._lifecycle.is_over:
                         break
                     is_due = self._lifecycle.begin_attempt(self._clock.now())
@@ -315,6 +342,8 @@ class Runner:
                 if is_held:
                     self._session.stay_alive(ping=is_beat)
                 self._session.handle_timer(now)
+                if self._is_abandoned:
+                    self._lifecycle.close()
                 wanted = self._lifecycle.wants_connection and self._lifecycle.disconnects == self._disconnects
                 if not wanted:
                     self._session.send_disconnect()

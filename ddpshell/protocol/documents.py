@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from .. import ejson
-from ..ejson import EJSONValue
 from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, ejson_value, encode_document_id
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
@@ -23,10 +22,10 @@ from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw
 __all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Quiescence"]
 
 #: A document as applications see it: its fields and its `_id`.
-Document: TypeAlias = dict[str, EJSONValue]
+Document: TypeAlias = dict[str, Any]
 
 #: The fields of a document without `_id`, which is never among the fields on the wire (C45).
-Fields: TypeAlias = dict[str, EJSONValue]
+Fields: TypeAlias = dict[str, Any]
 
 # Quotes inside JSON strings are escaped, so this pattern cannot match inside a string.
 _DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-fA-F]{24}")\}')

@@ -5,12 +5,11 @@ A session knows neither connections nor retries; `client/lifecycle.py` has the e
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 # `gc=False`: events hold trees, so the cyclic garbage collector need not track them.
 from msgspec import Struct
 
-from ..ejson import EJSONValue
 from ..exceptions import DDPError
 from .codec import DocumentID
 
@@ -96,7 +95,7 @@ class CallAnswered(Struct, frozen=True, gc=False):
 
     id: str
     method: str
-    result: EJSONValue = None
+    result: Any = None
     has_result: bool = False
     error: DDPError | None = None
 
@@ -114,7 +113,7 @@ class CallFinished(Struct, frozen=True, gc=False):
 
     id: str
     method: str
-    result: EJSONValue = None
+    result: Any = None
     has_result: bool = False
     error: DDPError | None = None
 
@@ -139,7 +138,7 @@ class DocumentAdded(Struct, frozen=True, gc=False):
 
     collection: str
     id: DocumentID
-    fields: dict[str, EJSONValue]
+    fields: dict[str, Any]
 
 
 class DocumentChanged(Struct, frozen=True, gc=False):
@@ -154,7 +153,7 @@ class DocumentChanged(Struct, frozen=True, gc=False):
 
     collection: str
     id: DocumentID
-    fields: dict[str, EJSONValue]
+    fields: dict[str, Any]
     cleared: tuple[str, ...]
 
 

@@ -13,8 +13,8 @@ from ddpshell import ejson, events
 def calls(client: ddpshell.Client) -> None:
     call = client.call("add", 1, 2.5)
     assert_type(call, ddpshell.MethodCall)
-    assert_type(call.result(), ejson.EJSONValue)
-    assert_type(call.result(timeout=5), ejson.EJSONValue)
+    assert_type(call.result(), Any)  # only the server knows its shape
+    assert_type(call.result(timeout=5), Any)
     client.apply("add", [1, 2], wait=True, retry=False, return_at_result=True, random_seed="seed")
     call.add_done_callback(lambda done: print(done.result()))
     assert_type(call.cancel(), bool)

@@ -136,7 +136,7 @@ def test_a_second_login_ends_the_first_on_the_server(
 
     def tokens() -> int:
         [user] = server.server.accounts.users.find({"username": "alice"})
-        return len(user["services"]["resume"]["loginTokens"])  # type: ignore[index,call-overload,arg-type]  # a document's shape
+        return len(user["services"]["resume"]["loginTokens"])
 
     for _ in range(3):
         ran = ddp("login", "alice", "--password-file", str(secret))
@@ -215,7 +215,7 @@ class TestSecrets:
         assert ddp(*words) == (0, f'"{ALICE}"\n', "")
         assert saved() == []
         [user] = server.server.accounts.users.find({"username": "alice"})
-        assert user["services"]["resume"]["loginTokens"] == []  # type: ignore[index,call-overload]  # a document's shape
+        assert user["services"]["resume"]["loginTokens"] == []
         secret.write_text("wrong")
         ran = ddp(*words)
         assert (ran.code, ran.out) == (4, "")
@@ -591,7 +591,7 @@ class TestHome:
         assert (ran.code, ran.out) == (7, "")
         assert ran.err.startswith("ddp: error: cannot save the login, so it was ended: ")
         [user] = server.server.accounts.users.find({"username": "alice"})
-        assert user["services"]["resume"]["loginTokens"] == []  # type: ignore[index,call-overload]  # a document's shape
+        assert user["services"]["resume"]["loginTokens"] == []
 
     @pytest.mark.parametrize("state", [None, "relative/state"])
     def test_nothing_is_written_but_into_its_folders(

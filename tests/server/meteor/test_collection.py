@@ -41,7 +41,7 @@ def test_inserted_and_found_documents_are_copies() -> None:
     document["a"].append(2)
     found = collection.find_one(str(id_))
     assert found == {"_id": id_, "a": [1]}
-    found["a"].append(3)  # type: ignore[union-attr]  # it is a list
+    found["a"].append(3)
     assert collection.find_one({"a": [1]}) is not None
     assert len(collection) == 1
 

@@ -1,0 +1,275 @@
+"""Futures of the client in tasks of asyncio, changes as an iterator, and clients that are not closed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+import ddpshell
+from ddpshell import Client, events
+from ddpshell.client.asynchronous import Change
+from ddpshell.exceptions import ConnectionLost, MethodError, QueryError
+from tests.client.test_collection import Played, added, changed, playing, removed
+from tests.fakes import PATIENCE, FakeClock, ScriptedConnector
+from tests.loopback import LoopbackServer
+from tests.machine import ENVIRONMENT
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:
+    async with asyncio.timeout(PATIENCE):
+        return [await anext(changes) for _ in range(count)]
+
+
+async def turn() -> None:
+    """Let each task run until it waits."""
+    await asyncio.sleep(0)  # noqa: TID251 - not for any time
+
+
+def answer(played: Played, **outcome: Any) -> None:
+    """Answer the call that the client sent."""
+    call = played.server.pull_message()
+    played.push({"msg": "result", "id": call["id"], **outcome}, {"msg": "updated", "methods": [call["id"]]})
+
+
+class TestAwait:
+    def test_a_call_gives_its_result_or_its_error(self) -> None:
+        async def run(played: Played) -> None:
+            waiting = asyncio.create_task(result(played.client, "upper"))
+            await turn()
+            answer(played, result="HELLO")
+            assert await waiting == "HELLO"
+            done = played.client.call("upper")
+            answer(played, result="DONE")
+            assert await done == "DONE"  # without another turn of the loop
+            failing = asyncio.create_task(result(played.client, "fail"))
+            await turn()
+            answer(played, error={"error": 404})
+            with pytest.raises(MethodError):
+                await failing
+
+        with playing() as played:
+            asyncio.run(run(played))
+
+    def test_many_calls_wake_the_loop_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def run(played: Played) -> None:
+            loop = asyncio.get_running_loop()
+            waiting = asyncio.gather(*(result(played.client, "m") for _ in range(100)))
+            await turn()
+            ids = [played.server.pull_message()["id"] for _ in range(100)]
+            wakes: list[object] = []
+            original = loop.call_soon_threadsafe
+
+            def call_soon_threadsafe(*args: Any) -> object:
+                wakes.append(args)
+                return original(*args)
+
+            monkeypatch.setattr(loop, "call_soon_threadsafe", call_soon_threadsafe)
+            results = [{"msg": "result", "id": id_, "result": n} for n, id_ in enumerate(ids)]
+            # All are answered while the loop does not run.
+            played.push(*results, {"msg": "updated", "methods": ids})
+            assert await waiting == list(range(100))
+            assert len(wakes) <= 1
+
+        with playing() as played:
+            asyncio.run(run(played))
+
+    def test_to_cancel_the_task_cancels_a_call_that_is_not_sent(self) -> None:
+        async def run(client: Client) -> None:
+            call = client.call("m")
+            task = asyncio.create_task(wait(call))
+            await turn()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert call.cancelled()
+
+        with Client("", clock=FakeClock(), connector=ScriptedConnector()) as client:
+            asyncio.run(run(client))
+
+    def test_a_subscription_that_is_stopped_before_it_is_ready_cancels_who_waits(self) -> None:
+        async def run(played: Played) -> None:
+            subscription = played.client.subscribe("tasks")
+            task = asyncio.create_task(wait(subscription.ready))
+            await turn()
+            subscription.stop()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        with playing() as played:
+            asyncio.run(run(played))
+
+    def test_a_loop_that_has_ended_disturbs_no_other(self) -> None:
+        """A call that is done after the end of the loop, in which a task waited for it."""
+
+        async def leave(client: Client) -> None:
+            task = asyncio.create_task(wait(client.call("m")))
+            await turn()
+            task.cancel()
+
+        with playing() as played:
+            asyncio.run(leave(played.client))
+            answer(played, result=1)
+            asyncio.run(leave(played.client))
+
+    def test_a_client_is_closed_at_the_end_of_its_block(self, server: LoopbackServer) -> None:
+        async def run() -> Client:
+            async with ddpshell.Client(server.url) as client:
+                assert await client.call("upper", "hello") == "HELLO"
+                assert await client.ping() > 0
+            return client
+
+        client = asyncio.run(run())
+        with pytest.raises(ddpshell.ClientClosed):
+            client.call("upper", "x").result()
+
+    def test_asyncio_is_imported_only_for_it(self, server: LoopbackServer) -> None:
+        program = f"""
+import sys, ddpshell
+with ddpshell.Client({server.url!r}) as client:
+    client.call("upper", "x").result(timeout={PATIENCE})
+    client.subscribe("tasks").ready.result(timeout={PATIENCE})
+    client.collection("tasks").find()
+print("asyncio" in sys.modules)
+"""
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert ran.stdout == "False\n"
+
+
+class TestChanges:
+    def test_the_documents_and_then_their_changes_come_in_order(self) -> None:
+        async def run(played: Played) -> None:
+            changes = played.tasks.changes()
+            assert await take(changes, 1) == [events.DocumentAdded("tasks", "a", {"n": 1})]
+            played.push(added("b", n=2), changed("a", ("n",), title="one"), removed("b"))
+            assert await take(changes, 3) == [
+                events.DocumentAdded("tasks", "b", {"n": 2}),
+                events.DocumentChanged("tasks", "a", {"title": "one"}, ("n",)),
+                events.DocumentRemoved("tasks", "b"),
+            ]
+            await changes.aclose()
+
+        with playing(added("a", n=1)) as played:
+            asyncio.run(run(played))
+
+    def test_with_a_selector_only_matching_documents_count(self) -> None:
+        async def run(played: Played) -> None:
+            changes = played.tasks.changes({"n": {"$gt": 1}})
+            assert await take(changes, 1) == [events.DocumentAdded("tasks", "b", {"n": 2})]
+            played.push(changed("a", n=5), changed("b", n=0))
+            assert await take(changes, 2) == [
+                events.DocumentAdded("tasks", "a", {"n": 5}),
+                events.DocumentRemoved("tasks", "b"),
+            ]
+            await changes.aclose()
+            with pytest.raises(QueryError):
+                await anext(played.tasks.changes({"$nope": 1}))
+
+        with playing(added("a", n=1), added("b", n=2)) as played:
+            asyncio.run(run(played))
+
+    def test_changes_that_have_no_room_are_counted_in_their_place(self) -> None:
+        """The documents that are there need no room."""
+
+        async def run(played: Played) -> None:
+            changes = played.tasks.changes(limit=2)
+            await take(changes, 5)
+            played.push(*(changed("0", n=number) for number in range(20)))
+            missing = [await anext(changes) for _ in range(8)]
+            assert missing == [
+                *(events.DocumentChanged("tasks", "0", {"n": number}, ()) for number in range(7)),
+                events.ChangesDropped("tasks", 13),
+            ]
+            played.push(changed("0", n=100))
+            assert await take(changes, 1) == [events.DocumentChanged("tasks", "0", {"n": 100}, ())]
+            await changes.aclose()
+
+        with playing(*(added(str(number)) for number in range(5))) as played:
+            asyncio.run(run(played))
+
+    def test_they_end_with_the_client(self) -> None:
+        async def run(played: Played) -> None:
+            changes = played.tasks.changes()
+            await take(changes, 1)
+            played.push(removed("a"))
+            played.client.close()
+            assert [change async for change in changes] == [events.DocumentRemoved("tasks", "a")]
+            # Nothing is left, and nothing more will come.
+            assert [change async for change in played.tasks.changes()] == []
+
+        with playing(added("a")) as played:
+            asyncio.run(run(played))
+
+    def test_a_client_that_gives_up_is_an_error(self) -> None:
+        async def run(client: Client, connector: ScriptedConnector) -> None:
+            changes = client.collection("tasks").changes()
+            waiting = asyncio.ensure_future(anext(changes))
+            await turn()
+            server = connector.accept()
+            server.establish()
+            server.drop()
+            with pytest.raises(ConnectionLost):
+                await waiting
+            with pytest.raises(ConnectionLost):
+                await anext(client.collection("tasks").changes())
+
+        connector = ScriptedConnector()
+        with Client("", clock=FakeClock(), connector=connector, reconnect=False) as client:
+            asyncio.run(run(client, connector))
+
+
+@pytest.mark.parametrize("is_used", [False, True], ids=["connecting", "connected"])
+def test_a_client_that_is_collected_closes_itself_with_a_warning(server: LoopbackServer, is_used: bool) -> None:
+    """Its thread ends, and with it the connection. Someone who has a handle still has the client."""
+    before = set(threading.enumerate())
+    client = Client(server.url)
+    call = client.call("upper", "hello")
+    thread = (set(threading.enumerate()) - before).pop()
+    if is_used:
+        client.login("alice", password="wonderland")
+        client.subscribe("tasks").ready.result(PATIENCE)
+    del client
+    gc.collect()
+    assert call.result(PATIENCE) == "HELLO"
+    del call
+    with pytest.warns(ResourceWarning, match="unclosed <Client ws://"):
+        gc.collect()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_a_closed_client_is_collected_without_a_warning(server: LoopbackServer) -> None:
+    with Client(server.url) as client:
+        client.call("upper", "hello").result(PATIENCE)
+    with warnings.catch_warnings(record=True) as caught:
+        del client
+        gc.collect()
+    assert caught == []
+
+
+async def result(client: Client, method: str) -> Any:
+    return await client.call(method)
+
+
+async def wait(future: Any) -> Any:
+    return await future
