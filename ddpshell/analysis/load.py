@@ -31,6 +31,10 @@ _MIN_CPU = 0.1
 _LAG_SHARE = 0.1
 _LAG_MS = 1.0
 
+# In characters.
+_MAX_CODE = 100
+_MAX_REASON = 500
+
 _CLOSED = (
     "without --rate, a client waits for an answer before it sends its next request: while the server stalls, few requests "
     "are sent, so the percentiles cannot tell how long users would wait"
@@ -133,8 +137,10 @@ class Figures:
 
     def _reasoned(self, error: DDPError) -> str:
         """Return the code of an error, and remember the first reason for it."""
-        code = code_of(error)
-        self.reasons.setdefault(code, error.reason_text if isinstance(error, ServerError) else str(error))
+        # A server can send codes and reasons of any length.
+        code = code_of(error)[:_MAX_CODE]
+        if code not in self.reasons:
+            self.reasons[code] = (error.reason_text if isinstance(error, ServerError) else str(error))[:_MAX_REASON]
         return code
 
     def count_data(self, text: str) -> None:

@@ -48,6 +48,8 @@ Kind = Literal["connect", "call", "sub", "fanout"]
 _PERIOD = 0.2
 # Seconds until a client that lost its connection, or was refused, tries again.
 _RETRY_PAUSE = 1.0
+# How many requests are sent before answers are read.
+_BURST = 100
 # Seconds without any connection after which the test ends.
 _PATIENCE = 10.0
 
@@ -156,6 +158,7 @@ class LoadTest:
         # When the next request is due; the first one, and how many came before.
         self._due = self._first_due = 0.0
         self._number = 0
+        self._is_behind = False
         # The time and the CPU time at the end of the warm-up, and at the end of the test.
         self._cpu_used: list[tuple[float, float]] = []
         self._alive_at = 0.0
@@ -260,6 +263,8 @@ class LoadTest:
 
     def _deadline(self, now: float) -> float:
         assert self.began is not None
+        if self._is_behind:
+            return now
         times = [now + _PERIOD]
         if self.plan.rate is not None and self._due > now and self._may_begin(self._due):
             times.append(self._due)
@@ -299,7 +304,15 @@ class LoadTest:
             while self._may_begin(now) and self._begin_next(now, now):
                 pass
             return
-        while self._due <= now and self._may_begin(self._due) and self._begin_next(self._due, now):
+        self._is_behind = False
+        last = self._number + _BURST
+        while self._due <= now and self._may_begin(self._due):
+            if self._number == last:
+                # Read the answers that have arrived before sending more.
+                self._is_behind = True
+                return
+            if not self._begin_next(self._due, now):
+                return
             self._number += 1
             # Multiplied, because the errors of a sum of a million addends would be seen.
             self._due = self._first_due + self._number / self.plan.rate

@@ -13,7 +13,7 @@ import random
 import selectors
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from .events import ConnectionDropped, ConnectionFailed
 from .network.frames import LargeMessage
 from .network.transport import Connector, Transport
 from .network.waiting import Interrupted, Waiter
+from .runner import FrameListener
 
 __all__ = ["MAX_OPENERS", "Arrival", "Connection", "Connections"]
 
@@ -46,7 +47,17 @@ class Connection:
         deadline: The time by which the session must be established; None for no limit.
     """
 
-    __slots__ = ("begun", "deadline", "error", "events", "is_established", "is_leaving", "session", "transport")
+    __slots__ = (
+        "begun",
+        "deadline",
+        "error",
+        "events",
+        "is_established",
+        "is_leaving",
+        "listener",
+        "session",
+        "transport",
+    )
 
     def __init__(self, session: ClientSession, deadline: float | None) -> None:
         self.session = session
@@ -57,6 +68,7 @@ class Connection:
         self.is_established = False
         #: Whether the caller has closed the connection.
         self.is_leaving = False
+        self.listener: FrameListener | None = None
         #: The events of the socket that are watched.
         self.events = 0
         #: Why the connection could not be opened.
@@ -93,6 +105,7 @@ class Connections:
         login: The argument of `login` with which each session begins; None for no login.
         reports_data: Whether each message about a document is an event. Documents are not kept.
         connect_timeout: Seconds from the beginning of an attempt to `connected`; None for no limit.
+        new_listener: Makes the listener to the frames of each connection; None for no listeners.
         openers: The number of threads that open connections.
     """
 
@@ -104,6 +117,7 @@ class Connections:
         login: EJSONValue = None,
         reports_data: bool = False,
         connect_timeout: float | None,
+        new_listener: Callable[[], FrameListener] | None = None,
         openers: int = MAX_OPENERS,
     ) -> None:
         self._connector = connector
@@ -111,6 +125,7 @@ class Connections:
         self._login = login
         self._reports_data = reports_data
         self._connect_timeout = connect_timeout
+        self._new_listener = new_listener
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -151,6 +166,10 @@ class Connections:
             return
         texts = connection.session.texts_to_send()
         if texts:
+            if connection.listener is not None:
+                now = self._clock.now()
+                for text in texts:
+                    connection.listener.frame(text, now, is_sent=True)
             connection.transport.send(texts)
             self._watch(connection)
 
@@ -159,7 +178,7 @@ class Connections:
         assert connection.transport is not None, "the connection is open"
         connection.is_leaving = True
         connection.session.send_disconnect()
-        connection.transport.send(connection.session.texts_to_send())
+        self.send(connection)
         connection.transport.start_goodbye()
         self._watch(connection)
 
@@ -242,6 +261,9 @@ class Connections:
         connection.transport = transport
         self._connections.add(connection)
         self._unestablished.add(connection)
+        if self._new_listener is not None:
+            connection.listener = self._new_listener()
+            connection.listener.opened(self._connector.url, now)
         connection.session.connection_made(now)
         connection.events = selectors.EVENT_READ
         self._selector.register(connection, selectors.EVENT_READ)
@@ -258,6 +280,8 @@ class Connections:
         texts = transport.receive()
         now = self._clock.now()
         for text in texts:
+            if connection.listener is not None:
+                connection.listener.frame(text.head if isinstance(text, LargeMessage) else text, now, is_sent=False)
             if isinstance(text, LargeMessage):
                 session.receive_large(text.head, text.limit)
             else:
@@ -292,14 +316,16 @@ class Connections:
     ) -> list[SessionEvent | ConnectionFailed | ConnectionDropped]:
         """Forget a connection, and return the events of its end."""
         outstanding = connection.session.outstanding
-        self._forget(connection)
+        self._forget(connection, "" if connection.is_leaving else str(error))
         if not connection.is_established:
             what = f"{self._connector.url} accepted the connection, but then {error}"
             return [ConnectionFailed(ConnectError(what) if isinstance(error, ConnectionLost) else error)]
         connection.session.receive_eof(str(error))
         return [*connection.session.events_received(), ConnectionDropped(error, outstanding)]
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: Connection, reason: str = "") -> None:
+        if connection.listener is not None:
+            connection.listener.closed(reason, self._clock.now())
         self._selector.unregister(connection)
         assert connection.transport is not None
         connection.transport.close(goodbye=False)

@@ -96,6 +96,13 @@ class TestReport:
         assert code_of(error) == code
 
 
+def test_codes_and_reasons_of_any_length_are_cut() -> None:
+    figures = Figures()
+    figures.fail(MethodError("c" * 10_000, "r" * 10_000))
+    [(code, reason)] = figures.reasons.items()
+    assert (len(code), len(reason)) == (100, 500)
+
+
 def test_the_live_line_shows_the_latest_percentiles_and_the_problems() -> None:
     figures = Figures()
     for took in (5.0, 0.001, 0.002):

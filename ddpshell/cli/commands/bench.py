@@ -38,6 +38,9 @@ _SECONDS = 10.0
 # Files that are open besides the connections: those of the threads that open connections, and a few more.
 _OTHER_FILES = 300
 
+# How many codes of errors are shown, the most frequent ones.
+_MAX_ERRORS = 10
+
 # What a report counts besides its figures, and how people call it.
 _PROBLEMS = (
     ("unanswered", "answers that never came"),
@@ -160,6 +163,7 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
             login=login,
             reports_data=plan.kind in ("sub", "fanout"),
             connect_timeout=settings.connect_timeout or None,
+            new_listener=None if (recorder := process.open_recorder(settings.url)) is None else recorder.listener,
         )
         stack.callback(connections.close)
         setup = Setup(
@@ -236,8 +240,12 @@ def _write_report(found: Mapping[str, Any], console: Console) -> None:
         ]
     if found.get("messages"):
         rows.append(("data", f"{plural(found['messages'], 'message')}, {found['bytes']:,} bytes"))
-    for code, count in found["errors"].items():
+    errors = list(found["errors"].items())
+    for code, count in errors[:_MAX_ERRORS]:
         rows.append(("error", f"{count:,} x {code}: {found['reasons'].get(code, '')}"))
+    if len(errors) > _MAX_ERRORS:
+        rest = sum(count for _, count in errors[_MAX_ERRORS:])
+        rows.append(("error", f"{rest:,} with {plural(len(errors) - _MAX_ERRORS, 'other code')}; -o json has all"))
     for key, text in _PROBLEMS:
         if found[key]:
             rows.append((key.replace("_", " "), f"{found[key]:,} {text}"))
@@ -396,7 +404,7 @@ _SHARED = [
         *OUTPUT_OPTIONS,
     ]
     # Nobody could read the frames of a thousand clients.
-    if option.name not in ("record", "with_secrets", "debug", "reconnect", "no_retry", "no_pager")
+    if option.name not in ("debug", "no_pager")
 ]
 
 _RESULTS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from ddpshell.server import Server
 from tests.analysis.test_load import made, noisy
 from tests.cli.conftest import Command, finished
-from tests.loopback import PATIENCE, LoopbackServer
+from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.meteor import MeteorServer
 
 
@@ -82,6 +84,17 @@ class TestKinds:
         (tmp_path / "secret").write_text("wonderland\n")
         login = ["--login", "alice", "--password-file", str(tmp_path / "secret")]
         assert bench(ddp, "call", "whoami", "-c", "3", "-n", "9", *login)["answered"] == 9
+
+    def test_all_connections_can_be_recorded(self, ddp: Command, tmp_path: Path) -> None:
+        bench(ddp, "call", "upper", "a", "-c", "2", "-n", "4", "--record", str(tmp_path / "r"))
+        found = json.loads(ddp("read", str(tmp_path / "r")).out)
+        # One more client finds out whether the server is there.
+        assert found["connections"] == 3
+        assert [(row["method"], row["count"], row["unanswered"]) for row in found["calls"]] == [("upper", 4, 0)]
+
+    def test_with_sockjs(self, ddp: Command, server: LoopbackServer) -> None:
+        url = f"http://127.0.0.1:{server.port}/sockjs"
+        assert bench(ddp, "call", "upper", "a", "-c", "2", "-n", "4", "-u", url)["answered"] == 4
 
     def test_for_people_there_is_a_short_text(self, ddp: Command) -> None:
         ran = ddp("bench", "call", "upper", "a", "-n", "20", "-c", "2", "-o", "pretty")
@@ -254,12 +267,30 @@ class TestCompare:
         assert "only runs of the same test can be compared" in ddp("bench", "compare", results[0], str(other)).err
 
 
+def test_with_tls(ddp: Command) -> None:
+    authority = trustme.CA()
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(secure)
+
+    def answer(server: Conversation) -> None:
+        for _ in range(20):
+            server.finish(server.expect("method"), result="x" * 10_000)
+
+    # The first connection finds out whether the server is there.
+    scripts = (converse(lambda server: None), converse(answer))
+    with authority.cert_pem.tempfile() as file, ScriptedServer(*scripts, tls=secure) as server:
+        words = ["call", "m", "-c", "1", "-n", "20", "-u", server.url, "--cacert", file]
+        assert bench(ddp, *words)["answered"] == 20
+
+
 @pytest.mark.node
 def test_meteor_is_measured_like_the_embedded_server(meteor_server: MeteorServer, ddp: Command) -> None:
     url = ["-u", meteor_server.url]
     assert bench(ddp, "call", "upper", "Hello", "-c", "5", "-n", "50", *url)["answered"] == 50
     assert bench(ddp, "sub", "items", "3", "-c", "2", "-n", "10", *url)["answered"] == 10
     assert bench(ddp, "connect", "-c", "10", *url)["connected"] == 10
+    deliveries = bench(ddp, "fanout", "tasks", "--write", "add", "write", "-c", "3", "-n", "3", *url)["deliveries"]
+    assert (deliveries["received"], deliveries["missing"]) == (9, 0)
 
 
 def test_methods_that_fail_differently_have_different_codes(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
