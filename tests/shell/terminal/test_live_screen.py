@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from ddpshell import Client
 from ddpshell.server import Subscription
 from ddpshell.server.demo import demo_server
-from tests.loopback import LoopbackServer
+from tests.loopback import PATIENCE, LoopbackServer
 from tests.shell.window import Window
 
 LEFT = b"\x1b[?1049l"
@@ -200,8 +201,9 @@ def test_a_lost_connection_ends_the_table_unless_it_connects_again() -> None:
                 window.wait_for("q leave")
                 server.drop()
                 if options:
-                    window.wait_for("connecting")
-                    window.wait_for(lambda: row(window, -1).startswith("↑↓"))
+                    with Client(server.url) as client:
+                        client.call("setTask", "a", {"title": "changed later"}).result(PATIENCE)
+                    window.wait_for("changed later")
                     window.press("q")
                 assert window.wait_for_end() == code
                 if code:
