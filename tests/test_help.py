@@ -96,7 +96,8 @@ def test_an_example_of_the_help_works(example: str, environment: dict[str, str],
     line = re.sub(r"\bann\b", "alice", example).replace("localhost:3000", environment["DDP_URL"])
     line = re.sub(r"^(ddp serve)(.*?)( --port \d+)?$", r"\1\2 --port 0", line)
     line = re.sub(r"^ddp tap(?! --listen)", "ddp tap --listen 0", line).replace("0.0.0.0:3030", "0.0.0.0:0")
-    if line.startswith(("ddp whoami", "ddp logout")) and "login" not in line.partition("||")[2]:
+    needs_login = line.startswith(("ddp whoami", "ddp logout")) or "--as" in line
+    if needs_login and "login" not in line.partition("||")[2]:
         login = ["ddp", "login", "alice", "--password-file", "secret.txt"]
         subprocess.run(login, cwd=tmp_path, env=environment, check=True, capture_output=True)
     process = subprocess.Popen(

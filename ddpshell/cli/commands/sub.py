@@ -16,7 +16,7 @@ import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -43,6 +43,7 @@ from ..process import Process
 from ..settings import ConnectionSettings
 
 if TYPE_CHECKING:
+    from ...analysis.recording import Entry
     from ...client import Client, Subscription
     from ...client.events import (
         DataReceived,
@@ -62,6 +63,7 @@ __all__ = [
     "Selection",
     "SubscriptionRun",
     "TableLines",
+    "observe_until_ready",
     "sub",
 ]
 
@@ -82,12 +84,17 @@ def _sub(
     sort: str | None,
     limit: int | None,
     live: bool,
+    users: tuple[str, ...],
 ) -> None:
     process = process_of(click.get_current_context())
     settings = ConnectionSettings.of(process.options)
     process.timeout = settings.timeout
     if live and (docs or count or events or any(value is not None for value in (until, fields, sort, limit))):
         raise click.UsageError("--live cannot be used with other options that choose what is printed")
+    if users and (follow or live or docs or count or events or any((until, fields, sort, limit is not None))):
+        raise click.UsageError(
+            "--as can be used with --collection, but not with other options that choose what is printed"
+        )
     is_live = live and _can_draw(process)
     follows = follow or until is not None or events or live
     if docs and count:
@@ -123,6 +130,14 @@ def _sub(
     if is_live:
         _show_live(name, params, process, settings, collections)
         return
+    if users:
+        from ..side_by_side import show_side_by_side
+
+        def observe(settings: ConnectionSettings, observer: Callable[[Entry], object]) -> None:
+            observe_until_ready(name, params, process, settings, observer)
+
+        show_side_by_side(users, name, collections, process, observe)
+        return
     # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
     from ..connection import connected
     from ..event_queue import EventQueue
@@ -138,6 +153,45 @@ def _sub(
         queue.hold = client.hold
         run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings, selection)
         run.show(_lines(process, docs=docs, count=count, events=events), follows=follows, matches=matches)
+
+
+def observe_until_ready(
+    name: str,
+    params: Sequence[EJSONValue],
+    process: Process,
+    settings: ConnectionSettings,
+    observe: Callable[[Entry], object],
+) -> None:
+    """Subscribe, and pass all frames to a function until the publication is ready. No documents are kept.
+
+    Args:
+        name: The name of the publication.
+        params: Its arguments.
+        process: The run of `ddp`.
+        settings: The settings of the connection.
+        observe: Called on the client's thread.
+
+    Raises:
+        DDPError: As for `SubscriptionRun.show`.
+    """
+    from ..connection import connected
+    from ..event_queue import EventQueue
+
+    recorder = process.open_recorder(settings.url, is_needed=True)
+    assert recorder is not None, "it is needed"
+    recorder.observer = observe
+    try:
+        with (
+            EventQueue["_Queued"](process.clock) as queue,
+            connected(
+                process, settings, _listener(queue.put, frozenset(), events=False), keep_documents=False
+            ) as client,
+            queue,
+        ):
+            run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings)
+            run.show(Lines(process.console), follows=False, matches=None)
+    finally:
+        recorder.observer = None
 
 
 def _can_draw(process: Process) -> bool:
@@ -629,6 +683,13 @@ sub = Command(
             help="Print at most N documents; with --follow, exit after N changes.",
         ),
         click.Option(
+            ["--as", "users"],
+            metavar="USER",
+            multiple=True,
+            help="Show which documents and fields this user sees, by a saved login, or anonymous. Repeat it to compare users, "
+            "on servers that you may test.",
+        ),
+        click.Option(
             ["--docs"],
             is_flag=True,
             help="Print whole documents with _id instead of changes. Does not report removals.",
@@ -671,6 +732,7 @@ sub = Command(
         ("ddp sub tasks --follow", "print every change until Ctrl-C"),
         ("ddp sub tasks --until '{_id: \"a\", done: true}'", "wait for a document"),
         ("ddp sub tasks --count", "print the number of documents"),
+        ("ddp sub tasks --as ann --as anonymous", "compare what they see"),
         ("ddp sub tasks --live", "show a table that changes in place"),
     ],
 )

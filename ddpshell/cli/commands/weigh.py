@@ -11,7 +11,6 @@ import click
 from ...analysis.exchanges import Exchanges
 from ...analysis.recording import Entry
 from ...analysis.weight import PublicationWeight, weight_changes
-from ...client.events import Event, LoggedOut, SubscriptionReady, SubscriptionStopped
 from ...ejson import JSONValue, json_text
 from ...exceptions import CommandError, EJSONError
 from ...text.escaping import escape_line
@@ -19,15 +18,13 @@ from ...text.prose import plural
 from ...text.tables import table_lines
 from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
-from ..connection import connected
-from ..event_queue import EventQueue
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat
 from ..process import CheckFailed
 from ..progress import Progress
 from ..settings import ConnectionSettings
 from ..types import ReadableFile, Seconds, Size
-from .sub import Lines, SubscriptionRun
+from .sub import observe_until_ready
 
 __all__ = ["weigh"]
 
@@ -64,33 +61,15 @@ def _weigh(
         if not weight.is_ready:
             progress.show(0, describe)
 
-    recorder = process.open_recorder(settings.url, is_needed=True)
-    assert recorder is not None, "it is needed"
-    recorder.observer = observe
     try:
-        with (
-            EventQueue[Any](process.clock) as queue,
-            connected(process, settings, _listener(queue), keep_documents=False) as client,
-            queue,
-        ):
-            run = SubscriptionRun(client, client.subscribe(name, *params), process, queue, settings)
-            run.show(Lines(console), follows=False, matches=None)
+        observe_until_ready(name, params, process, settings, observe)
     finally:
-        recorder.observer = None
         progress.clear()
     new = weight.as_json()
     _show(new, old, console)
     excesses = list(_excesses(new, max_bytes, max_documents, max_ready))
     if excesses:
         raise CheckFailed(f"{name}: {'; '.join(excesses)}")
-
-
-def _listener(queue: EventQueue[Any]) -> Any:
-    def listen(event: Event) -> None:
-        if isinstance(event, SubscriptionReady | SubscriptionStopped | LoggedOut):
-            queue.put(event)
-
-    return listen
 
 
 def _read_weight(file: str) -> dict[str, JSONValue]:
