@@ -14,6 +14,7 @@ import math
 import os
 import select
 import selectors
+import socket
 import threading
 import time
 
@@ -116,40 +117,61 @@ def wait_in_parts(wait: Callable[[float], bool], timeout: float) -> bool:
     return wait(timeout)
 
 
+# Windows does not have it.
+_POLLIN: int = getattr(select, "POLLIN", 1)
+
+
 class _Bell:
-    """A pipe that wakes the main thread. Other threads write to it, and so does the system when a signal arrives."""
+    """Sockets that wake the main thread. Other threads write to one, and so does the system when a signal arrives.
+
+    They are not a pipe, because Windows can wait only for sockets.
+    """
+
+    #: Empty if the system has no more sockets.
+    _sockets: tuple[socket.socket, ...] = ()
 
     def __init__(self) -> None:
-        self._ours, self._theirs = os.pipe()
-        os.set_blocking(self._ours, False)
-        os.set_blocking(self._theirs, False)
-        # Not a selector: selectors swallow an InterruptedError that a signal handler raises.
-        self._poll = select.poll()
-        self._poll.register(self._ours, select.POLLIN)
+        self._sockets = self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+
+    def __del__(self) -> None:
+        for sock in self._sockets:
+            sock.close()
 
     def ring(self) -> None:
-        # A full pipe wakes the reader as well.
+        # A full buffer wakes the reader as well.
         with contextlib.suppress(BlockingIOError):
-            os.write(self._theirs, b"\0")
+            self._theirs.send(b"\0")
 
     def wait_until(self, is_over: Callable[[], bool], deadline: float | None) -> bool:
         """Wait and run Python's signal handlers. An exception of a handler ends the wait."""
-        before = set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
+        before = set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
         try:
             while not is_over():
                 left = LONGEST_WAIT if deadline is None else min(deadline - time.monotonic(), LONGEST_WAIT)
                 if left <= 0:
                     return False
-                if self._poll.poll(math.ceil(left * 1000)):
+                if self._is_rung(left):
                     self._pass_on(before)
             return True
         finally:
             set_wakeup_fd(before)
 
+    def _is_rung(self, timeout: float) -> bool:
+        # Not a selector: selectors swallow an InterruptedError that a signal handler raises.
+        if hasattr(select, "poll"):
+            # Unlike `select`, it accepts any number of a file.
+            poll = select.poll()
+            poll.register(self._ours, _POLLIN)
+            return bool(poll.poll(math.ceil(timeout * 1000)))
+        return bool(select.select([self._ours], [], [], timeout)[0])
+
     def _pass_on(self, before: int) -> None:
-        """Empty the pipe, and pass the signals on to the previous listener, such as an event loop."""
-        signals = os.read(self._ours, 4096).replace(b"\0", b"")
+        """Empty the buffer, and pass the signals on to the previous listener, such as an event loop."""
+        signals = self._ours.recv(4096).replace(b"\0", b"")
         if signals and before != -1:
+            # On Windows the listener is a socket, which `os.write` rejects.
             with contextlib.suppress(OSError):
                 os.write(before, signals)
 
@@ -157,7 +179,8 @@ class _Bell:
 # Bells that are not in use. A signal handler can sleep while another sleep goes on, so one bell is not enough.
 _bells: list[_Bell] = []
 # A child process would read the bytes that are meant for its parent.
-os.register_at_fork(after_in_child=_bells.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_bells.clear)
 
 
 class Sleeper:

@@ -58,6 +58,10 @@ _REPLACED_TIMEOUT = 5.0
 # A saved login has a few hundred bytes; a larger file is not a saved login.
 _MAX_SIZE = 1 << 16
 
+# Flags for opening files, which Windows does not have.
+_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+
 
 # ------------------------------------------------------------------------------------------------- the steps of a login
 
@@ -305,7 +309,7 @@ class LoginStore:
         new = path.with_suffix(f".{os.getpid()}.new")
         new.unlink(missing_ok=True)
         # O_EXCL makes sure that this process creates the file, and only its owner can read it from the beginning.
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 # A umask may remove even the owner's rights.
@@ -361,7 +365,7 @@ class LoginStore:
         changed = math.inf
         try:
             changed = path.lstat().st_mtime
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 status = os.fstat(descriptor)
                 data = file.read(_MAX_SIZE)
@@ -384,7 +388,10 @@ class LoginStore:
 
     def _check(self, path: Path, status: os.stat_result, advice: str) -> None:
         """Warn about a file or folder that belongs to another user, or that others can read."""
-        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        if not hasattr(os, "geteuid"):
+            # Windows has no rights in the mode. The folder's own rights protect the file.
+            return
+        if status.st_uid != os.geteuid():
             self._warn(f"{path} has a saved login, but belongs to another user (uid {status.st_uid})")
         if stat.S_IMODE(status.st_mode) & 0o077:
             self._warn(f"{advice} {path}")

@@ -196,12 +196,16 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 
 def wait_until_reading(process: subprocess.Popen[str]) -> None:
-    """Until it sleeps in `read`, as Linux tells; elsewhere, not at all."""
+    """Until a thread of it sleeps in `read`, as Linux tells; elsewhere, not at all."""
 
     def is_reading() -> bool:
         # The number of the call on x86-64 and on ARM, and the file. Reading a file on a disk never sleeps like that.
-        syscall, status = _proc(f"{process.pid}/syscall"), _proc(f"{process.pid}/stat")
-        return re.match(r"(0|63) 0x[0-9a-f] ", syscall) is not None and ") S " in status
+        threads = [f"{process.pid}/task/{folder.name}" for folder in Path(f"/proc/{process.pid}/task").iterdir()]
+        return any(
+            re.match(r"(0|63) 0x[0-9a-f] ", _proc(f"{thread}/syscall")) is not None
+            and ") S " in _proc(f"{thread}/stat")
+            for thread in threads
+        )
 
     _wait_until(is_reading)
 

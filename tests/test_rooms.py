@@ -79,7 +79,6 @@ KEEPERS: dict[str, tuple[str, ...]] = {
         "shell/",
         "cli/",
     ),  # for values: faster to import and to create than dataclasses
-    "platformdirs": ("cli/",),
     "prompt_toolkit": ("shell/",),
     "pygments": ("shell/",),
     "pytest": ("server/testing.py",),
@@ -100,6 +99,9 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "select": ("clock.py",),
     "selectors": ("clock.py", "client/", "cli/event_queue.py", "cli/background_stream.py"),
     "socket": (
+        "clock.py",
+        "cli/event_queue.py",
+        "client/connections.py",
         "client/network/connector.py",
         "client/network/proxy.py",
         "client/network/waiting.py",
@@ -108,6 +110,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     ),
     "ssl": ("client/network/tls.py", "client/network/upgrade.py", "server/transport.py", "tap/link.py"),
     # The process, the terminal and the disk.
+    "ctypes": ("cli/output.py",),
     "gc": ("cli/__init__.py",),
     "getpass": ("cli/",),
     "importlib": ("__init__.py", "cli/"),
@@ -133,7 +136,8 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "subprocess": ("shell/", "cli/"),
     "sys": ("text/", "client/", "server/", "shell/", "cli/", "__main__.py"),
     "tempfile": ("shell/", "cli/"),
-    "termios": ("shell/", "cli/credentials.py"),
+    "msvcrt": ("shell/terminal/modes.py",),
+    "termios": ("shell/terminal/modes.py",),
     "tomllib": ("cli/",),
     "traceback": ("cli/",),
 }

@@ -262,9 +262,9 @@ class RecordingWriter:
     def __init__(self, path: str | os.PathLike[str], header: Header, *, with_secrets: bool = False) -> None:
         self._with_secrets = with_secrets
         self._lock = threading.Lock()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
         try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            if hasattr(os, "fchmod") and stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.fchmod(descriptor, 0o600)
         except BaseException:
             os.close(descriptor)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ..text.prose import plural
+from .event_queue import blocks_unseen, register
 from .output import Console, Stream
 
 __all__ = ["LogStream", "ResultStream", "written_in_background"]
@@ -118,16 +119,9 @@ class ResultStream(Stream):
         self._is_writing = False
         self._problem: OSError | None = None
         self._changed = threading.Condition()
-        # A regular file never blocks, and selectors do not accept it.
         self._selector = selectors.DefaultSelector()
-        self._may_block = self.fd is not None and self._register(self.fd)
-
-    def _register(self, fd: int) -> bool:
-        try:
-            self._selector.register(fd, selectors.EVENT_WRITE)
-        except (OSError, ValueError):
-            return False
-        return True
+        self._is_watched = self.fd is not None and register(self._selector, self.fd, selectors.EVENT_WRITE)
+        self._may_block = self._is_watched or (self.fd is not None and blocks_unseen(self.fd))
 
     def write(self, text: str) -> None:
         """Write text, now or as soon as the reader accepts it.
@@ -153,7 +147,7 @@ class ResultStream(Stream):
         data = memoryview(self.encoded(text))
         with self._changed:
             if not self._waiting and not self._is_writing:
-                while data and (not self._may_block or self._selector.select(0)):
+                while data and (not self._may_block or (self._is_watched and self._selector.select(0))):
                     self._write(data[:_PIPE_BUF])
                     data = data[_PIPE_BUF:]
                 if not data:

@@ -17,6 +17,7 @@ from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..text.escaping import quote
 from ..text.literals import CONSTRUCTORS, opens_literal, parse_argument, read, read_file, read_text
 from .command_classes import ExactText, Rows, SectionOption, TextOption, process_of
+from .output import END_KEYS
 from .process import Process
 
 if TYPE_CHECKING:
@@ -254,8 +255,7 @@ def _value(text: str, name: str, process: Process | None = None) -> EJSONValue:
 
     def read_bytes(path: str) -> bytes:
         assert process is not None, "without it there are no files"
-        with process.interrupting(f"end of {path}"):
-            return read_file(path)
+        return process.read_in_time(lambda: read_file(path), f"end of {path}")
 
     try:
         return parse_argument(text, read_bytes if process is not None else None)
@@ -276,8 +276,11 @@ def _read_file(path: str, name: str, process: Process) -> str:
     try:
         from pathlib import Path
 
-        with process.interrupting(f"end of {path}"), Path(path).expanduser().open("rb") as file:
-            return read_text(file, f"{name} ({path})")
+        def read() -> str:
+            with Path(path).expanduser().open("rb") as file:
+                return read_text(file, f"{name} ({path})")
+
+        return process.read_in_time(read, f"end of {path}")
     except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
@@ -289,13 +292,15 @@ def _read_standard_input(process: Process) -> str:
     if sys.stdin is None:
         raise CommandError("standard input is closed")
     if sys.stdin.isatty():
-        process.console.note("reading one value from the terminal; press Ctrl-D on an empty line to end it")
-    try:
-        with (
-            process.interrupting(f"end of {_STANDARD_INPUT}"),
-            os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as file,
-        ):
+        process.console.note(f"reading one value from the terminal; press {END_KEYS} on an empty line to end it")
+    number = sys.stdin.fileno()
+
+    def read() -> str:
+        with os.fdopen(number, "rb", closefd=False) as file:
             return read_text(file, _STANDARD_INPUT)
+
+    try:
+        return process.read_in_time(read, f"end of {_STANDARD_INPUT}")
     except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -244,9 +244,13 @@ def read_secret(name: str, what: str, process: Process) -> str:
     shown = "standard input" if name == "-" else name
     if name == "-":
         process.claim_standard_input(f"--{what.replace('one-time ', '')}-file")
+
+    def read() -> bytes:
+        with _opened(name) as file:
+            return file.readline(_MAX_SIZE)
+
     try:
-        with process.interrupting(f"{what} from {shown}"), _opened(name) as file:
-            line: str = file.readline(_MAX_SIZE).decode("utf-8-sig")
+        line = process.read_in_time(read, f"{what} from {shown}").decode("utf-8-sig")
     except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
@@ -259,7 +263,7 @@ def read_secret(name: str, what: str, process: Process) -> str:
     return line
 
 
-def _opened(name: str) -> Any:
+def _opened(name: str) -> IO[bytes]:
     if name != "-":
         from pathlib import Path
 
@@ -341,35 +345,14 @@ def ask_user(question: str, process: Process, otherwise: str, *, hidden: bool = 
     Raises:
         LoginNeeded: There is no terminal, or the user typed nothing.
     """
-    from pathlib import Path
+    from ..shell.terminal.modes import ask_at_terminal
 
     what = question.rstrip(": ")
     with process.paused():
         try:
-            with Path("/dev/tty").open("r+b", buffering=0) as terminal:
-                text = _typed(terminal, question, hidden=hidden)
+            text = ask_at_terminal(escape_line(question), is_hidden=hidden)
         except OSError:
             raise LoginNeeded(f"there is no terminal to ask at: {what}", hint=otherwise) from None
     if not text:
         raise LoginNeeded(f"nothing was typed: {what}", hint=otherwise)
     return text
-
-
-def _typed(terminal: Any, question: str, *, hidden: bool) -> str:
-    import termios
-
-    before = termios.tcgetattr(terminal)
-    during = list(before)
-    if hidden:
-        during[3] &= ~termios.ECHO
-    try:
-        # TCSAFLUSH discards what was typed before the question.
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, during)
-        terminal.write(escape_line(question).encode())
-        # Unbuffered, because the terminal returns one line at a time anyway.
-        line: bytes = terminal.readline(_MAX_SIZE)
-    finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
-        if hidden:
-            terminal.write(b"\n")
-    return line.decode("utf-8", "surrogateescape").rstrip("\r\n")

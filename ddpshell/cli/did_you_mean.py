@@ -14,7 +14,7 @@ from ..protocol.urls import Endpoint
 from ..shell.commands.shell import shell_registry
 from ..shell.names import Names
 from ..shell.registry import Role
-from .folders import state_folder
+from .folders import state_file
 from .process import Process
 
 __all__ = ["earlier_lines", "earlier_names", "suggest_name"]
@@ -52,9 +52,9 @@ def earlier_names(role: str) -> list[str]:
 
 
 def _names_of_history() -> Names:
-    folder = Path(state_folder() or os.devnull)
+    history = Path(state_file("history") or f"{os.devnull}/history")
     names = Names(shell_registry())
-    names.use_history(lambda: earlier_lines(folder / "history"), folder / "unknown-names")
+    names.use_history(lambda: earlier_lines(history), history.with_name("unknown-names"))
     return names
 
 

@@ -12,6 +12,7 @@ import errno
 import os
 import selectors
 import signal
+import socket
 import stat
 import threading
 from collections import deque
@@ -23,12 +24,88 @@ from typing import Any, Generic, Self, TypeVar
 from ..clock import Clock
 from .output import OutputError
 
-__all__ = ["EventQueue", "wait_until_done"]
+__all__ = ["EventQueue", "InputFile", "blocks_unseen", "register", "wait_until_done"]
 
 Item = TypeVar("Item")
 
 #: Enough for a pager that is left open for a while. Until then, pings from the server are answered too.
 _CAPACITY = 20_000
+
+# Windows can wait only for sockets.
+_ONLY_SOCKETS = issubclass(selectors.DefaultSelector, selectors.SelectSelector)
+
+
+def register(selector: selectors.BaseSelector, fd: int, events: int) -> bool:
+    """Let a selector wait for a file. Return False if it cannot.
+
+    epoll rejects a regular file, which never blocks. kqueue accepts it, but never reports the end of the file.
+    """
+    if _ONLY_SOCKETS or stat.S_ISREG(os.fstat(fd).st_mode):
+        return False
+    try:
+        selector.register(fd, events)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def blocks_unseen(fd: int) -> bool:
+    """Return whether reading or writing a file can block, and a selector cannot tell when."""
+    return _ONLY_SOCKETS and not stat.S_ISREG(os.fstat(fd).st_mode)
+
+
+class InputFile:
+    """A file that `EventQueue.take_all_or_read` can wait for.
+
+    Args:
+        fd: The number of the file, which stays open.
+    """
+
+    def __init__(self, fd: int) -> None:
+        # This also decodes what is typed in the console of Windows.
+        self._file = open(fd, "rb", buffering=0, closefd=False)  # noqa: SIM115 - a thread may still read it
+        self._socket: socket.socket | None = None
+        self._problem: OSError | None = None
+        if blocks_unseen(fd):
+            self._socket, theirs = socket.socketpair()
+            threading.Thread(target=self._pass_on, args=[theirs], name="ddp input", daemon=True).start()
+
+    def fileno(self) -> int:
+        """Return the number of the file, or of a socket that receives its content."""
+        return self._file.fileno() if self._socket is None else self._socket.fileno()
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes. Returns no bytes at the end of the file.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        if self._socket is None:
+            return self._file.read(size) or b""
+        data = self._socket.recv(size)
+        if not data and self._problem is not None:
+            raise self._problem
+        return data
+
+    def register(self, selector: selectors.BaseSelector) -> bool:
+        """Let a selector wait for this file. Return False if it cannot; then reading does not wait."""
+        if self._socket is None:
+            return register(selector, self._file.fileno(), selectors.EVENT_READ)
+        selector.register(self._socket, selectors.EVENT_READ)
+        return True
+
+    def close(self) -> None:
+        """Stop reading. The file stays open."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _pass_on(self, theirs: socket.socket) -> None:
+        with theirs:
+            try:
+                while data := self._file.read(1 << 16):
+                    theirs.sendall(data)
+            except OSError as problem:
+                self._problem = problem
 
 
 class EventQueue(Generic[Item]):
@@ -52,27 +129,22 @@ class EventQueue(Generic[Item]):
         #: Called with True when too many items wait, and with False after they are taken. Usually `Client.hold`.
         self.hold: Callable[[bool], object] | None = None
         self._is_held = False
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._wake, False)
+        # Sockets and not a pipe: Windows can wait only for sockets.
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._woken, selectors.EVENT_READ)
         # Without this, a signal just before the wait, or one that another thread gets, would not end the wait.
         self._wakes_on_signals = threading.current_thread() is threading.main_thread()
         if self._wakes_on_signals:
-            self._woken_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+            self._woken_before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         # The writing end of a pipe never becomes readable, so the selector reports it only when the reader closes its end.
         self._output = output if output is not None and self._register_pipe(output) else None
 
     def _register_pipe(self, output: int) -> bool:
-        if not stat.S_ISFIFO(os.fstat(output).st_mode):
-            return False
-        try:
-            self._selector.register(output, selectors.EVENT_READ)
-        except (OSError, ValueError, KeyError):
-            # The next write will fail instead.
-            return False
-        return True
+        # If this fails, the next write to a pipe without a reader will fail instead.
+        return stat.S_ISFIFO(os.fstat(output).st_mode) and register(self._selector, output, selectors.EVENT_READ)
 
     def __enter__(self) -> Self:
         return self
@@ -94,9 +166,9 @@ class EventQueue(Generic[Item]):
                 self.hold(True)
             if self._is_waiting:
                 self._is_waiting = False
-                # A pipe that is full of signals wakes the reader too.
+                # A buffer that is full of signals wakes the reader too.
                 with contextlib.suppress(BlockingIOError):
-                    os.write(self._wake, b"\0")
+                    self._wake.send(b"\0")
 
     def take_all(self, deadline: float | None = None) -> list[Item]:
         """Wait until there is an item, and take all items.
@@ -112,11 +184,11 @@ class EventQueue(Generic[Item]):
         """
         return self.take_all_or_read(None, deadline)[0]
 
-    def take_all_or_read(self, file: int | None, deadline: float | None = None) -> tuple[list[Item], bool]:
+    def take_all_or_read(self, file: InputFile | None, deadline: float | None = None) -> tuple[list[Item], bool]:
         """Wait until there is an item or a file can be read, and take all items.
 
         Args:
-            file: The number of the file, or None. A file on a disk can always be read.
+            file: The file, or None. A file on a disk can always be read.
             deadline: When to stop waiting, in seconds of the clock; None for never.
 
         Returns:
@@ -141,7 +213,7 @@ class EventQueue(Generic[Item]):
                     return self._drain(), is_readable
 
     def close(self) -> None:
-        """Close the pipe and stop accepting items. A second call does nothing."""
+        """Close the sockets and stop accepting items. A second call does nothing."""
         with self._changed:
             if self._is_closed:
                 return
@@ -149,8 +221,8 @@ class EventQueue(Generic[Item]):
             if self._wakes_on_signals:
                 signal.set_wakeup_fd(self._woken_before)
             self._selector.close()
-            os.close(self._woken)
-            os.close(self._wake)
+            self._woken.close()
+            self._wake.close()
 
     def _drain(self) -> list[Item]:
         items = list(self._items)
@@ -161,22 +233,20 @@ class EventQueue(Generic[Item]):
             self.hold(False)
         return items
 
-    def _wait(self, file: int | None, deadline: float | None) -> bool:
-        if file is not None:
-            try:
-                self._selector.register(file, selectors.EVENT_READ)
-            except PermissionError:
-                return True
+    def _wait(self, file: InputFile | None, deadline: float | None) -> bool:
+        number = None if file is None else file.fileno()
+        if file is not None and not file.register(self._selector):
+            return True
         try:
             ready = [key.fd for key in self._clock.select(self._selector, deadline)]
         finally:
-            if file is not None:
-                self._selector.unregister(file)
-        if self._woken in ready:
-            os.read(self._woken, 64)
+            if number is not None:
+                self._selector.unregister(number)
+        if self._woken.fileno() in ready:
+            self._woken.recv(64)
         if self._output in ready:
             raise OutputError(errno.EPIPE, os.strerror(errno.EPIPE))
-        return file in ready
+        return number in ready
 
 
 def wait_until_done(future: Future[Any], clock: Clock, deadline: float | None) -> None:

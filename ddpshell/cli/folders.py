@@ -1,7 +1,7 @@
-"""The folders for files of ddp: those of the XDG base directory specification, or the system's own.
+"""The folders for files of ddp: those of the XDG base directory specification, or those of Windows.
 
-The results are those of platformdirs. It is imported only on macOS, because the import takes 5 ms and each `ddp call` looks for a
-saved login. For the same reason, paths are strings here.
+On macOS too, files are in `~/.config` and `~/.local/state`, where users of the command line look for them. Each `ddp call` looks
+for a saved login, so this module loads quickly, and paths are strings.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-__all__ = ["config_file", "is_there", "logins_folder", "state_folder"]
+__all__ = ["config_file", "is_there", "logins_folder", "state_file"]
 
 _NAME = "ddpshell"
 
@@ -24,19 +24,17 @@ def config_file(environment: Mapping[str, str] = os.environ) -> str | None:
     named = environment.get("DDP_CONFIG")
     if named:
         return os.path.expanduser(named)
-    folder = _folder("XDG_CONFIG_HOME", ".config", environment)
-    return folder and os.path.join(folder, "config.toml")
+    return _find("config.toml", "XDG_CONFIG_HOME", ".config", "APPDATA", environment)
 
 
-def state_folder(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the folder of the history and the saved logins, which need not exist; None if there is no home folder."""
-    return _folder("XDG_STATE_HOME", ".local/state", environment)
+def state_file(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return a file of the shell, such as its history, which need not exist; None if there is no home folder."""
+    return _find(name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA", environment)
 
 
 def logins_folder(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the folder of the saved logins, which need not exist; None if there is no home folder."""
-    folder = state_folder(environment)
-    return folder and os.path.join(folder, "logins")
+    return state_file("logins", environment)
 
 
 def is_there(path: str, *, in_doubt: bool = True) -> bool:
@@ -58,15 +56,18 @@ def is_there(path: str, *, in_doubt: bool = True) -> bool:
     return True
 
 
-def _folder(variable: str, default: str, environment: Mapping[str, str]) -> str | None:
+def _find(name: str, variable: str, default: str, windows: str, environment: Mapping[str, str]) -> str | None:
     path = environment.get(variable, "").strip()
     # The specification says to ignore relative paths.
     if os.path.isabs(path):
-        return os.path.join(path, _NAME)
-    if sys.platform == "darwin":
-        import platformdirs
-
-        dirs = platformdirs.PlatformDirs(_NAME, appauthor=False)
-        return dirs.user_config_dir if variable == "XDG_CONFIG_HOME" else dirs.user_state_dir
+        return os.path.join(path, _NAME, name)
     home = environment.get("HOME") or os.path.expanduser("~")
-    return os.path.join(home, default, _NAME) if os.path.isabs(home) else None
+    if not os.path.isabs(home):
+        return None
+    places = [os.path.join(home, default, _NAME, name)]
+    # Elsewhere if an earlier version left the file there.
+    if sys.platform == "darwin":
+        places.append(os.path.join(home, "Library/Application Support", _NAME, name))
+    elif sys.platform == "win32":
+        places.insert(0, os.path.join(environment.get(windows) or home, _NAME, name))
+    return next((place for place in places if is_there(place)), places[0])

@@ -27,7 +27,7 @@ __all__ = ["ddp", "main", "run"]
 def main() -> None:
     """Run the command line of this process, and exit."""
     code = run(sys.argv[1:])
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+    if sys.platform != "win32" and code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         # Die of the signal itself: after Ctrl-C, a shell script stops only if its command died of SIGINT, not if the
         # command exited with 130.
         number = code - 128

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import signal
@@ -24,7 +25,21 @@ if TYPE_CHECKING:
     from ..ejson.json_text import JSONValue
     from ..text.formatting import Limits
 
-__all__ = ["Console", "OutputError", "OutputFormat", "Stream", "overflows", "page", "unbroken", "wants_color"]
+__all__ = [
+    "END_KEYS",
+    "Console",
+    "OutputError",
+    "OutputFormat",
+    "Stream",
+    "is_dumb",
+    "overflows",
+    "page",
+    "unbroken",
+    "wants_color",
+]
+
+#: The keys that end the input at a terminal.
+END_KEYS = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
 
 # Bytes that every pipe accepts in one piece (POSIX).
 _PIPE_BUF = 512
@@ -61,7 +76,30 @@ def wants_color(choice: str, environment: Mapping[str, str], *, is_terminal: boo
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
         if environment.get(name, "0") not in ("", "0"):
             return True
-    return is_terminal and environment.get("TERM") != "dumb" and environment.get("CLICOLOR") != "0"
+    return is_terminal and not is_dumb(environment) and environment.get("CLICOLOR") != "0"
+
+
+def is_dumb(environment: Mapping[str, str]) -> bool:
+    """Return whether the terminal cannot move its cursor or show colors, as `TERM` says."""
+    if sys.platform == "win32":
+        # Windows does not set TERM. Its consoles understand escape sequences since Windows 10, if they are asked to.
+        return environment.get("TERM") == "dumb" or not _understands_escapes()
+    else:  # noqa: RET505 - for mypy, which checks one platform at a time
+        return environment.get("TERM", "") in ("", "dumb", "unknown")
+
+
+@functools.cache
+def _understands_escapes() -> bool:
+    """Make the console of Windows understand escape sequences. Return False if it cannot."""
+    if sys.platform == "win32":
+        from ctypes import byref, windll, wintypes
+
+        for number in (-11, -12):  # STD_OUTPUT_HANDLE, STD_ERROR_HANDLE
+            handle, mode = windll.kernel32.GetStdHandle(number), wintypes.DWORD()
+            # ENABLE_PROCESSED_OUTPUT | ENABLE_VIRTUAL_TERMINAL_PROCESSING. The mode of a file cannot be read.
+            if windll.kernel32.GetConsoleMode(handle, byref(mode)):
+                return bool(windll.kernel32.SetConsoleMode(handle, mode.value | 1 | 4))
+    return False
 
 
 class Stream:
@@ -77,6 +115,9 @@ class Stream:
         self.is_terminal = file is not None and file.isatty()
         # Programs that read a pipe expect UTF-8; a terminal has the encoding of its locale.
         self._encoding = file.encoding if file is not None and self.is_terminal else "utf-8"
+        # The console of Windows does not take UTF-8 from `os.write`.
+        is_console = sys.platform == "win32" and self.is_terminal
+        self._console = getattr(file, "buffer", None) if is_console else None
 
     @property
     def width(self) -> int:
@@ -128,10 +169,11 @@ class Stream:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         while data:
             try:
-                data = data[os.write(self.fd, data) :]
+                written = os.write(self.fd, data) if self._console is None else self._console.raw.write(data)
+                data = data[written:]
             except BlockingIOError:
                 # Another process that shares the stream has made it non-blocking. Results must not be lost.
-                os.set_blocking(self.fd, True)
+                os.set_blocking(self.fd, True)  # type: ignore[attr-defined,unused-ignore]  # never on Windows
 
 
 class Console:
@@ -165,7 +207,7 @@ class Console:
         """
         self.output_format = output_format
         self.quiet = quiet
-        self._may_page = may_page and self.out.is_terminal and os.environ.get("TERM") != "dumb"
+        self._may_page = may_page and self.out.is_terminal and not is_dumb(os.environ)
         self.colors_out = wants_color(color, os.environ, is_terminal=self.out.is_terminal)
         self.colors_err = wants_color(color, os.environ, is_terminal=self.err.is_terminal)
 
@@ -417,18 +459,19 @@ def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> b
     import shutil
     import subprocess
 
-    is_program = shutil.which(command.split()[0], path=environment.get("PATH")) is not None
-    if command == _DEFAULT and not is_program:
+    program = shutil.which(command.split()[0], path=environment.get("PATH"))
+    shell = shutil.which("sh", path="/bin")
+    is_simple = program is not None and _SIMPLE.fullmatch(command) is not None
+    if (command == _DEFAULT and program is None) or (shell is None and not is_simple):
         return False
-    if is_program and _SIMPLE.fullmatch(command):
-        # The pager replaces the shell, so that it can be terminated.
-        command = f"exec {command}"
+    # A simple command replaces the shell, so that it can be terminated. Windows has no sh.
+    words = command.split() if shell is None else [shell, "-c", f"exec {command}" if is_simple else command]
     # Defaults for pagers without options, as git has them.
     settings = {"LESS": "FRX", "LV": "-c", **environment}
     # Leave Ctrl-C to the pager, where it ends a search. The pager would inherit SIG_IGN, so this is a function.
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
-        process = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=terminal, env=settings)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=terminal, env=settings)
         try:
             # The user may quit the pager early.
             with contextlib.suppress(BrokenPipeError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from enum import IntEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from ..clock import LONGEST_WAIT, Clock, SystemClock
+from ..clock import Clock, SystemClock, wait_until_done
 from ..exceptions import (
     CommandError,
     ConnectError,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ..analysis.recording import LiveRecorder
 
 __all__ = ["CheckFailed", "ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "is_local", "kind"]
+
+Result = TypeVar("Result")
 
 #: The shared options on the command line by their names, from before and after the command's name.
 GivenOptions: TypeAlias = dict[str, Any]
@@ -155,39 +159,33 @@ class Process:
         finally:
             self._began += self.clock.now() - began
 
-    @contextlib.contextmanager
-    def interrupting(self, what: str) -> Iterator[None]:
-        """Interrupt the `with` block at the end of the time limit. For reads that have no timeout of their own.
+    def read_in_time(self, read: Callable[[], Result], what: str) -> Result:
+        """Call a function that has no timeout of its own, and return its result.
+
+        The function runs on a thread, which goes on after the end of the time limit. So it must open and close its files.
 
         Args:
-            what: What the block waits for.
+            read: The function.
+            what: What it waits for.
 
         Raises:
             DDPTimeout: The time limit is over.
         """
         if self.deadline is None:
-            yield
-            return
+            return read()
 
-        deadline = self.deadline
+        answer: Future[Result] = Future()
 
-        def start() -> None:
-            # A timer of 0 never fires, and one of many years cannot be set.
-            signal.setitimer(signal.ITIMER_REAL, min(max(deadline - self.clock.now(), 0.001), LONGEST_WAIT))
+        def run() -> None:
+            try:
+                answer.set_result(read())
+            except BaseException as error:  # noqa: BLE001 - the main thread raises it
+                answer.set_exception(error)
 
-        def interrupt(signal_number: int, frame: FrameType | None) -> None:
-            if self.clock.now() < deadline:
-                start()
-            else:
-                raise DDPTimeout(f"no {what} within {self.timeout:g} s")
-
-        before = signal.signal(signal.SIGALRM, interrupt)
-        start()
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+        threading.Thread(target=run, name="read-in-time", daemon=True).start()
+        if not wait_until_done(answer, self.deadline - self.clock.now()):
+            raise DDPTimeout(f"no {what} within {self.timeout:g} s")
+        return answer.result()
 
 
 def _file_for(reader: str) -> str | None:

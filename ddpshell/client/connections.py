@@ -7,10 +7,10 @@ connection waits for the network, so a few threads do that. All other work is do
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import random
 import selectors
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -127,9 +127,9 @@ class Connections:
         self._connect_timeout = connect_timeout
         self._new_listener = new_listener
         self._selector = selectors.DefaultSelector()
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._wake, False)
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         # Connections to open; None ends a thread.
         self._to_open: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
@@ -193,9 +193,9 @@ class Connections:
         # A frame that was there before the wait arrived while this program did something else.
         since = before if self._awake_since - asleep_since < _NO_WAIT else self._awake_since
         for key in ready:
-            if key.fileobj == self._woken:
+            if key.fileobj is self._woken:
                 with contextlib.suppress(BlockingIOError):
-                    os.read(self._woken, 4096)
+                    self._woken.recv(4096)
             else:
                 assert isinstance(key.fileobj, Connection)
                 yield from self._read(key.fileobj, since)
@@ -224,8 +224,8 @@ class Connections:
             if transport is not None:
                 transport.close(goodbye=False)
         self._selector.close()
-        os.close(self._woken)
-        os.close(self._wake)
+        self._woken.close()
+        self._wake.close()
 
     # The threads that open connections
 
@@ -247,7 +247,7 @@ class Connections:
                 connection.error.__cause__ = error
             self._opened.append((connection, transport))
             with contextlib.suppress(OSError):
-                os.write(self._wake, b"\0")
+                self._wake.send(b"\0")
         waiter.close()
 
     # The thread of the caller

@@ -37,6 +37,8 @@ _CLOSE_TIMEOUT = 1.0
 
 _system_random = random.SystemRandom()
 
+_LOOPS_WITHOUT_READERS = getattr(asyncio, "ProactorEventLoop", ())
+
 
 class Running:
     """A running server. Its methods can be called from any thread.
@@ -192,7 +194,9 @@ class Running:
         # asyncio accepts each connection in a task of its own, and loses those tasks when the listener is closed. So stop
         # accepting, wait for the tasks, and then close the listener.
         for listening in self._listener.sockets:
-            self.loop.remove_reader(listening)
+            # The event loop of Windows has no readers, and stops accepting when the listener is closed.
+            if not isinstance(self.loop, _LOOPS_WITHOUT_READERS):
+                self.loop.remove_reader(listening)
         accepting = asyncio.all_tasks() - self._runtime.tasks - {asyncio.current_task()}
         if accepting:
             await asyncio.wait(accepting, timeout=close_timeout)

@@ -28,6 +28,9 @@ MAX_WAITING_LINES = 100_000
 # Bytes that a program may write to the screen. Some programs never end.
 _MAX_OUTPUT = 4 << 20
 
+# Windows does not have it.
+_SIGPIPE: int = getattr(signal, "SIGPIPE", 13)
+
 # Characters that are shown of the output of a program that failed.
 _MAX_REPORTED = 2000
 
@@ -214,6 +217,7 @@ class FileOutput:
 
 def _terminate(program: subprocess.Popen[bytes]) -> None:
     """End a program with a session of its own, and the processes that it has started."""
+    assert hasattr(os, "killpg"), "ProgramOutput rejects systems without it"
     with contextlib.suppress(ProcessLookupError):
         os.killpg(program.pid, signal.SIGTERM)
 
@@ -228,9 +232,14 @@ class ProgramOutput:
         command_line: What the system's shell runs.
         where: The file and the line number of the command, for errors; "" if it was typed.
         has_terminal: The shell is interactive.
+
+    Raises:
+        CommandError: The system has no POSIX shell.
     """
 
     def __init__(self, settings: Settings, command_line: str, where: str, *, has_terminal: bool) -> None:
+        if not hasattr(os, "killpg"):
+            raise CommandError("`| PROGRAM` needs a POSIX shell, which this system does not have; use `> FILE`")
         self._settings = settings
         self._command_line = command_line
         self._name = command_line[:80]
@@ -320,7 +329,7 @@ class ProgramOutput:
         # The system's shell reports a signal as 128 and its number.
         code = 128 - code if code > 128 else code
         # The user has seen a full-screen program that has run, so only a signal of others is a failure.
-        has_run = code not in (126, 127) and (code >= 0 or -code in (signal.SIGINT, signal.SIGPIPE))
+        has_run = code not in (126, 127) and (code >= 0 or -code in (signal.SIGINT, _SIGPIPE))
         return 0 if has_run else code
 
     def _failure(self, code: int, output: str) -> Message:

@@ -58,7 +58,8 @@ def interact(
 # prompt_toolkit is slow to load, and scripts do not need it, so the functions below import it.
 def _interact_fully(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
     from .terminal.history import ShellHistory
-    from .terminal.output import TerminalOutput, has_256_colors, quiet
+    from .terminal.modes import quiet
+    from .terminal.output import TerminalOutput, has_256_colors
     from .terminal.prompt import Prompt
 
     settings.is_rich = has_256_colors(os.environ)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.event_queue import EventQueue, wait_until_done
+from ddpshell.cli.event_queue import EventQueue, InputFile, wait_until_done
 from ddpshell.cli.output import OutputError
 from ddpshell.clock import SystemClock
 from tests.fakes import PATIENCE, FakeClock
@@ -70,13 +70,14 @@ def test_the_time_ends_the_wait() -> None:
 
 def test_a_file_that_can_be_read_ends_the_wait(queue: EventQueue[int], pipe: tuple[int, int]) -> None:
     reading, writing = pipe
+    file = InputFile(reading)
     os.write(writing, b"x")
-    assert queue.take_all_or_read(reading) == ([], True)
+    assert queue.take_all_or_read(file) == ([], True)
     queue.put(1)
-    # Nobody looks at the file, as long as there are items.
-    assert queue.take_all_or_read(reading) == ([1], False)
-    os.read(reading, 1)
-    assert queue.take_all_or_read(reading, 0) == ([], False)
+    # The file is not checked as long as there are items.
+    assert queue.take_all_or_read(file) == ([1], False)
+    assert file.read(10) == b"x"
+    assert queue.take_all_or_read(file, 0) == ([], False)
 
 
 @pytest.mark.parametrize("name", ["file", "/dev/null"])
@@ -84,7 +85,7 @@ def test_a_file_that_never_blocks_can_be_read_at_once(queue: EventQueue[int], tm
     path = tmp_path / name
     path.touch()
     with path.open("rb") as file:
-        assert queue.take_all_or_read(file.fileno()) == ([], True)
+        assert queue.take_all_or_read(InputFile(file.fileno())) == ([], True)
 
 
 def test_the_wait_ends_when_the_reader_of_the_output_is_gone() -> None:

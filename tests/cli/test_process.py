@@ -10,6 +10,7 @@ import pytest
 from ddpshell.cli.process import Process, Terminated, terminable
 from ddpshell.exceptions import DDPTimeout
 from tests.fakes import FakeClock
+from tests.machine import Interrupted, interrupting_another_thread
 
 
 def test_a_run_must_end_at_its_time_after_it_began() -> None:
@@ -32,36 +33,37 @@ def test_the_time_to_ask_the_user_does_not_count() -> None:
     assert process.deadline == began + 330
 
 
-def test_what_waits_without_a_limit_of_its_own_is_ended() -> None:
+def test_a_read_that_has_no_timeout_of_its_own_is_ended() -> None:
     process = Process()
     process.timeout = 0.01
     reading, writing = os.pipe()
     try:
-        with pytest.raises(DDPTimeout, match=r"no end of it within 0\.01 s"), process.interrupting("end of it"):
-            os.read(reading, 1)
+        with pytest.raises(DDPTimeout, match=r"no end of it within 0\.01 s"):
+            process.read_in_time(lambda: os.read(reading, 1), "end of it")
     finally:
-        os.close(reading)
         os.close(writing)
+        os.close(reading)
 
 
-def test_an_alarm_that_is_not_the_last_one_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ddpshell.cli.process.LONGEST_WAIT", 0.002)
-    test_what_waits_without_a_limit_of_its_own_is_ended()
+@pytest.mark.parametrize("timeout", [None, 60, 1e300])
+def test_a_read_in_time_gives_its_result_or_its_error(timeout: float | None) -> None:
+    process = Process()
+    process.timeout = timeout
+    assert process.read_in_time(lambda: 5, "it") == 5
+    with pytest.raises(ZeroDivisionError):
+        process.read_in_time(lambda: 1 // 0, "it")
 
 
-def test_what_ends_in_time_is_left_alone() -> None:
-    before = signal.getsignal(signal.SIGALRM)
+def test_ctrl_c_ends_a_read() -> None:
     process = Process()
     process.timeout = 60
-    with process.interrupting("end of it"):
-        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
-    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
-    assert signal.getsignal(signal.SIGALRM) is before
-
-
-def test_without_a_limit_there_is_no_alarm() -> None:
-    with Process().interrupting("end of it"):
-        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(Interrupted), interrupting_another_thread():
+            process.read_in_time(lambda: os.read(reading, 1), "it")
+    finally:
+        os.close(writing)
+        os.close(reading)
 
 
 def test_a_request_to_end_is_an_exception() -> None:

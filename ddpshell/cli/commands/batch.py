@@ -9,7 +9,6 @@ Params are EJSON, or written as the arguments of `ddp call`: `["upper", Text(@no
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shlex
 import stat
@@ -34,9 +33,9 @@ from ...text.prose import plural
 from ..command_classes import Command, process_of
 from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
 from ..errors import error_tree, failure
-from ..event_queue import EventQueue
+from ..event_queue import EventQueue, InputFile
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, OutputError, OutputFormat
+from ..output import END_KEYS, Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
 from ..settings import ConnectionSettings
@@ -60,6 +59,7 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float |
 
     with (
         _opened(file, process) as number,
+        contextlib.closing(InputFile(number)) as source,
         _retries(retry_file, number, console) as retries,
         # The items are calls with an answer, and None if the connection has failed for good.
         EventQueue["_Entry | None"](process.clock, console.out.fd) as queue,
@@ -67,7 +67,7 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float |
         queue,
     ):
         progress = Progress(console, process.clock, _size(number))
-        work = _Work(client, process, queue, LineReader(number), progress, rate, retries)
+        work = _Work(client, process, queue, LineReader(source), progress, rate, retries)
         try:
             wait_for_session(client, process)
             work.run(jobs, retry=settings.retry, is_ordered=not unordered, fail_fast=fail_fast)
@@ -102,21 +102,17 @@ def _opened(file: str, process: Process) -> Iterator[int]:
         if sys.stdin is None:
             raise CommandError("standard input is closed")
         if sys.stdin.isatty():
-            process.console.note("reading calls from the terminal, one on each line; press Ctrl-D to end")
+            process.console.note(f"reading calls from the terminal, one on each line; press {END_KEYS} to end")
         process.claim_standard_input("the calls")
         yield sys.stdin.fileno()
         return
     try:
-        number = os.open(Path(file).expanduser(), os.O_RDONLY | os.O_CLOEXEC)
+        # A folder is an error here, and not only after connecting.
+        opened = Path(file).expanduser().open("rb", buffering=0)
     except OSError as error:
         raise CommandError(f"cannot read {file}: {error.strerror}") from None
-    try:
-        # Reading a folder would fail only after connecting.
-        if stat.S_ISDIR(os.fstat(number).st_mode):
-            raise CommandError(f"cannot read {file}: {os.strerror(errno.EISDIR)}")
-        yield number
-    finally:
-        os.close(number)
+    with opened:
+        yield opened.fileno()
 
 
 @contextlib.contextmanager
@@ -331,7 +327,7 @@ class _Work:
             self._progress.clear()
             self._process.console.note(note)
 
-    def _wait(self, file: int | None, *, is_ordered: bool) -> None:
+    def _wait(self, file: InputFile | None, *, is_ordered: bool) -> None:
         first = next(iter(self._sent.values()), None)
         deadline = first.deadline if first is not None else None
         if self._lines and not self._is_due():
@@ -489,11 +485,11 @@ class LineReader:
     """Reads a file line by line. It keeps only the beginning of the next line in memory.
 
     Args:
-        file: The number of the file, which may be a pipe.
+        file: The file, which may be a pipe.
     """
 
-    def __init__(self, file: int) -> None:
-        #: The number of the file, to wait for before `read`.
+    def __init__(self, file: InputFile) -> None:
+        #: The file, to wait for before `read`.
         self.file = file
         #: The number of bytes read.
         self.position = 0
@@ -510,7 +506,7 @@ class LineReader:
             CommandError: A line is too long.
             OSError: The file cannot be read.
         """
-        piece = os.read(self.file, _PIECE)
+        piece = self.file.read(_PIECE)
         self.position += len(piece)
         if not piece:
             self.is_at_end = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,18 +62,23 @@ def opened(file: str, process: Process) -> Iterator[tuple[TextIO, str]]:
         if sys.stdin is None:
             raise CommandError("standard input is closed")
         process.claim_standard_input("the script")
-        # Scripts are UTF-8 in any locale.
-        with os.fdopen(
-            sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False
-        ) as standard_input:
-            yield standard_input, "standard input"
+        # Scripts are UTF-8 in any locale. Do not close this file: a thread may still read it, and closing would wait.
+        yield (
+            os.fdopen(sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False),
+            "standard input",
+        )
         return
     try:
         opened = Path(file).expanduser().open(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise CommandError(f"cannot read {file}: {error.strerror}") from None
-    with opened:
+    # The same is true of a named pipe.
+    with opened if _is_regular(opened) else contextlib.nullcontext():
         yield opened, file
+
+
+def _is_regular(file: TextIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = False) -> int:
@@ -185,14 +191,20 @@ def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
     Raises:
         DDPTimeout: The time limit is over.
     """
-    # Do not count the time that the user spends typing.
-    is_typed = lines.isatty()
     pending = iter(lines)
-    while True:
-        with process.paused() if is_typed else process.interrupting(f"more of {name}"):
-            line = next(pending, None)
-        if line is None:
-            return
+    if lines.isatty():
+        while True:
+            # Do not count the time that the user spends typing.
+            with process.paused():
+                line = next(pending, None)
+            if line is None:
+                return
+            yield line
+    if _is_regular(lines):
+        # It never blocks.
+        yield from pending
+        return
+    while (line := process.read_in_time(lambda: next(pending, None), f"more of {name}")) is not None:
         yield line
 
 

@@ -19,9 +19,9 @@ from ...shell.state import Shell
 from ...shell.terminal.display import Display
 from ..command_classes import Command, process_of
 from ..credentials import Credential, find_credential
-from ..folders import state_folder
+from ..folders import state_file
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, Stream, overflows, page
+from ..output import END_KEYS, Console, Stream, is_dumb, overflows, page
 from ..process import Process
 from ..settings import ConnectionSettings
 from .run import connector, credential_at, make_shell, opened, run_lines, set_user, shell_settings
@@ -37,7 +37,9 @@ def _shell() -> None:
             _interact(process, settings)
             return
         # Without this, ddp would seem to hang.
-        process.console.note("standard output is not a terminal, so there is no prompt; reading commands until Ctrl-D")
+        process.console.note(
+            f"standard output is not a terminal, so there is no prompt; reading commands until {END_KEYS}"
+        )
 
     with opened("-", process) as (lines, name):
         code = run_lines(process, lines, name)
@@ -49,8 +51,8 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
     settings = shell_settings(process)
     if not process.console.colors_out:
         settings.change("color", "off")
-    is_dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown", "")
-    if is_dumb or process.options.get("no_pager"):
+    cannot_move_cursor = is_dumb(os.environ)
+    if cannot_move_cursor or process.options.get("no_pager"):
         settings.change("pager", "off")
     process.at_prompt = True
     first: Credential | None = None
@@ -76,9 +78,9 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
             display.failure(None, ended)
         return made
 
-    history = Path(state_folder() or os.devnull) / "history"
+    history = Path(state_file("history") or f"{os.devnull}/history")
     with above:
-        interact(make, settings, history, is_dumb=is_dumb)
+        interact(make, settings, history, is_dumb=cannot_move_cursor)
 
 
 def _is_paged(console: Console, shell: Shell, text: str) -> bool:

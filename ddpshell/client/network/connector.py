@@ -186,7 +186,8 @@ class WebSocketConnector(Struct, frozen=True):
         # A small message must not wait until the message before it is acknowledged.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = sock.connect_ex(address)
-        if number == errno.EINPROGRESS:
+        # Windows says EWOULDBLOCK.
+        if number in (errno.EINPROGRESS, errno.EWOULDBLOCK):
             if not waiter.wait(sock, selectors.EVENT_WRITE, deadline):
                 return ConnectError(f"no answer from {self._peer} in time", problem="no answer")
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

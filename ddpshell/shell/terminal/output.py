@@ -1,11 +1,9 @@
-"""The terminal: its output, and its modes for input."""
+"""The output of the terminal."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-import sys
-import termios
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
@@ -13,9 +11,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ...text.escaping import escape_text
 
-__all__ = ["PlainScreen", "TerminalOutput", "has_256_colors", "hidden", "is_terminal", "quiet", "sane"]
-
-_LFLAG = 3  # the index of the local modes in the attributes of termios
+__all__ = ["PlainScreen", "TerminalOutput", "has_256_colors", "is_terminal"]
 
 
 class TerminalOutput(Vt100_Output):
@@ -100,39 +96,3 @@ def has_256_colors(environment: Mapping[str, str]) -> bool:
 def is_terminal(*files: TextIO | None) -> bool:
     """Return whether all of these files are terminals."""
     return all(file is not None and file.isatty() for file in files)
-
-
-def quiet(file: TextIO) -> contextlib.AbstractContextManager[None]:
-    """Turn off the echo of typed keys during a `with` block. Ctrl-C still works.
-
-    Between two prompts, the terminal would show the keys in the middle of the output. The next prompt shows them instead.
-    """
-    return _local_modes(file, off=termios.ECHO | termios.ICANON)
-
-
-def hidden(file: TextIO) -> contextlib.AbstractContextManager[None]:
-    """Turn off the echo during a `with` block that reads a secret."""
-    return _local_modes(file, off=termios.ECHO, when=termios.TCSADRAIN)
-
-
-@contextlib.contextmanager
-def sane(file: TextIO) -> Iterator[None]:
-    """Turn the usual terminal modes back on during a `with` block, for another program. This is the opposite of `quiet`."""
-    with _local_modes(file, on=termios.ECHO | termios.ICANON | termios.ISIG):
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _local_modes(file: TextIO, *, on: int = 0, off: int = 0, when: int = termios.TCSANOW) -> Iterator[None]:
-    descriptor = file.fileno()
-    before = termios.tcgetattr(descriptor)
-    changed = termios.tcgetattr(descriptor)
-    changed[_LFLAG] = (changed[_LFLAG] | on) & ~off
-    termios.tcsetattr(descriptor, when, changed)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, when, before)

@@ -38,7 +38,8 @@ from ..commands.session import state_text
 from ..parser import Continuation, is_open
 from ..state import Shell
 from .completion import LineCompleter, LineSuggester, suggestions
-from .output import PlainScreen, TerminalOutput, hidden, sane
+from .modes import ask_at_terminal, has_modes, hidden, sane
+from .output import PlainScreen, TerminalOutput
 from .printer import Printer
 
 __all__ = ["PlainPrompt", "Prompt", "prompt_text", "short_url", "toolbar"]
@@ -354,6 +355,9 @@ class PlainPrompt:
 
     def ask_secret(self, question: str) -> str:
         """Ask for a secret, which is not shown."""
+        if not has_modes():
+            self._printer.flush()
+            return ask_at_terminal(question, is_hidden=True)
         with hidden(self._keys):
             answer = self._read_line(question)
         self._printer.flush()

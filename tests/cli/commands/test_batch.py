@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ddpshell.cli.commands import batch as calls
 from ddpshell.cli.commands.batch import LineReader, Request, parse_request
+from ddpshell.cli.event_queue import InputFile
 from ddpshell.clock import SystemClock
 from ddpshell.ejson import Date
 from ddpshell.exceptions import CommandError
@@ -478,7 +479,7 @@ def read_all(data: bytes, sizes: list[int]) -> list[bytes]:
     """What comes through a pipe, written in pieces of these sizes and the rest in one."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as source:
-        reader = LineReader(source.fileno())
+        reader = LineReader(InputFile(source.fileno()))
         lines: list[bytes] = []
         position = 0
         for size in [*sizes, len(data)]:
@@ -532,7 +533,7 @@ def test_a_line_without_end_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None
 
         thread = threading.Thread(target=write)
         thread.start()
-        reader = LineReader(source.fileno())
+        reader = LineReader(InputFile(source.fileno()))
         with pytest.raises(CommandError, match="a line is longer than a message may be"):
             read_to_end(reader)
         while source.read1():
