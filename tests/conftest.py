@@ -37,6 +37,7 @@ _SLOW_MODULES = (
     "tests/test_command_line",
     "tests/test_fault_proxy",
     "tests/test_packaging",
+    "tests/test_platforms",
     "tests/test_scripts",
 )
 

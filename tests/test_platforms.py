@@ -80,14 +80,17 @@ def test_what_windows_lacks_is_gone(windows: Run, tmp_path: Path) -> None:
         pytest.param(["run", "script.ddp"], "", '"A"\n', id="run of a file"),
         pytest.param(["run"], "call upper a\n", '"A"\n', id="run of a pipe"),
         pytest.param([], "call upper a\n", '"A"\n', id="the shell with a pipe"),
+        pytest.param(["weigh", "tasks", "-o", "json"], "", None, id="weigh"),
+        pytest.param(["bench", "call", "upper", "a", "-n", "9", "-o", "json"], "", None, id="bench"),
         pytest.param(["demo", "call", "upper", "a"], "", '"A"\n', id="demo"),
     ],
 )
-def test_windows_runs(windows: Run, tmp_path: Path, words: list[str], stdin: str, out: str) -> None:
+def test_windows_runs(windows: Run, tmp_path: Path, words: list[str], stdin: str, out: str | None) -> None:
     (tmp_path / "value.json").write_text('"a"')
     (tmp_path / "calls.ndjson").write_text('["upper", "a"]\n')
     (tmp_path / "script.ddp").write_text("call upper a\n")
-    assert windows(*words, stdin=stdin).stdout == out
+    shown = windows(*words, stdin=stdin).stdout
+    assert json.loads(shown) if out is None else shown == out
 
 
 def test_windows_pings(windows: Run) -> None:

@@ -11,7 +11,7 @@ import errno
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -688,14 +688,15 @@ def allow_files(count: int) -> None:
     except ImportError:
         # Windows has no such limit.
         return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= count:
+    system: Any = resource
+    soft, hard = system.getrlimit(system.RLIMIT_NOFILE)
+    if soft == system.RLIM_INFINITY or soft >= count:
         return
-    if hard != resource.RLIM_INFINITY and hard < count:
+    if hard != system.RLIM_INFINITY and hard < count:
         raise OSError(
             errno.EMFILE, f"the system allows only {hard:,} open files, and the test needs {count:,}; see ulimit -n"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    system.setrlimit(system.RLIMIT_NOFILE, (count, hard))
 
 
 def _stop_of(sub_id: str) -> str:
