@@ -20,7 +20,7 @@ from tests.machine import TOP
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[LoopbackServer]:
     with LoopbackServer() as running:
         yield running

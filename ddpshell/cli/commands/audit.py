@@ -36,7 +36,7 @@ from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
-from ..folders import state_folder
+from ..folders import state_file
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat
 from ..process import CheckFailed, Process
@@ -235,7 +235,7 @@ def read_names(file: str) -> list[_Publication]:
     """
     path = Path(file).expanduser()
     if file == _HISTORY and not path.exists():
-        path = Path(state_folder() or ".") / _HISTORY
+        path = Path(state_file(_HISTORY) or _HISTORY)
     try:
         with path.open("rb") as opened:
             start = opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
