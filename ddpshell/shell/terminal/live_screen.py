@@ -43,6 +43,9 @@ _SWITCH_INTERVAL = 0.001
 # Seconds after which Escape is a key of its own, and not the beginning of a sequence.
 _ESCAPE_TIMEOUT = 0.05
 
+# Windows has no SIGHUP.
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
+
 _KEYS = "↑↓ move  / filter  Enter open  ←→ columns  q leave"
 _KEYS_OF_SEVERAL = "↑↓ move  / filter  Enter open  ←→ columns  Tab next collection  q leave"
 _KEYS_OF_DOCUMENT = "↑↓ scroll  Esc back  q leave"
@@ -166,8 +169,8 @@ class LiveScreen:
         assert loop is not None, "the application runs"
         loop.set_exception_handler(self._fail)
         self._loop = loop
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            # Outside of the main thread there are no signals.
+        for number in _SIGNALS:
+            # Outside of the main thread, and in the event loop of Windows, there are no signals.
             with contextlib.suppress(ValueError, RuntimeError):
                 loop.add_signal_handler(number, self._interrupt, number)
         if self._is_over:
@@ -218,8 +221,7 @@ class LiveScreen:
     @contextlib.contextmanager
     def _signals_handled(self) -> Iterator[None]:
         """Restore the handlers of signals, which the loop replaces by the system's defaults when it ends."""
-        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
         try:
             yield
         finally:
