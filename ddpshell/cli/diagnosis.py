@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
+from urllib.parse import urljoin
 
 from msgspec import Struct
 
@@ -63,11 +64,15 @@ LAYERS: Final = (
 
 _KIB = 1 << 10
 _PINGS = 3
+# The bytes in a second of the slowest way for which large messages are waited for.
+_SLOW = 128 << 10
 # A certificate that ends sooner than this is a warning: Let's Encrypt's are renewed 30 days before their end.
 _FEW_DAYS = 14
 _DAY = 86_400
 # Meteor resumes sessions from this version on (C5).
 _RESUMING_METEOR = (3, 5)
+# What nginx, Apache and Caddy say to a client without TLS on a port with TLS.
+_EXPECTS_TLS = re.compile(r"plain HTTP request was sent to HTTPS|plain HTTP to an SSL|HTTP request to an HTTPS server")
 # Statuses with which a server answers a request for a WebSocket that has lost its Upgrade header on the way (U7).
 _LOST_UPGRADE = (400, 405, 426, 501)
 _GATEWAY_ERRORS = (502, 503, 504)
@@ -270,8 +275,8 @@ class Diagnosis:
             text = f"the certificate is self-signed: {_names(own)}, {self._validity(own)}"
             what = (
                 "install a certificate that an authority has signed, or trust this one: save it with\n"
-                f"  openssl s_client -connect {self.endpoint.host}:{self.endpoint.port} </dev/null | openssl x509 > server.pem\n"
-                "and use --cacert server.pem"
+                f"  openssl s_client -connect {self.endpoint.host}:{self.endpoint.port} </dev/null | openssl x509 >ca.pem\n"
+                "and use --cacert ca.pem"
             )
         elif error.problem == "unknown authority" and last.issuer != last.subject:
             text = (
@@ -309,8 +314,17 @@ class Diagnosis:
         text = f"HTTP {page.status} {page.phrase}".rstrip() + f" for {path}"
         if page.header("server"):
             text += f" from {page.header('server')[:40]}"
-        if target := page.header("location"):
-            return _Finding("warn", f"{text}: redirects to {target}", f"use that address: ddp doctor {target}")
+        if page.status == 400 and _EXPECTS_TLS.search(page.text):
+            raise ConnectError(f"{text}: the server uses TLS", problem="TLS", retryable=False)
+        if target := self._target(page.header("location")):
+            text += f", redirects to {target}"
+            if target.startswith(self._origin()):
+                # The WebSocket has another path, which need not be redirected.
+                return _Finding("ok", text)
+            return _Finding("warn", text, f"use that address: ddp doctor {target}")
+        if page.status == 404:
+            # A server needs no page. If the path is wrong, the upgrade fails, too.
+            return _skipped(f"there is no page at {path}: HTTP 404")
         if page.status >= 400:
             return _Finding("warn", f"{text}: {_first_line(page.text)}".removesuffix(": "), _status_advice(page.status))
         self._facts = self._read_facts(page, path)
@@ -385,9 +399,19 @@ class Diagnosis:
             return ""
         if prefix + "/" == page_path(self.endpoint):
             return ""
-        return f"{'https' if self.endpoint.secure else 'http'}://{self.endpoint.authority}{prefix}"
+        return self._origin() + prefix
+
+    def _origin(self) -> str:
+        return f"{'https' if self.endpoint.secure else 'http'}://{self.endpoint.authority}"
+
+    def _target(self, location: str) -> str:
+        """Return the whole address of a redirect; "" if there is none."""
+        return urljoin(self._origin() + page_path(self.endpoint), location) if location else ""
 
     def _try_sockjs(self) -> _Finding:
+        if self._page is None:
+            # Waiting for another answer would only take time.
+            return _skipped("the server does not answer requests for pages")
         path = f"{page_path(self.endpoint)}sockjs/info"
         missing: Status = "warn" if self.endpoint.framed else "skip"
         try:
@@ -421,7 +445,7 @@ class Diagnosis:
 
     def _upgrade_advice(self, error: ConnectError) -> str:
         if error.problem == "redirect":
-            return f"use that address: ddp doctor {re.sub('/websocket/?$', '', error.detail)}"
+            return f"use that address: ddp doctor {re.sub('/websocket/?$', '', self._target(error.detail))}"
         if self._sockjs_refuses_websockets:
             return "start Meteor without DISABLE_WEBSOCKETS: unset DISABLE_WEBSOCKETS"
         if self._right_address():
@@ -429,12 +453,13 @@ class Diagnosis:
         status = error.status
         if status in _LOST_UPGRADE:
             return self._upgrade_lines()
-        if status is None and error.problem not in ("not Meteor", "not Meteor, or TLS"):
+        if status is None and (self._page is None or error.problem not in ("not Meteor", "not Meteor, or TLS")):
             return doctor_advice(error)
         if status is not None and not (status < 300 or status == 404):
             return _status_advice(status)
-        where = "the path may be wrong: if the application has a prefix, add it: "
-        where += f"ddp doctor {self.endpoint.url.rpartition('/')[0]}/PREFIX"
+        where = "the path may be wrong: if the application has a prefix, add it: ddp doctor "
+        found = self._target(self._page.header("location")) if self._page is not None else ""
+        where += found or f"{self._origin()}{page_path(self.endpoint)}PREFIX"
         if self._page is None or not self._page.header("server"):
             return where
         return f"{where}\nIf the path is right: {self._upgrade_lines()}"
@@ -646,7 +671,11 @@ class _SizeSearch:
         passed, failed = 0, -(-self._largest // _KIB)
         failed_bytes = self._largest
         while failed - passed > (max(1, passed) if self._is_silent else 1):
-            middle = (passed + failed) // 2 if not self._is_silent else max(1, int((max(passed, 1) * failed) ** 0.5))
+            # Without answers the search takes long, so only the magnitude is searched for.
+            middle = int((max(passed, 1) * failed) ** 0.5) if self._is_silent else (passed + failed) // 2
+            deadline = self._deadline()
+            if deadline is not None and self._clock.now() >= deadline:
+                break
             if self._passes(middle * _KIB):
                 passed = middle
             else:
@@ -657,7 +686,8 @@ class _SizeSearch:
         if self._client is None or self._client.status.state is not ConnectionState.CONNECTED:
             self._client = self._connect()
         answer = self._client.ping(size)
-        wait_until_done(answer, self._clock, self._deadline())
+        deadline, patience = self._deadline(), self._clock.now() + 2 + size / _SLOW
+        wait_until_done(answer, self._clock, patience if deadline is None else min(deadline, patience))
         if not answer.done():
             self._is_silent = True
             self.reason = "there is no answer in time"

@@ -28,6 +28,7 @@ from tests.client.network.test_connector import black_hole, free_port
 from tests.gateway import Gateway, Request, http_page
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, refuse_version, silent_websocket
 from tests.machine import program
+from tests.meteor import MeteorServer
 from tests.proxies import HTTPProxy
 
 LAYERS = ["dns", "tcp", "proxy", "tls", "page", "sockjs", "upgrade", "ddp", "ping", "size", "login", "resume"]
@@ -296,7 +297,19 @@ def a_server_without_TLS(world: World) -> Setup:  # noqa: N802 - it becomes the 
 def TLS_where_none_is_expected(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
     _, words = secure(world, world.authority.issue_cert("localhost"))
     plain = [words[-1].replace("https", "http")]
-    return Setup(plain, "page", "begins with https: or wss:", lambda layer: words, status="warn")
+    return Setup(plain, "upgrade", "begins with https: or wss:", lambda layer: words)
+
+
+@setup
+def nginx_with_TLS_where_none_is_expected(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    nginx = Nginx(world, world.server().port)
+    cert = world.authority.issue_cert("127.0.0.1")
+    chain = b"".join(pem.bytes() for pem in cert.cert_chain_pems).decode()
+    world.file("nginx.crt", chain)
+    world.file("nginx.key", cert.private_key_pem.bytes().decode())
+    nginx.start("\n".join(REVERSE_PROXIES["nginx"]), secure=True)
+    url = nginx.url.replace("http", "https")
+    return Setup([nginx.url], "page", "wss: or https:", lambda layer: ["--cacert", world.cacert, url], found="uses TLS")
 
 
 # -------------------------------------------------------------------------------------------- page, sockjs, upgrade
@@ -317,7 +330,23 @@ def answering(page: bytes) -> Callable[[Request], bytes | None]:
 def the_wrong_path(world: World) -> Setup:
     server = world.server(Server(path_prefix="/app"))
     url = f"ws://localhost:{server.port}"
-    return Setup([url], "upgrade", f"ddp doctor {url}/PREFIX", lambda layer: [f"{url}/app"], found="404")
+    advice = f"ddp doctor http://localhost:{server.port}/PREFIX"
+    return Setup([url], "upgrade", advice, lambda layer: [f"{url}/app"], found="404")
+
+
+@setup
+def a_prefix_to_which_the_page_redirects(world: World) -> Setup:
+    server = world.server(Server(path_prefix="/app"))
+    gateway = world.gateway(server.port)
+    gateway.answer = lambda request: http_page("302 Found", Location="/app/") if request.path == "/" else None
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        command = re.search(r"ddp doctor (\S+)", layer["advice"])
+        assert command is not None
+        return [command[1]]
+
+    url = f"http://localhost:{gateway.port}"
+    return Setup([url], "upgrade", f"ddp doctor {url}/app/", mend, found="404")
 
 
 @setup
@@ -472,16 +501,21 @@ class Nginx:
         self.url = f"http://127.0.0.1:{self._port}"
         world.stack.callback(self.stop)
 
-    def start(self, location: str) -> None:
+    def start(self, location: str, *, secure: bool = False) -> None:
         """Start it with these lines of configuration; it listens when this returns."""
         self.stop()
         paths = " ".join(
             f"{name}_temp_path {self._folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        tls = (
+            f"ssl; ssl_certificate {self._folder}/nginx.crt; ssl_certificate_key {self._folder}/nginx.key"
+            if secure
+            else ""
+        )
         location = location.replace("localhost:3000", f"127.0.0.1:{self.backend}")
         config = f"""
             pid {self._folder}/nginx.pid; error_log {self._folder}/nginx.log; events {{}}
-            http {{ access_log off; {paths} server {{ listen 127.0.0.1:{self._port};\n{location}\n}} }}
+            http {{ access_log off; {paths} server {{ listen 127.0.0.1:{self._port} {tls};\n{location}\n}} }}
         """
         (self._folder / "nginx.conf").write_text(config)
         subprocess.run(self._words(), check=True, capture_output=True)
@@ -670,6 +704,25 @@ def a_message_limit_of_48_KiB(world: World) -> Setup:  # noqa: N802 - it becomes
 
 
 @setup
+def large_messages_that_are_lost(world: World) -> Setup:
+    def lossy(conversation: Conversation) -> None:
+        conversation.establish()
+        while True:
+            text = conversation.receive_text()
+            if len(text) <= 100 << 10:
+                conversation.send_text(text.replace("ping", "pong", 1))
+
+    port = world.script(lossy)
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        assert layer["bytes"] in range(50 << 10, 101 << 10)
+        return ["--max-size", "40K", "--drop", "0", f"localhost:{port}"]
+
+    words = ["--connect-timeout", "0.5", "--drop", "0", f"localhost:{port}"]
+    return Setup(words, "size", "send less in one message", mend, status="warn", code=0, found="no answer in time")
+
+
+@setup
 def a_login_that_is_refused(world: World) -> Setup:
     server = world.server()
     words = ["--login", "alice", "--password-file"]
@@ -783,4 +836,208 @@ def test_a_broken_setup_is_named_at_its_layer_and_mended_by_the_advice(ddp: Comm
 
 
 def test_at_least_twenty_setups_are_broken() -> None:
-    assert len(SETUPS) >= 30
+    assert len(SETUPS) >= 40
+
+
+# ------------------------------------------------------------------------------------------------------ the command
+
+
+def test_a_healthy_server_is_examined_in_all_layers(ddp: Command, server: LoopbackServer) -> None:
+    """Without -u, the server is that of $DDP_URL."""
+    code, layers = examined(ddp)
+    assert code == 0
+    assert [layer["layer"] for layer in layers if layer["status"] == "skip"] == ["proxy", "tls", "login"]
+    assert all(layer["ms"] is not None and layer["found"] for layer in layers if layer["status"] == "ok")
+    assert {"layer", "status", "ms", "found", "advice"} <= layers[0].keys()
+
+
+def test_nothing_is_waited_for_without_need(ddp: Command, server: LoopbackServer) -> None:
+    """The times of the layers, without a pause, are far below a second, also on a slow machine."""
+    _, layers = examined(ddp)
+    assert sum(layer["ms"] or 0 for layer in layers) < 5_000
+
+
+@pytest.mark.parametrize("words", [["URL"], ["-u", "URL"], ["-p", "prod"]], ids=" ".join)
+def test_the_server_is_named_in_any_way(ddp: Command, server: LoopbackServer, home: Path, words: list[str]) -> None:
+    config = home / "config/ddpshell/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[servers.prod]\nurl = "{server.url}"\n')
+    ran = ddp("doctor", *[server.url if word == "URL" else word for word in words], "-o", "json")
+    assert (ran.code, json.loads(ran.out)["url"]) == (0, server.url)
+
+
+@pytest.mark.parametrize("words", [["-u", "localhost:1"], ["-p", "prod"]], ids=" ".join)
+def test_the_server_is_named_only_once(ddp: Command, words: list[str]) -> None:
+    ran = ddp("doctor", "localhost:2", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "cannot be used together; name the server once" in ran.err
+
+
+def test_an_invalid_url_is_a_usage_error(ddp: Command) -> None:
+    assert ddp("doctor", "ftp://h").code == 2
+
+
+def test_options_of_the_connection_count_on_every_layer(ddp: Command, world: World) -> None:
+    """The same headers are sent with each request, through the same proxy."""
+    requests: list[Request] = []
+
+    def answer(request: Request) -> bytes | None:
+        requests.append(request)
+        return None
+
+    gateway = world.gateway(world.server().port, answer=answer)
+    proxy = world.stack.enter_context(HTTPProxy())
+    words = ["-H", "X-Key: 1", "--cookie", "a=b", "--origin", "https://o.example", "--user-agent", "probe"]
+    code, _ = examined(ddp, *words, "--proxy", proxy.url, f"http://ann:secret@127.0.0.1:{gateway.port}")
+    assert code == 0
+    # The page, SockJS, the upgrade, and the clients of the layers ddp, size and resume, of which the last comes back.
+    assert len(requests) == len(proxy.targets) == 7
+    for request in requests:
+        sent = [request.headers.get(name) for name in ("x-key", "cookie", "origin", "user-agent")]
+        assert sent == ["1", "a=b", "https://o.example", "probe"]
+        assert request.headers["authorization"].startswith("Basic ")
+
+
+def test_a_server_with_sockjs_framing_is_examined_through_it(ddp: Command, server: LoopbackServer) -> None:
+    """U9-U11."""
+    code, layers = examined(ddp, f"ws://127.0.0.1:{server.port}/sockjs")
+    assert (code, {layer["status"] for layer in layers}) == (0, {"ok", "skip"})
+    assert layers[LAYERS.index("size")]["bytes"] == 1 << 20
+
+
+def test_sizes_up_to_the_limit_are_tried(ddp: Command, server: LoopbackServer) -> None:
+    _, layers = examined(ddp, "--max-size", "3000000", "--drop", "3")
+    found = {layer["layer"]: layer for layer in layers}
+    assert found["size"]["bytes"] == 3_000_000
+    assert (found["resume"]["drops"], found["resume"]["resumed"]) == (3, 3)
+
+
+@pytest.mark.parametrize(("release", "status"), [("3.4.1", "ok"), ("2.16", "ok"), ("3.5.0", "warn"), ("", "warn")])
+def test_meteor_before_3_5_need_not_keep_sessions(ddp: Command, world: World, release: str, status: str) -> None:
+    """C5."""
+    server = world.server(Server(options=Options(grace_period=0)))
+    page = http_page("200 OK", meteor_page({"meteorRelease": f"METEOR@{release}"}))
+    gateway = world.gateway(server.port, answer=answering(page))
+    code, layers = examined(ddp, f"localhost:{gateway.port}")
+    assert (code, layers[-1]["status"]) == (0, status)
+
+
+def test_the_configuration_can_be_in_a_script(ddp: Command, world: World) -> None:
+    def answer(request: Request) -> bytes | None:
+        if request.path.startswith("/meteor_runtime_config.js"):
+            return http_page("200 OK", meteor_page())
+        if request.path == "/":
+            return http_page("200 OK", '<script src="/meteor_runtime_config.js?hash=x"></script>')
+        return None
+
+    gateway = world.gateway(world.server().port, answer=answer)
+    _, layers = examined(ddp, f"localhost:{gateway.port}")
+    assert layers[LAYERS.index("page")]["release"] == "3.5.0"
+
+
+def test_a_valid_certificate_is_described(ddp: Command, world: World) -> None:
+    _, words = secure(world, world.authority.issue_cert("localhost", "*.app.example"))
+    code, layers = examined(ddp, *words)
+    tls = layers[LAYERS.index("tls")]
+    assert (code, tls["status"], tls["names"]) == (0, "ok", ["localhost", "*.app.example"])
+    assert tls["days"] > 1000
+    assert "trustme" in tls["issuer"]
+
+
+@pytest.mark.parametrize("words", [[], ["--insecure"]], ids=" ".join)
+def test_a_certificate_that_ends_soon_or_is_not_checked_is_a_warning(
+    ddp: Command, world: World, words: list[str]
+) -> None:
+    _, known = secure(world, world.authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(5, 60)))
+    code, layers = examined(ddp, *words, *known)
+    tls = layers[LAYERS.index("tls")]
+    assert (code, tls["status"], tls["days"]) == (0, "warn", 5)
+
+
+def test_text_of_a_server_is_shown_harmlessly(ddp: Command, world: World) -> None:
+    page = http_page("500 \x1b[2J", "<p>bad \x1b]0;x\x07 \u202e</p>", Server="\x1b[31mnginx")
+    gateway = world.gateway(answer=lambda request: page)
+    for form in ("pretty", "json"):
+        ran = ddp("doctor", f"localhost:{gateway.port}", "-o", form)
+        assert ran.code == 3
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", ran.out)
+
+
+def test_people_read_one_line_for_each_layer_and_the_advice_below_it(ddp: Command, world: World) -> None:
+    server = world.server(Server(options=Options(message_limit=48 << 10)))
+    lines = ddp("doctor", server.url, "-o", "pretty", "--color", "never").out.splitlines()
+    assert [line.split()[1] for line in lines if re.match("ok|warn|skip", line)] == LAYERS
+    size = next(number for number, line in enumerate(lines) if line.startswith("warn  size "))
+    assert any(line.startswith("      the server or a proxy") for line in lines[size:])
+    assert lines[-2:] == ["", f"{server.url} works, with warnings about: size"]
+
+    lines = ddp("doctor", f"localhost:{free_port()}", "-o", "pretty").out.splitlines()
+    assert len([line for line in lines if re.fullmatch(r"skip  \w+ +not tried", line)]) == 10
+    assert lines[-1].endswith("ends at tcp")
+
+
+def test_colors_are_for_those_who_want_them(ddp: Command) -> None:
+    words = ["doctor", f"localhost:{free_port()}", "-o", "pretty"]
+    assert "\x1b" not in ddp(*words).out
+    colored = ddp(*words, "--color", "always").out
+    assert "\x1b[31mfail" in colored
+    assert re.sub(r"\x1b\[[0-9;]*m|[0-9.]+ ms", "", colored) == re.sub(r"[0-9.]+ ms", "", ddp(*words).out)
+
+
+# ------------------------------------------------------------------------------------------------------- for monitors
+
+
+def checked(ddp: Command, *words: str) -> tuple[int, str, dict[str, str]]:
+    """The exit code, the text and the numbers of a check."""
+    ran = ddp("doctor", "--check", *words)
+    assert ran.err == ""
+    assert ran.out.count("\n") == 1
+    text, _, numbers = ran.out.rstrip().partition(" | ")
+    return ran.code, text, dict(number.split("=") for number in numbers.split())
+
+
+def test_a_check_of_a_healthy_server_is_OK(ddp: Command, server: LoopbackServer) -> None:  # noqa: N802
+    code, text, numbers = checked(ddp, server.url)
+    assert (code, text) == (0, f"DDP OK - {server.url}")
+    assert (numbers["size_limit"], numbers["resumed"]) == ("1048576B", "1")
+    assert re.fullmatch(r"[0-9]+\.[0-9]{3}s", numbers["connect"])
+
+
+def test_a_check_with_a_warning_is_WARNING(ddp: Command, world: World) -> None:  # noqa: N802
+    server = world.server(Server(options=Options(message_limit=48 << 10)))
+    code, text, numbers = checked(ddp, server.url)
+    assert (code, numbers["size_limit"]) == (1, "49152B")
+    assert text.startswith(f"DDP WARNING - {server.url}: size: messages of up to 48 KiB pass")
+
+
+def test_a_check_of_a_broken_server_is_CRITICAL(ddp: Command, world: World) -> None:  # noqa: N802
+    port = free_port()
+    code, text, numbers = checked(ddp, f"localhost:{port}")
+    assert (code, text) == (
+        2,
+        f"DDP CRITICAL - ws://localhost:{port}/websocket: tcp: localhost:{port} refused the connection",
+    )
+    assert numbers.keys() == {"dns", "tcp"}
+
+
+def test_a_check_that_fails_at_the_login_is_CRITICAL(ddp: Command, server: LoopbackServer) -> None:  # noqa: N802
+    assert checked(ddp, server.url, "--login", "ann")[0] == 2
+
+
+def test_a_check_of_nothing_is_UNKNOWN(ddp: Command) -> None:  # noqa: N802
+    code, text, _ = checked(ddp, "ftp://h")
+    assert code == 3
+    assert text.startswith("DDP UNKNOWN - invalid server URL 'ftp://h': unknown scheme")
+
+
+# ---------------------------------------------------------------------------------------------------- the real Meteor
+
+
+def test_the_real_meteor_works(ddp: Command, meteor_server: MeteorServer) -> None:
+    code, layers = examined(ddp, meteor_server.url)
+    found = {layer["layer"]: layer for layer in layers}
+    assert code == 0
+    assert [found[name]["status"] for name in ("upgrade", "ddp", "ping", "size")] == ["ok"] * 4
+    assert found["sockjs"]["status"] == "ok"
+    # C5: this version does not keep sessions.
+    assert (found["resume"]["drops"], found["resume"]["resumed"]) == (1, 0)
