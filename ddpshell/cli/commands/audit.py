@@ -192,7 +192,10 @@ class _Audit:
                 console.warning(f"{sub.name} was not ready; what it sent until then was checked")
         who = "without a login" if self._leaks.user is None else f"as the user {self._leaks.user}"
         documents = plural(sum(sub.documents for sub in subs), "document")
-        console.note(f"checked {who}: {plural(len(subs), 'publication')} with {documents}")
+        if subs:
+            console.note(f"checked {who}: {plural(len(subs), 'publication')} with {documents}")
+        else:
+            console.note(f"checked {who} only what the server sends without a subscription; name publications for more")
         if findings:
             counts = Counter(finding.severity for finding in findings)
             shares = ", ".join([f"{counts[severity]:,} {severity}" for severity in SEVERITIES if counts[severity]])

@@ -12,15 +12,12 @@ from ddpshell.analysis.recording import Header, RecordingWriter
 from ddpshell.cli.commands import audit as audit_module
 from ddpshell.cli.commands.audit import read_names
 from ddpshell.exceptions import CommandError
+from ddpshell.server.demo import demo_server
 from ddpshell.server.leaky_demo import LEAKS, leaky_demo_server
 from tests.analysis.frames import frames, received, sent
 from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_module, "_SETTLING", 0.2)
+from tests.meteor import MeteorServer
 
 
 def audited(ddp: Command, *words: str) -> dict[str, Any]:
@@ -46,18 +43,23 @@ def test_a_login_does_not_hide_a_leak(ddp: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("login", [False, True])
-def test_the_plain_demo_has_no_leaks(
-    ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: bool
-) -> None:
-    monkeypatch.setattr(audit_module, "_SILENCE", 0.5)
+def test_the_plain_demo_has_no_leaks(ddp: Command, tmp_path: Path, login: bool) -> None:
     (tmp_path / "password").write_text("wonderland")
     words = ["--login", "alice", "--password-file", str(tmp_path / "password")] if login else []
-    ran = ddp("demo", "audit", *words)
+    names = sorted({*demo_server().publication_names} - {"neverReady"})
+    (tmp_path / "names").write_text("\n".join(names))
+    ran = ddp("demo", "audit", "--names", str(tmp_path / "names"), *words)
     tree = json.loads(ran.out)
     assert (ran.code, tree["findings"]) == (0, [])
-    status = {one["name"]: one["status"] for one in tree["publications"]}
-    assert status.pop("neverReady") == "not ready"
-    assert {name for name, one in status.items() if one != "ready"} - {"late"} == {"bad", "crashes"}
+    assert [one["name"] for one in tree["publications"]] == names
+    assert {one["name"] for one in tree["publications"] if one["status"] != "ready"} == {"bad", "crashes"}
+
+
+def test_a_publication_that_is_never_ready_is_not_waited_for(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_module, "_SILENCE", 0.3)
+    ran = ddp("demo", "audit", "neverReady")
+    assert ran.code == 0
+    assert json.loads(ran.out)["publications"][0]["status"] == "not ready"
     assert "ddp: warning: neverReady was not ready; what it sent until then was checked\n" in ran.err
 
 
@@ -80,6 +82,23 @@ def test_without_a_name_only_unsolicited_data_is_checked(ddp: Command) -> None:
     tree = audited(ddp, "audit")
     assert {one["collection"] for one in tree["findings"]} == {"settings"}
     assert tree["publications"] == []
+    err = ddp("audit").err
+    assert "only what the server sends without a subscription; name publications for more\n" in err
+
+
+def test_a_real_meteor_server_sends_the_users_own_document_which_is_not_a_leak(
+    ddp: Command, meteor_server: MeteorServer, tmp_path: Path
+) -> None:
+    """Its `users` documents have an address for the user, and only names for others (A52)."""
+    digest = '{digest: "%s", algorithm: "sha-256"}' % ("0" * 64)
+    user = f'{{username: "audit", email: "audit@example.com", password: {digest}}}'
+    made = json.loads(ddp("call", "createUser", user, "-u", meteor_server.url).out)
+    (tmp_path / "token").write_text(made["token"])
+    words = ["-u", meteor_server.url, "--token-file", str(tmp_path / "token"), "--record", str(tmp_path / "recording")]
+    ran = ddp("audit", "twoCursors", *words)
+    tree = json.loads(ran.out)
+    assert (ran.code, tree["user"], tree["findings"]) == (0, made["id"], [])
+    assert "audit@example.com" in (tmp_path / "recording").read_text()
 
 
 @pytest.mark.usefixtures("leaky")

@@ -18,6 +18,7 @@ from tests.cli.conftest import Command
 from tests.fault_proxy import DOWN, UP, FaultProxy
 from tests.loopback import LoopbackServer
 from tests.machine import TOP
+from tests.meteor import MeteorServer
 
 
 @pytest.mark.parametrize("publication", [["tasks"], ["items", "500"], ["mixed"]])
@@ -53,6 +54,18 @@ def test_the_bytes_are_those_that_a_proxy_counts(ddp: Command, publication: list
                     assert ":".join(written) in text
                     wanted[name] = wanted.get(name, 0) + sum(len(one.encode()) for one in written)
         assert {field["field"]: field["bytes"] for field in collection["fields"]} == wanted
+
+
+def test_the_bytes_of_a_real_meteor_server_are_those_that_a_proxy_counts(
+    ddp: Command, meteor_server: MeteorServer
+) -> None:
+    with FaultProxy(meteor_server.port, record=True) as proxy:
+        weight = json.loads(ddp("weigh", "oddIds", "-u", proxy.url).out)
+        proxy.wait_idle()
+        [texts] = proxy.texts(DOWN)
+    sizes = [len(text.encode()) for text in texts if json.loads(text).get("msg") == "added"]
+    assert (weight["documents"], weight["bytes"]) == (len(sizes), sum(sizes))
+    assert len(sizes) > 5
 
 
 def test_people_get_tables_with_a_bar_for_each_share(terminal: Callable[..., str], server: LoopbackServer) -> None:
