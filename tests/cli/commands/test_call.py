@@ -405,6 +405,7 @@ class Delays:
 
 
 class TestTiming:
+    @pytest.mark.slow
     def test_each_phase_is_measured_within_five_percent(self, ddp: Command, tmp_path: Path) -> None:
         delays = Delays()
         (tmp_path / "token").write_text("t\n")
@@ -460,6 +461,7 @@ class TestTiming:
         assert blocker["ms"] == pytest.approx(found["queue_ms"], abs=1)
         assert found["first_change_ms"] > 0
 
+    @pytest.mark.slow
     def test_without_a_change_the_call_succeeds_with_a_note(self, ddp: Command, server: LoopbackServer) -> None:
         ran = ddp("call", "upper", "x", "--timing", "--sub", "tasks", "--timeout", "2")
         assert (ran.code, ran.out) == (0, '"X"\n')

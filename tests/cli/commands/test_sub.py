@@ -302,7 +302,7 @@ class TestUntil:
         assert [message["fields"]["n"] for message in messages(ran.out)] == [0, 1, 2, 3]
 
     def test_one_that_matches_already_will_do(self, ddp: Command) -> None:
-        ran = ddp("sub", "tasks", "--docs", "--until", "{title: /no regexp/, n: 1}", "-o", "json")
+        ran = ddp("sub", "tasks", "--docs", "--until", "{title: {$what: 1}, n: 1}", "-o", "json")
         assert ran.code == 2
         ran = ddp("sub", "tasks", "--docs", "--until", "{n: 1}")
         assert (ran.code, ran.out) == (0, '{"_id":"a","title":"write a client","done":true,"n":1}\n')

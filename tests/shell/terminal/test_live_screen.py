@@ -129,6 +129,7 @@ def test_a_table_follows_the_size_of_its_window(open_window: Windows) -> None:
     assert window.wait_for_end() == 0
 
 
+@pytest.mark.slow
 def test_keys_are_answered_while_ten_thousand_documents_change_a_thousand_times_a_second(
     open_window: Windows,
 ) -> None:
@@ -210,6 +211,7 @@ def test_a_lost_connection_ends_the_table_unless_it_connects_again() -> None:
                     assert b"the server ended the connection" in window.written.rpartition(LEFT)[2]
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_the_table(open_window: Windows) -> None:
     window = open_window("sub", "items", "--live", "--timeout", "3")
     assert window.wait_for_end() == 5
