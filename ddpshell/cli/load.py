@@ -32,6 +32,7 @@ from ..exceptions import (
     ConnectError,
     ConnectionLost,
     DDPError,
+    DDPTimeout,
     LoginError,
     OutcomeUnknown,
     ServerError,
@@ -163,6 +164,7 @@ class LoadTest:
         self._cpu_used: list[tuple[float, float]] = []
         self._alive_at = 0.0
         self._is_complete = False
+        self._prepare()
 
     # The run
 
@@ -171,6 +173,7 @@ class LoadTest:
 
         Raises:
             ConnectError: No client could connect.
+            DDPTimeout: No client was ready in time.
             ConnectionLost: All clients lost their connections, and could not connect again.
             LoginError: The server rejected the login.
             SubscriptionError: The server refused the subscription whose changes are measured.
@@ -190,9 +193,6 @@ class LoadTest:
                     self._is_complete = True
                     break
                 self._poll(self._deadline(now))
-        except KeyboardInterrupt:
-            self.figures.is_interrupted = True
-            raise
         finally:
             self._finish()
 
@@ -200,16 +200,30 @@ class LoadTest:
         begun = self._clock.now()
         for _ in range(self.target):
             self.connections.open()
+        # A login or a first subscription may never be answered. The test begins when nothing has happened for that long.
+        latest, outcomes = begun, 0
         while self._outcomes < self.target:
             self._poll(self._clock.now() + _PERIOD)
+            now = self._clock.now()
+            if self._outcomes > outcomes:
+                latest, outcomes = now, self._outcomes
+            elif self.plan.timeout is not None and now >= latest + self.plan.timeout:
+                break
         self.figures.connect_seconds = self._clock.now() - begun
-        if self.target and not self.clients:
+        if self.clients or not self.target:
+            return
+        if self.figures.reasons:
             raise ConnectError(f"no client could connect: {next(iter(self.figures.reasons.values()))}")
+        raise DDPTimeout(f"no client was ready within {self.plan.timeout:g} s")
 
     def _end(self) -> float | None:
         """Return when the last request may be due, or None if it is not known."""
         assert self.began is not None
         return None if self.plan.seconds is None else self.began + self.plan.seconds
+
+    def _is_measured(self, now: float) -> bool:
+        """Return whether the warm-up is over."""
+        return self.began is not None and now >= self.began
 
     def _measure(self, now: float) -> None:
         """Note the CPU time when the warm-up ends, and when the test ends."""
@@ -223,6 +237,7 @@ class LoadTest:
 
     def _finish(self) -> None:
         figures = self.figures
+        figures.is_interrupted = not self._is_complete
         self.ended = self._clock.now()
         if self.began is None or self.began > self.ended:
             self.began = self.ended
@@ -391,6 +406,9 @@ class LoadTest:
 
     # What each kind of test does
 
+    def _prepare(self) -> None:
+        """Set the attributes of this kind of test."""
+
     def _begin(self, client: Connection, due: float, now: float) -> None:
         """Send a request."""
         raise AssertionError("each kind of test sends its own requests")
@@ -425,6 +443,9 @@ class LoadTest:
             return
         self.figures.disconnects += 1
         self.figures.reasons.setdefault("disconnected", str(error))
+        if self.began is None and client not in self._requests:
+            # It was not ready yet.
+            self._outcomes += 1
         self.clients.pop(client, None)
         self._idle.pop(client, None)
         for request in self._requests.pop(client, {}).values():
@@ -457,14 +478,14 @@ class _Subs(LoadTest):
 
     def _receive(self, arrival: Arrival, event: object) -> None:
         match event:
-            case DataReceived():
+            case DataReceived() if self._is_measured(arrival.now):
                 self.figures.count_data(event.text)
             case SubscriptionReady():
                 request = self._answered(arrival, event.id, None)
                 if request is not None:
                     self._stop(arrival.connection, event.id, arrival.now, counts=request.counts)
             case SubscriptionStopped():
-                if self._answered(arrival, event.id, event.error) is not None:
+                if self._answered(arrival, event.id, event.error or _stopped(event.name)) is not None:
                     self._free(arrival.connection)
 
     def _received(self, arrival: Arrival) -> None:
@@ -493,17 +514,7 @@ class _Subs(LoadTest):
 class _Connects(LoadTest):
     """Each request opens a connection, until the session is established. The clients stay connected while there is room."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        connections: Connections,
-        clock: Clock,
-        cpu: Callable[[], float],
-        show: Callable[[LoadTest], object],
-        *,
-        logs_in: bool = False,
-    ) -> None:
-        super().__init__(plan, connections, clock, cpu, show, logs_in=logs_in)
+    def _prepare(self) -> None:
         self.target = 0
         self._opening: dict[Connection, Request] = {}
 
@@ -548,19 +559,9 @@ class _Fanout(LoadTest):
     If two writes ran at the same time, a subscriber's change could belong to either of them, or to both.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        connections: Connections,
-        clock: Clock,
-        cpu: Callable[[], float],
-        show: Callable[[LoadTest], object],
-        *,
-        logs_in: bool = False,
-    ) -> None:
-        super().__init__(plan, connections, clock, cpu, show, logs_in=logs_in)
+    def _prepare(self) -> None:
         self.target += 1
-        self._write_params = ejson_text(list(plan.write_params))
+        self._write_params = ejson_text(list(self.plan.write_params))
         self._writer: Connection | None = None
         # The subscriptions that are not ready.
         self._subscribing: dict[Connection, str] = {}
@@ -595,14 +596,12 @@ class _Fanout(LoadTest):
     def _receive(self, arrival: Arrival, event: object) -> None:
         client = arrival.connection
         match event:
-            case DataReceived() if client in self.clients:
+            case DataReceived() if client in self.clients and self._is_measured(arrival.now):
                 self.figures.count_data(event.text)
             case SubscriptionReady() if self._subscribing.pop(client, None) == event.id:
                 self._add(client)
             case SubscriptionStopped():
-                raise event.error or SubscriptionError(
-                    "stopped", f"the server stopped the subscription to {event.name!r}"
-                )
+                raise event.error or _stopped(event.name)
             case CallFinished() if not isinstance(event.error, OutcomeUnknown):
                 request = self._requests.get(client, {}).pop(event.id, None)
                 if request is None or request is not self._write:
@@ -624,7 +623,7 @@ class _Fanout(LoadTest):
         if not changes or client not in self.clients:
             return
         if self._write is None or client not in self._waiting:
-            self.figures.extra += changes if self.began is not None and arrival.now >= self.began else 0
+            self.figures.extra += changes * self._is_measured(arrival.now)
             return
         self._waiting.discard(client)
         if self._write.counts:
@@ -637,6 +636,12 @@ class _Fanout(LoadTest):
             self._done(self._write)
             self._write = None
 
+    def _finish(self) -> None:
+        super()._finish()
+        if self._write is not None and self._write.counts:
+            # The test was interrupted.
+            self.figures.expected -= len(self._waiting)
+
     def _expired(self, request: Request) -> None:
         if self._done(request):
             self.figures.missing += len(self._waiting)
@@ -646,8 +651,7 @@ class _Fanout(LoadTest):
 
     def _dropped(self, arrival: Arrival, error: DDPError) -> None:
         client = arrival.connection
-        if self._subscribing.pop(client, None) is not None:
-            self._outcomes += self.began is None
+        self._subscribing.pop(client, None)
         if client in self._waiting:
             self._waiting.discard(client)
             self.figures.missing += self._write is not None and self._write.counts
@@ -697,6 +701,10 @@ def allow_files(count: int) -> None:
             errno.EMFILE, f"the system allows only {hard:,} open files, and the test needs {count:,}; see ulimit -n"
         )
     system.setrlimit(system.RLIMIT_NOFILE, (count, hard))
+
+
+def _stopped(name: str) -> SubscriptionError:
+    return SubscriptionError("stopped", f"the server stopped the subscription to {name!r}")
 
 
 def _stop_of(sub_id: str) -> str:

@@ -16,7 +16,14 @@ from ddpshell.analysis.load import Setup, report
 from ddpshell.cli.load import LoadTest, Plan, allow_files, load_test
 from ddpshell.client.connections import Arrival, Connection
 from ddpshell.client.events import ConnectionDropped, ConnectionFailed
-from ddpshell.exceptions import ConnectError, ConnectionLost, DDPError, LoginError, SubscriptionError
+from ddpshell.exceptions import (
+    ConnectError,
+    ConnectionLost,
+    DDPError,
+    DDPTimeout,
+    LoginError,
+    SubscriptionError,
+)
 from ddpshell.protocol.client_session import ClientSession
 from tests.fakes import FakeClock
 
@@ -335,6 +342,29 @@ class TestCounts:
         with pytest.raises(LoginError):
             run(server, Plan("call", 1, "m", count=1))
 
+    @pytest.mark.parametrize("is_dropped", [False, True])
+    def test_a_login_that_is_never_answered_does_not_hold_up_the_test(
+        self, server: SimulatedServer, is_dropped: bool
+    ) -> None:
+        server.login = True
+
+        def answer(connection: Connection, message: Message) -> Sequence[Message]:
+            if message["method"] == "login" and connection is server.opened[1]:
+                if is_dropped:
+                    server.at(server.clock.now(), lambda: server.drop(connection))
+                return []
+            return server.obey(connection, message)
+
+        server.answer = answer
+        found = run(server, Plan("call", 3, "m", count=5, timeout=5))
+        assert (found["answered"], found["connected"], found["disconnects"]) == (5, 2, int(is_dropped))
+
+    def test_no_login_is_answered(self, server: SimulatedServer) -> None:
+        server.login = True
+        server.answer = lambda connection, message: []
+        with pytest.raises(DDPTimeout, match="no client was ready within 5 s"):
+            run(server, Plan("call", 3, "m", count=5, timeout=5))
+
     def test_each_session_begins_with_the_login(self, server: SimulatedServer) -> None:
         server.login = True
         found = run(server, Plan("call", 3, "m", count=9))
@@ -361,6 +391,11 @@ class TestSub:
         server.answer = lambda connection, message: [{"msg": "nosub", "id": message["id"], "error": error}]
         found = run(server, Plan("sub", 2, "p", count=4))
         assert (found["answered"], found["errors"]) == (0, {"404": 4})
+
+    def test_one_that_the_server_stops_is_an_error(self, server: SimulatedServer) -> None:
+        server.answer = lambda connection, message: [{"msg": "nosub", "id": message["id"]}]
+        found = run(server, Plan("sub", 2, "p", count=4))
+        assert (found["answered"], found["errors"]) == (0, {"stopped": 4})
 
 
 class TestConnect:
@@ -430,6 +465,18 @@ class TestFanout:
         found = run(server, Plan("fanout", 2, "p", (), "write", seconds=3, rate=10, timeout=5))
         assert found["requests"] + found["unsent"] == 30
         assert any("could not be sent before the end" in warning for warning in found["warnings"])
+
+    def test_ctrl_c_expects_no_more_deliveries(self, server: SimulatedServer) -> None:
+        def interrupt(test: LoadTest) -> None:
+            if len(test.figures.times) >= 6:
+                raise KeyboardInterrupt
+
+        server.reaches = lambda connection: connection is not server.opened[2] or server.clock.now() < 0.05
+        test = load(server, Plan("fanout", 4, "p", (), "write", count=50, timeout=100), interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            test.run()
+        deliveries = reported(test)["deliveries"]
+        assert deliveries["expected"] == deliveries["received"]
 
     def test_a_refused_subscription_ends_the_test(self, server: SimulatedServer) -> None:
         error = {"error": 404, "reason": "not found"}
