@@ -245,6 +245,11 @@ def test_the_page_fits_its_window_and_has_contrast(page: Page, tmp_path: Path, w
     assert light_text == dark
 
 
+def test_durations_are_rounded_to_whole_minutes(page: Page, tmp_path: Path) -> None:
+    load(page, tmp_path, [sent(0, "ping"), received(119.99, "pong")])
+    assert "2 min 0 s" in page.run("document.body.innerText")
+
+
 def test_an_empty_recording_says_so(page: Page, tmp_path: Path) -> None:
     load(page, tmp_path, [])
     assert page.run("document.querySelector('#space').textContent") == "The recording has no exchanges."
