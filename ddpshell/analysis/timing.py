@@ -66,12 +66,14 @@ class Blocker(Struct, frozen=True):
     """An earlier request that held up a call.
 
     Args:
-        request: The request; None if it is unknown, because it was made before the frames were watched, or by the server.
+        request: The request; None if there is none, or if it was made before the frames were watched.
         seconds: How long it held up the call.
+        is_watched: Whether all frames of the connection were watched.
     """
 
     request: Request | None
     seconds: float
+    is_watched: bool = False
 
     @property
     def name(self) -> str:
@@ -81,7 +83,7 @@ class Blocker(Struct, frozen=True):
                 return f"call {method}"
             case Subscription(name=name):
                 return f"sub {name}"
-        return "an unknown request"
+        return "work of the server without a request" if self.is_watched else "an unknown request"
 
     def as_json(self) -> JSONValue:
         """Return the name and the milliseconds."""
@@ -147,6 +149,7 @@ class Timing:
         self._requests: deque[Request] = deque(maxlen=_MAX_REQUESTS)
         self._pings: deque[PingPong] = deque(maxlen=_MAX_REQUESTS)
         self._connections: deque[Connection] = deque(maxlen=_MAX_REQUESTS)
+        # The steps of connecting of the last connection, by its number.
         self._steps: dict[int, dict[str, float]] = {}
         self._follows_changes = follows_changes
         # The collections in which subscriptions have put documents.
@@ -218,7 +221,7 @@ class Timing:
             # The probe and the call are sent together, unless the client itself keeps the call for a while.
             arrival = sent + network
             queue = max(0.0, answer - arrival)
-            blockers = _blockers(earlier, arrival, answer)
+            blockers = _blockers(earlier, arrival, answer, is_watched=conn in self._steps)
             run = None if call.result is None else max(0.0, call.result - max(answer, arrival))
         first_change = self._first_changes.get(call_id)
         return CallTimes(
@@ -270,13 +273,14 @@ def _answer(request: Request) -> float | None:
     return min((time for time in (request.ready, request.nosub) if time is not None), default=None)
 
 
-def _blockers(requests: Sequence[Request], begin: float, end: float) -> list[Blocker]:
+def _blockers(requests: Sequence[Request], begin: float, end: float, *, is_watched: bool) -> list[Blocker]:
     """Return what held up the server between two moments, the longest first.
 
     Args:
         requests: The requests before the call, in order. The last one is its probe.
         begin: The time at which an answer to the call was possible.
         end: The time at which its probe was answered.
+        is_watched: Whether all frames of the connection were watched.
     """
     found = []
     known = 0.0
@@ -285,7 +289,7 @@ def _blockers(requests: Sequence[Request], begin: float, end: float) -> list[Blo
         known += seconds
         found.append(Blocker(request, seconds))
     # What the server did for requests that were not watched, or without a request.
-    found.append(Blocker(None, end - begin - known))
+    found.append(Blocker(None, end - begin - known, is_watched))
     least = (end - begin) / 10
     named = [
         blocker

@@ -96,7 +96,7 @@ class CallTimer:
 
     def _blocker_name(self, blocker: Blocker, earlier: Sequence[str]) -> str:
         request = blocker.request
-        if request is None and earlier:
+        if request is None and earlier and not blocker.is_watched:
             return " or ".join(earlier[:_MAX_NAMED])
         command = None if request is None else self._commands.get((isinstance(request, Call), request.id))
         return escape_line(blocker.name) if command is None else f"[{command.number}] {command.what}"

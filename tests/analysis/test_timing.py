@@ -223,11 +223,23 @@ def test_the_request_that_took_longest_comes_first_and_short_ones_are_left_out()
 
 def test_what_was_sent_before_the_frames_were_watched_is_unknown() -> None:
     server = Exchange()
+    # The first frames are missing.
+    del server.entries[:3]
     server._free = 1.41  # noqa: SLF001 - by a request that has no frame here
     server.probe(1)
     times = server.times(server.call(1, "save", run=0.1))
     assert times.queue == pytest.approx(0.4)
     assert names(times) == ["an unknown request"]
+
+
+def test_without_a_request_the_server_did_something_by_itself() -> None:
+    """A publication for all clients, without a subscription."""
+    server = Exchange()
+    server._free = 1.41  # noqa: SLF001 - by such a publication
+    server.probe(1)
+    times = server.times(server.call(1, "save", run=0.1))
+    assert names(times) == ["work of the server without a request"]
+    assert times.as_json()["queued_behind"] == [{"ms": 400.0}]
 
 
 @pytest.mark.parametrize("seed", range(40))
