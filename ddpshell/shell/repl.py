@@ -39,7 +39,12 @@ class Reader(Protocol):
 
 
 def interact(
-    make: Callable[[Display], Shell], settings: Settings, history_path: Path, *, is_dumb: bool = False
+    make: Callable[[Display], Shell],
+    settings: Settings,
+    history_path: Path,
+    *,
+    is_dumb: bool = False,
+    is_tour: bool = False,
 ) -> None:
     """Run a shell on the terminal until the user leaves.
 
@@ -48,8 +53,11 @@ def interact(
         settings: The shell's settings.
         history_path: The file with the lines that were typed.
         is_dumb: The terminal cannot move its cursor.
+        is_tour: Play the tour of the demo server, in place of what the user types.
     """
-    if is_dumb:
+    if is_tour:
+        _play_tour(make, settings)
+    elif is_dumb:
         _interact_plainly(make, settings, history_path)
     else:
         _interact_fully(make, settings, history_path)
@@ -105,6 +113,27 @@ def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, hist
         shell.link.open_in_background()
         with shell.interrupts.installed():
             run_shell(shell, prompt)
+    finally:
+        printer.close()
+
+
+def _play_tour(make: Callable[[Display], Shell], settings: Settings) -> None:
+    from .terminal.output import PlainScreen, is_terminal
+    from .terminal.tour import TourPrompt
+
+    def is_colored() -> bool:
+        return settings.is_on("color")
+
+    screen = PlainScreen(sys.stdout)
+    printer = Printer(screen, is_colored)
+    printer.start()
+    try:
+        shell = make(ScreenDisplay(printer, settings))
+        keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None
+        shell.terminal = tour = TourPrompt(shell, printer, screen, keys, is_colored)
+        shell.link.open(None)
+        with shell.interrupts.installed():
+            run_shell(shell, tour)
     finally:
         printer.close()
 

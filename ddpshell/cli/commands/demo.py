@@ -11,7 +11,7 @@ import click
 from ...exceptions import CommandError, InvalidURL
 from ..command_classes import Command, Group, process_of
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from ..settings import resolve
+from ..settings import ConnectionSettings, resolve
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
-def _demo(words: tuple[str, ...], leaky: bool) -> None:
+def _demo(words: tuple[str, ...], leaky: bool, tour: bool) -> None:
     ctx = click.get_current_context()
+    if tour and words:
+        raise click.UsageError("--tour cannot be used with COMMAND", ctx)
     process = process_of(ctx)
     process.when_server_runs()
     with _server(is_leaky=leaky).running() as server:
@@ -36,6 +38,11 @@ def _demo(words: tuple[str, ...], leaky: bool) -> None:
             # A user who tries the demo first need not repair the file first.
             process.console.warning(f"{error}; the demo runs without the config file")
             process.options["has_no_config"] = True
+        if tour:
+            from .shell import interact_with
+
+            interact_with(process, ConnectionSettings.of(process.options), is_tour=True)
+            return
         group = ctx.find_root().command
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:
@@ -105,6 +112,11 @@ demo = _Demo(
             ["--leaky"], is_flag=True, help="Start a shop that sends too much, to see what `ddp audit` finds."
         ),
         _Words(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),
+        click.Option(
+            ["--tour"],
+            is_flag=True,
+            help="Play the first ten minutes with the shell, step by step. Enter runs the next command.",
+        ),
         *(option for option in CONNECTION_OPTIONS if option.name not in ("url", "profile")),
         *OUTPUT_OPTIONS,
     ],
@@ -112,6 +124,7 @@ demo = _Demo(
         ("ddp demo call upper 'Hello, World!'", "call a method"),
         ("ddp demo call types", "see all types of values"),
         ("ddp demo", "open the shell"),
+        ("ddp demo --tour", "see what the shell can do"),
         ("ddp demo --leaky sub staff", "see a server that sends too much"),
     ],
 )

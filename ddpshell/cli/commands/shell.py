@@ -14,6 +14,7 @@ import click
 from ...client import Client
 from ...exceptions import DDPError, LoginError, LoginNeeded
 from ...protocol.accounts import LoginToken
+from ...shell.registry import Role
 from ...shell.repl import interact
 from ...shell.state import Shell
 from ...shell.terminal.display import Display
@@ -26,7 +27,7 @@ from ..process import Process
 from ..settings import ConnectionSettings
 from .run import connector, credential_at, make_shell, opened, run_lines, set_user, shell_settings
 
-__all__ = ["shell"]
+__all__ = ["interact_with", "shell"]
 
 
 def _shell() -> None:
@@ -34,7 +35,7 @@ def _shell() -> None:
     settings = ConnectionSettings.of(process.options)
     if sys.stdin is not None and sys.stdin.isatty():
         if process.console.out.is_terminal:
-            _interact(process, settings)
+            interact_with(process, settings)
             return
         # Without this, ddp would seem to hang.
         process.console.note(
@@ -47,7 +48,14 @@ def _shell() -> None:
         click.get_current_context().exit(code)
 
 
-def _interact(process: Process, given: ConnectionSettings) -> None:
+def interact_with(process: Process, given: ConnectionSettings, *, is_tour: bool = False) -> None:
+    """Open the prompt.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        is_tour: Play the tour of the demo server, in place of what the user types.
+    """
     settings = shell_settings(process)
     if not process.console.colors_out:
         settings.change("color", "off")
@@ -76,11 +84,29 @@ def _interact(process: Process, given: ConnectionSettings) -> None:
         made.hooks.log_in = _PromptLogin(process, given, first, made, display)
         if ended is not None:
             display.failure(None, ended)
+        if process.options.get("is_demo"):
+            for role, names in ((Role.METHOD, process.methods), (Role.PUBLICATION, process.publications)):
+                for name in names:
+                    made.names.mark_known(role, name)
+            if not is_tour and not process.console.quiet:
+                for line in _greeting(is_dumb=cannot_move_cursor):
+                    display.note([("note", line)])
         return made
 
     history = Path(state_file("history") or f"{os.devnull}/history")
     with above:
-        interact(make, settings, history, is_dumb=cannot_move_cursor)
+        interact(make, settings, history, is_dumb=cannot_move_cursor, is_tour=is_tour)
+
+
+def _greeting(*, is_dumb: bool) -> tuple[str, str, str]:
+    """Return the first lines of the demo: what to type, what helps, and how to leave."""
+    return (
+        'Type a call first: call upper "Hello"',
+        "`help` lists the commands."
+        if is_dumb
+        else "Tab completes commands and the names of the demo: call u, then Tab.",
+        "Leave with Ctrl-D or `exit`. `ddp demo --tour` shows what else there is.",
+    )
 
 
 def _is_paged(console: Console, shell: Shell, text: str) -> bool:

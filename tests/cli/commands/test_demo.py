@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.shell.terminal.tour import STEPS
 from tests.cli.conftest import Command
+from tests.loopback import LoopbackServer
+from tests.shell.window import Window
 
 
 @pytest.mark.parametrize(
@@ -148,3 +151,95 @@ def test_it_completes_like_what_it_runs(
 
 def test_without_a_command_it_is_the_shell(ddp: Command) -> None:
     assert ddp("demo", stdin=b"call upper x\n") == (0, '"X"\n', "")
+
+
+class TestGreeting:
+    """What a user sees first."""
+
+    def test_the_shell_says_what_to_type_that_tab_completes_and_how_to_leave(self) -> None:
+        with Window("demo") as window:
+            window.wait_for("connected to ws://127.0.0.1:")
+            window.wait_for_prompt()
+            lines = [row for row in window.rows if row]
+            greeting = [
+                'Type a call first: call upper "Hello"',
+                "Tab completes commands and the names of the demo: call u, then Tab.",
+                "Leave with Ctrl-D or `exit`. `ddp demo --tour` shows what else there is.",
+            ]
+            assert [line for line in lines if line in greeting] == greeting
+            # Nothing was typed before, so the names are known from the start.
+            window.press("call toggl\t")
+            window.wait_for_prompt("call toggleTask")
+            window.press("\x15sub tic\t")
+            window.wait_for_prompt("sub ticker")
+            window.press("\x15\x04")
+            assert window.wait_for_end() == 0
+
+    def test_a_terminal_without_completion_is_not_told_of_it(self) -> None:
+        with Window("demo", environment={"TERM": "dumb"}) as window:
+            window.wait_for("`help` lists the commands.")
+            assert "Tab completes" not in window.plain
+
+    def test_a_script_a_quiet_shell_and_other_servers_have_no_greeting(
+        self, ddp: Command, server: LoopbackServer
+    ) -> None:
+        assert ddp("demo", stdin=b"call upper x\n").err == ""
+        for words in (["demo", "-q"], ["-u", server.url]):
+            with Window(*words) as window:
+                window.wait_for("connected to ws://127.0.0.1:")
+                window.wait_for_prompt()
+                assert "Type a call first" not in window.plain
+
+
+class TestTour:
+    def test_it_plays_by_itself_without_a_terminal(self, ddp: Command) -> None:
+        ran = ddp("demo", "--tour")
+        assert (ran.code, ran.err) == (0, "")
+        position = 0
+        for step in STEPS:
+            position = ran.out.find(f"# {step.text}\n", position)
+            assert position >= 0, step.text
+            prompt, _, command = ran.out[position:].splitlines()[1].partition("> ")
+            assert (prompt[:10], command) == ("127.0.0.1:", step.command)
+        for answer in (
+            '[1] "HELLO"',
+            "did you mean upper?",
+            "error: expected ':' after the key, not 1",
+            "[5] sub tasks: ready, 3 documents",
+            '~ tasks/b {"done": true}',
+            "ended the watch of [9]",
+            "[11] call slow 1000",
+            '"method":"upper","params":["wire"]',
+            r'["\x1b[2J"]',
+            '[14] "SENT LATER"',
+            '"alice-in-wonderland"',
+            "logged out alice",
+            "This was the tour.",
+        ):
+            assert answer in ran.out, answer
+        assert "\x1b" not in ran.out
+
+    def test_enter_runs_the_next_step_and_q_leaves(self) -> None:
+        with Window("demo", "--tour") as window:
+            window.wait_for("Press Enter to run each command.")
+            window.wait_for_prompt('call upper "Hello"')
+            assert "[1]" not in window.plain
+            window.press("\n")
+            window.wait_for('[1] "HELLO"')
+            window.wait_for_prompt(STEPS[1].command)
+            window.press("q\n")
+            assert window.wait_for_end() == 0
+        assert "[2]" not in window.plain
+
+    @pytest.mark.parametrize("key", ["\x03", "\x04"])
+    def test_ctrl_c_and_ctrl_d_leave_too(self, key: str) -> None:
+        with Window("demo", "--tour") as window:
+            window.wait_for_prompt('call upper "Hello"')
+            window.press(key)
+            assert window.wait_for_end() == 0
+
+    def test_it_has_no_command_and_saves_nothing(self, ddp: Command, home: Path) -> None:
+        ran = ddp("demo", "--tour", "call")
+        assert (ran.code, ran.err.splitlines()[0]) == (2, "ddp: error: --tour cannot be used with COMMAND")
+        assert ddp("demo", "--tour").code == 0
+        assert not (home / "state").exists()

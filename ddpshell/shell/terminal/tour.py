@@ -1,0 +1,155 @@
+"""The tour of `ddp demo --tour`: commands that are typed by themselves, one after another, when the reader presses Enter."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from msgspec import Struct
+
+from ...text.palette import terminal_text
+from ..state import Shell
+from .output import PlainScreen
+from .printer import Printer
+from .prompt import PlainPrompt, prompt_text
+
+__all__ = ["STEPS", "Step", "TourPrompt"]
+
+# Seconds to wait for the connection, and for the answers to a command, before the next step.
+_PATIENCE = 10.0
+
+_GREETING = "Press Enter to run each command. To leave, type q and press Enter."
+_FAREWELL = (
+    "This was the tour. Now type commands yourself, with `ddp demo`, or with `ddp -u HOST:PORT` for your own server."
+)
+
+
+class Step(Struct, frozen=True):
+    """One step of the tour.
+
+    Args:
+        text: What the command shows.
+        command: The command.
+        waits: Whether the next step waits for the answer.
+    """
+
+    text: str
+    command: str
+    waits: bool = True
+
+
+STEPS = (
+    Step("A call of a method. The results are numbered, and $1 is the first one.", 'call upper "Hello"'),
+    Step(
+        "Arguments are earlier results, objects without quotes around their keys, dates, and more.",
+        'call echo $1 {n: 1, when: Date("2026-01-02")}',
+    ),
+    Step("$_ is the last result, and this is a part of it.", "echo $_[1].when"),
+    Step("An unknown name is answered with the nearest known one.", 'call uper "Hello"'),
+    Step("An invalid value is found before anything is sent.", "call upper {a 1}"),
+    Step("An error of the server has its details.", "call fail"),
+    Step("A subscription brings documents into a local collection.", "sub tasks"),
+    Step(
+        "MongoDB's selectors find documents in it; the server is not asked.",
+        "find tasks {done: false} --sort -n --limit 1",
+    ),
+    Step("The same, as a table.", "find tasks --fields title,done --table"),
+    Step("When the server changes a document, the change is shown: ~ for a changed field.", "call toggleTask b"),
+    Step("A watch shows the documents that match, and from then on their changes.", "watch tasks {done: false}"),
+    Step("This task matches.", 'call addTask "tell a friend"'),
+    Step("The number of the watch ends it.", "unwatch 9"),
+    Step("The prompt does not wait for an answer.", "call slow 1000", waits=False),
+    Step("These commands have no answer yet.", "pending", waits=False),
+    Step("You can wait for them.", "wait"),
+    Step("These are the messages that the client and the server really send.", "debug on upper"),
+    Step("-> is sent, <- is received.", 'call upper "wire"'),
+    Step("Enough of them.", "debug off"),
+    Step("Text from a server cannot harm the terminal: control characters are escaped.", r'call echo "\u001b[2J"'),
+    Step("Without a connection ...", "disconnect"),
+    Step("... a call waits ...", 'call upper "sent later"', waits=False),
+    Step("... and is sent when there is a connection again. The subscriptions are renewed, too.", "connect"),
+    Step("The demo server has a user, alice. The tour types her password.", "login alice"),
+    Step("The server knows who you are, until you log out.", "call whoami"),
+    Step("This ends the login.", "logout"),
+    Step("Where you are, and what is going on.", "status"),
+    Step("All commands. `help call` explains one of them.", "help"),
+)
+
+
+class TourPrompt(PlainPrompt):
+    """A prompt at which the commands are typed by themselves.
+
+    Args:
+        shell: The shell that runs the commands.
+        printer: Writes to the terminal.
+        screen: The output.
+        keys: Standard input, where the reader presses Enter; None to run all commands without waiting.
+        is_colored: Returns whether to write colors.
+        steps: The steps.
+    """
+
+    def __init__(
+        self,
+        shell: Shell,
+        printer: Printer,
+        screen: PlainScreen,
+        keys: TextIO | None,
+        is_colored: Callable[[], bool],
+        steps: Iterable[Step] = STEPS,
+    ) -> None:
+        super().__init__(shell, printer, screen, keys or sys.stdin, lambda text: None)
+        self._enter = keys
+        self._is_colored = is_colored
+        self._steps = iter(steps)
+        self._previous: Step | None = None
+
+    def read(self) -> str:
+        """Show the next step, and return its command when the reader presses Enter.
+
+        Raises:
+            EOFError: There are no more steps, or the reader wants to leave.
+        """
+        if self._previous is None:
+            self._shell.client.wait_connected(_PATIENCE)
+            if self._enter is not None:
+                self._say(_GREETING)
+        elif self._previous.waits:
+            self._wait_for_answers()
+        step = self._previous = next(self._steps, None)
+        if step is None:
+            self._say(_FAREWELL)
+            raise EOFError
+        self._say(step.text)
+        line = prompt_text(self._shell, self._screen.columns) + step.command
+        if self._enter is None:
+            self._write(f"{line}\n")
+        elif self._wait_for_enter(line).strip().lower() in ("q", "quit", "exit"):
+            raise EOFError
+        return step.command
+
+    def ask_secret(self, question: str) -> str:
+        """Type the password of the demo's user."""
+        self._write(question, "***\n")
+        return "wonderland"
+
+    def _say(self, text: str) -> None:
+        self._write("\n", terminal_text([("comment", f"# {text}")], color=self._is_colored()), "\n")
+
+    def _write(self, *texts: str) -> None:
+        self._printer.flush()
+        with self._printer.paused():
+            self._screen.write_raw("".join(texts))
+            self._screen.flush()
+
+    def _wait_for_answers(self) -> None:
+        try:
+            self._shell.wait({job.number for job in self._shell.jobs.pending}, _PATIENCE)
+        except KeyboardInterrupt:
+            raise EOFError from None
+
+    def _wait_for_enter(self, line: str) -> str:
+        try:
+            return self._read_line(line)
+        except KeyboardInterrupt:
+            raise EOFError from None
