@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
-import gevent
-from gevent.event import Event
-from locust import User
-from locust.exception import StopTest
+try:
+    import gevent
+    from gevent.event import Event
+    from locust import User
+    from locust.exception import StopTest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("ddpshell.locust needs Locust: pip install 'ddpshell[locust]'") from error
 
 from .analysis.exchanges import Call, Connection, Exchanges, Subscription, View
 from .analysis.load import code_of
@@ -157,7 +160,12 @@ class LoadClient:
         """
         client, begun = self.client, self._begin()
         handle = client.apply(method, params, retry=False)
-        return self._finish("call", method, handle, begun, lambda: self._watch.call(handle.id))
+        try:
+            return self._finish("call", method, handle, begun, lambda: self._watch.call(handle.id))
+        except DDPTimeout:
+            # A call that waits for a connection is not sent any more.
+            handle.cancel()
+            raise
 
     def subscribe(self, name: str, *params: EJSONValue) -> SubscriptionHandle:
         """Subscribe, and wait until the subscription is ready. `stop()` of the result ends it.
@@ -168,7 +176,11 @@ class LoadClient:
         """
         client, begun = self.client, self._begin()
         handle = client.subscribe(name, *params)
-        self._finish("sub", name, handle.ready, begun, lambda: self._watch.subscription(handle.id))
+        try:
+            self._finish("sub", name, handle.ready, begun, lambda: self._watch.subscription(handle.id))
+        except DDPTimeout:
+            handle.stop()
+            raise
         return handle
 
     def login(self, user: UserSelector, *, password: str) -> LoginToken:

@@ -254,6 +254,41 @@ def test_importing_the_library_does_not_load_locust() -> None:
     assert done.stdout == "False False\n"
 
 
+def test_without_locust_the_error_says_what_to_install() -> None:
+    code = "import sys; sys.modules['locust'] = None; import ddpshell.locust"
+    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, check=False, capture_output=True, text=True)
+    assert "ModuleNotFoundError: ddpshell.locust needs Locust: pip install 'ddpshell[locust]'" in done.stderr
+
+
+def test_a_call_that_timed_out_without_a_connection_is_never_sent(server: LoopbackServer, tmp_path: Path) -> None:
+    runs: list[None] = []
+
+    @server.server.method
+    def run() -> None:
+        runs.append(None)
+
+    body = """
+    timeout = 0.3
+
+    def on_start(self):
+        self.ddp.client.disconnect()
+        while self.ddp.client._session.state.value == "connected":
+            gevent.sleep(0.01)
+        try:
+            self.ddp.call("run")
+        except DDPError:
+            pass
+        self.ddp.client.reconnect()
+
+    @task
+    def work(self):
+        self.ddp.call("upper", "a")
+"""
+    found = rows(start(locustfile(tmp_path, server, body, {"call upper": 3}), "-u", "1", "-t", "60s", "--json"))
+    assert found["call run"]["num_failures"] == 1
+    assert runs == []
+
+
 class TestManual:
     """The locustfiles of the README and of the manual run against the demo server and against Meteor."""
 
@@ -271,9 +306,15 @@ class TestManual:
         assert [name for name, row in found.items() if row["num_failures"]] == []
 
     def test_with_the_demo_server(self, file: Path) -> None:
+        # One of the two files is enough for several processes, which take long to start.
         port = free_port()
+        processes = (
+            ()
+            if "change" in file.read_text()
+            else ("--processes", "2", "--master-bind-port", port, "--master-port", port)
+        )
         with LoopbackServer(demo_server()) as server:
-            self.check(file, server.url, "--processes", "2", "--master-bind-port", port, "--master-port", port)
+            self.check(file, server.url, *processes)
 
     @pytest.mark.node
     def test_with_meteor(self, file: Path, meteor_server: MeteorServer) -> None:
