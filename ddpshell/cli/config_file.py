@@ -8,9 +8,13 @@
     login = "ann"
     headers = { X-Team = "red" }
     cacert = "company.pem"
+    color = "red"
 
-The keys are the names of the options. Personal settings, such as `login`, belong to the `url` in the same section and are
-never used for another server.
+    [shell]
+    theme = "light"
+
+The keys in `[default]` and `[servers.NAME]` are the names of the options. Personal settings, such as `login`, belong to the `url` in the same section and are
+never used for another server. The keys in `[shell]` are the shell's settings; see `shell/settings.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 from msgspec import Struct
@@ -28,7 +32,10 @@ from msgspec import Struct
 from ..exceptions import CommandError
 from .types import Setting
 
-__all__ = ["Config", "Section", "change_config", "read_config"]
+__all__ = ["Config", "Section", "TOMLValue", "change_config", "read_config"]
+
+#: A value that can be written to the file.
+TOMLValue: TypeAlias = "str | float | bool | list[str]"
 
 # Bytes. Some files, such as /dev/zero, have no end.
 _MAX_FILE_SIZE = 1 << 20
@@ -53,11 +60,13 @@ class Config(Struct, frozen=True):
         path: The file.
         default: `[default]`.
         servers: Each `[servers.NAME]`, by name.
+        shell: `[shell]`: the values of the shell's settings, as `set` takes them.
     """
 
     path: str
     default: Section
     servers: Mapping[str, Section]
+    shell: Section = Section("[shell]", {})
 
     def profile(self, name: str) -> Section:
         """Look up a server.
@@ -103,7 +112,7 @@ def read_config(path: str, settings: Mapping[str, Setting]) -> Config:
 
 
 def change_config(
-    path: str, section: Sequence[str], key: str, value: str | float | bool | None, settings: Mapping[str, Setting]
+    path: str, section: Sequence[str], key: str, value: TOMLValue | None, settings: Mapping[str, Setting]
 ) -> None:
     """Change one setting in the file. The rest of the file, with its comments, stays as it is.
 
@@ -157,7 +166,7 @@ def change_config(
     _replace(file, new)
 
 
-def _edited(text: str, table: Sequence[str], key: str, value: str | float | bool | None, dotted: int) -> str:
+def _edited(text: str, table: Sequence[str], key: str, value: TOMLValue | None, dotted: int) -> str:
     """Return the text of the file with one line added, replaced or removed.
 
     Args:
@@ -226,7 +235,7 @@ def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
     return number, ""
 
 
-def _assignment(names: Sequence[str], value: str | float | bool) -> str:
+def _assignment(names: Sequence[str], value: TOMLValue) -> str:
     import json
 
     # JSON is TOML for these values, but for one character, which TOML wants escaped.
@@ -275,8 +284,9 @@ class _Checker:
         for name in tree:
             if name in self._settings:
                 raise self._error("", name, f"{name} must be in [default] or in a [servers.NAME] section")
-            if name not in ("default", "servers"):
-                raise self._error("", name, f"unknown section {name!r}{_suggestion(name, ('default', 'servers'))}")
+            if name not in ("default", "servers", "shell"):
+                known = ("default", "servers", "shell")
+                raise self._error("", name, f"unknown section {name!r}{_suggestion(name, known)}")
         servers = self._table(tree.get("servers", {}), "servers", "[servers.NAME]")
         return Config(
             self._path,
@@ -285,7 +295,21 @@ class _Checker:
                 name: self._section(f"servers.{name}", self._table(section, f"servers.{name}", f"[servers.{name}]"))
                 for name, section in servers.items()
             },
+            self._shell(self._table(tree["shell"], "shell", "[shell]")) if "shell" in tree else Section("[shell]", {}),
         )
+
+    def _shell(self, table: Mapping[str, Any]) -> Section:
+        from ..shell.settings import SETTINGS
+
+        values: dict[str, str] = {}
+        for key, value in table.items():
+            if key not in SETTINGS:
+                raise self._error("shell", key, f"unknown setting {key!r}{_suggestion(key, SETTINGS)}")
+            try:
+                values[key] = SETTINGS[key].from_toml(value)
+            except CommandError as error:
+                raise self._error("shell", key, error.message) from None
+        return Section("[shell]", values)
 
     def _table(self, value: Any, section: str, what: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):

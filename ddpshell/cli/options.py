@@ -18,10 +18,12 @@ from .command_classes import spelling
 from .output import OutputFormat
 from .process import Process
 from .types import (
+    ColorName,
     Cookie,
     Flag,
     Header,
     HeaderText,
+    MethodPatterns,
     OutputFile,
     ReadableFile,
     Seconds,
@@ -255,8 +257,17 @@ CONNECTION_OPTIONS = [
     ),
 ]  # fmt: skip
 
+# The settings without an option, for the prompt of the shell.
+_FOR_THE_SHELL = (
+    Setting("color", "", ColorName(), None, is_personal=True),
+    Setting("confirm", "", Flag(), unset=False, is_personal=True),
+    Setting("allow", "", MethodPatterns(), unset=(), is_personal=True),
+)
+
 #: The settings of the config file, by their keys.
-SETTINGS = {option.setting.key: option.setting for option in CONNECTION_OPTIONS if option.setting is not None}
+SETTINGS = {option.setting.key: option.setting for option in CONNECTION_OPTIONS if option.setting is not None} | {
+    setting.key: setting for setting in _FOR_THE_SHELL
+}
 
 OUTPUT_OPTIONS = [
     SharedOption(

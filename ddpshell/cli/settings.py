@@ -71,6 +71,9 @@ class ConnectionSettings(Struct, frozen=True):
         ip_version: 4 or 6 for addresses of that version only; None for both.
         identity: The user to log in as.
         max_message: The largest message to accept, in bytes.
+        color: The color of the server's name in the prompt of the shell, or None.
+        confirm: Whether the shell asks before each call.
+        allow: Patterns for the methods about which it does not ask.
     """
 
     url: str
@@ -91,6 +94,9 @@ class ConnectionSettings(Struct, frozen=True):
     ip_version: Literal[4, 6] | None
     identity: Identity
     max_message: int = SETTINGS["max-message"].unset
+    color: str | None = None
+    confirm: bool = False
+    allow: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, given: GivenOptions, environment: Mapping[str, str] = os.environ) -> ConnectionSettings:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "ColorName",
     "Cookie",
     "Flag",
     "Header",
     "HeaderText",
+    "MethodPatterns",
     "OutputFile",
     "ReadableFile",
     "Seconds",
@@ -226,6 +228,36 @@ class HeaderText(SettingType):
         if re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", value) is None:
             self.fail("must be in Latin letters, without line breaks", param, ctx)
         return str(value)
+
+
+class ColorName(SettingType):
+    """One of the colors that every terminal has."""
+
+    name = "color"
+    choices = ("red", "green", "yellow", "blue", "magenta", "cyan")
+    toml_form = f"one of {', '.join(choices)}, in quotes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the name."""
+        if value not in self.choices:
+            self.fail(f"{value!r} is not a color; use {', '.join(self.choices)}", param, ctx)
+        return str(value)
+
+
+class MethodPatterns(SettingType):
+    """Names of methods, in which `*` matches any text."""
+
+    name = "patterns"
+    toml_form = 'an array of strings, such as ["tasks.*"]'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Read names that are separated by commas."""
+        return tuple([name.strip() for name in value.split(",") if name.strip()])
+
+    def from_toml(self, value: Any, folder: Path) -> tuple[str, ...] | None:
+        """Read an array of strings."""
+        is_valid = isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+        return tuple(value) if is_valid else None
 
 
 class ReadableFile(SettingType):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import DocumentEvent
 
-__all__ = ["DISCONNECT_TIMEOUT", "Connect", "Hooks", "ServerLink"]
+__all__ = ["DISCONNECT_TIMEOUT", "Connect", "Hooks", "Profile", "ServerLink"]
 
 #: Seconds that a shell which ends waits for a logout, and for each program that it feeds.
 DISCONNECT_TIMEOUT = 2.0
@@ -79,6 +80,28 @@ class Connect(Protocol):
         ...
 
 
+class Profile(Struct, frozen=True):
+    """A server with a name.
+
+    Args:
+        name: The user's name for it; None if it has none.
+        url: Its address.
+        color: The color of its name in the prompt, or None.
+        confirm: Ask before each call.
+        allow: Patterns for the methods about which not to ask.
+    """
+
+    name: str | None
+    url: str
+    color: str | None = None
+    confirm: bool = False
+    allow: Sequence[str] = ()
+
+    def asks_before(self, method: str) -> bool:
+        """Whether a call of this method needs a confirmation."""
+        return self.confirm and not any(fnmatchcase(method, pattern) for pattern in self.allow)
+
+
 class Hooks(Struct):
     """What the command line decides for a shell.
 
@@ -88,7 +111,11 @@ class Hooks(Struct):
         login_store: Opens the saved logins; None if this shell does not save logins.
         time_left: Gives the seconds until the shell must end, 0 or more; None for no limit.
         retry: Send a call again when the connection was lost before its result.
-        profile: The user's name for the server of the options; None if it has no name.
+        profile: What the user has said about the server of the options, if anything.
+        find_profile: Finds a server by its name, and raises CommandError if the config file is not valid.
+        profiles: Gives the names of all servers that have one.
+        save_setting: Keeps a setting for later sessions, and returns the name of the file; None if this shell cannot.
+        saved_users: Gives the users with a saved login.
         page: Shows a text in a pager if it is longer than the screen. Returns whether it did.
         recorder: Records the frames of the clients that `connect` creates; None if it does not record them.
     """
@@ -98,7 +125,11 @@ class Hooks(Struct):
     login_store: Callable[[], LoginStore] | None = None
     time_left: Callable[[], float | None] = lambda: None
     retry: bool = True
-    profile: str | None = None
+    profile: Profile | None = None
+    find_profile: Callable[[str], Profile | None] = lambda name: None
+    profiles: Callable[[], Sequence[str]] = tuple
+    save_setting: Callable[[str, str], str] | None = None
+    saved_users: Callable[[], Sequence[str]] = tuple
     page: Callable[[str], bool] = lambda text: False
     recorder: LiveRecorder | None = None
 
@@ -144,6 +175,7 @@ class ServerLink:
         self._first_address = self._address = url
         # The argument of the present client's `connect`.
         self._url: str | None = None
+        self._profile: Profile | None = None
         self._client: Client | None = None
         self._reporter: _EventReporter | None = None
         self._opening: threading.Thread | None = None
@@ -168,9 +200,9 @@ class ServerLink:
         return self._client
 
     @property
-    def profile(self) -> str | None:
-        """The user's name for the present server; None if it has no name."""
-        return self._hooks.profile if self._url is None else None
+    def profile(self) -> Profile | None:
+        """What the user has said about the present server, if anything."""
+        return self._hooks.profile if self._url is None else self._profile
 
     @property
     def server(self) -> str:
@@ -192,14 +224,20 @@ class ServerLink:
     def open(self, url: str | None) -> None:
         """Connect to a server, and leave the present one.
 
+        Args:
+            url: The address or the name of the server; None for the server of the options.
+
         Raises:
             InvalidURL: `url` is not a valid address. The shell stays with its server.
+            CommandError: The config file is not valid.
         """
+        profile = self._hooks.profile if url is None else self._hooks.find_profile(url)
         reporter = _EventReporter(self, self._display, self._settings, self._names, self._clock)
         client = self._hooks.connect(url, reporter)
         self.leave()
         self.url = client.status.url
-        self._address = url or self._first_address or self.url
+        self._profile = profile
+        self._address = (profile.url if profile is not None else url) or self._first_address or self.url
         self._client, self._reporter, self._url = client, reporter, url
         client.debug = self.frame_filter is not None
         self._hooks.log_in(client, url)

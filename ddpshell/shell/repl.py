@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from ..exceptions import CommandError
+from ..exceptions import CommandError, DDPError
 from ..text.palette import StyledText
 from ..text.prose import plural
-from .dispatch import dispatch_text
-from .parser import is_private
+from .dispatch import dispatch, dispatch_text
+from .parser import is_private, parse
 from .settings import Settings
 from .state import Shell
 from .terminal.display import Display, ScreenDisplay
@@ -43,6 +43,7 @@ def interact(
     settings: Settings,
     history_path: Path,
     *,
+    startup: Path | None = None,
     is_dumb: bool = False,
     is_tour: bool = False,
 ) -> None:
@@ -52,19 +53,22 @@ def interact(
         make: Makes the shell for a display. The shell connects when its first prompt is visible.
         settings: The shell's settings.
         history_path: The file with the lines that were typed.
+        startup: The file with commands to run first; it need not exist.
         is_dumb: The terminal cannot move its cursor.
         is_tour: Play the tour of the demo server, in place of what the user types.
     """
     if is_tour:
         _play_tour(make, settings)
     elif is_dumb:
-        _interact_plainly(make, settings, history_path)
+        _interact_plainly(make, settings, history_path, startup)
     else:
-        _interact_fully(make, settings, history_path)
+        _interact_fully(make, settings, history_path, startup)
 
 
 # prompt_toolkit is slow to load, and scripts do not need it, so the functions below import it.
-def _interact_fully(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
+def _interact_fully(
+    make: Callable[[Display], Shell], settings: Settings, history_path: Path, startup: Path | None
+) -> None:
     from .terminal.history import ShellHistory
     from .terminal.modes import quiet
     from .terminal.output import TerminalOutput, has_256_colors
@@ -83,19 +87,23 @@ def _interact_fully(make: Callable[[Display], Shell], settings: Settings, histor
             history = ShellHistory(history_path, display.warn)
 
             def on_first_prompt() -> None:
-                shell.link.open_in_background()
+                if not is_opened:
+                    shell.link.open_in_background()
                 # The first completion does not have to wait for it.
                 threading.Thread(target=shell.names.load_history, name="ddp names", daemon=True).start()
 
             shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=on_first_prompt)
             _use_history(shell, history.oldest_first, history_path)
             with shell.interrupts.installed():
+                is_opened = _run_startup(shell, startup)
                 run_shell(shell, prompt)
         finally:
             printer.close()
 
 
-def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, history_path: Path) -> None:
+def _interact_plainly(
+    make: Callable[[Display], Shell], settings: Settings, history_path: Path, startup: Path | None
+) -> None:
     from .terminal.history import ShellHistory
     from .terminal.output import PlainScreen
     from .terminal.prompt import PlainPrompt
@@ -110,8 +118,9 @@ def _interact_plainly(make: Callable[[Display], Shell], settings: Settings, hist
         history = ShellHistory(history_path, display.warn)
         shell.terminal = prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
         _use_history(shell, history.oldest_first, history_path)
-        shell.link.open_in_background()
         with shell.interrupts.installed():
+            if not _run_startup(shell, startup):
+                shell.link.open_in_background()
             run_shell(shell, prompt)
     finally:
         printer.close()
@@ -136,6 +145,32 @@ def _play_tour(make: Callable[[Display], Shell], settings: Settings) -> None:
             run_shell(shell, tour)
     finally:
         printer.close()
+
+
+def _run_startup(shell: Shell, path: Path | None) -> bool:
+    """Run the commands of `startup.ddp` without waiting for their answers. Returns whether the shell connects already."""
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path is not None else ""
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError) as error:
+        problem = CommandError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}")
+        shell.display.failure(None, problem)
+        return False
+    lines = parse(text)
+    if not lines or path is None:
+        return False
+    shell.link.open_in_background()
+    shell.names.learn(text)
+    for line in lines:
+        where = f"{path.name}, line {text.count(chr(10), 0, line.start) + 1}"
+        try:
+            with shell.current.located(where):
+                dispatch(shell, line)
+        except DDPError as error:
+            shell.display.failure(None, error, where=where)
+            break
+    return True
 
 
 def _use_history(shell: Shell, typed_lines: Callable[[], list[str]], path: Path) -> None:

@@ -47,6 +47,33 @@ class Setting(NamedTuple):
             return str(int(text))
         raise CommandError(f"invalid {self.name} {text[:40]}: use a whole number, 1 or more")
 
+    def from_toml(self, value: object) -> str:
+        """The value that the config file has. There, a switch is true or false, and a number has no quotes.
+
+        Raises:
+            CommandError: It is not a valid value of this setting.
+        """
+        if isinstance(value, bool) and "on" in self.choices:
+            return "on" if value else "off"
+        if isinstance(value, str) and self.choices:
+            return self.parse(value)
+        if isinstance(value, int) and not isinstance(value, bool) and not self.choices:
+            return self.parse(str(value))
+        forms = [f'"{choice}"' for choice in self.choices if choice not in _SWITCH]
+        forms = ["true", "false", *forms] if "on" in self.choices else forms
+        raise CommandError(f"{self.name} must be {' or '.join(forms) if forms else 'a whole number, 1 or more'}")
+
+    def to_toml(self, text: str) -> str | int | bool:
+        """What the config file has for a value.
+
+        Raises:
+            CommandError: The text is not a valid value of this setting.
+        """
+        value = self.parse(text)
+        if value in _SWITCH and "on" in self.choices:
+            return value == "on"
+        return value if self.choices else int(value)
+
 
 SETTINGS = {
     setting.name: setting

@@ -44,6 +44,15 @@ class Terminal(Protocol):
         """
         ...
 
+    def ask(self, question: str) -> str:
+        """Ask for a text.
+
+        Raises:
+            KeyboardInterrupt: The user pressed Ctrl-C.
+            EOFError: The user pressed Ctrl-D.
+        """
+        ...
+
     def clear(self) -> None:
         """Clear the screen."""
         ...

@@ -129,7 +129,7 @@ def test_an_unknown_profile_is_reported_with_those_there_are(tmp_path: Path, tex
 
 def test_settings_have_the_names_of_options() -> None:
     names = {name.removeprefix("--") for option in CONNECTION_OPTIONS for name in option.opts}
-    assert {name for name in SETTINGS if name not in names} == {"headers", "cookies"}
+    assert {name for name in SETTINGS if name not in names} == {"headers", "cookies", "color", "confirm", "allow"}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -63,6 +63,9 @@ class FakeTerminal:
             raise KeyboardInterrupt
         return self.secrets.pop(0)
 
+    def ask(self, question: str) -> str:
+        return self.ask_secret(question)
+
     def clear(self) -> None:
         self.cleared += 1
 

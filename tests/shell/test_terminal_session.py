@@ -208,3 +208,79 @@ def test_long_answers_of_the_shell_are_paged(server: LoopbackServer) -> None:
         assert "paged: subscriptions" not in window.plain, "it fits the screen"
         window.press("set pager off\rset\r")
         window.wait_for(lambda: "\ntheme " in window.plain)
+
+
+# ------------------------------------------------------------------------------------------------ the config file
+
+
+def test_settings_profiles_and_the_startup_file_of_the_config_folder(server: LoopbackServer, home: Path) -> None:
+    folder = home / "config/ddpshell"
+    folder.mkdir(parents=True)
+    config = folder / "config.toml"
+    config.write_text(
+        f"""\
+[servers.prod]
+url = "localhost:{server.port}"
+color = "red"
+confirm = true
+allow = ["upper", "slow*"]
+
+[servers.here]  # another name of the same server
+url = "127.0.0.1:{server.port}"
+
+[shell]
+timing = false
+items = 3
+"""
+    )
+    (folder / "startup.ddp").write_text("# each time\nset length 77\nname = call upper started\n")
+    with Window("-p", "prod", environment={"TERM": "xterm-256color"}) as window:
+        window.wait_for("length is 77")
+        window.wait_for('[1] "STARTED"')
+        window.wait_for_prompt()
+        assert window.rows[-2] == "prod>"
+        assert re.search(rb"\x1b\[0;(?:31;1|1;31)mprod> |\x1b\[0;31;1mprod> ", bytes(window.written)), "in red"
+        window.press("call upper $name\r")
+        window.wait_for('[2] "STARTED"')
+        assert " ms" not in window.plain.partition("[2]")[2].partition("\n")[0]
+        window.press("call echo a {b: 1}\r")
+        window.wait_for('call echo "a" {"b": 1} at prod? [y/N]')
+        window.press("n\r")
+        window.wait_for('error: not sent: call echo "a" {"b": 1}')
+        window.press("apply echo [[1]]\r")
+        window.wait_for("call echo [1] at prod? [y/N]")
+        window.press("y\r")
+        window.wait_for("[4] [[1]]")
+        window.press("set theme light --save\rset pager off --save\rset items 5\r")
+        window.wait_for("theme is light, saved in")
+        window.wait_for("items is 5")
+        window.press("connect here\r")
+        window.wait_for(lambda: window.plain.count("connected to") == 2)
+        window.wait_for(lambda: window.rows[-2] == "here>")
+        window.press("call echo unasked\r")
+        window.wait_for('[5] ["unasked"]')
+        window.press("connect nosuchprofile.invalid\r")
+        window.wait_for("nosuchprofile.invalid>")
+        window.press("connect prod\r")
+        window.wait_for(lambda: window.plain.count("connected to") == 3)
+        window.press("call echo c\r")
+        window.wait_for('call echo "c" at prod? [y/N]')
+        window.press("\x03")
+        window.wait_for('error: not sent: call echo "c"')
+        window.press("\x04")
+        assert window.wait_for_end() == 0
+    text = config.read_text()
+    assert text.endswith('[shell]\ntiming = false\nitems = 3\ntheme = "light"\npager = false\n')
+    assert "# another name of the same server" in text
+
+
+def test_a_mistake_in_the_startup_file_is_shown_and_the_shell_opens(server: LoopbackServer, home: Path) -> None:
+    folder = home / "config/ddpshell"
+    folder.mkdir(parents=True)
+    (folder / "startup.ddp").write_text("call upper one\nfrobnicate\ncall upper two\n")
+    with Window("-u", server.url) as window:
+        window.wait_for("error: startup.ddp, line 2: unknown command frobnicate")
+        window.wait_for('[1] "ONE"')
+        window.press("call upper three\r")
+        window.wait_for('[2] "THREE"')
+        assert "TWO" not in window.plain

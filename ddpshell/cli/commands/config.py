@@ -16,16 +16,18 @@ from ...ejson import EJSONValue
 from ...exceptions import CommandError, LoginNeeded
 from ...logins import make_private, server_of
 from ...protocol.urls import parse_url
+from ...shell.settings import SETTINGS as SHELL_SETTINGS
+from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ..command_classes import Command, process_of, spelling
-from ..config_file import change_config
+from ..config_file import TOMLValue, change_config
 from ..credentials import endpoint_of, login_store, without_credentials
 from ..folders import config_file, is_there
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, SETTINGS
 from ..output import Console, OutputFormat
 from ..process import Process
-from ..settings import ResolvedSettings, ResolvedValue, load_config, resolve
-from ..types import Cookie, Flag, Header, ReadableFile, Seconds, Setting
+from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, load_config, resolve
+from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds, Setting
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -45,6 +47,12 @@ _TEMPLATE = """\
 # [servers.prod]                # for `ddp -p prod`
 # url = "wss://app.example.com"
 # login = "ann"
+# color = "red"                 # of the name in the shell's prompt
+# confirm = true                # the shell asks before each call,
+# allow = ["tasks.*"]           # but not before these
+
+# [shell]                       # what `set` changes
+# theme = "light"
 """
 
 
@@ -72,7 +80,8 @@ def _config(action: str | None, setting: str | None, value: str | None, path: bo
         _edit(_named_file())
         return
     resolved = resolve(process.options, os.environ)
-    rows = list(_rows(resolved, process))
+    # The shell itself lists all of its settings with `set`.
+    rows = [*_rows(resolved, process), *(row for row in _shell_rows() if row[1].origin != DEFAULT)]
     if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
         tree: dict[str, EJSONValue] = {
             name: {"value": setting.value, "origin": setting.origin} for name, setting in rows
@@ -86,6 +95,9 @@ def _config(action: str | None, setting: str | None, value: str | None, path: bo
 def _get_or_change(action: str, key: str, value: str | None, process: Process) -> None:
     """Print a setting, or change it in the file: in the section of -p, or in `[default]`."""
     # As in the file: servers.prod.url is the setting url of the server prod.
+    if key.startswith("shell."):
+        _get_or_change_shell(action, key.removeprefix("shell."), value, process)
+        return
     full = re.fullmatch(r"default\.(.+)|servers\.([^.]+)\.(.+)", key)
     profile = process.options.get("profile")
     if full is not None:
@@ -115,6 +127,26 @@ def _get_or_change(action: str, key: str, value: str | None, process: Process) -
     process.console.note(f"{'removed' if value is None else 'set'} {key} in [{'.'.join(section)}] of {_named_file()}")
 
 
+def _get_or_change_shell(action: str, name: str, value: str | None, process: Process) -> None:
+    """Print a setting of the shell, or change it in `[shell]`."""
+    setting = ShellSettings().find(name)
+    if action == "get":
+        _print_value(dict(_shell_rows())[f"shell.{setting.name}"].value, process.console)
+        return
+    toml = None if value is None else setting.to_toml(value)
+    change_config(_named_file(), ["shell"], setting.name, toml, SETTINGS)
+    process.console.note(f"{'removed' if value is None else 'set'} {setting.name} in [shell] of {_named_file()}")
+
+
+def _shell_rows() -> Iterator[tuple[str, ResolvedValue]]:
+    file = config_file()
+    section = load_config(file).shell if file is not None and is_there(file) else None
+    for name, setting in SHELL_SETTINGS.items():
+        is_set = section is not None and name in section.values
+        value = section.values[name] if section is not None and is_set else setting.default
+        yield f"shell.{name}", ResolvedValue(value, section.name if section is not None and is_set else DEFAULT)
+
+
 def _unknown(key: str) -> CommandError:
     similar = get_close_matches(key, SETTINGS, n=1)
     return CommandError(
@@ -134,7 +166,7 @@ def _print_value(value: object, console: Console) -> None:
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def _toml_value(setting: Setting, value: str) -> str | float | bool:
+def _toml_value(setting: Setting, value: str) -> TOMLValue:
     """Return what the config file has for a value that the user types.
 
     Raises:
@@ -146,6 +178,8 @@ def _toml_value(setting: Setting, value: str) -> str | float | bool:
                 if value.lower() not in _SWITCHES:
                     raise CommandError(f"{setting.key} must be true or false, not {value!r}")
                 return _SWITCHES[value.lower()]
+            case MethodPatterns():
+                return list(setting.value_type.convert(value, None, None))
             case Seconds():
                 seconds = setting.value_type.convert(value, None, None)
                 return int(seconds) if seconds.is_integer() else seconds
@@ -273,6 +307,8 @@ def _text(value: object) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
+        case tuple():
+            return ", ".join(value) or "-"
         case float():
             return f"{value:g}"
         case _:
@@ -286,7 +322,8 @@ class _Setting(click.Argument):
         """Complete the names of the settings."""
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(name) for name in SETTINGS if name.startswith(incomplete)]
+        names = [*SETTINGS, *(f"shell.{name}" for name in SHELL_SETTINGS)]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 # The spellings of the options that are settings.
@@ -323,6 +360,7 @@ config = Command(
         "Config file": [
             ("[default]", "the section with settings for every command"),
             ("[servers.NAME]", "the section with url and settings for -p NAME"),
+            ("[shell]", "the section with the settings of the shell, as `set` lists them: theme, editing, pager, ..."),
             ('url = "..."', "a setting; the names are those of options: login, cacert, proxy, timeout, ..."),
         ]
     },

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -20,8 +21,9 @@ from ...logins import server_of
 from ...protocol.accounts import LoginToken
 from ...protocol.urls import parse_url
 from ...shell.commands.shell import shell_registry
-from ...shell.link import Connect, Hooks
+from ...shell.link import Connect, Hooks, Profile
 from ...shell.script import run_script
+from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings
 from ...shell.state import Shell
 from ...shell.terminal.display import Display, ScriptDisplay
@@ -29,6 +31,7 @@ from ...text.escaping import escape_text
 from ...text.frames import FrameFilter
 from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
+from ..config_file import Config, change_config
 from ..connection import make_client, unconfirmed_note, wait_for_server
 from ..credentials import (
     Credential,
@@ -39,10 +42,11 @@ from ..credentials import (
     warn_of_exposed_passwords,
 )
 from ..errors import failure, show
+from ..folders import config_file, is_there
 from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
-from ..output import OutputError, OutputFormat
+from ..output import OutputError
 from ..process import Process, exit_code
-from ..settings import ConnectionSettings, Identity, proxy_for
+from ..settings import ConnectionSettings, Identity, load_config, proxy_for
 
 __all__ = ["connector", "credential_at", "make_shell", "opened", "run", "run_lines", "set_user", "shell_settings"]
 
@@ -228,6 +232,8 @@ def _for_server(process: Process, given: ConnectionSettings, url: str | None) ->
     """Return the settings for a server. Personal settings of the options' server are not sent to another one."""
     if url is None:
         return given
+    if _find_profile(process, url) is not None:
+        return _of_profile(process, url)
     settings = {name: getattr(given, name) for name in given.__struct_fields__} | {"url": url}
     if server_of(parse_url(url, lambda: 0.0)) != server_of(endpoint_of(given)):
         personal = {key.replace("-", "_"): setting.unset for key, setting in SETTINGS.items() if setting.is_personal}
@@ -243,9 +249,50 @@ def set_user(shell: Shell, credential: Credential, token: LoginToken) -> None:
     shell.link.unsaved_login = token if credential.token is None else None
 
 
-def shell_settings(process: Process) -> Settings:
-    """Return the initial settings of the shell."""
-    return Settings(output=process.options.get("output", OutputFormat.AUTO.value))
+def shell_settings(process: Process, *, at_prompt: bool = False) -> Settings:
+    """Return the initial settings of the shell. Those of the config file are for the prompt, so that scripts run everywhere."""
+    config = _config(process) if at_prompt else None
+    values = dict(config.shell.values) if config is not None else {}
+    if "output" in process.options:
+        values["output"] = process.options["output"]
+    return Settings(**values)
+
+
+def _config(process: Process) -> Config | None:
+    """The config file; None if there is none."""
+    file = config_file()
+    return (
+        load_config(file) if file is not None and is_there(file) and not process.options.get("has_no_config") else None
+    )
+
+
+def _find_profile(process: Process, name: str) -> Profile | None:
+    """What the config file says about the server with this name; None if it has no such server."""
+    config = _config(process)
+    if config is None or name not in config.servers:
+        return None
+    return _profile(_of_profile(process, name), name)
+
+
+def _profile(settings: ConnectionSettings, name: str | None) -> Profile:
+    return Profile(name, settings.url, settings.color, settings.confirm, settings.allow)
+
+
+def _of_profile(process: Process, name: str) -> ConnectionSettings:
+    """The settings for another server of the config file. What the options say about one server is not for this one."""
+    personal = {setting.option for setting in SETTINGS.values() if setting.is_personal} | {"password_file", "url"}
+    given = {option: value for option, value in process.options.items() if option not in personal}
+    environment = {key: value for key, value in os.environ.items() if key != "DDP_TOKEN"}
+    return ConnectionSettings.of({**given, "profile": name}, environment)
+
+
+def _save_setting(process: Process, name: str, value: str) -> str:
+    """Write a setting of the shell to the config file, and return the name of the file."""
+    file = config_file()
+    if file is None:
+        raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
+    change_config(file, ["shell"], name, SHELL_SETTINGS[name].to_toml(value), SETTINGS)
+    return file
 
 
 def make_shell(
@@ -256,7 +303,10 @@ def make_shell(
     Raises:
         InvalidURL: The URL of the server is not valid.
     """
-    hooks = Hooks(connect, retry=given.retry, profile=process.options.get("profile"))
+    hooks = Hooks(connect, retry=given.retry, profile=_profile(given, process.options.get("profile")))
+    hooks.find_profile = partial(_find_profile, process)
+    hooks.profiles = lambda: tuple(config.servers) if (config := _config(process)) is not None else ()
+    hooks.save_setting = partial(_save_setting, process)
     hooks.recorder = process.open_recorder(given.url, is_needed=True)
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
     if given.identity.kind != "anonymous" and not process.options.get("is_demo"):

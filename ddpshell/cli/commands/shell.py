@@ -20,7 +20,7 @@ from ...shell.state import Shell
 from ...shell.terminal.display import Display
 from ..command_classes import Command, process_of
 from ..credentials import Credential, find_credential
-from ..folders import state_file
+from ..folders import config_file, state_file
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import END_KEYS, Console, Stream, is_dumb, overflows, page
 from ..process import Process
@@ -56,7 +56,7 @@ def interact_with(process: Process, given: ConnectionSettings, *, is_tour: bool 
         given: The settings of the options.
         is_tour: Play the tour of the demo server, in place of what the user types.
     """
-    settings = shell_settings(process)
+    settings = shell_settings(process, at_prompt=not is_tour)
     if not process.console.colors_out:
         settings.change("color", "off")
     cannot_move_cursor = is_dumb(os.environ)
@@ -94,8 +94,12 @@ def interact_with(process: Process, given: ConnectionSettings, *, is_tour: bool 
         return made
 
     history = Path(state_file("history") or f"{os.devnull}/history")
+    config = config_file()
+    # The demo is the same for every user.
+    is_demo = config is None or process.options.get("is_demo")
+    startup = None if is_demo else Path(config or "").with_name("startup.ddp")
     with above:
-        interact(make, settings, history, is_dumb=cannot_move_cursor, is_tour=is_tour)
+        interact(make, settings, history, startup=startup, is_dumb=cannot_move_cursor, is_tour=is_tour)
 
 
 def _greeting(*, is_dumb: bool) -> tuple[str, str, str]:

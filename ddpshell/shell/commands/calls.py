@@ -14,6 +14,7 @@ from ...ejson.convert import loss_note
 from ...exceptions import ClientClosed, CommandError, DDPTimeout
 from ...protocol.secrets import mask_params
 from ...protocol.server_error import quoted
+from ...text.escaping import escape_line
 from ...text.formatting import Limits, format_value
 from ...text.literals import as_name
 from ...text.palette import StyledText
@@ -73,6 +74,7 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
     JSON.
     """
     warn_of_losses(shell, params, "an argument", is_sent=True)
+    _confirm(shell, method, params)
     probe(shell)
     return _pending_call(shell, shell.client.apply(method, params, wait=wait, retry=shell.hooks.retry and not no_retry))
 
@@ -109,6 +111,7 @@ def apply(
     if not isinstance(params, list):
         raise CommandError(f"the arguments must be in an array: apply {method} [...]")
     warn_of_losses(shell, params, "an argument", is_sent=True)
+    _confirm(shell, method, params)
     probe(shell)
     return _pending_call(
         shell,
@@ -121,6 +124,26 @@ def apply(
             random_seed=random_seed,
         ),
     )
+
+
+def _confirm(shell: Shell, method: str, params: Sequence[EJSONValue]) -> None:
+    """Ask the user before a call, if the config file says so for this server. A script is not asked.
+
+    Raises:
+        CommandError: The user does not want the call.
+    """
+    profile = shell.link.profile
+    if profile is None or shell.terminal is None or not profile.asks_before(method):
+        return
+    what = f"call {named(method, mask_params(method, params))}"
+    server = escape_line(profile.name or shell.link.url)
+    shell.display.flush()
+    try:
+        answer = shell.terminal.ask(f"{what} at {server}? [y/N] ")
+    except (KeyboardInterrupt, EOFError):
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CommandError(f"not sent: {what}")
 
 
 def _pending_call(shell: Shell, call: MethodCall) -> PendingReply:

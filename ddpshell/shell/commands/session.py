@@ -29,15 +29,16 @@ __all__ = ["connect", "debug", "disconnect", "names", "ping", "reconnect", "reco
     examples=[
         ("connect localhost:3000", "leave this server, and connect to another"),
         ("connect wss://app.example.com", "connect with TLS"),
+        ("connect prod", "connect to [servers.prod] of the config file"),
         ("connect", "connect again after `disconnect`"),
     ],
-    labels={"url": "URL"},
+    labels={"url": "URL|PROFILE"},
 )
 def connect(shell: Shell, url: Text | None = None) -> None:
     """Connect to a server.
 
-    The shell connects in the background, and tries again until it succeeds. With a URL, the subscriptions at the earlier
-    server end.
+    The shell connects in the background, and tries again until it succeeds. PROFILE is the NAME of a [servers.NAME] section in
+    the config file. With a URL or a PROFILE, the subscriptions at the earlier server end.
     """
     if url is not None:
         shell.link.open(url)

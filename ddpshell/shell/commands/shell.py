@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
-from ...text.escaping import escape_text
+from ...text.escaping import escape_line, escape_text
 from ...text.formatting import format_value
 from ...text.palette import StyledText
 from ...text.prose import plural
@@ -45,15 +45,20 @@ __all__ = [
     examples=[
         ("set", "show all settings"),
         ("set output table", "show results as tables"),
-        ("set editing vi", "edit the line with the keys of vi"),
+        ("set editing vi --save", "edit the line with the keys of vi, also in later sessions"),
     ],
     labels={"text": "VALUE"},
+    options={"save": "keep the setting in the config file, for later sessions"},
 )
-def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None) -> Message:
+def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None, *, save: Flag = False) -> Message:
     """Show or change settings.
 
-    A change lasts until you leave the shell.
+    A change lasts until you leave the shell. With --save, it is written to `[shell]` in the config file.
     """
+    if save and setting is None:
+        raise CommandError("--save needs a setting: set NAME VALUE --save")
+    if save and shell.hooks.save_setting is None:
+        raise CommandError("settings cannot be saved here")
     if setting is None:
         lines: StyledText = []
         name_width = max(map(len, SETTINGS)) + 1
@@ -65,6 +70,10 @@ def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None)
     if text is not None:
         shell.settings.change(setting, text)
     found = shell.settings.find(setting)
+    if save and shell.hooks.save_setting is not None:
+        file = shell.hooks.save_setting(found.name, shell.settings[found.name])
+        saved = f"{found.name} is {shell.settings[found.name]}"
+        return Message([("", saved), ("note", f", saved in {escape_line(file)}")], is_answer=False)
     meaning = f": {found.summary}" if text is None else ""
     return Message([("", f"{found.name} is {shell.settings[found.name]}"), ("note", meaning)], is_answer=text is None)
 

@@ -154,6 +154,10 @@ class Prompt:
         )
         return self._ask(session)
 
+    def ask(self, question: str) -> str:
+        """Ask for a text."""
+        return self._ask(PromptSession(question, input=self._keys, output=self._output))
+
     def clear(self) -> None:
         """Clear the screen."""
         self._printer.flush()
@@ -215,7 +219,10 @@ class Prompt:
             when_drawn()
 
     def _message(self) -> StyleAndTextTuples:
-        return [("class:prompt", prompt_text(self._shell, self._output.columns))]
+        profile = self._shell.link.profile
+        is_colored = profile is not None and profile.color is not None and self._shell.settings["theme"] != "plain"
+        style = f"class:prompt ansi{profile.color}" if profile is not None and is_colored else "class:prompt"
+        return [(style, prompt_text(self._shell, self._output.columns))]
 
     def _continuation(self, width: int, line_number: int, wrap_count: int) -> StyleAndTextTuples:
         # A wrapped row has no prompt, so that the user can copy the line.
@@ -365,6 +372,10 @@ class PlainPrompt:
         self._screen.flush()
         return answer
 
+    def ask(self, question: str) -> str:
+        """Ask for a text."""
+        return self._read_line(question)
+
     def clear(self) -> None:
         """Do nothing, because this terminal cannot be cleared."""
 
@@ -427,7 +438,8 @@ def short_url(url: str) -> str:
 
 def prompt_text(shell: Shell, width: int) -> str:
     """Return the prompt: `localhost:3000> `, or the server's name. In a narrow window it is cut."""
-    name = escape_line(shell.link.profile or "") or short_url(shell.link.url) or "ddp"
+    profile = shell.link.profile
+    name = (escape_line(profile.name or "") if profile is not None else "") or short_url(shell.link.url) or "ddp"
     return clip(name, max(3, width // 3)) + "> "
 
 

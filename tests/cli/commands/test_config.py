@@ -281,3 +281,68 @@ class TestChanges:
         assert error in ran.err.splitlines()[0]
         assert file.read_text() == text
         assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_settings_of_the_shell_are_in_the_file_too(ddp: Command, file: Path) -> None:
+    ran = ddp("config", "set", "shell.theme", "LIGHT")
+    assert (ran.code, ran.err) == (0, f"ddp: note: set theme in [shell] of {file}\n")
+    assert ddp("config", "set", "shell.items", "7").code == 0
+    assert ddp("config", "set", "shell.timing", "full").code == 0
+    assert ddp("config", "set", "shell.menu", "typing").code == 0
+    assert ddp("config", "set", "shell.pager", "off").code == 0
+    assert file.read_text().endswith(
+        '[shell]\ntheme = "light"\nitems = 7\ntiming = "full"\nmenu = "typing"\npager = false\n'
+    )
+    told = json.loads(ddp("config").out)
+    assert told["shell.theme"] == {"value": "light", "origin": "[shell]"}
+    assert told["shell.pager"] == {"value": "off", "origin": "[shell]"}
+    assert "shell.editing" not in told
+    assert ddp("config", "get", "shell.editing", "-o", "pretty").out == "emacs\n"
+    assert ddp("config", "get", "shell.theme", "-o", "pretty").out == "light\n"
+    assert ddp("config", "unset", "shell.theme").code == 0
+    assert "shell.theme" not in json.loads(ddp("config").out)
+    for name, value, error in (
+        ("shell.theme", "pink", "invalid theme pink: use auto, dark, light, plain"),
+        ("shell.them", "dark", "unknown setting them; did you mean theme?"),
+        ("shell.items", "0", "invalid items 0: use a whole number, 1 or more"),
+    ):
+        ran = ddp("config", "set", name, value)
+        assert ran.code == 2
+        assert error in ran.err
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ('theme = "pink"', "line 12, [shell]: invalid theme pink"),
+        ("theme = 5", 'theme must be "auto" or "dark" or "light" or "plain"'),
+        ("pager = 5", "pager must be true or false"),
+        ('items = "5"', "items must be a whole number, 1 or more"),
+        ("itms = 5", "unknown setting 'itms'; did you mean items?"),
+    ],
+)
+def test_a_mistake_in_the_section_of_the_shell_has_its_line(ddp: Command, file: Path, line: str, error: str) -> None:
+    file.write_text(f"{FILE}[shell]\n{line}\n")
+    ran = ddp("config")
+    assert ran.code == 2
+    assert error in ran.err
+
+
+def test_a_server_has_settings_for_the_prompt(ddp: Command, file: Path) -> None:
+    assert ddp("config", "set", "color", "red", "-p", "prod").code == 0
+    assert ddp("config", "set", "confirm", "yes", "-p", "prod").code == 0
+    assert ddp("config", "set", "allow", "tasks.*, users.get", "-p", "prod").code == 0
+    assert 'color = "red"\nconfirm = true\nallow = ["tasks.*", "users.get"]\n' in file.read_text()
+    told = json.loads(ddp("config", "-p", "prod").out)
+    assert told["color"] == {"value": "red", "origin": "[servers.prod]"}
+    assert told["allow"] == {"value": ["tasks.*", "users.get"], "origin": "[servers.prod]"}
+    assert json.loads(ddp("config").out)["confirm"] == {"value": False, "origin": "default"}
+    assert re.search(
+        r"^allow +tasks\.\*, users\.get +\[servers\.prod\]$",
+        ddp("config", "-p", "prod", "-o", "pretty").out,
+        re.MULTILINE,
+    )
+    ran = ddp("config", "set", "color", "pink", "-p", "prod")
+    assert (ran.code, "'pink' is not a color; use red, green" in ran.err) == (2, True)
+    ran = ddp("config", "set", "confirm", "true")
+    assert "confirm is for one server; put it into a [servers.NAME] section" in ran.err
