@@ -93,6 +93,7 @@ def test_a_recording_has_all_messages_and_no_secrets(
     assert summary["lint"] == []
 
 
+@pytest.mark.slow
 def test_many_messages_in_both_directions_are_all_recorded(
     ddp: Command, start: Start, server: LoopbackServer, tmp_path: Path
 ) -> None:
