@@ -242,8 +242,12 @@ def read_secret(name: str, what: str, process: Process) -> str:
         DDPTimeout: Standard input, or a pipe in the place of a file, had no line in time.
     """
     shown = "standard input" if name == "-" else name
+    option = f"--{what.replace('one-time ', '')}-file"
     if name == "-":
-        process.claim_standard_input(f"--{what.replace('one-time ', '')}-file")
+        if option in process.secrets:
+            # A command with several clients asks several times.
+            return process.secrets[option]
+        process.claim_standard_input(option)
 
     def read() -> bytes:
         with _opened(name) as file:
@@ -260,6 +264,8 @@ def read_secret(name: str, what: str, process: Process) -> str:
     line = line.rstrip("\r\n")
     if not line:
         raise CommandError(f"missing {what}: the first line of {shown} is empty")
+    if name == "-":
+        process.secrets[option] = line
     return line
 
 

@@ -58,6 +58,8 @@ class Process:
         self.words: Sequence[str] = ()
         #: The flags that were given for an option with several flags, such as --ipv4 and --ipv6, by its name.
         self.alternatives: dict[str, list[str]] = {}
+        #: The secrets that were read from standard input, by option.
+        self.secrets: dict[str, str] = {}
         self._standard_input_reader: str | None = None
         #: Whether the command runs a server, whose log is shown.
         self.serves = False

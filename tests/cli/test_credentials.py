@@ -87,3 +87,15 @@ def test_a_file_without_one_is_reported(tmp_path: Path, prepare: Callable[[Path]
     prepare(file)
     with pytest.raises(CommandError, match="password"):
         read_secret(str(file), "password", Process())
+
+
+def test_a_secret_on_standard_input_is_read_once_for_all_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secrets").write_text("first\nsecond\n")
+    process = Process()
+    with (tmp_path / "secrets").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert [read_secret("-", "password", process) for _ in range(2)] == ["first", "first"]
+        with pytest.raises(CommandError, match="--token-file: standard input can be read only once"):
+            read_secret("-", "token", process)

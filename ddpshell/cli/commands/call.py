@@ -16,7 +16,7 @@ from ..settings import ConnectionSettings
 
 if TYPE_CHECKING:
     from ...client import Client
-    from ...ejson import EJSONValue
+    from ...ejson import EJSONValue, JSONValue
     from ...shell.call_timing import CallTimer
 
 __all__ = ["call"]
@@ -131,14 +131,12 @@ class _Measured:
             return
         console = self._process.console
         if console.output_format is OutputFormat.JSON:
-            from ...ejson import json_text
-
-            tree = {
+            tree: dict[str, JSONValue] = {
                 "connect_ms": None if connect is None else connect.as_json(),
                 "login_ms": None if login is None else round(login * 1000, 3),
                 **times.as_json(),
             }
-            console.error_lines([json_text.dump({"timing": tree})])
+            console.error_tree({"timing": tree})
             return
         from ...analysis.timing import timing_lines
 

@@ -187,7 +187,8 @@ doctor = Command(
             is_flag=True,
             help="Print one line for a monitor, and exit with 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3.",
         ),
-        *CONNECTION_OPTIONS,
+        # A server that does not answer is a finding.
+        *[option for option in CONNECTION_OPTIONS if option.name != "wait_for_server"],
         *OUTPUT_OPTIONS,
     ],
     notes={
