@@ -152,7 +152,7 @@ def test_names_come_from_a_recording_with_their_arguments(tmp_path: Path) -> Non
 
 def test_names_come_from_the_history_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(audit_module, "state_folder", lambda: str(tmp_path / "state"))
+    monkeypatch.setattr(audit_module, "state_file", lambda name: str(tmp_path / "state" / name))
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "history").write_text(
         "\n# 2026-01-31 12:00:00\n+call upper x\n\n# 2026-01-31 12:00:01\n+sub tasks {done:\n+ false}\n"
