@@ -54,6 +54,8 @@ class SimulatedServer:
         #: Which subscribers get the change of a write.
         self.reaches: Callable[[Connection], bool] = lambda connection: True
         self.login = False
+        #: How late the load test reads answers.
+        self.lag = 0.0
 
     # As `Connections` has them
 
@@ -144,7 +146,7 @@ class SimulatedServer:
         for message in messages:
             connection.session.receive_text(json.dumps(message), self.clock.now())
         self.send(connection)
-        yield Arrival(connection, connection.session.events_received(), self.clock.now(), 0.0)
+        yield Arrival(connection, connection.session.events_received(), self.clock.now(), self.lag)
 
 
 def run(server: SimulatedServer, plan: Plan) -> dict[str, Any]:
@@ -211,8 +213,10 @@ class TestRate:
 
         test = load(server, Plan("call", 1, "m", count=5, rate=10), stumble)
         test.run()
-        # The next request was due 0.1 s after the first one.
-        assert reported(test)["client"]["lag_ms"]["max"] == pytest.approx(160, abs=20)
+        found = reported(test)
+        # The next request was due 0.1 s after the first one, and its latency counts from then.
+        assert found["client"]["lag_ms"]["max"] == pytest.approx(160, abs=20)
+        assert found["latency_ms"]["max"] == pytest.approx(170, abs=20)
 
     def test_many_overdue_requests_are_sent_in_parts_so_that_answers_are_read_in_between(
         self, server: SimulatedServer
@@ -231,6 +235,12 @@ class TestRate:
         test.run()
         assert len(test.figures.times) == 1500
         assert max(after - before for before, after in pairwise(sent)) == 100
+
+    def test_late_reading_is_counted(self, server: SimulatedServer) -> None:
+        server.lag = 0.02
+        found = run(server, Plan("call", 1, "m", count=5))
+        assert found["client"]["lag_ms"]["p50"] == 20
+        assert any("20.0 ms late" in warning for warning in found["warnings"])
 
     def test_requests_without_any_connection_fail(self, server: SimulatedServer) -> None:
         server.at(1.0, lambda: server.drop(server.opened[0]))
@@ -264,6 +274,15 @@ class TestCounts:
         assert found["requests"] == pytest.approx(100, abs=1)
         assert server.requests["method"] == pytest.approx(300, abs=2)
         assert found["seconds"] == 1
+
+    def test_the_cpu_time_after_the_warm_up_is_related_to_the_same_time(self, server: SimulatedServer) -> None:
+        def cpu() -> float:
+            return server.clock.now() * 0.25 if server.clock.now() < 2 else 0.5 + (server.clock.now() - 2) * 0.5
+
+        plan = Plan("call", 1, "m", seconds=1, warmup=2)
+        test = load_test(plan, server, server.clock, cpu, lambda test: None)  # type: ignore[arg-type]
+        test.run()
+        assert reported(test)["client"]["cpu"] == pytest.approx(0.5, abs=0.01)
 
     def test_errors_are_counted_by_code_and_have_no_latency(self, server: SimulatedServer) -> None:
         found = run(server, Plan("call", 2, "fail", count=6))
@@ -459,6 +478,7 @@ class TestFanout:
         found = run(server, Plan("fanout", 2, "p", (), "write", seconds=5, rate=10, timeout=5))
         assert found["deliveries"]["missing"] == found["unsent"] == 0
         assert found["writes"]["latency_ms"]["p99"] > 900
+        assert found["latency_ms"]["p99"] > 900
 
     def test_writes_that_are_not_sent_in_time_are_counted(self, server: SimulatedServer) -> None:
         server.service = 1.0

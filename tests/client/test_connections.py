@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,7 @@ class Crowd:
         self.clock = SystemClock()
         self.connections = Connections(connector, self.clock, connect_timeout=connect_timeout, openers=openers)
         self.events: list[tuple[Connection, object]] = []
+        self.lags: list[float] = []
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +48,7 @@ class Crowd:
         while not is_over():
             assert self.clock.now() < deadline, self.events
             for arrival in self.connections.poll(self.clock.now() + 1):
-                assert arrival.lag >= 0
+                self.lags.append(arrival.lag)
                 self.events += [(arrival.connection, event) for event in arrival.events]
 
     def await_events(self, kind: type[object], number: int) -> list[tuple[Connection, object]]:
@@ -82,6 +84,17 @@ def test_documents_are_not_kept(server: LoopbackServer) -> None:
         crowd.connections.send(connection)
         crowd.until(lambda: any(type(event).__name__ == "SubscriptionReady" for _, event in crowd.events))
         assert connection.session.documents.names() == []
+
+
+def test_the_lag_is_the_time_in_which_the_program_did_something_else(server: LoopbackServer) -> None:
+    with Crowd(server.url) as crowd:
+        connection = crowd.connections.open()
+        crowd.await_events(SessionEstablished, 1)
+        connection.session.call("upper", ["a"], retry=False)
+        crowd.connections.send(connection)
+        threading.Event().wait(0.3)
+        crowd.await_events(CallFinished, 1)
+        assert max(crowd.lags) >= 0.29
 
 
 def test_a_large_message_is_sent_in_several_pieces(server: LoopbackServer) -> None:
