@@ -67,11 +67,12 @@ def test_each_connection_has_its_own_session(server: LoopbackServer) -> None:
         for _ in range(10):
             crowd.connections.open()
         established = crowd.await_events(SessionEstablished, 10)
-        assert server.sessions == 10
         for number, (connection, _) in enumerate(established):
             connection.session.call("add", [number, 1], retry=False)
             crowd.connections.send(connection)
         answers = crowd.await_events(CallFinished, 10)
+        # The server's hooks for new connections have run before their first calls.
+        assert server.sessions == 10
         results = {connection: event.result for connection, event in answers if isinstance(event, CallFinished)}
         assert results == {connection: number + 1 for number, (connection, _) in enumerate(established)}
 
