@@ -35,11 +35,11 @@ __all__ = [
 #: The values that JSON text stands for.
 JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
 
+# Pyright does not read a type in several strings.
+_Scalar: TypeAlias = "None | bool | int | float | str | bytes | bytearray | memoryview | dt.datetime | decimal.Decimal"
+
 #: The values that an application sees: those of JSON and of EJSON. Arguments may be any `Sequence` or `Mapping` of them.
-EJSONValue: TypeAlias = (
-    "None | bool | int | float | str | bytes | bytearray | memoryview | dt.datetime | decimal.Decimal"
-    " | Date | RegExp | ObjectID | Custom | Sequence[EJSONValue] | Mapping[str, EJSONValue]"
-)
+EJSONValue: TypeAlias = "_Scalar | Date | RegExp | ObjectID | Custom | Sequence[EJSONValue] | Mapping[str, EJSONValue]"
 
 # ECMAScript, "Time Values and Time Range": +/- 100,000,000 days of 86,400,000 ms (E4).
 MAX_DATE_MS = 8_640_000_000_000_000
