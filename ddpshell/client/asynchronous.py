@@ -97,9 +97,9 @@ async def in_thread(function: Callable[..., object], *args: object) -> None:
     await asyncio.to_thread(function, *args)
 
 
-async def changes(
+def changes(
     name: str,
-    limit: Callable[[], int],
+    limit: int,
     observe: Callable[..., Callable[[], None]],
     on_event: Callable[[Callable[[Event], object]], Callable[[], None]],
     failure: Callable[[], DDPError | None],
@@ -108,7 +108,7 @@ async def changes(
 
     Args:
         name: The name of the collection.
-        limit: Returns how many changes can wait.
+        limit: How many changes can wait.
         observe: `Collection.observe`, with the selector.
         on_event: `Client.on_event`.
         failure: Returns why the client has stopped, or None.
@@ -116,11 +116,10 @@ async def changes(
     _, ours = _running()
     lock, ready = threading.Lock(), asyncio.Event()
     waiting: deque[Change | DDPError] = deque()
-    most = limit()
 
     def put(change: Change) -> None:
         with lock:
-            if len(waiting) < most:
+            if len(waiting) < limit:
                 waiting.append(change)
             elif isinstance(last := waiting[-1], ChangesDropped):
                 waiting[-1] = ChangesDropped(name, last.count + 1)
@@ -138,27 +137,32 @@ async def changes(
         elif isinstance(event, Closed):
             end(ClientClosed("the client is closed"))
 
-    with contextlib.ExitStack() as stack:
-        stack.callback(on_event(watch))
-        stack.callback(
-            observe(
-                added=lambda id_, fields: put(DocumentAdded(name, id_, fields)),
-                changed=lambda id_, fields, cleared: put(DocumentChanged(name, id_, fields, cleared)),
-                removed=lambda id_: put(DocumentRemoved(name, id_)),
-                moved=lambda id_, before: put(DocumentMoved(name, id_, before)),
-            )
-        )
-        error = failure()
-        if error is not None:
-            end(error)
-        while True:
-            while waiting:
-                with lock:
-                    change = waiting.popleft()
-                if isinstance(change, ClientClosed):
-                    return
-                if isinstance(change, DDPError):
-                    raise change
-                yield change
-            await ready.wait()
-            ready.clear()
+    stop = observe(
+        added=lambda id_, fields: put(DocumentAdded(name, id_, fields)),
+        changed=lambda id_, fields, cleared: put(DocumentChanged(name, id_, fields, cleared)),
+        removed=lambda id_: put(DocumentRemoved(name, id_)),
+        moved=lambda id_, before: put(DocumentMoved(name, id_, before)),
+    )
+    unregister = on_event(watch)
+    error = failure()
+    if error is not None:
+        end(error)
+
+    async def iterate() -> AsyncGenerator[Change, None]:
+        try:
+            while True:
+                while waiting:
+                    with lock:
+                        change = waiting.popleft()
+                    if isinstance(change, ClientClosed):
+                        return
+                    if isinstance(change, DDPError):
+                        raise change
+                    yield change
+                await ready.wait()
+                ready.clear()
+        finally:
+            stop()
+            unregister()
+
+    return iterate()

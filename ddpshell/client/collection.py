@@ -181,7 +181,7 @@ class Collection:
         return stop
 
     def changes(self, selector: Selector | None = None, *, limit: int = 10_000) -> AsyncGenerator[Change, None]:
-        """Iterate over the present documents, and then over the changes, in order, in a task of asyncio.
+        """Iterate over the documents that are present now, and then over the changes, in order, in a task of asyncio.
 
             async for change in client.collection("tasks").changes({"done": False}):
                 match change:
@@ -206,7 +206,7 @@ class Collection:
         return changes(
             self.name,
             # All present documents come at once, and they are in memory anyway.
-            lambda: limit + self.count(selector),
+            limit + self.count(selector),
             partial(self.observe, selector=selector),
             self._on_event,
             self._runner.failure,

@@ -183,7 +183,7 @@ class TestChanges:
             ]
             await changes.aclose()
             with pytest.raises(QueryError):
-                await anext(played.tasks.changes({"$nope": 1}))
+                played.tasks.changes({"$nope": 1})
 
         with playing(added("a", n=1), added("b", n=2)) as played:
             asyncio.run(run(played))

@@ -77,7 +77,7 @@ def state(client: ddpshell.Client) -> str:
             return f"attempt {status.retry_count}"
         case ddpshell.ConnectionState.OFFLINE | ddpshell.ConnectionState.FAILED:
             return str(status.error)
-        case never:
+        case never:  # pyright: ignore[reportUnnecessaryComparison]
             assert_never(never)
 
 
