@@ -6,7 +6,6 @@ applied in portions that a caller limits, the text of a cell is made once for ea
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections import deque
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from ..ejson import EJSONValue
 from ..exceptions import CommandError, QueryError
 from ..minimongo.selector import Matcher, compile_selector
 from ..protocol.codec import encode_document_id
 from ..protocol.documents import Document, Order
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
-from ..text.escaping import escape_line, quote
-from ..text.formatting import Limits, format_value, value_fragments
-from ..text.literals import CONSTANTS, means_itself, parse_argument
+from ..text.escaping import escape_line
+from ..text.formatting import Limits, value_fragments
+from ..text.literals import parse_argument
 from ..text.palette import StyledText
 from ..text.prose import cell_width, clip, plural
+from ..text.tables import cell_text
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -44,9 +43,6 @@ _WIDEST = 40
 # The least width of a column that is cut.
 _NARROWEST = 6
 _GAP = "  "
-
-# Text that can only be read as itself, unless it is a constant.
-_PLAIN = re.compile(r"[^\W\d_][\w .,/:-]*", re.ASCII)
 
 # Changes and rows between two looks at the time.
 _PORTION = 20
@@ -70,22 +66,12 @@ class _Row(Struct, eq=False):
     def cell(self, name: str) -> str:
         text = self.cells.get(name)
         if text is None:
-            text = self.cells[name] = _cell(self.document[name]) if name in self.document else ""
+            text = self.cells[name] = cell_text(self.document[name], _CELL) if name in self.document else ""
         return text
 
     def is_number(self, name: str) -> bool:
         value = self.document.get(name)
         return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _cell(value: EJSONValue) -> str:
-    if isinstance(value, str):
-        text = value[: int(_CELL.characters)]
-        # Most strings are plain text, and reading each one as a literal would be slow.
-        if _PLAIN.fullmatch(text) and text not in CONSTANTS and text[-1] != " ":
-            return text
-        return text if text == text.strip() and means_itself(text) and escape_line(text) == text else quote(text)
-    return format_value(value, width=sys.maxsize, limits=_CELL)
 
 
 class _Collection(Struct, eq=False):

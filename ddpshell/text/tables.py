@@ -11,14 +11,17 @@ from msgspec import Struct
 
 from ..ejson import EJSONValue
 from .escaping import escape_line, quote
-from .formatting import format_value
-from .literals import means_itself
+from .formatting import NO_LIMITS, Limits, format_value
+from .literals import CONSTANTS, means_itself
 from .prose import cell_width, clip, plural
 
-__all__ = ["Table", "table", "table_lines", "vertical_lines"]
+__all__ = ["Table", "cell_text", "table", "table_lines", "vertical_lines"]
 
 _GAP = "  "
 _NARROWEST = 8  # the least width of a column that is cut
+
+# Text that can only be read as itself, unless it is a constant.
+_PLAIN = re.compile(r"[^\W\d_][\w .,/:-]*", re.ASCII)
 
 # The form of a date in a cell. A string of this form is in quotes.
 _DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?Z")
@@ -100,17 +103,28 @@ def vertical_lines(rows: Sequence[Mapping[str, EJSONValue]]) -> Iterator[str]:
             yield f"{name}{' ' * (column - cell_width(name))}{_GAP}{_cell(value).text}".rstrip()
 
 
-def _cell(value: EJSONValue) -> _Cell:
+def cell_text(value: EJSONValue, limits: Limits = NO_LIMITS) -> str:
+    """Format a value for a cell, in one line: strings without quotes and dates without `Date(...)` where that is clear.
+
+    Args:
+        value: The value.
+        limits: How much of it to show.
+    """
     if isinstance(value, str):
-        is_plain = value == value.strip() and means_itself(value) and escape_line(value) == value
-        return _text(value if is_plain and not _DATE.fullmatch(value) else quote(value))
+        text = value if len(value) <= limits.characters else value[: int(limits.characters)]
+        # Most strings are plain text, and reading each one as a literal would be slow.
+        if _PLAIN.fullmatch(text) and text not in CONSTANTS and text[-1] != " ":
+            return text
+        is_plain = text == text.strip() and means_itself(text) and escape_line(text) == text
+        return text if is_plain and not _DATE.fullmatch(text) else quote(text)
     if isinstance(value, dt.datetime):
         moment = value.astimezone(dt.UTC)
-        return _text(
-            moment.replace(tzinfo=None).isoformat(" ", "milliseconds" if moment.microsecond else "seconds") + "Z"
-        )
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return _Cell(format_value(value, width=sys.maxsize), is_number)
+        return moment.replace(tzinfo=None).isoformat(" ", "milliseconds" if moment.microsecond else "seconds") + "Z"
+    return format_value(value, width=sys.maxsize, limits=limits)
+
+
+def _cell(value: EJSONValue) -> _Cell:
+    return _Cell(cell_text(value), isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _text(text: str) -> _Cell:

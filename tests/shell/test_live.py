@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -109,6 +110,11 @@ def test_a_changed_cell_is_lit_for_a_second(scene: Scene) -> None:
     assert scene.lit() == []
     scene.change("b", cleared=("n",))
     assert scene.lit() == [""]
+
+
+def test_cells_are_those_of_other_tables(scene: Scene) -> None:
+    scene.add("a", due=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), code="5")
+    assert scene.rows()[1] == 'a    do a   2026-01-02 03:04:05Z  "5"'
 
 
 def test_text_of_the_server_is_harmless_and_values_look_like_values(scene: Scene) -> None:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue
 from ddpshell.shell.parser import parse as parse_line
-from ddpshell.text.literals import parse_argument
+from ddpshell.text.escaping import quote
+from ddpshell.text.formatting import Limits
+from ddpshell.text.literals import means_itself, parse_argument
 from ddpshell.text.prose import cell_width
-from ddpshell.text.tables import table_lines
+from ddpshell.text.tables import cell_text, table_lines
 from tests.strategies import ejson_values
 from tests.text.test_escaping import harmless
 
@@ -139,3 +141,16 @@ def test_the_text_of_a_cell_can_be_pasted_back(values: list[EJSONValue]) -> None
 
 def test_a_missing_value_differs_from_an_empty_string() -> None:
     assert table([{"a": "", "b": 1}, {"b": 2}])[2:] == ['""  1', "    2"]
+
+
+@given(
+    st.from_regex(r"[A-Za-z][A-Za-z0-9 .,/:-]*", fullmatch=True)
+    | st.sampled_from(["true", "null", "undefined", "NaN", "Infinity", "Date", "new Date", "None", "a "])
+)
+def test_a_cell_has_quotes_exactly_if_its_text_could_be_read_as_another_value(text: str) -> None:
+    plain = text == text.strip() and means_itself(text)
+    assert cell_text(text) == (text if plain else quote(text))
+
+
+def test_a_cell_shows_a_part_of_a_long_text() -> None:
+    assert cell_text("x" * 1000, Limits(characters=10)) == "x" * 10
