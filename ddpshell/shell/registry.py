@@ -296,9 +296,11 @@ class Registry:
 
     Args:
         groups: The commands, by their headings in the help.
+        topics: The other topics of the help, and what they explain.
     """
 
-    def __init__(self, groups: dict[str, Iterable[Command]]) -> None:
+    def __init__(self, groups: dict[str, Iterable[Command]], topics: dict[str, str] | None = None) -> None:
+        self.topics = topics or {}
         self.groups = {heading: tuple(commands) for heading, commands in groups.items()}
         self._commands = {command.name: command for commands in self.groups.values() for command in commands}
         self._aliases = {alias: command for command in self for alias in command.aliases}

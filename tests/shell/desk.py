@@ -109,7 +109,11 @@ def _desk(
     printer = Printer(screen, lambda: settings.is_on("color"))
     printer.start()
     shell = Shell(
-        shell_registry(), ScreenDisplay(printer, settings), settings, clock, Hooks(connect, recorder=recorder)
+        shell_registry(),
+        ScreenDisplay(printer, settings),
+        settings,
+        clock,
+        Hooks(connect, recorder=recorder, save_setting=lambda name, value: "config.toml"),
     )
     try:
         yield Desk(shell, screen)

@@ -131,7 +131,7 @@ def _forget_unknown(shell: Shell, collection: str) -> None:
     is_numbered=True,
 )
 def watch(shell: Shell, collection: Collection, selector: Selector | None = None) -> ChangeFeed:
-    """Show the documents of a local collection, and every later change.
+    """Show documents, and each later change.
 
     Each line begins with the number of this command and a sign: + for a document that is there or was added, ~ for a
     change, - for a document that was removed or no longer matches. `> FILE` and `| PROGRAM` get each change at once, as

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from ...text.formatting import format_value
 from ...text.palette import StyledText
 from ...text.prose import plural
 from ..outputs import ending
-from ..registry import Command, CommandName, Count, File, Flag, Number, Registry, Setting, Text, Value, command
+from ..registry import Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
 from ..script import run_script, session_script
 from ..settings import SETTINGS
@@ -23,16 +22,14 @@ from ..state import Shell
 from .accounts import login, logout, whoami
 from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
 from .data import collections, count, find, live, unwatch, watch
+from .help import TOPICS, help_
 from .session import connect, debug, disconnect, names, ping, reconnect, record, status
 
 __all__ = [
     "clear",
-    "command_help",
     "echo",
     "exit_",
     "full",
-    "general_help",
-    "help_",
     "history",
     "save",
     "set_",
@@ -63,7 +60,7 @@ def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None,
         lines: StyledText = []
         name_width = max(map(len, SETTINGS)) + 1
         for item, value in shell.settings:
-            choices = f" ({' '.join(item.choices)})" if item.choices else ""
+            choices = f" ({' '.join(item.choices)})" if item.choices and item.choices != ("on", "off") else ""
             lines += [("option", f"{item.name:{name_width}}"), ("", f"{value:8}")]
             lines += [("note", f"{item.summary}{choices}"), ("", "\n")]
         return Message(lines[:-1])
@@ -206,79 +203,15 @@ def exit_(shell: Shell) -> None:
     shell.is_leaving = True
 
 
-# ----------------------------------------------------------------------------------------------------------- help
-
-
-@command(
-    examples=[("help", "list all commands"), ("help call", "explain one command, with examples")],
-    aliases=("?", r"\?", r"\h", "help()"),
-)
-def help_(shell: Shell, command: CommandName | None = None) -> Message:
-    """List the commands, or explain one."""
-    if command is None:
-        return Message(general_help(shell.registry))
-    return Message(command_help(shell.registry.named(command)))
-
-
-_KEYS_AND_SIGNS = (
-    ("$_  $3  $3.title[0]", "the last result, the result of [3], a part of it"),
-    ("@FILE", "the value in a file, in place of a VALUE"),
-    ("COMMAND | PROGRAM", "send the answer as JSON to a program, such as jq"),
-    ("COMMAND > FILE", "write the answer to a file; >> appends"),
-    ("Tab  Ctrl-R  Ctrl-X Ctrl-E", "complete, search the history, edit in $EDITOR"),
-    ("Ctrl-C  Ctrl-D", "clear the line or stop waiting; leave the shell"),
-)
-
-# If the examples are wider, their explanations go above them.
-_EXAMPLE_WIDTH = 46
-
-
-def general_help(registry: Registry) -> StyledText:
-    """All commands with their summaries, one per line."""
-    text: StyledText = []
-    column = max(len(name) for name in registry.names()) + 2
-    for heading, commands in registry.groups.items():
-        text.append(("heading", f"{heading}\n"))
-        for item in commands:
-            text += [("command", f"  {item.name:{column}}"), ("", f"{item.summary}\n")]
-    text.append(("heading", "Keys and signs\n"))
-    for keys, meaning in _KEYS_AND_SIGNS:
-        text += [("option", f"  {keys:28}"), ("", f"{meaning}\n")]
-    text += [("note", "`help COMMAND` explains a command, with examples.")]
-    return text
-
-
-def command_help(command: Command) -> StyledText:
-    """One command: usage, explanation, examples and options."""
-    name, space, rest = command.usage.partition(" ")
-    # The display wraps the paragraphs to the width of the terminal.
-    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", command.details)]
-    paragraphs[0] = f"{command.summary} {paragraphs[0]}".rstrip()
-    text: StyledText = [("command", name), ("", f"{space}{rest}\n\n"), ("", "\n\n".join(paragraphs))]
-    if command.examples:
-        text += [("", "\n"), ("heading", "\nExamples")]
-        column = max(len(line) for line, _ in command.examples) + 2
-        for line, meaning in command.examples:
-            if column <= _EXAMPLE_WIDTH:
-                text += [("option", f"\n  {line:{column}}"), ("note", f"# {meaning}")]
-            else:
-                text += [("note", f"\n  # {meaning}"), ("option", f"\n  {line}")]
-    if command.options:
-        text += [("", "\n"), ("heading", "\nOptions")]
-        usages = [option.usage.strip("[]") for option in command.options]
-        column = max(map(len, usages)) + 2
-        for option, usage in zip(command.options, usages, strict=True):
-            text += [("option", f"\n  {usage:{column}}"), ("", command.options_help.get(option.name, ""))]
-    return text
-
-
 def shell_registry() -> Registry:
     """Make a registry with all commands."""
     return Registry(
         {
             "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
             "Documents": [collections, find, count, watch, unwatch, live],
-            "Server": [connect, disconnect, reconnect, status, ping, login, logout, whoami, debug, record, names],
+            "Server": [connect, disconnect, reconnect, status, ping, debug, record, names],
+            "Users": [login, logout, whoami],
             "Shell": [set_, source, save, history, echo, full, program, clear, help_, exit_],
-        }
+        },
+        {name: topic.summary for name, topic in TOPICS.items()},
     )

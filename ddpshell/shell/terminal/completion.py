@@ -153,6 +153,8 @@ def _suggest_word(known: _Known, typed: Word, parameter: Parameter, collection: 
             yield from _suggest_names(known.names.of(parameter.role), prefix, start)
         case Role.COMMAND:
             yield from _suggest_commands(known, prefix, start)
+            topics = known.registry.topics.items()
+            yield from (Suggestion(name, start, about) for name, about in topics if name.startswith(prefix))
         case Role.SETTING:
             yield from (
                 Suggestion(name, start, setting.summary)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.shell.commands.shell import command_help, general_help, shell_registry
+from ddpshell.minimongo.selector import compile_selector
+from ddpshell.shell.commands.help import TOPICS, command_help, general_help
+from ddpshell.shell.commands.shell import shell_registry
 from ddpshell.shell.parser import parse
 from ddpshell.shell.registry import Command
+from ddpshell.text.literals import parse as parse_value
 from ddpshell.text.palette import plain
 from ddpshell.text.prose import wrapped
 from tests.loopback import PATIENCE, LoopbackServer
@@ -18,11 +21,48 @@ from tests.shell.desk import FakeTerminal, desk
 REGISTRY = shell_registry()
 
 
-def test_help_lists_every_command_with_its_summary() -> None:
+def test_the_overview_fits_a_screen_and_names_every_command() -> None:
+    """The screen has 24 lines and 80 columns; three lines are for the command, the prompt and the toolbar."""
     text = plain(general_help(REGISTRY))
+    lines = plain(wrapped(general_help(REGISTRY), 80)).split("\n")
+    assert len(lines) <= 21
+    assert all(len(line) <= 80 for line in lines)
     for command in REGISTRY:
-        assert f"  {command.name} " in text
-        assert command.summary in text
+        assert re.search(rf"(^| ){re.escape(command.name)}( |$)", text, re.MULTILINE)
+    for topic in TOPICS:
+        assert f"help {topic}" in text
+
+
+def test_all_commands_are_listed_with_their_summaries() -> None:
+    with LoopbackServer() as server, desk(server.url) as table:
+        text = " ".join(table.type("help commands").split())
+    for command in REGISTRY:
+        assert f" {command.name} {command.summary}" in text
+
+
+@pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic != "commands"])
+def test_a_topic_fits_a_screen(topic: str) -> None:
+    with LoopbackServer() as server, desk(server.url) as table:
+        lines = table.type(f"help {topic}").splitlines()
+        assert "unknown command or topic" in table.type(f"help {topic}x")
+        assert f"did you mean {topic}?" in table.type(f"help {topic[:-1]}q")
+    assert 10 < len(lines) <= 21
+    assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize("row", [row for row in TOPICS["values"].rows if row[0]], ids=lambda row: row[0])
+def test_the_values_of_the_help_are_values(row: tuple[str, str]) -> None:
+    for line in parse(f"echo {row[0]}".replace('"..."', '"507f1f77bcf86cd799439011"')):
+        assert line.problem is None
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TOPICS["selectors"].rows if row[0].startswith("{")], ids=lambda row: row[0]
+)
+def test_the_selectors_of_the_help_are_selectors(row: tuple[str, str]) -> None:
+    selector = parse_value(row[0])
+    assert isinstance(selector, dict)
+    compile_selector(selector)
 
 
 @pytest.mark.parametrize("command", list(REGISTRY), ids=lambda command: command.name)
