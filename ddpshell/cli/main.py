@@ -250,7 +250,7 @@ ddp = _Ddp(
     notes={
         "Exit codes": [
             ("0", "success"),
-            ("1", "the server answered with an error"),
+            ("1", "the server answered with an error, or a check failed (weigh, audit)"),
             ("2", "usage error: an invalid option, value, URL or file"),
             ("3", "could not connect"),
             ("4", "not logged in, or the server rejected the login"),
