@@ -263,7 +263,8 @@ class Diagnosis:
         if not sent:
             return _Finding("fail", str(error), doctor_advice(error))
         own, last = sent[0], sent[-1]
-        text = f"{error}; the certificate is of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"
+        # OpenSSL ends some of its sentences with a full stop.
+        text = f"{str(error).removesuffix('.')}; the certificate is of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"
         what = doctor_advice(error)
         if error.problem == "certificate of another host" and own.names:
             name = next((name for name in own.names if not name.startswith("*")), own.names[0])
@@ -521,6 +522,11 @@ class Diagnosis:
             "the server or a proxy before it limits the size of WebSocket messages: raise that limit "
             "(Meteor with DDP_TRANSPORT=uws: payloadLength), or send less in one message"
         )
+        if search.is_silent:
+            what = (
+                "the messages are lost on the way: check the MTU of the network or the VPN, and the limits of firewalls and "
+                "proxies, or send less in one message"
+            )
         text = f"messages of {_size(failed)} do not pass: {search.reason}"
         if not passed:
             return _Finding("fail", text, what, facts)
@@ -658,8 +664,8 @@ class _SizeSearch:
         self._deadline = deadline
         self._largest = largest
         self._client: Client | None = None
-        # Whether messages disappear without a sign: each of them costs the whole time for a step.
-        self._is_silent = False
+        #: Whether messages disappear without a sign: each of them costs the whole time for a step.
+        self.is_silent = False
         #: What happened to a message that is too large.
         self.reason = ""
 
@@ -670,9 +676,9 @@ class _SizeSearch:
         # In units of 1 KiB, the first passes and the second does not.
         passed, failed = 0, -(-self._largest // _KIB)
         failed_bytes = self._largest
-        while failed - passed > (max(1, passed) if self._is_silent else 1):
+        while failed - passed > (max(1, passed) if self.is_silent else 1):
             # Without answers the search takes long, so only the magnitude is searched for.
-            middle = int((max(passed, 1) * failed) ** 0.5) if self._is_silent else (passed + failed) // 2
+            middle = int((max(passed, 1) * failed) ** 0.5) if self.is_silent else (passed + failed) // 2
             deadline = self._deadline()
             if deadline is not None and self._clock.now() >= deadline:
                 break
@@ -689,7 +695,7 @@ class _SizeSearch:
         deadline, patience = self._deadline(), self._clock.now() + 2 + size / _SLOW
         wait_until_done(answer, self._clock, patience if deadline is None else min(deadline, patience))
         if not answer.done():
-            self._is_silent = True
+            self.is_silent = True
             self.reason = "there is no answer in time"
             # The next message would wait behind this one.
             self._client = None

@@ -40,9 +40,25 @@ def _doctor(server: str | None, max_size: int, drop: int, check: bool) -> None:
         ctx.exit(_check(process, max_size, drop))
     diagnosis = _diagnosis(process, max_size, drop)
     console = process.console
+    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    width = console.out.width if console.out.is_terminal else 100
+    progress = _progress(process)
+
+    def begin(name: str) -> None:
+        nonlocal progress
+        progress = _progress(process)
+        progress.show(0, lambda seconds: [f"...   {name}"])
+
     layers: list[Layer] = []
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
-        layers += diagnosis.run()
+    try:
+        for layer in diagnosis.run(begin):
+            progress.clear()
+            layers.append(layer)
+            if not is_json:
+                console.write(terminal_text(_shown(layer, width), color=console.colors_out))
+    finally:
+        progress.clear()
+    if is_json:
         console.tree(
             {
                 "url": diagnosis.endpoint.url,
@@ -51,25 +67,14 @@ def _doctor(server: str | None, max_size: int, drop: int, check: bool) -> None:
             }
         )
         ctx.exit(diagnosis.exit_code)
-    # On a terminal, the name of the layer that is being tried is shown while nothing else is.
-    progress = Progress(console, process.clock, delay=0, prints_at_end=True)
-
-    def begin(name: str) -> None:
-        nonlocal progress
-        progress = Progress(console, process.clock, delay=0, prints_at_end=True)
-        progress.show(0, lambda seconds: [f"...   {name}"])
-
-    width = console.out.width if console.out.is_terminal else 100
-    try:
-        for layer in diagnosis.run(begin):
-            progress.clear()
-            layers.append(layer)
-            console.write(terminal_text(_shown(layer, width), color=console.colors_out))
-    finally:
-        progress.clear()
     console.write("")
     console.write(terminal_text(_conclusion(diagnosis, layers, width), color=console.colors_out))
     ctx.exit(diagnosis.exit_code)
+
+
+def _progress(process: Process) -> Progress:
+    """On a terminal, the name of the layer that is being tried is shown until its line is."""
+    return Progress(process.console, process.clock, delay=0, prints_at_end=True)
 
 
 def _diagnosis(process: Process, max_size: int, drop: int) -> Diagnosis:

@@ -29,7 +29,7 @@ from tests.gateway import Gateway, Request, http_page
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, refuse_version, silent_websocket
 from tests.machine import program
 from tests.meteor import MeteorServer
-from tests.proxies import HTTPProxy
+from tests.proxies import HTTPProxy, SOCKSProxy
 
 LAYERS = ["dns", "tcp", "proxy", "tls", "page", "sockjs", "upgrade", "ddp", "ping", "size", "login", "resume"]
 
@@ -179,6 +179,30 @@ def a_proxy_that_does_not_run(world: World) -> Setup:
     )
 
 
+@setup
+def a_SOCKS_proxy_with_another_password(world: World) -> Setup:  # noqa: N802 - it becomes the test's id
+    server = world.server()
+    proxy = world.stack.enter_context(SOCKSProxy("ann", "secret"))
+    return Setup(
+        ["--proxy", f"socks5h://ann:wrong@{proxy.address}", server.url],
+        "proxy",
+        "check user and password in the proxy URL",
+        lambda layer: ["--proxy", proxy.url, server.url],
+    )
+
+
+@setup
+def a_proxy_that_is_a_web_server(world: World) -> Setup:
+    server, proxy = world.server(), world.server()
+    return Setup(
+        ["--proxy", f"http://127.0.0.1:{proxy.port}", server.url],
+        "proxy",
+        "the proxy may not allow this server",
+        lambda layer: ["--no-proxy", server.url],
+        found="405",
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------- tls
 
 
@@ -283,6 +307,20 @@ def an_incomplete_chain(world: World) -> Setup:
 def an_unknown_authority(world: World) -> Setup:
     _, words = secure(world, world.authority.issue_cert("localhost"))
     return Setup(words[2:], "tls", "trust it with --cacert FILE", lambda layer: words)
+
+
+@setup
+def a_server_that_requires_a_certificate(world: World) -> Setup:
+    """With TLS 1.3, the server rejects the client only when the client reads the first answer."""
+    demanding = context(world.authority.issue_cert("localhost"))
+    world.authority.configure_trust(demanding)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    gateway = world.gateway(world.server().port, tls=demanding)
+    words = ["--cacert", world.cacert, f"https://localhost:{gateway.port}"]
+    own = world.authority.issue_cert("ann@example.com")
+    chain = "".join([pem.bytes().decode() for pem in (own.private_key_pem, *own.cert_chain_pems)])
+    cert = world.file("ann.pem", chain)
+    return Setup(words, "page", "use --cert FILE", lambda layer: ["--cert", cert, *words])
 
 
 @setup
@@ -716,6 +754,7 @@ def large_messages_that_are_lost(world: World) -> Setup:
 
     def mend(layer: dict[str, Any]) -> list[str]:
         assert layer["bytes"] in range(50 << 10, 101 << 10)
+        assert "MTU" in layer["advice"]
         return ["--max-size", "40K", "--drop", "0", f"localhost:{port}"]
 
     words = ["--connect-timeout", "0.5", "--drop", "0", f"localhost:{port}"]
