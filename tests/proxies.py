@@ -109,8 +109,9 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         try:
             if self._tls is not None:
-                client = self._tls.wrap_socket(client, server_side=True)
+                client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
                 self._sockets.append(client)
+                _make_handshake(client)
             server = self.greet(client)
         except (Refused, OSError):
             with contextlib.suppress(OSError):
@@ -192,6 +193,17 @@ class SOCKSProxy(Proxy):
         client.sendall(b"\x01\x00" if is_right else b"\x01\x01")
         if not is_right:
             raise Refused
+
+
+def _make_handshake(client: ssl.SSLSocket) -> None:
+    try:
+        client.do_handshake()
+    except ssl.SSLError:
+        # Unread bytes would reset the connection, and the client would not get the alert with the reason.
+        socket.socket.shutdown(client, socket.SHUT_WR)
+        while socket.socket.recv(client, 1 << 16):
+            pass
+        raise
 
 
 def _received(sock: socket.socket, size: int) -> bytes:

@@ -109,12 +109,16 @@ class _Line:
         self._deadline = deadline
 
     def send(self, data: bytes) -> None:
-        """Send all of the bytes."""
+        """Send the bytes, until the server reads no more."""
         while data:
             try:
                 data = data[self._stream.send(data) :]
             except OSError as error:
-                self._wait(blocked_on(error, selectors.EVENT_WRITE), error)
+                events = blocked_on(error, selectors.EVENT_WRITE)
+                if not events:
+                    # The server has refused early, and its answer or its alert may have arrived.
+                    return
+                self._wait(events, error)
 
     def read(self) -> bytes:
         """Read some bytes; b"" at the end of the stream."""

@@ -305,7 +305,8 @@ class _TLSStream:
             except ssl.SSLWantReadError:
                 if pieces:
                     break
-                with contextlib.suppress(ssl.SSLWantWriteError):
+                # If nothing can be sent any more, the alert that says why may have arrived.
+                with contextlib.suppress(OSError):
                     self._flush()
                 self._fill()
                 continue
