@@ -11,6 +11,8 @@ from pathlib import Path
 import pexpect
 import pyte
 import pytest
+import tree_sitter
+import tree_sitter_powershell
 
 from tests.generated import FOLDER, generated
 from tests.loopback import PATIENCE
@@ -85,6 +87,9 @@ LINES = [
     pytest.param("ddp demo call up", "ddp demo call upper ", id="a method of the demo's"),
     pytest.param("ddp help sele", "ddp help selectors ", id="a page of the manual"),
     pytest.param("ddp call --cacert auth", "ddp call --cacert authority.pem ", id="a file"),
+    pytest.param("ddp batch auth", "ddp batch authority.pem ", id="a file of calls"),
+    pytest.param("ddp call upper @auth", "ddp call upper @authority.pem ", id="a value in a file"),
+    pytest.param("ddp call -H @auth", "ddp call -H @authority.pem ", id="headers in a file"),
 ]
 
 
@@ -124,6 +129,25 @@ def test_fish_completes(path: str, tmp_path: Path, typed: str, completed: str) -
     )  # fmt: skip
     words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
     assert words == [completed.rsplit(maxsplit=1)[-1]]
+
+
+def test_descriptions_in_fish_are_not_cut(path: str, tmp_path: Path) -> None:
+    command = f'source {FOLDER}/ddpshell.fish; complete -C "ddp bat"'
+    done = subprocess.run(
+        [program("fish"), "--no-config", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
+        check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.stdout == "batch\tMake many calls, from lines of JSON.\n"
+
+
+def test_the_script_for_powershell_has_its_syntax() -> None:
+    """There is no PowerShell here, but a parser of its syntax."""
+    language = tree_sitter.Language(tree_sitter_powershell.language())
+    parser = tree_sitter.Parser(language)
+    text = FILES["ddpshell.ps1"].encode()
+    assert not parser.parse(text).root_node.has_error
+    for broken in (text.replace(b"}", b"", 1), text.replace(b"try {", b"{", 1), text[:-5]):
+        assert parser.parse(broken).root_node.has_error
 
 
 # ------------------------------------------------------------------------------------------------------- the manual

@@ -226,7 +226,7 @@ ddp = _Ddp(
         "serve": "Run a DDP server from a file or a recording, or a demo server.",
         "tap": "Show what a browser and a server say, as a proxy between them.",
         "demo": "Run a command with a demo server.",
-        "completion": "Print a completion script for bash, zsh or fish.",
+        "completion": "Print a completion script for a shell.",
         "help": "Show a page of the manual, or list its topics.",
     },
     help="Call methods and follow data on servers that speak DDP, Meteor's protocol.",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ColorName",
     "Cookie",
+    "FileName",
     "Flag",
     "Header",
     "HeaderText",
@@ -288,6 +289,14 @@ class ReadableFile(SettingType):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
+
+
+class FileName(ReadableFile):
+    """The name of a file that the command itself opens."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept any text."""
+        return str(value)
 
 
 class OutputFile(ReadableFile):

@@ -42,7 +42,7 @@ from ..output import Console, OutputFormat
 from ..process import CheckFailed, Process
 from ..progress import Progress
 from ..settings import ConnectionSettings
-from ..types import Text
+from ..types import FileName
 
 __all__ = ["audit", "read_names"]
 
@@ -300,7 +300,7 @@ audit = Command(
         *ARGUMENTS,
         click.Option(
             ["--names"],
-            type=Text(),
+            type=FileName(),
             metavar="FILE",
             help="Audit all publications in a recording, a HAR file, or a text file with a publication and its arguments in "
             "each line; history stands for the shell's history.",

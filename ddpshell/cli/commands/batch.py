@@ -39,7 +39,7 @@ from ..output import END_KEYS, Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
 from ..settings import ConnectionSettings
-from ..types import OutputFile
+from ..types import FileName, OutputFile
 
 __all__ = ["LineReader", "Request", "batch", "parse_request"]
 
@@ -539,7 +539,7 @@ batch = Command(
         "An error does not stop the other calls, but the exit code is then 1."
     ),
     params=[
-        click.Argument(["file"], metavar="[FILE]", default="-"),
+        click.Argument(["file"], metavar="[FILE]", default="-", type=FileName()),
         click.Option(
             ["-j", "--jobs"],
             type=click.IntRange(min=1),

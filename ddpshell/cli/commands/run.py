@@ -47,6 +47,7 @@ from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
 from ..output import OutputError
 from ..process import Process, exit_code
 from ..settings import ConnectionSettings, Identity, load_config, proxy_for
+from ..types import FileName
 
 __all__ = ["connector", "credential_at", "make_shell", "opened", "run", "run_lines", "set_user", "shell_settings"]
 
@@ -347,7 +348,7 @@ run = Command(
         "The first error ends the script and gives the exit code."
     ),
     params=[
-        click.Argument(["file"], metavar="[FILE]", default="-"),
+        click.Argument(["file"], metavar="[FILE]", default="-", type=FileName()),
         click.Option(
             ["-k", "--keep-going"],
             is_flag=True,

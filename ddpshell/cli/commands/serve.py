@@ -33,7 +33,7 @@ from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
 from ..process import Process
-from ..types import ReadableFile
+from ..types import FileName, ReadableFile
 
 __all__ = ["ServerLog", "announce", "is_loopback", "listening", "outcome", "serve", "what"]
 
@@ -381,7 +381,7 @@ serve = Command(
         "line on stdout when it listens. It is for development and tests, not for the internet."
     ),
     params=[
-        click.Argument(["app"], required=False, metavar="[APP]"),
+        click.Argument(["app"], required=False, metavar="[APP]", type=FileName()),
         click.Option(
             ["--host"], default="127.0.0.1", metavar="HOST", help="The address to listen on. [default: 127.0.0.1]"
         ),

@@ -15,7 +15,7 @@ from tests.cli.conftest import Command
 def test_the_script_is_printed(ddp: Command, shell: str) -> None:
     ran = ddp("completion", shell)
     assert ran == (0, script(shell, group).rstrip("\n") + "\n", "")
-    assert f"_DDP_COMPLETE={shell}_complete" in ran.out
+    assert f"{shell}_complete" in ran.out
 
 
 def test_the_shell_is_the_users_own(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_the_shell_is_the_users_own(ddp: Command, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("SHELL", other)
         ran = ddp("completion")
         assert (ran.code, ran.out) == (2, "")
-        assert "name the shell: bash, zsh or fish" in ran.err
+        assert "name the shell: bash, zsh, fish or powershell" in ran.err
     assert ddp("completion", "tcsh").code == 2
 
 
@@ -46,8 +46,12 @@ def completions(ddp: Command, patch: pytest.MonkeyPatch, line: str) -> list[str]
         pytest.param("ddp call --connect", ["plain,--connect-timeout"], id="options behind a command"),
         pytest.param("ddp --connect", ["plain,--connect-timeout"], id="and before it"),
         pytest.param("ddp call -o j", ["plain,json"], id="choices"),
-        pytest.param("ddp completion ", ["plain,bash", "plain,zsh", "plain,fish"], id="arguments"),
+        pytest.param("ddp completion ", ["plain,bash", "plain,zsh", "plain,fish", "plain,powershell"], id="arguments"),
         pytest.param("ddp call --cacert x", ["file,x"], id="files"),
+        pytest.param("ddp batch ca", ["file,ca"], id="a file of calls"),
+        pytest.param("ddp run ", ["file,"], id="a script"),
+        pytest.param("ddp serve ap", ["file,ap"], id="an application"),
+        pytest.param("ddp call upper @@va", [], id="a string that begins with @"),
         pytest.param("ddp call -H x", [], id="what cannot be known"),
         pytest.param("ddp -p t", ["plain,test"], id="profiles"),
         pytest.param("ddp call --timeout x --out", ["plain,--output"], id="behind what is wrong"),
@@ -97,3 +101,68 @@ def test_an_unknown_instruction_is_rejected(ddp: Command, monkeypatch: pytest.Mo
 def test_clicks_own_way_to_get_the_script_works_too(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_DDP_COMPLETE", "zsh_source")
     assert ddp().out == script("zsh", group).rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        pytest.param("@", ["@calls.json", "@folder/", "@values.json"], id="all"),
+        pytest.param("@v", ["@values.json"], id="one"),
+        pytest.param("@f", ["@folder/a.json", "@folder/b.json"], id="a folder alone"),
+        pytest.param("@folder/b", ["@folder/b.json"], id="in a folder"),
+        pytest.param("@.", ["@.hidden"], id="hidden"),
+        pytest.param("@nowhere/x", [], id="nothing"),
+        pytest.param("@~/h", ["@~/home.json"], id="in the home folder"),
+    ],
+)
+@pytest.mark.parametrize("before", ["call upper", "call -H", "demo call upper"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_files_are_found_after_an_at_sign(
+    ddp: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    home: Path,
+    shell: str,
+    before: str,
+    typed: str,
+    expected: list[str],
+) -> None:
+    folder = tmp_path / "here"
+    for name in ("folder/a.json", "folder/b.json", "calls.json", "values.json", ".hidden", "with space"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (home / "home.json").touch()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("_DDP_COMPLETE", f"{shell}_complete")
+    # bash divides at the sign.
+    line = f"ddp {before} {typed.replace('@', '@ ').rstrip() if shell == 'bash' else typed}"
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", typed if shell in ("fish", "powershell") else str(line.count(" ")))
+    assert [word for word in ddp().out.replace("\t", "\n").replace("plain,", "").split("\n") if "@" in word] == expected
+
+
+def test_descriptions_for_fish_and_powershell_are_whole(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "ddp bat")
+    monkeypatch.setenv("COMP_CWORD", "bat")
+    for shell, line in (("fish", "plain,batch\t{}\n"), ("powershell", "plain\tbatch\t{}\n")):
+        monkeypatch.setenv("_DDP_COMPLETE", f"{shell}_complete")
+        assert ddp().out == line.format("Make many calls, from lines of JSON.")
+
+
+def test_powershell_may_complete_an_empty_word(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PowerShell removes a variable that is set to an empty text."""
+    monkeypatch.setenv("_DDP_COMPLETE", "powershell_complete")
+    monkeypatch.setenv("COMP_WORDS", "ddp completion ")
+    monkeypatch.delenv("COMP_CWORD", raising=False)
+    assert [line.split("\t")[1] for line in ddp().out.splitlines()] == list(SHELLS)
+
+
+def test_every_file_on_the_command_line_is_completed() -> None:
+    """An option or an argument whose name says that it is a file."""
+    context = group.make_context("ddp", [], resilient_parsing=True)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        for param in command.params:
+            if "FILE" in str(param.metavar).upper() or str(param.metavar) == "[APP]":
+                assert "file" in {item.type for item in param.shell_complete(context, "x")}, f"{name}: {param.name}"
