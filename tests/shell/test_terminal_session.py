@@ -274,6 +274,36 @@ items = 3
     assert "# another name of the same server" in text
 
 
+def test_completion_knows_profiles_users_parts_of_results_and_fills_the_window(
+    server: LoopbackServer, home: Path
+) -> None:
+    folder = home / "config/ddpshell"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(f'[servers.prodigy]\nurl = "{server.url}"\n')
+    with Window("-u", server.url, lines=40) as window:
+        window.wait_for("connected to")
+        window.press("login alice\r")
+        window.wait_for("Password of alice:")
+        window.press("wonderland\r")
+        window.wait_for("[1] logged in as alice")
+        window.press("login al\t")
+        window.wait_for_prompt("login alice")
+        window.press("\x03connect pro\t")
+        window.wait_for_prompt("connect prodigy")
+        window.press("\x03call echo {title: 'x', deep: {er: [5]}}\r")
+        window.wait_for('[2] [{"title": "x"')
+        window.press("echo $2[0].d\t.\t[0]\r")
+        window.wait_for("echo $2[0].deep.er[0]")
+        window.wait_for(lambda: "5" in window.rows)
+        # The menu has as many rows as prompt_toolkit can show, and no more than it needs.
+        window.press("\t")
+        window.wait_for(lambda: sum(row.startswith(" ") for row in window.rows) >= 15)
+        window.press("\x03find x {n: {\t")
+        window.wait_for("$elemMatch:")
+        window.press("\x03")
+        window.wait_for_prompt()
+
+
 def test_a_mistake_in_the_startup_file_is_shown_and_the_shell_opens(server: LoopbackServer, home: Path) -> None:
     folder = home / "config/ddpshell"
     folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +16,7 @@ import click
 from ...advice import Place
 from ...client import Client
 from ...client.events import Event
-from ...exceptions import CommandError, DDPTimeout, LoginError
+from ...exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded
 from ...logins import server_of
 from ...protocol.accounts import LoginToken
 from ...protocol.urls import parse_url
@@ -287,6 +287,14 @@ def _of_profile(process: Process, name: str) -> ConnectionSettings:
     return ConnectionSettings.of({**given, "profile": name}, environment)
 
 
+def _saved_users(process: Process, shell: Shell) -> Sequence[str]:
+    """The users with a saved login at the present server."""
+    server = shell.link.server_or_none()
+    with contextlib.suppress(OSError, LoginNeeded):
+        return [login.user for login in login_store(process, lambda _: None).all(server)] if server else ()
+    return ()
+
+
 def _save_setting(process: Process, name: str, value: str) -> str:
     """Write a setting of the shell to the config file, and return the name of the file."""
     file = config_file()
@@ -312,6 +320,7 @@ def make_shell(
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
     if given.identity.kind != "anonymous" and not process.options.get("is_demo"):
         hooks.login_store = lambda: login_store(process, display.warn)
+        hooks.saved_users = lambda: _saved_users(process, made)
     if process.options.get("debug"):
         made.link.frame_filter = FrameFilter()
     warn_of_exposed_passwords(process)

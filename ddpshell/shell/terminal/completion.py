@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,8 +14,10 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from ...ejson import EJSONValue
+from ...exceptions import CommandError
 from ...text.escaping import escape_line, quote
-from ...text.literals import CONSTRUCTORS, Expected, as_name, read
+from ...text.literals import CONSTRUCTORS, Expected, Reading, as_name, read
 from ..names import Names
 from ..parser import Line, Word, parse
 from ..registry import Command, Parameter, Registry, Role
@@ -46,9 +48,18 @@ class _Known(NamedTuple):
     registry: Registry
     names: Names
     variables: Callable[[], list[str]]
+    value: Callable[[str], EJSONValue]
+    choices: Callable[[str], Iterable[str]]
 
 
-_WORD_END = re.compile(r"[\w$.]*\Z")
+# A result with the path to a part of it, or the letters of another word.
+_WORD_END = re.compile(r"\$(?:[0-9]+|[A-Za-z_]\w*)(?:\.[\w$]*|\[[0-9]*\]?)*\Z|[\w$.]*\Z")
+
+# A result or a part of it, and the last step of the path, which may be half-typed.
+_PATH = re.compile(r"(\$.+?)(\.[\w$]*|\[[0-9]*)\Z", re.DOTALL)
+
+# Items of an array that are suggested.
+_MAX_ITEMS = 20
 
 _MESSAGES = (
     "method result updated sub ready nosub added changed removed ping pong connect connected failed error".split()
@@ -63,8 +74,17 @@ _OPERATORS = {
 }  # fmt: skip
 
 
+# The operators that stand beside fields. The others stand in the braces of a field.
+_LOGICAL = {"$and", "$or", "$nor"}
+
+
 def suggestions(
-    text: str, registry: Registry, names: Names, variables: Callable[[], list[str]] = list
+    text: str,
+    registry: Registry,
+    names: Names,
+    variables: Callable[[], list[str]] = list,
+    value: Callable[[str], EJSONValue] = lambda name: None,
+    choices: Callable[[str], Iterable[str]] = lambda label: (),
 ) -> list[Suggestion]:
     """Return the suggestions for the end of a text.
 
@@ -73,8 +93,10 @@ def suggestions(
         registry: The commands.
         names: The names of methods, publications, collections and fields that the shell has seen.
         variables: Returns the names of the variables with results.
+        value: Returns the value of a variable or of a part of it, or raises CommandError.
+        choices: Returns the words for a parameter with this label: `USER`, `URL|PROFILE`.
     """
-    known = _Known(registry, names, variables)
+    known = _Known(registry, names, variables, value, choices)
     lines = parse(text)
     if not lines or not {"\n", ";"}.isdisjoint(text[lines[-1].end :]):
         return (
@@ -187,6 +209,8 @@ def _suggest_texts(known: _Known, parameter: Parameter, prefix: str, start: int)
         choices = [*_MESSAGES, *known.names.of(Role.METHOD), *known.names.of(Role.PUBLICATION)]
     elif parameter.label == "VALUE":
         choices = dict.fromkeys(choice for setting in SETTINGS.values() for choice in setting.choices)
+    else:
+        choices = known.choices(parameter.label)
     yield from _suggest_names(choices, prefix, start)
 
 
@@ -220,7 +244,8 @@ def _suggest_in_literal(
         last = typed.tokens[-1] if typed.tokens else None
         if typed.text.startswith("$"):
             yield from _suggest_values(known, typed.text, typed.start)
-        elif last is None or last.end != len(text) or not re.match(r"[\w$]", last.text):
+            return
+        if last is None or last.end != len(text) or not re.match(r"[\w$.[]", last.text):
             return
     end = _WORD_END.search(text)
     assert end, "the pattern matches the empty text"
@@ -230,9 +255,12 @@ def _suggest_in_literal(
     if any(token.is_open for token in reading.tokens) or (reading.problem and not reading.is_open):
         return
     if reading.expected is Expected.KEY:
-        if prefix.startswith("$"):
+        is_in_field = role is Role.SELECTOR and _is_in_field(reading)
+        if prefix.startswith("$") or (is_in_field and not prefix):
             yield from (
-                Suggestion(f"{name}: ", start, about) for name, about in _OPERATORS.items() if name.startswith(prefix)
+                Suggestion(f"{name}: ", start, about)
+                for name, about in _OPERATORS.items()
+                if name.startswith(prefix) and (role is not Role.SELECTOR or (name in _LOGICAL) is not is_in_field)
             )
         else:
             for suggestion in _suggest_names(known.names.fields(collection), prefix, start):
@@ -241,7 +269,35 @@ def _suggest_in_literal(
         yield from _suggest_values(known, prefix, start)
 
 
+def _is_in_field(reading: Reading) -> bool:
+    """Whether a key in a selector is within the braces of a field, where operators are expected: `{n: {`."""
+    outer = reading.brackets[-2] if len(reading.brackets) > 1 else None
+    return outer is not None and outer.key is not None and (not outer.key.startswith("$") or outer.key == "$not")
+
+
+def _suggest_parts(known: _Known, base: str, step: str, start: int) -> Iterator[Suggestion]:
+    """Suggest the fields and the items of a result."""
+    try:
+        value = known.value(base)
+    except CommandError:
+        return
+    if isinstance(value, Mapping):
+        names = [f".{key}" for key in value if re.fullmatch(r"[\w$]+", key)]
+    elif isinstance(value, list):
+        names = [f"[{index}]" for index in range(min(len(value), _MAX_ITEMS))]
+    else:
+        return
+    for name in names:
+        # After a dot, the items of an array are offered in its place.
+        if name.startswith(step) or (step == "." and name.startswith("[")):
+            yield Suggestion(f"{base}{name}", start)
+
+
 def _suggest_values(known: _Known, prefix: str, start: int) -> Iterator[Suggestion]:
+    path = _PATH.match(prefix)
+    if path is not None:
+        yield from _suggest_parts(known, path[1], path[2], start)
+        return
     if prefix.startswith("$"):
         yield from (Suggestion(name, start, "a result") for name in known.variables() if name.startswith(prefix))
         return

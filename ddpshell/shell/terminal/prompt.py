@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TextIO
 
@@ -104,9 +104,14 @@ class Prompt:
         # The styles by theme, and whether they have the colors of the typed line.
         self._styles: dict[tuple[str, bool], BaseStyle] = {}
         suggest = partial(
-            suggestions, registry=shell.registry, names=shell.names, variables=lambda: shell.results.names
+            suggestions,
+            registry=shell.registry,
+            names=shell.names,
+            variables=lambda: shell.results.names,
+            value=shell.results,
+            choices=self._choices,
         )
-        self._session: PromptSession[str] = PromptSession(
+        self._session = _Session(
             self._message,
             style=DynamicStyle(self._style),
             lexer=DynamicLexer(self._get_lexer),
@@ -125,7 +130,6 @@ class Prompt:
             refresh_interval=_REFRESH,
             tempfile_suffix=".ddp",
             include_default_pygments_style=False,
-            reserve_space_for_menu=6,
             input=keys,
             output=output,
         )
@@ -173,6 +177,15 @@ class Prompt:
             yield
 
     # -------------------------------------------------------------------------------------------- private
+
+    def _choices(self, label: str) -> Sequence[str]:
+        match label:
+            case "USER":
+                return self._shell.hooks.saved_users()
+            case "URL|PROFILE":
+                return self._shell.hooks.profiles()
+            case _:
+                return ()
 
     def _get_lexer(self) -> PygmentsLexer | None:
         if not 0 < len(self._session.default_buffer.text) <= _HIGHLIGHT_LIMIT:
@@ -267,6 +280,23 @@ class Prompt:
             event.current_buffer.open_in_editor().add_done_callback(lambda _: pause.close())
 
         return keys
+
+
+class _Session(PromptSession[str]):
+    """A session whose menu is as high as it needs to be, in the rows that the window has below the line."""
+
+    @property
+    def reserve_space_for_menu(self) -> int:
+        """The rows below the line while completions are shown. prompt_toolkit shows 16 at most."""
+        state = self.default_buffer.complete_state
+        # While the user types, the menu would change its height with each key.
+        needed = len(state.completions) + 1 if state is not None else 6
+        # The line and the toolbar need rows too.
+        return max(1, min(needed, 16, self.app.output.get_size().rows - 3))
+
+    @reserve_space_for_menu.setter
+    def reserve_space_for_menu(self, rows: int) -> None:
+        pass
 
 
 class _Hidden(Processor):

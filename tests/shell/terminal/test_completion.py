@@ -14,6 +14,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 
 from ddpshell.shell.commands.shell import shell_registry
+from ddpshell.shell.jobs import Results
 from ddpshell.shell.names import Names
 from ddpshell.shell.terminal.completion import LineCompleter, LineSuggester, suggestions
 from tests.text.test_tokens import lines
@@ -32,11 +33,21 @@ def known_names() -> Names:
 NAMES = known_names()
 
 
+RESULTS = Results()
+RESULTS.keep(2, {"title": "x", "tags": ["a", {"deep": 1}], "a b": 1, "$odd": 2})
+RESULTS.keep(1, [{"_id": "a"}, {"_id": "b"}])
+RESULTS.name("who", {"name": "ann"})
+
+
+def CHOICES(label: str) -> list[str]:  # noqa: N802 - a constant
+    return {"USER": ["ann", "bob", "a b"], "URL|PROFILE": ["prod", "play"]}.get(label, [])
+
+
 def offered(text: str) -> list[str]:
     """The last word with each suggestion."""
     return [
         text[max(text.rfind(" ", 0, suggestion.start), text.rfind("\n")) + 1 : suggestion.start] + suggestion.text
-        for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_", "$2", "$1"])
+        for suggestion in suggestions(text, REGISTRY, NAMES, lambda: ["$_", "$2", "$1"], RESULTS, CHOICES)
     ]
 
 
@@ -66,6 +77,29 @@ def offered(text: str) -> list[str]:
         pytest.param("call upper [1, Ob", ["ObjectID(", "ObjectId("], id="a constructor in an array"),
         pytest.param("call upper $", ["$_", "$2", "$1"], id="results"),
         pytest.param("call upper {a: $", ["$_", "$2", "$1"], id="results in an object"),
+        pytest.param("call upper $2.", ["$2.title", "$2.tags", "$2.$odd"], id="the fields of a result"),
+        pytest.param("call upper $2.t", ["$2.title", "$2.tags"], id="the fields that begin so"),
+        pytest.param("call upper $2.tags[", ["$2.tags[0]", "$2.tags[1]"], id="the items of an array"),
+        pytest.param("call upper $1.", ["$1[0]", "$1[1]"], id="items after a dot"),
+        pytest.param("call upper $2.tags[1].d", ["$2.tags[1].deep"], id="a field in an item"),
+        pytest.param("call upper [1, $2.tags[1].d", ["$2.tags[1].deep"], id="a result in brackets"),
+        pytest.param("call upper {a: $who.", ["$who.name"], id="a named result"),
+        pytest.param("echo $2.title.", [], id="a string has no parts"),
+        pytest.param("echo $7.", [], id="no result"),
+        pytest.param("echo $2.nope.", [], id="no such part"),
+        pytest.param(
+            "find tasks {", ["{_id: ", "{title: ", "{done: ", "{total: ", '{"a b": '], id="fields in a selector"
+        ),
+        pytest.param("find tasks {$", ["{$and: ", "{$or: ", "{$nor: "], id="operators beside fields"),
+        pytest.param("find tasks {$or: [{t", ["[{title: ", "[{total: "], id="fields in a selector in a selector"),
+        pytest.param("find tasks {n: {$g", ["{$gt: ", "{$gte: "], id="operators of a field"),
+        pytest.param("find tasks {n: {$gt: 1, $l", ["$lt: ", "$lte: "], id="operators after another one"),
+        pytest.param("find tasks {n: {$a", ["{$all: "], id="no $and in a field"),
+        pytest.param("call f {n: {$a", ["{$all: ", "{$and: "], id="in an argument, it is not known"),
+        pytest.param("login ", ["ann", "bob", '"a b"'], id="saved users"),
+        pytest.param("login a", ["ann", '"a b"'], id="saved users that begin so"),
+        pytest.param("connect p", ["prod", "play"], id="servers with names"),
+        pytest.param("help k", ["keys"], id="a topic of the help"),
         pytest.param("call upper 'tr", [], id="nothing in a string"),
         pytest.param("call upper ", [], id="nothing for an empty argument"),
         pytest.param("help fi", ["find"], id="help about a command"),
@@ -82,6 +116,14 @@ def offered(text: str) -> list[str]:
 )
 def test_a_line_has_suggestions(text: str, expected: list[str]) -> None:
     assert offered(text) == expected
+
+
+def test_in_the_braces_of_a_field_all_operators_are_offered() -> None:
+    found = offered("find tasks {n: {")
+    assert found[:3] == ["{$gt: ", "{$gte: ", "{$lt: "]
+    assert "{$and: " not in found
+    assert "{title: " not in found
+    assert len(found) > 10
 
 
 def test_files_are_suggested(tmp_path: Path) -> None:
