@@ -253,11 +253,13 @@ def _write_report(found: Mapping[str, Any], console: Console) -> None:
         rows.append(("", f"{found['refusals'][code]:,} x {code}: {found['reasons'].get(code, '')}"))
     client = found["client"]
     cpu = f"CPU {client['cpu']:.0%} of a core ({client['cpu_s']:g} s)"
-    rows.append(("this client", f"{cpu}, lag {_latency(client['lag_ms'], ('p50', 'p99', 'max'))}"))
+    if client["lag_ms"]["p50"] is not None:
+        cpu += f", lag {_latency(client['lag_ms'], ('p50', 'p99', 'max'))}"
+    rows.append(("this client", cpu))
     if found["kind"] != "connect":
-        rows.append(("connected", f"{found['connected']:,} clients in {found['connect_s']:g} s"))
+        rows.append(("connected", f"{plural(found['connected'], 'client')} in {found['connect_s']:g} s"))
     else:
-        rows.append(("connected", f"{found['connected']:,} clients at the same time"))
+        rows.append(("connected", f"{plural(found['connected'], 'client')} at the same time"))
     lines = [escape_line("  ".join(what)), *(f"{escape_line(name):12}{escape_line(text)}" for name, text in rows)]
     console.write("\n".join(lines))
 

@@ -103,6 +103,9 @@ class TestKinds:
         assert lines[1].startswith("requests    20 answered of 20, ")
         assert lines[2].startswith("latency     p50 ")
         assert "this client CPU" in ran.out
+        assert "connected   2 clients in " in ran.out
+        alone = ddp("bench", "connect", "-c", "1", "-o", "pretty")
+        assert alone.out.endswith("connected   1 client at the same time\n")
         assert "without --rate" in ran.err
 
     def test_on_a_terminal_there_is_a_live_line(self, terminal: Callable[..., str]) -> None:
