@@ -15,13 +15,12 @@ from urllib.parse import urljoin
 from msgspec import Struct
 
 from ..advice import REVERSE_PROXIES, Place, advice, doctor_advice
-from ..client import Client, ConnectionState
+from ..client import Client
 from ..client.client import make_connector
 from ..client.events import ConnectionFailed, Event, SessionEstablished, Waiting
 from ..client.network.http_get import Answer, http_get
 from ..client.network.tls import ByteStream, Certificate, TLSOptions, certificates, wrap_tls
 from ..client.network.waiting import Address, Waiter
-from ..clock import Clock
 from ..ejson import JSONValue, json_text
 from ..exceptions import (
     CommandError,
@@ -39,6 +38,7 @@ from ..text.prose import plural
 from .connection import EventReporter, make_client, network_options, wait_for_outcome, wait_for_server, wait_for_session
 from .credentials import find_credential, read_passphrase
 from .event_queue import EventQueue, wait_until_done
+from .message_sizes import SizeSearch, size_text
 from .process import ExitCode, Process
 from .settings import ConnectionSettings
 
@@ -64,8 +64,6 @@ LAYERS: Final = (
 
 _KIB = 1 << 10
 _PINGS = 3
-# The bytes in a second of the slowest way for which large messages are waited for.
-_SLOW = 128 << 10
 # A certificate that ends sooner than this is a warning: Let's Encrypt's are renewed 30 days before their end.
 _FEW_DAYS = 14
 _DAY = 86_400
@@ -319,7 +317,7 @@ class Diagnosis:
             raise ConnectError(f"{text}: the server uses TLS", problem="TLS", retryable=False)
         if target := self._target(page.header("location")):
             text += f", redirects to {target}"
-            if target.startswith(self._origin()):
+            if target.startswith(f"{self._origin()}/"):
                 # The WebSocket has another path, which need not be redirected.
                 return _Finding("ok", text)
             return _Finding("warn", text, f"use that address: ddp doctor {target}")
@@ -342,11 +340,13 @@ class Diagnosis:
 
     def _judge_page(self, text: str, path: str) -> _Finding:
         facts = self._facts
+        data: dict[str, JSONValue] = {}
         if facts.config is None:
-            return _Finding("ok", f"{text}, not a page of Meteor")
-        release = facts.setting("meteorRelease").removeprefix("METEOR@")
-        text += f", Meteor {release}".rstrip() if release else ", Meteor"
-        data: dict[str, JSONValue] = {"release": release, "prefix": facts.setting("ROOT_URL_PATH_PREFIX")}
+            text += ", not a page of Meteor"
+        else:
+            release = facts.setting("meteorRelease").removeprefix("METEOR@")
+            text += f", Meteor {release}" if release else ", Meteor"
+            data = {"release": release, "prefix": facts.setting("ROOT_URL_PATH_PREFIX")}
         findings: list[tuple[str, str]] = []
         if self._right_address():
             prefix = facts.setting("ROOT_URL_PATH_PREFIX")
@@ -513,11 +513,11 @@ class Diagnosis:
         largest = self._max_size
         if largest < _KIB:
             return _skipped("the largest message to try is smaller than 1 KiB")
-        search = _SizeSearch(self._connect, self._clock, self._deadline, largest)
+        search = SizeSearch(self._connect, self._clock, self._deadline, largest)
         passed, failed = search.run()
         facts: dict[str, JSONValue] = {"bytes": passed}
         if failed is None:
-            return _Finding("ok", f"messages of {_size(passed)} pass", facts=facts)
+            return _Finding("ok", f"messages of {size_text(passed)} pass", facts=facts)
         what = (
             "the server or a proxy before it limits the size of WebSocket messages: raise that limit "
             "(Meteor with DDP_TRANSPORT=uws: payloadLength), or send less in one message"
@@ -527,10 +527,10 @@ class Diagnosis:
                 "the messages are lost on the way: check the MTU of the network or the VPN, and the limits of firewalls and "
                 "proxies, or send less in one message"
             )
-        text = f"messages of {_size(failed)} do not pass: {search.reason}"
+        text = f"messages of {size_text(failed)} do not pass: {search.reason}"
         if not passed:
             return _Finding("fail", text, what, facts)
-        return _Finding("warn", f"messages of up to {_size(passed)} pass; {text}", what, facts)
+        return _Finding("warn", f"messages of up to {size_text(passed)} pass; {text}", what, facts)
 
     def _try_login(self) -> _Finding:
         assert self._client is not None
@@ -642,75 +642,6 @@ class Diagnosis:
         stream = stream or self._open()
         options = self._connector.options.handshake
         return http_get(stream, self.endpoint, path, options, self._waiter, self._deadline())
-
-
-class _SizeSearch:
-    """Searches for the largest message that arrives, and whose answer arrives.
-
-    A message that is too large usually ends the connection, and then the next one is tried on a new connection.
-
-    Args:
-        connect: Returns a client with a session.
-        clock: Time source.
-        deadline: Returns the end of the time for one step, in seconds of the clock; None for no limit.
-        largest: The largest size to try, in bytes.
-    """
-
-    def __init__(
-        self, connect: Callable[[], Client], clock: Clock, deadline: Callable[[], float | None], largest: int
-    ) -> None:
-        self._connect = connect
-        self._clock = clock
-        self._deadline = deadline
-        self._largest = largest
-        self._client: Client | None = None
-        #: Whether messages disappear without a sign: each of them costs the whole time for a step.
-        self.is_silent = False
-        #: What happened to a message that is too large.
-        self.reason = ""
-
-    def run(self) -> tuple[int, int | None]:
-        """Return the largest size that passes, or 0, and the smallest known size that does not; None if all sizes pass."""
-        if self._passes(self._largest):
-            return self._largest, None
-        # In units of 1 KiB, the first passes and the second does not.
-        passed, failed = 0, -(-self._largest // _KIB)
-        failed_bytes = self._largest
-        while failed - passed > (max(1, passed) if self.is_silent else 1):
-            # Without answers the search takes long, so only the magnitude is searched for.
-            middle = int((max(passed, 1) * failed) ** 0.5) if self.is_silent else (passed + failed) // 2
-            deadline = self._deadline()
-            if deadline is not None and self._clock.now() >= deadline:
-                break
-            if self._passes(middle * _KIB):
-                passed = middle
-            else:
-                failed, failed_bytes = middle, middle * _KIB
-        return passed * _KIB, failed_bytes
-
-    def _passes(self, size: int) -> bool:
-        if self._client is None or self._client.status.state is not ConnectionState.CONNECTED:
-            self._client = self._connect()
-        answer = self._client.ping(size)
-        deadline, patience = self._deadline(), self._clock.now() + 2 + size / _SLOW
-        wait_until_done(answer, self._clock, patience if deadline is None else min(deadline, patience))
-        if not answer.done():
-            self.is_silent = True
-            self.reason = "there is no answer in time"
-            # The next message would wait behind this one.
-            self._client = None
-            return False
-        error = answer.exception()
-        if error is not None:
-            self.reason = str(error)
-        return error is None
-
-
-def _size(size: int) -> str:
-    for unit, name in ((1 << 20, "MiB"), (_KIB, "KiB")):
-        if size >= unit and size % unit == 0:
-            return f"{size // unit} {name}"
-    return f"{size:,} bytes"
 
 
 def _names(certificate: Certificate) -> str:

@@ -31,14 +31,9 @@ _UNKNOWN = 3
 def _doctor(server: str | None, max_size: int, drop: int, check: bool) -> None:
     ctx = click.get_current_context()
     process = process_of(ctx)
-    if server is not None:
-        for other in ("url", "profile"):
-            if other in process.options:
-                raise click.UsageError(f"URL and --{other} cannot be used together; name the server once")
-        process.options["url"] = server
     if check:
-        ctx.exit(_check(process, max_size, drop))
-    diagnosis = _diagnosis(process, max_size, drop)
+        ctx.exit(_check(process, server, max_size, drop))
+    diagnosis = _diagnosis(process, server, max_size, drop)
     console = process.console
     is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
     width = console.out.width if console.out.is_terminal else 100
@@ -77,7 +72,12 @@ def _progress(process: Process) -> Progress:
     return Progress(process.console, process.clock, delay=0, prints_at_end=True)
 
 
-def _diagnosis(process: Process, max_size: int, drop: int) -> Diagnosis:
+def _diagnosis(process: Process, server: str | None, max_size: int, drop: int) -> Diagnosis:
+    if server is not None:
+        for other in ("url", "profile"):
+            if other in process.options:
+                raise click.UsageError(f"URL and --{other} cannot be used together; name the server once")
+        process.options["url"] = server
     settings = ConnectionSettings.of(process.options)
     warn_of_exposed_passwords(process)
     process.timeout = settings.timeout
@@ -124,14 +124,15 @@ def _conclusion(diagnosis: Diagnosis, layers: Sequence[Layer], width: int) -> St
 # ------------------------------------------------------------------------------------------------------ for monitors
 
 
-def _check(process: Process, max_size: int, drop: int) -> int:
+def _check(process: Process, server: str | None, max_size: int, drop: int) -> int:
     """Print one line for a monitor, and return its exit code."""
     try:
-        diagnosis = _diagnosis(process, max_size, drop)
+        diagnosis = _diagnosis(process, server, max_size, drop)
         layers = list(diagnosis.run())
-    except DDPError as error:
+    except (DDPError, click.UsageError) as error:
         # Nothing is known about the server: an invalid URL, or a file that cannot be read.
-        process.console.write(f"DDP UNKNOWN - {_plain(str(error))}")
+        text = error.message if isinstance(error, click.UsageError) else str(error)
+        process.console.write(f"DDP UNKNOWN - {_plain(text)}")
         return _UNKNOWN
     code, word = _CHECK_CODES[_verdict(layers)]
     url = diagnosis.endpoint.url

@@ -621,6 +621,24 @@ def a_policy_without_the_socket(world: World) -> Setup:
 
 
 @setup
+def a_policy_of_another_page(world: World) -> Setup:
+    """The application may have another page than Meteor's own."""
+    gateway = world.gateway(world.server().port)
+    url = f"localhost:{gateway.port}"
+    gateway.answer = answering(http_page("200 OK", "<html>", Content_Security_Policy="default-src 'none'"))
+
+    def mend(layer: dict[str, Any]) -> list[str]:
+        directive = re.search("^  (connect-src .*)$", layer["advice"], re.MULTILINE)
+        assert directive is not None
+        policy = f"default-src 'none'; {directive[1]}"
+        gateway.answer = answering(http_page("200 OK", "<html>", Content_Security_Policy=policy))
+        return [url]
+
+    advice = f"connect-src 'self' ws://localhost:{gateway.port}"
+    return Setup([url], "page", advice, mend, status="warn", code=0, found="default-src 'none'")
+
+
+@setup
 def a_page_that_names_another_server(world: World) -> Setup:
     gateway, server = world.gateway(world.server().port), world.server()
     page = meteor_page({"DDP_DEFAULT_CONNECTION_URL": f"http://localhost:{server.port}"})
@@ -1064,10 +1082,18 @@ def test_a_check_that_fails_at_the_login_is_CRITICAL(ddp: Command, server: Loopb
     assert checked(ddp, server.url, "--login", "ann")[0] == 2
 
 
-def test_a_check_of_nothing_is_UNKNOWN(ddp: Command) -> None:  # noqa: N802
-    code, text, _ = checked(ddp, "ftp://h")
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["ftp://h"], "invalid server URL 'ftp://h': unknown scheme"),
+        (["localhost:1", "-u", "localhost:2"], "URL and --url cannot be used together"),
+        (["-p", "unknown"], "unknown profile 'unknown'"),
+    ],
+)
+def test_a_check_of_nothing_is_UNKNOWN(ddp: Command, words: list[str], text: str) -> None:  # noqa: N802
+    code, shown, _ = checked(ddp, *words)
     assert code == 3
-    assert text.startswith("DDP UNKNOWN - invalid server URL 'ftp://h': unknown scheme")
+    assert shown.startswith(f"DDP UNKNOWN - {text}")
 
 
 # ---------------------------------------------------------------------------------------------------- the real Meteor
