@@ -12,11 +12,13 @@ from .. import ejson
 from ..ejson import JSONValue
 from ..exceptions import EJSONError
 from ..protocol.codec import decode_document_id, member_sizes
-from ..protocol.messages import Changed, DataMessage, MovedBefore, Removed
+from ..protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Removed
 from .exchanges import Subscription, View
 from .recording import Frame
 
 __all__ = ["CollectionWeight", "FieldWeight", "PublicationWeight", "Weight", "weight_changes"]
+
+_DATA = (Added, AddedBefore, Changed, Removed, MovedBefore)
 
 # The fields of a collection that are counted by name, so that the memory is limited. Some documents have ids as fields.
 _MOST_FIELDS = 1000
@@ -127,7 +129,10 @@ class Weight:
 
 
 class PublicationWeight:
-    """The data of one subscription until it is ready, and how long that took.
+    """All data that a client gets until its subscription is ready, and how long that took.
+
+    Data for which other subscriptions wait does not count. What the server sends without a subscription does, because it
+    may also come after the subscription, when it cannot be told from the rest.
 
     Args:
         name: The name of the publication, whose first subscription counts.
@@ -145,14 +150,18 @@ class PublicationWeight:
 
     def receive(self, view: View) -> None:
         """Count the next frame."""
+        if self.is_ready:
+            return
         for step in view.steps:
             one = step.exchange
             if not isinstance(one, Subscription):
                 continue
             if self._subscription is None and one.name == self._name:
                 self._subscription = one
-            elif step.phase == "data" and one is self._subscription and one.ready is None:
-                self.weight.add(cast(DataMessage, view.message), cast(Frame, view.entry).size)
+            elif one is not self._subscription and step.phase == "data":
+                return
+        if isinstance(view.message, _DATA):
+            self.weight.add(view.message, cast(Frame, view.entry).size)
 
     def as_json(self) -> dict[str, JSONValue]:
         """Return the weight for programs. A field's share is that of all bytes."""

@@ -79,6 +79,16 @@ def test_data_of_other_subscriptions_is_not_counted() -> None:
     assert found["collections"][0]["largest"][0]["id"] == "y"
 
 
+def test_what_the_server_sends_without_a_subscription_counts_whenever_it_comes() -> None:
+    found = weight_of([
+        received(0.5, "added", collection="users", id="me", fields={}),
+        sent(1, "sub", id="s", name="orders", params=[]),
+        received(1.1, "added", collection="settings", id="x", fields={}),
+        received(1.2, "ready", subs=["s"]),
+    ])  # fmt: skip
+    assert sorted(one["collection"] for one in found["collections"]) == ["settings", "users"]
+
+
 def test_a_publication_without_documents_weighs_nothing() -> None:
     found = weight_of([sent(1, "sub", id="s", name="orders", params=[]), received(1, "ready", subs=["s"])])
     assert (found["bytes"], found["collections"]) == (0, [])

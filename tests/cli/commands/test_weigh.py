@@ -56,6 +56,19 @@ def test_the_bytes_are_those_that_a_proxy_counts(ddp: Command, publication: list
         assert {field["field"]: field["bytes"] for field in collection["fields"]} == wanted
 
 
+def test_the_document_of_the_user_counts_as_on_the_wire(ddp: Command, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("wonderland")
+    words = ["--login", "alice", "--password-file", str(tmp_path / "password")]
+    with LoopbackServer() as server, FaultProxy(server.port, record=True) as proxy:
+        weight = json.loads(ddp("weigh", "tasks", "-u", proxy.url, *words).out)
+        proxy.wait_idle()
+        [texts] = proxy.texts(DOWN)
+    ready = next(number for number, text in enumerate(texts) if '"ready"' in text)
+    data = [text for text in texts[:ready] if '"collection"' in text]
+    assert sum(len(text.encode()) for text in data) == weight["bytes"]
+    assert {one["collection"] for one in weight["collections"]} == {"tasks", "users"}
+
+
 def test_the_bytes_of_a_real_meteor_server_are_those_that_a_proxy_counts(
     ddp: Command, meteor_server: MeteorServer
 ) -> None:
