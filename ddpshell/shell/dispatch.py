@@ -108,8 +108,10 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if reply is None:
         return None
     _keep_result(shell, number, reply)
-    if line.variable is not None and number is None and isinstance(reply, Result):
-        shell.results.name(line.variable, reply.value)
+    if line.variable is not None and number is None:
+        value = reply.value if isinstance(reply, Result) else reply.data if isinstance(reply, Message) else None
+        if isinstance(reply, Result) or value is not None:
+            shell.results.name(line.variable, value)
     error = reply.error if isinstance(reply, Message) else None
     if output is None and error is None:
         if not _is_paged(shell, number, reply):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -45,11 +45,14 @@ class Message(Struct, frozen=True):
         is_answer: The user asked for the text, as with `help` and `status`, so a script writes it to standard output. Else
             the text says what was done, and is a note.
         error: The failure that the text reports.
+        data: The same for files, programs and scripts, which get JSON: one value, or the items of an array line by line.
+            Without it, they get the text.
     """
 
     text: StyledText
     is_answer: bool = True
     error: BaseException | None = None
+    data: EJSONValue = None
 
 
 class Result(Struct, frozen=True):
@@ -303,8 +306,14 @@ def exact_text(reply: Reply, output: str) -> str:
         output: The format. "auto" means JSON here, one value per line.
     """
     match reply:
-        case Message(text):
+        case Message(text, data=None):
             return plain(text) + "\n"
+        case Message(text, data=data) if output in ("pretty", "vertical"):
+            return plain(text) + "\n"
+        case Message(data=list() as items):
+            return exact_text(Documents(cast("list[dict[str, EJSONValue]]", items)), output)
+        case Message(data=data):
+            return exact_text(Result(data), output)
         case NoResult():
             return ""
         case Result(value, is_text=is_text):

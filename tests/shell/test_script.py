@@ -175,8 +175,9 @@ def test_exit_ends_the_loop(stage: Stage) -> None:
 
 
 def test_requested_text_goes_to_standard_output(stage: Stage) -> None:
-    stage.run("subs\nset output raw\ncall upper a\nset output")
-    assert stage.out == ["no subscriptions; `sub PUBLICATION` makes one\n", "A\n", stage.out[2]]
+    stage.run("help subs\nset output raw\ncall upper a\nset output")
+    assert stage.out[0].startswith("subs\n\nList the subscriptions.")
+    assert stage.out[1:] == ["A\n", stage.out[2]]
     assert stage.out[2].startswith("output is raw")
 
 

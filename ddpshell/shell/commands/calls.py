@@ -307,11 +307,22 @@ def chosen_numbers(which: str) -> set[int]:
 def subs(shell: Shell) -> Message:
     """List the subscriptions.
 
-    `unsub` ends a subscription by its number or name.
+    `unsub` ends a subscription by its number or name. `| PROGRAM` and `> FILE` get JSON.
     """
     now = shell.clock.now()
-    rows = [(item.number, item.what, _state(item), now - item.started) for item in shell.link.subscriptions.all()]
-    return _listed(rows, "no subscriptions; `sub PUBLICATION` makes one")
+    every = shell.link.subscriptions.all()
+    rows = [(item.number, item.what, _state(item), now - item.started) for item in every]
+    data: list[EJSONValue] = [
+        {
+            "number": item.number,
+            "publication": item.name,
+            "params": list(mask_params(item.name, item.handle.params)) if item.handle is not None else None,
+            "ready": item.is_ready,
+            "seconds": round(now - item.started, 3),
+        }
+        for item in every
+    ]
+    return _listed(rows, "no subscriptions; `sub PUBLICATION` makes one", data)
 
 
 def _state(item: SubscriptionEntry) -> str:
@@ -321,16 +332,16 @@ def _state(item: SubscriptionEntry) -> str:
     return f"not ready, {plural(item.added, 'document')} so far" if item.is_count_certain else "not ready"
 
 
-def _listed(rows: list[tuple[int, str, str, float]], nothing: str) -> Message:
+def _listed(rows: list[tuple[int, str, str, float]], nothing: str, data: list[EJSONValue]) -> Message:
     """A list of numbers, commands, states and ages."""
     if not rows:
-        return Message([("note", nothing)])
+        return Message([("note", nothing)], data=data)
     text: StyledText = []
     width = max(len(what) for _, what, _, _ in rows)
     for number, what, state, age in rows:
         tag = f"[{number}] " if number > 0 else "[ ] "
         text += [("tag", tag), ("", what.ljust(width)), ("note", f"  {state}  {duration(age)}"), ("", "\n")]
-    return Message(text[:-1])
+    return Message(text[:-1], data=data)
 
 
 # ----------------------------------------------------------------------------------------------- pending commands
@@ -345,7 +356,11 @@ def pending(shell: Shell) -> Message:
     """
     now = shell.clock.now()
     rows = [(job.number, job.what, "waiting", now - job.started) for job in shell.jobs.pending]
-    reply = _listed(rows, "no pending commands")
+    data: list[EJSONValue] = [
+        {"number": number if number > 0 else None, "command": what, "seconds": round(age, 3)}
+        for number, what, _, age in rows
+    ]
+    reply = _listed(rows, "no pending commands", data)
     if shell.link.current_client is None:
         return reply
     status = shell.link.current_client.status
@@ -356,7 +371,7 @@ def pending(shell: Shell) -> Message:
     if status.to_resend:
         calls = plural(status.to_resend, "call was", "calls were")
         text.append(("note", f"\n{calls} sent before the connection was lost, and will be sent again"))
-    return Message(text)
+    return Message(text, data=data)
 
 
 @command(examples=[("cancel 3", "cancel the call [3]")])

@@ -32,17 +32,20 @@ _GONE_TIMEOUT = 2.0
 def collections(shell: Shell) -> Message:
     """List the local collections.
 
-    They hold the documents of your subscriptions, which may be a part of the server's collections.
+    They hold the documents of your subscriptions, which may be a part of the server's collections. `| PROGRAM` and `> FILE` get
+    JSON.
     """
     client = shell.client
-    rows = [(as_name(name), client.collection(name).count()) for name in client.collections]
-    if not rows:
-        return Message([("note", "no documents yet; `sub PUBLICATION` brings some")])
+    counts = [(name, client.collection(name).count()) for name in client.collections]
+    data: list[EJSONValue] = [{"collection": name, "documents": number} for name, number in counts]
+    if not counts:
+        return Message([("note", "no documents yet; `sub PUBLICATION` brings some")], data=data)
+    rows = [(as_name(name), number) for name, number in counts]
     width = max(cell_width(name) for name, _ in rows)
     text: StyledText = []
     for name, number in rows:
         text += [("name", name), ("", f"{' ' * (width - cell_width(name))}  {plural(number, 'document')}"), ("", "\n")]
-    return Message(text[:-1])
+    return Message(text[:-1], data=data)
 
 
 @command(

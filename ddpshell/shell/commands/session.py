@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...client.events import Closed, ConnectionFailed, Event, Offline, SessionEstablished
+from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
@@ -74,7 +75,7 @@ def reconnect(shell: Shell) -> Message | None:
 def status(shell: Shell) -> Message:
     """Show the state of the connection.
 
-    It shows more than the toolbar: the session, and the last error.
+    It shows more than the toolbar: the session, and the last error. `| PROGRAM` and `> FILE` get JSON.
     """
     state = shell.client.status
     rows: list[tuple[str, StyledText]] = [
@@ -96,7 +97,21 @@ def status(shell: Shell) -> Message:
     text: StyledText = []
     for name, value in rows:
         text += [("note", f"{name:14}"), *value, ("", "\n")]
-    return Message(text[:-1])
+    data: dict[str, EJSONValue] = {
+        "server": state.url,
+        "state": state.state.value,
+        "session": state.session,
+        "resumed": state.resumed,
+        "round_trip_ms": None if state.round_trip is None else round(state.round_trip * 1000, 3),
+        "user_id": shell.client.user_id,
+        "user": shell.link.user,
+        "pending": len(shell.jobs.pending),
+        "unsent": state.unsent,
+        "to_resend": state.to_resend,
+        "subscriptions": len(shell.link.subscriptions.all()),
+        "error": None if state.error is None else str(state.error),
+    }
+    return Message(text[:-1], data=data)
 
 
 def state_text(state: Status) -> StyledText:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,11 +220,13 @@ def test_a_name_without_a_value_is_an_error(table: Desk) -> None:
     assert "unknown variable $other; `other = call METHOD` sets it" in table.type("call upper [$other]")
     table.type("title = call fail")
     assert "$title has no value: command [2] has no result" in table.type("echo $title"), "never the value before"
-    table.type("set items 5; x = collections")
+    table.type("set items 5; x = ping; x = set")
     assert "$x has no value: its command has no result" in table.type("echo $x")
     assert "missing command after =; for example: x = call METHOD" in table.type("x = ")
     assert "unknown command nope" in table.type("x = nope")
-    assert table.type("call echo '$other' {$gt: 1}") == '[3] ["$other", {"$gt": 1}]\n', "text and operators"
+    table.type("sub tasks\nx = subs")
+    assert table.type("echo $x[0].publication") == "tasks\n"
+    assert table.type("call echo '$other' {$gt: 1}").endswith('] ["$other", {"$gt": 1}]\n'), "text and operators"
 
 
 def test_a_saved_session_keeps_names(table: Desk, tmp_path: Path) -> None:
@@ -232,3 +235,47 @@ def test_a_saved_session_keeps_names(table: Desk, tmp_path: Path) -> None:
     table.shell.log.commands = [LoggedCommand(text, index, index + 1) for index, text in enumerate(commands)]
     assert table.type(f"save {path}") == f"{path}: 3 commands\n"
     assert table.type(f"source {path}").startswith('[1] ["ann"]\n[2] "ANN"\n[3] [{"$gt": ["ann"]}]\n')
+
+
+# ------------------------------------------------------------------------------------------- lists for programs
+
+
+def test_lists_are_json_for_files_and_programs(table: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "out"
+
+    def written(command: str) -> list[dict[str, object]]:
+        table.type(f"{command} > {file}")
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    assert written("subs") == written("collections") == written("pending") == []
+    table.type("sub tasks {done: false, when: Date(0)}")
+    table.type("sub items 2")
+    assert [(item["number"], item["publication"], item["params"], item["ready"]) for item in written("subs")] == [
+        (1, "tasks", [{"done": False, "when": {"$date": 0}}], True),
+        (2, "items", [2], True),
+    ]
+    assert written("collections") == [{"collection": "items", "documents": 2}]
+    [status] = written("status")
+    assert (status["state"], status["subscriptions"], status["user"]) == ("connected", 2, None)
+    table.send("disconnect")
+    table.screen.wait_for("disconnected;")
+    table.send("call login {user: {id: 'u'}, password: 'hunter2'}")
+    table.send(f"pending > {file}")
+    table.shell.jobs.wait({-1}, timeout=1)
+    table.screen.wait_for("1 line")
+    [pending] = [json.loads(line) for line in file.read_text().splitlines()]
+    assert pending["number"] == 3
+    assert "login" in str(pending["command"])
+    assert "hunter2" not in file.read_text()
+    table.send("cancel 3")
+
+
+def test_lists_are_text_for_people(table: Desk) -> None:
+    table.shell.terminal = FakeTerminal()
+    table.type("sub tasks")
+    assert "[1] tasks  ready" in table.type("subs")
+    assert table.type("collections | cat") == '{"collection":"tasks","documents":3}\n'
+    table.type("set output pretty")
+    assert table.type("collections | cat") == "tasks  3 documents\n"
+    table.type("set output table")
+    assert table.type("collections | cat") == "\ncollection  documents\n----------  ---------\ntasks               3\n"
