@@ -260,9 +260,9 @@ def test_lists_are_json_for_files_and_programs(table: Desk, tmp_path: Path) -> N
     table.send("disconnect")
     table.screen.wait_for("disconnected;")
     table.send("call login {user: {id: 'u'}, password: 'hunter2'}")
+    start = len(table.screen.text)
     table.send(f"pending > {file}")
-    table.shell.jobs.wait({-1}, timeout=1)
-    table.screen.wait_for("1 line")
+    table.screen.wait_for("1 line", start)
     [pending] = [json.loads(line) for line in file.read_text().splitlines()]
     assert pending["number"] == 3
     assert "login" in str(pending["command"])
