@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ..ejson import json_text
+from ..ejson import JSONValue, json_text
 from ..exceptions import EJSONError, RecordingError
 from .har import read_har
 from .recording import Entry, Header, read_recording
@@ -63,7 +63,7 @@ def open_frames(path: str, on_progress: Callable[[float], object] = lambda share
         # A pipe has no size.
         size = Path(path).stat().st_size or math.inf
         head = file.readline(_HEAD)
-        if _is_recording(head):
+        if "ddp_recording" in (_parsed(head) or {}):
             lines = _counted(file, lambda done: on_progress(done / size))
             header, entries = read_recording(chain([head], lines), path)
             yield FrameFile(header, entries, [])
@@ -75,6 +75,10 @@ def open_frames(path: str, on_progress: Callable[[float], object] = lambda share
             text = head.lstrip()
         if not text.startswith(b"{"):
             raise RecordingError(f"{path} is {_what_it_is(text)}; {_READABLE}")
+        if _parsed(head) is not None and file.readline(_HEAD).lstrip().startswith(b"{"):
+            raise RecordingError(
+                f"{path} has JSON in each line, but does not begin with the first line of a recording; {_READABLE}"
+            )
         if not file.seekable():
             raise RecordingError(f"{path} is not a recording, and a HAR file cannot be read from a pipe; save it first")
         read = 0
@@ -100,12 +104,12 @@ def _counted(lines: Iterable[bytes], on_read: Callable[[int], object]) -> Iterat
         yield line
 
 
-def _is_recording(head: bytes) -> bool:
+def _parsed(head: bytes) -> dict[str, JSONValue] | None:
     try:
         tree = json_text.parse(head)
     except EJSONError:
-        return False
-    return isinstance(tree, dict) and "ddp_recording" in tree
+        return None
+    return tree if isinstance(tree, dict) else None
 
 
 def _what_it_is(text: bytes) -> str:

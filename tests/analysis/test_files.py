@@ -55,6 +55,11 @@ def test_a_recording_can_come_from_a_pipe_and_a_har_file_cannot(tmp_path: Path) 
     [
         pytest.param(b"", "empty", id="empty"),
         pytest.param(b"\n \n", "empty", id="white space"),
+        pytest.param(
+            b'{"msg":"ping"}\n{"msg":"pong"}\n',
+            "has JSON in each line, but does not begin with the first line of a recording",
+            id="lines",
+        ),
         pytest.param(b"hello\n", "not a JSON object: it begins with 'hello'", id="text"),
         pytest.param(b"[1]", r"not a JSON object: it begins with '\[1\]'", id="an array"),
         pytest.param(gzip.compress(b"{}"), "compressed with gzip; unpack it first", id="gzip"),
