@@ -55,7 +55,8 @@ __all__ = [
     "exchanges_of",
 ]
 
-_DATA = (Added, Changed, Removed, AddedBefore, MovedBefore)
+_NEW = (Added, AddedBefore)
+_DATA = (*_NEW, Changed, Removed, MovedBefore)
 
 
 class Sending(Struct, frozen=True):
@@ -364,7 +365,7 @@ class Exchanges:
             if sub is None:
                 return ()
             sub.bytes += frame.size
-            sub.documents += isinstance(message, Added | AddedBefore)
+            sub.documents += isinstance(message, _NEW)
             return (Step("data", sub),)
         match message:
             case Result():

@@ -33,7 +33,9 @@ from .recording import ConnectionChange, Frame
 
 __all__ = ["Finding", "Lint", "Rule"]
 
-_DATA = (Added, AddedBefore, Changed, Removed, MovedBefore)
+_REQUESTS = (Call, Subscription)
+_NEW = (Added, AddedBefore)
+_DATA = (*_NEW, Changed, Removed, MovedBefore)
 # Messages that are out of order although they have one step.
 _SEVERAL = (Connected, Failed, Ready, Updated)
 
@@ -92,7 +94,7 @@ class Lint:
             return
         for step in view.steps:
             one = step.exchange
-            if isinstance(one, Call | Subscription):
+            if isinstance(one, _REQUESTS):
                 if step.phase == "sent":
                     self._waiting[one] = None
                 elif step.phase in ("result", "ready", "unsub", "nosub"):
@@ -151,13 +153,13 @@ class Lint:
 
     def _check_document(self, frame: Frame, view: View, connection: _Connection) -> None:
         message = view.message
-        if not isinstance(message, Added | AddedBefore | Changed | Removed | MovedBefore):
+        if not isinstance(message, _DATA):
             return
         ids = connection.documents.get(message.collection)
         if ids is None:
             ids = connection.documents[message.collection] = set()
         is_known = message.id in ids
-        if isinstance(message, Added | AddedBefore):
+        if isinstance(message, _NEW):
             ids.add(message.id)
             if is_known:
                 self._report("added-twice", frame, message, "for a document that the client has")

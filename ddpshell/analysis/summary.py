@@ -16,6 +16,9 @@ from .recording import Direction, Entry, Frame
 __all__ = ["CallSummary", "SubscriptionSummary", "Summary", "changes", "summarize"]
 
 
+_NEW = (Added, AddedBefore)
+
+
 class CallSummary(Struct):
     """The calls of one method. Times are in milliseconds after the call was first sent.
 
@@ -170,7 +173,7 @@ class Summary:
             self._waiting.add(sub)
         elif phase == "data" and isinstance(view.entry, Frame):
             group.bytes += view.entry.size
-            group.documents += isinstance(view.message, Added | AddedBefore)
+            group.documents += isinstance(view.message, _NEW)
         elif phase in ("ready", "nosub", "unsub"):
             group.errors += phase == "nosub" and sub.error is not None
             # A subscription that is sent again after a reconnect is ready again, which does not count.

@@ -79,7 +79,7 @@ class Weight:
         if collection is None:
             collection = self.collections[message.collection] = CollectionWeight()
         collection.bytes += size
-        if isinstance(message, Removed | MovedBefore):
+        if isinstance(message, (Removed, MovedBefore)):
             return
         is_new = not isinstance(message, Changed)
         if is_new:
