@@ -62,7 +62,9 @@ def _call(
             raise
         # Printed before the connection is closed, which may take a moment.
         if path is not None:
-            result = _part(result if call.has_result else None, path, method)
+            if not call.has_result:
+                raise DDPError(f"--get: {method!r} returned nothing")
+            result = _part(result, path, method)
         if call.has_result:
             try:
                 with process.console.paged():
