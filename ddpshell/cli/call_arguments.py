@@ -139,18 +139,30 @@ _MAX_PIECES = 100
 def _note_split_object(words: Sequence[str], process: Process) -> None:
     """Print a note if the shell has expanded the braces of an object: `{a:1,b:2}` is `a:1 b:2` then."""
     for start in range(len(words)):
+        pieces: list[str] = []
         end = start
-        while end < len(words) and _FIELD.fullmatch(words[end]):
+        while end < len(words) and not isinstance(words[end], ExactText):
+            if pieces and _open_brackets(pieces[-1]) > 0:
+                # The shell splits at each comma, also at those in an array.
+                pieces[-1] += f",{words[end]}"
+            elif _FIELD.fullmatch(words[end]):
+                pieces.append(words[end])
+            else:
+                break
             end += 1
-        if end - start < 2:
+        if end - start < 2 or _open_brackets(pieces[-1]):
             continue
-        fields = [match for word in words[start:end] if (match := _FIELD.fullmatch(word))]
+        fields = [match for piece in pieces if (match := _FIELD.fullmatch(piece))]
         whole = "{" + ", ".join([f"{field[1]}: {_requoted(field[2])}" for field in fields]) + "}"
         process.console.note(
             f"arguments {start + 1} {'and' if end == start + 2 else 'to'} {end} look like one object that the shell has taken apart; "
             f"if so, put it in quotes: {process.command_with(words[start:end], [whole])}"
         )
         return
+
+
+def _open_brackets(text: str) -> int:
+    return sum(text.count(bracket) for bracket in "[{(") - sum(text.count(bracket) for bracket in ")]}")
 
 
 def _requoted(text: str) -> str:

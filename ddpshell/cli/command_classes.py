@@ -240,7 +240,9 @@ class _Described(click.Command):
                 formatter.write_dl(rows)
         if is_brief and shared:
             formatter.write_paragraph()
-            formatter.write_text(f"For more ({', '.join(shared).lower()}), see {ctx.command_path} --help.")
+            more = f"For more ({', '.join(shared).lower()}), see {ctx.command_path} --help."
+            fits = len(more) <= formatter.width or isinstance(self, Group)
+            formatter.write_text(more if fits else f"For more, see {ctx.command_path} --help.")
         return formatter.getvalue().rstrip("\n")
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:

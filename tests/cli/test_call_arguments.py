@@ -205,6 +205,8 @@ def test_a_literal_that_the_shell_has_split_or_stripped_is_answered_with_its_quo
     [
         (["a:1", "b:2"], ("arguments 1 and 2 look like one object that the shell has taken apart; "
          "if so, put it in quotes: ddp call echo '{a: 1, b: 2}'")),
+        (["n:[1", "2]", "name:ann"], ("arguments 1 to 3 look like one object that the shell has taken apart; "
+         "if so, put it in quotes: ddp call echo '{n: [1,2], name: \"ann\"}'")),
         (["5", "name:ann", "age:5", "x:[1]"], ("arguments 2 to 4 look like one object that the shell has taken apart; "
          "if so, put it in quotes: ddp call echo 5 '{name: \"ann\", age: 5, x: [1]}'")),
     ],

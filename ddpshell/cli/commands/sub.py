@@ -36,7 +36,7 @@ from ...text.escaping import escape_line
 from ...text.literals import parse_argument
 from ...text.palette import terminal_text
 from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
-from ..command_classes import Command, process_of
+from ..command_classes import Command, SectionOption, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import Console, OutputFormat, Stream
 from ..process import Process
@@ -664,20 +664,28 @@ sub = Command(
             help="Follow until a document matches this MongoDB selector, such as '{done: true}'; exit code 5 if none does "
             "in time.",
         ),
-        click.Option(
+        SectionOption(
             ["--collection", "collections"],
+            section="Documents",
             metavar="NAME",
             multiple=True,
             help="Print only documents of this collection. Can be repeated.",
         ),
-        click.Option(
+        SectionOption(
             ["--fields"],
+            section="Documents",
             metavar="LIST",
             help="Print only these fields: title,owner.name, or all but some: -secret.",
         ),
-        click.Option(["--sort"], metavar="LIST", help="Sort the documents by fields: done,-n (- for descending)."),
-        click.Option(
+        SectionOption(
+            ["--sort"],
+            section="Documents",
+            metavar="LIST",
+            help="Sort the documents by fields: done,-n (- for descending).",
+        ),
+        SectionOption(
             ["--limit"],
+            section="Documents",
             type=click.IntRange(min=1),
             metavar="N",
             help="Print at most N documents; with --follow, exit after N changes.",
@@ -729,6 +737,7 @@ sub = Command(
     examples=[
         ("ddp sub tasks", "print the documents"),
         ("ddp sub tasks --docs | jq .title", "documents for programs"),
+        ("ddp sub tasks --fields n --sort -n --limit 10", "some fields of some documents"),
         ("ddp sub tasks --follow", "print every change until Ctrl-C"),
         ("ddp sub tasks --until '{_id: \"a\", done: true}'", "wait for a document"),
         ("ddp sub tasks --count", "print the number of documents"),
