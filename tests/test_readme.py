@@ -26,15 +26,6 @@ def test_each_of_the_two_commands_is_one_line() -> None:
     assert (install + check).count("\n") == 2
 
 
-def test_commands_to_paste_survive_the_history_expansion_of_zsh_and_bash() -> None:
-    """`!` in double quotes, or outside quotes, stands for an earlier command at an interactive prompt."""
-    for document in DOCUMENTS:
-        for block in read(document.read_text()):
-            lines = [line for line in block.text.splitlines() if line.startswith("$ ") or block.language == ""]
-            unquoted = [re.sub(r"'[^']*'", "", line) for line in lines]
-            assert [line for line in unquoted if "!" in line] == [], document.name
-
-
 def test_ci_runs_the_readmes_test_command() -> None:
     [check] = [block.text for block in read(README.read_text()) if block.comment == "the test command"]
     command = subprocess.run([TOP / ".ci/run", "--show"], check=True, capture_output=True, text=True).stdout
