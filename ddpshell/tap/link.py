@@ -28,7 +28,7 @@ __all__ = ["End", "Link", "LinkOwner"]
 # The paths of WebSockets with DDP (U4, U5). Meteor's hot reloading has a WebSocket of its own.
 _DDP_PATH = re.compile(r"(?!.*/__meteor__hmr__/)[^?]*/websocket/?(?:\?.*)?")
 
-# Seconds for a client to read why its request was refused, while it may still send the rest of the request.
+# Seconds for a client to read the last response, while it may still send the rest of a request.
 _LINGER = 2.0
 
 _PHRASES = {
@@ -150,11 +150,15 @@ class End(asyncio.Protocol):
 
     def write_eof(self) -> bool:
         """End this direction, if that is possible, and return whether it is."""
-        if self.can_write_eof:
-            assert self.transport is not None
+        if not self.can_write_eof:
+            return False
+        assert self.transport is not None
+        try:
             self.transport.write_eof()
-            return True
-        return False
+        except OSError:
+            # The connection is broken, which was not noticed yet.
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection after all bytes are sent."""
@@ -192,8 +196,8 @@ class Link:
         # Bytes for the server until it is connected.
         self._unsent: list[bytes] = []
         self._connecting: asyncio.Task[None] | None = None
-        # Whether the client's request was refused, so that its remaining bytes are ignored.
-        self._is_refused = False
+        # Whether the client gets no more responses, so that its remaining bytes are ignored.
+        self._is_over = False
         # Whether both sides send frames.
         self._is_upgraded = False
         # The number of the WebSocket; 0 if its bytes are not reported.
@@ -208,13 +212,16 @@ class Link:
 
     def ended(self, end: End) -> bool:
         """One side sends nothing more. Returns whether to keep its connection open."""
-        peer = end.peer
-        if not peer.has_ended and peer.write_eof():
-            return end.can_write_eof
-        if end is self.client and not self._is_upgraded and self._exchange is not None and not peer.has_ended:
-            # The client may still read the response, but TLS cannot tell the server that the client sends nothing more.
-            return True
-        peer.close()
+        if end is self.server:
+            self._end_client()
+            return self._is_upgraded and end.can_write_eof
+        if not self.server.has_ended:
+            if self.server.write_eof():
+                return True
+            if not self._is_upgraded and self._exchange is not None:
+                # The client may still read the response, but TLS cannot tell the server that the client sends nothing more.
+                return True
+        self.server.close()
         return False
 
     def lost(self, end: End, error: Exception | None) -> None:
@@ -225,8 +232,10 @@ class Link:
             self._report_end("client" if end is self.client else "server")
         elif error is not None and end is self.server and self._exchange is not None:
             self._tap.report(Problem(f"{self._tap.target.authority} broke the connection: {error}"))
-        if not self._is_refused:
-            end.peer.close()
+        if end is self.server:
+            self._end_client()
+        else:
+            self.server.close()
         self._open_ends.discard(end)
         if not self._open_ends:
             self._tap.remove_link(self)
@@ -257,7 +266,7 @@ class Link:
             self.server.write(data)
             if self._number:
                 self._tap.report(Passed(self._number, self._tap.clock.now(), True, data), len(data))
-        elif not self._is_refused:
+        elif not self._is_over:
             self._requests.feed(data)
             self._read_requests()
 
@@ -308,7 +317,7 @@ class Link:
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer for the server, and close the connections."""
-        self._is_refused = True
+        self._is_over = True
         client = self.client.transport
         assert client is not None
         self.server.close()
@@ -322,13 +331,17 @@ class Link:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         client.write(head.encode() + (b"" if self._exchange is not None and self._exchange.method == "HEAD" else body))
-        if self.client.has_ended:
-            client.close()
+        self._end_client()
+
+    def _end_client(self) -> None:
+        """Send nothing more to the client, and close its connection soon."""
+        self._is_over = True
+        if self.client.has_ended or not self.client.write_eof():
+            self.client.close()
             return
-        # If the connection were closed at once, bytes that the client still sends would destroy the answer.
-        client.write_eof()
+        # If the connection were closed at once, bytes that the client still sends would destroy the response.
         self.client.release("exchange")
-        asyncio.get_running_loop().call_later(_LINGER, client.close)
+        asyncio.get_running_loop().call_later(_LINGER, self.client.close)
 
     # From the server to the client
 
@@ -337,7 +350,7 @@ class Link:
             self.client.write(data)
             if self._number:
                 self._tap.report(Passed(self._number, self._tap.clock.now(), False, data), len(data))
-        elif not self._is_refused:
+        elif not self._is_over:
             self._responses.feed(data)
             self._read_responses()
 

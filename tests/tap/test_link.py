@@ -108,6 +108,26 @@ def test_a_client_that_sends_nothing_more_gets_its_response(start_tap: StartTap)
         assert client.rest() == b"HTTP/1.0 200 OK\r\n\r\nuntil the end"
 
 
+def test_a_server_that_does_not_answer_leaves_no_connection_behind(start_tap: StartTap) -> None:
+    """The client has sent more requests, which are not read, and then closes its connection."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.drop()
+
+    with ScriptedServer(script) as server:
+        watched = start_tap(server.url)
+        with watched.client() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+            assert client.rest() == b""
+        for _ in range(1000):
+            if not watched.tap.links:
+                break
+            threading.Event().wait(PATIENCE / 1000)
+        assert watched.tap.links == set()
+    assert watched.events(Problem) == []
+
+
 def test_an_unusual_response_passes_unchanged(start_tap: StartTap) -> None:
     answer = b"ICY 200 OK\r\nfolded:\r\n header\r\n\r\n\0\1\2"
 
