@@ -30,6 +30,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3})?Z")
 class _Cell(Struct, frozen=True):
     text: str
     is_number: bool
+    is_date: bool = False
 
 
 class Table(Struct, frozen=True):
@@ -78,7 +79,7 @@ def table(value: EJSONValue, width: int | None = None) -> Table | None:
 
     Args:
         value: The value.
-        width: The width of the terminal; None means no limit. Wide columns are cut, but never `_id`. If that is not enough,
+        width: The width of the terminal; None means no limit. Wide columns are cut, but never ids, numbers and dates. If that is not enough,
             the last columns are left out.
     """
     if isinstance(value, Mapping):
@@ -124,7 +125,8 @@ def cell_text(value: EJSONValue, limits: Limits = NO_LIMITS) -> str:
 
 
 def _cell(value: EJSONValue) -> _Cell:
-    return _Cell(cell_text(value), isinstance(value, (int, float)) and not isinstance(value, bool))
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return _Cell(cell_text(value), is_number, isinstance(value, dt.datetime))
 
 
 def _text(text: str) -> _Cell:
@@ -143,8 +145,13 @@ def _table(
     ]
     shown = len(keys)
     if width is not None:
+        # A part of an id, a number or a date would be another one.
+        is_whole = [
+            key == "_id" or all(row[index].is_number or row[index].is_date or not row[index].text for row in body)
+            for index, key in enumerate(keys)
+        ]
         least = [
-            natural if key == "_id" else min(natural, _NARROWEST) for key, natural in zip(keys, widths, strict=True)
+            natural if whole else min(natural, _NARROWEST) for whole, natural in zip(is_whole, widths, strict=True)
         ]
         while has_documents and shown > 1 and _line_width(least[:shown]) > width:
             shown -= 1

@@ -79,6 +79,15 @@ def test_an_id_is_never_cut() -> None:
         assert any(identifier in line for line in table(rows, width)), width
 
 
+def test_numbers_and_dates_are_never_cut() -> None:
+    row: dict[str, EJSONValue] = {"text": "x" * 90, "n": 1234567890123, "when": dt.datetime(2026, 1, 2, tzinfo=dt.UTC)}
+    assert table([row, {"text": "y"}], 48)[2:] == [
+        "xxxxxxxxxx\u2026  1234567890123  2026-01-02 00:00:00Z",
+        "y",
+    ]
+    assert table([row], 30)[2:] == ["xxxxxxxxxxxxxx\u2026  1234567890123", "... 1 more field: when"]
+
+
 def test_a_table_that_cannot_fit_has_one_field_a_line() -> None:
     rows: EJSONValue = [{"_id": "f7RkQmSbZxH3pNf2a", "title": "write", "n": 1}, {"_id": "b", "\u65e5": None}]
     assert table(rows, 20) == [

@@ -209,9 +209,9 @@ def shell_registry() -> Registry:
         {
             "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
             "Documents": [collections, find, count, watch, unwatch, live],
-            "Server": [connect, disconnect, reconnect, status, ping, debug, record, names],
+            "Server": [connect, disconnect, reconnect, status, ping, debug, record],
             "Users": [login, logout, whoami],
-            "Shell": [set_, source, save, history, echo, full, program, clear, help_, exit_],
+            "Shell": [set_, source, save, names, history, echo, full, program, clear, help_, exit_],
         },
         {name: topic.summary for name, topic in TOPICS.items()},
     )
