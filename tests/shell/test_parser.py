@@ -230,8 +230,8 @@ def test_no_text_is_lost_in_lines(text: str) -> None:
     end = 0
     for line in parse(text):
         assert end <= line.start < line.end <= len(text)
-        # What lies between lines is space and comments.
-        between = text[end : line.start].replace("\\\n", " ")
+        # What lies between lines is space, semicolons and comments.
+        between = text[end : line.start].replace("\\\n", " ").replace(";", " ")
         assert all(part.strip() == "" or part.lstrip().startswith("#") for part in between.split("\n"))
         place = line.start
         for word in line.words:

@@ -20,9 +20,7 @@ __all__ = ["STEPS", "Step", "TourPrompt"]
 _PATIENCE = 10.0
 
 _GREETING = "Press Enter to run each command. To leave, type q and press Enter."
-_FAREWELL = (
-    "This was the tour. Now type commands yourself, with `ddp demo`, or with `ddp -u HOST:PORT` for your own server."
-)
+_FAREWELL = "This was the tour. To type commands yourself: ddp demo. For your own server: ddp -u HOST:PORT."
 
 
 class Step(Struct, frozen=True):
