@@ -130,34 +130,43 @@ def open_page() -> Iterator[Page]:
             process.communicate()
 
 
-def har_of(page: Page, script: str) -> tuple[Any, str]:
+def har_of(page: Page, script: str, requests: int) -> tuple[Any, str]:
     """Run a script in a page with the browser's developer tools open, and save all as HAR there, as their users do.
 
-    The script must not leave a WebSocket open.
+    Args:
+        page: The page.
+        script: The script. It must not leave a WebSocket open.
+        requests: How many requests it makes, for which the developer tools are awaited.
 
     Returns:
         The value of the script, and the text of the HAR file.
     """
     place = page.address.removeprefix("ws://")
     address = f"http://{place.partition('/')[0]}/devtools/inspector.html?ws={place}"
-    target = page.command("Target.createTarget", url=address)["targetId"]
+    target = page.command("Target.createTarget", url="about:blank")["targetId"]
     tools = Page(f"{page.address.rpartition('/')[0]}/{target}")
     try:
         tools.command("Runtime.enable")
-        tools.wait_for("document.readyState === 'complete'")
+        tools.command("Page.navigate", url=address)
+        tools.wait_for("document.readyState === 'complete' && location.pathname.endsWith('/inspector.html')")
         tools.run("""(async () => {
-            const [logs, sdk, har] = await Promise.all(["models/logs/logs", "core/sdk/sdk", "models/har/har"].map(
-                (name) => import(`/devtools/${name}.js`)));
-            window.targets = sdk.TargetManager.TargetManager.instance();
+            const names = ["core/common/common", "core/sdk/sdk", "models/logs/logs", "models/har/har"];
+            [window.common, window.sdk, window.logs, window.har] =
+                await Promise.all(names.map((name) => import(`/devtools/${name}.js`)));
+        })()""")
+        # Before the application has started, its objects cannot be created.
+        tools.wait_for("common.Settings.Settings.hasInstance()")
+        tools.wait_for("sdk.TargetManager.TargetManager.instance().primaryPageTarget() !== null")
+        tools.run("""
             window.log = logs.NetworkLog.NetworkLog.instance();
+            window.target = sdk.TargetManager.TargetManager.instance().primaryPageTarget();
             window.save = () => har.Writer.Writer.harStringForRequests(
                 log.requests(), { sanitize: false }, { createSubProgress: () => ({}) });
-        })()""")
-        tools.wait_for("targets.primaryPageTarget() !== null")
+            0""")
         # The developer tools listen to the network from the moment when their agents are set up, which a reply shows.
-        tools.run("targets.primaryPageTarget().networkAgent().invoke_getCookies({})")
+        tools.run("target.networkAgent().invoke_getCookies({})")
         value = page.run(script)
-        tools.wait_for("log.requests().length > 0 && log.requests().every((one) => one.finished)")
+        tools.wait_for(f"log.requests().filter((one) => one.finished).length === {requests}")
         return value, tools.run("save()")
     finally:
         tools.close()

@@ -238,7 +238,7 @@ def test_a_file_that_chrome_saved_has_the_messages_that_the_page_saw(tmp_path: P
     server.start(port=0)
     try:
         with open_page() as page:
-            seen, text = har_of(page, f"{TWO_SESSIONS}({json.dumps(urlsplit(server.url).netloc)})")
+            seen, text = har_of(page, f"{TWO_SESSIONS}({json.dumps(urlsplit(server.url).netloc)})", 2)
     finally:
         server.stop()
     path = tmp_path / "a.har"
