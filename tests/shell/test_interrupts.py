@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import signal
 import sys
@@ -135,6 +136,10 @@ def _pressed_at(step: int, interrupts: Interrupts) -> tuple[bool, bool]:
         return trace
 
     before = sys.gettrace()
+    own = inspect.currentframe()
+    assert own is not None
+    # CPython 3.12 reports instructions only if a frame has asked for them before `settrace`.
+    own.f_trace_opcodes = True
     sys.settrace(trace)
     try:
         return _is_interrupted(interrupts), was_pressed
