@@ -93,6 +93,32 @@ def test_a_zip_archive_of_the_installed_packages_is_the_same_command(scripts: Pa
         assert _run([sys.executable, "-S", str(archive), *words], environment) == printed
 
 
+def test_uv_and_pipx_run_the_command_without_installing_it(wheel: Path, tmp_path: Path) -> None:
+    _install(tmp_path / "tools", "uv", "pipx")
+    links = str(tmp_path / "links")
+    _run([sys.executable, "-m", "pip", "download", "--quiet", "--dest", links, str(wheel), "pip"], ENVIRONMENT)
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PIPX_HOME": str(tmp_path / "pipx"),
+        "PIP_FIND_LINKS": links,
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "UV_CACHE_DIR": str(tmp_path / "uv"),
+        "UV_FIND_LINKS": links,
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_PYTHON": sys.executable,
+    }
+    uv = [str(tmp_path / "tools/bin/uv"), "tool", "run"]
+    pipx = [str(tmp_path / "tools/bin/pipx"), "run"]
+    words = ["demo", "call", "upper", "Hello"]
+    assert _run([*uv, "ddpshell", *words], environment) == '"HELLO"\n'
+    assert _run([*uv, "--from", str(wheel), "ddp", *words], environment) == '"HELLO"\n'
+    assert _run([*pipx, "ddpshell", *words], environment) == '"HELLO"\n'
+    assert _run([*pipx, "--spec", str(wheel), "ddp", *words], environment) == '"HELLO"\n'
+
+
 def test_shells_and_man_find_their_files_beside_the_command(scripts: Path) -> None:
     for name, source in (
         ("bash-completion/completions/ddp", "ddpshell.bash"),
