@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.server import Server, Subscription
 from tests.loopback import LoopbackServer
 from tests.shell.commands.test_accounts import careful_server
 from tests.shell.window import Window
@@ -314,3 +315,75 @@ def test_a_mistake_in_the_startup_file_is_shown_and_the_shell_opens(server: Loop
         window.press("call upper three\r")
         window.wait_for('[2] "THREE"')
         assert "TWO" not in window.plain
+
+
+# --------------------------------------------------------------------------------------------- habits of other shells
+
+
+def test_a_session_with_the_habits_of_other_shells(server: LoopbackServer, tmp_path: Path) -> None:
+    with Window("-u", server.url) as window:
+        window.wait_for("connected to")
+        window.press("?\r")
+        window.wait_for("`help COMMAND` explains a command")
+        window.wait_for_prompt()
+        assert window.rows[0].endswith("> ?"), "the whole help is visible"
+        window.press("call --help\r")
+        window.wait_for("call METHOD [VALUE]... [--wait]")
+        window.press("!echo one && echo two\r")
+        window.wait_for("one\ntwo\n")
+        window.press("subscribe tasks; wait; t = find tasks {title: /^WRITE THE/i};\r")
+        window.wait_for('[2] 1 document\n{"_id": "c", "title": "write the tests"')
+        window.press("call echo $t[0]._id /tmp/x/i $none\r")
+        window.wait_for("error: unknown variable $none; `none = call METHOD` sets it")
+        window.press("call echo $t[0]._id /tmp/x/i new Date(0)\r")
+        window.wait_for('[3] ["c", "/tmp/x/i", Date("1970-01-01T00:00:00.000Z")]')
+        window.press("find tasks --vertical --limit 1\r")
+        window.wait_for("-- 1 --\n_id    a\ntitle  write a client\n")
+        window.press("call identity [{_id: 'abcdefghijklmnopq', text: 'some text', at: Date(0), n: 1, m: 2}]\r")
+        window.wait_for("[5] [")
+        window.press("set output table\recho $_\r")
+        window.wait_for("1970-01-01 00:00:00Z")
+        window.wait_for_prompt()
+        window.resize(40, 24)
+        window.press("echo $_\r")
+        window.wait_for("... 3 more fields: at, n, m")
+        window.wait_for_prompt()
+        window.resize(80, 24)
+        window.press("set output auto\r")
+        window.press("subs | cat\r")
+        window.wait_for('{"number":1,"publication":"tasks","params":[],"ready":true')
+        window.press(f"watch tasks {{_id: 'c'}} > {tmp_path}/changes\r")
+        window.wait_for("watching tasks")
+        window.press("call toggleTask c\r")
+        window.wait_for("[7] true")
+        window.wait_for(lambda: (tmp_path / "changes").read_text().count("\n") == 2)
+        window.press("call frobnicate\r")
+        window.wait_for("[8] error 404")
+        window.press("call frob\t")
+        window.wait_for_prompt("call frob")
+        window.press("\x03q\r")
+        assert window.wait_for_end() == 0
+
+
+def test_the_end_of_a_subscription_that_removes_fields_is_a_summary() -> None:
+    app = Server()
+
+    @app.publish
+    def titles(sub: Subscription) -> None:
+        for number in range(58):
+            sub.added("tasks", str(number), {"title": "x"})
+        sub.ready()
+
+    @app.publish
+    def owners(sub: Subscription) -> None:
+        for number in range(58):
+            sub.added("tasks", str(number), {"owner": "ann"})
+        sub.ready()
+
+    with LoopbackServer(app) as running, Window("-u", running.url) as window:
+        window.wait_for("connected to")
+        window.press("sub titles; wait; sub owners\r")
+        window.wait_for("[2] sub owners: ready")
+        window.press("unsub owners\r")
+        window.wait_for("~ tasks: 53 more documents with fewer fields")
+        assert window.plain.count(" without owner") == 5

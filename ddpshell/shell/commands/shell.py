@@ -207,8 +207,9 @@ def shell_registry() -> Registry:
     """Make a registry with all commands."""
     return Registry(
         {
-            "Calls and subscriptions": [call, apply, sub, unsub, subs, pending, cancel, wait],
-            "Documents": [collections, find, count, watch, unwatch, live],
+            "Calls": [call, apply, pending, cancel, wait],
+            "Subscriptions": [sub, unsub, subs, live],
+            "Documents": [collections, find, count, watch, unwatch],
             "Server": [connect, disconnect, reconnect, status, ping, debug, record],
             "Users": [login, logout, whoami],
             "Shell": [set_, source, save, names, history, echo, full, program, clear, help_, exit_],
