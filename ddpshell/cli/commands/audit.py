@@ -16,7 +16,7 @@ from ...analysis.leaks import SEVERITIES, LeakFinding, Leaks
 from ...analysis.recording import Entry, Frame
 from ...client import Awaitable, Client, ConnectionState
 from ...ejson import EJSONValue, JSONValue
-from ...exceptions import CommandError, ConnectionLost, EJSONError, RecordingError, SubscriptionError
+from ...exceptions import CommandError, ConnectionLost, DDPTimeout, EJSONError, RecordingError, SubscriptionError
 from ...protocol.messages import Added, AddedBefore
 from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
@@ -104,6 +104,7 @@ class _Audit:
         self._subs: dict[Subscription, None] = {}
         # The time of the last document, or of the last request.
         self._active = process.clock.now()
+        self._is_late = False
         self._progress = Progress(process.console, process.clock, delay=1, prints_at_end=True)
 
     def run(self) -> None:
@@ -111,6 +112,7 @@ class _Audit:
 
         Raises:
             CheckFailed: There are findings.
+            DDPTimeout: The time limit was over before the end, and there are no findings yet.
             DDPError: The audit could not be made.
         """
         process = self._process
@@ -130,6 +132,8 @@ class _Audit:
                 # One after another, because data messages do not say which publication they are from. A server does not send
                 # a document again that the client has from another publication (S55), so each one is ended first.
                 for name, params in self._publications:
+                    if self._is_late:
+                        break
                     subscription = client.subscribe(name, *params)
                     self._wait_for(subscription.ready, client, queue)
                     error = subscription.error
@@ -152,7 +156,8 @@ class _Audit:
             end = self._active + _SILENCE
             end = end if limit is None else min(end, limit)
             if not queue.take_all(end) and clock.now() >= end:
-                return
+                self._is_late = end == limit
+                break
         if client.status.state is ConnectionState.FAILED:
             raise client.status.error or ConnectionLost("the connection was lost")
 
@@ -200,6 +205,9 @@ class _Audit:
             counts = Counter(finding.severity for finding in findings)
             shares = ", ".join([f"{counts[severity]:,} {severity}" for severity in SEVERITIES if counts[severity]])
             raise CheckFailed(f"{plural(len(findings), 'finding')}: {shares}")
+        if self._is_late:
+            count = f"{len(subs)} of {plural(len(self._publications), 'publication')}"
+            raise DDPTimeout(f"the audit did not end within {self._process.timeout:g} s, in which {count} were checked")
 
 
 def _publication(sub: Subscription) -> JSONValue:

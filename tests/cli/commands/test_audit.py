@@ -63,6 +63,14 @@ def test_a_publication_that_is_never_ready_is_not_waited_for(ddp: Command, monke
     assert "ddp: warning: neverReady was not ready; what it sent until then was checked\n" in ran.err
 
 
+def test_an_audit_that_is_not_complete_in_time_is_not_a_success(ddp: Command, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("neverReady\nitems\n")
+    ran = ddp("demo", "audit", "--names", str(tmp_path / "names"), "--timeout", "3")
+    assert ran.code == 5
+    assert [one["name"] for one in json.loads(ran.out)["publications"]] == ["neverReady"]
+    assert "the audit did not end within 3 s, in which 1 of 2 publications were checked" in ran.err
+
+
 def test_people_get_a_table(terminal: Callable[..., str]) -> None:
     shown = terminal("demo", "--leaky", "audit", "staff", "--no-pager", "--color", "never")
     assert re.search(r"^high +password-hash +staff\.passwordHash +1 +s1 +staff$", shown, re.MULTILINE)
