@@ -312,12 +312,9 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
     Raises:
         CommandError: The client certificate has no private key, or `$SSL_CERT_FILE` names no file.
     """
-    secure = endpoint_of(settings).secure
-    if not secure and not (settings.proxy or "").lower().startswith("https:"):
-        return
-    from pathlib import Path
-
     if settings.cert is not None and settings.key is None:
+        from pathlib import Path
+
         try:
             has_key = b"PRIVATE KEY" in Path(settings.cert).read_bytes()
         except OSError as error:
@@ -326,9 +323,12 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
             raise CommandError(
                 f"{settings.cert} has no private key; name its file too: --cert {settings.cert} --key FILE"
             )
-    if settings.cacert is not None or settings.insecure:
+    uses_tls = endpoint_of(settings).secure or (settings.proxy or "").lower().startswith("https:")
+    if not uses_tls or settings.cacert is not None or settings.insecure:
         return
     if authorities := os.environ.get("SSL_CERT_FILE"):
+        from pathlib import Path
+
         try:
             # OpenSSL ignores a file that it cannot read, and the certificate of the server is not trusted for no visible reason.
             Path(authorities).open("rb").close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -30,9 +31,11 @@ def test_the_words_mean_what_help_says(ddp: Command, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE").write_text("[5]")
     words = ["5", "-1", "true", "null", "Hello", "http://x", '"5"', "{a: [1, 2]}", 'Date("2026-01-02")', '{"$date": 0}']
+    words += ["Text(@FILE)", "Binary(@FILE)"]
     out = ddp("call", "echo", *words, "@FILE", "-", "@@x", "--", "--follow", stdin=b"6").out
     assert out == (
-        '[5,-1,true,null,"Hello","http://x","5",{"a":[1,2]},{"$date":1767312000000},{"$date":0},[5],6,"@x","--follow"]\n'
+        '[5,-1,true,null,"Hello","http://x","5",{"a":[1,2]},{"$date":1767312000000},{"$date":0},"[5]",{"$binary":"WzVd"},'
+        '[5],6,"@x","--follow"]\n'
     )
 
 
@@ -115,6 +118,155 @@ class TestSources:
         ran = ddp("call", "echo", f"@{file}")
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith("ddp: error: argument 1: nested too deeply")
+
+
+@pytest.mark.usefixtures("server")
+class TestExactText:
+    @pytest.mark.parametrize(
+        "text", ["@/etc/passwd", "-", "--", "-1", "-S", "--help", "", "{a:", "5", "@@", "Text(@x)", "a\nb", "\x1b"]
+    )
+    def test_it_is_always_exactly_that_string(self, ddp: Command, text: str) -> None:
+        assert json.loads(ddp("call", "echo", "-S", text).out) == [text]
+        assert json.loads(ddp("call", "-S", text, "echo", "1", "-S", text, "{a: 1}").out) == [text, 1, text, {"a": 1}]
+
+    def test_its_order_among_the_other_arguments_is_kept(self, ddp: Command) -> None:
+        words = ["1", "-S", "2", "-q", "3", "-S4", "-S", "5", "--", "-S", "6"]
+        assert ddp("call", "echo", *words) == (0, '[1,"2",3,"4","5","-S",6]\n', "")
+
+    def test_no_note_is_printed_about_it(self, ddp: Command) -> None:
+        assert ddp("call", "echo", "-S", "tru", "-S", "a:1", "-S", "b:2").err == ""
+
+    def test_it_is_an_argument_of_a_subscription_too(self, ddp: Command) -> None:
+        assert ddp("sub", "items", "-S", "2").code == 1
+        assert ddp("sub", "items", "2", "--count").out == "2\n"
+
+    def test_without_another_word_the_name_is_missing(self, ddp: Command) -> None:
+        assert ddp("call", "-S", "x", "-S", "y").err.startswith("ddp: error: missing METHOD")
+
+    def test_bytes_that_are_not_text_are_reported(self, ddp: Command) -> None:
+        assert ddp("call", "echo", "-S", "\udcff").err.startswith("ddp: error: argument 1 is not UTF-8 text")
+
+
+@pytest.mark.usefixtures("server")
+class TestParams:
+    def test_the_whole_array_is_given(self, ddp: Command, tmp_path: Path) -> None:
+        (tmp_path / "params").write_text('[1, "@x", Date(0)]')
+        out = '[1,"@x",{"$date":0}]\n'
+        assert ddp("call", "echo", "--params", '[1, "@x", Date(0)]').out == out
+        assert ddp("call", "--params", f"@{tmp_path / 'params'}", "echo").out == out
+        assert ddp("call", "echo", "--params", "-", stdin=b'[1, "@x", {"$date": 0}]').out == out
+        assert ddp("call", "echo", "--params", "[]").out == "[]\n"
+        assert ddp("sub", "items", "--params", "[2]", "--count").out == "2\n"
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (["--params", "{}"], "--params must be an array of all arguments"),
+            (["--params", "x"], "--params must be an array of all arguments"),
+            (["--params", "[1"], "--params: [ is not closed"),
+            (["--params", "@/nowhere"], "--params: cannot read /nowhere"),
+            (["--params", "[]", "x"], "--params has all arguments, so it cannot be used with ARG"),
+            (["--params", "[]", "-S", "x"], "--params has all arguments, so it cannot be used with ARG"),
+            (["--params", "[]", "-s"], "--params has all arguments, so it cannot be used with -s"),
+        ],
+    )
+    def test_a_wrong_one_is_reported(self, ddp: Command, words: list[str], error: str) -> None:
+        ran = ddp("call", "echo", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"ddp: error: {error}")
+
+
+@pytest.mark.usefixtures("server")
+class TestFilesInValues:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "my notes.md").write_text("\ufeff[5]\n", encoding="utf-8")
+        (tmp_path / "photo.png").write_bytes(b"\x89PNG\xff")
+
+    def test_text_and_bytes_are_read_whatever_they_look_like(self, ddp: Command) -> None:
+        words = ["""{t: Text(@"my notes.md"), b: [Binary(@photo.png)]}"""]
+        out = '{"t":"[5]\\n","b":[{"$binary":"iVBOR/8="}]}\n'
+        assert ddp("call", "identity", *words).out == out
+        assert ddp("run", stdin=f"call identity {words[0]}\n".encode()).out == out
+        assert ddp("call", "identity", "--params", f"[{words[0]}]").out == out
+
+    @pytest.mark.parametrize(
+        ("word", "error"),
+        [
+            ("Text(@nope)", "argument 1: cannot read nope: No such file or directory"),
+            ("Text(@photo.png)", "argument 1: Text: photo.png is not UTF-8 text, from byte 0 on"),
+            ('Text("x")', "argument 1: Text takes a file, such as @notes.md"),
+            ("[@photo.png]", "argument 1: @photo.png is not a valid value; Text(@photo.png) is the text of a file"),
+            ("Binary(@/dev/zero)", "argument 1: /dev/zero is too large for a message (more than 64 MiB)"),
+            ("Date(@photo.png)", "argument 1: Date takes a text"),
+        ],
+    )
+    def test_a_wrong_file_is_reported_with_its_place(self, ddp: Command, word: str, error: str) -> None:
+        ran = ddp("call", "echo", word)
+        assert (ran.code, ran.out, ran.err.splitlines()[0][: len(error) + 12]) == (2, "", f"ddp: error: {error}")
+
+    def test_a_value_that_is_read_from_a_file_or_a_pipe_cannot_read_files(self, ddp: Command, tmp_path: Path) -> None:
+        """A script may pass on a value that somebody else wrote."""
+        (tmp_path / "value").write_text("[Text(@photo.png)]")
+        for words, stdin in (
+            (["echo", "-"], b"[Text(@photo.png)]"),
+            (["echo", "@value"], b""),
+            (["echo", "--params", "@value"], b""),
+            (["echo", "--params", "-"], b"[Binary(@photo.png)]"),
+        ):
+            ran = ddp("call", *words, stdin=stdin)
+            assert (ran.code, ran.out) == (2, "")
+            assert "a value that is read from a file or a pipe cannot read files" in ran.err
+
+
+@pytest.mark.usefixtures("server")
+class TestMistypedValues:
+    @pytest.mark.parametrize(
+        ("word", "meant"),
+        [
+            ("tru", "for the constant, write true"),
+            ("ture", "for the constant, write true"),
+            ("Null", "for the constant, write null"),
+            ("None", "for the constant, write null"),
+            ("FALSE", "for the constant, write false"),
+            ("undefined", "for the constant, write null"),
+            ("1,000", "for the number, write 1000"),
+            ("-12_345.5", "for the number, write -12345.5"),
+            ("+5", "for the number, write 5"),
+            ("5,", "for the number, write 5"),
+            ("0xFF", "for the number, write 255"),
+            ("\u201cHello\u201d", "if its quotes are not part of the text, write '\"...\"'"),
+            ('date("2026-01-02")', 'for the value, write Date("2026-01-02")'),
+            ("new date(5)", "for the value, write Date(5)"),
+            ("done:=true", "an object is written as '{name: value}'"),
+        ],
+    )
+    def test_one_is_sent_as_it_stands_with_a_note(self, ddp: Command, word: str, meant: str) -> None:
+        ran = ddp("call", "echo", word)
+        assert (ran.code, json.loads(ran.out)) == (0, [word])
+        assert ran.err == f"ddp: note: argument 1 is sent as the text {json.dumps(word, ensure_ascii=False)}; {meant}\n"
+
+    def test_none_is_printed_if_it_is_not_wanted_or_the_text_is_plain(self, ddp: Command) -> None:
+        assert ddp("call", "-q", "echo", "tru").err == ""
+        assert ddp("call", "-s", "echo", "tru").err == ""
+        plain = [
+            "truth",
+            "nullable",
+            "not",
+            "1,00",
+            "2026-01-02",
+            "a,b",
+            "1.2.3",
+            "007",
+            "full",
+            "date",
+            "x=5",
+            "f(x)",
+            "-.5",
+            "nu",
+        ]
+        assert ddp("call", "echo", *plain) == (0, f"{json.dumps(plain, separators=(',', ':'))}\n", "")
 
 
 @pytest.mark.parametrize(

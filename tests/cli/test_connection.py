@@ -514,6 +514,8 @@ class TestTLS:
         with ours.cert_chain_pems[0].tempfile() as cert, ours.private_key_and_cert_chain_pem.tempfile() as both:
             ran = ddp("call", "-u", "wss://127.0.0.1:1", "--cert", cert, "m")
             assert ddp("call", "-u", "wss://127.0.0.1:1", "--cert", both, "m").code == 3
+            # It is a mistake without TLS as well.
+            assert ddp("call", "-u", "127.0.0.1:1", "--cert", cert, "m").code == 2
         assert (ran.code, ran.err) == (
             2, f"ddp: error: {cert} has no private key; name its file too: --cert {cert} --key FILE\n"
         )  # fmt: skip

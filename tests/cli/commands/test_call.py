@@ -92,6 +92,52 @@ class TestResults:
 
 
 @pytest.mark.usefixtures("server")
+class TestPartOfResult:
+    @pytest.mark.parametrize(
+        ("path", "out"),
+        [("[0].n", "5\n"), ("[0].t[1]", '"y"\n'), ("[0]", '{"n":5,"t":["x","y"]}\n'), (".[0]", None), ("[1]", "7\n")],
+    )
+    def test_a_part_is_printed(self, ddp: Command, path: str, out: str | None) -> None:
+        ran = ddp("call", "echo", "{n: 5, t: [x, y]}".replace("x, y", '"x", "y"'), "7", "--get", path)
+        assert (ran.code, ran.out) == ((0, out) if out is not None else (2, ""))
+
+    def test_the_first_name_needs_no_dot(self, ddp: Command) -> None:
+        for path in ("a.b", ".a.b"):
+            assert ddp("call", "identity", '{a: {b: "c"}}', "--get", path, "-o", "raw").out == "c\n"
+
+    @pytest.mark.parametrize(
+        ("path", "error"),
+        [
+            ("b", "--get: the result of 'identity' has no field b"),
+            ("a.b", "--get: the result of 'identity'.a is not an object or an array, so it has no part b"),
+        ],
+    )
+    def test_a_part_that_is_missing_is_no_usage_error(self, ddp: Command, path: str, error: str) -> None:
+        """The server has run the method."""
+        ran = ddp("call", "identity", "{a: 1}", "--get", path)
+        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {error}\n")
+        assert ddp("call", "nothing", "--get", path).code == 1
+
+    @pytest.mark.parametrize("path", ["", "a b", "[x]", "a..b", "a["])
+    def test_an_invalid_path_is_found_before_anything_is_sent(self, ddp: Command, path: str) -> None:
+        assert ddp("call", "m", "-u", "127.0.0.1:1", "--get", path).code == 2
+
+
+def test_a_dry_run_prints_the_frames_and_sends_nothing(ddp: Command, tmp_path: Path) -> None:
+    """C1, C10, A1: nothing listens there, and the secrets are masked."""
+    (tmp_path / "password").write_text("wonderland")
+    words = ["-u", "127.0.0.1:1", "--login", "ann", "--password-file", str(tmp_path / "password")]
+    ran = ddp("call", "resetPassword", "-S", "t0ken", "{a: 1}", "--dry-run", *words)
+    assert (ran.code, ran.err) == (0, "ddp: note: nothing was sent\n")
+    assert [json.loads(line) for line in ran.out.splitlines()] == [
+        {"msg": "connect", "version": "1", "support": ["1", "pre2", "pre1"]},
+        {"msg": "method", "id": "1", "method": "login", "params": [{"user": {"username": "ann"}, "password": "***"}]},
+        {"msg": "method", "id": "2", "method": "resetPassword", "params": ["***", "***"]},
+    ]
+    assert ddp("call", "m", "{a:", "--dry-run").code == 2
+
+
+@pytest.mark.usefixtures("server")
 class TestErrors:
     @pytest.mark.parametrize(
         ("words", "err"),
