@@ -202,6 +202,15 @@ def test_a_batch_of_a_file_ends_on_macos(server: LoopbackServer, tmp_path: Path,
         assert out.read() == '{"line":1,"result":"A"}\n'
 
 
+def test_a_script_writes_to_a_file_on_macos(server: LoopbackServer, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w+") as out:
+        with _start("macos", "run", "-u", server.url, stdout=out) as process:
+            process.communicate("call upper a\n", timeout=PATIENCE)
+            assert process.returncode == 0
+        out.seek(0)
+        assert out.read() == '"A"\n'
+
+
 def test_the_selector_of_macos_does_not_report_the_end_of_a_file(tmp_path: Path) -> None:
     """Otherwise the test above would show nothing."""
     (tmp_path / "x").write_text("x")

@@ -174,6 +174,11 @@ class Stream:
             except BlockingIOError:
                 # Another process that shares the stream has made it non-blocking. Results must not be lost.
                 os.set_blocking(self.fd, True)  # type: ignore[attr-defined,unused-ignore]  # never on Windows
+            except OSError as error:
+                if sys.platform == "win32" and error.errno == errno.EINVAL:
+                    # Windows reports like this that the reader of a pipe is gone.
+                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+                raise
 
 
 class Console:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["ConnectOptions", "WebSocketConnector"]
 
 # The address families for each `ip_version`.
+# What `connect_ex` returns while a connection is being made; on Windows another code.
+_IN_PROGRESS: int = getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)
+
 _FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -186,8 +189,7 @@ class WebSocketConnector(Struct, frozen=True):
         # A small message must not wait until the message before it is acknowledged.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = sock.connect_ex(address)
-        # Windows says EWOULDBLOCK.
-        if number in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        if number == _IN_PROGRESS:
             if not waiter.wait(sock, selectors.EVENT_WRITE, deadline):
                 return ConnectError(f"no answer from {self._peer} in time", problem="no answer")
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
