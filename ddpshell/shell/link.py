@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import threading
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -35,7 +36,7 @@ from ..client.events import (
     Warned,
 )
 from ..clock import Clock
-from ..exceptions import CommandError, ConnectError, DDPError, InvalidURL, ServerError
+from ..exceptions import CommandError, ConnectError, DDPError, InvalidURL, NegotiationError, ServerError
 from ..logins import LoginStore, end_login, end_replaced, server_of
 from ..protocol.accounts import LoginToken
 from ..protocol.server_error import is_unknown_name
@@ -376,7 +377,8 @@ class _EventReporter:
             case Offline():
                 self._display.note([("state", "disconnected"), ("note", "; calls wait until `connect`")])
             case ConnectionFailed(error):
-                self._display.note([*_reason("not connected", error), ("note", "; `reconnect` tries again")])
+                again = ("note", "; `reconnect` tries again")
+                self._display.note([*_reason("not connected", error), again, *self._next_step(error)])
             case VersionRefused(suggested=suggested):
                 self._display.note([("note", f"the server asks for DDP version {escape_line(suggested)}")])
             case LoggedOut(error):
@@ -448,7 +450,13 @@ class _EventReporter:
         text.append(("note", f"; next attempt in {duration(seconds)}"))
         if dropped.outstanding:
             text.append(("note", f"; {plural(dropped.outstanding, 'call is', 'calls are')} waiting"))
-        self._display.note(text)
+        self._display.note([*text, *self._next_step(dropped.error)])
+
+    def _next_step(self, error: DDPError) -> StyledText:
+        """What examines the way to the server."""
+        if not isinstance(error, ConnectError | NegotiationError):
+            return []
+        return [("hint", f"; `!ddp doctor {escape_line(shlex.quote(self._url))}` finds the cause")]
 
 
 def _reason(what: str, error: DDPError) -> StyledText:

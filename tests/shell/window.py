@@ -23,7 +23,7 @@ from tests.machine import TOP
 # Sequences that move the cursor, or set modes and colors.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|.)")
 
-__all__ = ["Buffer", "Window", "rows_of"]
+__all__ = ["Buffer", "Window", "assert_all_ticks", "rows_of"]
 
 
 def rows_of(text: str, *, columns: int = 80, lines: int = 24) -> list[str]:
@@ -219,3 +219,19 @@ def thread(function: Callable[[], object]) -> Iterator[None]:
         running.join(PATIENCE * 2)
         if errors:
             raise errors[0]
+
+
+def assert_all_ticks(window: Window) -> None:
+    """Check that each frame of the publication `ticker`, and each change, was shown in order.
+
+    Those that are missing because the machine is too slow must have been counted.
+    """
+    frames = [int(found) for found in re.findall(r'"fields":\{"n":(\d+)', window.plain)]
+    changes = [int(found) for found in re.findall(r'~ ticks/tick \{"n": (\d+)', window.plain)]
+    dropped = re.findall(r"\.\.\. ([\d,]+) lines? w\w+ not shown", window.plain)
+    missing = 0
+    for numbers in (frames, changes):
+        assert numbers == sorted(set(numbers)), "in order, none twice"
+        missing += numbers[-1] - len(numbers)
+    assert missing <= sum(int(count.replace(",", "")) for count in dropped)
+    assert len(frames) > 100

@@ -13,7 +13,7 @@ from prompt_toolkit.data_structures import Size
 from ddpshell.shell.terminal.output import TerminalOutput, is_terminal
 from tests.loopback import LoopbackServer
 from tests.meteor import MeteorServer
-from tests.shell.window import Buffer, Window
+from tests.shell.window import Buffer, Window, assert_all_ticks
 from tests.text.test_escaping import harmless
 
 # ------------------------------------------------------------------------------------------------------- the output
@@ -139,7 +139,7 @@ def test_without_a_server_the_toolbar_counts_down_and_calls_wait(window: Window,
 
 
 def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
-    """A frame every millisecond. Each frame and its change of a document is shown."""
+    """A frame every millisecond. Each frame and its change of a document is shown, or counted on a slow machine."""
     window.press("debug on changed\r")
     window.wait_for("debug is on")
     window.is_looking = False
@@ -155,12 +155,7 @@ def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
     window.wait_for('"NOT A LETTER IS LOST"')
     window.press("unsub --all\rdebug off\r")
     window.wait_for("debug is off")
-    frames = [int(found) for found in re.findall(r'"fields":\{"n":(\d+)', window.plain)]
-    changes = [int(found) for found in re.findall(r'~ ticks/tick \{"n": (\d+)', window.plain)]
-    assert frames == list(range(1, len(frames) + 1)), "all of them, in order"
-    assert changes[: len(frames)] == frames[: len(changes)]
-    assert len(frames) > 100
-    assert "not shown" not in window.plain
+    assert_all_ticks(window)
 
 
 def test_a_paste_of_five_hundred_lines_is_one_text(window: Window) -> None:
