@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 
 from ..clock import Clock
-from .output import Console
+from .output import Console, is_dumb
 
 __all__ = ["Progress"]
 
@@ -37,7 +38,10 @@ class Progress:
         self._began = clock.now()
         self._due = self._began + delay
         self._is_wanted = (
-            console.err.is_terminal and (prints_at_end or not console.out.is_terminal) and not console.quiet
+            console.err.is_terminal
+            and (prints_at_end or not console.out.is_terminal)
+            and not console.quiet
+            and not is_dumb(os.environ)
         )
         self._is_shown = False
 

@@ -52,6 +52,20 @@ def test_it_is_shown_when_it_is_due_and_then_taken_away(screen: tuple[Console, C
     assert written() == ""
 
 
+@pytest.mark.parametrize("terminal", ["dumb", None])
+def test_a_terminal_that_cannot_erase_a_line_has_none(
+    screen: tuple[Console, Callable[[], str]], monkeypatch: pytest.MonkeyPatch, terminal: str | None
+) -> None:
+    monkeypatch.delenv("TERM") if terminal is None else monkeypatch.setenv("TERM", terminal)
+    console, written = screen
+    clock = FakeClock()
+    progress = Progress(console, clock, 1000)
+    clock.advance(1)
+    progress.show(10)
+    progress.clear()
+    assert written() == ""
+
+
 def test_without_a_total_there_is_no_bar(screen: tuple[Console, Callable[[], str]]) -> None:
     console, written = screen
     clock = FakeClock()

@@ -38,7 +38,7 @@ from ...text.palette import terminal_text
 from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
 from ..command_classes import Command, SectionOption, process_of
 from ..options import OUTPUT_OPTIONS, connection_options
-from ..output import Console, OutputFormat, Stream
+from ..output import Console, OutputFormat, Stream, is_dumb
 from ..process import Process
 from ..settings import ConnectionSettings
 
@@ -198,7 +198,7 @@ def _can_draw(process: Process) -> bool:
     console = process.console
     is_terminal = console.out.is_terminal and sys.stdin is not None and sys.stdin.isatty()
     is_for_people = console.output_format in (OutputFormat.AUTO, OutputFormat.PRETTY, OutputFormat.TABLE)
-    return is_terminal and is_for_people and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    return is_terminal and is_for_people and not is_dumb(os.environ)
 
 
 def _show_live(
