@@ -132,7 +132,7 @@ def test_history_shows_typed_lines(table: Desk) -> None:
 
 
 def test_help_lists_and_explains_commands(table: Desk) -> None:
-    assert "Calls and subscriptions" in table.type("help")
+    assert "Subscriptions" in table.type("help")
     assert table.type("help call").startswith("call METHOD [VALUE]...")
     assert "unknown command cal; did you mean call?" in table.type("help cal")
 
