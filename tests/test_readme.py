@@ -44,28 +44,38 @@ def test_every_link_leads_to_a_file(document: Path) -> None:
 
 
 #: Each page with each of its examples. The session of the picture has a test of its own.
-EXAMPLES = [
-    pytest.param(document, block, id=f"{document.relative_to(TOP)}:{block.line}")
+PAIRS = [
+    (document, block)
     for document in DOCUMENTS
     for block in read(document.read_text())
     if block not in servers_and_files(document) and not block.picture
 ]
+EXAMPLES = [pytest.param(*pair, id=f"{pair[0].relative_to(TOP)}:{pair[1].line}") for pair in PAIRS]
 
 
 @pytest.fixture(scope="module")
-def reader_of() -> Iterator[Callable[[Path], Reader]]:
-    """The reader of a page, with all of its servers and files."""
+def reader_of() -> Iterator[Callable[[Path, Block], Reader]]:
+    """The reader of a page, with all of its servers and files, who has come to a block.
+
+    When tests run in several processes, each can have a part of the page. Its reader follows the blocks before that too.
+    """
     readers: dict[Path, Reader] = {}
     folders: list[Path] = []
+    unread: list[Block] = []
 
-    def start(document: Path) -> Reader:
+    def start(document: Path, block: Block) -> Reader:
         if document not in readers:
             close()  # Pages are read one after another.
             folder = Path(tempfile.mkdtemp())
             folders.append(folder)
             readers[document] = Reader(folder)
-            for block in servers_and_files(document):
-                readers[document].follow(block)
+            for early in servers_and_files(document):
+                readers[document].follow(early)
+            unread[:] = [value for page, value in PAIRS if page == document]
+        while unread and unread[0].line < block.line:
+            readers[document].follow(unread.pop(0))
+        if unread and unread[0] == block:
+            unread.pop(0)
         return readers[document]
 
     def close() -> None:
@@ -79,10 +89,10 @@ def reader_of() -> Iterator[Callable[[Path], Reader]]:
 
 
 @pytest.mark.parametrize(("document", "block"), EXAMPLES)
-def test_the_examples_are_true(reader_of: Callable[[Path], Reader], document: Path, block: Block) -> None:
+def test_the_examples_are_true(reader_of: Callable[[Path, Block], Reader], document: Path, block: Block) -> None:
     if block.comment == "with jq":
         program("jq")
-    reader_of(document).follow(block)
+    reader_of(document, block).follow(block)
 
 
 def test_the_picture_shows_what_the_shell_shows() -> None:
