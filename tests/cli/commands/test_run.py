@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.cli.commands.run import _for_server
+from ddpshell.cli.process import Process
+from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.server import Options
 from ddpshell.server.demo import demo_server
 from tests.cli.conftest import Command, ddp_apart, finished
@@ -332,3 +335,27 @@ def test_a_demos_login_ends_with_the_demo(home: Path) -> None:
         window.press("wonderland\r")
         window.wait_for("[1] logged in as alice, for this session")
     assert not (home / "state/ddpshell/logins").exists()
+
+
+def test_a_server_of_the_config_file_gets_no_secret_of_another_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`connect NAME` uses the settings of that server, and none that the options or `$DDP_TOKEN` have for the first one."""
+    (home / "config/ddpshell").mkdir(parents=True)
+    (home / "config/ddpshell/config.toml").write_text(
+        '[servers.other]\nurl = "other.example.com"\nheaders = { X-Own = "own" }\n[default]\nconnect-timeout = 7\n'
+    )
+    monkeypatch.setenv("DDP_TOKEN", "secret")
+    process = Process()
+    process.options |= {
+        "url": "first.example.com", "headers": (("X-Secret", "secret"),), "cookies": (("sid", "secret"),),
+        "insecure": True, "login": "ann", "password_file": "secret", "timeout": 9.0,
+    }  # fmt: skip
+    given = ConnectionSettings.of({"url": "first.example.com"})
+    assert given.identity.kind == "token", "the token is for the first server"
+    settings = _for_server(process, given, "other")
+    assert settings.url == "other.example.com"
+    assert settings.headers == (("X-Own", "own"),)
+    assert (settings.insecure, settings.timeout, settings.connect_timeout) == (False, 9.0, 7.0)
+    assert (settings.identity.kind, settings.identity.user) == ("saved", None)
+    assert "secret" not in str(settings)
