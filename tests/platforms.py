@@ -61,9 +61,10 @@ def _windows() -> None:
     import asyncio
     import subprocess
 
-    import prompt_toolkit.input.vt100  # noqa: F401 - Windows has another one, which does the same
+    if sys.stdin.isatty():
+        # Windows has another one, which does the same.
+        import prompt_toolkit.input.vt100  # noqa: F401
 
-    asyncio.get_event_loop_policy()
     assert subprocess.PIPE
     _take_away_calls()
     _take_away_modules()
