@@ -6,13 +6,12 @@ The client itself is the same. asyncio is imported with this module, when someth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from typing import TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ..exceptions import ClientClosed, DDPError
 from .events import (
@@ -38,7 +37,8 @@ class _Loop:
     """Runs functions on the thread of an event loop: with one wake-up for all that come before it runs them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon_threadsafe
+        # The loop is a key of `_loops`, so that a value that held it would keep it forever.
+        self._loop = ref(loop)
         self._functions: deque[Callable[[], object]] = deque()
         self._is_woken = False
 
@@ -47,8 +47,13 @@ class _Loop:
         self._functions.append(function)
         if not self._is_woken:
             self._is_woken = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._call_soon(self._run)
+            loop = self._loop()
+            try:
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._run)
+            except RuntimeError:  # the loop is closed; the functions hold it
+                self._is_woken = False
+                self._functions.clear()
 
     def _run(self) -> None:
         # In this order, a function that is added meanwhile is called now or wakes the loop again.
@@ -75,18 +80,22 @@ def wait(source: Future[Value]) -> Generator[object, None, Value]:
     """
     if not source.done():
         loop, ours = _running()
-        target: asyncio.Future[None] = loop.create_future()
+        waiting: list[asyncio.Future[None]] = [loop.create_future()]
 
         def finish() -> None:
-            if not target.done():
-                target.set_result(None)
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
 
         source.add_done_callback(lambda _: ours.call(finish))
         try:
-            yield from target
+            yield from waiting[0]
         except asyncio.CancelledError:
             source.cancel()
             raise
+        finally:
+            # `source` keeps its callbacks, and the client keeps a canceled call until it is answered.
+            waiting.clear()
     if source.cancelled():
         raise asyncio.CancelledError
     return source.result(0)

@@ -198,11 +198,14 @@ class Collection:
                 how many are missing in its place; `find` has the documents as they are.
 
         Raises:
-            QueryError: The selector is not valid.
+            QueryError: The selector or the limit is not valid.
             DDPError: The client gave up; it was made with `reconnect=False`, for example.
         """
         from .asynchronous import changes  # imports asyncio
 
+        number: object = limit
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise QueryError(f"limit must be a number of changes, 1 or more, not {number!r}")
         return changes(
             self.name,
             # All present documents come at once, and they are in memory anyway.

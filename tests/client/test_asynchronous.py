@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -155,6 +156,23 @@ print("asyncio" in sys.modules)
         )
         assert ran.stdout == "False\n"
 
+    @pytest.mark.parametrize("is_answered", [True, False])
+    def test_a_loop_that_has_ended_is_collected(self, is_answered: bool) -> None:
+        async def run(played: Played) -> None:
+            ended.append(weakref.ref(asyncio.get_running_loop()))
+            waiting = asyncio.create_task(result(played.client, "upper"))
+            await turn()
+            if is_answered:
+                answer(played, result="HELLO")
+                await waiting
+
+        ended: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+        with playing() as played:
+            for _ in range(3):
+                asyncio.run(run(played))
+            gc.collect()
+            assert [loop() for loop in ended] == [None] * 3
+
 
 class TestChanges:
     def test_the_documents_and_then_their_changes_come_in_order(self) -> None:
@@ -205,6 +223,15 @@ class TestChanges:
             await changes.aclose()
 
         with playing(*(added(str(number)) for number in range(5))) as played:
+            asyncio.run(run(played))
+
+    @pytest.mark.parametrize("limit", [0, -1, 1.5, True, None])
+    def test_a_limit_that_no_change_fits_into_is_an_error(self, limit: Any) -> None:
+        async def run(played: Played) -> None:
+            with pytest.raises(QueryError, match="limit must be a number of changes, 1 or more"):
+                played.tasks.changes(limit=limit)
+
+        with playing() as played:
             asyncio.run(run(played))
 
     def test_they_end_with_the_client(self) -> None:
