@@ -131,7 +131,8 @@ def change_config(
 
     read_config(path, settings)
     file = Path(path).resolve()
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    # Read as bytes, so that line ends stay as they are.
+    text = file.read_bytes().decode() if file.exists() else ""
     tree: dict[str, Any] = tomllib.loads(text)
     expected = copy.deepcopy(tree)
     # Only the part before the first dot is the name of a setting. The name of a header may have dots.
@@ -176,7 +177,9 @@ def _edited(text: str, table: Sequence[str], key: str, value: TOMLValue | None, 
         value: The new value; None to remove the line.
         dotted: How many names of the table may be before the key, in the section of the other names: `headers.X = "a"`.
     """
-    lines = text.splitlines(keepends=True)
+    # Not `splitlines`, which also splits at characters that may be in comments and strings.
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    end_of_line = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
     for count in range(dotted + 1):
         section, before = table[: len(table) - count], table[len(table) - count :]
         start, end = _section_lines(lines, section)
@@ -186,21 +189,21 @@ def _edited(text: str, table: Sequence[str], key: str, value: TOMLValue | None, 
         for number in range(start, end):
             if re.match(rf"\s*{name}\s*=", lines[number]):
                 last, comment = _value_end(lines, number)
-                new = [] if value is None else [f"{_assignment([*before, key], value)}{comment}\n"]
+                new = [] if value is None else [f"{_assignment([*before, key], value)}{comment}{end_of_line}"]
                 return "".join([*lines[:number], *new, *lines[last + 1 :]])
     section, before = table[: len(table) - dotted], table[len(table) - dotted :]
     start, end = _section_lines(lines, section)
     assert value is not None, "a setting that is removed has a line"
-    new = [f"{_assignment([*before, key], value)}\n"]
+    new = [f"{_assignment([*before, key], value)}{end_of_line}"]
     if start is None:
-        gap = ["\n"] if text.strip() else []
+        gap = [end_of_line] if text.strip() else []
         if lines and not lines[-1].endswith("\n"):
-            gap.insert(0, "\n")
-        return "".join([*lines, *gap, f"[{'.'.join(map(_key, section))}]\n", *new])
+            gap.insert(0, end_of_line)
+        return "".join([*lines, *gap, f"[{'.'.join(map(_key, section))}]{end_of_line}", *new])
     while end > start and not lines[end - 1].split("#")[0].strip():
         end -= 1
     if not lines[end - 1].endswith("\n"):
-        lines[end - 1] += "\n"
+        lines[end - 1] += end_of_line
     return "".join([*lines[:end], *new, *lines[end:]])
 
 
@@ -212,10 +215,24 @@ def _section_lines(lines: Sequence[str], section: Sequence[str]) -> tuple[int | 
             continue
         if start is not None:
             return start, number
-        opened = re.match(r"\s*\[([^\[\]]*)\]", line)
-        if opened and re.sub(r"""[\s"']""", "", opened[1]) == ".".join(section):
+        if _header(line) == list(section):
             start = number + 1
     return start, len(lines)
+
+
+def _header(line: str) -> list[str]:
+    """Return the names in the header of a section; none if the line is not one."""
+    import tomllib
+
+    try:
+        table: Any = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return []
+    names = []
+    while isinstance(table, dict) and len(table) == 1:
+        [(name, table)] = table.items()
+        names.append(name)
+    return names
 
 
 def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
@@ -262,8 +279,8 @@ def _replace(file: Path, text: str) -> None:
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
         with contextlib.suppress(FileNotFoundError):
             new.unlink()
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as output:
-            output.write(text)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
+            output.write(text.encode())
         new.chmod(mode)
         new.replace(file)
     except OSError as error:

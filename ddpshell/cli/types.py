@@ -252,8 +252,20 @@ class MethodPatterns(SettingType):
     toml_form = 'an array of strings, such as ["tasks.*"]'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Read names that are separated by commas."""
-        return tuple([name.strip() for name in value.split(",") if name.strip()])
+        """Read names that are separated by commas, or the array that the config file has."""
+        import tomllib
+        from pathlib import Path
+
+        names: Any = [name.strip() for name in value.split(",") if name.strip()]
+        if value.lstrip().startswith("["):
+            try:
+                names = tomllib.loads(f"names = {value}")["names"]
+            except tomllib.TOMLDecodeError:
+                names = None
+        patterns = self.from_toml(names, Path())
+        if not patterns:
+            self.fail("must be names that are separated by commas, such as tasks.*,users.get", param, ctx)
+        return patterns
 
     def from_toml(self, value: Any, folder: Path) -> tuple[str, ...] | None:
         """Read an array of strings."""

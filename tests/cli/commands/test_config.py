@@ -235,6 +235,16 @@ class TestChanges:
              "[ servers . 'x' ]\nurl = 'h'\n[servers.x.headers]\nA = \"c\"\n"),
             ("[servers.x]\nurl = 'h'\nheaders.A = 'b'\n", ["unset", "headers.A", "-p", "x"], "[servers.x]\nurl = 'h'\n"),
             ("[default]\ntimeout = 5\n", ["unset", "timeout"], "[default]\n"),
+            ("# a\r\n[default]\r\ntimeout = 5 # b\r\n\r\n[servers.x]\r\nurl = 'h'\r\n", ["set", "timeout", "7"],
+             "# a\r\n[default]\r\ntimeout = 7 # b\r\n\r\n[servers.x]\r\nurl = 'h'\r\n"),
+            ("[servers.x]\r\nurl = 'h'", ["set", "timeout", "5"],
+             "[servers.x]\r\nurl = 'h'\r\n\r\n[default]\r\ntimeout = 5\r\n"),
+            ("[servers.x]\r\nurl = 'h'", ["set", "login", "ann", "-p", "x"],
+             "[servers.x]\r\nurl = 'h'\r\nlogin = \"ann\"\r\n"),
+            ("# \x85\u2028[\n[servers.x]\nurl = 'h'\n", ["set", "login", "ann", "-p", "x"],
+             "# \x85\u2028[\n[servers.x]\nurl = 'h'\nlogin = \"ann\"\n"),
+            ("[servers.'my ]\"']\nurl = 'h'\n", ["set", "login", "ann", "-p", 'my ]"'],
+             "[servers.'my ]\"']\nurl = 'h'\nlogin = \"ann\"\n"),
             ("[servers.x]\nurl = 'h'", ["set", "timeout", "5"], "[servers.x]\nurl = 'h'\n\n[default]\ntimeout = 5\n"),
         ],
     )  # fmt: skip
@@ -242,9 +252,9 @@ class TestChanges:
         self, ddp: Command, file: Path, before: str, words: list[str], after: str
     ) -> None:
         file.parent.mkdir()
-        file.write_text(before)
+        file.write_bytes(before.encode())
         assert ddp("config", *words).code == 0
-        assert file.read_text() == after
+        assert file.read_bytes() == after.encode()
 
     @pytest.mark.parametrize(
         ("words", "error"),
@@ -333,6 +343,14 @@ def test_a_server_has_settings_for_the_prompt(ddp: Command, file: Path) -> None:
     assert ddp("config", "set", "confirm", "yes", "-p", "prod").code == 0
     assert ddp("config", "set", "allow", "tasks.*, users.get", "-p", "prod").code == 0
     assert 'color = "red"\nconfirm = true\nallow = ["tasks.*", "users.get"]\n' in file.read_text()
+    # The form of the file is accepted too. Otherwise a pattern would have brackets, and match nothing that the user meant.
+    assert ddp("config", "set", "allow", '["tasks.*", "users.get"]', "-p", "prod").code == 0
+    assert 'allow = ["tasks.*", "users.get"]\n' in file.read_text()
+    for text in ('["tasks.*"', "[5]", "[]", "", ","):
+        ran = ddp("config", "set", "allow", text, "-p", "prod")
+        assert (ran.code, ran.err.splitlines()[0]) == (
+            2, "ddp: error: allow: must be names that are separated by commas, such as tasks.*,users.get"
+        )  # fmt: skip
     told = json.loads(ddp("config", "-p", "prod").out)
     assert told["color"] == {"value": "red", "origin": "[servers.prod]"}
     assert told["allow"] == {"value": ["tasks.*", "users.get"], "origin": "[servers.prod]"}
