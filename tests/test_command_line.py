@@ -236,8 +236,7 @@ def test_a_black_hole_is_left_in_time(start: Start, black_hole: int, option: str
     began = clock.now()
     ran = finished(start("call", "m", option, "0.5", "-u", f"localhost:{black_hole}"))
     assert (ran.code, ran.out) == (5 if option == "--timeout" else 3, "")
-    # Loading the command is in it.
-    assert clock.now() - began < 0.5 + 1 + 1
+    assert clock.now() - began < PATIENCE
 
 
 @pytest.mark.parametrize("words", [["call", "m"], ["sub", "x", "--follow"], ["ping"]], ids=lambda words: words[0])
@@ -299,9 +298,9 @@ def test_who_calls_too_often_is_reported_when_to_try_again(
         pytest.param(["sub", "bad"], 1, "", "denied [403]", id="a publication that refuses"),
         pytest.param(["sub", "items", "2", "--count"], 0, "2\n", "", id="documents"),
         pytest.param(["sub", "ticker", "50", "--until", "{n: 2}", "--count"], 0, "1\n", "", id="until"),
-        pytest.param(["sub", "neverReady", "--timeout", "0.7"], 5, "", "no ready for 'neverReady'", id="never ready"),
+        pytest.param(["sub", "neverReady", "--timeout", "3"], 5, "", "no ready for 'neverReady'", id="never ready"),
         pytest.param(
-            ["call", "slow", "5000", "--timeout", "0.7"], 5, "", "the server may still be working on it", id="slow"
+            ["call", "slow", "5000", "--timeout", "3"], 5, "", "the server may still be working on it", id="slow"
         ),
         pytest.param(["call", "kick"], 6, "", "outcome of 'kick' unknown", id="kicked out"),
         pytest.param(["call", "cut"], 6, "", "outcome of 'cut' unknown", id="cut off"),

@@ -175,7 +175,7 @@ def _ends(ddp: Command, folder: Path, script: Script, request: tuple[list[str], 
     file = folder / "script.ddp"
     file.write_text(line)
     with ScriptedServer(*[script] * 4) as server:
-        options = ["-u", server.url, "--timeout", "0.5", "--max-message", "100K"]
+        options = ["-u", server.url, "--timeout", "1", "--max-message", "100K"]
         codes = {
             "command": ddp(*words, *options).code,
             "run": ddp("run", *options, stdin=line.encode()).code,

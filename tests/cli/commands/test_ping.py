@@ -199,10 +199,10 @@ class TestEnding:
 
     @pytest.mark.usefixtures("server")
     def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
-        ran = ddp("ping", "--timeout", "0.3", "-i", "0.1")
+        ran = ddp("ping", "--timeout", "1.5", "-i", "0.1")
         assert ran.code == 5
         assert json.loads(ran.out.splitlines()[-1])["received"] >= 1
-        assert ran.err.startswith("ddp: error: stopped after 0.3 s\n")
+        assert ran.err.startswith("ddp: error: stopped after 1.5 s\n")
 
     @pytest.mark.usefixtures("server")
     @pytest.mark.parametrize(
