@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..ejson import JSONValue, json_text
 from ..protocol.messages import Added, AddedBefore, Changed, MovedBefore, Removed
-from ..protocol.secrets import mask
+from ..protocol.secrets import mask, mask_text
 from .exchanges import Call, Connection, Exchange, Exchanges, PingPong, Subscription, View
 from .recording import ConnectionChange, Entry, Frame, Header
 from .weight import Weight
@@ -204,7 +204,7 @@ class _Page:
             case Connection():
                 shown["again"] = one.is_reconnect
                 if one.reason:
-                    params = _masked(one.reason)
+                    params = mask_text(one.reason)
         if isinstance(one, Call | Subscription) and one.error is not None:
             error = str(one.error)
         connection = self._connections[one.conn]
@@ -227,7 +227,7 @@ class _Page:
         first = self._last if self._first is None else self._first
         connections = [one for one in self._rows if isinstance(one, Connection)]
         return {
-            "url": _masked(self._header.url),
+            "url": mask_text(self._header.url),
             "started": self._header.started,
             "program": self._header.program,
             "first": _seconds(first),
@@ -267,11 +267,6 @@ def _inline(value: JSONValue) -> str:
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     # Lone surrogates, which UTF-8 cannot encode.
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _masked(text: str) -> str:
-    tree = json_text.parse(mask(json_text.dump([text])))
-    return tree[0] if isinstance(tree, list) and isinstance(tree[0], str) else ""
 
 
 def _seconds(t: float) -> float:

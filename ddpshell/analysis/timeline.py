@@ -130,7 +130,13 @@ def timeline_row(view: View) -> dict[str, JSONValue]:
     """Return a frame or event for programs, with secrets masked."""
     entry = view.entry
     if isinstance(entry, ConnectionChange):
-        return {"t": entry.t, "conn": entry.conn, "event": entry.event, **entry.details}
+        details = _tree(mask(json_text.dump(dict(entry.details))))
+        return {
+            "t": entry.t,
+            "conn": entry.conn,
+            "event": entry.event,
+            **(details if isinstance(details, dict) else {}),
+        }
     times = [ms for step in view.steps if (ms := answer_time(step, entry.t)) is not None]
     return {
         "t": entry.t,

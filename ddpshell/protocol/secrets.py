@@ -13,7 +13,7 @@ from typing import Final, cast
 from ..ejson import Custom, EJSONValue, JSONValue, json_text
 from ..exceptions import EJSONError
 
-__all__ = ["MASK", "is_secret_name", "mask", "mask_params", "takes_credentials"]
+__all__ = ["MASK", "is_secret_name", "mask", "mask_params", "mask_text", "takes_credentials"]
 
 #: The replacement of a secret.
 MASK: Final = "***"
@@ -118,7 +118,7 @@ def takes_credentials(method: str) -> bool:
     return bool(_PASSWORD_METHOD.search(method) or _SIGN_IN_METHOD.search(f"-{'-'.join(_words(method))}-"))
 
 
-def _mask_text(text: str) -> str:
+def mask_text(text: str) -> str:
     """Hide secrets in a string that is not a message: credentials in URLs, and headers."""
     text = _USERINFO.sub(f"{MASK}@", text) if "@" in text else text
     if "=" in text:
@@ -136,7 +136,7 @@ def _mask(value: EJSONValue, *, in_login: bool) -> EJSONValue:
         # The address in the QR code of a two-factor setup contains the secret (A15).
         if "otpauth:" in value:
             return MASK
-        shown = _mask_text(value)
+        shown = mask_text(value)
         return value if shown == value else shown
     if isinstance(value, Mapping):
         hidden = {

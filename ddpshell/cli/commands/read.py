@@ -17,6 +17,8 @@ from ...analysis.recording import Header
 from ...analysis.summary import Summary, changes
 from ...analysis.timeline import Selection, timeline_line, timeline_row
 from ...ejson import JSONValue
+from ...exceptions import CommandError
+from ...protocol.secrets import mask_text
 from ...text.escaping import escape_line
 from ...text.palette import terminal_text
 from ...text.prose import clip, plural
@@ -92,17 +94,18 @@ def _opened(file: str, process: Process, *, prints_at_end: bool = True) -> Itera
 
 
 def _write_page(file: str, html: str, process: Process) -> None:
+    if html in ("", "-"):
+        raise click.UsageError("--html needs the name of a file, such as page.html")
     path = Path(html).expanduser()
     if path.exists() and path.samefile(file):
         raise click.UsageError(f"--html cannot overwrite the file that it shows, {html!r}")
     with _opened(file, process) as frames:
         page = html_page(frames.header, frames.entries)
         try:
-            out = path.open("w", encoding="utf-8")
+            with path.open("w", encoding="utf-8") as out:
+                out.writelines(page)
         except OSError as error:
-            raise click.UsageError(f"cannot write {html!r}: {error.strerror}") from None
-        with out:
-            out.writelines(page)
+            raise CommandError(f"cannot write {html!r}: {error.strerror}") from None
     process.console.note(f"wrote {html}; open it in a browser")
 
 
@@ -147,7 +150,7 @@ def _show_timeline(file: str, selection: Selection, process: Process) -> None:
 
 def _write_summary(header: Header, summary: Mapping[str, JSONValue], console: Console) -> None:
     what: Any = summary
-    title = "  ".join([part for part in (header.url, header.started, header.program) if part])
+    title = "  ".join([part for part in (mask_text(header.url), header.started, header.program) if part])
     if title:
         console.write(escape_line(title))
     parts = [plural(what["connections"], "connection"), f"{what['seconds']:.3f} s"]

@@ -155,6 +155,29 @@ def test_a_page_is_not_written_over_its_recording_or_where_nothing_can_be_writte
     assert Path(file).read_bytes() == before
     ran = ddp("read", file, "--html", "no/such/folder/a.html")
     assert (ran.code, "cannot write 'no/such/folder/a.html': No such file or directory" in ran.err) == (2, True)
+    ran = ddp("read", file, "--html", "-")
+    assert (ran.code, "--html needs the name of a file" in ran.err, Path("-").exists()) == (2, True, False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_page_for_which_there_is_no_room_is_named(ddp: Command, file: str) -> None:
+    ran = ddp("read", file, "--html", "/dev/full")
+    assert (ran.code, ran.err) == (7, "ddp: error: cannot write '/dev/full': No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "options", [["-o", "json"], ["-o", "pretty"], ["--timeline"], ["--timeline", "-o", "pretty"], ["--html"]]
+)
+def test_secrets_in_a_har_file_are_masked_in_every_view(ddp: Command, tmp_path: Path, options: list[str]) -> None:
+    login = {"msg": "method", "id": "1", "method": "login", "params": [{"password": "S3CRET"}]}
+    text = har_text({"type": "send", "time": 1, "data": json.dumps(login)})
+    (tmp_path / "a.har").write_text(text.replace("ws://h", "ws://u:S3CRET@h/?token=S3CRET"))
+    page = tmp_path / "a.html"
+    ran = ddp("read", str(tmp_path / "a.har"), *options, *([str(page)] if "--html" in options else []))
+    assert ran.code == 0
+    shown = page.read_text() if page.exists() else ran.out
+    assert "S3CRET" not in shown
+    assert "login" in shown
 
 
 def test_a_page_shows_the_whole_file(ddp: Command, file: str) -> None:
