@@ -25,11 +25,13 @@ _HEAD = 1 << 16
 
 _READABLE = "ddp reads recordings, as --record makes them, and HAR files"
 
-#: Other files that contain HAR files or recordings, by their first bytes.
+#: Files that can contain HAR files or recordings in another form, by their first bytes.
 _PACKED = {
-    b"\x1f\x8b": "compressed with gzip",
-    b"PK\x03\x04": "a zip archive",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it first",
+    b"\xff\xfe": "text in UTF-16; save it as UTF-8 first",
+    b"\xfe\xff": "text in UTF-16; save it as UTF-8 first",
 }
 
 
@@ -62,13 +64,13 @@ def open_frames(path: str, on_progress: Callable[[float], object] = lambda share
     with Path(path).open("rb") as file:
         # A pipe has no size.
         size = Path(path).stat().st_size or math.inf
-        head = file.readline(_HEAD)
+        head = file.readline(_HEAD).removeprefix(b"\xef\xbb\xbf")
         if "ddp_recording" in (_parsed(head) or {}):
             lines = _counted(file, lambda done: on_progress(done / size))
             header, entries = read_recording(chain([head], lines), path)
             yield FrameFile(header, entries, [])
             return
-        text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+        text = head.lstrip()
         # The brace can be in a later line.
         while head and not text:
             head = file.readline(_HEAD)
@@ -117,5 +119,5 @@ def _what_it_is(text: bytes) -> str:
         return "empty"
     for magic, packed in _PACKED.items():
         if text.startswith(magic):
-            return f"{packed}; unpack it first"
+            return packed
     return f"not a JSON object: it begins with {text.decode('utf-8', 'replace').strip()!r:.40}"

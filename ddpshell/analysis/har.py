@@ -51,7 +51,8 @@ _DIRECTIONS: dict[str, Direction] = {
     "in": "in",
 }
 # Times are seconds, milliseconds or microseconds since 1970; the first two limits are in the year 5138.
-_UNITS = ((1e11, 1.0), (1e14, 1e3), (float("inf"), 1e6))
+# Larger numbers are not times.
+_UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6))
 
 
 class _Socket(Struct):
@@ -370,12 +371,12 @@ def _seconds(time: object) -> float | None:
         return time
     if isinstance(time, str):
         try:
-            return datetime.fromisoformat(time).timestamp()
+            time = datetime.fromisoformat(time).timestamp()
         except (ValueError, OverflowError):
             return None
     if isinstance(time, bool) or not isinstance(time, int | float) or not time >= 0:
         return None
-    return next(time / unit for limit, unit in _UNITS if time < limit)
+    return next((time / unit for limit, unit in _UNITS if time < limit), None)
 
 
 def _program(creator: JSONValue) -> str:

@@ -52,13 +52,15 @@ def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
 
     Raises:
         NestingError: The text is nested too deeply (E31).
-        EJSONError: The text is not JSON. Bare `NaN` and `Infinity` are not JSON (E31).
+        EJSONError: The text is not JSON, or its bytes are not UTF-8. Bare `NaN` and `Infinity` are not JSON (E31).
     """
     try:
         return _decoder.decode(text)
     except msgspec.MsgspecError:
         # The text is not JSON; or it is JSON with a lone surrogate or an enormous number (E22, E31, E32).
         return parse_slowly(text if isinstance(text, str) else bytes(text).decode("utf-8", "replace"))
+    except UnicodeDecodeError:
+        raise EJSONError("not JSON: the bytes are not UTF-8") from None
     except UnicodeEncodeError:
         # The str contains a lone surrogate, unescaped.
         return parse_slowly(cast(str, text))

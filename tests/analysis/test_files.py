@@ -63,6 +63,8 @@ def test_a_recording_can_come_from_a_pipe_and_a_har_file_cannot(tmp_path: Path) 
         pytest.param(b"hello\n", "not a JSON object: it begins with 'hello'", id="text"),
         pytest.param(b"[1]", r"not a JSON object: it begins with '\[1\]'", id="an array"),
         pytest.param(gzip.compress(b"{}"), "compressed with gzip; unpack it first", id="gzip"),
+        pytest.param('{"ddp_recording":1}'.encode("utf-16"), "text in UTF-16; save it as UTF-8 first", id="UTF-16"),
+        pytest.param(b'{"a":"\xff"}', "JSON, but neither a HAR file nor a recording", id="not UTF-8"),
         pytest.param(b'{"a":1}', "JSON, but neither a HAR file nor a recording", id="JSON"),
         pytest.param(b'{"ddp_recording":9}\n', "has version 9 of the format", id="a later version"),
     ],
@@ -78,3 +80,10 @@ def test_an_archive_is_named_as_such(tmp_path: Path) -> None:
         archive.writestr("a.har", "{}")
     with pytest.raises(RecordingError, match="zip archive; unpack it first"), open_frames(str(tmp_path / "x.zip")):
         pass
+
+
+def test_a_recording_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Windows' PowerShell writes one when it redirects output."""
+    (tmp_path / "x").write_bytes(b'\xef\xbb\xbf{"ddp_recording":1,"url":"wss://app.example"}\n')
+    with open_frames(str(tmp_path / "x")) as file:
+        assert file.header.url == "wss://app.example"

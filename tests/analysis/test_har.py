@@ -283,3 +283,20 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
     ran = subprocess.run([sys.executable, "-c", script, path], cwd=TOP, check=True, capture_output=True, text=True)
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(ran.stdout) * unit < 15_000_000
+
+
+@pytest.mark.parametrize(
+    "time", ["1e400", "1" + "0" * 400, "1e300", '"0001-01-01T00:00:00+14:00"', '"9999-99"', "-1", "[]"]
+)
+def test_what_is_not_a_time_is_ignored(tmp_path: Path, time: str) -> None:
+    text = json.dumps(har(socket(message("send", BEGAN, PING)))).replace(str(BEGAN), time)
+    (tmp_path / "a.har").write_text(text)
+    _, entries, _ = read_har(tmp_path / "a.har", "a.har")
+    assert frames([*entries]) == [(0, 1, "out", PING)]
+
+
+def test_text_that_is_not_utf8_has_replacement_characters(tmp_path: Path) -> None:
+    text = json.dumps(har(socket(message("send", BEGAN, "{}"))))
+    (tmp_path / "a.har").write_bytes(text.encode().replace(b'"{}"', b'"{\xff}"'))
+    _, entries, _ = read_har(tmp_path / "a.har", "a.har")
+    assert frames([*entries]) == [(0, 1, "out", "{\ufffd}")]

@@ -214,6 +214,12 @@ def test_e36_the_last_of_duplicate_keys_wins() -> None:
     assert loads('{"a":1,"a":{"$binary":""}}') == {"a": b""}
 
 
+@pytest.mark.parametrize("text", [b'"\xff"', b'["\xc3"]', b'{"a":1e999,"\xff":1}x', b'"\xed\xa0\x80"'])
+def test_bytes_that_are_not_utf8_are_rejected(text: bytes) -> None:
+    with pytest.raises(EJSONError):
+        parse(text)
+
+
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity", "", "{", '{"$binary":5}', "[" * 100_000])
 def test_e31_text_that_is_not_ejson_is_rejected(text: str) -> None:
     with pytest.raises(EJSONError):
