@@ -276,11 +276,14 @@ def test_who_calls_too_often_is_reported_when_to_try_again(
 ) -> None:
     """S50, as Meteor's own limiter has it: five calls a second."""
     script = tmp_path / "script"
-    script.write_text("call limited\n" * 6)
+    script.write_text("call limited\n" * 100)
     ran = finished(start("run", str(script), "-u", meteor_server.url))
-    assert (ran.code, ran.out) == (1, '"ok"\n' * 5)
+    answered = ran.out.count("\n")
+    assert (ran.code, ran.out) == (1, '"ok"\n' * answered)
+    # On a slow machine, the first calls were made in another second.
+    assert answered >= 5
     assert re.fullmatch(
-        rf"ddp: error: {re.escape(str(script))}, line 6: Error, too many requests\. .* \[too-many-requests\]\n"
+        rf"ddp: error: {re.escape(str(script))}, line {answered + 1}: Error, too many requests\. .* \[too-many-requests\]\n"
         r'ddp: details: \{"timeToReset": \d+\}\nddp: hint: try again in 1 s\n',
         ran.err,
     )
