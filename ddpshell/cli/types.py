@@ -23,6 +23,7 @@ __all__ = [
     "HeaderText",
     "MethodPatterns",
     "OutputFile",
+    "PositiveNumber",
     "ReadableFile",
     "Seconds",
     "SecretFile",
@@ -113,6 +114,20 @@ class Seconds(SettingType):
         """Read a number."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return self.convert(value, None, None) if is_number else None
+
+
+class PositiveNumber(click.FloatRange):
+    """A number above 0, or also 0. `nan`, which click accepts in every range, is not a number."""
+
+    def __init__(self, *, or_zero: bool = False) -> None:
+        super().__init__(min=0, min_open=not or_zero)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid number", param, ctx)
+        return number
 
 
 class Size(SettingType):

@@ -39,7 +39,7 @@ from ..output import END_KEYS, Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
 from ..settings import ConnectionSettings
-from ..types import FileName, OutputFile
+from ..types import FileName, OutputFile, PositiveNumber
 
 __all__ = ["LineReader", "Request", "batch", "parse_request"]
 
@@ -553,7 +553,7 @@ batch = Command(
         click.Option(["--fail-fast"], is_flag=True, help="Send nothing more after the first error."),
         click.Option(
             ["--rate"],
-            type=click.FloatRange(min=0, min_open=True),
+            type=PositiveNumber(),
             metavar="N",
             help="Send at most N calls a second. [default: no limit]",
         ),

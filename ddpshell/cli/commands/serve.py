@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
-import math
 import os
 import re
 import sys
@@ -33,7 +32,7 @@ from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
 from ..process import Process
-from ..types import FileName, ReadableFile
+from ..types import FileName, PositiveNumber, ReadableFile
 
 __all__ = ["ServerLog", "announce", "is_loopback", "listening", "outcome", "serve", "what"]
 
@@ -285,12 +284,6 @@ def _checked_origins(ctx: click.Context, param: click.Parameter, origins: tuple[
     return origins
 
 
-def _checked_speed(ctx: click.Context, param: click.Parameter, speed: float | None) -> float | None:
-    if speed is not None and math.isnan(speed):
-        raise click.BadParameter("'nan' is not a valid speed", ctx, param)
-    return speed
-
-
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach an address to listen on."""
     if host == "localhost":
@@ -403,7 +396,7 @@ serve = Command(
             ),
         ),
         click.Option(
-            ["--speed"], type=click.FloatRange(0), callback=_checked_speed, metavar="N",
+            ["--speed"], type=PositiveNumber(or_zero=True), metavar="N",
             help=(
                 "Answer N times as fast as in the recording; with 0 at once. [default: 1]"
             ),

@@ -412,7 +412,8 @@ def test_calls_are_sent_no_faster_than_the_rate(ddp: Command) -> None:
     # Five pauses of a fiftieth of a second; a loaded machine may take longer, but never less.
     assert clock.now() - began >= 0.1
     assert [answer["result"] for answer in answers(ran.out)] == [str(number) for number in range(6)]
-    assert ddp("batch", "--rate", "0").code == 2
+    for rate in ("0", "nan", "-1"):
+        assert ddp("batch", "--rate", rate).code == 2
 
 
 # ------------------------------------------------------------ calls

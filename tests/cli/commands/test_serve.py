@@ -247,7 +247,7 @@ def test_an_address_of_another_machine_is_reported_for_a_file_as_well(ddp: Comma
         (["--from", os.devnull, "--greeting"], "--greeting is only for the demo server"),
         (["app.py", "--from", os.devnull], "serve either APP or --from FILE"),
         (["--speed", "2"], "--speed needs a recording: ddp serve --from FILE --speed N"),
-        (["--from", os.devnull, "--speed", "nan"], "--speed: 'nan' is not a valid speed"),
+        (["--from", os.devnull, "--speed", "nan"], "--speed: 'nan' is not a valid number"),
         (["--from", os.devnull, "--speed", "-1"], "--speed: -1"),
         (["--from", "/nonexistent/file"], "--from: cannot read '/nonexistent/file': No such file or directory"),
     ],
