@@ -16,7 +16,7 @@ import click
 from ...advice import Place
 from ...client import Client
 from ...client.events import Event
-from ...exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded
+from ...exceptions import CommandError, DDPTimeout, InvalidURL, LoginError, LoginNeeded
 from ...logins import server_of
 from ...protocol.accounts import LoginToken
 from ...protocol.urls import parse_url
@@ -275,6 +275,25 @@ def _find_profile(process: Process, name: str) -> Profile | None:
     return _profile(_of_profile(process, name), name)
 
 
+def _find_profile_of(process: Process, url: str) -> Profile | None:
+    """Find a server of the config file that needs confirmations by its address. It needs them without its name as well."""
+    config = _config(process)
+    server = _server_or_none(url)
+    if config is None or server is None:
+        return None
+    for section in (config.default, *config.servers.values()):
+        values = section.values
+        if values.get("confirm") and _server_or_none(values["url"]) == server:
+            return Profile(None, url, values.get("color"), confirm=True, allow=values.get("allow", ()))
+    return None
+
+
+def _server_or_none(url: str) -> str | None:
+    with contextlib.suppress(InvalidURL):
+        return server_of(parse_url(url, lambda: 0.0))
+    return None
+
+
 def _profile(settings: ConnectionSettings, name: str | None) -> Profile:
     return Profile(name, settings.url, settings.color, settings.confirm, settings.allow)
 
@@ -313,7 +332,9 @@ def make_shell(
         InvalidURL: The URL of the server is not valid.
     """
     hooks = Hooks(connect, retry=given.retry, profile=_profile(given, process.options.get("profile")))
-    hooks.find_profile = partial(_find_profile, process)
+    if process.options.get("profile") is None:
+        hooks.profile = _find_profile_of(process, given.url) or hooks.profile
+    hooks.find_profile = lambda name: _find_profile(process, name) or _find_profile_of(process, name)
     hooks.profiles = lambda: tuple(config.servers) if (config := _config(process)) is not None else ()
     hooks.save_setting = partial(_save_setting, process)
     hooks.recorder = process.open_recorder(given.url, is_needed=True)
