@@ -131,7 +131,7 @@ def test_windows_has_files_of_settings(windows: Run) -> None:
 
 def test_windows_does_not_pipe_to_programs(windows: Run) -> None:
     done = windows("run", stdin="call upper a | cat\n", code=2)
-    assert "`| PROGRAM` needs a POSIX shell, which this system does not have; use `> FILE`" in done.stderr
+    assert "a pipe to a program needs a POSIX shell, which this system does not have; use `> FILE`" in done.stderr
     windows("run", stdin="call upper a > out.json\n")
 
 

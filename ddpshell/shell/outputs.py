@@ -239,7 +239,7 @@ class ProgramOutput:
 
     def __init__(self, settings: Settings, command_line: str, where: str, *, has_terminal: bool) -> None:
         if not hasattr(os, "killpg"):
-            raise CommandError("`| PROGRAM` needs a POSIX shell, which this system does not have; use `> FILE`")
+            raise CommandError("a pipe to a program needs a POSIX shell, which this system does not have; use `> FILE`")
         self._settings = settings
         self._command_line = command_line
         self._name = command_line[:80]
