@@ -29,6 +29,7 @@ CLIENT = """
 
     ddpshell.protocol ddpshell.protocol.calls ddpshell.protocol.client_session ddpshell.protocol.codec
     ddpshell.protocol.documents ddpshell.protocol.events ddpshell.protocol.heartbeat ddpshell.ejson.json_text
+    ddpshell.protocol.snapshot
     ddpshell.protocol.messages
     ddpshell.protocol.random_stream ddpshell.protocol.server_error ddpshell.protocol.sockjs
     ddpshell.protocol.subscriptions ddpshell.protocol.urls

@@ -60,6 +60,7 @@ def connected(
     as_user: bool = True,
     data_events: bool = False,
     keep_documents: bool = True,
+    snapshots: bool = False,
 ) -> Iterator[Client]:
     """Give a client that is connecting, and close it after the `with` block. If there is a login, it is logged in already.
 
@@ -70,6 +71,7 @@ def connected(
         as_user: Whether to log in.
         data_events: Whether each message about a document is an event.
         keep_documents: Whether to keep documents in the client's collections.
+        snapshots: Whether one event reports all documents when the subscription is ready, in place of one for each change.
 
     Raises:
         InvalidURL: The URL in the settings is not valid.
@@ -95,6 +97,7 @@ def connected(
         login_required=credential is not None,
         data_events=data_events,
         keep_documents=keep_documents,
+        snapshots=snapshots,
     ) as client:
         if credential is None:
             yield client
@@ -171,6 +174,7 @@ def make_client(
     login_required: bool = False,
     data_events: bool = False,
     keep_documents: bool = True,
+    snapshots: bool = False,
     is_recorded: bool = True,
 ) -> Client:
     """Make a client.
@@ -184,6 +188,7 @@ def make_client(
         login_required: Whether calls and subscriptions wait for a login.
         data_events: Whether each message about a document is an event.
         keep_documents: Whether to keep documents in the client's collections.
+        snapshots: Whether one event reports all documents when the subscription is ready, in place of one for each change.
         is_recorded: Whether --record has its frames.
     """
     recorder = process.open_recorder(settings.url) if is_recorded else None
@@ -196,6 +201,7 @@ def make_client(
         debug=bool(process.options.get("debug")),
         data_events=data_events,
         keep_documents=keep_documents,
+        snapshots=snapshots,
         clock=process.clock,
         on_event=on_event,
         frame_listener=recorder.listener() if recorder is not None else None,

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -251,6 +251,21 @@ class Console:
         from ..ejson import json_text
 
         self.write(_json(json_text.dump(tree), colored=self.colors_out))
+
+    def trees(self, trees: Sequence[JSONValue]) -> None:
+        """Write a line of JSON for each tree, whatever the format, all in one piece.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        from ..ejson import json_text
+
+        text = json_text.dump_lines(trees)
+        if self.colors_out:
+            text = "\n".join(_json(line, colored=True) for line in text.split("\n"))
+        elif not text.replace("\n", "").isprintable():
+            text = escape_json(text)
+        self.write(text)
 
     def message(self, text: str) -> None:
         """Write a JSON text as it is, in one line.

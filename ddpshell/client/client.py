@@ -121,6 +121,8 @@ class Client:
             such as Rocket.Chat with its streams, send the same change again to report another event.
         keep_documents: Keep the server's documents in local collections. Without them, memory does not grow with documents,
             and collections stay empty.
+        snapshots: Report all documents in one event, `DocumentsReceived`, when a subscription is ready, in place of an event
+            for each change of a document.
         on_event: A callback for all events from the first one on; see the method `on_event`.
         frame_listener: Listens to the connections and to all frames, with secrets, for recordings.
         clock: Time source; tests pass a fake.
@@ -157,6 +159,7 @@ class Client:
         debug: bool = False,
         data_events: bool = False,
         keep_documents: bool = True,
+        snapshots: bool = False,
         on_event: Callable[[Event], object] | None = None,
         frame_listener: FrameListener | None = None,
         clock: Clock | None = None,
@@ -188,6 +191,7 @@ class Client:
         )
         self._session.reports_data = data_events
         self._session.keeps_documents = keep_documents
+        self._session.reports_snapshots = snapshots
         self._lifecycle = Lifecycle(random, reconnect=reconnect)
         self._callbacks: list[Callable[[Event], object]] = []
         # Ids of ended subscriptions whose documents are removed.
@@ -514,12 +518,12 @@ class Client:
         with self._runner.lock:
             # A new list, because the thread may be iterating over the old one.
             self._callbacks = [*self._callbacks, callback]
-            self._session.documents.watched = True
+            self._session.documents.watched = not self._session.reports_snapshots
 
         def remove() -> None:
             with self._runner.lock:
                 self._callbacks = [other for other in self._callbacks if other is not callback]
-                self._session.documents.watched = bool(self._callbacks)
+                self._session.documents.watched = bool(self._callbacks) and not self._session.reports_snapshots
 
         return remove
 

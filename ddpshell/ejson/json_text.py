@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import msgspec
@@ -22,7 +22,7 @@ from ..exceptions import EJSONError
 from .convert import INTEGER_LIMIT, decode, encode
 from .values import EJSONValue, JSONValue
 
-__all__ = ["JSONValue", "NestingError", "dump", "dumps", "js_number", "loads", "parse", "parse_slowly"]
+__all__ = ["JSONValue", "NestingError", "dump", "dump_lines", "dumps", "js_number", "loads", "parse", "parse_slowly"]
 
 # CPython rejects longer integers, which JavaScript reads as Infinity (E31).
 MAX_INTEGER_DIGITS = 4300
@@ -83,6 +83,18 @@ def dump(tree: JSONValue) -> str:
         return json.dumps(tree, separators=(",", ":"), allow_nan=False)
     except RecursionError:
         raise NestingError("the value is nested too deeply, or contains itself") from None
+
+
+def dump_lines(trees: Sequence[JSONValue]) -> str:
+    """Write each JSON tree as `dump` does, with a newline between two of them.
+
+    Raises:
+        NestingError: A tree is nested too deeply, or contains itself.
+    """
+    try:
+        return _encoder.encode_lines(trees).decode().removesuffix("\n")
+    except (UnicodeEncodeError, RecursionError):
+        return "\n".join(map(dump, trees))
 
 
 def parse_slowly(text: str) -> JSONValue:

@@ -45,6 +45,7 @@ from .documents import Documents, Quiescence
 from .events import (
     CallAnswered,
     DataReceived,
+    DocumentsReceived,
     HeartbeatExpired,
     PongReceived,
     SessionEstablished,
@@ -174,6 +175,8 @@ class ClientSession:
         self.reports_data = False
         #: Whether to keep the documents. A load test has thousands of sessions, and only counts what arrives.
         self.keeps_documents = True
+        #: Whether to report all documents together when a subscription is ready.
+        self.reports_snapshots = False
         #: The id of the current or latest session; None if the server did not send one (C9).
         self.session_id: str | None = None
         self._random = random
@@ -617,6 +620,8 @@ class ClientSession:
             subscription.confirmed = True
             subscription.advance(SubscriptionInput.READY)
             if not was_ready:
+                if self.reports_snapshots:
+                    self._events.append(DocumentsReceived(self.documents.snapshot()))
                 self._events.append(SubscriptionReady(sub_id, subscription.name))
 
     def _receive_connected(self, message: Connected, now: float) -> None:

@@ -9,29 +9,19 @@ to one document do not copy it each time; a batch copies it once, to keep the ol
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from .. import ejson
 from ..exceptions import EJSONError
-from .codec import DocumentID, decode_document_id, ejson_value, encode_document_id
+from .codec import DocumentID, decode_document_id, encode_document_id
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Ready, Removed, Updated
+from .snapshot import DATES_AND_IDS, Document, Fields, Snapshot, Stored, decode_fields
 
 __all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Quiescence"]
 
-#: A document as applications see it: its fields and its `_id`.
-Document: TypeAlias = dict[str, Any]
-
-#: The fields of a document without `_id`, which is never among the fields on the wire (C45).
-Fields: TypeAlias = dict[str, Any]
-
-# Quotes inside JSON strings are escaped, so this pattern cannot match inside a string.
-_DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-fA-F]{24}")\}')
-
-_Stored: TypeAlias = Raw | Fields
-_Collection: TypeAlias = dict[str, _Stored]
+_Collection: TypeAlias = dict[str, Stored]
 
 
 Buffered: TypeAlias = DataMessage | Ready | Updated
@@ -148,7 +138,7 @@ class Documents:
         # The order of the ordered collections. Meteor's servers have none (C46).
         self._orders: dict[str, Order] = {}
         # During a batch: the old documents by collection and id, and the moves as collection, id and successor.
-        self._before: dict[tuple[str, str], _Stored | None] | None = None
+        self._before: dict[tuple[str, str], Stored | None] | None = None
         self._moves: list[tuple[str, str, str | None]] = []
 
     # Reading
@@ -176,6 +166,19 @@ class Documents:
             fields = self._read(collection, wire_id) if isinstance(stored, Raw) else stored
             yield {"_id": decode_document_id(wire_id), **fields}
 
+    def snapshot(self) -> dict[str, Snapshot]:
+        """Return the documents of all collections as they are now."""
+        return {
+            name: Snapshot(
+                {
+                    wire_id: stored if isinstance(stored := documents[wire_id], Raw) else stored.copy()
+                    for wire_id in self._orders.get(name, documents)
+                }
+            )
+            for name, documents in self._collections.items()
+            if documents
+        }
+
     def _document(self, collection: str, wire_id: str) -> Document:
         fields = cast(Fields, ejson.clone(self._read(collection, wire_id)))
         return {"_id": decode_document_id(wire_id), **fields}
@@ -183,7 +186,7 @@ class Documents:
     def _read(self, collection: str, wire_id: str) -> Fields:
         stored = self._collections[collection][wire_id]
         if isinstance(stored, Raw):
-            stored = self._collections[collection][wire_id] = _decode(stored)
+            stored = self._collections[collection][wire_id] = decode_fields(stored)
         return stored
 
     # Changing
@@ -203,7 +206,7 @@ class Documents:
             case Added():
                 self._add(message.collection, message.id, message.fields)
             case Changed():
-                self._change(message.collection, message.id, _decode(message.fields), message.cleared)
+                self._change(message.collection, message.id, decode_fields(message.fields), message.cleared)
             case Removed():
                 self._remove(message.collection, message.id)
             case AddedBefore():
@@ -217,13 +220,13 @@ class Documents:
         collection = self._collections.setdefault(name, {})
         if wire_id in collection:
             # An existing document keeps the fields that the message does not mention (C44).
-            self._change(name, wire_id, _decode(fields), ())
+            self._change(name, wire_id, decode_fields(fields), ())
             return
         self._insert(name, wire_id, fields)
         if self.watched and self._before is None:
-            self._emit(DocumentAdded(name, decode_document_id(wire_id), _decode(fields)))
+            self._emit(DocumentAdded(name, decode_document_id(wire_id), decode_fields(fields)))
 
-    def _insert(self, name: str, wire_id: str, stored: _Stored) -> None:
+    def _insert(self, name: str, wire_id: str, stored: Stored) -> None:
         self._remember(name, wire_id, None)
         self._collections[name][wire_id] = stored
         if self._orders and name in self._orders:
@@ -317,20 +320,20 @@ class Documents:
             if wire_id in self._collections.get(name, ()):
                 self._emit_move(name, wire_id, successor)
 
-    def _remember(self, name: str, wire_id: str, stored: _Stored | None) -> None:
+    def _remember(self, name: str, wire_id: str, stored: Stored | None) -> None:
         if self._before is not None:
             self._before.setdefault((name, wire_id), stored)
 
-    def _emit_net(self, name: str, wire_id: str, old: _Stored | None) -> None:
+    def _emit_net(self, name: str, wire_id: str, old: Stored | None) -> None:
         new = self._collections.get(name, {}).get(wire_id)
         if old is None:
             if new is not None:
-                fields = _decode(new) if isinstance(new, Raw) else cast(Fields, ejson.clone(new))
+                fields = decode_fields(new) if isinstance(new, Raw) else cast(Fields, ejson.clone(new))
                 self._emit(DocumentAdded(name, decode_document_id(wire_id), fields))
         elif new is None:
             self._emit(DocumentRemoved(name, decode_document_id(wire_id)))
         elif not (isinstance(old, Raw) and isinstance(new, Raw) and bytes(old) == bytes(new)):
-            before = _decode(old) if isinstance(old, Raw) else old
+            before = decode_fields(old) if isinstance(old, Raw) else old
             self._emit_difference(name, wire_id, before, self._read(name, wire_id))
 
     def _emit_difference(self, name: str, wire_id: str, old: Fields, new: Fields) -> None:
@@ -344,21 +347,13 @@ class Documents:
             self._emit(DocumentChanged(name, decode_document_id(wire_id), changed, cleared))
 
 
-def _decode(fields: Raw) -> Fields:
-    decoded = ejson_value(fields)
-    if not isinstance(decoded, dict):
-        raise EJSONError("the fields of a document are not an object")
-    decoded.pop("_id", None)
-    return decoded
-
-
 def _check_readable(fields: Raw) -> None:
     """Reject a document now that could not be decoded later, when it is read (C73)."""
     data = bytes(fields)
     # msgspec has checked the syntax. An object whose only EJSON forms are dates and ObjectIDs is valid, and nearly all
     # documents of Meteor are like that. Searching for these forms takes a third of the time of decoding.
-    if not data.startswith(b"{") or b"\\u0024" in data or (b"$" in data and b"$" in _DATES_AND_IDS.sub(b"", data)):
-        _decode(fields)
+    if not data.startswith(b"{") or b"\\u0024" in data or (b"$" in data and b"$" in DATES_AND_IDS.sub(b"", data)):
+        decode_fields(fields)
 
 
 class Quiescence:

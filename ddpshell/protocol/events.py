@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ..exceptions import DDPError
 from .codec import DocumentID
+from .snapshot import Snapshot
 
 __all__ = [
     "CallAnswered",
@@ -22,6 +23,7 @@ __all__ = [
     "DocumentEvent",
     "DocumentMoved",
     "DocumentRemoved",
+    "DocumentsReceived",
     "HeartbeatExpired",
     "PongReceived",
     "SessionEstablished",
@@ -204,6 +206,18 @@ class DataReceived(Struct, frozen=True, gc=False):
     collection: str
 
 
+class DocumentsReceived(Struct, frozen=True, gc=False):
+    """A subscription is ready, and these are all documents. `SubscriptionReady` follows.
+
+    Only clients with `snapshots=True` report it, in place of an event for each change.
+
+    Args:
+        collections: The documents of each collection by its name.
+    """
+
+    collections: dict[str, Snapshot]
+
+
 DocumentEvent: TypeAlias = DocumentAdded | DocumentChanged | DocumentRemoved | DocumentMoved
 
 SessionEvent: TypeAlias = (
@@ -216,6 +230,7 @@ SessionEvent: TypeAlias = (
     | SubscriptionReady
     | SubscriptionStopped
     | DataReceived
+    | DocumentsReceived
     | DocumentEvent
     | Warned
 )

@@ -46,6 +46,22 @@ def _weigh(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     return {"weigh": weighed, "sub --count": functools.partial(programs.timed, counted, f"{size}\n")}
 
 
+def _lines(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """Both print the same lines on a pipe."""
+    programs.install()
+    url = stack.enter_context(programs.feeder(plain=size))
+    commands = {
+        "ddpshell": [*DDP, "sub", "plain", str(size), "-u", url],
+        "npm ddp": [NODE, f"{CLIENTS}/npm_ddp_lines.js", url, "plain", str(size)],
+    }
+    fields = '{"n":%d,"s":"item %d","done":false,"tags":["a","b"]}'
+    expected = "".join(
+        f'{{"msg":"added","collection":"items","id":"id{number}","fields":{fields % (number, number)}}}\n'
+        for number in range(size)
+    )
+    return {name: functools.partial(programs.timed, command, expected) for name, command in commands.items()}
+
+
 def _clients(task: str, stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     programs.install()
     url = stack.enter_context(programs.feeder(**({} if task == "calls" else {task: size})))
@@ -186,6 +202,16 @@ RACES = {
             measures={"rate": "messages/s", "memory": "MB"},
             goals=_INGEST,
             contenders=functools.partial(_clients, "items"),
+        ),
+        Race(
+            "lines",
+            "`ddp sub` that prints {size} documents as NDJSON, the whole process",
+            size=100_000,
+            tiny=100,
+            rounds=5,
+            measures={"time": "ms"},
+            goals=(Goal("time", against="npm ddp", at_most=0.5),),
+            contenders=_lines,
         ),
         Race(
             "weigh",

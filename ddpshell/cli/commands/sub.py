@@ -13,6 +13,7 @@ Ids and fields are EJSON; `before` is null for the last place.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections import deque
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from msgspec import Struct
 
-from ...ejson import EJSONValue
+from ... import ejson
+from ...ejson import EJSONValue, JSONValue
 from ...exceptions import CommandError, DDPTimeout, LoginNeeded, QueryError, SubscriptionError
 from ...minimongo.projection import compile_projection, read_projection
 from ...minimongo.selector import Matcher, compile_selector
@@ -31,6 +33,7 @@ from ...protocol.codec import DocumentID
 from ...protocol.documents import Copies, Document
 from ...protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ...protocol.server_error import quoted
+from ...protocol.snapshot import Snapshot
 from ...text.changes import change_line, event_to_value
 from ...text.escaping import escape_line
 from ...text.literals import parse_argument
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from ...client import Client, Subscription
     from ...client.events import (
         DataReceived,
+        DocumentsReceived,
         Event,
         LoggedOut,
         SubscriptionReady,
@@ -68,6 +72,9 @@ __all__ = [
 ]
 
 Compiled = TypeVar("Compiled")
+
+# How many documents are printed at once, if all have arrived.
+_BLOCK = 500
 
 
 def _sub(
@@ -146,7 +153,11 @@ def _sub(
     with (
         EventQueue["_Queued"](process.clock, process.console.out.fd) as queue,
         connected(
-            process, settings, _listener(queue.put, frozenset(collections), events=events), data_events=events
+            process,
+            settings,
+            _listener(queue.put, frozenset(collections), events=events),
+            data_events=events,
+            snapshots=not follows,
         ) as client,
         queue,
     ):
@@ -304,6 +315,7 @@ def _listener(
     """Return a listener for the client's thread that puts the relevant events into the queue."""
     from ...client.events import (
         DataReceived,
+        DocumentsReceived,
         LoggedOut,
         SubscriptionReady,
         SubscriptionStopped,
@@ -314,7 +326,9 @@ def _listener(
             case DocumentAdded() | DocumentChanged() | DocumentRemoved() | DocumentMoved() | DataReceived():
                 if not collections or event.collection in collections:
                     put(event)
-            case SubscriptionReady() | SubscriptionStopped() | LoggedOut():
+            case DocumentsReceived(collections=found) if collections:
+                put(DocumentsReceived({name: snapshot for name, snapshot in found.items() if name in collections}))
+            case DocumentsReceived() | SubscriptionReady() | SubscriptionStopped() | LoggedOut():
                 put(event)
             case _:
                 pass
@@ -380,6 +394,7 @@ class SubscriptionRun:
         """
         from ...client.events import (
             DataReceived,
+            DocumentsReceived,
             LoggedOut,
             SubscriptionReady,
             SubscriptionStopped,
@@ -389,6 +404,7 @@ class SubscriptionRun:
             # The client failed before it could subscribe, so there is no event.
             raise self._failed(self._subscription.error)
         copies = DocumentCopies(self._selection)
+        snapshots: Mapping[str, Snapshot] = {}
         printed = 0
         is_noted = False
         deadline = self._process.deadline
@@ -398,11 +414,13 @@ class SubscriptionRun:
             if not events:
                 raise self._timeout_error(is_until=matches is not None)
             for event in events:
-                if isinstance(event, SubscriptionReady):
+                if isinstance(event, DocumentsReceived):
+                    snapshots = event.collections
+                elif isinstance(event, SubscriptionReady):
                     self._is_ready = True
                     if not follows:
                         with self._process.console.paged():
-                            lines.print_all(copies)
+                            self._print_snapshots(snapshots, lines, copies)
                         return
                     if self._process.options.get("verbose"):
                         self._process.console.note(f"{self._subscription.name!r} is ready, documents: {copies.count}")
@@ -429,6 +447,18 @@ class SubscriptionRun:
                         return
                 if printed == self._selection.limit:
                     return
+
+    def _print_snapshots(self, snapshots: Mapping[str, Snapshot], lines: Lines, copies: DocumentCopies) -> None:
+        """Print the documents of each collection."""
+        note = functools.partial(note_losses, where="a document", process=self._process)
+        if self._selection == Selection() and lines.print_snapshots(snapshots, note):
+            return
+        is_noted = False
+        for name, snapshot in snapshots.items():
+            for document in snapshot.documents():
+                copies.add(name, document)
+                is_noted = is_noted or note(document.values())
+        lines.print_all(copies)
 
     def _end(self, error: BaseException | None, *, is_until: bool) -> None:
         """Report that the server stopped the subscription."""
@@ -467,7 +497,7 @@ class SubscriptionRun:
 
 
 if TYPE_CHECKING:
-    _Queued = DataReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
+    _Queued = DataReceived | DocumentsReceived | DocumentEvent | LoggedOut | SubscriptionReady | SubscriptionStopped
 
 
 # ------------------------------------------------------------------------------------------------- documents and lines
@@ -535,6 +565,10 @@ class DocumentCopies:
         """Apply a change; see `Copies.apply`."""
         return self._collections.setdefault(event.collection, Copies()).apply(event)
 
+    def add(self, collection: str, document: Document) -> None:
+        """Add a document at the end of a collection."""
+        self._collections.setdefault(collection, Copies()).add(document)
+
     def collections(self) -> Iterator[tuple[str, list[Document]]]:
         """Yield each collection with the documents to print: in order of arrival, or in the server's order if it has one."""
         left = self._selection.limit
@@ -558,6 +592,18 @@ class Lines:
     def print_all(self, copies: DocumentCopies) -> None:
         """Print all documents. Nothing follows."""
 
+    def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
+        """Print all documents without decoding them, if this is possible. Nothing follows.
+
+        Args:
+            snapshots: The documents of each collection.
+            note: Prints a note on values that JavaScript cannot represent, and returns whether there are any.
+
+        Returns:
+            Whether they were printed.
+        """
+        return False
+
     def begin_changes(self, copies: DocumentCopies) -> None:
         """The first documents have all arrived, and changes follow."""
 
@@ -578,6 +624,28 @@ class ChangeLines(Lines):
             for document in documents:
                 fields = dict(document)
                 self._print(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
+
+    def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
+        """Print each document as an added one, if the lines are JSON."""
+        if self._console.shown_as not in (OutputFormat.JSON, OutputFormat.RAW):
+            return False
+        is_noted = False
+        for name, snapshot in snapshots.items():
+            for documents in snapshot.trees(_BLOCK):
+                trees: list[JSONValue] = []
+                for id_, fields, is_tree in documents:
+                    if not is_tree:
+                        is_noted = is_noted or note(fields.values())
+                    trees.append(
+                        {
+                            "msg": "added",
+                            "collection": name,
+                            "id": id_ if isinstance(id_, str) else ejson.encode(id_),
+                            "fields": fields if is_tree else ejson.encode(fields),
+                        }
+                    )
+                self._console.trees(trees)
+        return True
 
     def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
         """Print the change."""

@@ -8,7 +8,7 @@ import queue
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +24,8 @@ from ddpshell.cli.process import GivenOptions
 from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ddpshell.ejson import ObjectID
+from ddpshell.ejson.convert import loss_note
+from ddpshell.exceptions import EJSONError
 from ddpshell.protocol.codec import DocumentID
 from ddpshell.protocol.documents import Documents
 from ddpshell.protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Removed
@@ -32,6 +34,7 @@ from ddpshell.server.demo import demo_server
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.meteor import MeteorServer
+from tests.strategies import json_trees, keys, wire_ids
 
 TASKS = """\
 {"msg":"added","collection":"tasks","id":"a","fields":{"title":"write a client","done":true,"n":1}}
@@ -547,6 +550,84 @@ class TestDocumentCopies:
             documents.apply(messages[kind])
         for name in "xyz":
             assert dict(copies.collections()).get(name, []) == list(documents.scan(name))
+
+
+class TestSnapshots:
+    """Lines that are made from the texts of documents are the lines that are made from their values."""
+
+    @staticmethod
+    def lines(paper: Paper, texts: dict[str, str], *, is_fast: bool) -> tuple[str, bool]:
+        documents, failed = Documents(lambda _: None), False
+        for id_, text in texts.items():
+            try:
+                documents.apply(Added(collection="c\u202e", id=id_, fields=Raw(text.encode())))
+            except EJSONError:
+                failed = True
+        notes: list[str] = []
+
+        def note(values: Iterable[Any]) -> bool:
+            found = loss_note(values, "a document")
+            notes.extend([found] if found is not None else [])
+            return found is not None
+
+        snapshots, copies = documents.snapshot(), DocumentCopies()
+        if is_fast:
+            assert ChangeLines(paper).print_snapshots(snapshots, note)
+        else:
+            for name, snapshot in snapshots.items():
+                for document in snapshot.documents():
+                    copies.add(name, document)
+                    if not notes:
+                        note(document.values())
+            ChangeLines(paper).print_all(copies)
+        return paper.read(), bool(notes) or failed
+
+    @given(
+        st.dictionaries(
+            wire_ids().filter(lambda id_: not id_.startswith("~")),
+            st.tuples(
+                st.dictionaries(keys() | st.just("_id"), json_trees(max_leaves=8), max_size=4),
+                st.booleans(),
+                st.sampled_from([None, 1]),
+            ),
+            max_size=6,
+        )
+    )
+    def test_random_documents(
+        self, tmp_path_factory: pytest.TempPathFactory, documents: dict[str, tuple[Any, bool, int | None]]
+    ) -> None:
+        texts = {
+            id_.replace("\ud800", ""): json.dumps(tree, ensure_ascii=is_ascii, indent=indent).replace(
+                "\ud800", "\\ud800"
+            )
+            for id_, (tree, is_ascii, indent) in documents.items()
+        }
+        with (tmp_path_factory.mktemp("out") / "out").open("a") as file:
+            paper = Paper(file)
+            paper.configure(OutputFormat.JSON)
+            assert self.lines(paper, texts, is_fast=True) == self.lines(paper, texts, is_fast=False)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            '{"$date":0}', '{"$date":-1}', '{"$date":-0}', '{"$date": 5}', '{"$date":1.5}', '{"$date":999999999999999}',
+            '{"$date":"2026-01-02"}', '{"$date":null}', '{"$binary":"AQ=="}', '{"$binary":"AQ"}', '{"$InfNaN":0}', '{"$InfNaN":-1}',
+            '{"$escape":{"$date":1}}', '{"$escape":{"a":1}}', '{"$type":"oid","$value":"0123456789abcdef01234567"}',
+            '{"$type":"oid","$value":"0123456789ABCDEF01234567"}', '{"$value":"0123456789abcdef01234567","$type":"oid"}',
+            '{"$type":"Decimal","$value":"1.10"}', '{"$type":"Decimal","$value":"1E+2"}', '{"$type":"x","$value":[1]}',
+            '{"$regexp":"a","$flags":"ig"}', '{"$regexp":"a","$flags":"gx"}', '{"\\u0024date":1}', '{"$date":1,"$date":2}',
+            '{"$date":1,"a":2}', '"$"', "-0", "-0.0", "[-0]", "[1,-0]", " -0", "1.0", "1e2", "1E400", "1.50", "9007199254740993",
+            "0.12345678901234567", "12345678901234567890123", '"\\u0041\\/"', '"\\ud800"', '"\\ud83d\\ude00"', '"\x7f\x9b\u2028\u202e"',
+            '"\\u0007"', '{"a":1,"a":2}', '{"_id":1}', "[ 1 , 2 ]",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("beside", ["", '"d":{"$date":1767323045678},'])
+    def test_every_form(self, tmp_path: Path, value: str, beside: str) -> None:
+        texts = {"a": '{"n":1}', "b": f'{{{beside}"v":{value}}}', "c": '{"n":2}'}
+        with (tmp_path / "out").open("a") as file:
+            paper = Paper(file)
+            paper.configure(OutputFormat.JSON)
+            assert self.lines(paper, texts, is_fast=True) == self.lines(paper, texts, is_fast=False)
 
 
 # ------------------------------------------------------------------------------------------------------ the lines

@@ -1,0 +1,18 @@
+'use strict';
+// npm's `ddp`, printing what `ddp sub plain N` prints: node npm_ddp_lines.js URL PUBLICATION N
+const DDPClient = require('ddp');
+
+const [url, name, n] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const client = new DDPClient({ url, autoReconnect: false });
+
+// Without dates, the documents of the client are plain JSON.
+client.connect((error) => {
+  if (error) throw error;
+  client.subscribe(name, [n], () => {
+    const lines = [];
+    for (const { _id, ...fields } of Object.values(client.collections.items)) {
+      lines.push(JSON.stringify({ msg: 'added', collection: 'items', id: _id, fields }));
+    }
+    process.stdout.write(`${lines.join('\n')}\n`, () => client.close());
+  });
+});
