@@ -207,7 +207,7 @@ class TestFilesInValues:
         assert (ran.code, ran.out, ran.err.splitlines()[0][: len(error) + 12]) == (2, "", f"ddp: error: {error}")
 
     def test_a_value_that_is_read_from_a_file_or_a_pipe_cannot_read_files(self, ddp: Command, tmp_path: Path) -> None:
-        """A script may pass on a value that somebody else wrote."""
+        """A script may pass on a value that another user wrote."""
         (tmp_path / "value").write_text("[Text(@photo.png)]")
         for words, stdin in (
             (["echo", "-"], b"[Text(@photo.png)]"),

@@ -112,7 +112,7 @@ class TestPartOfResult:
             ("a.b", "--get: the result of 'identity'.a is not an object or an array, so it has no part b"),
         ],
     )
-    def test_a_part_that_is_missing_is_no_usage_error(self, ddp: Command, path: str, error: str) -> None:
+    def test_a_part_that_is_missing_ends_with_code_1(self, ddp: Command, path: str, error: str) -> None:
         """The server has run the method."""
         ran = ddp("call", "identity", "{a: 1}", "--get", path)
         assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {error}\n")
