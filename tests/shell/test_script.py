@@ -139,7 +139,7 @@ def test_lines_are_run_as_they_come(stage: Stage) -> None:
 
 
 def test_the_time_limit_is_for_the_whole_script(stage: Stage) -> None:
-    done = stage.run("call upper a\ncall slow 60000\ncall upper b", time_left=lambda: 0.05)
+    done = stage.run("call upper a\ncall slow 60000\ncall upper b", time_left=lambda: 1)
     assert isinstance(done.error, DDPTimeout)
     assert done.commands == 2
     assert "script, line 2: no answer to call within the time limit" in stage.err[0]
