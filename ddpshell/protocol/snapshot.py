@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..ejson.json_text import JSONValue
 from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, ejson_value
 from .messages import Raw
@@ -30,9 +29,8 @@ Stored: TypeAlias = Raw | Fields
 DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-f]{24}")\}')
 
 # Minus zero is printed as 0, and integers beyond 2^53 get a note (E20).
-_RARE_NUMBERS = re.compile(rb"[:\[,\s]-0|\d{16}")
-
-_trees: msgspec.json.Decoder[list[dict[str, JSONValue]]] = msgspec.json.Decoder(list[dict[str, Any]])
+# It is not compiled yet, because few programs need it.
+_RARE_NUMBERS = rb"[:\[,\s]-0|\d{16}"
 
 
 class Snapshot:
@@ -81,10 +79,10 @@ def _plain_trees(texts: list[bytes]) -> list[Fields] | None:
     """Parse the fields of documents together; None if a part of them may be printed in another form than its own."""
     data = b"[" + b",".join(texts) + b"]"
     bare = DATES_AND_IDS.sub(b"", data) if b"$" in data else data
-    if b"$" in bare or b"\\u0024" in bare or _RARE_NUMBERS.search(bare):
+    if b"$" in bare or b"\\u0024" in bare or re.search(_RARE_NUMBERS, bare):
         return None
     try:
-        trees = _trees.decode(data)
+        trees = msgspec.json.decode(data, type=list[dict[str, Any]])
     except (msgspec.MsgspecError, RecursionError):
         # JSON that only the slower code reads: a lone surrogate or a huge number.
         return None

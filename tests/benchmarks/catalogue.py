@@ -13,6 +13,7 @@ from typing import Any
 
 from tests import meteor
 from tests.benchmarks import growth, leaks, programs, races
+from tests.benchmarks.distant import DELAY
 from tests.benchmarks.findings import Benchmark, Finding, Progress
 from tests.benchmarks.programs import CLIENTS, DDP, NODE, PYTHON
 from tests.benchmarks.races import Contender, Goal, Race
@@ -69,6 +70,29 @@ def _clients(task: str, stack: contextlib.ExitStack, size: int) -> Mapping[str, 
         name: functools.partial(programs.reported, [*command, url, task, str(size)], size)
         for name, command in {"ddpshell": _OURS, **_NPM}.items()
     }
+
+
+def _awaited(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    url = stack.enter_context(programs.feeder())
+
+    def measured(task: str) -> Mapping[str, float]:
+        found = programs.reported([*_OURS, url, task, str(size)], size)
+        return {"time": size / found["rate"] * 1000}
+
+    return {name: functools.partial(measured, name) for name in ("awaited", "waited")}
+
+
+def _distant(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    url = stack.enter_context(programs.feeder())
+    proxy = stack.enter_context(programs.distant(url))
+
+    def measured() -> Mapping[str, float]:
+        near, far = (
+            programs.timed([*DDP, "call", "-u", to, "upper", "Hello"], '"HELLO"\n')["time"] for to in (url, proxy)
+        )
+        return {"trips": (far - near) / (DELAY * 2000)}
+
+    return {"ddpshell": measured}
 
 
 def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
@@ -232,6 +256,26 @@ RACES = {
             measures={"rate": "calls/s"},
             goals=(Goal("rate", against="npm ddp", at_least=1.5),),
             contenders=functools.partial(_clients, "calls"),
+        ),
+        Race(
+            "awaited",
+            "{size} calls, each awaited in an event loop before the next one, or waited for on a thread",
+            size=10_000,
+            tiny=100,
+            rounds=5,
+            measures={"time": "ms"},
+            goals=(Goal("time", ours="awaited", against="waited", at_most=1.3),),
+            contenders=_awaited,
+        ),
+        Race(
+            "distant",
+            "round trips of `ddp call` to a server 100 ms away, without TCP's own",
+            size=1,
+            tiny=1,
+            rounds=5,
+            measures={"trips": "round trips"},
+            goals=(Goal("trips", at_most=2.5),),
+            contenders=_distant,
         ),
         Race(
             "start",

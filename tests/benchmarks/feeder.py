@@ -64,6 +64,9 @@ def texts(buffer: bytearray) -> Iterator[bytes]:
         position = end
         if opcode == 8:
             raise ConnectionAbortedError
+        if opcode != 1:
+            # A ping or a pong, which have no text.
+            continue
         yield (int.from_bytes(data) ^ int.from_bytes(key[:size])).to_bytes(size)
     del buffer[:position]
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests import npm
 from tests.machine import ENVIRONMENT, TOP
@@ -22,6 +23,7 @@ __all__ = [
     "DDP",
     "NODE",
     "PYTHON",
+    "distant",
     "embedded",
     "environment",
     "feeder",
@@ -76,6 +78,12 @@ def feeder(**counts: int) -> contextlib.AbstractContextManager[str]:
 def embedded() -> contextlib.AbstractContextManager[str]:
     """The URL of our server."""
     return _listening("embedded")
+
+
+def distant(url: str) -> contextlib.AbstractContextManager[str]:
+    """The URL of a proxy that delays what a server sends and receives."""
+    port = urlsplit(url).port
+    return _listening("distant", str(port))
 
 
 @contextlib.contextmanager

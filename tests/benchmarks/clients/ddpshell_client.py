@@ -1,7 +1,8 @@
-"""Our own client, doing what a benchmark asks: ddpshell_client.py URL items|plain|calls N."""
+"""Our own client, doing what a benchmark asks: ddpshell_client.py URL items|plain|calls|waited|awaited N."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,25 @@ def calls(client: ddpshell.Client, count: int) -> Callable[[], int]:
     return lambda: sum(result == [number] for number, result in enumerate(results))
 
 
+def waited(client: ddpshell.Client, count: int) -> Callable[[], int]:
+    """Each call begins when the one before has its result."""
+    results = [client.call("echo", number).result() for number in range(count)]
+    return lambda: sum(result == [number] for number, result in enumerate(results))
+
+
+def awaited(client: ddpshell.Client, count: int) -> Callable[[], int]:
+    """The same in an event loop."""
+
+    async def call_all() -> list[object]:
+        return [await client.call("echo", number) for number in range(count)]
+
+    results = asyncio.run(call_all())
+    return lambda: sum(result == [number] for number, result in enumerate(results))
+
+
+CALLS = {"calls": calls, "waited": waited, "awaited": awaited}
+
+
 def documents(client: ddpshell.Client, publication: str, count: int) -> Callable[[], int]:
     client.subscribe(publication, count).ready.result()
     return lambda: len(client.collection("items").find())
@@ -24,7 +44,7 @@ def main(url: str, task: str, count: int) -> None:
     with ddpshell.Client(url, reconnect=False) as client:
         client.wait_connected(timeout=10)
         started = time.perf_counter()
-        done = calls(client, count) if task == "calls" else documents(client, task, count)
+        done = CALLS[task](client, count) if task in CALLS else documents(client, task, count)
         print(time.perf_counter() - started, flush=True)
         sys.stdin.read()  # ends when our memory has been read; what was done can be counted
         print(done())
