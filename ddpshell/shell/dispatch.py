@@ -74,12 +74,13 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     shell.current.number = number = shell.jobs.next_number() if invocation.command.is_numbered else None
     if line.variable is not None:
         shell.results.reserve(line.variable, number)
-    started = shell.clock.now()
+    shell.current.started = shell.clock.now()
     try:
         reply = invocation.run(shell)
     except EJSONError as problem:
         # An argument cannot be encoded. An error in the answer is reported with the answer.
         raise CommandError(str(problem)) from None
+    started = shell.current.started
     if isinstance(reply, PendingReply):
         job = Job(
             number or shell.jobs.next_hidden_number(),

@@ -92,6 +92,8 @@ class CurrentLine:
     def __init__(self) -> None:
         #: The number of its command; None if the command has none.
         self.number: int | None = None
+        #: When it began, in seconds. The time in which the user confirms a call does not count.
+        self.started = 0.0
         #: The file and the line number, for errors; "" if the line was typed.
         self.where = ""
         self._files: list[str] = []

@@ -144,6 +144,7 @@ def _confirm(shell: Shell, method: str, params: Sequence[EJSONValue]) -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise CommandError(f"not sent: {what}")
+    shell.current.started = shell.clock.now()
 
 
 def _pending_call(shell: Shell, call: MethodCall) -> PendingReply:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from ddpshell.shell.link import Profile
 from ddpshell.shell.registry import Role
 from ddpshell.shell.terminal.completion import suggestions
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
 from tests.loopback import LoopbackServer
-from tests.shell.desk import Desk, desk, scripted_desk
+from tests.shell.desk import Desk, FakeTerminal, desk, scripted_desk
 
 
 @pytest.fixture
@@ -45,6 +46,23 @@ def slow() -> Iterator[Slow]:
 
 
 # ---------------------------------------------------------------------------------------------------------- calls
+
+
+def test_the_time_in_which_the_user_confirms_a_call_does_not_count(slow: Slow) -> None:
+    class Thinking(FakeTerminal):
+        def ask(self, question: str) -> str:
+            slow.clock.advance(25)
+            return super().ask(question)
+
+    slow.desk.shell.hooks.profile = Profile("prod", "", confirm=True)
+    slow.desk.shell.terminal = terminal = Thinking("y")
+    slow.desk.type("set timing on")
+    slow.desk.send("call m")
+    assert terminal.questions == ["call m at prod? [y/N] "]
+    slow.clock.advance(2)
+    call = slow.peer.pull_message()
+    slow.peer.push({"msg": "result", "id": call["id"], "result": 1}, {"msg": "updated", "methods": [call["id"]]})
+    slow.desk.screen.wait_for("2.0 s")
 
 
 @pytest.mark.parametrize("line", ["wait --timeout 0", "cancel 1"])
