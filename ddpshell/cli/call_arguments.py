@@ -15,7 +15,7 @@ from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..text.escaping import quote
-from ..text.literals import CONSTRUCTORS, opens_literal, parse_argument, read, read_file, read_text
+from ..text.literals import CONSTRUCTORS, opens_literal, parse_argument, read_file, read_text
 from .command_classes import ExactText, Rows, SectionOption, TextOption, process_of
 from .output import END_KEYS
 from .process import Process
@@ -178,9 +178,17 @@ def _advise_quotes(error: CommandError, words: Sequence[str], start: int, proces
     for end in range(start + 1, min(len(words), start + _MAX_PIECES) + 1):
         text = " ".join(words[start:end])
         for meant in (text, _BARE_TEXT.sub(lambda bare: f"{bare[1]}{_requoted(bare[2])}{bare[3]}", text)):
-            if read(meant).problem is None and (end > start + 1 or meant != text):
+            if _is_value(meant) and (end > start + 1 or meant != text):
                 error.add_note(f"did you mean `{process.command_with(words[start:end], [meant])}`?")
                 return
+
+
+def _is_value(text: str) -> bool:
+    try:
+        parse_argument(text)
+    except CommandError:
+        return False
+    return True
 
 
 def check_text(word: str, name: str) -> None:

@@ -351,6 +351,13 @@ def test_a_literal_that_the_shell_has_split_or_stripped_is_answered_with_its_quo
     assert (ran.code, ran.err.splitlines()[-1]) == (2, f"ddp: hint: did you mean `{meant}`?")
 
 
+@pytest.mark.parametrize("word", ["[draft] hi", "{a:b} c", "[a] [b]"])
+def test_a_command_that_would_fail_too_is_not_proposed(ddp: Command, word: str) -> None:
+    ran = ddp("call", "m", word)
+    assert ran.code == 2
+    assert "did you mean" not in ran.err
+
+
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(
     ("words", "note"),
