@@ -70,7 +70,7 @@ def dispatch(shell: Shell, line: Line) -> int | None:
         DDPError: The command cannot be run. Nothing was sent.
     """
     invocation = shell.registry.bind(reparse(line, shell.results), partial(_read_file, shell))
-    output = _open_output(shell, line)
+    output = _open_output(shell, line, invocation)
     shell.current.number = number = shell.jobs.next_number() if invocation.command.is_numbered else None
     if line.variable is not None:
         shell.results.reserve(line.variable, number)
@@ -128,10 +128,14 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     return job.number
 
 
-def _open_output(shell: Shell, line: Line) -> Output | None:
+def _open_output(shell: Shell, line: Line, invocation: Invocation) -> Output | None:
     redirection = line.redirection
     if redirection is None:
         return None
+    if invocation.command.fills_screen:
+        instead = f"watch COLLECTION {redirection.operator} {redirection.target}"
+        problem = f"{invocation.command.name} fills the screen and writes no output; `{instead}` writes each change"
+        raise CommandError(problem, line.text, redirection.start)
     if redirection.operator == "|":
         where = shell.current.where
         return ProgramOutput(shell.settings, redirection.target, where, has_terminal=shell.terminal is not None)

@@ -136,6 +136,7 @@ class Command:
         name: Its name, if that is not the name of the function.
         aliases: The names that other shells have for it. They are not listed.
         is_numbered: Show the answer with a number, because it may come later, or can be used as `$1`.
+        fills_screen: It draws on the whole terminal, so that `|` and `>` have nothing to write.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class Command:
         name: str,
         aliases: Sequence[str],
         is_numbered: bool,
+        fills_screen: bool,
     ) -> None:
         self.function = function
         self.name = name or function.__name__.rstrip("_")
@@ -155,6 +157,7 @@ class Command:
         self.examples = examples
         self.options_help = options
         self.is_numbered = is_numbered
+        self.fills_screen = fills_screen
         self._labels = labels
 
     @property
@@ -211,12 +214,20 @@ def command(
     name: str = "",
     aliases: Sequence[str] = (),
     is_numbered: bool = False,
+    fills_screen: bool = False,
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a command from a function; see `Command` for the arguments."""
 
     def decorate(function: Callable[..., Any]) -> Command:
         return Command(
-            function, examples, labels or {}, options or {}, name=name, aliases=aliases, is_numbered=is_numbered
+            function,
+            examples,
+            labels or {},
+            options or {},
+            name=name,
+            aliases=aliases,
+            is_numbered=is_numbered,
+            fills_screen=fills_screen,
         )
 
     return decorate
@@ -427,6 +438,8 @@ def _unknown_option(found: Command, name: str) -> str:
     similar = get_close_matches(name, known, n=1)
     if similar:
         return f"unknown option {name}; did you mean {similar[0]}?"
+    if (found.name, name) == ("sub", "--live"):
+        return "unknown option --live; `live PUBLICATION` shows a table that changes in place"
     options = f"the options of {found.name} are {' '.join(known)}" if known else f"{found.name} has no options"
     return f"unknown option {name}; {options}; after -- it is an argument"
 

@@ -28,6 +28,19 @@ def test_only_commands_with_results_have_numbers(table: Desk) -> None:
     assert table.shown().endswith('[2] "B"\n')
 
 
+def test_a_command_that_fills_the_screen_has_no_output_for_a_file_or_a_program(table: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("kept")
+    table.shell.terminal = terminal = FakeTerminal()
+    terminal.can_draw = True
+    for target in (f"> {file}", f">> {file}", "| cat"):
+        shown = " ".join(table.type(f"live tasks {target}").split())
+        assert f"live fills the screen and writes no output; `watch COLLECTION {target}` writes each change" in shown
+    assert (file.read_text(), terminal.lendings) == ("kept", 0)
+    shown = " ".join(table.type("sub tasks --live").split())
+    assert "unknown option --live; `live PUBLICATION` shows a table that changes in place" in shown
+
+
 def test_an_invalid_command_gets_no_number(table: Desk) -> None:
     table.type("call f {a 1}\nzzz\ncall $9")
     assert table.type("call upper a") == '[1] "A"\n'

@@ -176,6 +176,7 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
         ("live tasks {done: false}", "with an argument"),
     ],
     labels={"params": "VALUE"},
+    fills_screen=True,
 )
 def live(shell: Shell, publication: Publication, *params: Value) -> None:
     """Show a publication in a table that changes in place.
