@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -18,7 +18,18 @@ from ..ejson.json_text import JSONValue
 from ..exceptions import ConnectError, DDPError, OutcomeUnknown, ServerError
 from .percentiles import percentiles
 
-__all__ = ["Figures", "Setup", "Times", "code_of", "compare", "figures_in", "live_figures", "report", "warnings"]
+__all__ = [
+    "Figures",
+    "Setup",
+    "Times",
+    "check_report",
+    "code_of",
+    "compare",
+    "figures_in",
+    "live_figures",
+    "report",
+    "warnings",
+]
 
 _PERCENTS = (50, 90, 95, 99)
 # The number of parts of a run.
@@ -313,11 +324,60 @@ def warnings(found: Mapping[str, Any]) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------------------- comparison
 
 
+def check_report(found: Mapping[str, Any]) -> None:
+    """Check the keys that a comparison reads in a report from a file, which may have been edited or cut.
+
+    Raises:
+        ValueError: A key is missing, or its value is not possible. The message says which one.
+    """
+    checks: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("kind", "name", "url"), lambda value: isinstance(value, str)),
+        **dict.fromkeys(("clients", "answered", "rate"), _is_number),
+        **dict.fromkeys(("unanswered", "unsent", "disconnects", "refused"), _is_count),
+        "target_rate": lambda value: value is None or _is_number(value),
+        "latency_ms": _are_numbers,
+        "interval_ms": lambda value: (
+            isinstance(value, Mapping)
+            and all(
+                isinstance(pair, list) and len(pair) == 2 and _are_numbers(dict(enumerate(pair)))
+                for pair in value.values()
+            )
+        ),
+        "errors": lambda value: isinstance(value, Mapping) and all(map(_is_count, value.values())),
+        "parts": lambda value: (
+            isinstance(value, list)
+            and all(
+                isinstance(part, Mapping) and _is_number(part.get("rate")) and _are_numbers(part.get("latency_ms"))
+                for part in value
+            )
+        ),
+        "deliveries": lambda value: isinstance(value, Mapping) and _is_count(value.get("missing", 0)),
+    }
+    for key, is_valid in checks.items():
+        if key not in found and key != "deliveries":
+            raise ValueError(f"{key} is missing")
+        if key in found and not is_valid(found[key]):
+            raise ValueError(f"{key} is not valid")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and _is_number(value)
+
+
+def _are_numbers(value: object) -> bool:
+    """Return whether this is an object with numbers, some of which may be missing."""
+    return isinstance(value, Mapping) and all(number is None or _is_number(number) for number in value.values())
+
+
 def figures_in(found: Mapping[str, Any]) -> dict[str, float | None]:
     """Return the figures of a report, or of a part of one, that can be compared."""
     latency = found["latency_ms"]
     # The maximum is one value, which says nothing about the others.
-    return {"rate": found["rate"], **{f"p{percent}": latency[f"p{percent}"] for percent in _PERCENTS}}
+    return {"rate": found["rate"], **{f"p{percent}": latency.get(f"p{percent}") for percent in _PERCENTS}}
 
 
 def compare(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> dict[str, JSONValue]:
@@ -387,7 +447,7 @@ def _side(name: str, runs: Sequence[Mapping[str, Any]], *, is_between_runs: bool
     for run in runs:
         if name == "rate" and run["answered"]:
             error = max(error, 1 / math.sqrt(run["answered"])) if run["target_rate"] is None else error
-        elif name in run["interval_ms"] and run["interval_ms"][name][0]:
+        elif name in run["interval_ms"] and all(run["interval_ms"][name]):
             low, high = run["interval_ms"][name]
             error = max(error, math.log(high / low) / 2 / _Z)
     return _Side(mean, error, max(len(parts) - 1, 1))

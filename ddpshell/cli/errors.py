@@ -290,7 +290,7 @@ def _option_elsewhere(error: click.NoSuchOption) -> str | None:
 
 def _sentence(message: str) -> str:
     """Make click's messages look like ours, which do not begin with a capital or end with a full stop."""
-    message = message.removesuffix(".")
+    message = message.removesuffix(".").replace("is not a valid integer range", "is not a whole number")
     return message[:1].lower() + message[1:] if message[:2].istitle() else message
 
 

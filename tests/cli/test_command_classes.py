@@ -59,6 +59,7 @@ def test_a_negative_number_is_what_an_option_was_given(ddp: Command) -> None:
         pytest.param(["--ipv6", "call", "x", "--ipv4"], "--ipv4 and --ipv6 cannot be used together", id="in two places"),
         pytest.param(["call", "x", "-o", "yaml"], "-o/--output: 'yaml' is not one of", id="no format"),
         pytest.param(["-u", "x", "serve"], "ddp serve does not take -u/--url", id="an option for another command"),
+        pytest.param(["serve", "--port", "x"], "--port: 'x' is not a whole number", id="not a port"),
         pytest.param(["serve", "--port", "70000"], "--port: 70000 is not in the range", id="no port"),
     ],
 )  # fmt: skip

@@ -256,7 +256,9 @@ def read_names(file: str) -> list[_Publication]:
             found = list(_typed(path))
         else:
             found = list(_listed(path, file))
-    except (OSError, RecordingError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise CommandError(f"--names: {file!r} is not UTF-8 text") from None
+    except (OSError, RecordingError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise CommandError(f"--names: cannot read {file!r}: {reason}") from None
     return list({(name, ejson.dumps(list(params), canonical=True)): (name, params) for name, params in found}.values())

@@ -322,11 +322,22 @@ def _reports(file: str) -> list[dict[str, Any]]:
     try:
         lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
         found = [json_text.loads(line) for line in lines if line.strip()]
-    except (OSError, UnicodeDecodeError, EJSONError) as error:
+    except OSError as error:
+        raise CommandError(f"cannot read {file!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{file!r} is not UTF-8 text") from None
+    except EJSONError as error:
         raise CommandError(f"cannot read {file!r}: {error}") from None
     reports = [run for run in found if isinstance(run, dict) and run.get("ddp_bench") == 1]
     if not reports or len(reports) < len(found):
         raise CommandError(f"{file!r} is not the output of `ddp bench ... -o json`")
+    from ...analysis.load import check_report
+
+    for run in reports:
+        try:
+            check_report(run)
+        except ValueError as error:
+            raise CommandError(f"{file!r} is not the output of `ddp bench ... -o json`: {error}") from None
     return reports
 
 

@@ -185,3 +185,9 @@ def test_an_invalid_file_of_names_is_an_error(tmp_path: Path, data: bytes, probl
     (tmp_path / "names").write_bytes(data)
     with pytest.raises(CommandError, match=problem):
         read_names(str(tmp_path / "names"))
+
+
+def test_names_that_are_not_text_are_rejected(tmp_path: Path) -> None:
+    (tmp_path / "names").write_bytes(b"tasks\n\xff\n")
+    with pytest.raises(CommandError, match=r"--names: .* is not UTF-8 text"):
+        read_names(str(tmp_path / "names"))

@@ -266,6 +266,23 @@ class TestCompare:
             ran = ddp("bench", "compare", results[0], str(other))
             assert (ran.code, ran.out) == (2, "")
             assert words in ran.err
+        other.write_bytes(b"\xff")
+        assert ddp("bench", "compare", results[0], str(other)).err == f"ddp: error: {str(other)!r} is not UTF-8 text\n"
+        for key, value in (
+            ("kind", None),
+            ("answered", -1),
+            ("latency_ms", []),
+            ("parts", [{}]),
+            ("errors", 5),
+            ("rate", 1e308),
+        ):
+            other.write_text(json.dumps({**made(noisy(1)), key: value}))
+            ran = ddp("bench", "compare", results[0], str(other))
+            assert (ran.code, "is not the output of" in ran.err, key in ran.err) == (2, True, True), ran.err
+        cut = made(noisy(1))
+        del cut["unsent"]
+        other.write_text(json.dumps(cut))
+        assert "unsent is missing" in ddp("bench", "compare", results[0], str(other)).err
         other.write_text(json.dumps({**made(noisy(1)), "kind": "sub"}))
         assert "only runs of the same test can be compared" in ddp("bench", "compare", results[0], str(other)).err
 
