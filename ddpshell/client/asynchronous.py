@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from typing import TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, finalize, ref
 
 from ..exceptions import ClientClosed, DDPError
 from .events import (
@@ -171,7 +171,16 @@ def changes(
                 await ready.wait()
                 ready.clear()
         finally:
-            stop()
-            unregister()
+            finalizer.detach()
+            end_observing()
 
-    return iterate()
+    def end_observing() -> None:
+        stop()
+        unregister()
+
+    iterator = iterate()
+    # Code in an iterator that never began does not run when it is collected. That may happen on any thread and within any
+    # lock, so the end waits for the loop.
+    finalizer = finalize(iterator, ours.call, end_observing)
+    finalizer.atexit = False
+    return iterator

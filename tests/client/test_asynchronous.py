@@ -234,6 +234,24 @@ class TestChanges:
         with playing() as played:
             asyncio.run(run(played))
 
+    def test_an_iterator_that_is_never_used_is_collected_with_its_observer(self) -> None:
+        async def run(played: Played) -> None:
+            changes: Any = played.tasks.changes()
+            assert observers() == 1
+            del changes
+            gc.collect()
+            await turn()
+            await turn()
+            gc.collect()
+            assert observers() == 0
+
+        def observers() -> int:
+            return sum(type(item).__name__ == "_Observer" for item in gc.get_objects())
+
+        gc.collect()
+        with playing(added("a")) as played:
+            asyncio.run(run(played))
+
     def test_they_end_with_the_client(self) -> None:
         async def run(played: Played) -> None:
             changes = played.tasks.changes()
