@@ -110,6 +110,26 @@ def _servers(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     }
 
 
+def _fan_out(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """The subscribers are in one process, which also makes the change."""
+    programs.install()
+    meteor.install()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    theirs = meteor.MeteorServer(folder / "meteor.stderr")
+    theirs.start()
+    stack.callback(theirs.stop)
+    ours = stack.enter_context(programs.embedded())
+
+    def measured(url: str, method: str) -> Mapping[str, float]:
+        [found] = programs.figures([NODE, f"{CLIENTS}/fan_out.js", url, str(size), method])
+        return found
+
+    return {
+        "ddpshell": functools.partial(measured, ours, "addTask"),
+        "Meteor": functools.partial(measured, theirs.url, "add"),
+    }
+
+
 def _load(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     """Each of the clients makes its next call when the one before is answered."""
     programs.install()
@@ -306,6 +326,16 @@ RACES = {
             measures={"rate": "calls/s"},
             goals=(Goal("rate", against="Meteor", at_least=1),),
             contenders=_servers,
+        ),
+        Race(
+            "fanout",
+            "one change to {size} subscribers",
+            size=1000,
+            tiny=10,
+            rounds=5,
+            measures={"time": "ms"},
+            goals=(Goal("time", against="Meteor", at_most=0.7),),
+            contenders=_fan_out,
         ),
         Race(
             "load",
