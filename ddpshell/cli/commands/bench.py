@@ -72,6 +72,9 @@ def _bench(
     clients, count, seconds = options["clients"], options["count"], options["duration"]
     if count is None and seconds is None:
         count, seconds = (clients, None) if kind == "connect" else (None, _SECONDS)
+    if kind == "connect" and count is not None:
+        # More clients would never connect.
+        clients = min(clients, count)
     _confirm(settings, process, is_confirmed=options["yes"])
 
     from ..load import Plan

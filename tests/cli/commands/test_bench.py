@@ -80,6 +80,10 @@ class TestKinds:
         found = bench(ddp, "connect", "-c", "12")
         assert (found["answered"], found["connected"], found["refused"]) == (12, 12, 0)
 
+    def test_no_more_clients_than_connections_are_expected(self, ddp: Command) -> None:
+        found = bench(ddp, "connect", "-n", "3")
+        assert (found["connected"], found["clients"], found["warnings"]) == (3, 3, [])
+
     def test_a_login_is_made_by_each_client(self, ddp: Command, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("wonderland\n")
         login = ["--login", "alice", "--password-file", str(tmp_path / "secret")]
