@@ -177,7 +177,7 @@ def test_names_come_from_the_history_of_the_shell(tmp_path: Path, monkeypatch: p
         pytest.param(b"tasks\ntasks {a 1}\n", "line 2 of", id="a value"),
         pytest.param(b"tasks > file\n", "give one publication with its arguments", id="redirected"),
         pytest.param(b"tasks @file\n", "does not read files", id="a file"),
-        pytest.param(b"\xff\xfe\n", "cannot read", id="not text"),
+        pytest.param(b"\xff\xfe\n", "is not UTF-8 text", id="not text"),
         pytest.param(b"{}", "neither a HAR file nor a recording", id="JSON"),
     ],
 )

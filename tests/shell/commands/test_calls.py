@@ -51,7 +51,7 @@ def slow() -> Iterator[Slow]:
 def test_the_time_in_which_the_user_confirms_a_call_does_not_count(slow: Slow) -> None:
     class Thinking(FakeTerminal):
         def ask(self, question: str) -> str:
-            slow.clock.advance(25)
+            slow.clock.advance(5)
             return super().ask(question)
 
     slow.desk.shell.hooks.profile = Profile("prod", "", confirm=True)
