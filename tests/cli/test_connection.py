@@ -472,7 +472,7 @@ class TestTLS:
             if words == ["shell"]:
                 child.expect("127.0.0.1:[0-9]+> ")
                 child.sendline("call m")
-                child.expect("1")
+                child.expect(r"\[1\] 1")
                 child.sendline("exit")
             child.expect(pexpect.EOF)
             assert child.before is not None

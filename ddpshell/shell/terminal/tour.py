@@ -118,11 +118,13 @@ class TourPrompt(PlainPrompt):
         if step is None:
             self._say(_FAREWELL)
             raise EOFError
-        self._say(step.text)
         line = prompt_text(self._shell, self._screen.columns) + step.command
         if self._enter is None:
-            self._write(f"{line}\n")
-        elif self._wait_for_enter(line).strip().lower() in ("q", "quit", "exit"):
+            # At once, so that no event comes between them.
+            self._say(step.text, f"{line}\n")
+            return step.command
+        self._say(step.text)
+        if self._wait_for_enter(line).strip().lower() in ("q", "quit", "exit"):
             raise EOFError
         return step.command
 
@@ -131,8 +133,8 @@ class TourPrompt(PlainPrompt):
         self._write(question, "***\n")
         return "wonderland"
 
-    def _say(self, text: str) -> None:
-        self._write("\n", terminal_text([("comment", f"# {text}")], color=self._is_colored()), "\n")
+    def _say(self, text: str, line: str = "") -> None:
+        self._write("\n", terminal_text([("comment", f"# {text}")], color=self._is_colored()), "\n", line)
 
     def _write(self, *texts: str) -> None:
         self._printer.flush()

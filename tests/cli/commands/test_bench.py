@@ -82,7 +82,8 @@ class TestKinds:
 
     def test_no_more_clients_than_connections_are_expected(self, ddp: Command) -> None:
         found = bench(ddp, "connect", "-n", "3")
-        assert (found["connected"], found["clients"], found["warnings"]) == (3, 3, [])
+        assert (found["connected"], found["clients"]) == (3, 3)
+        assert not [warning for warning in found["warnings"] if "were connected" in warning]
 
     def test_a_login_is_made_by_each_client(self, ddp: Command, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("wonderland\n")
