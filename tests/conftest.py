@@ -29,13 +29,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: Modules whose tests start processes or try many schedules, which takes seconds.
 _SLOW_MODULES = (
-    "tests/faults/",
+    "tests/analysis/test_har",
+    "tests/analysis/test_html_page",
     "tests/cli/commands/",
-    "tests/cli/test_exit_codes",
     "tests/cli/test_connection",
+    "tests/cli/test_exit_codes",
+    "tests/faults/",
+    "tests/server/test_connection",
+    "tests/server/test_fuzz",
+    "tests/server/test_load",
     "tests/server/test_testing",
+    "tests/shell/test_replies",
     "tests/test_command_line",
     "tests/test_fault_proxy",
+    "tests/test_help",
     "tests/test_packaging",
     "tests/test_platforms",
     "tests/test_scripts",
