@@ -88,6 +88,8 @@ def test_a_permanent_failure_is_reported_with_advice(scene: Scene) -> None:
     scene.connector.refuse(ConnectError("404 Not Found", retryable=False))
     shown = scene.desk.screen.wait_for("tries again")
     assert "not connected: 404 Not Found; `reconnect` tries again" in shown
+    assert "`!ddp doctor ws://" in shown
+    assert "` finds the cause" in shown
 
 
 def test_first_documents_are_counted_and_later_ones_shown(scene: Scene) -> None:
