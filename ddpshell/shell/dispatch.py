@@ -22,42 +22,60 @@ from .outputs import FileOutput, Output, ProgramOutput
 from .parser import Line, parse, reparse
 from .registry import Invocation, Role
 from .replies import ChangeFeed, Documents, Message, PendingReply, Reply, Result
-from .state import LoggedCommand, Shell
+from .state import UNCONFIRMED, LoggedCommand, Shell
 
 __all__ = ["dispatch", "dispatch_text"]
 
 # Seconds between two looks for signals: a signal just before a wait does not end the wait.
 _SIGNAL_INTERVAL = 0.1
 
+# Seconds between two looks at the connection while a command waits for the answer to the command before it.
+_LOOK_INTERVAL = 0.5
 
-def dispatch_text(shell: Shell, text: str, *, is_logged: bool = False) -> list[int]:
-    """Run all lines of a text without waiting for answers. If one line is not valid, none is run.
+
+def dispatch_text(shell: Shell, text: str, *, is_logged: bool = False) -> None:
+    """Run all lines of a text. If one line is not valid, none is run.
+
+    A line does not wait for the answer to the line before it, except after a `;`.
 
     Args:
         shell: The shell that runs them.
         text: The lines.
         is_logged: Log the commands, for `save`.
 
-    Returns:
-        The numbers of the commands whose answers are still to come.
+    Raises:
+        KeyboardInterrupt: The user pressed Ctrl-C during a wait.
     """
-    lines = parse(text)
-    numbers = []
+    left = parse(text)
     try:
-        for line in lines:
+        for line in left:
             shell.registry.bind(line)
-        for line in lines:
+    except CommandError as error:
+        shell.display.failure(None, error)
+        return
+    try:
+        while left and not shell.is_leaving:
+            line = left.pop(0)
             before = shell.jobs.last
             number = dispatch(shell, line)
             if is_logged and line.words[0].text != "save":
                 shell.log.commands.append(LoggedCommand(line.source, before, shell.jobs.last))
-            if number is not None:
-                numbers.append(number)
-            if shell.is_leaving:
-                break
+            if number is not None and left and text[line.end : left[0].start].lstrip(" \t").startswith(";"):
+                _wait_for_answer(shell, number)
     except DDPError as error:
         shell.display.failure(None, error)
-    return numbers
+    finally:
+        if left and not shell.is_leaving:
+            shell.display.note([("note", f"not run: {text[left[0].start :].strip()}")])
+
+
+def _wait_for_answer(shell: Shell, number: int) -> None:
+    """Wait for an answer, unless it cannot come before the user connects again."""
+    while not shell.wait({number}, _LOOK_INTERVAL):
+        shell.settle({number}, age=UNCONFIRMED)
+        client = shell.link.current_client
+        if client is None or client.status.state.value in ("offline", "failed"):
+            return
 
 
 def dispatch(shell: Shell, line: Line) -> int | None:

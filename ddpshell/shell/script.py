@@ -59,16 +59,24 @@ def run_script(shell: Shell, lines: Iterable[str], name: str = "", *, keep_going
     """
     commands = 0
     first: BaseException | None = None
+    name = name or "script"
     for number, text in _complete_texts(lines):
-        for line in parse(text):
-            where = f"{name or 'script'}, line {number + text.count(chr(10), 0, line.start)}"
+        left = parse(text)
+        while left:
+            line = left.pop(0)
+            where = f"{name}, line {number + text.count(chr(10), 0, line.start)}"
             if shell.hooks.time_left() == 0:
                 late = DDPTimeout("not run: the time limit was reached")
                 shell.display.failure(None, late, where=where)
                 return ScriptOutcome(commands, first or late)
             commands += 1
-            with shell.current.located(where):
-                error = _run(shell, line)
+            try:
+                with shell.current.located(where):
+                    error = _run(shell, line)
+            except KeyboardInterrupt:
+                if left:
+                    shell.display.note([("note", f"{where}: stopped here; the rest was not run")])
+                raise
             shell.display.flush()
             first = first or error
             if (error is not None and not keep_going) or shell.is_leaving:

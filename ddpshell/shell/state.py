@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from ..client import Client
     from .call_timing import CallTimer
 
-__all__ = ["CurrentLine", "Interrupts", "LoggedCommand", "SessionLog", "Shell", "Terminal"]
+__all__ = ["UNCONFIRMED", "CurrentLine", "Interrupts", "LoggedCommand", "SessionLog", "Shell", "Terminal"]
+
+#: Seconds after which a result is shown even if the server has not confirmed its writes (C79).
+UNCONFIRMED = 30.0
 
 
 class Terminal(Protocol):

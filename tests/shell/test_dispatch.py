@@ -23,6 +23,33 @@ def test_a_text_with_an_invalid_line_is_not_run(table: Desk) -> None:
     assert shown == "error: expected ':' after the key, not 1\n  call f {a 1}\n            ^\n"
 
 
+def test_a_command_after_a_semicolon_waits_for_the_answer_to_the_one_before(table: Desk) -> None:
+    shown = table.type("call slowUnblocked 50; call echo [$1]; sub tasks; count tasks")
+    assert shown.splitlines() == ["[1] 50", "[2] [[50]]", "[3] sub tasks: ready, 3 documents", "[4] 3"]
+    assert table.type("unsub tasks; collections").endswith("no documents yet; `sub PUBLICATION` brings some\n")
+    shown = table.type("call fail ; echo 'after an error'")
+    assert shown.endswith("after an error\n")
+    assert shown.startswith("[5] error demo-failure")
+
+
+def test_a_command_on_a_line_of_its_own_does_not_wait(table: Desk) -> None:
+    table.send("sub neverReady\n# one; two\necho 'the next line'")
+    assert table.shown().endswith("the next line\n")
+
+
+def test_control_c_and_an_error_end_a_line_of_commands(table: Desk) -> None:
+    assert table.type("echo $9; call upper a").endswith("\nnot run: call upper a\n")
+    table.shell.interrupts.remember()
+    with pytest.raises(KeyboardInterrupt):
+        table.send("sub neverReady; call upper a;\ncall upper b")
+    assert table.shown().endswith("not run: call upper a;\ncall upper b\n")
+
+
+def test_a_command_does_not_wait_for_an_answer_that_cannot_come(table: Desk) -> None:
+    table.type("disconnect")
+    assert table.type("call upper a; connect; call upper b").splitlines()[-2:] == ['[1] "A"', '[2] "B"']
+
+
 def test_only_commands_with_results_have_numbers(table: Desk) -> None:
     table.type("help call\nset items 5\ncall upper a\nstatus\ncall upper b")
     assert table.shown().endswith('[2] "B"\n')

@@ -72,7 +72,7 @@ TOPICS = {
             ("", ""),
             ("$_  $3  $3.title[0]", "the last result, the result of [3], a part of it"),
             ("x = call METHOD", "keep the result as $x"),
-            ("COMMAND; wait; COMMAND", "commands in one line; `wait` waits for the answers"),
+            ("COMMAND; COMMAND", "commands in one line; each waits for the answer to the one before"),
             ("COMMAND | PROGRAM", "send the answer as JSON to a program, such as jq"),
             ("COMMAND > FILE", "write the answer to a file; >> appends"),
             ("!PROGRAM", "run a program of the system"),

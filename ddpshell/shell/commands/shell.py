@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -89,7 +88,7 @@ def source(shell: Shell, file: File) -> Message:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise CommandError(f"cannot read {file}: {reason}") from None
     with shell.current.in_file(file):
-        outcome = run_script(shell, io.StringIO(text), file)
+        outcome = run_script(shell, [text], file)
     ended = "" if outcome.error is None else "; the last one failed, so the rest was not run"
     return Message([("note", f"{file}: {plural(outcome.commands, 'command')}{ended}")], False, outcome.error)
 

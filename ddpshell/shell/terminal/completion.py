@@ -122,19 +122,19 @@ def _suggest_in_line(known: _Known, line: Line) -> Iterator[Suggestion]:
     command = known.registry.get(before[0].text)
     if command is None:
         return
-    parameter, collection = _parameter_after(command, before[1:])
+    parameter, subject = _parameter_after(command, before[1:])
     if typed.is_literal:
-        yield from _suggest_in_literal(known, typed, text, parameter.role if parameter else Role.VALUE, collection)
+        yield from _suggest_in_literal(known, typed, text, parameter.role if parameter else Role.VALUE, subject)
     elif typed.text.startswith("-") and not (parameter and parameter.is_option):
         yield from _suggest_options(command, before, typed)
     elif parameter is not None:
-        yield from _suggest_word(known, typed, parameter, collection)
+        yield from _suggest_word(known, typed, parameter, subject)
 
 
 def _parameter_after(command: Command, words: Iterable[Word]) -> tuple[Parameter | None, str | None]:
-    """Return the parameter for the next word after these words, and the collection that they name."""
+    """Return the parameter for the next word after these words, and the collection or the setting that they name."""
     index = 0
-    collection = None
+    subject = None
     awaited: Parameter | None = None
     for word in words:
         if awaited is not None:
@@ -144,10 +144,10 @@ def _parameter_after(command: Command, words: Iterable[Word]) -> tuple[Parameter
             awaited = option if option is not None and option.role is not Role.FLAG else None
         else:
             parameter = command.argument(index)
-            if parameter is not None and parameter.role is Role.COLLECTION:
-                collection = word.name
+            if parameter is not None and parameter.role in (Role.COLLECTION, Role.SETTING):
+                subject = word.name
             index += 1
-    return awaited or command.argument(index), collection
+    return awaited or command.argument(index), subject
 
 
 # ------------------------------------------------------------------------------------------------------- words
@@ -168,7 +168,7 @@ def _suggest_options(command: Command, before: Iterable[Word], typed: Word) -> I
         yield Suggestion("--help", typed.start, f"explain {command.name}")
 
 
-def _suggest_word(known: _Known, typed: Word, parameter: Parameter, collection: str | None) -> Iterator[Suggestion]:
+def _suggest_word(known: _Known, typed: Word, parameter: Parameter, subject: str | None) -> Iterator[Suggestion]:
     prefix, start = typed.text, typed.start
     match parameter.role:
         case Role.METHOD | Role.PUBLICATION | Role.COLLECTION:
@@ -186,29 +186,31 @@ def _suggest_word(known: _Known, typed: Word, parameter: Parameter, collection: 
         case Role.FILE:
             yield from _suggest_files(prefix, start)
         case Role.TEXT:
-            yield from _suggest_texts(known, parameter, prefix, start)
+            yield from _suggest_texts(known, parameter, prefix, start, subject)
         case Role.VALUE | Role.SELECTOR | Role.FIELDS if typed.file is not None:
             yield from _suggest_files(prefix[1:], start + 1)
         case Role.FIELDS:
             # A list of fields with commas, each with an optional sign.
             head = re.match(r"(?:.*,)?[-+]?", prefix)
             done = head.end() if head else 0
-            yield from _suggest_names(known.names.fields(collection), prefix[done:], start + done)
+            yield from _suggest_names(known.names.fields(subject), prefix[done:], start + done)
         case Role.VALUE | Role.SELECTOR if prefix:
             yield from _suggest_values(known, prefix, start)
         case _:
             return
 
 
-def _suggest_texts(known: _Known, parameter: Parameter, prefix: str, start: int) -> Iterator[Suggestion]:
+def _suggest_texts(
+    known: _Known, parameter: Parameter, prefix: str, start: int, subject: str | None
+) -> Iterator[Suggestion]:
     """Suggest words with a fixed meaning: switches, values of settings, filters for frames."""
     choices: Iterable[str] = ()
     if parameter.label == "on|off":
         choices = ("on", "off")
     elif parameter.label == "TYPE|NAME":
         choices = [*_MESSAGES, *known.names.of(Role.METHOD), *known.names.of(Role.PUBLICATION)]
-    elif parameter.label == "VALUE":
-        choices = dict.fromkeys(choice for setting in SETTINGS.values() for choice in setting.choices)
+    elif subject in SETTINGS:
+        choices = SETTINGS[subject].choices
     else:
         choices = known.choices(parameter.label)
     yield from _suggest_names(choices, prefix, start)

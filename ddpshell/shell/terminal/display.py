@@ -127,7 +127,9 @@ class ScreenDisplay:
                 return tagged(_tag(number), others_line(kind, collection, count))
 
             limit = int(self._settings["burst"])
-            burst = Burst((number, kind, collection), min(limit, _MAX_CLEARED) if is_less else limit, summarize)
+            # At the end of a subscription, documents are removed and lose fields in turn.
+            key = (number, collection, kind is DocumentAdded)
+            burst = Burst(key, min(limit, _MAX_CLEARED) if is_less else limit, summarize, kind)
         self._printer.show(lambda _: tagged(_tag(number), change_line(event, _CHANGE)), may_drop=True, burst=burst)
 
     def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:

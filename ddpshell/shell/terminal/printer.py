@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -92,23 +93,33 @@ class Burst(NamedTuple):
 
     Args:
         key: Equal for all texts of the burst.
-        limit: How many texts are shown.
+        limit: How many texts are shown. The first text of the burst decides.
         summarize: Renders the text about the others.
+        kind: Equal for the texts that are counted together.
     """
 
     key: Hashable
     limit: int
     summarize: Summarize
+    kind: Hashable = None
 
 
 class _Entry:
-    """A text to show, or a count of texts that are not shown."""
+    """A text to show, or a count of texts of one kind that are not shown."""
 
-    __slots__ = ("count", "may_drop", "render", "summarize")
+    __slots__ = ("count", "kind", "may_drop", "render", "summarize")
 
-    def __init__(self, render: Render | None, summarize: Summarize | None = None, *, may_drop: bool = False) -> None:
+    def __init__(
+        self,
+        render: Render | None,
+        summarize: Summarize | None = None,
+        kind: Hashable = None,
+        *,
+        may_drop: bool = False,
+    ) -> None:
         self.render = render
         self.summarize = summarize
+        self.kind = kind
         self.may_drop = may_drop
         self.count = 0
 
@@ -135,10 +146,10 @@ class TextQueue:
         if burst is None or self._burst is None or burst.key != self._burst.key:
             self._burst, self._burst_length = burst, 0
         self._burst_length += 1
-        if self._burst is not None and self._burst_length > self._burst.limit:
-            self._count(self._burst.summarize)
+        if burst is not None and self._burst is not None and self._burst_length > self._burst.limit:
+            self._count(burst.summarize, (burst.key, burst.kind))
         elif may_drop and self._droppable >= self._limit:
-            self._count(_summarize_dropped)
+            self._count(_summarize_dropped, None)
         else:
             self._droppable += may_drop
             self._entries.append(_Entry(render, may_drop=may_drop))
@@ -154,10 +165,13 @@ class TextQueue:
         if not self._entries:
             self._burst = None
 
-    def _count(self, summarize: Summarize) -> None:
-        if not self._entries or self._entries[-1].summarize is not summarize:
-            self._entries.append(_Entry(None, summarize))
-        self._entries[-1].count += 1
+    def _count(self, summarize: Summarize, kind: Hashable) -> None:
+        counts = itertools.takewhile(lambda entry: entry.render is None, reversed(self._entries))
+        found = next((entry for entry in counts if entry.kind == kind), None)
+        if found is None:
+            found = _Entry(None, summarize, kind)
+            self._entries.append(found)
+        found.count += 1
 
 
 class State(enum.Enum):

@@ -36,7 +36,7 @@ from ...text.palette import StyledText, named_style
 from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
 from ..parser import Continuation, is_open
-from ..state import Shell
+from ..state import UNCONFIRMED, Shell
 from .completion import LineCompleter, LineSuggester, suggestions
 from .modes import ask_at_terminal, has_modes, hidden, sane
 from .output import PlainScreen, TerminalOutput
@@ -46,9 +46,6 @@ __all__ = ["PlainPrompt", "Prompt", "prompt_text", "short_url", "toolbar"]
 
 #: Seconds between two updates of the toolbar.
 _REFRESH = 1.0
-#: Seconds after which a result is shown even if the server has not confirmed its writes (C79).
-_UNCONFIRMED = 30.0
-
 #: Seconds for which the toolbar shows a round trip.
 _ROUND_TRIP_AGE = 10.0
 
@@ -243,7 +240,7 @@ class Prompt:
 
     def _toolbar(self) -> StyleAndTextTuples:
         # The toolbar is drawn every second. So this call ends the wait for answers whose writes are never confirmed.
-        self._shell.settle(age=_UNCONFIRMED)
+        self._shell.settle(age=UNCONFIRMED)
         app = self._session.app
         text: StyledText = []
         if app.editing_mode is EditingMode.VI and app.vi_state.input_mode is not InputMode.INSERT:

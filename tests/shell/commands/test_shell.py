@@ -185,6 +185,24 @@ def test_a_command_of_another_shell_is_answered_with_the_one_that_is_meant(table
     assert f"unknown command {word}; did you mean {meant}?" in table.type(f"{word} x")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("set items 5\nsub neverReady; call upper b", "{path}, line 2: stopped here; the rest was not run\n"),
+        ("\n\nsub neverReady\n\n\ncall upper b\n", "{path}, line 3: stopped here; the rest was not run\n"),
+        ("sub neverReady\n# the end\n", "items is 5\n"),
+    ],
+)
+def test_control_c_ends_a_file_of_commands(table: Desk, tmp_path: Path, text: str, shown: str) -> None:
+    path = tmp_path / "x"
+    path.write_text(text)
+    table.type("set items 5")
+    table.shell.interrupts.remember()
+    with pytest.raises(KeyboardInterrupt):
+        table.send(f"source {path}")
+    assert table.shown().endswith(shown.format(path=path))
+
+
 def test_several_commands_in_a_line(table: Desk) -> None:
     shown = table.type("call upper one; call upper two ;call echo 'a;b' c;d;")
     assert shown == '[1] "ONE"\n[2] "TWO"\n[3] ["a;b", "c;d"]\n'

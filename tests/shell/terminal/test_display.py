@@ -91,6 +91,27 @@ def test_documents_that_only_lose_fields_are_counted(screen: tuple[RecordingScre
     assert shown[5:] == ["~ tasks: 53 more documents with fewer fields", '~ tasks/"1" {"n": 1} without title']
 
 
+def test_documents_that_are_removed_and_lose_fields_in_turn_are_one_burst(
+    screen: tuple[RecordingScreen, Printer],
+) -> None:
+    """As at the end of a subscription, if another one has some of its documents."""
+    display = ScreenDisplay(screen[1], Settings(burst="3"))
+    with screen[1].paused():
+        for number in range(25):
+            display.change(None, DocumentRemoved("tasks", f"r{number}"))
+            display.change(None, DocumentChanged("tasks", f"c{number}", {}, ("title",)))
+        display.change(None, DocumentAdded("tasks", "a", {}))
+    display.flush()
+    assert screen[0].text.splitlines() == [
+        "- tasks/r0",
+        "~ tasks/c0 without title",
+        "- tasks/r1",
+        "~ tasks: 24 more documents with fewer fields",
+        "- tasks: 23 more documents",
+        "+ tasks/a {}",
+    ]
+
+
 def test_added_and_removed_documents_are_counted_separately(screen: tuple[RecordingScreen, Printer]) -> None:
     display = ScreenDisplay(screen[1], Settings(burst="2"))
     with screen[1].paused():

@@ -217,11 +217,14 @@ def test_texts_that_come_one_by_one_are_not_a_burst(
         pytest.param("a b a", ["a", "b", "a"], id="another kind ends the burst"),
         pytest.param("a - a", ["a", "-", "a"], id="a text outside bursts ends the burst"),
         pytest.param("a a b b a", ["a", "1 more a", "b", "1 more b", "a"], id="several bursts"),
+        pytest.param("a c a c a", ["a", "2 more c", "2 more a"], id="two kinds in a burst are counted apart"),
+        pytest.param("a c a write c a", ["a", "1 more c", "1 more a", "1 more c", "1 more a"], id="as far as written"),
     ],
 )
 def test_a_burst_lasts_until_another_text_or_a_quiet_moment(actions: str, shown: list[str]) -> None:
     queue, found = TextQueue(100), list[str]()
     bursts = {key: burst(key, limit=1) for key in "ab"}
+    bursts["c"] = burst("c", limit=1)._replace(key="a", kind="c")
 
     def write() -> None:
         for entry in queue.take_batch():
