@@ -343,7 +343,7 @@ class _FrameWatch:
         call = self._calls.pop(call_id, None)
         if call is None:
             return None, None, 0
-        answers = [time for time in (call.result, call.updated) if time is not None]
+        answers = [time for time in (call.answered, call.updated) if time is not None]
         return call.sent, max(answers, default=None), self._sizes.pop(call_id, 0)
 
     def subscription(self, sub_id: str) -> tuple[float | None, float | None, int]:
@@ -351,8 +351,7 @@ class _FrameWatch:
         subscription = self._subscriptions.pop(sub_id, None)
         if subscription is None:
             return None, None, 0
-        answered = subscription.nosub if subscription.ready is None else subscription.ready
-        return subscription.sent, answered, subscription.bytes
+        return subscription.sent, subscription.answered, subscription.bytes
 
     def await_change(self, collection: str, since: float) -> Event:
         """Let the next change of a collection count from this time; the event is set then."""

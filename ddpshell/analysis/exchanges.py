@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
 
-from ..exceptions import MethodError, SubscriptionError
-from ..protocol.codec import UnrecognizedMessage, decode, decode_client
+from .. import ejson
+from ..ejson import JSONValue, json_text
+from ..exceptions import EJSONError, MethodError, ServerError, SubscriptionError
+from ..protocol.codec import UnrecognizedMessage, decode, decode_client, decode_document_id
 from ..protocol.messages import (
     ABSENT,
     Added,
@@ -23,7 +25,9 @@ from ..protocol.messages import (
     ClientMessage,
     Connect,
     Connected,
+    DataMessage,
     Failed,
+    Message,
     Method,
     MovedBefore,
     Nosub,
@@ -48,11 +52,12 @@ __all__ = [
     "Exchanges",
     "Phase",
     "PingPong",
+    "Request",
     "Sending",
     "Step",
     "Subscription",
     "View",
-    "exchanges_of",
+    "id_as_json",
 ]
 
 _NEW = (Added, AddedBefore)
@@ -71,71 +76,27 @@ class Sending(Struct, frozen=True):
     conn: int
 
 
-class Call(Struct, eq=False):
-    """A method call. Times are in seconds since the recording began; None means that it has not happened.
+class Request(Struct, eq=False):
+    """A method call or a subscription. Times are in seconds since the recording began; None means that it has not happened.
 
     Args:
-        id: The id of the call.
-        method: The name of the method.
+        id: The id of the request.
+        name: The name of the method or of the publication.
         params: The parameters, as EJSON text.
         sendings: The times that it was sent, at least one.
-        result: The time of `result`.
-        updated: The time of `updated` (C13).
-        error: The error of the server, if the call failed.
-        size: The number of bytes of its frames.
+        answered: The time of the result, or of the first `ready` or `nosub`.
+        error: The error of the server, if the call failed, or if the subscription was refused or stopped.
     """
 
-    id: str
-    method: str
-    params: str
-    sendings: list[Sending]
-    result: float | None = None
-    updated: float | None = None
-    error: MethodError | None = None
-    size: int = 0
-
-    @property
-    def sent(self) -> float:
-        """The time at which it was first sent."""
-        return self.sendings[0].t
-
-    @property
-    def conn(self) -> int:
-        """The number of the connection on which it was sent last."""
-        return self.sendings[-1].conn
-
-    @property
-    def is_login(self) -> bool:
-        """Whether the call is a login."""
-        return self.method == "login"
-
-
-class Subscription(Struct, eq=False):
-    """A subscription. Times are in seconds since the recording began; None means that it has not happened.
-
-    Args:
-        id: The id of the subscription.
-        name: The name of the publication.
-        params: The parameters, as EJSON text.
-        sendings: The times that it was sent, at least one.
-        ready: The time of the first `ready`.
-        unsub: The time at which the client ended it.
-        nosub: The time at which the server confirmed its end, or refused it.
-        error: The error of the server, if it was refused or stopped.
-        documents: The number of documents that arrived before `ready`.
-        bytes: The number of bytes of the data messages before `ready`.
-    """
+    #: `call` or `sub`.
+    kind: ClassVar[str]
 
     id: str
     name: str
     params: str
-    sendings: list[Sending]
-    ready: float | None = None
-    unsub: float | None = None
-    nosub: float | None = None
-    error: SubscriptionError | None = None
-    documents: int = 0
-    bytes: int = 0
+    sendings: list[Sending] = []
+    answered: float | None = None
+    error: ServerError | None = None
 
     @property
     def sent(self) -> float:
@@ -147,10 +108,47 @@ class Subscription(Struct, eq=False):
         """The number of the connection on which it was sent last."""
         return self.sendings[-1].conn
 
+
+class Call(Request, eq=False):
+    """A method call.
+
+    Args:
+        updated: The time of `updated` (C13).
+    """
+
+    kind = "call"
+
+    updated: float | None = None
+
+    @property
+    def is_login(self) -> bool:
+        """Whether the call is a login."""
+        return self.name == "login"
+
+
+class Subscription(Request, eq=False):
+    """A subscription.
+
+    Args:
+        ready: The time of the first `ready`.
+        unsub: The time at which the client ended it.
+        nosub: The time at which the server confirmed its end, or refused it.
+        documents: The number of documents that arrived before `ready`.
+        bytes: The number of bytes of the data messages before `ready`.
+    """
+
+    kind = "sub"
+
+    ready: float | None = None
+    unsub: float | None = None
+    nosub: float | None = None
+    documents: int = 0
+    bytes: int = 0
+
     @property
     def is_answered(self) -> bool:
         """Whether the server has answered, or the client no longer waits."""
-        return not (self.ready is None and self.nosub is None and self.unsub is None)
+        return self.answered is not None or self.unsub is not None
 
 
 class PingPong(Struct, eq=False):
@@ -202,6 +200,8 @@ class Connection(Struct, eq=False):
 
 Exchange: TypeAlias = Call | Subscription | PingPong | Connection
 
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
 #: What happened to an exchange.
 Phase: TypeAlias = Literal[
     "open",
@@ -235,11 +235,29 @@ class View(Struct, frozen=True):
         entry: The frame or event.
         message: The decoded frame; None for an event.
         steps: The exchanges that it belongs to.
+        data: The message, if it is about a document.
     """
 
     entry: Entry
     message: ServerMessage | ClientMessage | UnrecognizedMessage | None
     steps: tuple[Step, ...] = ()
+    data: DataMessage | None = None
+
+    @property
+    def is_new_document(self) -> bool:
+        """Whether the frame brings a new document."""
+        return isinstance(self.data, _NEW)
+
+    @property
+    def fields(self) -> dict[str, JSONValue]:
+        """The fields in a frame about a document; empty if it has none, or if they are not a JSON object."""
+        if self.data is None or isinstance(self.data, Removed | MovedBefore):
+            return {}
+        try:
+            fields = json_text.parse(self.data.fields)
+        except EJSONError:
+            return {}
+        return fields if isinstance(fields, dict) else {}
 
 
 class _State(Struct, eq=False):
@@ -258,9 +276,8 @@ class Exchanges:
 
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
-        # Requests of closed connections, which a client may send again.
-        self._lost_calls: dict[str, Call] = {}
-        self._lost_subs: dict[str, Subscription] = {}
+        # Requests of closed connections, which a client may send again, by kind and id.
+        self._lost: dict[tuple[str, str], Request] = {}
         # The states of closed connections by session, which a client may resume (R22).
         self._lost_sessions: dict[str, _State] = {}
 
@@ -277,6 +294,8 @@ class Exchanges:
             state = self._states[entry.conn] = _State(Connection(entry.conn, entry.t))
         if entry.dir == "in":
             received = decode(entry.text)
+            if isinstance(received, _DATA):
+                return View(entry, received, self._data(entry, received, state), received)
             return View(entry, received, self._received(entry, received, state))
         sent = decode_client(entry.text)
         return View(entry, sent, self._sent(entry, sent, state))
@@ -298,8 +317,7 @@ class Exchanges:
 
     def _lose(self, state: _State | None) -> None:
         if state is not None:
-            self._lost_calls.update(state.calls)
-            self._lost_subs.update(state.subs)
+            self._lost.update({(one.kind, one.id): one for one in (*state.calls.values(), *state.subs.values())})
             if state.connection.session is not None:
                 self._lost_sessions[state.connection.session] = state
 
@@ -315,65 +333,57 @@ class Exchanges:
         connection = state.connection
         match message:
             case Method():
-                params = _text(message.params)
-                call = self._lost_calls.get(message.id)
-                # The parameters of a masked login are equal, too.
-                is_again = call is not None and (call.method, call.params) == (message.method, params)
-                if call is None or not is_again:
-                    call = Call(message.id, message.method, params, [])
-                else:
-                    del self._lost_calls[message.id]
-                    connection.resent += 1
-                call.sendings.append(Sending(frame.t, frame.conn))
-                call.size += frame.size
+                call, phase = self._request(Call(message.id, message.method, _text(message.params)), frame, connection)
                 state.calls[message.id] = call
-                return (Step("resent" if is_again else "sent", call),)
+                return (Step(phase, call),)
             case Sub():
-                params = _text(message.params)
-                sub = self._lost_subs.get(message.id)
-                is_again = sub is not None and (sub.name, sub.params) == (message.name, params)
-                if sub is None or not is_again:
-                    sub = Subscription(message.id, message.name, params, [])
-                else:
-                    del self._lost_subs[message.id]
-                    connection.resent += 1
-                sub.sendings.append(Sending(frame.t, frame.conn))
+                sub, phase = self._request(
+                    Subscription(message.id, message.name, _text(message.params)), frame, connection
+                )
                 state.subs[message.id] = sub
                 if not sub.is_answered:
                     state.waiting_subs[message.id] = sub
-                return (Step("resent" if is_again else "sent", sub),)
+                return (Step(phase, sub),)
             case Unsub():
-                sub = state.subs.get(message.id)
-                if sub is None:
+                ended = state.subs.get(message.id)
+                if ended is None:
                     return ()
-                sub.unsub = frame.t
-                return (Step("unsub", sub),)
+                ended.unsub = frame.t
+                return (Step("unsub", ended),)
             case Connect():
                 connection.connect = frame.t
                 connection.resumes = message.session
                 return (Step("connect", connection),)
-            case Ping():
-                return self._ping(frame, message, state)
-            case Pong():
-                return self._pong(frame, message, state)
-        return ()
+        return _ping_or_pong(frame, message, state)
+
+    def _request(self, new: AnyRequest, frame: Frame, connection: Connection) -> tuple[AnyRequest, Phase]:
+        """Return the request that a frame sends, which can be an earlier one that is sent again."""
+        lost = self._lost.get((new.kind, new.id))
+        # The parameters of a masked login are equal, too.
+        is_again = lost is not None and (lost.name, lost.params) == (new.name, new.params)
+        request = new
+        if is_again:
+            request = cast(AnyRequest, self._lost.pop((new.kind, new.id)))
+            connection.resent += 1
+        request.sendings.append(Sending(frame.t, frame.conn))
+        return request, "resent" if is_again else "sent"
+
+    def _data(self, frame: Frame, message: DataMessage, state: _State) -> tuple[Step, ...]:
+        sub = next(iter(state.waiting_subs.values()), None)
+        if sub is None:
+            return ()
+        sub.bytes += frame.size
+        sub.documents += isinstance(message, _NEW)
+        return (Step("data", sub),)
 
     def _received(self, frame: Frame, message: ServerMessage | UnrecognizedMessage, state: _State) -> tuple[Step, ...]:
         connection = state.connection
-        if isinstance(message, _DATA):
-            sub = next(iter(state.waiting_subs.values()), None)
-            if sub is None:
-                return ()
-            sub.bytes += frame.size
-            sub.documents += isinstance(message, _NEW)
-            return (Step("data", sub),)
         match message:
             case Result():
                 call = state.calls.get(message.id)
-                if call is None or call.result is not None:
+                if call is None or call.answered is not None:
                     return ()
-                call.result = frame.t
-                call.size += frame.size
+                call.answered = frame.t
                 if message.error != ABSENT:
                     call.error = server_error(MethodError, message.error)
                 if call.updated is not None:
@@ -386,7 +396,7 @@ class Exchanges:
                     if call is not None and call.updated is None:
                         call.updated = frame.t
                         steps.append(Step("updated", call))
-                        if call.result is not None:
+                        if call.answered is not None:
                             del state.calls[identifier]
                 return tuple(steps)
             case Ready():
@@ -394,17 +404,19 @@ class Exchanges:
                 for sub in ready:
                     state.waiting_subs.pop(sub.id, None)
                     if sub.ready is None:
-                        sub.ready = frame.t
+                        sub.ready = sub.answered = frame.t
                 return tuple([Step("ready", sub) for sub in ready])
             case Nosub(id=str(identifier)):
-                sub = state.subs.pop(identifier, None)
-                if sub is None:
+                ended = state.subs.pop(identifier, None)
+                if ended is None:
                     return ()
                 state.waiting_subs.pop(identifier, None)
-                sub.nosub = frame.t
+                ended.nosub = frame.t
+                if ended.answered is None:
+                    ended.answered = frame.t
                 if message.error != ABSENT:
-                    sub.error = server_error(SubscriptionError, message.error)
-                return (Step("nosub", sub),)
+                    ended.error = server_error(SubscriptionError, message.error)
+                return (Step("nosub", ended),)
             case Connected(session=session):
                 connection.connected = frame.t
                 connection.session = session if isinstance(session, str) else None
@@ -413,33 +425,33 @@ class Exchanges:
                 return (Step("connected", connection),)
             case Failed():
                 return (Step("failed", connection),)
-            case Ping():
-                return self._ping(frame, message, state)
-            case Pong():
-                return self._pong(frame, message, state)
-        return ()
-
-    def _ping(self, frame: Frame, message: Ping, state: _State) -> tuple[Step, ...]:
-        ping = PingPong(frame.conn, frame.dir, frame.t)
-        state.pings.setdefault((frame.dir, bytes(message.id)), deque()).append(ping)
-        return (Step("sent", ping),)
-
-    def _pong(self, frame: Frame, message: Pong, state: _State) -> tuple[Step, ...]:
-        key: tuple[Direction, bytes] = ("out" if frame.dir == "in" else "in", bytes(message.id))
-        waiting = state.pings.get(key)
-        if not waiting:
-            return ()
-        ping = waiting.popleft()
-        if not waiting:
-            del state.pings[key]
-        ping.answered = frame.t
-        return (Step("answered", ping),)
+        return _ping_or_pong(frame, message, state)
 
 
-def exchanges_of(entries: Iterable[Entry]) -> list[Exchange]:
-    """Return all exchanges of a recording, in the order of their beginnings."""
-    found = [step.exchange for view in Exchanges().views(entries) for step in view.steps]
-    return list(dict.fromkeys(found))
+def _ping_or_pong(frame: Frame, message: Message | UnrecognizedMessage, state: _State) -> tuple[Step, ...]:
+    match message:
+        case Ping():
+            ping = PingPong(frame.conn, frame.dir, frame.t)
+            state.pings.setdefault((frame.dir, bytes(message.id)), deque()).append(ping)
+            return (Step("sent", ping),)
+        case Pong():
+            key: tuple[Direction, bytes] = ("out" if frame.dir == "in" else "in", bytes(message.id))
+            waiting = state.pings.get(key)
+            if waiting:
+                ping = waiting.popleft()
+                if not waiting:
+                    del state.pings[key]
+                ping.answered = frame.t
+                return (Step("answered", ping),)
+    return ()
+
+
+def id_as_json(text: str) -> JSONValue:
+    """Return the id of a document in a data message for programs."""
+    try:
+        return ejson.encode(decode_document_id(text))
+    except EJSONError:
+        return text
 
 
 def _text(value: Raw) -> str:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
 from ..ejson import JSONValue, json_text
-from ..protocol.messages import Added, AddedBefore, Changed, MovedBefore, Removed
 from ..protocol.secrets import mask, mask_text
-from .exchanges import Call, Connection, Exchange, Exchanges, PingPong, Subscription, View
+from .exchanges import Connection, Exchange, Exchanges, PingPong, Request, Subscription, View
 from .recording import ConnectionChange, Entry, Frame, Header
 from .weight import Weight
 
@@ -36,8 +36,6 @@ _LONGEST_PARAMS = 300
 _MOST_FIELDS = 100
 _MOST_PUBLICATIONS = 500
 _MOST_COLLECTIONS = 20
-
-_DATA = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
 
 def html_page(header: Header, entries: Iterable[Entry]) -> Iterator[str]:
@@ -123,7 +121,7 @@ class _Page:
         self._rows: dict[Exchange, _Row] = {}
         self._connections: dict[int, Connection] = {}
         # None stands for data that no subscription waits for.
-        self._weights: dict[str | None, Weight] = {}
+        self._weights: defaultdict[str | None, Weight] = defaultdict(Weight)
         self._frames = [0, 0]
         self._bytes = [0, 0]
         self._first: float | None = None
@@ -158,7 +156,7 @@ class _Page:
         number, is_out = sum(self._frames), int(frame.dir == "out")
         self._frames[is_out] += 1
         self._bytes[is_out] += frame.size
-        message, waiting = view.message, None
+        data, waiting = view.data, None
         for step in view.steps:
             row = self._found(step.exchange)
             if isinstance(step.exchange, Connection):
@@ -168,20 +166,17 @@ class _Page:
             if step.phase != "data" or "data" not in row.phases:
                 row.steps.append([step.phase, _seconds(frame.t)])
                 row.phases.add(step.phase)
-            if step.phase == "data" and isinstance(step.exchange, Subscription) and isinstance(message, _DATA):
+            if data is not None and isinstance(step.exchange, Subscription):
                 waiting = step.exchange.name
-                row.collections[message.collection] = None
+                row.collections[data.collection] = None
         # The frames of a connection are all that were sent and received on it.
         connection = self._connections.get(frame.conn)
         if connection is None:
             connection = self._connections[frame.conn] = Connection(frame.conn, frame.t)
             self._found(connection).steps.append(["open", _seconds(frame.t)])
         self._found(connection).add_frame(number, frame.size)
-        if isinstance(message, _DATA):
-            weight = self._weights.get(waiting)
-            if weight is None:
-                weight = self._weights[waiting] = Weight()
-            weight.add(message, frame.size)
+        if data is not None:
+            self._weights[waiting].add(data, frame.size)
 
     def _found(self, exchange: Exchange) -> _Row:
         row = self._rows.get(exchange)
@@ -194,19 +189,17 @@ class _Page:
         kind, name, identifier, params, error = "conn", "", "", "", ""
         shown: dict[str, JSONValue] = {}
         match one:
-            case Call():
-                kind, name, identifier, params = "call", one.method, one.id, one.params
-            case Subscription():
-                kind, name, identifier, params = "sub", one.name, one.id, one.params
-                shown["documents"] = one.documents
+            case Request():
+                kind, name, identifier, params = one.kind, one.name, one.id, one.params
+                error = "" if one.error is None else str(one.error)
+                if isinstance(one, Subscription):
+                    shown["documents"] = one.documents
             case PingPong():
                 kind, name = "ping", "sent by the client" if one.dir == "out" else "sent by the server"
             case Connection():
                 shown["again"] = one.is_reconnect
                 if one.reason:
                     params = mask_text(one.reason)
-        if isinstance(one, Call | Subscription) and one.error is not None:
-            error = str(one.error)
         connection = self._connections[one.conn]
         shown |= {
             "closed": None if connection.closed is None else _seconds(connection.closed),

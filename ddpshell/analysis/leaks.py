@@ -11,13 +11,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from .. import ejson
 from ..ejson import JSONValue, json_text
 from ..exceptions import EJSONError
-from ..protocol.codec import decode_document_id
-from ..protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Removed, Result
+from ..protocol.messages import Added, AddedBefore, Changed, Result
 from ..protocol.secrets import MASK, is_secret_name
-from .exchanges import Call, Subscription, View
+from .exchanges import Call, Subscription, View, id_as_json
 
 __all__ = ["SEVERITIES", "LeakFinding", "LeakRule", "Leaks", "Severity"]
 
@@ -96,7 +94,7 @@ class LeakFinding(Struct):
         return {
             "severity": self.severity,
             "collection": self.collection,
-            "id": None if self.id is None else _id(self.id),
+            "id": None if self.id is None else id_as_json(self.id),
             "path": self.path,
             "rule": self.rule,
             "documents": self.documents,
@@ -105,6 +103,7 @@ class LeakFinding(Struct):
 
 
 class _Arrival(NamedTuple):
+    view: View
     message: Added | AddedBefore | Changed
     publication: str | None
     is_solicited: bool
@@ -120,7 +119,7 @@ class Leaks:
         # Connections that have made a subscription, after which data need not be unsolicited.
         self._subscribed: set[int] = set()
         self._logins: set[Call] = set()
-        # Documents that came before it was known who the user is.
+        # Documents that are to be checked when it is known who the user is.
         self._early: list[_Arrival] = []
 
     def receive(self, view: View) -> None:
@@ -135,23 +134,19 @@ class Leaks:
                     publication = one.name
             elif isinstance(one, Call) and one.is_login:
                 self._follow_login(one, view)
-        message = view.message
-        if not isinstance(message, DataMessage) or isinstance(message, Removed | MovedBefore):
-            return
-        arrival = _Arrival(message, publication, view.entry.conn in self._subscribed)
-        if self._logins:
-            self._early.append(arrival)
-        else:
-            self._check(arrival)
+        if isinstance(view.data, Added | AddedBefore | Changed):
+            self._early.append(_Arrival(view, view.data, publication, view.entry.conn in self._subscribed))
+        self._check_early()
 
     def findings(self) -> list[LeakFinding]:
         """Return what was found, the worst first."""
+        self._logins.clear()
         self._check_early()
         return sorted(self._found.values(), key=lambda one: (SEVERITIES.index(one.severity), one.collection, one.path))
 
     def _follow_login(self, call: Call, view: View) -> None:
         """Meteor sends the user's own document before the result of the login says who the user is (A52)."""
-        if call.result is None:
+        if call.answered is None:
             self._logins.add(call)
             return
         self._logins.discard(call)
@@ -162,24 +157,20 @@ class Leaks:
                 result = None
             user = result.get("id") if isinstance(result, dict) else None
             self.user = user if isinstance(user, str) else self.user
-        if not self._logins:
-            self._check_early()
 
     def _check_early(self) -> None:
-        early, self._early = self._early, []
-        for arrival in early:
-            self._check(arrival)
+        """Check the documents that have arrived, unless it is not known yet who the user is."""
+        if not self._logins:
+            for arrival in self._early:
+                self._check(arrival)
+            self._early.clear()
 
     def _check(self, arrival: _Arrival) -> None:
         message = arrival.message
         is_own = message.collection == "users" and message.id == self.user
         if not arrival.is_solicited and not is_own and message.collection not in _USUAL:
             self._add("unsolicited", arrival, None, "", "")
-        try:
-            fields = json_text.parse(message.fields)
-        except EJSONError:
-            return
-        for rule, path in _leaks(fields):
+        for rule, path in _leaks(arrival.view.fields):
             if not (is_own and rule == "email"):
                 self._add(rule, arrival, message.id, path, re.sub(r"\[\d+\]", "[]", path))
 
@@ -270,10 +261,3 @@ def _has_address(value: str) -> bool:
             return True
         at = value.find("@", at + 1)
     return False
-
-
-def _id(text: str) -> JSONValue:
-    try:
-        return ejson.encode(decode_document_id(text))
-    except EJSONError:
-        return text

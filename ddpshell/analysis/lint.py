@@ -6,7 +6,7 @@ requests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -20,7 +20,6 @@ from ..protocol.messages import (
     Connected,
     DataMessage,
     Failed,
-    MovedBefore,
     Nosub,
     Pong,
     Ready,
@@ -28,14 +27,11 @@ from ..protocol.messages import (
     Result,
     Updated,
 )
-from .exchanges import Call, Subscription, View
+from .exchanges import Call, Request, View
 from .recording import ConnectionChange, Frame
 
 __all__ = ["Finding", "Lint", "Rule"]
 
-_REQUESTS = (Call, Subscription)
-_NEW = (Added, AddedBefore)
-_DATA = (*_NEW, Changed, Removed, MovedBefore)
 # Messages that are out of order although they have one step.
 _SEVERAL = (Connected, Failed, Ready, Updated)
 
@@ -78,7 +74,7 @@ class Lint:
         self._connections: dict[int, _Connection] = {}
         self._left: dict[str, _Connection] = {}
         # Calls without a result and subscriptions without an answer.
-        self._waiting: dict[Call | Subscription, None] = {}
+        self._waiting: dict[Request, None] = {}
 
     def receive(self, view: View) -> None:
         """Check the next frame."""
@@ -94,18 +90,18 @@ class Lint:
             return
         for step in view.steps:
             one = step.exchange
-            if isinstance(one, _REQUESTS):
+            if isinstance(one, Request):
                 if step.phase == "sent":
                     self._waiting[one] = None
                 elif step.phase in ("result", "ready", "unsub", "nosub"):
                     self._waiting.pop(one, None)
-        is_data = isinstance(view.message, _DATA)
+        data = view.data
         # A frame with one step is in order, and so is data after `connected`.
-        if not connection.is_connected or (len(view.steps) != 1 and not is_data) or isinstance(view.message, _SEVERAL):
+        if not connection.is_connected or (len(view.steps) != 1 and not data) or isinstance(view.message, _SEVERAL):
             for problem in self._out_of_order(view, connection):
                 self._found.append(Finding("out-of-order", problem, entry.t))
-        if is_data:
-            self._check_document(entry, view, connection)
+        if data is not None:
+            self._check_document(entry, data, connection)
 
     def findings(self) -> list[Finding]:
         """Return all breaches, in the order of their times. Call this after the last frame."""
@@ -134,15 +130,11 @@ class Lint:
             case Result() if not view.steps:
                 yield f"result for call {message.id}, which does not wait for it"
             case Updated() if len(view.steps) < len(message.methods):
-                known = {step.exchange.id for step in view.steps if isinstance(step.exchange, Call)}
-                for identifier in message.methods:
-                    if identifier not in known:
-                        yield f"updated for call {identifier}, which does not wait for it"
+                for identifier in _unknown(message.methods, view):
+                    yield f"updated for call {identifier}, which does not wait for it"
             case Ready() if len(view.steps) < len(message.subs):
-                known = {step.exchange.id for step in view.steps if isinstance(step.exchange, Subscription)}
-                for identifier in message.subs:
-                    if identifier not in known:
-                        yield f"ready for subscription {identifier}, which was not requested"
+                for identifier in _unknown(message.subs, view):
+                    yield f"ready for subscription {identifier}, which was not requested"
             # Without an id, or after `unsub` of a subscription that was refused, it is not about a request (S68).
             case Nosub(id=str(identifier)) if not view.steps:
                 yield f"nosub for subscription {identifier}, which was not requested"
@@ -151,15 +143,12 @@ class Lint:
             case Failed() if connection.is_connected:
                 yield "failed comes after connected"
 
-    def _check_document(self, frame: Frame, view: View, connection: _Connection) -> None:
-        message = view.message
-        if not isinstance(message, _DATA):
-            return
+    def _check_document(self, frame: Frame, message: DataMessage, connection: _Connection) -> None:
         ids = connection.documents.get(message.collection)
         if ids is None:
             ids = connection.documents[message.collection] = set()
         is_known = message.id in ids
-        if isinstance(message, _NEW):
+        if isinstance(message, (Added, AddedBefore)):
             ids.add(message.id)
             if is_known:
                 self._report("added-twice", frame, message, "for a document that the client has")
@@ -177,13 +166,17 @@ class Lint:
             self._found.append(Finding(rule, f"{_type(message)} {problem}: {collection} {identifier}", frame.t))
 
 
-def _unanswered(one: Call | Subscription) -> Finding:
-    if isinstance(one, Subscription):
-        return Finding("unanswered", f"subscription {one.name} (id {one.id}) was never answered", one.sent)
-    if one.updated is not None:
-        text = f"updated without a result for call {one.method} (id {one.id})"
+def _unknown(ids: Sequence[str], view: View) -> list[str]:
+    known = {step.exchange.id for step in view.steps if isinstance(step.exchange, Request)}
+    return [id_ for id_ in ids if id_ not in known]
+
+
+def _unanswered(one: Request) -> Finding:
+    if isinstance(one, Call) and one.updated is not None:
+        text = f"updated without a result for call {one.name} (id {one.id})"
         return Finding("updated-without-result", text, one.updated)
-    return Finding("unanswered", f"call {one.method} (id {one.id}) was never answered", one.sent)
+    kind = "call" if isinstance(one, Call) else "subscription"
+    return Finding("unanswered", f"{kind} {one.name} (id {one.id}) was never answered", one.sent)
 
 
 def _type(message: Struct) -> str:

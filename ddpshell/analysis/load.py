@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..ejson.json_text import JSONValue
 from ..exceptions import ConnectError, DDPError, OutcomeUnknown, ServerError
-from .percentiles import percentiles
+from .percentiles import milliseconds, percentiles
 
 __all__ = [
     "Figures",
@@ -203,7 +203,7 @@ def report(setup: Setup, figures: Figures, begin: float, end: float) -> dict[str
         "requests": figures.requests,
         "answered": len(figures.writes) if setup.kind == "fanout" else len(figures.times),
         "rate": round(in_time / seconds, 3),
-        "latency_ms": _milliseconds(figures.times.durations),
+        "latency_ms": percentiles(figures.times.durations, _PERCENTS),
         "interval_ms": _intervals(figures.times.durations),
         "errors": dict(figures.errors.most_common()),
         "reasons": figures.reasons,
@@ -223,18 +223,18 @@ def report(setup: Setup, figures: Figures, begin: float, end: float) -> dict[str
         }
         found["writes"] = {
             "rate": round(sum(ended <= end for ended in figures.writes.ends) / seconds, 3),
-            "latency_ms": _milliseconds(figures.writes.durations),
+            "latency_ms": percentiles(figures.writes.durations, _PERCENTS),
         }
     if setup.kind in ("sub", "fanout"):
         found |= {"messages": figures.messages, "bytes": figures.bytes}
     found["client"] = {
         "cpu": round(figures.cpu / (figures.cpu_span or seconds), 3),
         "cpu_s": round(figures.cpu, 3),
-        "lag_ms": _milliseconds(figures.lags),
+        "lag_ms": percentiles(figures.lags, _PERCENTS),
     }
     found["interrupted"] = figures.is_interrupted
     found["parts"] = [
-        {"rate": round(len(part) * _PARTS / seconds, 3), "latency_ms": _milliseconds(part)}
+        {"rate": round(len(part) * _PARTS / seconds, 3), "latency_ms": percentiles(part, _PERCENTS)}
         for part in _parts(figures.times, begin, end)
     ]
     found["notes"] = [_CLOSED] if setup.rate is None and setup.kind != "connect" else []
@@ -251,13 +251,6 @@ def _parts(times: Times, begin: float, end: float) -> list[list[float]]:
     return parts
 
 
-def _milliseconds(seconds: Sequence[float]) -> dict[str, float | None]:
-    return {
-        name: None if value is None else round(value * 1000, 3)
-        for name, value in percentiles(seconds, _PERCENTS).items()
-    }
-
-
 def _intervals(seconds: Sequence[float]) -> dict[str, JSONValue]:
     """Return the 99 % interval of each percentile, whatever the distribution is: between two measured values."""
     ordered, number = sorted(seconds), len(seconds)
@@ -266,7 +259,7 @@ def _intervals(seconds: Sequence[float]) -> dict[str, JSONValue]:
         middle = number * percent / 100
         width = _Z * math.sqrt(middle * (1 - percent / 100))
         low, high = max(math.floor(middle - width), 1), min(math.ceil(middle + width) + 1, number)
-        found[f"p{percent}"] = [round(ordered[rank - 1] * 1000, 3) for rank in (low, high)]
+        found[f"p{percent}"] = [milliseconds(ordered[rank - 1]) for rank in (low, high)]
     return found
 
 
@@ -282,7 +275,7 @@ def live_figures(figures: Figures, begin: float, now: float, last: int) -> str:
     seconds = now - begin
     count = len(figures.times)
     parts = [f"{seconds:.1f} s", f"{count:,} done", f"{count / seconds if seconds > 0 else 0:,.0f}/s"]
-    recent = _milliseconds(figures.times.durations[last:])
+    recent = percentiles(figures.times.durations[last:], _PERCENTS)
     if recent["p50"] is not None:
         parts += [f"{name} {recent[name]:,.1f} ms" for name in ("p50", "p99")]
     failed = figures.errors.total() + figures.unanswered + figures.missing

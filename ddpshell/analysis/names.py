@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ..ejson import json_text
-from ..exceptions import EJSONError
 from ..protocol.messages import Added, AddedBefore, Changed
 from ..protocol.server_error import is_unknown_name
-from .exchanges import Call, Subscription, View
+from .exchanges import Request, View
 
 __all__ = ["RecordedNames"]
 
@@ -29,23 +27,13 @@ class RecordedNames(Struct):
     def receive(self, view: View) -> None:
         """Learn the names in the next frame."""
         for step in view.steps:
-            match step.exchange:
-                case Call(method=name, error=error):
-                    names = self.methods
-                case Subscription(name=name, error=error):
-                    names = self.publications
-                case _:
-                    continue
-            if error is not None and is_unknown_name(error):
-                names.pop(name, None)
+            one = step.exchange
+            if not isinstance(one, Request):
+                continue
+            names = self.methods if one.kind == "call" else self.publications
+            if one.error is not None and is_unknown_name(one.error):
+                names.pop(one.name, None)
             else:
-                names[name] = None
-        message = view.message
-        if isinstance(message, Added | AddedBefore | Changed):
-            fields = self.collections.setdefault(message.collection, {})
-            try:
-                tree = json_text.parse(message.fields)
-            except EJSONError:
-                return
-            if isinstance(tree, dict):
-                fields.update(dict.fromkeys(tree))
+                names[one.name] = None
+        if isinstance(view.data, Added | AddedBefore | Changed):
+            self.collections.setdefault(view.data.collection, {}).update(dict.fromkeys(view.fields))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-__all__ = ["percentile", "percentiles"]
+__all__ = ["milliseconds", "percentile", "percentiles"]
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -19,8 +19,13 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(rank, 1) - 1]
 
 
-def percentiles(values: Iterable[float], percents: Sequence[float] = (50, 95)) -> dict[str, float | None]:
-    """Return percentiles and the maximum as JSON: `{"p50": ..., "p95": ..., "max": ...}`, all None without values."""
-    ordered = sorted(values)
+def percentiles(seconds: Iterable[float], percents: Sequence[float] = (50, 95)) -> dict[str, float | None]:
+    """Return percentiles and the maximum in milliseconds: `{"p50": ..., "p95": ..., "max": ...}`, all None without values."""
+    ordered = sorted(seconds)
     found = {f"p{percent:g}": percentile(ordered, percent) if ordered else None for percent in percents}
-    return {**found, "max": ordered[-1] if ordered else None}
+    return {name: milliseconds(value) for name, value in {**found, "max": ordered[-1] if ordered else None}.items()}
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return a time for programs: in milliseconds, to a microsecond."""
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -240,7 +240,7 @@ class _Session:
             # A stand-in answers `unsub` by itself.
             if isinstance(message, Result | Updated | Ready | Nosub) and take.is_open:
                 take.add(number, t, message)
-            is_over = isinstance(exchange, Call) and exchange.updated is not None and exchange.result is not None
+            is_over = isinstance(exchange, Call) and exchange.updated is not None and exchange.answered is not None
             if is_over or step.phase in ("updated", "unsub", "nosub"):
                 self._close(take)
 

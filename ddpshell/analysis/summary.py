@@ -1,26 +1,26 @@
-"""What a recording contains, in numbers: calls and subscriptions by name, with their times, and breaches of the protocol."""
+"""What a recording contains, in numbers: calls and subscriptions by name, with their times, and breaches of the protocol.
+
+All times are in seconds after a request was first sent; for programs, they are in milliseconds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 from msgspec import Struct
 
 from ..ejson import JSONValue
-from ..protocol.messages import Added, AddedBefore
-from .exchanges import Call, Connection, Exchanges, Subscription, View
+from .exchanges import Call, Connection, Exchanges, Phase, Request, View
 from .lint import Finding, Lint
-from .percentiles import percentile, percentiles
-from .recording import Direction, Entry, Frame
+from .percentiles import percentiles
+from .recording import Entry, Frame
 
 __all__ = ["CallSummary", "SubscriptionSummary", "Summary", "changes", "summarize"]
 
 
-_NEW = (Added, AddedBefore)
-
-
 class CallSummary(Struct):
-    """The calls of one method. Times are in milliseconds after the call was first sent.
+    """The calls of one method.
 
     Args:
         method: The name of the method.
@@ -44,8 +44,8 @@ class CallSummary(Struct):
             "method": self.method,
             "count": self.count,
             "errors": self.errors,
-            "result_ms": _spread(self.result),
-            "updated_ms": _spread(self.updated),
+            "result_ms": {**percentiles(self.result)},
+            "updated_ms": {**percentiles(self.updated)},
             "unanswered": self.unanswered,
         }
 
@@ -57,7 +57,7 @@ class SubscriptionSummary(Struct):
         name: The name of the publication.
         count: The number of subscriptions.
         errors: The number of subscriptions that the server refused or stopped with an error.
-        ready: The times of `ready`, in milliseconds after the subscription was first sent.
+        ready: The times of `ready`.
         documents: The number of documents that arrived before `ready`.
         bytes: The number of bytes of the data messages before `ready`.
         unanswered: The number of subscriptions without an answer.
@@ -73,13 +73,13 @@ class SubscriptionSummary(Struct):
 
     def as_json(self) -> dict[str, JSONValue]:
         """Return the numbers for programs. `ready_ms` is the median."""
-        ordered = sorted(self.ready)
+        ready = percentiles(self.ready)
         return {
             "name": self.name,
             "count": self.count,
             "errors": self.errors,
-            "ready_ms": _round(percentile(ordered, 50)) if ordered else None,
-            "ready_max_ms": _round(ordered[-1]) if ordered else None,
+            "ready_ms": ready["p50"],
+            "ready_max_ms": ready["max"],
             "documents": self.documents,
             "bytes": self.bytes,
             "unanswered": self.unanswered,
@@ -92,14 +92,14 @@ class Summary:
     def __init__(self) -> None:
         self.calls: dict[str, CallSummary] = {}
         self.subs: dict[str, SubscriptionSummary] = {}
-        self.frames: dict[Direction, int] = {"in": 0, "out": 0}
-        self.bytes: dict[Direction, int] = {"in": 0, "out": 0}
+        self.frames: dict[str, int] = {"in": 0, "out": 0}
+        self.bytes: dict[str, int] = {"in": 0, "out": 0}
         self._reconnects: set[int] = set()
         self._conns: set[int] = set()
         self._first: float | None = None
         self._last = 0.0
         # Exchanges that were sent and not answered.
-        self._waiting: set[Call | Subscription] = set()
+        self._waiting: set[Request] = set()
 
     @property
     def connections(self) -> int:
@@ -122,64 +122,53 @@ class Summary:
             self.bytes[entry.dir] += entry.size
         for step in view.steps:
             one, phase = step.exchange, step.phase
-            if isinstance(one, Call):
-                self._count_call(one, phase)
-            elif isinstance(one, Subscription):
-                self._count_sub(one, phase, view)
-            elif isinstance(one, Connection) and phase == "connect" and one.resumes is not None:
-                self._reconnects.add(one.conn)
-            if phase == "resent":
+            if isinstance(one, Request):
+                self._count(one, phase, view)
+            if phase == "resent" or (isinstance(one, Connection) and phase == "connect" and one.resumes is not None):
                 self._reconnects.add(entry.conn)
 
     def as_json(self, findings: Iterable[Finding] = ()) -> dict[str, JSONValue]:
         """Return the summary for programs."""
         for waiting in self._waiting:
-            group = self._call(waiting) if isinstance(waiting, Call) else self._sub(waiting)
-            group.unanswered += 1
+            self._group(waiting).unanswered += 1
         self._waiting.clear()
         return {
             "connections": self.connections,
             "reconnects": len(self._reconnects),
             "seconds": round(self.seconds, 6),
-            "frames": {"in": self.frames["in"], "out": self.frames["out"]},
-            "bytes": {"in": self.bytes["in"], "out": self.bytes["out"]},
+            "frames": {**self.frames},
+            "bytes": {**self.bytes},
             "calls": [group.as_json() for group in self.calls.values()],
             "subs": [group.as_json() for group in self.subs.values()],
             "lint": [finding.as_json() for finding in findings],
         }
 
-    def _call(self, call: Call) -> CallSummary:
-        return self.calls.setdefault(call.method, CallSummary(call.method))
+    def _group(self, one: Request) -> CallSummary | SubscriptionSummary:
+        if isinstance(one, Call):
+            return self.calls.setdefault(one.name, CallSummary(one.name))
+        return self.subs.setdefault(one.name, SubscriptionSummary(one.name))
 
-    def _sub(self, sub: Subscription) -> SubscriptionSummary:
-        return self.subs.setdefault(sub.name, SubscriptionSummary(sub.name))
-
-    def _count_call(self, call: Call, phase: str) -> None:
-        group = self._call(call)
+    def _count(self, one: Request, phase: Phase, view: View) -> None:
+        group, t = self._group(one), view.entry.t
         if phase == "sent":
             group.count += 1
-            self._waiting.add(call)
-        elif phase == "result" and call.result is not None:
-            self._waiting.discard(call)
-            group.errors += call.error is not None
-            group.result.append(1000 * (call.result - call.sent))
-        elif phase == "updated" and call.updated is not None:
-            group.updated.append(1000 * (call.updated - call.sent))
-
-    def _count_sub(self, sub: Subscription, phase: str, view: View) -> None:
-        group = self._sub(sub)
-        if phase == "sent":
-            group.count += 1
-            self._waiting.add(sub)
-        elif phase == "data" and isinstance(view.entry, Frame):
-            group.bytes += view.entry.size
-            group.documents += isinstance(view.message, _NEW)
+            self._waiting.add(one)
+        elif isinstance(group, CallSummary):
+            if phase == "result":
+                group.errors += one.error is not None
+                group.result.append(t - one.sent)
+                self._waiting.discard(one)
+            elif phase == "updated":
+                group.updated.append(t - one.sent)
+        elif phase == "data":
+            group.bytes += cast(Frame, view.entry).size
+            group.documents += view.is_new_document
         elif phase in ("ready", "nosub", "unsub"):
-            group.errors += phase == "nosub" and sub.error is not None
+            group.errors += phase == "nosub" and one.error is not None
             # A subscription that is sent again after a reconnect is ready again, which does not count.
-            if phase == "ready" and sub in self._waiting and sub.ready is not None:
-                group.ready.append(1000 * (sub.ready - sub.sent))
-            self._waiting.discard(sub)
+            if phase == "ready" and one in self._waiting:
+                group.ready.append(t - one.sent)
+            self._waiting.discard(one)
 
 
 def summarize(entries: Iterable[Entry]) -> dict[str, JSONValue]:
@@ -219,11 +208,3 @@ def _numbers(summary: Mapping[str, JSONValue]) -> dict[tuple[str, str], JSONValu
     findings = summary["lint"]
     numbers["all", "lint"] = len(findings) if isinstance(findings, list) else 0
     return numbers
-
-
-def _spread(milliseconds: Iterable[float]) -> JSONValue:
-    return {name: None if value is None else _round(value) for name, value in percentiles(milliseconds).items()}
-
-
-def _round(milliseconds: float) -> float:
-    return round(milliseconds, 3)

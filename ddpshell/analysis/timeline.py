@@ -13,19 +13,18 @@ from ..exceptions import CommandError, EJSONError
 from ..protocol.codec import UnrecognizedMessage
 from ..protocol.messages import Message
 from ..protocol.secrets import mask
-from ..text.escaping import escape_json
-from ..text.formatting import colored_value
+from ..text.escaping import escape_json_line
+from ..text.frames import colored_json
 from ..text.palette import StyledText
-from .exchanges import Call, Connection, PingPong, Step, Subscription, View
-from .recording import ConnectionChange
+from .exchanges import Connection, Exchanges, PingPong, Request, Subscription, View
+from .percentiles import milliseconds
+from .recording import ConnectionChange, Frame
 
-__all__ = ["Selection", "answer_time", "message_name", "message_type", "timeline_line", "timeline_row"]
+__all__ = ["FrameFilter", "Selection", "timeline_line", "timeline_row"]
 
 _KINDS = ("call", "sub", "msg", "collection")
 # The keys that a line shows in front of the rest of a message.
 _SHOWN = ("msg", "method", "name", "collection", "id", "methods", "subs")
-# Longer frames are not colored, since coloring takes about a microsecond for each character.
-_MOST_COLORED = 10_000
 
 
 class Selection(Struct, frozen=True):
@@ -66,11 +65,6 @@ class Selection(Struct, frozen=True):
             raise CommandError(f"{pattern!r} is not a valid regular expression: {error}") from None
         return cls(pairs, compiled, begin, end)
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether every frame is selected."""
-        return self == Selection()
-
     def accepts(self, view: View) -> bool:
         """Return whether a frame or event is selected."""
         entry = view.entry
@@ -87,12 +81,30 @@ class Selection(Struct, frozen=True):
             case "msg":
                 names = [message_type(view)]
             case "collection":
-                names = [getattr(view.message, "collection", "")]
-            case "call":
-                names = [step.exchange.method for step in view.steps if isinstance(step.exchange, Call)]
+                names = ["" if view.data is None else view.data.collection]
             case _:
-                names = [step.exchange.name for step in view.steps if isinstance(step.exchange, Subscription)]
+                names = [one.name for one in _requests(view) if one.kind == kind]
         return any(fnmatchcase(name, pattern) for name in names if name)
+
+
+class FrameFilter:
+    """Selects frames by message type and by name, while they are sent and received.
+
+    Args:
+        patterns: Message types (`method`), and names of methods, publications and collections; `*` matches any text.
+            The name of a method or publication also selects the server's answers. Without patterns, all frames match.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self.patterns = tuple(patterns)
+        self._selection = Selection([(kind, pattern) for pattern in patterns for kind in _KINDS])
+        self._exchanges = Exchanges()
+
+    def shows(self, text: str, *, is_sent: bool) -> bool:
+        """Return whether to show a frame. Call this with every frame, since answers are recognized by their requests."""
+        if not self.patterns:
+            return True
+        return self._selection.accepts(self._exchanges.receive(Frame(0.0, 1, "out" if is_sent else "in", text)))
 
 
 def message_type(view: View) -> str:
@@ -104,25 +116,25 @@ def message_type(view: View) -> str:
 
 def message_name(view: View) -> str:
     """Return the method, publication or collection that a frame is about; several names have commas in between."""
-    collection = getattr(view.message, "collection", None)
-    if isinstance(collection, str):
-        return collection
-    exchanges = [step.exchange for step in view.steps]
-    names = [
-        one.method if isinstance(one, Call) else one.name for one in exchanges if isinstance(one, Call | Subscription)
-    ]
-    return ", ".join(names)
+    if view.data is not None:
+        return view.data.collection
+    return ", ".join([one.name for one in _requests(view)])
 
 
-def answer_time(step: Step, t: float) -> float | None:
+def _requests(view: View) -> list[Request]:
+    return [step.exchange for step in view.steps if isinstance(step.exchange, Request)]
+
+
+def answer_time(view: View) -> float | None:
     """Return the seconds from a request to this answer; None if the frame is not an answer."""
-    match step.phase, step.exchange:
-        case "result" | "updated" | "ready" | "answered", Call() | Subscription() | PingPong() as one:
-            return t - one.sent
-        case "nosub", Subscription() as one:
-            return t - (one.sent if one.unsub is None else one.unsub)
-        case "connected", Connection(connect=begun) if begun is not None:
-            return t - begun
+    for step in view.steps:
+        match step.phase, step.exchange:
+            case "result" | "updated" | "ready" | "answered", Request() | PingPong() as one:
+                return view.entry.t - one.sent
+            case "nosub", Subscription() as one:
+                return view.entry.t - (one.sent if one.unsub is None else one.unsub)
+            case "connected", Connection(connect=begun) if begun is not None:
+                return view.entry.t - begun
     return None
 
 
@@ -137,14 +149,13 @@ def timeline_row(view: View) -> dict[str, JSONValue]:
             "event": entry.event,
             **(details if isinstance(details, dict) else {}),
         }
-    times = [ms for step in view.steps if (ms := answer_time(step, entry.t)) is not None]
     return {
         "t": entry.t,
         "conn": entry.conn,
         "dir": entry.dir,
         "msg": message_type(view),
         "name": message_name(view) or None,
-        "ms": round(times[0] * 1000, 3) if times else None,
+        "ms": milliseconds(answer_time(view)),
         "bytes": entry.size,
         "message": _tree(mask(entry.text)),
     }
@@ -156,35 +167,27 @@ def timeline_line(view: View) -> StyledText:
     line: StyledText = [("time", f"{entry.t:10.3f}"), ("tag", f" #{entry.conn}")]
     if isinstance(entry, ConnectionChange):
         details = mask(json_text.dump(dict(entry.details))) if entry.details else ""
-        return [*line, ("state", f" {entry.event}"), ("note", f" {_safe(details)}" if details else "")]
+        return [*line, ("state", f" {entry.event}"), ("note", f" {escape_json_line(details)}" if details else "")]
     line.append(("sent", " -> ") if entry.dir == "out" else ("received", " <- "))
     tree = _tree(mask(entry.text))
     if not isinstance(tree, dict) or not message_type(view):
-        return [*line, ("mistake", _safe(mask(entry.text)))]
+        return [*line, ("mistake", escape_json_line(mask(entry.text)))]
     line.append(("command", message_type(view)))
     if name := message_name(view):
-        line.append(("name", f" {_safe(name)}"))
+        line.append(("name", f" {escape_json_line(name)}"))
     identifiers = tree.get("id", tree.get("methods", tree.get("subs")))
     if identifiers is not None:
         line.append(("tag", f" {_json(identifiers)}"))
-    times = [seconds for step in view.steps if (seconds := answer_time(step, entry.t)) is not None]
-    if times:
-        line.append(("good", f" {times[0] * 1000:.1f} ms"))
-    rest = {key: value for key, value in tree.items() if key not in _SHOWN}
-    for key, value in rest.items():
-        line.append(("note", f" {_safe(key)} "))
-        text = _json(value)
-        line += colored_value(text) if len(text) <= _MOST_COLORED else [("", text)]
+    if (seconds := answer_time(view)) is not None:
+        line.append(("good", f" {seconds * 1000:.1f} ms"))
+    for key, value in tree.items():
+        if key not in _SHOWN:
+            line += [("note", f" {escape_json_line(key)} "), *colored_json(_json(value))]
     return line
 
 
-def _safe(text: str) -> str:
-    # JSON's own escapes, so that text copied from the screen is still JSON.
-    return escape_json(text).replace("\n", r"\n").replace("\t", r"\t")
-
-
 def _json(value: JSONValue) -> str:
-    return _safe(value if isinstance(value, str) and value.isalnum() else json_text.dump(value))
+    return escape_json_line(value if isinstance(value, str) and value.isalnum() else json_text.dump(value))
 
 
 def _tree(text: str) -> JSONValue:

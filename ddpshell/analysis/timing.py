@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
 from msgspec import Struct
 
 from ..ejson import JSONValue
-from ..protocol.messages import Added, AddedBefore, Changed, MovedBefore, Removed
 from ..text.escaping import escape_line
-from .exchanges import Call, Connection, Exchanges, PingPong, Subscription
+from .exchanges import Call, Connection, Exchanges, PingPong, Request, Subscription
+from .percentiles import milliseconds
 from .recording import ConnectionChange, Entry
 
 __all__ = ["CONNECT_STEPS", "PROBE_METHOD", "Blocker", "CallTimes", "ConnectTimes", "Timing", "timing_lines"]
@@ -28,8 +27,6 @@ PROBE_METHOD = "ddpshell-timing-probe"
 
 #: The steps of connecting, in order. The last one lasts from the open WebSocket to `connected`.
 CONNECT_STEPS = ("dns", "tcp", "proxy", "tls", "upgrade", "ddp")
-
-Request: TypeAlias = Call | Subscription
 
 # A shell runs for weeks. Older requests can no longer hold up a call.
 _MAX_REQUESTS = 1000
@@ -41,8 +38,6 @@ _SHORTEST_UNKNOWN = 0.025
 # How many pings are compared, and for how many seconds. The shortest round trip has the least of other delays in it.
 _PINGS = 4
 _PING_AGE = 10.0
-
-_CHANGES = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
 
 class ConnectTimes(Struct, frozen=True):
@@ -58,8 +53,10 @@ class ConnectTimes(Struct, frozen=True):
 
     def as_json(self) -> JSONValue:
         """Return milliseconds by step, with `total`. A step that was not needed is null, except for `proxy`."""
-        steps = {name: _ms(self.steps.get(name)) for name in CONNECT_STEPS if name != "proxy" or name in self.steps}
-        return {"total": _ms(self.total), **steps}
+        steps = {
+            name: milliseconds(self.steps.get(name)) for name in CONNECT_STEPS if name != "proxy" or name in self.steps
+        }
+        return {"total": milliseconds(self.total), **steps}
 
 
 class Blocker(Struct, frozen=True):
@@ -78,21 +75,14 @@ class Blocker(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The kind and the name of the request: `call slow` or `sub tasks`."""
-        match self.request:
-            case Call(method=method):
-                return f"call {method}"
-            case Subscription(name=name):
-                return f"sub {name}"
+        if self.request is not None:
+            return f"{self.request.kind} {self.request.name}"
         return "work of the server without a request" if self.is_watched else "an unknown request"
 
     def as_json(self) -> JSONValue:
         """Return the name and the milliseconds."""
-        match self.request:
-            case Call(method=method):
-                return {"call": method, "ms": _ms(self.seconds)}
-            case Subscription(name=name):
-                return {"sub": name, "ms": _ms(self.seconds)}
-        return {"ms": _ms(self.seconds)}
+        name = {} if self.request is None else {self.request.kind: self.request.name}
+        return {**name, "ms": milliseconds(self.seconds)}
 
 
 class CallTimes(Struct, frozen=True):
@@ -125,14 +115,14 @@ class CallTimes(Struct, frozen=True):
     def as_json(self) -> dict[str, JSONValue]:
         """Return the times in milliseconds."""
         return {
-            "network_ms": _ms(self.network),
-            "queue_ms": _ms(self.queue),
+            "network_ms": milliseconds(self.network),
+            "queue_ms": milliseconds(self.queue),
             "queued_behind": [blocker.as_json() for blocker in self.blockers],
-            "run_ms": _ms(self.run),
-            "result_ms": _ms(self.result),
-            "fence_ms": _ms(self.fence),
-            "updated_ms": _ms(self.updated),
-            "first_change_ms": _ms(self.first_change),
+            "run_ms": milliseconds(self.run),
+            "result_ms": milliseconds(self.result),
+            "fence_ms": milliseconds(self.fence),
+            "updated_ms": milliseconds(self.updated),
+            "first_change_ms": milliseconds(self.first_change),
             "inferred": ["queue_ms", "queued_behind", "run_ms", "first_change_ms"],
         }
 
@@ -164,7 +154,7 @@ class Timing:
         is_first_document = False
         for step in view.steps:
             match step.exchange:
-                case Call() | Subscription() as request if step.phase in ("sent", "resent"):
+                case Request() as request if step.phase in ("sent", "resent"):
                     self._requests.append(request)
                 case PingPong() as ping if step.phase == "sent" and ping.dir == "out":
                     self._pings.append(ping)
@@ -172,13 +162,13 @@ class Timing:
                     self._connections.append(connection)
                 case Subscription() if step.phase == "data":
                     is_first_document = True
-        if self._follows_changes and isinstance(view.message, _CHANGES):
+        if self._follows_changes and view.data is not None:
             if is_first_document:
-                self._collections.add(view.message.collection)
-            elif not self._collections or view.message.collection in self._collections:
-                for request in self._requests:
-                    if isinstance(request, Call):
-                        self._first_changes.setdefault(request.id, entry.t)
+                self._collections.add(view.data.collection)
+            elif not self._collections or view.data.collection in self._collections:
+                for one in self._requests:
+                    if isinstance(one, Call):
+                        self._first_changes.setdefault(one.id, entry.t)
 
     def connect_times(self) -> ConnectTimes | None:
         """Return the times of the last connection; None if there was none."""
@@ -192,7 +182,7 @@ class Timing:
     def login_time(self) -> float | None:
         """Return the seconds from the first login to the answer of the last one; None without a login."""
         logins = [request for request in self._requests if isinstance(request, Call) and request.is_login]
-        answers = [login.result for login in logins if login.result is not None]
+        answers = [login.answered for login in logins if login.answered is not None]
         if not answers:
             return None
         # A login may be sent together with `connect`.
@@ -201,17 +191,13 @@ class Timing:
 
     def call_times(self, call_id: str) -> CallTimes | None:
         """Return the times of a call; None if it was not sent."""
-        requests = list(self._requests)
-        place = next(
-            (place for place in reversed(range(len(requests))) if _is_call(requests[place], call_id)),
-            None,
-        )
-        if place is None:
+        requests = list(enumerate(self._requests))
+        found = ((place, one) for place, one in reversed(requests) if isinstance(one, Call) and one.id == call_id)
+        place, call = next(found, (0, None))
+        if call is None:
             return None
-        call = requests[place]
-        assert isinstance(call, Call), "_is_call has checked it"
         sent, conn = call.sendings[-1].t, call.conn
-        earlier = [request for request in requests[:place] if request.conn == conn]
+        earlier = [request for _, request in requests[:place] if request.conn == conn]
         network = self._network(conn, sent)
         answer = _probe_answer(earlier[-1]) if earlier else None
         queue: float | None = None
@@ -222,14 +208,14 @@ class Timing:
             arrival = sent + network
             queue = max(0.0, answer - arrival)
             blockers = _blockers(earlier, arrival, answer, is_watched=conn in self._steps)
-            run = None if call.result is None else max(0.0, call.result - max(answer, arrival))
+            run = None if call.answered is None else max(0.0, call.answered - max(answer, arrival))
         first_change = self._first_changes.get(call_id)
         return CallTimes(
             network,
             queue,
             blockers,
             run,
-            _since(sent, call.result),
+            _since(sent, call.answered),
             _since(sent, call.updated),
             _since(sent, first_change),
         )
@@ -253,24 +239,14 @@ class Timing:
         return None
 
 
-def _is_call(request: Request, call_id: str) -> bool:
-    return isinstance(request, Call) and request.id == call_id
-
-
 def _probe_answer(request: Request) -> float | None:
     """Return the time at which a probe was answered; None if it was not, or if the request is not a probe.
 
     If the server has a method of this name, its answer includes the work of that method, and says nothing.
     """
-    if not isinstance(request, Call) or request.method != PROBE_METHOD or request.error is None:
+    if not isinstance(request, Call) or request.name != PROBE_METHOD or request.error is None:
         return None
-    return request.result
-
-
-def _answer(request: Request) -> float | None:
-    if isinstance(request, Call):
-        return request.result
-    return min((time for time in (request.ready, request.nosub) if time is not None), default=None)
+    return request.answered
 
 
 def _blockers(requests: Sequence[Request], begin: float, end: float, *, is_watched: bool) -> list[Blocker]:
@@ -309,20 +285,19 @@ def _busy_times(requests: Sequence[Request], end: float) -> Iterator[tuple[Reque
     bound = end
     for request in reversed(requests):
         latest.append(bound)
-        answer = _answer(request)
-        if answer is not None:
-            bound = min(bound, answer)
+        if request.answered is not None:
+            bound = min(bound, request.answered)
     cursor = float("-inf")
     for place, (request, bound) in enumerate(zip(requests, reversed(latest), strict=True)):
-        if _probe_answer(request) is not None:
-            cursor = max(cursor, bound if (answer := _answer(request)) is None else answer)
+        if (answer := _probe_answer(request)) is not None:
+            cursor = max(cursor, answer)
             continue
         following = requests[place + 1] if place + 1 < len(requests) else None
         if following is not None and _probe_answer(following) is not None:
             # Exactly then the server had finished, whether the request is answered or not.
             stop = bound
         else:
-            answer = _answer(request)
+            answer = request.answered
             # A later request was answered before, so the server let others pass.
             stop = cursor if answer is None or answer > bound else answer
         start = max(cursor, request.sendings[-1].t)
@@ -344,10 +319,6 @@ def _steps(change: ConnectionChange) -> dict[str, float]:
 
 def _since(begin: float, moment: float | None) -> float | None:
     return None if moment is None else moment - begin
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def timing_lines(

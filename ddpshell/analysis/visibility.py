@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .. import ejson
 from ..ejson import JSONValue, json_text
-from ..exceptions import EJSONError
-from ..protocol.codec import decode_document_id
-from ..protocol.messages import Added, AddedBefore, Changed, DataMessage, Removed
-from .exchanges import Subscription, View
+from ..protocol.messages import Added, AddedBefore, Changed, Removed
+from .exchanges import Subscription, View, id_as_json
 
 __all__ = ["SeenDocuments", "compared_documents"]
 
@@ -32,8 +29,8 @@ class SeenDocuments:
 
     def receive(self, view: View) -> None:
         """Apply the next frame."""
-        message = view.message
-        if not isinstance(message, DataMessage):
+        message = view.data
+        if message is None:
             return
         for step in view.steps:
             if isinstance(step.exchange, Subscription) and step.exchange.name == self._publication:
@@ -44,11 +41,7 @@ class SeenDocuments:
                 documents.pop(message.id, None)
             case Added() | AddedBefore() | Changed():
                 fields = documents.setdefault(message.id, {})
-                try:
-                    sent = json_text.parse(message.fields)
-                except EJSONError:
-                    sent = None
-                fields.update(sent if isinstance(sent, dict) else {})
+                fields.update(view.fields)
                 for name in message.cleared if isinstance(message, Changed) else ():
                     fields.pop(name, None)
 
@@ -71,7 +64,7 @@ def compared_documents(views: Mapping[str, SeenDocuments]) -> list[JSONValue]:
         for id_ in dict.fromkeys(id_ for documents_of_user in by_user.values() for id_ in documents_of_user):
             fields = {user: documents_of_user.get(id_) for user, documents_of_user in by_user.items()}
             documents.append({
-                "id": _id(id_),
+                "id": id_as_json(id_),
                 "fields": {user: None if seen is None else [*seen] for user, seen in fields.items()},
                 "differs": _different([seen for seen in fields.values() if seen is not None]),
             })  # fmt: skip
@@ -88,10 +81,3 @@ def _different(documents: list[dict[str, JSONValue]]) -> list[JSONValue]:
             if first.setdefault(name, text) != text:
                 different[name] = None
     return [*different]
-
-
-def _id(text: str) -> JSONValue:
-    try:
-        return ejson.encode(decode_document_id(text))
-    except EJSONError:
-        return text

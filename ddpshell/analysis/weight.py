@@ -8,17 +8,13 @@ from typing import cast
 
 from msgspec import Struct
 
-from .. import ejson
 from ..ejson import JSONValue
-from ..exceptions import EJSONError
-from ..protocol.codec import decode_document_id, member_sizes
-from ..protocol.messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Removed
-from .exchanges import Subscription, View
+from ..protocol.codec import member_sizes
+from ..protocol.messages import Changed, DataMessage, MovedBefore, Removed
+from .exchanges import Subscription, View, id_as_json
 from .recording import Frame
 
 __all__ = ["CollectionWeight", "FieldWeight", "PublicationWeight", "Weight", "weight_changes"]
-
-_DATA = (Added, AddedBefore, Changed, Removed, MovedBefore)
 
 # The fields of a collection that are counted by name, so that the memory is limited. Some documents have ids as fields.
 _MOST_FIELDS = 1000
@@ -119,7 +115,9 @@ class Weight:
                     for field, one in sorted(collection.fields.items(), key=lambda item: -item[1].bytes)
                 ],
                 "other_fields": 0 if collection.others is None else collection.others.bytes,
-                "largest": [{"id": _id(id_), "bytes": size} for size, id_ in sorted(collection.largest, reverse=True)],
+                "largest": [
+                    {"id": id_as_json(id_), "bytes": size} for size, id_ in sorted(collection.largest, reverse=True)
+                ],
             }
             for name, collection in sorted(self.collections.items(), key=lambda item: -item[1].bytes)
         ]
@@ -160,8 +158,8 @@ class PublicationWeight:
                 self._subscription = one
             elif one is not self._subscription and step.phase == "data":
                 return
-        if isinstance(view.message, _DATA):
-            self.weight.add(view.message, cast(Frame, view.entry).size)
+        if view.data is not None:
+            self.weight.add(view.data, cast(Frame, view.entry).size)
 
     def as_json(self) -> dict[str, JSONValue]:
         """Return the weight for programs. A field's share is that of all bytes."""
@@ -206,10 +204,3 @@ def _numbers(weight: Mapping[str, JSONValue]) -> dict[tuple[str, str], JSONValue
 
 def _objects(tree: JSONValue) -> Sequence[Mapping[str, JSONValue]]:
     return [item for item in tree if isinstance(item, dict)] if isinstance(tree, list) else []
-
-
-def _id(text: str) -> JSONValue:
-    try:
-        return ejson.encode(decode_document_id(text))
-    except EJSONError:
-        return text

@@ -42,7 +42,6 @@ from ..protocol.accounts import LoginToken
 from ..protocol.server_error import is_unknown_name
 from ..protocol.urls import parse_url
 from ..text.escaping import escape_line
-from ..text.frames import FrameFilter
 from ..text.palette import StyledText
 from ..text.prose import duration, plural
 from .jobs import Subscriptions, Watches
@@ -53,6 +52,7 @@ from .terminal.display import Display
 
 if TYPE_CHECKING:
     from ..analysis.recording import LiveRecorder
+    from ..analysis.timeline import FrameFilter
     from ..client import Client
     from ..client.events import DocumentEvent
 
@@ -345,9 +345,9 @@ class _EventReporter:
             return
         match event:
             case FrameSent(text) | FrameReceived(text):
-                frame_filter = self._link.frame_filter
-                if frame_filter is not None and frame_filter.shows(text):
-                    self._display.frame(text, is_sent=isinstance(event, FrameSent), when=self._clock.wall())
+                frame_filter, is_sent = self._link.frame_filter, isinstance(event, FrameSent)
+                if frame_filter is not None and frame_filter.shows(text, is_sent=is_sent):
+                    self._display.frame(text, is_sent=is_sent, when=self._clock.wall())
             case DocumentAdded():
                 self._names.add_fields(event.collection, event.fields)
                 # The documents of a new subscription are counted, and reported when it is ready.

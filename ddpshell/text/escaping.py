@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["escape_json", "escape_line", "escape_text", "quote"]
+__all__ = ["escape_json", "escape_json_line", "escape_line", "escape_text", "quote"]
 
 _HARMFUL = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except for tab and newline, DEL, C1
@@ -47,6 +47,11 @@ def escape_json(text: str) -> str:
     In valid JSON, these characters occur only in strings.
     """
     return text if text.isprintable() else _harmful().sub(_escaped_for_json, text)
+
+
+def escape_json_line(text: str) -> str:
+    r"""Escape a JSON text that must stay on one line, also if it is not valid. Newlines and tabs become `\n` and `\t`."""
+    return escape_json(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def quote(text: str) -> str:

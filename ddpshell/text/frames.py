@@ -1,67 +1,18 @@
-"""Frames as the shell and the command line print them, and the filter that selects frames."""
+"""Frames as the shell and the command line print them."""
 
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
-from itertools import islice
 
-from .escaping import escape_json
+from .escaping import escape_json_line
 from .formatting import colored_value
 from .palette import StyledText
 
-__all__ = ["FrameFilter", "frame_line", "time_of_day"]
-
-_KIND = re.compile(r'"msg"\s*:\s*"(\w+)"')
-_NAME = re.compile(r'"(?:method|name|collection)"\s*:\s*"((?:[^"\\]|\\.)*)"')
-_ID = re.compile(r'"id"\s*:\s*"((?:[^"\\]|\\.)*)"')
-_IDS = re.compile(r'"(?:methods|subs)"\s*:\s*\[([^\]]*)\]')
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-
-#: The filter remembers the names of this many calls and subscriptions.
-_REMEMBERED = 10_000
-
-#: The filter searches this many characters of a frame. Nearly all servers write type, id and name first.
-_SEARCHED = 5000
+__all__ = ["colored_json", "frame_line", "time_of_day"]
 
 #: Longer frames are not colored, since coloring takes about a microsecond for each character.
 _MOST_COLORED = 10_000
-
-
-class FrameFilter:
-    """Selects frames by message type and by name.
-
-    Args:
-        patterns: Message types (`method`), and names of methods, publications and collections; `*` matches any text.
-            The name of a method or publication also selects the server's answers. Without patterns, all frames match.
-    """
-
-    def __init__(self, patterns: Sequence[str] = ()) -> None:
-        self.patterns = tuple(patterns)
-        # The names of calls and subscriptions by their ids, since the answers have ids only.
-        self._names: dict[str, str] = {}
-
-    def shows(self, text: str) -> bool:
-        """Return whether to show a frame. Call this with every frame, since answers are recognized by their requests."""
-        if not self.patterns:
-            return True
-        text = text[:_SEARCHED]
-        kind = _first(_KIND, text)
-        name = _first(_NAME, text)
-        identifier = _first(_ID, text)
-        if kind in ("method", "sub"):
-            self._names[identifier] = name
-            for oldest in list(islice(self._names, max(0, len(self._names) - _REMEMBERED))):
-                del self._names[oldest]
-        names = {kind, name}
-        if kind in ("result", "nosub"):
-            names.add(self._names.get(identifier, ""))
-        elif kind in ("updated", "ready"):
-            names.update(self._names.get(match, "") for match in _STRING.findall(_first(_IDS, text)))
-        return any(name and fnmatchcase(name, pattern) for name in names for pattern in self.patterns)
 
 
 def frame_line(
@@ -78,19 +29,21 @@ def frame_line(
         colored: Whether to color the values in the message, which takes some time.
     """
     # JSON's own escapes, so that a line copied from the screen is still the same message.
-    safe = escape_json(text).replace("\n", r"\n").replace("\t", r"\t")
+    safe = escape_json_line(text)
     line: StyledText = [
         ("time", time_of_day(when)),
         ("", f" {session}" if session else ""),
         ("sent", " -> ") if is_sent else ("received", " <- "),
     ]
-    if colored and len(safe) <= _MOST_COLORED:
-        line += colored_value(safe)
-    else:
-        line.append(("", safe))
+    line += colored_json(safe) if colored else [("", safe)]
     if omitted:
         line.append(("omission", f" ... {omitted:,} more characters"))
     return [(style, piece) for style, piece in line if piece]
+
+
+def colored_json(text: str) -> StyledText:
+    """Style the JSON of a frame or of a part of it, unless it is very long."""
+    return colored_value(text) if len(text) <= _MOST_COLORED else [("", text)]
 
 
 def time_of_day(when: datetime) -> str:
@@ -102,8 +55,3 @@ def time_of_day(when: datetime) -> str:
 def _local_second(second: datetime) -> str:
     # Finding out the time zone takes longer than the rest of a line.
     return second.astimezone().strftime("%H:%M:%S")
-
-
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    return match[1] if match else ""

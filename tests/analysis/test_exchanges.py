@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import pytest
 
-from ddpshell.analysis.exchanges import Call, Connection, Exchange, Exchanges, PingPong, Subscription, exchanges_of
+from ddpshell.analysis.exchanges import Call, Connection, Exchange, Exchanges, PingPong, Subscription
 from ddpshell.analysis.recording import Entry, Frame
 from ddpshell.exceptions import MethodError, SubscriptionError
 from tests.analysis.frames import close, frames, open_, received, sent
@@ -12,17 +13,24 @@ from tests.analysis.frames import close, frames, open_, received, sent
 Kind = TypeVar("Kind", bound=Exchange)
 
 
+def exchanges_of(entries: Iterable[Entry]) -> list[Exchange]:
+    """Return all exchanges of a recording, in the order of their beginnings."""
+    return list(dict.fromkeys(step.exchange for view in Exchanges().views(entries) for step in view.steps))
+
+
 def of_kind(kind: type[Kind], *entries: Entry) -> list[Kind]:
     return [one for one in exchanges_of(frames(entries)) if isinstance(one, kind)]
 
 
 def test_a_call_has_the_times_of_its_messages() -> None:
-    asked = sent(1, "method", id="1", method="add", params=[1, 2])
-    answer = received(1.5, "result", id="1", result=3)
-    [call] = of_kind(Call, asked, answer, received(1.75, "updated", methods=["1"]))
-    assert (call.method, call.params, call.conn) == ("add", "[1, 2]", 1)
-    assert (call.sent, call.result, call.updated, call.error) == (1, 1.5, 1.75, None)
-    assert call.size == asked.size + answer.size
+    [call] = of_kind(
+        Call,
+        sent(1, "method", id="1", method="add", params=[1, 2]),
+        received(1.5, "result", id="1", result=3),
+        received(1.75, "updated", methods=["1"]),
+    )
+    assert (call.name, call.params, call.conn) == ("add", "[1, 2]", 1)
+    assert (call.sent, call.answered, call.updated, call.error) == (1, 1.5, 1.75, None)
 
 
 def test_updated_may_precede_the_result() -> None:
@@ -33,7 +41,7 @@ def test_updated_may_precede_the_result() -> None:
         received(1.5, "updated", methods=["1"]),
         received(1.75, "result", id="1"),
     )
-    assert (call.result, call.updated) == (1.75, 1.5)
+    assert (call.answered, call.updated) == (1.75, 1.5)
 
 
 def test_an_error_of_a_call_is_the_one_that_a_client_raises() -> None:
@@ -69,7 +77,7 @@ def test_a_call_that_is_sent_again_is_one_exchange() -> None:
     )
     [call] = calls
     assert [(sending.t, sending.conn) for sending in call.sendings] == [(1, 1), (3.5, 2)]
-    assert (call.sent, call.conn, call.result) == (1, 2, 4)
+    assert (call.sent, call.conn, call.answered) == (1, 2, 4)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +221,7 @@ def test_a_resumed_session_answers_requests_of_the_connection_before() -> None:
     )
     assert isinstance(call, Call)
     assert isinstance(sub, Subscription)
-    assert (call.result, sub.ready) == (5, 6)
+    assert (call.answered, sub.ready) == (5, 6)
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{", '{"msg":"result"}', '{"msg":"result","id":"9"}', '{"msg":"ready","subs":["9"]}'])  # fmt: skip

@@ -34,7 +34,7 @@ def test_enough_values_do_not_exceed_a_percentile(values: list[float], percent: 
     assert sum(value < found for value in values) * 100 < percent * len(values)
 
 
-def test_percentiles_are_named() -> None:
-    assert percentiles([3, 1, 2]) == {"p50": 2, "p95": 3, "max": 3}
-    assert percentiles([1], [50, 99.9]) == {"p50": 1, "p99.9": 1, "max": 1}
+def test_percentiles_are_named_and_in_milliseconds() -> None:
+    assert percentiles([0.003, 0.001, 0.002]) == {"p50": 2, "p95": 3, "max": 3}
+    assert percentiles([0.0010004], [50, 99.9]) == {"p50": 1, "p99.9": 1, "max": 1}
     assert percentiles([]) == {"p50": None, "p95": None, "max": None}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from ddpshell.analysis.exchanges import Exchanges, View
 from ddpshell.analysis.recording import Entry, Frame
-from ddpshell.analysis.timeline import Selection, timeline_line, timeline_row
+from ddpshell.analysis.timeline import FrameFilter, Selection, timeline_line, timeline_row
 from ddpshell.exceptions import CommandError
 from ddpshell.text.palette import plain, terminal_text
 from tests.analysis.frames import close, frames, received, sent
@@ -107,3 +108,37 @@ def test_an_invalid_selection_is_an_error(only: str) -> None:
 def test_an_invalid_pattern_is_an_error() -> None:
     with pytest.raises(CommandError, match=r"'\(' is not a valid regular expression"):
         Selection.parse(pattern="(")
+
+
+CONVERSATION: list[dict[str, object]] = [
+    {"msg": "method", "id": "1", "method": "tasks.insert", "params": [1]},
+    {"msg": "sub", "id": "s1", "name": "tasks", "params": []},
+    {"msg": "added", "collection": "tasks", "id": "a", "fields": {"msg": "method", "name": "x"}},
+    {"msg": "ready", "subs": ["s0", "s1"]},
+    {"msg": "updated", "methods": ["1"]},
+    {"msg": "result", "id": "1", "result": {"name": "y"}},
+    {"msg": "nosub", "id": "s1"},
+    {"msg": "ping"},
+]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "shown"),
+    [
+        pytest.param([], "method sub added ready updated result nosub ping", id="all"),
+        pytest.param(["ping"], "ping", id="a type"),
+        pytest.param(["ping", "ready"], "ready ping", id="two types"),
+        pytest.param(["tasks.insert"], "method updated result", id="a method, and its answers"),
+        pytest.param(["tasks"], "sub added ready nosub", id="a publication or collection, and its answers"),
+        pytest.param(["tasks*"], "method sub added ready updated result nosub", id="a pattern"),
+        pytest.param(["nothing"], "", id="none"),
+    ],
+)
+def test_a_filter_shows_types_and_names(patterns: list[str], shown: str) -> None:
+    frame_filter = FrameFilter(patterns)
+    found = [
+        frame["msg"]
+        for frame in CONVERSATION
+        if frame_filter.shows(json.dumps(frame), is_sent=frame["msg"] in ("method", "sub"))
+    ]
+    assert " ".join(map(str, found)) == shown

@@ -8,40 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 
-from ddpshell.text.frames import FrameFilter, frame_line
+from ddpshell.text.frames import frame_line
 from ddpshell.text.palette import plain
 from tests.strategies import hostile_text
 from tests.text.test_escaping import harmless
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5000, UTC)
-
-CONVERSATION: list[dict[str, object]] = [
-    {"msg": "method", "id": "1", "method": "tasks.insert", "params": [1]},
-    {"msg": "sub", "id": "s1", "name": "tasks", "params": []},
-    {"msg": "added", "collection": "tasks", "id": "a", "fields": {"msg": "method", "name": "x"}},
-    {"msg": "ready", "subs": ["s0", "s1"]},
-    {"msg": "updated", "methods": ["1"]},
-    {"msg": "result", "id": "1", "result": {"name": "y"}},
-    {"msg": "nosub", "id": "s1"},
-    {"msg": "ping"},
-]
-
-
-@pytest.mark.parametrize(
-    ("patterns", "shown"),
-    [
-        pytest.param([], "method sub added ready updated result nosub ping", id="all"),
-        pytest.param(["ping"], "ping", id="a type"),
-        pytest.param(["ping", "ready"], "ready ping", id="two types"),
-        pytest.param(["tasks.insert"], "method updated result", id="a method, and its answers"),
-        pytest.param(["tasks"], "sub added ready nosub", id="a publication or collection, and its answers"),
-        pytest.param(["tasks*"], "method sub added ready updated result nosub", id="a pattern"),
-        pytest.param(["nothing"], "", id="none"),
-    ],
-)
-def test_a_filter_shows_types_and_names(patterns: list[str], shown: str) -> None:
-    frames = FrameFilter(patterns)
-    assert " ".join(str(frame["msg"]) for frame in CONVERSATION if frames.shows(json.dumps(frame))) == shown
 
 
 def test_a_frame_has_its_time_and_direction() -> None:

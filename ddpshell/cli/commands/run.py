@@ -28,7 +28,6 @@ from ...shell.settings import Settings
 from ...shell.state import Shell
 from ...shell.terminal.display import Display, ScriptDisplay
 from ...text.escaping import escape_text
-from ...text.frames import FrameFilter
 from ..background_stream import ResultStream
 from ..command_classes import Command, process_of
 from ..config_file import Config, change_config
@@ -343,6 +342,8 @@ def make_shell(
         hooks.login_store = lambda: login_store(process, display.warn)
         hooks.saved_users = lambda: _saved_users(process, made)
     if process.options.get("debug"):
+        from ...analysis.timeline import FrameFilter  # the views of recordings load slowly
+
         made.link.frame_filter = FrameFilter()
     warn_of_exposed_passwords(process)
     if given.insecure:

@@ -12,7 +12,6 @@ from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
-from ...text.frames import FrameFilter
 from ...text.palette import StyledText
 from ...text.prose import duration, plural
 from ..registry import Count, File, Flag, Role, Text, command
@@ -227,6 +226,8 @@ def debug(shell: Shell, switch: Text | None = None, *patterns: Text) -> Message 
     TYPE is the type of a message: method, result, updated, sub, ready, nosub, added, changed, removed, ping, pong. NAME is
     a method, publication or collection, and `*` in it matches any text. A method's NAME also selects its results.
     """
+    from ...analysis.timeline import FrameFilter  # the views of recordings load slowly
+
     if switch == "on":
         shell.link.frame_filter = FrameFilter(patterns)
     elif switch == "off" and not patterns:
