@@ -10,7 +10,7 @@ import click
 import pytest
 
 from ddpshell.advice import CONNECT_ADVICE, Place, advice
-from ddpshell.cli.main import ddp
+from ddpshell.cli.group import ddp
 from ddpshell.exceptions import (
     CommandError,
     ConnectError,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.main import ddp as group
+from ddpshell.cli.group import ddp as group
 from ddpshell.cli.process import ExitCode
 from ddpshell.clock import SystemClock
 from tests.cli.conftest import finished

@@ -179,7 +179,7 @@ def test_what_is_to_be_copied_from_the_manual_has_the_letters_that_shells_know()
 
 
 def test_every_command_and_option_is_in_the_manual() -> None:
-    from ddpshell.cli.main import ddp
+    from ddpshell.cli.group import ddp
 
     text = FILES["ddp.1"].replace("\\-", "-")
     context = ddp.make_context("ddp", [], resilient_parsing=True)

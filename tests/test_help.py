@@ -17,7 +17,7 @@ import pytest
 
 import ddpshell
 from ddpshell.cli.command_classes import Command, Group
-from ddpshell.cli.main import ddp
+from ddpshell.cli.group import ddp
 from tests.analysis.test_load import made, noisy
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.machine import TOP, program

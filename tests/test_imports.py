@@ -1,6 +1,6 @@
 """Which modules may be loaded when: a command takes 80 ms, and each module costs a tenth of a millisecond or more.
 
-The modules that click, msgspec and websocket-client load themselves are not on these lists.
+The modules that msgspec and websocket-client load themselves are not on these lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ddpshell.server.demo import demo_server
 from tests.machine import TOP
 
 #: Libraries that a call may load. Everything that they load is allowed, too.
-THEIRS = ("click", "msgspec", "websocket")
+THEIRS = ("msgspec", "websocket")
 
 #: The modules that the library loads when a client is made.
 CLIENT = """
@@ -39,12 +39,11 @@ CLIENT = """
     concurrent concurrent.futures concurrent.futures._base json json.decoder json.encoder json.scanner
 """.split()
 
-#: The modules that `ddp call` loads in addition: the command line and the grammar of arguments.
+#: The modules that `ddp call` loads in addition: the grammar of arguments, and the part of the command line without click.
 CALL = """
-    ddpshell.cli ddpshell.cli.commands ddpshell.cli.commands.call ddpshell.cli.command_classes ddpshell.cli.connection
-    ddpshell.cli.credentials ddpshell.cli.errors ddpshell.cli.folders ddpshell.cli.event_queue
-    ddpshell.cli.main ddpshell.cli.options ddpshell.cli.output ddpshell.cli.settings ddpshell.cli.process
-    ddpshell.cli.types ddpshell.cli.call_arguments
+    ddpshell.cli ddpshell.cli.connection ddpshell.cli.credentials ddpshell.cli.folders ddpshell.cli.event_queue
+    ddpshell.cli.main ddpshell.cli.method_call ddpshell.cli.option_table ddpshell.cli.output ddpshell.cli.process
+    ddpshell.cli.settings ddpshell.cli.simple_call ddpshell.cli.call_arguments
 
     ddpshell.text ddpshell.text.escaping
     ddpshell.text.literals ddpshell.text.tokens
@@ -78,7 +77,7 @@ def over_budget(modules: Iterable[str], budget: Iterable[str]) -> str:
 
 @pytest.fixture(scope="module")
 def theirs() -> set[str]:
-    """Return the modules of Python and of the three libraries."""
+    """Return the modules of Python and of the two libraries."""
     return loaded(f"import {', '.join(THEIRS)}")
 
 

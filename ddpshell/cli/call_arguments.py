@@ -1,4 +1,4 @@
-"""The name and the arguments of a call or a subscription: their parameters, their help, and how arguments are read."""
+"""How the arguments of a call or a subscription are read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-import click
 
 from .. import ejson
 from ..ejson import EJSONValue
@@ -16,60 +13,10 @@ from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..text.escaping import quote
 from ..text.literals import CONSTRUCTORS, opens_literal, parse_argument, read_file, read_text
-from .command_classes import ExactText, Rows, SectionOption, TextOption, process_of
 from .output import END_KEYS
-from .process import Process
+from .process import ExactText, Process, usage_error
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-__all__ = ["ARGUMENTS", "GRAMMAR", "SeenName", "check_text", "note_losses", "read_arguments", "read_publication"]
-
-
-def _keep_params(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None and not ctx.resilient_parsing:
-        process_of(ctx).params = value
-
-
-_SECTION = "All ARGs"
-
-#: The parameters of a command for the arguments of a call or a subscription: `words` and `as_strings`, for `read_arguments`.
-ARGUMENTS: list[click.Parameter] = [
-    # Without conversion, so that the values of -S can be told from other words.
-    click.Argument(["words"], metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED),
-    TextOption(
-        ["-S", "texts"],
-        metavar="TEXT",
-        expose_value=False,
-        multiple=True,
-        help="An ARG that is exactly this string, whatever it contains. For text that a script passes on. Can be repeated.",
-    ),
-    SectionOption(
-        ["-s", "--string", "as_strings"], section=_SECTION, is_flag=True, help="Send each ARG unchanged, as a string."
-    ),
-    SectionOption(
-        ["--params"],
-        section=_SECTION,
-        metavar="JSON",
-        expose_value=False,
-        callback=_keep_params,
-        help="All arguments as one array, in place of ARGs; @FILE reads it from a file, - from standard input.",
-    ),
-]
-
-#: The section of the help about arguments.
-GRAMMAR: Rows = [
-    ("5  -1  true  null", "a number or a constant, as in JSON"),
-    ("Hello  http://x", "a string: any other text needs no quotes"),
-    ("""'"5"'""", 'the string "5", not the number'),
-    ("'{a: [1, 2]}'", "JSON; keys need no quotes"),
-    ("""'Date("2026-01-02")'""", "also Binary, RegExp, ObjectID, Decimal, Custom, NaN"),
-    ("""'{"$date": 0}'""", "EJSON"),
-    ("@FILE  -", "the value in a file; the value on standard input"),
-    ("'Text(@FILE)'", "the text of a file; Binary(@FILE) is its bytes"),
-    ("@@x", "the string @x"),
-    ("--", "the words after this are arguments, not options"),
-]
+__all__ = ["check_text", "note_losses", "read_arguments", "read_publication"]
 
 
 _STANDARD_INPUT = "standard input"
@@ -92,7 +39,7 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
     """
     if process.params is not None:
         if words or as_strings:
-            raise click.UsageError(f"--params has all arguments, so it cannot be used with {'ARG' if words else '-s'}")
+            raise usage_error(f"--params has all arguments, so it cannot be used with {'ARG' if words else '-s'}")
         return _read_params(process.params, process)
     values: list[EJSONValue] = []
     if not as_strings:
@@ -350,30 +297,3 @@ def read_publication(text: str, where: str) -> tuple[str, list[EJSONValue]]:
     if any(word.file is not None or any(token.kind is TokenKind.FILE for token in word.tokens) for word in words):
         raise CommandError(f"{where} does not read files")
     return name.name, [word.value for word in words]
-
-
-class SeenName(click.ParamType[str]):
-    """The name of a method or a publication. DDP cannot list names, so completion offers those typed earlier in the shell.
-
-    Args:
-        role: METHOD or PUBLICATION.
-    """
-
-    name = "name"
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Accept any text."""
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Complete with earlier names, the latest first."""
-        from click.shell_completion import CompletionItem
-
-        from .did_you_mean import earlier_names
-
-        found = [name for name in earlier_names(self._role) if name.startswith(incomplete)]
-        # Completion cannot add quotes, so it leaves out names that need them.
-        return [CompletionItem(name) for name in found if re.fullmatch(r"[\w./:@%+-]+", name)]

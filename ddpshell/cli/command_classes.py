@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from .process import Process
+from .process import ExactText, Process
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Command", "ExactText", "Group", "Rows", "SectionOption", "TextOption", "process_of", "spelling"]
+__all__ = ["Command", "Group", "Rows", "SectionOption", "TextOption", "process_of", "spelling"]
 
 #: The rows of a section of help: what to type, and what it means.
 Rows: TypeAlias = Sequence[tuple[str, str]]
@@ -37,12 +37,6 @@ _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
 
 # Hides such a word from click's parser, which would take it for an option. No argument of a process can contain it.
 _MARK = "\0"
-
-
-class ExactText(str):
-    """An argument that is text, whatever it looks like."""
-
-    __slots__ = ()
 
 
 class SectionOption(click.Option):

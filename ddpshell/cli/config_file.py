@@ -30,7 +30,7 @@ import click
 from msgspec import Struct
 
 from ..exceptions import CommandError
-from .types import Setting
+from .option_table import OptionRow
 
 __all__ = ["Config", "Section", "TOMLValue", "change_config", "read_config"]
 
@@ -83,7 +83,7 @@ class Config(Struct, frozen=True):
         )
 
 
-def read_config(path: str, settings: Mapping[str, Setting]) -> Config:
+def read_config(path: str, settings: Mapping[str, OptionRow]) -> Config:
     """Read the file. A file that does not exist is an empty one.
 
     Args:
@@ -112,7 +112,7 @@ def read_config(path: str, settings: Mapping[str, Setting]) -> Config:
 
 
 def change_config(
-    path: str, section: Sequence[str], key: str, value: TOMLValue | None, settings: Mapping[str, Setting]
+    path: str, section: Sequence[str], key: str, value: TOMLValue | None, settings: Mapping[str, OptionRow]
 ) -> None:
     """Change one setting in the file. The rest of the file, with its comments, stays as it is.
 
@@ -292,7 +292,7 @@ def _replace(file: Path, text: str) -> None:
 class _Checker:
     """Checks the content of the file."""
 
-    def __init__(self, path: str, text: str, settings: Mapping[str, Setting]) -> None:
+    def __init__(self, path: str, text: str, settings: Mapping[str, OptionRow]) -> None:
         self._path = path
         self._lines = text.splitlines()
         self._settings = settings

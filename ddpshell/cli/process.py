@@ -30,14 +30,33 @@ from ..exceptions import (
 from .output import Console, OutputFormat
 
 if TYPE_CHECKING:
+    from click import UsageError
+
     from ..analysis.recording import LiveRecorder
 
-__all__ = ["CheckFailed", "ExitCode", "GivenOptions", "Process", "Terminated", "exit_code", "is_local", "kind"]
+__all__ = [
+    "CheckFailed",
+    "ExactText",
+    "ExitCode",
+    "GivenOptions",
+    "Process",
+    "Terminated",
+    "exit_code",
+    "is_local",
+    "kind",
+    "usage_error",
+]
 
 Result = TypeVar("Result")
 
 #: The shared options on the command line by their names, from before and after the command's name.
 GivenOptions: TypeAlias = dict[str, Any]
+
+
+class ExactText(str):
+    """An argument that is text, whatever it looks like."""
+
+    __slots__ = ()
 
 
 class Process:
@@ -270,6 +289,13 @@ def is_local(error: BaseException) -> bool:
     """Return whether an error that blames the user's input, or the network, comes from a failure of the local system."""
     reason = error.__cause__ or error.__context__
     return isinstance(reason, OSError) and reason.errno in _LOCAL_PROBLEMS
+
+
+def usage_error(message: str) -> UsageError:
+    """Return an error of the command line. It is shown with the usage of the command that runs."""
+    from click import UsageError  # a call without an error does not need click
+
+    return UsageError(message)
 
 
 def exit_code(error: BaseException) -> ExitCode:

@@ -11,15 +11,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
 from msgspec import Struct
 
 from ..exceptions import CommandError, InvalidURL
 from ..protocol.urls import parse_url
-from .command_classes import spelling
 from .folders import config_file, is_there
-from .options import CONNECTION_OPTIONS, SETTINGS
-from .process import GivenOptions
+from .option_table import CONNECTION_ROWS, SETTINGS
+from .process import GivenOptions, usage_error
 
 if TYPE_CHECKING:
     from .config_file import Config, Section
@@ -171,12 +169,12 @@ def resolve(given: GivenOptions, environment: Mapping[str, str]) -> ResolvedSett
     values |= {key: _first(key, given, sections) for key in SETTINGS if key not in _SPECIAL}
     values["ip-version"] = _ip_version(given, sections)
     if values["key"].value is not None and values["cert"].value is None:
-        raise click.UsageError(
+        raise usage_error(
             f"--key needs --cert with the certificate of that key: --cert FILE --key {values['key'].value}"
         )
     headers = tuple(_pairs("headers", "-H", given, sections))
     if [header.value[0].lower() for header in headers].count("host") > 1:
-        raise click.UsageError("the Host header can be given only once")
+        raise usage_error("the Host header can be given only once")
     return ResolvedSettings(
         values=values,
         headers=headers,
@@ -209,9 +207,9 @@ def _check_conflicts(given: GivenOptions) -> None:
     ):
         if given.get(one) and given.get(other):
             first, second = (
-                next(spelling(option) for option in CONNECTION_OPTIONS if option.name == name) for name in (one, other)
+                "/".join(next(row.spellings for row in CONNECTION_ROWS if row.option == name)) for name in (one, other)
             )
-            raise click.UsageError(f"{first} and {second} cannot be used together")
+            raise usage_error(f"{first} and {second} cannot be used together")
 
 
 def load_config(path: str) -> Config:
@@ -353,7 +351,7 @@ def _identity(
     if user is None and password_file is not None:
         user = next((section.values["login"] for section in sections if "login" in section.values), None)
         if user is None:
-            raise click.UsageError("--password-file needs --login USER, the user of the password")
+            raise usage_error("--password-file needs --login USER, the user of the password")
     if user is not None:
         origin = "--login" if "login" in given else "--password-file"
         return Identity("saved" if password_file is None else "password", user, password_file, origin)

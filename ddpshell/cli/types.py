@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "SETTING_TYPES",
     "ColorName",
     "Cookie",
     "FileName",
@@ -27,7 +27,6 @@ __all__ = [
     "ReadableFile",
     "Seconds",
     "SecretFile",
-    "Setting",
     "SettingType",
     "Size",
     "Text",
@@ -58,25 +57,6 @@ class SettingType(click.ParamType[Any]):
             click.BadParameter: The value has the right form, but is not valid.
         """
         return self.convert(value, None, None) if isinstance(value, str) and value else None
-
-
-class Setting(Struct, frozen=True):
-    """A setting, as the config file knows it.
-
-    Args:
-        key: Its name in the config file.
-        option: The name of the option's parameter.
-        value_type: The type of its value.
-        unset: Its value if nothing sets it.
-        is_personal: Whether it belongs to one server: it tells that server who the user is, or tells ddp which server to
-            trust, so it is never used for another server.
-    """
-
-    key: str
-    option: str
-    value_type: SettingType
-    unset: Any
-    is_personal: bool
 
 
 class Text(SettingType):
@@ -342,3 +322,20 @@ class SecretFile(ReadableFile):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check that the file can be read."""
         return "-" if value == "-" else super().convert(value, param, ctx)
+
+
+#: The types of the values of settings, by the kinds in the table of options.
+SETTING_TYPES = {
+    "text": Text(),
+    "flag": Flag(),
+    "seconds": Seconds(),
+    "size": Size(),
+    "header": Header(),
+    "header text": HeaderText(),
+    "cookie": Cookie(),
+    "file": ReadableFile(),
+    "secret file": SecretFile(),
+    "output file": OutputFile(),
+    "color": ColorName(),
+    "patterns": MethodPatterns(),
+}

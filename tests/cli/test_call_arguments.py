@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.call_arguments import GRAMMAR
+from ddpshell.cli.options import GRAMMAR
 from ddpshell.clock import SystemClock
 from tests.cli.conftest import Command, finished
 from tests.loopback import LoopbackServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from ddpshell.cli.main import ddp as group
+from ddpshell.cli.group import ddp as group
 from tests.cli.conftest import Command
 
 COMMANDS = group.list_commands(click.Context(group))

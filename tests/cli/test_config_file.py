@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddpshell.cli.config_file import Config
-from ddpshell.cli.options import CONNECTION_OPTIONS, SETTINGS
+from ddpshell.cli.option_table import SETTINGS
+from ddpshell.cli.options import CONNECTION_OPTIONS
 from ddpshell.cli.settings import load_config
 from ddpshell.exceptions import CommandError
 

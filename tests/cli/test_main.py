@@ -80,7 +80,8 @@ def test_an_interrupted_call_says_goodbye_to_the_server(
 
 @BOTH_SIGNALS
 @pytest.mark.parametrize(
-    "module", ["ddpshell.cli", "click", "ddpshell.cli.commands.call", "ddpshell.client", "ddpshell.client.client"]
+    "module",
+    ["ddpshell.cli", "ddpshell.cli.settings", "ddpshell.cli.method_call", "ddpshell.client", "ddpshell.client.client"],
 )
 def test_an_interruption_during_an_import_shows_no_traceback(module: str, number: signal.Signals) -> None:
     program = f"""

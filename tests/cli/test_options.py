@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ddpshell.cli.main import ddp as group
+from ddpshell.cli.group import ddp as group
 from ddpshell.cli.options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, SharedOption
 from ddpshell.cli.process import GivenOptions, Process
 from ddpshell.cli.settings import ConnectionSettings

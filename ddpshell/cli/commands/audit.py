@@ -22,22 +22,14 @@ from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
 from ...text.prose import plural
 from ...text.tables import table_lines
-from ..call_arguments import (
-    ARGUMENTS,
-    GRAMMAR,
-    SeenName,
-    check_text,
-    note_losses,
-    read_arguments,
-    read_publication,
-)
+from ..call_arguments import check_text, note_losses, read_arguments, read_publication
 from ..command_classes import Command, process_of
 from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
 from ..folders import state_file
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
 from ..output import Console, OutputFormat
 from ..process import CheckFailed, Process
 from ..progress import Progress

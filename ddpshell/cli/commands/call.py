@@ -1,148 +1,21 @@
-"""`ddp call`: one method call, and with `--timing` where its time went."""
+"""`ddp call`: its options. `method_call.py` has what it does."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from ...exceptions import CommandError, DDPError, MethodError
-from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments, read_publication
 from ..command_classes import Command, process_of
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from ..output import OutputError, OutputFormat
-from ..process import Process
-from ..settings import ConnectionSettings
-
-if TYPE_CHECKING:
-    from ...client import Client
-    from ...ejson import EJSONValue, JSONValue
-    from ...shell.call_timing import CallTimer
+from ..options import ARGUMENTS, CONNECTION_OPTIONS, GRAMMAR, OUTPUT_OPTIONS, SeenName
 
 __all__ = ["call"]
 
 
-def _call(
-    method: str,
-    words: tuple[str, ...],
-    as_strings: bool,
-    timing: bool,
-    sub: str | None,
-    path: str | None,
-    dry_run: bool,
-) -> None:
-    process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
-    if sub is not None and not timing:
-        raise click.UsageError("--sub needs --timing")
-    check_text(method, "METHOD")
-    params = read_arguments(words, process, as_strings=as_strings)
-    note_losses(params, "an argument", process, is_sent=True)
-    if dry_run:
-        _show_frames(method, params, process, settings)
-        return
-    measured = _Measured(process, settings, sub) if timing else None
-    # Loading the client takes a third of the time. Completion and errors in the command line do not need it.
-    from ..connection import connected, wait_for_outcome
+def _call(method: str, words: tuple[str, ...], **options: Any) -> None:
+    from ..method_call import call_method  # completion and the help do not need the client
 
-    with connected(process, settings) as client:
-        if measured is not None:
-            measured.prepare(client)
-        call = client.apply(method, params, retry=settings.retry)
-        try:
-            result = wait_for_outcome(call, client, process, f"result of {method!r}")
-        except MethodError as error:
-            from ..credentials import endpoint_of
-            from ..did_you_mean import suggest_name
-
-            if measured is not None:
-                measured.show(call.id)
-            suggest_name(error, method, process, endpoint_of(settings))
-            raise
-        # Printed before the connection is closed, which may take a moment.
-        if path is not None:
-            if not call.has_result:
-                raise DDPError(f"--get: {method!r} returned nothing")
-            result = _part(result, path, method)
-        if call.has_result:
-            try:
-                with process.console.paged():
-                    process.console.result(result)
-            except OutputError as error:
-                raise OutputError(error.errno, f"{error.strerror}; the server has run {method!r}") from None
-            note_losses([result], "the result", process)
-        if measured is not None:
-            measured.wait_for_change(client, call.id)
-            measured.show(call.id)
-
-
-class _Measured:
-    """Measures one call, for --timing.
-
-    Args:
-        process: The run of `ddp`.
-        settings: The settings of the connection.
-        sub: The publication and its arguments, as in the shell, whose first change is awaited; None for no publication.
-
-    Raises:
-        CommandError: `sub` is not valid.
-    """
-
-    def __init__(self, process: Process, settings: ConnectionSettings, sub: str | None) -> None:
-        from ...shell.call_timing import CallTimer
-
-        self._process = process
-        self._sub = None if sub is None else read_publication(sub, "--sub")
-        recorder = process.open_recorder(settings.url, is_needed=True)
-        assert recorder is not None, "it is needed"
-        self._timer: CallTimer = CallTimer(recorder, follows_changes=sub is not None)
-
-    def prepare(self, client: Client) -> None:
-        """Make the subscription, and send a ping and a probe. The call must follow at once."""
-        from ..connection import wait_for_outcome, wait_for_session
-
-        wait_for_session(client, self._process)
-        if self._sub is not None:
-            name, params = self._sub
-            ready = client.subscribe(name, *params).ready
-            wait_for_outcome(ready, client, self._process, f"ready for {name!r}")
-        # One ping before the others, which do not wait for its answer.
-        wait_for_outcome(client.ping(), client, self._process, "answer to a ping")
-        self._timer.probe(client)
-
-    def wait_for_change(self, client: Client, call_id: str) -> None:
-        """Wait for the first change of a document, if there is a subscription."""
-        if self._sub is None:
-            return
-        from ...client import ConnectionState
-        from ..event_queue import EventQueue
-
-        with EventQueue[None](self._process.clock) as queue:
-            forget = client.on_event(lambda _: queue.put(None))
-            while not self._timer.has_changed(call_id) and client.status.state is not ConnectionState.FAILED:
-                if not queue.take_all(self._process.deadline):
-                    self._process.console.note(f"no document changed within {self._process.timeout:g} s")
-                    break
-            forget()
-
-    def show(self, call_id: str) -> None:
-        """Print the times on standard error."""
-        connect, login, times = self._timer.connect_times(), self._timer.login_time(), self._timer.call_times(call_id)
-        if times is None:
-            return
-        console = self._process.console
-        if console.output_format is OutputFormat.JSON:
-            tree: dict[str, JSONValue] = {
-                "connect_ms": None if connect is None else connect.as_json(),
-                "login_ms": None if login is None else round(login * 1000, 3),
-                **times.as_json(),
-            }
-            console.error_tree({"timing": tree})
-            return
-        from ...analysis.timing import timing_lines
-
-        console.error_lines(timing_lines(connect, login, times, with_change=self._sub is not None))
+    call_method(process_of(click.get_current_context()), method, words, **options)
 
 
 def _steps(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
@@ -154,40 +27,6 @@ def _steps(ctx: click.Context, param: click.Parameter, path: str | None) -> str 
     if not is_path(steps):
         raise click.BadParameter(f"{path!r} is not a path, such as title, owner.name or [0].title", ctx, param)
     return steps
-
-
-def _part(result: EJSONValue, path: str, method: str) -> EJSONValue:
-    from ...text.literals import part_of
-
-    name = f"the result of {method!r}"
-    try:
-        return part_of(result, f"{name}{path}", len(name))
-    except CommandError as error:
-        # Not a usage error, because the server has run the method.
-        raise DDPError(f"--get: {error}") from None
-
-
-def _show_frames(method: str, params: list[EJSONValue], process: Process, settings: ConnectionSettings) -> None:
-    """Print the frames of a call as the client would send them (C1, C10, A4)."""
-    from ...protocol.accounts import password_login, resume_login
-    from ...protocol.client_session import ClientSession
-    from ...protocol.secrets import mask
-    from ..credentials import find_credential
-
-    session = ClientSession(lambda: 0.0)
-    credential = find_credential(process, settings)
-    if credential is not None:
-        login = (
-            password_login(credential.user or "", credential.password)
-            if credential.token is None
-            else resume_login(credential.token)
-        )
-        session.call("login", [login])
-    session.call(method, params)
-    session.connection_made(0.0)
-    for text in session.texts_to_send():
-        process.console.message(mask(text))
-    process.console.note("nothing was sent")
 
 
 call = Command(

@@ -19,15 +19,16 @@ from ...protocol.urls import parse_url
 from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
-from ..command_classes import Command, process_of, spelling
+from ..command_classes import Command, process_of
 from ..config_file import TOMLValue, change_config
 from ..credentials import endpoint_of, login_store, without_credentials
 from ..folders import config_file, is_there
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, SETTINGS
+from ..option_table import SETTINGS, OptionRow
+from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
 from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, load_config, resolve
-from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds, Setting
+from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -166,7 +167,7 @@ def _print_value(value: object, console: Console) -> None:
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def _toml_value(setting: Setting, value: str) -> TOMLValue:
+def _toml_value(setting: OptionRow, value: str) -> TOMLValue:
     """Return what the config file has for a value that the user types.
 
     Raises:
@@ -327,7 +328,7 @@ class _Setting(click.Argument):
 
 
 # The spellings of the options that are settings.
-_SETTING_OPTIONS = {str(option.name): spelling(option) for option in CONNECTION_OPTIONS if option.setting is not None}
+_SETTING_OPTIONS = {row.option: "/".join(row.spellings) for row in SETTINGS.values() if row.option}
 
 
 config = Command(

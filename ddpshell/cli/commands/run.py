@@ -42,7 +42,8 @@ from ..credentials import (
 )
 from ..errors import failure, show
 from ..folders import config_file, is_there
-from ..options import OUTPUT_OPTIONS, SETTINGS, connection_options
+from ..option_table import SETTINGS
+from ..options import OUTPUT_OPTIONS, connection_options
 from ..output import OutputError
 from ..process import Process, exit_code
 from ..settings import ConnectionSettings, Identity, load_config, proxy_for

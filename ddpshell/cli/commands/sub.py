@@ -38,9 +38,9 @@ from ...text.changes import change_line, event_to_value
 from ...text.escaping import escape_line
 from ...text.literals import parse_argument
 from ...text.palette import terminal_text
-from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
+from ..call_arguments import check_text, note_losses, read_arguments
 from ..command_classes import Command, SectionOption, process_of
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
 from ..output import Console, OutputFormat, Stream, is_dumb
 from ..process import Process
 from ..settings import ConnectionSettings

@@ -16,9 +16,9 @@ from ...exceptions import CommandError, EJSONError
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ...text.tables import table_lines
-from ..call_arguments import ARGUMENTS, GRAMMAR, SeenName, check_text, note_losses, read_arguments
+from ..call_arguments import check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
 from ..output import Console, OutputFormat
 from ..process import CheckFailed
 from ..progress import Progress

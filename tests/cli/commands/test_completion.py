@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.cli.commands.completion import SHELLS, script
-from ddpshell.cli.main import ddp as group
+from ddpshell.cli.group import ddp as group
 from tests.cli.conftest import Command
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import ddpshell
 from ddpshell.cli.commands.help import topics
-from ddpshell.cli.main import ddp as group
+from ddpshell.cli.group import ddp as group
 from tests.cli.conftest import Command
 
 FOLDER = Path(ddpshell.__file__).parent / "manual"

@@ -1,0 +1,72 @@
+"""Reads the usual command lines of `ddp call` without click, which takes a fifth of the time of a call.
+
+It reads only what has no second meaning, and leaves everything else to click, above all each error.
+`tests/cli/test_simple_call.py` compares both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from .option_table import CONNECTION_ROWS, OUTPUT_ROWS
+from .process import GivenOptions
+
+__all__ = ["SimpleCall", "read_simple_call"]
+
+# The options whose value is used as it is typed, or has no value.
+_ROWS = {
+    name: row
+    for row in (*CONNECTION_ROWS, *OUTPUT_ROWS)
+    if row.kind in ("text", "choice", "count", "flag") and row.flag_value is None and "/" not in row.names[-1]
+    for name in row.spellings
+}
+
+
+class SimpleCall(Struct, frozen=True):
+    """A command line that calls a method.
+
+    Args:
+        method: The method.
+        words: The arguments.
+        options: The shared options.
+    """
+
+    method: str
+    words: Sequence[str]
+    options: GivenOptions
+
+
+def read_simple_call(words: Sequence[str]) -> SimpleCall | None:
+    """Read a command line; return None if it is another command, or only click can read it.
+
+    Args:
+        words: The words after `ddp`.
+    """
+    options: GivenOptions = {}
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        row = _ROWS.get(word)
+        if row is None:
+            return None
+        if row.kind == "flag":
+            options[row.option] = True
+        elif row.kind == "count":
+            options[row.option] = options.get(row.option, 0) + 1
+        else:
+            value = next(rest, "-")
+            if value.startswith("-") or (row.choices and value not in row.choices):
+                return None
+            options[row.option] = value
+    if len(others) < 2 or others[0] != "call":
+        return None
+    method = others[1]
+    # Without a server, a method that may be the address of one is an error.
+    if "url" not in options and (not method.isidentifier() or method == "localhost"):
+        return None
+    return SimpleCall(method, others[2:], options)

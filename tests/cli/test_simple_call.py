@@ -1,0 +1,114 @@
+"""The simple reading of `ddp call` is the same as click's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpshell.cli import method_call
+from ddpshell.cli.group import run_command
+from ddpshell.cli.option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
+from ddpshell.cli.process import GivenOptions, Process
+from ddpshell.cli.simple_call import read_simple_call
+
+_VALUES = {
+    "choice": "json",
+    "count": None,
+    "flag": None,
+    "seconds": "5",
+    "size": "1M",
+    "header": "A: b",
+    "cookie": "a=b",
+}
+
+
+def _typed(row: OptionRow) -> st.SearchStrategy[list[str]]:
+    """An option as it can be typed, mostly with a valid value."""
+    spelling = st.sampled_from(row.spellings)
+    value = _VALUES.get(row.kind, "localhost:3000")
+    if value is None:
+        return spelling.map(lambda name: [name])
+    return st.one_of(
+        st.tuples(spelling, st.sampled_from([value, value, value, "", "-", "x", "-v", "--url", "call"])).map(list),
+        spelling.map(lambda name: [f"{name}={value}"]),
+        spelling.map(lambda name: [f"{name}{value}"]),
+    )
+
+
+_WORD = st.sampled_from(
+    ["call", "upper", "Hello", "", "5", "-1", "-", "--", "@@x", "{a: 1}", "localhost", "localhost:3000", "127.0.0.1",
+     "a.b:80", "ws://x", "tasks.insert", "/tasks/insert", "é", "--help", "-h", "--version", "-S", "--nope", "-o=json"]
+)  # fmt: skip
+_LINE = st.one_of(
+    st.lists(st.one_of(_WORD.map(lambda word: [word]), *map(_typed, (*CONNECTION_ROWS, *OUTPUT_ROWS))), max_size=6),
+    st.lists(st.one_of(st.just(["x"]), *map(_typed, (*CONNECTION_ROWS, *OUTPUT_ROWS))), max_size=5).flatmap(
+        lambda pieces: st.permutations([*pieces, ["call"], ["upper"]])
+    ),
+).map(lambda pieces: [word for piece in pieces for word in piece])
+
+Call = tuple[str, list[str], GivenOptions]
+
+
+def _by_click(words: list[str]) -> Call | None:
+    """What click makes of a command line; None if that is an error or another command."""
+    seen: list[Call] = []
+
+    def call_method(process: Process, method: str, arguments: tuple[str, ...], **options: Any) -> None:
+        assert options == {"as_strings": False, "timing": False, "sub": None, "path": None, "dry_run": False}
+        assert process.params is None
+        seen.append((method, [str(word) for word in arguments], process.options))
+
+    process = Process()
+    process.words = words
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(method_call, "call_method", call_method)
+        try:
+            run_command(words, process)
+        except click.ClickException:
+            return None
+    return seen[0] if seen else None
+
+
+@given(_LINE)
+def test_what_is_read_without_click_is_what_click_reads(words: list[str]) -> None:
+    simple = read_simple_call(words)
+    if simple is not None:
+        assert (simple.method, simple.words, simple.options) == _by_click(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        pytest.param(["call", "upper", "Hello", "5"], {}, id="no options"),
+        pytest.param(["-u", "h:1", "call", "upper", "-o", "json", "Hello", "5"], {"url": "h:1", "output": "json"}, id="on both sides"),
+        pytest.param(["-v", "call", "upper", "Hello", "-v", "5", "-q"], {"verbose": 2, "quiet": 1}, id="counted"),
+        pytest.param(["call", "--url", "a", "-u", "b", "upper", "Hello", "5"], {"url": "b"}, id="the last one counts"),
+    ],
+)  # fmt: skip
+def test_the_usual_calls_are_read_without_click(words: list[str], options: GivenOptions) -> None:
+    simple = read_simple_call(words)
+    assert simple is not None
+    assert (simple.method, simple.words, simple.options) == ("upper", ["Hello", "5"], options)
+    assert _by_click(words) == ("upper", ["Hello", "5"], options)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["call"], id="no method"),
+        pytest.param(["call", "localhost:3000", "upper"], id="a server in place of the method"),
+        pytest.param(["call", "upper", "-u"], id="no value"),
+        pytest.param(["call", "upper", "-o", "yaml"], id="no such format"),
+        pytest.param(["call", "upper", "-1"], id="a number that looks like an option"),
+        pytest.param(["call", "upper", "--timeout", "5"], id="a value that must be read"),
+        pytest.param(["call", "upper", "--ipv4"], id="an option with alternatives"),
+        pytest.param(["sub", "tasks"], id="another command"),
+        pytest.param([], id="no command"),
+    ],
+)
+def test_everything_else_is_left_to_click(words: list[str]) -> None:
+    assert read_simple_call(words) is None
