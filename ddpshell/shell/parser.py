@@ -25,7 +25,6 @@ from ..text.literals import (
     CONSTRUCTORS,
     Expected,
     Files,
-    Reader,
     Reading,
     Variables,
     opens_literal,
@@ -273,7 +272,7 @@ def _literal(text: str, start: int, variables: Variables, files: Files) -> Word:
         assert rest
         seen = tuple(tokens(rest.string[: rest.end()], end))
         return Word(start, rest.end(), text[start : rest.end()], None, True, (*reading.tokens, *seen), reading, problem)
-    return Word(start, end, text[start:end], reading.value, True, reading.tokens, reading, problem)
+    return Word(start, end, text[start:end], reading.value, True, tuple(reading.tokens), reading, problem)
 
 
 def _ends_word(text: str, end: int) -> bool:
@@ -382,14 +381,14 @@ class Continuation:
         # Lines that ended with a backslash, to be parsed again with the next line.
         self._text = ""
         # Reads the literal that is open.
-        self._reader: Reader | None = None
+        self._reading: Reading | None = None
         self._is_in_comment = False
 
     def continues_after(self, line: str) -> bool:
         """Read a line, without its newline, and return whether the command continues on the next line."""
         try:
-            if self._reader is not None:
-                end = self._read_on(self._reader, line, 0)
+            if self._reading is not None:
+                end = self._read_on(self._reading, line, 0)
                 if end is None:
                     return True
                 # The contents of the literal do not matter here.
@@ -408,15 +407,15 @@ class Continuation:
         last = lines[-1] if lines else None
         if last is not None and last.is_open:
             self._text = ""
-            self._reader = Reader(text, lambda _: None)
-            return self._read_on(self._reader, text, last.words[-1].start) is None
+            self._reading = Reading(text, lambda _: None)
+            return self._read_on(self._reading, text, last.words[-1].start) is None
         if text.endswith("\\") and not text.endswith("\\\\") and (last is None or last.problem is None):
             self._text += "\n"
             return True
         self._reset()
         return False
 
-    def _read_on(self, reader: Reader, text: str, start: int) -> int | None:
+    def _read_on(self, reading: Reading, text: str, start: int) -> int | None:
         """Return the position after the literal, or None if the literal is still open.
 
         Raises:
@@ -431,13 +430,13 @@ class Continuation:
             if token.kind is TokenKind.COMMENT:
                 self._is_in_comment = token.is_open
             else:
-                reader.feed(token)
-            if reader.expected is Expected.NOTHING:
+                reading.feed(token)
+            if reading.expected is Expected.NOTHING:
                 self._reset()
                 return token.end
         return None
 
     def _reset(self) -> None:
         self._text = ""
-        self._reader = None
+        self._reading = None
         self._is_in_comment = False

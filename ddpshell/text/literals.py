@@ -47,7 +47,6 @@ __all__ = [
     "Expected",
     "Files",
     "OpenBracket",
-    "Reader",
     "Reading",
     "Variables",
     "as_argument",
@@ -230,30 +229,6 @@ class OpenBracket:
         self.starts: list[int] = []  # the positions of the items, if it is [ or (
 
 
-class Reading(Struct, frozen=True):
-    """The result of `read`.
-
-    Args:
-        value: The value; None if there is a problem.
-        start: The index of its first character.
-        end: The index after its last character. The text from there on has not been read.
-        tokens: The tokens of the value and the comments in it, up to the token that is wrong.
-        problem: Why the text is not a literal, or None.
-        is_open: Whether the problem is that the text ends too early, so that more text could complete the value.
-        brackets: The brackets that are still open, outermost first.
-        expected: The tokens that may follow.
-    """
-
-    value: EJSONValue
-    start: int
-    end: int
-    tokens: tuple[Token, ...]
-    problem: CommandError | None
-    is_open: bool
-    brackets: tuple[OpenBracket, ...]
-    expected: Expected
-
-
 def parse(text: str, files: Files | None = None) -> EJSONValue:
     """Read a text that consists of one literal.
 
@@ -350,18 +325,20 @@ def read(text: str, start: int = 0, variables: Variables | None = None, files: F
         variables: Finds the values of variables. Without it, variables are errors.
         files: Reads the files in `Text` and `Binary`. Without it, files are errors.
     """
-    reader = Reader(text, variables, files)
+    reading = Reading(text, variables, files)
     for token in tokens(text, start):
-        reader.seen.append(token)
+        reading.tokens.append(token)
         if token.kind is TokenKind.COMMENT and token.problem is None:
             continue
         try:
-            reader.feed(token)
+            reading.feed(token)
         except CommandError as problem:
-            return reader.reading(problem, is_open=token.is_open)
-        if reader.expected is Expected.NOTHING:
-            return reader.reading(None, is_open=False)
-    return reader.reading(reader.missing(), is_open=True)
+            reading.problem, reading.is_open = problem, token.is_open
+            return reading
+        if reading.expected is Expected.NOTHING:
+            return reading
+    reading.problem, reading.is_open = reading.missing(), True
+    return reading
 
 
 # ---------------------------------------------------------------------------------------------------- the reader
@@ -383,8 +360,8 @@ _PLAIN = re.compile(r"[\w.:][\w.:@-]*")
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 
 
-class Reader:
-    """Builds one value from its tokens.
+class Reading:
+    """Builds one value from its tokens, and is the result of `read`.
 
     It has a stack of open brackets instead of recursion, so that values may be nested to any depth.
 
@@ -394,20 +371,37 @@ class Reader:
         files: Reads the files in `Text` and `Binary`. Without it, files are errors.
 
     Attributes:
+        value: The value; None until it is complete.
+        tokens: The tokens of the value and the comments in it, up to the token that is wrong.
+        problem: Why the text is not a literal, or None.
+        is_open: Whether the problem is that the text ends too early, so that more text could complete the value.
+        brackets: The brackets that are still open, outermost first.
         expected: The tokens that may follow.
     """
 
     def __init__(self, text: str, variables: Variables | None, files: Files | None = None) -> None:
         self.text = text
+        self.value: EJSONValue = None
+        self.tokens: list[Token] = []
+        self.problem: CommandError | None = None
+        self.is_open = False
+        self.brackets: list[OpenBracket] = []
+        self.expected = Expected.VALUE
         self._files = files
         self._variables = variables
-        self.seen: list[Token] = []
-        self.expected = Expected.VALUE
-        self._stack: list[OpenBracket] = []
         self._constructor: Token | None = None
-        self._value: EJSONValue = None
         # The positions of objects that may be EJSON forms, and the objects, inner ones first.
         self._forms: list[tuple[int, dict[str, EJSONValue]]] = []
+
+    @property
+    def start(self) -> int:
+        """The index of the first character."""
+        return next((token.start for token in self.tokens if token.kind is not TokenKind.COMMENT), len(self.text))
+
+    @property
+    def end(self) -> int:
+        """The index after the last character. The text from there on has not been read."""
+        return self.tokens[-1].end if self.tokens else self.start
 
     def feed(self, token: Token) -> None:
         """Process the next token.
@@ -422,51 +416,26 @@ class Reader:
                 self._read_value(token)
             case Expected.KEY:
                 self._read_key(token)
-            case Expected.COLON:
-                if token.kind is not TokenKind.COLON:
-                    raise self._unexpected(token)
+            case Expected.COLON if token.kind is TokenKind.COLON:
                 self.expected = Expected.VALUE
-            case Expected.CONSTRUCTOR:
-                if token.text not in CONSTRUCTORS:
-                    raise self._unexpected(token)
+            case Expected.CONSTRUCTOR if token.text in CONSTRUCTORS:
                 self._read_value(token)
-            case Expected.PARENTHESIS:
-                if token.text != "(":
-                    raise self._unexpected(token)
+            case Expected.PARENTHESIS if token.text == "(":
                 self._open(token)
-            case Expected.SEPARATOR:
-                if token.kind is TokenKind.CLOSE:
-                    self._close(token)
-                elif token.kind is TokenKind.COMMA:
-                    self.expected = Expected.KEY if self._stack[-1].token.text == "{" else Expected.VALUE
-                else:
-                    raise self._unexpected(token)
-            case Expected.NOTHING:
+            case Expected.SEPARATOR if token.kind is TokenKind.CLOSE:
+                self._close(token)
+            case Expected.SEPARATOR if token.kind is TokenKind.COMMA:
+                self.expected = Expected.KEY if self.brackets[-1].token.text == "{" else Expected.VALUE
+            case _:
                 raise self._unexpected(token)
-
-    def reading(self, problem: CommandError | None, *, is_open: bool) -> Reading:
-        """Return the result so far."""
-        significant = [token for token in self.seen if token.kind is not TokenKind.COMMENT]
-        start = significant[0].start if significant else len(self.text)
-        end = self.seen[-1].end if self.seen else start
-        return Reading(
-            value=None if problem else self._value,
-            start=start,
-            end=end,
-            tokens=tuple(self.seen),
-            problem=problem,
-            is_open=is_open,
-            brackets=tuple(self._stack),
-            expected=self.expected,
-        )
 
     def missing(self) -> CommandError:
         """Return the error for a text that ends here."""
-        if not self._stack:
+        if not self.brackets:
             return CommandError(f"missing {self.expected.value}", self.text, len(self.text))
-        bracket = self._stack[-1].token
+        bracket = self.brackets[-1].token
         what = f"{bracket.text} is not closed"
-        if self.expected is not Expected.SEPARATOR and self.seen[-1] is not bracket:
+        if self.expected is not Expected.SEPARATOR and self.tokens[-1] is not bracket:
             what = f"missing {self.expected.value}, and {what}"
         return CommandError(what, self.text, len(self.text))
 
@@ -483,20 +452,20 @@ class Reader:
                 self.expected = Expected.CONSTRUCTOR
             case TokenKind.VARIABLE:
                 self._add(self._variable(token), token.start)
-            case TokenKind.FILE if self._stack and self._stack[-1].constructor is not None:
+            case TokenKind.FILE if self.brackets and self.brackets[-1].constructor is not None:
                 self._add(cast(EJSONValue, self._file(token)), token.start)
-            case TokenKind.REGEXP if self._stack:
+            case TokenKind.REGEXP if self.brackets:
                 self._add(self._regexp(token), token.start)
             case TokenKind.OPEN if token.text != "(":
                 self._open(token)
             # A comma may come before the closing bracket.
-            case TokenKind.CLOSE if self._stack and self._stack[-1].key is None:
+            case TokenKind.CLOSE if self.brackets and self.brackets[-1].key is None:
                 self._close(token)
             case _:
                 raise self._unexpected(token)
 
     def _read_key(self, token: Token) -> None:
-        bracket = self._stack[-1]
+        bracket = self.brackets[-1]
         if token.kind is TokenKind.CLOSE:
             self._close(token)
             return
@@ -511,38 +480,37 @@ class Reader:
         self.expected = Expected.COLON
 
     def _open(self, token: Token) -> None:
-        self._stack.append(OpenBracket(token, self._constructor))
+        self.brackets.append(OpenBracket(token, self._constructor))
         self._constructor = None
         self.expected = Expected.KEY if token.text == "{" else Expected.VALUE
 
     def _close(self, token: Token) -> None:
-        bracket = self._stack[-1]
+        bracket = self.brackets[-1]
         opening = bracket.token.text
         if token.text != _CLOSING[opening]:
             message = f"{token.text} does not close the {opening} in column {bracket.token.start + 1}"
             raise CommandError(message, self.text, token.start)
+        start = bracket.token.start
         if bracket.constructor is not None:
             value = self._construct(bracket.constructor, bracket)
             start = bracket.constructor.start
         elif opening == "{":
             value = bracket.fields
-            start = bracket.token.start
             if 0 < len(bracket.fields) <= 2 and all(key.startswith("$") for key in bracket.fields):
                 self._forms.append((start, bracket.fields))
         else:
             value = bracket.items
-            start = bracket.token.start
-        self._stack.pop()
+        self.brackets.pop()
         self._add(value, start)
 
     def _add(self, value: EJSONValue, start: int) -> None:
         """Add a complete value to the innermost bracket, or finish."""
-        if not self._stack:
+        if not self.brackets:
             value = self._decode(value)
-            self._value = _unwrapped(value) if self._variables else value
+            self.value = _unwrapped(value) if self._variables else value
             self.expected = Expected.NOTHING
             return
-        bracket = self._stack[-1]
+        bracket = self.brackets[-1]
         if bracket.key is not None:
             bracket.fields[bracket.key] = value
             bracket.key = None
@@ -619,7 +587,7 @@ class Reader:
         if token.kind is TokenKind.FILE and self.expected is Expected.VALUE:
             advice = f"Text({token.text[:40]}) is the text of a file"
             return CommandError(f"{token.text[:40]} is not a valid value; {advice}", self.text, token.start)
-        if token.kind is TokenKind.CLOSE and self._stack and self.expected is not Expected.NOTHING:
+        if token.kind is TokenKind.CLOSE and self.brackets and self.expected is not Expected.NOTHING:
             return CommandError(f"missing {self.expected.value} before {token.text}", self.text, token.start)
         return CommandError(f"expected {self.expected.value}, not {token.text[:40]}", self.text, token.start)
 
@@ -642,16 +610,10 @@ def _unwrapped(tree: EJSONValue) -> EJSONValue:
     stack: list[object] = [whole]
     while stack:
         node = stack.pop()
-        if isinstance(node, dict):
-            for key, item in node.items():
+        if isinstance(node, dict | list):
+            for key, item in node.items() if isinstance(node, dict) else enumerate(node):
                 if isinstance(item, _VariableValue):
                     node[key] = item.value
-                else:
-                    stack.append(item)
-        elif isinstance(node, list):
-            for index, item in enumerate(node):
-                if isinstance(item, _VariableValue):
-                    node[index] = item.value
                 else:
                     stack.append(item)
     return cast(EJSONValue, whole[0])
