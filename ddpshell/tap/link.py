@@ -7,29 +7,32 @@ client can send a request in the name of another one. Everything here runs on th
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal
 
 from msgspec import Struct
 
-from ..client.network.tls import tls_error
+from ..client.network.tls import TLSOptions, tls_context, tls_error
 from ..client.network.waiting import lookup_problem
 from ..clock import Clock
 from ..protocol.urls import Endpoint
 from .events import Closed, Opened, Passed, Problem, Request, Side, TapEvent
 from .http import Body, Head, HeadError, HTTPReader, Translation
 
-__all__ = ["End", "Link", "LinkOwner"]
+__all__ = ["Link", "Upstream"]
 
 # The paths of WebSockets with DDP (U4, U5). Meteor's hot reloading has a WebSocket of its own.
 _DDP_PATH = re.compile(r"(?!.*/__meteor__hmr__/)[^?]*/websocket/?(?:\?.*)?")
 
 # Seconds for a client to read the last response, while it may still send the rest of a request.
 _LINGER = 2.0
+
+_FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
 
 _PHRASES = {
     400: "Bad Request",
@@ -40,32 +43,52 @@ _PHRASES = {
 }
 
 
-class LinkOwner(Protocol):
-    """The proxy that a link belongs to."""
+class Upstream:
+    """The server, and what all links to it share.
 
-    target: Endpoint
-    clock: Clock
+    Args:
+        target: The server.
+        report: Called with everything that happens, in order, in the proxy's thread. It must return quickly. Its second
+            argument is the number of bytes in the event.
+        clock: Time source.
+        tls: The TLS options for the server.
+        connect_timeout: Seconds to wait for a connection to the server; 0 for no limit.
+        ip_version: Use only IPv4 or only IPv6 addresses of the server.
+
+    Raises:
+        ConnectError: A certificate file cannot be used.
+    """
+
+    #: Set before the proxy listens.
     translation: Translation
-    #: The value of an Authorization header for the server, "" for none.
-    authorization: str
-    #: Whether no bytes are passed for now.
-    is_held: bool
 
-    def report(self, event: TapEvent, size: int = 0) -> None:
-        """Report an event with so many bytes."""
-        ...
-
-    def next_number(self) -> int:
-        """Return the number of a new WebSocket."""
-        ...
-
-    def add_link(self, link: Link) -> None:
-        """Remember an open link."""
-        ...
-
-    def remove_link(self, link: Link) -> None:
-        """Forget a closed link."""
-        ...
+    def __init__(
+        self,
+        target: Endpoint,
+        report: Callable[[TapEvent, int], object],
+        clock: Clock,
+        *,
+        tls: TLSOptions = TLSOptions(),  # noqa: B008 - it is immutable
+        connect_timeout: float = 10.0,
+        ip_version: Literal[4, 6] | None = None,
+    ) -> None:
+        self.target = target
+        self.report = report
+        self.clock = clock
+        self.links: set[Link] = set()
+        #: Set while there are no links.
+        self.is_idle = asyncio.Event()
+        #: Whether no bytes are passed for now.
+        self.is_held = False
+        #: The number of WebSockets so far.
+        self.sockets = 0
+        credentials = f"{target.user}:{target.password or ''}".encode()
+        #: The value of an Authorization header for the server, "" for none.
+        self.authorization = "" if target.user is None else f"Basic {base64.b64encode(credentials).decode()}"
+        self._tls = tls_context(tls) if target.secure else None
+        self._servername = tls.servername or target.host if target.secure else None
+        self._connect_timeout = connect_timeout or None
+        self._family = _FAMILIES[ip_version]
 
     async def connect(self, end: End) -> None:
         """Connect one end of a link to the server.
@@ -74,7 +97,11 @@ class LinkOwner(Protocol):
             OSError: The server cannot be reached.
             ValueError: The host's name is not valid.
         """
-        ...
+        async with asyncio.timeout(self._connect_timeout):
+            await asyncio.get_running_loop().create_connection(
+                lambda: end, self.target.host, self.target.port,
+                ssl=self._tls, server_hostname=self._servername, family=self._family,
+            )  # fmt: skip
 
 
 class _Exchange(Struct):
@@ -185,8 +212,8 @@ class Link:
     Requests are passed one after another: the next one waits until the response to the last one is complete.
     """
 
-    def __init__(self, tap: LinkOwner) -> None:
-        self._tap = tap
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
         self.client = End(self, self._from_client)
         self.server = End(self, self._from_server)
         self.client.peer, self.server.peer = self.server, self.client
@@ -203,11 +230,15 @@ class Link:
         # The number of the WebSocket; 0 if its bytes are not reported.
         self._number = 0
 
+    def _report(self, event: TapEvent, size: int = 0) -> None:
+        self._upstream.report(event, size)
+
     def connected(self, end: End) -> None:
         """One end is connected."""
         self._open_ends.add(end)
-        self._tap.add_link(self)
-        if self._tap.is_held:
+        self._upstream.links.add(self)
+        self._upstream.is_idle.clear()
+        if self._upstream.is_held:
             end.hold("held")
 
     def ended(self, end: End) -> bool:
@@ -231,14 +262,16 @@ class Link:
         if self._number:
             self._report_end("client" if end is self.client else "server")
         elif error is not None and end is self.server and self._exchange is not None:
-            self._tap.report(Problem(f"{self._tap.target.authority} broke the connection: {error}"))
+            self._report(Problem(f"{self._upstream.target.authority} broke the connection: {error}"))
         if end is self.server:
             self._end_client()
         else:
             self.server.close()
         self._open_ends.discard(end)
         if not self._open_ends:
-            self._tap.remove_link(self)
+            self._upstream.links.discard(self)
+            if not self._upstream.links:
+                self._upstream.is_idle.set()
 
     def hold(self, held: bool) -> None:
         """See `Tap.hold`."""
@@ -256,7 +289,7 @@ class Link:
             end.transport.abort()
 
     def _report_end(self, by: Side) -> None:
-        self._tap.report(Closed(self._number, self._tap.clock.now(), by))
+        self._report(Closed(self._number, self._upstream.clock.now(), by))
         self._number = 0
 
     # From the client to the server
@@ -265,7 +298,7 @@ class Link:
         if self._is_upgraded:
             self.server.write(data)
             if self._number:
-                self._tap.report(Passed(self._number, self._tap.clock.now(), True, data), len(data))
+                self._report(Passed(self._number, self._upstream.clock.now(), True, data), len(data))
         elif not self._is_over:
             self._requests.feed(data)
             self._read_requests()
@@ -285,12 +318,12 @@ class Link:
             self.client.release("exchange")
 
     def _request(self, head: Head) -> bytes:
-        own_address = self._tap.translation.request(head)
+        own_address = self._upstream.translation.request(head)
         self._requests.body = head.request_body()
-        if self._tap.authorization and not head.get("authorization"):
-            head.add("Authorization", self._tap.authorization)
+        if self._upstream.authorization and not head.get("authorization"):
+            head.add("Authorization", self._upstream.authorization)
         method, path = head.request()
-        self._exchange = _Exchange(method, path, own_address, head.is_upgrade, self._tap.clock.now())
+        self._exchange = _Exchange(method, path, own_address, head.is_upgrade, self._upstream.clock.now())
         return head.encoded()
 
     def _send(self, data: bytes) -> None:
@@ -303,12 +336,12 @@ class Link:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
-        target = self._tap.target.authority
+        target = self._upstream.target.authority
         try:
-            await self._tap.connect(self.server)
+            await self._upstream.connect(self.server)
         except (OSError, ValueError) as error:
             reason = _connect_problem(error, target)
-            self._tap.report(Problem(reason))
+            self._report(Problem(reason))
             self._refuse(502, reason)
         else:
             self.server.write(b"".join(self._unsent))
@@ -349,7 +382,7 @@ class Link:
         if self._is_upgraded:
             self.client.write(data)
             if self._number:
-                self._tap.report(Passed(self._number, self._tap.clock.now(), False, data), len(data))
+                self._report(Passed(self._number, self._upstream.clock.now(), False, data), len(data))
         elif not self._is_over:
             self._responses.feed(data)
             self._read_responses()
@@ -362,8 +395,8 @@ class Link:
                 else:
                     self.client.write(piece)
         except HeadError as error:
-            self._tap.report(
-                Problem(f"{self._tap.target.authority} sent a response that ddp tap only passes on: {error}")
+            self._report(
+                Problem(f"{self._upstream.target.authority} sent a response that ddp tap only passes on: {error}")
             )
             self._responses.body = Body.UNTIL_CLOSED
             self.client.write(self._responses.rest())
@@ -381,14 +414,14 @@ class Link:
         except HeadError:
             self.client.write(original)
             raise
-        self._tap.translation.response(head, exchange.own_address)
+        self._upstream.translation.response(head, exchange.own_address)
         self.client.write(head.encoded())
         if status == 101:
             self._upgrade(exchange)
         elif status >= 200 and self._exchange is not None:
             exchange.is_answered = True
-            seconds = self._tap.clock.now() - exchange.when
-            self._tap.report(Request(exchange.method, exchange.path.partition("?")[0], status, seconds))
+            seconds = self._upstream.clock.now() - exchange.when
+            self._report(Request(exchange.method, exchange.path.partition("?")[0], status, seconds))
 
     def _end_exchange(self) -> None:
         """Forget the exchange if both the request and the response are complete."""
@@ -401,11 +434,12 @@ class Link:
         self._is_upgraded = True
         assert self.client.transport is not None
         if _DDP_PATH.fullmatch(exchange.path):
-            self._number = self._tap.next_number()
+            self._upstream.sockets += 1
+            self._number = self._upstream.sockets
             name = self.client.transport.get_extra_info("peername") or ("unknown", 0)
             host = f"[{name[0]}]" if ":" in name[0] else name[0]
-            now = self._tap.clock.now()
-            self._tap.report(Opened(self._number, now, exchange.path, f"{host}:{name[1]}"))
+            now = self._upstream.clock.now()
+            self._report(Opened(self._number, now, exchange.path, f"{host}:{name[1]}"))
         for rest, receive in ((self._responses.rest(), self._from_server), (self._requests.rest(), self._from_client)):
             if rest:
                 receive(rest)

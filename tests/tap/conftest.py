@@ -13,6 +13,7 @@ import pytest
 from ddpshell.clock import SystemClock
 from ddpshell.protocol.urls import parse_url
 from ddpshell.tap.events import TapEvent
+from ddpshell.tap.link import Upstream
 from ddpshell.tap.proxy import Tap
 from tests.loopback import PATIENCE
 
@@ -25,7 +26,8 @@ class WatchedTap:
     def __init__(self, url: str, **settings: Any) -> None:
         self._events: list[TapEvent] = []
         self._changed = threading.Condition()
-        self.tap = Tap(parse_url(url), self._report, SystemClock(), **settings)
+        self.upstream = Upstream(parse_url(url), self._report, SystemClock(), **settings)
+        self.tap = Tap(self.upstream)
 
     def _report(self, event: TapEvent, size: int) -> None:
         with self._changed:

@@ -121,10 +121,10 @@ def test_a_server_that_does_not_answer_leaves_no_connection_behind(start_tap: St
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
             assert client.rest() == b""
         for _ in range(1000):
-            if not watched.tap.links:
+            if not watched.upstream.links:
                 break
             threading.Event().wait(PATIENCE / 1000)
-        assert watched.tap.links == set()
+        assert watched.upstream.links == set()
     assert watched.events(Problem) == []
 
 

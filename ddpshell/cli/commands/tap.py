@@ -28,6 +28,7 @@ from ...exceptions import RemoteProtocolError
 from ...protocol.secrets import mask
 from ...protocol.urls import Endpoint, parse_url
 from ...tap.events import Closed, Opened, Passed, Problem, Request, TapEvent
+from ...tap.link import Upstream
 from ...tap.messages import Conversation
 from ...tap.proxy import Tap
 from ...text.escaping import escape_line
@@ -83,7 +84,7 @@ def _tap(listen: tuple[str, int], to: str | None) -> None:
     passphrase = read_passphrase(process, settings)
     output = None if "record" in process.options else process.console.out.fd
     with EventQueue[TapEvent](process.clock, output, _MOST_WAITING) as queue:
-        proxy = Tap(
+        upstream = Upstream(
             target,
             lambda event, size: queue.put(event, size + 1),
             process.clock,
@@ -91,6 +92,7 @@ def _tap(listen: tuple[str, int], to: str | None) -> None:
             connect_timeout=settings.connect_timeout,
             ip_version=settings.ip_version,
         )
+        proxy = Tap(upstream)
         queue.hold = proxy.hold
         with _short_switch_interval():
             try:
