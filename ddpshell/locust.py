@@ -9,7 +9,7 @@ It needs the extra `ddpshell[locust]`. Importing this module imports Locust, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
@@ -21,7 +21,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("ddpshell.locust needs Locust: pip install 'ddpshell[locust]'") from error
 
-from .analysis.exchanges import Call, Connection, Exchanges, Subscription, View
+from .analysis.exchanges import Call, Connection, Exchanges, Request, Subscription
 from .analysis.load import code_of
 from .analysis.recording import ConnectionChange, Frame
 from .client import Awaitable, Client
@@ -31,7 +31,6 @@ from .clock import SystemClock
 from .ejson import EJSONValue
 from .exceptions import DDPTimeout
 from .protocol.accounts import LoginToken, UserSelector
-from .protocol.messages import Added, AddedBefore, Changed, MovedBefore, Removed
 
 __all__ = ["DDPUser", "Failure", "LoadClient"]
 
@@ -39,8 +38,6 @@ Value = TypeVar("Value")
 
 # Seconds until a client that has given up is made again.
 _RETRY_PAUSE = 1.0
-
-_DATA = (Added, Changed, Removed, AddedBefore, MovedBefore)
 
 
 class Failure(Exception):  # Locust shows its text in the list of failures
@@ -119,14 +116,14 @@ class LoadClient:
 
     def open(self) -> None:
         """Connect, and wait until there is a session. Failed attempts are counted, and repeated."""
-        self._connect()
-        self._is_settled.wait()
-        while not self._watch.is_connected:
+        while True:
+            self._connect()
+            self._is_settled.wait()
+            if self._watch.is_connected:
+                return
             # The client has given up, because of a mistake in the host or in the server, which may be corrected.
             self.close()
             gevent.sleep(_RETRY_PAUSE)
-            self._connect()
-            self._is_settled.wait()
 
     def close(self) -> None:
         """Disconnect."""
@@ -161,7 +158,7 @@ class LoadClient:
         client, begun = self.client, self._begin()
         handle = client.apply(method, params, retry=False)
         try:
-            return self._finish("call", method, handle, begun, lambda: self._watch.call(handle.id))
+            return self._finish("call", method, handle, begun, lambda: handle.id)
         except DDPTimeout:
             # A call that waits for a connection is not sent any more.
             handle.cancel()
@@ -177,7 +174,7 @@ class LoadClient:
         client, begun = self.client, self._begin()
         handle = client.subscribe(name, *params)
         try:
-            self._finish("sub", name, handle.ready, begun, lambda: self._watch.subscription(handle.id))
+            self._finish("sub", name, handle.ready, begun, lambda: handle.id)
         except DDPTimeout:
             handle.stop()
             raise
@@ -193,7 +190,7 @@ class LoadClient:
         client, begun = self.client, self._begin()
         self._watch.login = None
         handle = client.login(user, password=password)
-        return self._finish("call", "login", handle, begun, lambda: self._watch.call(str(self._watch.login)))
+        return self._finish("call", "login", handle, begun, lambda: str(self._watch.login))
 
     @contextmanager
     def change(self, collection: str, timeout: float | None = None) -> Iterator[None]:
@@ -221,19 +218,23 @@ class LoadClient:
         """Return the present time if a request cannot be sent now; None if its latency begins when it is sent."""
         return None if self._watch.is_connected else self._clock.now()
 
-    def _finish(self, kind: str, name: str, handle: Awaitable[Value], begun: float | None, times: Any) -> Value:
+    def _finish(
+        self, kind: str, name: str, handle: Awaitable[Value], begun: float | None, request_id: Callable[[], str]
+    ) -> Value:
         started = self._clock.now()
         error: BaseException | None = DDPTimeout(f"no answer to {name!r} in time")
         if _wait(handle, self._user.timeout):
             error = handle.exception(0)
         # A greenlet that Locust has killed does not get here, so that its request is not counted.
-        sent, answered, size = times()
+        sent, answered, size = self._watch.forget(kind, request_id())
         until = self._clock.now() if answered is None or isinstance(error, DDPTimeout) else answered
         since = begun if begun is not None else started if sent is None else sent
-        self._fire(kind, name, until - since, size, None if error is None else Failure(_code(error), error))
-        if error is not None:
-            raise error
-        return handle.result(0)
+        if error is None:
+            self._fire(kind, name, until - since, size)
+            return handle.result(0)
+        code = "timeout" if isinstance(error, DDPTimeout) else code_of(error)
+        self._fire(kind, name, until - since, size, Failure(code, error))
+        raise error
 
     def _receive(self, event: object) -> None:
         match event:
@@ -286,8 +287,8 @@ class _FrameWatch:
         self.is_connected = False
         #: The id of the latest login.
         self.login: str | None = None
-        self._calls: dict[str, Call] = {}
-        self._subscriptions: dict[str, Subscription] = {}
+        # By kind and id.
+        self._requests: dict[tuple[str, str], Request] = {}
         # The bytes of the result of each call.
         self._sizes: dict[str, int] = {}
         # Subscriptions that are ready, and those that are being stopped: the server removes their documents, which is not a
@@ -312,15 +313,15 @@ class _FrameWatch:
         frame = Frame(now, self._number, "out" if is_sent else "in", text)
         view = self._exchanges.receive(frame)
         for step in view.steps:
+            if isinstance(step.exchange, Request):
+                self._requests[step.exchange.kind, step.exchange.id] = step.exchange
             match step.exchange:
                 case Call() as call:
-                    self._calls[call.id] = call
                     if step.phase == "result":
                         self._sizes[call.id] = frame.size
                     elif call.is_login:
                         self.login = call.id
                 case Subscription() as subscription:
-                    self._subscriptions[subscription.id] = subscription
                     if step.phase == "ready":
                         self._ready.add(subscription.id)
                     elif step.phase in ("unsub", "nosub"):
@@ -329,8 +330,8 @@ class _FrameWatch:
                 case Connection() if step.phase == "connected":
                     self.is_connected = True
                     self._fire("connect", "", now - (self.attempt or now), frame.size)
-        if not view.steps and isinstance(view.message, _DATA) and self._ready and not self._stopping:
-            self._change(view, frame)
+        if not view.steps and view.data is not None and self._ready and not self._stopping:
+            self._change(view.data.collection, frame)
 
     def closed(self, reason: str, now: float, /) -> None:
         self._stopping.clear()
@@ -338,20 +339,16 @@ class _FrameWatch:
 
     # For the user
 
-    def call(self, call_id: str) -> tuple[float | None, float | None, int]:
-        """Return when a call was sent, when its last answer arrived, and the bytes of its result; then forget it."""
-        call = self._calls.pop(call_id, None)
-        if call is None:
-            return None, None, 0
-        answers = [time for time in (call.answered, call.updated) if time is not None]
-        return call.sent, max(answers, default=None), self._sizes.pop(call_id, 0)
-
-    def subscription(self, sub_id: str) -> tuple[float | None, float | None, int]:
-        """Return when a subscription was sent, when it was answered, and the bytes of its documents; then forget it."""
-        subscription = self._subscriptions.pop(sub_id, None)
-        if subscription is None:
-            return None, None, 0
-        return subscription.sent, subscription.answered, subscription.bytes
+    def forget(self, kind: str, request_id: str) -> tuple[float | None, float | None, int]:
+        """Return when a request was sent, when its last answer arrived, and the bytes of the answer; then forget it."""
+        request = self._requests.pop((kind, request_id), None)
+        match request:
+            case Subscription():
+                return request.sent, request.answered, request.bytes
+            case Call():
+                answers = [time for time in (request.answered, request.updated) if time is not None]
+                return request.sent, max(answers, default=None), self._sizes.pop(request_id, 0)
+        return None, None, 0
 
     def await_change(self, collection: str, since: float) -> Event:
         """Let the next change of a collection count from this time; the event is set then."""
@@ -363,9 +360,7 @@ class _FrameWatch:
         """Do not wait for a change any more."""
         self._awaited[collection] = [item for item in self._awaited.get(collection, []) if item[0] is not event]
 
-    def _change(self, view: View, frame: Frame) -> None:
-        assert isinstance(view.message, _DATA)
-        collection = view.message.collection
+    def _change(self, collection: str, frame: Frame) -> None:
         waiting = self._awaited.pop(collection, [])
         for event, since in waiting:
             self._fire("change", collection, frame.t - since, frame.size)
@@ -373,10 +368,6 @@ class _FrameWatch:
         if not waiting:
             # Nothing tells when another user made it, but it was delivered.
             self._fire("change", collection, None, frame.size)
-
-
-def _code(error: BaseException) -> str:
-    return "timeout" if isinstance(error, DDPTimeout) else code_of(error)
 
 
 def _wait(awaited: Awaitable[Any] | Event, timeout: float | None) -> bool:

@@ -20,7 +20,7 @@ from msgspec import Struct
 from ..ejson import JSONValue, json_text
 from ..exceptions import EJSONError, RecordingError
 from ..text.prose import plural
-from .recording import ConnectionChange, Direction, Entry, Frame, Header, ddp_messages, iso_time
+from .recording import ConnectionChange, Direction, Entry, Frame, Header, ddp_messages, iso_time, rounded
 
 __all__ = ["read_har"]
 
@@ -41,14 +41,8 @@ _XHR = re.compile(r"/sockjs/[^/]+/[^/]+/(?:xhr|xhr_streaming|xhr_send|eventsourc
 
 _TEXT_OPCODE = 1
 _DIRECTIONS: dict[str, Direction] = {
-    "send": "out",
-    "sent": "out",
-    "request": "out",
-    "out": "out",
-    "receive": "in",
-    "received": "in",
-    "response": "in",
-    "in": "in",
+    **dict.fromkeys(("send", "sent", "request", "out"), "out"),
+    **dict.fromkeys(("receive", "received", "response", "in"), "in"),
 }
 # Times are seconds, milliseconds or microseconds since 1970; the first two limits are in the year 5138.
 # Larger numbers are not times.
@@ -361,7 +355,7 @@ def _messages(
                 # Messages are in order, whatever the clock of the browser did.
                 t = max(t, time - began)
             for part in ddp_messages(text, direction):
-                yield Frame(round(t, 6), conn, direction, part)
+                yield Frame(rounded(t), conn, direction, part)
     yield ConnectionChange(t, conn, "close")
 
 

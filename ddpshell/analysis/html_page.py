@@ -18,7 +18,7 @@ from msgspec import Struct
 from ..ejson import JSONValue, json_text
 from ..protocol.secrets import mask, mask_text
 from .exchanges import Connection, Exchange, Exchanges, PingPong, Request, Subscription, View
-from .recording import ConnectionChange, Entry, Frame, Header
+from .recording import ConnectionChange, Entry, Frame, Header, rounded
 from .weight import Weight
 
 __all__ = ["html_page"]
@@ -71,7 +71,7 @@ class _Row(Struct):
     steps: list[JSONValue] = []
     phases: set[str] = set()
     # The first number and the length of each run of frames.
-    frames: list[JSONValue] = []
+    frames: list[int] = []
     bytes: int = 0
     collections: dict[str, None] = {}
 
@@ -79,8 +79,6 @@ class _Row(Struct):
         self.bytes += size
         if self.frames:
             first, length = self.frames[-2:]
-            assert isinstance(first, int)
-            assert isinstance(length, int)
             if first + length > number:
                 return  # a frame can have several steps of one exchange
             if first + length == number:
@@ -137,7 +135,7 @@ class _Page:
                 continue
             text = mask(entry.text)
             self._receive_frame(entry, self._exchanges.receive(Frame(entry.t, entry.conn, entry.dir, text)))
-            shown: list[JSONValue] = [_seconds(entry.t), entry.conn, int(entry.dir == "out"), text[:_LONGEST_FRAME]]
+            shown: list[JSONValue] = [rounded(entry.t), entry.conn, int(entry.dir == "out"), text[:_LONGEST_FRAME]]
             yield from frames.add([*shown, entry.size, len(text) > _LONGEST_FRAME])
         yield from frames.end()
         rows = _Blocks("rows")
@@ -148,7 +146,7 @@ class _Page:
 
     def _receive_change(self, change: ConnectionChange) -> None:
         for step in self._exchanges.receive(change).steps:
-            self._found(step.exchange).steps.append([step.phase, _seconds(change.t)])
+            self._found(step.exchange).steps.append([step.phase, rounded(change.t)])
             if isinstance(step.exchange, Connection):
                 self._connections[change.conn] = step.exchange
 
@@ -164,7 +162,7 @@ class _Page:
             else:
                 row.add_frame(number, frame.size)
             if step.phase != "data" or "data" not in row.phases:
-                row.steps.append([step.phase, _seconds(frame.t)])
+                row.steps.append([step.phase, rounded(frame.t)])
                 row.phases.add(step.phase)
             if data is not None and isinstance(step.exchange, Subscription):
                 waiting = step.exchange.name
@@ -173,7 +171,7 @@ class _Page:
         connection = self._connections.get(frame.conn)
         if connection is None:
             connection = self._connections[frame.conn] = Connection(frame.conn, frame.t)
-            self._found(connection).steps.append(["open", _seconds(frame.t)])
+            self._found(connection).steps.append(["open", rounded(frame.t)])
         self._found(connection).add_frame(number, frame.size)
         if data is not None:
             self._weights[waiting].add(data, frame.size)
@@ -202,7 +200,7 @@ class _Page:
                     params = mask_text(one.reason)
         connection = self._connections[one.conn]
         shown |= {
-            "closed": None if connection.closed is None else _seconds(connection.closed),
+            "closed": None if connection.closed is None else rounded(connection.closed),
             "kind": kind,
             "name": name,
             "id": identifier,
@@ -210,7 +208,7 @@ class _Page:
             "params": params if len(params) <= _LONGEST_PARAMS else params[:_LONGEST_PARAMS] + " …",
             "error": error[:_LONGEST_PARAMS],
             "steps": row.steps,
-            "frames": row.frames,
+            "frames": [*row.frames],
             "bytes": row.bytes,
             "collections": list[JSONValue](row.collections)[:_MOST_COLLECTIONS],
         }
@@ -223,10 +221,10 @@ class _Page:
             "url": mask_text(self._header.url),
             "started": self._header.started,
             "program": self._header.program,
-            "first": _seconds(first),
-            "last": _seconds(self._last),
+            "first": rounded(first),
+            "last": rounded(self._last),
             "connections": len(connections),
-            "reconnects": [_seconds(one.opened) for one in connections if one.is_reconnect],
+            "reconnects": [rounded(one.opened) for one in connections if one.is_reconnect],
             "frames": list[JSONValue](self._frames),
             "bytes": list[JSONValue](self._bytes),
             "weight": self._weight(),
@@ -260,7 +258,3 @@ def _inline(value: JSONValue) -> str:
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     # Lone surrogates, which UTF-8 cannot encode.
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _seconds(t: float) -> float:
-    return round(t, 6)

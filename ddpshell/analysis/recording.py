@@ -43,6 +43,7 @@ __all__ = [
     "iso_time",
     "make_header",
     "read_recording",
+    "rounded",
 ]
 
 #: Whether a frame came from the server (`in`) or was sent to it (`out`).
@@ -239,13 +240,13 @@ def header_line(header: Header, *, with_secrets: bool = False) -> str:
 def entry_lines(entry: Entry, *, with_secrets: bool = False) -> Iterator[str]:
     """Return the lines of an entry, without their line breaks: one for each DDP message in a frame."""
     if isinstance(entry, ConnectionChange):
-        line = json_text.dump({"t": _seconds(entry.t), "conn": entry.conn, "event": entry.event, **entry.details})
+        line = json_text.dump({"t": rounded(entry.t), "conn": entry.conn, "event": entry.event, **entry.details})
         yield line if with_secrets else mask(line)
         return
     for message in ddp_messages(entry.text, entry.dir):
         # The text is masked as a message, which the mask cannot see in a string.
         text = message if with_secrets else mask(message)
-        yield json_text.dump({"t": _seconds(entry.t), "conn": entry.conn, "dir": entry.dir, "frame": text})
+        yield json_text.dump({"t": rounded(entry.t), "conn": entry.conn, "dir": entry.dir, "frame": text})
 
 
 class RecordingWriter:
@@ -302,7 +303,8 @@ class RecordingWriter:
                 data = data[os.write(self._descriptor, data) :]
 
 
-def _seconds(t: float) -> float:
+def rounded(t: float) -> float:
+    """Return a time in seconds as recordings have it, to a microsecond."""
     return round(t, 6)
 
 

@@ -15,33 +15,20 @@ from ..ejson import RegExp
 from ..exceptions import EJSONError, QueryError
 from .regexps import compile_regexp
 from .sorting import ValueType, compare, type_of
-from .values import MISSING, is_number, unknown_name
+from .values import MISSING, is_number, unknown_name, whole_number
 
 __all__ = ["ValueMatcher", "bits", "equality", "inequality", "mod", "of_type", "parse_regex", "regexp", "size"]
 
 #: Tests whether a value meets a condition. The value is `MISSING` if the field does not exist.
 ValueMatcher: TypeAlias = Callable[[Any], bool]
 
+# MongoDB's names of types; their numbers begin with 1.
+_TYPE_NAMES: Final = (
+    "double string object array binData undefined objectId bool date null regex dbPointer javascript symbol"
+    " javascriptWithScope int timestamp long decimal"
+).split()
 _TYPES: Final = {
-    "double": 1,
-    "string": 2,
-    "object": 3,
-    "array": 4,
-    "binData": 5,
-    "undefined": 6,
-    "objectId": 7,
-    "bool": 8,
-    "date": 9,
-    "null": 10,
-    "regex": 11,
-    "dbPointer": 12,
-    "javascript": 13,
-    "symbol": 14,
-    "javascriptWithScope": 15,
-    "int": 16,
-    "timestamp": 17,
-    "long": 18,
-    "decimal": 19,
+    **{name: number for number, name in enumerate(_TYPE_NAMES, 1)},
     "minKey": -1,
     "maxKey": 127,
     "number": 1,  # MongoDB's name for all kinds of numbers
@@ -154,33 +141,22 @@ def parse_regex(operand: Any, condition: Mapping[str, Any]) -> RegExp:
         raise QueryError(str(error)) from None
 
 
+_BIT_TESTS: Final[dict[str, Callable[[int, int], bool]]] = {
+    "$bitsAllSet": lambda found, mask: found & mask == mask,
+    "$bitsAllClear": lambda found, mask: found & mask == 0,
+    "$bitsAnySet": lambda found, mask: found & mask != 0,
+    "$bitsAnyClear": lambda found, mask: found & mask != mask,
+}
+
+
 def bits(name: str, operand: Any) -> ValueMatcher:
     """Compile `$bitsAllSet`, `$bitsAllClear`, `$bitsAnySet` or `$bitsAnyClear`, given a mask or positions."""
-    mask = _mask(name, operand)
-
-    def matches(value: Any) -> bool:
-        found = _bits_of(value)
-        if found is None:
-            return False
-        match name:
-            case "$bitsAllSet":
-                return found & mask == mask
-            case "$bitsAllClear":
-                return found & mask == 0
-            case "$bitsAnySet":
-                return found & mask != 0
-            case _:
-                return found & mask != mask
-
-    return matches
+    mask, holds = _mask(name, operand), _BIT_TESTS[name]
+    return lambda value: (found := _bits_of(value)) is not None and holds(found, mask)
 
 
 def _bits_of(value: Any) -> int | None:
-    if isinstance(value, bytes):
-        return int.from_bytes(value, "little")
-    if not is_number(value) or (isinstance(value, float) and not value.is_integer()):
-        return None
-    return int(value)
+    return int.from_bytes(value, "little") if isinstance(value, bytes) else whole_number(value)
 
 
 # Larger positions are rejected, since a mask needs memory up to its largest position.

@@ -23,7 +23,7 @@ from ..ejson import EJSONValue, RegExp
 from ..exceptions import EJSONError, QueryError
 from .selector import compile_selector
 from .sorting import compare, compile_sort, sort_key
-from .values import MISSING, checked_copy, is_index, is_number, is_plain_object, unknown_name
+from .values import MISSING, checked_copy, is_index, is_number, is_plain_object, unknown_name, whole_number
 
 __all__ = ["OPERATORS", "Modifier", "Place", "check_name", "check_names", "modify"]
 
@@ -283,20 +283,14 @@ def _unset(place: Place, _: Any) -> None:
         del place.holder[place.key]
 
 
-def _calculate(
-    place: Place,
-    operand: Any,
-    *,
-    operator: str,
-    calculate: Callable[[Any, Any], Any],
-    calculate_decimals: Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal],
-) -> None:
+def _calculate(place: Place, operand: Any, *, operator: str, calculate: Callable[[Any, Any], Any]) -> None:
     value = 0 if place.value is MISSING else place.value
     for number in (operand, value):
         if not is_number(number) and not isinstance(number, decimal.Decimal):
             raise QueryError(f"{operator} for {place.path!r}: {number!r} is not a number")
     if isinstance(value, decimal.Decimal) or isinstance(operand, decimal.Decimal):
-        result = calculate_decimals(_DECIMALS.create_decimal(value), _DECIMALS.create_decimal(operand))
+        with decimal.localcontext(_DECIMALS):
+            result = calculate(_DECIMALS.create_decimal(value), _DECIMALS.create_decimal(operand))
     else:
         try:
             result = calculate(value, operand)
@@ -319,15 +313,13 @@ def _limit(place: Place, operand: Any, *, sign: int) -> None:
 
 def _push(place: Place, operand: Any) -> None:
     array = _array("$push", place)
-    clauses = dict(operand) if is_plain_object(operand) and "$each" in operand else {"$each": [operand]}
-    items = _each("$push", place, clauses)
-    _check_clauses("$push", place, clauses, {"$each", "$position", "$slice", "$sort"})
-    position = _whole("$push", place, clauses, "$position", len(array))
-    array[position:position] = items
+    clauses = _clauses("$push", place, operand, {"$each", "$position", "$slice", "$sort"})
+    position = _position(place, clauses, "$position", len(array))
+    array[position:position] = clauses["$each"]
     if "$sort" in clauses:
         _sort(place, array, clauses["$sort"])
     if "$slice" in clauses:
-        length = _whole("$push", place, clauses, "$slice", 0)
+        length = _position(place, clauses, "$slice", 0)
         array = array[:length] if length >= 0 else array[length:]
     place.set_value(array)
 
@@ -347,36 +339,31 @@ def _sort(place: Place, array: list[Any], specifier: Any) -> None:
 
 def _add_to_set(place: Place, operand: Any) -> None:
     array = _array("$addToSet", place)
-    clauses = dict(operand) if is_plain_object(operand) and "$each" in operand else {"$each": [operand]}
-    items = _each("$addToSet", place, clauses)
-    _check_clauses("$addToSet", place, clauses, {"$each"})
     there = _Values(array)
-    for item in items:
+    for item in _clauses("$addToSet", place, operand, {"$each"})["$each"]:
         if item not in there:
             there.add(item)
             array.append(item)
     place.set_value(array)
 
 
-def _each(operator: str, place: Place, clauses: Mapping[str, Any]) -> list[Any]:
-    items = clauses["$each"]
-    if not isinstance(items, list):
-        raise QueryError(f"{operator} for {place.path!r}: $each takes an array, not {items!r}")
-    check_names(items)
-    return cast(list[Any], ejson.clone(items))
-
-
-def _check_clauses(operator: str, place: Place, clauses: Mapping[str, Any], known: set[str]) -> None:
+def _clauses(operator: str, place: Place, operand: Any, known: set[str]) -> dict[str, Any]:
+    """Return the clauses of an operator, with a copy of the items to add in `$each`."""
+    clauses = dict(operand) if is_plain_object(operand) and "$each" in operand else {"$each": [operand]}
+    if not isinstance(clauses["$each"], list):
+        raise QueryError(f"{operator} for {place.path!r}: $each takes an array, not {clauses['$each']!r}")
+    check_names(clauses["$each"])
     for clause in clauses:
         if clause not in known:
             raise QueryError(f"{operator} for {place.path!r}: {unknown_name(clause, known, 'clause')}")
+    return {**clauses, "$each": ejson.clone(clauses["$each"])}
 
 
-def _whole(operator: str, place: Place, clauses: Mapping[str, Any], clause: str, default: int) -> int:
-    number = clauses.get(clause, default)
-    if not is_number(number) or (isinstance(number, float) and not number.is_integer()):
-        raise QueryError(f"{operator} for {place.path!r}: {clause} takes a whole number, not {number!r}")
-    return int(number)
+def _position(place: Place, clauses: Mapping[str, Any], clause: str, default: int) -> int:
+    number = whole_number(clauses.get(clause, default))
+    if number is None:
+        raise QueryError(f"$push for {place.path!r}: {clause} takes a whole number, not {clauses[clause]!r}")
+    return number
 
 
 def _pop(place: Place, operand: Any) -> None:
@@ -418,9 +405,10 @@ def _bit(place: Place, operand: Any) -> None:
 
 
 def _integer(place: Place, value: Any) -> int:
-    if not is_number(value) or (isinstance(value, float) and not value.is_integer()):
+    number = whole_number(value)
+    if number is None:
         raise QueryError(f"$bit for {place.path!r}: {value!r} is not an integer")
-    return int(value)
+    return number
 
 
 _BITS: Final[dict[str, Callable[[int, int], int]]] = {"and": and_, "or": or_, "xor": xor}
@@ -474,10 +462,10 @@ def check_name(name: str) -> None:
 OPERATORS: Final[dict[str, Callable[[Place, Any], None]]] = {
     "$addToSet": _add_to_set,
     "$bit": _bit,
-    "$inc": partial(_calculate, operator="$inc", calculate=add, calculate_decimals=_DECIMALS.add),
+    "$inc": partial(_calculate, operator="$inc", calculate=add),
     "$max": partial(_limit, sign=1),
     "$min": partial(_limit, sign=-1),
-    "$mul": partial(_calculate, operator="$mul", calculate=mul, calculate_decimals=_DECIMALS.multiply),
+    "$mul": partial(_calculate, operator="$mul", calculate=mul),
     "$pop": _pop,
     "$pull": _pull,
     "$pullAll": _pull_all,

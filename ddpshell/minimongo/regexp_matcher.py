@@ -8,7 +8,9 @@ is fast, and this matcher otherwise.
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -51,11 +53,12 @@ class Single(Struct, frozen=True):
 
 
 class Repeat(Struct, frozen=True):
-    """A node that is repeated; without a limit if `most` is None."""
+    """A node that is repeated; without a limit if `most` is None. In JavaScript, each repetition resets the groups in it."""
 
     node: Node
     least: int
     most: int | None
+    groups: range
 
 
 class Alternation(Struct, frozen=True):
@@ -167,18 +170,6 @@ def width(node: Node) -> int:
             return 0
 
 
-class _Characters(dict[str, bool]):
-    """A cache of which characters belong to a set."""
-
-    def __init__(self, pattern: re.Pattern[str]) -> None:
-        super().__init__()
-        self._pattern = pattern
-
-    def __missing__(self, character: str) -> bool:
-        self[character] = found = self._pattern.fullmatch(character) is not None
-        return found
-
-
 _CHARACTER: Final = 0  # a set of characters
 _ASSERTION: Final = 1  # a function of text and position
 _SPLIT: Final = 2  # the other instruction to continue with
@@ -227,15 +218,15 @@ class Matcher:
         match node:
             case Single():
                 pattern = re.compile(node.text, re.IGNORECASE if node.ignores_case else re.NOFLAG)
-                program.append((_CHARACTER, _Characters(pattern)) if node.width else (_ASSERTION, pattern.match))
+                program.append((_CHARACTER, _is_in(pattern)) if node.width else (_ASSERTION, pattern.match))
             case Backreference():
                 program.append((_BACKREFERENCE, node))
-            case Group():
-                if self._groups:
-                    program.append((_SAVE, 2 * node.number))
+            case Group() if self._groups:
+                program.append((_SAVE, 2 * node.number))
                 self._emit(node.node)
-                if self._groups:
-                    program.append((_SAVE, 2 * node.number + 1))
+                program.append((_SAVE, 2 * node.number + 1))
+            case Group():
+                self._emit(node.node)
             case Lookaround():
                 place = self._reserve()
                 self._emit(node.node)
@@ -252,50 +243,28 @@ class Matcher:
                 for jump in jumps:
                     program[jump] = (_JUMP, len(program))
             case Repeat():
-                self._emit_repeat(node)
+                splits = []
+                for number in range(node.least + 1 if node.most is None else node.most):
+                    if number >= node.least:
+                        splits.append(self._reserve())
+                    if self._groups and node.groups:
+                        program.append((_RESET, node.groups))
+                    self._emit(node.node)
+                if node.most is None:
+                    program.append((_JUMP, splits[0]))
+                for split in splits:
+                    program[split] = (_SPLIT, len(program))
             case _:
                 for part in node:
                     self._emit(part)
-
-    def _emit_repeat(self, node: Repeat) -> None:
-        # In JavaScript, each repetition resets the groups in it.
-        groups = _groups_in(node.node) if self._groups else []
-        splits = []
-        for _ in range(node.least):
-            self._emit_repetition(node.node, groups)
-        if node.most is None:
-            splits.append(self._reserve())
-            self._emit_repetition(node.node, groups)
-            self._program.append((_JUMP, splits[0]))
-        else:
-            for _ in range(node.most - node.least):
-                splits.append(self._reserve())
-                self._emit_repetition(node.node, groups)
-        for split in splits:
-            self._program[split] = (_SPLIT, len(self._program))
-
-    def _emit_repetition(self, node: Node, groups: list[int]) -> None:
-        if groups:
-            self._program.append((_RESET, groups))
-        self._emit(node)
 
     def _reserve(self) -> int:
         self._program.append((_JUMP, None))
         return len(self._program) - 1
 
 
-def _groups_in(node: Node) -> list[int]:
-    match node:
-        case Group():
-            return [node.number, *_groups_in(node.node)]
-        case Repeat() | Lookaround():
-            return _groups_in(node.node)
-        case Alternation():
-            return [number for option in node.options for number in _groups_in(option)]
-        case tuple():
-            return [number for part in node for number in _groups_in(part)]
-        case _:
-            return []
+def _is_in(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return functools.cache(lambda character: pattern.fullmatch(character) is not None)
 
 
 class _Search:
@@ -337,7 +306,7 @@ class _Search:
                 operation, operand = program[place]
                 place += 1
                 if operation == _CHARACTER:
-                    if position >= len(text) or not operand[text[position]]:
+                    if position >= len(text) or not operand(text[position]):
                         break
                     position += 1
                 elif operation == _SPLIT:

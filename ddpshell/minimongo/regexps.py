@@ -37,12 +37,24 @@ _CODES = {
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": _SPACE}
 
-# The complements of these classes, for use within a class, where Python lacks a "not".
-_COMPLEMENTS = {
+# What an escape means within a class, where Python lacks a "not".
+_CLASS_ESCAPES = {
+    **_CLASSES,
+    "b": r"\x08",
     "D": "\\x00-/:-\U0010ffff",
     "W": "\\x00-/:-@\\[-\\^`{-\U0010ffff",
     "S": "\\x00-\\x08\\x0e-\\x1f!-\\x9f\\xa1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027\\u202a-\\u202e\\u2030-\\u205e"
     "\\u2060-\\u2fff\\u3001-\\ufefe\\uff00-\U0010ffff",
+}
+
+# What an escape means outside of a class, if it stands for one character.
+_ESCAPES = {
+    **{name: f"[{inside}]" for name, inside in _CLASSES.items()},
+    **{name.upper(): f"[^{inside}]" for name, inside in _CLASSES.items()},
+}
+_BOUNDARIES = {
+    "b": r"(?:(?<=[A-Za-z0-9_])(?![A-Za-z0-9_])|(?<![A-Za-z0-9_])(?=[A-Za-z0-9_]))",
+    "B": r"(?:(?<=[A-Za-z0-9_])(?=[A-Za-z0-9_])|(?<![A-Za-z0-9_])(?![A-Za-z0-9_]))",
 }
 
 _LINE_ENDS = r"\n\r\u2028\u2029"
@@ -177,10 +189,11 @@ class _Translation:
     def _sequence(self) -> Node:
         nodes: list[Node] = []
         while self._place < len(self._source) and self._source[self._place] not in "|)":
+            first = len(self.groups)
             node = self._next()
             if quantifier := self._read_if(_QUANTIFIER):
                 self._parts.append(quantifier[0])
-                node = _repeated(node, quantifier)
+                node = Repeat(node, *_counts(quantifier), range(first, len(self.groups)))
             nodes.append(node)
         return nodes[0] if len(nodes) == 1 else tuple(nodes)
 
@@ -233,14 +246,10 @@ class _Translation:
 
     def _escape(self) -> Node:
         character = self._read()
-        if character in _CLASSES:
-            return self._single(f"[{_CLASSES[character]}]")
-        if character.lower() in _CLASSES:
-            return self._single(f"[^{_CLASSES[character.lower()]}]")
-        if character == "b":
-            return self._single(r"(?:(?<=[A-Za-z0-9_])(?![A-Za-z0-9_])|(?<![A-Za-z0-9_])(?=[A-Za-z0-9_]))", width=0)
-        if character == "B":
-            return self._single(r"(?:(?<=[A-Za-z0-9_])(?=[A-Za-z0-9_])|(?<![A-Za-z0-9_])(?![A-Za-z0-9_]))", width=0)
+        if character in _ESCAPES:
+            return self._single(_ESCAPES[character])
+        if character in _BOUNDARIES:
+            return self._single(_BOUNDARIES[character], width=0)
         if character == "k" and (name := self._read_if(_REFERENCE)):
             number = self.groups.index(name[1]) if name[1] in self.groups else len(self.groups)
             return self._backreference(number, f"(?P={name[1]})")
@@ -270,19 +279,12 @@ class _Translation:
             if character == "]":
                 return "".join([*parts, "]"])
             if character == "\\":
-                parts.append(self._class_escape())
+                character = self._read()
+                parts.append(_CLASS_ESCAPES.get(character) or self._literal(character))
             elif character in "[&~|":
                 parts.append(f"\\{character}")
             else:
                 parts.append(character)
-
-    def _class_escape(self) -> str:
-        character = self._read()
-        if character in _CLASSES:
-            return _CLASSES[character]
-        if character in _COMPLEMENTS:
-            return _COMPLEMENTS[character]
-        return r"\x08" if character == "b" else self._literal(character)
 
     def _literal(self, character: str) -> str:
         if not character:
@@ -301,11 +303,11 @@ class _Translation:
         return re.escape(character)
 
 
-def _repeated(node: Node, quantifier: re.Match[str]) -> Repeat:
-    """Return the repetition of a node. Laziness does not matter, since a search only returns whether there is a match."""
+def _counts(quantifier: re.Match[str]) -> tuple[int, int | None]:
+    """Return the least and the most repetitions. Laziness does not matter to a search for whether there is a match."""
     sign, least, comma, most = quantifier.groups()
     if sign:
-        return Repeat(node, 1 if sign == "+" else 0, 1 if sign == "?" else None)
+        return (1 if sign == "+" else 0, 1 if sign == "?" else None)
     if len(least) > 9 or len(most or "") > 9:
         raise OverflowError(f"the count {quantifier[0]} is too large")
-    return Repeat(node, int(least), int(most) if most else None if comma else int(least))
+    return (int(least), int(most) if most else None if comma else int(least))

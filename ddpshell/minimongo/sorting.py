@@ -37,23 +37,11 @@ class ValueType:
 
 
 # The order of types. A missing value comes before all of them.
-_RANKS = {
-    number: rank
-    for rank, number in enumerate(
-        (
-            ValueType.NULL,
-            ValueType.NUMBER,
-            ValueType.STRING,
-            ValueType.OBJECT,
-            ValueType.ARRAY,
-            ValueType.BINARY,
-            ValueType.OBJECT_ID,
-            ValueType.BOOLEAN,
-            ValueType.DATE,
-            ValueType.REGEXP,
-        )
-    )
-}
+_ORDER = (
+    ValueType.NULL, ValueType.NUMBER, ValueType.STRING, ValueType.OBJECT, ValueType.ARRAY, ValueType.BINARY,
+    ValueType.OBJECT_ID, ValueType.BOOLEAN, ValueType.DATE, ValueType.REGEXP,
+)  # fmt: skip
+_RANKS = {number: rank for rank, number in enumerate(_ORDER)}
 
 # Base classes come after their subclasses: a bool is an int, and a str is a Sequence.
 _TYPES: dict[type, int] = {
@@ -180,6 +168,10 @@ class _Reversed:
     __hash__ = None  # type: ignore[assignment]  # as in `object`
 
 
+def _reversed_key(value: Any) -> _Reversed:
+    return _Reversed(sort_key(value))
+
+
 # The indexes of the array elements that contain a value. An index in the path itself is followed by a mark, so that it
 # never equals the index of an element that was found by searching.
 _Way: TypeAlias = tuple[int | str, ...]
@@ -203,20 +195,18 @@ def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]
     Raises:
         QueryError: The sort specifier is not valid. The key function raises it if the sort keys are inside two arrays.
     """
-    parts = [(path, path.split("."), down) for path, down in _parts(checked_copy(specifier))]
+    parts = [
+        (path, path.split("."), _reversed_key if down else sort_key) for path, down in _parts(checked_copy(specifier))
+    ]
 
     def key(document: Mapping[str, EJSONValue]) -> Any:
         columns: list[dict[_Way, Any]] = []
         ways: dict[_Way, Any] | None = None
-        for path, names, down in parts:
+        for path, names, key_of in parts:
             if len(names) == 1 and not isinstance(value := document.get(path, MISSING), list):
-                columns.append({(): _Reversed(sort_key(value)) if down else sort_key(value)})
+                columns.append({(): key_of(value)})
                 continue
-            column = {
-                way: _Reversed(sort_key(value)) if down else sort_key(value)
-                for way, value in _values(names, document, ())
-            }
-            column = column or {(): _Reversed(sort_key(MISSING)) if down else sort_key(MISSING)}
+            column = {way: key_of(value) for way, value in _values(names, document, ())} or {(): key_of(MISSING)}
             if () not in column:
                 if ways is None:
                     ways = column

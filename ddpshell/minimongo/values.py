@@ -25,6 +25,7 @@ __all__ = [
     "is_truthy",
     "look_up",
     "unknown_name",
+    "whole_number",
 ]
 
 
@@ -150,6 +151,13 @@ def _checked(value: Any) -> Any:
 def is_number(value: Any) -> TypeGuard[int | float]:
     """Return whether a value is a number in JavaScript. Booleans and decimals are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a number without a fraction as an integer; None for any other value."""
+    if not is_number(value) or (isinstance(value, float) and not value.is_integer()):
+        return None
+    return int(value)
 
 
 def is_truthy(value: Any) -> bool:

@@ -335,15 +335,10 @@ def _layout(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterat
 # ---------------------------------------------------------------------------------------------------- typed literals
 
 _TOKEN_STYLES = {
-    TokenKind.OPEN: "punctuation",
-    TokenKind.CLOSE: "punctuation",
-    TokenKind.COMMA: "punctuation",
-    TokenKind.COLON: "punctuation",
-    TokenKind.STRING: "string",
+    **dict.fromkeys((TokenKind.OPEN, TokenKind.CLOSE, TokenKind.COMMA, TokenKind.COLON), "punctuation"),
+    **dict.fromkeys((TokenKind.STRING, TokenKind.FILE, TokenKind.REGEXP), "string"),
     TokenKind.NUMBER: "number",
     TokenKind.VARIABLE: "variable",
-    TokenKind.FILE: "string",
-    TokenKind.REGEXP: "string",
     TokenKind.COMMENT: "comment",
     TokenKind.WRONG: "",
 }

@@ -87,18 +87,7 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
 
 
 # Tokens without a value, which are always valid.
-_SIMPLE_KINDS = {
-    kind.value: kind
-    for kind in (
-        TokenKind.OPEN,
-        TokenKind.CLOSE,
-        TokenKind.COMMA,
-        TokenKind.COLON,
-        TokenKind.NAME,
-        TokenKind.VARIABLE,
-        TokenKind.REGEXP,
-    )
-}
+_SIMPLE_KINDS = {kind: TokenKind(kind) for kind in ("open", "close", "comma", "colon", "name", "variable", "regexp")}
 
 
 @functools.cache
@@ -189,6 +178,8 @@ def _string(text: str, start: int) -> Token:
         position = match.end()
         if text.startswith(quote, position):
             return _string_token(text, start, position + 1, pieces, problem, fault)
+        if text[position : position + 2] == "\\":
+            position += 1  # a backslash at the end of the text
         if not text.startswith("\\", position):
             # This is the end of the text, or a newline, which strings contain only as \n.
             return _string_token(
@@ -197,8 +188,6 @@ def _string(text: str, start: int) -> Token:
         escape = _escape().match(text, position)
         character = _unescape(escape) if escape else None
         if escape is None or character is None:
-            if position + 1 >= len(text):
-                return _string_token(text, start, len(text), pieces, problem or unterminated, fault, is_open=True)
             if problem is None:
                 problem = rf"invalid escape \{text[position + 1]} in a string; write \\ for a backslash"
                 fault = position
