@@ -267,6 +267,15 @@ class Console:
             text = escape_json(text)
         self.write(text)
 
+    def table(self, rows: Iterable[Mapping[str, EJSONValue]]) -> None:
+        """Write rows as a table, whatever the format.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        for line in self._table_lines(list(rows)) or ():
+            self.write(line)
+
     def message(self, text: str) -> None:
         """Write a JSON text as it is, in one line.
 
@@ -330,12 +339,15 @@ class Console:
 
             return _json(json_text.dump(ejson.encode(value)), colored=self.colors_out)
         if chosen is OutputFormat.TABLE:
-            from ..text.tables import table_lines
-
-            lines = table_lines(value, self.out.width if self.out.is_terminal else None)
+            lines = self._table_lines(value)
             if lines is not None:
                 return "\n".join(lines)
         return self._pretty(value)
+
+    def _table_lines(self, value: EJSONValue) -> Iterator[str] | None:
+        from ..text.tables import table_lines
+
+        return table_lines(value, self.out.width if self.out.is_terminal else None)
 
     def _raw(self, text: str) -> str:
         if self.out.is_terminal:

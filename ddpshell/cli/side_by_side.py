@@ -13,7 +13,6 @@ from ..ejson import EJSONValue, JSONValue, json_text
 from ..exceptions import SubscriptionError
 from ..protocol.server_error import is_unknown_name
 from ..text.escaping import escape_line
-from ..text.tables import table_lines
 from .output import Console, OutputFormat
 from .process import Process
 from .settings import ConnectionSettings
@@ -102,13 +101,15 @@ def _write_collection(found: Mapping[str, Any], users: Sequence[str], console: C
     fields = dict.fromkeys(name for one in documents for seen in one["fields"].values() for name in seen or ())
     counts = {user: [one["fields"][user] for one in documents if one["fields"][user] is not None] for user in users}
     console.write(escape_line(f"{found['collection']}: how many documents each user sees, and with which fields"))
-    rows: list[EJSONValue] = [{"field": "(documents)", **{_column(user): len(seen) for user, seen in counts.items()}}]
+    rows: list[Mapping[str, EJSONValue]] = [
+        {"field": "(documents)", **{_column(user): len(seen) for user, seen in counts.items()}}
+    ]
     rows += [
         {"field": name, **{_column(user): sum(name in one for one in seen) for user, seen in counts.items()}}
         for name in fields
     ]
-    _write_table(rows, console)
-    different: list[EJSONValue] = [
+    console.table(rows)
+    different: list[Mapping[str, EJSONValue]] = [
         {
             "_id": one["id"] if isinstance(one["id"], str) else json_text.dump(one["id"]),
             **{_column(user): _fields(one["fields"][user], one["differs"]) for user in users},
@@ -120,7 +121,7 @@ def _write_collection(found: Mapping[str, Any], users: Sequence[str], console: C
         console.write("")
         stars = "; * marks values that differ" if any(one["differs"] for one in documents) else ""
         console.write(f"documents that are not the same for all{stars}")
-        _write_table(different, console)
+        console.table(different)
 
 
 def _fields(names: Sequence[str] | None, differs: Sequence[str]) -> str:
@@ -131,8 +132,3 @@ def _fields(names: Sequence[str] | None, differs: Sequence[str]) -> str:
 
 def _column(user: str) -> str:
     return f"as {user}" if user in ("field", "_id") else user
-
-
-def _write_table(rows: list[EJSONValue], console: Console) -> None:
-    for line in table_lines(rows, console.out.width if console.out.is_terminal else None) or ():
-        console.write(line)

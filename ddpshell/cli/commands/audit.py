@@ -12,7 +12,7 @@ import click
 from ... import ejson
 from ...analysis.exchanges import Exchanges, Subscription
 from ...analysis.files import open_frames
-from ...analysis.leaks import SEVERITIES, LeakFinding, Leaks
+from ...analysis.leaks import SEVERITIES, Leaks
 from ...analysis.recording import Entry, Frame
 from ...client import Awaitable, Client, ConnectionState
 from ...ejson import EJSONValue, JSONValue
@@ -21,7 +21,6 @@ from ...protocol.messages import Added, AddedBefore
 from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
 from ...text.prose import plural
-from ...text.tables import table_lines
 from ..call_arguments import check_text, note_losses, read_arguments, read_publication
 from ..command_classes import Command, process_of
 from ..connection import connected, wait_for_session
@@ -30,7 +29,7 @@ from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
 from ..folders import state_file
 from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
-from ..output import Console, OutputFormat
+from ..output import OutputFormat
 from ..process import CheckFailed, Process
 from ..progress import Progress
 from ..settings import ConnectionSettings
@@ -181,7 +180,17 @@ class _Audit:
             })  # fmt: skip
         else:
             with console.paged():
-                _write_table(findings, console)
+                console.table(
+                    {
+                        "severity": finding.severity,
+                        "rule": finding.rule,
+                        "where": f"{finding.collection}.{finding.path}" if finding.path else finding.collection,
+                        "documents": finding.documents,
+                        "first": "(all)" if finding.id is None else finding.id,
+                        "publication": ", ".join(finding.publications) or "(none)",
+                    }
+                    for finding in findings
+                )
         for sub in subs:
             if sub.error is not None:
                 console.note(f"the server refused {sub.name}: {sub.error}")
@@ -206,22 +215,6 @@ def _publication(sub: Subscription) -> JSONValue:
     status = "ready" if sub.ready is not None else "refused" if sub.error is not None else "not ready"
     error = None if sub.error is None else str(sub.error)
     return {"name": sub.name, "status": status, "documents": sub.documents, "bytes": sub.bytes, "error": error}
-
-
-def _write_table(findings: Sequence[LeakFinding], console: Console) -> None:
-    rows: list[EJSONValue] = [
-        {
-            "severity": finding.severity,
-            "rule": finding.rule,
-            "where": f"{finding.collection}.{finding.path}" if finding.path else finding.collection,
-            "documents": finding.documents,
-            "first": "(all)" if finding.id is None else finding.id,
-            "publication": ", ".join(finding.publications) or "(none)",
-        }
-        for finding in findings
-    ]
-    for line in table_lines(rows, console.out.width if console.out.is_terminal else None) or ():
-        console.write(line)
 
 
 # -------------------------------------------------------------------------------------------------------------- names

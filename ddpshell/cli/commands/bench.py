@@ -16,7 +16,6 @@ from ...ejson import EJSONValue, json_text
 from ...exceptions import CommandError, EJSONError, LoginNeeded, TransportError
 from ...text.escaping import escape_line
 from ...text.prose import plural
-from ...text.tables import table_lines
 from ..call_arguments import check_text, read_arguments
 from ..command_classes import Command, Group, process_of
 from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
@@ -307,8 +306,7 @@ def _compare(old: str, new: str) -> None:
         if row["spread"] is not None:
             cells["99 % interval"] = f"{row['spread'][0]:.2f} to {row['spread'][1]:.2f}"
         rows.append({**cells, "verdict": row["verdict"]})
-    for line in table_lines([*rows], console.out.width if console.out.is_terminal else None) or ():
-        console.write(line)
+    console.table(rows)
     console.write(f"verdict: {compared['verdict']}")
     if compared["variation"] == "within runs":
         console.note(

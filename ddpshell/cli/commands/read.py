@@ -22,7 +22,6 @@ from ...protocol.secrets import mask_text
 from ...text.escaping import escape_line
 from ...text.palette import terminal_text
 from ...text.prose import clip, plural
-from ...text.tables import table_lines
 from ..command_classes import Command, process_of
 from ..options import OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
@@ -68,7 +67,7 @@ def _read(
         if is_json:
             console.tree({"old": old, "new": summary, "changes": [*rows]})
         else:
-            _write_table(rows, console)
+            console.table(rows)
             if not rows:
                 console.note("there are no differences")
         return
@@ -174,16 +173,11 @@ def _write_summary(header: Header, summary: Mapping[str, JSONValue], console: Co
     for rows in (calls, subs):
         if rows:
             console.write("")
-            _write_table(rows, console)
+            console.table(rows)
     if what["lint"]:
         console.write("")
     for finding in what["lint"]:
         console.write(f"{finding['t']:10.3f} {finding['rule']}: {escape_line(finding['text'])}")
-
-
-def _write_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    for line in table_lines(list(rows), console.out.width if console.out.is_terminal else None) or () if rows else ():
-        console.write(line)
 
 
 read = Command(

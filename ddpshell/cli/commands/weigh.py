@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from ...ejson import JSONValue, json_text
 from ...exceptions import CommandError, EJSONError
 from ...text.escaping import escape_line
 from ...text.prose import plural
-from ...text.tables import table_lines
 from ..call_arguments import check_text, note_losses, read_arguments
 from ..command_classes import Command, process_of
 from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
@@ -115,7 +114,7 @@ def _show(new: Mapping[str, JSONValue], old: Mapping[str, JSONValue] | None, con
     if is_json:
         console.tree({"old": dict(old), "new": dict(new), "changes": [*rows]})
         return
-    _write_table(rows, console)
+    console.table(rows)
     if not rows:
         console.note("there are no differences")
 
@@ -133,27 +132,19 @@ def _write(weight: Mapping[str, Any], console: Console) -> None:
         rows = [(field["field"], field["documents"], field["bytes"]) for field in collection["fields"]]
         rows += [("(other fields)", None, others)] if others else []
         rows.append(("(messages)", collection["documents"], rest - others))
-        _write_table(
-            [
-                {
-                    "field": name,
-                    "documents": documents,
-                    "bytes": number,
-                    "%": round(100 * number / total, 1),
-                    "share": "#" * round(_BAR * number / total),
-                }
-                for name, documents, number in rows
-            ],
-            console,
-        )
+        console.table([
+            {
+                "field": name,
+                "documents": documents,
+                "bytes": number,
+                "%": round(100 * number / total, 1),
+                "share": "#" * round(_BAR * number / total),
+            }
+            for name, documents, number in rows
+        ])  # fmt: skip
         if collection["documents"] > 1:
             largest = [f"{json_text.dump(one['id'])} {one['bytes']:,}" for one in collection["largest"]]
             console.write(escape_line(f"largest: {', '.join(largest)}"))
-
-
-def _write_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    for line in table_lines(list(rows), console.out.width if console.out.is_terminal else None) or ():
-        console.write(line)
 
 
 weigh = Command(
