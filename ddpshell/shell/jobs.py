@@ -61,28 +61,21 @@ class Jobs:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._jobs: dict[int, Job] = {}
-        self._last = 0
+        #: The last number that was given to a command.
+        self.last = 0
         self._last_hidden = 0
         self._is_stopped = False
         self._errors: dict[int, BaseException] = {}
 
-    @property
-    def last(self) -> int:
-        """The last number that was given to a command."""
-        with self._changed:
-            return self._last
-
     def next_number(self) -> int:
         """The number for the next command."""
-        with self._changed:
-            self._last += 1
-            return self._last
+        self.last += 1
+        return self.last
 
     def next_hidden_number(self) -> int:
         """A number below zero, for a job that the user cannot refer to, such as a program that reads the help."""
-        with self._changed:
-            self._last_hidden -= 1
-            return self._last_hidden
+        self._last_hidden -= 1
+        return self._last_hidden
 
     @property
     def pending(self) -> list[Job]:
@@ -107,13 +100,11 @@ class Jobs:
 
     def get(self, number: int) -> Job | None:
         """The job with this number; None if there is no such job, or it has ended."""
-        with self._changed:
-            return self._jobs.get(number)
+        return self._jobs.get(number)
 
     def pop_error(self, number: int) -> BaseException | None:
         """The error with which a job ended, and forget it."""
-        with self._changed:
-            return self._errors.pop(number, None)
+        return self._errors.pop(number, None)
 
     def stop_waiting(self) -> None:
         """End all waits, now and later, because answers can no longer be shown."""
@@ -303,8 +294,6 @@ class Subscriptions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._all: dict[int, SubscriptionEntry] = {}
-        # The subscriptions that are not ready. DDP does not say to which subscription a document belongs.
-        self._pending: list[SubscriptionEntry] = []
         # The subscriptions that have ended here, while the server may still send documents for them.
         self._ending: list[SubscriptionEntry] = []
 
@@ -317,7 +306,6 @@ class Subscriptions:
         """Add a subscription, before it is made, because its first documents may come at once."""
         with self._lock:
             self._all[entry.number] = entry
-            self._pending.append(entry)
 
     def count_added(self, collection: str, now: float) -> bool:
         """Count a new document for the subscriptions that are not ready.
@@ -330,27 +318,26 @@ class Subscriptions:
             Whether the document probably belongs to the first documents of a subscription.
         """
         with self._lock:
-            others = [item for item in [*self._all.values(), *self._ending] if item not in self._pending]
-            # A subscription that is not ready may bring documents of any collection.
-            candidates = [*self._pending, *(item for item in others if item.may_bring(collection))]
+            # DDP does not say to which subscription a document belongs. One that is not ready may bring any document.
+            pending = [entry for entry in self._all.values() if not entry.is_ready]
+            others = [entry for entry in [*self._all.values(), *self._ending] if entry not in pending]
+            candidates = [*pending, *(entry for entry in others if entry.may_bring(collection))]
             for entry in candidates:
                 entry.collections.add(collection)
-            for entry in self._pending:
+            for entry in pending:
                 entry.added += 1
                 entry.is_count_certain = entry.is_count_certain and candidates == [entry]
-            return any(now - entry.started < _READY_TIMEOUT for entry in self._pending)
+            return any(now - entry.started < _READY_TIMEOUT for entry in pending)
 
     def mark_ready(self, entry: SubscriptionEntry) -> None:
         """Note that the first documents of a subscription have come."""
         with self._lock:
             entry.is_ready = True
-            self._pending = [other for other in self._pending if other is not entry]
 
     def end(self, entry: SubscriptionEntry) -> None:
         """Remove a subscription that has ended on this side."""
         with self._lock:
             self._all.pop(entry.number, None)
-            self._pending = [other for other in self._pending if other is not entry]
             self._ending.append(entry)
 
     def forget(self, entry: SubscriptionEntry) -> None:
@@ -365,7 +352,6 @@ class Subscriptions:
                 entry.is_ending = True
             self._all.clear()
             self._ending.clear()
-            self._pending.clear()
 
 
 # -------------------------------------------------------------------------------------------------------- watches
@@ -388,39 +374,30 @@ class Watch(Struct, eq=False):
 
 
 class Watches:
-    """The watches of one client."""
+    """The watches of one client. The client's thread calls `covers` for every change of a document."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._all: dict[int, Watch] = {}
-        # The client's thread reads it for every change of a document.
-        self._collections: frozenset[str] = frozenset()
 
     def all(self) -> list[Watch]:
         """All watches, in order."""
-        with self._lock:
-            return list(self._all.values())
+        return list(self._all.values())
 
     def get(self, number: int) -> Watch | None:
         """The watch of this command; None if there is no such watch, or it has ended."""
-        with self._lock:
-            return self._all.get(number)
+        return self._all.get(number)
 
     def covers(self, collection: str) -> bool:
         """Whether a collection is watched. Its changes are then shown by its watches only."""
-        return collection in self._collections
+        return any(watch.collection == collection for watch in self.all())
 
     def add(self, watch: Watch) -> None:
         """Add a watch that has started."""
-        with self._lock:
-            self._all[watch.number] = watch
-            self._collections |= {watch.collection}
+        self._all[watch.number] = watch
 
     def remove(self, watch: Watch) -> None:
         """End a watch."""
-        with self._lock:
-            self._all.pop(watch.number, None)
-            self._collections = frozenset(other.collection for other in self._all.values())
+        self._all.pop(watch.number, None)
         watch.stop()
 
     def clear(self) -> None:

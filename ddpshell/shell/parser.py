@@ -126,7 +126,6 @@ class Line(NamedTuple):
 _SPACE = re.compile(r"(?:[^\S\n]|\\\n)*")  # a backslash continues a line
 _BARE = re.compile(r"(?:\\(?!\n)|[^\s\\])+")
 _OPERATOR = re.compile(r">>|>|\|")
-_REST = re.compile(r"[^\n]*")
 _END = re.compile(r";+(?=\s|\Z)")
 # A bracket, a quote, a constructor and its parenthesis, or a variable.
 _LITERAL = re.compile(rf"[\[{{\"']|(?:new[^\S\n]+)?(?:{'|'.join(CONSTRUCTORS)})\(|\$(?:[0-9]+|[A-Za-z_]\w*)(?![\w$])")
@@ -140,16 +139,12 @@ def parse(text: str, variables: Variables | None = None) -> list[Line]:
         text: The text that was typed, pasted, or read from a file.
         variables: Finds the values of variables such as `$1`. Without it, the value of each variable is None.
     """
-    variables = variables or _any_variable
     lines: list[Line] = []
     position = 0
-    while True:
-        position = _skip(text, position)
-        if position == len(text):
-            return lines
-        line = _line(text, position, variables)
-        lines.append(line)
-        position = line.end
+    while (position := _skip(text, position)) < len(text):
+        lines.append(_line(text, position, variables or (lambda _: None)))
+        position = lines[-1].end
+    return lines
 
 
 def reparse(line: Line, variables: Variables) -> Line:
@@ -157,31 +152,31 @@ def reparse(line: Line, variables: Variables) -> Line:
     return _line(line.text, line.start, variables, read_file)
 
 
-def _any_variable(name: str) -> EJSONValue:
-    return None
+def _skip_space(text: str, position: int) -> int:
+    """The position after spaces within a line."""
+    match = _SPACE.match(text, position)
+    assert match, "the pattern matches the empty text"
+    return match.end()
 
 
-def _any_file(name: str) -> bytes:
-    return b""
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return end if end >= 0 else len(text)
 
 
 def _skip(text: str, position: int) -> int:
     """Skip spaces, newlines and comments between lines."""
     while True:
-        match = _SPACE.match(text, position)
-        assert match  # it matches the empty text
-        position = match.end()
+        position = _skip_space(text, position)
         if text.startswith(("\n", ";"), position):
             position += 1
         elif text.startswith("#", position):
-            rest = _REST.match(text, position)
-            assert rest
-            position = rest.end()
+            position = _line_end(text, position)
         else:
             return position
 
 
-def _line(text: str, start: int, variables: Variables, files: Files = _any_file) -> Line:
+def _line(text: str, start: int, variables: Variables, files: Files = lambda _: b"") -> Line:
     words: list[Word] = []
     redirection = None
     problem = None
@@ -200,9 +195,7 @@ def _line(text: str, start: int, variables: Variables, files: Files = _any_file)
         word = _word(text, position, variables, files)
         words.append(word)
         end = word.end
-        space = _SPACE.match(text, end)
-        assert space
-        position = space.end()
+        position = _skip_space(text, end)
     found = next((word.problem for word in words if word.problem is not None), problem)
     if assignment and not words:
         words.append(Word(end, end, ""))
@@ -213,15 +206,12 @@ def _line(text: str, start: int, variables: Variables, files: Files = _any_file)
 
 
 def _program(text: str, start: int) -> Line:
-    space = _SPACE.match(text, start + 1)
-    assert space
-    rest = _REST.match(text, space.end())
-    assert rest
-    command_line = rest[0].rstrip()
-    end = rest.start() + len(command_line)
+    begin = _skip_space(text, start + 1)
+    command_line = text[begin : _line_end(text, begin)].rstrip()
+    end = begin + len(command_line)
     words = [Word(start, start + 1, "!", "!")]
     if command_line:
-        words.append(Word(rest.start(), end, command_line, command_line))
+        words.append(Word(begin, end, command_line, command_line))
     return Line(text, start, max(end, start + 1), tuple(words), None, None)
 
 
@@ -268,10 +258,9 @@ def _literal(text: str, start: int, variables: Variables, files: Files) -> Word:
         end = len(text)
     elif problem is not None:
         # It is unknown where an invalid literal should end, so the rest of the line belongs to it.
-        rest = _REST.match(text, end)
-        assert rest
-        seen = tuple(tokens(rest.string[: rest.end()], end))
-        return Word(start, rest.end(), text[start : rest.end()], None, True, (*reading.tokens, *seen), reading, problem)
+        last = _line_end(text, end)
+        seen = tuple(tokens(text[:last], end))
+        return Word(start, last, text[start:last], None, True, (*reading.tokens, *seen), reading, problem)
     return Word(start, end, text[start:end], reading.value, True, tuple(reading.tokens), reading, problem)
 
 
@@ -294,13 +283,10 @@ def _text_after_value(text: str, end: int) -> str:
 
 
 def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, CommandError | None]:
-    space = _SPACE.match(text, operator.end())
-    assert space
-    start = space.end()
-    rest = _REST.match(text, start)
-    assert rest
+    start = _skip_space(text, operator.end())
+    line_end = _line_end(text, start)
     if operator[0] == "|":
-        target = rest[0].rstrip()
+        target = text[start:line_end].rstrip()
         problem = None if target else CommandError("missing program after |; for example: | jq .", text, start)
         return Redirection("|", operator.start(), target, start, start + len(target)), problem
     name = next(tokens(text, start), None)
@@ -313,11 +299,10 @@ def _redirection(text: str, operator: re.Match[str]) -> tuple[Redirection, Comma
         target = bare[0].rstrip(";") if bare else ""
         end = start + len(target)
         problem = None if target else CommandError(f"missing file name after {operator[0]}", text, start)
-    after = _SPACE.match(text, end)
-    assert after
-    if problem is None and after.end() < len(text) and text[after.end()] != "\n" and not _END.match(text, after.end()):
-        problem = CommandError("unexpected text after the file name", text, after.end())
-        end = rest.end()
+    after = _skip_space(text, end)
+    if problem is None and after < len(text) and text[after] != "\n" and not _END.match(text, after):
+        problem = CommandError("unexpected text after the file name", text, after)
+        end = line_end
     return Redirection(operator[0], operator.start(), target, start, end), problem
 
 
@@ -333,8 +318,7 @@ def is_private(text: str) -> bool:
     """Whether a text must not be recorded: it begins with a space, logs in, or seems to hold a secret."""
     if text.startswith((" ", "\t")):
         return True
-    lines = parse(text)
-    return any(_is_private(line) for line in lines)
+    return any(_is_private(line) for line in parse(text))
 
 
 def _is_private(line: Line) -> bool:

@@ -19,6 +19,8 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
+from msgspec import Struct
+
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
 from .parser import Line, Word
@@ -125,40 +127,31 @@ class Parameter(NamedTuple):
         return f"[{self.label}]" if self.is_optional else self.label
 
 
-class Command:
+class Command(Struct, eq=False, dict=True):
     """One command.
 
     Args:
         function: Runs the command. Its first argument is the shell.
         examples: Commands to type.
         labels: Names of parameters in the usage line, where the role's name says too little.
-        options: Explanations of the options, by the names of their parameters.
+        options_help: Explanations of the options, by the names of their parameters.
         name: Its name, if that is not the name of the function.
         aliases: The names that other shells have for it. They are not listed.
         is_numbered: Show the answer with a number, because it may come later, or can be used as `$1`.
         fills_screen: It draws on the whole terminal, so that `|` and `>` have nothing to write.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        examples: Examples,
-        labels: dict[str, str],
-        options: dict[str, str],
-        *,
-        name: str,
-        aliases: Sequence[str],
-        is_numbered: bool,
-        fills_screen: bool,
-    ) -> None:
-        self.function = function
-        self.name = name or function.__name__.rstrip("_")
-        self.aliases = aliases
-        self.examples = examples
-        self.options_help = options
-        self.is_numbered = is_numbered
-        self.fills_screen = fills_screen
-        self._labels = labels
+    function: Callable[..., Any]
+    examples: Examples = ()
+    labels: dict[str, str] = {}
+    options_help: dict[str, str] = {}
+    name: str = ""
+    aliases: Sequence[str] = ()
+    is_numbered: bool = False
+    fills_screen: bool = False
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.function.__name__.rstrip("_")
 
     @property
     def summary(self) -> str:
@@ -174,10 +167,8 @@ class Command:
     def parameters(self) -> tuple[Parameter, ...]:
         """All parameters, in order."""
         hints = typing.get_type_hints(self.function, include_extras=True)
-        return tuple(
-            _parameter(parameter, hints[name], self._labels)
-            for name, parameter in list(inspect.signature(self.function).parameters.items())[1:]
-        )
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return tuple(_parameter(parameter, hints[parameter.name], self.labels) for parameter in parameters)
 
     @property
     def arguments(self) -> list[Parameter]:
@@ -206,35 +197,14 @@ class Command:
         return arguments[-1] if arguments and arguments[-1].is_repeated else None
 
 
-def command(
-    *,
-    examples: Examples = (),
-    labels: dict[str, str] | None = None,
-    options: dict[str, str] | None = None,
-    name: str = "",
-    aliases: Sequence[str] = (),
-    is_numbered: bool = False,
-    fills_screen: bool = False,
-) -> Callable[[Callable[..., Any]], Command]:
-    """Make a command from a function; see `Command` for the arguments."""
-
-    def decorate(function: Callable[..., Any]) -> Command:
-        return Command(
-            function,
-            examples,
-            labels or {},
-            options or {},
-            name=name,
-            aliases=aliases,
-            is_numbered=is_numbered,
-            fills_screen=fills_screen,
-        )
-
-    return decorate
+def command(*, options: dict[str, str] | None = None, **details: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command from a function, with explanations of its options; see `Command` for the other arguments."""
+    return lambda function: Command(function, options_help=options or {}, **details)
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any, labels: dict[str, str]) -> Parameter:
-    role = next(item for hinted in _flattened(hint) for item in hinted.__metadata__ if isinstance(item, Role))
+    # The hint of an optional parameter is a union with None.
+    role = next(part.__metadata__[0] for part in (hint, *typing.get_args(hint)) if hasattr(part, "__metadata__"))
     is_repeated = parameter.kind is inspect.Parameter.VAR_POSITIONAL
     return Parameter(
         name=parameter.name,
@@ -244,15 +214,6 @@ def _parameter(parameter: inspect.Parameter, hint: Any, labels: dict[str, str]) 
         is_option=parameter.kind is inspect.Parameter.KEYWORD_ONLY,
         label=labels.get(parameter.name, role.value),
     )
-
-
-def _flattened(hint: Any) -> Iterator[Any]:
-    """The annotated types in a type hint, which may be a union with None."""
-    if hasattr(hint, "__metadata__"):
-        yield hint
-    else:
-        for part in typing.get_args(hint):
-            yield from _flattened(part)
 
 
 # ----------------------------------------------------------------------------------------------- invocations
@@ -335,17 +296,13 @@ class Registry:
         """
         found = self.get(name)
         if found is None:
-            similar = _MEANT.get(name.lower()) or self._similar(name)
+            lowered = name.lower()
+            starts = [other for other in self._commands if len(name) > 1 and other.startswith(lowered)]
+            near = starts if len(starts) == 1 else get_close_matches(lowered, self._commands, n=1)
+            similar = _MEANT.get(lowered) or next(iter(near), None)
             advice = f"did you mean {similar}?" if similar else "`help` lists all commands"
             raise CommandError(f"unknown command {name[:40]}; {advice}")
         return found
-
-    def _similar(self, name: str) -> str | None:
-        """The command that is most like a misspelled name; None if no command is like it."""
-        starts = [other for other in self._commands if len(name) > 1 and other.startswith(name.lower())]
-        if len(starts) == 1:
-            return starts[0]
-        return next(iter(get_close_matches(name.lower(), self._commands, n=1)), None)
 
     def find(self, line: Line) -> Command:
         """The command that a line begins with.
@@ -446,51 +403,39 @@ def _unknown_option(found: Command, name: str) -> str:
 
 def _read(parameter: Parameter, word: Word, text: str, read_file: ReadFile | None) -> Any:
     """The value of a word for a parameter."""
+    value = word.value
+
+    def error(message: str) -> CommandError:
+        return CommandError(message, text, word.start)
+
     if parameter.role in (Role.VALUE, Role.SELECTOR, Role.FIELDS):
         if word.file is not None:
             if read_file is None:
                 return None
-            word = word._replace(value=_in_file(word, text, read_file))
+            try:
+                value = read_file(word.file)
+            except CommandError as problem:
+                raise problem if problem.position is not None else error(problem.message) from None
         elif word.text == "-":
-            raise CommandError(
-                "the shell does not read standard input; @FILE reads a file, and '-' is the text -", text, word.start
-            )
+            raise error("the shell does not read standard input; @FILE reads a file, and '-' is the text -")
     match parameter.role:
-        case Role.VALUE | Role.FIELDS:
-            return word.value
-        case Role.SELECTOR:
-            return _selector(word, text)
-        case Role.NUMBER:
-            return _number(word, text, f"{parameter.label} must be the number of a command, such as 3 for [3]")
-        case Role.COUNT:
-            return _number(word, text, f"{parameter.label} must be a whole number, 0 or more")
+        case Role.SELECTOR if isinstance(value, (list, bool)) or value is None:
+            # A word without quotes is an id, as in Meteor.
+            raise error("a selector must be an object, such as {done: false}, or an id")
+        case Role.VALUE | Role.FIELDS | Role.SELECTOR:
+            return value
+        case Role.NUMBER | Role.COUNT:
+            # A number may be written as [3], as $3, or as 3.
+            digits = word.text.strip("[]$")
+            if digits.isascii() and digits.isdecimal() and len(digits) <= 9:
+                return int(digits)
+            wanted = "a whole number, 0 or more"
+            if parameter.role is Role.NUMBER:
+                wanted = "the number of a command, such as 3 for [3]"
+            raise error(f"{parameter.label} must be {wanted}")
         case Role.SECONDS:
-            if isinstance(word.value, (int, float)) and not isinstance(word.value, bool) and word.value >= 0:
-                return float(min(word.value, sys.float_info.max))
-            raise CommandError(f"{word.text[:40]} is not a valid number of seconds", text, word.start)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+                return float(min(value, sys.float_info.max))
+            raise error(f"{word.text[:40]} is not a valid number of seconds")
         case _:
             return word.name
-
-
-def _in_file(word: Word, text: str, read_file: ReadFile) -> EJSONValue:
-    try:
-        return read_file(word.file or "")
-    except CommandError as error:
-        if error.position is None:
-            raise CommandError(error.message, text, word.start) from None
-        raise
-
-
-def _selector(word: Word, text: str) -> EJSONValue:
-    # A word without quotes is an id, as in Meteor.
-    if isinstance(word.value, (list, bool)) or word.value is None:
-        raise CommandError("a selector must be an object, such as {done: false}, or an id", text, word.start)
-    return word.value
-
-
-def _number(word: Word, text: str, message: str) -> int:
-    # It may be written as [3], as $3, or as 3.
-    digits = word.text.strip("[]$")
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
-        raise CommandError(message, text, word.start)
-    return int(digits)
