@@ -15,17 +15,28 @@ import os
 import select
 import selectors
 import socket
+import sys
 import threading
 import time
 
 # `signal` makes enums of these names, which takes time at the start.
 from _signal import set_wakeup_fd  # type: ignore[import-not-found]  # it has no stub
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-__all__ = ["LONGEST_WAIT", "Clock", "Event", "Sleeper", "SystemClock", "cpu_time", "wait_in_parts", "wait_until_done"]
+__all__ = [
+    "LONGEST_WAIT",
+    "Clock",
+    "Event",
+    "Sleeper",
+    "SystemClock",
+    "cpu_time",
+    "switch_interval",
+    "wait_in_parts",
+    "wait_until_done",
+]
 
 #: The longest single wait, in seconds. No operating system can wait for more than some weeks at once (epoll: 2^31 ms);
 #: longer waits are made of several.
@@ -101,6 +112,17 @@ def _epoll_number(selector: selectors.BaseSelector) -> int | None:
 def cpu_time() -> float:
     """Return the seconds of CPU time that all threads of this process have used."""
     return time.process_time()
+
+
+@contextlib.contextmanager
+def switch_interval(seconds: float) -> Iterator[None]:
+    """Let another thread run after this time during a `with` block; Python's default is 0.005 seconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def wait_in_parts(wait: Callable[[float], bool], timeout: float) -> bool:

@@ -185,28 +185,26 @@ def _show_pending(
         shell.jobs.finish(job)
         return
     seconds = shell.clock.now() - job.started if pending.is_timed else None
-    error = future.exception()
-    if error is None:
-        try:
-            reply = pending.make_reply(future.result())
-        except Exception as problem:  # noqa: BLE001 - a job that never ends would block `wait` forever
-            error = problem
-        else:
-            _keep_result(shell, job.number, reply)
-            if output is not None:
-                _show_details(shell, pending, job)
-                _write_reply(shell, job.number, output, reply, job)
-                return
-            if not pending.is_silent:
-                shell.display.answer(job.number, reply, seconds)
-                _show_details(shell, pending, job)
-            shell.jobs.finish(job)
-            return
-    if not shell.link.is_closing:
-        _suggest_name(shell, error, invocation)
-        shell.display.failure(job.number, error, seconds, where=job.where)
-        _show_details(shell, pending, job)
-    shell.jobs.finish(job, error)
+    reply: Reply | None = None
+    error: BaseException | None = None
+    try:
+        reply = pending.make_reply(future.result())
+    except Exception as problem:  # noqa: BLE001 - a job that never ends would block `wait` forever
+        error = problem
+        if not shell.link.is_closing:
+            _suggest_name(shell, error, invocation)
+            shell.display.failure(job.number, error, seconds, where=job.where)
+    else:
+        _keep_result(shell, job.number, reply)
+        if output is None and not pending.is_silent:
+            shell.display.answer(job.number, reply, seconds)
+    text = [] if pending.details is None or shell.link.is_closing else pending.details()
+    if text:
+        shell.display.note(text, job.number, is_wanted=True)
+    if output is not None and reply is not None:
+        _write_reply(shell, job.number, output, reply, job)
+    else:
+        shell.jobs.finish(job, error)
 
 
 def _is_paged(shell: Shell, number: int | None, reply: Reply) -> bool:
@@ -218,12 +216,6 @@ def _is_paged(shell: Shell, number: int | None, reply: Reply) -> bool:
         return False
     text = shell.display.rendered(number, reply)
     return text is not None and shell.hooks.page(text)
-
-
-def _show_details(shell: Shell, pending: PendingReply, job: Job) -> None:
-    text = [] if pending.details is None else pending.details()
-    if text:
-        shell.display.note(text, job.number, is_wanted=True)
 
 
 def _suggest_name(shell: Shell, error: BaseException, invocation: Invocation) -> None:

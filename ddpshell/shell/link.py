@@ -7,7 +7,7 @@ import shlex
 import threading
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
@@ -65,20 +65,11 @@ DISCONNECT_TIMEOUT = 2.0
 _ID_LENGTH = 4
 
 
-class Connect(Protocol):
-    """Creates clients with the options of the command line."""
-
-    def __call__(self, url: str | None, on_event: Callable[[Event], object], /) -> Client:
-        """Create a client, which connects in the background.
-
-        Args:
-            url: The server's address; None for the server that the options name.
-            on_event: Called with each event of the client.
-
-        Raises:
-            InvalidURL: `url` is not a valid address.
-        """
-        ...
+#: Creates a client with the options of the command line, which connects in the background.
+#:
+#: Its arguments are the server's address (None for the server that the options name), and a function that gets each event of
+#: the client. It raises InvalidURL if the address is not valid.
+Connect: TypeAlias = "Callable[[str | None, Callable[[Event], object]], Client]"
 
 
 class Profile(Struct, frozen=True):

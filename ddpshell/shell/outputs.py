@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, Literal, TypeAlias
 
 from ..exceptions import CommandError
 from ..text.escaping import escape_line, escape_text
@@ -39,40 +39,6 @@ _FULL_SCREEN = frozenset("less more most pager vi vim nvim view nano emacs emacs
 
 #: Called at the end of a stream, with its error or None.
 OnEnd = Callable[[BaseException | None], object]
-
-
-class Output(Protocol):
-    """A file or a program that gets the answer of one command.
-
-    Its methods may wait, so they run on a thread of their own, unless the output needs the terminal.
-    """
-
-    #: The output needs the terminal, so the prompt waits for its end.
-    needs_terminal: bool
-
-    def write_reply(self, reply: Reply) -> Reply | None:
-        """Write an answer.
-
-        Returns:
-            What to show on the screen; None for nothing.
-
-        Raises:
-            CommandError: The file cannot be written, or the program failed.
-        """
-        ...
-
-    def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
-        """Start to write lines as they come.
-
-        Args:
-            show: Shows what a program writes.
-            on_end: Called when all lines are written and the program has ended.
-        """
-        ...
-
-    def stop(self) -> bool:
-        """End the program, from any thread. Returns False if there is no program that can be ended."""
-        ...
 
 
 class Stream:
@@ -167,7 +133,7 @@ class Stream:
 
 
 class FileOutput:
-    """A file that is overwritten (`>`) or appended to (`>>`).
+    """A file that is overwritten (`>`) or appended to (`>>`). Its methods may wait, so they run on a thread of their own.
 
     Args:
         settings: `output` is the format.
@@ -178,6 +144,7 @@ class FileOutput:
         CommandError: The file cannot be written.
     """
 
+    #: The output needs the terminal, so the prompt waits for its end.
     needs_terminal = False
 
     def __init__(self, settings: Settings, line: Line, redirection: Redirection) -> None:
@@ -190,7 +157,11 @@ class FileOutput:
         self._write("", "a")
 
     def write_reply(self, reply: Reply) -> Reply | None:
-        """Write an answer."""
+        """Write an answer. Returns what to show on the screen; None for nothing.
+
+        Raises:
+            CommandError: The file cannot be written, or the program failed.
+        """
         text = exact_text(reply, self._settings["output"])
         self._write(text, "a" if self._is_append else "w")
         return Message(
@@ -198,7 +169,12 @@ class FileOutput:
         )
 
     def open_stream(self, show: Callable[[Message], object], on_end: OnEnd) -> Stream:
-        """Start to write lines as they come."""
+        """Start to write lines as they come.
+
+        Args:
+            show: Shows what a program writes.
+            on_end: Called when all lines are written and the program has ended.
+        """
         mode: Literal["ab", "wb"] = "ab" if self._is_append else "wb"
         return Stream(self._redirection.target, lambda: self._path.open(mode), on_end)
 
@@ -370,6 +346,10 @@ class ProgramOutput:
             limit = _MAX_OUTPUT >> 20
             raise CommandError(f"{self._name} wrote more than {limit} MiB, so it was ended; `> FILE` has no such limit")
         return output
+
+
+#: A file or a program that gets the answer of one command.
+Output: TypeAlias = FileOutput | ProgramOutput
 
 
 def ending(code: int) -> str:

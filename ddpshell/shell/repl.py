@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -57,94 +58,49 @@ def interact(
         is_dumb: The terminal cannot move its cursor.
         is_tour: Play the tour of the demo server, in place of what the user types.
     """
-    if is_tour:
-        _play_tour(make, settings)
-    elif is_dumb:
-        _interact_plainly(make, settings, history_path, startup)
-    else:
-        _interact_fully(make, settings, history_path, startup)
-
-
-# prompt_toolkit is slow to load, and scripts do not need it, so the functions below import it.
-def _interact_fully(
-    make: Callable[[Display], Shell], settings: Settings, history_path: Path, startup: Path | None
-) -> None:
+    # prompt_toolkit is slow to load, and scripts do not need it.
     from .terminal.history import ShellHistory
     from .terminal.modes import quiet
-    from .terminal.output import TerminalOutput, has_256_colors
-    from .terminal.prompt import Prompt
-
-    settings.is_rich = has_256_colors(os.environ)
-
-    output = TerminalOutput.from_pty(sys.stdout, enable_bell=False)
-    assert isinstance(output, TerminalOutput), "from_pty returns an instance of its class"
-    printer = Printer(output, lambda: settings.is_on("color"), styles=lambda: settings.styles)
-    display = ScreenDisplay(printer, settings)
-    with quiet(sys.stdin):
-        printer.start()
-        try:
-            shell = make(display)
-            history = ShellHistory(history_path, display.warn)
-
-            def on_first_prompt() -> None:
-                if not is_opened:
-                    shell.link.open_in_background()
-                # The first completion does not have to wait for it.
-                threading.Thread(target=shell.names.load_history, name="ddp names", daemon=True).start()
-
-            shell.terminal = prompt = Prompt(shell, printer, output, history, when_drawn=on_first_prompt)
-            _use_history(shell, history.oldest_first, history_path)
-            with shell.interrupts.installed():
-                is_opened = _run_startup(shell, startup)
-                run_shell(shell, prompt)
-        finally:
-            printer.close()
-
-
-def _interact_plainly(
-    make: Callable[[Display], Shell], settings: Settings, history_path: Path, startup: Path | None
-) -> None:
-    from .terminal.history import ShellHistory
-    from .terminal.output import PlainScreen
-    from .terminal.prompt import PlainPrompt
-
-    settings.change("color", "off")
-    screen = PlainScreen(sys.stdout)
-    printer = Printer(screen, lambda: settings.is_on("color"))
-    display = ScreenDisplay(printer, settings)
-    printer.start()
-    try:
-        shell = make(display)
-        history = ShellHistory(history_path, display.warn)
-        shell.terminal = prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
-        _use_history(shell, history.oldest_first, history_path)
-        with shell.interrupts.installed():
-            if not _run_startup(shell, startup):
-                shell.link.open_in_background()
-            run_shell(shell, prompt)
-    finally:
-        printer.close()
-
-
-def _play_tour(make: Callable[[Display], Shell], settings: Settings) -> None:
-    from .terminal.output import PlainScreen, is_terminal
+    from .terminal.output import PlainScreen, TerminalOutput, has_256_colors, is_terminal, standard_output
+    from .terminal.prompt import PlainPrompt, Prompt
     from .terminal.tour import TourPrompt
 
-    def is_colored() -> bool:
-        return settings.is_on("color")
+    can_draw = not is_dumb and not is_tour
+    screen: TerminalOutput | PlainScreen = standard_output() if can_draw else PlainScreen(sys.stdout)
+    settings.is_rich = not can_draw or has_256_colors(os.environ)
+    if is_dumb:
+        settings.change("color", "off")
+    printer = Printer(screen, lambda: settings.is_on("color"), styles=lambda: settings.styles)
+    display = ScreenDisplay(printer, settings)
+    with quiet(sys.stdin) if can_draw else nullcontext(), closing(printer):
+        printer.start()
+        shell = make(display)
+        history = ShellHistory(history_path, display.warn)
 
-    screen = PlainScreen(sys.stdout)
-    printer = Printer(screen, is_colored)
-    printer.start()
-    try:
-        shell = make(ScreenDisplay(printer, settings))
-        keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None
-        shell.terminal = tour = TourPrompt(shell, printer, screen, keys, is_colored)
-        shell.link.open(None)
+        def on_first_prompt() -> None:
+            if not is_opened:
+                shell.link.open_in_background()
+            # The first completion does not have to wait for it.
+            threading.Thread(target=shell.names.load_history, name="ddp names", daemon=True).start()
+
+        prompt: Prompt | PlainPrompt
+        if isinstance(screen, TerminalOutput):
+            prompt = Prompt(shell, printer, screen, history, when_drawn=on_first_prompt)
+        elif is_tour:
+            keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None
+            prompt = TourPrompt(shell, printer, screen, keys, lambda: settings.is_on("color"))
+            shell.link.open(None)
+        else:
+            prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
+        if not is_tour:
+            shell.log.typed_lines = history.oldest_first
+            shell.names.use_history(history.oldest_first, history_path.with_name("unknown-names"))
+        shell.terminal = prompt
         with shell.interrupts.installed():
-            run_shell(shell, tour)
-    finally:
-        printer.close()
+            is_opened = is_tour or _run_startup(shell, startup)
+            if is_dumb and not is_opened:
+                shell.link.open_in_background()
+            run_shell(shell, prompt)
 
 
 def _run_startup(shell: Shell, path: Path | None) -> bool:
@@ -171,11 +127,6 @@ def _run_startup(shell: Shell, path: Path | None) -> bool:
             shell.display.failure(None, error, where=where)
             break
     return True
-
-
-def _use_history(shell: Shell, typed_lines: Callable[[], list[str]], path: Path) -> None:
-    shell.log.typed_lines = typed_lines
-    shell.names.use_history(typed_lines, path.with_name("unknown-names"))
 
 
 def run_shell(shell: Shell, reader: Reader) -> None:

@@ -6,8 +6,6 @@ import contextlib
 import os
 import re
 import stat
-import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import click
@@ -24,6 +22,7 @@ from ...analysis.recording import (
     make_header,
 )
 from ...client.network.frames import LargeMessage
+from ...clock import switch_interval
 from ...exceptions import RemoteProtocolError
 from ...protocol.secrets import mask
 from ...protocol.urls import Endpoint, parse_url
@@ -94,7 +93,7 @@ def _tap(listen: tuple[str, int], to: str | None) -> None:
         )
         proxy = Tap(upstream)
         queue.hold = proxy.hold
-        with _short_switch_interval():
+        with switch_interval(_SWITCH_INTERVAL):
             try:
                 with listening(host, port, "--listen"):
                     proxy.start(host, port)
@@ -120,16 +119,6 @@ def _show(queue: EventQueue[TapEvent], proxy: Tap, display: _Display) -> None:
     finally:
         proxy.stop()
         display.end([] if is_showing else queue.take_all(0.0))
-
-
-@contextlib.contextmanager
-def _short_switch_interval() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 class _Display:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
+from typing import TypeAlias
 
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentRemoved
 from ...exceptions import ServerError
@@ -27,49 +27,11 @@ _MAX_CLEARED = 5
 _CHANGE = Limits(items=30, characters=200, depth=4)
 
 
-class Display(Protocol):
-    """Shows replies and events. Its methods can be called from any thread, and do not wait for a slow terminal.
-
-    In all methods, `number` is the number of the command that caused the text, or None for an event.
-    """
-
-    def answer(self, number: int | None, reply: Reply, seconds: float | None = None) -> None:
-        """Show a reply, and how long it took."""
-        ...
-
-    def rendered(self, number: int | None, reply: Reply) -> str | None:
-        """Give a reply as `answer` shows it on a screen; None without a screen."""
-        ...
-
-    def failure(
-        self, number: int | None, error: BaseException, seconds: float | None = None, *, where: str = ""
-    ) -> None:
-        """Show an error, and what to do next. `where` is the file and the line of the command, or ""."""
-        ...
-
-    def note(self, text: StyledText, number: int | None = None, *, is_wanted: bool = False) -> None:
-        """Show an event. With `is_wanted` a script shows it too, because a command asked for it."""
-        ...
-
-    def warn(self, text: str) -> None:
-        """Show a warning. This method escapes the text."""
-        ...
-
-    def change(self, number: int | None, event: DocumentEvent) -> None:
-        """Show the change of a document."""
-        ...
-
-    def frame(self, text: str, *, is_sent: bool, when: datetime) -> None:
-        """Show a frame that was sent or received."""
-        ...
-
-    def flush(self) -> None:
-        """Wait until all texts are shown."""
-        ...
-
-
 class ScreenDisplay:
     """The display of a terminal. It writes above the line that the user edits.
+
+    The methods of a display can be called from any thread, and do not wait for a slow terminal. `number` is the number of the
+    command that caused the text, or None for an event. `where` is the file and the line of the command, or "".
 
     Args:
         printer: Writes to the terminal.
@@ -84,8 +46,7 @@ class ScreenDisplay:
         """Show a reply, with its time at the right margin."""
 
         def render(width: int) -> StyledText:
-            text = screen_text(reply, self._settings, width, _tag(number))
-            return self._timed(text, seconds, width)
+            return self._timed(screen_text(reply, self._settings, width, _tag(number)), seconds, width)
 
         self._printer.show(render)
 
@@ -106,7 +67,7 @@ class ScreenDisplay:
         self._printer.show(render)
 
     def note(self, text: StyledText, number: int | None = None, *, is_wanted: bool = False) -> None:
-        """Show an event."""
+        """Show an event. With `is_wanted` a script shows it too, because a command asked for it."""
         self._printer.show(lambda width: wrapped(tagged(_tag(number), text), width))
 
     def warn(self, text: str) -> None:
@@ -239,6 +200,10 @@ class ScriptDisplay:
             except OSError as problem:
                 self._problem = problem
                 self.when_broken()
+
+
+#: Shows replies and events.
+Display: TypeAlias = ScreenDisplay | ScriptDisplay
 
 
 def _tag(number: int | None) -> str:

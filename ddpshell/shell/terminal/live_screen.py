@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.application import Application
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, Filter
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -21,12 +21,13 @@ from prompt_toolkit.layout import FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
+from ...clock import switch_interval
 from ...text.escaping import escape_line
-from ...text.palette import STYLES, StyledText, plain
+from ...text.palette import STYLES, StyledText, named_style, plain
 from ...text.prose import cell_width, clip
 from ..commands.session import state_text
 from ..live import LiveTable
-from .output import TerminalOutput
+from .output import TerminalOutput, standard_output
 
 if TYPE_CHECKING:
     from ...client import Client
@@ -59,9 +60,6 @@ _LIVE_STYLES = {
     "live.status": "",
     "live.problem": "fg:ansired",
 }
-
-_COLORS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "gray")
-_BRIGHT = ("brightblack", *(f"bright{color}" for color in _COLORS[1:-1]), "white")
 
 
 def connection_state(client: Client) -> str:
@@ -105,8 +103,7 @@ class LiveScreen:
         self._drawn = 0.0
         self._seconds: float | None = None
         self._is_late = False
-        output = output or _output()
-        self._output = output
+        self._output = output or standard_output()
         self._app: Application[None] = Application(
             Layout(
                 HSplit(
@@ -118,14 +115,14 @@ class LiveScreen:
                 )
             ),
             key_bindings=self._bindings(),
-            style=Style.from_dict(_styles()),
+            style=Style.from_dict({name: named_style(code) for name, code in STYLES.items()} | _LIVE_STYLES),
             include_default_pygments_style=False,
             full_screen=True,
             # The status shows seconds.
             refresh_interval=1.0,
             color_depth=None if is_colored else ColorDepth.DEPTH_1_BIT,
             input=keys,
-            output=output,
+            output=self._output,
         )
         self._app.ttimeoutlen = self._app.timeoutlen = _ESCAPE_TIMEOUT
 
@@ -154,7 +151,7 @@ class LiveScreen:
             False if the time is over.
         """
         self._seconds = seconds
-        with _guarded(), self._signals_handled(), _quick_switches():
+        with _guarded(), self._signals_handled(), switch_interval(_SWITCH_INTERVAL):
             # An error in a key or a drawing must not wait for Enter in a screen that is broken.
             self._app.run(pre_run=self._begin, set_exception_handler=False, handle_sigint=False)
         if self._signal is not None:
@@ -270,9 +267,9 @@ class LiveScreen:
         typing = Condition(lambda: self._is_typing)
         is_open = Condition(lambda: table.is_open)
 
-        def bind(*names: str, action: Callable[[], object]) -> None:
+        def bind(*names: str, action: Callable[[], object], when: Filter = ~typing) -> None:
             for name in names:
-                keys.add(name, filter=~typing)(lambda event: action())
+                keys.add(name, filter=when)(lambda event: action())
 
         bind("q", "Q", "c-c", "c-d", action=self._exit)
         bind("up", "k", action=lambda: table.move(-1))
@@ -287,33 +284,12 @@ class LiveScreen:
         bind("s-tab", action=lambda: table.next_collection(-1))
         bind("enter", action=lambda: table.close() if table.is_open else table.open())
         bind("escape", action=lambda: table.close() if table.is_open else self._set_filter(""))
-
-        @keys.add("c-z")
-        def _(event: KeyPressEvent) -> None:
-            event.app.suspend_to_background()
-
-        @keys.add("/", filter=~typing & ~is_open)
-        def _(event: KeyPressEvent) -> None:
-            self._is_typing = True
-
-        @keys.add("enter", filter=typing)
-        def _(event: KeyPressEvent) -> None:
-            self._is_typing = False
-
-        @keys.add("escape", filter=typing)
-        @keys.add("c-c", filter=typing)
-        def _(event: KeyPressEvent) -> None:
-            self._is_typing = False
-            self._set_filter("")
-
-        @keys.add("backspace", filter=typing)
-        @keys.add("c-h", filter=typing)
-        def _(event: KeyPressEvent) -> None:
-            self._set_filter(table.filter[:-1])
-
-        @keys.add("c-u", filter=typing)
-        def _(event: KeyPressEvent) -> None:
-            self._set_filter("")
+        keys.add("c-z")(lambda event: event.app.suspend_to_background())
+        bind("/", action=lambda: self._set_typing(True), when=~typing & ~is_open)
+        bind("enter", action=lambda: self._set_typing(False), when=typing)
+        bind("escape", "c-c", action=self._discard_filter, when=typing)
+        bind("backspace", "c-h", action=lambda: self._set_filter(table.filter[:-1]), when=typing)
+        bind("c-u", action=lambda: self._set_filter(""), when=typing)
 
         @keys.add(Keys.Any, filter=typing)
         @keys.add(Keys.BracketedPaste, filter=typing)
@@ -321,6 +297,13 @@ class LiveScreen:
             self._set_filter(table.filter + " ".join(event.data.split("\n")))
 
         return keys
+
+    def _set_typing(self, is_typing: bool) -> None:
+        self._is_typing = is_typing
+
+    def _discard_filter(self) -> None:
+        self._is_typing = False
+        self._set_filter("")
 
     def _set_filter(self, text: str) -> None:
         self._table.set_filter(text)
@@ -331,12 +314,6 @@ class LiveScreen:
             loop.call_later(0.001, self._work)
 
 
-def _output() -> TerminalOutput:
-    output = TerminalOutput.from_pty(sys.stdout, enable_bell=False)
-    assert isinstance(output, TerminalOutput), "from_pty returns an instance of its class"
-    return output
-
-
 def _fragments(lines: list[StyledText]) -> StyleAndTextTuples:
     found: StyleAndTextTuples = []
     for line in lines:
@@ -344,38 +321,6 @@ def _fragments(lines: list[StyledText]) -> StyleAndTextTuples:
             found.append(("", "\n"))
         found += [(f"class:{style}" if style else "", text) for style, text in line]
     return found
-
-
-def _styles() -> dict[str, str]:
-    """The styles of values and of the table, as prompt_toolkit names them."""
-    found = {name: _attributes(code) for name, code in STYLES.items()}
-    return found | _LIVE_STYLES
-
-
-def _attributes(code: str) -> str:
-    words = []
-    for number in map(int, code.split(";") if code else ()):
-        match number:
-            case 1:
-                words.append("bold")
-            case 4:
-                words.append("underline")
-            case _ if 30 <= number <= 37:
-                words.append(f"fg:ansi{_COLORS[number - 30]}")
-            case _ if 90 <= number <= 97:
-                words.append(f"fg:ansi{_BRIGHT[number - 90]}")
-    return " ".join(words)
-
-
-@contextlib.contextmanager
-def _quick_switches() -> Iterator[None]:
-    """Let the thread with the keys run sooner while another thread receives many changes."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 # ------------------------------------------------------------------------------------------------------------- the guard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
@@ -11,7 +12,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ...text.escaping import escape_text
 
-__all__ = ["PlainScreen", "TerminalOutput", "has_256_colors", "is_terminal"]
+__all__ = ["PlainScreen", "TerminalOutput", "has_256_colors", "is_terminal", "standard_output"]
 
 
 class TerminalOutput(Vt100_Output):
@@ -60,6 +61,13 @@ class TerminalOutput(Vt100_Output):
     def columns(self) -> int:
         """The current width."""
         return self.get_size().columns
+
+
+def standard_output() -> TerminalOutput:
+    """Return the output of the terminal that is standard output."""
+    output = TerminalOutput.from_pty(sys.stdout, enable_bell=False)
+    assert isinstance(output, TerminalOutput), "from_pty returns an instance of its class"
+    return output
 
 
 class PlainScreen:
