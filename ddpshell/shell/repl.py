@@ -15,6 +15,7 @@ from ..text.palette import StyledText
 from ..text.prose import plural
 from .dispatch import dispatch, dispatch_text
 from .parser import is_private, parse
+from .script import read_script
 from .settings import Settings
 from .state import Shell
 from .terminal.display import Display, ScreenDisplay
@@ -105,16 +106,15 @@ def interact(
 
 def _run_startup(shell: Shell, path: Path | None) -> bool:
     """Run the commands of `startup.ddp` without waiting for their answers. Returns whether the shell connects already."""
-    try:
-        text = path.read_text(encoding="utf-8-sig") if path is not None else ""
-    except FileNotFoundError:
+    if path is None or not path.exists():
         return False
-    except (OSError, UnicodeDecodeError) as error:
-        problem = CommandError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}")
-        shell.display.failure(None, problem)
+    try:
+        text = read_script(str(path))
+    except CommandError as error:
+        shell.display.failure(None, error)
         return False
     lines = parse(text)
-    if not lines or path is None:
+    if not lines:
         return False
     shell.link.open_in_background()
     shell.names.learn(text)

@@ -25,7 +25,6 @@ from ..replies import Message, NoResult, PendingReply, Reply, Result
 from ..state import Shell
 
 if TYPE_CHECKING:
-    from ...client import MethodCall
     from ..call_timing import CallTimer
 
 __all__ = [
@@ -73,10 +72,7 @@ def call(shell: Shell, method: Method, *params: Value, wait: Flag = False, no_re
     `$_` is the last result, `$3` the result of [3], `$3.title[0]` a part of it. `| jq .` and `> FILE` write the result as
     JSON.
     """
-    warn_of_losses(shell, params, "an argument", is_sent=True)
-    _confirm(shell, method, params)
-    probe(shell)
-    return _pending_call(shell, shell.client.apply(method, params, wait=wait, retry=shell.hooks.retry and not no_retry))
+    return _send(shell, method, params, no_retry=no_retry, wait=wait)
 
 
 @command(
@@ -110,20 +106,8 @@ def apply(
     """
     if not isinstance(params, list):
         raise CommandError(f"the arguments must be in an array: apply {method} [...]")
-    warn_of_losses(shell, params, "an argument", is_sent=True)
-    _confirm(shell, method, params)
-    probe(shell)
-    return _pending_call(
-        shell,
-        shell.client.apply(
-            method,
-            params,
-            wait=wait,
-            retry=shell.hooks.retry and not no_retry,
-            return_at_result=at_result,
-            random_seed=random_seed,
-        ),
-    )
+    options = {"return_at_result": at_result, "random_seed": random_seed}
+    return _send(shell, method, params, no_retry=no_retry, wait=wait, **options)
 
 
 def _confirm(shell: Shell, method: str, params: Sequence[EJSONValue]) -> None:
@@ -147,7 +131,13 @@ def _confirm(shell: Shell, method: str, params: Sequence[EJSONValue]) -> None:
     shell.current.started = shell.clock.now()
 
 
-def _pending_call(shell: Shell, call: MethodCall) -> PendingReply:
+def _send(shell: Shell, method: str, params: Sequence[EJSONValue], *, no_retry: bool, **options: Any) -> PendingReply:
+    """Send a call; `options` are those of `Client.apply`."""
+    warn_of_losses(shell, params, "an argument", is_sent=True)
+    _confirm(shell, method, params)
+    probe(shell)
+    call = shell.client.apply(method, params, retry=shell.hooks.retry and not no_retry, **options)
+
     def reply(result: EJSONValue) -> Reply:
         warn_of_losses(shell, [result], "the result")
         return Result(result) if call.has_result else NoResult()
@@ -176,22 +166,19 @@ def timer_of(shell: Shell) -> CallTimer | None:
 
 def probe(shell: Shell) -> None:
     """If calls are measured, find out when the server begins with the next request."""
-    timer = timer_of(shell)
-    if timer is not None:
+    if (timer := timer_of(shell)) is not None:
         timer.probe(shell.client)
 
 
 def warn_of_losses(shell: Shell, values: Iterable[object], where: str, *, is_sent: bool = False) -> None:
     """Warn if a server in JavaScript changes numbers or keys in these values; see `loss_note`."""
-    note = loss_note(values, where, is_sent=is_sent)
-    if note is not None:
+    if (note := loss_note(values, where, is_sent=is_sent)) is not None:
         shell.display.warn(note)
 
 
 def named(name: str, params: Sequence[EJSONValue]) -> str:
     """The name of a method or publication with its shortened arguments, on one line, safe to show."""
-    values = [format_value(value, width=sys.maxsize, limits=_SHORT) for value in params]
-    return " ".join([as_name(name), *values])
+    return " ".join([as_name(name), *(format_value(value, width=sys.maxsize, limits=_SHORT) for value in params)])
 
 
 # -------------------------------------------------------------------------------------------------- subscriptions
@@ -247,13 +234,11 @@ def _on_stopped(shell: Shell, entry: SubscriptionEntry, _: Future[None]) -> None
     handle.gone.add_done_callback(lambda _: shell.link.subscriptions.forget(entry))
     if isinstance(handle.error, ClientClosed) or not (was_ready or entry.is_ending):
         return
-    name = f"sub {as_name(entry.name)}: "
     if handle.error is not None:
         shell.display.failure(entry.number, handle.error, where=entry.where)
-    elif entry.is_ending:
-        shell.display.note([("", f"{name}ended")], entry.number)
     else:
-        shell.display.note([("", name), ("state", "ended by the server")], entry.number)
+        end = ("", "ended") if entry.is_ending else ("state", "ended by the server")
+        shell.display.note([("", f"sub {as_name(entry.name)}: "), end], entry.number)
 
 
 @command(
@@ -280,9 +265,9 @@ def unsub(shell: Shell, which: Publication = "", *, all: Flag = False) -> Pendin
     if not chosen:
         what = f"unknown subscription {which}" if which else "missing subscription"
         raise CommandError(f"{what}; `subs` lists them")
-    handles = [item.handle for item in chosen if item.handle is not None]
     for item in chosen:
         item.is_ending = True
+    handles = [item.handle for item in chosen if item.handle is not None]
     for handle in handles:
         handle.stop()
     all_gone: Future[None] = Future()
@@ -405,8 +390,6 @@ def wait(shell: Shell, number: Number | None = None, *, timeout: Seconds | None 
 
     After Ctrl-C or a timeout, pending commands continue.
     """
-    if number is not None and shell.jobs.get(number) is None:
-        return
     numbers = None if number is None else {number}
     if not shell.wait(numbers, timeout) and not (shell.settle(numbers) and shell.jobs.wait(numbers, 0.0)):
         is_own_limit = timeout is not None and shell.hooks.time_left() != 0

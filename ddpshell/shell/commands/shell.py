@@ -15,7 +15,7 @@ from ...text.prose import plural
 from ..outputs import ending
 from ..registry import Count, File, Flag, Number, Registry, Setting, Text, Value, command
 from ..replies import Documents, Message, Result
-from ..script import run_script, session_script
+from ..script import read_script, run_script, session_script
 from ..settings import SETTINGS
 from ..state import Shell
 from .accounts import login, logout, whoami
@@ -81,12 +81,7 @@ def source(shell: Shell, file: File) -> Message:
     Each command runs when the one before is answered. The first error, or Ctrl-C, ends the script. `save` writes such a
     file.
     """
-    path = Path(file).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise CommandError(f"cannot read {file}: {reason}") from None
+    text = read_script(file)
     with shell.current.in_file(file):
         outcome = run_script(shell, [text], file)
     ended = "" if outcome.error is None else "; the last one failed, so the rest was not run"
