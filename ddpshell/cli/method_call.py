@@ -124,9 +124,13 @@ class _Measured:
         from ..client import ConnectionState
         from .event_queue import EventQueue
 
+        def has_changed() -> bool:
+            with self._timer.timing() as timing:
+                return timing.has_changed(call_id)
+
         with EventQueue[None](self._process.clock) as queue:
             forget = client.on_event(lambda _: queue.put(None))
-            while not self._timer.has_changed(call_id) and client.status.state is not ConnectionState.FAILED:
+            while not has_changed() and client.status.state is not ConnectionState.FAILED:
                 if not queue.take_all(self._process.deadline):
                     self._process.console.note(f"no document changed within {self._process.timeout:g} s")
                     break
@@ -134,7 +138,8 @@ class _Measured:
 
     def show(self, call_id: str) -> None:
         """Print the times on standard error."""
-        connect, login, times = self._timer.connect_times(), self._timer.login_time(), self._timer.call_times(call_id)
+        with self._timer.timing() as timing:
+            connect, login, times = timing.connect_times(), timing.login_time(), timing.call_times(call_id)
         if times is None:
             return
         console = self._process.console

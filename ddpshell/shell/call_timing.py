@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..analysis.exchanges import Call
 from ..analysis.recording import Entry, LiveRecorder
-from ..analysis.timing import PROBE_METHOD, Blocker, CallTimes, ConnectTimes, Timing
+from ..analysis.timing import PROBE_METHOD, Blocker, CallTimes, Timing
 from ..text.escaping import escape_line
 from ..text.palette import StyledText
 from ..text.prose import duration
@@ -63,25 +64,11 @@ class CallTimer:
         if len(self._commands) > _MAX_COMMANDS:
             del self._commands[next(iter(self._commands))]
 
-    def call_times(self, call_id: str) -> CallTimes | None:
-        """Return the times of a call; None if it was not sent."""
+    @contextmanager
+    def timing(self) -> Iterator[Timing]:
+        """Give what was measured; no frames are added during the `with` block."""
         with self._lock:
-            return self._timing.call_times(call_id)
-
-    def connect_times(self) -> ConnectTimes | None:
-        """Return the times of the last connection; None if there was none."""
-        with self._lock:
-            return self._timing.connect_times()
-
-    def login_time(self) -> float | None:
-        """Return the seconds of the login; None without a login."""
-        with self._lock:
-            return self._timing.login_time()
-
-    def has_changed(self, call_id: str) -> bool:
-        """Return whether a document has changed after a call was sent."""
-        with self._lock:
-            return self._timing.has_changed(call_id)
+            yield self._timing
 
     def text(self, call_id: str, earlier: Sequence[str] = ()) -> StyledText:
         """Return the times of a call for people; nothing if it was not sent.
@@ -91,7 +78,8 @@ class CallTimer:
             earlier: The commands that were pending when the call was made. They may have been sent before the frames were
                 watched.
         """
-        times = self.call_times(call_id)
+        with self.timing() as timing:
+            times = timing.call_times(call_id)
         return [] if times is None else times_text(times, lambda blocker: self._blocker_name(blocker, earlier))
 
     def _blocker_name(self, blocker: Blocker, earlier: Sequence[str]) -> str:

@@ -168,7 +168,8 @@ class ServerLink:
         # The argument of the present client's `connect`.
         self._url: str | None = None
         self._profile: Profile | None = None
-        self._client: Client | None = None
+        #: The client, or None if there is no client at this moment. `client` waits for it.
+        self.current_client: Client | None = None
         self._reporter: _EventReporter | None = None
         self._opening: threading.Thread | None = None
         self._disconnects: list[threading.Thread] = []
@@ -182,14 +183,9 @@ class ServerLink:
         """
         if self._opening is not None:
             self._opening.join()
-        if self._client is None:
+        if self.current_client is None:
             raise CommandError("there is no server; `connect HOST:PORT` connects to one")
-        return self._client
-
-    @property
-    def current_client(self) -> Client | None:
-        """The client, or None if there is no client at this moment. It never waits."""
-        return self._client
+        return self.current_client
 
     @property
     def profile(self) -> Profile | None:
@@ -230,7 +226,7 @@ class ServerLink:
         self.url = client.status.url
         self._profile = profile
         self._address = (profile.url if profile is not None else url) or self._first_address or self.url
-        self._client, self._reporter, self._url = client, reporter, url
+        self.current_client, self._reporter, self._url = client, reporter, url
         client.debug = self.frame_filter is not None
         self._hooks.log_in(client, url)
 
@@ -284,7 +280,7 @@ class ServerLink:
 
     def _detach(self) -> tuple[Client | None, LoginToken | None]:
         """Forget the client, and give it back with the login to end."""
-        client, self._client = self._client, None
+        client, self.current_client = self.current_client, None
         if self._reporter is not None:
             self._reporter.is_current = False
         return client, self.unsaved_login

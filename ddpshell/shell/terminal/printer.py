@@ -37,6 +37,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from ...text.palette import STYLES, StyledText, terminal_text
 from ...text.prose import plural
 
@@ -104,24 +106,14 @@ class Burst(NamedTuple):
     kind: Hashable = None
 
 
-class _Entry:
+class _Entry(Struct, eq=False):
     """A text to show, or a count of texts of one kind that are not shown."""
 
-    __slots__ = ("count", "kind", "may_drop", "render", "summarize")
-
-    def __init__(
-        self,
-        render: Render | None,
-        summarize: Summarize | None = None,
-        kind: Hashable = None,
-        *,
-        may_drop: bool = False,
-    ) -> None:
-        self.render = render
-        self.summarize = summarize
-        self.kind = kind
-        self.may_drop = may_drop
-        self.count = 0
+    render: Render | None
+    summarize: Summarize | None = None
+    kind: Hashable = None
+    may_drop: bool = False
+    count: int = 0
 
 
 class TextQueue:

@@ -89,7 +89,7 @@ class Prompt:
         output: TerminalOutput,
         history: History,
         keys: Input | None = None,
-        when_drawn: Callable[[], object] | None = None,
+        when_drawn: Callable[[], object] = lambda: None,
     ) -> None:
         self.can_draw = True
         self._shell = shell
@@ -150,14 +150,13 @@ class Prompt:
 
     def ask_secret(self, question: str) -> str:
         """Ask for a secret. It is not shown, not even its length, and does not go to the history."""
-        session: PromptSession[str] = PromptSession(
-            question, input_processors=[_Hidden()], input=self._keys, output=self._output
-        )
-        return self._ask(session)
+        return self.ask(question, _Hidden())
 
-    def ask(self, question: str) -> str:
+    def ask(self, question: str, *processors: Processor) -> str:
         """Ask for a text."""
-        return self._ask(PromptSession(question, input=self._keys, output=self._output))
+        return self._ask(
+            PromptSession(question, input_processors=list(processors), input=self._keys, output=self._output)
+        )
 
     def clear(self) -> None:
         """Clear the screen."""
@@ -176,13 +175,8 @@ class Prompt:
     # -------------------------------------------------------------------------------------------- private
 
     def _choices(self, label: str) -> Sequence[str]:
-        match label:
-            case "USER":
-                return self._shell.hooks.saved_users()
-            case "URL|PROFILE":
-                return self._shell.hooks.profiles()
-            case _:
-                return ()
+        hooks = self._shell.hooks
+        return hooks.saved_users() if label == "USER" else hooks.profiles() if label == "URL|PROFILE" else ()
 
     def _get_lexer(self) -> PygmentsLexer | None:
         if not 0 < len(self._session.default_buffer.text) <= _HIGHLIGHT_LIMIT:
@@ -224,14 +218,13 @@ class Prompt:
         store_typeahead(self._session.input, keys)
 
     def _handle_drawn(self, _: object) -> None:
-        when_drawn, self._when_drawn = self._when_drawn, None
-        if when_drawn is not None:
-            when_drawn()
+        when_drawn, self._when_drawn = self._when_drawn, lambda: None
+        when_drawn()
 
     def _message(self) -> StyleAndTextTuples:
         profile = self._shell.link.profile
-        is_colored = profile is not None and profile.color is not None and self._shell.settings["theme"] != "plain"
-        style = f"class:prompt ansi{profile.color}" if profile is not None and is_colored else "class:prompt"
+        color = profile.color if profile is not None and self._shell.settings["theme"] != "plain" else None
+        style = f"class:prompt ansi{color}" if color else "class:prompt"
         return [(style, prompt_text(self._shell, self._output.columns))]
 
     def _continuation(self, width: int, line_number: int, wrap_count: int) -> StyleAndTextTuples:
@@ -242,9 +235,8 @@ class Prompt:
         # The toolbar is drawn every second. So this call ends the wait for answers whose writes are never confirmed.
         self._shell.settle(age=UNCONFIRMED)
         app = self._session.app
-        text: StyledText = []
-        if app.editing_mode is EditingMode.VI and app.vi_state.input_mode is not InputMode.INSERT:
-            text = [("state", "vi "), ("", " ")]
+        is_vi = app.editing_mode is EditingMode.VI and app.vi_state.input_mode is not InputMode.INSERT
+        text: StyledText = [("state", "vi "), ("", " ")] if is_vi else []
         text += toolbar(self._shell, self._output.columns - 1)
         return [(f"class:bottom-toolbar.{style}" if style else "", piece) for style, piece in text]
 
@@ -257,9 +249,6 @@ class Prompt:
             return is_open(self._session.default_buffer.text)
 
         @keys.add("enter", filter=typing & continues)
-        def _(event: KeyPressEvent) -> None:
-            event.current_buffer.newline(copy_margin=True)
-
         # Not for vi, where Escape is always a key of its own.
         @keys.add("escape", "enter", filter=typing & emacs_mode)
         def _(event: KeyPressEvent) -> None:
@@ -472,18 +461,14 @@ def prompt_text(shell: Shell, width: int) -> str:
 
 def toolbar(shell: Shell, width: int) -> StyledText:
     """Return the toolbar: state, server, user, calls and round-trip time. The last parts are left out if they do not fit."""
-    parts = _toolbar_parts(shell)
-    text: StyledText = []
-    used = 0
+    (style, first), *parts = _toolbar_parts(shell)
+    text: StyledText = [(style, clip(first, width))]
+    used = cell_width(first)
     for style, part in parts:
-        gap = _GAP if text else ""
-        if used + len(gap) + cell_width(part) > width:
+        used += len(_GAP) + cell_width(part)
+        if used > width:
             break
-        text += [("", gap), (style, part)]
-        used += len(gap) + cell_width(part)
-    if not text:
-        style, part = parts[0]
-        text = [(style, clip(part, width))]
+        text += [("", _GAP), (style, part)]
     return text
 
 
@@ -497,8 +482,7 @@ def _toolbar_parts(shell: Shell) -> StyledText:
     user = shell.link.user or status.user_id
     if user is not None:
         parts.append(("", escape_line(user)))
-    pending = len(shell.jobs.pending)
-    if pending:
+    if pending := len(shell.jobs.pending):
         parts.append(("state", f"{pending:,} pending"))
     if status.unsent:
         parts.append(("state", f"{plural(status.unsent, 'call')} in the outbox"))
