@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from .parser import Line, parse
-from .registry import Registry, Role
+from .registry import Registry, Role, given
 
 __all__ = ["Names", "UnknownNames"]
 
@@ -179,6 +179,6 @@ class Names:
         command = self._registry.get(line.words[0].text)
         if command is None or line.problem is not None:
             return
-        for parameter, word in zip(command.arguments, line.words[1:], strict=False):
-            if parameter.role in self._names and not word.text.startswith("-"):
+        for word, parameter, is_name in given(command, line.words[1:]):
+            if parameter is not None and parameter.role in self._names and not is_name:
                 yield parameter.role, word.name

@@ -34,6 +34,7 @@ __all__ = [
     "Fields",
     "File",
     "Flag",
+    "Given",
     "Invocation",
     "Method",
     "Number",
@@ -49,6 +50,7 @@ __all__ = [
     "Value",
     "asks_for_help",
     "command",
+    "given",
 ]
 
 
@@ -344,50 +346,83 @@ def asks_for_help(line: Line) -> bool:
     return any(word.text == "--help" and not word.is_literal for word in options)
 
 
-def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:
-    words: list[Word] = []
-    options: dict[str, Any] = {}
-    pending = list(line.words[1:])
-    while pending:
-        word = pending.pop(0)
-        if word.text == "--":
-            words += pending
-            break
-        if word.text.startswith("--"):
+class Given(NamedTuple):
+    """A word after the name of a command, and what it gives.
+
+    Args:
+        word: The word. `--name=value` counts as two words.
+        parameter: The parameter; None for an unknown option, an argument too many, or `--`.
+        is_name: The word is the name of an option, or `--`.
+    """
+
+    word: Word
+    parameter: Parameter | None
+    is_name: bool = False
+
+
+def given(found: Command | None, words: Iterable[Word]) -> Iterator[Given]:
+    """Find out what each word after the name of a command gives, also in a half-typed or invalid line.
+
+    Args:
+        found: The command; None if there is no such command.
+        words: The words.
+    """
+    index = 0
+    awaited: Parameter | None = None
+    are_options_over = False
+    for word in words:
+        if awaited is not None:
+            yield Given(word, awaited)
+            awaited = None
+        elif are_options_over or not word.text.startswith("--"):
+            yield Given(word, found.argument(index) if found else None)
+            index += 1
+        else:
             name, equals, rest = word.text.partition("=")
-            option = found.option(name)
-            if option is None:
-                raise CommandError(_unknown_option(found, name), line.text, word.start)
-            if option.role is Role.FLAG:
-                if equals:
-                    raise CommandError(f"{name} does not take a value", line.text, word.start + len(name))
-                options[option.name] = True
-                continue
+            option = found.option(name) if found else None
+            end = word.start + len(name)
+            yield Given(Word(word.start, end, name, name), option, is_name=True)
+            are_options_over = name == "--"
             if equals:
                 # Only a word without spaces can follow the = sign, so it cannot be a literal.
-                value = Word(word.start + len(name) + 1, word.end, rest, rest)
-            elif pending:
-                value = pending.pop(0)
-            else:
-                raise CommandError(f"{name} needs a value: {option.usage.strip('[]')}", line.text, word.end)
-            options[option.name] = _read(option, value, line.text, read_file)
-        else:
-            words.append(word)
-    return Invocation(found, tuple(_positional(found, words, line, read_file)), options, line)
+                yield Given(Word(end + 1, word.end, rest, rest), option)
+            elif option is not None and option.role is not Role.FLAG:
+                awaited = option
 
 
-def _positional(found: Command, words: list[Word], line: Line, read_file: ReadFile | None) -> Iterator[Any]:
-    for index, word in enumerate(words):
-        parameter = found.argument(index)
+def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:
+    arguments: list[Any] = []
+    options: dict[str, Any] = {}
+    awaited: Parameter | None = None
+    for word, parameter, is_name in given(found, line.words[1:]):
+        if is_name and word.text == "--":
+            continue
         if parameter is None:
-            if found.usage == found.name:
-                raise CommandError(f"{found.name} does not take arguments", line.text, word.start)
-            raise CommandError(f"too many arguments; usage: {found.usage}", line.text, word.start)
-        yield _read(parameter, word, line.text, read_file)
-    for parameter in found.arguments[len(words) :]:
+            problem = f"too many arguments; usage: {found.usage}"
+            if is_name:
+                problem = _unknown_option(found, word.text)
+            elif found.usage == found.name:
+                problem = f"{found.name} does not take arguments"
+            raise CommandError(problem, line.text, word.start)
+        if is_name and parameter.role is not Role.FLAG:
+            awaited = parameter
+        elif is_name:
+            options[parameter.name] = True
+        elif parameter.role is Role.FLAG:
+            raise CommandError(f"{parameter.option} does not take a value", line.text, word.start - 1)
+        elif parameter.is_option:
+            options[parameter.name] = _read(parameter, word, line.text, read_file)
+            awaited = None
+        else:
+            arguments.append(_read(parameter, word, line.text, read_file))
+    if awaited is not None:
+        problem = f"{awaited.option} needs a value: {awaited.usage.strip('[]')}"
+        raise CommandError(problem, line.text, line.words[-1].end)
+    for parameter in found.arguments[len(arguments) :]:
         if not parameter.is_optional:
-            end = line.words[-1].end
-            raise CommandError(f"missing {parameter.label}; usage: {found.usage}", line.text, end)
+            problem = f"missing {parameter.label}; usage: {found.usage}"
+            raise CommandError(problem, line.text, line.words[-1].end)
+    return Invocation(found, tuple(arguments), options, line)
 
 
 def _unknown_option(found: Command, name: str) -> str:

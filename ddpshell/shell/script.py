@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 from msgspec import Struct
 
@@ -14,7 +13,7 @@ from ..text.literals import read_file
 from ..text.tokens import TokenKind
 from .dispatch import dispatch
 from .parser import Continuation, Line, parse
-from .registry import Role
+from .registry import given
 from .state import Shell
 
 __all__ = ["ScriptOutcome", "read_script", "run_script", "session_script"]
@@ -172,11 +171,9 @@ def _renumbered(shell: Shell, text: str, numbers: dict[int, int]) -> str | None:
         for word in line.words[1:]:
             places += [token.start for token in word.tokens if token.kind is TokenKind.VARIABLE]
         if command is not None and command.name in _TAKES_NUMBERS:
-            for previous, word in pairwise(line.words):
-                option = command.option(previous.text)
-                is_value = option is not None and option.role is not Role.FLAG
+            for word, parameter, _ in given(command, line.words[1:]):
                 # Variables have been found above.
-                if not is_value and not word.text.startswith("$"):
+                if parameter is not None and not parameter.is_option and not word.text.startswith("$"):
                     places.append(word.start)
     for place in sorted(places, reverse=True):
         match = _NUMBER.match(text, place)

@@ -17,14 +17,14 @@ def names() -> Names:
 
 
 def test_names_are_learned_from_lines_the_latest_first(names: Names) -> None:
-    names.learn("call a.b 1\nsub tasks {done: true}\nfind items\ncall 'c d' | jq .\ncall a.b")
+    names.learn("call a.b 1\nsub tasks {done: true}\nfind --limit 5 items\ncall --no-retry 'c d' | jq .\ncall a.b")
     assert names.of(Role.METHOD) == ["a.b", "c d"]
     assert names.of(Role.PUBLICATION) == ["tasks"]
     assert names.of(Role.COLLECTION) == ["items"]
 
 
 def test_nothing_is_learned_from_invalid_lines_and_other_words(names: Names) -> None:
-    names.learn("call x {a 1}\nzzz y\ncall --no-retry x\nset output json")
+    names.learn("call x {a 1}\nzzz y\napply --random-seed x\nset output json")
     assert names.of(Role.METHOD) == []
 
 

@@ -20,7 +20,7 @@ from ...text.escaping import escape_line, quote
 from ...text.literals import CONSTRUCTORS, Expected, Reading, as_name, read
 from ..names import Names
 from ..parser import Line, Word, parse
-from ..registry import Command, Parameter, Registry, Role
+from ..registry import Command, Parameter, Registry, Role, given
 from ..settings import SETTINGS
 
 __all__ = ["LineCompleter", "LineSuggester", "Suggestion", "suggestions"]
@@ -122,32 +122,18 @@ def _suggest_in_line(known: _Known, line: Line) -> Iterator[Suggestion]:
     command = known.registry.get(before[0].text)
     if command is None:
         return
-    parameter, subject = _parameter_after(command, before[1:])
+    words = list(given(command, [*before[1:], typed]))
+    subjects = [
+        word.name for word, of, _ in words[:-1] if of is not None and of.role in (Role.COLLECTION, Role.SETTING)
+    ]
+    subject = subjects[0] if subjects else None
+    typed, parameter, is_name = words[-1]
     if typed.is_literal:
         yield from _suggest_in_literal(known, typed, text, parameter.role if parameter else Role.VALUE, subject)
-    elif typed.text.startswith("-") and not (parameter and parameter.is_option):
+    elif is_name or (typed.text == "-" and not (parameter and parameter.is_option)):
         yield from _suggest_options(command, before, typed)
     elif parameter is not None:
         yield from _suggest_word(known, typed, parameter, subject)
-
-
-def _parameter_after(command: Command, words: Iterable[Word]) -> tuple[Parameter | None, str | None]:
-    """Return the parameter for the next word after these words, and the collection or the setting that they name."""
-    index = 0
-    subject = None
-    awaited: Parameter | None = None
-    for word in words:
-        if awaited is not None:
-            awaited = None
-        elif word.text.startswith("--"):
-            option = command.option(word.text)
-            awaited = option if option is not None and option.role is not Role.FLAG else None
-        else:
-            parameter = command.argument(index)
-            if parameter is not None and parameter.role in (Role.COLLECTION, Role.SETTING):
-                subject = word.name
-            index += 1
-    return awaited or command.argument(index), subject
 
 
 # ------------------------------------------------------------------------------------------------------- words

@@ -35,7 +35,7 @@ from ...text.literals import read
 from ...text.palette import STYLES, StyledText, named_style
 from ..commands.shell import shell_registry
 from ..parser import Continuation, Line, Word, parse
-from ..registry import Command, Registry, Role
+from ..registry import Registry, Role, given
 
 __all__ = [
     "STYLE_TOKENS",
@@ -77,18 +77,14 @@ def _highlight_line(styles: list[str], line: Line, registry: Registry) -> None:
     # The start of a command's name is not a mistake while the user types it.
     is_half = first.end == len(text) and any(name.startswith(first.text) for name in registry.names())
     _fill(styles, first.start, first.end, "command" if command else "" if is_half else "mistake")
-    index = 0
-    pending = list(line.words[1:])
-    options_ended = False
-    while pending:
-        word = pending.pop(0)
-        if word.text.startswith("--") and not options_ended:
-            options_ended = word.text == "--"
-            _highlight_option(styles, word, pending, command, len(text))
+    for word, parameter, is_name in given(command, line.words[1:]):
+        if is_name:
+            known = [option.option for option in command.options] if command else []
+            is_half = word.end == len(text) and any(other.startswith(word.text) for other in known)
+            is_valid = command is None or word.text in (*known, "--", "--help") or is_half
+            _fill(styles, word.start, word.end, "option" if is_valid else "mistake")
         else:
-            parameter = command.argument(index) if command else None
             _highlight_word(styles, word, parameter.role if parameter else Role.VALUE)
-            index += 1
     if line.redirection is not None:
         start = line.redirection.start
         _fill(styles, start, start + len(line.redirection.operator), "operator")
@@ -97,17 +93,6 @@ def _highlight_line(styles: list[str], line: Line, registry: Registry) -> None:
     if problem is not None and problem.position is not None and not line.is_open and problem.position < len(text):
         fault = next((word for word in line.words if word.problem is problem), None)
         _fill(styles, problem.position, fault.end if fault else line.end, "mistake")
-
-
-def _highlight_option(styles: list[str], word: Word, pending: list[Word], command: Command | None, length: int) -> None:
-    name, equals, _ = word.text.partition("=")
-    option = command.option(name) if command else None
-    known = [known.option for known in command.options] if command else []
-    is_half = word.end == length and any(other.startswith(name) for other in known)
-    wrong = command is not None and option is None and word.text not in ("--", "--help") and not is_half
-    _fill(styles, word.start, word.start + len(name), "mistake" if wrong else "option")
-    if option is not None and option.role is not Role.FLAG and not equals and pending:
-        _highlight_word(styles, pending.pop(0), option.role)
 
 
 def _highlight_word(styles: list[str], word: Word, role: Role) -> None:
