@@ -134,7 +134,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "_signal": ("__main__.py", "clock.py"),
     "stat": ("logins.py", "analysis/recording.py", "shell/", "cli/"),
     "subprocess": ("shell/", "cli/"),
-    "sys": ("text/", "client/", "server/", "shell/", "cli/", "__main__.py"),
+    "sys": ("clock.py", "text/", "client/", "server/", "shell/", "cli/", "__main__.py"),
     "tempfile": ("shell/", "cli/"),
     "msvcrt": ("shell/terminal/modes.py",),
     "termios": ("shell/terminal/modes.py",),
