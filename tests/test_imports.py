@@ -39,14 +39,13 @@ CLIENT = """
     concurrent concurrent.futures concurrent.futures._base json json.decoder json.encoder json.scanner
 """.split()
 
-#: The modules that `ddp call` loads in addition: the grammar of arguments, and the part of the command line without click.
+#: The modules that `ddp call` loads in addition: the part of the command line without click.
 CALL = """
     ddpshell.cli ddpshell.cli.connection ddpshell.cli.credentials ddpshell.cli.folders ddpshell.cli.event_queue
     ddpshell.cli.main ddpshell.cli.method_call ddpshell.cli.option_table ddpshell.cli.output ddpshell.cli.process
     ddpshell.cli.settings ddpshell.cli.simple_call ddpshell.cli.call_arguments
 
     ddpshell.text ddpshell.text.escaping
-    ddpshell.text.literals ddpshell.text.tokens
 
     gc signal
 """.split()

@@ -1,4 +1,8 @@
-"""How the arguments of a call or a subscription are read."""
+"""How the arguments of a call or a subscription are read.
+
+Most arguments are plain words. The functions for other arguments import the grammar of literals, which takes as long to load
+as a plain argument takes to be sent and answered.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
 from ..exceptions import CommandError, DDPTimeout, EJSONError
 from ..text.escaping import quote
-from ..text.literals import CONSTRUCTORS, opens_literal, parse_argument, read_file, read_text
 from .output import END_KEYS
 from .process import ExactText, Process, usage_error
 
@@ -42,7 +45,7 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
             raise usage_error(f"--params has all arguments, so it cannot be used with {'ARG' if words else '-s'}")
         return _read_params(process.params, process)
     values: list[EJSONValue] = []
-    if not as_strings:
+    if not as_strings and len(words) > 1:
         _note_split_object(words, process)
     for number, word in enumerate(words, start=1):
         name = f"argument {number}"
@@ -73,10 +76,10 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
 
 
 # A field of an object, as it is left when the shell has expanded {a: 1, b: 2} to two words.
-_FIELD = re.compile(r"([A-Za-z_$][\w$]*):(?!/)(.+)", re.DOTALL)
+_FIELD = r"(?s)([A-Za-z_$][\w$]*):(?!/)(.+)"
 
 # Text that had quotes in JSON, before the shell removed them.
-_BARE_TEXT = re.compile(r"(?<=[:\[,])(\s*)([^\s\"'{}\[\],:][^\"'{}\[\],:]*?)(\s*)(?=[,}\]])")
+_BARE_TEXT = r"(?<=[:\[,])(\s*)([^\s\"'{}\[\],:][^\"'{}\[\],:]*?)(\s*)(?=[,}\]])"
 
 
 # Objects that are typed have fewer words.
@@ -92,14 +95,14 @@ def _note_split_object(words: Sequence[str], process: Process) -> None:
             if pieces and _open_brackets(pieces[-1]) > 0:
                 # The shell splits at each comma, also at those in an array.
                 pieces[-1] += f",{words[end]}"
-            elif _FIELD.fullmatch(words[end]):
+            elif re.fullmatch(_FIELD, words[end]):
                 pieces.append(words[end])
             else:
                 break
             end += 1
         if end - start < 2 or _open_brackets(pieces[-1]):
             continue
-        fields = [match for piece in pieces if (match := _FIELD.fullmatch(piece))]
+        fields = [match for piece in pieces if (match := re.fullmatch(_FIELD, piece))]
         whole = "{" + ", ".join([f"{field[1]}: {_requoted(field[2])}" for field in fields]) + "}"
         process.console.note(
             f"arguments {start + 1} {'and' if end == start + 2 else 'to'} {end} look like one object that the shell has taken apart; "
@@ -114,6 +117,8 @@ def _open_brackets(text: str) -> int:
 
 def _requoted(text: str) -> str:
     """Return a value that has lost its quotes as a literal."""
+    from ..text.literals import opens_literal, parse_argument
+
     try:
         return text if not isinstance(parse_argument(text), str) or opens_literal(text) else quote(text)
     except CommandError:
@@ -124,13 +129,15 @@ def _advise_quotes(error: CommandError, words: Sequence[str], start: int, proces
     """Add to an error about a literal the command with the quotes that the shell has removed, if that is the reason."""
     for end in range(start + 1, min(len(words), start + _MAX_PIECES) + 1):
         text = " ".join(words[start:end])
-        for meant in (text, _BARE_TEXT.sub(lambda bare: f"{bare[1]}{_requoted(bare[2])}{bare[3]}", text)):
+        for meant in (text, re.sub(_BARE_TEXT, lambda bare: f"{bare[1]}{_requoted(bare[2])}{bare[3]}", text)):
             if _is_value(meant) and (end > start + 1 or meant != text):
                 error.add_note(f"did you mean `{process.command_with(words[start:end], [meant])}`?")
                 return
 
 
 def _is_value(text: str) -> bool:
+    from ..text.literals import parse_argument
+
     try:
         parse_argument(text)
     except CommandError:
@@ -191,7 +198,7 @@ _CONSTANT_NAMES = {
 }  # fmt: skip
 
 # Numbers as they are written elsewhere: 1,000 and 1_000, +5, .5 and 5., 0x1f.
-_NUMBER = re.compile(r"[+-]?[0-9]{1,3}(?:[,_'][0-9]{3})+(?:\.[0-9]+)?|\+[0-9]+(?:\.[0-9]+)?|-?[0-9]+,")
+_NUMBER = r"[+-]?[0-9]{1,3}(?:[,_'][0-9]{3})+(?:\.[0-9]+)?|\+[0-9]+(?:\.[0-9]+)?|-?[0-9]+,"
 
 
 def likely_meant(word: str) -> str | None:
@@ -201,13 +208,17 @@ def likely_meant(word: str) -> str | None:
         is_typo = len(name) > 3 and (lowered == name[:-1] or (lowered != name and sorted(lowered) == sorted(name)))
         if lowered == name or is_typo:
             return f"for the constant, write {constant}"
-    if _NUMBER.fullmatch(word):
+    if word.isidentifier():
+        return None
+    if re.fullmatch(_NUMBER, word):
         digits = re.sub(r"[,_'+]", "", word)
         return f"for the number, write {int(digits) if digits.lstrip('-').isdecimal() else float(digits):.15g}"
     if re.fullmatch(r"0[xX][0-9a-fA-F]+", word):
         return f"for the number, write {int(word, 16)}"
     if word[:1] in "\u201c\u201d\u201e\u2018\u2019\u00ab" and len(word) > 1:
         return "if its quotes are not part of the text, write '\"...\"'"
+    from ..text.literals import CONSTRUCTORS
+
     opened = re.match(r"(?:new\s+)?([A-Za-z]+)\(", word)
     constructor = opened and {name.lower(): name for name in CONSTRUCTORS}.get(opened[1].lower())
     if opened and constructor:
@@ -219,6 +230,9 @@ def likely_meant(word: str) -> str | None:
 
 def _value(text: str, name: str, process: Process | None = None) -> EJSONValue:
     """Read a value. Only with `process` it can read files, so that a value in a file cannot name another file."""
+    if text.isidentifier() and text.lower() not in _CONSTANT_NAMES:
+        return text
+    from ..text.literals import parse_argument, read_file
 
     def read_bytes(path: str) -> bytes:
         assert process is not None, "without it there are no files"
@@ -243,6 +257,8 @@ def _read_file(path: str, name: str, process: Process) -> str:
     try:
         from pathlib import Path
 
+        from ..text.literals import read_text
+
         def read() -> str:
             with Path(path).expanduser().open("rb") as file:
                 return read_text(file, f"{name} ({path})")
@@ -256,6 +272,8 @@ def _read_file(path: str, name: str, process: Process) -> str:
 
 
 def _read_standard_input(process: Process) -> str:
+    from ..text.literals import read_text
+
     if sys.stdin is None:
         raise CommandError("standard input is closed")
     if sys.stdin.isatty():

@@ -160,7 +160,8 @@ def warn_of_plain_text(process: Process, endpoint: Endpoint) -> None:
 def warn_of_exposed_passwords(process: Process) -> None:
     """Warn of a password on the command line, which other users of the machine can see."""
     for name, elsewhere in (("url", "$DDP_URL"), ("proxy", "$ALL_PROXY")):
-        if re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", process.options.get(name, "")):
+        value = process.options.get(name, "")
+        if "@" in value and re.match(r"([A-Za-z0-9+.-]+://)?[^/?#@]*:[^/?#]*@", value):
             process.console.warning(
                 f"other users of this machine can see the password in --{name}; put it into {elsewhere} or the config file"
             )

@@ -46,7 +46,7 @@ _PIPE_BUF = 512
 
 
 # White space that JSON may have between values, but a line may not.
-_SPACES = re.compile(r"[\t\r\n]+")
+_SPACES = r"[\t\r\n]+"
 
 
 class OutputFormat(Enum):
@@ -282,10 +282,8 @@ class Console:
         Raises:
             OutputError: It could not be written.
         """
-        if _SPACES.search(text):
-            # These are between values; in strings they are escaped.
-            text = _SPACES.sub(" ", text)
-        self.write(_json(text, colored=self.colors_out))
+        # These are between values; in strings they are escaped.
+        self.write(_json(re.sub(_SPACES, " ", text), colored=self.colors_out))
 
     def write(self, text: str) -> None:
         """Write escaped text and a newline to standard output.
@@ -453,10 +451,10 @@ _NOT_RUN = (126, 127)
 
 
 # A program with its arguments, and nothing that only a shell understands.
-_SIMPLE = re.compile(r"[\w./+:, -]+")
+_SIMPLE = r"[\w./+:, -]+"
 
 
-_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR = r"\x1b\[[0-9;]*m"
 
 
 def overflows(text: str, lines: int, columns: int) -> bool:
@@ -471,7 +469,7 @@ def overflows(text: str, lines: int, columns: int) -> bool:
         return False
     if text.count("\n") >= lines:
         return True
-    return sum([1 + max(0, len(line) - 1) // columns for line in _COLOR.sub("", text).splitlines()]) >= lines
+    return sum([1 + max(0, len(line) - 1) // columns for line in re.sub(_COLOR, "", text).splitlines()]) >= lines
 
 
 def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> bool:
@@ -493,7 +491,7 @@ def page(text: bytes, terminal: int | None, environment: Mapping[str, str]) -> b
 
     program = shutil.which(command.split()[0], path=environment.get("PATH"))
     shell = shutil.which("sh", path="/bin")
-    is_simple = program is not None and _SIMPLE.fullmatch(command) is not None
+    is_simple = program is not None and re.fullmatch(_SIMPLE, command) is not None
     if (command == _DEFAULT and program is None) or (shell is None and not is_simple):
         return False
     # A simple command replaces the shell, so that it can be terminated. Windows has no sh.

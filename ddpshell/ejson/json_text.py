@@ -30,7 +30,7 @@ MAX_INTEGER_DIGITS = 4300
 # Up to here, every `int` is a JavaScript number.
 _MAX_SAFE_INTEGER = 2**53
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 _decoder: msgspec.json.Decoder[JSONValue] = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -230,9 +230,11 @@ def _write_tree(tree: JSONValue, write: Callable[[str], object], newline: str, s
 
 def _string(text: str) -> str:
     # E27: JavaScript escapes the same characters as Python, and lone surrogates.
-    if _SURROGATE.search(text):
+    if text.isascii():
+        return _quote(text)
+    if re.search(_SURROGATE, text):
         text = _utf16(text).decode("utf-16-be", "surrogatepass")
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", _quote(text))
+    return re.sub(_SURROGATE, lambda match: f"\\u{ord(match[0]):04x}", _quote(text))
 
 
 def _utf16(text: str) -> bytes:

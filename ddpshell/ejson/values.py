@@ -51,10 +51,8 @@ _LAST_DATETIME_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLIS
 
 # ISO 8601: a year (also ECMAScript's form with six digits), an optional month, day or week, and an optional time.
 # `fromisoformat` accepts more, such as "1577123100000", which it takes for the year 1577.
-_ISO_DATE = re.compile(
-    r"([+-][0-9]{6}|[0-9]{4})(-[0-9]{2}|-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)?([T ][0-9][-+:.,0-9]*Z?)?",
-    re.ASCII,
-)
+# It is not compiled yet, because few programs need it.
+_ISO_DATE = r"([+-][0-9]{6}|[0-9]{4})(-[0-9]{2}|-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)?([T ][0-9][-+:.,0-9]*Z?)?"
 # The Gregorian calendar, including the days of the week, repeats after this many years.
 _CYCLE_YEARS = 400
 _CYCLE_MS = 146_097 * 86_400_000
@@ -177,7 +175,7 @@ def date_from_text(text: str) -> dt.datetime | Date | None:
 
     A text without a time zone is read as UTC, not as this machine's local time (E12).
     """
-    match = _ISO_DATE.fullmatch(text.upper())
+    match = re.fullmatch(_ISO_DATE, text.upper())
     if match is None:
         return None
     year, day, time = match.groups("")

@@ -10,6 +10,7 @@ ids are EJSON like any other value (I13).
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -77,13 +78,22 @@ class UnrecognizedMessage(msgspec.Struct, frozen=True):
 _server_messages: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 _encoder = msgspec.json.Encoder()
 
-_client_messages: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
-
 # The classes by the value of `msg`.
 _CLASSES: dict[str, type[ServerMessage]] = {cast(str, cls.__struct_config__.tag): cls for cls in ServerMessage.__args__}
 _CLIENT_CLASSES: dict[str, type[ClientMessage]] = {
     cast(str, cls.__struct_config__.tag): cls for cls in ClientMessage.__args__
 }
+
+
+# Few programs need these two.
+@functools.cache
+def _client_messages() -> msgspec.json.Decoder[ClientMessage]:
+    return msgspec.json.Decoder(ClientMessage)
+
+
+@functools.cache
+def _members() -> msgspec.json.Decoder[dict[str, Raw]]:
+    return msgspec.json.Decoder(dict[str, Raw])
 
 
 def decode(text: str) -> ServerMessage | UnrecognizedMessage:
@@ -97,7 +107,7 @@ def decode(text: str) -> ServerMessage | UnrecognizedMessage:
 def decode_client(text: str) -> ClientMessage | UnrecognizedMessage:
     """Read one message of a client, for a view of what it sent. It never raises; missing `params` are `[]`."""
     try:
-        return _client_messages.decode(text)
+        return _client_messages().decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return _decode_slowly(text, _CLIENT_CLASSES)
 
@@ -175,7 +185,8 @@ def _message_from_tree(cls: type[AnyMessage], tree: dict[str, JSONValue]) -> Any
 
 
 # An unterminated string matches all the rest: searching for other strings inside it would take quadratic time.
-_STRING_OR_MARK = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
+# It is not compiled yet, because few programs need it.
+_STRING_OR_MARK = r'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}:,]'
 
 
 def outermost_strings(text: str) -> dict[str, JSONValue] | None:
@@ -185,7 +196,7 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
     strings: dict[str, JSONValue] = {}
     depth = 0
     key = previous = ""
-    for match in _STRING_OR_MARK.finditer(text):
+    for match in re.finditer(_STRING_OR_MARK, text):
         found = match[0]
         if found in "[{":
             depth += 1
@@ -206,16 +217,13 @@ def outermost_strings(text: str) -> dict[str, JSONValue] | None:
     return strings
 
 
-_members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
-
-
 def member_sizes(text: Raw) -> dict[str, int]:
     """Return how many bytes each member of a JSON object has: its key with quotes, and its value as it is written.
 
     The names of the members are unescaped; the colon and spaces do not count. A text that is not an object has no members.
     """
     try:
-        sizes = {key: len(key) + 2 + len(value) for key, value in _members.decode(text).items()}
+        sizes = {key: len(key) + 2 + len(value) for key, value in _members().decode(text).items()}
     except (msgspec.MsgspecError, RecursionError):
         sizes = {}
     # Between compact members there are only a colon for each, commas and braces. Any difference shows spaces, or keys with
@@ -237,7 +245,7 @@ def _scan_members(text: str) -> Iterator[tuple[str, str]]:
     """Yield the texts of the key and the value of each member of a JSON object."""
     depth = start = 0
     key = ""
-    for match in _STRING_OR_MARK.finditer(text):
+    for match in re.finditer(_STRING_OR_MARK, text):
         found = match[0]
         if found in "[{":
             depth += 1

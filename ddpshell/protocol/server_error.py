@@ -19,11 +19,12 @@ _KEYS = {"error", "reason", "details", "message"}
 _UNKNOWN = ("Method '", "Subscription '")
 
 # The sentences of other servers for an unknown name.
+# They are not compiled yet, because few programs need them.
 _MISSING = (
-    r"(?i)\W*(?:%s\b.*\b(?:not (?:found|defined|exist)|unknown|doesn't exist)|(?:unknown|no such|undefined) %s\b)"
+    r"(?is)\W*(?:%s\b.*\b(?:not (?:found|defined|exist)|unknown|doesn't exist)|(?:unknown|no such|undefined) %s\b)"
 )
-_NO_METHOD = re.compile(_MISSING.replace("%s", "method"), re.DOTALL)
-_NO_PUBLICATION = re.compile(_MISSING.replace("%s", "(?:subscription|publication)"), re.DOTALL)
+_NO_METHOD = _MISSING.replace("%s", "method")
+_NO_PUBLICATION = _MISSING.replace("%s", "(?:subscription|publication)")
 
 #: The place of an id in `Refusals` for messages that are not requests, such as pings.
 NO_REQUEST = ""
@@ -69,9 +70,9 @@ def is_unknown_name(error: ServerError) -> bool:
         return False
     reason = error.reason_text
     other_words = _NO_METHOD if isinstance(error, MethodError) else _NO_PUBLICATION
-    return (reason.startswith(_UNKNOWN) and reason.endswith("' not found")) or other_words.match(
-        reason[:1000]
-    ) is not None
+    if reason.startswith(_UNKNOWN) and reason.endswith("' not found"):
+        return True
+    return re.match(other_words, reason[:1000]) is not None
 
 
 def _reason_in(message: JSONValue, code: JSONValue) -> JSONValue:

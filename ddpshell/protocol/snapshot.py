@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -13,7 +14,7 @@ from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, ejson_value
 from .messages import Raw
 
-__all__ = ["DATES_AND_IDS", "Document", "Fields", "Snapshot", "Stored", "decode_fields"]
+__all__ = ["Document", "Fields", "Snapshot", "Stored", "decode_fields", "without_dates_and_ids"]
 
 #: A document as applications see it: its fields and its `_id`.
 Document: TypeAlias = dict[str, Any]
@@ -24,13 +25,20 @@ Fields: TypeAlias = dict[str, Any]
 #: The fields of a document as they arrived, or as they were read.
 Stored: TypeAlias = Raw | Fields
 
-#: The EJSON forms of dates and ObjectIDs that are valid, and that are written as they are read.
-# Quotes inside JSON strings are escaped, so this pattern cannot match inside a string.
-DATES_AND_IDS = re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-f]{24}")\}')
-
 # Minus zero is printed as 0, and integers beyond 2^53 get a note (E20).
 # It is not compiled yet, because few programs need it.
 _RARE_NUMBERS = rb"[:\[,\s]-0|\d{16}"
+
+
+@functools.cache
+def _dates_and_ids() -> re.Pattern[bytes]:
+    # Quotes inside JSON strings are escaped, so this pattern cannot match inside a string.
+    return re.compile(rb'\{"\$(?:date":-?\d{1,15}|type":"oid","\$value":"[0-9a-f]{24}")\}')
+
+
+def without_dates_and_ids(data: bytes) -> bytes:
+    """Remove the EJSON forms of dates and ObjectIDs that are valid, and that are written as they are read."""
+    return _dates_and_ids().sub(b"", data) if b"$" in data else data
 
 
 class Snapshot:
@@ -78,7 +86,7 @@ def _tree(stored: Stored) -> tuple[Fields, bool]:
 def _plain_trees(texts: list[bytes]) -> list[Fields] | None:
     """Parse the fields of documents together; None if a part of them may be printed in another form than its own."""
     data = b"[" + b",".join(texts) + b"]"
-    bare = DATES_AND_IDS.sub(b"", data) if b"$" in data else data
+    bare = without_dates_and_ids(data)
     if b"$" in bare or b"\\u0024" in bare or re.search(_RARE_NUMBERS, bare):
         return None
     try:

@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ddpshell.cli.call_arguments import read_arguments
 from ddpshell.cli.options import GRAMMAR
+from ddpshell.cli.process import Process
 from ddpshell.clock import SystemClock
+from ddpshell.text.literals import CONSTANTS, CONSTRUCTORS, parse_argument
 from tests.cli.conftest import Command, finished
 from tests.loopback import LoopbackServer
 
@@ -37,6 +42,12 @@ def test_the_words_mean_what_help_says(ddp: Command, tmp_path: Path, monkeypatch
         '[5,-1,true,null,"Hello","http://x","5",{"a":[1,2]},{"$date":1767312000000},{"$date":0},"[5]",{"$binary":"WzVd"},'
         '[5],6,"@x","--follow"]\n'
     )
+
+
+@given(st.sampled_from([*CONSTANTS, *CONSTRUCTORS, "undefined", "None"]) | st.text().filter(str.isidentifier))
+def test_plain_words_are_read_as_the_grammar_of_literals_reads_them(word: str) -> None:
+    [value] = read_arguments([word], Process(), as_strings=False)
+    assert repr(value) == repr(parse_argument(word))
 
 
 # ------------------------------------------------------------ arguments

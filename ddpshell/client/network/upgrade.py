@@ -172,7 +172,7 @@ def request_headers(endpoint: Endpoint, options: HandshakeOptions) -> list[str]:
     """Return the headers that are not part of the handshake itself."""
     replaced = {name.lower() for name, _ in options.headers}
     # The zone of an address has a meaning only on this machine (RFC 6874, section 1).
-    host = re.sub("%25[^]]*", "", endpoint.authority)
+    host = re.sub("%25[^]]*", "", endpoint.authority) if "%" in endpoint.authority else endpoint.authority
     defaults = [("Host", host), ("User-Agent", options.user_agent)]
     if options.origin is not None:
         defaults.append(("Origin", options.origin))
