@@ -82,9 +82,8 @@ def test_a_package_imports_only_names_that_its_modules_offer(file: Path) -> None
     assert [(module, name) for module, name in taken(file, _parsed(file)) if not offers(module, name)] == []
 
 
-@pytest.mark.parametrize("file", MODULES, ids=_name)
-def test_a_module_lists_the_names_that_it_offers(file: Path) -> None:
-    assert listed(_parsed(file)) is not None
+def test_a_module_lists_the_names_that_it_offers() -> None:
+    assert [_name(file) for file in MODULES if listed(_parsed(file)) is None] == []
 
 
 @pytest.mark.parametrize(

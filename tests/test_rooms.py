@@ -179,9 +179,9 @@ def _allowed(file: str, name: str) -> bool:
     return any(file == keeper or (keeper.endswith("/") and file.startswith(keeper)) for keeper in keepers)
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_every_import_goes_downhill(file: str) -> None:
-    assert forbidden(file, (PACKAGE / file).read_text()) == []
+def test_every_import_goes_downhill() -> None:
+    found = {file: forbidden(file, (PACKAGE / file).read_text()) for file in FILES}
+    assert {file: names for file, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,11 @@ def test_a_circle_is_found(source: str, found: list[str]) -> None:
     assert set(circle(sources)) == set(found)
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if room(file) == "protocol"])
-def test_the_protocol_does_not_print_or_read_the_clock(file: str) -> None:
-    for node in ast.walk(ast.parse((PACKAGE / file).read_text(), file)):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            assert called not in {"print", "input", "open"}, called
-            assert called.rpartition(".")[2] not in {"now", "utcnow", "today"} or "." not in called, called
+def test_the_protocol_does_not_print_or_read_the_clock() -> None:
+    for file in FILES:
+        if room(file) == "protocol":
+            for node in ast.walk(ast.parse((PACKAGE / file).read_text(), file)):
+                if isinstance(node, ast.Call):
+                    called = ast.unparse(node.func)
+                    assert called not in {"print", "input", "open"}, (file, called)
+                    assert not called.endswith((".now", ".utcnow", ".today")), (file, called)
