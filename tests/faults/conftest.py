@@ -41,8 +41,8 @@ def _bench(name: str, size: int, request: pytest.FixtureRequest) -> Iterator[Ben
 
 @pytest.fixture(scope="module", params=["resuming", "forgetful", "meteor"])
 def large(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Servers with 200 documents in each subscription: ours with and without resumption, and Meteor."""
-    with _bench(request.param, 200, request) as bench:
+    """Servers with 100 documents in each subscription: ours with and without resumption, and Meteor."""
+    with _bench(request.param, 100, request) as bench:
         yield bench
 
 

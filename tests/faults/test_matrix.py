@@ -103,7 +103,7 @@ CASES = {
     ),
     "closed again and again in the middle of the documents": Case(
         [Fault(After(DOWN, messages=6), Reset())],
-        [[Fault(After(DOWN, messages=number), Reset())] for number in (2, 3, 9, 150, 400, 900)],
+        [[Fault(After(DOWN, messages=number), Reset())] for number in (2, 3, 9, 75, 200, 450)],
         drops=None,
     ),
     "closed again after resent messages": Case(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import selectors
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -365,13 +365,16 @@ class Trial:
         assert self._complaints == []
         for future in self._accounts:
             future.result(PATIENCE)
+        documents = {document["_id"]: document for document in self.world.ask("find", {})}
+        runs: dict[str, list[object]] = {}
+        for id_, document in documents.items():
+            runs.setdefault(document.get("title", ""), []).append(id_)
         for call in self.calls:
             assert self._finished[call.handle.id] == 1, "more than one outcome"
-            self._check_call(call)
+            self._check_call(call, runs.get(call.key, []))
         stored = self._stored()
         assert stored == self.reported
         live = [selector for id_, (_, selector) in self.subscriptions.items() if id_ not in self._stopped]
-        documents = {document["_id"]: document for document in self.world.ask("find", {})}
         wanted = {id_: item for id_, item in documents.items() if any(matches(selector, item) for selector in live)}
         here = {
             document_id: {"_id": document_id, **fields}
@@ -400,10 +403,8 @@ class Trial:
         assert self._stopped == self.subscriptions.keys()
         assert [future for future in self._accounts if not future.done()] == []
 
-    def _check_call(self, call: Call) -> None:
-        runs = (
-            [document["_id"] for document in self.world.ask("find", {"title": call.key})] if call.kind == "add" else []
-        )
+    def _check_call(self, call: Call, runs: Sequence[object]) -> None:
+        """Check the outcome of a call; `runs` are the ids of the documents that it inserted."""
         error = call.handle.exception(PATIENCE)
         if isinstance(error, OutcomeUnknown):
             assert not call.retry, f"{call} should have been sent again (C22)"
@@ -433,8 +434,8 @@ class Trial:
         self.proxy.catch_up()
         self.proxy.wait_idle()
         self.proxy.bury()
-        self.world.ask("remove", {"title": {"$regex": f"^{self.name}-"}})
-        self.world.ask("remove", {"_id": {"$regex": f"^extra-{self.name}-"}})
+        own = {"$regex": f"^(extra-)?{self.name}-"}
+        self.world.ask("remove", {"$or": [{"title": own}, {"_id": own}]})
         left = [thread.name for thread in set(threading.enumerate()) - self._threads if "ddp-server" not in thread.name]
         assert left == []
         self._await_files()
