@@ -66,6 +66,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "click": ("cli/",),
     "gevent": ("locust.py",),
     "locust": ("locust.py",),
+    "marshal": ("server/meteor/collection.py",),  # only to compare values, never to load them
     "msgspec": ("protocol/", "ejson/"),
     "msgspec.Struct": (
         "ejson/",

@@ -170,7 +170,7 @@ class ServerSession:
         # Whether the client has sent `disconnect` (R25).
         self._is_leaving = False
         self._queue_limit = queue_limit
-        self._queue: deque[Message] = deque()
+        self._queue: deque[Message | str] = deque()
         self._events: list[ServerEvent] = []
         self._texts: list[str] = []
 
@@ -306,8 +306,8 @@ class ServerSession:
         if self.state is ServerSessionState.ESTABLISHED and self.version != "pre1":
             self.send(Ping())
 
-    def send(self, message: Message) -> None:
-        """Send a message; queue it while there is no socket. Messages after the end of the session are dropped (S19)."""
+    def send(self, message: Message | str) -> None:
+        """Send a message, which can be encoded already; queue it while there is no socket. Messages after the end of the session are dropped (S19)."""
         if self.state is ServerSessionState.ESTABLISHED:
             if not isinstance(message, (Ping, Pong)):
                 self.sent_count += 1  # R20
@@ -427,8 +427,8 @@ class ServerSession:
     def _refuse_later(self, reason: str, text: str) -> None:
         self._events.append(MessageRefused(_refusal(reason, text)))
 
-    def _add_text(self, message: Message) -> None:
-        text = codec.encode(message)
+    def _add_text(self, message: Message | str) -> None:
+        text = message if isinstance(message, str) else codec.encode(message)
         self._texts.append(text)
         self.unsent_size += len(text)
 

@@ -33,7 +33,7 @@ from ..protocol.server_session import (
 from .contexts import ConnectionHandle, client_address, visible_headers
 from .handlers import Handler, call_all
 from .message_queue import MessageQueue
-from .runtime import Runtime
+from .runtime import Runtime, wake_up_now
 from .subscriptions import Subscriptions
 from .transport import Socket
 from .workers import may_wait
@@ -92,6 +92,7 @@ class Connection:
         self._ended = False
         self._flush_due = False
         self._reader_progress = threading.Condition(self.lock)
+        self._waiting_threads = 0
         self._timer: asyncio.TimerHandle | None = None
         connections.unestablished.add(self)
         self._set_timer()
@@ -234,7 +235,8 @@ class Connection:
             if socket is None or socket.paused:
                 return
             texts = self._session.texts_to_send()
-            self._reader_progress.notify_all()
+            if self._waiting_threads:
+                self._reader_progress.notify_all()
         if texts:
             socket.send(texts)
 
@@ -302,8 +304,8 @@ class Connection:
 
     # ------------------------------------------------------------------------------------------ sending (any thread)
 
-    def send(self, *messages: Message) -> None:
-        """Send messages without other messages between them."""
+    def send(self, *messages: Message | str) -> None:
+        """See Client."""
         with self.lock:
             # Whether a client reads too slowly shows in the earlier messages that it has not read, not in the size of these.
             is_slow = self._session.unsent_size > self._options.send_limit
@@ -322,14 +324,18 @@ class Connection:
             elif not self._flush_due:
                 self._flush_due = True
                 self._runtime.call_on_loop(self._flush)
+            elif self._session.unsent_size > _HIGH_WATER:
+                wake_up_now()
 
     def wait_for_reader(self) -> None:
         """See Client. Does not wait on other threads, or on a worker thread that other threads wait for."""
         if self._session.unsent_size > _HIGH_WATER and may_wait():
             with self._reader_progress:
+                self._waiting_threads += 1
                 self._reader_progress.wait_for(
                     lambda: self._ended or self._socket is None or self._session.unsent_size <= _HIGH_WATER
                 )
+                self._waiting_threads -= 1
 
     def _abort_socket(self) -> None:
         if self._socket is not None:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from .. import ejson
 from ..ejson import EJSONValue
 
-__all__ = ["Change", "MergeBox", "PublicationStrategy"]
+__all__ = ["Change", "MergeBox", "PublicationStrategy", "SharedFields"]
 
 Fields: TypeAlias = dict[str, EJSONValue]
 
@@ -42,7 +42,21 @@ class PublicationStrategy(enum.Enum):
 _WITHOUT_VIEW = (PublicationStrategy.NO_MERGE, PublicationStrategy.NO_MERGE_NO_HISTORY)
 
 
-class Change(Struct, frozen=True):
+class SharedFields(dict[str, EJSONValue]):
+    """Fields that many clients get, without `_id`. They never change: they are not copied, and encoded only once.
+
+    Attributes:
+        encoded: What the fields are encoded as, for the code that sends them.
+    """
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, fields: Fields) -> None:
+        super().__init__(fields)
+        self.encoded: Any = None
+
+
+class Change(Struct, frozen=True, gc=False):
     """A change of the client's documents, from which a data message is made.
 
     Args:
@@ -76,7 +90,10 @@ class MergeBox:
         fields = _cloned(fields)
         strategy = self._strategy(collection)
         if strategy is not PublicationStrategy.NO_MERGE_NO_HISTORY:
-            self._published.setdefault(subscription, {}).setdefault(collection, {})[id_] = None
+            try:
+                self._published[subscription][collection][id_] = None
+            except KeyError:
+                self._published.setdefault(subscription, {})[collection] = {id_: None}
         if strategy in _WITHOUT_VIEW:
             return Change("added", collection, id_, fields)
         documents = self._views.setdefault(collection, {})
@@ -100,8 +117,10 @@ class MergeBox:
             LookupError: No subscription has published the document (S62).
         """
         cleared = tuple(cleared)
-        # A field in both is removed (C42).
-        fields = {key: value for key, value in _cloned(fields).items() if key not in cleared}
+        fields = _cloned(fields)
+        if cleared:
+            # A field in both is removed (C42).
+            fields = {key: value for key, value in fields.items() if key not in cleared}
         if self._strategy(collection) in _WITHOUT_VIEW:
             return _changed(collection, id_, fields, cleared)
         view = self._view(collection, id_, "changed")
@@ -180,6 +199,12 @@ class _DocumentView:
         self._values: dict[str, OrderedDict[Hashable, EJSONValue]] | None = None
         self._merging = merging
 
+    def _own_fields(self) -> Fields:
+        """Return the fields of the only subscription, to change them."""
+        if isinstance(self._fields, SharedFields):
+            self._fields = dict(self._fields)
+        return self._fields
+
     def fields(self) -> Fields:
         """Return the fields that the client sees."""
         if self._values is None:
@@ -201,7 +226,7 @@ class _DocumentView:
             return dict(fields)
         if self._values is None:
             if subscription == self._subscription:
-                return _update(self._fields, fields)
+                return _update(self._own_fields(), fields)
             # A subscription can change a document that only another subscription has added, as in Meteor.
             return self.add(subscription, fields)
         visible: Fields = {}
@@ -226,7 +251,7 @@ class _DocumentView:
         for key in keys:
             if self._values is None:
                 if subscription == self._subscription and key in self._fields:
-                    del self._fields[key]
+                    del self._own_fields()[key]
                     removed.append(key)
                 continue
             values = self._values.get(key)
@@ -273,6 +298,8 @@ _IMMUTABLE = (str, int, float, type(None), bytes)
 
 def _cloned(fields: Mapping[str, EJSONValue]) -> Fields:
     """Copy fields, so that the application cannot change them later, and leave out `_id` (S60)."""
+    if isinstance(fields, SharedFields):
+        return fields
     return {
         key: value if isinstance(value, _IMMUTABLE) else ejson.clone(value)
         for key, value in fields.items()

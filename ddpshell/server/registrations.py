@@ -208,7 +208,7 @@ class Registrations:
     ) -> None:
         """Call the hooks for messages that were sent or received."""
         for text in texts if self.frame_hooks else ():
-            call_hooks(self.frame_hooks, Frame(is_sent, secrets.mask(text), session, client_address))
+            call_hooks(self.frame_hooks, Frame(is_sent, str(secrets.mask(text)), session, client_address))
 
 
 def call_hooks(hooks: Sequence[Callable[..., object]], *arguments: object) -> None:

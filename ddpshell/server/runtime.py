@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,7 +15,41 @@ from .handlers import result_or_error
 from .registrations import Registrations
 from .workers import Workers
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "one_wake_up", "wake_up_now"]
+
+
+class _Held(threading.local):
+    """The event loops that this thread wakes up later, inside of `one_wake_up`; None outside of it."""
+
+    runtimes: list[Runtime] | None = None
+
+
+_held = _Held()
+
+
+@contextlib.contextmanager
+def one_wake_up() -> Iterator[None]:
+    """Wake up the event loop only at the end, for all that this thread calls on it meanwhile.
+
+    A thread that wakes up the loop for each of a thousand clients takes turns with it, which is slow in Python. The block
+    must be quick, and must call `wake_up_now` before it calls a function that the application can see.
+    """
+    if _held.runtimes is not None:
+        yield
+        return
+    _held.runtimes = []
+    try:
+        yield
+    finally:
+        wake_up_now()
+        _held.runtimes = None
+
+
+def wake_up_now() -> None:
+    """Wake up the event loops that `one_wake_up` would wake up later."""
+    runtimes = _held.runtimes
+    while runtimes:
+        runtimes.pop().wake_up()
 
 
 class Runtime:
@@ -34,6 +70,11 @@ class Runtime:
         self.workers = workers
         self._thread = thread
         self._tasks: set[asyncio.Task[None]] = set()
+        # What other threads call on the loop. One wake-up of the loop serves all calls that it finds here.
+        self._calls: deque[Callable[[], None]] = deque()
+        self._is_woken = False
+        # Calls must not see the context of the method that happened to wake up the loop.
+        self._context = contextvars.Context()
 
     @property
     def on_loop_thread(self) -> bool:
@@ -42,11 +83,32 @@ class Runtime:
 
     def call_on_loop(self, function: Callable[[], None]) -> None:
         """Call `function` soon on the event loop's thread, unless the loop is closed. Can be called from any thread."""
-        if self.on_loop_thread:
-            self.loop.call_soon(function)
-        else:
+        held = _held.runtimes
+        if held is None and self.on_loop_thread:
+            self.loop.call_soon(function, context=self._context)
+            return
+        self._calls.append(function)
+        if held is None:
+            self.wake_up()
+        elif self not in held:
+            held.append(self)
+
+    def wake_up(self) -> None:
+        """Let the event loop run what other threads have called on it. Can be called from any thread."""
+        if not self._is_woken:
+            self._is_woken = True
             with contextlib.suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(function)
+                self.loop.call_soon_threadsafe(self._run_calls, context=self._context)
+
+    def _run_calls(self) -> None:
+        # A call that is added from here on wakes up the loop again, unless it is among those that run now.
+        self._is_woken = False
+        for _ in range(len(self._calls)):
+            function = self._calls.popleft()
+            try:
+                function()
+            except Exception as error:  # noqa: BLE001 - reported, not swallowed
+                self.loop.call_exception_handler({"message": f"exception in {function!r}", "exception": error})
 
     def start_task(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         """Run an `async def` function as a task. Can be called from any thread."""

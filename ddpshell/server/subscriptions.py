@@ -15,18 +15,26 @@ from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Ra
 from .contexts import ConnectionHandle, Subscription, current_invocation
 from .errors import wire_error
 from .handlers import Handler, call_all, result_or_error, result_or_error_async
-from .merge_box import Change, MergeBox
+from .merge_box import Change, MergeBox, SharedFields
 from .registrations import ActivityKind
 from .runtime import Runtime
+from .transport import SharedText
 
 __all__ = ["Client", "Subscriptions"]
 
 
 class _EncodedFields(NamedTuple):
-    """Fields as they are sent, and how many there are."""
+    """Fields as they are sent.
+
+    Args:
+        text: The fields.
+        number: How many fields there are.
+        messages: The whole messages by kind, collection and id, if many clients get them.
+    """
 
     text: Raw
-    length: int
+    number: int
+    messages: dict[tuple[str, str, str], SharedText] | None
 
 
 class Client(Protocol):
@@ -39,8 +47,8 @@ class Client(Protocol):
         """The connection as the application sees it."""
         ...
 
-    def send(self, *messages: Message) -> None:
-        """Send messages without other messages between them."""
+    def send(self, *messages: Message | str) -> None:
+        """Send messages, which can be encoded already, without other messages between them."""
         ...
 
     def wait_for_reader(self) -> None:
@@ -235,38 +243,48 @@ class Subscriptions:
         Raises:
             EJSONError: The fields cannot be encoded, or they are larger than a message can be.
         """
-        fields = {key: value for key, value in fields.items() if key != "_id"}
-        try:
-            text = codec.ejson_text(fields)
-        except EJSONError as error:
-            raise EJSONError(f"document {id_!r} of {collection!r} cannot be sent: {error}") from None
-        length, most = memoryview(text).nbytes, self._registrations.options.message_limit
+        encoded: _EncodedFields | None = fields.encoded if isinstance(fields, SharedFields) else None
+        if encoded is None:
+            try:
+                text = codec.ejson_text({key: value for key, value in fields.items() if key != "_id"})
+            except EJSONError as error:
+                raise EJSONError(f"document {id_!r} of {collection!r} cannot be sent: {error}") from None
+            encoded = _EncodedFields(text, len(fields) - ("_id" in fields), None)
+            if isinstance(fields, SharedFields):
+                encoded = fields.encoded = encoded._replace(messages={})
+        length, most = len(encoded.text), self._registrations.options.message_limit
         if length > most:
             raise EJSONError(
                 f"document {id_!r} of {collection!r} cannot be sent: it has {length} bytes; the limit for a message is {most}"
             )
-        return _EncodedFields(text, len(fields))
+        return encoded
 
     def _send(self, change: Change | None, encoded: _EncodedFields | None = None) -> None:
         """Send a change. If it has as many fields as `encoded`, they are the same and need not be encoded again."""
         if change is None or self._is_user_changing:
             return
+        if encoded is None or encoded.number != len(change.fields) or not change.fields:
+            self._client.send(self._message(change))
+        elif encoded.messages is None:
+            self._client.send(self._message(change, encoded.text))
+        else:
+            key = change.kind, change.collection, change.id
+            text = encoded.messages.get(key)
+            if text is None:
+                text = encoded.messages[key] = SharedText(codec.encode(self._message(change, encoded.text)))
+            self._client.send(text)
+
+    def _message(self, change: Change, fields: Raw | None = None) -> Message:
         if change.kind == "removed":
-            self._client.send(Removed(change.collection, change.id))
-            return
-        if not change.fields:
-            fields = EMPTY_OBJECT
-        elif encoded is not None and encoded.length == len(change.fields):
-            fields = encoded.text
-        else:
-            fields = codec.ejson_text(change.fields)
+            return Removed(change.collection, change.id)
+        if fields is None:
+            fields = codec.ejson_text(change.fields) if change.fields else EMPTY_OBJECT
         if change.kind == "changed":
-            self._client.send(Changed(change.collection, change.id, fields, change.cleared))
-        else:
-            # The codec leaves out EMPTY_OBJECT itself, and writes another empty object (K14).
-            if not change.fields and self._empty_fields:
-                fields = Raw(b"{}")
-            self._client.send(Added(change.collection, change.id, fields))
+            return Changed(change.collection, change.id, fields, change.cleared)
+        # The codec leaves out EMPTY_OBJECT itself, and writes another empty object (K14).
+        if not change.fields and self._empty_fields:
+            fields = Raw(b"{}")
+        return Added(change.collection, change.id, fields)
 
     # ------------------------------------------------------------------------------------------------------- the user
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -25,7 +26,7 @@ from ..exceptions import RemoteProtocolError
 from ..protocol import sockjs
 from .origins import Origins, Verdict
 
-__all__ = ["Endpoints", "Socket", "SocketOwner"]
+__all__ = ["Endpoints", "SharedText", "Socket", "SocketOwner", "text_frame"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,34 @@ class _WebSocketLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 _websocket_logger = _WebSocketLogger(logger.getChild("websocket"))
+
+
+class SharedText(str):
+    """A text for many sockets. It is encoded as a frame only once."""
+
+    __slots__ = ("_frame",)
+
+    _frame: bytes
+
+    @property
+    def frame(self) -> bytes:
+        """The frame, without compression."""
+        try:
+            return self._frame
+        except AttributeError:
+            self._frame = text_frame(self)
+            return self._frame
+
+
+def text_frame(text: str) -> bytes:
+    """Encode a text as a WebSocket frame of a server, without compression (RFC 6455, section 5.2)."""
+    data = text.encode()
+    length = len(data)
+    if length < 126:
+        return bytes((0x81, length)) + data
+    return (
+        struct.pack("!BBH", 0x81, 126, length) if length < 1 << 16 else struct.pack("!BBQ", 0x81, 127, length)
+    ) + data
 
 
 class SocketOwner(Protocol):
@@ -228,10 +257,21 @@ class Socket(asyncio.Protocol):
         if self._protocol.state is not OPEN or self._stalled:
             return
         self._endpoints.observe(self, texts, True)
-        for text in texts:
-            data = sockjs.frame_for_client([text]) if self._framed else text
-            self._protocol.send_text(data.encode())
-        self._write()
+        if self._protocol.extensions or self._protocol.debug:
+            for text in texts:
+                data = sockjs.frame_for_client([text]) if self._framed else text
+                self._protocol.send_text(data.encode())
+            self._write()
+            return
+        # Without compression `websockets` is not needed, and would take most of the time.
+        if self._protocol.writes:
+            self._write()
+        if self._framed:
+            frames = [text_frame(sockjs.frame_for_client([text])) for text in texts]
+        else:
+            frames = [text.frame if isinstance(text, SharedText) else text_frame(text) for text in texts]
+        if not self._transport.is_closing():
+            self._transport.write(b"".join(frames))
 
     def close(self) -> None:
         """Close with code 1000, as Meteor always does (U22, U13)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
+from ddpshell.server.contexts import MethodInvocation, current_invocation
 from ddpshell.server.registrations import Options, Registrations
-from ddpshell.server.runtime import Runtime
+from ddpshell.server.runtime import Runtime, one_wake_up, wake_up_now
 from ddpshell.server.workers import Workers
 
 PATIENCE = 20.0
@@ -50,6 +52,94 @@ def test_functions_from_any_thread_run_on_the_loop_until_it_is_closed() -> None:
     outside = threading.Thread(target=lambda: runtimes[0].call_on_loop(lambda: None))
     outside.start()
     outside.join(PATIENCE)
+
+
+class _CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts how often other threads wake it up."""
+
+    wake_ups = 0
+
+    def _write_to_self(self) -> None:
+        self.wake_ups += 1
+        super()._write_to_self()  # type: ignore[misc]
+
+
+def test_one_wake_up_serves_all_calls_of_a_thread() -> None:
+    workers = Workers(1, "w")
+    order: list[int] = []
+    counts: list[int] = []
+    loop = _CountingLoop()
+
+    async def run() -> None:
+        runtime = create_runtime(loop, workers)
+        done = asyncio.Event()
+
+        def work() -> None:
+            with one_wake_up():
+                runtime.call_on_loop(partial(order.append, 1))
+                with one_wake_up():
+                    runtime.call_on_loop(partial(order.append, 2))
+                counts.append(loop.wake_ups)
+                here = threading.Event()
+                runtime.call_on_loop(here.set)
+                wake_up_now()
+                assert here.wait(PATIENCE)
+                runtime.call_on_loop(partial(order.append, 3))
+                runtime.call_on_loop(done.set)
+                counts.append(loop.wake_ups)
+
+        workers.submit(work)
+        await asyncio.wait_for(done.wait(), PATIENCE)
+        counts.append(loop.wake_ups)
+
+    loop.run_until_complete(run())
+    loop.close()
+    workers.stop(PATIENCE)
+    assert order == [1, 2, 3]
+    assert counts == [0, 1, 2]
+
+
+def test_a_call_that_fails_does_not_affect_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    workers = Workers(1, "w")
+
+    async def run() -> None:
+        runtime = create_runtime(asyncio.get_running_loop(), workers)
+        done = asyncio.Event()
+
+        def work() -> None:
+            with one_wake_up():
+                runtime.call_on_loop(lambda: 1 / 0)  # type: ignore[arg-type]
+                runtime.call_on_loop(done.set)
+
+        workers.submit(work)
+        await asyncio.wait_for(done.wait(), PATIENCE)
+
+    asyncio.run(run())
+    workers.stop(PATIENCE)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_calls_on_the_loop_do_not_see_the_method_that_made_them() -> None:
+    """S37."""
+    workers = Workers(1, "w")
+    seen: list[object] = []
+
+    async def run() -> None:
+        runtime = create_runtime(asyncio.get_running_loop(), workers)
+        done = asyncio.Event()
+
+        def call() -> None:
+            current_invocation.set(MethodInvocation("outer"))
+            runtime.call_on_loop(lambda: seen.append(current_invocation.get()))
+            runtime.call_on_loop(done.set)
+
+        call()
+        workers.submit(call)
+        await asyncio.wait_for(done.wait(), PATIENCE)
+
+    asyncio.run(run())
+    workers.stop(PATIENCE)
+    assert set(seen) == {None}
 
 
 def test_all_tasks_can_be_canceled() -> None:

@@ -14,9 +14,14 @@ from typing import Any, TypeAlias
 
 import pytest
 import websocket
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
 from ddpshell.server import Options, Server
+from ddpshell.server.transport import SharedText, text_frame
 from tests.server.wire import PATIENCE, Closed, WireClient
+from tests.strategies import texts
 
 Connect: TypeAlias = Callable[..., WireClient]
 Start: TypeAlias = Callable[[Server], Server]
@@ -278,6 +283,13 @@ def test_a_message_above_the_limit_closes_the_connection_with_1009(start: Start,
     _, data = raw.recv_data()
     assert int.from_bytes(data[:2], "big") == 1009
     raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+@given(texts() | st.sampled_from([125, 126, 65_535, 65_536]).map(lambda size: "x" * size))
+def test_a_frame_without_compression_is_what_websockets_makes_of_the_text(text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    frame = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+    assert (text_frame(text), SharedText(text).frame) == (frame, frame)
 
 
 @pytest.mark.parametrize("compression", [True, False])

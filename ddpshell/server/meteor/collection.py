@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import marshal
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
@@ -33,7 +34,9 @@ from ...protocol.documents import Document
 from ...protocol.random_stream import random_hex, random_id
 from ..contexts import MethodInvocation, Subscription, current_invocation
 from ..errors import check
+from ..merge_box import SharedFields
 from ..registrations import Registrations
+from ..runtime import one_wake_up, wake_up_now
 from ..workers import no_waiting
 
 __all__ = ["AllowRule", "Collection", "Cursor", "DuplicateID", "Observer", "UpsertResult", "add_mutators"]
@@ -82,7 +85,7 @@ class Observer(Struct, frozen=True):
     added: Callable[[DocumentID, Document], object]
     changed: Callable[[DocumentID, Document, tuple[str, ...]], object]
     removed: Callable[[DocumentID], object]
-    failed: Callable[[QueryError], object] | None = None
+    failed: Callable[[Any], object] | None = None
 
 
 class Collection:
@@ -98,7 +101,7 @@ class Collection:
         self._id_generation = id_generation
         self._documents: dict[str, Document] = {}
         self._queries: dict[_LiveQuery, None] = {}
-        self._changes: deque[tuple[str, Document | None, Document | None]] = deque()
+        self._changes: deque[_Change] = deque()
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -243,27 +246,31 @@ class Collection:
             del self._documents[key]
         else:
             self._documents[key] = document
-        self._changes.append((key, old, document))
+        self._changes.append(_Change(key, old, document))
         if len(self._changes) > 1:
             # An observer made this write, so the loop below is running and will notify the queries.
             return
-        with no_waiting():
+        with no_waiting(), one_wake_up():
             while self._changes:
                 change = self._changes[0]
                 try:
                     for query in list(self._queries):
-                        self._notify(query, *change)
+                        self._notify(query, change)
                 finally:
                     self._changes.popleft()
 
-    def _notify(self, query: _LiveQuery, key: str, old: Document | None, new: Document | None) -> None:
+    def _notify(self, query: _LiveQuery, change: _Change) -> None:
+        if not query.is_published:
+            wake_up_now()
         try:
-            query.document_changed(key, old, new)
+            query.document_changed(change)
         except Exception as error:
+            wake_up_now()
             # The caller who writes and the other observers must not get this exception.
-            if isinstance(error, QueryError) and query.observer.failed is not None:
+            failed = query.observer.failed
+            if failed is not None and (query.is_published or isinstance(error, QueryError)):
                 self.detach(query)
-                query.observer.failed(error)
+                failed(error)
             else:
                 logger.exception("exception in an observer of the collection %r", self.name)
 
@@ -282,6 +289,12 @@ class Cursor:
     ) -> None:
         self._collection = collection
         self._matches = compile_selector(selector)
+        # What decides which documents are published, and which of their fields. Live queries of the same shape share their
+        # work. This encodes only plain values, and values that differ in any way differ here, too.
+        try:
+            self._shape: Hashable = marshal.dumps([selector, fields], 2)
+        except ValueError:
+            self._shape = object()
         self._sort = compile_sort(sort) if sort else None
         self._skip = skip
         self._limit = limit
@@ -309,15 +322,18 @@ class Cursor:
         Returns:
             A function that ends the observation.
         """
+        return self._observe(observer, None)
+
+    def _observe(self, observer: Observer, shape: Hashable) -> Callable[[], None]:
         matches = _CachedMatcher(self._matches)
         matches.prepare(document for _, document in self._collection.documents())
         with _lock, no_waiting():
             query: _LiveQuery
             results = self._results(matches)
             if self._skip or self._limit:
-                query = _WindowQuery(lambda: self._results(matches.renewed()), results, self._fields, observer)
+                query = _WindowQuery(lambda: self._results(matches.renewed()), results, self._fields, observer, shape)
             else:
-                query = _PlainQuery(self._matches, self._fields, observer)
+                query = _PlainQuery(self._matches, self._fields, observer, shape)
             for key, document in results:
                 observer.added(decode_document_id(key), self._fields(document))
             self._collection.attach(query)
@@ -330,20 +346,14 @@ class Cursor:
     def publish_to(self, subscription: Subscription) -> None:
         """Publish the results and their changes until the subscription ends. If that fails, it ends with an error (S62)."""
         name = self._collection.name
-
-        def publish(send: Callable[..., None], *values: object) -> None:
-            try:
-                send(name, *values)
-            except Exception as error:  # noqa: BLE001 - sent, not swallowed
-                subscription.error(error)
-
-        stop = self.observe_changes(
+        stop = self._observe(
             Observer(
-                partial(publish, subscription.added),
-                partial(publish, subscription.changed),
-                partial(publish, subscription.removed),
+                partial(subscription.added, name),
+                partial(subscription.changed, name),
+                partial(subscription.removed, name),
                 subscription.error,
-            )
+            ),
+            self._shape,
         )
         subscription.on_stop(stop)
 
@@ -393,46 +403,79 @@ class _CachedMatcher:
         return self
 
 
+class _Change:
+    """A change of a document: the document before and after it, and what it means for published queries, by their shape."""
+
+    def __init__(self, key: str, old: Document | None, new: Document | None) -> None:
+        self.key = key
+        self.old = old
+        self.new = new
+        self.shared: dict[Hashable, tuple[Any, ...] | None] = {}
+
+
 class _LiveQuery:
-    """Turns a change in the collection into changes of the results, and notifies the observer."""
+    """Turns a change in the collection into changes of the results, and notifies the observer.
 
-    def __init__(self, fields: Callable[[Document], Document], observer: Observer) -> None:
+    Args:
+        fields: Returns the fields of a document that the observer gets.
+        observer: The observer.
+        shape: If a publication observes, what decides which documents and fields it gets; otherwise None.
+    """
+
+    def __init__(self, fields: Callable[[Document], Document], observer: Observer, shape: Hashable) -> None:
         self._fields = fields
+        self._shape = shape
         self.observer = observer
+        # Whether a publication observes, and not a function of the application.
+        self.is_published = shape is not None
 
-    def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
+    def document_changed(self, change: _Change) -> None:
         raise AssertionError
 
-    def _notify(self, key: str, old: Document | None, new: Document | None) -> None:
+    def _difference(self, key: str, old: Document | None, new: Document | None) -> tuple[Any, ...] | None:
+        """Return the name of the observer's function to call, and its arguments; or None."""
         id_ = decode_document_id(key)
         if new is None:
-            if old is not None:
-                self.observer.removed(id_)
-            return
-        fields = self._fields(new)
+            return None if old is None else ("removed", id_)
+        fields, copy = self._fields(new), SharedFields if self.is_published else dict
         if old is None:
-            self.observer.added(id_, fields)
-            return
+            return "added", id_, copy(fields)
         before = self._fields(old)
         changed = {
             name: value for name, value in fields.items() if name not in before or not ejson.equals(value, before[name])
         }
         cleared = tuple(name for name in before if name not in fields)
-        if changed or cleared:
-            self.observer.changed(id_, changed, cleared)
+        return ("changed", id_, copy(changed), cleared) if changed or cleared else None
+
+    def _notify(self, difference: tuple[Any, ...] | None) -> None:
+        if difference is not None:
+            name, *arguments = difference
+            getattr(self.observer, name)(*arguments)
 
 
 class _PlainQuery(_LiveQuery):
     """A query without skip and limit. Whether a document is a result depends on nothing else, so no state is needed."""
 
-    def __init__(self, matches: Matcher, fields: Callable[[Document], Document], observer: Observer) -> None:
-        super().__init__(fields, observer)
+    def __init__(
+        self, matches: Matcher, fields: Callable[[Document], Document], observer: Observer, shape: Hashable
+    ) -> None:
+        super().__init__(fields, observer, shape)
         self._matches = matches
 
-    def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
-        was = old if old is not None and self._matches(old) else None
-        is_now = new if new is not None and self._matches(new) else None
-        self._notify(key, was, is_now)
+    def document_changed(self, change: _Change) -> None:
+        if not self.is_published:
+            self._notify(self._result(change))
+            return
+        try:
+            difference = change.shared[self._shape]
+        except KeyError:
+            difference = change.shared[self._shape] = self._result(change)
+        self._notify(difference)
+
+    def _result(self, change: _Change) -> tuple[Any, ...] | None:
+        was = change.old if change.old is not None and self._matches(change.old) else None
+        is_now = change.new if change.new is not None and self._matches(change.new) else None
+        return self._difference(change.key, was, is_now)
 
 
 class _WindowQuery(_LiveQuery):
@@ -444,20 +487,21 @@ class _WindowQuery(_LiveQuery):
         shown: list[tuple[str, Document]],
         fields: Callable[[Document], Document],
         observer: Observer,
+        shape: Hashable,
     ) -> None:
-        super().__init__(fields, observer)
+        super().__init__(fields, observer, shape)
         self._results = results
         self._shown = dict(shown)
 
-    def document_changed(self, key: str, old: Document | None, new: Document | None) -> None:
+    def document_changed(self, change: _Change) -> None:
         before, self._shown = self._shown, dict(self._results())
         for shown_key, document in before.items():
             if shown_key not in self._shown:
-                self._notify(shown_key, document, None)
+                self._notify(self._difference(shown_key, document, None))
         for shown_key, document in self._shown.items():
             earlier = before.get(shown_key)
             if earlier is not document:
-                self._notify(shown_key, earlier, document)
+                self._notify(self._difference(shown_key, earlier, document))
 
 
 def _upsert_base(selector: Mapping[str, EJSONValue]) -> Document:

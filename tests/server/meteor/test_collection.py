@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
@@ -12,9 +15,16 @@ from hypothesis import strategies as st
 
 from ddpshell.ejson import ObjectID
 from ddpshell.exceptions import EJSONError, QueryError
-from ddpshell.server import Collection, Cursor, Observer, Server, Subscription
+from ddpshell.protocol import codec
+from ddpshell.server import Collection, Cursor, Observer, Options, Server, Subscription
+from ddpshell.server.handlers import Handler
 from ddpshell.server.meteor.collection import DuplicateID
-from tests.server.wire import PATIENCE, WireClient
+from ddpshell.server.registrations import Registrations
+from ddpshell.server.runtime import Runtime
+from ddpshell.server.subscriptions import Subscriptions
+from ddpshell.server.workers import Workers
+from tests.server.wire import PATIENCE, Message, WireClient
+from tests.strategies import ejson_values
 
 Connect: TypeAlias = Callable[..., WireClient]
 
@@ -314,6 +324,96 @@ def test_a_published_cursor_is_live_and_its_changes_come_before_updated(server: 
     assert other.receive()["fields"] == {"n": 2}
     client.unsubscribe("docs")
     assert [message["msg"] for message in client.call_all("set", "a", 3)] == ["updated", "result"]
+
+
+class _Inbox:
+    """A client whose messages are kept."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.handle: Any = None
+        self.messages: list[str] = []
+
+    def send(self, *messages: Any) -> None:
+        self.messages += [item if isinstance(item, str) else codec.encode(item) for item in messages]
+
+    def wait_for_reader(self) -> None:
+        pass
+
+
+def _publish_slowly(cursor: Cursor, sub: Subscription) -> None:
+    """Do what `publish_to` does, with functions of an application, which share no work."""
+    observer = Observer(partial(sub.added, "c"), partial(sub.changed, "c"), partial(sub.removed, "c"), sub.error)
+    sub.on_stop(cursor.observe_changes(observer))
+
+
+_SHAPES = st.tuples(
+    st.sampled_from(
+        [{}, {"n": {"$gt": 1}}, {"n": 1}, {"n": 1.0}, {"n": True}, {"at": dt.datetime.fromtimestamp(1, dt.UTC)}]
+    ),
+    st.sampled_from([None, {"n": 1}, {"n": 0}]),
+    st.sampled_from([0, 0, 2]),
+)
+_NAMES = st.sampled_from("abc")
+_STEPS = st.one_of(
+    st.tuples(st.just("insert"), _NAMES, st.dictionaries(st.sampled_from(["n", "m"]), ejson_values(4), max_size=2)),
+    st.tuples(st.just("set"), _NAMES, st.integers(0, 3) | st.booleans() | st.just({"k": [1]})),
+    st.tuples(st.just("unset"), _NAMES, st.sampled_from(["n", "m"])),
+    st.tuples(st.just("remove"), _NAMES, st.none()),
+    st.tuples(st.just("sub"), st.integers(0, 2), _SHAPES),
+    st.tuples(st.just("unsub"), st.integers(0, 8), st.none()),
+)
+
+
+@given(st.lists(_STEPS, max_size=30))
+def test_publications_that_share_their_work_send_the_same_as_others(steps: list[tuple[str, Any, Any]]) -> None:
+    """S55-S58."""
+    loop = asyncio.new_event_loop()
+    runtime = Runtime(Registrations(Options()), loop, threading.current_thread(), Workers(1, "w"))
+    collection = Collection("c")
+    publish = Handler("docs", lambda sub: None, context="sub")
+    pairs = [(_Inbox(), _Inbox()) for _ in range(3)]
+    subscriptions = [tuple(Subscriptions(inbox, runtime) for inbox in pair) for pair in pairs]
+    running: list[tuple[Subscription, Subscription]] = []
+    everything: list[tuple[str, Any, Any]] = [("sub", which, ({}, None, 0)) for which in (0, 1)]
+    for number, (verb, which, value) in enumerate(everything + steps):
+        match verb:
+            case "insert" if collection.find_one(which) is None:
+                collection.insert({"_id": which, **value})
+            case "set":
+                collection.update(which, {"$set": {"n": value}})
+            case "unset":
+                collection.update(which, {"$unset": {value: 1}})
+            case "remove":
+                collection.remove(which)
+            case "sub":
+                selector, fields, limit = value
+                twins = [each.register(publish, str(number)) for each in subscriptions[which]]
+                running.append((twins[0], twins[1]))
+                for twin, how in zip(twins, (Cursor.publish_to, _publish_slowly), strict=True):
+                    how(collection.find(selector, fields=fields, sort={"_id": 1}, limit=limit), twin)
+            case "unsub" if which < len(running):
+                for twin in running.pop(which):
+                    twin.stop()
+        for shared, alone in pairs:
+            assert shared.messages == alone.messages
+    loop.close()
+
+
+def test_an_observer_of_the_application_finds_that_earlier_clients_got_their_messages(
+    server: Server, connect: Connect
+) -> None:
+    """The server wakes up its event loop once for all clients, but does not wait for a function of the application."""
+    collection = Collection("c")
+    server.publish("docs")(lambda sub: collection.find())
+    client = connect(server)
+    client.subscribe("docs")
+    seen: list[Message] = []
+    collection.find().observe_changes(
+        Observer(lambda id_, fields: seen.append(client.receive()), lambda *_: None, lambda *_: None)
+    )
+    collection.insert({"_id": "a"})
+    assert [message["id"] for message in seen] == ["a"]
 
 
 def test_writes_of_two_clients_that_observe_each_others_collections_do_not_deadlock(
