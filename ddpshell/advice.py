@@ -153,6 +153,12 @@ def _connect(error: BaseException) -> str:
     return " ".join(filter(None, [CONNECT_ADVICE.get(error.problem, "").format(error.detail), *notes]))
 
 
+def _connect_or_repeat(error: BaseException) -> str:
+    assert isinstance(error, OutcomeUnknown)
+    assert error.connect_error is not None
+    return f"{_connect(error.connect_error)}; if it is, find out whether the method ran before you repeat the call"
+
+
 def _connect_at_prompt(error: BaseException) -> str:
     text = _connect(error)
     return f"{text} (`exit`, and start ddp with that option)" if _OPTION.search(text) else text
@@ -230,6 +236,10 @@ _TABLE: tuple[_Row, ...] = (
     _Row(lambda error: isinstance(error, ServerError) and is_unknown_name(error), (_spelling,)),
     _Row(_has_code(ServerError, 400), ("the server does not accept these arguments",)),
     _Row(_is_a(NegotiationError), ("the server does not speak any version of DDP that ddp speaks (1, pre2, pre1)",)),
+    _Row(
+        lambda error: isinstance(error, OutcomeUnknown) and error.connect_error is not None,
+        (_connect_or_repeat,),
+    ),
     _Row(
         _is_a(OutcomeUnknown),
         (

@@ -285,21 +285,24 @@ class OutcomeUnknown(TransportError):
     The server may or may not have run the method. It is raised instead of sending the call again if the caller passed
     `retry=False`, if reconnecting is off, or if the client was closed meanwhile.
 
+    Calls follow `connect` at once. So this is also the error if the server accepts the connection, but does not establish a
+    session: `connect_error` says more then.
+
     Args:
         method: The name of the method.
         why: What happened to the connection.
+        connect_error: Why the client cannot connect, or None if it had a session.
     """
 
-    def __init__(self, method: str, why: str) -> None:
+    def __init__(self, method: str, why: str, connect_error: ConnectError | None = None) -> None:
         super().__init__(method, why)
         self.method = method
         self.why = why
+        self.connect_error = connect_error
 
     def __str__(self) -> str:
-        return (
-            f"outcome of {self.method!r} unknown: {self.why} before its result arrived;"
-            " the method may or may not have run"
-        )
+        when = "" if self.connect_error is not None else " before its result arrived"
+        return f"outcome of {self.method!r} unknown: {self.why}{when}; the method may or may not have run"
 
 
 class ClientClosed(TransportError):

@@ -403,6 +403,13 @@ class ScriptedConnector:
         self._sockets.append(ours)
         return ScriptedPeer(transport, ours)
 
+    def accept_closed(self) -> None:
+        """Wait until the client tries to connect, and accept a connection that has ended already."""
+        ours, theirs = socket.socketpair()
+        ours.close()
+        while not self._next_attempt().decide(transport=ScriptedTransport(theirs)):
+            pass
+
     def refuse(self, failure: ConnectError) -> None:
         """Wait until the client tries to connect, and make the attempt fail."""
         while not self._next_attempt().decide(failure=failure):

@@ -19,7 +19,15 @@ from ..client.events import (
     Waiting,
     Warned,
 )
-from ..exceptions import ClientClosed, ConnectError, DDPError, DDPTimeout, LoginError, TransportError
+from ..exceptions import (
+    ClientClosed,
+    ConnectError,
+    DDPError,
+    DDPTimeout,
+    LoginError,
+    OutcomeUnknown,
+    TransportError,
+)
 from ..protocol.server_error import quoted
 from .credentials import find_credential, read_passphrase, warn_of_exposed_passwords
 from .event_queue import EventQueue, wait_until_done
@@ -265,7 +273,7 @@ def wait_for_outcome(awaited: Awaitable[Value], client: Client, process: Process
         raise timeout_error(what, client, process) from None
     except CancelledError:
         raise ClientClosed("the client is closed") from None
-    except ConnectError as error:
+    except TransportError as error:
         add_url_hint(error, process)
         raise
 
@@ -309,13 +317,17 @@ def timeout_error(what: str, client: Client, process: Process) -> DDPTimeout:
         )
         return DDPTimeout(f"no {what} {limit}{quoted(status.refusal) or f'; {waits}'}")
     because = f": {status.error}" if status.error is not None else ""
-    late = DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}")
+    # The call was sent together with `connect`, or on a connection that is lost.
+    sent = "; the server may still run what was sent" if status.outstanding > status.unsent else ""
+    late = DDPTimeout(f"no connection to {status.url} {limit}{because}{quoted(status.refusal)}{sent}")
     late.is_connected = False
     return late
 
 
 def add_url_hint(error: BaseException, process: Process) -> None:
     """If the user has not named a server, add to the error how to do that."""
+    if isinstance(error, OutcomeUnknown) and error.connect_error is not None:
+        error = error.connect_error
     if isinstance(error, ConnectError) and "url" not in process.options:
         error.add_note("use -u URL for another server")
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, cast
 import click
 from msgspec import Struct
 
-from ..exceptions import CommandError, ConnectError, DDPError, DDPTimeout, EJSONError, NegotiationError, ServerError
+from ..exceptions import (
+    CommandError,
+    ConnectError,
+    DDPError,
+    DDPTimeout,
+    EJSONError,
+    NegotiationError,
+    OutcomeUnknown,
+    ServerError,
+)
 from ..text.escaping import escape_line
 from .command_classes import process_of, spelling
 from .output import Console, OutputFormat
@@ -93,6 +102,8 @@ def failure(
 def _is_about_connection(error: BaseException) -> bool:
     if isinstance(error, DDPTimeout):
         return not error.is_connected
+    if isinstance(error, OutcomeUnknown):
+        return error.connect_error is not None
     return isinstance(error, ConnectError | NegotiationError)
 
 

@@ -101,7 +101,8 @@ class Client:
 
     Args:
         url: `host:port`, or a URL with ws, wss, http or https; `/websocket` is added if it is missing.
-        reconnect: Reconnect after the connection is lost. Without it, the first loss fails all pending calls.
+        reconnect: Reconnect after the connection is lost. Without it, the first loss fails all pending calls: with
+            `OutcomeUnknown` if they were sent, which they are as soon as the server accepts the connection (C6).
         connect_timeout: Seconds from the beginning of an attempt to `connected`; 0 for no limit.
         heartbeat_interval: Seconds between heartbeats; 0 sends none.
         heartbeat_timeout: Seconds that the server has to answer a heartbeat.
@@ -185,8 +186,6 @@ class Client:
             random,
             heartbeat_interval=heartbeat_interval,
             heartbeat_timeout=heartbeat_timeout,
-            # Without resending, it must be known exactly whether a call ran: see ClientSession.
-            pipeline=reconnect,
             login_required=login_required,
         )
         self._session.reports_data = data_events
@@ -279,7 +278,8 @@ class Client:
             params: Its arguments.
             wait: Send the call when all earlier calls are done, and send later calls only when it is done (C19).
             retry: Send the call again if the connection is lost before the result arrives. If False, the call is sent once
-                at most, and fails with `OutcomeUnknown` if the connection is lost before the result arrives (C22, C23).
+                at most, only in an established session, and fails with `OutcomeUnknown` if the connection is lost before
+                the result arrives (C22, C23).
             return_at_result: Be done when the result arrives, without waiting for the changed documents (C14).
             random_seed: The seed from which the server makes the ids of inserted documents (C27).
 

@@ -150,9 +150,8 @@ class Connections:
 
     def open(self) -> Connection:
         """Begin to open a connection. `SessionEstablished` or `ConnectionFailed` reports the outcome."""
-        # Calls wait for `connected`, so their latency does not include connecting. Without heartbeats there are no timers;
-        # a server that no longer answers is noticed by the requests.
-        session = ClientSession(random.random, heartbeat_interval=0, pipeline=False)
+        # Without heartbeats there are no timers; a server that no longer answers is noticed by the requests.
+        session = ClientSession(random.random, heartbeat_interval=0)
         session.keeps_documents, session.reports_data = False, self._reports_data
         if self._login is not None:
             session.set_opening_login([self._login])

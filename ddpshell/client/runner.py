@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from ..clock import Clock
-from ..exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError
+from ..exceptions import ClientClosed, ConnectError, ConnectionLost, DDPError, NegotiationError, TransportError
 from ..protocol.client_session import PONG_LIMIT, ClientSession, SessionState
 from ..protocol.events import CallFinished, HeartbeatExpired, SessionEstablished, VersionRefused
 from ..protocol.server_error import quoted
@@ -315,7 +315,11 @@ class Runner:
             transport.close(goodbye=why is None)
             if listener is not None:
                 listener.closed("" if why is None else str(why), self._clock.now())
-        self._end_connection(why)
+        if isinstance(why, TransportError):
+            # The message has the server's close code and reason.
+            self._end_connection(why, str(why))
+        else:
+            self._end_connection(why)
 
     def _run_session(self, transport: Transport, connect_deadline: float | None) -> DDPError | None:
         """Exchange DDP messages over one connection until it ends.
@@ -323,6 +327,11 @@ class Runner:
         Returns:
             The error that ended it, or None if the client ended it.
         """
+        # Messages that arrived with the handshake are in memory already, so select would not report them.
+        early = transport.receive()
+        if transport.lost is not None and not early:
+            # The server closed the connection at once. As nothing was sent, no call has run.
+            return self._connect_error(f"accepted the connection, but then {transport.lost}")
         with self.lock:
             self._session.connection_made(self._clock.now())
             self._is_dropped = False
@@ -331,8 +340,7 @@ class Runner:
         beat_at = 0.0
         # Characters in pongs since the last time when all was sent.
         unsent_pongs = 0
-        # Messages that arrived with the handshake are in memory already, so select would not report them.
-        self._receive(transport.receive())
+        self._receive(early)
         while True:
             with self.lock:
                 now = self._clock.now()
@@ -448,10 +456,13 @@ class Runner:
     def _connect_error(self, what: str) -> ConnectError:
         return ConnectError(f"{self._connector.url} {what}", problem="not Meteor")
 
-    def _end_connection(self, error: DDPError | None) -> None:
-        """Decide what happens after a connection or an attempt, and fail the calls that cannot be sent any more."""
-        # The message has the server's close code and reason.
-        why = str(error) if isinstance(error, ConnectionLost) else "the connection was lost"
+    def _end_connection(self, error: DDPError | None, why: str = "the connection was lost") -> None:
+        """Decide what happens after a connection or an attempt, and fail the calls that cannot be sent any more.
+
+        Args:
+            error: The error that ended it, or None if the client ended it.
+            why: What happened, for the `OutcomeUnknown` of the calls that were sent.
+        """
         try:
             with self.lock:
                 self._idle = False

@@ -6,8 +6,8 @@ have arrived, in either order (C13, C22):
                       RESULT             UPDATED
                 ┌───▶ ANSWERED ─────────────────▶ DONE
     HELD ─SEND─▶ SENT    │ ▲ RESUMED               ▲ ▲
-      ▲         │   LOST ▼ │        UPDATED        │ │
-      │  LOST   │      SETTLING ───────────────────┘ │
+      ▲  LOST   │   LOST ▼ │        UPDATED        │ │
+      │ REFUSED │      SETTLING ───────────────────┘ │
       └─────────┤                RESULT              │
       ▲         └───▶ WRITTEN ───────────────────────┘
       └──LOST────────────┘
@@ -25,7 +25,16 @@ from itertools import count
 from msgspec import Struct
 
 from ..ejson import EJSONValue
-from ..exceptions import ClientClosed, DDPError, EJSONError, LoginLost, MessageTooLarge, MethodError, OutcomeUnknown
+from ..exceptions import (
+    ClientClosed,
+    ConnectError,
+    DDPError,
+    EJSONError,
+    LoginLost,
+    MessageTooLarge,
+    MethodError,
+    OutcomeUnknown,
+)
 from . import codec
 from .documents import Quiescence
 from .events import CallAnswered, CallFinished, SessionEvent, Warned
@@ -62,6 +71,7 @@ class CallInput(_Member):
     RESULT = "result"
     UPDATED = "updated"
     LOST = "connection lost"
+    REFUSED = "connect rejected"
     RESUMED = "session resumed"
 
 
@@ -77,6 +87,8 @@ CALL_TABLE: Mapping[tuple[CallState, CallInput], CallState] = {
     (CallState.HELD, CallInput.LOST): CallState.HELD,
     (CallState.SENT, CallInput.LOST): CallState.HELD,
     (CallState.WRITTEN, CallInput.LOST): CallState.HELD,
+    # The server has not run the call (S5).
+    (CallState.SENT, CallInput.REFUSED): CallState.HELD,
     (CallState.ANSWERED, CallInput.LOST): CallState.SETTLING,
     (CallState.SETTLING, CallInput.LOST): CallState.SETTLING,
     (CallState.SETTLING, CallInput.UPDATED): CallState.DONE,
@@ -102,7 +114,7 @@ class Call(Struct, gc=False):
         logs_in: True if the call logs in, False if it logs out, None if it does not change the user.
         state: The state of the call.
         result: The server's answer, or None before it arrives.
-        was_sent: Whether the server may have seen the call.
+        was_lost: Whether the server may have seen the call on a connection that was lost.
         answered_in: The id of the session that sent the result. Only that session will send the `updated`.
     """
 
@@ -116,8 +128,13 @@ class Call(Struct, gc=False):
     logs_in: bool | None = None
     state: CallState = CallState.HELD
     result: Result | None = None
-    was_sent: bool = False
+    was_lost: bool = False
     answered_in: str | None = None
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the server may have seen the call."""
+        return self.was_lost or self.state is not CallState.HELD
 
     def advance(self, event: CallInput) -> bool:
         """Change the state, and return True; return False if the state does not allow the event."""
@@ -125,8 +142,6 @@ class Call(Struct, gc=False):
         if state is None:
             return False
         self.state = state
-        if event is CallInput.SEND:
-            self.was_sent = True
         return True
 
 
@@ -208,7 +223,7 @@ class Gate(Enum):
     #: None: there is no connection, or the server has not said yet whether it resumes the session. A call that was sent
     #: again too early would run twice (R28).
     SHUT = "shut"
-    #: `connect` was sent. Calls that may run in any session can follow it (C6).
+    #: `connect` was sent. Calls that may be sent again can follow it at once (C6).
     AJAR = "ajar"
     #: All: the session is established.
     OPEN = "open"
@@ -222,7 +237,6 @@ class Calls:
         emit: Called with each event.
         quiescence: Learns which `wait` calls were sent and which calls are done.
         settle: Called after `quiescence` has changed: the visible documents may change now.
-        pipeline: Whether to send calls right after `connect` (C6).
         login_required: Whether new calls fail after a rejected login, until there is a user again or a logout.
     """
 
@@ -233,7 +247,6 @@ class Calls:
         quiescence: Quiescence,
         settle: Callable[[], None],
         *,
-        pipeline: bool,
         login_required: bool = False,
     ) -> None:
         self.gate = Gate.SHUT
@@ -245,7 +258,6 @@ class Calls:
         self._emit = emit
         self._quiescence = quiescence
         self._settle = settle
-        self._pipeline = pipeline
         self._login_required = login_required
         self._ids = count(1)
         self._outstanding = OutstandingCalls()
@@ -331,7 +343,8 @@ class Calls:
                 # The result is here; only its writes are not visible yet.
                 self._finish(call)
             elif call.was_sent:
-                self._finish(call, error=OutcomeUnknown(call.method, why))
+                connect_error = error if isinstance(error, ConnectError) else None
+                self._finish(call, error=OutcomeUnknown(call.method, why, connect_error))
             else:
                 is_closed = isinstance(error, ClientClosed)
                 self._finish(
@@ -371,21 +384,24 @@ class Calls:
 
     def connection_lost(self, why: str) -> None:
         """Note that the connection is gone; `why` is for the `OutcomeUnknown` of calls that are not sent again."""
+        had_session = self.gate is Gate.OPEN
         self.gate = Gate.SHUT
         self._why_lost = why
         for call in self._each():
             sent = call.state in (CallState.SENT, CallState.WRITTEN)
             call.advance(CallInput.LOST)
+            # Without a session for its user, a login has no effect that the caller could care about.
+            if sent and (had_session or not call.logs_in):
+                call.was_lost = True
             if sent and not call.retry:
                 # Meteor reports this only when the next connection opens (C23), when nothing more is known.
                 self._finish(call, error=OutcomeUnknown(call.method, why))
 
-    def mark_unsent(self) -> None:
-        """Note that the server rejected `connect`, and so ran none of the calls that followed it (S5)."""
+    def connect_refused(self) -> None:
+        """Note that the server rejected `connect`, and so runs none of the calls that followed it (S5)."""
+        self.gate = Gate.SHUT
         for call in self._outstanding:
-            if call.state is CallState.SENT:
-                call.advance(CallInput.LOST)
-                call.was_sent = False
+            call.advance(CallInput.REFUSED)
 
     def finish_settling(self) -> None:
         """End the SETTLING calls: the data of the new session has arrived (C56)."""
@@ -470,7 +486,7 @@ class Calls:
             self._send_call(call)
 
     def _send_call(self, call: Call) -> None:
-        if self.gate is Gate.AJAR and (self._held_back or not (self._pipeline and call.retry)):
+        if self.gate is Gate.AJAR and (self._held_back or not call.retry):
             self._held_back = True
             return
         call.advance(CallInput.SEND)

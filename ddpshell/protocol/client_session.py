@@ -155,8 +155,6 @@ class ClientSession:
         versions: The versions to offer, best first.
         heartbeat_interval: Seconds between two checks of whether the server is alive; 0 turns heartbeats off.
         heartbeat_timeout: Seconds to wait for the answer to a ping.
-        pipeline: Send calls right after `connect`, as Meteor does (C6). If false, calls wait for `connected`: a call that was
-            made while there was no session has certainly not run if the session never comes.
         login_required: After a rejected login, fail new calls until there is a user again or a logout.
     """
 
@@ -167,7 +165,6 @@ class ClientSession:
         versions: Sequence[str] = SUPPORTED_VERSIONS,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
-        pipeline: bool = True,
         login_required: bool = False,
     ) -> None:
         self.state = SessionState.DISCONNECTED
@@ -198,7 +195,6 @@ class ClientSession:
             self._emit,
             self._quiescence,
             self._settle,
-            pipeline=pipeline,
             login_required=login_required,
         )
         self._subs = LiveSubscriptions()
@@ -676,8 +672,7 @@ class ClientSession:
             self._version = message.version
         else:
             self._advance(SessionInput.REFUSED)
-            self._calls.gate = Gate.SHUT
-        self._calls.mark_unsent()
+        self._calls.connect_refused()
 
     def _receive_result(self, message: Result) -> None:
         self._calls.receive_result(message, self.session_id)

@@ -130,6 +130,19 @@ def timed(command: list[str], expected: str | Callable[[str], bool]) -> dict[str
     return {"time": seconds * 1000}
 
 
+def first_line(command: list[str], expected: str) -> float:
+    """Run a program, and return the milliseconds from its start to its first line, which must be the expected one."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, env=environment(), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        seconds = time.perf_counter() - started
+    assert line == expected, f"{command}: {line}"
+    return seconds * 1000
+
+
 def reported(command: list[str], count: int) -> dict[str, float]:
     """Run a program that times itself: it prints the seconds it took, and once its input ends, how much it has done."""
     with subprocess.Popen(

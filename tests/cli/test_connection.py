@@ -37,10 +37,20 @@ from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
 
 
 def garbage(server: Conversation) -> None:
-    """The upgrade, and then what is no WebSocket frame."""
+    """The upgrade, and then an answer that is not a WebSocket frame."""
     server.upgrade()
+    server.expect("connect")
+    server.expect("method")
     server.send_bytes(b"\xff" * 64)
     server.hold()
+
+
+def close_early(server: Conversation) -> None:
+    """Close the connection after the first messages, instead of sending `connected`."""
+    server.upgrade()
+    server.expect("connect")
+    server.expect("method")
+    server.close(4001, "go away")
 
 
 def no_http(server: Conversation) -> None:
@@ -58,10 +68,10 @@ def no_http(server: Conversation) -> None:
         pytest.param(http_answer(301, "Moved", Location="https://example.com"), 3, "HTTP 301", id="a redirect"),
         pytest.param(no_http, 3, "is not a WebSocket server", id="no HTTP"),
         pytest.param(silent_tcp, 3, "did not answer the upgrade in time", id="a silent port"),
-        pytest.param(silent_websocket, 3, "did not send `connected` in time", id="C8: a silent WebSocket"),
-        pytest.param(accept_then_close, 3, "closed the connection", id="an open door to nowhere"),
+        pytest.param(silent_websocket, 6, "did not send `connected` in time", id="C6, C8: a silent WebSocket"),
+        pytest.param(close_early, 6, "closed the connection (code 4001: go away)", id="C6: closed before `connected`"),
         pytest.param(refuse_version("0"), 3, "version negotiation failed; server requested version 0", id="C4: a version refused"),
-        pytest.param(garbage, 3, "invalid WebSocket frame", id="garbage"),
+        pytest.param(garbage, 6, "invalid WebSocket frame", id="C6: garbage"),
     ],
 )  # fmt: skip
 def test_no_session_is_reported_in_one_line_with_a_hint(

@@ -40,7 +40,6 @@ from tests.loopback import (
     Conversation,
     Script,
     ScriptedServer,
-    accept_then_close,
     close_after,
     converse,
     http_answer,
@@ -160,7 +159,6 @@ def _silent(server: Conversation) -> None:
 _NOT_CONNECTED = [
     pytest.param(http_answer(403), 3, id="HTTP 403"),
     pytest.param(refuse_version("9"), 3, id="version"),
-    pytest.param(accept_then_close, 3, id="closed before connected"),
     pytest.param(silent_websocket, 5, id="never connected"),
 ]
 _UNANSWERED = [
@@ -198,6 +196,59 @@ def test_a_connection_that_fails_has_one_code_for_all_ways_in(
         pytest.skip("a ping is not a request that can be refused")
     codes = _ends(ddp, tmp_path, script, request_)
     assert codes == dict.fromkeys(codes, code)
+
+
+def _without_session(request: str) -> Script:
+    """A server that ends the connection before `connected`, when it has got the request, if that comes so early."""
+
+    def script(server: Conversation) -> None:
+        server.upgrade()
+        server.expect("connect")
+        if request:
+            server.expect(request)
+        server.drop()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("request_", "script", "code"),
+    [
+        pytest.param((*_CALL[:2], None), _without_session("method"), 6, id="call"),
+        pytest.param(_SUB, _without_session("sub"), 3, id="sub"),
+        pytest.param(_PING, _without_session(""), 3, id="ping"),
+    ],
+)
+def test_only_a_call_can_have_run_without_a_session(
+    ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], script: Script, code: int
+) -> None:
+    """C6: it was sent together with `connect`."""
+    codes = _ends(ddp, tmp_path, script, request_)
+    assert codes == dict.fromkeys(codes, code)
+
+
+def test_a_call_that_waits_for_connected_has_not_run_without_it(ddp: Command) -> None:
+    with ScriptedServer(*[_without_session("")] * 2) as server:
+        assert ddp("call", "m", "--no-retry", "-u", server.url).code == 3
+        assert ddp("batch", "-u", server.url, stdin=b'["m"]').code == 3
+        assert [len(conversation.received) for conversation in server.conversations] == [1, 1]
+
+
+def test_a_login_that_was_sent_together_with_connect_has_run_nothing(ddp: Command, tmp_path: Path) -> None:
+    """A51: the call waits for the login, also if the server refuses it."""
+    secret = tmp_path / "secret"
+    secret.write_text("T")
+    heard: list[str] = []
+
+    def drop(server: Conversation) -> None:
+        server.upgrade()
+        heard.extend(server.receive().get("method", "connect") for _ in range(2))
+        server.drop()
+
+    words = ["call", "m", "--token-file", str(secret)], ["login", "ann", "--password-file", str(secret)]
+    with ScriptedServer(drop, drop) as server:
+        assert [ddp(*each, "-u", server.url).code for each in words] == [3, 3]
+    assert heard == ["connect", "login"] * 2
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class SimulatedServer:
     # As `Connections` has them
 
     def open(self) -> Connection:
-        session = ClientSession(random.random, heartbeat_interval=0, pipeline=False)
+        session = ClientSession(random.random, heartbeat_interval=0)
         session.keeps_documents, session.reports_data = False, True
         if self.login:
             session.set_opening_login([{"resume": "token"}])
@@ -74,7 +74,6 @@ class SimulatedServer:
                 yield Arrival(connection, [ConnectionFailed(error)], self.clock.now(), 0.0)
                 return
             session.connection_made(self.clock.now())
-            session.texts_to_send()
             connection.is_established = True
             yield from self.deliver(connection, [{"msg": "connected", "session": "s"}])
 
@@ -84,6 +83,8 @@ class SimulatedServer:
     def send(self, connection: Connection) -> None:
         for text in connection.session.texts_to_send():
             message = json.loads(text)
+            if message["msg"] == "connect":
+                continue
             self.requests[message["msg"]] += 1
             now = self.clock.now()
             begin, end = self.stall

@@ -238,7 +238,7 @@ def test_the_connect_timeout_covers_all_versions(one_shot: Harness) -> None:
     call = one_shot.client.call("m")
     for version in ("pre1", "pre2"):
         peer = one_shot.connector.accept()
-        peer.pull_message()
+        assert [peer.pull_message()["msg"] for _ in range(2)] == ["connect", "method"]
         one_shot.clock.wait_until_waiting()
         one_shot.clock.advance(4.0)
         peer.push({"msg": "failed", "version": version})
@@ -246,11 +246,11 @@ def test_the_connect_timeout_covers_all_versions(one_shot: Harness) -> None:
         one_shot.clock.wait_until_waiting(one_shot.clock.now() + 0.01)
         one_shot.clock.advance(0.01)
     peer = one_shot.connector.accept()
-    peer.pull_message()
+    assert [peer.pull_message()["msg"] for _ in range(2)] == ["connect", "method"]
     # Ten seconds in total.
     one_shot.clock.wait_until_waiting()
     one_shot.clock.advance(2.0)
-    with pytest.raises(ConnectError, match="in time"):
+    with pytest.raises(OutcomeUnknown, match="in time"):
         call.result(PATIENCE)
     assert one_shot.connector.attempts == 3
 
@@ -327,15 +327,59 @@ def test_without_reconnect_the_errors_of_sent_and_unsent_calls_differ(one_shot: 
         unsent.result(PATIENCE)
 
 
-def test_without_reconnect_no_call_is_sent_before_the_session_is_established(one_shot: Harness) -> None:
-    """A call that fails with ConnectError was never sent."""
+def test_a_call_follows_connect_at_once(one_shot: Harness) -> None:
+    """C6: so it may have run if there is never a session. A subscription has no such doubts, nor has a login."""
+    call, subscription = one_shot.client.call("m"), one_shot.client.subscribe("s")
+    peer = one_shot.connector.accept()
+    assert [peer.pull_message()["msg"] for _ in range(3)] == ["connect", "method", "sub"]
+    peer.drop()
+    with pytest.raises(
+        OutcomeUnknown, match=r"accepted the connection, but then .*; the method may or may not"
+    ) as raised:
+        call.result(PATIENCE)
+    assert raised.value.connect_error is subscription.ready.exception(PATIENCE)
+
+
+def test_a_call_may_have_run_if_the_server_does_not_establish_a_session_in_time(one_shot: Harness) -> None:
+    """C6, C8: a server that is slow runs it later, also if the client is gone by then."""
     call = one_shot.client.call("m")
+    peer = one_shot.connector.accept()
+    assert [peer.pull_message()["msg"] for _ in range(2)] == ["connect", "method"]
+    one_shot.clock.wait_until_waiting(one_shot.clock.now() + 10)
+    one_shot.clock.advance(10)
+    with pytest.raises(OutcomeUnknown, match="did not send `connected` in time; the method may"):
+        call.result(PATIENCE)
+
+
+def test_a_call_without_retry_waits_for_the_session(one_shot: Harness) -> None:
+    """C23: so it has not run if there is never a session."""
+    call = one_shot.client.apply("m", [], retry=False)
     peer = one_shot.connector.accept()
     peer.pull_message()
     peer.pull_none(one_shot.clock)
     peer.drop()
     with pytest.raises(ConnectError, match="accepted the connection, but then"):
         call.result(PATIENCE)
+
+
+def test_nothing_is_sent_on_a_connection_that_the_server_has_closed_already(one_shot: Harness) -> None:
+    """So no call has run."""
+    call = one_shot.client.call("m")
+    one_shot.connector.accept_closed()
+    with pytest.raises(ConnectError, match="accepted the connection, but then"):
+        call.result(PATIENCE)
+
+
+def test_a_login_that_has_no_session_has_no_effect(one_shot: Harness) -> None:
+    """A51: it follows `connect` at once, and the calls behind it were not sent."""
+    login, call = one_shot.client.login("ann", password="secret"), one_shot.client.call("m")
+    peer = one_shot.connector.accept()
+    assert [peer.pull_message().get("method") for _ in range(2)] == [None, "login"]
+    peer.pull_none(one_shot.clock)
+    peer.drop()
+    for future in (login, call):
+        with pytest.raises(ConnectError, match="accepted the connection, but then"):
+            future.result(PATIENCE)
 
 
 def test_invalid_messages_do_not_end_a_session(harness: Harness) -> None:

@@ -9,13 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.exceptions import ClientClosed, ConnectionLost, EJSONError, MethodError, OutcomeUnknown
+from ddpshell.exceptions import (
+    ClientClosed,
+    ConnectError,
+    ConnectionLost,
+    EJSONError,
+    MethodError,
+    NegotiationError,
+    OutcomeUnknown,
+)
 from ddpshell.protocol.calls import Call, CallInput, Calls, CallState, Gate, OutstandingCalls
-from ddpshell.protocol.client_session import ClientSession
 from ddpshell.protocol.documents import Quiescence
 from ddpshell.protocol.events import CallFinished, SubscriptionStopped
 from ddpshell.protocol.messages import Raw
-from tests.playbook import Playbook, counting_random, finished
+from tests.playbook import Playbook, finished
 
 SUB_1 = "2" * 17
 
@@ -466,18 +473,86 @@ def test_a_lost_call_does_not_reset_documents_between_two_sessions(connected: Pl
 # ------------------------------------------------------------------------------------------------- before `connected`
 
 
-def test_without_pipelining_a_call_waits_for_connected_and_a_subscription_does_not() -> None:
-    """If there is never a session, the call has certainly not run."""
-    book = Playbook(ClientSession(counting_random(), pipeline=False))
+def test_a_call_that_was_sent_before_connected_may_have_run(book: Playbook) -> None:
+    """C6: it leaves together with `connect`, and nothing says what the server did with it."""
     book.session.call("m", [])
-    book.session.subscribe("s", [])
-    book.play(f"""
+    book.play("""
         open
-        << {{"msg":"connect","version":"1","support":["1","pre2","pre1"]}}
-        << {{"msg":"sub","id":"{SUB_1}","name":"s","params":[]}}
-        >> {{"msg":"connected","session":"one"}}
-        !! SessionEstablished
-        << {{"msg":"method","id":"1","method":"m","params":[]}}
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        lost
+    """)
+    assert (book.session.unsent, book.session.to_resend) == (0, 1)
+    refused = ConnectError("no session")
+    book.session.abandon(refused, "it went")
+    book.events += book.session.events_received()
+    ((_, error),) = finished(book)
+    assert isinstance(error, OutcomeUnknown)
+    assert (error.why, error.connect_error) == ("it went", refused)
+
+
+def test_a_login_that_was_sent_before_connected_counts_as_unsent(book: Playbook) -> None:
+    """Whether it succeeded makes no difference, because there is no session for its user. The calls after it were not sent."""
+    book.session.call("login", [{"resume": "token"}], wait=True, logs_in=True)
+    book.session.call("m", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"login","params":[{"resume":"token"}]}
+        lost
+    """)
+    assert (book.session.unsent, book.session.to_resend) == (2, 0)
+    refused = ConnectError("no session")
+    book.session.abandon(refused, "it went")
+    book.events += book.session.events_received()
+    assert finished(book) == [("1", refused), ("2", refused)]
+
+
+def test_a_call_that_followed_a_rejected_connect_has_not_run(book: Playbook) -> None:
+    """S5: but it may have run on an earlier connection, where nothing rejected it."""
+    book.session.call("before", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"before","params":[]}
+        lost
+    """)
+    book.session.call("after", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"before","params":[]}
+        << {"msg":"method","id":"2","method":"after","params":[]}
+        >> {"msg":"failed","version":"9"}
+        !! VersionRefused suggested='9'; retry=False
+        lost
+    """)
+    refused = NegotiationError("1", "9")
+    book.session.abandon(refused, "it went")
+    book.events += book.session.events_received()
+    (_, before), after = finished(book)
+    assert isinstance(before, OutcomeUnknown)
+    assert after == ("2", refused)
+
+
+def test_calls_that_followed_a_rejected_connect_follow_the_next_one_too(book: Playbook) -> None:
+    """C4: the server asks for another version, and has not run them. A call that is made meanwhile waits for that version."""
+    book.session.call("m", [])
+    book.play("""
+        open
+        << {"msg":"connect","version":"1","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        >> {"msg":"failed","version":"pre2"}
+        !! VersionRefused suggested='pre2'; retry=True
+    """)
+    book.session.call("n", [])
+    assert (book.session.unsent, book.session.to_resend) == (2, 0)
+    book.play("""
+        lost
+        open
+        << {"msg":"connect","version":"pre2","support":["1","pre2","pre1"]}
+        << {"msg":"method","id":"1","method":"m","params":[]}
+        << {"msg":"method","id":"2","method":"n","params":[]}
     """)
 
 
@@ -565,18 +640,17 @@ def test_a_login_during_which_the_connection_is_lost_is_repeated(book: Playbook)
 
 
 @pytest.mark.parametrize(
-    ("gate", "pipeline", "sent"),
+    ("gate", "sent"),
     [
-        pytest.param(Gate.SHUT, True, [], id="shut"),
-        pytest.param(Gate.AJAR, True, ["1"], id="ajar: no call without retry, nor any call after it"),
-        pytest.param(Gate.AJAR, False, [], id="ajar, without pipelining"),
-        pytest.param(Gate.OPEN, False, ["1", "2", "3"], id="open"),
+        pytest.param(Gate.SHUT, [], id="shut"),
+        pytest.param(Gate.AJAR, ["1"], id="ajar: no call without retry, nor any call after it"),
+        pytest.param(Gate.OPEN, ["1", "2", "3"], id="open"),
     ],
 )
-def test_the_gate_decides_which_calls_are_sent(gate: Gate, pipeline: bool, sent: list[str]) -> None:
+def test_the_gate_decides_which_calls_are_sent(gate: Gate, sent: list[str]) -> None:
     """C6, C23: the other calls are sent in order when it opens."""
     texts: list[str] = []
-    calls = Calls(texts.append, lambda event: None, Quiescence(), lambda: None, pipeline=pipeline)
+    calls = Calls(texts.append, lambda event: None, Quiescence(), lambda: None)
     calls.gate = gate
     for retry in (True, False, True):
         calls.add("m", Raw(b"[]"), wait=False, retry=retry, return_at_result=False, random_seed=None)

@@ -27,13 +27,13 @@ SUBSCRIPTION = """
     STOPPED    .      .        .
 """
 CALL = """
-    .         SEND  RESULT    UPDATED  LOST      RESUMED
-    HELD      SENT  .         .        HELD      HELD
-    SENT      .     ANSWERED  WRITTEN  HELD      .
-    ANSWERED  .     .         DONE     SETTLING  .
-    WRITTEN   .     DONE      WRITTEN  HELD      .
-    SETTLING  .     .         DONE     SETTLING  ANSWERED
-    DONE      .     .         .        .         .
+    .         SEND  RESULT    UPDATED  LOST      REFUSED  RESUMED
+    HELD      SENT  .         .        HELD      .        HELD
+    SENT      .     ANSWERED  WRITTEN  HELD      HELD     .
+    ANSWERED  .     .         DONE     SETTLING  .        .
+    WRITTEN   .     DONE      WRITTEN  HELD      .        .
+    SETTLING  .     .         DONE     SETTLING  .        ANSWERED
+    DONE      .     .         .        .         .        .
 """
 
 
