@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -29,7 +30,16 @@ from .exceptions import (
 )
 from .protocol.server_error import is_unknown_name
 
-__all__ = ["CONNECT_ADVICE", "DOCTOR_ADVICE", "REVERSE_PROXIES", "Place", "advice", "doctor_advice"]
+__all__ = [
+    "CONNECT_ADVICE",
+    "DOCTOR_ADVICE",
+    "LOGIN_ADVICE",
+    "REVERSE_PROXIES",
+    "Place",
+    "advice",
+    "doctor_advice",
+    "login_command",
+]
 
 
 class Place(IntEnum):
@@ -121,6 +131,25 @@ DOCTOR_ADVICE = {
     "proxy refused": "start the proxy, or correct its address (--proxy, $HTTPS_PROXY); --no-proxy connects without it",
 }
 
+_SECOND_FACTOR = (
+    "the account has two factors: ddp login asks for the code, or reads it from --code-file",
+    "the account has two factors: `login USER --code-file FILE` reads the code from a file",
+    "the account has two factors: `login USER --code` asks for the one-time code, too",
+)
+_IN_THE_SHELL = ("`login {user} --password-file FILE` logs in", "`login {user}` logs in")
+
+#: What to do without a usable login, at each `Place`, by `LoginNeeded.problem`.
+LOGIN_ADVICE: dict[str, tuple[str, ...]] = {
+    "not logged in": ("{command}", *_IN_THE_SHELL),
+    "ended": ("log in again: {command}", *_IN_THE_SHELL),
+    "password": ("check the user and the password", *_IN_THE_SHELL),
+    "second factor": _SECOND_FACTOR,
+    "unreadable": ("{command} saves a new login; --no-login ignores saved logins", *_IN_THE_SHELL),
+    "no terminal": ("{option} FILE reads the {secret} from a file, - from standard input",) * 3,
+    "no user": ("name the user: ddp login USER",) * 3,
+    "no accounts": ("",) * 3,
+}
+
 #: The configuration with which a reverse proxy passes WebSockets on, by the name in its `Server` header.
 REVERSE_PROXIES = {
     "nginx": (
@@ -172,14 +201,28 @@ def _has_code(kind: type[ServerError], code: int | str) -> Callable[[BaseExcepti
     return lambda error: isinstance(error, kind) and error.error == code
 
 
-def _own_hint(error: BaseException) -> str:
-    """The hint that the error carries."""
-    return getattr(error, "hint", None) or ""
+def login_command(user: str, server: Sequence[str]) -> str:
+    """Return the command to log in.
+
+    Args:
+        user: The user.
+        server: The options that name the server.
+    """
+    return shlex.join(["ddp", "login", user, *server])
 
 
-def _login(error: BaseException, options: str = "") -> str:
-    user = getattr(error, "user", None)
-    return f"`login {user}{options}` logs in" if user else _own_hint(error)
+def _login(place: Place) -> Callable[[BaseException], str]:
+    def words(error: BaseException) -> str:
+        assert isinstance(error, LoginNeeded)
+        user = error.user or "USER"
+        return LOGIN_ADVICE[error.problem][place].format(
+            command=login_command(user, error.server),
+            user=user,
+            option=error.option,
+            secret=error.option.removeprefix("--").removesuffix("-file"),
+        )
+
+    return words
 
 
 def _quotes(error: BaseException) -> str:
@@ -201,7 +244,7 @@ def _is_rate_limited(error: BaseException) -> bool:
 _TABLE: tuple[_Row, ...] = (
     _Row(
         _is_a(LoginNeeded),
-        (_own_hint, lambda error: _login(error, " --password-file FILE"), _login),
+        tuple([_login(place) for place in Place]),
     ),
     _Row(_is_a(ConnectError), (_connect, _connect, _connect_at_prompt)),
     _Row(
@@ -212,11 +255,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row(_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",)),
     _Row(
         _is_a(TwoFactorError),
-        (
-            "the account has two factors: ddp login asks for the code, or reads it from --code-file",
-            "the account has two factors: `login USER --code-file FILE` reads the code from a file",
-            "the account has two factors: `login USER --code` asks for the one-time code, too",
-        ),
+        _SECOND_FACTOR,
     ),
     _Row(_has_code(LoginError, "totp-max-attempts"), ("too many wrong codes: try again later",)),
     _Row(

@@ -34,6 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 __all__ = [
@@ -135,14 +136,26 @@ class LoginNeeded(DDPError):
 
     Args:
         message: The reason, in one sentence.
-        hint: What to do next, on the command line.
-        user: The user who can log in, for advice in the shell; None if `hint` is valid there, too.
+        problem: A key of `advice.LOGIN_ADVICE`.
+        user: The user who can log in; None if that can be any user.
+        server: The options of `ddp` that name the server.
+        option: The option that takes the place of a question, such as `--password-file`.
     """
 
-    def __init__(self, message: str, *, hint: str = "", user: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        problem: str = "not logged in",
+        user: str | None = None,
+        server: Sequence[str] = (),
+        option: str = "",
+    ) -> None:
         super().__init__(message)
-        self.hint = hint
+        self.problem = problem
         self.user = user
+        self.server = server
+        self.option = option
 
 
 class NegotiationError(DDPError):

@@ -102,7 +102,7 @@ def log_in_with_password(
 def explain_login_error(error: BaseException) -> BaseException:
     """Return an error for the user in place of the server's "method not found"; return other errors unchanged."""
     if isinstance(error, MethodError) and not isinstance(error, LoginError) and error.error == 404:
-        return LoginNeeded("this server does not support logins: it has no accounts", hint="")
+        return LoginNeeded("this server does not support logins: it has no accounts", problem="no accounts")
     return error
 
 
@@ -273,7 +273,7 @@ class LoginStore:
             # This file may contain the login that was saved last.
             is_newer = found is None or (user is None and file.changed >= found.saved.timestamp())
             if file.server in (None, server) and is_newer:
-                raise LoginNeeded(file.problem)
+                raise LoginNeeded(file.problem, problem="unreadable", user=user)
             self._warn(file.problem)
         return found
 
@@ -348,7 +348,8 @@ class LoginStore:
         except OSError as error:
             if _is_missing(self._folder, error):
                 return logins, broken
-            raise LoginNeeded(f"the saved logins in {self._folder} cannot be read: {error.strerror}") from None
+            text = f"the saved logins in {self._folder} cannot be read: {error.strerror}"
+            raise LoginNeeded(text, problem="unreadable") from None
         if names:
             self._check(
                 self._folder, status, f"others can read the folder of the saved logins, {self._folder}: chmod 700"

@@ -9,7 +9,7 @@ import shlex
 import click
 import pytest
 
-from ddpshell.advice import CONNECT_ADVICE, Place, advice
+from ddpshell.advice import CONNECT_ADVICE, LOGIN_ADVICE, Place, advice
 from ddpshell.cli.group import ddp
 from ddpshell.exceptions import (
     CommandError,
@@ -39,7 +39,11 @@ ERRORS: list[DDPError] = [
     LoginError(403, "Incorrect password"),
     LoginError(400, "Unrecognized options"),
     TwoFactorError("no-2fa-code", "no code"),
-    LoginNeeded("not logged in", hint="ddp login ann -u x", user="ann"),
+    *(
+        LoginNeeded("x", problem=problem, user=user, server=["-u", "x y"], option="--password-file")
+        for problem in ("not logged in", "ended", "password", "second factor", "unreadable")
+        for user in ("ann", None)
+    ),
     *(ConnectError(problem, problem=problem, detail="x") for problem in CONNECT_ADVICE),
     NegotiationError("1", "9"),
     OutcomeUnknown("pay", "it went"),
@@ -49,7 +53,11 @@ ERRORS: list[DDPError] = [
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def _name(error: DDPError) -> str:
+    return f"{error!r} {error.problem} {error.user}" if isinstance(error, LoginNeeded) else repr(error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=_name)
 def test_errors_with_advice_on_the_command_line_have_advice_at_the_prompt(error: DDPError) -> None:
     """The message of a timeout at the prompt says what to do itself."""
     assert advice(error, Place.COMMAND_LINE)
@@ -57,7 +65,7 @@ def test_errors_with_advice_on_the_command_line_have_advice_at_the_prompt(error:
     assert bool(advice(error, Place.PROMPT)) is not isinstance(error, DDPTimeout)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("error", ERRORS, ids=_name)
 @pytest.mark.parametrize("place", [Place.SCRIPT, Place.PROMPT])
 def test_advice_in_the_shell_names_commands_that_it_takes(error: DDPError, place: Place) -> None:
     text = advice(error, place)
@@ -67,7 +75,7 @@ def test_advice_in_the_shell_names_commands_that_it_takes(error: DDPError, place
         shell_registry().bind(line)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("error", ERRORS, ids=_name)
 def test_advice_on_the_command_line_names_commands_of_ddp(error: DDPError) -> None:
     known = ddp.list_commands(click.Context(ddp))
     text = advice(error, Place.COMMAND_LINE)
@@ -126,6 +134,39 @@ def test_advice_contains_the_detail_and_the_notes_of_an_error() -> None:
     error.add_note("use -u URL for another server")
     expected = "the server redirects to ws://{h}: use that address (use -u URL for another server)"
     assert advice(error, Place.COMMAND_LINE) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(
+            LoginNeeded("x", problem="ended", user="ann", server=["-u", "x y"]),
+            ("log in again: ddp login ann -u 'x y'", "`login ann --password-file FILE` logs in", "`login ann` logs in"),
+            id="a login that ended",
+        ),
+        pytest.param(
+            LoginNeeded("x", problem="unreadable", server=["-p", "p"]),
+            ("ddp login USER -p p saves a new login; --no-login ignores saved logins",
+             "`login USER --password-file FILE` logs in", "`login USER` logs in"),
+            id="a file that cannot be read",
+        ),
+        pytest.param(
+            LoginNeeded("x", problem="no terminal", option="--passphrase-file"),
+            ("--passphrase-file FILE reads the passphrase from a file, - from standard input",) * 3,
+            id="no terminal to ask at",
+        ),
+    ],
+)  # fmt: skip
+def test_without_a_login_each_place_names_its_own_command(error: LoginNeeded, expected: tuple[str, str, str]) -> None:
+    assert tuple(advice(error, place) for place in Place) == expected
+
+
+def test_each_problem_of_a_login_has_advice() -> None:
+    for file in (TOP / "ddpshell").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "LoginNeeded":
+                problems = [keyword.value for keyword in node.keywords if keyword.arg == "problem"]
+                assert all(not isinstance(text, ast.Constant) or text.value in LOGIN_ADVICE for text in problems)
 
 
 def test_a_similar_name_replaces_the_general_advice() -> None:

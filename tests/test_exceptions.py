@@ -76,7 +76,7 @@ SENTENCES = [
     ),
     pytest.param(ClientClosed("the client is closed"), "the client is closed", id="closed"),
     pytest.param(DDPTimeout("no result within 5 s"), "no result within 5 s", id="timeout"),
-    pytest.param(LoginNeeded("you are not logged in", hint="ddp login"), "you are not logged in", id="login needed"),
+    pytest.param(LoginNeeded("you are not logged in"), "you are not logged in", id="login needed"),
     pytest.param(InvalidURL("a", "b", what="proxy URL"), "invalid proxy URL 'a': b", id="proxy"),
     pytest.param(CommandError("no such command", "cll", 0), "no such command", id="command: without the position"),
 ]

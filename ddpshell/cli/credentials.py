@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
 from msgspec import Struct
 
-from ..client import Awaitable, Client
 from ..exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded, TwoFactorError
 from ..protocol.urls import Endpoint, parse_url
 from ..text.escaping import escape_line
@@ -20,6 +19,7 @@ from .process import Process
 from .settings import ConnectionSettings
 
 if TYPE_CHECKING:
+    from ..client import Awaitable, Client
     from ..logins import LoginStore, SavedLogin
     from ..protocol.accounts import LoginToken
 
@@ -28,10 +28,10 @@ __all__ = [
     "ask_user",
     "endpoint_of",
     "find_credential",
-    "login_command",
     "login_store",
     "read_passphrase",
     "read_secret",
+    "server_options",
     "warn_of_exposed_passwords",
     "warn_of_plain_text",
     "without_credentials",
@@ -49,7 +49,8 @@ class Credential(Struct, frozen=True):
 
     Args:
         what: A description for errors: `the login of 'ann' saved for ws://localhost:3000`.
-        advice: What to do if the server rejects it.
+        problem: The problem if the server rejects it; see `LoginNeeded`.
+        server: The options that name the server.
         token: The token; None for a password.
         user: The user of the password.
         password: The password in clear text.
@@ -57,7 +58,8 @@ class Credential(Struct, frozen=True):
     """
 
     what: str
-    advice: str
+    problem: str
+    server: Sequence[str]
     token: str | None = None
     user: str | None = None
     password: str = ""
@@ -88,11 +90,12 @@ class Credential(Struct, frozen=True):
 
     def rejection(self, error: LoginError) -> LoginNeeded:
         """Return the error for a credential that the server rejected."""
-        user = self.user or (self.saved.user if self.saved is not None else "USER")
-        from ..advice import Place, advice
-
-        hint = advice(error, Place.COMMAND_LINE) if isinstance(error, TwoFactorError) else self.advice
-        return LoginNeeded(f"the server rejected {self.what}: {error}", hint=hint, user=user)
+        return LoginNeeded(
+            f"the server rejected {self.what}: {error}",
+            problem="second factor" if isinstance(error, TwoFactorError) else self.problem,
+            user=self.user or (self.saved.user if self.saved is not None else None),
+            server=self.server,
+        )
 
 
 def find_credential(process: Process, settings: ConnectionSettings) -> Credential | None:
@@ -106,25 +109,25 @@ def find_credential(process: Process, settings: ConnectionSettings) -> Credentia
         CommandError: A file cannot be read.
     """
     identity = settings.identity
+    server = server_options(process)
     match identity.kind:
         case "anonymous":
             return None
         case "token":
             text = os.environ["DDP_TOKEN"] if identity.file is None else read_secret(identity.file, "token", process)
-            credential = Credential(f"the token of {identity.origin}", login_command(process, "USER"), token=text)
+            credential = Credential(f"the token of {identity.origin}", "not logged in", server, token=text)
         case "password":
             assert identity.user is not None
             assert identity.file is not None
             password = read_secret(identity.file, "password", process)
             what = f"the login of {identity.user!r}"
-            credential = Credential(what, "check the user and the password", user=identity.user, password=password)
+            credential = Credential(what, "password", server, user=identity.user, password=password)
         case _:
             saved = _find_saved(process, settings)
             if saved is None:
                 return None
-            again = f"log in again: {login_command(process, saved.user)}"
             what = f"the login of {saved.user!r} saved for {saved.server}"
-            credential = Credential(what, again, token=saved.token.token, saved=saved)
+            credential = Credential(what, "ended", server, token=saved.token.token, saved=saved)
     warn_of_plain_text(process, endpoint_of(settings))
     return credential
 
@@ -167,17 +170,11 @@ def warn_of_exposed_passwords(process: Process) -> None:
             )
 
 
-def login_command(process: Process, user: str) -> str:
-    """Return the command to log in, with the options that name the server."""
-    import shlex
-
+def server_options(process: Process) -> list[str]:
+    """Return the options that name the server, as the user has given them, for advice."""
     given = process.options
-    words = ["ddp", "login", user]
-    if "url" in given:
-        words += ["-u", without_credentials(given["url"])]
-    if "profile" in given:
-        words += ["-p", given["profile"]]
-    return shlex.join(words)
+    words = ["-u", without_credentials(given["url"])] if "url" in given else []
+    return [*words, "-p", given["profile"]] if "profile" in given else words
 
 
 def without_credentials(url: str) -> str:
@@ -190,7 +187,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     folder = logins_folder()
     if folder is None or not is_there(folder):
         if user is not None:
-            raise LoginNeeded(f"there is no saved login of {user!r}", hint=login_command(process, user), user=user)
+            raise LoginNeeded(f"there is no saved login of {user!r}", user=user, server=server_options(process))
         return None
     from ..logins import server_of
 
@@ -199,7 +196,7 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
     try:
         saved = store.find(server, user)
     except LoginNeeded as error:
-        error.hint = f"{login_command(process, user or 'USER')} saves a new login; --no-login ignores saved logins"
+        error.server = server_options(process)
         raise
     if saved is None:
         if user is not None:
@@ -207,22 +204,24 @@ def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | 
             known = f"; there are logins of: {others}" if others else ""
             raise LoginNeeded(
                 f"there is no saved login of {user!r} for {server}{known}",
-                hint=login_command(process, user),
                 user=user,
+                server=server_options(process),
             )
         return None
     now = process.clock.wall()
     if saved.token.expires_soon(now):
         raise LoginNeeded(
             f"the login of {saved.user!r} saved for {server} has expired",
-            hint=login_command(process, saved.user),
             user=saved.user,
+            server=server_options(process),
         )
     left = saved.token.expires - now
     if left < _SOON:
         hours = int(left.total_seconds() // 3600)
         ends = f"in {hours // 24} days" if hours >= 48 else f"in {hours} hours"
-        again = f"`login {saved.user}`" if process.at_prompt else login_command(process, saved.user)
+        from ..advice import login_command
+
+        again = f"`login {saved.user}`" if process.at_prompt else login_command(saved.user, server_options(process))
         process.console.note(f"the saved login of {saved.user!r} expires {ends}; to renew it: {again}")
     return saved
 
@@ -302,9 +301,7 @@ def read_passphrase(process: Process, settings: ConnectionSettings) -> str:
     # Encrypted keys have this word in their header (RFC 7468, RFC 1421).
     if b"ENCRYPTED" not in Path(file).read_bytes():
         return ""
-    return ask_user(
-        f"Passphrase of {file}: ", process, "--passphrase-file FILE reads it from a file, - from standard input"
-    )
+    return ask_user(f"Passphrase of {file}: ", process, "--passphrase-file")
 
 
 def _check_tls_files(settings: ConnectionSettings) -> None:
@@ -340,13 +337,13 @@ def _check_tls_files(settings: ConnectionSettings) -> None:
             ) from None
 
 
-def ask_user(question: str, process: Process, otherwise: str, *, hidden: bool = True) -> str:
+def ask_user(question: str, process: Process, option: str = "", *, hidden: bool = True) -> str:
     """Ask the user at the terminal, even if standard input is something else. The time to type does not count.
 
     Args:
         question: The question, which ends with a colon and a space.
         process: The run of `ddp`, with the time limit.
-        otherwise: What to do if there is no terminal.
+        option: The option that takes the place of the question; without it, the question is for the user's name.
         hidden: Whether to hide what the user types.
 
     Raises:
@@ -355,11 +352,12 @@ def ask_user(question: str, process: Process, otherwise: str, *, hidden: bool = 
     from ..shell.terminal.modes import ask_at_terminal
 
     what = question.rstrip(": ")
+    problem = "no terminal" if option else "no user"
     with process.paused():
         try:
             text = ask_at_terminal(escape_line(question), is_hidden=hidden)
         except OSError:
-            raise LoginNeeded(f"there is no terminal to ask at: {what}", hint=otherwise) from None
+            raise LoginNeeded(f"there is no terminal to ask at: {what}", problem=problem, option=option) from None
     if not text:
-        raise LoginNeeded(f"nothing was typed: {what}", hint=otherwise)
+        raise LoginNeeded(f"nothing was typed: {what}", problem=problem, option=option)
     return text

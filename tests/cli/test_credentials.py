@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.credentials import Credential, find_credential, login_command, read_secret
+from ddpshell.advice import Place, advice, login_command
+from ddpshell.cli.credentials import Credential, find_credential, read_secret, server_options
 from ddpshell.cli.process import Process
 from ddpshell.cli.settings import ConnectionSettings
 from ddpshell.exceptions import CommandError, LoginError, LoginNeeded
@@ -29,7 +30,7 @@ def settings(process: Process, **environment: str) -> ConnectionSettings:
 def test_how_to_log_in_again_names_the_server(given: dict[str, object], command: str) -> None:
     process = Process()
     process.options.update(given)
-    assert login_command(process, "ann") == command
+    assert login_command("ann", server_options(process)) == command
 
 
 def test_an_anonymous_user_has_no_credential() -> None:
@@ -44,7 +45,7 @@ def test_a_user_who_never_logged_in_is_missed() -> None:
     process.options["login"] = "ann"
     with pytest.raises(LoginNeeded, match="no saved login of 'ann'") as raised:
         find_credential(process, settings(process))
-    assert raised.value.hint == "ddp login ann"
+    assert advice(raised.value, Place.COMMAND_LINE) == "ddp login ann"
 
 
 def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
@@ -59,9 +60,9 @@ def test_a_token_of_a_file_is_its_first_line(tmp_path: Path) -> None:
 
 
 def test_a_refusal_says_what_was_rejected_and_what_to_do() -> None:
-    error = Credential("the login of 'ann'", "log in again", token="t0ken").rejection(LoginError(403, "logged out"))
+    error = Credential("the login of 'ann'", "ended", ["-u", "h"], "t0ken").rejection(LoginError(403, "logged out"))
     assert str(error) == "the server rejected the login of 'ann': logged out [403]"
-    assert error.hint == "log in again"
+    assert advice(error, Place.COMMAND_LINE) == "log in again: ddp login USER -u h"
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ from ddpshell.exceptions import (
         pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", "check user name and password", id="a wrong password"),
         pytest.param(LoginError(400, "Unrecognized options"), "Unrecognized options [400]", "this kind of login", id="no such login"),
         pytest.param(TwoFactorError("no-2fa-code", "no code"), "no code [no-2fa-code]", "--code-file", id="two factors"),
-        pytest.param(LoginNeeded("not logged in", hint="ddp login"), "not logged in", "ddp login", id="a login needed"),
+        pytest.param(LoginNeeded("not logged in", user="ann"), "not logged in", "ddp login ann", id="a login needed"),
         pytest.param(ConnectError("no", problem="refused"), "no", "is the server running there?", id="no connection"),
         pytest.param(ConnectError("no"), "no", "", id="no connection, and no idea"),
         pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),

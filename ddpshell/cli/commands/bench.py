@@ -122,7 +122,7 @@ def _confirm(settings: ConnectionSettings, process: Process, *, is_confirmed: bo
     refusal = f"{escape_line(host)} is another machine; add --yes if you may load it"
     question = f"{host} is another machine, and a load test can make it slow for others. May you load it? [y/N] "
     try:
-        answer = ask_user(question, process, "", hidden=False)
+        answer = ask_user(question, process, hidden=False)
     except LoginNeeded:
         raise click.UsageError(refusal) from None
     if answer.strip().lower() not in ("y", "yes"):

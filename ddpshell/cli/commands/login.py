@@ -29,9 +29,6 @@ from ..types import SecretFile
 
 __all__ = ["login"]
 
-_NO_TERMINAL = "--password-file FILE reads the password from a file, - from standard input"
-_NO_TERMINAL_FOR_CODE = "--code-file FILE reads the code from a file, - from standard input"
-
 
 def _login(user: str | None, is_id: bool, code_file: str | None, lists: bool) -> None:
     process = process_of(click.get_current_context())
@@ -56,11 +53,11 @@ def _login(user: str | None, is_id: bool, code_file: str | None, lists: bool) ->
     if token_file is not None:
         token = read_secret(token_file, "token", process)
     else:
-        user = user or ask_user("User: ", process, "name the user: ddp login USER", hidden=False)
+        user = user or ask_user("User: ", process, hidden=False)
         if password_file is not None:
             password = read_secret(password_file, "password", process)
         else:
-            password = ask_user(f"Password of {user} at {endpoint.url}: ", process, _NO_TERMINAL)
+            password = ask_user(f"Password of {user} at {endpoint.url}: ", process, "--password-file")
     with connected(process, settings, as_user=False) as client:
         if token_file is not None:
             made = _answer(client.accounts.login_with_token(token), client, process)
@@ -139,7 +136,7 @@ def _with_code(
             return read_secret(code_file, "one-time code", process)
         if rejection is not None:
             process.console.warning(f"the server rejected this code: {rejection}")
-        return ask_user("One-time code: ", process, _NO_TERMINAL_FOR_CODE).replace(" ", "")
+        return ask_user("One-time code: ", process, "--code-file").replace(" ", "")
 
     def wait_for(answer: Awaitable[LoginToken]) -> LoginToken:
         return _answer(answer, client, process)

@@ -10,7 +10,7 @@ from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, Outco
 from ...logins import LoginStore, SavedLogin, server_of
 from ..command_classes import Command, process_of, spelling
 from ..connection import connected, wait_for_outcome
-from ..credentials import endpoint_of, login_command, login_store
+from ..credentials import endpoint_of, login_store, server_options
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..process import Process
 from ..settings import ConnectionSettings
@@ -36,8 +36,8 @@ def _logout(local: bool, of_all: bool) -> None:
     store = login_store(process)
     saved = store.find(server, settings.identity.user) if settings.identity.kind == "saved" else None
     if saved is None:
-        advice = login_command(process, settings.identity.user or "USER")
-        raise LoginNeeded(f"you are not logged in at {server}", hint=advice)
+        text = f"you are not logged in at {server}"
+        raise LoginNeeded(text, user=settings.identity.user, server=server_options(process))
     _end_and_forget(process, settings, store, saved, local=local)
 
 

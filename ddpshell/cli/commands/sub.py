@@ -40,6 +40,7 @@ from ...text.literals import parse_argument
 from ...text.palette import terminal_text
 from ..call_arguments import check_text, note_losses, read_arguments
 from ..command_classes import Command, SectionOption, process_of
+from ..credentials import endpoint_of, server_options
 from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
 from ..output import Console, OutputFormat, Stream, is_dumb
 from ..process import Process
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
         SubscriptionReady,
         SubscriptionStopped,
     )
-    from ..event_queue import EventQueue
+from ..event_queue import EventQueue
 
 __all__ = [
     "ChangeLines",
@@ -229,7 +230,6 @@ def _show_live(
     from ...shell.live import LiveTable, observe_all
     from ...shell.terminal.live_screen import LiveScreen, connection_state
     from ..connection import connected, wait_for_session
-    from ..credentials import endpoint_of
     from ..did_you_mean import suggest_name
 
     refusals: list[BaseException] = []
@@ -257,7 +257,7 @@ def _show_live(
         held.close()
         stop_observing()
         if refusals:
-            raise _logged_out(refusals[0])
+            raise _logged_out(refusals[0], process)
         if isinstance(subscription.error, SubscriptionError):
             suggest_name(subscription.error, name, process, endpoint_of(settings))
         if subscription.error is not None:
@@ -291,8 +291,9 @@ class _HeldMessages(Stream):
         self.texts.append(text)
 
 
-def _logged_out(error: BaseException | None) -> LoginNeeded:
-    return LoginNeeded(f"the server no longer accepts the login: {error}", hint="log in again with ddp login")
+def _logged_out(error: BaseException | None, process: Process) -> LoginNeeded:
+    text = f"the server no longer accepts the login: {error}"
+    return LoginNeeded(text, problem="ended", server=server_options(process))
 
 
 def _compiled(option: str, text: str, compile_value: Callable[[Any], Compiled]) -> Compiled:
@@ -432,7 +433,7 @@ class SubscriptionRun:
                     return
                 elif isinstance(event, LoggedOut):
                     # What the server publishes from now on is not for this user.
-                    raise _logged_out(event.error)
+                    raise _logged_out(event.error, self._process)
                 elif isinstance(event, DataReceived):
                     self._process.console.message(event.text)
                     printed += 1
@@ -475,7 +476,6 @@ class SubscriptionRun:
 
     def _failed(self, error: BaseException) -> BaseException:
         from ..connection import add_url_hint
-        from ..credentials import endpoint_of
 
         add_url_hint(error, self._process)
         if isinstance(error, SubscriptionError):

@@ -8,7 +8,7 @@ from ...exceptions import LoginNeeded
 from ...logins import describe_user, server_of
 from ..command_classes import Command, process_of
 from ..connection import connected
-from ..credentials import endpoint_of, login_command
+from ..credentials import endpoint_of, server_options
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
 from ..settings import ConnectionSettings
 
@@ -24,7 +24,7 @@ def _whoami() -> None:
     with connected(process, settings) as client:
         token = client.accounts.token
         if token is None:
-            raise LoginNeeded(f"you are not logged in at {server}", hint=login_command(process, "USER"))
+            raise LoginNeeded(f"you are not logged in at {server}", server=server_options(process))
         process.console.result(describe_user(token, client.collection("users").find_one(token.user_id) or {}, server))
 
 

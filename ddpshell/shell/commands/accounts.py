@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...advice import Place, advice
 from ...exceptions import CommandError, LoginNeeded, TwoFactorError
 from ...logins import (
     describe_user,
@@ -146,7 +145,7 @@ def whoami(shell: Shell) -> Reply:
 
 
 def _not_logged_in(shell: Shell) -> LoginNeeded:
-    return LoginNeeded(f"you are not logged in at {shell.link.server}", hint="`login USER` logs in")
+    return LoginNeeded(f"you are not logged in at {shell.link.server}")
 
 
 def user_text(shell: Shell) -> StyledText:
@@ -208,7 +207,7 @@ def _ask_code(shell: Shell) -> str:
 
 
 def _with_advice(answer: Future[Value]) -> Future[Value]:
-    """The same answer, but its errors say which command of the shell helps."""
+    """The same answer, with errors for which there is advice."""
     advised: Future[Value] = Future()
 
     def on_answer(_: Future[Any]) -> None:
@@ -217,7 +216,7 @@ def _with_advice(answer: Future[Value]) -> Future[Value]:
             case None:
                 advised.set_result(answer.result())
             case TwoFactorError():
-                advised.set_exception(LoginNeeded(str(error), hint=advice(error, Place.PROMPT)))
+                advised.set_exception(LoginNeeded(str(error), problem="second factor"))
             case _:
                 advised.set_exception(explain_login_error(error))
 
