@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -35,6 +35,7 @@ HIGH_WATER = 1 << 20
 
 # How many bytes are decoded at once, and after how many characters the texts are delivered.
 _PIECE = 4096
+_PLAIN_PIECE = 16 * _PIECE
 _BATCH = 1 << 20
 
 #: How many seconds a client can take to answer a close frame, and to send its HTTP request.
@@ -44,6 +45,8 @@ REQUEST_TIMEOUT = 15.0
 #: Seconds between WebSocket pings on the SockJS endpoint, and how long the server waits for the pong (U12).
 SOCKJS_PING_INTERVAL = 45.0
 SOCKJS_PONG_TIMEOUT = 10.0
+
+_END_OF_HEADERS = b"\r\n\r\n"
 
 # How many origins appear in the log. Clients can invent any number of origins.
 _LOGGED_ORIGINS_LIMIT = 100
@@ -243,6 +246,8 @@ class Socket(asyncio.Protocol):
             extensions=endpoints.extensions, max_size=endpoints.message_limit, logger=_websocket_logger
         )
         self._framed = False
+        # Whether the next byte begins a frame and `websockets` need not decode it, see `_read_plain`.
+        self._is_plain = False
         self._fragments: list[bytes] = []
         # Received bytes that are not decoded yet. They stay compressed while reading is paused, to save memory.
         self._unread = bytearray()
@@ -257,7 +262,7 @@ class Socket(asyncio.Protocol):
         if self._protocol.state is not OPEN or self._stalled:
             return
         self._endpoints.observe(self, texts, True)
-        if self._protocol.extensions or self._protocol.debug:
+        if self._uses_websockets:
             for text in texts:
                 data = sockjs.frame_for_client([text]) if self._framed else text
                 self._protocol.send_text(data.encode())
@@ -361,20 +366,65 @@ class Socket(asyncio.Protocol):
         size = 0
         while self._unread and not self.reading_paused:
             count = len(texts)
-            piece = bytes(self._unread[:_PIECE])
-            del self._unread[:_PIECE]
-            self._protocol.receive_data(piece)
-            for event in self._protocol.events_received():
-                if isinstance(event, Frame):
-                    self._handle_frame(event, texts)
-                elif isinstance(event, Request):
-                    self._handle_request(event)
+            if self._is_plain:
+                if not self._read_plain(texts):
+                    break
+            else:
+                piece = bytes(self._unread[:_PIECE])
+                del self._unread[:_PIECE]
+                self._protocol.receive_data(piece)
+                for event in self._protocol.events_received():
+                    if isinstance(event, Frame):
+                        self._handle_frame(event, texts)
+                    elif isinstance(event, Request):
+                        self._handle_request(event)
+                        # Only if no frame came with the request, the next byte begins one.
+                        is_last = piece.find(_END_OF_HEADERS) == len(piece) - len(_END_OF_HEADERS)
+                        self._is_plain = is_last and not self._framed and not self._uses_websockets
             size += sum(map(len, texts[count:]))
             if size > _BATCH:
                 self._deliver(texts)
                 size = 0
         self._deliver(texts)
         self._write()
+
+    def _read_plain(self, texts: list[str]) -> bool:
+        """Decode small text frames without `websockets`, which would take most of the time.
+
+        From any other frame on, `websockets` decodes all the rest. Returns False if a frame is incomplete.
+        """
+        data = bytes(self._unread[:_PLAIN_PIECE])
+        start, end = 0, len(data)
+        most = min(_PIECE, self._endpoints.message_limit)
+        self._is_plain = self._protocol.state is OPEN and not self._stalled
+        while self._is_plain and start < end:
+            length = data[start + 1] - 0x80 if start + 1 < end else 0
+            mask_start = start + 2
+            if length == 126:
+                mask_start += 2
+                length = int.from_bytes(data[start + 2 : mask_start]) if mask_start <= end else 0
+            elif length == 127:
+                length = -1
+            if data[start] != 0x81 or not 0 <= length <= most:
+                self._is_plain = False
+                break
+            text_start = mask_start + 4
+            text_end = text_start + length
+            if text_end > end:
+                break
+            try:
+                texts.append(apply_mask(data[text_start:text_end], data[mask_start:text_start]).decode())
+            except UnicodeDecodeError:
+                self._is_plain = False
+                break
+            start = text_end
+        del self._unread[:start]
+        return start > 0 or not self._is_plain
+
+    @property
+    def _uses_websockets(self) -> bool:
+        """Whether `websockets` must encode and decode all frames: to compress them, or to log them."""
+        return bool(self._protocol.extensions) or self._protocol.debug
 
     def _handle_request(self, request: Request) -> None:
         self._cancel_timers()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import logging
+import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pytest
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from ddpshell.server import Options, Server
-from ddpshell.server.transport import SharedText, text_frame
+from ddpshell.server.transport import Endpoints, SharedText, Socket, text_frame
 from tests.server.wire import PATIENCE, Closed, WireClient
 from tests.strategies import texts
 
@@ -283,6 +285,122 @@ def test_a_message_above_the_limit_closes_the_connection_with_1009(start: Start,
     _, data = raw.recv_data()
     assert int.from_bytes(data[:2], "big") == 1009
     raw.shutdown()  # type: ignore[no-untyped-call]
+
+
+class _Wire(asyncio.Transport):
+    """A connection to one socket of a server. It answers each text with the text, and closes after `close`.
+
+    Args:
+        by_websockets: Whether `websockets` decodes and encodes all frames, as it does if it logs them.
+    """
+
+    def __init__(self, by_websockets: bool) -> None:
+        super().__init__()
+        self.seen: list[object] = []
+        self._is_closing = False
+        logging.getLogger("ddpshell.server.transport.websocket").setLevel(
+            logging.DEBUG if by_websockets else logging.INFO
+        )
+        self.endpoints = Endpoints("", self._own, message_limit=300)
+        self.socket = Socket(self.endpoints, lambda: 0)
+        self.socket.connection_made(self)
+
+    def _own(self, socket: Socket) -> _Wire:
+        return self
+
+    def texts_received(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            self.seen.append(text)
+            if text == "pause":
+                self.socket.pause_reading()
+            elif text == "close":
+                self.socket.close()
+            else:
+                self.socket.send([text, text])
+
+    def socket_closed(self) -> None:
+        self.seen.append("closed")
+
+    def resume_sending(self) -> None:
+        pass
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        # How much is sent with one write is of no importance.
+        earlier = self.seen.pop() if self.seen and isinstance(self.seen[-1], bytes) else b""
+        assert isinstance(earlier, bytes)
+        self.seen.append(earlier + bytes(data))
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        self._is_closing = True
+        self.seen.append("close")
+
+    def abort(self) -> None:
+        self._is_closing = True
+        self.seen.append("abort")
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+
+_OPENING = (
+    b"GET /websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+_PAYLOADS = st.sampled_from([b"", b"a", b"pause", b"close", b"\xff", b"x" * 125, b"y" * 126, b"z" * 300, b"w" * 301])
+_TEXT_FRAMES = _PAYLOADS.map(lambda data: Frame(Opcode.TEXT, data).serialize(mask=True))
+_OTHER_FRAMES = st.one_of(
+    st.builds(Frame, st.sampled_from([Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.PING]), _PAYLOADS, st.booleans())
+    .filter(lambda frame: frame.opcode is not Opcode.PING or (frame.fin and len(frame.data) < 126))
+    .map(lambda frame: frame.serialize(mask=True)),
+    st.just(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)),
+    st.just(Frame(Opcode.TEXT, b"unmasked").serialize(mask=False)),
+    st.binary(max_size=10),
+)
+_STREAMS = st.tuples(st.lists(_TEXT_FRAMES, max_size=5), st.lists(_TEXT_FRAMES | _OTHER_FRAMES, max_size=5))
+
+
+@given(_STREAMS, st.integers(0, 8), st.lists(st.integers(1, 400), max_size=20))
+def test_frames_are_read_and_sent_as_websockets_does(
+    stream: tuple[list[bytes], list[bytes]], in_opening: int, cuts: list[int]
+) -> None:
+    data = b"".join(stream[0] + stream[1])
+    pieces = [_OPENING + data[:in_opening]]
+    data = data[in_opening:]
+    for cut in cuts:
+        pieces.append(data[:cut])
+        data = data[cut:]
+
+    async def run() -> None:
+        wires = [_Wire(by_websockets) for by_websockets in (True, False)]
+        for piece in [*pieces, data]:
+            if not piece:
+                continue
+            for wire in wires:
+                if not wire.is_closing():
+                    wire.socket.data_received(piece)
+                    if wire.socket.reading_paused:
+                        wire.seen.append("paused")
+                        wire.socket.resume_reading()
+            first, second = (
+                [item if not isinstance(item, bytes) else re.sub(b"Date: .*", b"", item) for item in wire.seen]
+                for wire in wires
+            )
+            assert first == second
+        for wire in wires:
+            wire.socket.eof_received()
+            wire.socket.connection_lost(None)
+        assert wires[0].seen[-3:] == wires[1].seen[-3:]
+
+    asyncio.run(run())
 
 
 @given(texts() | st.sampled_from([125, 126, 65_535, 65_536]).map(lambda size: "x" * size))
