@@ -89,7 +89,8 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     """
     invocation = shell.registry.bind(reparse(line, shell.results), partial(_read_file, shell))
     output = _open_output(shell, line, invocation)
-    shell.current.number = number = shell.jobs.next_number() if invocation.command.is_numbered else None
+    number = shell.jobs.next_number() if invocation.command.is_numbered else None
+    shell.current.number = number or 0
     if line.variable is not None:
         shell.results.reserve(line.variable, number)
     shell.current.started = shell.clock.now()

@@ -153,7 +153,6 @@ class Results:
         self._values: dict[int, EJSONValue] = {}
         # How lists of documents were shown.
         self._documents: dict[int, Documents] = {}
-        self._last: int | None = None
         self._named: dict[str, EJSONValue] = {}
         # The commands whose results get a name, and the names for which a command has no result yet.
         self._awaited: dict[str, int | None] = {}
@@ -174,7 +173,6 @@ class Results:
         """Keep the result of a command, and the documents as which it was shown."""
         with self._lock:
             self._values[number] = value
-            self._last = number
             for name in [name for name, awaited in self._awaited.items() if awaited == number]:
                 self._named[name] = value
                 del self._awaited[name]
@@ -193,7 +191,7 @@ class Results:
         """
         value = self.get(number)
         with self._lock:
-            documents = self._documents.get(self._last or 0 if number is None else number)
+            documents = self._documents.get(next(reversed(self._values)) if number is None else number)
         if documents is None:
             return Result(value, is_full=True)
         return Documents(documents.items, documents.output, is_full=True)
@@ -212,9 +210,9 @@ class Results:
             CommandError: There is no result with this number.
         """
         with self._lock:
-            if self._last is None:
+            if not self._values:
                 raise CommandError("there is no result yet")
-            number = self._last if number is None else number
+            number = next(reversed(self._values)) if number is None else number
             if number not in self._values:
                 raise CommandError(f"${number} has no value: command [{number}] has no result, or not yet")
             return self._values[number]

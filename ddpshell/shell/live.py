@@ -29,9 +29,10 @@ from ..text.tables import cell_text
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..client.collection import Collection
     from ..client.events import Event
 
-__all__ = ["LIT_SECONDS", "LiveTable", "observe_all"]
+__all__ = ["LIT_SECONDS", "LiveTable", "observe", "observe_all"]
 
 #: Seconds for which a changed cell is lit.
 LIT_SECONDS = 1.0
@@ -114,8 +115,7 @@ class LiveTable:
         self.problem = ""
         self._accepts: Callable[[_Row], bool] | None = None
         # The rows that the filter has not seen yet.
-        self._unchecked: Iterator[_Row] = iter(())
-        self._is_checking = False
+        self._unchecked: deque[_Row] = deque()
         # The rows that match, in order; None if they must be found again.
         self._matching: list[_Row] | None = None
         self._selected: _Row | None = None
@@ -141,21 +141,18 @@ class LiveTable:
         now = self._now()
         end = now + seconds
         count = 0
-        while self._events:
-            for event in self._pop_events():
-                self._apply(event, now)
+        while self._events and (not count or self._now() < end):
+            for _ in range(min(_PORTION, len(self._events))):
+                self._apply(self._events.popleft(), now)
                 count += 1
-            if self._now() >= end:
-                break
         if count:
             self._recent.append((now, count))
-        while self._is_checking and self._now() < end:
-            self._check_rows()
-        return bool(self._events) or self._is_checking
-
-    def _pop_events(self) -> Iterator[DocumentEvent]:
-        for _ in range(min(_PORTION, len(self._events))):
-            yield self._events.popleft()
+        while self._unchecked and self._now() < end:
+            for _ in range(min(_PORTION, len(self._unchecked))):
+                row = self._unchecked.popleft()
+                row.is_match = self._is_match(row)
+            self._matching = None
+        return bool(self._events or self._unchecked)
 
     def _apply(self, event: DocumentEvent, now: float) -> None:
         collection = self._collections.setdefault(event.collection, _Collection())
@@ -205,33 +202,24 @@ class LiveTable:
         except (CommandError, QueryError) as error:
             self.problem = str(error)
             return
-        self._unchecked = iter(list(self._rows_of_shown()))
-        self._is_checking = True
-        if self._accepts is None:
-            for row in self._unchecked:
-                row.is_match = True
-            self._is_checking = False
+        self._unchecked = deque(self._collection.in_order())
+        while self._accepts is None and self._unchecked:
+            self._unchecked.popleft().is_match = True
         self._matching = None
 
     def _is_match(self, row: _Row) -> bool:
         return self._accepts is None or self._accepts(row)
 
-    def _check_rows(self) -> None:
-        rows = list(islice(self._unchecked, _PORTION))
-        for row in rows:
-            row.is_match = self._is_match(row)
-        self._is_checking = bool(rows)
-        self._matching = None
-
-    def _rows_of_shown(self) -> Iterator[_Row]:
-        collection = self._collections.get(self.shown or "")
-        return iter(()) if collection is None else collection.in_order()
+    @property
+    def _collection(self) -> _Collection:
+        """The collection that is shown; before the first document, an empty one."""
+        return self._collections.get(self.shown or "", _Collection())
 
     @property
     def matching(self) -> list[_Row]:
         """The rows that match the filter, in order."""
         if self._matching is None:
-            self._matching = [row for row in self._rows_of_shown() if row.is_match]
+            self._matching = [row for row in self._collection.in_order() if row.is_match]
             self._find_selected()
         return self._matching
 
@@ -242,7 +230,9 @@ class LiveTable:
         if self.is_open:
             self._open_top = max(0, self._open_top + rows)
             return
-        self._select(self._place + rows)
+        matching = self.matching
+        self._place = min(max(0, self._place + rows), max(0, len(matching) - 1))
+        self._selected = matching[self._place] if matching else None
 
     def move_page(self, pages: int) -> None:
         """Move by the height of the window."""
@@ -254,9 +244,7 @@ class LiveTable:
 
     def move_columns(self, columns: int) -> None:
         """Show columns further to the right, or to the left."""
-        collection = self._collections.get(self.shown or "")
-        most = 0 if collection is None else max(0, len(collection.fields) - 1)
-        self._left = min(max(0, self._left + columns), most)
+        self._left = min(max(0, self._left + columns), max(0, len(self._collection.fields) - 1))
 
     def next_collection(self, step: int = 1) -> None:
         """Show another collection."""
@@ -277,11 +265,6 @@ class LiveTable:
         self.is_open = False
         # It may be gone.
         self._matching = None
-
-    def _select(self, place: int) -> None:
-        rows = self.matching
-        self._place = min(max(0, place), max(0, len(rows) - 1))
-        self._selected = rows[self._place] if rows else None
 
     def _find_selected(self) -> None:
         """Keep the selected document selected if its place has changed; if it is gone, select the one in its place."""
@@ -318,10 +301,9 @@ class LiveTable:
         rate = sum(count for _, count in self._recent)
         parts = []
         for name, collection in self._collections.items():
-            marked = (
-                f"[{escape_line(name)}]" if name == self.shown and len(self._collections) > 1 else escape_line(name)
-            )
-            parts.append(f"{marked}: {plural(len(collection.rows), 'document')}")
+            is_marked = name == self.shown and len(self._collections) > 1
+            heading = f"[{escape_line(name)}]" if is_marked else escape_line(name)
+            parts.append(f"{heading}: {plural(len(collection.rows), 'document')}")
         if rate:
             parts.append(f"{plural(rate, 'change')}/s")
         text = " · ".join([what, *(parts or ["no documents"])])
@@ -349,8 +331,8 @@ class LiveTable:
 
     def _columns(self, visible: Sequence[_Row], width: int) -> tuple[list[tuple[str, int]], int]:
         """Return the names and widths of the columns that fit, and the number of fields that are left out."""
-        collection = self._collections.get(self.shown or "")
-        if collection is None:
+        collection = self._collection
+        if not self._collections:
             return [], 0
         names = ["_id", *islice(collection.fields, self._left, None)]
         widths = collection.widths
@@ -450,6 +432,27 @@ def _split(text: StyledText, width: int) -> list[StyledText]:
 # ---------------------------------------------------------------------------------------------------------- the source
 
 
+def observe(collection: Collection, put: Callable[[DocumentEvent], object], selector: Any = None) -> Callable[[], None]:
+    """Report the documents of a collection as added, and then each change.
+
+    Args:
+        collection: The collection.
+        put: Called with each change, at first on this thread and later on the client's thread.
+        selector: Selects documents; None selects all.
+
+    Returns:
+        A function that ends the observation.
+    """
+    name = collection.name
+    return collection.observe(
+        added=lambda id_, fields: put(DocumentAdded(name, id_, fields)),
+        changed=lambda id_, fields, cleared: put(DocumentChanged(name, id_, fields, cleared)),
+        removed=lambda id_: put(DocumentRemoved(name, id_)),
+        moved=lambda id_, before: put(DocumentMoved(name, id_, before)),
+        selector=selector,
+    )
+
+
 def observe_all(
     client: Client, put: Callable[[DocumentEvent], object], collections: Sequence[str] = ()
 ) -> Callable[[], None]:
@@ -466,25 +469,20 @@ def observe_all(
     lock = threading.Lock()
     observed: dict[str, Callable[[], None]] = {}
 
-    def observe(name: str) -> None:
+    def start(name: str) -> None:
         with lock:
             if name in observed or (collections and name not in collections):
                 return
             observed[name] = lambda: None
-        observed[name] = client.collection(name).observe(
-            added=lambda id_, fields: put(DocumentAdded(name, id_, fields)),
-            changed=lambda id_, fields, cleared: put(DocumentChanged(name, id_, fields, cleared)),
-            removed=lambda id_: put(DocumentRemoved(name, id_)),
-            moved=lambda id_, before: put(DocumentMoved(name, id_, before)),
-        )
+        observed[name] = observe(client.collection(name), put)
 
     def listen(event: Event) -> None:
         if isinstance(event, DocumentAdded):
-            observe(event.collection)
+            start(event.collection)
 
     stop_listening = client.on_event(listen)
     for name in client.collections:
-        observe(name)
+        start(name)
 
     def stop() -> None:
         stop_listening()

@@ -93,8 +93,8 @@ class CurrentLine:
     """The line that is being run."""
 
     def __init__(self) -> None:
-        #: The number of its command; None if the command has none.
-        self.number: int | None = None
+        #: The number of its command; 0 if the command has none.
+        self.number = 0
         #: When it began, in seconds. The time in which the user confirms a call does not count.
         self.started = 0.0
         #: The file and the line number, for errors; "" if the line was typed.

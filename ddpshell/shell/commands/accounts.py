@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from ...exceptions import CommandError, LoginNeeded, TwoFactorError
 from ...logins import (
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ...protocol.accounts import LoginToken
 
 __all__ = ["login", "logout", "user_text", "whoami"]
-
-Value = TypeVar("Value")
 
 # Seconds that the prompt waits for a server to ask for a code. If a busy server answers later, an error says what to do.
 _CODE_TIMEOUT = 3.0
@@ -206,11 +204,11 @@ def _ask_code(shell: Shell) -> str:
     return _ask(shell, "One-time code: ", "code").replace(" ", "")
 
 
-def _with_advice(answer: Future[Value]) -> Future[Value]:
+def _with_advice(answer: Future[LoginToken]) -> Future[LoginToken]:
     """The same answer, with errors for which there is advice."""
-    advised: Future[Value] = Future()
+    advised: Future[LoginToken] = Future()
 
-    def on_answer(_: Future[Any]) -> None:
+    def on_answer(_: Future[LoginToken]) -> None:
         error = CommandError("canceled") if answer.cancelled() else answer.exception()
         match error:
             case None:

@@ -145,7 +145,6 @@ def _send(shell: Shell, method: str, params: Sequence[EJSONValue], *, no_retry: 
     what = f"call {named(call.method, mask_params(call.method, call.params))}"
     details = None
     if (timer := timer_of(shell)) is not None and call.id:
-        assert shell.current.number is not None, "calls are numbered"
         timer.name(shell.current.number, what, call_id=call.id)
         earlier = [f"[{job.number}] {job.what}" for job in shell.jobs.pending if job.number > 0]
         details = partial(timer.text, call.id, earlier)
@@ -202,7 +201,6 @@ def sub(shell: Shell, publication: Publication, *params: Value) -> PendingReply:
     subscriptions are renewed.
     """
     number = shell.current.number
-    assert number is not None, "sub is numbered"
     warn_of_losses(shell, params, "an argument", is_sent=True)
     what = named(publication, mask_params(publication, params))
     client = shell.client

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 
-from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
+from ...client.events import DocumentAdded, DocumentEvent
 from ...clock import wait_until_done
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...minimongo.projection import read_projection
 from ...minimongo.sorting import read_sort
-from ...protocol.codec import DocumentID
 from ...protocol.secrets import mask_params
 from ...text.literals import as_name
 from ...text.palette import StyledText
@@ -140,24 +139,18 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
     change, - for a document that was removed or no longer matches. `> FILE` and `| PROGRAM` get each change at once, as
     JSON; after `set output pretty`, as it is shown.
     """
+    from ..live import observe  # it loads regular expressions
+
     number = shell.current.number
-    assert number is not None, "watch is numbered"
 
     def start(show: Callable[[DocumentEvent], object], on_end: Callable[[], object]) -> Message:
-        def added(document_id: DocumentID, fields: dict[str, EJSONValue]) -> None:
-            shell.names.add_fields(collection, fields)
-            show(DocumentAdded(collection, document_id, fields))
+        def receive(event: DocumentEvent) -> None:
+            if isinstance(event, DocumentAdded):
+                shell.names.add_fields(collection, event.fields)
+            show(event)
 
         what = named(collection, [] if selector is None else [selector])
-        stop_observing = shell.client.collection(collection).observe(
-            added=added,
-            changed=lambda document_id, fields, cleared: show(
-                DocumentChanged(collection, document_id, fields, cleared)
-            ),
-            removed=lambda document_id: show(DocumentRemoved(collection, document_id)),
-            moved=lambda document_id, before: show(DocumentMoved(collection, document_id, before)),
-            selector=selector,
-        )
+        stop_observing = observe(shell.client.collection(collection), receive, selector)
 
         def stop() -> None:
             stop_observing()

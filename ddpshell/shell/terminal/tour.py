@@ -108,12 +108,18 @@ class TourPrompt(PlainPrompt):
         Raises:
             EOFError: There are no more steps, or the reader wants to leave.
         """
+        try:
+            return self._next_command()
+        except KeyboardInterrupt:
+            raise EOFError from None
+
+    def _next_command(self) -> str:
         if self._previous is None:
             self._shell.client.wait_connected(_PATIENCE)
             if self._enter is not None:
                 self._say(_GREETING)
         elif self._previous.waits:
-            self._wait_for_answers()
+            self._shell.wait({job.number for job in self._shell.jobs.pending}, _PATIENCE)
         step = self._previous = next(self._steps, None)
         if step is None:
             self._say(_FAREWELL)
@@ -124,7 +130,7 @@ class TourPrompt(PlainPrompt):
             self._say(step.text, f"{line}\n")
             return step.command
         self._say(step.text)
-        if self._wait_for_enter(line).strip().lower() in ("q", "quit", "exit"):
+        if self._read_line(line).strip().lower() in ("q", "quit", "exit"):
             raise EOFError
         return step.command
 
@@ -141,15 +147,3 @@ class TourPrompt(PlainPrompt):
         with self._printer.paused():
             self._screen.write_raw("".join(texts))
             self._screen.flush()
-
-    def _wait_for_answers(self) -> None:
-        try:
-            self._shell.wait({job.number for job in self._shell.jobs.pending}, _PATIENCE)
-        except KeyboardInterrupt:
-            raise EOFError from None
-
-    def _wait_for_enter(self, line: str) -> str:
-        try:
-            return self._read_line(line)
-        except KeyboardInterrupt:
-            raise EOFError from None
