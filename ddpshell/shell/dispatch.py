@@ -32,6 +32,9 @@ _SIGNAL_INTERVAL = 0.1
 # Seconds between two looks at the connection while a command waits for the answer to the command before it.
 _LOOK_INTERVAL = 0.5
 
+# After so many looks, a note says why there is no prompt.
+_LOOKS_BEFORE_NOTE = 4
+
 
 def dispatch_text(shell: Shell, text: str, *, is_logged: bool = False) -> None:
     """Run all lines of a text. If one line is not valid, none is run.
@@ -71,7 +74,11 @@ def dispatch_text(shell: Shell, text: str, *, is_logged: bool = False) -> None:
 
 def _wait_for_answer(shell: Shell, number: int) -> None:
     """Wait for an answer, unless it cannot come before the user connects again."""
+    looks = 0
     while not shell.wait({number}, _LOOK_INTERVAL):
+        looks += 1
+        if looks == _LOOKS_BEFORE_NOTE:
+            shell.display.note([("note", "waiting for the answer; press Ctrl-C to stop")], max(number, 0) or None)
         shell.settle({number}, age=UNCONFIRMED)
         client = shell.link.current_client
         if client is None or client.status.state.value in ("offline", "failed"):

@@ -107,7 +107,7 @@ class LiveTable:
         self._now = now
         self._events: deque[DocumentEvent] = deque()
         self._collections: dict[str, _Collection] = {}
-        #: The collection that is shown; None before the first document.
+        #: The collection that is shown; None for that of the first document.
         self.shown: str | None = None
         #: The text of the filter: a selector if it begins with a brace, otherwise text that a cell must contain.
         self.filter = ""
@@ -249,7 +249,7 @@ class LiveTable:
     def next_collection(self, step: int = 1) -> None:
         """Show another collection."""
         names = list(self._collections)
-        if self.shown is None or len(names) < 2:
+        if self.shown not in names or len(names) < 2:
             return
         self.shown = names[(names.index(self.shown) + step) % len(names)]
         self._selected, self._place, self._top, self._left = None, 0, 0, 0

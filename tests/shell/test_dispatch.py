@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ddpshell.shell import dispatch as dispatch_module
 from ddpshell.shell.registry import Role
 from tests.loopback import LoopbackServer
 from tests.shell.desk import Desk, FakeTerminal, desk
@@ -43,6 +44,11 @@ def test_control_c_and_an_error_end_a_line_of_commands(table: Desk) -> None:
     with pytest.raises(KeyboardInterrupt):
         table.send("sub neverReady; call upper a;\ncall upper b")
     assert table.shown().endswith("not run: call upper a;\ncall upper b\n")
+
+
+def test_a_note_says_for_what_a_line_of_commands_waits(table: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch_module, "_LOOK_INTERVAL", 0.01)
+    assert "[1] waiting for the answer; press Ctrl-C to stop\n" in table.type("call slow 1000; echo x")
 
 
 def test_a_command_does_not_wait_for_an_answer_that_cannot_come(table: Desk) -> None:

@@ -185,9 +185,11 @@ def live(shell: Shell, publication: Publication, *params: Value) -> None:
 
     warn_of_losses(shell, params, "an argument", is_sent=True)
     client, what = shell.client, named(publication, mask_params(publication, params))
-    screen = LiveScreen(
-        LiveTable(shell.clock.now), what, lambda: connection_state(client), is_colored=shell.settings.is_on("color")
-    )
+    table = LiveTable(shell.clock.now)
+    if publication in client.collections:
+        # Other subscriptions may have brought documents of other collections before.
+        table.shown = publication
+    screen = LiveScreen(table, what, lambda: connection_state(client), is_colored=shell.settings.is_on("color"))
     shell.link.hides_changes = True
     stop_observing = observe_all(client, screen.put)
     handle = client.subscribe(publication, *params)

@@ -234,6 +234,10 @@ def test_the_shell_shows_a_table_and_then_its_prompt_without_the_changes(open_wi
     assert "- many" not in shown
     window.press("live bad\r")
     window.wait_for("error 403: denied")
+    window.press("sub items 1; sub tasks; live tasks\r")
+    window.wait_for(lambda: "items: 1 document · [tasks]: 3 documents" in row(window, 0))
+    window.press("q")
+    window.wait_for_prompt()
     window.press("\x04")
     assert window.wait_for_end() == 0
 
