@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, TypeAlias, TypeVar, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..ejson import JSONValue, json_text
+from ..ejson import JSONValue
 from ..exceptions import EJSONError, MethodError, ServerError, SubscriptionError
 from ..protocol.codec import UnrecognizedMessage, decode, decode_client, decode_document_id
 from ..protocol.messages import (
@@ -43,7 +43,7 @@ from ..protocol.messages import (
     Updated,
 )
 from ..protocol.server_error import server_error
-from .recording import ConnectionChange, Direction, Entry, Frame
+from .recording import ConnectionChange, Direction, Entry, Frame, json_object
 
 __all__ = [
     "Call",
@@ -193,6 +193,11 @@ class Connection(Struct, eq=False):
     resent: int = 0
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the server has kept the session that the client asked to resume (R22)."""
+        return self.session is not None and self.session == self.resumes
+
+    @property
     def is_reconnect(self) -> bool:
         """Whether it replaced an earlier connection."""
         return self.resumes is not None or self.resent > 0
@@ -251,13 +256,7 @@ class View(Struct, frozen=True):
     @property
     def fields(self) -> dict[str, JSONValue]:
         """The fields in a frame about a document; empty if it has none, or if they are not a JSON object."""
-        if self.data is None or isinstance(self.data, Removed | MovedBefore):
-            return {}
-        try:
-            fields = json_text.parse(self.data.fields)
-        except EJSONError:
-            return {}
-        return fields if isinstance(fields, dict) else {}
+        return (json_object(self.data.fields) or {}) if isinstance(self.data, (*_NEW, Changed)) else {}
 
 
 class _State(Struct, eq=False):
@@ -321,9 +320,9 @@ class Exchanges:
             if state.connection.session is not None:
                 self._lost_sessions[state.connection.session] = state
 
-    def _resume(self, state: _State, session: str) -> None:
+    def _resume(self, state: _State) -> None:
         """Go on with the requests of a session that the server kept: it answers them without another request."""
-        before = self._lost_sessions.pop(session, None)
+        before = self._lost_sessions.pop(cast(str, state.connection.session), None)
         if before is not None:
             state.calls = {**before.calls, **state.calls}
             state.subs = {**before.subs, **state.subs}
@@ -420,8 +419,8 @@ class Exchanges:
             case Connected(session=session):
                 connection.connected = frame.t
                 connection.session = session if isinstance(session, str) else None
-                if connection.session is not None and connection.session == connection.resumes:
-                    self._resume(state, connection.session)
+                if connection.is_resumed:
+                    self._resume(state)
                 return (Step("connected", connection),)
             case Failed():
                 return (Step("failed", connection),)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ..ejson import JSONValue, json_text
-from ..exceptions import EJSONError, RecordingError
+from ..exceptions import RecordingError
 from .har import read_har
-from .recording import Entry, Header, read_recording
+from .recording import Entry, Header, json_object, read_recording
 
 __all__ = ["FrameFile", "open_frames"]
 
@@ -65,7 +64,7 @@ def open_frames(path: str, on_progress: Callable[[float], object] = lambda share
         # A pipe has no size.
         size = Path(path).stat().st_size or math.inf
         head = file.readline(_HEAD).removeprefix(b"\xef\xbb\xbf")
-        if "ddp_recording" in (_parsed(head) or {}):
+        if "ddp_recording" in (json_object(head) or {}):
             lines = _counted(file, lambda done: on_progress(done / size))
             header, entries = read_recording(chain([head], lines), path)
             yield FrameFile(header, entries, [])
@@ -77,7 +76,7 @@ def open_frames(path: str, on_progress: Callable[[float], object] = lambda share
             text = head.lstrip()
         if not text.startswith(b"{"):
             raise RecordingError(f"{path} is {_what_it_is(text)}; {_READABLE}")
-        if _parsed(head) is not None and file.readline(_HEAD).lstrip().startswith(b"{"):
+        if json_object(head) is not None and file.readline(_HEAD).lstrip().startswith(b"{"):
             raise RecordingError(
                 f"{path} has JSON in each line, but does not begin with the first line of a recording; {_READABLE}"
             )
@@ -104,14 +103,6 @@ def _counted(lines: Iterable[bytes], on_read: Callable[[int], object]) -> Iterat
             due = done + _STEP
             on_read(done)
         yield line
-
-
-def _parsed(head: bytes) -> dict[str, JSONValue] | None:
-    try:
-        tree = json_text.parse(head)
-    except EJSONError:
-        return None
-    return tree if isinstance(tree, dict) else None
 
 
 def _what_it_is(text: bytes) -> str:

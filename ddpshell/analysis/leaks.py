@@ -11,11 +11,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from ..ejson import JSONValue, json_text
-from ..exceptions import EJSONError
+from ..ejson import JSONValue
 from ..protocol.messages import Added, AddedBefore, Changed, Result
 from ..protocol.secrets import MASK, is_secret_name
 from .exchanges import Call, Subscription, View, id_as_json
+from .recording import json_object
 
 __all__ = ["SEVERITIES", "LeakFinding", "LeakRule", "Leaks", "Severity"]
 
@@ -151,11 +151,7 @@ class Leaks:
             return
         self._logins.discard(call)
         if isinstance(view.message, Result) and call.error is None:
-            try:
-                result = json_text.parse(view.message.result)
-            except EJSONError:
-                result = None
-            user = result.get("id") if isinstance(result, dict) else None
+            user = (json_object(view.message.result) or {}).get("id")
             self.user = user if isinstance(user, str) else self.user
 
     def _check_early(self) -> None:

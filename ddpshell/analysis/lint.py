@@ -7,7 +7,7 @@ requests.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from ..protocol.messages import (
     Result,
     Updated,
 )
-from .exchanges import Call, Request, View
+from .exchanges import Call, Connection, Request, View
 from .recording import ConnectionChange, Frame
 
 __all__ = ["Finding", "Lint", "Rule"]
@@ -56,11 +56,10 @@ class Finding(Struct, frozen=True):
         return {"rule": self.rule, "text": self.text, "t": self.t}
 
 
-class _Connection(Struct):
+class _Watched(Struct):
+    connection: Connection
     # The ids of the documents that the client has, by collection.
     documents: dict[str, set[str]] = {}
-    session: str | None = None
-    resumes: str | None = None
     is_connected: bool = False
 
 
@@ -71,8 +70,8 @@ class Lint:
         self._found: list[Finding] = []
         # The documents that were reported already, by rule.
         self._reported: set[tuple[Rule, int, str, str]] = set()
-        self._connections: dict[int, _Connection] = {}
-        self._left: dict[str, _Connection] = {}
+        self._connections: dict[int, _Watched] = {}
+        self._left: dict[str, _Watched] = {}
         # Calls without a result and subscriptions without an answer.
         self._waiting: dict[Request, None] = {}
 
@@ -84,9 +83,9 @@ class Lint:
             return
         if isinstance(view.message, Connect):
             self._leave(entry.conn)
-            self._connections[entry.conn] = _Connection(resumes=view.message.session)
-        connection = self._connections.get(entry.conn)
-        if connection is None:
+            self._connections[entry.conn] = _Watched(cast(Connection, view.steps[0].exchange))
+        watched = self._connections.get(entry.conn)
+        if watched is None:
             return
         for step in view.steps:
             one = step.exchange
@@ -97,35 +96,34 @@ class Lint:
                     self._waiting.pop(one, None)
         data = view.data
         # A frame with one step is in order, and so is data after `connected`.
-        if not connection.is_connected or (len(view.steps) != 1 and not data) or isinstance(view.message, _SEVERAL):
-            for problem in self._out_of_order(view, connection):
+        if not watched.is_connected or (len(view.steps) != 1 and not data) or isinstance(view.message, _SEVERAL):
+            for problem in self._out_of_order(view, watched):
                 self._found.append(Finding("out-of-order", problem, entry.t))
         if data is not None:
-            self._check_document(entry, data, connection)
+            self._check_document(entry, data, watched)
 
     def findings(self) -> list[Finding]:
         """Return all breaches, in the order of their times. Call this after the last frame."""
         return sorted([*self._found, *map(_unanswered, self._waiting)], key=lambda finding: finding.t)
 
     def _leave(self, conn: int) -> None:
-        connection = self._connections.pop(conn, None)
-        if connection is not None and connection.session is not None:
-            self._left[connection.session] = connection
+        watched = self._connections.pop(conn, None)
+        if watched is not None and watched.connection.session is not None:
+            self._left[watched.connection.session] = watched
 
-    def _out_of_order(self, view: View, connection: _Connection) -> Iterator[str]:
+    def _out_of_order(self, view: View, watched: _Watched) -> Iterator[str]:
         message = view.message
         match message:
-            case Connected(session=session):
-                if connection.is_connected:
+            case Connected():
+                if watched.is_connected:
                     yield "connected comes twice on one connection"
-                connection.is_connected = True
-                connection.session = session if isinstance(session, str) else None
-                if connection.session is not None and connection.session == connection.resumes:
+                watched.is_connected = True
+                if watched.connection.is_resumed:
                     # The server goes on where it was, so the client keeps its documents (R22).
-                    before = self._left.pop(connection.session, None)
-                    connection.documents = before.documents if before is not None else {}
+                    before = self._left.pop(cast(str, watched.connection.session), None)
+                    watched.documents = before.documents if before is not None else {}
                 return
-            case Added() | AddedBefore() | Changed() | Removed() | Result() | Ready() if not connection.is_connected:
+            case Added() | AddedBefore() | Changed() | Removed() | Result() | Ready() if not watched.is_connected:
                 yield f"{_type(message)} comes before connected"
             case Result() if not view.steps:
                 yield f"result for call {message.id}, which does not wait for it"
@@ -140,13 +138,13 @@ class Lint:
                 yield f"nosub for subscription {identifier}, which was not requested"
             case Pong() if not view.steps:
                 yield "pong without a ping"
-            case Failed() if connection.is_connected:
+            case Failed() if watched.is_connected:
                 yield "failed comes after connected"
 
-    def _check_document(self, frame: Frame, message: DataMessage, connection: _Connection) -> None:
-        ids = connection.documents.get(message.collection)
+    def _check_document(self, frame: Frame, message: DataMessage, watched: _Watched) -> None:
+        ids = watched.documents.get(message.collection)
         if ids is None:
-            ids = connection.documents[message.collection] = set()
+            ids = watched.documents[message.collection] = set()
         is_known = message.id in ids
         if isinstance(message, (Added, AddedBefore)):
             ids.add(message.id)

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from ..ejson.json_text import JSONValue
 from ..exceptions import ConnectError, DDPError, OutcomeUnknown, ServerError
-from .percentiles import milliseconds, percentiles
+from ..text.prose import milliseconds
+from .percentiles import percentiles
 
 __all__ = [
     "Figures",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-__all__ = ["milliseconds", "percentile", "percentiles"]
+from ..text.prose import milliseconds
+
+__all__ = ["percentile", "percentiles"]
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -24,8 +26,3 @@ def percentiles(seconds: Iterable[float], percents: Sequence[float] = (50, 95)) 
     ordered = sorted(seconds)
     found = {f"p{percent:g}": percentile(ordered, percent) if ordered else None for percent in percents}
     return {name: milliseconds(value) for name, value in {**found, "max": ordered[-1] if ordered else None}.items()}
-
-
-def milliseconds(seconds: float | None) -> float | None:
-    """Return a time for programs: in milliseconds, to a microsecond."""
-    return None if seconds is None else round(seconds * 1000, 3)

@@ -122,7 +122,7 @@ def recorded_answers(entries: Iterable[Entry]) -> RecordedAnswers:
         for step in view.steps:
             if isinstance(step.exchange, Connection) and step.phase == "connected" and step.exchange.session:
                 id_ = step.exchange.session
-                if step.exchange.resumes == id_ and id_ in by_id:
+                if step.exchange.is_resumed and id_ in by_id:
                     # The server has kept the subscriptions and their documents (R22).
                     sessions.remove(session)
                     current[entry.conn] = by_id[id_]

@@ -13,9 +13,11 @@ killed leaves a readable file, because each line is written at once, and an inco
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, cast
@@ -27,6 +29,7 @@ from ..ejson import JSONValue, json_text
 from ..exceptions import EJSONError, RecordingError, RemoteProtocolError
 from ..protocol import sockjs
 from ..protocol.secrets import mask
+from ..text.prose import milliseconds
 
 __all__ = [
     "ClientListener",
@@ -41,6 +44,7 @@ __all__ = [
     "entry_lines",
     "header_line",
     "iso_time",
+    "json_object",
     "make_header",
     "read_recording",
     "rounded",
@@ -157,7 +161,7 @@ def read_recording(lines: Iterable[bytes], name: str) -> tuple[Header, Iterator[
     """
     numbered = enumerate(lines, 1)
     _, first = next(numbered, (1, b""))
-    header = _object(first)
+    header = json_object(first)
     version = None if header is None else header.get("ddp_recording")
     if header is None or version is None:
         raise RecordingError(f"{name} is not a recording: line 1 {_what_it_is(first)} instead of the header")
@@ -169,7 +173,7 @@ def read_recording(lines: Iterable[bytes], name: str) -> tuple[Header, Iterator[
 
 def _entries(numbered: Iterator[tuple[int, bytes]], name: str) -> Iterator[Entry]:
     for number, line in numbered:
-        tree = _object(line)
+        tree = json_object(line)
         if tree is None:
             if not line.strip():
                 continue
@@ -183,9 +187,10 @@ def _entries(numbered: Iterator[tuple[int, bytes]], name: str) -> Iterator[Entry
             raise RecordingError(f"line {number} of {name} is not a frame: {problem}") from None
 
 
-def _object(line: bytes) -> dict[str, JSONValue] | None:
+def json_object(text: str | bytes) -> dict[str, JSONValue] | None:
+    """Read a JSON text; return None if it is not an object."""
     try:
-        tree = json_text.parse(line)
+        tree = json_text.parse(text)
     except EJSONError:
         return None
     return tree if isinstance(tree, dict) else None
@@ -323,15 +328,15 @@ class LiveRecorder:
         #: Called with each frame and event, on the thread of its client, whether or not there is a file. Frames have their
         #: secrets, times are in seconds of the clock, and the numbers of connections are not those in the file.
         self.observer: Callable[[Entry], object] | None = None
-        self._observed = 0
+        # The number of connections so far.
+        self._connections = 0
         self._now = now
         self._wall = wall
         self._warn = warn
         self._writer: RecordingWriter | None = None
         self._began = 0.0
-        # How often a recording was begun, and the number of connections in the present one.
-        self._recordings = 0
-        self._connections = 0
+        # The numbers of the connections in the present recording.
+        self._numbers: defaultdict[int, int] = defaultdict(itertools.count(1).__next__)
 
     def start(self, path: str, url: str, *, with_secrets: bool = False) -> None:
         """Begin a recording, and end the present one.
@@ -342,8 +347,7 @@ class LiveRecorder:
         began = self._now()
         writer = RecordingWriter(path, make_header(url, self._wall()), with_secrets=with_secrets)
         self.stop()
-        self._began, self._connections = began, 0
-        self._recordings += 1
+        self._began, self._numbers = began, defaultdict(itertools.count(1).__next__)
         self.path, self._writer = path, writer
 
     def stop(self) -> None:
@@ -356,25 +360,26 @@ class LiveRecorder:
         """Return a listener for one client."""
         return ClientListener(self)
 
-    def next_connection(self, conn: tuple[int, int] | None) -> tuple[int, int]:
-        """Return the recording and the number of a connection: a new number, unless it has one in this recording."""
-        if conn is None or conn[0] != self._recordings:
-            self._connections += 1
-            return self._recordings, self._connections
-        return conn
+    def next_connection(self) -> int:
+        """Return the number of the next connection, which is another one in the file."""
+        self._connections += 1
+        return self._connections
 
-    def next_observed(self) -> int:
-        """Return the number of the next connection for the observer."""
-        self._observed += 1
-        return self._observed
+    def write(self, conn: int, make: Callable[[float, int], Entry], now: float) -> None:
+        """Pass an entry of a connection to the observer, and write it.
 
-    def write(self, make: Callable[[float], Entry], now: float) -> None:
-        """Write an entry for a time."""
+        Args:
+            conn: The result of `next_connection`.
+            make: Makes the entry for a time and a number of the connection.
+            now: The time.
+        """
+        if (observer := self.observer) is not None:
+            observer(make(now, conn))
         writer, path = self._writer, self.path
         if writer is None:
             return
         try:
-            writer.write(make(max(now - self._began, 0.0)))
+            writer.write(make(max(now - self._began, 0.0), self._numbers[conn]))
         except OSError as error:
             self.stop()
             self._warn(f"the recording {path} has ended: {error.strerror}")
@@ -385,8 +390,7 @@ class ClientListener:
 
     def __init__(self, recorder: LiveRecorder) -> None:
         self._recorder = recorder
-        self._conn: tuple[int, int] | None = None
-        self._observed = 0
+        self._conn = 0
         # The milliseconds of each step of the present attempt to connect, and the time at which the last step ended.
         self._steps: dict[str, JSONValue] = {}
         self._step_ended = 0.0
@@ -396,28 +400,20 @@ class ClientListener:
         if step is None:
             self._steps = {}
         else:
-            self._steps[step] = round((now - self._step_ended) * 1000, 3)
+            self._steps[step] = milliseconds(now - self._step_ended)
         self._step_ended = now
 
     def opened(self, url: str, now: float) -> None:
         """Record that a connection was opened."""
-        self._conn = None
-        self._observed = self._recorder.next_observed()
+        self._conn = self._recorder.next_connection()
         details: dict[str, JSONValue] = {"url": url, **({"steps": self._steps} if self._steps else {})}
-        self._write(lambda t, conn: ConnectionChange(t, conn, "open", details), now)
+        self._recorder.write(self._conn, lambda t, conn: ConnectionChange(t, conn, "open", details), now)
 
     def frame(self, text: str, now: float, *, is_sent: bool) -> None:
         """Record a frame."""
-        self._write(lambda t, conn: Frame(t, conn, "out" if is_sent else "in", text), now)
+        self._recorder.write(self._conn, lambda t, conn: Frame(t, conn, "out" if is_sent else "in", text), now)
 
     def closed(self, reason: str, now: float) -> None:
         """Record that the connection was closed."""
-        self._write(lambda t, conn: ConnectionChange(t, conn, "close", {"reason": reason} if reason else {}), now)
-
-    def _write(self, make: Callable[[float, int], Entry], now: float) -> None:
-        if (observer := self._recorder.observer) is not None:
-            observer(make(now, self._observed))
-        if self._recorder.path is not None:
-            self._conn = self._recorder.next_connection(self._conn)
-            _, number = self._conn
-            self._recorder.write(lambda t: make(t, number), now)
+        details: dict[str, JSONValue] = {"reason": reason} if reason else {}
+        self._recorder.write(self._conn, lambda t, conn: ConnectionChange(t, conn, "close", details), now)

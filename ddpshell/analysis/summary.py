@@ -16,7 +16,7 @@ from .lint import Finding, Lint
 from .percentiles import percentiles
 from .recording import Entry, Frame
 
-__all__ = ["CallSummary", "SubscriptionSummary", "Summary", "changes", "summarize"]
+__all__ = ["CallSummary", "SubscriptionSummary", "Summary", "changed_numbers", "changes", "summarize"]
 
 
 class CallSummary(Struct):
@@ -182,11 +182,17 @@ def summarize(entries: Iterable[Entry]) -> dict[str, JSONValue]:
 
 def changes(old: Mapping[str, JSONValue], new: Mapping[str, JSONValue]) -> Iterator[dict[str, JSONValue]]:
     """Compare two summaries, and yield the numbers that differ, as rows."""
-    before, after = _numbers(old), _numbers(new)
-    for key in dict.fromkeys([*before, *after]):
-        if before.get(key) != after.get(key):
+    yield from changed_numbers(_numbers(old), _numbers(new))
+
+
+def changed_numbers(
+    old: Mapping[tuple[str, str], JSONValue], new: Mapping[tuple[str, str], JSONValue]
+) -> Iterator[dict[str, JSONValue]]:
+    """Yield the numbers that differ, as rows. The keys say what a number is about, and which number it is."""
+    for key in dict.fromkeys([*old, *new]):
+        if old.get(key) != new.get(key):
             what, number = key
-            yield {"what": what, "number": number, "old": before.get(key), "new": after.get(key)}
+            yield {"what": what, "number": number, "old": old.get(key), "new": new.get(key)}
 
 
 def _numbers(summary: Mapping[str, JSONValue]) -> dict[tuple[str, str], JSONValue]:

@@ -16,8 +16,8 @@ from ..protocol.secrets import mask
 from ..text.escaping import escape_json_line
 from ..text.frames import colored_json
 from ..text.palette import StyledText
+from ..text.prose import milliseconds
 from .exchanges import Connection, Exchanges, PingPong, Request, Subscription, View
-from .percentiles import milliseconds
 from .recording import ConnectionChange, Frame
 
 __all__ = ["FrameFilter", "Selection", "timeline_line", "timeline_row"]

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from ..ejson import JSONValue
 from ..text.escaping import escape_line
+from ..text.prose import milliseconds
 from .exchanges import Call, Connection, Exchanges, PingPong, Request, Subscription
-from .percentiles import milliseconds
 from .recording import ConnectionChange, Entry
 
 __all__ = ["CONNECT_STEPS", "PROBE_METHOD", "Blocker", "CallTimes", "ConnectTimes", "Timing", "timing_lines"]

@@ -13,6 +13,7 @@ from ..protocol.codec import member_sizes
 from ..protocol.messages import Changed, DataMessage, MovedBefore, Removed
 from .exchanges import Subscription, View, id_as_json
 from .recording import Frame
+from .summary import changed_numbers
 
 __all__ = ["CollectionWeight", "FieldWeight", "PublicationWeight", "Weight", "weight_changes"]
 
@@ -176,15 +177,7 @@ class PublicationWeight:
 
 def weight_changes(old: Mapping[str, JSONValue], new: Mapping[str, JSONValue]) -> Iterator[dict[str, JSONValue]]:
     """Compare two weights as they are for programs, and yield the numbers that differ, as rows."""
-    before, after = _numbers(old), _numbers(new)
-    for what, number in dict.fromkeys([*after, *before]):
-        if before.get((what, number)) != after.get((what, number)):
-            yield {
-                "what": what,
-                "number": number,
-                "old": before.get((what, number)),
-                "new": after.get((what, number)),
-            }
+    yield from changed_numbers(_numbers(old), _numbers(new))
 
 
 def _numbers(weight: Mapping[str, JSONValue]) -> dict[tuple[str, str], JSONValue]:

@@ -15,7 +15,7 @@ from typing import IO, Literal, TypeAlias
 from ..exceptions import CommandError
 from ..text.escaping import escape_line, escape_text
 from ..text.palette import StyledText
-from ..text.prose import plural
+from ..text.prose import omission, plural
 from .parser import Line, Redirection
 from .replies import Message, Reply, exact_text
 from .settings import Settings
@@ -322,7 +322,7 @@ class ProgramOutput:
         text: StyledText = [("error", "error: "), ("", f"{where}{escape_line(str(error))}:")]
         text.append(("", f" {lines[0]}" if len(lines) == 1 else "".join([f"\n  {line}" for line in lines])))
         if len(output) > _MAX_REPORTED:
-            text.append(("omission", f"\n  ... {len(output) - _MAX_REPORTED:,} more characters"))
+            text += [("", "\n  "), omission(len(output) - _MAX_REPORTED, "characters")]
         return Message(text, error=error)
 
     def _feed_and_read(self, program: subprocess.Popen[bytes], data: bytes) -> bytes:

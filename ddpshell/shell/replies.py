@@ -17,7 +17,7 @@ from ..exceptions import CommandError, EJSONError, ServerError
 from ..text.escaping import escape_line, escape_text
 from ..text.formatting import NO_LIMITS, Limits, exact_value, format_value, value_fragments
 from ..text.palette import StyledText, plain
-from ..text.prose import cell_width, clip, duration, plural, point_at, wrapped
+from ..text.prose import cell_width, clip, duration, omission, plural, point_at, wrapped
 from ..text.tables import table, table_lines, vertical_lines
 from .settings import Settings
 
@@ -35,6 +35,9 @@ __all__ = [
     "tagged",
     "with_time",
 ]
+
+# How to see the rest of a value.
+_ADVICE = "use `full`"
 
 
 class Message(Struct, frozen=True):
@@ -185,7 +188,7 @@ def _value(value: EJSONValue, output: str, width: int, column: int, limits: Limi
     if output in ("json", "raw"):
         text = escape_text(value) if output == "raw" and isinstance(value, str) else exact_value(value)
         omitted = len(text) - int(min(limits.characters, len(text)))
-        note = [("omission", f" ... {omitted:,} more characters, use `full`")] if omitted else []
+        note = [("", " "), omission(omitted, "characters", _ADVICE)] if omitted else []
         return [("", text[: len(text) - omitted]), *note]
     if output in ("table", "vertical") and (lines := list(_table(value, output, width, limits))):
         return [("", "\n"), *lines]
@@ -200,7 +203,7 @@ def _documents(items: list[dict[str, EJSONValue]], output: str, width: int, limi
     for item in islice(items, shown):
         text += [("", "\n"), *_value(item, output, width, 0, limits)]
     if shown < len(items):
-        text.append(("omission", f"\n... {len(items) - shown:,} more, use `full`"))
+        text += [("", "\n"), omission(len(items) - shown, advice=_ADVICE)]
     return text
 
 
@@ -219,7 +222,7 @@ def _table(value: EJSONValue, output: str, width: int, limits: Limits) -> Styled
     text = _joined([*heading, *[("", row) for row in rows]])
     omitted = sum(1 for _ in made.rows)
     if omitted:
-        text.append(("omission", f"\n... {omitted:,} more, use `full`"))
+        text += [("", "\n"), omission(omitted, advice=_ADVICE)]
     if note := made.omission(room):
         text.append(("omission", f"\n{note}"))
     return text
@@ -230,7 +233,7 @@ def _vertical(objects: list[Mapping[str, EJSONValue]], limits: Limits) -> Styled
     longest = int(min(limits.characters, sys.maxsize))
     lines = [("heading" if line.startswith("-- ") else "", clip(line, longest)) for line in vertical_lines(shown)]
     omitted = len(objects) - len(shown)
-    return _joined([*lines, *([("omission", f"... {omitted:,} more, use `full`")] if omitted else [])])
+    return _joined([*lines, *([omission(omitted, advice=_ADVICE)] if omitted else [])])
 
 
 def _rows(value: EJSONValue) -> list[Mapping[str, EJSONValue]]:

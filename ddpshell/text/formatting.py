@@ -20,6 +20,7 @@ from ..exceptions import EJSONError
 from .escaping import escape_json, quote
 from .literals import CONSTANTS, CONSTRUCTORS
 from .palette import StyledText
+from .prose import omission
 from .tokens import Token, TokenKind, tokens
 
 __all__ = [
@@ -150,14 +151,14 @@ def _build_tree(value: EJSONValue, limits: Limits) -> _Leaf | _Node:
             key = () if name is None else (("key", quote(name)), _COLON)
             leaf = _leaf(item, limits)
             if leaf is None and len(stack) >= limits.depth:
-                leaf = (_omission(1, limits),)
+                leaf = (omission(1, advice=limits.advice),)
             if leaf is None:
                 stack.append(_begin_node(item, key, limits, is_json=unfinished.is_json))
                 break
             node.add(key, leaf)
         else:
             if unfinished.omitted:
-                node.add((), (_omission(unfinished.omitted, limits),))
+                node.add((), (omission(unfinished.omitted, advice=limits.advice),))
             stack.pop()
             if not stack:
                 return node
@@ -245,7 +246,7 @@ def _string(text: str, limits: Limits) -> _Leaf:
     if len(text) <= limits.characters:
         return (("string", quote(text)),)
     shown = int(limits.characters)
-    return (("string", quote(text[:shown])), ("space", " "), _omission(len(text) - shown, limits, " characters"))
+    return (("string", quote(text[:shown])), ("space", " "), omission(len(text) - shown, "characters", limits.advice))
 
 
 def _date(ms: int | None) -> _Leaf:
@@ -266,10 +267,6 @@ def _constructed(name: str, first: str, *others: str) -> _Leaf:
 
 def _constructor(name: str) -> _Leaf:
     return (("constructor", name), ("punctuation", "("))
-
-
-def _omission(count: int, limits: Limits, what: str = "") -> Fragment:
-    return "omission", f"... {count:,} more{what}{', ' if limits.advice else ''}{limits.advice}"
 
 
 # -------------------------------------------------------------------------------------------------------- the layout

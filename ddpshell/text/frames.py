@@ -8,6 +8,7 @@ from datetime import datetime
 from .escaping import escape_json_line
 from .formatting import colored_value
 from .palette import StyledText
+from .prose import omission
 
 __all__ = ["colored_json", "frame_line", "time_of_day"]
 
@@ -37,7 +38,7 @@ def frame_line(
     ]
     line += colored_json(safe) if colored else [("", safe)]
     if omitted:
-        line.append(("omission", f" ... {omitted:,} more characters"))
+        line += [("", " "), omission(omitted, "characters")]
     return [(style, piece) for style, piece in line if piece]
 
 

@@ -1,4 +1,4 @@
-"""Text for people: counts and durations, and lines that fit into the columns of a terminal.
+"""Counts and durations, and lines that fit into the columns of a terminal.
 
 The text has already been escaped, so it contains no control characters but newlines.
 """
@@ -10,7 +10,7 @@ import unicodedata
 
 from .palette import StyledText, plain
 
-__all__ = ["cell_width", "clip", "duration", "plural", "point_at", "wrapped"]
+__all__ = ["cell_width", "clip", "duration", "milliseconds", "omission", "plural", "point_at", "wrapped"]
 
 _ELLIPSIS = "…"
 
@@ -32,6 +32,16 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min" if seconds < 6000 else f"{int(seconds) // 3600} h"
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return a duration for programs: in milliseconds, to a microsecond."""
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def omission(count: int, what: str = "", advice: str = "") -> tuple[str, str]:
+    """Return the styled note about what is not shown: `... 12 more characters, use full`."""
+    return "omission", f"... {count:,} more{' ' if what else ''}{what}{', ' if advice else ''}{advice}"
 
 
 # ----------------------------------------------------------------------------------------------------------- columns

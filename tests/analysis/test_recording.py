@@ -261,6 +261,8 @@ def test_the_connections_of_a_client_are_recorded(tmp_path: Path) -> None:
 def test_each_client_has_connections_of_its_own_in_each_recording(tmp_path: Path) -> None:
     live = Live()
     one, two = live.recorder.listener(), live.recorder.listener()
+    for listener in (two, one):
+        listener.opened("ws://h", 101)
     for name in ("a", "b"):
         live.recorder.start(str(tmp_path / name), "ws://h")
         for listener in (one, two, one):

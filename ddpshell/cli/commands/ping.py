@@ -14,6 +14,7 @@ from ...ejson.json_text import JSONValue
 from ...exceptions import DDPTimeout
 from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
+from ...text.prose import milliseconds
 from ..command_classes import Command, process_of
 from ..connection import connected, wait_for_session
 from ..event_queue import EventQueue
@@ -171,7 +172,7 @@ class _Pings:
         if self._is_text:
             console.write(f"pong from {_host(self._client)}: seq={number} time={_milliseconds(seconds)} ms")
         else:
-            console.tree({"seq": number, "ms": round(seconds * 1000, 3)})
+            console.tree({"seq": number, "ms": milliseconds(seconds)})
 
     def _write_text(self, summary: Summary, seconds: float) -> None:
         lost = f"{100 * summary.lost / summary.sent:.3g}" if summary.sent else "0"
@@ -228,7 +229,7 @@ class Summary(Struct, frozen=True):
 
     def as_json(self) -> dict[str, JSONValue]:
         """Return the statistics for programs, with times in milliseconds."""
-        times = [None] * 4 if self.spread is None else [round(value * 1000, 3) for value in self.spread]
+        times = [None] * 4 if self.spread is None else [milliseconds(value) for value in self.spread]
         return {
             "sent": self.sent,
             "received": self.received,

@@ -13,7 +13,7 @@ from ...exceptions import CommandError
 from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
 from ...text.palette import StyledText
-from ...text.prose import duration, plural
+from ...text.prose import duration, milliseconds, plural
 from ..registry import Count, File, Flag, Role, Text, command
 from ..replies import Message, PendingReply, Reply
 from ..state import Shell
@@ -101,7 +101,7 @@ def status(shell: Shell) -> Message:
         "state": state.state.value,
         "session": state.session,
         "resumed": state.resumed,
-        "round_trip_ms": None if state.round_trip is None else round(state.round_trip * 1000, 3),
+        "round_trip_ms": milliseconds(state.round_trip),
         "user_id": shell.client.user_id,
         "user": shell.link.user,
         "pending": len(shell.jobs.pending),
