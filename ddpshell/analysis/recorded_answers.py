@@ -154,11 +154,13 @@ class _Recorded(NamedTuple):
     owner: _Take
 
 
-class _Take:
+class _Take(Struct, eq=False):
     """A request, or the unrequested documents of a session, while the recording is read.
 
-    Attributes:
+    Args:
+        key: The key of the request.
         start: The time at which the server started to handle it; at first the time at which it was sent.
+        is_call: Whether it is a call.
         answered_at: The time and the number of the frame that answered it.
         is_open: Whether a subscription has not ended; always true for a call.
         blocks: See `Answer`.
@@ -167,16 +169,15 @@ class _Take:
         documents: For each collection, how many documents the subscription has.
     """
 
-    def __init__(self, key: Key, start: float, *, is_call: bool = False) -> None:
-        self.key = key
-        self.start = start
-        self.is_call = is_call
-        self.answered_at = _NEVER
-        self.is_open = True
-        self.blocks = False
-        self.recorded: list[_Recorded] = []
-        self.had_documents = False
-        self.documents: dict[str, int] = {}
+    key: Key
+    start: float
+    is_call: bool = False
+    answered_at: tuple[float, float] = _NEVER
+    is_open: bool = True
+    blocks: bool = False
+    recorded: list[_Recorded] = []
+    had_documents: bool = False
+    documents: dict[str, int] = {}
 
     @property
     def is_answered(self) -> bool:

@@ -18,6 +18,8 @@ from functools import partial
 from operator import add, and_, mul, or_, xor
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+from msgspec import Struct
+
 from .. import ejson
 from ..ejson import EJSONValue, RegExp
 from ..exceptions import EJSONError, QueryError
@@ -66,7 +68,7 @@ def modify(
     try:
         if not operators:
             return _replace(document, modifier)
-        return _Update(document, is_insert=is_insert, now=now, matched=matched).run(modifier)
+        return _Update(document, _copied(document), is_insert, now, matched).run(modifier)
     except (EJSONError, RecursionError) as error:
         raise QueryError(f"this modifier cannot be applied: {error}") from None
 
@@ -90,18 +92,15 @@ def _copied(value: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
     return cast(dict[str, EJSONValue], ejson.clone(value))
 
 
-class _Update:
-    """The update of one document by one modifier."""
+class _Update(Struct):
+    """The update of one document by one modifier; see `modify`."""
 
-    def __init__(
-        self, document: Mapping[str, EJSONValue], *, is_insert: bool, now: dt.datetime | None, matched: int | None
-    ) -> None:
-        self._old = document
-        self._new = _copied(document)
-        self._is_insert = is_insert
-        self._now = now
-        self._matched = matched
-        self._padding = 0
+    old: Mapping[str, EJSONValue]
+    new: dict[str, EJSONValue]
+    is_insert: bool
+    now: dt.datetime | None
+    matched: int | None
+    padding: int = 0
 
     def run(self, modifier: Modifier) -> dict[str, EJSONValue]:
         operators: dict[str, Callable[[Place, Any], None]] = {
@@ -109,10 +108,9 @@ class _Update:
             "$currentDate": self._current_date,
             "$rename": self._rename,
         }
-        _check_operators(modifier, operators)
-        _check_conflicts(modifier)
+        _check(modifier, operators)
         for operator, changes in modifier.items():
-            if operator == "$setOnInsert" and not self._is_insert:
+            if operator == "$setOnInsert" and not self.is_insert:
                 continue
             for path, operand in cast(Mapping[str, Any], changes).items():
                 place = self._place(path, create=operator not in _EXISTING_ONLY)
@@ -120,9 +118,9 @@ class _Update:
                     _check_rename(path, operand)
                 if place is not None:
                     operators[operator](place, operand)
-        if "_id" in self._old and not ("_id" in self._new and ejson.equals(self._new["_id"], self._old["_id"])):
-            raise _other_id(self._old)
-        return self._new
+        if "_id" in self.old and not ("_id" in self.new and ejson.equals(self.new["_id"], self.old["_id"])):
+            raise _other_id(self.old)
+        return self.new
 
     def _place(self, path: str, *, create: bool = True) -> Place | None:
         """Return the place at a path, or None if it does not exist and `create` is false.
@@ -130,7 +128,7 @@ class _Update:
         If `create` is true, missing containers on the path are created.
         """
         parts = _parts(path)
-        holder: Any = self._new
+        holder: Any = self.new
         for part, following in itertools.pairwise(parts):
             place = self._step(path, holder, part, create=create)
             if place is None:
@@ -156,9 +154,9 @@ class _Update:
 
     def _index(self, path: str, part: str, length: int, *, create: bool) -> int | None:
         if part == "$":
-            if self._matched is None:
+            if self.matched is None:
                 raise QueryError(f"{path!r}: the selector did not find an array element for $")
-            index = self._matched
+            index = self.matched
         elif part.startswith("$["):
             raise QueryError(f"{path!r}: {part} is not supported; use the index of an element, or $")
         elif is_index(part):
@@ -170,17 +168,17 @@ class _Update:
             return None
         if not create and index >= length:
             return None
-        self._padding += max(0, index - length)
-        if self._padding > _MOST_PADDING:
+        self.padding += max(0, index - length)
+        if self.padding > _MOST_PADDING:
             raise QueryError(f"{path!r} is too far beyond the end of the array, which has {length} elements")
         return index
 
     def _current_date(self, place: Place, operand: Any) -> None:
         if operand is not True and not (is_plain_object(operand) and dict(operand) == {"$type": "date"}):
             raise QueryError(f"$currentDate for {place.path!r} takes true or {{$type: 'date'}}, not {operand!r}")
-        if self._now is None:
+        if self.now is None:
             raise QueryError(f"$currentDate for {place.path!r}: the current time is not known")
-        place.set_value(self._now)
+        place.set_value(self.now)
 
     def _rename(self, place: Place, operand: str) -> None:
         if self._passes_array(place.path) or self._passes_array(operand):
@@ -191,7 +189,7 @@ class _Update:
         target.set_value(value)
 
     def _passes_array(self, path: str) -> bool:
-        value: Any = self._new
+        value: Any = self.new
         for part in path.split("."):
             if isinstance(value, list):
                 return True
@@ -209,18 +207,14 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _check_operators(modifier: Modifier, known: Mapping[str, object]) -> None:
+def _check(modifier: Modifier, known: Mapping[str, object]) -> None:
+    """Reject unknown operators, and two changes to one place, or to a place in the other: their order would be unclear."""
+    paths: list[list[str]] = []
     for operator, changes in modifier.items():
         if operator not in known:
             raise QueryError(unknown_name(operator, known, "modifier"))
         if not is_plain_object(changes):
             raise QueryError(f"{operator} takes an object with a value for each path, not {changes!r}")
-
-
-def _check_conflicts(modifier: Modifier) -> None:
-    """Reject two changes to the same place, or to a place inside the other, since their order would be unclear."""
-    paths: list[list[str]] = []
-    for operator, changes in modifier.items():
         for path, operand in cast(Mapping[str, Any], changes).items():
             paths.append(_parts(path))
             if operator == "$rename" and isinstance(operand, str) and operand != path:

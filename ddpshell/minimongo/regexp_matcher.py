@@ -267,24 +267,23 @@ def _is_in(pattern: re.Pattern[str]) -> Callable[[str], bool]:
     return functools.cache(lambda character: pattern.fullmatch(character) is not None)
 
 
-class _Search:
+class _Search(Struct):
     """The search of one text."""
 
-    def __init__(self, program: list[tuple[int, Any]], name: str, text: str) -> None:
-        self._program = program
-        self._name = name
-        self._text = text
-        self._steps = 0
-        # The states that cannot lead to a match, by the start of their part of the program.
-        self._failed: dict[int, set[object]] = {}
+    program: list[tuple[int, Any]]
+    name: str
+    text: str
+    steps: int = 0
+    # The states that cannot lead to a match, by the start of their part of the program.
+    failed: dict[int, set[object]] = {}
 
     def run(self, saved: _Saved) -> bool:
-        return any(self._match(0, position, saved) is not None for position in range(len(self._text) + 1))
+        return any(self._match(0, position, saved) is not None for position in range(len(self.text) + 1))
 
     def _match(self, start: int, position: int, saved: _Saved) -> _Saved | None:
         """Match the part of the program that begins at `start`, and return the positions of its groups, or None."""
-        program, text = self._program, self._text
-        seen = self._failed.setdefault(start, set())
+        program, text = self.program, self.text
+        seen = self.failed.setdefault(start, set())
         visited: list[object] = []
         pending = [(start, position, saved)]
         while pending:
@@ -298,10 +297,10 @@ class _Search:
                 seen.add(state)
                 if start:
                     visited.append(state)
-                self._steps += 1
-                if self._steps > _MOST_STEPS:
+                self.steps += 1
+                if self.steps > _MOST_STEPS:
                     raise QueryError(
-                        f"the regular expression {self._name} takes too many steps on a text with {len(text)} characters"
+                        f"the regular expression {self.name} takes too many steps on a text with {len(text)} characters"
                     )
                 operation, operand = program[place]
                 place += 1
@@ -340,8 +339,8 @@ class _Search:
         begin, end = saved[2 * backreference.number : 2 * backreference.number + 2]
         if end < 0:
             return position  # In JavaScript, a reference to a group without a match matches the empty text.
-        wanted = self._text[begin:end]
-        found = self._text[position : position + len(wanted)]
+        wanted = self.text[begin:end]
+        found = self.text[position : position + len(wanted)]
         if found == wanted or (backreference.ignores_case and found.lower() == wanted.lower()):
             return position + len(wanted)
         return None

@@ -168,13 +168,10 @@ def _compile_value(condition: Any) -> _BranchMatcher:
         return _any_value(regexp(condition))
     if not _is_operators(condition):
         return _any_value(equality(condition))
-    return _all_of([_compile_operator(name, operand, condition) for name, operand in condition.items()])
-
-
-def _compile_operator(name: str, operand: Any, condition: Mapping[str, Any]) -> _BranchMatcher:
-    if name not in _FIELD_OPERATORS:
-        raise _unknown_operator(name, _FIELD_OPERATORS, _DOCUMENT_OPERATORS, "outside of field conditions")
-    return _FIELD_OPERATORS[name](operand, condition)
+    for name in condition:
+        if name not in _FIELD_OPERATORS:
+            raise _unknown_operator(name, _FIELD_OPERATORS, _DOCUMENT_OPERATORS, "outside of field conditions")
+    return _all_of([_FIELD_OPERATORS[name](operand, condition) for name, operand in condition.items()])
 
 
 def _is_operators(condition: Any) -> bool:

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
 from ..protocol.secrets import mask, mask_params, takes_credentials
+from ..text.constructors import CONSTRUCTORS
 from ..text.literals import (
-    CONSTRUCTORS,
     Expected,
     Files,
     Reading,

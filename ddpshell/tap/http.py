@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 __all__ = ["MAX_HEAD", "Body", "HTTPReader", "Head", "HeadError", "Translation", "is_own_host"]
 
@@ -62,7 +62,7 @@ class Head:
 
     def get(self, name: str) -> str:
         """Return the value of a header, "" without it. The values of several headers are joined with commas."""
-        return ", ".join([value for header, value in self._fields() if header == name])
+        return ", ".join(self._values(name))
 
     def has_token(self, name: str, token: str) -> bool:
         """Return whether a header with a list, such as `Connection`, has an item."""
@@ -95,11 +95,9 @@ class Head:
         """Return the bytes of the head."""
         return "\r\n".join([self.first, *self._lines, "", ""]).encode("latin-1")
 
-    def _fields(self) -> Iterator[tuple[str, str]]:
-        for line in self._lines:
-            header, colon, value = line.partition(":")
-            if colon:
-                yield header.strip().lower(), value.strip()
+    def _values(self, name: str) -> list[str]:
+        fields = [line.partition(":") for line in self._lines]
+        return [value.strip() for header, colon, value in fields if colon and header.strip().lower() == name]
 
     # Requests
 
@@ -114,7 +112,7 @@ class Head:
             raise HeadError("the request line is not valid")
         if not all(map(_FIELD.fullmatch, self._lines)):
             raise HeadError("a header is not valid")
-        hosts = [value for header, value in self._fields() if header == "host"]
+        hosts = self._values("host")
         if len(hosts) > 1 or (not hosts and self.first.endswith("1.1")):
             raise HeadError("a request must have one Host header")
         if match[1] == "CONNECT":
@@ -175,7 +173,7 @@ class Head:
         return Body.UNTIL_CLOSED if length is None else length
 
     def _content_length(self) -> int | None:
-        lengths = [value for header, value in self._fields() if header == "content-length"]
+        lengths = self._values("content-length")
         if not lengths:
             return None
         if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):

@@ -16,7 +16,7 @@ r"""The parser for the literals that users type: a relaxed JSON, with constructo
 - `$_`, `$1` and `$name` are variables, `$1.title` and `$1[0]` are parts of them. The caller of `read` provides their values.
 - Strings have JSON's escapes, and `\'`, `\v`, `\x1b`, `\u{1f600}`. Numbers are as in JSON.
 
-`formatting` writes such literals. `parse` reads a complete text; `read` reads as much as there is. Both use a `Reader`,
+`formatting` writes such literals. `parse` reads a complete text; `read` reads as much as there is. Both use a `Reading`,
 which after each token knows the open brackets and what may follow.
 """
 
@@ -31,19 +31,16 @@ from typing import BinaryIO, TypeAlias, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..clock import SystemClock
-from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
+from ..ejson import EJSONValue, RegExp, json_text
 from ..ejson.json_text import JSONValue
-from ..ejson.values import MAX_DATE_MS, date_from_text
 from ..exceptions import CommandError, EJSONError
+from .constructors import CONSTRUCTORS, FileContent
 from .escaping import quote
 from .tokens import Token, TokenKind, tokens
 
 __all__ = [
     "CONSTANTS",
-    "CONSTRUCTORS",
     "MAX_SIZE",
-    "Constructor",
     "Expected",
     "Files",
     "OpenBracket",
@@ -62,133 +59,6 @@ __all__ = [
     "read_text",
     "read_value",
 ]
-
-
-# ------------------------------------------------------------------------------------------------------ constructors
-
-
-def _text(value: EJSONValue) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-class _FileContent:
-    """The content of a file, as the argument of a constructor."""
-
-    __slots__ = ("data", "name")
-
-    def __init__(self, name: str, data: bytes) -> None:
-        self.name = name
-        self.data = data
-
-
-def _file_text(file: object) -> EJSONValue:
-    if not isinstance(file, _FileContent):
-        raise TypeError
-    try:
-        return file.data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EJSONError(f"{file.name} is not UTF-8 text, from byte {error.start} on") from None
-
-
-def _binary(content: object) -> EJSONValue:
-    if isinstance(content, _FileContent):
-        return content.data
-    if not isinstance(content, str):
-        raise TypeError
-    return ejson.decode({"$binary": content})
-
-
-def _date(*arguments: EJSONValue) -> EJSONValue:
-    if not arguments:
-        now = SystemClock().wall()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
-    [when] = arguments
-    if isinstance(when, str):
-        date = date_from_text(when)
-        if date is None:
-            raise EJSONError(
-                f"{when[:40]!r} is not a valid date; write it like 2026-01-02, 2026-01-02T03:04:05.678Z or "
-                "2026-01-02T03:04+01:00"
-            )
-        return date
-    if isinstance(when, bool) or not isinstance(when, (int, float)):
-        raise TypeError
-    if math.isnan(when):
-        return Date(None)
-    if abs(when) > MAX_DATE_MS:
-        raise EJSONError(f"{when!r} is outside the range of dates, which ends at {MAX_DATE_MS}")
-    # E4: fractions of milliseconds are cut off.
-    return ejson.date_from_ms(int(when))
-
-
-def _decimal(text: EJSONValue) -> EJSONValue:
-    # The argument is text, since a number would already be rounded.
-    digits = _text(text)
-    value = ejson.decode({"$type": "Decimal", "$value": digits})
-    if isinstance(value, Custom):
-        raise EJSONError(f"{digits[:40]!r} is not a decimal number")
-    return value
-
-
-def _json(value: EJSONValue) -> JSONValue:
-    """Encode the value of a custom type, which must be plain JSON, but may contain constructors (E18)."""
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return ejson.encode(value)
-
-
-class Constructor(Struct, frozen=True):
-    """A constructor.
-
-    Args:
-        construct: Makes the value from the arguments, in which EJSON forms are not decoded yet. It raises EJSONError if an
-            argument is not valid, and TypeError if an argument has the wrong type.
-        least: The least number of arguments.
-        most: The most arguments.
-        usage: What the arguments are, for errors.
-    """
-
-    construct: Callable[..., EJSONValue]
-    least: int
-    most: int
-    usage: str
-
-
-#: The constructors by name.
-CONSTRUCTORS: dict[str, Constructor] = {
-    "Date": Constructor(
-        _date, 0, 1, 'a text such as "2026-01-02T03:04:05Z", or milliseconds since 1970, or nothing for now'
-    ),
-    "Binary": Constructor(_binary, 1, 1, 'base64, such as "AQID", or a file, such as @photo.png'),
-    "Text": Constructor(_file_text, 1, 1, "a file, such as @notes.md"),
-    "RegExp": Constructor(
-        lambda source, flags="": RegExp(_text(source), _text(flags)),
-        1,
-        2,
-        'a source and optional flags, such as "^a", "i"',
-    ),
-    "ObjectID": Constructor(
-        lambda digits: ObjectID(_text(digits)), 1, 1, '24 hexadecimal digits, such as "507f1f77bcf86cd799439011"'
-    ),
-    "Decimal": Constructor(_decimal, 1, 1, 'a number as text, such as "1.10"'),
-    "Custom": Constructor(
-        lambda name, value: Custom(_text(name), _json(value)),
-        2,
-        2,
-        'the name of a type and a value, such as "type", {a: 1}',
-    ),
-}
-CONSTRUCTORS["ObjectId"] = CONSTRUCTORS["ObjectID"]
-CONSTRUCTORS["ISODate"] = CONSTRUCTORS["Date"]
-
-
-# ----------------------------------------------------------------------------------------------------------- literals
 
 
 #: Returns the value of a variable, given its text (`$1.title`), or raises a CommandError without a position.
@@ -210,23 +80,24 @@ class Expected(Enum):
     NOTHING = "nothing more"
 
 
-class OpenBracket:
+class OpenBracket(Struct):
     """A bracket that is not closed yet.
 
     Args:
         token: The bracket.
         constructor: The constructor's name before the bracket, or None.
+        key: The key of the field that is being read, if the bracket is `{`.
+        fields: The fields, if it is `{`.
+        items: The items, if it is `[` or `(`.
+        starts: The positions of the items.
     """
 
-    __slots__ = ("constructor", "fields", "items", "key", "starts", "token")
-
-    def __init__(self, token: Token, constructor: Token | None) -> None:
-        self.token = token
-        self.constructor = constructor
-        self.key: str | None = None  # of the field that is being read
-        self.fields: dict[str, EJSONValue] = {}  # if the bracket is {
-        self.items: list[EJSONValue] = []  # if it is [ or (
-        self.starts: list[int] = []  # the positions of the items, if it is [ or (
+    token: Token
+    constructor: Token | None
+    key: str | None = None
+    fields: dict[str, EJSONValue] = {}
+    items: list[EJSONValue] = []
+    starts: list[int] = []
 
 
 def parse(text: str, files: Files | None = None) -> EJSONValue:
@@ -550,12 +421,12 @@ class Reading:
         except CommandError as error:
             raise CommandError(error.message, self.text, token.start) from None
 
-    def _file(self, token: Token) -> _FileContent:
+    def _file(self, token: Token) -> FileContent:
         name = cast(str, token.value)
         if self._files is None:
             raise CommandError("a value that is read from a file or a pipe cannot read files", self.text, token.start)
         try:
-            return _FileContent(name, self._files(name))
+            return FileContent(name, self._files(name))
         except CommandError as error:
             raise CommandError(error.message, self.text, token.start) from None
 
@@ -592,13 +463,10 @@ class Reading:
         return CommandError(f"expected {self.expected.value}, not {token.text[:40]}", self.text, token.start)
 
 
-class _VariableValue:
+class _VariableValue(Struct):
     """The value of a variable, in a tree that is still to be decoded."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: EJSONValue) -> None:
-        self.value = value
+    value: EJSONValue
 
     def __repr__(self) -> str:
         return "the value of a variable"
