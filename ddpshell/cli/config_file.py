@@ -26,7 +26,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import click
 from msgspec import Struct
 
 from ..exceptions import CommandError
@@ -334,6 +333,8 @@ class _Checker:
         return value
 
     def _section(self, name: str, table: Mapping[str, Any]) -> Section:
+        from click import BadParameter  # as the types of settings raise it; without a file, it is not needed
+
         values: dict[str, Any] = {}
         for key, value in table.items():
             setting = self._settings.get(key)
@@ -341,7 +342,7 @@ class _Checker:
                 raise self._error(name, key, f"unknown setting {key!r}{_suggestion(key, self._settings)}")
             try:
                 values[key] = setting.value_type.from_toml(value, Path(self._path).absolute().parent)
-            except click.BadParameter as error:
+            except BadParameter as error:
                 raise self._error(name, key, f"{key}: {error.message}") from None
             if values[key] is None:
                 raise self._error(name, key, f"{key} must be {setting.value_type.toml_form}")

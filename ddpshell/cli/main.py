@@ -14,7 +14,7 @@ from traceback import format_exception
 from ..text.escaping import escape_line, escape_text
 from .output import OutputError, OutputFormat
 from .process import ExitCode, Process, Terminated, exit_code, terminable
-from .simple_call import read_simple_call
+from .simple_command import read_simple_command
 
 __all__ = ["main", "run"]
 
@@ -60,16 +60,21 @@ def run(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int:
     try:
-        simple = read_simple_call(words)
+        simple = read_simple_command(words)
         if simple is None:
             from .group import run_command
 
             return run_command(words, process)
-        from .method_call import call_method
-
         process.options = simple.options
         process.configure()
-        call_method(process, simple.method, simple.words)
+        if simple.name == "shell":
+            from .shell_prompt import open_shell
+
+            return open_shell(process)
+        from .method_call import call_method
+
+        method, *arguments = simple.words
+        call_method(process, method, arguments)
     except OutputError as error:
         return _without_output(error, process)
     except Terminated:

@@ -39,7 +39,7 @@ def _demo(words: tuple[str, ...], leaky: bool, tour: bool) -> None:
             process.console.warning(f"{error}; the demo runs without the config file")
             process.options["has_no_config"] = True
         if tour:
-            from .shell import interact_with
+            from ..shell_prompt import interact_with
 
             interact_with(process, ConnectionSettings.of(process.options), is_tour=True)
             return

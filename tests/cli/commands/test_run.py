@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.cli.commands.run import _for_server
 from ddpshell.cli.process import Process
 from ddpshell.cli.settings import ConnectionSettings
+from ddpshell.cli.shell_session import _for_server
 from ddpshell.server import Options
 from ddpshell.server.demo import demo_server
 from tests.cli.conftest import Command, ddp_apart, finished

@@ -1,7 +1,7 @@
-"""Reads the usual command lines of `ddp call` without click, which takes a fifth of the time of a call.
+"""Reads the usual command lines of `ddp call` and of the shell without click, which takes a fifth of the time of a call.
 
 It reads only what has no second meaning, and leaves everything else to click, above all each error.
-`tests/cli/test_simple_call.py` compares both.
+`tests/cli/test_simple_command.py` compares both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 from .option_table import CONNECTION_ROWS, OUTPUT_ROWS
 from .process import GivenOptions
 
-__all__ = ["SimpleCall", "read_simple_call"]
+__all__ = ["SimpleCommand", "read_simple_command"]
 
 # The options whose value is used as it is typed, or has no value.
 _ROWS = {
@@ -24,21 +24,21 @@ _ROWS = {
 }
 
 
-class SimpleCall(Struct, frozen=True):
-    """A command line that calls a method.
+class SimpleCommand(Struct, frozen=True):
+    """A command line.
 
     Args:
-        method: The method.
-        words: The arguments.
+        name: `call` or `shell`.
+        words: For a call, the method and the arguments.
         options: The shared options.
     """
 
-    method: str
+    name: str
     words: Sequence[str]
     options: GivenOptions
 
 
-def read_simple_call(words: Sequence[str]) -> SimpleCall | None:
+def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
     """Read a command line; return None if it is another command, or only click can read it.
 
     Args:
@@ -63,10 +63,11 @@ def read_simple_call(words: Sequence[str]) -> SimpleCall | None:
             if value.startswith("-") or (row.choices and value not in row.choices):
                 return None
             options[row.option] = value
+    if not others:
+        return SimpleCommand("shell", others, options)
     if len(others) < 2 or others[0] != "call":
         return None
-    method = others[1]
     # Without a server, a method that may be the address of one is an error.
-    if "url" not in options and (not method.isidentifier() or method == "localhost"):
+    if "url" not in options and (not others[1].isidentifier() or others[1] == "localhost"):
         return None
-    return SimpleCall(method, others[2:], options)
+    return SimpleCommand("call", others[1:], options)

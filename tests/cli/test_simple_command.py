@@ -1,4 +1,4 @@
-"""The simple reading of `ddp call` is the same as click's."""
+"""The simple reading of `ddp call` and `ddp` is the same as click's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.cli import method_call
+from ddpshell.cli import method_call, shell_prompt
 from ddpshell.cli.group import run_command
 from ddpshell.cli.option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
 from ddpshell.cli.process import GivenOptions, Process
-from ddpshell.cli.simple_call import read_simple_call
+from ddpshell.cli.simple_command import SimpleCommand, read_simple_command
 
 _VALUES = {
     "choice": "json",
@@ -43,29 +43,34 @@ _WORD = st.sampled_from(
     ["call", "upper", "Hello", "", "5", "-1", "-", "--", "@@x", "{a: 1}", "localhost", "localhost:3000", "127.0.0.1",
      "a.b:80", "ws://x", "tasks.insert", "/tasks/insert", "é", "--help", "-h", "--version", "-S", "--nope", "-o=json"]
 )  # fmt: skip
+_OPTION = st.one_of(*map(_typed, (*CONNECTION_ROWS, *OUTPUT_ROWS)))
 _LINE = st.one_of(
-    st.lists(st.one_of(_WORD.map(lambda word: [word]), *map(_typed, (*CONNECTION_ROWS, *OUTPUT_ROWS))), max_size=6),
-    st.lists(st.one_of(st.just(["x"]), *map(_typed, (*CONNECTION_ROWS, *OUTPUT_ROWS))), max_size=5).flatmap(
+    st.lists(st.one_of(_WORD.map(lambda word: [word]), _OPTION), max_size=6),
+    st.lists(_OPTION, max_size=3),
+    st.lists(st.one_of(st.just(["x"]), _OPTION), max_size=5).flatmap(
         lambda pieces: st.permutations([*pieces, ["call"], ["upper"]])
     ),
 ).map(lambda pieces: [word for piece in pieces for word in piece])
 
-Call = tuple[str, list[str], GivenOptions]
 
-
-def _by_click(words: list[str]) -> Call | None:
+def _by_click(words: list[str]) -> SimpleCommand | None:
     """What click makes of a command line; None if that is an error or another command."""
-    seen: list[Call] = []
+    seen: list[SimpleCommand] = []
 
     def call_method(process: Process, method: str, arguments: tuple[str, ...], **options: Any) -> None:
         assert options == {"as_strings": False, "timing": False, "sub": None, "path": None, "dry_run": False}
         assert process.params is None
-        seen.append((method, [str(word) for word in arguments], process.options))
+        seen.append(SimpleCommand("call", [method, *map(str, arguments)], process.options))
+
+    def open_shell(process: Process) -> int:
+        seen.append(SimpleCommand("shell", [], process.options))
+        return 0
 
     process = Process()
     process.words = words
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(method_call, "call_method", call_method)
+        patch.setattr(shell_prompt, "open_shell", open_shell)
         try:
             run_command(words, process)
         except click.ClickException:
@@ -75,9 +80,9 @@ def _by_click(words: list[str]) -> Call | None:
 
 @given(_LINE)
 def test_what_is_read_without_click_is_what_click_reads(words: list[str]) -> None:
-    simple = read_simple_call(words)
+    simple = read_simple_command(words)
     if simple is not None:
-        assert (simple.method, simple.words, simple.options) == _by_click(words)
+        assert simple == _by_click(words)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +95,13 @@ def test_what_is_read_without_click_is_what_click_reads(words: list[str]) -> Non
     ],
 )  # fmt: skip
 def test_the_usual_calls_are_read_without_click(words: list[str], options: GivenOptions) -> None:
-    simple = read_simple_call(words)
-    assert simple is not None
-    assert (simple.method, simple.words, simple.options) == ("upper", ["Hello", "5"], options)
-    assert _by_click(words) == ("upper", ["Hello", "5"], options)
+    simple = SimpleCommand("call", ["upper", "Hello", "5"], options)
+    assert read_simple_command(words) == _by_click(words) == simple
+
+
+@pytest.mark.parametrize(("words", "options"), [([], {}), (["-u", "3000", "-v"], {"url": "3000", "verbose": 1})])
+def test_the_shell_is_opened_without_click(words: list[str], options: GivenOptions) -> None:
+    assert read_simple_command(words) == _by_click(words) == SimpleCommand("shell", [], options)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +115,8 @@ def test_the_usual_calls_are_read_without_click(words: list[str], options: Given
         pytest.param(["call", "upper", "--timeout", "5"], id="a value that must be read"),
         pytest.param(["call", "upper", "--ipv4"], id="an option with alternatives"),
         pytest.param(["sub", "tasks"], id="another command"),
-        pytest.param([], id="no command"),
+        pytest.param(["shell"], id="the name of the shell"),
     ],
 )
 def test_everything_else_is_left_to_click(words: list[str]) -> None:
-    assert read_simple_call(words) is None
+    assert read_simple_command(words) is None
