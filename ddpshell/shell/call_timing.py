@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..analysis.exchanges import Call
 from ..analysis.recording import Entry, LiveRecorder
@@ -27,11 +27,6 @@ _MAX_COMMANDS = 1000
 _MAX_NAMED = 3
 
 
-class _Command(NamedTuple):
-    number: int
-    what: str
-
-
 class CallTimer:
     """Measures calls from the frames of their client.
 
@@ -44,7 +39,7 @@ class CallTimer:
         # The client's thread writes, and another thread may read.
         self._lock = threading.Lock()
         self._timing = Timing(follows_changes=follows_changes)
-        self._commands: dict[tuple[bool, str], _Command] = {}
+        self._commands: dict[tuple[bool, str], str] = {}
         recorder.observer = self._receive
 
     def probe(self, client: Client) -> Future[float]:
@@ -60,7 +55,7 @@ class CallTimer:
 
     def name(self, number: int, what: str, *, call_id: str = "", sub_id: str = "") -> None:
         """Remember the number and the short form of the command that made a request."""
-        self._commands[(bool(call_id), call_id or sub_id)] = _Command(number, what)
+        self._commands[(bool(call_id), call_id or sub_id)] = f"[{number}] {what}"
         if len(self._commands) > _MAX_COMMANDS:
             del self._commands[next(iter(self._commands))]
 
@@ -87,7 +82,7 @@ class CallTimer:
         if request is None and earlier and not blocker.is_watched:
             return " or ".join(earlier[:_MAX_NAMED])
         command = None if request is None else self._commands.get((isinstance(request, Call), request.id))
-        return escape_line(blocker.name) if command is None else f"[{command.number}] {command.what}"
+        return command or escape_line(blocker.name)
 
     def _receive(self, entry: Entry) -> None:
         with self._lock:

@@ -128,7 +128,8 @@ def dispatch(shell: Shell, line: Line) -> int | None:
     if isinstance(reply, ChangeFeed):
         assert number is not None, "watch is numbered"
         if output is None:
-            _show_changes(shell, number, reply)
+            shell.display.answer(number, reply.announcement)
+            reply.start(partial(shell.display.change, number), lambda: None)
         else:
             _stream_changes(shell, number, reply, output)
         return None
@@ -268,27 +269,6 @@ def _write_reply(shell: Shell, number: int | None, output: Output, reply: Reply,
 # ------------------------------------------------------------------------------------------------------- changes
 
 
-def _show_changes(shell: Shell, number: int, feed: ChangeFeed) -> None:
-    """Announce a watch, and then show its changes. The first changes come before the announcement is known."""
-    lock = threading.Lock()
-    early: list[DocumentEvent] = []
-    is_announced = False
-
-    def show(event: DocumentEvent) -> None:
-        with lock:
-            if is_announced:
-                shell.display.change(number, event)
-            else:
-                early.append(event)
-
-    announcement = feed.start(show, lambda: None)
-    with lock:
-        shell.display.answer(number, announcement)
-        for event in early:
-            shell.display.change(number, event)
-        is_announced = True
-
-
 def _stream_changes(shell: Shell, number: int, feed: ChangeFeed, output: Output) -> None:
     """Write the changes of a watch to a file or a program, until the watch or the program ends."""
     where = shell.current.where
@@ -314,12 +294,12 @@ def _stream_changes(shell: Shell, number: int, feed: ChangeFeed, output: Output)
         text = plain(change_line(event, Limits())) if is_as_shown else exact_value(event_to_value(event))
         stream.write_line(f"{text}\n")
 
-    announcement = feed.start(write, stream.close)
+    feed.start(write, stream.close)
     if stream.is_over:
         # The program ended before there was a watch to end.
         on_end(None)
     if not output.needs_terminal:
-        shell.display.answer(number, announcement)
+        shell.display.answer(number, feed.announcement)
         return
 
     def join() -> None:

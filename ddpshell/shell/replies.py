@@ -123,11 +123,12 @@ class ChangeFeed(Struct, frozen=True):
     """Changes that are shown as they come.
 
     Args:
-        start: Starts the watch, and returns its announcement. It calls its first argument with each change, and its second
-            argument when the watch ends.
+        announcement: What is shown first.
+        start: Starts the watch. It calls its first argument with each change, and its second argument when the watch ends.
     """
 
-    start: Callable[[Callable[[DocumentEvent], object], Callable[[], object]], Message]
+    announcement: Message
+    start: Callable[[Callable[[DocumentEvent], object], Callable[[], object]], None]
 
 
 # ----------------------------------------------------------------------------------------------------- the screen

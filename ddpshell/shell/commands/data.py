@@ -139,18 +139,23 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
     change, - for a document that was removed or no longer matches. `> FILE` and `| PROGRAM` get each change at once, as
     JSON; after `set output pretty`, as it is shown.
     """
-    from ..live import observe  # it loads regular expressions
+    # These load regular expressions.
+    from ...minimongo.selector import compile_selector
+    from ..live import observe
 
     number = shell.current.number
+    what = named(collection, [] if selector is None else [selector])
+    watched = shell.client.collection(collection)
+    # An invalid selector is an error before the announcement.
+    compile_selector({} if selector is None else selector)
 
-    def start(show: Callable[[DocumentEvent], object], on_end: Callable[[], object]) -> Message:
+    def start(show: Callable[[DocumentEvent], object], on_end: Callable[[], object]) -> None:
         def receive(event: DocumentEvent) -> None:
             if isinstance(event, DocumentAdded):
                 shell.names.add_fields(collection, event.fields)
             show(event)
 
-        what = named(collection, [] if selector is None else [selector])
-        stop_observing = observe(shell.client.collection(collection), receive, selector)
+        stop_observing = observe(watched, receive, selector)
 
         def stop() -> None:
             stop_observing()
@@ -158,9 +163,9 @@ def watch(shell: Shell, collection: Collection, selector: Selector | None = None
 
         _forget_unknown(shell, collection)
         shell.link.watches.add(Watch(number, collection, what, stop))
-        return Message([("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")], is_answer=False)
 
-    return ChangeFeed(start)
+    text: StyledText = [("", f"watching {what}"), ("note", f"; `unwatch {number}` ends it")]
+    return ChangeFeed(Message(text, is_answer=False), start)
 
 
 @command(
