@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from itertools import islice
 from typing import Any, TypeAlias, cast
@@ -29,6 +29,7 @@ __all__ = [
     "PendingReply",
     "Reply",
     "Result",
+    "aligned",
     "error_text",
     "exact_text",
     "screen_text",
@@ -162,6 +163,22 @@ def screen_text(reply: Reply, settings: Settings, width: int, tag: str) -> Style
 def tagged(tag: str, text: StyledText) -> StyledText:
     """A text after the number of its command."""
     return [("tag", tag), *text] if tag else text
+
+
+def aligned(rows: Iterable[tuple[StyledText, StyledText]], *, gap: int = 2, indent: str = "") -> StyledText:
+    """Lay out rows in two columns, without a newline at the end.
+
+    Args:
+        rows: The two parts of each row.
+        gap: The spaces after the widest first part.
+        indent: What each row begins with.
+    """
+    widths = [(cell_width(plain(first)), first, second) for first, second in rows]
+    widest = max((width for width, _, _ in widths), default=0)
+    text: StyledText = []
+    for width, first, second in widths:
+        text += [("", f"\n{indent}" if text else indent), *first, ("", " " * (widest - width + gap)), *second]
+    return text
 
 
 def with_time(text: StyledText, seconds: float, width: int) -> StyledText:

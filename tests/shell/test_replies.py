@@ -22,6 +22,7 @@ from ddpshell.shell.replies import (
     PendingReply,
     Reply,
     Result,
+    aligned,
     error_text,
     exact_text,
     screen_text,
@@ -30,7 +31,7 @@ from ddpshell.shell.replies import (
 from ddpshell.shell.settings import Settings
 from ddpshell.text.formatting import format_value
 from ddpshell.text.literals import parse, read
-from ddpshell.text.palette import plain
+from ddpshell.text.palette import StyledText, plain
 from ddpshell.text.prose import cell_width, duration, plural
 from tests.strategies import ejson_values, hostile_text, keys
 from tests.text.test_escaping import harmless
@@ -230,3 +231,12 @@ def test_replies_have_defaults() -> None:
     assert not Result(1).is_full
     assert not Documents([]).output
     assert NoResult() == NoResult()
+
+
+def test_rows_are_aligned_by_their_widest_first_part() -> None:
+    rows: list[tuple[StyledText, StyledText]] = [
+        ([("tag", "[9] "), ("", "sub 日本")], [("note", "ready")]),
+        ([("tag", "[10] "), ("", "sub tasks")], [("note", "not ready")]),
+    ]
+    assert plain(aligned(rows, indent="- ")) == "- [9] sub 日本    ready\n- [10] sub tasks  not ready"
+    assert aligned([]) == []

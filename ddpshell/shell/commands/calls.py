@@ -17,11 +17,10 @@ from ...protocol.server_error import quoted
 from ...text.escaping import escape_line
 from ...text.formatting import Limits, format_value
 from ...text.literals import as_name
-from ...text.palette import StyledText
 from ...text.prose import duration, plural
 from ..jobs import SubscriptionEntry
 from ..registry import Flag, Method, Number, Publication, Seconds, Text, Value, command
-from ..replies import Message, NoResult, PendingReply, Reply, Result
+from ..replies import Message, NoResult, PendingReply, Reply, Result, aligned
 from ..state import Shell
 
 if TYPE_CHECKING:
@@ -320,12 +319,11 @@ def _listed(rows: list[tuple[int, str, str, float]], nothing: str, data: list[EJ
     """A list of numbers, commands, states and ages."""
     if not rows:
         return Message([("note", nothing)], data=data)
-    text: StyledText = []
-    width = max(len(what) for _, what, _, _ in rows)
-    for number, what, state, age in rows:
-        tag = f"[{number}] " if number > 0 else "[ ] "
-        text += [("tag", tag), ("", what.ljust(width)), ("note", f"  {state}  {duration(age)}"), ("", "\n")]
-    return Message(text[:-1], data=data)
+    text = aligned(
+        ([("tag", f"[{number if number > 0 else ' '}] "), ("", what)], [("note", f"{state}  {duration(age)}")])
+        for number, what, state, age in rows
+    )
+    return Message(text, data=data)
 
 
 # ----------------------------------------------------------------------------------------------- pending commands

@@ -14,10 +14,10 @@ from ...minimongo.sorting import read_sort
 from ...protocol.secrets import mask_params
 from ...text.literals import as_name
 from ...text.palette import StyledText
-from ...text.prose import cell_width, plural
+from ...text.prose import plural
 from ..jobs import Watch
 from ..registry import Collection, Count, Fields, Flag, Publication, Role, Selector, Text, Value, command
-from ..replies import ChangeFeed, Documents, Message, Result
+from ..replies import ChangeFeed, Documents, Message, Result, aligned
 from ..state import Shell
 from .calls import chosen_numbers, named, warn_of_losses
 
@@ -39,12 +39,8 @@ def collections(shell: Shell) -> Message:
     data: list[EJSONValue] = [{"collection": name, "documents": number} for name, number in counts]
     if not counts:
         return Message([("note", "no documents yet; `sub PUBLICATION` brings some")], data=data)
-    rows = [(as_name(name), number) for name, number in counts]
-    width = max(cell_width(name) for name, _ in rows)
-    text: StyledText = []
-    for name, number in rows:
-        text += [("name", name), ("", f"{' ' * (width - cell_width(name))}  {plural(number, 'document')}"), ("", "\n")]
-    return Message(text[:-1], data=data)
+    text = aligned([([("name", as_name(name))], [("", plural(number, "document"))]) for name, number in counts])
+    return Message(text, data=data)
 
 
 @command(

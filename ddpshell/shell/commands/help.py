@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...exceptions import CommandError
 from ...text.palette import StyledText
 from ..registry import Command, CommandName, Registry, command
-from ..replies import Message
+from ..replies import Message, aligned
 from ..state import Shell
 
 __all__ = ["TOPICS", "Topic", "command_help", "general_help", "help_"]
@@ -133,23 +133,25 @@ _EXAMPLE_WIDTH = 46
 
 def general_help(registry: Registry) -> StyledText:
     """The most useful commands, the names of all, and the topics. It fits 24 rows together with the prompt."""
-    text: StyledText = []
-    first = [found for name in _FIRST if (found := registry.get(name)) is not None]
-    column = max(len(_short_usage(item)) for item in first) + 2
-    for item in first:
-        usage = _short_usage(item)
-        rest = usage.removeprefix(item.name)
-        text += [("command", f"  {item.name}"), ("", f"{rest:{column - len(item.name)}}{item.summary}\n")]
-    text.append(("heading", "All commands\n"))
-    column = max(map(len, registry.groups)) + 2
-    for heading, commands in registry.groups.items():
-        names = " ".join(item.name for item in commands)
-        text += [("", f"  {heading:{column}}"), ("command", names), ("", "\n")]
-    text.append(("heading", "Topics\n"))
-    column = max(map(len, TOPICS)) + 2
-    for name, topic in TOPICS.items():
-        text += [("option", f"  help {name:{column}}"), ("", f"{topic.summary}\n")]
-    return [*text, ("note", "`help COMMAND` explains a command, with examples.")]
+    rows: list[tuple[StyledText, StyledText]] = []
+    for item in filter(None, map(registry.get, _FIRST)):
+        usage = _short_usage(item).removeprefix(item.name)
+        rows.append(([("command", item.name), ("", usage)], [("", item.summary)]))
+    groups: list[tuple[StyledText, StyledText]] = [
+        ([("", heading)], [("command", " ".join(item.name for item in commands))])
+        for heading, commands in registry.groups.items()
+    ]
+    topics: list[tuple[StyledText, StyledText]] = [
+        ([("option", f"help {name}")], [("", topic.summary)]) for name, topic in TOPICS.items()
+    ]
+    return [
+        *aligned(rows, indent="  "),
+        ("heading", "\nAll commands\n"),
+        *aligned(groups, indent="  "),
+        ("heading", "\nTopics\n"),
+        *aligned(topics, indent="  "),
+        ("note", "\n`help COMMAND` explains a command, with examples."),
+    ]
 
 
 def _short_usage(item: Command) -> str:
@@ -191,8 +193,9 @@ def command_help(command: Command) -> StyledText:
                 text += [("note", f"\n  # {meaning}"), ("option", f"\n  {line}")]
     if command.options:
         text += [("", "\n"), ("heading", "\nOptions")]
-        usages = [option.usage.strip("[]") for option in command.options]
-        column = max(map(len, usages)) + 2
-        for option, usage in zip(command.options, usages, strict=True):
-            text += [("option", f"\n  {usage:{column}}"), ("", command.options_help.get(option.name, ""))]
+        rows: list[tuple[StyledText, StyledText]] = [
+            ([("option", option.usage.strip("[]"))], [("", command.options_help.get(option.name, ""))])
+            for option in command.options
+        ]
+        text += [("", "\n"), *aligned(rows, indent="  ")]
     return text

@@ -15,7 +15,7 @@ from ...text.escaping import escape_line
 from ...text.palette import StyledText
 from ...text.prose import duration, milliseconds, plural
 from ..registry import Count, File, Flag, Role, Text, command
-from ..replies import Message, PendingReply, Reply
+from ..replies import Message, PendingReply, Reply, aligned
 from ..state import Shell
 from .accounts import user_text
 
@@ -93,9 +93,6 @@ def status(shell: Shell) -> Message:
     rows.append(("subscriptions", [("", str(len(shell.link.subscriptions.all())))]))
     if state.error is not None:
         rows.append(("last error", [("error", escape_line(str(state.error)))]))
-    text: StyledText = []
-    for name, value in rows:
-        text += [("note", f"{name:14}"), *value, ("", "\n")]
     data: dict[str, EJSONValue] = {
         "server": state.url,
         "state": state.state.value,
@@ -110,7 +107,7 @@ def status(shell: Shell) -> Message:
         "subscriptions": len(shell.link.subscriptions.all()),
         "error": None if state.error is None else str(state.error),
     }
-    return Message(text[:-1], data=data)
+    return Message(aligned([([("note", name)], value) for name, value in rows], gap=1), data=data)
 
 
 def state_text(state: Status) -> StyledText:

@@ -14,9 +14,8 @@ from ...text.palette import StyledText
 from ...text.prose import plural
 from ..outputs import ending
 from ..registry import Count, File, Flag, Number, Registry, Setting, Text, Value, command
-from ..replies import Documents, Message, Result
+from ..replies import Documents, Message, Result, aligned
 from ..script import read_script, run_script, session_script
-from ..settings import SETTINGS
 from ..state import Shell
 from .accounts import login, logout, whoami
 from .calls import apply, call, cancel, pending, sub, subs, unsub, wait
@@ -56,13 +55,11 @@ def set_(shell: Shell, setting: Setting | None = None, text: Text | None = None,
     if save and shell.hooks.save_setting is None:
         raise CommandError("settings cannot be saved here")
     if setting is None:
-        lines: StyledText = []
-        name_width = max(map(len, SETTINGS)) + 1
+        rows: list[tuple[StyledText, StyledText]] = []
         for item, value in shell.settings:
             choices = f" ({' '.join(item.choices)})" if item.choices and item.choices != ("on", "off") else ""
-            lines += [("option", f"{item.name:{name_width}}"), ("", f"{value:8}")]
-            lines += [("note", f"{item.summary}{choices}"), ("", "\n")]
-        return Message(lines[:-1])
+            rows.append(([("option", item.name)], [("", f"{value:8}"), ("note", f"{item.summary}{choices}")]))
+        return Message(aligned(rows, gap=1))
     if text is not None:
         shell.settings.change(setting, text)
     found = shell.settings.find(setting)
