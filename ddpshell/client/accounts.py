@@ -60,20 +60,12 @@ class Accounts:
         session: The protocol state.
         runner: The owner of the lock and the thread.
         clock: Time source, to see when tokens expire.
-        failure: Returns the error if nothing can be sent any more, or None.
     """
 
-    def __init__(
-        self,
-        session: ClientSession,
-        runner: Runner,
-        clock: Clock,
-        failure: Callable[[], DDPError | None],
-    ) -> None:
+    def __init__(self, session: ClientSession, runner: Runner, clock: Clock) -> None:
         self._session = session
         self._runner = runner
         self._clock = clock
-        self._failure = failure
         self._operations: dict[str, _Operation] = {}
         self._token: LoginToken | None = None
         self._user_id: str | None = None
@@ -263,7 +255,7 @@ class Accounts:
     ) -> None:
         logs_in = True if operation.logs_in else False if operation.logs_out else None
         with self._runner.lock:
-            failure = self._failure()
+            failure = self._runner.locked_failure()
             if failure is None:
                 call_id = self._session.call(method, params, wait=wait, retry=retry, logs_in=logs_in)
                 self._operations[call_id] = operation

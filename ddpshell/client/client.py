@@ -345,7 +345,7 @@ class Client:
 
         with self._runner.lock:
             if self._accounts is None:
-                self._accounts = Accounts(self._session, self._runner, self._clock, self._runner.locked_failure)
+                self._accounts = Accounts(self._session, self._runner, self._clock)
             return self._accounts
 
     @property

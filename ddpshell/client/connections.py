@@ -240,10 +240,6 @@ class Connections:
                 break
             except ConnectError as error:
                 connection.error = error
-            except OSError as error:
-                # The process cannot open more files, for example.
-                connection.error = ConnectError(f"cannot connect: {error.strerror or error}")
-                connection.error.__cause__ = error
             self._opened.append((connection, transport))
             with contextlib.suppress(OSError):
                 self._wake.send(b"\0")

@@ -296,12 +296,6 @@ class Runner:
         except ConnectError as failure:
             self._end_connection(failure)
             return
-        except OSError as error:
-            # The process cannot open more files, for example. A later attempt may succeed.
-            problem = ConnectError(f"cannot connect: {error.strerror or error}")
-            problem.__cause__ = error
-            self._end_connection(problem)
-            return
         why: DDPError | None = ConnectionLost("the client failed")
         self._transport = transport
         listener = self._frame_listener

@@ -84,12 +84,13 @@ class WebSocketConnector(Struct, frozen=True):
         """
         if self.options.on_step is not None:
             load_library()
-        self._end_step(None, waiter)
-        addresses = self.look_up(waiter, deadline)
-        self._end_step("dns", waiter)
-        sock = self.open_socket(addresses, waiter, deadline)
-        self._end_step("tcp", waiter)
+        sock: socket.socket | None = None
         try:
+            self._end_step(None, waiter)
+            addresses = self.look_up(waiter, deadline)
+            self._end_step("dns", waiter)
+            sock = self.open_socket(addresses, waiter, deadline)
+            self._end_step("tcp", waiter)
             stream = self.open_tunnel(sock, waiter, deadline)
             if self.options.proxy is not None:
                 self._end_step("proxy", waiter)
@@ -99,8 +100,12 @@ class WebSocketConnector(Struct, frozen=True):
             transport = self.upgrade(stream, waiter, deadline)
             self._end_step("upgrade", waiter)
             return transport
-        except BaseException:
-            sock.close()
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, OSError):
+                # The process cannot open more files, for example. A later attempt may succeed.
+                raise ConnectError(f"cannot connect: {error.strerror or error}") from error
             raise
 
     def _end_step(self, step: str | None, waiter: Waiter) -> None:

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-import selectors
+import contextlib
+from typing import NoReturn
 
 from msgspec import Struct
 
 from ...exceptions import ConnectError
 from ...protocol.urls import Endpoint
-from .tls import ByteStream, blocked_on, is_tls_error, tls_error
+from .tls import ByteStream, PatientStream, is_tls_error, tls_error
 from .upgrade import (
     HEADERS_END,
     MAX_HANDSHAKE,
     STATUS_LINE,
     TLS_ALERT,
     HandshakeOptions,
+    closed_error,
     header_text,
     header_value,
     request_headers,
@@ -29,7 +31,6 @@ __all__ = ["Answer", "http_get"]
 
 # The maximum size of a body in bytes; the rest is not read. The part of Meteor's page that matters is at its beginning.
 _MAX_BODY = 1 << 19
-_READ_SIZE = 1 << 16
 
 
 class Answer(Struct, frozen=True):
@@ -81,16 +82,18 @@ def http_get(
     """
     line = _Line(stream, endpoint, waiter, deadline)
     lines = [f"GET {path} HTTP/1.1", *request_headers(endpoint, options), "Accept: */*", "Connection: close"]
-    line.send("".join([f"{text}\r\n" for text in [*lines, ""]]).encode("utf-8"))
+    # A server that reads no more has refused early, and its answer or its alert may have arrived.
+    with contextlib.suppress(ConnectError):
+        line.send_all("".join([f"{text}\r\n" for text in [*lines, ""]]).encode("utf-8"))
     data = b""
     while True:
         while (end := HEADERS_END.search(data)) is None:
-            more = line.read()
+            more = line.receive()
             data += more
             if data.startswith(TLS_ALERT) or not data.startswith(b"HTTP/"[: len(data)]) or len(data) > MAX_HANDSHAKE:
                 raise line.not_http(data)
             if not more:
-                raise line.ended("closed the connection instead of answering a request")
+                raise closed_error(endpoint, "closed the connection instead of answering a request")
         head, data = data[: end.end()], data[end.end() :]
         status = STATUS_LINE.match(head)
         if status is None:
@@ -99,34 +102,12 @@ def http_get(
             return Answer(int(status[1]), header_text(status[2] or b""), head, line.read_body(head, data))
 
 
-class _Line:
-    """Reads from a server and writes to it, and waits where needed."""
+class _Line(PatientStream):
+    """The connection to a server."""
 
     def __init__(self, stream: ByteStream, endpoint: Endpoint, waiter: Waiter, deadline: float | None) -> None:
-        self._stream = stream
+        super().__init__(stream, waiter, deadline)
         self._endpoint = endpoint
-        self._waiter = waiter
-        self._deadline = deadline
-
-    def send(self, data: bytes) -> None:
-        """Send the bytes, until the server reads no more."""
-        while data:
-            try:
-                data = data[self._stream.send(data) :]
-            except OSError as error:
-                events = blocked_on(error, selectors.EVENT_WRITE)
-                if not events:
-                    # The server has refused early, and its answer or its alert may have arrived.
-                    return
-                self._wait(events, error)
-
-    def read(self) -> bytes:
-        """Read some bytes; b"" at the end of the stream."""
-        while True:
-            try:
-                return self._stream.recv(_READ_SIZE)
-            except OSError as error:
-                self._wait(blocked_on(error, selectors.EVENT_READ), error)
 
     def read_body(self, head: bytes, body: bytes) -> bytes:
         """Read the rest of a body, whose end may be missing."""
@@ -135,7 +116,7 @@ class _Line:
         wanted = min(int(length), _MAX_BODY) if length.isdigit() and not is_chunked else _MAX_BODY
         while len(body) < wanted and not (is_chunked and body.endswith(b"0\r\n\r\n")):
             try:
-                more = self.read()
+                more = self.receive()
             except ConnectError:
                 break
             if not more:
@@ -156,15 +137,10 @@ class _Line:
             retryable=False,
         )
 
-    def ended(self, how: str) -> ConnectError:
-        """Return the error for a server that ended the connection, or does not answer."""
-        problem = "not Meteor" if self._endpoint.secure else "not Meteor, or TLS"
-        return ConnectError(f"{self._endpoint.authority} {how}", problem=problem)
+    def _raise_broken(self, error: OSError) -> NoReturn:
+        if is_tls_error(error):
+            raise tls_error(error, self._endpoint.authority) from error
+        raise closed_error(self._endpoint, f"broke the connection: {error.strerror or error}") from error
 
-    def _wait(self, events: int, error: OSError) -> None:
-        if not events:
-            if is_tls_error(error):
-                raise tls_error(error, self._endpoint.authority) from error
-            raise self.ended(f"broke the connection: {error.strerror or error}") from error
-        if not self._waiter.wait(self._stream, events, self._deadline):
-            raise self.ended("accepted the connection, but did not answer a request in time")
+    def _raise_late(self) -> NoReturn:
+        raise closed_error(self._endpoint, "accepted the connection, but did not answer a request in time")

@@ -14,15 +14,15 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-import selectors
 import socket
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 from msgspec import Struct
 
 from ...exceptions import ConnectError, InvalidURL
 from ...protocol.urls import Endpoint, parse_url
-from .tls import ByteStream, blocked_on
+from .tls import ByteStream, PatientStream
 from .waiting import Waiter, look_up_host, lookup_problem
 
 __all__ = ["Proxy", "bypasses_proxy", "is_loopback", "open_tunnel", "parse_proxy", "proxy_variable"]
@@ -249,23 +249,13 @@ def open_tunnel(
         raise line.invalid_answer("it sent more than an answer")
 
 
-class _Line:
-    """Reads from a proxy and writes to it, and waits where needed."""
+class _Line(PatientStream):
+    """The connection to a proxy."""
 
     def __init__(self, stream: ByteStream, proxy: Proxy, waiter: Waiter, deadline: float | None) -> None:
-        self._stream = stream
+        super().__init__(stream, waiter, deadline)
         self._proxy = proxy
-        self.waiter = waiter
-        self.deadline = deadline
         self.unread = b""
-
-    def send(self, data: bytes) -> None:
-        """Send all of the bytes."""
-        while data:
-            try:
-                data = data[self._stream.send(data) :]
-            except OSError as error:
-                self._wait(blocked_on(error, selectors.EVENT_WRITE), error)
 
     def read(self, size: int) -> bytes:
         """Read exactly `size` bytes."""
@@ -294,12 +284,7 @@ class _Line:
         )
 
     def _read_more(self) -> None:
-        data: bytes | None = None
-        while data is None:
-            try:
-                data = self._stream.recv(4096)
-            except OSError as error:
-                self._wait(blocked_on(error, selectors.EVENT_READ), error)
+        data = self.receive()
         if not data:
             raise ConnectError(
                 f"the proxy {self._proxy.authority} closed the connection instead of answering",
@@ -308,18 +293,17 @@ class _Line:
             )
         self.unread += data
 
-    def _wait(self, events: int, error: OSError) -> None:
-        if not events:
-            raise ConnectError(
-                f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}",
-                problem="proxy failed",
-                detail=self._proxy.url,
-            ) from error
-        if not self.waiter.wait(self._stream, events, self.deadline):
-            raise ConnectError(
-                f"the proxy {self._proxy.authority} did not connect to the server in time",
-                problem="proxy silent",
-            )
+    def _raise_broken(self, error: OSError) -> NoReturn:
+        raise ConnectError(
+            f"the proxy {self._proxy.authority} broke the connection: {error.strerror or error}",
+            problem="proxy failed",
+            detail=self._proxy.url,
+        ) from error
+
+    def _raise_late(self) -> NoReturn:
+        raise ConnectError(
+            f"the proxy {self._proxy.authority} did not connect to the server in time", problem="proxy silent"
+        )
 
 
 def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent: str) -> None:
@@ -329,7 +313,7 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
     if proxy.user is not None:
         credentials = f"{proxy.user}:{proxy.password or ''}".encode()
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(credentials).decode()}")
-    line.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
+    line.send_all(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
     while True:
         answer = line.read_headers()
         match = _STATUS_LINE.match(answer)
@@ -354,7 +338,7 @@ def _connect_http(line: _Line, proxy: Proxy, target: tuple[str, int], user_agent
 def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: socket.AddressFamily) -> None:
     address = _socks_address(line, proxy, target, family)
     methods = [_NO_CREDENTIALS] if proxy.user is None else [_NO_CREDENTIALS, _USER_AND_PASSWORD]
-    line.send(bytes([5, len(methods), *methods]))
+    line.send_all(bytes([5, len(methods), *methods]))
     version, method = line.read(2)
     if version != 5:
         raise line.invalid_answer(f"its first byte is {version}")
@@ -367,7 +351,7 @@ def _connect_socks(line: _Line, proxy: Proxy, target: tuple[str, int], family: s
             detail=proxy.scheme,
             retryable=False,
         )
-    line.send(bytes([5, 1, 0]) + address + target[1].to_bytes(2, "big"))
+    line.send_all(bytes([5, 1, 0]) + address + target[1].to_bytes(2, "big"))
     version, reply, _, kind = line.read(4)
     if version != 5:
         raise line.invalid_answer(f"its reply begins with {version}")
@@ -393,7 +377,7 @@ def _authenticate(line: _Line, proxy: Proxy) -> None:
             problem="proxy credentials invalid",
             retryable=False,
         )
-    line.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
+    line.send_all(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
     if line.read(2)[1] != 0:
         raise ConnectError(
             f"the proxy {proxy.authority} did not accept this user and password",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import selectors
 import ssl
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -13,8 +15,10 @@ from ...exceptions import ConnectError
 from .waiting import Waiter
 
 __all__ = [
+    "READ_SIZE",
     "ByteStream",
     "Certificate",
+    "PatientStream",
     "TLSOptions",
     "blocked_on",
     "certificates",
@@ -23,6 +27,12 @@ __all__ = [
     "tls_error",
     "wrap_tls",
 ]
+
+
+Value = TypeVar("Value")
+
+#: The maximum number of bytes for one read while a connection is made.
+READ_SIZE = 1 << 16
 
 
 class ByteStream(Protocol):
@@ -112,6 +122,51 @@ def blocked_on(error: OSError, events: int) -> int:
     if isinstance(error, ssl.SSLWantWriteError):
         return selectors.EVENT_WRITE
     return 0
+
+
+class PatientStream:
+    """Sends to a stream and receives from it, and waits where the stream would block.
+
+    Args:
+        stream: A stream that does not block.
+        waiter: The waiter of the calling thread.
+        deadline: Seconds of the waiter's clock, or None.
+    """
+
+    def __init__(self, stream: ByteStream, waiter: Waiter, deadline: float | None) -> None:
+        self._stream = stream
+        self.waiter = waiter
+        self.deadline = deadline
+
+    def send_all(self, data: bytes) -> None:
+        """Send all of the bytes."""
+        unsent = memoryview(data)
+        while unsent:
+            unsent = unsent[self._repeat(partial(self._stream.send, unsent), selectors.EVENT_WRITE) :]
+
+    def receive(self) -> bytes:
+        """Wait for bytes; return b"" at the end of the stream."""
+        return self._repeat(partial(self._stream.recv, READ_SIZE), selectors.EVENT_READ)
+
+    def _repeat(self, operation: Callable[[], Value], events: int) -> Value:
+        while True:
+            try:
+                return operation()
+            except OSError as error:
+                wanted = blocked_on(error, events)
+                if not wanted:
+                    self._raise_broken(error)
+            if not self._is_ready(wanted, self.deadline):
+                self._raise_late()
+
+    def _is_ready(self, events: int, deadline: float | None) -> bool:
+        return self.waiter.wait(self._stream, events, deadline)
+
+    def _raise_broken(self, error: OSError) -> NoReturn:
+        raise error
+
+    def _raise_late(self) -> NoReturn:
+        raise TimeoutError("no answer in time")
 
 
 def wrap_tls(

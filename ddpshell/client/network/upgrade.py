@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from ...exceptions import ConnectError
 from ...protocol.urls import Endpoint
-from .tls import ByteStream, blocked_on, is_tls_error, tls_error
+from .tls import READ_SIZE, ByteStream, PatientStream, blocked_on, is_tls_error, tls_error
 from .waiting import Interrupted, Waiter
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "STATUS_LINE",
     "TLS_ALERT",
     "HandshakeOptions",
+    "closed_error",
     "header_text",
     "header_value",
     "is_reserved",
@@ -38,8 +39,6 @@ __all__ = [
     "upgrade",
 ]
 
-# The maximum number of bytes for one read.
-_READ_SIZE = 1 << 16
 # The maximum size of an answer's headers in bytes; real answers are far smaller.
 MAX_HANDSHAKE = 1 << 18
 # The maximum seconds and bytes for the first line of a refusal's body, whatever its Content-Length is.
@@ -158,13 +157,14 @@ def upgrade(
         if handshake.failure is not None:
             raise handshake.failure from None
         if isinstance(error, websocket.WebSocketConnectionClosedException):
-            raise handshake.closed_error("closed the connection during the handshake") from error
+            raise closed_error(endpoint, "closed the connection during the handshake") from error
         raise handshake.not_websocket_error(str(error)) from error
     except OSError as error:
         if is_tls_error(error):
             # With TLS 1.3, the server checks the client's certificate after the client's handshake is done.
             raise tls_error(error, endpoint.authority) from error
-        raise handshake.closed_error(f"broke the connection during the handshake: {error.strerror or error}") from error
+        how = f"broke the connection during the handshake: {error.strerror or error}"
+        raise closed_error(endpoint, how) from error
     return handshake.unread
 
 
@@ -183,14 +183,20 @@ def request_headers(endpoint: Endpoint, options: HandshakeOptions) -> list[str]:
     return [f"{name}: {value}" for name, value in (*kept, *options.headers)]
 
 
-class _Handshake:
+def closed_error(endpoint: Endpoint, how: str) -> ConnectError:
+    """Return the error for a server that ended the connection, or stopped sending, instead of answering."""
+    # Meteor does not answer an upgrade on another path (U8).
+    return ConnectError(
+        f"{endpoint.authority} {how}", problem="not Meteor" if endpoint.secure else "not Meteor, or TLS"
+    )
+
+
+class _Handshake(PatientStream):
     """The socket for websocket-client, with one deadline for all reading and writing."""
 
     def __init__(self, stream: ByteStream, endpoint: Endpoint, waiter: Waiter, deadline: float | None) -> None:
-        self._stream = stream
+        super().__init__(stream, waiter, deadline)
         self._endpoint = endpoint
-        self._waiter = waiter
-        self._deadline = deadline
         self._key = b""
         # Bytes that were read from the server; the library has got those before `_position`.
         self._data = b""
@@ -205,12 +211,7 @@ class _Handshake:
         """Send all of the bytes, because the library calls this only once."""
         if key := _KEY.search(data):
             self._key = key[1]
-        unsent = memoryview(data)
-        while unsent:
-            try:
-                unsent = unsent[self._stream.send(unsent) :]
-            except OSError as error:
-                self._wait(blocked_on(error, selectors.EVENT_WRITE), error)
+        self.send_all(data)
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -235,12 +236,6 @@ class _Handshake:
     def unread(self) -> bytes:
         """The bytes after the headers."""
         return self._data[self._position :]
-
-    def closed_error(self, how: str) -> ConnectError:
-        """Return the error for a server that ended the connection, or stopped sending, instead of answering."""
-        # Meteor does not answer an upgrade on another path (U8).
-        problem = "not Meteor" if self._endpoint.secure else "not Meteor, or TLS"
-        return ConnectError(f"{self._endpoint.authority} {how}", problem=problem)
 
     def not_websocket_error(self, why: str) -> ConnectError:
         """Return the error for a server that uses another protocol."""
@@ -267,7 +262,7 @@ class _Handshake:
                 )
             if end is None:
                 searched = len(self._data)
-                more = self._read()
+                more = self.receive()
                 if not more:
                     return
                 self._data += more
@@ -347,16 +342,16 @@ class _Handshake:
         length = header_value(head, "content-length")
         wanted = min(int(length), _MAX_BODY) if length.isdigit() else _MAX_BODY
         is_chunked = b"chunked" in header_value(head, "transfer-encoding").lower()
-        deadline = self._waiter.clock.now() + BODY_PATIENCE
-        if self._deadline is not None:
-            deadline = min(deadline, self._deadline)
+        deadline = self.waiter.clock.now() + BODY_PATIENCE
+        if self.deadline is not None:
+            deadline = min(deadline, self.deadline)
         while True:
             read = unchunked(body) if is_chunked else body[:wanted]
             line, newline, _ = read.lstrip().partition(b"\n")
             if newline or len(body) >= wanted or (is_chunked and body.endswith(b"0\r\n\r\n")):
                 return _text(line)
             try:
-                more = self._stream.recv(_READ_SIZE)
+                more = self._stream.recv(READ_SIZE)
             except OSError as error:
                 events = blocked_on(error, selectors.EVENT_READ)
                 if events and self._is_ready(events, deadline):
@@ -366,22 +361,12 @@ class _Handshake:
                 return _text(line)
             body += more
 
-    def _read(self) -> bytes:
-        while True:
-            try:
-                return self._stream.recv(_READ_SIZE)
-            except OSError as error:
-                self._wait(blocked_on(error, selectors.EVENT_READ), error)
-
-    def _wait(self, events: int, error: OSError) -> None:
-        if not events:
-            raise error
-        if not self._is_ready(events, self._deadline):
-            self._fail(self.closed_error("accepted the connection, but did not answer the upgrade in time"))
+    def _raise_late(self) -> NoReturn:
+        self._fail(closed_error(self._endpoint, "accepted the connection, but did not answer the upgrade in time"))
 
     def _is_ready(self, events: int, deadline: float | None) -> bool:
         try:
-            return self._waiter.wait(self._stream, events, deadline)
+            return super()._is_ready(events, deadline)
         except Interrupted as interrupted:
             self._fail(interrupted)
 
