@@ -225,12 +225,17 @@ def _login(place: Place) -> Callable[[BaseException], str]:
     return words
 
 
+def _notes(error: BaseException) -> str:
+    """The hints that were added to the error where it was found."""
+    return " ".join(getattr(error, "__notes__", ()))
+
+
 def _quotes(error: BaseException) -> str:
-    return " ".join(getattr(error, "__notes__", ())) or "put text in its own quotes, '\"...\"', or after -S"
+    return _notes(error) or "put text in its own quotes, '\"...\"', or after -S"
 
 
 def _spelling(error: BaseException) -> str:
-    return " ".join(getattr(error, "__notes__", ())) or "check the spelling; names are case-sensitive"
+    return _notes(error) or "check the spelling; names are case-sensitive"
 
 
 def _seconds_to_wait(error: BaseException) -> float | None:
@@ -311,4 +316,5 @@ _TABLE: tuple[_Row, ...] = (
         _is_a(EJSONError),
         ("-d shows what the server sent", "-d shows what the server sent", "`debug on` shows what the server sends"),
     ),
+    _Row(lambda error: True, (_notes,)),
 )

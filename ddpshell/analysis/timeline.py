@@ -51,6 +51,10 @@ class Selection(Struct, frozen=True):
         Raises:
             CommandError: A part of it is invalid.
         """
+        if begin is not None and end is not None and begin > end:
+            raise CommandError(
+                f"nothing is between --from {begin:g} and --to {end:g}; give the smaller number to --from"
+            )
         pairs = []
         for text in only:
             kind, colon, name = text.partition(":")

@@ -143,6 +143,11 @@ class PublicationWeight:
         self.weight = Weight()
 
     @property
+    def is_sent(self) -> bool:
+        """Whether the subscription has been sent."""
+        return self._subscription is not None
+
+    @property
     def is_ready(self) -> bool:
         """Whether all has been counted."""
         return self._subscription is not None and self._subscription.ready is not None

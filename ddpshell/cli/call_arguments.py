@@ -253,7 +253,8 @@ def _line_of(error: CommandError) -> str:
 
 def _read_file(path: str, name: str, process: Process) -> str:
     if not path:
-        raise CommandError(f"{name}: the name of a file is missing after @; write @@ for the string @")
+        hint = "" if name == "--params" else "; write @@ for the string @"
+        raise CommandError(f"{name}: the name of a file is missing after @{hint}")
     try:
         from pathlib import Path
 
@@ -267,7 +268,8 @@ def _read_file(path: str, name: str, process: Process) -> str:
     except DDPTimeout:  # is an OSError too
         raise
     except OSError as error:
-        hint = f"; write @@{path} for the string @{path}"
+        # The text of --params is an array, never a string.
+        hint = "" if name == "--params" else f"; write @@{path} for the string @{path}"
         raise CommandError(f"{name}: cannot read {path}: {error.strerror or error}{hint}") from None
 
 

@@ -10,11 +10,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from .process import ExactText, Process
+from .types import Text
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["Command", "Group", "Rows", "SectionOption", "TextOption", "process_of", "spelling"]
+__all__ = [
+    "Command",
+    "Group",
+    "Rows",
+    "SectionOption",
+    "TextOption",
+    "flag",
+    "option",
+    "process_of",
+    "spelling",
+]
 
 #: The rows of a section of help: what to type, and what it means.
 Rows: TypeAlias = Sequence[tuple[str, str]]
@@ -51,6 +62,32 @@ class SectionOption(click.Option):
     def __init__(self, names: Sequence[str], *, section: str, **attributes: Any) -> None:
         super().__init__(names, **attributes)
         self.section = section
+
+
+def option(names: str, metavar: str, help: str, *, section: str = "", **attributes: Any) -> click.Option:  # noqa: A002
+    """Make an option with a value.
+
+    Args:
+        names: The spellings, and the parameter's name if it is not that of the long option, separated by spaces.
+        metavar: The value in the help.
+        help: What the option does. A default is added.
+        section: The heading in the complete help, for an option that the brief help leaves out.
+        attributes: Further arguments of click's class.
+    """
+    # A text must not be empty.
+    attributes = {"type": Text(), "metavar": metavar, "help": help, **attributes}
+    if "default" in attributes:
+        attributes["help"] += f" [default: {attributes['default']}]"
+    return (
+        SectionOption(names.split(), section=section, **attributes)
+        if section
+        else click.Option(names.split(), **attributes)
+    )
+
+
+def flag(names: str, help: str) -> click.Option:  # noqa: A002 - as click calls it
+    """Make an option without a value; see `option`."""
+    return click.Option(names.split(), is_flag=True, help=help)
 
 
 class TextOption(click.Option):
@@ -249,9 +286,9 @@ class _Described(click.Command):
 
 
 class Command(_Described):
-    """A subcommand."""
+    """A subcommand. Its function gets the `Process` and the parameters, and returns the exit code, or None for 0."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> None:
         """Run the command, if it accepts all options that are in front of its name."""
         process = process_of(ctx)
         known = {param.name for param in self.params}
@@ -264,7 +301,9 @@ class Command(_Described):
                 both = " and ".join(sorted(set(flags)))
                 raise click.UsageError(f"{both} cannot be used together; leave out both to allow either", ctx)
         process.configure()
-        return super().invoke(ctx)
+        assert self.callback is not None, "each command has a function"
+        if code := ctx.invoke(self.callback, process, **ctx.params):
+            ctx.exit(code)
 
     def check_words(self, ctx: click.Context, given: list[str], values: Mapping[str, Any], rest: Sequence[str]) -> None:
         """Reject a server in the place of an argument: servers are named with -u."""

@@ -34,7 +34,6 @@ __all__ = [
     "server_options",
     "warn_of_exposed_passwords",
     "warn_of_plain_text",
-    "without_credentials",
 ]
 
 # A note is printed if a login expires sooner than this.
@@ -173,13 +172,12 @@ def warn_of_exposed_passwords(process: Process) -> None:
 def server_options(process: Process) -> list[str]:
     """Return the options that name the server, as the user has given them, for advice."""
     given = process.options
-    words = ["-u", without_credentials(given["url"])] if "url" in given else []
+    words = ["-u", given["url"]] if "url" in given else []
+    if words and not {"@", "?", "#"}.isdisjoint(words[1]):
+        from ..protocol.secrets import mask_url  # takes milliseconds, and most URLs have no secrets
+
+        words[1] = mask_url(words[1])
     return [*words, "-p", given["profile"]] if "profile" in given else words
-
-
-def without_credentials(url: str) -> str:
-    """Hide user and password in a URL, which need not be valid."""
-    return re.sub(r"^([A-Za-z0-9+.-]+://)?.*@", r"\1***@", url)
 
 
 def _find_saved(process: Process, settings: ConnectionSettings) -> SavedLogin | None:

@@ -46,21 +46,8 @@ __all__ = ["LAYERS", "Diagnosis", "Layer", "Status"]
 
 Status = Literal["ok", "warn", "fail", "skip"]
 
-#: The layers in order.
-LAYERS: Final = (
-    "dns",
-    "tcp",
-    "proxy",
-    "tls",
-    "page",
-    "sockjs",
-    "upgrade",
-    "ddp",
-    "ping",
-    "size",
-    "login",
-    "resume",
-)
+#: The layers in order. `Diagnosis` has a method `_try_NAME` for each.
+LAYERS: Final = ("dns", "tcp", "proxy", "tls", "page", "sockjs", "upgrade", "ddp", "ping", "size", "login", "resume")
 
 _KIB = 1 << 10
 _PINGS = 3
@@ -73,7 +60,6 @@ _RESUMING_METEOR = (3, 5)
 _EXPECTS_TLS = re.compile(r"plain HTTP request was sent to HTTPS|plain HTTP to an SSL|HTTP request to an HTTPS server")
 # Statuses with which a server answers a request for a WebSocket that has lost its Upgrade header on the way (U7).
 _LOST_UPGRADE = (400, 405, 426, 501)
-_GATEWAY_ERRORS = (502, 503, 504)
 
 
 class Layer(Struct, frozen=True):
@@ -116,10 +102,6 @@ class _Finding(Struct, frozen=True):
     facts: Mapping[str, JSONValue] = {}
 
 
-def _skipped(why: str) -> _Finding:
-    return _Finding("skip", why)
-
-
 class Diagnosis:
     """One examination of a server.
 
@@ -151,6 +133,7 @@ class Diagnosis:
         self._addresses: list[Address] = []
         self._stream: ByteStream | None = None
         self._page: Answer | None = None
+        self._rejection: ConnectError | None = None
         self._facts = PageFacts(None, "", ())
         self._sockjs_refuses_websockets = False
         self._client: Client | None = None
@@ -163,20 +146,22 @@ class Diagnosis:
         Args:
             begin: Called with the name of each layer before it is tried.
         """
-        tries: dict[str, Callable[[], _Finding]] = {
-            "dns": self._try_dns,
-            "tcp": self._try_tcp,
-            "proxy": self._try_proxy,
-            "tls": self._try_tls,
-            "page": self._try_page,
-            "sockjs": self._try_sockjs,
-            "upgrade": self._try_upgrade,
-            "ddp": self._try_ddp,
-            "ping": self._try_ping,
-            "size": self._try_size,
-            "login": self._try_login,
-            "resume": self._try_resume,
-        }
+        tls: Layer | None = None
+        for layer in self._try_all(begin):
+            if layer.layer == "tls" and layer.status in ("ok", "warn"):
+                tls = layer
+            elif tls is not None and self._rejection is not None:
+                # With TLS 1.3, a server rejects the client after the handshake, in the place of its first answer.
+                yield Layer("tls", "fail", tls.ms, f"{tls.found}; {layer.found}", self._rejection_advice(), tls.facts)
+                yield Layer(layer.layer, "skip", None, "not tried")
+                tls = None
+            else:
+                if tls is not None:
+                    yield tls
+                yield layer
+                tls = None
+
+    def _try_all(self, begin: Callable[[str], object]) -> Iterator[Layer]:
         with self._cleanup:
             # If the server does not start in time, the layers show what is missing.
             with contextlib.suppress(TransportError, NegotiationError):
@@ -187,7 +172,7 @@ class Diagnosis:
                     continue
                 begin(name)
                 began = self._clock.now()
-                finding = self._examine(tries[name])
+                finding = self._examine(getattr(self, f"_try_{name}"))
                 spent = (self._clock.now() - began) * 1000
                 ms = None if finding.status == "skip" else spent
                 if finding.status == "fail":
@@ -228,18 +213,20 @@ class Diagnosis:
 
     def _try_proxy(self) -> _Finding:
         if self._proxy is None:
-            return _skipped("no proxy")
+            return _Finding("skip", "no proxy")
         assert self._stream is not None
         self._stream = self._connector.open_tunnel(self._stream, self._waiter, self._deadline())
         return _Finding("ok", f"{self._proxy.url} connects to {self.endpoint.authority}")
 
     def _try_tls(self) -> _Finding:
         if not self.endpoint.secure:
-            return _skipped("the URL is for a connection without TLS")
+            return _Finding("skip", "the URL is for a connection without TLS")
         assert self._stream is not None
         try:
             self._stream = self._connector.secure(self._stream, self._waiter, self._deadline())
         except ConnectError as error:
+            if error.problem == "client rejected":
+                return _Finding("fail", str(error), self._rejection_advice())
             return self._untrusted(error)
         sent = certificates(self._stream)
         if not sent:
@@ -251,6 +238,11 @@ class Diagnosis:
         if own.not_after - self._now() < _FEW_DAYS * _DAY:
             return _Finding("warn", text, "renew the certificate, for example with `certbot renew`", facts)
         return _Finding("ok", text, facts=facts)
+
+    def _rejection_advice(self) -> str:
+        if self._settings.cert is None:
+            return "the server rejects clients without a certificate: use --cert FILE, and --key FILE if the key is elsewhere"
+        return "the server rejects this client certificate: use --cert FILE with one from an authority that the server trusts"
 
     def _untrusted(self, error: ConnectError) -> _Finding:
         """Describe the certificate that is not trusted, which a second connection reads."""
@@ -306,6 +298,8 @@ class Diagnosis:
         try:
             self._page = page = self._get(path, self._stream)
         except ConnectError as error:
+            if error.problem == "client rejected":
+                self._rejection = error
             if error.retryable:
                 # Some DDP servers answer nothing but requests for WebSockets.
                 return _Finding("warn", f"no page at {path}: {error}", doctor_advice(error))
@@ -323,7 +317,7 @@ class Diagnosis:
             return _Finding("warn", text, f"use that address: ddp doctor {target}")
         if page.status == 404:
             # A server needs no page. If the path is wrong, the upgrade fails, too.
-            return _skipped(f"there is no page at {path}: HTTP 404")
+            return _Finding("skip", f"there is no page at {path}: HTTP 404")
         if page.status >= 400:
             return _Finding("warn", f"{text}: {_first_line(page.text)}".removesuffix(": "), _status_advice(page.status))
         self._facts = self._read_facts(page, path)
@@ -347,51 +341,34 @@ class Diagnosis:
             release = facts.setting("meteorRelease").removeprefix("METEOR@")
             text += f", Meteor {release}" if release else ", Meteor"
             data = {"release": release, "prefix": facts.setting("ROOT_URL_PATH_PREFIX")}
-        findings: list[tuple[str, str]] = []
+        # What is to be mended, and how.
+        problems: dict[str, str] = {}
         if self._right_address():
-            prefix = facts.setting("ROOT_URL_PATH_PREFIX")
-            findings.append(
-                (
-                    f"the application is at {prefix or '/'}, not at {path}",
-                    f"use its address: ddp doctor {self._right_address()}",
-                )
-            )
+            place = f"the application is at {facts.setting('ROOT_URL_PATH_PREFIX') or '/'}, not at {path}"
+            problems[place] = f"use its address: ddp doctor {self._right_address()}"
         ddp_url = facts.setting("DDP_DEFAULT_CONNECTION_URL")
         other = socket_of(ddp_url, self.endpoint) if ddp_url else None
         if ddp_url:
             data["ddp_url"] = ddp_url
         if other is not None and other.authority != self.endpoint.authority:
-            findings.append(
-                (
-                    f"browsers connect to {other.url}",
-                    f"check that server, too: ddp doctor {other.url}",
-                )
-            )
+            problems[f"browsers connect to {other.url}"] = f"check that server, too: ddp doctor {other.url}"
         elif ddp_url and other is None:
-            findings.append(
-                (f"DDP_DEFAULT_CONNECTION_URL is not a valid URL: {ddp_url}", "correct it in the server's environment")
-            )
+            what = f"DDP_DEFAULT_CONNECTION_URL is not a valid URL: {ddp_url}"
+            problems[what] = "correct it in the server's environment"
         target = other or self.endpoint
         if directive := blocking_policy(facts.policies, self.endpoint, target):
             origin = f"{'wss' if target.secure else 'ws'}://{target.authority}"
             name, *sources = directive.split()
             allowed = [source for source in sources if source != "'none'"] if name == "connect-src" else ["'self'"]
-            findings.append(
-                (
-                    f"the Content-Security-Policy of the page keeps browsers from {origin}: {directive}",
-                    "\n".join(
-                        [
-                            "allow it in the header Content-Security-Policy:",
-                            f"  connect-src {' '.join([*allowed, origin])}",
-                            f'or with browser-policy: BrowserPolicy.content.allowConnectOrigin("{origin}")',
-                        ]
-                    ),
-                )
+            what = f"the Content-Security-Policy of the page keeps browsers from {origin}: {directive}"
+            problems[what] = (
+                "allow it in the header Content-Security-Policy:\n"
+                f"  connect-src {' '.join([*allowed, origin])}\n"
+                f'or with browser-policy: BrowserPolicy.content.allowConnectOrigin("{origin}")'
             )
-        if not findings:
+        if not problems:
             return _Finding("ok", text, facts=data)
-        problems = "; ".join([problem for problem, _ in findings])
-        return _Finding("warn", f"{text}; {problems}", "\n".join([what for _, what in findings]), data)
+        return _Finding("warn", "; ".join([text, *problems]), "\n".join(problems.values()), data)
 
     def _right_address(self) -> str:
         """Return the address of the application, if its page says that it has another path."""
@@ -412,7 +389,7 @@ class Diagnosis:
     def _try_sockjs(self) -> _Finding:
         if self._page is None:
             # Waiting for another answer would only take time.
-            return _skipped("the server does not answer requests for pages")
+            return _Finding("skip", "the server does not answer requests for pages")
         path = f"{page_path(self.endpoint)}sockjs/info"
         missing: Status = "warn" if self.endpoint.framed else "skip"
         try:
@@ -512,7 +489,7 @@ class Diagnosis:
     def _try_size(self) -> _Finding:
         largest = self._max_size
         if largest < _KIB:
-            return _skipped("the largest message to try is smaller than 1 KiB")
+            return _Finding("skip", "the largest message to try is smaller than 1 KiB")
         search = SizeSearch(self._connect, self._clock, self._deadline, largest)
         passed, failed = search.run()
         facts: dict[str, JSONValue] = {"bytes": passed}
@@ -536,7 +513,7 @@ class Diagnosis:
         assert self._client is not None
         credential = find_credential(self._process, self._settings)
         if credential is None:
-            return _skipped("no login was named, and none is saved")
+            return _Finding("skip", "no login was named, and none is saved")
         try:
             awaited = credential.log_in(self._client)
             wait_until_done(awaited, self._clock, self._deadline())
@@ -548,7 +525,7 @@ class Diagnosis:
 
     def _try_resume(self) -> _Finding:
         if not self._drops:
-            return _skipped("no connection was cut")
+            return _Finding("skip", "no connection was cut")
         resumed = 0
         with EventQueue[Event](self._clock) as queue:
             client = self._connect(queue.put, reconnect=True)
@@ -658,20 +635,19 @@ def _first_line(text: str) -> str:
 
 def _status_advice(status: int) -> str:
     """Return what to do about an HTTP status that refuses."""
-    if status == 401:
-        return "send the credentials that it asks for: in a header (-H @FILE), or https://user:password@host as URL"
-    if status == 403:
-        return (
-            "the server or a proxy before it forbids this: allow this machine there, send credentials (-H @FILE, --cookie), "
-            "or the address of a web page that is allowed (--origin URL)"
-        )
-    if status == 404:
-        return "check the path, and the prefix of the application (ROOT_URL)"
-    if status in _GATEWAY_ERRORS:
-        return (
-            "the proxy does not reach Meteor: start Meteor, and check the address and the port after proxy_pass (nginx), "
-            "reverse_proxy (Caddy) or ProxyPass (Apache)"
-        )
-    if status >= 500:
-        return "look at the log of the server"
-    return ""
+    return _STATUS_ADVICE.get(status, "look at the log of the server" if status >= 500 else "")
+
+
+_BAD_GATEWAY = (
+    "the proxy does not reach Meteor: start Meteor, and check the address and the port after proxy_pass (nginx), "
+    "reverse_proxy (Caddy) or ProxyPass (Apache)"
+)
+_STATUS_ADVICE = {
+    401: "send the credentials that it asks for: in a header (-H @FILE), or https://user:password@host as URL",
+    403: "the server or a proxy before it forbids this: allow this machine there, send credentials (-H @FILE, --cookie), "
+    "or the address of a web page that is allowed (--origin URL)",
+    404: "check the path, and the prefix of the application (ROOT_URL)",
+    502: _BAD_GATEWAY,
+    503: _BAD_GATEWAY,
+    504: _BAD_GATEWAY,
+}

@@ -126,7 +126,7 @@ def _doctor_command(process: Process) -> str:
     """
     import shlex
 
-    from .credentials import without_credentials
+    from ..protocol.secrets import mask_url
     from .settings import resolve
 
     given = process.options
@@ -135,7 +135,7 @@ def _doctor_command(process: Process) -> str:
     words = ["ddp", "doctor"]
     for name, option in _OF_CONNECTION.items():
         if name in given:
-            words += [option, without_credentials(given[name]) if name == "proxy" else given[name]]
+            words += [option, mask_url(given[name]) if name == "proxy" else given[name]]
     words += [option for name, option in _FLAGS_OF_CONNECTION.items() if given.get(name)]
     if "ip_version" in given:
         words.append(f"--ipv{given['ip_version']}")
@@ -143,7 +143,7 @@ def _doctor_command(process: Process) -> str:
         words += ["-p", given["profile"]]
     else:
         server: GivenOptions = {name: given[name] for name in ("url", "has_no_config") if name in given}
-        words.append(without_credentials(resolve(server, os.environ).values["url"].value))
+        words.append(mask_url(resolve(server, os.environ).values["url"].value))
     return shlex.join(words)
 
 

@@ -9,7 +9,7 @@ import click
 
 from .. import __version__
 from .command_classes import Group, process_of
-from .options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from .options import shared_options
 from .output import OutputFormat
 from .process import ExitCode, Process
 
@@ -88,8 +88,7 @@ ddp = _Ddp(
             callback=_ask_version,
             help="Show the version; with -o json also Python's.",
         ),
-        *CONNECTION_OPTIONS,
-        *OUTPUT_OPTIONS,
+        *shared_options(),
     ],
     examples=[
         ("ddp demo", "try it: open the shell with a demo server"),

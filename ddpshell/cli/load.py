@@ -41,7 +41,7 @@ from ..exceptions import (
 from ..protocol.codec import ejson_text
 from ..protocol.messages import Raw
 
-__all__ = ["Kind", "LoadTest", "Plan", "Request", "allow_files", "load_test"]
+__all__ = ["LOAD_TESTS", "Kind", "LoadTest", "Plan", "Request", "allow_files"]
 
 Kind = Literal["connect", "call", "sub", "fanout"]
 
@@ -216,8 +216,9 @@ class LoadTest:
             raise ConnectError(f"no client could connect: {next(iter(self.figures.reasons.values()))}")
         raise DDPTimeout(f"no client was ready within {self.plan.timeout:g} s")
 
+    @property
     def _end(self) -> float | None:
-        """Return when the last request may be due, or None if it is not known."""
+        """When the last request may be due; None if it is not known."""
         assert self.began is not None
         return None if self.plan.seconds is None else self.began + self.plan.seconds
 
@@ -228,11 +229,10 @@ class LoadTest:
     def _measure(self, now: float) -> None:
         """Note the CPU time when the warm-up ends, and when the test ends."""
         assert self.began is not None
-        end = self._end()
         if not self._cpu_used and now >= self.began:
             self.figures.lags = array("d")
             self._cpu_used.append((now, self._cpu()))
-        elif len(self._cpu_used) == 1 and end is not None and now >= end:
+        elif len(self._cpu_used) == 1 and self._end is not None and now >= self._end:
             self._cpu_used.append((now, self._cpu()))
 
     def _finish(self) -> None:
@@ -244,7 +244,7 @@ class LoadTest:
         elif self._is_complete:
             # The wait for answers that never came is not part of the test.
             last = [time for times in (figures.times, figures.writes) for time in times.ends[-1:]]
-            end = self._end()
+            end = self._end
             if end is not None and self.plan.count is None:
                 self.ended = end
             elif last:
@@ -285,7 +285,7 @@ class LoadTest:
             times.append(self._due)
         if self._sent and self.plan.timeout is not None:
             times.append(self._sent[0].sent + self.plan.timeout)
-        times += [time for time in (self.began, self._end()) if time is not None and time > now]
+        times += [time for time in (self.began, self._end) if time is not None and time > now]
         if self._reopen:
             times.append(self._reopen[0])
         return min(times)
@@ -307,8 +307,7 @@ class LoadTest:
         """Return whether a request may be due at that time."""
         if self.plan.count is not None and self._counted >= self.plan.count:
             return False
-        end = self._end()
-        return end is None or due < end
+        return self._end is None or due < self._end
 
     def _begin_requests(self, now: float) -> None:
         """Send the requests that are due, and open the connections that are to be opened again."""
@@ -358,12 +357,15 @@ class LoadTest:
     def _sending(self, client: Connection | None, due: float, now: float, request_id: str = "") -> Request:
         """Note that a request is sent."""
         request = Request(due, now, client, due >= (self.began or 0.0), request_id)
-        self._sent.append(request)
-        self._outstanding += 1
         self._counted += request.counts
         self.figures.requests += request.counts
-        if client is not None:
-            self._requests[client][request_id] = request
+        return self._await(request)
+
+    def _await(self, request: Request) -> Request:
+        self._sent.append(request)
+        self._outstanding += 1
+        if request.client is not None:
+            self._requests[request.client][request.id] = request
         return request
 
     def _done(self, request: Request) -> bool:
@@ -499,10 +501,7 @@ class _Subs(LoadTest):
         """Stop a subscription. The client is free when the server has confirmed it, so that the next one is not delayed."""
         client.session.unsubscribe(sub_id)
         self.connections.send(client)
-        request = Request(now, now, client, counts, _stop_of(sub_id))
-        self._sent.append(request)
-        self._outstanding += 1
-        self._requests[client][request.id] = request
+        self._await(Request(now, now, client, counts, _stop_of(sub_id)))
 
     def _expired(self, request: Request) -> None:
         super()._expired(request)
@@ -580,8 +579,7 @@ class _Fanout(LoadTest):
         self.connections.send(client)
 
     def _begin_next(self, due: float, now: float) -> bool:
-        end = self._end()
-        if self.plan.rate is not None and end is not None and now >= end:
+        if self.plan.rate is not None and self._end is not None and now >= self._end:
             self.figures.unsent += due >= (self.began or 0.0)
             return True
         if self._write is not None or self._writer is None or not self.clients:
@@ -667,18 +665,8 @@ class _Fanout(LoadTest):
         self._check_write()
 
 
-def load_test(
-    plan: Plan,
-    connections: Connections,
-    clock: Clock,
-    cpu: Callable[[], float],
-    show: Callable[[LoadTest], object],
-    *,
-    logs_in: bool = False,
-) -> LoadTest:
-    """Make the load test of a plan; `LoadTest` describes the other arguments."""
-    kinds = {"connect": _Connects, "call": _Calls, "sub": _Subs, "fanout": _Fanout}
-    return kinds[plan.kind](plan, connections, clock, cpu, show, logs_in=logs_in)
+#: The class for each kind of test.
+LOAD_TESTS: dict[Kind, type[LoadTest]] = {"connect": _Connects, "call": _Calls, "sub": _Subs, "fanout": _Fanout}
 
 
 def allow_files(count: int) -> None:

@@ -10,7 +10,7 @@ from .call_arguments import check_text, note_losses, read_arguments, read_public
 from .connection import connected, wait_for_outcome, wait_for_session
 from .output import OutputError, OutputFormat
 from .process import Process, usage_error
-from .settings import ConnectionSettings
+from .settings import ConnectionSettings, settings_of
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..shell.call_timing import CallTimer
 
 __all__ = ["call_method"]
+
+# Seconds to wait for a change after a call is done.
+_SETTLING = 1.0
 
 
 def call_method(
@@ -43,8 +46,7 @@ def call_method(
         path: The part of the result to print, such as `.title`; None for the whole result.
         dry_run: Whether to print the frames in place of sending them.
     """
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
+    settings = settings_of(process)
     if sub is not None and not timing:
         raise usage_error("--sub needs --timing")
     check_text(method, "METHOD")
@@ -102,9 +104,7 @@ class _Measured:
 
         self._process = process
         self._sub = None if sub is None else read_publication(sub, "--sub")
-        recorder = process.open_recorder(settings.url, is_needed=True)
-        assert recorder is not None, "it is needed"
-        self._timer: CallTimer = CallTimer(recorder, follows_changes=sub is not None)
+        self._timer: CallTimer = CallTimer(process.needed_recorder(settings.url), follows_changes=sub is not None)
 
     def prepare(self, client: Client) -> None:
         """Make the subscription, and send a ping and a probe. The call must follow at once."""
@@ -118,9 +118,14 @@ class _Measured:
         self._timer.probe(client)
 
     def wait_for_change(self, client: Client, call_id: str) -> None:
-        """Wait for the first change of a document, if there is a subscription."""
+        """Wait for the first change of a document, if there is a subscription. The call is done."""
         if self._sub is None:
             return
+        # Meteor sends the changes that a method makes before `updated` (S45), which has arrived. Writes of which Meteor does not
+        # know, such as those of a program that the method starts, may need a moment more.
+        clock, limit = self._process.clock, self._process.deadline
+        end = clock.now() + _SETTLING
+        end = end if limit is None else min(end, limit)
         from ..client import ConnectionState
         from .event_queue import EventQueue
 
@@ -131,8 +136,8 @@ class _Measured:
         with EventQueue[None](self._process.clock) as queue:
             forget = client.on_event(lambda _: queue.put(None))
             while not has_changed() and client.status.state is not ConnectionState.FAILED:
-                if not queue.take_all(self._process.deadline):
-                    self._process.console.note(f"no document changed within {self._process.timeout:g} s")
+                if not queue.take_all(end) and clock.now() >= end:
+                    self._process.console.note("no document has changed, though the call is done")
                     break
             forget()
 
@@ -157,14 +162,19 @@ class _Measured:
 
 
 def _part(result: EJSONValue, path: str, method: str) -> EJSONValue:
+    from ..text.formatting import Limits, format_value
     from ..text.literals import part_of
 
     name = f"the result of {method!r}"
     try:
         return part_of(result, f"{name}{path}", len(name))
     except CommandError as error:
-        # Not a usage error, because the server has run the method.
-        raise DDPError(f"--get: {error}") from None
+        # Not a usage error, because the server has run the method. A second call for the rest may not be possible.
+        wrong = DDPError(f"--get: {error}")
+        wrong.add_note(
+            f"the whole result is {format_value(result, width=1 << 30, limits=Limits(items=20, characters=500, depth=5))}"
+        )
+        raise wrong from None
 
 
 def _show_frames(method: str, params: list[EJSONValue], process: Process, settings: ConnectionSettings) -> None:

@@ -78,7 +78,7 @@ _OUTPUT = "Output"
 
 CONNECTION_ROWS = [
     OptionRow(
-        ("-u", "--url"), _CONNECTION, kind="text", metavar="URL", unset="localhost:3000",
+        ("-u", "--url"), _CONNECTION, kind="url", metavar="URL", unset="localhost:3000",
         default_help="$DDP_URL, or localhost:3000",
         help="The server: host:port, or a URL with ws, wss, http or https.",
     ),
@@ -87,11 +87,11 @@ CONNECTION_ROWS = [
         help="Use the server and the settings of [servers.NAME] in the config file. `ddp config -p NAME` shows them.",
     ),
     OptionRow(
-        ("--timeout",), _CONNECTION, kind="seconds", metavar="S", unset=30.0,
+        ("--timeout",), _CONNECTION, kind="time limit", metavar="S", unset=30.0,
         help="Time limit for the whole command in seconds; 0 for no limit.",
     ),
     OptionRow(
-        ("--connect-timeout",), _CONNECTION, kind="seconds", metavar="S", unset=10.0,
+        ("--connect-timeout",), _CONNECTION, kind="time limit", metavar="S", unset=10.0,
         help="Time limit for connecting in seconds; 0 for no limit.",
     ),
     OptionRow(
@@ -154,7 +154,7 @@ CONNECTION_ROWS = [
         help="Expect this name in the server's certificate, instead of the host in the URL.",
     ),
     OptionRow(
-        ("--proxy",), _CONNECTION, kind="text", metavar="URL",
+        ("--proxy",), _CONNECTION, kind="url", metavar="URL",
         default_help="$HTTPS_PROXY, $HTTP_PROXY or $ALL_PROXY, except for hosts in $NO_PROXY",
         help="Connect through this HTTP, HTTPS or SOCKS5 proxy.",
     ),

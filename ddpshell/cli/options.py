@@ -7,6 +7,7 @@ can be repeated add up.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +27,7 @@ __all__ = [
     "OUTPUT_OPTIONS",
     "SeenName",
     "SharedOption",
-    "connection_options",
+    "shared_options",
 ]
 
 
@@ -124,16 +125,19 @@ CONNECTION_OPTIONS = [SharedOption(row) for row in CONNECTION_ROWS]
 OUTPUT_OPTIONS = [SharedOption(row) for row in OUTPUT_ROWS]
 
 
-def connection_options(timeout: str) -> list[SharedOption]:
-    """`CONNECTION_OPTIONS` for a command in which `--timeout` has another meaning.
+def shared_options(timeout: str | None = None, *, without: Collection[str] = ()) -> list[SharedOption]:
+    """Return the options of a command that connects.
 
     Args:
-        timeout: The help text of `--timeout`.
+        timeout: The help text of `--timeout`, if it has another meaning.
+        without: The names of options that the command does not have.
     """
-    return [
-        SharedOption(row, timeout) if row.option == "timeout" else option
+    connection = [
+        SharedOption(row, timeout) if row.option == "timeout" and timeout is not None else option
         for row, option in zip(CONNECTION_ROWS, CONNECTION_OPTIONS, strict=True)
+        if row.option not in without
     ]
+    return [*connection, *OUTPUT_OPTIONS]
 
 
 # ------------------------------------------------------------------------------------------- the arguments of a call

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -223,6 +223,11 @@ class Console:
             return self.output_format
         return OutputFormat.PRETTY if self.out.is_terminal else OutputFormat.JSON
 
+    @property
+    def is_for_programs(self) -> bool:
+        """Whether results are JSON."""
+        return self.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+
     def limits(self) -> Limits:
         """Return how much of a value to print for people."""
         from ..text.formatting import NO_LIMITS, Limits
@@ -275,6 +280,20 @@ class Console:
         """
         for line in self._table_lines(list(rows)) or ():
             self.write(line)
+
+    def columns(self, rows: Iterable[Sequence[str]]) -> None:
+        """Write rows of text that need not be escaped, in aligned columns.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        from ..text.prose import cell_width
+
+        texts = [[escape_line(cell) for cell in row] for row in rows]
+        widths = [max(map(cell_width, column)) for column in zip(*texts, strict=True)]
+        for row in texts:
+            padded = [cell + " " * (width - cell_width(cell)) for cell, width in zip(row, widths, strict=True)]
+            self.write("  ".join(padded).rstrip())
 
     def message(self, text: str) -> None:
         """Write a JSON text as it is, in one line.
@@ -331,7 +350,7 @@ class Console:
         chosen = self.shown_as
         if chosen is OutputFormat.RAW and isinstance(value, str):
             return self._raw(value)
-        if chosen in (OutputFormat.JSON, OutputFormat.RAW):
+        if self.is_for_programs:
             from .. import ejson
             from ..ejson import json_text
 
@@ -368,6 +387,16 @@ class Console:
 
     # Standard error
 
+    @contextlib.contextmanager
+    def redirected_errors(self, write: Callable[[str], object], *, colors: bool = True) -> Iterator[None]:
+        """Pass the text that is written to standard error in the `with` block to a function, if necessary without colors."""
+        before = self.err, self.colors_err
+        self.err, self.colors_err = _Redirected(write), colors and self.colors_err
+        try:
+            yield
+        finally:
+            self.err, self.colors_err = before
+
     def note(self, text: str) -> None:
         """Print a note on standard error, unless there is a `-q`."""
         if not self.quiet:
@@ -393,6 +422,18 @@ class Console:
     def emphasized(self, code: str, text: str) -> str:
         """Return text for standard error in a color, if colors are used there."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colors_err else text
+
+
+class _Redirected(Stream):
+    """Standard error whose text goes to a function."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        super().__init__(sys.stderr)
+        self._put = write
+
+    def write(self, text: str) -> None:
+        """Pass the text to the function."""
+        self._put(text)
 
 
 def _json(text: str, *, colored: bool) -> str:

@@ -32,7 +32,7 @@ from .output import Console, OutputFormat
 if TYPE_CHECKING:
     from click import UsageError
 
-    from ..analysis.recording import LiveRecorder
+    from ..analysis.recording import Entry, LiveRecorder
 
 __all__ = [
     "CheckFailed",
@@ -109,20 +109,22 @@ class Process:
         )
         self.when_configured()
 
-    def open_recorder(self, url: str, *, is_needed: bool = False) -> LiveRecorder | None:
-        """Return the recorder for frames, which has begun to record if there is a --record.
-
-        Args:
-            url: The server.
-            is_needed: Whether a recording can begin later. Otherwise the result is None without a --record.
+    def open_recorder(self, url: str) -> LiveRecorder | None:
+        """Return the recorder for the frames of a connection to `url`; None if nothing records or observes them.
 
         Raises:
-            CommandError: The file cannot be written.
+            CommandError: The file of --record cannot be written.
         """
+        if self.recorder is None and not self.options.keys() & {"record", "with_secrets"}:
+            return None
+        return self.needed_recorder(url)
+
+    def needed_recorder(self, url: str) -> LiveRecorder:
+        """Return the recorder for frames, even without --record, because a recording may begin later; see `open_recorder`."""
         path = self.options.get("record")
         if path is None and self.options.get("with_secrets"):
             raise CommandError("--with-secrets needs --record FILE")
-        if self.recorder is None and (path is not None or is_needed):
+        if self.recorder is None:
             from ..analysis.recording import LiveRecorder
 
             self.recorder = LiveRecorder(self.clock.now, self.clock.wall, self.console.warning)
@@ -132,6 +134,16 @@ class Process:
                 except OSError as error:
                     raise CommandError(f"--record: cannot write {path}: {error.strerror}") from None
         return self.recorder
+
+    @contextlib.contextmanager
+    def observed_frames(self, url: str, observe: Callable[[Entry], object]) -> Iterator[None]:
+        """Pass all frames of the `with` block to a function, which is called on the client's thread."""
+        recorder = self.needed_recorder(url)
+        recorder.observer = observe
+        try:
+            yield
+        finally:
+            recorder.observer = None
 
     def command_with(self, words: Sequence[str], meant: Sequence[str]) -> str:
         """Return the command line of this run with other words in it, for advice.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable
+from typing import Self
 
 from ..clock import Clock
 from .output import Console, is_dumb
@@ -64,6 +65,12 @@ class Progress:
         # The cursor returns to the first column, so that the next note overwrites the line.
         self._write(f"\r\x1b[K{text}\r")
         self._is_shown = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
 
     def clear(self) -> None:
         """Remove the line."""

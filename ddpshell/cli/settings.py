@@ -17,12 +17,21 @@ from ..exceptions import CommandError, InvalidURL
 from ..protocol.urls import parse_url
 from .folders import config_file, is_there
 from .option_table import CONNECTION_ROWS, SETTINGS
-from .process import GivenOptions, usage_error
+from .process import GivenOptions, Process, usage_error
 
 if TYPE_CHECKING:
     from .config_file import Config, Section
 
-__all__ = ["ConnectionSettings", "Identity", "ResolvedSettings", "ResolvedValue", "load_config", "proxy_for", "resolve"]
+__all__ = [
+    "ConnectionSettings",
+    "Identity",
+    "ResolvedSettings",
+    "ResolvedValue",
+    "load_config",
+    "proxy_for",
+    "resolve",
+    "settings_of",
+]
 
 #: The origin of a value that nothing sets.
 DEFAULT = "default"
@@ -100,6 +109,13 @@ class ConnectionSettings(Struct, frozen=True):
     def of(cls, given: GivenOptions, environment: Mapping[str, str] = os.environ) -> ConnectionSettings:
         """Merge all sources of settings; see `resolve`."""
         return resolve(given, environment).connection()
+
+
+def settings_of(process: Process) -> ConnectionSettings:
+    """Merge the settings for a command, and apply their time limit to it."""
+    settings = ConnectionSettings.of(process.options)
+    process.timeout = settings.timeout
+    return settings
 
 
 class ResolvedValue(Struct, frozen=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..client import Client
 from ..exceptions import DDPError, LoginError, LoginNeeded
@@ -18,7 +19,7 @@ from ..shell.state import Shell
 from ..shell.terminal.display import Display
 from .credentials import Credential, find_credential
 from .folders import config_file, state_file
-from .output import END_KEYS, Console, Stream, is_dumb, overflows, page
+from .output import END_KEYS, Console, is_dumb, overflows, page
 from .process import Process
 from .settings import ConnectionSettings
 from .shell_session import connector, credential_at, make_shell, set_user, shell_settings
@@ -74,7 +75,12 @@ def interact_with(process: Process, given: ConnectionSettings, *, is_tour: bool 
     above = contextlib.ExitStack()
 
     def make(display: Display) -> Shell:
-        above.enter_context(_above_prompt(process.console, display))
+        # Standard error, such as logs, is shown where it does not disturb the line that is being typed.
+        above.enter_context(
+            process.console.redirected_errors(
+                lambda text: display.note([("note", text.removesuffix("\n"))]), colors=False
+            )
+        )
         made = make_shell(process, given, settings, display, connect)
         made.hooks.page = lambda text: _is_paged(process.console, made, text)
         made.hooks.log_in = _PromptLogin(process, given, first, made, display)
@@ -117,7 +123,7 @@ def _is_paged(console: Console, shell: Shell, text: str) -> bool:
         return page(console.out.encoded(text), console.out.fd, os.environ)
 
 
-class _PromptLogin:
+class _PromptLogin(Struct):
     """Logs in each client of the shell without waiting for the answer. Errors are shown at the prompt.
 
     Args:
@@ -128,49 +134,26 @@ class _PromptLogin:
         display: Where to show errors.
     """
 
-    def __init__(
-        self, process: Process, given: ConnectionSettings, first: Credential | None, shell: Shell, display: Display
-    ) -> None:
-        self._process = process
-        self._given = given
-        self._first = first
-        self._shell = shell
-        self._display = display
+    process: Process
+    given: ConnectionSettings
+    first: Credential | None
+    shell: Shell
+    display: Display
 
     def __call__(self, client: Client, url: str | None) -> None:
         try:
-            credential = credential_at(self._process, self._given, url, self._first)
+            credential = credential_at(self.process, self.given, url, self.first)
         except DDPError as error:
-            self._display.failure(None, error)
+            self.display.failure(None, error)
             return
         if credential is not None:
             credential.log_in(client).add_done_callback(lambda answer: self._finish(client, credential, answer))
 
     def _finish(self, client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
-        if answer.cancelled() or self._shell.link.current_client is not client:
+        if answer.cancelled() or self.shell.link.current_client is not client:
             return
         error = answer.exception()
         if error is None:
-            set_user(self._shell, credential, answer.result())
+            set_user(self.shell, credential, answer.result())
         elif isinstance(error, LoginError):
-            self._display.failure(None, credential.rejection(error))
-
-
-@contextlib.contextmanager
-def _above_prompt(console: Console, display: Display) -> Iterator[None]:
-    """Show standard error, such as logs, above the prompt, where it does not disturb the line that is being typed."""
-    before = console.err, console.colors_err
-    console.err, console.colors_err = _AbovePrompt(display), False
-    try:
-        yield
-    finally:
-        console.err, console.colors_err = before
-
-
-class _AbovePrompt(Stream):
-    def __init__(self, display: Display) -> None:
-        super().__init__(sys.stderr)
-        self._display = display
-
-    def write(self, text: str) -> None:
-        self._display.note([("note", text.removesuffix("\n"))])
+            self.display.failure(None, credential.rejection(error))

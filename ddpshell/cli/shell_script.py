@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from msgspec import Struct
+
 from ..advice import Place
 from ..client import Client
 from ..exceptions import CommandError, DDPTimeout, LoginError
@@ -23,7 +25,7 @@ from .credentials import Credential, find_credential
 from .errors import failure, show
 from .output import OutputError
 from .process import Process, exit_code
-from .settings import ConnectionSettings
+from .settings import ConnectionSettings, settings_of
 from .shell_session import connector, credential_at, make_shell, set_user, shell_settings
 
 __all__ = ["opened", "run_lines"]
@@ -71,8 +73,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
         InvalidURL: The URL of the server is not valid.
         LoginNeeded: There is no usable login for the requested user, or the server rejected it.
     """
-    given = ConnectionSettings.of(process.options)
-    process.timeout = given.timeout
+    given = settings_of(process)
     console = process.console
 
     def out(text: str) -> None:
@@ -122,7 +123,7 @@ def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = 
     return 0 if done.error is None else exit_code(done.error)
 
 
-class _ScriptLogin:
+class _ScriptLogin(Struct):
     """Logs in each client of a script, and waits for the answer.
 
     Args:
@@ -132,19 +133,18 @@ class _ScriptLogin:
         shell: The shell that runs the script.
     """
 
-    def __init__(self, process: Process, given: ConnectionSettings, first: Credential | None, shell: Shell) -> None:
-        self._process = process
-        self._given = given
-        self._first = first
-        self._shell = shell
+    process: Process
+    given: ConnectionSettings
+    first: Credential | None
+    shell: Shell
 
     def time_left(self) -> float | None:
         """Return the rest of the time limit in seconds; None for no limit."""
-        deadline = self._process.deadline
-        return None if deadline is None else max(0.0, deadline - self._process.clock.now())
+        deadline = self.process.deadline
+        return None if deadline is None else max(0.0, deadline - self.process.clock.now())
 
     def __call__(self, client: Client, url: str | None) -> None:
-        credential = credential_at(self._process, self._given, url, self._first)
+        credential = credential_at(self.process, self.given, url, self.first)
         if credential is None:
             return
         try:
@@ -152,11 +152,11 @@ class _ScriptLogin:
             with contextlib.suppress(DDPTimeout):
                 answer.exception(self.time_left())
             if answer.settle():
-                self._process.console.note(unconfirmed_note("answer to the login", self._process))
+                self.process.console.note(unconfirmed_note("answer to the login", self.process))
             token = answer.result(0)
         except LoginError as error:
             raise credential.rejection(error) from None
-        set_user(self._shell, credential, token)
+        set_user(self.shell, credential, token)
 
 
 def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:

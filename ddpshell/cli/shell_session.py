@@ -166,7 +166,7 @@ def make_shell(
     hooks.find_profile = lambda name: _find_profile(process, name) or _find_profile_of(process, name)
     hooks.profiles = lambda: tuple(config.servers) if (config := _config(process)) is not None else ()
     hooks.save_setting = partial(_save_setting, process)
-    hooks.recorder = process.open_recorder(given.url, is_needed=True)
+    hooks.recorder = process.needed_recorder(given.url)
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)
     if given.identity.kind != "anonymous" and not process.options.get("is_demo"):
         hooks.login_store = lambda: login_store(process, display.warn)

@@ -13,7 +13,7 @@ from ..ejson import EJSONValue, JSONValue, json_text
 from ..exceptions import SubscriptionError
 from ..protocol.server_error import is_unknown_name
 from ..text.escaping import escape_line
-from .output import Console, OutputFormat
+from .output import Console
 from .process import Process
 from .settings import ConnectionSettings
 
@@ -81,7 +81,7 @@ def show_side_by_side(
         if isinstance(found, dict) and (not collections or found["collection"] in collections)
     ]
     console = process.console
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+    if console.is_for_programs:
         shown: list[JSONValue] = [
             {"as": user, "error": None if user not in errors else str(errors[user])} for user in users
         ]

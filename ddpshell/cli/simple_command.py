@@ -19,7 +19,7 @@ __all__ = ["SimpleCommand", "read_simple_command"]
 _ROWS = {
     name: row
     for row in (*CONNECTION_ROWS, *OUTPUT_ROWS)
-    if row.kind in ("text", "choice", "count", "flag") and row.flag_value is None and "/" not in row.names[-1]
+    if row.kind in ("text", "url", "choice", "count", "flag") and row.flag_value is None and "/" not in row.names[-1]
     for name in row.spellings
 }
 
@@ -60,7 +60,7 @@ def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
             options[row.option] = options.get(row.option, 0) + 1
         else:
             value = next(rest, "-")
-            if value.startswith("-") or (row.choices and value not in row.choices):
+            if not value or value.startswith("-") or (row.choices and value not in row.choices):
                 return None
             options[row.option] = value
     if not others:

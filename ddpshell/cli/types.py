@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "AT_LEAST_1",
     "SETTING_TYPES",
     "ColorName",
     "Cookie",
@@ -30,7 +31,11 @@ __all__ = [
     "SettingType",
     "Size",
     "Text",
+    "TimeLimit",
 ]
+
+#: The type of a number of things.
+AT_LEAST_1 = click.IntRange(min=1)
 
 # Bytes of a file with headers. Some files, such as /dev/zero, have no end.
 _MAX_FILE_SIZE = 1 << 20
@@ -60,7 +65,13 @@ class SettingType(click.ParamType[Any]):
 
 
 class Text(SettingType):
-    """Any text."""
+    """Any text that is not empty. In a script, an empty text is usually a variable without a value."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check that there is text."""
+        if not value:
+            self.fail("must not be empty", param, ctx)
+        return str(value)
 
 
 class Flag(SettingType):
@@ -75,10 +86,12 @@ class Flag(SettingType):
 
 
 class Seconds(SettingType):
-    """A duration in seconds; 0 means no limit."""
+    """A duration in seconds."""
 
     name = "seconds"
     toml_form = "a number of seconds"
+    #: What to write instead of an invalid number.
+    hint = ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a number that is not negative and not infinite."""
@@ -87,13 +100,19 @@ class Seconds(SettingType):
         except ValueError:
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
         if not 0 <= seconds < math.inf:
-            self.fail(f"{value} is not a valid number of seconds; use 0 for no limit", param, ctx)
+            self.fail(f"{value} is not a valid number of seconds{self.hint}", param, ctx)
         return seconds
 
     def from_toml(self, value: Any, folder: Path) -> float | None:
         """Read a number."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return self.convert(value, None, None) if is_number else None
+
+
+class TimeLimit(Seconds):
+    """A duration in seconds; 0 means no limit."""
+
+    hint = "; use 0 for no limit"
 
 
 class PositiveNumber(click.FloatRange):
@@ -268,22 +287,11 @@ class MethodPatterns(SettingType):
         return tuple(value) if is_valid else None
 
 
-class ReadableFile(SettingType):
-    """The name of a file."""
+class FileName(Text):
+    """The name of a file that the command itself opens."""
 
     name = "file"
     toml_form = "the name of a file in quotes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that the file can be read, before anything is sent."""
-        from pathlib import Path
-
-        path = Path(value).expanduser()
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            self.fail(f"cannot read {value!r}: {error.strerror}", param, ctx)
-        return str(path)
 
     def from_toml(self, value: Any, folder: Path) -> str | None:
         """Read a name; a relative path starts at the config file's folder. The file is not read yet."""
@@ -298,22 +306,29 @@ class ReadableFile(SettingType):
         return [CompletionItem(incomplete, type="file")]
 
 
-class FileName(ReadableFile):
-    """The name of a file that the command itself opens."""
+class ReadableFile(FileName):
+    """The name of a file to read."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Accept any text."""
-        return str(value)
+        """Check that the file can be read, before anything is sent."""
+        from pathlib import Path
+
+        path = Path(super().convert(value, param, ctx)).expanduser()
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            self.fail(f"cannot read {value!r}: {error.strerror}", param, ctx)
+        return str(path)
 
 
-class OutputFile(ReadableFile):
+class OutputFile(FileName):
     """The name of a file to write."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name; the file is not written yet."""
         from pathlib import Path
 
-        return str(Path(value).expanduser())
+        return str(Path(super().convert(value, param, ctx)).expanduser())
 
 
 class SecretFile(ReadableFile):
@@ -327,8 +342,11 @@ class SecretFile(ReadableFile):
 #: The types of the values of settings, by the kinds in the table of options.
 SETTING_TYPES = {
     "text": Text(),
+    # Not even empty text is rejected here, because the error of `parse_url` says more.
+    "url": SettingType(),
     "flag": Flag(),
     "seconds": Seconds(),
+    "time limit": TimeLimit(),
     "size": Size(),
     "header": Header(),
     "header text": HeaderText(),

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import QueryError
+from .sorting import typed_names
 from .values import checked_copy, is_number, is_plain_object
 
 __all__ = ["Projection", "compile_projection", "read_projection"]
@@ -22,13 +23,16 @@ _Tree: TypeAlias = "dict[str, _Tree | None]"
 
 
 def read_projection(value: EJSONValue) -> Any:
-    """Read the fields that a user types: `title`, `title,done`, `-secret`, or Mongo's own form."""
+    """Read the fields that a user types: `title`, `title,done`, `-secret`, or Mongo's own form.
+
+    Raises:
+        QueryError: See `typed_names`.
+    """
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return dict.fromkeys(cast("list[str]", value), 1)
     if not isinstance(value, str):
         return value
-    names = [name.strip() for name in value.split(",")]
-    return {name.lstrip("-"): 0 if name.startswith("-") else 1 for name in names if name}
+    return {name.lstrip("+-"): 0 if name.startswith("-") else 1 for name in typed_names(value)}
 
 
 def compile_projection(fields: Projection | None) -> Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]]:

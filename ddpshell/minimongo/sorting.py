@@ -15,7 +15,7 @@ from ..ejson import Date, EJSONValue, ObjectID, RegExp, date_to_ms
 from ..exceptions import QueryError
 from .values import MISSING, checked_copy, element_index, fields_of, is_index, is_number
 
-__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "read_sort", "sort_key", "type_of"]
+__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "read_sort", "sort_key", "type_of", "typed_names"]
 
 #: `"title"`, `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]`, which does not depend on the order of keys.
 SortSpecifier: TypeAlias = str | Mapping[str, int] | Sequence[str | Sequence[str | int]]
@@ -179,11 +179,27 @@ _IN_PATH: Final = "in the path"
 
 
 def read_sort(value: EJSONValue) -> Any:
-    """Read the order that a user types: `n`, `-n`, `done,-n`, or Mongo's own form."""
+    """Read the order that a user types: `n`, `-n`, `done,-n`, or Mongo's own form.
+
+    Raises:
+        QueryError: See `typed_names`.
+    """
     if not isinstance(value, str):
         return value
-    names = [name.strip() for name in value.split(",")]
-    return {name.lstrip("+-"): -1 if name.startswith("-") else 1 for name in names if name}
+    return {name.lstrip("+-"): -1 if name.startswith("-") else 1 for name in typed_names(value)}
+
+
+def typed_names(text: str) -> list[str]:
+    """Split a list of fields that a user types, each with an optional sign.
+
+    Raises:
+        QueryError: There is no field, or one of them is not a name.
+    """
+    names = [name for part in text.split(",") if (name := part.strip())]
+    wrong = next((name for name in names if name.lstrip("+-")[:1] in ("", "$")), None if names else text)
+    if wrong is not None:
+        raise QueryError(f"{wrong!r} is not the name of a field; write, for example, title or title,-n")
+    return names
 
 
 def compile_sort(specifier: SortSpecifier) -> Callable[[Mapping[str, EJSONValue]], Any]:
@@ -266,7 +282,7 @@ def _part(item: Any) -> tuple[str, bool]:
     direction: Any
     path, direction = item if isinstance(item, list) and len(item) == 2 else (item, "asc")
     if not isinstance(path, str) or not path or path.startswith("$"):
-        raise QueryError(f"bad sort key {item!r}; write a field name, or [name, 'desc']")
+        raise QueryError(f"{path!r} is not the name of a field to sort by")
     if direction in ("asc", "desc"):
         return path, direction == "desc"
     if is_number(direction) and (direction > 0 or direction < 0):

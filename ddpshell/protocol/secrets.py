@@ -13,7 +13,7 @@ from typing import Final, cast
 from ..ejson import Custom, EJSONValue, JSONValue, json_text
 from ..exceptions import EJSONError
 
-__all__ = ["MASK", "is_secret_name", "mask", "mask_params", "mask_text", "takes_credentials"]
+__all__ = ["MASK", "is_secret_name", "mask", "mask_params", "mask_text", "mask_url", "takes_credentials"]
 
 #: The replacement of a secret.
 MASK: Final = "***"
@@ -69,9 +69,11 @@ _HINTS = (
 )
 _SRP = re.compile("s[-_]{0,9}r[-_]{0,9}p")
 
-# Secrets inside strings: credentials in a URL, parameters in its query, and headers.
+# Secrets inside strings: credentials in a URL, parameters in its query or fragment, links with a token, and headers.
 _USERINFO = re.compile(r"(?<=://)[^\s/?#\"']+@")
-_QUERY = re.compile(r"([?&])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"']+)")
+_QUERY = re.compile(r"([?&#])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"']+)")
+# The links in the e-mails of Meteor's accounts package end with a token.
+_LINK = re.compile(r"((?:reset-password|enroll-account|verify-email)/)[^\s/?#\"'<>]+")
 _HEADER = re.compile(
     r"((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token|auth))\s*:\s*\S.*", re.IGNORECASE
 )
@@ -123,11 +125,21 @@ def mask_text(text: str) -> str:
     text = _USERINFO.sub(f"{MASK}@", text) if "@" in text else text
     if "=" in text:
         text = _QUERY.sub(lambda found: f"{found[1]}{found[2]}={MASK}" if is_secret_name(found[2]) else found[0], text)
+    if "-" in text:
+        text = _LINK.sub(rf"\1{MASK}", text)
     if header := _HEADER.match(text):
         return f"{header[1]}: {MASK}"
     if bearer := _BEARER.fullmatch(text):
         return f"{bearer[1]} {MASK}"
     return text
+
+
+def mask_url(url: str) -> str:
+    """Hide user, password and secret parameters in a URL, which need not be valid."""
+    # Take the last @ anywhere: after an unescaped slash in a password, it is in what looks like the path.
+    before, at, after = url.rpartition("@")
+    scheme = re.match("(?:[A-Za-z][A-Za-z0-9+.-]*://)?", before)
+    return mask_text(f"{scheme[0] if scheme else ''}{MASK}@{after}" if at else url)
 
 
 def _mask(value: EJSONValue, *, in_login: bool) -> EJSONValue:

@@ -75,8 +75,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """The `ws:` or `wss:` URL, without user and password, to display and to compare."""
-        return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.path}"
+        """The `ws:` or `wss:` URL to display, without user and password, and with the secrets in its query masked."""
+        url = f"{'wss' if self.secure else 'ws'}://{self.authority}{self.path}"
+        if "?" not in url:
+            return url
+        from .secrets import mask_text  # Takes milliseconds, and few addresses have a query.
+
+        return mask_text(url)
 
     def connection_path(self, random: RandomSource) -> str:
         """Return the path of one connection, with the query. With SockJS framing it names a new SockJS session (U9)."""
@@ -98,7 +103,9 @@ def parse_url(text: str, random: RandomSource | None = None) -> Endpoint:
     try:
         return _parse(text, random)
     except _ProblemError as problem:
-        raise InvalidURL(_without_credentials(text), str(problem)) from None
+        from .secrets import mask_url  # Takes milliseconds, and only errors need it.
+
+        raise InvalidURL(mask_url(text), str(problem)) from None
 
 
 class _ProblemError(Exception):
@@ -252,10 +259,3 @@ def _endpoint_path(text: str, *, sockjs: bool) -> tuple[str, bool]:
         path, framed = f"{folder}/websocket", False
     whole = path + mark + query
     return whole if whole.isascii() else re.sub(_NOT_ASCII, lambda match: quote(match[0]), whole), framed
-
-
-def _without_credentials(text: str) -> str:
-    # Take the last @ anywhere: after an unescaped slash in a password, it is in what looks like the path.
-    before, at, after = text.rpartition("@")
-    scheme = re.match(_SCHEME, before)
-    return f"{scheme[0] if scheme else ''}***@{after}" if at else text

@@ -347,6 +347,12 @@ def test_a_wrong_argument_is_reported_with_its_place(ddp: Command, words: list[s
     )
 
 
+@pytest.mark.parametrize("file", ["/nowhere", ""])
+def test_a_missing_file_of_params_is_not_advised_to_be_a_string(ddp: Command, file: str) -> None:
+    ran = ddp("call", "echo", "--params", f"@{file}")
+    assert (ran.code, "@@" in ran.err) == (2, False)
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ddpshell.analysis.load import Setup, report
-from ddpshell.cli.load import LoadTest, Plan, allow_files, load_test
+from ddpshell.cli.load import LOAD_TESTS, LoadTest, Plan, allow_files
 from ddpshell.client.connections import Arrival, Connection
 from ddpshell.client.events import ConnectionDropped, ConnectionFailed
 from ddpshell.exceptions import (
@@ -158,7 +158,7 @@ def run(server: SimulatedServer, plan: Plan) -> dict[str, Any]:
 
 
 def load(server: SimulatedServer, plan: Plan, show: Callable[[LoadTest], object] = lambda test: None) -> LoadTest:
-    return load_test(plan, server, server.clock, lambda: 0.0, show, logs_in=server.login)  # type: ignore[arg-type]
+    return LOAD_TESTS[plan.kind](plan, server, server.clock, lambda: 0.0, show, logs_in=server.login)  # type: ignore[arg-type]
 
 
 def reported(test: LoadTest) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class TestCounts:
             return server.clock.now() * 0.25 if server.clock.now() < 2 else 0.5 + (server.clock.now() - 2) * 0.5
 
         plan = Plan("call", 1, "m", seconds=1, warmup=2)
-        test = load_test(plan, server, server.clock, cpu, lambda test: None)  # type: ignore[arg-type]
+        test = LOAD_TESTS[plan.kind](plan, server, server.clock, cpu, lambda test: None)  # type: ignore[arg-type]
         test.run()
         assert reported(test)["client"]["cpu"] == pytest.approx(0.5, abs=0.01)
 

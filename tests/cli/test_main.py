@@ -12,13 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-import click
 import pytest
 
 import ddpshell
 from ddpshell.cli.command_classes import Command as ClickCommand
 from ddpshell.cli.commands import call as call_module
-from ddpshell.cli.process import Terminated
+from ddpshell.cli.process import ExitCode, Process, Terminated
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse
 from tests.machine import TOP
@@ -143,7 +142,7 @@ def test_words_after_two_dashes_are_arguments(ddp: Command) -> None:
 
 
 def test_a_bug_is_shown_with_its_traceback(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down() -> None:
+    def break_down(process: Process) -> None:
         raise RuntimeError("\x1b[2J broken")
 
     monkeypatch.setattr(call_module, "call", ClickCommand("call", callback=break_down))
@@ -160,7 +159,7 @@ def test_a_signal_that_becomes_another_error_is_not_reported_as_a_bug(
 ) -> None:
     """As it does in modules written in C, while they are being loaded."""
 
-    def load() -> None:
+    def load(process: Process) -> None:
         try:
             signal.raise_signal(number)
         except (KeyboardInterrupt, Terminated):
@@ -171,7 +170,7 @@ def test_a_signal_that_becomes_another_error_is_not_reported_as_a_bug(
 
 
 def test_a_command_may_end_with_a_code_of_its_own(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_module, "call", ClickCommand("call", callback=lambda: click.get_current_context().exit(4)))
+    monkeypatch.setattr(call_module, "call", ClickCommand("call", callback=lambda process: ExitCode.LOGIN))
     assert ddp("call") == (4, "", "")
 
 

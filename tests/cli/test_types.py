@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpshell.cli.options import ProfileName
-from ddpshell.cli.types import Cookie, Header, ReadableFile, Seconds, SecretFile
+from ddpshell.cli.types import Cookie, FileName, Header, OutputFile, ReadableFile, Seconds, SecretFile, Text, TimeLimit
 
 OPTION = click.Option(["--x"])
 CONTEXT = click.Context(click.Command("x"))
@@ -25,6 +25,19 @@ def test_any_time_is_read_as_it_was_written(seconds: float) -> None:
 def test_an_invalid_duration_is_rejected(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Seconds().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("kind", "hint"), [(Seconds(), ""), (TimeLimit(), "; use 0 for no limit")])
+def test_only_a_time_limit_can_be_switched_off_with_0(kind: Seconds, hint: str) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert("-1", None, None)
+    assert caught.value.message == f"-1 is not a valid number of seconds{hint}"
+
+
+@pytest.mark.parametrize("kind", [Text(), FileName(), ReadableFile(), OutputFile(), SecretFile()])
+def test_text_and_names_of_files_are_not_empty(kind: Text) -> None:
+    with pytest.raises(click.BadParameter, match="must not be empty"):
+        kind.convert("", None, None)
 
 
 @pytest.mark.parametrize(

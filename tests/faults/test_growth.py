@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from ddpshell import ejson
-from ddpshell.cli.commands.sub import DocumentCopies
+from ddpshell.cli.document_lines import DocumentCopies
 from ddpshell.client.network.frames import FrameReader
 from ddpshell.exceptions import DDPError
 from ddpshell.protocol import codec, secrets, sockjs

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ddpshell import ejson
 from ddpshell.ejson import Custom, EJSONValue, JSONValue
-from ddpshell.protocol.secrets import MASK, mask, mask_params
+from ddpshell.protocol.secrets import MASK, mask, mask_params, mask_url
 from tests import strategies
 
 
@@ -108,6 +108,12 @@ DIGEST: JSONValue = {"digest": "5e88", "algorithm": "sha-256"}
         pytest.param({"url": "ws://TOKEN@host/x"}, {"url": "ws://***@host/x"}, id="a token in a URL"),
         pytest.param(["a wss://u:p@h b ws://t@i"], ["a wss://***@h b ws://***@i"], id="two of them in a text"),
         pytest.param({"u": "https://h/?a=1&api_key=x#y"}, {"u": "https://h/?a=1&api_key=***#y"}, id="a query"),
+        pytest.param(["https://h/#state=1&access_token=x"], ["https://h/#state=1&access_token=***"], id="a fragment"),
+        pytest.param(
+            {"html": "<a href='http://h/#/reset-password/x'>"},
+            {"html": "<a href='http://h/#/reset-password/***'>"},
+            id="a link with a token",
+        ),
         pytest.param(["Authorization: Basic eA=="], ["Authorization: ***"], id="a header as a text"),
         pytest.param({"h": "Bearer abcdefgh"}, {"h": "Bearer ***"}, id="a header's value"),
         pytest.param({"srpVerifier": "x"}, {"srpVerifier": MASK}, id="the old protocol"),
@@ -167,6 +173,20 @@ def test_a_text_without_secrets_is_returned_unchanged(text: str) -> None:
 )
 def test_a_text_that_is_not_json_is_cut_before_the_first_secret_name(text: str, shown: str) -> None:
     assert mask(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("localhost:3000", "localhost:3000"),
+        ("wss://u:p@h/x", "wss://***@h/x"),
+        ("u:p@h", "***@h"),
+        ("http://u:a/b@c@h/#access_token=x", "http://***@h/#access_token=***"),
+        ("h/websocket?a=1&token=x#api_key=y", "h/websocket?a=1&token=***#api_key=***"),
+    ],
+)
+def test_a_url_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert mask_url(url) == shown
 
 
 def test_a_secret_with_an_escaped_name_is_hidden() -> None:

@@ -266,3 +266,9 @@ def test_the_url_of_an_endpoint_leads_to_the_same_endpoint(text: str) -> None:
     again = parse_url(endpoint.url)
     assert again.url == endpoint.url
     assert again.framed == endpoint.framed
+
+
+def test_the_url_of_an_endpoint_shows_no_secrets_of_its_query() -> None:
+    endpoint = parse_url("ws://h/websocket?a=1&access_token=x")
+    assert endpoint.url == "ws://h/websocket?a=1&access_token=***"
+    assert endpoint.path == "/websocket?a=1&access_token=x"

@@ -22,17 +22,16 @@ from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
 from ...text.prose import plural
 from ..call_arguments import check_text, note_losses, read_arguments, read_publication
-from ..command_classes import Command, process_of
+from ..command_classes import Command, option
 from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
 from ..folders import state_file
-from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
-from ..output import OutputFormat
+from ..options import ARGUMENTS, GRAMMAR, SeenName, shared_options
 from ..process import CheckFailed, Process
 from ..progress import Progress
-from ..settings import ConnectionSettings
+from ..settings import ConnectionSettings, settings_of
 from ..types import FileName
 
 __all__ = ["audit", "read_names"]
@@ -48,10 +47,8 @@ _SILENCE = 5.0
 _HISTORY = "history"
 
 
-def _audit(name: str | None, words: tuple[str, ...], as_strings: bool, names: str | None) -> None:
-    process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
+def _audit(process: Process, name: str | None, words: tuple[str, ...], as_strings: bool, names: str | None) -> None:
+    settings = settings_of(process)
     if names is not None and name is not None:
         raise click.UsageError("give either a publication or --names FILE")
     publications: list[_Publication] = []
@@ -96,46 +93,45 @@ class _Audit:
         # The time of the last document, or of the last request.
         self._active = process.clock.now()
         self._is_late = False
+        self._refusals: list[SubscriptionError] = []
         self._progress = Progress(process.console, process.clock, delay=1, prints_at_end=True)
 
     def run(self) -> None:
         """Make the audit, and print its results.
 
         Raises:
-            CheckFailed: There are findings.
+            CheckFailed: There are findings, or the server refused all publications.
             DDPTimeout: The time limit was over before the end, and there are no findings yet.
+            SubscriptionError: The server refused the publication that the user has typed, and there are no findings.
             DDPError: The audit could not be made.
         """
         process = self._process
-        recorder = process.open_recorder(self._settings.url, is_needed=True)
-        assert recorder is not None, "it is needed"
-        recorder.observer = self._observe
-        try:
-            with (
-                EventQueue[None](process.clock) as queue,
-                connected(process, self._settings, keep_documents=False) as client,
-                queue,
-            ):
-                wait_for_session(client, process)
-                settled = process.clock.now() + _SETTLING
-                while process.clock.now() < settled:
-                    queue.take_all(settled)
-                # One after another, because data messages do not say which publication they are from. A server does not send
-                # a document again that the client has from another publication (S55), so each one is ended first.
-                for name, params in self._publications:
-                    if self._is_late:
-                        break
-                    subscription = client.subscribe(name, *params)
-                    self._wait_for(subscription.ready, client, queue)
-                    error = subscription.error
-                    if self._is_named and isinstance(error, SubscriptionError) and is_unknown_name(error):
+        with (
+            process.observed_frames(self._settings.url, self._observe),
+            self._progress,
+            EventQueue[None](process.clock) as queue,
+            connected(process, self._settings, keep_documents=False) as client,
+            queue,
+        ):
+            wait_for_session(client, process)
+            settled = process.clock.now() + _SETTLING
+            while process.clock.now() < settled:
+                queue.take_all(settled)
+            # One after another, because data messages do not say which publication they are from. A server does not send
+            # a document again that the client has from another publication (S55), so each one is ended first.
+            for name, params in self._publications:
+                if self._is_late:
+                    break
+                subscription = client.subscribe(name, *params)
+                self._wait_for(subscription.ready, client, queue)
+                error = subscription.error
+                if isinstance(error, SubscriptionError):
+                    if self._is_named and is_unknown_name(error):
                         suggest_name(error, name, process, endpoint_of(self._settings))
                         raise error
-                    subscription.stop()
-                    self._wait_for(subscription.gone, client, queue)
-        finally:
-            recorder.observer = None
-            self._progress.clear()
+                    self._refusals.append(error)
+                subscription.stop()
+                self._wait_for(subscription.gone, client, queue)
         self._report()
 
     def _wait_for(self, future: Awaitable[Any], client: Client, queue: EventQueue[None]) -> None:
@@ -172,7 +168,7 @@ class _Audit:
     def _report(self) -> None:
         console, subs = self._process.console, self._subs
         findings = self._leaks.findings()
-        if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+        if console.is_for_programs:
             console.tree({
                 "user": self._leaks.user,
                 "findings": [finding.as_json() for finding in findings],
@@ -193,7 +189,9 @@ class _Audit:
                 )
         for sub in subs:
             if sub.error is not None:
-                console.note(f"the server refused {sub.name}: {sub.error}")
+                # Without findings, this refusal of the publication that the user has typed is the error below.
+                if findings or not self._is_named:
+                    console.note(f"the server refused {sub.name}: {sub.error}")
             elif sub.ready is None:
                 console.warning(f"{sub.name} was not ready; what it sent until then was checked")
         who = "without a login" if self._leaks.user is None else f"as the user {self._leaks.user}"
@@ -206,6 +204,10 @@ class _Audit:
             counts = Counter(finding.severity for finding in findings)
             shares = ", ".join([f"{counts[severity]:,} {severity}" for severity in SEVERITIES if counts[severity]])
             raise CheckFailed(f"{plural(len(findings), 'finding')}: {shares}")
+        if self._refusals and len(self._refusals) == len(self._publications):
+            if self._is_named:
+                raise self._refusals[0]
+            raise CheckFailed("no publication was checked, because the server refused all of them")
         if self._is_late:
             count = f"{len(subs)} of {plural(len(self._publications), 'publication')}"
             raise DDPTimeout(f"the audit did not end within {self._process.timeout:g} s, in which {count} were checked")
@@ -241,11 +243,17 @@ def read_names(file: str) -> list[_Publication]:
             found = list(_typed(path))
         else:
             found = list(_listed(path, file))
-    except UnicodeDecodeError:
-        raise CommandError(f"--names: {file!r} is not UTF-8 text") from None
-    except (OSError, RecordingError) as error:
+    except (OSError, RecordingError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise CommandError(f"--names: cannot read {file!r}: {reason}") from None
+        wrong = CommandError(
+            f"--names: {file!r} is not UTF-8 text"
+            if isinstance(error, UnicodeDecodeError)
+            else f"--names: cannot read {file!r}: {reason}"
+        )
+        wrong.add_note(
+            "give a recording, a HAR file, a text file with a publication and its arguments in each line, or history"
+        )
+        raise wrong from None
     return list({(name, ejson.dumps(list(params), canonical=True)): (name, params) for name, params in found}.values())
 
 
@@ -293,15 +301,14 @@ audit = Command(
     params=[
         click.Argument(["name"], metavar="[NAME]", required=False, type=SeenName("PUBLICATION")),
         *ARGUMENTS,
-        click.Option(
-            ["--names"],
-            type=FileName(),
-            metavar="FILE",
-            help="Audit all publications in a recording, a HAR file, or a text file with a publication and its arguments in "
+        option(
+            "--names",
+            "FILE",
+            "Audit all publications in a recording, a HAR file, or a text file with a publication and its arguments in "
             "each line; history stands for the shell's history.",
+            type=FileName(),
         ),
-        *connection_options("Time limit in seconds for the whole audit; 0 for no limit. [default: 30]"),
-        *OUTPUT_OPTIONS,
+        *shared_options("Time limit in seconds for the whole audit; 0 for no limit. [default: 30]"),
     ],
     notes={
         "Arguments": GRAMMAR,

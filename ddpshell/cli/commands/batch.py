@@ -22,6 +22,7 @@ import click
 from msgspec import Struct
 
 from ... import ejson
+from ...advice import Place
 from ...client import Client, MethodCall
 from ...client.events import ConnectionFailed, Event
 from ...ejson import EJSONValue, json_text
@@ -30,16 +31,16 @@ from ...ejson.json_text import JSONValue
 from ...exceptions import CommandError, ConnectionLost, EJSONError
 from ...text.literals import opens_literal, parse, read_file
 from ...text.prose import plural
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag, option
 from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue, InputFile
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..options import shared_options
 from ..output import END_KEYS, Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
-from ..settings import ConnectionSettings
-from ..types import FileName, OutputFile, PositiveNumber
+from ..settings import settings_of
+from ..types import AT_LEAST_1, FileName, OutputFile, PositiveNumber
 
 __all__ = ["LineReader", "Request", "batch", "parse_request"]
 
@@ -47,15 +48,18 @@ __all__ = ["LineReader", "Request", "batch", "parse_request"]
 _AHEAD = 10
 
 
-def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float | None, retry_file: str | None) -> None:
-    ctx = click.get_current_context()
-    process = process_of(ctx)
-    settings = ConnectionSettings.of(process.options)
+def _batch(
+    process: Process, file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float | None, retry_file: str | None
+) -> int:
+    # The time limit is for connecting. Each call has the same limit.
+    settings = settings_of(process)
     console = process.console
     if console.output_format in (OutputFormat.TABLE, OutputFormat.RAW):
         raise click.UsageError(f"ddp batch does not take -o {console.output_format.value}, only json and pretty")
-    # The limit for connecting. Each call has the same limit.
-    process.timeout = settings.timeout
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ConnectionFailed):
+            queue.put(None)
 
     with (
         _opened(file, process) as number,
@@ -63,14 +67,15 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float |
         _retries(retry_file, number, console) as retries,
         # The items are calls with an answer, and None if the connection has failed for good.
         EventQueue["_Entry | None"](process.clock, console.out.fd) as queue,
-        connected(process, settings, _listener(queue)) as client,
+        connected(process, settings, listen) as client,
         queue,
     ):
         progress = Progress(console, process.clock, _size(number))
-        work = _Work(client, process, queue, LineReader(source), progress, rate, retries)
+        options = _Options(jobs, rate, settings.retry, not unordered, fail_fast)
+        work = _Work(client, process, queue, LineReader(source), progress, retries, options)
         try:
             wait_for_session(client, process)
-            work.run(jobs, retry=settings.retry, is_ordered=not unordered, fail_fast=fail_fast)
+            work.run()
         except OutputError as error:
             sent = f"calls that were sent: {work.done + work.unanswered}, of which {work.done} were answered"
             raise OutputError(error.errno, f"{error.strerror}; {sent}") from None
@@ -84,15 +89,8 @@ def _batch(file: str, jobs: int, unordered: bool, fail_fast: bool, rate: float |
             work.keep_rest(can_read=_size(number) > 0)
         if work.failed:
             console.note(f"{plural(work.done, 'call')}, {work.failed:,} failed")
-            ctx.exit(ExitCode.SERVER_ERROR)
-
-
-def _listener(queue: EventQueue[_Entry | None]) -> Callable[[Event], None]:
-    def listen(event: Event) -> None:
-        if isinstance(event, ConnectionFailed):
-            queue.put(None)
-
-    return listen
+            return ExitCode.SERVER_ERROR
+        return ExitCode.DONE
 
 
 @contextlib.contextmanager
@@ -152,26 +150,42 @@ def _size(number: int) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-class _Entry:
+class _Entry(Struct, eq=False):
     """A line and its answer.
 
     Args:
         line: The number of the line, from 1.
         text: The line, if it may have to be tried again.
+        tags: Further keys of the answer.
+        call: The call that waits for an answer.
+        deadline: The end of the wait, in seconds of the clock; None for no limit.
+        answer: `result`, `error`, or nothing if the method returned nothing; None until it is known.
     """
 
-    __slots__ = ("answer", "call", "deadline", "line", "tags", "text")
+    line: int
+    text: bytes
+    tags: dict[str, JSONValue] = {}
+    call: MethodCall | None = None
+    deadline: float | None = None
+    answer: dict[str, EJSONValue] | None = None
 
-    def __init__(self, line: int, text: bytes) -> None:
-        self.line = line
-        self.text = text
-        #: Further keys of the answer.
-        self.tags: dict[str, JSONValue] = {}
-        self.call: MethodCall | None = None
-        #: Seconds of the clock; None for no limit.
-        self.deadline: float | None = None
-        #: The answer: `result`, `error`, or nothing if the method returned nothing. None until it is known.
-        self.answer: dict[str, EJSONValue] | None = None
+
+class _Options(Struct, frozen=True):
+    """How to make the calls.
+
+    Args:
+        jobs: The most calls to have sent at the same time.
+        rate: The most calls to send in a second; None for no limit.
+        retry: Whether a call may be sent twice.
+        is_ordered: Print answers in the order of the lines.
+        fail_fast: Send nothing more after an error.
+    """
+
+    jobs: int
+    rate: float | None
+    retry: bool
+    is_ordered: bool
+    fail_fast: bool
 
 
 class _Work:
@@ -183,8 +197,8 @@ class _Work:
         queue: Receives the calls that have an answer.
         reader: Reads the lines.
         progress: Shows the progress.
-        rate: The most calls to send in a second; None for no limit.
         retries: Writes a line that failed to the file of --retry-file; None if there is none.
+        options: How to make the calls.
     """
 
     def __init__(
@@ -194,8 +208,8 @@ class _Work:
         queue: EventQueue[_Entry | None],
         reader: LineReader,
         progress: Progress,
-        rate: float | None,
         retries: Callable[[bytes], object] | None,
+        options: _Options,
     ) -> None:
         #: The number of calls with an answer.
         self.done = 0
@@ -216,9 +230,10 @@ class _Work:
         # For what a note about lost precision was printed: once for arguments and once for results is enough.
         self._noted: set[str] = set()
         # Seconds between two calls, and when the next call may be sent.
-        self._interval = 1 / rate if rate else 0.0
+        self._interval = 1 / options.rate if options.rate else 0.0
         self._next_start = process.clock.now()
         self._retries = retries
+        self._options = options
         # Why no more lines are read.
         self._obstacle: BaseException | None = None
 
@@ -227,14 +242,8 @@ class _Work:
         """The number of calls that were sent and have no answer."""
         return len(self._sent)
 
-    def run(self, jobs: int, *, retry: bool, is_ordered: bool, fail_fast: bool) -> None:
+    def run(self) -> None:
         """Make the calls and print their answers.
-
-        Args:
-            jobs: The most calls to have sent at the same time.
-            retry: Whether a call may be sent twice.
-            is_ordered: Print answers in the order of the lines.
-            fail_fast: Send nothing more after an error.
 
         Raises:
             TransportError: The connection was lost and will not be restored.
@@ -242,16 +251,14 @@ class _Work:
             OSError: The file cannot be read, or the reader of the output is gone.
         """
         while True:
-            may_start = self._obstacle is None and not (fail_fast and self.failed)
-            while may_start and self._lines and len(self._sent) < jobs and self._has_room(jobs) and self._is_due():
-                self._start(self._lines.popleft(), retry=retry, is_ordered=is_ordered)
-                may_start = self._obstacle is None and not (fail_fast and self.failed)
+            while (may_start := self._may_start()) and self._lines and self._has_room() and self._is_due():
+                self._start(self._lines.popleft())
             self._write_due()
             may_read = may_start and not self._lines and not self._reader.is_at_end
             if not self._sent and not may_read and not (may_start and self._lines):
                 break
             if self._sent or may_read or not self._is_due():
-                self._wait(self._reader.file if may_read and len(self._sent) < jobs else None, is_ordered=is_ordered)
+                self._wait(self._reader.file if may_read and len(self._sent) < self._options.jobs else None)
             self._progress.show(self._reader.position, self._describe)
         if self._obstacle is not None:
             if self._lines or not self._reader.is_at_end:
@@ -282,17 +289,21 @@ class _Work:
             if can_read and not self._reader.is_at_end:
                 self._lines.extend(self._reader.read())
 
+    def _may_start(self) -> bool:
+        """Whether nothing has happened that ends the sending of calls."""
+        return self._obstacle is None and not (self._options.fail_fast and self.failed)
+
     def _is_due(self) -> bool:
         """Whether --rate allows a call now."""
         return not self._interval or self._process.clock.now() >= self._next_start
 
-    def _has_room(self, jobs: int) -> bool:
-        """Whether another answer may wait for earlier ones."""
-        if len(self._due) >= jobs * _AHEAD:
+    def _has_room(self) -> bool:
+        """Whether another call may be sent, and its answer may wait for earlier ones."""
+        if len(self._due) >= self._options.jobs * _AHEAD:
             self._write_due()
-        return len(self._due) < jobs * _AHEAD
+        return len(self._sent) < self._options.jobs and len(self._due) < self._options.jobs * _AHEAD
 
-    def _start(self, text: bytes, *, retry: bool, is_ordered: bool) -> None:
+    def _start(self, text: bytes) -> None:
         self._line += 1
         if not text:
             return
@@ -301,15 +312,15 @@ class _Work:
         if self._interval:
             # A pause is not made up for later.
             self._next_start = max(self._next_start + self._interval, self._process.clock.now())
-        if is_ordered:
+        if self._options.is_ordered:
             self._due.append(entry)
         try:
             request = parse_request(text)
             entry.tags = request.tags
-            call = entry.call = self._client.apply(request.method, request.params, retry=retry)
+            call = entry.call = self._client.apply(request.method, request.params, retry=self._options.retry)
         except (CommandError, EJSONError) as error:
             error = error if isinstance(error, CommandError) else CommandError(str(error))
-            self._answer(entry, _error(error, self._process), is_ordered=is_ordered)
+            self._answer(entry, _error(error, self._process))
             return
         self._note_losses(request.params, "an argument", entry.line, is_sent=True)
         if self._process.timeout is not None:
@@ -327,7 +338,7 @@ class _Work:
             self._progress.clear()
             self._process.console.note(note)
 
-    def _wait(self, file: InputFile | None, *, is_ordered: bool) -> None:
+    def _wait(self, file: InputFile | None) -> None:
         first = next(iter(self._sent.values()), None)
         deadline = first.deadline if first is not None else None
         if self._lines and not self._is_due():
@@ -337,24 +348,24 @@ class _Work:
             if entry is None:
                 self._obstacle = self._client.status.error or ConnectionLost("the connection was lost")
             elif entry.answer is None:
-                self._receive(entry, is_ordered=is_ordered)
+                self._receive(entry)
         if is_readable:
             try:
                 self._lines.extend(self._reader.read())
             except (CommandError, OSError) as error:
                 self._obstacle = error
-        self._expire(is_ordered=is_ordered)
+        self._expire()
 
-    def _receive(self, entry: _Entry, *, is_ordered: bool) -> None:
+    def _receive(self, entry: _Entry) -> None:
         call = entry.call
         assert call is not None, "only calls are answered"
         error = call.exception()
         answer = (
             _error(error, self._process) if error is not None else {"result": call.result()} if call.has_result else {}
         )
-        self._answer(entry, answer, is_ordered=is_ordered)
+        self._answer(entry, answer)
 
-    def _expire(self, *, is_ordered: bool) -> None:
+    def _expire(self) -> None:
         now = self._process.clock.now()
         for entry in list(self._sent.values()):
             if entry.deadline is None or now < entry.deadline:
@@ -363,19 +374,19 @@ class _Work:
             if entry.call.settle():
                 what = f"result of {entry.call.method!r}"
                 self._process.console.note(f"line {entry.line}: {unconfirmed_note(what, self._process)}")
-                self._receive(entry, is_ordered=is_ordered)
+                self._receive(entry)
                 continue
             late = timeout_error(f"result of {entry.call.method!r}", self._client, self._process)
-            self._answer(entry, _error(late, self._process), is_ordered=is_ordered)
+            self._answer(entry, _error(late, self._process))
 
-    def _answer(self, entry: _Entry, answer: dict[str, EJSONValue], *, is_ordered: bool) -> None:
+    def _answer(self, entry: _Entry, answer: dict[str, EJSONValue]) -> None:
         self._sent.pop(entry.line, None)
         self.done += 1
         self.failed += "error" in answer
         entry.answer = answer
         # Free the memory of the call before the answer is printed.
         entry.call = None
-        if not is_ordered:
+        if not self._options.is_ordered:
             self._due.append(entry)
 
     def _write_due(self) -> None:
@@ -399,7 +410,7 @@ class _Work:
 
 
 def _error(error: BaseException, process: Process) -> dict[str, EJSONValue]:
-    return {"error": error_tree(failure(error, process=process))}
+    return {"error": error_tree(failure(error, Place.SCRIPT, process=process))}
 
 
 # What fits in a message (U17).
@@ -423,6 +434,9 @@ class Request(Struct, frozen=True):
     tags: dict[str, JSONValue]
 
 
+_FORM = 'not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}'
+
+
 def parse_request(line: bytes) -> Request:
     """Read one line.
 
@@ -442,8 +456,10 @@ def parse_request(line: bytes) -> Request:
 
 def _from_literal(text: str, problem: EJSONError) -> Request:
     """Read a line that is not JSON, but may be written as the arguments of `ddp call`."""
-    if not opens_literal(text) or "nested too deeply" in str(problem):
+    if "nested too deeply" in str(problem):
         raise CommandError(str(problem)) from None
+    if not opens_literal(text):
+        raise CommandError(_FORM)
     try:
         value = parse(text, read_file)
         # Also checks that the values can be sent.
@@ -451,7 +467,7 @@ def _from_literal(text: str, problem: EJSONError) -> Request:
     except EJSONError:
         raise CommandError(str(problem)) from None
     except CommandError as error:
-        raise CommandError(f"not JSON: {error.message}", error.text, error.position) from None
+        raise CommandError(f"not a valid call: {error.message}", error.text, error.position) from None
     if isinstance(value, dict) and "id" in value:
         value["id"] = cast("EJSONValue", ejson.encode(value["id"]))
     return _request(value, list)
@@ -461,7 +477,7 @@ def _request(tree: object, decode: Callable[[list[Any]], list[EJSONValue]]) -> R
     if isinstance(tree, list) and tree and isinstance(tree[0], str):
         return Request(tree[0], decode(tree[1:]), {})
     if not isinstance(tree, dict) or not isinstance(tree.get("method"), str):
-        raise CommandError('not a valid call; write ["method", ARG...] or {"method": ..., "params": [...]}')
+        raise CommandError(_FORM)
     unknown = [key for key in tree if key not in ("method", "params", "id")]
     if unknown:
         # A call without what the user meant would be worse.
@@ -474,11 +490,9 @@ def _request(tree: object, decode: Callable[[list[Any]], list[EJSONValue]]) -> R
 
 def _decoded(params: list[JSONValue]) -> list[EJSONValue]:
     try:
-        decoded = ejson.decode(params, strict=True)
+        return cast("list[EJSONValue]", ejson.decode(params, strict=True))
     except EJSONError as error:
         raise CommandError(f"params: {error}") from None
-    assert isinstance(decoded, list), "an array stays one"
-    return decoded
 
 
 class LineReader:
@@ -540,31 +554,17 @@ batch = Command(
     ),
     params=[
         click.Argument(["file"], metavar="[FILE]", default="-", type=FileName()),
-        click.Option(
-            ["-j", "--jobs"],
-            type=click.IntRange(min=1),
-            default=10,
-            metavar="N",
-            help="Make up to N calls at the same time. [default: 10]",
-        ),
-        click.Option(
-            ["--unordered"], is_flag=True, help="Print answers as they arrive, not in the order of the lines."
-        ),
-        click.Option(["--fail-fast"], is_flag=True, help="Send nothing more after the first error."),
-        click.Option(
-            ["--rate"],
-            type=PositiveNumber(),
-            metavar="N",
-            help="Send at most N calls a second. [default: no limit]",
-        ),
-        click.Option(
-            ["--retry-file"],
+        option("-j --jobs", "N", "Make up to N calls at the same time.", type=AT_LEAST_1, default=10),
+        flag("--unordered", "Print answers as they arrive, not in the order of the lines."),
+        flag("--fail-fast", "Send nothing more after the first error."),
+        option("--rate", "N", "Send at most N calls a second. [default: no limit]", type=PositiveNumber()),
+        option(
+            "--retry-file",
+            "FILE",
+            "Write the lines that failed, or have no answer, to this file, which `ddp batch` can read.",
             type=OutputFile(),
-            metavar="FILE",
-            help="Write the lines that failed, or have no answer, to this file, which `ddp batch` can read.",
         ),
-        *connection_options("Time limit for each call in seconds; 0 for no limit. [default: 30]"),
-        *OUTPUT_OPTIONS,
+        *shared_options("Time limit for each call in seconds; 0 for no limit. [default: 30]"),
     ],
     notes={
         "Each line of input": [

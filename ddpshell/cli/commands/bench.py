@@ -17,13 +17,13 @@ from ...exceptions import CommandError, EJSONError, LoginNeeded, TransportError
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, read_arguments
-from ..command_classes import Command, Group, process_of
-from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
+from ..command_classes import Command, Group, Rows, flag, option
+from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, shared_options
 from ..output import Console, OutputFormat
 from ..process import ExitCode, Process, Terminated
 from ..progress import Progress
-from ..settings import ConnectionSettings
-from ..types import ReadableFile, Seconds
+from ..settings import ConnectionSettings, settings_of
+from ..types import AT_LEAST_1, ReadableFile, Seconds
 
 if TYPE_CHECKING:
     from ...clock import Clock
@@ -51,20 +51,24 @@ _PROBLEMS = (
 
 
 def _bench(
-    kind: str, name: str, words: Sequence[str], write: str, as_strings: bool, options: Mapping[str, Any]
-) -> None:
-    ctx = click.get_current_context()
-    process = process_of(ctx)
+    process: Process,
+    name: str = "",
+    words: tuple[str, ...] = (),
+    as_strings: bool = False,
+    write: str = "",
+    **options: Any,
+) -> ExitCode:
+    kind = click.get_current_context().command.name
     console = process.console
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
+    settings = settings_of(process)
     if console.output_format is OutputFormat.TABLE:
         raise click.UsageError("ddp bench does not take -o table, only pretty and json")
     write_params: Sequence[EJSONValue] = ()
     if write:
-        write_params = read_arguments(words[options["words_before"] :], process, as_strings=as_strings)
+        before = click.get_current_context().meta[_WORDS_BEFORE]
+        write_params = read_arguments(words[before:], process, as_strings=as_strings)
         # --params has the arguments of the method.
-        words, process.params = words[: options["words_before"]], None
+        words, process.params = words[:before], None
     params = read_arguments(words, process, as_strings=as_strings)
     for text, what in ((name, "METHOD" if kind == "call" else "PUB"), (write, "METHOD")):
         check_text(text, what)
@@ -92,7 +96,7 @@ def _bench(
         timeout=settings.timeout,
     )
     found, failure = _run(plan, process, settings)
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+    if console.is_for_programs:
         console.tree(found)
     else:
         _write_report(found, console)
@@ -104,7 +108,8 @@ def _bench(
         raise failure
     problems = ("unanswered", "unsent", "disconnects", "refused")
     if found["errors"] or any(found[problem] for problem in problems) or found.get("deliveries", {}).get("missing"):
-        ctx.exit(ExitCode.SERVER_ERROR)
+        return ExitCode.SERVER_ERROR
+    return ExitCode.DONE
 
 
 def _confirm(settings: ConnectionSettings, process: Process, *, is_confirmed: bool) -> None:
@@ -142,7 +147,7 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
     from ...protocol.accounts import resume_login
     from ..connection import connected, network_options, wait_for_session
     from ..credentials import read_passphrase
-    from ..load import allow_files, load_test
+    from ..load import LOAD_TESTS, allow_files
 
     allow_files(plan.clients + _OTHER_FILES)
     connector = make_connector(settings.url, **network_options(settings, read_passphrase(process, settings)))
@@ -177,7 +182,8 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
             started=clock.wall().isoformat(timespec="seconds"),
             program=f"ddpshell {__version__}",
         )
-        test = load_test(plan, connections, clock, cpu_time, _Live(line, clock), logs_in=login is not None)
+        kind = LOAD_TESTS[plan.kind]
+        test = kind(plan, connections, clock, cpu_time, _Live(line, clock), logs_in=login is not None)
         try:
             test.run()
         except (KeyboardInterrupt, Terminated, TransportError) as error:
@@ -258,10 +264,8 @@ def _write_report(found: Mapping[str, Any], console: Console) -> None:
     if client["lag_ms"]["p50"] is not None:
         cpu += f", lag {_latency(client['lag_ms'], ('p50', 'p99', 'max'))}"
     rows.append(("this client", cpu))
-    if found["kind"] != "connect":
-        rows.append(("connected", f"{plural(found['connected'], 'client')} in {found['connect_s']:g} s"))
-    else:
-        rows.append(("connected", f"{plural(found['connected'], 'client')} at the same time"))
+    when = "at the same time" if found["kind"] == "connect" else f"in {found['connect_s']:g} s"
+    rows.append(("connected", f"{plural(found['connected'], 'client')} {when}"))
     lines = [escape_line("  ".join(what)), *(f"{escape_line(name):12}{escape_line(text)}" for name, text in rows)]
     console.write("\n".join(lines))
 
@@ -281,8 +285,8 @@ def _digits(milliseconds: float) -> str:
 # ------------------------------------------------------------------------------------------------------- comparison
 
 
-def _compare(old: str, new: str) -> None:
-    console = process_of(click.get_current_context()).console
+def _compare(process: Process, old: str, new: str) -> None:
+    console = process.console
     runs = [_reports(file) for file in (old, new)]
     kinds = {(run["kind"], run["name"]) for reports in runs for run in reports}
     if len(kinds) > 1:
@@ -295,7 +299,7 @@ def _compare(old: str, new: str) -> None:
         values = {str(run[key]) for reports in runs for run in reports}
         if len(values) > 1:
             console.warning(f"the runs differ in {key}: {', '.join(sorted(values))}")
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+    if console.is_for_programs:
         console.tree(compared)
         return
     rows = []
@@ -373,49 +377,33 @@ class _Duration(Seconds):
 
 
 _OPTIONS = [
-    click.Option(
-        ["-c", "--clients"],
-        type=click.IntRange(min=1),
-        default=10,
-        metavar="CLIENTS",
-        help="The number of clients, each with its own connection. [default: 10]",
+    option(
+        "-c --clients", "CLIENTS", "The number of clients, each with its own connection.", type=AT_LEAST_1, default=10
     ),
-    click.Option(
-        ["-n", "--count"],
-        type=click.IntRange(min=1),
-        metavar="COUNT",
-        help="Stop after this number of requests of all clients together.",
-    ),
-    click.Option(
-        ["-d", "--duration"],
+    option("-n --count", "COUNT", "Stop after this number of requests of all clients together.", type=AT_LEAST_1),
+    option(
+        "-d --duration",
+        "SECONDS",
+        "Stop after this time. Here, -d does not mean --debug. [default: 10, if there is no -n]",
         type=_Duration(),
-        metavar="SECONDS",
-        help="Stop after this time. Here, -d does not mean --debug. [default: 10, if there is no -n]",
     ),
-    click.Option(
-        ["--rate"],
-        type=_Rate(),
-        metavar="N/s",
-        help="Send this many requests a second, whether or not earlier ones are answered. Latency counts from the time at "
+    option(
+        "--rate",
+        "N/s",
+        "Send this many requests a second, whether or not earlier ones are answered. Latency counts from the time at "
         "which a request is due. Without it, each client sends its next request after the answer.",
+        type=_Rate(),
     ),
-    click.Option(
-        ["--warmup"],
-        type=Seconds(),
-        default=0.0,
-        metavar="SECONDS",
-        help="First send requests for this time, without counting them. [default: 0]",
+    option(
+        "--warmup", "SECONDS", "First send requests for this time, without counting them.", type=Seconds(), default=0
     ),
-    click.Option(["--yes"], is_flag=True, help="Load the server without asking, even if it is another machine."),
+    flag("--yes", "Load the server without asking, even if it is another machine."),
 ]
 
 _SHARED = [
     option
     for option in [
-        *connection_options(
-            "Time limit for connecting, and for each answer, in seconds; 0 for no limit. [default: 30]"
-        ),
-        *OUTPUT_OPTIONS,
+        *shared_options("Time limit for connecting, and for each answer, in seconds; 0 for no limit. [default: 30]"),
     ]
     # Nobody could read the frames of a thousand clients.
     if option.name not in ("debug", "no_pager")
@@ -434,23 +422,6 @@ _EXIT_CODES = [
     ("3, 4, 6", "could not connect; could not log in; all connections were lost"),
     ("130", "stopped by Ctrl-C, after the figures so far"),
 ]
-
-
-def _connect_kind(**options: Any) -> None:
-    _bench("connect", "", (), "", as_strings=False, options=options)
-
-
-def _call_kind(method: str, words: tuple[str, ...], as_strings: bool, **options: Any) -> None:
-    _bench("call", method, words, "", as_strings=as_strings, options=options)
-
-
-def _sub_kind(name: str, words: tuple[str, ...], as_strings: bool, **options: Any) -> None:
-    _bench("sub", name, words, "", as_strings=as_strings, options=options)
-
-
-def _fanout_kind(name: str, words: tuple[str, ...], write: str, as_strings: bool, **options: Any) -> None:
-    before = click.get_current_context().meta[_WORDS_BEFORE]
-    _bench("fanout", name, words, write, as_strings=as_strings, options={**options, "words_before": before})
 
 
 # The key of `ctx.meta` for the number of arguments before --write.
@@ -482,66 +453,52 @@ class _Fanout(Command):
         return rest
 
 
+def _kind(name: str, help_text: str, arguments: Sequence[click.Parameter], examples: Rows) -> Command:
+    notes: dict[str, Rows] = {"Arguments": GRAMMAR} if arguments else {}
+    return (_Fanout if name == "fanout" else Command)(
+        name,
+        callback=_bench,
+        help=help_text,
+        params=[*arguments, *_OPTIONS, *_SHARED],
+        notes={**notes, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
+        examples=examples,
+    )
+
+
+_METHOD = click.Argument(["name"], metavar="METHOD", type=SeenName("METHOD"))
+_PUBLICATION = click.Argument(["name"], metavar="PUB", type=SeenName("PUBLICATION"))
+_WRITE = option("--write", "METHOD", "The method that writes.", required=True, type=SeenName("METHOD"))
+
 _COMMANDS = {
-    "connect": Command(
+    "connect": _kind(
         "connect",
-        callback=_connect_kind,
-        help=(
-            "Open connections, and measure the time until each session is established. Up to CLIENTS stay connected at the same "
-            "time: then the oldest connection is closed before the next one is opened. Without -n and -d, each client connects once."
-        ),
-        params=[*_OPTIONS, *_SHARED],
-        notes={"Results": _RESULTS, "Exit codes": _EXIT_CODES},
-        examples=[("ddp bench connect -c 100", "connect 100 clients")],
+        "Open connections, and measure the time until each session is established. Up to CLIENTS stay connected at the same "
+        "time: then the oldest connection is closed before the next one is opened. Without -n and -d, each client connects once.",
+        [],
+        [("ddp bench connect -c 100", "connect 100 clients")],
     ),
-    "call": Command(
+    "call": _kind(
         "call",
-        callback=_call_kind,
-        help="Call a method again and again, and measure the time until its result and its writes have arrived.",
-        params=[
-            click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
-            *ARGUMENTS,
-            *_OPTIONS,
-            *_SHARED,
-        ],
-        notes={"Arguments": GRAMMAR, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
-        examples=[
+        "Call a method again and again, and measure the time until its result and its writes have arrived.",
+        [_METHOD, *ARGUMENTS],
+        [
             ("ddp bench call upper Hello -c 5 -n 200", "200 calls by 5 clients"),
             ("ddp bench call upper Hello --rate 100/s -d 1", "100 calls a second for 1 second"),
         ],
     ),
-    "sub": Command(
+    "sub": _kind(
         "sub",
-        callback=_sub_kind,
-        help="Subscribe, and measure the time until the subscription is ready; then stop it, and subscribe again.",
-        params=[
-            click.Argument(["name"], metavar="PUB", type=SeenName("PUBLICATION")),
-            *ARGUMENTS,
-            *_OPTIONS,
-            *_SHARED,
-        ],
-        notes={"Arguments": GRAMMAR, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
-        examples=[("ddp bench sub tasks -c 5 -n 50", "50 subscriptions by 5 clients")],
+        "Subscribe, and measure the time until the subscription is ready; then stop it, and subscribe again.",
+        [_PUBLICATION, *ARGUMENTS],
+        [("ddp bench sub tasks -c 5 -n 50", "50 subscriptions by 5 clients")],
     ),
-    "fanout": _Fanout(
+    "fanout": _kind(
         "fanout",
-        callback=_fanout_kind,
-        help=(
-            "Subscribe all clients, let one more client call METHOD, and measure the time from each call until its change has "
-            "arrived at each subscriber. One call follows the other. Each call must change what PUB publishes, and nothing else "
-            "should. The arguments before --write belong to PUB, those after it to METHOD."
-        ),
-        params=[
-            click.Argument(["name"], metavar="PUB", type=SeenName("PUBLICATION")),
-            click.Option(
-                ["--write"], required=True, metavar="METHOD", type=SeenName("METHOD"), help="The method that writes."
-            ),
-            *ARGUMENTS,
-            *_OPTIONS,
-            *_SHARED,
-        ],
-        notes={"Arguments": GRAMMAR, "Results": _RESULTS, "Exit codes": _EXIT_CODES},
-        examples=[
+        "Subscribe all clients, let one more client call METHOD, and measure the time from each call until its change has "
+        "arrived at each subscriber. One call follows the other. Each call must change what PUB publishes, and nothing else "
+        "should. The arguments before --write belong to PUB, those after it to METHOD.",
+        [_PUBLICATION, _WRITE, *ARGUMENTS],
+        [
             (
                 """ddp bench fanout tasks --write /tasks/update '{_id: "a"}' '{$inc: {n: 1}}' -c 20 -n 10""",
                 "10 changes for 20 subscribers",

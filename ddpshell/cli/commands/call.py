@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from ..command_classes import Command, process_of
-from ..options import ARGUMENTS, CONNECTION_OPTIONS, GRAMMAR, OUTPUT_OPTIONS, SeenName
+from ..command_classes import Command, flag, option
+from ..options import ARGUMENTS, GRAMMAR, SeenName, shared_options
+from ..process import Process
 
 __all__ = ["call"]
 
 
-def _call(method: str, words: tuple[str, ...], **options: Any) -> None:
+def _call(process: Process, method: str, words: tuple[str, ...], **options: Any) -> None:
     from ..method_call import call_method  # completion and the help do not need the client
 
-    call_method(process_of(click.get_current_context()), method, words, **options)
+    call_method(process, method, words, **options)
 
 
 def _steps(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
@@ -36,31 +37,25 @@ call = Command(
     params=[
         click.Argument(["method"], metavar="METHOD", type=SeenName("METHOD")),
         *ARGUMENTS,
-        click.Option(
-            ["--timing"],
-            is_flag=True,
-            help="Show on stderr where the time went: connecting, login, network, the server's queue, the method. Sends a "
+        flag(
+            "--timing",
+            "Show on stderr where the time went: connecting, login, network, the server's queue, the method. Sends a "
             "ping and a call of a method that does not exist.",
         ),
-        click.Option(
-            ["--sub"],
-            metavar="PUBLICATION",
-            help="With --timing, subscribe before the call, and measure when the first document changes. With arguments: "
+        option(
+            "--sub",
+            "PUBLICATION",
+            "With --timing, subscribe before the call, and measure when the first document changes. With arguments: "
             "--sub 'tasks {done: false}'.",
         ),
-        click.Option(
-            ["--get", "path"],
+        option(
+            "--get path",
+            "PATH",
+            "Print only a part of the result, such as title, owner.name or [0].title.",
             callback=_steps,
-            metavar="PATH",
-            help="Print only a part of the result, such as title, owner.name or [0].title.",
         ),
-        click.Option(
-            ["--dry-run"],
-            is_flag=True,
-            help="Print the frames that would be sent, with secrets masked, and send nothing.",
-        ),
-        *CONNECTION_OPTIONS,
-        *OUTPUT_OPTIONS,
+        flag("--dry-run", "Print the frames that would be sent, with secrets masked, and send nothing."),
+        *shared_options(),
     ],
     notes={"Arguments": GRAMMAR},
     examples=[

@@ -18,7 +18,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from ..command_classes import Command, process_of
+from ..command_classes import Command
 from ..process import Process
 
 __all__ = ["COMPLETE_VARIABLE", "SHELLS", "complete", "completion", "script"]
@@ -161,12 +161,11 @@ def _completer(shell: str, group: click.Command, process: Process | None) -> She
     return _CLASSES[shell](group, {"obj": process}, "ddp", COMPLETE_VARIABLE)
 
 
-def _completion(shell: str | None) -> None:
-    ctx = click.get_current_context()
+def _completion(process: Process, shell: str | None) -> None:
     shell = shell or os.environ.get("SHELL", "").rpartition("/")[2]
     if shell not in SHELLS:
         raise click.UsageError("name the shell: bash, zsh, fish or powershell")
-    process_of(ctx).console.write(script(shell, ctx.find_root().command).rstrip("\n"))
+    process.console.write(script(shell, click.get_current_context().find_root().command).rstrip("\n"))
 
 
 completion = Command(

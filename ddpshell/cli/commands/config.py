@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,17 +15,18 @@ from ...client.network.proxy import parse_proxy
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, LoginNeeded
 from ...logins import make_private, server_of
+from ...protocol.secrets import mask_url
 from ...protocol.urls import parse_url
 from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag
 from ..config_file import TOMLValue, change_config
-from ..credentials import endpoint_of, login_store, without_credentials
+from ..credentials import endpoint_of, login_store
 from ..folders import config_file, is_there
 from ..option_table import SETTINGS, OptionRow
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from ..output import Console, OutputFormat
+from ..options import shared_options
+from ..output import Console
 from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, load_config, resolve
 from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds
@@ -57,15 +58,15 @@ _TEMPLATE = """\
 """
 
 
-def _config(action: str | None, setting: str | None, value: str | None, path: bool, servers: bool, edit: bool) -> None:
-    ctx = click.get_current_context()
-    process = process_of(ctx)
+def _config(
+    process: Process, action: str | None, setting: str | None, value: str | None, path: bool, servers: bool, edit: bool
+) -> None:
     console = process.console
     if action is not None:
         if path or servers or edit:
             raise click.UsageError(f"{action} cannot be used with --edit, --list and --path")
         if setting is None or (value is None) is (action == "set"):
-            raise click.UsageError(f"write: ddp config {action} KEY{' VALUE' if action == 'set' else ''}", ctx)
+            raise click.UsageError(f"write: ddp config {action} KEY{' VALUE' if action == 'set' else ''}")
         _get_or_change(action, setting, value, process)
         return
     if path + servers + edit > 1:
@@ -83,13 +84,13 @@ def _config(action: str | None, setting: str | None, value: str | None, path: bo
     resolved = resolve(process.options, os.environ)
     # The shell itself lists all of its settings with `set`.
     rows = [*_rows(resolved, process), *(row for row in _shell_rows() if row[1].origin != DEFAULT)]
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+    if console.is_for_programs:
         tree: dict[str, EJSONValue] = {
             name: {"value": setting.value, "origin": setting.origin} for name, setting in rows
         }
         console.result(tree)
         return
-    _show([(name, _text(setting.value), setting.origin) for name, setting in rows], console)
+    console.columns([(name, _text(setting.value), setting.origin) for name, setting in rows])
     _note_missing_file(console)
 
 
@@ -158,7 +159,7 @@ def _unknown(key: str) -> CommandError:
 def _print_value(value: object, console: Console) -> None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+    if console.is_for_programs:
         console.result(cast("EJSONValue", value))
     else:
         console.write(escape_line(_text(value)))
@@ -229,26 +230,16 @@ def _list(process: Process) -> None:
     file = config_file()
     config = load_config(file) if file is not None and is_there(file) else None
     sections = config.servers if config is not None else {}
-    rows = [
-        (name, without_credentials(section.values["url"]), section.values.get("login"))
-        for name, section in sections.items()
-    ]
+    rows = [(name, mask_url(section.values["url"]), section.values.get("login")) for name, section in sections.items()]
     console = process.console
-    if console.shown_as in (OutputFormat.JSON, OutputFormat.RAW):
+    if console.is_for_programs:
         console.result({name: {"url": url, "login": login} for name, url, login in rows})
         return
-    _show([(name, url, login or "") for name, url, login in rows], console)
+    console.columns([(name, url, login or "") for name, url, login in rows])
     if config is None:
         _note_missing_file(console)
     elif not rows:
         console.note(f"there is no [servers.NAME] in {file}")
-
-
-def _show(rows: Sequence[tuple[str, str, str]], console: Console) -> None:
-    texts = [[escape_line(cell) for cell in row] for row in rows]
-    first, second = (max([len(row[column]) for row in texts], default=0) for column in (0, 1))
-    for name, value, last in texts:
-        console.write(f"{name:{first}}  {value:{second}}  {last}".rstrip())
 
 
 def _note_missing_file(console: Console) -> None:
@@ -261,7 +252,7 @@ def _rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[str, R
     for name, setting in resolved.values.items():
         yield (
             name,
-            ResolvedValue(without_credentials(setting.value) if name == "url" else setting.value, setting.origin),
+            ResolvedValue(mask_url(setting.value) if name == "url" else setting.value, setting.origin),
         )
     for setting in resolved.headers:
         # Any header may be a secret.
@@ -269,7 +260,7 @@ def _rows(resolved: ResolvedSettings, process: Process) -> Iterator[tuple[str, R
     for setting in resolved.cookies:
         yield f"cookies.{setting.value[0]}", ResolvedValue(_MASK, setting.origin)
     proxy = resolved.proxy
-    yield "proxy", ResolvedValue(proxy.value and without_credentials(proxy.value), proxy.origin)
+    yield "proxy", ResolvedValue(proxy.value and mask_url(proxy.value), proxy.origin)
     yield from _login_rows(resolved, process)
 
 
@@ -342,11 +333,10 @@ config = Command(
         ),
         _Setting(["setting"], metavar="[KEY]", required=False),
         click.Argument(["value"], metavar="[VALUE]", required=False),
-        click.Option(["--edit"], is_flag=True, help="Edit the config file with $VISUAL or $EDITOR, and check it."),
-        click.Option(["--list", "servers"], is_flag=True, help="Show the servers that you can use with -p."),
-        click.Option(["--path"], is_flag=True, help="Show the path of the config file, which need not exist."),
-        *CONNECTION_OPTIONS,
-        *OUTPUT_OPTIONS,
+        flag("--edit", "Edit the config file with $VISUAL or $EDITOR, and check it."),
+        flag("--list servers", "Show the servers that you can use with -p."),
+        flag("--path", "Show the path of the config file, which need not exist."),
+        *shared_options(),
     ],
     examples=[
         ("ddp config", "show the settings"),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ...exceptions import CommandError, InvalidURL
-from ..command_classes import Command, Group, process_of
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..command_classes import Command, Group, flag, process_of
+from ..options import shared_options
+from ..process import Process
 from ..settings import ConnectionSettings, resolve
 
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
-def _demo(words: tuple[str, ...], leaky: bool, tour: bool) -> None:
-    ctx = click.get_current_context()
+def _demo(process: Process, words: tuple[str, ...], leaky: bool, tour: bool) -> None:
     if tour and words:
-        raise click.UsageError("--tour cannot be used with COMMAND", ctx)
-    process = process_of(ctx)
+        raise click.UsageError("--tour cannot be used with COMMAND")
     process.when_server_runs()
     with _server(is_leaky=leaky).running() as server:
         process.options["url"] = server.url
@@ -43,6 +42,7 @@ def _demo(words: tuple[str, ...], leaky: bool, tour: bool) -> None:
 
             interact_with(process, ConnectionSettings.of(process.options), is_tour=True)
             return
+        ctx = click.get_current_context()
         group = ctx.find_root().command
         assert isinstance(group, Group)
         with group.make_context(ctx.find_root().info_name, list(words) or ["shell"], obj=process) as inner:
@@ -108,17 +108,10 @@ demo = _Demo(
     help="Start a demo server, run COMMAND with it, and stop the server. Without COMMAND, open the shell.",
     context_settings={"allow_interspersed_args": False},
     params=[
-        click.Option(
-            ["--leaky"], is_flag=True, help="Start a shop that sends too much, to see what `ddp audit` finds."
-        ),
+        flag("--leaky", "Start a shop that sends too much, to see what `ddp audit` finds."),
         _Words(["words"], metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED),
-        click.Option(
-            ["--tour"],
-            is_flag=True,
-            help="Play the first ten minutes with the shell, step by step. Enter runs the next command.",
-        ),
-        *(option for option in CONNECTION_OPTIONS if option.name not in ("url", "profile")),
-        *OUTPUT_OPTIONS,
+        flag("--tour", "Play the first ten minutes with the shell, step by step. Enter runs the next command."),
+        *shared_options(without=["url", "profile"]),
     ],
     examples=[
         ("ddp demo call upper 'Hello, World!'", "call a method"),

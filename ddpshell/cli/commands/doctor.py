@@ -10,14 +10,13 @@ from ...exceptions import DDPError
 from ...text.escaping import escape_line
 from ...text.palette import StyledText, plain, terminal_text
 from ...text.prose import duration, wrapped
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag, option
 from ..credentials import warn_of_exposed_passwords
 from ..diagnosis import Diagnosis, Layer, Status
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from ..output import OutputFormat
+from ..options import shared_options
 from ..process import Process
 from ..progress import Progress
-from ..settings import ConnectionSettings
+from ..settings import settings_of
 from ..types import Size
 
 __all__ = ["doctor"]
@@ -28,14 +27,12 @@ _CHECK_CODES: dict[Status, tuple[int, str]] = {"ok": (0, "OK"), "warn": (1, "WAR
 _UNKNOWN = 3
 
 
-def _doctor(server: str | None, max_size: int, drop: int, check: bool) -> None:
-    ctx = click.get_current_context()
-    process = process_of(ctx)
+def _doctor(process: Process, server: str | None, max_size: int, drop: int, check: bool) -> int:
     if check:
-        ctx.exit(_check(process, server, max_size, drop))
+        return _check(process, server, max_size, drop)
     diagnosis = _diagnosis(process, server, max_size, drop)
     console = process.console
-    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    is_json = console.is_for_programs
     width = console.out.width if console.out.is_terminal else 100
     progress = _progress(process)
 
@@ -61,10 +58,10 @@ def _doctor(server: str | None, max_size: int, drop: int, check: bool) -> None:
                 "layers": [layer.as_json() for layer in layers],
             }
         )
-        ctx.exit(diagnosis.exit_code)
-    console.write("")
-    console.write(terminal_text(_conclusion(diagnosis, layers, width), color=console.colors_out))
-    ctx.exit(diagnosis.exit_code)
+    else:
+        console.write("")
+        console.write(terminal_text(_conclusion(diagnosis, layers, width), color=console.colors_out))
+    return diagnosis.exit_code
 
 
 def _progress(process: Process) -> Progress:
@@ -78,9 +75,8 @@ def _diagnosis(process: Process, server: str | None, max_size: int, drop: int) -
             if other in process.options:
                 raise click.UsageError(f"URL and --{other} cannot be used together; name the server once")
         process.options["url"] = server
-    settings = ConnectionSettings.of(process.options)
+    settings = settings_of(process)
     warn_of_exposed_passwords(process)
-    process.timeout = settings.timeout
     return Diagnosis(process, settings, max_size=max_size, drops=drop)
 
 
@@ -174,28 +170,19 @@ doctor = Command(
     ),
     params=[
         click.Argument(["server"], required=False, metavar="[URL]"),
-        click.Option(
-            ["--max-size"],
-            type=Size(),
-            default="1M",
-            metavar="SIZE",
-            help="Try messages up to this size in bytes, or with K, M or G. [default: 1M]",
+        option(
+            "--max-size", "SIZE", "Try messages up to this size in bytes, or with K, M or G.", type=Size(), default="1M"
         ),
-        click.Option(
-            ["--drop"],
+        option(
+            "--drop",
+            "N",
+            "Cut the connection N times, and see whether the session comes back.",
             type=click.IntRange(min=0, max=1000),
             default=1,
-            metavar="N",
-            help="Cut the connection N times, and see whether the session comes back. [default: 1]",
         ),
-        click.Option(
-            ["--check"],
-            is_flag=True,
-            help="Print one line for a monitor, and exit with 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3.",
-        ),
+        flag("--check", "Print one line for a monitor, and exit with 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3."),
         # A server that does not answer is a finding.
-        *[option for option in CONNECTION_OPTIONS if option.name != "wait_for_server"],
-        *OUTPUT_OPTIONS,
+        *shared_options(without=["wait_for_server"]),
     ],
     notes={
         "Results": [

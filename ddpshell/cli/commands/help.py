@@ -11,8 +11,10 @@ from click.shell_completion import CompletionItem
 
 from ...text.markdown import render_markdown
 from ...text.palette import terminal_text
-from ..command_classes import Command, Group, process_of
+from ..command_classes import Command, Group
 from ..options import OUTPUT_OPTIONS
+from ..output import Console
+from ..process import Process
 
 __all__ = ["help", "topics"]
 
@@ -34,17 +36,16 @@ def topics() -> dict[str, dict[str, str]]:
     return groups
 
 
-def _help(topic: str | None) -> None:
+def _help(process: Process, topic: str | None) -> None:
     ctx = click.get_current_context()
-    console = process_of(ctx).console
     group = ctx.find_root().command
     assert isinstance(group, Group)
     pages = {name: text for rows in topics().values() for name, text in rows.items()}
     command = group.get_command(ctx, topic or "")
     if topic is None:
-        text = _rendered(_list(group.list_commands(ctx)), ctx)
+        text = _rendered(_list(group.list_commands(ctx)), process.console)
     elif topic in pages:
-        text = _rendered((_FOLDER / f"{topic}.md").read_text(encoding="utf-8"), ctx)
+        text = _rendered((_FOLDER / f"{topic}.md").read_text(encoding="utf-8"), process.console)
     elif isinstance(command, Command | Group):
         with command.make_context(topic, [], parent=ctx.find_root(), resilient_parsing=True) as inner:
             text = command.help_text(inner, is_brief=False)
@@ -54,9 +55,9 @@ def _help(topic: str | None) -> None:
     else:
         similar = get_close_matches(topic, [*pages, *group.list_commands(ctx)], n=1)
         advice = f"did you mean {similar[0]}?" if similar else "`ddp help` lists the topics"
-        raise click.UsageError(f"unknown topic {topic!r}; {advice}", ctx)
-    with console.paged():
-        console.write(text)
+        raise click.UsageError(f"unknown topic {topic!r}; {advice}")
+    with process.console.paged():
+        process.console.write(text)
 
 
 def _list(commands: list[str]) -> str:
@@ -74,8 +75,7 @@ def _list(commands: list[str]) -> str:
     )
 
 
-def _rendered(markdown: str, ctx: click.Context) -> str:
-    console = process_of(ctx).console
+def _rendered(markdown: str, console: Console) -> str:
     has_color = console.colors_out
     styled = render_markdown(markdown, min(console.out.width, _MAX_WIDTH), code_mark="" if has_color else "`")
     return terminal_text(styled, color=has_color).rstrip("\n")

@@ -16,22 +16,19 @@ from ...logins import (
     server_of,
 )
 from ...protocol.accounts import LoginToken, UserSelector
-from ...text.escaping import escape_line
-from ...text.prose import cell_width
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag, option
 from ..connection import connected, wait_for_outcome
 from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..options import shared_options
 from ..output import OutputFormat
 from ..process import Process
 from ..settings import ConnectionSettings
-from ..types import SecretFile
+from ..types import SecretFile, Text
 
 __all__ = ["login"]
 
 
-def _login(user: str | None, is_id: bool, code_file: str | None, lists: bool) -> None:
-    process = process_of(click.get_current_context())
+def _login(process: Process, user: str | None, is_id: bool, code_file: str | None, lists: bool) -> None:
     if lists:
         if user is not None or is_id or code_file is not None:
             raise click.UsageError("--list cannot be used with USER, --id or --code-file")
@@ -103,7 +100,7 @@ def _list(process: Process) -> None:
         is_expired = login.token.expires <= now
         if console.shown_as is OutputFormat.PRETTY or console.shown_as is OutputFormat.TABLE:
             until = f"{'expired on' if is_expired else 'until'} {login.token.expires:%Y-%m-%d}"
-            rows.append([escape_line(cell) for cell in (login.user, login.server, until)])
+            rows.append((login.user, login.server, until))
             continue
         console.tree(
             {
@@ -115,11 +112,7 @@ def _list(process: Process) -> None:
                 "expired": is_expired,
             }
         )
-    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        console.write(
-            "  ".join([cell + " " * (width - cell_width(cell)) for cell, width in zip(row, widths, strict=True)])
-        )
+    console.columns(rows)
     if not logins:
         console.note("there are no saved logins" + (f" for {server}" if server is not None else ""))
 
@@ -163,17 +156,16 @@ login = Command(
         "ddp asks for the password and never saves it."
     ),
     params=[
-        click.Argument(["user"], metavar="[USER]", required=False),
-        click.Option(["--id", "is_id"], is_flag=True, help="USER is a user id."),
-        click.Option(
-            ["--list", "lists"], is_flag=True, help="List the saved logins of all servers, or of that of -u or -p."
+        click.Argument(["user"], metavar="[USER]", required=False, type=Text()),
+        flag("--id is_id", "USER is a user id."),
+        flag("--list lists", "List the saved logins of all servers, or of that of -u or -p."),
+        option(
+            "--code-file",
+            "FILE",
+            "Read the one-time code (two-factor login) from the first line of a file; - is standard input.",
+            type=SecretFile(),
         ),
-        click.Option(
-            ["--code-file"], type=SecretFile(), metavar="FILE",
-            help="Read the one-time code (two-factor login) from the first line of a file; - is standard input.",
-        ),
-        *CONNECTION_OPTIONS,
-        *OUTPUT_OPTIONS,
+        *shared_options(),
     ],
     notes={
         "Arguments": [
@@ -187,4 +179,4 @@ login = Command(
         ("ddp login --token-file token.txt", "log in with a login token"),
         ("ddp login --list", "list the saved logins"),
     ],
-)  # fmt: skip
+)

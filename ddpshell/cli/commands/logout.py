@@ -8,23 +8,21 @@ import click
 
 from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from ...logins import LoginStore, SavedLogin, server_of
-from ..command_classes import Command, process_of, spelling
+from ..command_classes import Command, flag, spelling
 from ..connection import connected, wait_for_outcome
 from ..credentials import endpoint_of, login_store, server_options
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
+from ..options import CONNECTION_OPTIONS, shared_options
 from ..process import Process
-from ..settings import ConnectionSettings
+from ..settings import ConnectionSettings, settings_of
 
 __all__ = ["logout"]
 
 
-def _logout(local: bool, of_all: bool) -> None:
-    process = process_of(click.get_current_context())
+def _logout(process: Process, local: bool, of_all: bool) -> None:
     if of_all:
         _log_out_all(process, local=local)
         return
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
+    settings = settings_of(process)
 
     server = server_of(endpoint_of(settings))
     if settings.identity.kind in ("token", "password"):
@@ -124,12 +122,9 @@ logout = Command(
     callback=_logout,
     help="Log out: end the login on the server, and delete the saved login.",
     params=[
-        click.Option(
-            ["--all", "of_all"], is_flag=True, help="Log out all users, at all servers or at that of -u or -p."
-        ),
-        click.Option(["--local"], is_flag=True, help="Only delete the saved login; do not contact the server."),
-        *CONNECTION_OPTIONS,
-        *OUTPUT_OPTIONS,
+        flag("--all of_all", "Log out all users, at all servers or at that of -u or -p."),
+        flag("--local", "Only delete the saved login; do not contact the server."),
+        *shared_options(),
     ],
     examples=[
         ("ddp logout", "log out the user who logged in last"),

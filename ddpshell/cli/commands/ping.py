@@ -15,25 +15,22 @@ from ...exceptions import DDPTimeout
 from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
 from ...text.prose import milliseconds
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag, option
 from ..connection import connected, wait_for_session
 from ..event_queue import EventQueue
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..options import shared_options
 from ..output import OutputFormat
 from ..process import ExitCode, Process, Terminated
-from ..settings import ConnectionSettings
-from ..types import Seconds
+from ..settings import settings_of
+from ..types import AT_LEAST_1, Seconds
 
 __all__ = ["Summary", "ping", "summary_of"]
 
 
-def _ping(count: int | None, interval: float, wait: float, histogram: bool) -> None:
-    ctx = click.get_current_context()
-    process = process_of(ctx)
-    settings = ConnectionSettings.of(process.options)
+def _ping(process: Process, count: int | None, interval: float, wait: float, histogram: bool) -> int:
+    settings = settings_of(process)
     if process.console.output_format is OutputFormat.TABLE:
         raise click.UsageError("ddp ping does not take -o table, only pretty and json")
-    process.timeout = settings.timeout
 
     with (
         EventQueue[_Answer](process.clock, process.console.out.fd) as queue,
@@ -56,8 +53,7 @@ def _ping(count: int | None, interval: float, wait: float, histogram: bool) -> N
             raise signal
         if pings.failure is not None:
             raise pings.failure
-        if not pings.times:
-            ctx.exit(ExitCode.SERVER_ERROR)
+        return ExitCode.DONE if pings.times else ExitCode.SERVER_ERROR
 
 
 class _Answer(Struct, frozen=True):
@@ -260,26 +256,19 @@ ping = Command(
         "Runs until Ctrl-C; the exit code is then 0 if there was an answer, otherwise 1."
     ),
     params=[
-        click.Option(["-c", "--count"], type=click.IntRange(min=1), metavar="N", help="Stop after N pings."),
-        click.Option(
-            ["-i", "--interval"],
+        option("-c --count", "N", "Stop after N pings.", type=AT_LEAST_1),
+        option(
+            "-i --interval",
+            "S",
+            "Seconds between pings; 0 to send the next one after each answer.",
             type=Seconds(),
-            default=1.0,
-            metavar="S",
-            help="Seconds between pings; 0 to send the next one after each answer. [default: 1]",
+            default=1,
         ),
-        click.Option(
-            ["-W", "--wait"],
-            type=Seconds(),
-            default=10.0,
-            metavar="S",
-            help="Seconds to wait for the last answers. [default: 10]",
-        ),
-        click.Option(["--histogram"], is_flag=True, help="Print also how often each round trip occurred."),
-        *connection_options(
+        option("-W --wait", "S", "Seconds to wait for the last answers.", type=Seconds(), default=10),
+        flag("--histogram", "Print also how often each round trip occurred."),
+        *shared_options(
             "Time limit for connecting in seconds; 0 for no limit. If given, it also ends the run. [default: 30]"
         ),
-        *OUTPUT_OPTIONS,
     ],
     notes={
         "Output to a pipe": [

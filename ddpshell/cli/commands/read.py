@@ -22,12 +22,12 @@ from ...protocol.secrets import mask_text
 from ...text.escaping import escape_line
 from ...text.palette import terminal_text
 from ...text.prose import clip, plural
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag, option
 from ..options import OUTPUT_OPTIONS
-from ..output import Console, OutputFormat
+from ..output import Console
 from ..process import Process
 from ..progress import Progress
-from ..types import ReadableFile, Seconds
+from ..types import OutputFile, ReadableFile, Seconds
 
 __all__ = ["read"]
 
@@ -36,6 +36,7 @@ _SUB_COLUMNS = ("count", "errors", "ready_ms", "documents", "bytes", "unanswered
 
 
 def _read(
+    process: Process,
     file: str,
     timeline: bool,
     only: Sequence[str],
@@ -45,7 +46,6 @@ def _read(
     against: str | None,
     html: str | None,
 ) -> None:
-    process = process_of(click.get_current_context())
     console = process.console
     if timeline and against is not None:
         raise click.UsageError("--timeline and --against cannot be used together")
@@ -60,7 +60,7 @@ def _read(
         _show_timeline(file, selection, process)
         return
     header, summary = _summary(file, selection, process)
-    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    is_json = console.is_for_programs
     if against is not None:
         _, old = _summary(against, selection, process)
         rows = list(changes(old, summary))
@@ -93,7 +93,7 @@ def _opened(file: str, process: Process, *, prints_at_end: bool = True) -> Itera
 
 
 def _write_page(file: str, html: str, process: Process) -> None:
-    if html in ("", "-"):
+    if html == "-":
         raise click.UsageError("--html needs the name of a file, such as page.html")
     path = Path(html).expanduser()
     if path.exists() and path.samefile(file):
@@ -126,7 +126,7 @@ def _summary(file: str, selection: Selection, process: Process) -> tuple[Header,
 
 def _show_timeline(file: str, selection: Selection, process: Process) -> None:
     console = process.console
-    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    is_json = console.is_for_programs
     width = console.out.width if console.out.is_terminal else None
     with _opened(file, process, prints_at_end=False) as frames:
         for view in Exchanges().views(frames.entries):
@@ -189,25 +189,23 @@ read = Command(
     ),
     params=[
         click.Argument(["file"], type=ReadableFile()),
-        click.Option(["--timeline"], is_flag=True, help="Show each frame, and how long its answer took."),
-        click.Option(
-            ["--only"],
-            multiple=True,
-            metavar="KIND:NAME",
-            help="Show or count only these frames: call:NAME, sub:NAME, msg:TYPE or collection:NAME; * matches any text. "
+        flag("--timeline", "Show each frame, and how long its answer took."),
+        option(
+            "--only",
+            "KIND:NAME",
+            "Show or count only these frames: call:NAME, sub:NAME, msg:TYPE or collection:NAME; * matches any text. "
             "Repeat it for more.",
+            multiple=True,
         ),
-        click.Option(["--grep"], metavar="REGEX", help="Show or count only frames whose text matches."),
-        click.Option(["--from", "begin"], type=Seconds(), metavar="S", help="Begin S seconds after the start."),
-        click.Option(["--to", "end"], type=Seconds(), metavar="S", help="End S seconds after the start."),
-        click.Option(
-            ["--against"], type=ReadableFile(), metavar="OLD", help="Show the numbers that differ from another file."
-        ),
-        click.Option(
-            ["--html"],
-            type=click.Path(dir_okay=False),
-            metavar="OUT",
-            help="Write a page that shows the calls and subscriptions over time in a browser, without network.",
+        option("--grep", "REGEX", "Show or count only frames whose text matches."),
+        option("--from begin", "S", "Begin S seconds after the start.", type=Seconds()),
+        option("--to end", "S", "End S seconds after the start.", type=Seconds()),
+        option("--against", "OLD", "Show the numbers that differ from another file.", type=ReadableFile()),
+        option(
+            "--html",
+            "OUT",
+            "Write a page that shows the calls and subscriptions over time in a browser, without network.",
+            type=OutputFile(),
         ),
         *OUTPUT_OPTIONS,
     ],

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import click
 
-from ..command_classes import Command, process_of
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..command_classes import Command, flag
+from ..options import shared_options
+from ..process import Process
 from ..types import FileName
 
 __all__ = ["run"]
 
 
-def _run(file: str, keep_going: bool) -> None:
+def _run(process: Process, file: str, keep_going: bool) -> int:
     from ..shell_script import opened, run_lines  # completion and the help do not need the shell
 
-    ctx = click.get_current_context()
-    with opened(file, process_of(ctx)) as (lines, name):
-        code = run_lines(process_of(ctx), lines, name, keep_going=keep_going)
-    if code:
-        ctx.exit(code)
+    with opened(file, process) as (lines, name):
+        return run_lines(process, lines, name, keep_going=keep_going)
 
 
 run = Command(
@@ -30,15 +28,10 @@ run = Command(
     ),
     params=[
         click.Argument(["file"], metavar="[FILE]", default="-", type=FileName()),
-        click.Option(
-            ["-k", "--keep-going"],
-            is_flag=True,
-            help="Continue after an error. The exit code is that of the first error.",
-        ),
-        *connection_options(
+        flag("-k --keep-going", "Continue after an error. The exit code is that of the first error."),
+        *shared_options(
             "Time limit in seconds for the whole script, with the time to read it; 0 for no limit. [default: 30]"
         ),
-        *OUTPUT_OPTIONS,
     ],
     examples=[
         ("ddp run setup.ddp", "run a file"),

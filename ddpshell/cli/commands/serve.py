@@ -27,7 +27,7 @@ from ...text.frames import frame_line, time_of_day
 from ...text.palette import terminal_text
 from ...text.prose import duration, plural
 from ..background_stream import written_in_background
-from ..command_classes import Command, process_of
+from ..command_classes import Command, flag, option
 from ..errors import failure, show
 from ..options import OUTPUT_OPTIONS
 from ..output import Console, OutputFormat
@@ -47,6 +47,7 @@ _HINTS = {
 
 
 def _serve(
+    process: Process,
     app: str | None,
     host: str,
     port: int,
@@ -56,19 +57,17 @@ def _serve(
     recording: str | None,
     speed: float | None,
 ) -> None:
-    ctx = click.get_current_context()
     if app is not None and recording is not None:
-        raise click.UsageError("serve either APP or --from FILE", ctx)
+        raise click.UsageError("serve either APP or --from FILE")
     if recording is None and speed is not None:
-        raise click.UsageError("--speed needs a recording: ddp serve --from FILE --speed N", ctx)
+        raise click.UsageError("--speed needs a recording: ddp serve --from FILE --speed N")
     if app is None and recording is None and reload:
-        raise click.UsageError("--reload needs a file: ddp serve APP --reload", ctx)
+        raise click.UsageError("--reload needs a file: ddp serve APP --reload")
     if recording is not None and greeting:
-        raise click.UsageError("--greeting is only for the demo server", ctx)
+        raise click.UsageError("--greeting is only for the demo server")
     if app is not None and greeting:
-        raise click.UsageError(f"--greeting is only for the demo server; write Server(greeting=True) in {app}", ctx)
-    served = None if app is None else _parse_app(app, ctx)
-    process = process_of(ctx)
+        raise click.UsageError(f"--greeting is only for the demo server; write Server(greeting=True) in {app}")
+    served = None if app is None else _parse_app(app, process)
     process.when_server_runs()
     process.configure(serves=True)
 
@@ -123,15 +122,15 @@ class _App(NamedTuple):
     module: str | None = None
 
 
-def _parse_app(app: str, ctx: click.Context) -> _App:
+def _parse_app(app: str, process: Process) -> _App:
     """Read APP: `app.py`, `app.py:server`, or as other servers have it, `app:server` and `package.app:server`."""
     if Path(app).exists():
         return _App(app)
     address = re.fullmatch(r"(?:([\w.-]*|\[[0-9A-Fa-f:.]+\]):)?([0-9]{1,5})", app)
     if address is not None:
         host = [] if not address[1] else ["--host", address[1].strip("[]")]
-        meant = process_of(ctx).command_with([app], [*host, "--port", address[2]])
-        raise click.UsageError(f"{app!r} is an address, not a file; did you mean `{meant}`?", ctx)
+        meant = process.command_with([app], [*host, "--port", address[2]])
+        raise click.UsageError(f"{app!r} is an address, not a file; did you mean `{meant}`?")
     parts = re.fullmatch(r"(.+):([^\W\d]\w*)", app)
     if parts is None:
         return _App(app)
@@ -375,41 +374,35 @@ serve = Command(
     ),
     params=[
         click.Argument(["app"], required=False, metavar="[APP]", type=FileName()),
-        click.Option(
-            ["--host"], default="127.0.0.1", metavar="HOST", help="The address to listen on. [default: 127.0.0.1]"
+        option("--host", "HOST", "The address to listen on.", default="127.0.0.1"),
+        option(
+            "--port", "PORT", "The port to listen on; 0 for any free port.", default=3000, type=click.IntRange(0, 65535)
         ),
-        click.Option(
-            ["--port"], default=3000, type=click.IntRange(0, 65535), metavar="PORT",
-            help="The port to listen on; 0 for any free port. [default: 3000]",
+        flag(
+            "--reload",
+            "Reload APP when it, or a file that it imports from its folder, changes. A recording is always reloaded.",
         ),
-        click.Option(
-            ["--reload"], is_flag=True,
-            help=(
-                "Reload APP when it, or a file that it imports from its folder, changes. A recording is always reloaded."
-            ),
+        option(
+            "--from recording",
+            "FILE",
+            "Answer as the server in this recording or HAR file did. A call or subscription that was not recorded gets the error "
+            "not-recorded; a recorded login accepts any credentials.",
+            type=ReadableFile(),
         ),
-        click.Option(
-            ["--from", "recording"], type=ReadableFile(), metavar="FILE",
-            help=(
-                "Answer as the server in this recording or HAR file did. A call or subscription that was not recorded gets the error "
-                "not-recorded; a recorded login accepts any credentials."
-            ),
+        option(
+            "--speed",
+            "N",
+            "Answer N times as fast as in the recording; with 0 at once. [default: 1]",
+            type=PositiveNumber(or_zero=True),
         ),
-        click.Option(
-            ["--speed"], type=PositiveNumber(or_zero=True), metavar="N",
-            help=(
-                "Answer N times as fast as in the recording; with 0 at once. [default: 1]"
-            ),
-        ),
-        click.Option(
-            ["--greeting"], is_flag=True, help='Send {"server_id":"0"} to each client first, as Meteor did up to 2.2.'
-        ),
-        click.Option(
-            ["--origin", "origins"], multiple=True, callback=_checked_origins, metavar="ORIGIN",
-            help=(
-                "Accept connections only from web pages of this origin, such as http://localhost:8080; * for any page. "
-                "Can be repeated. Other clients than browsers can always connect. [default: any page, with a warning]"
-            ),
+        flag("--greeting", 'Send {"server_id":"0"} to each client first, as Meteor did up to 2.2.'),
+        option(
+            "--origin origins",
+            "ORIGIN",
+            "Accept connections only from web pages of this origin, such as http://localhost:8080; * for any page. "
+            "Can be repeated. Other clients than browsers can always connect. [default: any page, with a warning]",
+            multiple=True,
+            callback=_checked_origins,
         ),
         *OUTPUT_OPTIONS,
     ],
@@ -419,4 +412,4 @@ serve = Command(
         ("ddp serve --port 0 -o json", "print the address as JSON when it listens"),
         ("ddp serve --from app.ddprec --speed 0", "answer as a recording did, without waiting"),
     ],
-)  # fmt: skip
+)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import click
-
-from ..command_classes import Command, process_of
-from ..options import OUTPUT_OPTIONS, connection_options
+from ..command_classes import Command
+from ..options import shared_options
+from ..process import Process
 
 __all__ = ["shell"]
 
 
-def _shell() -> None:
+def _shell(process: Process) -> int:
     from ..shell_prompt import open_shell  # completion and the help do not need the shell
 
-    ctx = click.get_current_context()
-    if code := open_shell(process_of(ctx)):
-        ctx.exit(code)
+    return open_shell(process)
 
 
 shell = Command(
@@ -26,10 +23,9 @@ shell = Command(
         "If standard input is a file or a pipe, run the commands in it."
     ),
     params=[
-        *connection_options(
+        *shared_options(
             "Time limit for a script in seconds; 0 for no limit. There is no limit at the prompt. [default: 30]"
         ),
-        *OUTPUT_OPTIONS,
     ],
     examples=[
         ("ddp -u localhost:3000", "open the shell; `help` lists its commands"),

@@ -6,7 +6,9 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Literal
 
 import click
 
@@ -23,6 +25,7 @@ from ...analysis.recording import (
 )
 from ...client.network.frames import LargeMessage
 from ...clock import switch_interval
+from ...ejson import JSONValue
 from ...exceptions import RemoteProtocolError
 from ...protocol.secrets import mask
 from ...protocol.urls import Endpoint, parse_url
@@ -34,7 +37,7 @@ from ...text.escaping import escape_line
 from ...text.frames import frame_line, time_of_day
 from ...text.palette import StyledText, terminal_text
 from ...text.prose import duration, plural
-from ..command_classes import Command, process_of
+from ..command_classes import Command, option
 from ..connection import tls_options, warn_of_insecure
 from ..credentials import read_passphrase
 from ..event_queue import EventQueue
@@ -61,20 +64,18 @@ _SHARED = set(
 _FALLBACK = re.compile(r".*/sockjs/[^/]+/[^/]+/(xhr|xhr_streaming|eventsource|htmlfile|jsonp)")
 
 
-def _tap(listen: tuple[str, int], to: str | None) -> None:
-    ctx = click.get_current_context()
-    process = process_of(ctx)
+def _tap(process: Process, listen: tuple[str, int], to: str | None) -> None:
     if to is not None:
         for name, option in (("url", "-u/--url"), ("profile", "-p/--profile")):
             if name in process.options:
-                raise click.UsageError(f"--to and {option} cannot be used together", ctx)
+                raise click.UsageError(f"--to and {option} cannot be used together")
         process.options["url"] = to
     settings = ConnectionSettings.of(process.options)
     target = parse_url(settings.url)
     host, port = listen
     is_here = is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104 - it is not a default
     if port == target.port and is_here and is_loopback(target.host):
-        raise click.UsageError(f"the proxy would connect to itself; choose another port: --listen {port + 1}", ctx)
+        raise click.UsageError(f"the proxy would connect to itself; choose another port: --listen {port + 1}")
     warn_of_insecure(process, settings)
     if not is_loopback(host):
         process.console.warning(
@@ -199,11 +200,7 @@ class _Display:
         url = f"{'wss' if self._target.secure else 'ws'}://{self._target.authority}{event.path}"
         if listener is not None:
             listener.opened(url, event.when)
-        self._change(
-            ConnectionChange(event.when - self._began, event.number, "open", {"url": url}),
-            event.when,
-            f"open {mask(event.path)} from {event.client}",
-        )
+        self._show_change(event, "open", {"url": url}, f"open {mask(event.path)} from {event.client}")
 
     def _read(self, event: Passed) -> None:
         conversation, listener = self._sockets[event.number]
@@ -224,18 +221,14 @@ class _Display:
                     self._frames += 1
                     if listener is not None:
                         listener.frame(text, event.when, is_sent=event.is_sent)
-                    self._frame(Frame(event.when - self._began, event.number, direction, text), event.when)
+                    self._show_frame(event, direction, text)
 
     def _close(self, event: Closed) -> None:
         conversation, listener = self._sockets.pop(event.number)
         reason = conversation.ending(event.by)
         if listener is not None:
             listener.closed(reason, event.when)
-        self._change(
-            ConnectionChange(event.when - self._began, event.number, "close", {"reason": reason}),
-            event.when,
-            f"close: {reason}",
-        )
+        self._show_change(event, "close", {"reason": reason}, f"close: {reason}")
 
     def _request(self, event: Request) -> None:
         if self._is_verbose:
@@ -248,40 +241,33 @@ class _Display:
                 f"a client uses SockJS without a WebSocket ({found[1]}); these messages pass and are not shown"
             )
 
-    def _frame(self, frame: Frame, when: float) -> None:
+    def _show_frame(self, event: Passed, direction: Direction, text: str) -> None:
+        def line(when: datetime, color: bool) -> StyledText:
+            return frame_line(mask(text), is_sent=event.is_sent, when=when, session=f"#{event.number}", colored=color)
+
+        self._print(Frame(event.when - self._began, event.number, direction, text), event.when, line)
+
+    def _show_change(
+        self, event: Opened | Closed, what: Literal["open", "close"], facts: dict[str, JSONValue], text: str
+    ) -> None:
+        def line(when: datetime, color: bool) -> StyledText:
+            return [("time", time_of_day(when)), ("", f" #{event.number} {escape_line(text)}")]
+
+        self._print(ConnectionChange(event.when - self._began, event.number, what, facts), event.when, line)
+
+    def _print(self, entry: Entry, when: float, line: Callable[[datetime, bool], StyledText]) -> None:
+        """Print an entry: for programs the lines of a recording, for people one line."""
         if self._shows_frames and self._is_json:
-            self._print_entry(frame)
+            for text in entry_lines(entry):
+                self._console.message(text)
         elif self._shows_frames or self._shows_debug:
             color = self._console.colors_out if self._shows_frames else self._console.colors_err
-            line = frame_line(
-                mask(frame.text),
-                is_sent=frame.dir == "out",
-                when=self._wall(when),
-                session=f"#{frame.conn}",
-                colored=color,
-            )
-            self._print(terminal_text(line, color=color))
-
-    def _change(self, change: ConnectionChange, when: float, text: str) -> None:
-        if self._shows_frames and self._is_json:
-            self._print_entry(change)
-        elif self._shows_frames or self._shows_debug:
-            color = self._console.colors_out if self._shows_frames else self._console.colors_err
-            line: StyledText = [("time", time_of_day(self._wall(when))), ("", f" #{change.conn} {escape_line(text)}")]
-            self._print(terminal_text(line, color=color))
-
-    def _print_entry(self, entry: Entry) -> None:
-        for line in entry_lines(entry):
-            self._console.message(line)
-
-    def _print(self, line: str) -> None:
-        if self._shows_frames:
-            self._console.write(line)
-        else:
-            self._console.error_lines([line])
-
-    def _wall(self, when: float) -> datetime:
-        return self._clock.wall() - timedelta(seconds=self._clock.now() - when)
+            wall = self._clock.wall() - timedelta(seconds=self._clock.now() - when)
+            text = terminal_text(line(wall, color), color=color)
+            if self._shows_frames:
+                self._console.write(text)
+            else:
+                self._console.error_lines([text])
 
 
 class _Address(click.ParamType[tuple[str, int]]):
@@ -308,15 +294,15 @@ tap = Command(
         "messages are shown. Secrets are masked."
     ),
     params=[
-        click.Option(
-            ["--listen"],
+        option(
+            "--listen",
+            "[HOST:]PORT",
+            "The address to listen on; port 0 for any free port. Only this machine can connect unless HOST says "
+            "otherwise.",
             type=_Address(),
             default="127.0.0.1:3030",
-            metavar="[HOST:]PORT",
-            help="The address to listen on; port 0 for any free port. Only this machine can connect unless HOST says "
-            "otherwise. [default: 127.0.0.1:3030]",
         ),
-        click.Option(["--to"], metavar="URL", help="The server, as with -u. [default: $DDP_URL, or localhost:3000]"),
+        option("--to", "URL", "The server, as with -u. [default: $DDP_URL, or localhost:3000]"),
         *[option for option in CONNECTION_OPTIONS if option.name in _SHARED],
         *OUTPUT_OPTIONS,
     ],

@@ -12,18 +12,18 @@ from ...analysis.exchanges import Exchanges
 from ...analysis.recording import Entry
 from ...analysis.weight import PublicationWeight, weight_changes
 from ...ejson import JSONValue, json_text
-from ...exceptions import CommandError, EJSONError
+from ...exceptions import CommandError, DDPTimeout, EJSONError
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, note_losses, read_arguments
-from ..command_classes import Command, process_of
-from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, SeenName, connection_options
-from ..output import Console, OutputFormat
-from ..process import CheckFailed
+from ..command_classes import Command, option
+from ..options import ARGUMENTS, GRAMMAR, SeenName, shared_options
+from ..output import Console
+from ..process import CheckFailed, Process
 from ..progress import Progress
-from ..settings import ConnectionSettings
-from ..types import ReadableFile, Seconds, Size
-from .sub import observe_until_ready
+from ..settings import settings_of
+from ..subscription import observe_until_ready
+from ..types import ReadableFile, Size, TimeLimit
 
 __all__ = ["weigh"]
 
@@ -32,6 +32,7 @@ _BAR = 30
 
 
 def _weigh(
+    process: Process,
     name: str,
     words: tuple[str, ...],
     as_strings: bool,
@@ -40,34 +41,42 @@ def _weigh(
     max_ready: float | None,
     against: str | None,
 ) -> None:
-    process = process_of(click.get_current_context())
     console = process.console
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
+    settings = settings_of(process)
     check_text(name, "NAME")
     old = None if against is None else _read_weight(against)
     params = read_arguments(words, process, as_strings=as_strings)
     note_losses(params, "an argument", process, is_sent=True)
 
     exchanges, weight = Exchanges(), PublicationWeight(name)
-    progress = Progress(console, process.clock, delay=1, prints_at_end=True)
 
     def describe(seconds: float) -> list[str]:
         return [plural(weight.weight.documents, "document"), plural(weight.weight.bytes, "byte")]
 
+    # When the subscription was sent.
+    subscribed: float | None = None
+
     def observe(entry: Entry) -> None:
+        nonlocal subscribed
         weight.receive(exchanges.receive(entry))
+        if subscribed is None and weight.is_sent:
+            subscribed = process.clock.now()
         if not weight.is_ready:
             progress.show(0, describe)
 
+    limits = (max_bytes, max_documents, max_ready)
     try:
-        observe_until_ready(name, params, process, settings, observe)
-    finally:
-        progress.clear()
+        with Progress(console, process.clock, delay=1, prints_at_end=True) as progress:
+            observe_until_ready(name, params, process, settings, observe)
+    except DDPTimeout:
+        # What has arrived so far can exceed a limit, and so can the time.
+        waited = 0.0 if subscribed is None else process.clock.now() - subscribed
+        if excesses := list(_excesses({**weight.as_json(), "ready_ms": round(1000 * waited)}, *limits)):
+            raise CheckFailed(f"{name} is still not ready: {'; '.join(excesses)}") from None
+        raise
     new = weight.as_json()
     _show(new, old, console)
-    excesses = list(_excesses(new, max_bytes, max_documents, max_ready))
-    if excesses:
+    if excesses := list(_excesses(new, *limits)):
         raise CheckFailed(f"{name}: {'; '.join(excesses)}")
 
 
@@ -87,20 +96,21 @@ def _excesses(
     weight: Mapping[str, Any], max_bytes: int | None, max_documents: int | None, max_ready: float | None
 ) -> Iterator[str]:
     """Yield by how much each limit is exceeded. With 0 seconds there is no limit."""
-    for number, unit, option, limit in (
-        (weight["bytes"], "bytes", "--max-bytes", max_bytes),
-        (weight["documents"], "documents", "--max-documents", max_documents),
+    for number, unit, name, limit in (
+        (weight["bytes"], "byte", "--max-bytes", max_bytes),
+        (weight["documents"], "document", "--max-documents", max_documents),
         (weight["ready_ms"] / 1000, "s", "--max-ready", max_ready or None),
     ):
         if limit is not None and number > limit:
-            yield f"{round(number, 6):,} {unit}, {round(number - limit, 6):,} more than {option} {limit:g}"
+            amount = f"{number:,.6g} s" if unit == "s" else plural(number, unit)
+            yield f"{amount}, {round(number - limit, 6):,} more than {name} {limit:g}"
 
 
 # ----------------------------------------------------------------------------------------------------------- printing
 
 
 def _show(new: Mapping[str, JSONValue], old: Mapping[str, JSONValue] | None, console: Console) -> None:
-    is_json = console.shown_as in (OutputFormat.JSON, OutputFormat.RAW)
+    is_json = console.is_for_programs
     if old is None:
         if is_json:
             console.tree(dict(new))
@@ -157,19 +167,11 @@ weigh = Command(
     params=[
         click.Argument(["name"], metavar="NAME", type=SeenName("PUBLICATION")),
         *ARGUMENTS,
-        click.Option(["--max-bytes"], type=Size(), metavar="SIZE", help="Fail if it sends more; K and M are units."),
-        click.Option(
-            ["--max-documents"], type=click.IntRange(min=0), metavar="N", help="Fail if it sends more documents."
-        ),
-        click.Option(["--max-ready"], type=Seconds(), metavar="S", help="Fail if it is not ready within S seconds."),
-        click.Option(
-            ["--against"],
-            type=ReadableFile(),
-            metavar="OLD",
-            help="Show the numbers that differ from an earlier -o json.",
-        ),
-        *connection_options("Time limit in seconds until the publication is ready; 0 for no limit. [default: 30]"),
-        *OUTPUT_OPTIONS,
+        option("--max-bytes", "SIZE", "Fail if it sends more; K and M are units.", type=Size()),
+        option("--max-documents", "N", "Fail if it sends more documents.", type=click.IntRange(min=0)),
+        option("--max-ready", "S", "Fail if it is not ready within S seconds.", type=TimeLimit()),
+        option("--against", "OLD", "Show the numbers that differ from an earlier -o json.", type=ReadableFile()),
+        *shared_options("Time limit in seconds until the publication is ready; 0 for no limit. [default: 30]"),
     ],
     notes={
         "Arguments": GRAMMAR,

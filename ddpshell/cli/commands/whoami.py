@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import click
-
 from ...exceptions import LoginNeeded
 from ...logins import describe_user, server_of
-from ..command_classes import Command, process_of
+from ..command_classes import Command
 from ..connection import connected
 from ..credentials import endpoint_of, server_options
-from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS
-from ..settings import ConnectionSettings
+from ..options import shared_options
+from ..process import Process
+from ..settings import settings_of
 
 __all__ = ["whoami"]
 
 
-def _whoami() -> None:
-    process = process_of(click.get_current_context())
-    settings = ConnectionSettings.of(process.options)
-    process.timeout = settings.timeout
+def _whoami(process: Process) -> None:
+    settings = settings_of(process)
 
     server = server_of(endpoint_of(settings))
     with connected(process, settings) as client:
@@ -32,7 +29,7 @@ whoami = Command(
     "whoami",
     callback=_whoami,
     help="Show the user you are logged in as, according to the server. Exits with 4 if you are not logged in.",
-    params=[*CONNECTION_OPTIONS, *OUTPUT_OPTIONS],
+    params=[*shared_options()],
     examples=[
         ("ddp whoami", "show id, name and e-mail addresses"),
         ("ddp whoami | jq -r .username", "print only the user name"),

@@ -84,16 +84,16 @@ def parse_proxy(text: str) -> Proxy:
     scheme, rest = (match[1].lower(), text[match.end() :]) if match else ("http", text)
     if scheme not in _SCHEMES:
         problem = f"the scheme {scheme!r} must be http, https, socks5 or socks5h; write, for example, {_EXAMPLE}"
-        raise InvalidURL(_without_credentials(text), problem, what="proxy URL")
+        raise _invalid(text, problem)
     spoken, default_port = _SCHEMES[scheme]
     authority, _, path = rest.partition("/")
     if path or "?" in authority or "#" in authority:
         problem = "a proxy URL has no path; in a password write / as %2F, ? as %3F, # as %23"
-        raise InvalidURL(_without_credentials(text), problem, what="proxy URL")
+        raise _invalid(text, problem)
     try:
         endpoint = parse_url(f"http://{authority}")
     except InvalidURL as error:
-        raise InvalidURL(_without_credentials(text), error.problem, what="proxy URL") from None
+        raise _invalid(text, error.problem) from None
     port = endpoint.port if _PORT.search(authority) else default_port
     return Proxy(spoken, endpoint.host, port, endpoint.user, endpoint.password)
 
@@ -183,10 +183,10 @@ def _ascii(name: str) -> str:
         return name
 
 
-def _without_credentials(text: str) -> str:
-    before, at, after = text.rpartition("@")
-    scheme = _SCHEME.match(before)
-    return f"{scheme[0] if scheme else ''}***@{after}" if at else text
+def _invalid(text: str, problem: str) -> InvalidURL:
+    from ...protocol.secrets import mask_url  # Takes milliseconds, and only errors need it.
+
+    return InvalidURL(mask_url(text), problem, what="proxy URL")
 
 
 # -------------------------------------------------------------------------------------------------------- tunnels

@@ -121,6 +121,27 @@ def test_the_publications_in_a_file_are_checked(ddp: Command, tmp_path: Path) ->
     assert "the server refused nope: Subscription 'nope' not found [404]" in ran.err
 
 
+@pytest.mark.usefixtures("server")
+def test_an_audit_fails_if_the_server_refuses_the_publication(ddp: Command) -> None:
+    ran = ddp("audit", "bad")
+    assert json.loads(ran.out)["publications"][0]["status"] == "refused"
+    assert (ran.code, "ddp: error: denied [403]" in ran.err) == (1, True)
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_refusal_is_reported_beside_the_findings(ddp: Command) -> None:
+    ran = ddp("audit", "staff", "1", "2")
+    assert (ran.code, "the server refused staff: Match failed [400]" in ran.err) == (1, True)
+
+
+@pytest.mark.usefixtures("server")
+def test_an_audit_of_a_file_fails_if_the_server_refuses_all_publications(ddp: Command, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("bad\nnope\n")
+    ran = ddp("audit", "--names", str(tmp_path / "names"), "-o", "json")
+    assert [one["status"] for one in json.loads(ran.out)["publications"]] == ["refused", "refused"]
+    assert (ran.code, json.loads(ran.err.splitlines()[-1])["kind"]) == (1, "check")
+
+
 @pytest.mark.usefixtures("leaky")
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
@@ -128,6 +149,10 @@ def test_the_publications_in_a_file_are_checked(ddp: Command, tmp_path: Path) ->
         pytest.param(["stuff"], 1, "Subscription 'stuff' not found", id="unknown"),
         pytest.param(["staff", "--names", "x"], 2, "give either a publication or --names FILE", id="both"),
         pytest.param(["--names", "missing"], 2, "--names: cannot read 'missing': No such file", id="missing"),
+        pytest.param(
+            ["--names", "missing"], 2, "hint: give a recording, a HAR file, a text file with a publ", id="advice"
+        ),
+        pytest.param(["--names", ""], 2, "--names: must not be empty", id="an empty name"),
         pytest.param(["-u", "127.0.0.1:1"], 3, "refused the connection", id="no server"),
         pytest.param(["--login", "ann"], 4, "there is no saved login of 'ann'", id="no login"),
     ],

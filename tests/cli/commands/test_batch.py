@@ -44,7 +44,7 @@ ANSWERS = """\
 {"line":1,"result":"HELLO"}
 {"line":3,"id":{"any":"JSON"},"result":3}
 {"line":4,"error":{"error":404,"reason":"Method 'nope' not found","details":null,"kind":"server"}}
-{"line":5,"error":{"error":"usage","reason":"not JSON: Expecting value: line 1 column 1 (char 0)","details":null,"kind":"usage"}}
+{"line":5,"error":{"error":"usage","reason":"not a valid call; write [\\"method\\", ARG...] or {\\"method\\": ..., \\"params\\": [...]}","details":null,"kind":"usage"}}
 {"line":6}
 {"line":7,"result":null}
 {"line":8,"result":{"$date":0}}
@@ -441,11 +441,11 @@ def test_a_line_is_a_call(line: str, request_: Request) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        pytest.param(b"m", "not JSON: ", id="no JSON"),
-        pytest.param(b'["m"', "not JSON: ", id="half of it"),
-        pytest.param(b'["m"] ["n"]', "not JSON: ", id="two of them"),
+        pytest.param(b"m", "not a valid call; write ", id="no JSON"),
+        pytest.param(b'["m"', "not a valid call: [ is not closed", id="half of it"),
+        pytest.param(b'["m"] ["n"]', "not a valid call: unexpected text after the value: [", id="two of them"),
         pytest.param(b"[" * 100_000, "nested too deeply", id="deep"),
-        pytest.param(b"['m', {a: }]", "not JSON: missing a value before }", id="no value"),
+        pytest.param(b"['m', {a: }]", "not a valid call: missing a value before }", id="no value"),
         pytest.param(b"['m', Text(@/nowhere)]", "cannot read /nowhere: No such file", id="no file"),
         pytest.param(b"['m', {$date: null}]", "null is not a valid $date", id="E4: null, as of ddp call"),
         pytest.param(b"{method: 'm', args: []}", "unknown key 'args'; the keys are method, params and id", id="a wrong key"),

@@ -115,7 +115,8 @@ class TestPartOfResult:
     def test_a_part_that_is_missing_ends_with_code_1(self, ddp: Command, path: str, error: str) -> None:
         """The server has run the method."""
         ran = ddp("call", "identity", "{a: 1}", "--get", path)
-        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {error}\n")
+        hint = 'ddp: hint: the whole result is {"a": 1}'
+        assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {error}\n{hint}\n")
         assert ddp("call", "nothing", "--get", path).code == 1
 
     @pytest.mark.parametrize("path", ["", "a b", "[x]", "a..b", "a["])
@@ -510,11 +511,15 @@ class TestTiming:
         assert found["first_change_ms"] > 0
 
     @pytest.mark.slow
-    def test_without_a_change_the_call_succeeds_with_a_note(self, ddp: Command, server: LoopbackServer) -> None:
-        ran = ddp("call", "upper", "x", "--timing", "--sub", "tasks", "--timeout", "2")
+    @pytest.mark.parametrize("limit", ["0", "600"])
+    def test_a_call_without_a_change_ends_soon_with_a_note(
+        self, ddp: Command, server: LoopbackServer, limit: str
+    ) -> None:
+        # S45: changes come before `updated`.
+        ran = ddp("call", "upper", "x", "--timing", "--sub", "tasks", "--timeout", limit)
         assert (ran.code, ran.out) == (0, '"X"\n')
         note, *lines = ran.err.splitlines()
-        assert note == "ddp: note: no document changed within 2 s"
+        assert note == "ddp: note: no document has changed, though the call is done"
         assert lines[-1].split()[:3] == ["first", "change", "unknown"]
 
     def test_all_phases_have_a_key_and_inferred_ones_are_listed(self, ddp: Command, server: LoopbackServer) -> None:
@@ -560,7 +565,8 @@ class TestTiming:
             pytest.param(["--sub", "tasks"], "--sub needs --timing", id="without --timing"),
             pytest.param(["--timing", "--sub", "tasks {"], "--sub: ", id="a value that does not end"),
             pytest.param(["--timing", "--sub", "tasks > file"], "--sub: give one publication", id="an output"),
-            pytest.param(["--timing", "--sub", ""], "--sub: give one publication", id="nothing"),
+            pytest.param(["--timing", "--sub", ""], "--sub: must not be empty", id="an empty text"),
+            pytest.param(["--timing", "--sub", " "], "--sub: give one publication", id="nothing"),
             pytest.param(["--timing", "--sub", "tasks @file"], "--sub does not read files", id="a file"),
         ],
     )

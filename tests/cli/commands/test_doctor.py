@@ -320,7 +320,23 @@ def a_server_that_requires_a_certificate(world: World) -> Setup:
     own = world.authority.issue_cert("ann@example.com")
     chain = "".join([pem.bytes().decode() for pem in (own.private_key_pem, *own.cert_chain_pems)])
     cert = world.file("ann.pem", chain)
-    return Setup(words, "page", "use --cert FILE", lambda layer: ["--cert", cert, *words])
+    return Setup(words, "tls", "use --cert FILE, and --key FILE", lambda layer: ["--cert", cert, *words])
+
+
+@setup
+def a_server_that_rejects_the_certificate(world: World) -> Setup:
+    demanding = context(world.authority.issue_cert("localhost"))
+    world.authority.configure_trust(demanding)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    gateway = world.gateway(world.server().port, tls=demanding)
+    certs = []
+    for name, authority in (("other", trustme.CA()), ("ann", world.authority)):
+        own = authority.issue_cert("ann@example.com")
+        chain = "".join([pem.bytes().decode() for pem in (own.private_key_pem, *own.cert_chain_pems)])
+        certs.append(["--cert", world.file(f"{name}.pem", chain)])
+    words = ["--cacert", world.cacert, f"https://localhost:{gateway.port}"]
+    advice = "use --cert FILE with one from an authority that the server trusts"
+    return Setup([*certs[0], *words], "tls", advice, lambda layer: [*certs[1], *words])
 
 
 @setup

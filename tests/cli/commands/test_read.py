@@ -109,6 +109,10 @@ def test_a_har_file_is_read_too(ddp: Command, tmp_path: Path) -> None:
     [
         pytest.param(["{missing}"], "cannot read", id="missing"),
         pytest.param(["{text}"], "is not a JSON object: it begins with 'hello'; ddp reads recordings", id="text"),
+        pytest.param(["{file}", "--from", "5", "--to", "1"], "nothing is between --from 5 and --to 1", id="no time"),
+        pytest.param([""], "FILE: must not be empty", id="no name"),
+        pytest.param(["{file}", "--grep", ""], "--grep: must not be empty", id="no pattern"),
+        pytest.param(["{file}", "--html", ""], "--html: must not be empty", id="no page"),
         pytest.param(["{file}", "--only", "x"], "'x' is not a valid selection", id="selection"),
         pytest.param(["{file}", "--timeline", "--against", "{file}"], "cannot be used together", id="two views"),
         pytest.param(["{file}", "-u", "ws://h"], "unknown option -u", id="no server"),

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ddpshell
-from ddpshell.cli.commands.sub import ChangeLines, CountLines, DocumentCopies, DocumentLines, Lines, TableLines
+from ddpshell.cli.document_lines import ChangeLines, CountLines, DocumentCopies, DocumentLines, Lines, TableLines
 from ddpshell.cli.output import Console, OutputFormat, Stream
 from ddpshell.cli.process import GivenOptions
 from ddpshell.cli.settings import ConnectionSettings
@@ -783,7 +783,15 @@ class TestSelection:
         [
             (["--sort", "n", "--follow"], "--sort needs all documents"),
             (["--sort", "n", "--until", "{n: 1}"], "--sort needs all documents"),
-            (["--sort", "{$x: 1}"], "--sort: "),
+            (["--sort", "{$x: 1}"], "--sort: '$x' is not the name of a field"),
+            (["--sort", "$x"], "--sort: '$x' is not the name of a field; write, for example, title or title,-n"),
+            (["--sort", "n,-"], "--sort: '-' is not the name of a field"),
+            (["--sort", ","], "--sort: ',' is not the name of a field"),
+            (["--fields", " , "], "--fields: ' , ' is not the name of a field"),
+            (["--fields", ""], "--fields: must not be empty"),
+            (["--until", ""], "--until: must not be empty"),
+            (["--collection", ""], "--collection: must not be empty"),
+            (["--as", ""], "--as: must not be empty"),
             (["--sort", "{n: "], "--sort: "),
             (["--fields", "a,-b"], "--fields: "),
             (["--fields", "-_id"], "--fields without _id needs --docs or -o table"),

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,39 @@ def test_too_heavy_a_publication_fails_and_says_by_how_much(ddp: Command, words:
     assert re.fullmatch(f"ddp: error: {problem}\n", ran.err)
     error = json.loads(ddp("weigh", "tasks", *words, "-o", "json").err)
     assert (error["kind"], error["error"]) == ("check", "check")
+
+
+@pytest.fixture
+def endless() -> Iterator[LoopbackServer]:
+    """A server with a publication that is never ready."""
+    server = LoopbackServer()
+
+    @server.server.publish
+    def endless(sub: Subscription) -> None:
+        sub.added("logs", "a", {"n": 1})
+
+    with server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--max-ready", "0.1"], r"endless is still not ready: 0\.\d+ s, 0\.\d+ more than --max-ready 0\.1"),
+        (["--max-documents", "0"], r"endless is still not ready: 1 document, 1 more than --max-documents 0"),
+    ],
+)
+def test_a_publication_that_is_never_ready_exceeds_a_limit(
+    ddp: Command, endless: LoopbackServer, words: list[str], problem: str
+) -> None:
+    run = ddp("weigh", "endless", "-u", endless.url, "--timeout", "0.4", *words)
+    assert (run.code, run.out) == (1, "")
+    assert re.search(problem, run.err), run.err
+
+
+def test_a_limit_that_is_longer_than_the_time_limit_is_not_exceeded(ddp: Command, endless: LoopbackServer) -> None:
+    run = ddp("weigh", "endless", "-u", endless.url, "--timeout", "0.2", "--max-ready", "9", "--max-documents", "1")
+    assert run.code == 5
 
 
 @pytest.mark.usefixtures("server")

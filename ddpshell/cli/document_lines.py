@@ -1,0 +1,246 @@
+"""What of a subscription's documents and changes is printed, and in which form.
+
+Lines for programs always have the same keys:
+
+    {"msg":"added","collection":...,"id":...,"fields":{...}}
+    {"msg":"changed","collection":...,"id":...,"fields":{...},"cleared":[...]}
+    {"msg":"removed","collection":...,"id":...}
+    {"msg":"movedBefore","collection":...,"id":...,"before":...}
+
+Ids and fields are EJSON; `before` is null for the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from msgspec import Struct
+
+from .. import ejson
+from ..ejson import EJSONValue, JSONValue
+from ..protocol.codec import DocumentID
+from ..protocol.documents import Copies, Document
+from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent
+from ..protocol.snapshot import Snapshot
+from ..text.changes import change_line, event_to_value
+from ..text.escaping import escape_line
+from ..text.palette import terminal_text
+from .output import Console, OutputFormat
+
+__all__ = ["ChangeLines", "CountLines", "DocumentCopies", "DocumentLines", "Lines", "Selection", "TableLines"]
+
+# How many documents are printed at once, if all have arrived.
+_BLOCK = 500
+
+
+class Selection(Struct, frozen=True):
+    """What of the documents to print.
+
+    Args:
+        project: Returns the chosen fields of a document; None for all fields.
+        sort_key: The order of the documents; None for the order in which they arrived.
+        limit: The most documents or changes; None for no limit.
+    """
+
+    project: Callable[[Mapping[str, EJSONValue]], dict[str, EJSONValue]] | None = None
+    sort_key: Callable[[Mapping[str, EJSONValue]], Any] | None = None
+    limit: int | None = None
+
+    def documents(self, documents: Iterable[Document], left: int | None) -> list[Document]:
+        """Return the documents to print.
+
+        Args:
+            documents: The documents of a collection.
+            left: How many of them may be printed; None for all.
+        """
+        chosen = sorted(documents, key=self.sort_key) if self.sort_key is not None else list(documents)
+        chosen = chosen[:left]
+        return [self.project(document) for document in chosen] if self.project is not None else chosen
+
+    def change(self, event: DocumentEvent, document: Document | None) -> tuple[DocumentEvent, Document | None] | None:
+        """Return a change with the chosen fields, and the document after it; None if no chosen field has changed."""
+        if self.project is None:
+            return event, document
+        if isinstance(event, DocumentAdded):
+            event = DocumentAdded(event.collection, event.id, self._fields(event.fields))
+        elif isinstance(event, DocumentChanged):
+            cleared = tuple([name for name in event.cleared if self._fields({name: {}})])
+            event = DocumentChanged(event.collection, event.id, self._fields(event.fields), cleared)
+            if not event.fields and not cleared:
+                return None
+        return event, document if document is None else self.project(document)
+
+    def _fields(self, fields: Mapping[str, EJSONValue]) -> dict[str, EJSONValue]:
+        assert self.project is not None, "there are chosen fields"
+        return self.project(fields)
+
+
+class DocumentCopies:
+    """The documents of all collections as they were at the last event that was taken.
+
+    Args:
+        selection: What of the documents to print; None for everything.
+    """
+
+    def __init__(self, selection: Selection | None = None) -> None:
+        self._selection = selection or Selection()
+        self._collections: dict[str, Copies] = {}
+
+    @property
+    def count(self) -> int:
+        """The number of documents in all collections."""
+        return sum(map(len, self._collections.values()))
+
+    def apply(self, event: DocumentEvent) -> Document | None:
+        """Apply a change; see `Copies.apply`."""
+        return self._collections.setdefault(event.collection, Copies()).apply(event)
+
+    def add(self, collection: str, document: Document) -> None:
+        """Add a document at the end of a collection."""
+        self._collections.setdefault(collection, Copies()).add(document)
+
+    def collections(self) -> Iterator[tuple[str, list[Document]]]:
+        """Yield each collection with the documents to print: in order of arrival, or in the server's order if it has one."""
+        left = self._selection.limit
+        for name, documents in self._collections.items():
+            chosen = self._selection.documents(documents, left)
+            if left is not None:
+                left -= len(chosen)
+            if chosen:
+                yield name, chosen
+
+
+class Lines:
+    """Prints what a subscription brings to standard output. This class prints nothing; the subclasses choose what.
+
+    All methods raise OutputError if the output cannot be written.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print all documents. Nothing follows."""
+
+    def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
+        """Print all documents without decoding them, if this is possible. Nothing follows.
+
+        Args:
+            snapshots: The documents of each collection.
+            note: Prints a note on values that JavaScript cannot represent, and returns whether there are any.
+
+        Returns:
+            Whether they were printed.
+        """
+        return False
+
+    def begin_changes(self, copies: DocumentCopies) -> None:
+        """The first documents have all arrived, and changes follow."""
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
+        """Print a change, after which the document is as given. Returns whether anything was printed."""
+        return False
+
+    def end_changes(self, copies: DocumentCopies) -> None:
+        """The document of the last change matched. Nothing follows."""
+
+
+class ChangeLines(Lines):
+    """A line for each change: JSON for programs, `+ tasks/a {"n": 1}` for people."""
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print each document as an added one."""
+        for name, documents in copies.collections():
+            for document in documents:
+                fields = dict(document)
+                self._print(DocumentAdded(name, cast(DocumentID, fields.pop("_id")), fields))
+
+    def print_snapshots(self, snapshots: Mapping[str, Snapshot], note: Callable[[Iterable[EJSONValue]], bool]) -> bool:
+        """Print each document as an added one, if the lines are JSON."""
+        if not self._console.is_for_programs:
+            return False
+        is_noted = False
+        for name, snapshot in snapshots.items():
+            for documents in snapshot.trees(_BLOCK):
+                trees: list[JSONValue] = []
+                for id_, fields, is_tree in documents:
+                    if not is_tree:
+                        is_noted = is_noted or note(fields.values())
+                    trees.append(
+                        {
+                            "msg": "added",
+                            "collection": name,
+                            "id": id_ if isinstance(id_, str) else ejson.encode(id_),
+                            "fields": fields if is_tree else ejson.encode(fields),
+                        }
+                    )
+                self._console.trees(trees)
+        return True
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
+        """Print the change."""
+        self._print(event)
+        return True
+
+    def _print(self, event: DocumentEvent) -> None:
+        console = self._console
+        if console.shown_as is OutputFormat.PRETTY:
+            console.write(terminal_text(change_line(event, console.limits()), color=console.colors_out))
+        else:
+            console.result(event_to_value(event))
+
+
+class DocumentLines(Lines):
+    """Whole documents, when they are added and when they change. Removed documents are not reported."""
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print each document."""
+        for _, documents in copies.collections():
+            for document in documents:
+                self._console.result(document)
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
+        """Print the changed document."""
+        if document is not None:
+            self._console.result(document)
+        return document is not None
+
+
+class TableLines(Lines):
+    """A table for each collection. It can be laid out only when all documents are known, so it shows no changes."""
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print the tables; if there are several, each below its name."""
+        tables = list(copies.collections())
+        for number, (name, documents) in enumerate(tables):
+            if len(tables) > 1:
+                self._console.write(f"{chr(10) if number else ''}{escape_line(name)}:")
+            self._console.result(cast("list[EJSONValue]", documents))
+
+
+class CountLines(Lines):
+    """The number of documents: after the first have all arrived, then whenever it changes."""
+
+    _shown: int | None = None
+
+    def print_all(self, copies: DocumentCopies) -> None:
+        """Print the number."""
+        self._shown = copies.count
+        self._console.result(self._shown)
+
+    def begin_changes(self, copies: DocumentCopies) -> None:
+        """Print the number."""
+        self.print_all(copies)
+
+    def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:
+        """Print the number if it is another one."""
+        is_new = self._shown is not None and self._shown != copies.count
+        if is_new:
+            self.print_all(copies)
+        return is_new
+
+    def end_changes(self, copies: DocumentCopies) -> None:
+        """Print the number if it has not been printed: the matching document may be one of the first."""
+        if self._shown is None:
+            self.print_all(copies)
