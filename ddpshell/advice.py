@@ -11,7 +11,8 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from .exceptions import (
     CommandError,
@@ -51,7 +52,7 @@ class Place(IntEnum):
     PROMPT = 2
 
 
-class _Row(NamedTuple):
+class _Row(Struct, frozen=True):
     """The advice for one kind of error.
 
     Args:

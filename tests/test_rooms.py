@@ -73,6 +73,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
         "minimongo/",
         "text/",
         "analysis/",
+        "advice.py",
         "logins.py",
         "client/",
         "server/",

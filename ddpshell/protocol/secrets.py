@@ -34,51 +34,47 @@ _CODE_WORDS = frozenset("2fa access auth authorization backup confirmation fa fa
 # Secure Remote Password, which Meteor used before digests.
 _OLD_PROTOCOL = "srp"
 
+# The patterns below are not compiled yet, because that takes longer than loading all of a shell's commands.
+
 # All parameters of these methods are secret (A8, A10, A11, A16).
 _SECRET_METHODS = {"changepassword", "enableuser2fa", "resetpassword", "verifyemail"}
-_PASSWORD_METHOD = re.compile("passw", re.IGNORECASE)
 # Methods that log in or sign up. It matches the words of the name, in lower case, with a hyphen before and after each.
-_SIGN_IN_METHOD = re.compile(
+_SIGN_IN_METHOD = (
     r"-(?:[a-z]*(?:login|logon|signin|signup|signon|authenticat)[a-z]*|(?:log|sign)-(?:in|on)|sign-up|auth|otp|totp|mfa|2-?fa|two-?factor"
     r"|passcode|passphrase|pwd|credentials?|(?:create|register|add|new)-?(?:user|account)|register-$"
     r"|(?:check|verify|validate|confirm|enter|change|set)-?(?:[a-z]+-)?pin)-"
 )
 # Only in these methods is a parameter `code` a one-time code, and not the code of an error or a country (A3, A6).
-_LOGIN_METHOD = re.compile(
-    r"2fa|auth|create[-_.]?(?:user|account)|(?:add|new)[-_.]?(?:user|account)|credential|factor|log[-_.]?[io]n|mfa|otp"
-    r"|pass|pin|pwd|register|sign[-_.]?(?:in|on|up)|verify",
-    re.IGNORECASE,
+_LOGIN_METHOD = (
+    r"(?i)2fa|auth|create[-_.]?(?:user|account)|(?:add|new)[-_.]?(?:user|account)|credential|factor|log[-_.]?[io]n|mfa|otp"
+    r"|pass|pin|pwd|register|sign[-_.]?(?:in|on|up)|verify"
 )
 
 # Parts of the names above. A text that matches none of them has no known secrets, unless a name is written with escape
 # sequences.
-_SUSPICIOUS = re.compile(
-    r"pass|pwd|(?:access|api|encryption|master|private|secret|shared|signing)[-_. ]{0,9}key|auth(?!or)|authori[sz]ation|bcrypt"
+_SUSPICIOUS = (
+    r"(?i)pass|pwd|(?:access|api|encryption|master|private|secret|shared|signing)[-_. ]{0,9}key|auth(?!or)|authori[sz]ation|bcrypt"
     r"|bearer|cookie|credential|digest|jwt|totp|resume|s[-_]{0,9}r[-_]{0,9}p|secret|session[-_. ]{0,9}id|token|2fa|verifyemail"
     r"|(?:access|backup|confirmation|factor|fa|login|otp|pin|recovery|reset|security|sms|time|verification)[-_. ]{0,9}code"
     r"|\\u00[2-7]|:(?:\\?/){2}[^\s/\"?#@]*@"
-    r"|(?-i:(?<![A-Za-z])(?:pin|otp|sid)(?![a-z])|(?:Pin|PIN|Otp|OTP|Sid|SID)(?![a-z]))",
-    re.IGNORECASE,
+    r"|(?-i:(?<![A-Za-z])(?:pin|otp|sid)(?![a-z])|(?:Pin|PIN|Otp|OTP|Sid|SID)(?![a-z]))"
 )
-_CODE = re.compile("code", re.IGNORECASE)
 # Each match of the two patterns above contains one of these, in lower case. Looking for them takes a hundredth of the
 # time, which counts for messages of megabytes; a text that contains one is parsed, in linear time.
 _HINTS = (
     *"2fa @ account auth bcrypt bearer code cookie credential digest factor jwt key log mfa otp pass pin pwd".split(),
     *"register resume secret session sid sign token user verify \\u00".split(),
 )
-_SRP = re.compile("s[-_]{0,9}r[-_]{0,9}p")
+_SRP = "s[-_]{0,9}r[-_]{0,9}p"
 
 # Secrets inside strings: credentials in a URL, parameters in its query or fragment, links with a token, and headers.
-_USERINFO = re.compile(r"(?<=://)[^\s/?#\"']+@")
-_QUERY = re.compile(r"([?&#])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"']+)")
+_USERINFO = r"(?<=://)[^\s/?#\"']+@"
+_QUERY = r"([?&#])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"']+)"
 # The links in the e-mails of Meteor's accounts package end with a token.
-_LINK = re.compile(r"((?:reset-password|enroll-account|verify-email)/)[^\s/?#\"'<>]+")
-_HEADER = re.compile(
-    r"((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token|auth))\s*:\s*\S.*", re.IGNORECASE
-)
-_BEARER = re.compile(r"(bearer|basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_LINK = r"((?:reset-password|enroll-account|verify-email)/)[^\s/?#\"'<>]+"
+_HEADER = r"(?i)((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token|auth))\s*:\s*\S.*"
+_BEARER = r"(?i)(bearer|basic) +[A-Za-z0-9._~+/=-]{8,}"
+_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 
 
 def mask(text: str) -> str:
@@ -87,7 +83,7 @@ def mask(text: str) -> str:
     A text without secrets is returned unchanged. A text that is not JSON is cut before the first name of a secret.
     """
     lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS) and not _SRP.search(lowered):
+    if not any(hint in lowered for hint in _HINTS) and not re.search(_SRP, lowered):
         return text
     try:
         tree = json_text.parse(text)
@@ -102,7 +98,7 @@ def mask(text: str) -> str:
 
 def mask_params(method: str, params: Sequence[EJSONValue]) -> Sequence[EJSONValue]:
     """Return the parameters of a call, EJSON or JSON, with secrets hidden; `params` itself if there are none."""
-    in_login = bool(_LOGIN_METHOD.search(method))
+    in_login = bool(re.search(_LOGIN_METHOD, method))
     if method.lower() in _SECRET_METHODS:
         masked = [_hidden(param) for param in params]
     elif takes_credentials(method):
@@ -117,19 +113,21 @@ def mask_params(method: str, params: Sequence[EJSONValue]) -> Sequence[EJSONValu
 
 def takes_credentials(method: str) -> bool:
     """Return whether the name of a method suggests that a text or number among its parameters is a password or a code."""
-    return bool(_PASSWORD_METHOD.search(method) or _SIGN_IN_METHOD.search(f"-{'-'.join(_words(method))}-"))
+    return bool("passw" in method.casefold() or re.search(_SIGN_IN_METHOD, f"-{'-'.join(_words(method))}-"))
 
 
 def mask_text(text: str) -> str:
     """Hide secrets in a string that is not a message: credentials in URLs, and headers."""
-    text = _USERINFO.sub(f"{MASK}@", text) if "@" in text else text
+    text = re.sub(_USERINFO, f"{MASK}@", text) if "@" in text else text
     if "=" in text:
-        text = _QUERY.sub(lambda found: f"{found[1]}{found[2]}={MASK}" if is_secret_name(found[2]) else found[0], text)
+        text = re.sub(
+            _QUERY, lambda found: f"{found[1]}{found[2]}={MASK}" if is_secret_name(found[2]) else found[0], text
+        )
     if "-" in text:
-        text = _LINK.sub(rf"\1{MASK}", text)
-    if header := _HEADER.match(text):
+        text = re.sub(_LINK, rf"\1{MASK}", text)
+    if header := re.match(_HEADER, text):
         return f"{header[1]}: {MASK}"
-    if bearer := _BEARER.fullmatch(text):
+    if bearer := re.fullmatch(_BEARER, text):
         return f"{bearer[1]} {MASK}"
     return text
 
@@ -199,7 +197,7 @@ def is_secret_name(name: str) -> bool:
 
 def _words(name: str) -> list[str]:
     """Split a name in camelCase, snake_case or kebab-case into words in lower case."""
-    return [word.lower() for word in _WORD.findall(name)]
+    return [word.lower() for word in re.findall(_WORD, name)]
 
 
 def _hidden(value: EJSONValue) -> EJSONValue:
@@ -208,10 +206,10 @@ def _hidden(value: EJSONValue) -> EJSONValue:
 
 
 def _cut(text: str) -> str:
-    found = [match.start() for match in (_SUSPICIOUS.search(text), _CODE.search(text)) if match]
+    found = [match.start() for match in (re.search(_SUSPICIOUS, text), re.search("(?i)code", text)) if match]
     # The parameters may precede the name of the method, or follow it without the name of a secret.
     first = min(found, default=len(text))
-    params = text.find("params", 0, None if _LOGIN_METHOD.search(text) else first)
+    params = text.find("params", 0, None if re.search(_LOGIN_METHOD, text) else first)
     if not found and params < 0:
         return text
     if 0 <= first < params:

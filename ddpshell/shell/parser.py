@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
@@ -37,7 +38,7 @@ from ..text.tokens import Token, TokenKind, tokens
 __all__ = ["Continuation", "Line", "Redirection", "Word", "is_open", "is_private", "parse", "reparse"]
 
 
-class Word(NamedTuple):
+class Word(Struct, frozen=True):
     """One word.
 
     Args:
@@ -73,7 +74,7 @@ class Word(NamedTuple):
         return self.value if self.is_literal and isinstance(self.value, str) else self.text
 
 
-class Redirection(NamedTuple):
+class Redirection(Struct, frozen=True):
     """Where the output of a line goes instead of to the screen.
 
     Args:
@@ -91,7 +92,7 @@ class Redirection(NamedTuple):
     end: int
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True):
     """One typed command.
 
     Args:

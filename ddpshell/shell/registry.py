@@ -95,7 +95,7 @@ ReadFile: TypeAlias = Callable[[str], EJSONValue]
 Examples: TypeAlias = Sequence[tuple[str, str]]
 
 
-class Parameter(NamedTuple):
+class Parameter(Struct, frozen=True):
     """A parameter of a command.
 
     Args:
@@ -221,7 +221,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, labels: dict[str, str]) 
 # ----------------------------------------------------------------------------------------------- invocations
 
 
-class Invocation(NamedTuple):
+class Invocation(Struct, frozen=True):
     """A command with its arguments.
 
     Args:

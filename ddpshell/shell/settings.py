@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..exceptions import CommandError
 from ..text.formatting import Limits
@@ -18,7 +19,7 @@ _SWITCH = ("on", "off")
 _DEPTH = 20
 
 
-class Setting(NamedTuple):
+class Setting(Struct, frozen=True):
     """One setting.
 
     Args:

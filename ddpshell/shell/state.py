@@ -7,7 +7,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from ..clock import Clock
 from ..exceptions import CommandError
@@ -65,7 +67,7 @@ class Terminal(Protocol):
         ...
 
 
-class LoggedCommand(NamedTuple):
+class LoggedCommand(Struct, frozen=True):
     """A command that was run.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from ...exceptions import CommandError
 from ...text.palette import StyledText
@@ -44,7 +45,7 @@ def help_(shell: Shell, command: CommandName | None = None) -> Message:
         raise CommandError(f"unknown command or topic {command[:40]}; did you mean {similar[0]}?") from None
 
 
-class Topic(NamedTuple):
+class Topic(Struct, frozen=True):
     """A topic of the help.
 
     Args:

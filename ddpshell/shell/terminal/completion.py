@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec import Struct
 from prompt_toolkit.auto_suggest import AutoSuggest
 from prompt_toolkit.auto_suggest import Suggestion as AutoSuggestion
 from prompt_toolkit.buffer import Buffer
@@ -43,7 +44,7 @@ class Suggestion(NamedTuple):
     about: str = ""
 
 
-class _Known(NamedTuple):
+class _Known(Struct, frozen=True):
     """The sources of the suggestions."""
 
     registry: Registry

@@ -35,7 +35,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -90,7 +90,7 @@ class PromptLine(Protocol):
         ...
 
 
-class Burst(NamedTuple):
+class Burst(Struct, frozen=True):
     """A kind of text that can come in large numbers. The first texts of a burst are shown, and the others are counted.
 
     Args:

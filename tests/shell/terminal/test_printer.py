@@ -224,7 +224,7 @@ def test_texts_that_come_one_by_one_are_not_a_burst(
 def test_a_burst_lasts_until_another_text_or_a_quiet_moment(actions: str, shown: list[str]) -> None:
     queue, found = TextQueue(100), list[str]()
     bursts = {key: burst(key, limit=1) for key in "ab"}
-    bursts["c"] = burst("c", limit=1)._replace(key="a", kind="c")
+    bursts["c"] = Burst("a", 1, burst("c").summarize, kind="c")
 
     def write() -> None:
         for entry in queue.take_batch():
