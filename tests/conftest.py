@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from ddpshell.server.meteor import accounts
 from tests import machine, meteor, npm
 from tests.meteor import MeteorServer
 
@@ -118,6 +119,14 @@ def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm-256color")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_hashes() -> Iterator[None]:
+    """Passwords are hashed at the lowest cost: thousands of servers with users are started, each for one test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(accounts)["_SCRYPT"], "n", 2)
+        yield
 
 
 # ---------------------------------------------------------------------------------------------------- the threads
