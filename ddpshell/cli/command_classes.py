@@ -380,10 +380,10 @@ class Group(_Described, click.Group):
 
     def unknown(self, args: Sequence[str], ctx: click.Context) -> click.UsageError:
         """Return the error for an unknown command, which suggests another one."""
-        from difflib import get_close_matches
+        from ..text.prose import closest
 
         name, *rest = args
-        meant = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, self._descriptions, n=1)), None)
+        meant = _ELSEWHERE.get(name) or closest(name, self._descriptions)
         if _SERVER.match(name) or (_DOMAIN.match(name) and rest and rest[0] in self._descriptions):
             # The demo has its own server.
             words = ["demo", *args] if "is_demo" in process_of(ctx).options else args

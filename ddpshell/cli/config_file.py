@@ -22,13 +22,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from ..exceptions import CommandError
+from ..text.prose import closest
 from .option_table import OptionRow
 
 __all__ = ["Config", "Section", "TOMLValue", "change_config", "read_config"]
@@ -377,5 +377,5 @@ class _Checker:
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:
-    found = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    found = closest(name, names)
+    return f"; did you mean {found}?" if found else ""

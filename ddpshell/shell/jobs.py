@@ -6,7 +6,6 @@ import math
 import re
 import threading
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from msgspec import Struct
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
 from ..text.literals import part_of
+from ..text.prose import closest
 from .replies import Documents, Result
 
 if TYPE_CHECKING:
@@ -241,8 +241,8 @@ class Results:
                 number = self._awaited[name]
                 which = "its command" if number is None else f"command [{number}]"
                 raise CommandError(f"${name} has no value: {which} has no result, or not yet")
-            similar = get_close_matches(name, self._named, n=1)
-        advice = f"did you mean ${similar[0]}?" if similar else f"`{name[:40]} = call METHOD` sets it"
+            similar = closest(name, self._named)
+        advice = f"did you mean ${similar}?" if similar else f"`{name[:40]} = call METHOD` sets it"
         raise CommandError(f"unknown variable ${name[:40]}; {advice}; text goes in quotes")
 
 

@@ -9,9 +9,9 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
+from ..text.prose import closest
 from .parser import Line, parse
 from .registry import Registry, Role, given
 
@@ -126,8 +126,7 @@ class Names:
 
     def similar(self, role: Role, name: str) -> str | None:
         """The known name that is most like a misspelled one; None if no name is like it."""
-        others = [other for other in self.of(role) if other != name]
-        return next(iter(get_close_matches(name, others, n=1)), None)
+        return closest(name, [other for other in self.of(role) if other != name])
 
     def learn(self, text: str) -> None:
         """Learn the names in a text that was typed."""

@@ -15,7 +15,6 @@ import itertools
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
@@ -23,6 +22,7 @@ from msgspec import Struct
 
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
+from ..text.prose import closest
 from .parser import Line, Word
 
 __all__ = [
@@ -300,8 +300,7 @@ class Registry:
         if found is None:
             lowered = name.lower()
             starts = [other for other in self._commands if len(name) > 1 and other.startswith(lowered)]
-            near = starts if len(starts) == 1 else get_close_matches(lowered, self._commands, n=1)
-            similar = _MEANT.get(lowered) or next(iter(near), None)
+            similar = _MEANT.get(lowered) or (starts[0] if len(starts) == 1 else closest(lowered, self._commands))
             advice = f"did you mean {similar}?" if similar else "`help` lists all commands"
             raise CommandError(f"unknown command {name[:40]}; {advice}")
         return found
@@ -427,9 +426,9 @@ def _bind(found: Command, line: Line, read_file: ReadFile | None) -> Invocation:
 
 def _unknown_option(found: Command, name: str) -> str:
     known = [option.option for option in found.options]
-    similar = get_close_matches(name, known, n=1)
+    similar = closest(name, known)
     if similar:
-        return f"unknown option {name}; did you mean {similar[0]}?"
+        return f"unknown option {name}; did you mean {similar}?"
     if (found.name, name) == ("sub", "--live"):
         return "unknown option --live; `live PUBLICATION` shows a table that changes in place"
     options = f"the options of {found.name} are {' '.join(known)}" if known else f"{found.name} has no options"

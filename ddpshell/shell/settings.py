@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
 from msgspec import Struct
 
 from ..exceptions import CommandError
 from ..text.formatting import Limits
 from ..text.palette import THEMES, styles_of
+from ..text.prose import closest
 
 __all__ = ["SETTINGS", "Setting", "Settings"]
 
@@ -131,8 +131,8 @@ class Settings:
         # British spelling is accepted.
         name = "color" if name == "colour" else name
         if name not in SETTINGS:
-            similar = get_close_matches(name, SETTINGS, n=1)
-            advice = f"did you mean {similar[0]}?" if similar else f"the settings are {', '.join(SETTINGS)}"
+            similar = closest(name, SETTINGS)
+            advice = f"did you mean {similar}?" if similar else f"the settings are {', '.join(SETTINGS)}"
             raise CommandError(f"unknown setting {name[:40]}; {advice}")
         return SETTINGS[name]
 

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from .palette import StyledText, plain
 
-__all__ = ["cell_width", "clip", "duration", "milliseconds", "omission", "plural", "point_at", "wrapped"]
+__all__ = ["cell_width", "clip", "closest", "duration", "milliseconds", "omission", "plural", "point_at", "wrapped"]
 
 _ELLIPSIS = "…"
 
 # The text before the last column of a line with columns.
 _COLUMNS = re.compile(r".*\S\s{2,}(?=\S)")
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like a misspelled one; None if no word is like it."""
+    from difflib import get_close_matches  # only mistakes need it
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def plural(count: int, noun: str, plural: str = "") -> str:

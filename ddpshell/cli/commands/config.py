@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +19,7 @@ from ...protocol.urls import parse_url
 from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
+from ...text.prose import closest
 from ..command_classes import Command, flag
 from ..config_file import TOMLValue, change_config
 from ..credentials import endpoint_of, login_store
@@ -150,10 +150,8 @@ def _shell_rows() -> Iterator[tuple[str, ResolvedValue]]:
 
 
 def _unknown(key: str) -> CommandError:
-    similar = get_close_matches(key, SETTINGS, n=1)
-    return CommandError(
-        f"unknown setting {key!r}" + (f"; did you mean {similar[0]}?" if similar else "; see ddp config")
-    )
+    similar = closest(key, SETTINGS)
+    return CommandError(f"unknown setting {key!r}; {f'did you mean {similar}?' if similar else 'see ddp config'}")
 
 
 def _print_value(value: object, console: Console) -> None:

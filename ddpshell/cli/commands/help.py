@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from ...text.markdown import render_markdown
 from ...text.palette import terminal_text
+from ...text.prose import closest
 from ..command_classes import Command, Group
 from ..options import OUTPUT_OPTIONS
 from ..output import Console
@@ -53,8 +53,8 @@ def _help(process: Process, topic: str | None) -> None:
             if f"`ddp {topic}`" in description:
                 text += f"\n\nSee also: ddp help {name}"
     else:
-        similar = get_close_matches(topic, [*pages, *group.list_commands(ctx)], n=1)
-        advice = f"did you mean {similar[0]}?" if similar else "`ddp help` lists the topics"
+        similar = closest(topic, [*pages, *group.list_commands(ctx)])
+        advice = f"did you mean {similar}?" if similar else "`ddp help` lists the topics"
         raise click.UsageError(f"unknown topic {topic!r}; {advice}")
     with process.console.paged():
         process.console.write(text)

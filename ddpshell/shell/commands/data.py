@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from ...client.events import DocumentAdded, DocumentEvent
 from ...clock import wait_until_done
@@ -14,7 +13,7 @@ from ...minimongo.sorting import read_sort
 from ...protocol.secrets import mask_params
 from ...text.literals import as_name
 from ...text.palette import StyledText
-from ...text.prose import plural
+from ...text.prose import closest, plural
 from ..jobs import Watch
 from ..registry import Collection, Count, Fields, Flag, Publication, Role, Selector, Text, Value, command
 from ..replies import ChangeFeed, Documents, Message, Result, aligned
@@ -107,8 +106,8 @@ def _hint_at_names(shell: Shell, collection: str) -> None:
     if collection in names:
         return
     _forget_unknown(shell, collection)
-    similar = get_close_matches(collection, names, n=1)
-    advice = f"did you mean {as_name(similar[0])}?" if similar else "`sub PUBLICATION` brings documents"
+    similar = closest(collection, names)
+    advice = f"did you mean {as_name(similar)}?" if similar else "`sub PUBLICATION` brings documents"
     shell.display.note([("hint", f"there are no documents in {as_name(collection)}; {advice}")])
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 from msgspec import Struct
 
 from ...exceptions import CommandError
 from ...text.palette import StyledText
+from ...text.prose import closest
 from ..registry import Command, CommandName, Registry, command
 from ..replies import Message, aligned
 from ..state import Shell
@@ -39,10 +39,10 @@ def help_(shell: Shell, command: CommandName | None = None) -> Message:
     try:
         return Message(command_help(shell.registry.named(command)))
     except CommandError:
-        similar = get_close_matches(command.lower(), TOPICS, n=1)
+        similar = closest(command.lower(), TOPICS)
         if not similar:
             raise
-        raise CommandError(f"unknown command or topic {command[:40]}; did you mean {similar[0]}?") from None
+        raise CommandError(f"unknown command or topic {command[:40]}; did you mean {similar}?") from None
 
 
 class Topic(Struct, frozen=True):
