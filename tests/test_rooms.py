@@ -115,7 +115,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "ctypes": ("cli/output.py",),
     "gc": ("cli/__init__.py",),
     "getpass": ("cli/",),
-    "importlib": ("__init__.py", "cli/"),
+    "importlib": ("__init__.py", "client/__init__.py", "cli/"),
     "io": ("shell/", "cli/"),
     "logging": ("client/", "server/", "cli/main.py"),
     "os": ("clock.py", "logins.py", "analysis/recording.py", "client/", "tap/link.py", "shell/", "cli/"),

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ..client import Client
 from ..exceptions import DDPError, LoginError, LoginNeeded
-from ..protocol.accounts import LoginToken
 from ..shell.registry import Role
 from ..shell.repl import interact
 from ..shell.state import Shell
@@ -23,6 +21,12 @@ from .output import END_KEYS, Console, is_dumb, overflows, page
 from .process import Process
 from .settings import ConnectionSettings
 from .shell_session import connector, credential_at, make_shell, set_user, shell_settings
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ..client import Client
+    from ..protocol.accounts import LoginToken
 
 __all__ = ["interact_with", "open_shell"]
 

@@ -8,11 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..client import Client
-from ..client.events import Event
 from ..exceptions import CommandError, InvalidURL, LoginNeeded
 from ..logins import server_of
-from ..protocol.accounts import LoginToken
 from ..protocol.urls import parse_url
 from ..shell.commands.shell import shell_registry
 from ..shell.link import Connect, Hooks, Profile
@@ -20,7 +17,6 @@ from ..shell.settings import SETTINGS as SHELL_SETTINGS
 from ..shell.settings import Settings
 from ..shell.state import Shell
 from ..shell.terminal.display import Display
-from .connection import make_client, wait_for_server
 from .credentials import (
     Credential,
     endpoint_of,
@@ -35,6 +31,9 @@ from .process import Process
 from .settings import ConnectionSettings, Identity, load_config, proxy_for
 
 if TYPE_CHECKING:
+    from ..client import Client
+    from ..client.events import Event
+    from ..protocol.accounts import LoginToken
     from .config_file import Config
 
 __all__ = ["connector", "credential_at", "make_shell", "set_user", "shell_settings"]
@@ -185,9 +184,13 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, l
     """Return a function that makes the shell's clients. Personal settings are only for the server of the options."""
     passphrase = read_passphrase(process, given)
     if not process.at_prompt:
+        from .connection import wait_for_server
+
         wait_for_server(process, given, passphrase)
 
     def connect(url: str | None, on_event: Callable[[Event], object]) -> Client:
+        from .connection import make_client  # the prompt appears before the network code is loaded
+
         settings = _for_server(process, given, url)
         return make_client(
             process,

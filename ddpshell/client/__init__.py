@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from .client import Client, Status
-from .handles import Awaitable, MethodCall, Subscription
-from .lifecycle import ConnectionState
-from .network.tls import TLSOptions
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import Client, Status
+    from .handles import Awaitable, MethodCall, Subscription
+    from .lifecycle import ConnectionState
+    from .network.tls import TLSOptions
 
 __all__ = [
     "Awaitable",
@@ -16,3 +20,15 @@ __all__ = [
     "Subscription",
     "TLSOptions",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # The prompt of the shell needs only `client.events`, and appears before the network code is loaded.
+    if name in __all__:
+        for home in (".client", ".handles", ".lifecycle", ".network.tls"):
+            module = importlib.import_module(home, __name__)
+            if name in module.__all__:
+                value: object = getattr(module, name)
+                globals()[name] = value
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
