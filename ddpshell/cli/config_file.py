@@ -20,7 +20,11 @@ never used for another server. The keys in `[shell]` are the shell's settings; s
 from __future__ import annotations
 
 import contextlib
+import copy
+import json
+import os
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,7 +33,7 @@ from msgspec import Struct
 
 from ..exceptions import CommandError
 from ..text.prose import closest
-from .option_table import OptionRow
+from .option_table import SETTINGS
 
 __all__ = ["Config", "Section", "TOMLValue", "change_config", "read_config"]
 
@@ -82,18 +86,12 @@ class Config(Struct, frozen=True):
         )
 
 
-def read_config(path: str, settings: Mapping[str, OptionRow]) -> Config:
+def read_config(path: str) -> Config:
     """Read the file. A file that does not exist is an empty one.
-
-    Args:
-        path: The file.
-        settings: The settings that it may have, by their keys.
 
     Raises:
         CommandError: The file cannot be read, or its content is not valid. The message has the line, if it is known.
     """
-    import tomllib
-
     try:
         with Path(path).open("rb") as file:
             data = file.read(_MAX_FILE_SIZE)
@@ -107,12 +105,10 @@ def read_config(path: str, settings: Mapping[str, OptionRow]) -> Config:
         raise CommandError(f"{path} is not UTF-8 text: invalid byte at position {error.start}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CommandError(f"{path} is not valid TOML: {error}") from None
-    return _Checker(path, text, settings).config(tree)
+    return _Checker(path, text).config(tree)
 
 
-def change_config(
-    path: str, section: Sequence[str], key: str, value: TOMLValue | None, settings: Mapping[str, OptionRow]
-) -> None:
+def change_config(path: str, section: Sequence[str], key: str, value: TOMLValue | None) -> None:
     """Change one setting in the file. The rest of the file, with its comments, stays as it is.
 
     Args:
@@ -120,15 +116,11 @@ def change_config(
         section: The section: `["default"]`, `["servers", "prod"]`.
         key: The setting: `timeout`, `headers.X-Team`.
         value: The new value; None to remove the setting.
-        settings: The settings that the file may have, by their keys.
 
     Raises:
         CommandError: The file cannot be read or written, or would not be valid. Then it is unchanged.
     """
-    import copy
-    import tomllib
-
-    read_config(path, settings)
+    read_config(path)
     file = Path(path).resolve()
     # Read as bytes, so that line ends stay as they are.
     text = file.read_bytes().decode() if file.exists() else ""
@@ -162,7 +154,7 @@ def change_config(
         changed = None
     if changed is None or changed not in allowed:
         raise CommandError(f"{key} cannot be changed in the form in which {path} has it; use ddp config --edit")
-    _Checker(path, new, settings).config(changed)
+    _Checker(path, new).config(changed)
     _replace(file, new)
 
 
@@ -221,8 +213,6 @@ def _section_lines(lines: Sequence[str], section: Sequence[str]) -> tuple[int | 
 
 def _header(line: str) -> list[str]:
     """Return the names in the header of a section; none if the line is not one."""
-    import tomllib
-
     try:
         table: Any = tomllib.loads(line)
     except tomllib.TOMLDecodeError:
@@ -236,8 +226,6 @@ def _header(line: str) -> list[str]:
 
 def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
     """Return the last line of the value that begins in a line, and the comment after it."""
-    import tomllib
-
     for last in range(number, len(lines)):
         try:
             tomllib.loads("".join(lines[number : last + 1]))
@@ -252,23 +240,17 @@ def _value_end(lines: Sequence[str], number: int) -> tuple[int, str]:
 
 
 def _assignment(names: Sequence[str], value: TOMLValue) -> str:
-    import json
-
     # JSON is TOML for these values, but for one character, which TOML wants escaped.
     text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return f"{'.'.join(map(_key, names))} = {text}"
 
 
 def _key(name: str) -> str:
-    import json
-
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def _replace(file: Path, text: str) -> None:
     """Write the file at once, readable only by its owner if it is new: it may have secrets, such as headers."""
-    import os
-
     from ..logins import make_private
 
     new = file.with_name(f"{file.name}.{os.getpid()}.new")
@@ -291,14 +273,13 @@ def _replace(file: Path, text: str) -> None:
 class _Checker:
     """Checks the content of the file."""
 
-    def __init__(self, path: str, text: str, settings: Mapping[str, OptionRow]) -> None:
+    def __init__(self, path: str, text: str) -> None:
         self._path = path
         self._lines = text.splitlines()
-        self._settings = settings
 
     def config(self, tree: Mapping[str, Any]) -> Config:
         for name in tree:
-            if name in self._settings:
+            if name in SETTINGS:
                 raise self._error("", name, f"{name} must be in [default] or in a [servers.NAME] section")
             if name not in ("default", "servers", "shell"):
                 known = ("default", "servers", "shell")
@@ -315,14 +296,14 @@ class _Checker:
         )
 
     def _shell(self, table: Mapping[str, Any]) -> Section:
-        from ..shell.settings import SETTINGS
+        from ..shell.settings import SETTINGS as SHELL_SETTINGS
 
         values: dict[str, str] = {}
         for key, value in table.items():
-            if key not in SETTINGS:
-                raise self._error("shell", key, f"unknown setting {key!r}{_suggestion(key, SETTINGS)}")
+            if key not in SHELL_SETTINGS:
+                raise self._error("shell", key, f"unknown setting {key!r}{_suggestion(key, SHELL_SETTINGS)}")
             try:
-                values[key] = SETTINGS[key].from_toml(value)
+                values[key] = SHELL_SETTINGS[key].from_toml(value)
             except CommandError as error:
                 raise self._error("shell", key, error.message) from None
         return Section("[shell]", values)
@@ -337,9 +318,9 @@ class _Checker:
 
         values: dict[str, Any] = {}
         for key, value in table.items():
-            setting = self._settings.get(key)
+            setting = SETTINGS.get(key)
             if setting is None:
-                raise self._error(name, key, f"unknown setting {key!r}{_suggestion(key, self._settings)}")
+                raise self._error(name, key, f"unknown setting {key!r}{_suggestion(key, SETTINGS)}")
             try:
                 values[key] = setting.value_type.from_toml(value, Path(self._path).absolute().parent)
             except BadParameter as error:
@@ -350,7 +331,7 @@ class _Checker:
             if name != "default":
                 raise self._error(name, "", "url is missing")
             for key in values:
-                if self._settings[key].is_personal:
+                if SETTINGS[key].is_personal:
                     advice = "put it into a [servers.NAME] section with the url of that server"
                     raise self._error(name, key, f"{key} is for one server; {advice}")
         return Section(f"[{name}]", values)

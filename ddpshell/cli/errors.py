@@ -8,11 +8,13 @@ contain `hint`, `status`, `text` and `position`.
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, cast
 
 import click
 from msgspec import Struct
 
+from ..advice import Place, advice
 from ..exceptions import (
     CommandError,
     ConnectError,
@@ -23,20 +25,21 @@ from ..exceptions import (
     OutcomeUnknown,
     ServerError,
 )
+from ..protocol.secrets import mask_url
 from ..text.escaping import escape_line
 from .command_classes import process_of, spelling
 from .output import Console, OutputFormat
 from .process import ExitCode, GivenOptions, Process, exit_code, is_local, kind
+from .settings import resolve
 
 if TYPE_CHECKING:
-    from ..advice import Place
     from ..ejson import EJSONValue
     from ..ejson.json_text import JSONValue
 
 __all__ = ["Failure", "error_tree", "failure", "show"]
 
 
-class Failure(Struct, frozen=True):
+class Failure(Struct):
     """An error, ready to be shown. Its texts are not escaped yet.
 
     Args:
@@ -68,35 +71,29 @@ class Failure(Struct, frozen=True):
 
 
 def failure(
-    error: BaseException, place: Place | None = None, where: str = "", process: Process | None = None
+    error: BaseException, place: Place = Place.COMMAND_LINE, where: str = "", process: Process | None = None
 ) -> Failure:
     """Describe an error.
 
     Args:
         error: The error.
-        place: Where the user reads the hint; None for the command line.
+        place: Where the user reads the hint.
         where: The file and the line of the command that failed, or "".
         process: The run of `ddp`, for the next step after an error of the connection.
     """
     hint = ""
     # Advice about the command or the network does not help if the local system failed.
     if exit_code(error) is not ExitCode.LOCAL:
-        # Imported late, because a successful call needs no advice.
-        from ..advice import Place, advice
-
-        hint = advice(error, place or Place.COMMAND_LINE)
+        hint = advice(error, place)
         if process is not None and _is_about_connection(error) and (command := _doctor_command(process)):
             next_step = f"find the cause: {command}"
             hint = f"{hint} F{next_step[1:]}" if hint.endswith("?") else f"{hint}; {next_step}" if hint else next_step
     failed = _failed(error, hint)
-    if not where:
-        return failed
-    line = f"{where}: {failed.line}"
-    # The server's own reason stays unchanged.
-    reason = line if failed.is_ours else failed.reason
-    return Failure(
-        failed.code, failed.kind, line, failed.error, reason, failed.details, failed.place, failed.hint, where
-    )
+    if where:
+        failed.where, failed.line = where, f"{where}: {failed.line}"
+        if failed.is_ours:  # the server's own reason stays unchanged
+            failed.reason = failed.line
+    return failed
 
 
 def _is_about_connection(error: BaseException) -> bool:
@@ -124,11 +121,6 @@ def _doctor_command(process: Process) -> str:
 
     Passwords in URLs are masked, and headers are left out, because they can be secret.
     """
-    import shlex
-
-    from ..protocol.secrets import mask_url
-    from .settings import resolve
-
     given = process.options
     if "is_demo" in given:
         return ""
@@ -152,15 +144,8 @@ def _failed(error: BaseException, hint: str) -> Failure:
         return _usage(error)
     match error:
         case ServerError():
-            return Failure(
-                exit_code(error),
-                kind(error),
-                str(error),
-                error.error,
-                error.reason,
-                error.details,
-                hint=hint,
-            )
+            code, word = exit_code(error), kind(error)
+            return Failure(code, word, str(error), error.error, error.reason, error.details, hint=hint)
         case CommandError() if error.position is not None:
             details = {"text": error.text, "position": error.position}
             return _failure(error, str(error), details, error.place, hint=hint)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..client import Client, ConnectionState
 from ..exceptions import CommandError, DDPError, MethodError
+from ..protocol.client_session import ClientSession
 from .call_arguments import check_text, note_losses, read_arguments, read_publication
 from .connection import connected, wait_for_outcome, wait_for_session
+from .credentials import endpoint_of, find_credential
+from .event_queue import EventQueue
 from .output import OutputError, OutputFormat
 from .process import Process, usage_error
 from .settings import ConnectionSettings, settings_of
 
 if TYPE_CHECKING:
-    from ..client import Client
     from ..ejson import EJSONValue, JSONValue
     from ..shell.call_timing import CallTimer
 
@@ -63,7 +66,6 @@ def call_method(
         try:
             result = wait_for_outcome(call, client, process, f"result of {method!r}")
         except MethodError as error:
-            from .credentials import endpoint_of
             from .did_you_mean import suggest_name
 
             if measured is not None:
@@ -126,8 +128,6 @@ class _Measured:
         clock, limit = self._process.clock, self._process.deadline
         end = clock.now() + _SETTLING
         end = end if limit is None else min(end, limit)
-        from ..client import ConnectionState
-        from .event_queue import EventQueue
 
         def has_changed() -> bool:
             with self._timer.timing() as timing:
@@ -180,9 +180,7 @@ def _part(result: EJSONValue, path: str, method: str) -> EJSONValue:
 def _show_frames(method: str, params: list[EJSONValue], process: Process, settings: ConnectionSettings) -> None:
     """Print the frames of a call as the client would send them (C1, C10, A4)."""
     from ..protocol.accounts import password_login, resume_login
-    from ..protocol.client_session import ClientSession
     from ..protocol.secrets import mask
-    from .credentials import find_credential
 
     session = ClientSession(lambda: 0.0)
     credential = find_credential(process, settings)

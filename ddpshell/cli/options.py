@@ -14,7 +14,7 @@ import click
 
 from ..exceptions import CommandError
 from .command_classes import Rows, SectionOption, TextOption, process_of, spelling
-from .option_table import CONNECTION_ROWS, OUTPUT_ROWS, SETTINGS, OptionRow
+from .option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
 from .types import SETTING_TYPES, Cookie, Header
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class ProfileName(click.ParamType[str]):
 
         path = config_file()
         try:
-            config = read_config(path, SETTINGS) if path is not None else None
+            config = read_config(path) if path is not None else None
         except CommandError:
             # The command itself reports what is wrong with the file.
             return []

@@ -27,7 +27,7 @@ __all__ = [
     "Identity",
     "ResolvedSettings",
     "ResolvedValue",
-    "load_config",
+    "find_config",
     "proxy_for",
     "resolve",
     "settings_of",
@@ -172,7 +172,7 @@ def resolve(given: GivenOptions, environment: Mapping[str, str]) -> ResolvedSett
         InvalidURL: The URL of the proxy, or a URL in the config file, is not valid.
     """
     _check_conflicts(given)
-    config = None if given.get("has_no_config") else _find_config(environment)
+    config = find_config(given, environment)
     name = given.get("profile")
     if name is not None and config is None:
         where = config_file(environment) or "and no home folder for one"
@@ -228,20 +228,22 @@ def _check_conflicts(given: GivenOptions) -> None:
             raise usage_error(f"{first} and {second} cannot be used together")
 
 
-def load_config(path: str) -> Config:
-    """Read the config file; see `read_config`."""
-    from .config_file import read_config
+def find_config(given: GivenOptions, environment: Mapping[str, str] = os.environ) -> Config | None:
+    """Read the config file; return None if there is none.
 
-    return read_config(path, SETTINGS)
-
-
-def _find_config(environment: Mapping[str, str]) -> Config | None:
+    Raises:
+        CommandError: The file cannot be read, is not valid, or is that of `$DDP_CONFIG` and does not exist.
+    """
+    if given.get("has_no_config"):
+        return None
     path = config_file(environment)
     if path is None or not is_there(path, in_doubt=False):
         if environment.get("DDP_CONFIG"):
             raise CommandError(f"the config file {path} in $DDP_CONFIG does not exist")
         return None
-    return load_config(path)
+    from .config_file import read_config  # most users have no config file
+
+    return read_config(path)
 
 
 def _url(

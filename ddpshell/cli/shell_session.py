@@ -25,16 +25,15 @@ from .credentials import (
     read_passphrase,
     warn_of_exposed_passwords,
 )
-from .folders import config_file, is_there
+from .folders import config_file
 from .option_table import SETTINGS
 from .process import Process
-from .settings import ConnectionSettings, Identity, load_config, proxy_for
+from .settings import ConnectionSettings, Identity, find_config, proxy_for
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..client.events import Event
     from ..protocol.accounts import LoginToken
-    from .config_file import Config
 
 __all__ = ["connector", "credential_at", "make_shell", "set_user", "shell_settings"]
 
@@ -78,24 +77,16 @@ def set_user(shell: Shell, credential: Credential, token: LoginToken) -> None:
 
 def shell_settings(process: Process, *, at_prompt: bool = False) -> Settings:
     """Return the initial settings of the shell. Those of the config file are for the prompt, so that scripts run everywhere."""
-    config = _config(process) if at_prompt else None
+    config = find_config(process.options) if at_prompt else None
     values = dict(config.shell.values) if config is not None else {}
     if "output" in process.options:
         values["output"] = process.options["output"]
     return Settings(**values)
 
 
-def _config(process: Process) -> Config | None:
-    """The config file; None if there is none."""
-    file = config_file()
-    return (
-        load_config(file) if file is not None and is_there(file) and not process.options.get("has_no_config") else None
-    )
-
-
 def _find_profile(process: Process, name: str) -> Profile | None:
     """What the config file says about the server with this name; None if it has no such server."""
-    config = _config(process)
+    config = find_config(process.options)
     if config is None or name not in config.servers:
         return None
     return _profile(_of_profile(process, name), name)
@@ -103,7 +94,7 @@ def _find_profile(process: Process, name: str) -> Profile | None:
 
 def _find_profile_of(process: Process, url: str) -> Profile | None:
     """Find a server of the config file that needs confirmations by its address. It needs them without its name as well."""
-    config = _config(process)
+    config = find_config(process.options)
     server = _server_or_none(url)
     if config is None or server is None:
         return None
@@ -147,7 +138,7 @@ def _save_setting(process: Process, name: str, value: str) -> str:
         raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
     from .config_file import change_config  # only `set --save` needs it
 
-    change_config(file, ["shell"], name, SHELL_SETTINGS[name].to_toml(value), SETTINGS)
+    change_config(file, ["shell"], name, SHELL_SETTINGS[name].to_toml(value))
     return file
 
 
@@ -163,7 +154,7 @@ def make_shell(
     if process.options.get("profile") is None:
         hooks.profile = _find_profile_of(process, given.url) or hooks.profile
     hooks.find_profile = lambda name: _find_profile(process, name) or _find_profile_of(process, name)
-    hooks.profiles = lambda: tuple(config.servers) if (config := _config(process)) is not None else ()
+    hooks.profiles = lambda: tuple(config.servers) if (config := find_config(process.options)) is not None else ()
     hooks.save_setting = partial(_save_setting, process)
     hooks.recorder = process.needed_recorder(given.url)
     made = Shell(shell_registry(), display, settings, process.clock, hooks, endpoint_of(given).url)

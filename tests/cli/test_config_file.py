@@ -8,17 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ddpshell.cli.config_file import Config
+from ddpshell.cli.config_file import Config, read_config
 from ddpshell.cli.option_table import SETTINGS
 from ddpshell.cli.options import CONNECTION_OPTIONS
-from ddpshell.cli.settings import load_config
 from ddpshell.exceptions import CommandError
 
 
 def read(folder: Path, text: str) -> Config:
     file = folder / "config.toml"
     file.write_text(text)
-    return load_config(str(file))
+    return read_config(str(file))
 
 
 def test_every_kind_of_setting_is_read(tmp_path: Path) -> None:
@@ -68,7 +67,7 @@ def test_every_kind_of_setting_is_read(tmp_path: Path) -> None:
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     config = read(tmp_path, "")
     assert (config.default.values, config.servers) == ({}, {})
-    assert load_config(str(tmp_path / "nowhere")).servers == {}
+    assert read_config(str(tmp_path / "nowhere")).servers == {}
 
 
 @pytest.mark.parametrize(
@@ -108,10 +107,10 @@ def test_what_is_wrong_is_reported_with_its_line(tmp_path: Path, text: str, prob
 
 def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"cannot read .*: Is a directory"):
-        load_config(str(tmp_path))
+        read_config(str(tmp_path))
     (tmp_path / "x").write_bytes(b"a = '\xff'")
     with pytest.raises(CommandError, match="not UTF-8 text: invalid byte at position 5"):
-        load_config(str(tmp_path / "x"))
+        read_config(str(tmp_path / "x"))
 
 
 @pytest.mark.parametrize(
@@ -139,6 +138,6 @@ def test_any_text_is_a_config_file_or_rejected(tmp_path: Path, text: str) -> Non
     file = tmp_path / "config.toml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        load_config(str(file))
+        read_config(str(file))
     except CommandError:
         return

@@ -21,14 +21,14 @@ from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ...text.prose import closest
 from ..command_classes import Command, flag
-from ..config_file import TOMLValue, change_config
+from ..config_file import TOMLValue, change_config, read_config
 from ..credentials import endpoint_of, login_store
 from ..folders import config_file, is_there
 from ..option_table import SETTINGS, OptionRow
 from ..options import shared_options
 from ..output import Console
 from ..process import Process
-from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, load_config, resolve
+from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, resolve
 from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _get_or_change(action: str, key: str, value: str | None, process: Process) -
         option = _SETTING_OPTIONS[min(unexpected)]
         raise click.UsageError(f"ddp config {action} does not take {option}; write: ddp config {action} KEY")
     section = ["default"] if profile is None else ["servers", profile]
-    change_config(_named_file(), section, key, None if value is None else _toml_value(setting, value), SETTINGS)
+    change_config(_named_file(), section, key, None if value is None else _toml_value(setting, value))
     process.console.note(f"{'removed' if value is None else 'set'} {key} in [{'.'.join(section)}] of {_named_file()}")
 
 
@@ -136,13 +136,13 @@ def _get_or_change_shell(action: str, name: str, value: str | None, process: Pro
         _print_value(dict(_shell_rows())[f"shell.{setting.name}"].value, process.console)
         return
     toml = None if value is None else setting.to_toml(value)
-    change_config(_named_file(), ["shell"], setting.name, toml, SETTINGS)
+    change_config(_named_file(), ["shell"], setting.name, toml)
     process.console.note(f"{'removed' if value is None else 'set'} {setting.name} in [shell] of {_named_file()}")
 
 
 def _shell_rows() -> Iterator[tuple[str, ResolvedValue]]:
     file = config_file()
-    section = load_config(file).shell if file is not None and is_there(file) else None
+    section = read_config(file).shell if file is not None and is_there(file) else None
     for name, setting in SHELL_SETTINGS.items():
         is_set = section is not None and name in section.values
         value = section.values[name] if section is not None and is_set else setting.default
@@ -220,13 +220,13 @@ def _edit(file: str) -> None:
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}") from None
     click.edit(filename=file)
-    load_config(file)
+    read_config(file)
 
 
 def _list(process: Process) -> None:
     """Show the servers that `-p` accepts."""
     file = config_file()
-    config = load_config(file) if file is not None and is_there(file) else None
+    config = read_config(file) if file is not None and is_there(file) else None
     sections = config.servers if config is not None else {}
     rows = [(name, mask_url(section.values["url"]), section.values.get("login")) for name, section in sections.items()]
     console = process.console
