@@ -52,7 +52,7 @@ _SWITCHING_PROTOCOLS = 101
 # Like websocket-client, treat a line of white space as an empty line.
 HEADERS_END = re.compile(rb"\n[ \t\r]*\n")
 STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?![0-9])(?: ([^\r\n]*))?")
-_KEY = re.compile(rb"\r\nSec-WebSocket-Key: ([^\r\n]+)")
+_KEY = b"\r\nSec-WebSocket-Key: "
 # RFC 6455, section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HTTP = b"HTTP/"
@@ -209,8 +209,7 @@ class _Handshake(PatientStream):
 
     def send(self, data: bytes) -> int:
         """Send all of the bytes, because the library calls this only once."""
-        if key := _KEY.search(data):
-            self._key = key[1]
+        self._key = data.partition(_KEY)[2].partition(b"\r\n")[0]
         self.send_all(data)
         return len(data)
 
