@@ -165,6 +165,9 @@ class MeteorWorld:
     def kick(self) -> None:
         """End all sessions, including that of this control client."""
         self.control.apply("kickAll", [], retry=False).exception(PATIENCE)
+        # After several sessions without an answer the client would wait before the next one (R1).
+        self.control.reconnect()
+        self.ask("echo")
 
     def settle(self) -> None:
         """Do nothing: the connections belong to another process."""
