@@ -63,7 +63,10 @@ _websocket_logger = _WebSocketLogger(logger.getChild("websocket"))
 
 
 class SharedText(str):
-    """A text for many sockets. It is encoded as a frame only once."""
+    """A text for many sockets. It is encoded as a frame only once.
+
+    The JSON encoder takes only plain strings, so use `str(text)` to put one in another text.
+    """
 
     __slots__ = ("_frame",)
 
@@ -264,7 +267,7 @@ class Socket(asyncio.Protocol):
         self._endpoints.observe(self, texts, True)
         if self._uses_websockets:
             for text in texts:
-                data = sockjs.frame_for_client([text]) if self._framed else text
+                data = sockjs.frame_for_client([str(text)]) if self._framed else text
                 self._protocol.send_text(data.encode())
             self._write()
             return
@@ -272,7 +275,7 @@ class Socket(asyncio.Protocol):
         if self._protocol.writes:
             self._write()
         if self._framed:
-            frames = [text_frame(sockjs.frame_for_client([text])) for text in texts]
+            frames = [text_frame(sockjs.frame_for_client([str(text)])) for text in texts]
         else:
             frames = [text.frame if isinstance(text, SharedText) else text_frame(text) for text in texts]
         if not self._transport.is_closing():

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.ejson import ObjectID
+from ddpshell import Client
+from ddpshell.ejson import ObjectID, json_text
 from ddpshell.exceptions import EJSONError, QueryError
 from ddpshell.protocol import codec
 from ddpshell.server import Collection, Cursor, Observer, Options, Server, Subscription
@@ -398,6 +399,26 @@ def test_publications_that_share_their_work_send_the_same_as_others(steps: list[
         for shared, alone in pairs:
             assert shared.messages == alone.messages
     loop.close()
+
+
+def test_clients_that_share_work_can_use_sockjs_and_be_recorded(
+    server: Server, start: Callable[[Server], Server]
+) -> None:
+    """U10: the messages that they share are encoded in SockJS frames, and in the frames of a recording."""
+    collection = Collection("c")
+    server.publish("docs")(lambda sub: collection.find())
+    recorded: list[str] = []
+    server.on_frame(lambda frame: recorded.append(json_text.dump([frame.text])))
+    start(server)
+    url = f"http://127.0.0.1:{server.port}/sockjs"
+    with Client(url) as one, Client(url) as other:
+        for client in (one, other):
+            client.subscribe("docs").ready.result(PATIENCE)
+        collection.insert({"_id": "a", "n": 1})
+        for client in (one, other):
+            client.call("any").exception(PATIENCE)  # its answer comes after the document
+            assert client.collection("c").find() == [{"_id": "a", "n": 1}]
+    assert sum("added" in text for text in recorded) == 2
 
 
 def test_an_observer_of_the_application_finds_that_earlier_clients_got_their_messages(
