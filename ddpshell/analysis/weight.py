@@ -112,7 +112,12 @@ class Weight:
                 "documents": collection.documents,
                 "bytes": collection.bytes,
                 "fields": [
-                    {"field": field, "documents": one.documents, "bytes": one.bytes, "share": self._share(one.bytes)}
+                    {
+                        "field": field,
+                        "documents": one.documents,
+                        "bytes": one.bytes,
+                        "share": round(one.bytes / self.bytes, 6),
+                    }
                     for field, one in sorted(collection.fields.items(), key=lambda item: -item[1].bytes)
                 ],
                 "other_fields": 0 if collection.others is None else collection.others.bytes,
@@ -122,9 +127,6 @@ class Weight:
             }
             for name, collection in sorted(self.collections.items(), key=lambda item: -item[1].bytes)
         ]
-
-    def _share(self, number: int) -> float:
-        return round(number / self.bytes, 6)
 
 
 class PublicationWeight:

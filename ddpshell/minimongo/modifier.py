@@ -45,7 +45,6 @@ def modify(
     *,
     is_insert: bool = False,
     now: dt.datetime | None = None,
-    matched: int | None = None,
 ) -> dict[str, EJSONValue]:
     """Apply a modifier to a copy of a document, and return the copy.
 
@@ -54,7 +53,6 @@ def modify(
         modifier: Operators, or fields that replace all fields except `_id`.
         is_insert: Whether an upsert is about to insert the document. Only then, `$setOnInsert` has an effect.
         now: The time that `$currentDate` sets.
-        matched: The index that `$` in a path stands for, which is the index of the array element that the selector found.
 
     Raises:
         QueryError: The modifier is not valid, or cannot be applied to this document.
@@ -68,7 +66,7 @@ def modify(
     try:
         if not operators:
             return _replace(document, modifier)
-        return _Update(document, _copied(document), is_insert, now, matched).run(modifier)
+        return _Update(document, _copied(document), is_insert, now).run(modifier)
     except (EJSONError, RecursionError) as error:
         raise QueryError(f"this modifier cannot be applied: {error}") from None
 
@@ -99,7 +97,6 @@ class _Update(Struct):
     new: dict[str, EJSONValue]
     is_insert: bool
     now: dt.datetime | None
-    matched: int | None
     padding: int = 0
 
     def run(self, modifier: Modifier) -> dict[str, EJSONValue]:
@@ -153,13 +150,9 @@ class _Update(Struct):
         return Place(path, holder, index)
 
     def _index(self, path: str, part: str, length: int, *, create: bool) -> int | None:
-        if part == "$":
-            if self.matched is None:
-                raise QueryError(f"{path!r}: the selector did not find an array element for $")
-            index = self.matched
-        elif part.startswith("$["):
-            raise QueryError(f"{path!r}: {part} is not supported; use the index of an element, or $")
-        elif is_index(part):
+        if part.startswith("$"):
+            raise QueryError(f"{path!r}: {part} is not supported; use the index of an element")
+        if is_index(part):
             # Larger indexes are beyond any array. `int` rejects thousands of digits.
             index = int(part) if len(part) < 10 else 10**9
         elif create:

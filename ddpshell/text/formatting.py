@@ -58,19 +58,22 @@ class Limits(Struct, frozen=True):
 
 NO_LIMITS = Limits()
 
+# The columns by which each level is indented.
+_INDENT = 2
+
 
 def exact_value(value: EJSONValue) -> str:
     """Write a value as one line of JSON that is exact and safe for a terminal."""
     return escape_json(json_text.dump(ejson.encode(value)))
 
 
-def format_value(value: EJSONValue, *, width: int = 80, indent: int = 2, limits: Limits = NO_LIMITS) -> str:
+def format_value(value: EJSONValue, *, width: int = 80, limits: Limits = NO_LIMITS) -> str:
     """Write a value as a literal; see `value_fragments`."""
-    return "".join([text for _, text in value_fragments(value, width=width, indent=indent, limits=limits)])
+    return "".join([text for _, text in value_fragments(value, width=width, limits=limits)])
 
 
 def value_fragments(
-    value: EJSONValue, *, width: int = 80, indent: int = 2, limits: Limits = NO_LIMITS, column: int = 0
+    value: EJSONValue, *, width: int = 80, limits: Limits = NO_LIMITS, column: int = 0
 ) -> Iterator[Fragment]:
     """Write a value as a literal.
 
@@ -79,14 +82,13 @@ def value_fragments(
     Args:
         value: The value.
         width: The number of columns. Strings are not broken.
-        indent: The number of columns by which each level is indented.
         limits: How much of the value to show.
         column: The column in which the first line begins.
 
     Raises:
         EJSONError: The value, or a part of it, is not of an EJSON type.
     """
-    return _layout(_build_tree(value, limits), width, indent, column)
+    return _layout(_build_tree(value, limits), width, column)
 
 
 # ---------------------------------------------------------------------------------------------------------- the tree
@@ -292,7 +294,7 @@ def _is_number(content: _Leaf | _Node) -> bool:
     return not isinstance(content, _Node) and len(content) == 1 and content[0][0] in ("number", "omission")
 
 
-def _layout(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterator[Fragment]:
+def _layout(tree: _Leaf | _Node, width: int, column: int) -> Iterator[Fragment]:
     if not isinstance(tree, _Node):
         yield from tree
         return
@@ -300,12 +302,12 @@ def _layout(tree: _Leaf | _Node, width: int, indent: int, column: int) -> Iterat
     stack = [_OpenNode(tree, is_flat=column + tree.flat <= width)]
     while stack:
         current = stack[-1]
-        margin = indent * len(stack)
+        margin = _INDENT * len(stack)
         entry = next(current.entries, None)
         if entry is None:
             stack.pop()
             if not current.is_flat:
-                yield "space", "\n" + " " * (margin - indent)
+                yield "space", "\n" + " " * (margin - _INDENT)
             yield "punctuation", current.node.closing
             continue
         key, content = entry
