@@ -5,10 +5,12 @@ The modules that msgspec and websocket-client load themselves are not on these l
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -49,6 +51,13 @@ CALL = """
 
     gc signal
 """.split()
+
+
+#: The files of the package, by the names of their modules.
+MODULES = {
+    ".".join(file.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted((TOP / "ddpshell").rglob("*.py"))
+}
 
 
 def loaded(program: str, *arguments: str) -> set[str]:
@@ -116,6 +125,52 @@ def test_importing_the_library_loads_its_parts_only_on_demand() -> None:
         "websocket",
         "websockets",
     }.isdisjoint(modules)
+
+
+def imports(module: str) -> tuple[set[str], set[str]]:
+    """Return what a module of the package imports when it is loaded, and what its functions import; not for types."""
+    at_once: set[str] = set()
+    later: set[str] = set()
+
+    def absolute(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+            return
+        package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+        base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        yield from (name if (name := f"{base}.{alias.name}") in MODULES else base for alias in node.names)
+
+    def visit(node: ast.AST, found: set[str]) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+            if isinstance(child, ast.Import | ast.ImportFrom):
+                found.update(absolute(child))
+            visit(child, later if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else found)
+
+    visit(ast.parse(MODULES[module].read_text()), at_once)
+    return at_once, later
+
+
+IMPORTS = {module: imports(module) for module in MODULES}
+
+
+def loaded_with(module: str) -> set[str]:
+    """Return the modules that loading a module loads, as far as files of the package name them."""
+    found: set[str] = set()
+    pending = {module}
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending |= IMPORTS.get(name, (set(),))[0] | {name.rpartition(".")[0]} - {""}
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_function_imports_only_what_its_module_does_not_load_anyway(module: str) -> None:
+    """An import in a function must save time at the start."""
+    assert IMPORTS[module][1] & loaded_with(module) == set()
 
 
 def test_an_additional_module_is_found(theirs: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..analysis.exchanges import Exchanges
 from ..analysis.recording import Entry
 from ..analysis.visibility import SeenDocuments, compared_documents
 from ..ejson import EJSONValue, JSONValue, json_text
@@ -51,8 +52,6 @@ def show_side_by_side(
         click.UsageError: Another option chooses a user as well.
         DDPError: A user cannot log in, or the server has no such publication, or refuses it to all users.
     """
-    from ..analysis.exchanges import Exchanges
-
     if repeated := [user for number, user in enumerate(users) if user in users[:number]]:
         raise click.UsageError(f"--as {repeated[0]} is given twice")
     if both := [option for name, option in _IDENTITY.items() if process.options.get(name)]:

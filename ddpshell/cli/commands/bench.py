@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ... import __version__
+from ...clock import cpu_time
 from ...ejson import EJSONValue, json_text
 from ...exceptions import CommandError, EJSONError, LoginNeeded, TransportError
 from ...text.escaping import escape_line
@@ -143,7 +144,6 @@ def _run(plan: Plan, process: Process, settings: ConnectionSettings) -> tuple[di
     from ...analysis.load import Setup, report
     from ...client.client import make_connector
     from ...client.connections import Connections
-    from ...clock import cpu_time
     from ...protocol.accounts import resume_login
     from ..connection import connected, network_options, wait_for_session
     from ..credentials import read_passphrase
