@@ -287,13 +287,12 @@ class Console:
         Raises:
             OutputError: It could not be written.
         """
-        from ..text.prose import cell_width
+        from ..text.prose import cell_width, padded
 
         texts = [[escape_line(cell) for cell in row] for row in rows]
         widths = [max(map(cell_width, column)) for column in zip(*texts, strict=True)]
         for row in texts:
-            padded = [cell + " " * (width - cell_width(cell)) for cell, width in zip(row, widths, strict=True)]
-            self.write("  ".join(padded).rstrip())
+            self.write("  ".join(map(padded, row, widths)).rstrip())
 
     def message(self, text: str) -> None:
         """Write a JSON text as it is, in one line.

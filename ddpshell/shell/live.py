@@ -24,7 +24,7 @@ from ..text.escaping import escape_line
 from ..text.formatting import Limits, value_fragments
 from ..text.literals import parse_argument
 from ..text.palette import StyledText
-from ..text.prose import cell_width, clip, plural
+from ..text.prose import cell_width, clip, padded, plural
 from ..text.tables import cell_text
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class LiveTable:
         if rate:
             parts.append(f"{plural(rate, 'change')}/s")
         text = " · ".join([what, *(parts or ["no documents"])])
-        return [("live.title", _padded(clip(text, width), width))]
+        return [("live.title", padded(clip(text, width), width))]
 
     def body(self, width: int, height: int) -> list[StyledText]:
         """Lay out the window: the headings and the rows, or the open document. There are at most `height` lines."""
@@ -321,8 +321,8 @@ class LiveTable:
         columns, omitted = self._columns(visible, width)
         now = self._now()
         note = f"+{plural(omitted, 'field')}" if omitted else ""
-        heading = _GAP.join([_padded(clip(escape_line(name), size), size) for name, size in columns])
-        heading = _padded(clip(heading, width - len(note) - 1), width - len(note)) + note if note else heading
+        heading = _GAP.join([padded(clip(escape_line(name), size), size) for name, size in columns])
+        heading = padded(clip(heading, width - len(note) - 1), width - len(note)) + note if note else heading
         lines: list[StyledText] = [[("live.heading", clip(heading, width))]]
         for index, row in enumerate(visible):
             lines.append(_row_line(row, columns, width, now, is_selected=self._top + index == self._place))
@@ -393,18 +393,12 @@ def _row_line(
         if line:
             line.append((base, _GAP))
             used += len(_GAP)
-        text = clip(row.cell(name), size)
-        space = " " * (size - cell_width(text))
         style = f"{base}.lit" if name in lit else base
-        line.append((style, space + text if row.is_number(name) else text + space))
+        line.append((style, padded(clip(row.cell(name), size), size, is_right=row.is_number(name))))
         used += size
     if used < width:
         line.append((base, " " * (width - used)))
     return line
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - cell_width(text))
 
 
 def _split(text: StyledText, width: int) -> list[StyledText]:

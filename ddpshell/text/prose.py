@@ -11,7 +11,18 @@ from collections.abc import Iterable
 
 from .palette import StyledText, plain
 
-__all__ = ["cell_width", "clip", "closest", "duration", "milliseconds", "omission", "plural", "point_at", "wrapped"]
+__all__ = [
+    "cell_width",
+    "clip",
+    "closest",
+    "duration",
+    "milliseconds",
+    "omission",
+    "padded",
+    "plural",
+    "point_at",
+    "wrapped",
+]
 
 _ELLIPSIS = "…"
 
@@ -78,6 +89,12 @@ def clip(text: str, width: int) -> str:
             break
         kept += 1
     return text[:kept] + _ELLIPSIS if width > 0 else ""
+
+
+def padded(text: str, width: int, *, is_right: bool = False) -> str:
+    """Fill a line with spaces to `width` columns, after the text or, if `is_right`, before it."""
+    space = " " * (width - cell_width(text))
+    return space + text if is_right else text + space
 
 
 def point_at(before: str, after: str, width: int = 76) -> tuple[str, str]:

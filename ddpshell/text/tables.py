@@ -13,7 +13,7 @@ from ..ejson import EJSONValue
 from .escaping import escape_line, quote
 from .formatting import NO_LIMITS, Limits, format_value
 from .literals import CONSTANTS, means_itself
-from .prose import cell_width, clip, plural
+from .prose import cell_width, clip, padded, plural
 
 __all__ = ["Table", "cell_text", "table", "table_lines", "vertical_lines"]
 
@@ -100,8 +100,7 @@ def vertical_lines(rows: Sequence[Mapping[str, EJSONValue]]) -> Iterator[str]:
         column = max([cell_width(escape_line(key)) for key in row], default=0)
         yield f"-- {index} --"
         for key, value in row.items():
-            name = escape_line(key)
-            yield f"{name}{' ' * (column - cell_width(name))}{_GAP}{_cell(value).text}".rstrip()
+            yield f"{padded(escape_line(key), column)}{_GAP}{_cell(value).text}".rstrip()
 
 
 def cell_text(value: EJSONValue, limits: Limits = NO_LIMITS) -> str:
@@ -191,9 +190,7 @@ def _narrow(widths: list[int], least: Sequence[int], width: int) -> None:
 
 
 def _line(cells: Sequence[_Cell], widths: Sequence[int]) -> str:
-    aligned = []
-    for cell, width in zip(cells, widths, strict=True):
-        text = clip(cell.text, width)
-        space = " " * (width - cell_width(text))
-        aligned.append(space + text if cell.is_number else text + space)
-    return _GAP.join(aligned).rstrip()
+    return _GAP.join([
+        padded(clip(cell.text, width), width, is_right=cell.is_number)
+        for cell, width in zip(cells, widths, strict=True)
+    ]).rstrip()  # fmt: skip
