@@ -12,8 +12,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
-from msgspec import Struct
-
 from .exceptions import (
     CommandError,
     ConnectError,
@@ -52,24 +50,12 @@ class Place(IntEnum):
     PROMPT = 2
 
 
-class _Row(Struct, frozen=True):
-    """The advice for one kind of error.
-
-    Args:
-        fits: Returns whether an error is of the kind.
-        words: One text for each `Place`, or one for all places. A function makes the text from the error.
-    """
-
-    fits: Callable[[BaseException], bool]
-    words: tuple[str | Callable[[BaseException], str], ...]
-
-
 def advice(error: BaseException, place: Place) -> str:
     """Return what the user can do about an error, in one sentence without a full stop; "" if there is nothing to say."""
-    for row in _TABLE:
-        if row.fits(error):
-            words = row.words[place if len(row.words) > 1 else 0]
-            return words if isinstance(words, str) else words(error)
+    for fits, texts in _TABLE:
+        if fits(error):
+            text = texts[{1: 0, 2: place // 2, 3: place}[len(texts)]]
+            return text if isinstance(text, str) else text(error)
     return ""
 
 
@@ -163,14 +149,8 @@ REVERSE_PROXIES = {
         "    proxy_read_timeout 1h;",
         "}",
     ),
-    "Caddy": (
-        "# passes Upgrade on, unless header_up removes it:",
-        "reverse_proxy localhost:3000",
-    ),
-    "Apache": (
-        "# from 2.4.47 on, with mod_proxy_http:",
-        'ProxyPass "/" "http://localhost:3000/" upgrade=websocket',
-    ),
+    "Caddy": ("# passes Upgrade on, unless header_up removes it:", "reverse_proxy localhost:3000"),
+    "Apache": ("# from 2.4.47 on, with mod_proxy_http:", 'ProxyPass "/" "http://localhost:3000/" upgrade=websocket'),
 }
 
 # An option of `ddp` in a text.
@@ -247,29 +227,23 @@ def _is_rate_limited(error: BaseException) -> bool:
     return math.isfinite(_seconds_to_wait(error) or math.inf)
 
 
-_TABLE: tuple[_Row, ...] = (
-    _Row(
-        _is_a(LoginNeeded),
-        tuple([_login(place) for place in Place]),
-    ),
-    _Row(_is_a(ConnectError), (_connect, _connect, _connect_at_prompt)),
-    _Row(
+# The advice for each kind of error: a function that returns whether an error is of the kind, and the texts. There is one text
+# for each `Place`; or one for the command line and scripts, and one for the prompt; or one for all places. A function makes
+# the text from the error.
+_TABLE: tuple[tuple[Callable[[BaseException], bool], tuple[str | Callable[[BaseException], str], ...]], ...] = (
+    (_is_a(LoginNeeded), tuple([_login(place) for place in Place])),
+    (_is_a(ConnectError), (_connect, _connect, _connect_at_prompt)),
+    (
         # The shell needs no second pair of quotes.
         lambda error: isinstance(error, CommandError) and error.position is not None,
         (_quotes, "", ""),
     ),
-    _Row(_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",)),
-    _Row(
-        _is_a(TwoFactorError),
-        _SECOND_FACTOR,
-    ),
-    _Row(_has_code(LoginError, "totp-max-attempts"), ("too many wrong codes: try again later",)),
-    _Row(
-        _is_a(LoginLost),
-        ("log in again: ddp login USER", "", "log in with `login USER`, then repeat the call"),
-    ),
-    _Row(_has_code(LoginError, 400), ("the server may not support this kind of login",)),
-    _Row(
+    (_is_rate_limited, (lambda error: f"try again in {max(1, math.ceil(_seconds_to_wait(error) or 0))} s",)),
+    (_is_a(TwoFactorError), _SECOND_FACTOR),
+    (_has_code(LoginError, "totp-max-attempts"), ("too many wrong codes: try again later",)),
+    (_is_a(LoginLost), ("log in again: ddp login USER", "", "log in with `login USER`, then repeat the call")),
+    (_has_code(LoginError, 400), ("the server may not support this kind of login",)),
+    (
         _is_a(LoginError),
         (
             "check user name and password; an e-mail address contains an @, and --id takes a user id",
@@ -277,45 +251,30 @@ _TABLE: tuple[_Row, ...] = (
             "check user name and password; an e-mail address contains an @",
         ),
     ),
-    _Row(_has_code(ServerError, 500), ("the server does not send details of this error: look in its log",)),
-    _Row(lambda error: isinstance(error, ServerError) and is_unknown_name(error), (_spelling,)),
-    _Row(_has_code(ServerError, 400), ("the server does not accept these arguments",)),
-    _Row(_is_a(NegotiationError), ("the server does not speak any version of DDP that ddp speaks (1, pre2, pre1)",)),
-    _Row(
-        lambda error: isinstance(error, OutcomeUnknown) and error.connect_error is not None,
-        (_connect_or_repeat,),
-    ),
-    _Row(
+    (_has_code(ServerError, 500), ("the server does not send details of this error: look in its log",)),
+    (lambda error: isinstance(error, ServerError) and is_unknown_name(error), (_spelling,)),
+    (_has_code(ServerError, 400), ("the server does not accept these arguments",)),
+    (_is_a(NegotiationError), ("the server does not speak any version of DDP that ddp speaks (1, pre2, pre1)",)),
+    (lambda error: isinstance(error, OutcomeUnknown) and error.connect_error is not None, (_connect_or_repeat,)),
+    (
         _is_a(OutcomeUnknown),
         (
-            "find out whether it ran before you repeat it; with --reconnect, ddp repeats it itself",
             "find out whether it ran before you repeat it; with --reconnect, ddp repeats it itself",
             "find out whether it ran before you repeat it",
         ),
     ),
-    _Row(
+    (
         _is_a(ConnectionLost),
-        (
-            "with --reconnect, ddp connects again after a lost connection",
-            "with --reconnect, ddp connects again after a lost connection",
-            "`reconnect` tries to connect now",
-        ),
+        ("with --reconnect, ddp connects again after a lost connection", "`reconnect` tries to connect now"),
     ),
-    _Row(
-        _is_a(DDPTimeout),
-        ("--timeout S allows more time; 0 means no limit", "--timeout S allows more time; 0 means no limit", ""),
-    ),
-    _Row(
+    (_is_a(DDPTimeout), ("--timeout S allows more time; 0 means no limit", "")),
+    (
         _is_a(MessageTooLarge),
         (
-            "--max-message SIZE allows larger messages, such as 1G",
             "--max-message SIZE allows larger messages, such as 1G",
             "`exit`, and start ddp with --max-message SIZE, such as 1G",
         ),
     ),
-    _Row(
-        _is_a(EJSONError),
-        ("-d shows what the server sent", "-d shows what the server sent", "`debug on` shows what the server sends"),
-    ),
-    _Row(lambda error: True, (_notes,)),
+    (_is_a(EJSONError), ("-d shows what the server sent", "`debug on` shows what the server sends")),
+    (lambda error: True, (_notes,)),
 )

@@ -73,7 +73,6 @@ KEEPERS: dict[str, tuple[str, ...]] = {
         "minimongo/",
         "text/",
         "analysis/",
-        "advice.py",
         "logins.py",
         "client/",
         "server/",

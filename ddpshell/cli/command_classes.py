@@ -180,14 +180,9 @@ class _Described(click.Command):
         self.examples = examples
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Make click's parser, with two changes: numbers are not options, and one dash begins a short option."""
+        """Make click's parser, with a change: numbers are not options."""
         parser = super().make_parser(ctx)
-        parse, process = parser.parse_args, parser._process_opts  # noqa: SLF001 - see below
-
-        def process_short(word: str, state: Any) -> None:
-            # click first looks for `-u` among the long options and builds an error with suggestions that it throws away:
-            # a fiftieth of the time of a call.
-            (process if word.startswith("--") else parser._match_short_opt)(word, state)  # noqa: SLF001
+        parse = parser.parse_args
 
         def parse_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
             given = list(args)
@@ -205,7 +200,6 @@ class _Described(click.Command):
 
         # click has no public way to change this.
         parser.parse_args = parse_numbers  # type: ignore[method-assign]
-        parser._process_opts = process_short  # type: ignore[method-assign, assignment]  # noqa: SLF001
         return parser
 
     def _name_before_texts(self, values: dict[str, Any]) -> None:

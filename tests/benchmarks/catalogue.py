@@ -221,9 +221,9 @@ RACES = {
             rounds=21,
             measures={"time": "ms"},
             goals=(
-                Goal("time", against="script", at_most=1.4),
-                Goal("time", against="npm ddp", at_most=0.6),
-                Goal("time", against="simpleddp", at_most=0.8),
+                Goal("time", against="script", at_most=1.25),
+                Goal("time", against="npm ddp", at_most=0.5),
+                Goal("time", against="simpleddp", at_most=0.7),
             ),
             contenders=_once,
         ),
@@ -304,7 +304,7 @@ RACES = {
             tiny=1,
             rounds=21,
             measures={"time": "ms"},
-            goals=(Goal("time", against="bare prompt", at_most=1.5),),
+            goals=(Goal("time", against="bare prompt", at_most=1.25),),
             contenders=_start,
         ),
         Race(
