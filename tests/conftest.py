@@ -14,6 +14,7 @@ import pytest
 
 from ddpshell.server.meteor import accounts
 from tests import machine, meteor, npm
+from tests.loopback import LoopbackServer
 from tests.meteor import MeteorServer
 
 # There is no deadline: the time of an example depends more on the machine's other work than on the code.
@@ -144,6 +145,13 @@ def _no_thread_left(home: Path) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------------------------------- the servers
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    """The demo server, for this test alone."""
+    with LoopbackServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +80,6 @@ ALL_KINDS = """
         except DDPError:
             pass
 """
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
 
 
 def locustfile(folder: Path, server: LoopbackServer, body: str, needed: dict[str, int], before: str = "") -> Path:

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
@@ -18,12 +18,6 @@ from tests.loopback import PATIENCE, LoopbackServer
 from tests.machine import TOP
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as running:
-        yield running
 
 
 def _start(system: str, *words: str, **settings: object) -> subprocess.Popen[str]:

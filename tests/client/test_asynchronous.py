@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,12 +22,6 @@ from tests.client.test_collection import Played, added, changed, playing, remove
 from tests.fakes import PATIENCE, FakeClock, ScriptedConnector
 from tests.loopback import LoopbackServer
 from tests.machine import ENVIRONMENT
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
 
 
 async def take(changes: AsyncIterator[Change], count: int) -> list[Change]:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -19,12 +19,6 @@ from ddpshell.client.events import CallFinished, ConnectionDropped, ConnectionFa
 from ddpshell.clock import SystemClock
 from tests.loopback import PATIENCE, LoopbackServer, ScriptedServer, accept_then_close, refuse_version, silent_websocket
 from tests.machine import TOP
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
 
 
 class Crowd:

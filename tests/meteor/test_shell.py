@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.meteor import MeteorServer
-from tests.shell.window import Window, assert_all_ticks
+from tests.shell.window import Window
 
 
 @pytest.fixture
@@ -98,36 +98,6 @@ def test_the_server_is_killed_and_restarted_while_the_user_types(
         assert len(rows_with(window, "> call upper")) == 1
 
 
-def test_many_frames_do_not_damage_the_typed_line(window: Window) -> None:
-    """A frame every millisecond, as fast as Meteor's timer runs. Each is shown, or counted if the terminal is too slow."""
-    window.press("debug on changed\r")
-    window.wait_for("debug is on")
-    window.is_looking = False
-    window.press("sub ticker 1\r")
-    typed = ""
-    for letter in "call upper 'not a letter is lost'":
-        start = len(window.plain)
-        typed += letter
-        window.press(letter)
-        # The whole typed text is drawn again below the frames.
-        window.wait_for(lambda: f"> {typed.rstrip()}" in window.plain[start:])  # noqa: B023 - called within this iteration
-    window.press("\r")
-    window.wait_for('"NOT A LETTER IS LOST"')
-    window.press("unsub --all\rdebug off\r")
-    window.wait_for("debug is off")
-    assert_all_ticks(window)
-
-
-def test_a_paste_of_five_hundred_lines_is_one_text_and_runs_in_order(window: Window) -> None:
-    window.paste("\n".join(f"call upper 'line {number}'" for number in range(500)))
-    window.wait_for("line 499")
-    assert "[1]" not in window.text, "nothing has been run"
-    window.press("\r")
-    window.wait_for('[500] "LINE 499"')
-    results = re.findall(r'^\[(\d+)\] "LINE (\d+)"', window.text, re.MULTILINE)
-    assert results == [(str(number + 1), str(number)) for number in range(500)]
-
-
 def test_control_c_ends_the_wait_and_the_result_is_shown_later(window: Window) -> None:
     window.press("call slow 1500\rwait\r")
     window.wait_for("> wait")
@@ -138,13 +108,6 @@ def test_control_c_ends_the_wait_and_the_result_is_shown_later(window: Window) -
     window.wait_for_prompt()
     window.wait_for("[1] 1500")
     assert "[2]" not in window.text
-
-
-def test_the_line_can_be_edited_in_vi_mode(window: Window) -> None:
-    window.press("set editing vi\r")
-    window.wait_for("editing is vi")
-    window.press("call upper wrong\x1bbcwright\x1b\r")
-    window.wait_for('[1] "RIGHT"')
 
 
 # ------------------------------------------------------------------------------------------------------------ secrets

@@ -20,12 +20,6 @@ from tests.shell.test_script import Stage
 
 
 @pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
 def table(server: LoopbackServer) -> Iterator[Desk]:
     with desk(server.url, columns=300) as made:
         made.shell.terminal = FakeTerminal()

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from ddpshell.server import Server, Subscription
 from tests.loopback import LoopbackServer
 from tests.shell.commands.test_accounts import careful_server
 from tests.shell.window import Window
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
-def window(server: LoopbackServer) -> Iterator[Window]:
-    with Window("-u", f"localhost:{server.port}") as window:
-        window.wait_for("connected to")
-        window.wait_for_prompt()
-        yield window
 
 
 def test_the_toolbar_is_up_to_date_when_a_result_is_shown(window: Window) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,6 @@ from ddpshell.shell.commands import accounts
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.meteor import MeteorServer
 from tests.shell.desk import Desk, FakeTerminal, desk
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
-def table(server: LoopbackServer) -> Iterator[Desk]:
-    with desk(server.url) as made:
-        yield made
 
 
 @pytest.fixture

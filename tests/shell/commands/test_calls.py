@@ -10,20 +10,7 @@ from ddpshell.shell.link import Profile
 from ddpshell.shell.registry import Role
 from ddpshell.shell.terminal.completion import suggestions
 from tests.fakes import FakeClock, ScriptedConnector, ScriptedPeer
-from tests.loopback import LoopbackServer
-from tests.shell.desk import Desk, FakeTerminal, desk, scripted_desk
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
-def table(server: LoopbackServer) -> Iterator[Desk]:
-    with desk(server.url) as made:
-        yield made
+from tests.shell.desk import Desk, FakeTerminal, scripted_desk
 
 
 class Slow:

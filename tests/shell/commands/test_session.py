@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from ddpshell.analysis.recording import Frame
 from ddpshell.shell.registry import Role
 from tests.loopback import LoopbackServer
 from tests.shell.desk import Desk, desk
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
-def table(server: LoopbackServer) -> Iterator[Desk]:
-    with desk(server.url) as made:
-        yield made
-
 
 # ------------------------------------------------------------------------------------------------- the connection
 

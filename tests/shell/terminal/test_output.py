@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,20 +54,6 @@ def test_a_buffer_is_not_a_terminal() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ the program
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
-def window(server: LoopbackServer) -> Iterator[Window]:
-    with Window("-u", f"localhost:{server.port}") as window:
-        window.wait_for("connected to")
-        window.wait_for_prompt()
-        yield window
 
 
 def lines_with(window: Window, text: str) -> list[str]:
