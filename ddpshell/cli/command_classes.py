@@ -387,7 +387,7 @@ class Group(_Described, click.Group):
         if server in self._descriptions:
             meant = process_of(ctx).command_with([server, *args], ["localhost:3000", server, *args])
             return click.UsageError(f"-u/--url needs a server before {server!r}; did you mean `{meant}`?", ctx)
-        advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name}"
+        advice = f"did you mean {meant}?" if meant else f"to call a method, type: ddp call {name or 'METHOD'}"
         return click.UsageError(f"unknown command {name!r}; {advice}", ctx)
 
     def first_notes(self, ctx: click.Context) -> Mapping[str, Rows]:

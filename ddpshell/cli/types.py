@@ -67,10 +67,15 @@ class SettingType(click.ParamType[Any]):
 class Text(SettingType):
     """Any text that is not empty. In a script, an empty text is usually a variable without a value."""
 
+    #: Whether it can have bytes that are not UTF-8, which Python decodes as lone surrogates.
+    allows_bytes = False
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check that there is text."""
         if not value:
             self.fail("must not be empty", param, ctx)
+        if not self.allows_bytes and any("\udc80" <= character <= "\udcff" for character in value):
+            self.fail("is not UTF-8 text", param, ctx)
         return str(value)
 
 
@@ -115,17 +120,24 @@ class TimeLimit(Seconds):
     hint = "; use 0 for no limit"
 
 
-class PositiveNumber(click.FloatRange):
-    """A number above 0, or also 0. `nan`, which click accepts in every range, is not a number."""
+class PositiveNumber(click.ParamType[float]):
+    """A number above 0, or also 0."""
+
+    name = "number"
 
     def __init__(self, *, or_zero: bool = False) -> None:
-        super().__init__(min=0, min_open=not or_zero)
+        self._or_zero = or_zero
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a number."""
-        number = super().convert(value, param, ctx)
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
         if math.isnan(number):
             self.fail(f"{value!r} is not a valid number", param, ctx)
+        if number < 0 or (number == 0 and not self._or_zero):
+            self.fail(f"{value} is not a number {'of 0 or more' if self._or_zero else 'above 0'}", param, ctx)
         return number
 
 
@@ -292,6 +304,7 @@ class FileName(Text):
 
     name = "file"
     toml_form = "the name of a file in quotes"
+    allows_bytes = True
 
     def from_toml(self, value: Any, folder: Path) -> str | None:
         """Read a name; a relative path starts at the config file's folder. The file is not read yet."""

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpshell.cli.options import ProfileName
-from ddpshell.cli.types import Cookie, FileName, Header, OutputFile, ReadableFile, Seconds, SecretFile, Text, TimeLimit
+from ddpshell.cli.types import (
+    Cookie,
+    FileName,
+    Header,
+    OutputFile,
+    PositiveNumber,
+    ReadableFile,
+    Seconds,
+    SecretFile,
+    Text,
+    TimeLimit,
+)
 
 OPTION = click.Option(["--x"])
 CONTEXT = click.Context(click.Command("x"))
@@ -32,6 +43,26 @@ def test_only_a_time_limit_can_be_switched_off_with_0(kind: Seconds, hint: str) 
     with pytest.raises(click.BadParameter) as caught:
         kind.convert("-1", None, None)
     assert caught.value.message == f"-1 is not a valid number of seconds{hint}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "problem"),
+    [
+        (PositiveNumber(), "x", "'x' is not a valid number"),
+        (PositiveNumber(), "0", "0 is not a number above 0"),
+        (PositiveNumber(), "nan", "'nan' is not a valid number"),
+        (PositiveNumber(or_zero=True), "-1", "-1 is not a number of 0 or more"),
+        (Text(), "a\udcff", "is not UTF-8 text"),
+    ],
+)
+def test_an_invalid_value_is_named(kind: click.ParamType[object], text: str, problem: str) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert(text, None, None)
+    assert caught.value.message == problem
+
+
+def test_the_name_of_a_file_can_have_any_bytes() -> None:
+    assert FileName().convert("a\udcff", None, None) == "a\udcff"
 
 
 @pytest.mark.parametrize("kind", [Text(), FileName(), ReadableFile(), OutputFile(), SecretFile()])

@@ -130,8 +130,8 @@ def _retries(path: str | None, source: int, console: Console) -> Iterator[Callab
 
             def write(line: bytes) -> None:
                 nonlocal count
-                count += 1
                 file.write(line + b"\n")
+                count += 1
 
             try:
                 yield write

@@ -87,7 +87,8 @@ def _read_weight(file: str) -> dict[str, JSONValue]:
         raise CommandError(f"--against: cannot read {file!r}: {error.strerror}") from None
     except EJSONError:
         weight = None
-    if not isinstance(weight, dict) or "publication" not in weight or not isinstance(weight.get("collections"), list):
+    forms: dict[str, type] = {"publication": str, "documents": int, "bytes": int, "collections": list}
+    if not isinstance(weight, dict) or not all(isinstance(weight.get(key), form) for key, form in forms.items()):
         raise CommandError(f"--against: {file!r} is not a weight, as `ddp weigh -o json` prints it")
     return weight
 

@@ -162,7 +162,17 @@ def test_a_weight_is_compared_with_an_earlier_one(ddp: Command, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"publication": "x"}', "weight"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"publication": "x"}',
+        "weight",
+        '{"publication": 1, "bytes": 1, "documents": 1, "collections": []}',
+    ],
+)
 def test_a_file_that_is_not_a_weight_is_a_usage_error(ddp: Command, tmp_path: Path, text: str) -> None:
     (tmp_path / "old").write_text(text)
     ran = ddp("weigh", "tasks", "--against", str(tmp_path / "old"))
