@@ -62,24 +62,24 @@ _EXPECTS_TLS = re.compile(r"plain HTTP request was sent to HTTPS|plain HTTP to a
 _LOST_UPGRADE = (400, 405, 426, 501)
 
 
-class Layer(Struct, frozen=True):
+class Layer(Struct):
     """What was found in one layer.
 
     Args:
-        layer: The layer's name.
         status: `ok`, `warn` (something to know or to mend), `fail` or `skip`.
-        ms: Milliseconds; None if nothing was tried.
         found: What was found, in one line.
         advice: What to do, which can have several lines; "" if there is nothing to do.
         facts: More values for programs.
+        layer: The layer's name.
+        ms: Milliseconds; None if nothing was tried.
     """
 
-    layer: str
     status: Status
-    ms: float | None
     found: str
     advice: str = ""
     facts: Mapping[str, JSONValue] = {}
+    layer: str = ""
+    ms: float | None = None
 
     def as_json(self) -> dict[str, JSONValue]:
         """Return the object for programs."""
@@ -91,15 +91,6 @@ class Layer(Struct, frozen=True):
             "advice": self.advice,
             **self.facts,
         }
-
-
-class _Finding(Struct, frozen=True):
-    """The result of one layer, without its name and its time."""
-
-    status: Status
-    found: str
-    advice: str = ""
-    facts: Mapping[str, JSONValue] = {}
 
 
 class Diagnosis:
@@ -152,8 +143,9 @@ class Diagnosis:
                 tls = layer
             elif tls is not None and self._rejection is not None:
                 # With TLS 1.3, a server rejects the client after the handshake, in the place of its first answer.
-                yield Layer("tls", "fail", tls.ms, f"{tls.found}; {layer.found}", self._rejection_advice(), tls.facts)
-                yield Layer(layer.layer, "skip", None, "not tried")
+                tls.status, tls.found, tls.advice = "fail", f"{tls.found}; {layer.found}", self._rejection_advice()
+                yield tls
+                yield Layer("skip", "not tried", layer=layer.layer)
                 tls = None
             else:
                 if tls is not None:
@@ -168,90 +160,87 @@ class Diagnosis:
                 wait_for_server(self._process, self._settings, self._passphrase)
             for name in LAYERS:
                 if self.exit_code is not ExitCode.DONE:
-                    yield Layer(name, "skip", None, "not tried")
+                    yield Layer("skip", "not tried", layer=name)
                     continue
                 begin(name)
                 began = self._clock.now()
-                finding = self._examine(getattr(self, f"_try_{name}"))
-                spent = (self._clock.now() - began) * 1000
-                ms = None if finding.status == "skip" else spent
-                if finding.status == "fail":
-                    self._fail()
-                yield Layer(name, finding.status, ms, finding.found, finding.advice, finding.facts)
+                layer = self._examine(getattr(self, f"_try_{name}"))
+                layer.layer = name
+                if layer.status != "skip":
+                    layer.ms = (self._clock.now() - began) * 1000
+                if layer.status == "fail" and self.exit_code is ExitCode.DONE:
+                    self.exit_code = ExitCode.NOT_CONNECTED
+                yield layer
 
-    def _examine(self, examine: Callable[[], _Finding]) -> _Finding:
+    def _examine(self, examine: Callable[[], Layer]) -> Layer:
         try:
             return examine()
         except (CommandError, InvalidURL):
             # A file with a password cannot be read, for example. That says nothing about the server.
             raise
         except (LoginError, LoginNeeded) as error:
-            self._fail(ExitCode.LOGIN)
-            return _Finding("fail", str(error), advice(error, Place.COMMAND_LINE))
+            self.exit_code = ExitCode.LOGIN
+            return Layer("fail", str(error), advice(error, Place.COMMAND_LINE))
         except DDPError as error:
-            return _Finding("fail", str(error), doctor_advice(error))
-
-    def _fail(self, code: ExitCode = ExitCode.NOT_CONNECTED) -> None:
-        if self.exit_code is ExitCode.DONE:
-            self.exit_code = code
+            return Layer("fail", str(error), doctor_advice(error))
 
     # ------------------------------------------------------------------------------------------------- the network
 
-    def _try_dns(self) -> _Finding:
+    def _try_dns(self) -> Layer:
         self._addresses = list(self._connector.look_up(self._waiter, self._deadline()))
         host = (self._proxy or self.endpoint).host
         found = list(dict.fromkeys([str(address[4][0]) for address in self._addresses]))
         text = f"{host} needs no lookup" if found == [host] else f"{host} is {', '.join(found)}"
-        return _Finding("ok", text, facts={"addresses": [*found]})
+        return Layer("ok", text, facts={"addresses": [*found]})
 
-    def _try_tcp(self) -> _Finding:
+    def _try_tcp(self) -> Layer:
         sock = self._connector.open_socket(self._addresses, self._waiter, self._deadline())
         self._cleanup.callback(sock.close)
         self._stream = sock
         host, port = sock.getpeername()[:2]
-        return _Finding("ok", f"connected to {f'[{host}]' if ':' in host else host}:{port}")
+        return Layer("ok", f"connected to {f'[{host}]' if ':' in host else host}:{port}")
 
-    def _try_proxy(self) -> _Finding:
+    def _try_proxy(self) -> Layer:
         if self._proxy is None:
-            return _Finding("skip", "no proxy")
+            return Layer("skip", "no proxy")
         assert self._stream is not None
         self._stream = self._connector.open_tunnel(self._stream, self._waiter, self._deadline())
-        return _Finding("ok", f"{self._proxy.url} connects to {self.endpoint.authority}")
+        return Layer("ok", f"{self._proxy.url} connects to {self.endpoint.authority}")
 
-    def _try_tls(self) -> _Finding:
+    def _try_tls(self) -> Layer:
         if not self.endpoint.secure:
-            return _Finding("skip", "the URL is for a connection without TLS")
+            return Layer("skip", "the URL is for a connection without TLS")
         assert self._stream is not None
         try:
             self._stream = self._connector.secure(self._stream, self._waiter, self._deadline())
         except ConnectError as error:
             if error.problem == "client rejected":
-                return _Finding("fail", str(error), self._rejection_advice())
+                return Layer("fail", str(error), self._rejection_advice())
             return self._untrusted(error)
         sent = certificates(self._stream)
         if not sent:
-            return _Finding("ok", "the certificate is trusted")
+            return Layer("ok", "the certificate is trusted")
         own, facts = sent[0], self._certificate_facts(sent[0])
         text = f"certificate of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"
         if self._settings.insecure:
-            return _Finding("warn", f"{text}; not checked", "leave out --insecure to check it", facts)
+            return Layer("warn", f"{text}; not checked", "leave out --insecure to check it", facts)
         if own.not_after - self._now() < _FEW_DAYS * _DAY:
-            return _Finding("warn", text, "renew the certificate, for example with `certbot renew`", facts)
-        return _Finding("ok", text, facts=facts)
+            return Layer("warn", text, "renew the certificate, for example with `certbot renew`", facts)
+        return Layer("ok", text, facts=facts)
 
     def _rejection_advice(self) -> str:
         if self._settings.cert is None:
             return "the server rejects clients without a certificate: use --cert FILE, and --key FILE if the key is elsewhere"
         return "the server rejects this client certificate: use --cert FILE with one from an authority that the server trusts"
 
-    def _untrusted(self, error: ConnectError) -> _Finding:
+    def _untrusted(self, error: ConnectError) -> Layer:
         """Describe the certificate that is not trusted, which a second connection reads."""
         sent: list[Certificate] = []
         if error.problem.startswith("certificate") or error.problem == "unknown authority":
             with contextlib.suppress(ConnectError):
                 sent = certificates(self._open(checks_certificate=False))
         if not sent:
-            return _Finding("fail", str(error), doctor_advice(error))
+            return Layer("fail", str(error), doctor_advice(error))
         own, last = sent[0], sent[-1]
         # OpenSSL ends some of its sentences with a full stop.
         text = f"{str(error).removesuffix('.')}; the certificate is of {_names(own)}, issued by {own.issuer}, {self._validity(own)}"
@@ -278,7 +267,7 @@ class Diagnosis:
                 "let the server send the whole chain: with Let's Encrypt fullchain.pem in place of cert.pem (nginx: "
                 f"ssl_certificate). If {last.issuer} is your own authority, trust it with --cacert FILE"
             )
-        return _Finding("fail", text, what, self._certificate_facts(own))
+        return Layer("fail", text, what, self._certificate_facts(own))
 
     def _certificate_facts(self, own: Certificate) -> dict[str, JSONValue]:
         return {"issuer": own.issuer, "names": [*own.names], "days": int((own.not_after - self._now()) // _DAY)}
@@ -293,7 +282,7 @@ class Diagnosis:
 
     # ----------------------------------------------------------------------------------------------------- the web
 
-    def _try_page(self) -> _Finding:
+    def _try_page(self) -> Layer:
         path = page_path(self.endpoint)
         try:
             self._page = page = self._get(path, self._stream)
@@ -302,7 +291,7 @@ class Diagnosis:
                 self._rejection = error
             if error.retryable:
                 # Some DDP servers answer nothing but requests for WebSockets.
-                return _Finding("warn", f"no page at {path}: {error}", doctor_advice(error))
+                return Layer("warn", f"no page at {path}: {error}", doctor_advice(error))
             raise
         text = f"HTTP {page.status} {page.phrase}".rstrip() + f" for {path}"
         if page.header("server"):
@@ -313,13 +302,13 @@ class Diagnosis:
             text += f", redirects to {target}"
             if target.startswith(f"{self._origin()}/"):
                 # The WebSocket has another path, which need not be redirected.
-                return _Finding("ok", text)
-            return _Finding("warn", text, f"use that address: ddp doctor {target}")
+                return Layer("ok", text)
+            return Layer("warn", text, f"use that address: ddp doctor {target}")
         if page.status == 404:
             # A server needs no page. If the path is wrong, the upgrade fails, too.
-            return _Finding("skip", f"there is no page at {path}: HTTP 404")
+            return Layer("skip", f"there is no page at {path}: HTTP 404")
         if page.status >= 400:
-            return _Finding("warn", f"{text}: {_first_line(page.text)}".removesuffix(": "), _status_advice(page.status))
+            return Layer("warn", f"{text}: {_first_line(page.text)}".removesuffix(": "), _status_advice(page.status))
         self._facts = self._read_facts(page, path)
         return self._judge_page(text, path)
 
@@ -332,7 +321,7 @@ class Diagnosis:
         header = page.header("content-security-policy")
         return PageFacts(facts.config, facts.config_script, (*facts.policies, *([header] if header else [])))
 
-    def _judge_page(self, text: str, path: str) -> _Finding:
+    def _judge_page(self, text: str, path: str) -> Layer:
         facts = self._facts
         data: dict[str, JSONValue] = {}
         if facts.config is None:
@@ -367,8 +356,8 @@ class Diagnosis:
                 f'or with browser-policy: BrowserPolicy.content.allowConnectOrigin("{origin}")'
             )
         if not problems:
-            return _Finding("ok", text, facts=data)
-        return _Finding("warn", "; ".join([text, *problems]), "\n".join(problems.values()), data)
+            return Layer("ok", text, facts=data)
+        return Layer("warn", "; ".join([text, *problems]), "\n".join(problems.values()), data)
 
     def _right_address(self) -> str:
         """Return the address of the application, if its page says that it has another path."""
@@ -386,40 +375,40 @@ class Diagnosis:
         """Return the whole address of a redirect; "" if there is none."""
         return urljoin(self._origin() + page_path(self.endpoint), location) if location else ""
 
-    def _try_sockjs(self) -> _Finding:
+    def _try_sockjs(self) -> Layer:
         if self._page is None:
             # Waiting for another answer would only take time.
-            return _Finding("skip", "the server does not answer requests for pages")
+            return Layer("skip", "the server does not answer requests for pages")
         path = f"{page_path(self.endpoint)}sockjs/info"
         missing: Status = "warn" if self.endpoint.framed else "skip"
         try:
             answer = self._get(path)
         except ConnectError as error:
-            return _Finding(missing, f"no answer for {path}: {error}")
+            return Layer(missing, f"no answer for {path}: {error}")
         try:
             info = json_text.parse(answer.text)
         except EJSONError:
             info = None
         if answer.status != 200 or not isinstance(info, dict) or "websocket" not in info:
-            return _Finding(missing, f"no SockJS at {path}: HTTP {answer.status}")
+            return Layer(missing, f"no SockJS at {path}: HTTP {answer.status}")
         if not info["websocket"]:
             self._sockjs_refuses_websockets = True
-            return _Finding(
+            return Layer(
                 "warn",
                 "SockJS says that WebSockets are switched off",
                 "start Meteor without DISABLE_WEBSOCKETS: unset DISABLE_WEBSOCKETS",
             )
-        return _Finding("ok", "SockJS answers, and WebSockets are allowed")
+        return Layer("ok", "SockJS answers, and WebSockets are allowed")
 
-    def _try_upgrade(self) -> _Finding:
+    def _try_upgrade(self) -> Layer:
         try:
             # Each step again, because a server answers only one request on a connection that is upgraded.
             stream = self._open()
             transport = self._connector.upgrade(stream, self._waiter, self._deadline())
         except ConnectError as error:
-            return _Finding("fail", str(error), self._upgrade_advice(error))
+            return Layer("fail", str(error), self._upgrade_advice(error))
         transport.close(goodbye=False)
-        return _Finding("ok", f"{self.endpoint.url} accepts WebSockets")
+        return Layer("ok", f"{self.endpoint.url} accepts WebSockets")
 
     def _upgrade_advice(self, error: ConnectError) -> str:
         if error.problem == "redirect":
@@ -455,7 +444,7 @@ class Diagnosis:
 
     # --------------------------------------------------------------------------------------------------------- DDP
 
-    def _try_ddp(self) -> _Finding:
+    def _try_ddp(self) -> Layer:
         try:
             self._client = self._connect()
         except ConnectError as error:
@@ -465,36 +454,36 @@ class Diagnosis:
                 "the WebSocket opens, but there is no DDP server at its other end: check the path, and that the proxy passes "
                 "messages on to Meteor"
             )
-            return _Finding("fail", str(error), what)
+            return Layer("fail", str(error), what)
         status = self._client.status
         session = "without an id" if status.session is None else status.session
-        return _Finding("ok", f"session {session}")
+        return Layer("ok", f"session {session}")
 
-    def _try_ping(self) -> _Finding:
+    def _try_ping(self) -> Layer:
         assert self._client is not None
         times = []
         for _ in range(_PINGS):
             answer = self._client.ping()
             wait_until_done(answer, self._clock, self._deadline())
             if not answer.done():
-                return _Finding(
+                return Layer(
                     "fail",
                     "no answer to a DDP ping",
                     "the server accepts sessions but does not answer: look at its load and its log",
                 )
             times.append(answer.result(0) * 1000)
         # The fastest one has waited least for other work.
-        return _Finding("ok", f"round trip of {min(times):.1f} ms", facts={"round_trip_ms": round(min(times), 3)})
+        return Layer("ok", f"round trip of {min(times):.1f} ms", facts={"round_trip_ms": round(min(times), 3)})
 
-    def _try_size(self) -> _Finding:
+    def _try_size(self) -> Layer:
         largest = self._max_size
         if largest < _KIB:
-            return _Finding("skip", "the largest message to try is smaller than 1 KiB")
+            return Layer("skip", "the largest message to try is smaller than 1 KiB")
         search = SizeSearch(self._connect, self._clock, self._deadline, largest)
         passed, failed = search.run()
         facts: dict[str, JSONValue] = {"bytes": passed}
         if failed is None:
-            return _Finding("ok", f"messages of {size_text(passed)} pass", facts=facts)
+            return Layer("ok", f"messages of {size_text(passed)} pass", facts=facts)
         what = (
             "the server or a proxy before it limits the size of WebSocket messages: raise that limit "
             "(Meteor with DDP_TRANSPORT=uws: payloadLength), or send less in one message"
@@ -506,14 +495,14 @@ class Diagnosis:
             )
         text = f"messages of {size_text(failed)} do not pass: {search.reason}"
         if not passed:
-            return _Finding("fail", text, what, facts)
-        return _Finding("warn", f"messages of up to {size_text(passed)} pass; {text}", what, facts)
+            return Layer("fail", text, what, facts)
+        return Layer("warn", f"messages of up to {size_text(passed)} pass; {text}", what, facts)
 
-    def _try_login(self) -> _Finding:
+    def _try_login(self) -> Layer:
         assert self._client is not None
         credential = find_credential(self._process, self._settings)
         if credential is None:
-            return _Finding("skip", "no login was named, and none is saved")
+            return Layer("skip", "no login was named, and none is saved")
         try:
             awaited = credential.log_in(self._client)
             wait_until_done(awaited, self._clock, self._deadline())
@@ -521,11 +510,11 @@ class Diagnosis:
         except LoginError as error:
             raise credential.rejection(error) from None
         credential.end_login(self._client, made)
-        return _Finding("ok", f"the server accepts {credential.what}")
+        return Layer("ok", f"the server accepts {credential.what}")
 
-    def _try_resume(self) -> _Finding:
+    def _try_resume(self) -> Layer:
         if not self._drops:
-            return _Finding("skip", "no connection was cut")
+            return Layer("skip", "no connection was cut")
         resumed = 0
         with EventQueue[Event](self._clock) as queue:
             client = self._connect(queue.put, reconnect=True)
@@ -535,7 +524,7 @@ class Diagnosis:
                 event = self._await_return(client, queue)
                 if event is None:
                     why = client.status.error
-                    return _Finding(
+                    return Layer(
                         "fail",
                         f"after connection {number} was cut, the client could not connect again: {why}",
                         "the server or a balancer before it must accept connections again at once: look for limits "
@@ -562,20 +551,20 @@ class Diagnosis:
                         pass
         return None
 
-    def _judge_resumption(self, resumed: int) -> _Finding:
+    def _judge_resumption(self, resumed: int) -> Layer:
         facts: dict[str, JSONValue] = {"drops": self._drops, "resumed": resumed}
         times = plural(self._drops, "time")
         if resumed == self._drops:
-            return _Finding("ok", f"the session came back {resumed} of {times}", facts=facts)
+            return Layer("ok", f"the session came back {resumed} of {times}", facts=facts)
         version = re.match(r"([0-9]+)\.([0-9]+)", self._facts.setting("meteorRelease").removeprefix("METEOR@"))
         text = f"the session came back {resumed} of {times}; otherwise there was a new one"
         if version and (int(version[1]), int(version[2])) < _RESUMING_METEOR:
-            return _Finding("ok", f"{text}, as always before Meteor 3.5", facts=facts)
+            return Layer("ok", f"{text}, as always before Meteor 3.5", facts=facts)
         what = (
             "clients subscribe and load everything again after each loss. Meteor keeps sessions from 3.5 on; with "
             "several instances, the balancer must send a client to the same one again (nginx: ip_hash; in the upstream)"
         )
-        return _Finding("warn", text, what, facts)
+        return Layer("warn", text, what, facts)
 
     # ------------------------------------------------------------------------------------------------------- tools
 

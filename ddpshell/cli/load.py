@@ -8,6 +8,7 @@ which they were due. So a server that stalls delays all requests that are due me
 from __future__ import annotations
 
 import errno
+import math
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -143,6 +144,9 @@ class LoadTest:
         self._show = show
         self._logs_in = logs_in
         self._params: Raw = ejson_text(list(plan.params))
+        # When the last request may be due, and how long an answer is waited for.
+        self._end = math.inf
+        self._timeout = math.inf if plan.timeout is None else plan.timeout
         # The clients without a request, if each client waits for its answer.
         self._idle: dict[Connection, None] = {}
         # The unanswered requests of each client by their ids.
@@ -184,6 +188,7 @@ class LoadTest:
             now = self._clock.now()
             self._first_due = self._due = self._alive_at = now
             self.began = now + self.plan.warmup
+            self._end = math.inf if self.plan.seconds is None else self.began + self.plan.seconds
             while True:
                 now = self._clock.now()
                 self._measure(now)
@@ -207,7 +212,7 @@ class LoadTest:
             now = self._clock.now()
             if self._outcomes > outcomes:
                 latest, outcomes = now, self._outcomes
-            elif self.plan.timeout is not None and now >= latest + self.plan.timeout:
+            elif now >= latest + self._timeout:
                 break
         self.figures.connect_seconds = self._clock.now() - begun
         if self.clients or not self.target:
@@ -215,12 +220,6 @@ class LoadTest:
         if self.figures.reasons:
             raise ConnectError(f"no client could connect: {next(iter(self.figures.reasons.values()))}")
         raise DDPTimeout(f"no client was ready within {self.plan.timeout:g} s")
-
-    @property
-    def _end(self) -> float | None:
-        """When the last request may be due; None if it is not known."""
-        assert self.began is not None
-        return None if self.plan.seconds is None else self.began + self.plan.seconds
 
     def _is_measured(self, now: float) -> bool:
         """Return whether the warm-up is over."""
@@ -232,7 +231,7 @@ class LoadTest:
         if not self._cpu_used and now >= self.began:
             self.figures.lags = array("d")
             self._cpu_used.append((now, self._cpu()))
-        elif len(self._cpu_used) == 1 and self._end is not None and now >= self._end:
+        elif len(self._cpu_used) == 1 and now >= self._end:
             self._cpu_used.append((now, self._cpu()))
 
     def _finish(self) -> None:
@@ -244,11 +243,10 @@ class LoadTest:
         elif self._is_complete:
             # The wait for answers that never came is not part of the test.
             last = [time for times in (figures.times, figures.writes) for time in times.ends[-1:]]
-            end = self._end
-            if end is not None and self.plan.count is None:
-                self.ended = end
+            if self.plan.count is None:
+                self.ended = self._end
             elif last:
-                self.ended = min(max(last), self.ended if end is None else end)
+                self.ended = min(max(last), self._end)
         if self._cpu_used:
             (begin, before), (end, after) = [*self._cpu_used, (self._clock.now(), self._cpu())][:2]
             figures.cpu, figures.cpu_span = after - before, end - begin
@@ -283,9 +281,9 @@ class LoadTest:
         times = [now + _PERIOD]
         if self.plan.rate is not None and self._due > now and self._may_begin(self._due):
             times.append(self._due)
-        if self._sent and self.plan.timeout is not None:
-            times.append(self._sent[0].sent + self.plan.timeout)
-        times += [time for time in (self.began, self._end) if time is not None and time > now]
+        if self._sent:
+            times.append(self._sent[0].sent + self._timeout)
+        times += [time for time in (self.began, self._end) if time > now]
         if self._reopen:
             times.append(self._reopen[0])
         return min(times)
@@ -305,9 +303,7 @@ class LoadTest:
 
     def _may_begin(self, due: float) -> bool:
         """Return whether a request may be due at that time."""
-        if self.plan.count is not None and self._counted >= self.plan.count:
-            return False
-        return self._end is None or due < self._end
+        return due < self._end and (self.plan.count is None or self._counted < self.plan.count)
 
     def _begin_requests(self, now: float) -> None:
         """Send the requests that are due, and open the connections that are to be opened again."""
@@ -378,8 +374,7 @@ class LoadTest:
 
     def _expire(self, now: float) -> None:
         """Give up the requests that were not answered in time."""
-        timeout = self.plan.timeout
-        while self._sent and (self._sent[0].is_done or (timeout is not None and self._sent[0].sent + timeout <= now)):
+        while self._sent and (self._sent[0].is_done or self._sent[0].sent + self._timeout <= now):
             request = self._sent.popleft()
             if not request.is_done:
                 self._expired(request)
@@ -579,7 +574,7 @@ class _Fanout(LoadTest):
         self.connections.send(client)
 
     def _begin_next(self, due: float, now: float) -> bool:
-        if self.plan.rate is not None and self._end is not None and now >= self._end:
+        if self.plan.rate is not None and now >= self._end:
             self.figures.unsent += due >= (self.began or 0.0)
             return True
         if self._write is not None or self._writer is None or not self.clients:

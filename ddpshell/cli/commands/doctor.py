@@ -34,11 +34,13 @@ def _doctor(process: Process, server: str | None, max_size: int, drop: int, chec
     console = process.console
     is_json = console.is_for_programs
     width = console.out.width if console.out.is_terminal else 100
-    progress = _progress(process)
+    # On a terminal, the name of the layer that is being tried is shown until its line is.
+    progress = Progress(console, process.clock)
 
     def begin(name: str) -> None:
         nonlocal progress
-        progress = _progress(process)
+        # A new one for each layer, so that the name is shown at once.
+        progress = Progress(console, process.clock, delay=0, prints_at_end=True)
         progress.show(0, lambda seconds: [f"...   {name}"])
 
     layers: list[Layer] = []
@@ -62,11 +64,6 @@ def _doctor(process: Process, server: str | None, max_size: int, drop: int, chec
         console.write("")
         console.write(terminal_text(_conclusion(diagnosis, layers, width), color=console.colors_out))
     return diagnosis.exit_code
-
-
-def _progress(process: Process) -> Progress:
-    """On a terminal, the name of the layer that is being tried is shown until its line is."""
-    return Progress(process.console, process.clock, delay=0, prints_at_end=True)
 
 
 def _diagnosis(process: Process, server: str | None, max_size: int, drop: int) -> Diagnosis:

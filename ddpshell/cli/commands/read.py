@@ -81,15 +81,14 @@ def _read(
 @contextlib.contextmanager
 def _opened(file: str, process: Process, *, prints_at_end: bool = True) -> Iterator[FrameFile]:
     """Open the file, show the progress while it is read, and then report what was left out."""
-    progress = Progress(process.console, process.clock, 1, delay=1, prints_at_end=prints_at_end)
-    try:
-        with open_frames(file, progress.show) as frames:
-            yield frames
-            progress.clear()
-            for note in frames.notes:
-                process.console.note(note)
-    finally:
+    with (
+        Progress(process.console, process.clock, 1, delay=1, prints_at_end=prints_at_end) as progress,
+        open_frames(file, progress.show) as frames,
+    ):
+        yield frames
         progress.clear()
+        for note in frames.notes:
+            process.console.note(note)
 
 
 def _write_page(file: str, html: str, process: Process) -> None:

@@ -94,16 +94,29 @@ def _serve(
 def _serve_demo(host: str, port: int, console: Console, prepare: Callable[[Server], None], *, greeting: bool) -> None:
     server = demo_server(greeting=greeting)
     prepare(server)
-    if not is_loopback(host):
-        console.warning(
-            f"{host} can be reached from the network, and anyone can use the demo server without logging in"
-        )
-    try:
-        with listening(host, port):
-            server.start(host, port)
+    with _started(server, host, port, console, "and anyone can use the demo server without logging in"):
         announce(server, console)
         console.note(f"try it: ddp call -u {server.url} upper Hello")
         server.wait()
+
+
+@contextlib.contextmanager
+def _started(server: Server | ServedApp, host: str, port: int, console: Console, warning: str) -> Iterator[None]:
+    """Start a server, and stop it after the `with` block.
+
+    Args:
+        server: The server.
+        host: The address to listen on.
+        port: The port.
+        console: Where to warn.
+        warning: The end of the warning that the server can be reached from the network.
+    """
+    if not is_loopback(host):
+        console.warning(f"{host} can be reached from the network, {warning}")
+    try:
+        with listening(host, port):
+            server.start(host, port)
+        yield
     finally:
         server.stop()
 
@@ -152,20 +165,12 @@ def _serve_app(
     sys.path.insert(0, folder)
     try:
         app = ServedApp(path, prepare, name=served.name, module=served.module)
-        if not is_loopback(host):
-            console.warning(
-                f"{host} can be reached from the network, but this server is made for development and tests"
-            )
-        try:
-            with listening(host, port):
-                app.start(host, port)
+        with _started(app, host, port, console, "but this server is made for development and tests"):
             announce(app.server, console)
             console.note(f"connect with: ddp -u {app.server.url}")
             while not app.server.wait(_RELOAD_INTERVAL if reload else None):
                 if app.is_changed():
                     _reload(app, path, console)
-        finally:
-            app.stop()
     finally:
         sys.path.remove(folder)
 
@@ -177,11 +182,7 @@ def _serve_recording(
     stand_in = StandIn(_read_answers(path, console), speed=speed)
     server = stand_in.server
     prepare(server)
-    if not is_loopback(host):
-        console.warning(f"{host} can be reached from the network, and anyone can read what was recorded")
-    try:
-        with listening(host, port):
-            server.start(host, port)
+    with _started(server, host, port, console, "and anyone can read what was recorded"):
         _announce_address(server, console)
         _announce_recording(stand_in, console)
         console.note(f"connect with: ddp -u {server.url}")
@@ -196,8 +197,6 @@ def _serve_recording(
             else:
                 console.note(f"reloaded {path}")
                 _announce_recording(stand_in, console)
-    finally:
-        server.stop()
 
 
 def _announce_recording(stand_in: StandIn, console: Console) -> None:
