@@ -10,7 +10,9 @@ import os
 import sys
 from collections.abc import Mapping
 
-__all__ = ["config_file", "is_there", "logins_folder", "state_file"]
+from ..exceptions import CommandError
+
+__all__ = ["config_file", "is_there", "logins_folder", "named_config_file", "state_file"]
 
 _NAME = "ddpshell"
 
@@ -25,6 +27,18 @@ def config_file(environment: Mapping[str, str] = os.environ) -> str | None:
     if named:
         return os.path.expanduser(named)
     return _find("config.toml", "XDG_CONFIG_HOME", ".config", "APPDATA", environment)
+
+
+def named_config_file() -> str:
+    """Return the config file, which need not exist.
+
+    Raises:
+        CommandError: There is no home folder.
+    """
+    file = config_file()
+    if file is None:
+        raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
+    return file
 
 
 def state_file(name: str, environment: Mapping[str, str] = os.environ) -> str | None:

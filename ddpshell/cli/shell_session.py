@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..exceptions import CommandError, InvalidURL, LoginNeeded
+from ..exceptions import InvalidURL, LoginNeeded
 from ..logins import server_of
 from ..protocol.urls import parse_url
 from ..shell.commands.shell import shell_registry
@@ -25,7 +25,7 @@ from .credentials import (
     read_passphrase,
     warn_of_exposed_passwords,
 )
-from .folders import config_file
+from .folders import named_config_file
 from .option_table import SETTINGS
 from .process import Process
 from .settings import ConnectionSettings, Identity, find_config, proxy_for
@@ -133,11 +133,9 @@ def _saved_users(process: Process, shell: Shell) -> Sequence[str]:
 
 def _save_setting(process: Process, name: str, value: str) -> str:
     """Write a setting of the shell to the config file, and return the name of the file."""
-    file = config_file()
-    if file is None:
-        raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
     from .config_file import change_config  # only `set --save` needs it
 
+    file = named_config_file()
     change_config(file, ["shell"], name, SHELL_SETTINGS[name].to_toml(value))
     return file
 

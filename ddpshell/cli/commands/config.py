@@ -23,7 +23,7 @@ from ...text.prose import closest
 from ..command_classes import Command, flag
 from ..config_file import TOMLValue, change_config, read_config
 from ..credentials import endpoint_of, login_store
-from ..folders import config_file, is_there
+from ..folders import config_file, is_there, named_config_file
 from ..option_table import SETTINGS, OptionRow
 from ..options import shared_options
 from ..output import Console
@@ -72,14 +72,14 @@ def _config(
     if path + servers + edit > 1:
         raise click.UsageError("--edit, --list and --path cannot be used together")
     if path:
-        file = _named_file()
+        file = named_config_file()
         console.write(escape_line(file) if console.out.is_terminal else file)
         return
     if servers:
         _list(process)
         return
     if edit:
-        _edit(_named_file())
+        _edit(named_config_file())
         return
     resolved = resolve(process.options, os.environ)
     # The shell itself lists all of its settings with `set`.
@@ -125,8 +125,13 @@ def _get_or_change(action: str, key: str, value: str | None, process: Process) -
         option = _SETTING_OPTIONS[min(unexpected)]
         raise click.UsageError(f"ddp config {action} does not take {option}; write: ddp config {action} KEY")
     section = ["default"] if profile is None else ["servers", profile]
-    change_config(_named_file(), section, key, None if value is None else _toml_value(setting, value))
-    process.console.note(f"{'removed' if value is None else 'set'} {key} in [{'.'.join(section)}] of {_named_file()}")
+    _change(section, key, None if value is None else _toml_value(setting, value), process)
+
+
+def _change(section: list[str], key: str, value: TOMLValue | None, process: Process) -> None:
+    change_config(named_config_file(), section, key, value)
+    what = "removed" if value is None else "set"
+    process.console.note(f"{what} {key} in [{'.'.join(section)}] of {named_config_file()}")
 
 
 def _get_or_change_shell(action: str, name: str, value: str | None, process: Process) -> None:
@@ -135,9 +140,7 @@ def _get_or_change_shell(action: str, name: str, value: str | None, process: Pro
     if action == "get":
         _print_value(dict(_shell_rows())[f"shell.{setting.name}"].value, process.console)
         return
-    toml = None if value is None else setting.to_toml(value)
-    change_config(_named_file(), ["shell"], setting.name, toml)
-    process.console.note(f"{'removed' if value is None else 'set'} {setting.name} in [shell] of {_named_file()}")
+    _change(["shell"], setting.name, None if value is None else setting.to_toml(value), process)
 
 
 def _shell_rows() -> Iterator[tuple[str, ResolvedValue]]:
@@ -197,13 +200,6 @@ def _toml_value(setting: OptionRow, value: str) -> TOMLValue:
                 return value
     except click.BadParameter as error:
         raise CommandError(f"{setting.key}: {error.message}") from None
-
-
-def _named_file() -> str:
-    file = config_file()
-    if file is None:
-        raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
-    return file
 
 
 def _edit(file: str) -> None:

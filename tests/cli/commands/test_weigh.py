@@ -170,7 +170,8 @@ def test_a_weight_is_compared_with_an_earlier_one(ddp: Command, tmp_path: Path) 
         "{}",
         '{"publication": "x"}',
         "weight",
-        '{"publication": 1, "bytes": 1, "documents": 1, "collections": []}',
+        '{"publication": 1, "collections": []}',
+        '{"publication": "x", "collections": [5]}',
     ],
 )
 def test_a_file_that_is_not_a_weight_is_a_usage_error(ddp: Command, tmp_path: Path, text: str) -> None:
