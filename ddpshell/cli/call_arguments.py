@@ -43,36 +43,48 @@ def read_arguments(words: Sequence[str], process: Process, *, as_strings: bool) 
     if process.params is not None:
         if words or as_strings:
             raise usage_error(f"--params has all arguments, so it cannot be used with {'ARG' if words else '-s'}")
-        return _read_params(process.params, process)
+        value = _read_word(process.params, "--params", process)
+        if not isinstance(value, list):
+            raise CommandError("--params must be an array of all arguments, such as '[\"Hello\", 5]'")
+        return value
     values: list[EJSONValue] = []
     if not as_strings and len(words) > 1:
         _note_split_object(words, process)
     for number, word in enumerate(words, start=1):
         name = f"argument {number}"
-        check_text(word, name)
-        if as_strings or isinstance(word, ExactText):
-            values.append(str(word))
-        elif word in ("-", "@-"):
-            process.claim_standard_input(name)
-            values.append(_value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})"))
-        elif word.startswith("@@"):
-            values.append(word[1:])
-        elif word.startswith("@"):
-            values.append(_value(_read_file(word[1:], name, process), f"{name} ({word[1:]})"))
-        else:
-            try:
-                values.append(_value(word, name, process))
-            except CommandError as error:
-                _advise_quotes(error, words, number - 1, process)
-                raise
-            if values[-1] == word and (meant := likely_meant(word)) is not None:
-                process.console.note(f"{name} is sent as the text {quote(word)}; {meant}")
+        is_text = as_strings or isinstance(word, ExactText)
+        if is_text or word.startswith("@@"):
+            check_text(word, name)
+            values.append(str(word) if is_text else word[1:])
+            continue
         try:
-            # Report a value that cannot be sent, such as one that is nested too deeply, with the number of its argument.
-            ejson.encode(values[-1])
-        except EJSONError as error:
-            raise CommandError(f"{name}: {error}") from None
+            value = _read_word(word, name, process)
+        except CommandError as error:
+            if word != "-" and not word.startswith("@"):
+                _advise_quotes(error, words, number - 1, process)
+            raise
+        if value == word and (meant := likely_meant(word)) is not None:
+            process.console.note(f"{name} is sent as the text {quote(word)}; {meant}")
+        values.append(value)
     return values
+
+
+def _read_word(word: str, name: str, process: Process) -> EJSONValue:
+    """Read a literal, plain text, the file after an @, or standard input for `-`."""
+    check_text(word, name)
+    if word in ("-", "@-"):
+        process.claim_standard_input(name)
+        value = _value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})")
+    elif word.startswith("@"):
+        value = _value(_read_file(word[1:], name, process), f"{name} ({word[1:]})")
+    else:
+        value = _value(word, name, process)
+    try:
+        # Report a value that cannot be sent, such as one that is nested too deeply, with the number of its argument.
+        ejson.encode(value)
+    except EJSONError as error:
+        raise CommandError(f"{name}: {error}") from None
+    return value
 
 
 # A field of an object, as it is left when the shell has expanded {a: 1, b: 2} to two words.
@@ -171,25 +183,6 @@ def note_losses(values: Iterable[object], where: str, process: Process, *, is_se
     if note is not None:
         process.console.note(note)
     return note is not None
-
-
-def _read_params(text: str, process: Process) -> list[EJSONValue]:
-    name = "--params"
-    check_text(text, name)
-    if text in ("-", "@-"):
-        process.claim_standard_input(name)
-        value = _value(_read_standard_input(process), f"{name} ({_STANDARD_INPUT})")
-    elif text.startswith("@"):
-        value = _value(_read_file(text[1:], name, process), f"{name} ({text[1:]})")
-    else:
-        value = _value(text, name, process)
-    if not isinstance(value, list):
-        raise CommandError(f"{name} must be an array of all arguments, such as '[\"Hello\", 5]'")
-    try:
-        ejson.encode(value)
-    except EJSONError as error:
-        raise CommandError(f"{name}: {error}") from None
-    return value
 
 
 _CONSTANT_NAMES = {
