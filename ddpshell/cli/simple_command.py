@@ -51,18 +51,19 @@ def read_simple_command(words: Sequence[str]) -> SimpleCommand | None:
         if not word.startswith("-"):
             others.append(word)
             continue
-        row = _ROWS.get(word)
+        name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        row = _ROWS.get(name)
         if row is None:
             return None
-        if row.kind == "flag":
-            options[row.option] = True
-        elif row.kind == "count":
-            options[row.option] = options.get(row.option, 0) + 1
-        else:
-            value = next(rest, "-")
-            if not value or value.startswith("-") or (row.choices and value not in row.choices):
+        if row.kind in ("flag", "count"):
+            if joined:
                 return None
-            options[row.option] = value
+            options[row.option] = True if row.kind == "flag" else options.get(row.option, 0) + 1
+            continue
+        value = value if joined else next(rest, "-")
+        if not value or value.startswith("-") or (row.choices and value not in row.choices):
+            return None
+        options[row.option] = value
     if not others:
         return SimpleCommand("shell", others, options)
     if len(others) < 2 or others[0] != "call":

@@ -91,6 +91,7 @@ def test_what_is_read_without_click_is_what_click_reads(words: list[str]) -> Non
         pytest.param(["call", "upper", "Hello", "5"], {}, id="no options"),
         pytest.param(["-u", "h:1", "call", "upper", "-o", "json", "Hello", "5"], {"url": "h:1", "output": "json"}, id="on both sides"),
         pytest.param(["-v", "call", "upper", "Hello", "-v", "5", "-q"], {"verbose": 2, "quiet": 1}, id="counted"),
+        pytest.param(["--output=json", "call", "upper", "Hello", "5", "--url=h=1"], {"url": "h=1", "output": "json"}, id="in one word"),
         pytest.param(["call", "--url", "a", "-u", "b", "upper", "Hello", "5"], {"url": "b"}, id="the last one counts"),
     ],
 )  # fmt: skip
