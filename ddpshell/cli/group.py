@@ -13,7 +13,7 @@ from .options import shared_options
 from .output import OutputFormat
 from .process import ExitCode, Process
 
-__all__ = ["ddp", "run_command"]
+__all__ = ["context_of", "ddp", "run_command"]
 
 
 def run_command(words: Sequence[str], process: Process) -> int:
@@ -29,6 +29,14 @@ def run_command(words: Sequence[str], process: Process) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     return ExitCode.DONE
+
+
+def context_of(name: str, process: Process) -> click.Context:
+    """Return the context of a command that was read without click, so that an error can show the usage of the command."""
+    root = click.Context(ddp, info_name="ddp", obj=process)
+    command = ddp.get_command(root, name)
+    assert command is not None, "it was read"
+    return click.Context(command, root, name)
 
 
 # The key of `ctx.meta` for --version.

@@ -95,9 +95,15 @@ def _failed(error: Exception, words: Sequence[str], process: Process, received: 
 
     from .errors import failure, show
 
-    if isinstance(error, UsageError) and _wants_json(words):
-        # The error may be in front of -o, so that the option was not read.
-        process.console.configure(OutputFormat.JSON, _option_value(words, "--color") or "auto")
+    if isinstance(error, UsageError):
+        simple = read_simple_command(words)
+        if error.ctx is None and simple is not None:
+            from .group import context_of
+
+            error.ctx = context_of(simple.name, process)
+        if _wants_json(words):
+            # The error may be in front of -o, so that the option was not read.
+            process.console.configure(OutputFormat.JSON, _option_value(words, "--color") or "auto")
     failed = failure(error, process=process)
     if failed.code is ExitCode.INTERNAL and received:
         # Modules written in C turn a signal during their import into another error.

@@ -14,6 +14,7 @@ from ddpshell.cli.group import run_command
 from ddpshell.cli.option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
 from ddpshell.cli.process import GivenOptions, Process
 from ddpshell.cli.simple_command import SimpleCommand, read_simple_command
+from tests.cli.conftest import Command
 
 _VALUES = {
     "choice": "json",
@@ -103,6 +104,16 @@ def test_the_usual_calls_are_read_without_click(words: list[str], options: Given
 @pytest.mark.parametrize(("words", "options"), [([], {}), (["-u", "3000", "-v"], {"url": "3000", "verbose": 1})])
 def test_the_shell_is_opened_without_click(words: list[str], options: GivenOptions) -> None:
     assert read_simple_command(words) == _by_click(words) == SimpleCommand("shell", [], options)
+
+
+@pytest.mark.parametrize("words", [["call", "m"], []], ids=["call", "shell"])
+def test_an_error_shows_the_usage_of_the_command_as_with_click(ddp: Command, words: list[str]) -> None:
+    conflict = [*words, "--proxy", "p:1", "--no-proxy"]
+    assert read_simple_command(conflict) is not None
+    by_click = [*conflict, "--timeout", "5"]
+    assert read_simple_command(by_click) is None
+    assert ddp(*conflict) == ddp(*by_click)
+    assert ddp(*conflict).err.startswith("ddp: error: --proxy and --no-proxy cannot be used together\nddp: hint: ddp ")
 
 
 @pytest.mark.parametrize(
