@@ -295,8 +295,8 @@ audit = Command(
     callback=_audit,
     help=(
         "Find password hashes, tokens, keys and e-mail addresses in what a server sends to a client: without a "
-        "subscription, and for the publication NAME or those in FILE. The exit code is 1 if there are any. For servers "
-        "that you may test."
+        "subscription, and for the publication NAME or those in FILE. The exit code is 1 if there are any, or if the server "
+        "refuses all publications. For servers that you may test."
     ),
     params=[
         click.Argument(["name"], metavar="[NAME]", required=False, type=SeenName("PUBLICATION")),
