@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from ..analysis.recording import Entry
 from ..client import Client, Subscription
 from ..client.events import (
     DataReceived,
@@ -28,11 +27,13 @@ from ..protocol.snapshot import Snapshot
 from .call_arguments import note_losses
 from .connection import add_url_hint, connected, timeout_error
 from .credentials import endpoint_of, server_options
-from .did_you_mean import suggest_name
 from .document_lines import DocumentCopies, Lines, Selection
 from .event_queue import EventQueue
 from .process import Process
 from .settings import ConnectionSettings
+
+if TYPE_CHECKING:
+    from ..analysis.recording import Entry
 
 __all__ = ["logged_out", "observe_until_ready", "show_subscription"]
 
@@ -232,6 +233,8 @@ class _Run(Struct):
     def _failed(self, error: BaseException) -> BaseException:
         add_url_hint(error, self.process)
         if isinstance(error, SubscriptionError):
+            from .did_you_mean import suggest_name  # loads the shell, and only errors need it
+
             suggest_name(error, self.subscription.name, self.process, endpoint_of(self.settings))
         return error
 
