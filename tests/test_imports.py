@@ -97,6 +97,18 @@ def test_a_call_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str]) -
     assert over_budget(modules - theirs, [*CLIENT, *CALL]) == ""
 
 
+def test_a_subscription_loads_neither_the_shell_nor_the_server() -> None:
+    with demo_server().running() as server:
+        program = "from ddpshell.cli.main import run; assert run(sys.argv[1:]) == 0"
+        modules = loaded(program, "sub", "-u", server.url, "tasks")
+    assert "ddpshell.cli.subscription" in modules
+    assert {name.split(".")[1] for name in modules if name.startswith("ddpshell.")} & {
+        "shell",
+        "server",
+        "analysis",
+    } == set()
+
+
 def test_a_client_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str]) -> None:
     modules = loaded("import ddpshell; ddpshell.Client")
     assert "ddpshell.client.network.transport" in modules
