@@ -64,7 +64,6 @@ def interact(
     from .terminal.modes import quiet
     from .terminal.output import PlainScreen, TerminalOutput, has_256_colors, is_terminal, standard_output
     from .terminal.prompt import PlainPrompt, Prompt
-    from .terminal.tour import TourPrompt
 
     can_draw = not is_dumb and not is_tour
     screen: TerminalOutput | PlainScreen = standard_output() if can_draw else PlainScreen(sys.stdout)
@@ -88,6 +87,8 @@ def interact(
         if isinstance(screen, TerminalOutput):
             prompt = Prompt(shell, printer, screen, history, when_drawn=on_first_prompt)
         elif is_tour:
+            from .terminal.tour import TourPrompt
+
             keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None
             prompt = TourPrompt(shell, printer, screen, keys, lambda: settings.is_on("color"))
             shell.link.open(None)
