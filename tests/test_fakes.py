@@ -147,6 +147,8 @@ def test_a_dropped_connection_is_lost(
     peer.drop()
     assert waiter.wait_any(transport, transport.events, None)
     assert transport.receive() == ["last words"]
+    assert waiter.wait_any(transport, transport.events, None)
+    assert transport.receive() == []
     assert transport.lost is not None
     transport.close(goodbye=False)
 

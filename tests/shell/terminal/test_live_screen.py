@@ -94,7 +94,7 @@ def lit(window: Window) -> list[str]:
 def test_a_table_changes_in_place_filters_opens_a_document_and_is_left(open_window: Windows) -> None:
     window = open_window("sub", "tasks", "--live")
     window.wait_for(lambda: "q leave" in row(window, -1) and "tasks: 3 documents" in row(window, 0))
-    assert [row.split("  ")[0] for row in window.rows[1:5]] == ["_id", "a", "b", "c"]
+    window.wait_for(lambda: [row.split("  ")[0] for row in window.rows[1:5]] == ["_id", "a", "b", "c"])
     window.wait_for(lambda: lit(window) == [])
     changer = open_window("call", "setTask", "b", "{title: 'changed by another'}")
     assert changer.wait_for_end() == 0
