@@ -130,7 +130,7 @@ def ejson_text(value: EJSONValue) -> Raw:
     return Raw(json_text.dump(ejson.encode(value)).encode())
 
 
-def ejson_value(text: Raw) -> EJSONValue:
+def ejson_value(text: Raw | bytes) -> EJSONValue:
     """Read the EJSON text in the `params`, `result` or `fields` of a message.
 
     Raises:

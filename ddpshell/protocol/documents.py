@@ -16,7 +16,7 @@ from .. import ejson
 from ..exceptions import EJSONError
 from .codec import DocumentID, decode_document_id, encode_document_id
 from .events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
-from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Raw, Ready, Removed, Updated
+from .messages import Added, AddedBefore, Changed, DataMessage, MovedBefore, Ready, Removed, Updated
 from .snapshot import Document, Fields, Snapshot, Stored, decode_fields, without_dates_and_ids
 
 __all__ = ["Buffered", "Copies", "Document", "Documents", "Fields", "Order", "Quiescence"]
@@ -163,7 +163,7 @@ class Documents:
         documents = self._collections.get(collection, {})
         for wire_id in list(self._orders.get(collection, documents)):
             stored = documents[wire_id]
-            fields = self._read(collection, wire_id) if isinstance(stored, Raw) else stored
+            fields = self._read(collection, wire_id) if isinstance(stored, bytes) else stored
             yield {"_id": decode_document_id(wire_id), **fields}
 
     def snapshot(self) -> dict[str, Snapshot]:
@@ -171,7 +171,7 @@ class Documents:
         return {
             name: Snapshot(
                 {
-                    wire_id: stored if isinstance(stored := documents[wire_id], Raw) else stored.copy()
+                    wire_id: stored if isinstance(stored := documents[wire_id], bytes) else stored.copy()
                     for wire_id in self._orders.get(name, documents)
                 }
             )
@@ -185,7 +185,7 @@ class Documents:
 
     def _read(self, collection: str, wire_id: str) -> Fields:
         stored = self._collections[collection][wire_id]
-        if isinstance(stored, Raw):
+        if isinstance(stored, bytes):
             stored = self._collections[collection][wire_id] = decode_fields(stored)
         return stored
 
@@ -204,18 +204,18 @@ class Documents:
             decode_document_id(cast(str, message.before))
         match message:
             case Added():
-                self._add(message.collection, message.id, message.fields)
+                self._add(message.collection, message.id, bytes(message.fields))
             case Changed():
                 self._change(message.collection, message.id, decode_fields(message.fields), message.cleared)
             case Removed():
                 self._remove(message.collection, message.id)
             case AddedBefore():
-                self._add(message.collection, message.id, message.fields)
+                self._add(message.collection, message.id, bytes(message.fields))
                 self._place(message.collection, message.id, message.before)
             case MovedBefore():
                 self._place(message.collection, message.id, message.before)
 
-    def _add(self, name: str, wire_id: str, fields: Raw) -> None:
+    def _add(self, name: str, wire_id: str, fields: bytes) -> None:
         _check_readable(fields)
         collection = self._collections.setdefault(name, {})
         if wire_id in collection:
@@ -328,12 +328,12 @@ class Documents:
         new = self._collections.get(name, {}).get(wire_id)
         if old is None:
             if new is not None:
-                fields = decode_fields(new) if isinstance(new, Raw) else cast(Fields, ejson.clone(new))
+                fields = decode_fields(new) if isinstance(new, bytes) else cast(Fields, ejson.clone(new))
                 self._emit(DocumentAdded(name, decode_document_id(wire_id), fields))
         elif new is None:
             self._emit(DocumentRemoved(name, decode_document_id(wire_id)))
-        elif not (isinstance(old, Raw) and isinstance(new, Raw) and bytes(old) == bytes(new)):
-            before = decode_fields(old) if isinstance(old, Raw) else old
+        elif not (isinstance(old, bytes) and isinstance(new, bytes) and old == new):
+            before = decode_fields(old) if isinstance(old, bytes) else old
             self._emit_difference(name, wire_id, before, self._read(name, wire_id))
 
     def _emit_difference(self, name: str, wire_id: str, old: Fields, new: Fields) -> None:
@@ -347,13 +347,12 @@ class Documents:
             self._emit(DocumentChanged(name, decode_document_id(wire_id), changed, cleared))
 
 
-def _check_readable(fields: Raw) -> None:
-    """Reject a document now that could not be decoded later, when it is read (C73)."""
-    data = bytes(fields)
+def _check_readable(data: bytes) -> None:
+    """Reject fields now that could not be decoded later, when they are read (C73)."""
     # msgspec has checked the syntax. An object whose only EJSON forms are dates and ObjectIDs is valid, and nearly all
     # documents of Meteor are like that. Searching for these forms takes a third of the time of decoding.
     if not data.startswith(b"{") or b"\\u0024" in data or b"$" in without_dates_and_ids(data):
-        decode_fields(fields)
+        decode_fields(data)
 
 
 class Quiescence:

@@ -22,8 +22,9 @@ Document: TypeAlias = dict[str, Any]
 #: The fields of a document without `_id`, which is never among the fields on the wire (C45).
 Fields: TypeAlias = dict[str, Any]
 
-#: The fields of a document as they arrived, or as they were read.
-Stored: TypeAlias = Raw | Fields
+#: The fields of a document as the text in which they arrived, or as they were read. The text is a copy: a `Raw` would keep all
+#: the other messages that were read with it in memory.
+Stored: TypeAlias = bytes | Fields
 
 # Minus zero is printed as 0, and integers beyond 2^53 get a note (E20).
 # It is not compiled yet, because few programs need it.
@@ -57,7 +58,10 @@ class Snapshot:
     def documents(self) -> Iterator[Document]:
         """Iterate over the documents."""
         for wire_id, stored in self._documents.items():
-            yield {"_id": decode_document_id(wire_id), **(decode_fields(stored) if isinstance(stored, Raw) else stored)}
+            yield {
+                "_id": decode_document_id(wire_id),
+                **(decode_fields(stored) if isinstance(stored, bytes) else stored),
+            }
 
     def trees(self, size: int) -> Iterator[list[tuple[DocumentID, Fields, bool]]]:
         """Iterate over the documents in lists of so many.
@@ -68,7 +72,7 @@ class Snapshot:
         """
         items = iter(self._documents.items())
         while chunk := list(islice(items, size)):
-            texts = [bytes(stored) for _, stored in chunk if isinstance(stored, Raw)]
+            texts = [stored for _, stored in chunk if isinstance(stored, bytes)]
             trees = _plain_trees(texts) if len(texts) == len(chunk) else None
             yield [
                 (decode_document_id(wire_id), *(_tree(stored) if trees is None else (trees[index], True)))
@@ -77,9 +81,9 @@ class Snapshot:
 
 
 def _tree(stored: Stored) -> tuple[Fields, bool]:
-    if not isinstance(stored, Raw):
+    if not isinstance(stored, bytes):
         return stored, False
-    trees = _plain_trees([bytes(stored)])
+    trees = _plain_trees([stored])
     return (decode_fields(stored), False) if trees is None else (trees[0], True)
 
 
@@ -99,7 +103,7 @@ def _plain_trees(texts: list[bytes]) -> list[Fields] | None:
     return trees
 
 
-def decode_fields(fields: Raw) -> Fields:
+def decode_fields(fields: Raw | bytes) -> Fields:
     decoded = ejson_value(fields)
     if not isinstance(decoded, dict):
         raise EJSONError("the fields of a document are not an object")

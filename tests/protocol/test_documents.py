@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from ddpshell import ejson
 from ddpshell.ejson import EJSONValue, ObjectID
 from ddpshell.exceptions import EJSONError
+from ddpshell.protocol import codec
 from ddpshell.protocol.codec import decode_document_id, ejson_text
 from ddpshell.protocol.documents import Documents, Quiescence
 from ddpshell.protocol.events import (
@@ -62,6 +65,10 @@ class Watched:
         return list(self.documents.scan(C))
 
 
+def _ignore(_: DocumentEvent) -> None:
+    return None
+
+
 def _unreadable(error: EJSONError) -> None:
     pytest.fail(f"not to be read: {error}")
 
@@ -75,6 +82,17 @@ def test_documents_are_added_changed_and_removed() -> None:
     assert store.apply(removed("a")) == [DocumentRemoved(C, "a")]
     assert store.documents.count(C) == 0
     assert store.documents.names() == []
+
+
+def test_a_stored_document_does_not_keep_the_message_in_memory() -> None:
+    """A message may have arrived with a thousand others, in one text."""
+    text = codec.encode(added("a", n=1))
+    message = codec.decode(text)
+    assert isinstance(message, Added)
+    documents = Documents(_ignore)
+    documents.apply(message)
+    del message
+    assert sys.getrefcount(text) == 2
 
 
 @pytest.mark.parametrize(
