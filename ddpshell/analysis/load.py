@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -17,7 +17,6 @@ from msgspec import Struct
 from ..ejson.json_text import JSONValue
 from ..exceptions import ConnectError, DDPError, OutcomeUnknown, ServerError
 from ..text.prose import milliseconds
-from .percentiles import percentiles
 
 __all__ = [
     "Figures",
@@ -28,6 +27,8 @@ __all__ = [
     "compare",
     "figures_in",
     "live_figures",
+    "percentile",
+    "percentiles",
     "report",
     "warnings",
 ]
@@ -479,3 +480,24 @@ def _compared(name: str, old: _Side, new: _Side) -> dict[str, JSONValue]:
         "spread": [round(low, 3), round(high, 3)],
         "verdict": verdict,
     }
+
+
+# ---------------------------------------------------------------------------------------------------------- percentiles
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Return the smallest value that is not exceeded by `percent` percent of the values, by the nearest-rank method.
+
+    Args:
+        ordered: The values in ascending order, at least one.
+        percent: From 0 to 100.
+    """
+    rank = math.ceil(percent * len(ordered) / 100)
+    return ordered[max(rank, 1) - 1]
+
+
+def percentiles(seconds: Iterable[float], percents: Sequence[float] = (50, 95)) -> dict[str, float | None]:
+    """Return percentiles and the maximum in milliseconds: `{"p50": ..., "p95": ..., "max": ...}`, all None without values."""
+    ordered = sorted(seconds)
+    found = {f"p{percent:g}": percentile(ordered, percent) if ordered else None for percent in percents}
+    return {name: milliseconds(value) for name, value in {**found, "max": ordered[-1] if ordered else None}.items()}

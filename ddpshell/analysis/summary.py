@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..ejson import JSONValue
 from .exchanges import Call, Connection, Exchanges, Phase, Request, View
 from .lint import Finding, Lint
-from .percentiles import percentiles
+from .load import percentiles
 from .recording import Entry, Frame
 
 __all__ = ["CallSummary", "SubscriptionSummary", "Summary", "changed_numbers", "changes", "summarize"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.analysis.percentiles import percentile, percentiles
+from ddpshell.analysis.load import percentile, percentiles
 
 TEN = [float(number) for number in range(1, 11)]
 
