@@ -1,4 +1,4 @@
-"""What a recording contains, in numbers: calls and subscriptions by name, with their times, and breaches of the protocol.
+"""What a recording contains: calls and subscriptions by name, with their times, breaches of the protocol, and all names.
 
 All times are in seconds after a request was first sent; for programs, they are in milliseconds.
 """
@@ -11,12 +11,22 @@ from typing import cast
 from msgspec import Struct
 
 from ..ejson import JSONValue
+from ..protocol.messages import Added, AddedBefore, Changed
+from ..protocol.server_error import is_unknown_name
 from .exchanges import Call, Connection, Exchanges, Phase, Request, View
 from .lint import Finding, Lint
 from .load import percentiles
 from .recording import Entry, Frame
 
-__all__ = ["CallSummary", "SubscriptionSummary", "Summary", "changed_numbers", "changes", "summarize"]
+__all__ = [
+    "CallSummary",
+    "RecordedNames",
+    "SubscriptionSummary",
+    "Summary",
+    "changed_numbers",
+    "changes",
+    "summarize",
+]
 
 
 class CallSummary(Struct):
@@ -214,3 +224,34 @@ def _numbers(summary: Mapping[str, JSONValue]) -> dict[tuple[str, str], JSONValu
     findings = summary["lint"]
     numbers["all", "lint"] = len(findings) if isinstance(findings, list) else 0
     return numbers
+
+
+# ---------------------------------------------------------------------------------------------------------------- names
+
+
+class RecordedNames(Struct):
+    """The names that occur in a recording, without those that the server does not know, in the order of their occurrence.
+
+    Args:
+        methods: The names of methods.
+        publications: The names of publications.
+        collections: The fields of each collection.
+    """
+
+    methods: dict[str, None] = {}
+    publications: dict[str, None] = {}
+    collections: dict[str, dict[str, None]] = {}
+
+    def receive(self, view: View) -> None:
+        """Learn the names in the next frame."""
+        for step in view.steps:
+            one = step.exchange
+            if not isinstance(one, Request):
+                continue
+            names = self.methods if one.kind == "call" else self.publications
+            if one.error is not None and is_unknown_name(one.error):
+                names.pop(one.name, None)
+            else:
+                names[one.name] = None
+        if isinstance(view.data, Added | AddedBefore | Changed):
+            self.collections.setdefault(view.data.collection, {}).update(dict.fromkeys(view.fields))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ddpshell.analysis.exchanges import Exchanges
-from ddpshell.analysis.names import RecordedNames
+from ddpshell.analysis.summary import RecordedNames
 from tests.analysis.frames import frames, received, sent
 
 

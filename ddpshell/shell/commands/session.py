@@ -283,7 +283,7 @@ def names(shell: Shell, file: File) -> Message:
     """
     from ...analysis.exchanges import Exchanges
     from ...analysis.files import open_frames
-    from ...analysis.names import RecordedNames
+    from ...analysis.summary import RecordedNames
 
     found = RecordedNames()
     try:
