@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import click
 
 from ... import ejson
+from ...analysis.access import SEVERITIES, Leaks
 from ...analysis.exchanges import Exchanges, Subscription
 from ...analysis.files import open_frames
-from ...analysis.leaks import SEVERITIES, Leaks
 from ...analysis.recording import Entry, Frame
 from ...client import Awaitable, Client, ConnectionState
 from ...ejson import EJSONValue, JSONValue

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from ddpshell.analysis.access import Leaks
 from ddpshell.analysis.exchanges import Exchanges
-from ddpshell.analysis.leaks import Leaks
 from ddpshell.analysis.recording import Entry
 from tests.analysis.frames import frames, received, sent
 
