@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from ..analysis.access import SeenDocuments, compared_documents
 from ..analysis.exchanges import Exchanges
 from ..analysis.recording import Entry
-from ..analysis.visibility import SeenDocuments, compared_documents
 from ..ejson import EJSONValue, JSONValue, json_text
 from ..exceptions import SubscriptionError
 from ..protocol.server_error import is_unknown_name

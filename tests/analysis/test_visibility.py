@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ddpshell.analysis.access import SeenDocuments, compared_documents
 from ddpshell.analysis.exchanges import Exchanges
 from ddpshell.analysis.recording import Entry
-from ddpshell.analysis.visibility import SeenDocuments, compared_documents
 from tests.analysis.frames import frames, received, sent
 
 
