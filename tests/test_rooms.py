@@ -120,7 +120,6 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "os": ("clock.py", "logins.py", "analysis/recording.py", "client/", "tap/link.py", "shell/", "cli/"),
     "pathlib": (
         "logins.py",
-        "analysis/files.py",
         "analysis/har.py",
         "analysis/html_page.py",
         "text/literals.py",

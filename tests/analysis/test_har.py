@@ -273,7 +273,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
         file.write("]}}")
     assert path.stat().st_size > 39_000_000
     script = (
-        "import sys, resource; from ddpshell.analysis.files import open_frames\n"
+        "import sys, resource; from ddpshell.analysis.har import open_frames\n"
         "from ddpshell.analysis.summary import summarize\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
