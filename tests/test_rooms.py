@@ -120,7 +120,7 @@ KEEPERS: dict[str, tuple[str, ...]] = {
     "os": ("clock.py", "logins.py", "analysis/recording.py", "client/", "tap/link.py", "shell/", "cli/"),
     "pathlib": (
         "logins.py",
-        "analysis/har.py",
+        "analysis/files.py",
         "analysis/html_page.py",
         "text/literals.py",
         "server/loading.py",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.analysis.har import open_frames
+from ddpshell.analysis.files import open_frames
 from ddpshell.analysis.recording import Frame, Header, RecordingWriter
 from ddpshell.exceptions import RecordingError
 

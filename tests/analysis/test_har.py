@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ddpshell.analysis import har as har_module
-from ddpshell.analysis.har import read_har
+from ddpshell.analysis import files as files_module
+from ddpshell.analysis.files import read_har
 from ddpshell.analysis.recording import ConnectionChange, Entry, Frame, Header
 from ddpshell.analysis.summary import summarize
 from ddpshell.exceptions import RecordingError
@@ -62,7 +62,7 @@ def frames(entries: Sequence[Entry]) -> list[tuple[float, int, str, str]]:
 @pytest.fixture(params=[7, 64, 1 << 18], ids=["chunks of 7 bytes", "chunks of 64 bytes", "whole"])
 def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that is read in chunks, so that every value is cut in every way."""
-    monkeypatch.setattr(har_module, "_CHUNK", request.param)
+    monkeypatch.setattr(files_module, "_CHUNK", request.param)
     return tmp_path / "a.har"
 
 
@@ -273,7 +273,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
         file.write("]}}")
     assert path.stat().st_size > 39_000_000
     script = (
-        "import sys, resource; from ddpshell.analysis.har import open_frames\n"
+        "import sys, resource; from ddpshell.analysis.files import open_frames\n"
         "from ddpshell.analysis.summary import summarize\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.analysis.har import open_frames
+from ddpshell.analysis.files import open_frames
 from ddpshell.analysis.recording import Frame
 from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer

@@ -12,7 +12,7 @@ import click
 from ... import ejson
 from ...analysis.access import SEVERITIES, Leaks
 from ...analysis.exchanges import Exchanges, Subscription
-from ...analysis.har import open_frames
+from ...analysis.files import open_frames
 from ...analysis.recording import Entry, Frame
 from ...client import Awaitable, Client, ConnectionState
 from ...ejson import EJSONValue, JSONValue

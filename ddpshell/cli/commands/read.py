@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ...analysis.exchanges import Exchanges
-from ...analysis.har import FrameFile, open_frames
+from ...analysis.files import FrameFile, open_frames
 from ...analysis.html_page import html_page
 from ...analysis.lint import Lint
 from ...analysis.recording import Header

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import click
 
-from ...analysis.har import open_frames
+from ...analysis.files import open_frames
 from ...analysis.recorded_answers import RecordedAnswers, recorded_answers
 from ...exceptions import CommandError, RecordingError
 from ...server import Activity, Frame, Server

@@ -282,7 +282,7 @@ def names(shell: Shell, file: File) -> Message:
     These are methods, publications, collections and their fields, without names that the recorded server did not know.
     """
     from ...analysis.exchanges import Exchanges
-    from ...analysis.har import open_frames
+    from ...analysis.files import open_frames
     from ...analysis.summary import RecordedNames
 
     found = RecordedNames()

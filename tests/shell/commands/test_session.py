@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.analysis.har import open_frames
+from ddpshell.analysis.files import open_frames
 from ddpshell.analysis.recording import Frame
 from ddpshell.shell.registry import Role
 from tests.loopback import LoopbackServer
