@@ -45,7 +45,7 @@ CLIENT = """
 CALL = """
     ddpshell.cli ddpshell.cli.connection ddpshell.cli.credentials ddpshell.cli.folders ddpshell.cli.event_queue
     ddpshell.cli.main ddpshell.cli.method_call ddpshell.cli.option_table ddpshell.cli.output ddpshell.cli.process
-    ddpshell.cli.settings ddpshell.cli.simple_command ddpshell.cli.call_arguments
+    ddpshell.cli.settings ddpshell.cli.call_arguments
 
     ddpshell.text ddpshell.text.escaping
 

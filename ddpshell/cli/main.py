@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from traceback import format_exception
 
 from ..text.escaping import escape_line, escape_text
+from .option_table import read_simple_command
 from .output import OutputError, OutputFormat
 from .process import ExitCode, Process, Terminated, exit_code, terminable
-from .simple_command import read_simple_command
 
 __all__ = ["main", "run"]
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from ddpshell.cli import method_call, shell_prompt
 from ddpshell.cli.group import run_command
-from ddpshell.cli.option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
+from ddpshell.cli.option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow, SimpleCommand, read_simple_command
 from ddpshell.cli.process import GivenOptions, Process
-from ddpshell.cli.simple_command import SimpleCommand, read_simple_command
 from tests.cli.conftest import Command
 
 _VALUES = {
