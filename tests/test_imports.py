@@ -43,7 +43,7 @@ CLIENT = """
 
 #: The modules that `ddp call` loads in addition: the part of the command line without click.
 CALL = """
-    ddpshell.cli ddpshell.cli.connection ddpshell.cli.credentials ddpshell.cli.folders ddpshell.cli.event_queue
+    ddpshell.cli ddpshell.cli.connection ddpshell.cli.credentials ddpshell.cli.event_queue
     ddpshell.cli.main ddpshell.cli.method_call ddpshell.cli.option_table ddpshell.cli.output ddpshell.cli.process
     ddpshell.cli.settings ddpshell.cli.call_arguments
 

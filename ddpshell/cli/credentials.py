@@ -14,9 +14,8 @@ from msgspec import Struct
 from ..exceptions import CommandError, DDPTimeout, LoginError, LoginNeeded, TwoFactorError
 from ..protocol.urls import Endpoint, parse_url
 from ..text.escaping import escape_line
-from .folders import is_there, logins_folder
 from .process import Process
-from .settings import ConnectionSettings
+from .settings import ConnectionSettings, is_there, logins_folder
 
 if TYPE_CHECKING:
     from ..client import Awaitable, Client

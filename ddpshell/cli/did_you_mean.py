@@ -14,8 +14,8 @@ from ..protocol.urls import Endpoint
 from ..shell.commands.shell import shell_registry
 from ..shell.names import Names
 from ..shell.registry import Role
-from .folders import state_file
 from .process import Process
+from .settings import state_file
 
 __all__ = ["earlier_lines", "earlier_names", "suggest_name"]
 

@@ -82,7 +82,7 @@ class ProfileName(click.ParamType[str]):
         from click.shell_completion import CompletionItem
 
         from .config_file import read_config
-        from .folders import config_file
+        from .settings import config_file
 
         path = config_file()
         try:

@@ -1,4 +1,6 @@
-"""Which value of a setting counts: an option's, then the environment's, then the profile's, then that of `[default]`.
+"""Where the files of ddp are, and which value of a setting counts.
+
+An option counts first, then the environment, then the profile, then `[default]`.
 
 There are two exceptions. The proxy variables are not only for ddp, so the proxy of a profile counts before them. And the URL
 of a profile counts before `$DDP_URL`, because `-p` is an option. Personal settings, which tell a server who the user is, or
@@ -8,6 +10,7 @@ tell ddp which server to trust, are used only for the server of the `url` in the
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +18,6 @@ from msgspec import Struct
 
 from ..exceptions import CommandError, InvalidURL
 from ..protocol.urls import parse_url
-from .folders import config_file, is_there
 from .option_table import CONNECTION_ROWS, SETTINGS
 from .process import GivenOptions, Process, usage_error
 
@@ -27,10 +29,15 @@ __all__ = [
     "Identity",
     "ResolvedSettings",
     "ResolvedValue",
+    "config_file",
     "find_config",
+    "is_there",
+    "logins_folder",
+    "named_config_file",
     "proxy_for",
     "resolve",
     "settings_of",
+    "state_file",
 ]
 
 #: The origin of a value that nothing sets.
@@ -389,3 +396,81 @@ def _is_token_for(url: ResolvedValue, environment: Mapping[str, str]) -> bool:
     """Whether `$DDP_TOKEN` is for this server. If `$DDP_URL` is set, the token is only for that server."""
     named = environment.get("DDP_URL")
     return not named or named == url.value or _is_same_server(named, url.value, "$DDP_URL")
+
+
+# ----------------------------------------------------------------------------------------------------------- the files
+
+# The folders are those of the XDG base directory specification, or those of Windows. On macOS too, files are in `~/.config` and
+# `~/.local/state`, where users of the command line look for them. Each `ddp call` looks for a saved login, so this loads quickly,
+# and paths are strings.
+_NAME = "ddpshell"
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the user's `config.toml`, which need not exist: `$DDP_CONFIG`, or the file in the folder for configuration.
+
+    Returns:
+        None if there is no home folder.
+    """
+    named = environment.get("DDP_CONFIG")
+    if named:
+        return os.path.expanduser(named)
+    return _find("config.toml", "XDG_CONFIG_HOME", ".config", "APPDATA", environment)
+
+
+def named_config_file() -> str:
+    """Return the config file, which need not exist.
+
+    Raises:
+        CommandError: There is no home folder.
+    """
+    file = config_file()
+    if file is None:
+        raise CommandError("there is no home folder and so no config file; $DDP_CONFIG can name one")
+    return file
+
+
+def state_file(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return a file of the shell, such as its history, which need not exist; None if there is no home folder."""
+    return _find(name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA", environment)
+
+
+def logins_folder(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the folder of the saved logins, which need not exist; None if there is no home folder."""
+    return state_file("logins", environment)
+
+
+def is_there(path: str, *, in_doubt: bool = True) -> bool:
+    """Return whether a file or a folder exists.
+
+    Args:
+        path: The file or folder.
+        in_doubt: The answer if the folder that contains it exists, but cannot be searched.
+    """
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        # A home such as /dev/null has no folders. But if a file is in the place of ddp's folder, reading must fail.
+        return os.path.lexists(os.path.dirname(path))
+    except OSError:
+        return in_doubt or os.path.lexists(os.path.dirname(path))
+    return True
+
+
+def _find(name: str, variable: str, default: str, windows: str, environment: Mapping[str, str]) -> str | None:
+    path = environment.get(variable, "").strip()
+    # The specification says to ignore relative paths.
+    if os.path.isabs(path):
+        return os.path.join(path, _NAME, name)
+    home = environment.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        return None
+    places = [os.path.join(home, default, _NAME, name)]
+    # Elsewhere if an earlier version left the file there.
+    if sys.platform == "darwin":
+        places.append(os.path.join(home, "Library/Application Support", _NAME, name))
+    elif sys.platform == "win32":
+        places.insert(0, os.path.join(environment.get(windows) or home, _NAME, name))
+    return next((place for place in places if is_there(place)), places[0])

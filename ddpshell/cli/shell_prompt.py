@@ -16,10 +16,9 @@ from ..shell.repl import interact
 from ..shell.state import Shell
 from ..shell.terminal.display import Display
 from .credentials import Credential, find_credential
-from .folders import config_file, state_file
 from .output import END_KEYS, Console, is_dumb, overflows, page
 from .process import Process
-from .settings import ConnectionSettings
+from .settings import ConnectionSettings, config_file, state_file
 from .shell_session import connector, credential_at, make_shell, set_user, shell_settings
 
 if TYPE_CHECKING:

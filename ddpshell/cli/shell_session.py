@@ -25,10 +25,9 @@ from .credentials import (
     read_passphrase,
     warn_of_exposed_passwords,
 )
-from .folders import named_config_file
 from .option_table import SETTINGS
 from .process import Process
-from .settings import ConnectionSettings, Identity, find_config, proxy_for
+from .settings import ConnectionSettings, Identity, find_config, named_config_file, proxy_for
 
 if TYPE_CHECKING:
     from ..client import Client

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from ddpshell.cli.folders import config_file, is_there, logins_folder, state_file
+from ddpshell.cli.settings import config_file, is_there, logins_folder, state_file
 
 Find: TypeAlias = Callable[[Mapping[str, str]], str | None]
 

@@ -27,11 +27,10 @@ from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
-from ..folders import state_file
 from ..options import ARGUMENTS, GRAMMAR, SeenName, shared_options
 from ..process import CheckFailed, Process
 from ..progress import Progress
-from ..settings import ConnectionSettings, settings_of
+from ..settings import ConnectionSettings, settings_of, state_file
 from ..types import FileName
 
 __all__ = ["audit", "read_names"]

@@ -23,12 +23,11 @@ from ...text.prose import closest
 from ..command_classes import Command, flag
 from ..config_file import TOMLValue, change_config, read_config
 from ..credentials import endpoint_of, login_store
-from ..folders import config_file, is_there, named_config_file
 from ..option_table import SETTINGS, OptionRow
 from ..options import shared_options
 from ..output import Console
 from ..process import Process
-from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, resolve
+from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, config_file, is_there, named_config_file, resolve
 from ..types import Cookie, Flag, Header, MethodPatterns, ReadableFile, Seconds
 
 if TYPE_CHECKING:
