@@ -5,30 +5,17 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import MARK, Rows, process_of, spelling
 from .process import ExactText, Process
-from .types import Text
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = [
-    "Command",
-    "Group",
-    "Rows",
-    "SectionOption",
-    "TextOption",
-    "flag",
-    "option",
-    "process_of",
-    "spelling",
-]
-
-#: The rows of a section of help: what to type, and what it means.
-Rows: TypeAlias = Sequence[tuple[str, str]]
+__all__ = ["Command", "Group"]
 
 # Commands of other programs, and what they are called here.
 _ELSEWHERE = {"subscribe": "sub", "version": "--version"}
@@ -45,80 +32,6 @@ _DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:/|$)")
 
 # A word that is a number. No option begins with a digit.
 _NUMBER = re.compile(r"-(?:[0-9]|\.[0-9]|Infinity$)")
-
-# Hides such a word from click's parser, which would take it for an option. No argument of a process can contain it.
-_MARK = "\0"
-
-
-class SectionOption(click.Option):
-    """An option that only the complete help lists.
-
-    Args:
-        names: The spellings.
-        section: The heading in the help.
-        attributes: Further arguments of click's class.
-    """
-
-    def __init__(self, names: Sequence[str], *, section: str, **attributes: Any) -> None:
-        super().__init__(names, **attributes)
-        self.section = section
-
-
-def option(names: str, metavar: str, help: str, *, section: str = "", **attributes: Any) -> click.Option:  # noqa: A002
-    """Make an option with a value.
-
-    Args:
-        names: The spellings, and the parameter's name if it is not that of the long option, separated by spaces.
-        metavar: The value in the help.
-        help: What the option does. A default is added.
-        section: The heading in the complete help, for an option that the brief help leaves out.
-        attributes: Further arguments of click's class.
-    """
-    # A text must not be empty.
-    attributes = {"type": Text(), "metavar": metavar, "help": help, **attributes}
-    if "default" in attributes:
-        attributes["help"] += f" [default: {attributes['default']}]"
-    return (
-        SectionOption(names.split(), section=section, **attributes)
-        if section
-        else click.Option(names.split(), **attributes)
-    )
-
-
-def flag(names: str, help: str) -> click.Option:  # noqa: A002 - as click calls it
-    """Make an option without a value; see `option`."""
-    return click.Option(names.split(), is_flag=True, help=help)
-
-
-class TextOption(click.Option):
-    """An option whose value is an argument in this place, as an `ExactText`."""
-
-    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        """Let the parser put the value among the arguments."""
-        super().add_to_parser(parser, ctx)
-
-        def process(value: str, state: Any) -> None:
-            state.largs.append(ExactText(value.removeprefix(_MARK)))
-
-        # click has no public way to keep the order of options and arguments.
-        for name in self.opts:
-            parser._short_opt[name].process = process  # noqa: SLF001
-
-
-def process_of(ctx: click.Context) -> Process:
-    """Return the run that a context belongs to."""
-    process = ctx.find_object(Process)
-    assert process is not None, "each context is made with a Process"
-    return process
-
-
-def spelling(param: click.Parameter) -> str:
-    """Return the name of a parameter for error messages: `-u/--url`, `METHOD`."""
-    if isinstance(param, click.Option):
-        return "/".join([*param.opts, *param.secondary_opts])
-    return param.make_metavar(click.get_current_context(silent=True) or click.Context(click.Command("ddp"))).strip(
-        "[]."
-    )
 
 
 def _as_url(server: str) -> str:
@@ -187,7 +100,7 @@ class _Described(click.Command):
         def parse_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
             given = list(args)
             try:
-                values, rest, order = parse([_MARK + word if _NUMBER.match(word) else word for word in args])
+                values, rest, order = parse([MARK + word if _NUMBER.match(word) else word for word in args])
             except click.UsageError as error:
                 error.ctx = ctx
                 raise
@@ -413,7 +326,7 @@ def _unmarked(value: Any) -> Any:
     if isinstance(value, ExactText):
         return value
     if isinstance(value, str):
-        return value.removeprefix(_MARK)
+        return value.removeprefix(MARK)
     if isinstance(value, (list, tuple)):
         return type(value)([_unmarked(item) for item in value])
     return value

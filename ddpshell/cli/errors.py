@@ -27,7 +27,7 @@ from ..exceptions import (
 )
 from ..protocol.secrets import mask_url
 from ..text.escaping import escape_line
-from .command_classes import process_of, spelling
+from .options import process_of, spelling
 from .output import Console, OutputFormat
 from .process import ExitCode, GivenOptions, Process, exit_code, is_local, kind
 from .settings import resolve

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import click
 
 from .. import __version__
-from .command_classes import Group, process_of
-from .options import shared_options
+from .command_classes import Group
+from .options import process_of, shared_options
 from .output import OutputFormat
 from .process import ExitCode, Process
 

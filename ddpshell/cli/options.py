@@ -1,4 +1,4 @@
-"""The parameters that commands share: click's options for the rows of the table, and the arguments of a call.
+"""The parameters of commands, and those that they share: click's options for the rows of the table, and the arguments of a call.
 
 A shared option can be before and after the command's name. If it is in both places, the last one counts; options that
 can be repeated add up.
@@ -7,15 +7,15 @@ can be repeated add up.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from ..exceptions import CommandError
-from .command_classes import Rows, SectionOption, TextOption, process_of, spelling
 from .option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow
-from .types import SETTING_TYPES, Cookie, Header
+from .process import ExactText, Process
+from .types import SETTING_TYPES, Cookie, Header, Text
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -24,11 +24,100 @@ __all__ = [
     "ARGUMENTS",
     "CONNECTION_OPTIONS",
     "GRAMMAR",
+    "MARK",
     "OUTPUT_OPTIONS",
+    "Rows",
+    "SectionOption",
     "SeenName",
     "SharedOption",
+    "TextOption",
+    "flag",
+    "option",
+    "process_of",
     "shared_options",
+    "spelling",
 ]
+
+
+#: The rows of a section of help: what to type, and what it means.
+Rows: TypeAlias = Sequence[tuple[str, str]]
+
+#: Hides a number such as -1 from click's parser, which would take it for an option. No argument of a process can contain it.
+MARK = "\0"
+
+
+def process_of(ctx: click.Context) -> Process:
+    """Return the run that a context belongs to."""
+    process = ctx.find_object(Process)
+    assert process is not None, "each context is made with a Process"
+    return process
+
+
+def spelling(param: click.Parameter) -> str:
+    """Return the name of a parameter for error messages: `-u/--url`, `METHOD`."""
+    if isinstance(param, click.Option):
+        return "/".join([*param.opts, *param.secondary_opts])
+    return param.make_metavar(click.get_current_context(silent=True) or click.Context(click.Command("ddp"))).strip(
+        "[]."
+    )
+
+
+class SectionOption(click.Option):
+    """An option that only the complete help lists.
+
+    Args:
+        names: The spellings.
+        section: The heading in the help.
+        attributes: Further arguments of click's class.
+    """
+
+    def __init__(self, names: Sequence[str], *, section: str, **attributes: Any) -> None:
+        super().__init__(names, **attributes)
+        self.section = section
+
+
+def option(names: str, metavar: str, help: str, *, section: str = "", **attributes: Any) -> click.Option:  # noqa: A002
+    """Make an option with a value.
+
+    Args:
+        names: The spellings, and the parameter's name if it is not that of the long option, separated by spaces.
+        metavar: The value in the help.
+        help: What the option does. A default is added.
+        section: The heading in the complete help, for an option that the brief help leaves out.
+        attributes: Further arguments of click's class.
+    """
+    # A text must not be empty.
+    attributes = {"type": Text(), "metavar": metavar, "help": help, **attributes}
+    if "default" in attributes:
+        attributes["help"] += f" [default: {attributes['default']}]"
+    return (
+        SectionOption(names.split(), section=section, **attributes)
+        if section
+        else click.Option(names.split(), **attributes)
+    )
+
+
+def flag(names: str, help: str) -> click.Option:  # noqa: A002 - as click calls it
+    """Make an option without a value; see `option`."""
+    return click.Option(names.split(), is_flag=True, help=help)
+
+
+class TextOption(click.Option):
+    """An option whose value is an argument in this place, as an `ExactText`."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser put the value among the arguments."""
+        super().add_to_parser(parser, ctx)
+
+        def process(value: str, state: Any) -> None:
+            state.largs.append(ExactText(value.removeprefix(MARK)))
+
+        # click has no public way to keep the order of options and arguments.
+        for name in self.opts:
+            parser._short_opt[name].process = process  # noqa: SLF001
+
+
+# ------------------------------------------------------------------------------------------------- the shared options
 
 
 class SharedOption(click.Option):

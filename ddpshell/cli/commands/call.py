@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..command_classes import Command, flag, option
-from ..options import ARGUMENTS, GRAMMAR, SeenName, shared_options
+from ..command_classes import Command
+from ..options import ARGUMENTS, GRAMMAR, SeenName, flag, option, shared_options
 from ..process import Process
 
 __all__ = ["call"]

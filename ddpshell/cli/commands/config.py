@@ -20,11 +20,11 @@ from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ...text.prose import closest
-from ..command_classes import Command, flag
+from ..command_classes import Command
 from ..config_file import TOMLValue, change_config, read_config
 from ..credentials import endpoint_of, login_store
 from ..option_table import SETTINGS, OptionRow
-from ..options import shared_options
+from ..options import flag, shared_options
 from ..output import Console
 from ..process import Process
 from ..settings import DEFAULT, ResolvedSettings, ResolvedValue, config_file, is_there, named_config_file, resolve

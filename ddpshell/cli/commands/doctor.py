@@ -10,10 +10,10 @@ from ...exceptions import DDPError
 from ...text.escaping import escape_line
 from ...text.palette import StyledText, plain, terminal_text
 from ...text.prose import duration, wrapped
-from ..command_classes import Command, flag, option
+from ..command_classes import Command
 from ..credentials import warn_of_exposed_passwords
 from ..diagnosis import Diagnosis, Layer, Status
-from ..options import shared_options
+from ..options import flag, option, shared_options
 from ..process import Process
 from ..progress import Progress
 from ..settings import settings_of

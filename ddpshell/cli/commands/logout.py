@@ -8,10 +8,10 @@ import click
 
 from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from ...logins import LoginStore, SavedLogin, server_of
-from ..command_classes import Command, flag, spelling
+from ..command_classes import Command
 from ..connection import connected, wait_for_outcome
 from ..credentials import endpoint_of, login_store, server_options
-from ..options import CONNECTION_OPTIONS, shared_options
+from ..options import CONNECTION_OPTIONS, flag, shared_options, spelling
 from ..process import Process
 from ..settings import ConnectionSettings, settings_of
 

@@ -22,8 +22,8 @@ from ...protocol.secrets import mask_text
 from ...text.escaping import escape_line
 from ...text.palette import terminal_text
 from ...text.prose import clip, plural
-from ..command_classes import Command, flag, option
-from ..options import OUTPUT_OPTIONS
+from ..command_classes import Command
+from ..options import OUTPUT_OPTIONS, flag, option
 from ..output import Console
 from ..process import Process
 from ..progress import Progress

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..command_classes import Command, flag
-from ..options import shared_options
+from ..command_classes import Command
+from ..options import flag, shared_options
 from ..process import Process
 from ..types import FileName
 

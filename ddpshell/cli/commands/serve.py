@@ -27,9 +27,9 @@ from ...text.frames import frame_line, time_of_day
 from ...text.palette import terminal_text
 from ...text.prose import duration, plural
 from ..background_stream import written_in_background
-from ..command_classes import Command, flag, option
+from ..command_classes import Command
 from ..errors import failure, show
-from ..options import OUTPUT_OPTIONS
+from ..options import OUTPUT_OPTIONS, flag, option
 from ..output import Console, OutputFormat
 from ..process import Process
 from ..types import FileName, PositiveNumber, ReadableFile

@@ -16,8 +16,8 @@ from ...exceptions import CommandError, DDPTimeout, EJSONError
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, note_losses, read_arguments
-from ..command_classes import Command, option
-from ..options import ARGUMENTS, GRAMMAR, SeenName, shared_options
+from ..command_classes import Command
+from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
 from ..output import Console
 from ..process import CheckFailed, Process
 from ..progress import Progress
