@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import click
 
 from ddpshell import __version__
-from ddpshell.cli.command_classes import Command, Group
 from ddpshell.cli.commands.completion import SHELLS, script
-from ddpshell.cli.group import ddp
+from ddpshell.cli.group import Command, Group, ddp
 from ddpshell.cli.options import Rows, SharedOption
 from ddpshell.cli.process import Process
 from tests.machine import TOP

@@ -16,8 +16,7 @@ import click
 import pytest
 
 import ddpshell
-from ddpshell.cli.command_classes import Command, Group
-from ddpshell.cli.group import ddp
+from ddpshell.cli.group import Command, Group, ddp
 from tests.analysis.test_load import made, noisy
 from tests.loopback import PATIENCE, LoopbackServer
 from tests.machine import TOP, program

@@ -184,7 +184,7 @@ def test_the_command_line_works_with_the_lowest_versions_that_the_bounds_allow(t
     assert told.split() == lowest
     smoke_tests = (
         "tests/cli/test_main.py",
-        "tests/cli/test_command_classes.py",
+        "tests/cli/test_group.py",
         "tests/cli/test_options.py",
         "tests/cli/commands/test_call.py",
         "tests/cli/commands/test_demo.py",

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import pytest
 
 import ddpshell
-from ddpshell.cli.command_classes import Command as ClickCommand
 from ddpshell.cli.commands import call as call_module
+from ddpshell.cli.group import Command as ClickCommand
 from ddpshell.cli.process import ExitCode, Process, Terminated
 from tests.cli.conftest import Command, finished
 from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServer, converse

@@ -22,11 +22,11 @@ from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
 from ...text.prose import plural
 from ..call_arguments import check_text, note_losses, read_arguments, read_publication
-from ..command_classes import Command
 from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
 from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
+from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
 from ..process import CheckFailed, Process
 from ..progress import Progress

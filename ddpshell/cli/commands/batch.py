@@ -31,10 +31,10 @@ from ...ejson.json_text import JSONValue
 from ...exceptions import CommandError, ConnectionLost, EJSONError
 from ...text.literals import opens_literal, parse, read_file
 from ...text.prose import plural
-from ..command_classes import Command
 from ..connection import connected, timeout_error, unconfirmed_note, wait_for_session
 from ..errors import error_tree, failure
 from ..event_queue import EventQueue, InputFile
+from ..group import Command
 from ..options import flag, option, shared_options
 from ..output import END_KEYS, Console, OutputError, OutputFormat
 from ..process import ExitCode, Process, Terminated

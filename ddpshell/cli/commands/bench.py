@@ -18,7 +18,7 @@ from ...exceptions import CommandError, EJSONError, LoginNeeded, TransportError
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, read_arguments
-from ..command_classes import Command, Group
+from ..group import Command, Group
 from ..options import ARGUMENTS, GRAMMAR, OUTPUT_OPTIONS, Rows, SeenName, flag, option, shared_options
 from ..output import Console, OutputFormat
 from ..process import ExitCode, Process, Terminated

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..command_classes import Command
+from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, flag, option, shared_options
 from ..process import Process
 

@@ -18,7 +18,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from ..command_classes import Command
+from ..group import Command
 from ..process import Process
 
 __all__ = ["COMPLETE_VARIABLE", "SHELLS", "complete", "completion", "script"]

@@ -20,9 +20,9 @@ from ...shell.settings import SETTINGS as SHELL_SETTINGS
 from ...shell.settings import Settings as ShellSettings
 from ...text.escaping import escape_line
 from ...text.prose import closest
-from ..command_classes import Command
 from ..config_file import TOMLValue, change_config, read_config
 from ..credentials import endpoint_of, login_store
+from ..group import Command
 from ..option_table import SETTINGS, OptionRow
 from ..options import flag, shared_options
 from ..output import Console

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...exceptions import CommandError, InvalidURL
-from ..command_classes import Command, Group
+from ..group import Command, Group
 from ..options import flag, process_of, shared_options
 from ..process import Process
 from ..settings import ConnectionSettings, resolve

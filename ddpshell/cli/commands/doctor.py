@@ -10,9 +10,9 @@ from ...exceptions import DDPError
 from ...text.escaping import escape_line
 from ...text.palette import StyledText, plain, terminal_text
 from ...text.prose import duration, wrapped
-from ..command_classes import Command
 from ..credentials import warn_of_exposed_passwords
 from ..diagnosis import Diagnosis, Layer, Status
+from ..group import Command
 from ..options import flag, option, shared_options
 from ..process import Process
 from ..progress import Progress

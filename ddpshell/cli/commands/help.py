@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from ...text.markdown import render_markdown
 from ...text.palette import terminal_text
 from ...text.prose import closest
-from ..command_classes import Command, Group
+from ..group import Command, Group
 from ..options import OUTPUT_OPTIONS
 from ..output import Console
 from ..process import Process

@@ -16,9 +16,9 @@ from ...logins import (
     server_of,
 )
 from ...protocol.accounts import LoginToken, UserSelector
-from ..command_classes import Command
 from ..connection import connected, wait_for_outcome
 from ..credentials import ask_user, endpoint_of, login_store, read_secret, warn_of_plain_text
+from ..group import Command
 from ..options import flag, option, shared_options
 from ..output import OutputFormat
 from ..process import Process

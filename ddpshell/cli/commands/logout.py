@@ -8,9 +8,9 @@ import click
 
 from ...exceptions import ConnectError, DDPError, DDPTimeout, LoginNeeded, OutcomeUnknown
 from ...logins import LoginStore, SavedLogin, server_of
-from ..command_classes import Command
 from ..connection import connected, wait_for_outcome
 from ..credentials import endpoint_of, login_store, server_options
+from ..group import Command
 from ..options import CONNECTION_OPTIONS, flag, shared_options, spelling
 from ..process import Process
 from ..settings import ConnectionSettings, settings_of

@@ -15,9 +15,9 @@ from ...exceptions import DDPTimeout
 from ...text.charts import bins_of, histogram_lines, line_of_blocks
 from ...text.escaping import escape_line
 from ...text.prose import milliseconds
-from ..command_classes import Command
 from ..connection import connected, wait_for_session
 from ..event_queue import EventQueue
+from ..group import Command
 from ..options import flag, option, shared_options
 from ..output import OutputFormat
 from ..process import ExitCode, Process, Terminated

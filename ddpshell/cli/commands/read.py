@@ -22,7 +22,7 @@ from ...protocol.secrets import mask_text
 from ...text.escaping import escape_line
 from ...text.palette import terminal_text
 from ...text.prose import clip, plural
-from ..command_classes import Command
+from ..group import Command
 from ..options import OUTPUT_OPTIONS, flag, option
 from ..output import Console
 from ..process import Process

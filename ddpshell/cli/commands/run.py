@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..command_classes import Command
+from ..group import Command
 from ..options import flag, shared_options
 from ..process import Process
 from ..types import FileName

@@ -27,8 +27,8 @@ from ...text.frames import frame_line, time_of_day
 from ...text.palette import terminal_text
 from ...text.prose import duration, plural
 from ..background_stream import written_in_background
-from ..command_classes import Command
 from ..errors import failure, show
+from ..group import Command
 from ..options import OUTPUT_OPTIONS, flag, option
 from ..output import Console, OutputFormat
 from ..process import Process

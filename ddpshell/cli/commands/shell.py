@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..command_classes import Command
+from ..group import Command
 from ..options import shared_options
 from ..process import Process
 

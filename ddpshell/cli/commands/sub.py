@@ -17,9 +17,9 @@ from ...minimongo.selector import compile_selector
 from ...minimongo.sorting import compile_sort, read_sort
 from ...text.literals import parse_argument
 from ..call_arguments import check_text, note_losses, read_arguments
-from ..command_classes import Command
 from ..credentials import endpoint_of
 from ..document_lines import ChangeLines, CountLines, DocumentLines, Lines, Selection, TableLines
+from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, flag, option, shared_options
 from ..output import OutputFormat, is_dumb
 from ..process import Process

@@ -37,10 +37,10 @@ from ...text.escaping import escape_line
 from ...text.frames import frame_line, time_of_day
 from ...text.palette import StyledText, terminal_text
 from ...text.prose import duration, plural
-from ..command_classes import Command
 from ..connection import tls_options, warn_of_insecure
 from ..credentials import read_passphrase
 from ..event_queue import EventQueue
+from ..group import Command
 from ..options import CONNECTION_OPTIONS, OUTPUT_OPTIONS, option
 from ..output import OutputFormat, unbroken
 from ..process import Process

@@ -16,7 +16,7 @@ from ...exceptions import CommandError, DDPTimeout, EJSONError
 from ...text.escaping import escape_line
 from ...text.prose import plural
 from ..call_arguments import check_text, note_losses, read_arguments
-from ..command_classes import Command
+from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options
 from ..output import Console
 from ..process import CheckFailed, Process

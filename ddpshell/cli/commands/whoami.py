@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...exceptions import LoginNeeded
 from ...logins import describe_user, server_of
-from ..command_classes import Command
 from ..connection import connected
 from ..credentials import endpoint_of, server_options
+from ..group import Command
 from ..options import shared_options
 from ..process import Process
 from ..settings import settings_of
