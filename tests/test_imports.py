@@ -117,7 +117,7 @@ def test_a_client_loads_what_is_in_its_budget_and_nothing_more(theirs: set[str])
 
 
 def test_the_prompt_appears_before_click_and_the_network_code_are_loaded() -> None:
-    modules = loaded("import ddpshell.cli.main, ddpshell.cli.shell_prompt, ddpshell.shell.terminal.prompt")
+    modules = loaded("import ddpshell.cli.main, ddpshell.cli.shell_session, ddpshell.shell.terminal.prompt")
     assert "ddpshell.client.events" in modules
     unwanted = {"click", "difflib", "pygments", "websocket", "ddpshell.client.client", "ddpshell.cli.connection"}
     assert modules & unwanted == set()

@@ -68,7 +68,7 @@ def _run(words: Sequence[str], process: Process, received: Sequence[int]) -> int
         process.options = simple.options
         process.configure()
         if simple.name == "shell":
-            from .shell_prompt import open_shell
+            from .shell_session import open_shell
 
             return open_shell(process)
         from .method_call import call_method

@@ -1,22 +1,32 @@
-"""The parts of the shell that know the command line: its settings, its clients and their logins."""
+"""The shell on the command line: at the prompt or with a script, with the settings, the clients and the logins of `ddp`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from ..exceptions import InvalidURL, LoginNeeded
+from msgspec import Struct
+
+from ..advice import Place
+from ..exceptions import CommandError, DDPError, DDPTimeout, InvalidURL, LoginError, LoginNeeded
 from ..logins import server_of
 from ..protocol.urls import parse_url
 from ..shell.commands.shell import shell_registry
 from ..shell.link import Connect, Hooks, Profile
+from ..shell.registry import Role
+from ..shell.repl import interact
+from ..shell.script import run_script
 from ..shell.settings import SETTINGS as SHELL_SETTINGS
 from ..shell.settings import Settings
 from ..shell.state import Shell
-from ..shell.terminal.display import Display
+from ..shell.terminal.display import Display, ScriptDisplay
+from ..text.escaping import escape_text
 from .credentials import (
     Credential,
     endpoint_of,
@@ -26,15 +36,29 @@ from .credentials import (
     warn_of_exposed_passwords,
 )
 from .option_table import SETTINGS
-from .process import Process
-from .settings import ConnectionSettings, Identity, find_config, named_config_file, proxy_for
+from .output import END_KEYS, Console, OutputError, is_dumb, overflows, page
+from .process import Process, exit_code
+from .settings import (
+    ConnectionSettings,
+    Identity,
+    config_file,
+    find_config,
+    named_config_file,
+    proxy_for,
+    settings_of,
+    state_file,
+)
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from ..client import Client
     from ..client.events import Event
     from ..protocol.accounts import LoginToken
 
-__all__ = ["connector", "credential_at", "make_shell", "set_user", "shell_settings"]
+__all__ = ["interact_with", "open_shell", "opened_script", "run_lines"]
+
+# ---------------------------------------------------------------------------------------------------- settings and logins
 
 
 def credential_at(
@@ -190,3 +214,296 @@ def connector(process: Process, given: ConnectionSettings, *, reconnect: bool, l
         )
 
     return connect
+
+
+# ------------------------------------------------------------------------------------------------------------ the prompt
+
+
+def open_shell(process: Process) -> int:
+    """Open the prompt, or run the commands on standard input, and return the exit code."""
+    settings = ConnectionSettings.of(process.options)
+    if sys.stdin is not None and sys.stdin.isatty():
+        if process.console.out.is_terminal:
+            interact_with(process, settings)
+            return 0
+        # Without this, ddp would seem to hang.
+        process.console.note(
+            f"standard output is not a terminal, so there is no prompt; reading commands until {END_KEYS}"
+        )
+
+    with opened_script("-", process) as (lines, name):
+        return run_lines(process, lines, name)
+
+
+def interact_with(process: Process, given: ConnectionSettings, *, is_tour: bool = False) -> None:
+    """Open the prompt.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        is_tour: Play the tour of the demo server, in place of what the user types.
+    """
+    settings = shell_settings(process, at_prompt=not is_tour)
+    if not process.console.colors_out:
+        settings.change("color", "off")
+    cannot_move_cursor = is_dumb(os.environ)
+    if cannot_move_cursor or process.options.get("no_pager"):
+        settings.change("pager", "off")
+    process.at_prompt = True
+    first: Credential | None = None
+    ended: LoginNeeded | None = None
+    try:
+        # Before the prompt is open, because the user may have to be asked.
+        first = find_credential(process, given)
+    except LoginNeeded as error:
+        if given.identity.origin:
+            raise
+        # No option asked for this login, and the user can log in at the prompt.
+        ended = error
+    connect = connector(process, given, reconnect=given.reconnect is not False)
+
+    above = contextlib.ExitStack()
+
+    def make(display: Display) -> Shell:
+        # Standard error, such as logs, is shown where it does not disturb the line that is being typed.
+        above.enter_context(
+            process.console.redirected_errors(
+                lambda text: display.note([("note", text.removesuffix("\n"))]), colors=False
+            )
+        )
+        made = make_shell(process, given, settings, display, connect)
+        made.hooks.page = lambda text: _is_paged(process.console, made, text)
+        made.hooks.log_in = _PromptLogin(process, given, first, made, display)
+        if ended is not None:
+            display.failure(None, ended)
+        if process.options.get("is_demo"):
+            for role, names in ((Role.METHOD, process.methods), (Role.PUBLICATION, process.publications)):
+                for name in names:
+                    made.names.mark_known(role, name)
+            if not is_tour and not process.console.quiet:
+                for line in _greeting(is_dumb=cannot_move_cursor):
+                    display.note([("note", line)])
+        return made
+
+    history = Path(state_file("history") or f"{os.devnull}/history")
+    config = config_file()
+    # The demo is the same for every user.
+    is_demo = config is None or process.options.get("is_demo")
+    startup = None if is_demo else Path(config or "").with_name("startup.ddp")
+    with above:
+        interact(make, settings, history, startup=startup, is_dumb=cannot_move_cursor, is_tour=is_tour)
+
+
+def _greeting(*, is_dumb: bool) -> tuple[str, str, str]:
+    """Return the first lines of the demo: what to type, what helps, and how to leave."""
+    return (
+        'Type a call first: call upper "Hello"',
+        "`help` lists the commands."
+        if is_dumb
+        else "Tab completes commands and the names of the demo: call u, then Tab.",
+        "Leave with Ctrl-D or `exit`. `ddp demo --tour` shows what else there is.",
+    )
+
+
+def _is_paged(console: Console, shell: Shell, text: str) -> bool:
+    """Show a text in the pager if it is longer than the screen, on which the prompt and the toolbar need two lines."""
+    if not overflows(text, max(0, console.out.height - 2), console.out.width):
+        return False
+    with shell.handed_over_terminal():
+        return page(console.out.encoded(text), console.out.fd, os.environ)
+
+
+class _PromptLogin(Struct):
+    """Logs in each client of the shell without waiting for the answer. Errors are shown at the prompt.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        first: The credential for the server of the options.
+        shell: The shell.
+        display: Where to show errors.
+    """
+
+    process: Process
+    given: ConnectionSettings
+    first: Credential | None
+    shell: Shell
+    display: Display
+
+    def __call__(self, client: Client, url: str | None) -> None:
+        try:
+            credential = credential_at(self.process, self.given, url, self.first)
+        except DDPError as error:
+            self.display.failure(None, error)
+            return
+        if credential is not None:
+            credential.log_in(client).add_done_callback(lambda answer: self._finish(client, credential, answer))
+
+    def _finish(self, client: Client, credential: Credential, answer: Future[LoginToken]) -> None:
+        if answer.cancelled() or self.shell.link.current_client is not client:
+            return
+        error = answer.exception()
+        if error is None:
+            set_user(self.shell, credential, answer.result())
+        elif isinstance(error, LoginError):
+            self.display.failure(None, credential.rejection(error))
+
+
+# ---------------------------------------------------------------------------------------------------------- scripts
+
+
+@contextlib.contextmanager
+def opened_script(file: str, process: Process) -> Iterator[tuple[TextIO, str]]:
+    """Open a script, or standard input for `-`, and give its lines and its name for errors."""
+    if file == "-":
+        if sys.stdin is None:
+            raise CommandError("standard input is closed")
+        process.claim_standard_input("the script")
+        # Scripts are UTF-8 in any locale. Do not close this file: a thread may still read it, and closing would wait.
+        yield (
+            os.fdopen(sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False),
+            "standard input",
+        )
+        return
+    try:
+        opened = Path(file).expanduser().open(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise CommandError(f"cannot read {file}: {error.strerror}") from None
+    # The same is true of a named pipe.
+    with opened if _is_regular(opened) else contextlib.nullcontext():
+        yield opened, file
+
+
+def _is_regular(file: TextIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+
+
+def run_lines(process: Process, lines: TextIO, name: str, *, keep_going: bool = False) -> int:
+    """Run commands of the shell one after another. Results go to standard output, errors to standard error.
+
+    Args:
+        process: The run of `ddp`.
+        lines: The commands.
+        name: The name of the script for errors.
+        keep_going: Continue after an error.
+
+    Returns:
+        The exit code, which is that of the first error.
+
+    Raises:
+        InvalidURL: The URL of the server is not valid.
+        LoginNeeded: There is no usable login for the requested user, or the server rejected it.
+    """
+    # The prompt needs neither.
+    from .background_stream import ResultStream
+    from .errors import failure, show
+
+    given = settings_of(process)
+    console = process.console
+
+    def out(text: str) -> None:
+        if text:
+            console.write((escape_text(text) if console.out.is_terminal else text).removesuffix("\n"))
+
+    def fail(error: BaseException, where: str) -> None:
+        show(failure(error, Place.SCRIPT, where, process), console)
+
+    settings = shell_settings(process)
+    if console.out.is_terminal and settings["output"] == "auto":
+        settings.change("output", "pretty")
+    display = ScriptDisplay(
+        settings,
+        out,
+        lambda line: console.error_lines([line]),
+        show_notes=bool(process.options.get("verbose")) and not console.quiet,
+        show_warnings=console.quiet < 2,
+        fail=fail,
+    )
+    # Unlike a user at the prompt, a script must not continue anonymously if the login fails.
+    connect = connector(process, given, reconnect=bool(given.reconnect), login_required=True)
+    runs = make_shell(process, given, settings, display, connect)
+    display.when_broken = runs.jobs.stop_waiting
+    stream = console.out
+
+    def hold(is_held: bool) -> None:
+        if runs.link.current_client is not None:
+            runs.link.current_client.hold(is_held)
+
+    # Results are written in the client's thread, which must not wait, because it has to answer pings.
+    console.out = results = ResultStream(hold, runs.jobs.stop_waiting)
+    first = find_credential(process, given)
+
+    login = _ScriptLogin(process, given, first, runs)
+    runs.hooks.log_in = login
+    runs.hooks.time_left = login.time_left
+    try:
+        runs.link.open(None)
+        done = run_script(runs, _in_time(process, lines, name), name, keep_going=keep_going)
+        results.finish()
+    except OutputError as error:
+        raise OutputError(error.errno, f"{error.strerror}; the server may have run calls of {name}") from None
+    finally:
+        console.out = stream
+        runs.close()
+    return 0 if done.error is None else exit_code(done.error)
+
+
+class _ScriptLogin(Struct):
+    """Logs in each client of a script, and waits for the answer.
+
+    Args:
+        process: The run of `ddp`.
+        given: The settings of the options.
+        first: The credential for the server of the options.
+        shell: The shell that runs the script.
+    """
+
+    process: Process
+    given: ConnectionSettings
+    first: Credential | None
+    shell: Shell
+
+    def time_left(self) -> float | None:
+        """Return the rest of the time limit in seconds; None for no limit."""
+        deadline = self.process.deadline
+        return None if deadline is None else max(0.0, deadline - self.process.clock.now())
+
+    def __call__(self, client: Client, url: str | None) -> None:
+        credential = credential_at(self.process, self.given, url, self.first)
+        if credential is None:
+            return
+        try:
+            answer = credential.log_in(client)
+            with contextlib.suppress(DDPTimeout):
+                answer.exception(self.time_left())
+            if answer.settle():
+                from .connection import unconfirmed_note
+
+                self.process.console.note(unconfirmed_note("answer to the login", self.process))
+            token = answer.result(0)
+        except LoginError as error:
+            raise credential.rejection(error) from None
+        set_user(self.shell, credential, token)
+
+
+def _in_time(process: Process, lines: TextIO, name: str) -> Iterator[str]:
+    """Read the lines of a script within the time limit.
+
+    Raises:
+        DDPTimeout: The time limit is over.
+    """
+    pending = iter(lines)
+    if lines.isatty():
+        while True:
+            # Do not count the time that the user spends typing.
+            with process.paused():
+                line = next(pending, None)
+            if line is None:
+                return
+            yield line
+    if _is_regular(lines):
+        # It never blocks.
+        yield from pending
+        return
+    while (line := process.read_in_time(lambda: next(pending, None), f"more of {name}")) is not None:
+        yield line

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpshell.cli import method_call, shell_prompt
+from ddpshell.cli import method_call, shell_session
 from ddpshell.cli.group import run_command
 from ddpshell.cli.option_table import CONNECTION_ROWS, OUTPUT_ROWS, OptionRow, SimpleCommand, read_simple_command
 from ddpshell.cli.process import GivenOptions, Process
@@ -70,7 +70,7 @@ def _by_click(words: list[str]) -> SimpleCommand | None:
     process.words = words
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(method_call, "call_method", call_method)
-        patch.setattr(shell_prompt, "open_shell", open_shell)
+        patch.setattr(shell_session, "open_shell", open_shell)
         try:
             run_command(words, process)
         except click.ClickException:

@@ -38,7 +38,7 @@ def _demo(process: Process, words: tuple[str, ...], leaky: bool, tour: bool) -> 
             process.console.warning(f"{error}; the demo runs without the config file")
             process.options["has_no_config"] = True
         if tour:
-            from ..shell_prompt import interact_with
+            from ..shell_session import interact_with
 
             interact_with(process, ConnectionSettings.of(process.options), is_tour=True)
             return

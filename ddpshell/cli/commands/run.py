@@ -1,4 +1,4 @@
-"""`ddp run`: its options. `shell_script.py` has what it does."""
+"""`ddp run`: its options. `shell_session.py` has what it does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["run"]
 
 
 def _run(process: Process, file: str, keep_going: bool) -> int:
-    from ..shell_script import opened, run_lines  # completion and the help do not need the shell
+    from ..shell_session import opened_script, run_lines  # completion and the help do not need the shell
 
-    with opened(file, process) as (lines, name):
+    with opened_script(file, process) as (lines, name):
         return run_lines(process, lines, name, keep_going=keep_going)
 
 

@@ -1,4 +1,4 @@
-"""`ddp shell`, which `ddp` alone runs too: its options. `shell_prompt.py` has what it does."""
+"""`ddp shell`, which `ddp` alone runs too: its options. `shell_session.py` has what it does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["shell"]
 
 
 def _shell(process: Process) -> int:
-    from ..shell_prompt import open_shell  # completion and the help do not need the shell
+    from ..shell_session import open_shell  # completion and the help do not need the shell
 
     return open_shell(process)
 
