@@ -1,25 +1,43 @@
-"""How the arguments of a call or a subscription are read.
+"""How the name and the arguments of a call or a subscription are read, and which name the user may have meant.
 
 Most arguments are plain words. The functions for other arguments import the grammar of literals, which takes as long to load
-as a plain argument takes to be sent and answered.
+as a plain argument takes to be sent and answered. Only an error or completion needs the names that the shell has learned.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from .. import ejson
 from ..ejson import EJSONValue
 from ..ejson.convert import loss_note
-from ..exceptions import CommandError, DDPTimeout, EJSONError
+from ..exceptions import CommandError, DDPTimeout, EJSONError, MethodError, ServerError
+from ..protocol.server_error import is_unknown_name
+from ..protocol.urls import Endpoint
 from ..text.escaping import quote
 from .output import END_KEYS
 from .process import ExactText, Process, usage_error
+from .settings import state_file
 
-__all__ = ["check_text", "note_losses", "read_arguments", "read_publication"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..shell.names import Names
+
+__all__ = [
+    "check_text",
+    "earlier_lines",
+    "earlier_names",
+    "note_losses",
+    "read_arguments",
+    "read_publication",
+    "suggest_name",
+]
 
 
 _STANDARD_INPUT = "standard input"
@@ -310,3 +328,74 @@ def read_publication(text: str, where: str) -> tuple[str, list[EJSONValue]]:
     if any(word.file is not None or any(token.kind is TokenKind.FILE for token in word.tokens) for word in words):
         raise CommandError(f"{where} does not read files")
     return name.name, [word.value for word in words]
+
+
+# ----------------------------------------------------------------------------------------------------- did you mean ...?
+
+# DDP cannot list the names of methods and publications, but the shell's history has some.
+
+
+def suggest_name(error: ServerError, name: str, process: Process, endpoint: Endpoint) -> None:
+    """Add a note with a similar name to an error about an unknown name.
+
+    Args:
+        error: The server's error.
+        name: The name of the method or publication.
+        process: The run of `ddp`, which knows the names of a server in this process.
+        endpoint: The address of the server.
+    """
+    if not is_unknown_name(error):
+        return
+    from ..logins import server_of
+    from ..shell.registry import Role
+
+    role = Role.METHOD if isinstance(error, MethodError) else Role.PUBLICATION
+    names = _names_of_history()
+    server = server_of(endpoint)
+    names.server = lambda: server
+    for known in process.methods if role is Role.METHOD else process.publications:
+        names.mark_known(role, known)
+    similar = names.similar(role, name)
+    if similar is not None:
+        error.add_note(f"did you mean {similar}?")
+
+
+def earlier_names(role: str) -> list[str]:
+    """Return the names that were typed in the shell, the latest first.
+
+    Args:
+        role: METHOD or PUBLICATION.
+    """
+    from ..shell.registry import Role
+
+    return _names_of_history().of(Role[role])
+
+
+def _names_of_history() -> Names:
+    from pathlib import Path
+
+    from ..shell.commands.shell import shell_registry
+    from ..shell.names import Names
+
+    history = Path(state_file("history") or f"{os.devnull}/history")
+    names = Names(shell_registry())
+    names.use_history(lambda: earlier_lines(history), history.with_name("unknown-names"))
+    return names
+
+
+def earlier_lines(history: Path) -> Iterator[str]:
+    """Read what was typed in the shell, oldest first, without importing prompt_toolkit, which writes the file.
+
+    Args:
+        history: The file, which need not exist.
+    """
+    lines: list[str] = []
+    with contextlib.suppress(OSError), history.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("+"):
+                lines.append(line[1:])
+            elif lines:
+                yield "".join(lines)
+                lines = []
+    if lines:
+        yield "".join(lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..client import Client, ConnectionState
 from ..exceptions import CommandError, DDPError, MethodError
 from ..protocol.client_session import ClientSession
-from .call_arguments import check_text, note_losses, read_arguments, read_publication
+from .call_arguments import check_text, note_losses, read_arguments, read_publication, suggest_name
 from .connection import connected, wait_for_outcome, wait_for_session
 from .credentials import endpoint_of, find_credential
 from .event_queue import EventQueue
@@ -66,8 +66,6 @@ def call_method(
         try:
             result = wait_for_outcome(call, client, process, f"result of {method!r}")
         except MethodError as error:
-            from .did_you_mean import suggest_name
-
             if measured is not None:
                 measured.show(call.id)
             suggest_name(error, method, process, endpoint_of(settings))

@@ -252,7 +252,7 @@ class SeenName(click.ParamType[str]):
         """Complete with earlier names, the latest first."""
         from click.shell_completion import CompletionItem
 
-        from .did_you_mean import earlier_names
+        from .call_arguments import earlier_names
 
         found = [name for name in earlier_names(self._role) if name.startswith(incomplete)]
         # Completion cannot add quotes, so it leaves out names that need them.

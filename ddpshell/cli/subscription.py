@@ -24,7 +24,7 @@ from ..minimongo.selector import Matcher
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentMoved, DocumentRemoved
 from ..protocol.server_error import quoted
 from ..protocol.snapshot import Snapshot
-from .call_arguments import note_losses
+from .call_arguments import note_losses, suggest_name
 from .connection import add_url_hint, connected, timeout_error
 from .credentials import endpoint_of, server_options
 from .document_lines import DocumentCopies, Lines, Selection
@@ -233,8 +233,6 @@ class _Run(Struct):
     def _failed(self, error: BaseException) -> BaseException:
         add_url_hint(error, self.process)
         if isinstance(error, SubscriptionError):
-            from .did_you_mean import suggest_name  # loads the shell, and only errors need it
-
             suggest_name(error, self.subscription.name, self.process, endpoint_of(self.settings))
         return error
 

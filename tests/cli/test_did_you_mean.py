@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prompt_toolkit.history import FileHistory
 
-from ddpshell.cli.did_you_mean import earlier_lines, suggest_name
+from ddpshell.cli.call_arguments import earlier_lines, suggest_name
 from ddpshell.cli.process import Process
 from ddpshell.exceptions import MethodError, ServerError, SubscriptionError
 from ddpshell.protocol.urls import parse_url

@@ -21,10 +21,9 @@ from ...protocol.messages import Added, AddedBefore
 from ...protocol.secrets import MASK
 from ...protocol.server_error import is_unknown_name
 from ...text.prose import plural
-from ..call_arguments import check_text, note_losses, read_arguments, read_publication
+from ..call_arguments import check_text, earlier_lines, note_losses, read_arguments, read_publication, suggest_name
 from ..connection import connected, wait_for_session
 from ..credentials import endpoint_of
-from ..did_you_mean import earlier_lines, suggest_name
 from ..event_queue import EventQueue
 from ..group import Command
 from ..options import ARGUMENTS, GRAMMAR, SeenName, option, shared_options

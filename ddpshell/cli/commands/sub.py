@@ -16,7 +16,7 @@ from ...minimongo.projection import compile_projection, read_projection
 from ...minimongo.selector import compile_selector
 from ...minimongo.sorting import compile_sort, read_sort
 from ...text.literals import parse_argument
-from ..call_arguments import check_text, note_losses, read_arguments
+from ..call_arguments import check_text, note_losses, read_arguments, suggest_name
 from ..credentials import endpoint_of
 from ..document_lines import ChangeLines, CountLines, DocumentLines, Lines, Selection, TableLines
 from ..group import Command
@@ -158,7 +158,6 @@ def _show_live(
     from ...shell.live import LiveTable, observe_all
     from ...shell.terminal.live_screen import LiveScreen, connection_state
     from ..connection import connected, wait_for_session
-    from ..did_you_mean import suggest_name
     from ..subscription import logged_out
 
     refusals: list[BaseException] = []
