@@ -3,11 +3,12 @@
 const WebSocket = require('ws');
 
 const [url, count, method] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
-const CHANGES = 5;
+const [WARM_UP, CHANGES] = [5, 15];
 const sockets = [];
 const times = [];
 let ready = 0;
 let reached = 0;
+let closed = 0;
 let started;
 
 function change() {
@@ -20,9 +21,18 @@ function receive(text) {
   if (text.includes('"msg":"ready"') && ++ready === count) change();
   if (ready === count && text.includes('"msg":"added"') && ++reached === count) {
     times.push(Number(process.hrtime.bigint() - started) / 1e6);
-    if (times.length < CHANGES) return change();
-    console.log(JSON.stringify({ time: times.sort((a, b) => a - b)[Math.floor(CHANGES / 2)] }));
-    process.exit();
+    if (times.length < WARM_UP + CHANGES) return change();
+    console.log(JSON.stringify({ time: times.slice(WARM_UP).sort((a, b) => a - b)[Math.floor(CHANGES / 2)] }));
+    leave();
+  }
+}
+
+// End all sessions, because a server that can resume them would send the changes of the next round to them, too.
+function leave() {
+  for (const socket of sockets) {
+    socket.on('close', () => ++closed === count && process.exit());
+    socket.send('{"msg":"disconnect"}');
+    socket.close();
   }
 }
 
