@@ -25,6 +25,7 @@ __all__ = [
     "forked",
     "interrupting_another_thread",
     "needs_fork",
+    "processor_time",
     "program",
     "unavailable",
 ]
@@ -80,6 +81,12 @@ def _install(package: str) -> None:
             env={**ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=300, check=False,
         )  # fmt: skip
+
+
+def processor_time(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def forked(action: Callable[[], object]) -> str:

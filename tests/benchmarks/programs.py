@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tests import npm
@@ -23,6 +24,7 @@ __all__ = [
     "DDP",
     "NODE",
     "PYTHON",
+    "Listening",
     "distant",
     "embedded",
     "environment",
@@ -70,20 +72,30 @@ def _home() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="ddpshell-benchmarks-")
 
 
-def feeder(**counts: int) -> contextlib.AbstractContextManager[str]:
+class Listening(NamedTuple):
+    """A server in a process of its own."""
+
+    url: str
+    pid: int
+
+
+@contextlib.contextmanager
+def feeder(**counts: int) -> Iterator[str]:
     """The URL of a feeder of its own that has so many documents ready for each publication."""
-    return _listening("feeder", *(f"{publication}={count}" for publication, count in counts.items()))
+    with _listening("feeder", *(f"{publication}={count}" for publication, count in counts.items())) as server:
+        yield server.url
 
 
-def embedded() -> contextlib.AbstractContextManager[str]:
-    """The URL of our server."""
+def embedded() -> contextlib.AbstractContextManager[Listening]:
+    """Our server."""
     return _listening("embedded")
 
 
-def distant(url: str) -> contextlib.AbstractContextManager[str]:
+@contextlib.contextmanager
+def distant(url: str) -> Iterator[str]:
     """The URL of a proxy that delays what a server sends and receives."""
-    port = urlsplit(url).port
-    return _listening("distant", str(port))
+    with _listening("distant", str(urlsplit(url).port)) as proxy:
+        yield proxy.url
 
 
 @contextlib.contextmanager
@@ -106,7 +118,7 @@ def tapped(url: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _listening(module: str, *arguments: str) -> Iterator[str]:
+def _listening(module: str, *arguments: str) -> Iterator[Listening]:
     command = [PYTHON, "-m", f"tests.benchmarks.{module}", *arguments]
     with subprocess.Popen(
         command, cwd=TOP, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -114,7 +126,7 @@ def _listening(module: str, *arguments: str) -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("LISTENING "), line
-        yield f"ws://127.0.0.1:{line.split()[1]}/websocket"
+        yield Listening(f"ws://127.0.0.1:{line.split()[1]}/websocket", process.pid)
         process.communicate(timeout=20)
 
 

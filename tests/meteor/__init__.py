@@ -41,6 +41,12 @@ class MeteorServer:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/websocket"
 
+    @property
+    def pid(self) -> int:
+        """The id of the running server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server: on any free port the first time, and on the same port after that."""
         assert self._process is None, "the server is already running"

@@ -21,7 +21,7 @@ from typing import cast
 
 from ddpshell.clock import SystemClock
 from ddpshell.server import Collection, Cursor, Server, Subscription
-from tests.machine import TOP
+from tests.machine import TOP, processor_time
 
 __all__ = ["Figure", "ServerUnderLoad", "broadcast", "compressed", "echo", "idle"]
 
@@ -88,8 +88,7 @@ class ServerUnderLoad:
 
     def processor_time(self) -> float:
         """Return the processor time that it has used, in seconds."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return processor_time(self._process.pid)
 
     def close(self) -> None:
         """End the process."""
