@@ -64,6 +64,36 @@ def _lines(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     return {name: functools.partial(programs.timed, command, expected) for name, command in commands.items()}
 
 
+def _batch(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """Both read the same file, keep 100 calls under way, and print the same lines in the order of the calls."""
+    programs.install()
+    url = stack.enter_context(programs.feeder())
+    calls = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "calls.ndjson"
+    calls.write_text("".join(f'["echo",{number},"item {number}"]\n' for number in range(size)))
+    expected = "".join(f'{{"line":{number + 1},"result":[{number},"item {number}"]}}\n' for number in range(size))
+    commands = {
+        "ddpshell": [*DDP, "batch", "-j", str(_JOBS), "-u", url, str(calls)],
+        "npm ddp": [NODE, f"{CLIENTS}/npm_ddp_batch.js", url, str(calls), str(_JOBS)],
+    }
+
+    def measured(command: list[str]) -> Mapping[str, float]:
+        return {"rate": size / programs.timed(command, expected)["time"] * 1000}
+
+    return {name: functools.partial(measured, command) for name, command in commands.items()}
+
+
+def _follow(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
+    """One document changes again and again, and each change is printed."""
+    counts = {"all": size, "a tenth": size // 10}
+    url = stack.enter_context(programs.feeder())
+
+    def measured(count: int) -> Mapping[str, float]:
+        command = [*DDP, "sub", "changes", str(count), "--follow", "--limit", str(count + 1), "-u", url]
+        return programs.largest(command, lambda lines: lines == count + 1)
+
+    return {name: functools.partial(measured, count) for name, count in counts.items()}
+
+
 def _clients(task: str, stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
     programs.install()
     url = stack.enter_context(programs.feeder(**({} if task == "calls" else {task: size})))
@@ -212,6 +242,9 @@ def _tap(stack: contextlib.ExitStack, size: int) -> Mapping[str, Contender]:
 # Round trips a second through the proxy, each with three messages: two thousand messages a second.
 _TAP_RATE = 670
 
+# How many calls are under way at the same time.
+_JOBS = 100
+
 # The number of clients in one process.
 _LOAD_CLIENTS = 100
 
@@ -267,6 +300,26 @@ RACES = {
             measures={"time": "ms"},
             goals=(Goal("time", against="npm ddp", at_most=0.5),),
             contenders=_lines,
+        ),
+        Race(
+            "follow",
+            "the most memory of `ddp sub --follow` while one document changes {size} times, or a tenth as often",
+            size=100_000,
+            tiny=100,
+            rounds=5,
+            measures={"memory": "MB"},
+            goals=(Goal("memory", ours="all", against="a tenth", at_most=1.1),),
+            contenders=_follow,
+        ),
+        Race(
+            "batch",
+            f"`ddp batch -j {_JOBS}` with {{size}} calls, the whole process",
+            size=100_000,
+            tiny=100,
+            rounds=5,
+            measures={"rate": "calls/s"},
+            goals=(Goal("rate", against="npm ddp", at_least=1.5),),
+            contenders=_batch,
         ),
         Race(
             "weigh",

@@ -4,7 +4,7 @@
 
 Methods: `upper(text)`; `hold()` is answered when `release()` is called, so that any number of calls can be under way;
 `kick()` ends the connection; any other echoes its arguments. Publications: `items(n)`, n documents with a date in each;
-`plain(n)`, n documents of JSON and nothing more; `ticks(rate, count)`, that many changes of one document, spread evenly
+`plain(n)`, n documents of JSON and nothing more; `changes(n)`, n changes of one document, all at once; `ticks(rate, count)`, that many changes of one document, spread evenly
 over time.
 """
 
@@ -88,6 +88,16 @@ def documents(publication: str, count: int) -> bytes:
     )
 
 
+def changes(count: int) -> Iterator[bytes]:
+    """The frames of a document and so many changes of it, in pieces, so that the feeder does not hold all of them."""
+    yield frame(b'{"msg":"added","collection":"items","id":"a","fields":{"n":0,"s":"item"}}')
+    for start in range(0, count, 1000):
+        yield b"".join(
+            frame(b'{"msg":"changed","collection":"items","id":"a","fields":{"n":%d}}' % (number + 1))
+            for number in range(start, min(start + 1000, count))
+        )
+
+
 def _result(number: bytes, result: bytes) -> bytes:
     """What ends a call."""
     return frame(b'{"msg":"updated","methods":["%b"]}' % number) + frame(
@@ -150,6 +160,10 @@ class _Connection:
                 if message.name in DOCUMENTS:
                     (count,) = msgspec.json.decode(message.params, type=tuple[int])
                     return documents(message.name, count) + ready
+                if message.name == "changes":
+                    (count,) = msgspec.json.decode(message.params, type=tuple[int])
+                    threading.Thread(target=self._change, args=(count, ready), daemon=True).start()
+                    return b""
                 rate, count = msgspec.json.decode(message.params, type=tuple[float, int])
                 threading.Thread(target=self._tick, args=(rate, count, ready), daemon=True).start()
         return b""
@@ -168,6 +182,14 @@ class _Connection:
             case "upper":
                 result = msgspec.json.encode(msgspec.json.decode(result)[0].upper())
         return _result(number, result)
+
+    def _change(self, count: int, ready: bytes) -> None:
+        try:
+            for frames in changes(count):
+                self._send(frames)
+            self._send(ready)
+        except OSError:
+            return  # the client has gone
 
     def _tick(self, rate: float, count: int, ready: bytes) -> None:
         try:

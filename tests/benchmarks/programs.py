@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ __all__ = [
     "feeder",
     "figures",
     "install",
+    "largest",
     "reported",
     "tapped",
     "timed",
@@ -140,6 +142,17 @@ def timed(command: list[str], expected: str | Callable[[str], bool]) -> dict[str
     is_right = done.stdout == expected if isinstance(expected, str) else expected(done.stdout)
     assert (is_right, done.returncode) == (True, 0), f"{command}: {done.stdout}{done.stderr}"
     return {"time": seconds * 1000}
+
+
+def largest(command: list[str], is_right: Callable[[int], bool]) -> dict[str, float]:
+    """Run a program to its end, read its lines, whose number must be right, and return the most memory it has held."""
+    with subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = sum(1 for _ in process.stdout)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert (is_right(lines), process.returncode) == (True, 0), f"{command} printed {lines} lines"
+    return {"memory": used.ru_maxrss * 1024 / 1e6}
 
 
 def first_line(command: list[str], expected: str) -> float:
