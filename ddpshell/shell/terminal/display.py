@@ -8,10 +8,9 @@ from typing import TypeAlias
 
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentRemoved
 from ...exceptions import ServerError
-from ...text.changes import change_line, others_line
+from ...text.changes import change_line, frame_line, others_line
 from ...text.escaping import escape_line, escape_text
 from ...text.formatting import Limits
-from ...text.frames import frame_line
 from ...text.palette import StyledText, plain
 from ...text.prose import wrapped
 from ..replies import Message, Reply, error_text, exact_text, screen_text, tagged, with_time
