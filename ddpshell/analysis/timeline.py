@@ -13,8 +13,8 @@ from ..exceptions import CommandError, EJSONError
 from ..protocol.codec import UnrecognizedMessage
 from ..protocol.messages import Message
 from ..protocol.secrets import mask
-from ..text.changes import colored_json
 from ..text.escaping import escape_json_line
+from ..text.event_lines import colored_json
 from ..text.palette import StyledText
 from ..text.prose import milliseconds
 from .exchanges import Connection, Exchanges, PingPong, Request, Subscription, View

@@ -379,7 +379,7 @@ class EventReporter:
                 pass
 
     def _print_frame(self, text: str, *, is_sent: bool) -> None:
-        from ..text.changes import frame_line
+        from ..text.event_lines import frame_line
         from ..text.palette import terminal_text
 
         color = self._console.colors_err

@@ -23,8 +23,8 @@ from ..protocol.codec import DocumentID
 from ..protocol.documents import Copies, Document
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent
 from ..protocol.snapshot import Snapshot
-from ..text.changes import change_line, event_to_value
 from ..text.escaping import escape_line
+from ..text.event_lines import change_line, event_to_value
 from ..text.palette import terminal_text
 from .output import Console, OutputFormat
 

@@ -13,7 +13,7 @@ from ..clock import wait_until_done
 from ..ejson import EJSONValue
 from ..exceptions import CommandError, DDPError, EJSONError, MethodError, SubscriptionError
 from ..protocol.server_error import is_unknown_name
-from ..text.changes import change_line, event_to_value
+from ..text.event_lines import change_line, event_to_value
 from ..text.formatting import Limits, exact_value
 from ..text.literals import read_value
 from ..text.palette import plain

@@ -11,7 +11,7 @@ from ddpshell.client.events import DocumentAdded, DocumentChanged, DocumentEvent
 from ddpshell.ejson import EJSONValue, ObjectID
 from ddpshell.protocol.codec import DocumentID
 from ddpshell.shell.parser import parse as parse_line
-from ddpshell.text.changes import change_line, others_line
+from ddpshell.text.event_lines import change_line, others_line
 from ddpshell.text.formatting import Limits
 from ddpshell.text.literals import parse, read
 from ddpshell.text.palette import plain

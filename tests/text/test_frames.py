@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 
-from ddpshell.text.changes import frame_line
+from ddpshell.text.event_lines import frame_line
 from ddpshell.text.palette import plain
 from tests.strategies import hostile_text
 from tests.text.test_escaping import harmless

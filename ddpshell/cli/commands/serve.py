@@ -22,8 +22,8 @@ from ...server.demo import demo_server
 from ...server.loading import ServedApp
 from ...server.origins import Origins
 from ...server.stand_in import StandIn
-from ...text.changes import frame_line, time_of_day
 from ...text.escaping import escape_line, quote
+from ...text.event_lines import frame_line, time_of_day
 from ...text.palette import terminal_text
 from ...text.prose import duration, plural
 from ..background_stream import written_in_background

@@ -33,8 +33,8 @@ from ...tap.events import Closed, Opened, Passed, Problem, Request, TapEvent
 from ...tap.link import Upstream
 from ...tap.messages import Conversation
 from ...tap.proxy import Tap
-from ...text.changes import frame_line, time_of_day
 from ...text.escaping import escape_line
+from ...text.event_lines import frame_line, time_of_day
 from ...text.palette import StyledText, terminal_text
 from ...text.prose import duration, plural
 from ..connection import tls_options, warn_of_insecure

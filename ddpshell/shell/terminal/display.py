@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from ...client.events import DocumentAdded, DocumentChanged, DocumentEvent, DocumentRemoved
 from ...exceptions import ServerError
-from ...text.changes import change_line, frame_line, others_line
 from ...text.escaping import escape_line, escape_text
+from ...text.event_lines import change_line, frame_line, others_line
 from ...text.formatting import Limits
 from ...text.palette import StyledText, plain
 from ...text.prose import wrapped

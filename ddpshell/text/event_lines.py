@@ -1,4 +1,7 @@
-"""Changes of documents as lines for people, such as `+ tasks/a {"n": 1}`, and as values for programs."""
+"""What goes over a connection as lines for people: frames, and changes of documents, such as `+ tasks/a {"n": 1}`.
+
+Changes can also be written as values for programs.
+"""
 
 from __future__ import annotations
 
