@@ -11,7 +11,7 @@ import pytest
 
 from ddpshell.ejson import RegExp
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.conditions import bits, equality, inequality, mod, of_type, parse_regex, regexp, size
+from ddpshell.minimongo.selector import bits, equality, inequality, mod, of_type, parse_regex, regexp, size
 from ddpshell.minimongo.values import MISSING
 
 
