@@ -24,8 +24,18 @@ from .. import ejson
 from ..ejson import EJSONValue, RegExp
 from ..exceptions import EJSONError, QueryError
 from .selector import compile_selector
-from .sorting import compare, compile_sort, sort_key
-from .values import MISSING, checked_copy, is_index, is_number, is_plain_object, unknown_name, whole_number
+from .sorting import compile_sort
+from .values import (
+    MISSING,
+    checked_copy,
+    compare,
+    is_index,
+    is_number,
+    is_plain_object,
+    sort_key,
+    unknown_name,
+    whole_number,
+)
 
 __all__ = ["OPERATORS", "Modifier", "Place", "check_name", "check_names", "modify"]
 

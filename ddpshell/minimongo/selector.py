@@ -18,16 +18,18 @@ from .. import ejson
 from ..ejson import EJSONValue, ObjectID, RegExp
 from ..exceptions import EJSONError, QueryError
 from .regexps import compile_regexp
-from .sorting import ValueType, compare, type_of
 from .values import (
     MISSING,
     Branches,
+    ValueType,
     checked_copy,
+    compare,
     fields_of,
     is_number,
     is_plain_object,
     is_truthy,
     look_up,
+    type_of,
     unknown_name,
     whole_number,
 )

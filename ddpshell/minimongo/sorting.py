@@ -1,154 +1,21 @@
-"""The order of EJSON values, and of documents by their fields, as in Mongo.
+"""The order of documents by their fields, as in Mongo.
 
-Source: Meteor's `packages/minimongo/local_collection.js` (`_f`) and `sorter.js`.
+Source: Meteor's `packages/minimongo/sorter.js`.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from ..ejson import Date, EJSONValue, ObjectID, RegExp, date_to_ms
+from ..ejson import EJSONValue
 from ..exceptions import QueryError
-from .values import MISSING, checked_copy, element_index, fields_of, is_index, is_number
+from .values import MISSING, checked_copy, element_index, fields_of, is_index, is_number, sort_key
 
-__all__ = ["SortSpecifier", "ValueType", "compare", "compile_sort", "read_sort", "sort_key", "type_of", "typed_names"]
+__all__ = ["SortSpecifier", "compile_sort", "read_sort", "typed_names"]
 
 #: `"title"`, `{"n": 1, "title": -1}`, or `["n", ["title", "desc"]]`, which does not depend on the order of keys.
 SortSpecifier: TypeAlias = str | Mapping[str, int] | Sequence[str | Sequence[str | int]]
-
-
-class ValueType:
-    """MongoDB's numbers of the types of values."""
-
-    NUMBER: Final = 1
-    STRING: Final = 2
-    OBJECT: Final = 3
-    ARRAY: Final = 4
-    BINARY: Final = 5
-    OBJECT_ID: Final = 7
-    BOOLEAN: Final = 8
-    DATE: Final = 9
-    NULL: Final = 10
-    REGEXP: Final = 11
-
-
-# The order of types. A missing value comes before all of them.
-_ORDER = (
-    ValueType.NULL, ValueType.NUMBER, ValueType.STRING, ValueType.OBJECT, ValueType.ARRAY, ValueType.BINARY,
-    ValueType.OBJECT_ID, ValueType.BOOLEAN, ValueType.DATE, ValueType.REGEXP,
-)  # fmt: skip
-_RANKS = {number: rank for rank, number in enumerate(_ORDER)}
-
-# Base classes come after their subclasses: a bool is an int, and a str is a Sequence.
-_TYPES: dict[type, int] = {
-    type(None): ValueType.NULL,
-    bool: ValueType.BOOLEAN,
-    int: ValueType.NUMBER,
-    float: ValueType.NUMBER,
-    decimal.Decimal: ValueType.NUMBER,
-    str: ValueType.STRING,
-    dict: ValueType.OBJECT,
-    list: ValueType.ARRAY,
-    bytes: ValueType.BINARY,
-    bytearray: ValueType.BINARY,
-    memoryview: ValueType.BINARY,
-    dt.datetime: ValueType.DATE,
-    Date: ValueType.DATE,
-    ObjectID: ValueType.OBJECT_ID,
-    RegExp: ValueType.REGEXP,
-    Sequence: ValueType.ARRAY,
-}
-
-
-def type_of(value: Any) -> int:
-    """Return the `ValueType` of a value. A `Custom` counts as an object."""
-    exact = _TYPES.get(type(value))
-    if exact is not None:
-        return exact
-    return next((number for base, number in _TYPES.items() if isinstance(value, base)), ValueType.OBJECT)
-
-
-def sort_key(value: Any) -> tuple[Any, ...]:
-    """Return a key to sort values by. Missing values come first. NaN comes before all other numbers."""
-    if value is MISSING:
-        return (-1,)
-    kind = type_of(value)
-    rank = _RANKS[kind]
-    match kind:
-        case ValueType.NUMBER:
-            return (rank, False, 0) if _is_nan(value) else (rank, True, value)
-        case ValueType.STRING:
-            return (rank, _units(value))
-        case ValueType.BOOLEAN:
-            return (rank, value)
-        case ValueType.DATE:
-            return (rank, False, 0) if _is_nan(value) else (rank, True, date_to_ms(value))
-        case ValueType.OBJECT_ID:
-            return (rank, value.hex)
-        case ValueType.BINARY:
-            # A shorter binary comes before every longer one.
-            return (rank, len(value), bytes(value))
-        case ValueType.ARRAY:
-            return (rank, tuple(map(sort_key, value)))
-        case ValueType.OBJECT:
-            return (rank, tuple(map(sort_key, _members(value))))
-        case ValueType.REGEXP:
-            return (rank, _units(value.source), _units(value.flags))
-        case _:
-            return (rank,)
-
-
-def compare(a: Any, b: Any) -> float:
-    """Compare two values as JavaScript does.
-
-    Returns:
-        A negative number if `a` comes first, a positive number if `b` does, 0 if they are equal, or NaN if one is NaN.
-    """
-    if a is MISSING or b is MISSING:
-        return (b is MISSING) - (a is MISSING)
-    kind, other_kind = type_of(a), type_of(b)
-    if kind != other_kind:
-        return _RANKS[kind] - _RANKS[other_kind]
-    if kind in (ValueType.ARRAY, ValueType.OBJECT):
-        parts, others = (a, b) if kind == ValueType.ARRAY else (_members(a), _members(b))
-        for one, other in zip(parts, others, strict=False):
-            difference = compare(one, other)
-            if difference:
-                return difference
-        return len(parts) - len(others)
-    if _is_nan(a) or _is_nan(b):
-        return math.nan
-    key, other_key = sort_key(a), sort_key(b)
-    return (key > other_key) - (key < other_key)
-
-
-def _is_nan(value: Any) -> bool:
-    """Return whether a value is NaN, or the invalid date, which has NaN milliseconds."""
-    if isinstance(value, Date):
-        return value.ms is None
-    if isinstance(value, decimal.Decimal):
-        return value.is_nan()
-    # An int may be too large for `isnan`.
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _members(value: Any) -> list[Any]:
-    fields = fields_of(value)
-    if fields is None:
-        return [value.type, value.value]
-    return [part for item in fields.items() for part in item]
-
-
-def _units(text: str) -> bytes:
-    # JavaScript compares strings by UTF-16 units, Python by code points.
-    return text.encode("utf-16-be", "surrogatepass")
-
-
-# --------------------------------------------------------------------------------------------------------- documents
 
 
 class _Reversed:

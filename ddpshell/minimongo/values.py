@@ -1,22 +1,25 @@
-"""Values in documents and queries: their kinds, checked_copy copies of them, and the values at a path such as `a.b.0.c`.
+"""Values in documents and queries: their types, their order, copies of them, and the values at a path such as `a.b.0.c`.
 
-Source: Meteor's `packages/minimongo/common.js`, `makeLookupFunction`.
+Source: Meteor's `packages/minimongo/common.js` (`makeLookupFunction`) and `local_collection.js` (`_f`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeGuard
 
-from ..ejson import Custom, Date, ObjectID, RegExp
+from ..ejson import Custom, Date, ObjectID, RegExp, date_to_ms
 from ..exceptions import QueryError
 
 __all__ = [
     "MISSING",
     "Branches",
+    "ValueType",
     "checked_copy",
+    "compare",
     "element_index",
     "fields_of",
     "is_index",
@@ -24,6 +27,8 @@ __all__ = [
     "is_plain_object",
     "is_truthy",
     "look_up",
+    "sort_key",
+    "type_of",
     "unknown_name",
     "whole_number",
 ]
@@ -182,3 +187,133 @@ def unknown_name(name: str, known: Iterable[str], what: str) -> str:
     close = difflib.get_close_matches(name, names, 1)
     advice = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
     return f"unknown {what} {name}; {advice}"
+
+
+# ------------------------------------------------------------------------------------------------------------- the order
+
+
+class ValueType:
+    """MongoDB's numbers of the types of values."""
+
+    NUMBER: Final = 1
+    STRING: Final = 2
+    OBJECT: Final = 3
+    ARRAY: Final = 4
+    BINARY: Final = 5
+    OBJECT_ID: Final = 7
+    BOOLEAN: Final = 8
+    DATE: Final = 9
+    NULL: Final = 10
+    REGEXP: Final = 11
+
+
+# The order of types. A missing value comes before all of them.
+_ORDER = (
+    ValueType.NULL, ValueType.NUMBER, ValueType.STRING, ValueType.OBJECT, ValueType.ARRAY, ValueType.BINARY,
+    ValueType.OBJECT_ID, ValueType.BOOLEAN, ValueType.DATE, ValueType.REGEXP,
+)  # fmt: skip
+_RANKS = {number: rank for rank, number in enumerate(_ORDER)}
+
+# Base classes come after their subclasses: a bool is an int, and a str is a Sequence.
+_TYPES: dict[type, int] = {
+    type(None): ValueType.NULL,
+    bool: ValueType.BOOLEAN,
+    int: ValueType.NUMBER,
+    float: ValueType.NUMBER,
+    decimal.Decimal: ValueType.NUMBER,
+    str: ValueType.STRING,
+    dict: ValueType.OBJECT,
+    list: ValueType.ARRAY,
+    bytes: ValueType.BINARY,
+    bytearray: ValueType.BINARY,
+    memoryview: ValueType.BINARY,
+    dt.datetime: ValueType.DATE,
+    Date: ValueType.DATE,
+    ObjectID: ValueType.OBJECT_ID,
+    RegExp: ValueType.REGEXP,
+    Sequence: ValueType.ARRAY,
+}
+
+
+def type_of(value: Any) -> int:
+    """Return the `ValueType` of a value. A `Custom` counts as an object."""
+    exact = _TYPES.get(type(value))
+    if exact is not None:
+        return exact
+    return next((number for base, number in _TYPES.items() if isinstance(value, base)), ValueType.OBJECT)
+
+
+def sort_key(value: Any) -> tuple[Any, ...]:
+    """Return a key to sort values by. Missing values come first. NaN comes before all other numbers."""
+    if value is MISSING:
+        return (-1,)
+    kind = type_of(value)
+    rank = _RANKS[kind]
+    match kind:
+        case ValueType.NUMBER:
+            return (rank, False, 0) if _is_nan(value) else (rank, True, value)
+        case ValueType.STRING:
+            return (rank, _units(value))
+        case ValueType.BOOLEAN:
+            return (rank, value)
+        case ValueType.DATE:
+            return (rank, False, 0) if _is_nan(value) else (rank, True, date_to_ms(value))
+        case ValueType.OBJECT_ID:
+            return (rank, value.hex)
+        case ValueType.BINARY:
+            # A shorter binary comes before every longer one.
+            return (rank, len(value), bytes(value))
+        case ValueType.ARRAY:
+            return (rank, tuple(map(sort_key, value)))
+        case ValueType.OBJECT:
+            return (rank, tuple(map(sort_key, _members(value))))
+        case ValueType.REGEXP:
+            return (rank, _units(value.source), _units(value.flags))
+        case _:
+            return (rank,)
+
+
+def compare(a: Any, b: Any) -> float:
+    """Compare two values as JavaScript does.
+
+    Returns:
+        A negative number if `a` comes first, a positive number if `b` does, 0 if they are equal, or NaN if one is NaN.
+    """
+    if a is MISSING or b is MISSING:
+        return (b is MISSING) - (a is MISSING)
+    kind, other_kind = type_of(a), type_of(b)
+    if kind != other_kind:
+        return _RANKS[kind] - _RANKS[other_kind]
+    if kind in (ValueType.ARRAY, ValueType.OBJECT):
+        parts, others = (a, b) if kind == ValueType.ARRAY else (_members(a), _members(b))
+        for one, other in zip(parts, others, strict=False):
+            difference = compare(one, other)
+            if difference:
+                return difference
+        return len(parts) - len(others)
+    if _is_nan(a) or _is_nan(b):
+        return math.nan
+    key, other_key = sort_key(a), sort_key(b)
+    return (key > other_key) - (key < other_key)
+
+
+def _is_nan(value: Any) -> bool:
+    """Return whether a value is NaN, or the invalid date, which has NaN milliseconds."""
+    if isinstance(value, Date):
+        return value.ms is None
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()
+    # An int may be too large for `isnan`.
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _members(value: Any) -> list[Any]:
+    fields = fields_of(value)
+    if fields is None:
+        return [value.type, value.value]
+    return [part for item in fields.items() for part in item]
+
+
+def _units(text: str) -> bytes:
+    # JavaScript compares strings by UTF-16 units, Python by code points.
+    return text.encode("utf-16-be", "surrogatepass")

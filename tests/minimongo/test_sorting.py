@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ddpshell.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.sorting import compare, compile_sort, sort_key, type_of
-from ddpshell.minimongo.values import MISSING
+from ddpshell.minimongo.sorting import compile_sort
+from ddpshell.minimongo.values import MISSING, compare, sort_key, type_of
 from tests import strategies
 
 #: One value of each rank, in Mongo's order.
