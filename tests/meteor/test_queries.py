@@ -20,9 +20,8 @@ from ddpshell import ejson
 from ddpshell.ejson import Custom, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import MethodError, QueryError
 from ddpshell.minimongo.modifier import modify
-from ddpshell.minimongo.projection import compile_projection
 from ddpshell.minimongo.selector import compile_selector
-from ddpshell.minimongo.sorting import compile_sort
+from ddpshell.minimongo.sorting import compile_projection, compile_sort
 from tests.meteor import MeteorServer
 from tests.minimongo.test_modifier import CASES, LIKE_MONGODB, REFUSED, REFUSED_BY_MONGODB
 
