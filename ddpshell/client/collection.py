@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 from .. import ejson
 from ..exceptions import QueryError
+from ..minimongo.find_options import Projection, SortSpecifier, compile_projection, compile_sort
 from ..minimongo.selector import Matcher, Selector, compile_selector, selected_id
-from ..minimongo.sorting import Projection, SortSpecifier, compile_projection, compile_sort
 from ..protocol.codec import DocumentID
 from ..protocol.documents import Copies, Document, Documents, Fields
 from .events import DocumentAdded, DocumentChanged, DocumentMoved, DocumentRemoved, Event

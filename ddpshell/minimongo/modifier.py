@@ -23,8 +23,8 @@ from msgspec import Struct
 from .. import ejson
 from ..ejson import EJSONValue, RegExp
 from ..exceptions import EJSONError, QueryError
+from .find_options import compile_sort
 from .selector import compile_selector
-from .sorting import compile_sort
 from .values import (
     MISSING,
     checked_copy,

@@ -19,9 +19,9 @@ import ddpshell
 from ddpshell import ejson
 from ddpshell.ejson import Custom, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import MethodError, QueryError
+from ddpshell.minimongo.find_options import compile_projection, compile_sort
 from ddpshell.minimongo.modifier import modify
 from ddpshell.minimongo.selector import compile_selector
-from ddpshell.minimongo.sorting import compile_projection, compile_sort
 from tests.meteor import MeteorServer
 from tests.minimongo.test_modifier import CASES, LIKE_MONGODB, REFUSED, REFUSED_BY_MONGODB
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ddpshell import ejson
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.sorting import compile_projection
+from ddpshell.minimongo.find_options import compile_projection
 from tests import strategies
 
 DOCUMENT: dict[str, Any] = {"_id": "x", "a": 1, "b": {"c": 2, "d": 3}, "e": [{"f": 4, "g": 5}, 6, {"g": 7}]}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ddpshell.ejson import Custom, Date, ObjectID, RegExp
 from ddpshell.exceptions import QueryError
-from ddpshell.minimongo.sorting import compile_sort
+from ddpshell.minimongo.find_options import compile_sort
 from ddpshell.minimongo.values import MISSING, compare, sort_key, type_of
 from tests import strategies
 

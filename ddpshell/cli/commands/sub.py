@@ -12,8 +12,8 @@ import click
 
 from ...ejson import EJSONValue
 from ...exceptions import CommandError, DDPTimeout, QueryError, SubscriptionError
+from ...minimongo.find_options import compile_projection, compile_sort, read_projection, read_sort
 from ...minimongo.selector import compile_selector
-from ...minimongo.sorting import compile_projection, compile_sort, read_projection, read_sort
 from ...text.literals import parse_argument
 from ..call_arguments import check_text, note_losses, read_arguments, suggest_name
 from ..credentials import endpoint_of

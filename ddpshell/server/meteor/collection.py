@@ -24,9 +24,9 @@ from ... import ejson
 from ...clock import SystemClock
 from ...ejson import Custom, EJSONValue, ObjectID, RegExp
 from ...exceptions import DDPError, EJSONError, MethodError, QueryError
+from ...minimongo.find_options import Projection, SortSpecifier, compile_projection, compile_sort
 from ...minimongo.modifier import Modifier, modify
 from ...minimongo.selector import Matcher, Selector, compile_selector, selected_id
-from ...minimongo.sorting import Projection, SortSpecifier, compile_projection, compile_sort
 from ...protocol import codec
 from ...protocol.codec import DocumentID, decode_document_id, encode_document_id
 from ...protocol.documents import Document

@@ -8,7 +8,7 @@ from ...client.events import DocumentAdded, DocumentEvent
 from ...clock import wait_until_done
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
-from ...minimongo.sorting import read_projection, read_sort
+from ...minimongo.find_options import read_projection, read_sort
 from ...protocol.secrets import mask_params
 from ...text.literals import as_name
 from ...text.palette import StyledText

@@ -1,6 +1,6 @@
-"""The order of documents by their fields, as in Mongo.
+"""The options of a query: the order of the documents, and a projection, which selects their fields.
 
-Source: Meteor's `packages/minimongo/sorter.js`.
+Source: Meteor's `packages/minimongo/sorter.js`, and `local_collection.js`, `_compileProjection`.
 """
 
 from __future__ import annotations
