@@ -71,7 +71,7 @@ def test_an_audit_that_is_not_complete_in_time_is_not_a_success(ddp: Command, tm
     assert "the audit did not end within 3 s, in which 1 of 2 publications were checked" in ran.err
 
 
-def test_people_get_a_table(terminal: Callable[..., str]) -> None:
+def test_people_get_a_table_of_leaks(terminal: Callable[..., str]) -> None:
     shown = terminal("demo", "--leaky", "audit", "staff", "--no-pager", "--color", "never")
     assert re.search(r"^high +password-hash +staff\.passwordHash +1 +s1 +staff$", shown, re.MULTILINE)
     assert re.search(r"^low +unsolicited +settings +1 +\(all\) +\(none\)$", shown, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_without_a_name_only_unsolicited_data_is_checked(ddp: Command) -> None:
 def test_a_real_meteor_server_sends_the_users_own_document_which_is_not_a_leak(
     ddp: Command, meteor_server: MeteorServer, tmp_path: Path
 ) -> None:
-    """Its `users` documents have an address for the user, and only names for others (A52)."""
+    """A `users` document has an address only for its own user; other users get the name (A52)."""
     digest = '{digest: "%s", algorithm: "sha-256"}' % ("0" * 64)
     user = f'{{username: "audit", email: "audit@example.com", password: {digest}}}'
     made = json.loads(ddp("call", "createUser", user, "-u", meteor_server.url).out)
@@ -129,7 +129,7 @@ def test_an_audit_fails_if_the_server_refuses_the_publication(ddp: Command) -> N
 
 
 @pytest.mark.usefixtures("leaky")
-def test_a_refusal_is_reported_beside_the_findings(ddp: Command) -> None:
+def test_a_refusal_is_reported_together_with_the_findings(ddp: Command) -> None:
     ran = ddp("audit", "staff", "1", "2")
     assert (ran.code, "the server refused staff: Match failed [400]" in ran.err) == (1, True)
 
@@ -166,7 +166,7 @@ def test_an_audit_that_cannot_be_made_is_an_error(ddp: Command, words: list[str]
 # -------------------------------------------------------------------------------------------------------------- names
 
 
-def test_names_come_from_a_recording_with_their_arguments(tmp_path: Path) -> None:
+def test_names_and_arguments_come_from_a_recording(tmp_path: Path) -> None:
     writer = RecordingWriter(tmp_path / "a", Header("", "", ""))
     for entry in frames([
         sent(1, "sub", id="1", name="tasks", params=[{"at": {"$date": 0}}]),

@@ -1,4 +1,4 @@
-"""Every line is answered, by its number, whatever becomes of the others; and however many there are, memory is not."""
+"""Every line gets an answer with its number, also if other lines fail, and memory does not grow with the number of lines."""
 
 from __future__ import annotations
 
@@ -63,22 +63,22 @@ def lines(*calls: object) -> bytes:
 @pytest.mark.usefixtures("server")
 class TestAnswers:
     @pytest.mark.parametrize("words", [[], ["-"], ["-j", "1"], ["-j", "1000"], ["-o", "json"]])
-    def test_each_line_has_one_in_order(self, ddp: Command, words: list[str]) -> None:
+    def test_each_line_has_one_answer_in_order(self, ddp: Command, words: list[str]) -> None:
         ran = ddp("batch", *words, stdin=MIXED)
         assert (ran.code, ran.out) == (1, ANSWERS)
         assert ran.err == "ddp: note: 8 calls, 3 failed\n"
 
-    def test_a_file_will_do_as_well(self, ddp: Command, tmp_path: Path) -> None:
+    def test_lines_are_read_from_a_file(self, ddp: Command, tmp_path: Path) -> None:
         (tmp_path / "calls").write_bytes(MIXED)
         assert ddp("batch", "-q", str(tmp_path / "calls")) == (1, ANSWERS, "")
 
-    def test_where_all_went_well_there_is_nothing_to_note(self, ddp: Command) -> None:
+    def test_there_is_no_note_if_all_calls_succeeded(self, ddp: Command) -> None:
         assert ddp("batch", stdin=b'["upper", "x"]') == (0, '{"line":1,"result":"X"}\n', "")
 
-    def test_nothing_to_do_is_done(self, ddp: Command) -> None:
+    def test_an_empty_input_has_no_answers_and_succeeds(self, ddp: Command) -> None:
         assert ddp("batch") == (0, "", "")
 
-    def test_they_can_be_for_people(self, ddp: Command) -> None:
+    def test_answers_can_be_formatted_for_people(self, ddp: Command) -> None:
         ran = ddp("batch", "-o", "pretty", stdin=lines(["identity", {"$date": 0}], ["fail"]))
         assert ran.out == (
             '{"line": 1, "result": Date("1970-01-01T00:00:00.000Z")}\n'
@@ -86,7 +86,7 @@ class TestAnswers:
             '    "details": {"hint": "call another one", "at": 1},\n    "kind": "server"\n  }\n}\n'
         )
 
-    def test_hostile_ones_are_harmless(self, ddp: Command) -> None:
+    def test_control_characters_in_answers_are_escaped(self, ddp: Command) -> None:
         out = ddp("batch", stdin=lines(["hostile"], ["hostileError"])).out
         assert out.count("\n") == 2
         assert out.replace("\n", "").isprintable()
@@ -101,7 +101,7 @@ class TestAnswers:
             pytest.param(["/"], "Is a directory", id="a folder"),
         ],
     )
-    def test_a_wrong_command_line_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
+    def test_an_invalid_command_line_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
         ran = ddp("batch", *words)
         assert (ran.code, ran.out) == (2, "")
         assert err in ran.err
@@ -113,11 +113,11 @@ def answer_all(server: Conversation) -> None:
 
 
 class TestOrder:
-    def test_only_so_many_are_in_flight(self, ddp: Command) -> None:
+    def test_no_more_calls_than_jobs_are_in_flight(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             calls = [server.expect("method") for _ in range(3)]
             server.send(msg="ping")
-            # A fourth call would have come before the answer.
+            # A fourth call would have arrived before the pong.
             server.expect("pong")
             for call in reversed(calls):
                 server.finish(call, result=call["params"][0])
@@ -127,7 +127,7 @@ class TestOrder:
             ran = ddp("batch", "-u", server.url, "-j", "3", stdin=lines(*(["m", n] for n in range(9))))
         assert [answer["result"] for answer in answers(ran.out)] == list(range(9))
 
-    def test_they_can_come_as_they_are_ready(self, ddp: Command) -> None:
+    def test_answers_can_be_printed_as_they_arrive(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             for call in reversed([server.expect("method") for _ in range(3)]):
                 server.finish(call, result=call["params"][0])
@@ -137,7 +137,7 @@ class TestOrder:
         assert [answer["line"] for answer in answers(ran.out)] == [3, 2, 1]
 
     @pytest.mark.parametrize("options", [[], ["--unordered"]])
-    def test_those_that_wait_for_a_slow_one_are_not_without_number(self, ddp: Command, options: list[str]) -> None:
+    def test_the_number_of_answers_that_wait_for_a_slow_call_is_limited(self, ddp: Command, options: list[str]) -> None:
         seen: list[int] = []
 
         def talk(server: Conversation) -> None:
@@ -168,13 +168,13 @@ class TestOrder:
 
 class TestFailing:
     @pytest.mark.usefixtures("server")
-    def test_after_the_first_error_nothing_more_is_sent_if_so_wanted(self, ddp: Command) -> None:
+    def test_fail_fast_sends_nothing_after_the_first_error(self, ddp: Command) -> None:
         ran = ddp("batch", "--fail-fast", "-j", "1", stdin=lines(["upper", "a"], ["nope"], ["upper", "b"]))
         assert (ran.code, [answer["line"] for answer in answers(ran.out)]) == (1, [1, 2])
         assert ran.err == "ddp: note: 2 calls, 1 failed\n"
         assert answers(ddp("batch", "--fail-fast", stdin=b'x\n["upper", "b"]\n').out)[0]["error"]["kind"] == "usage"
 
-    def test_what_was_sent_by_then_is_reported_all_the_same(self, ddp: Command) -> None:
+    def test_fail_fast_still_reports_the_calls_in_flight(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             first, second = server.expect("method"), server.expect("method")
             server.finish(second, error={"error": "no"})
@@ -200,7 +200,7 @@ class TestFailing:
         )
         assert rest == [{"line": 2, "result": 2}, {"line": 3, "result": 3}]
 
-    def test_a_connection_that_goes_is_the_end_and_nothing_is_kept_quiet(self, ddp: Command) -> None:
+    def test_a_lost_connection_ends_the_batch_and_unsent_lines_are_reported(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             server.finish(server.expect("method"), result=1)
             server.expect("method")
@@ -212,7 +212,7 @@ class TestFailing:
         assert [answer.get("error", {}).get("kind") for answer in answers(ran.out)] == [None, "lost"]
         assert ran.err.startswith("ddp: note: the lines after line 2 were not sent\nddp: error: ")
 
-    def test_it_is_noticed_though_nothing_is_in_flight(
+    def test_a_lost_connection_is_noticed_while_no_call_is_in_flight(
         self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
     ) -> None:
         process = start("batch", stdin=subprocess.PIPE)
@@ -229,7 +229,7 @@ class TestFailing:
             ran = ddp("batch", "-q", "-u", server.url, "--reconnect", stdin=lines(["m", 1], ["m", 2]))
         assert ran == (0, '{"line":1,"result":1}\n{"line":2,"result":2}\n', "")
 
-    def test_but_not_those_that_must_not_be(self, ddp: Command) -> None:
+    def test_no_retry_sends_no_call_again(self, ddp: Command) -> None:
         def lose(server: Conversation) -> None:
             server.expect("method")
             server.drop()
@@ -255,7 +255,7 @@ class TestFailing:
 
 class TestSignalsAndPipes:
     @pytest.mark.usefixtures("server")
-    def test_it_ends_quietly_when_its_reader_is_gone(self) -> None:
+    def test_a_batch_ends_quietly_when_the_reader_of_its_output_is_gone(self) -> None:
         script = f'yes \'["upper", "x"]\' | {sys.executable} -m ddpshell batch | head -2; echo ${{PIPESTATUS[1]}}'
         ran = subprocess.run(
             ["bash", "-c", script], cwd=TOP, capture_output=True, text=True, check=True, timeout=PATIENCE
@@ -304,7 +304,7 @@ class TestSignalsAndPipes:
         assert said == [{"msg": "disconnect"}, 1000]
 
     @pytest.mark.usefixtures("server")
-    def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(self, tmp_path: Path) -> None:
+    def test_progress_is_shown_on_a_terminal_and_erased_at_the_end(self, tmp_path: Path) -> None:
         calls = tmp_path / "calls"
         calls.write_bytes(lines(*(["slow", 20] for _ in range(20))))
         master, slave = os.openpty()
@@ -320,7 +320,7 @@ class TestSignalsAndPipes:
         assert shown.endswith("\r\x1b[K")
 
 
-# Between the test and the command, for the system counts what a process was before it became another program.
+# A process between the test and the command. Without it, the system would count the memory of the test before `exec`.
 MEASURED = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
@@ -329,7 +329,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def peak_memory(url: str, calls: int) -> int:
-    """The most memory, in KiB, that a batch of so many calls has ever had."""
+    """The peak memory, in KiB, of a batch with this number of calls."""
     producer = f"for n in range({calls}): print('[\"upper\", \"' + 'x' * 200 + str(n) + '\"]')"
     batch = [sys.executable, "-m", "ddpshell", "batch", "-u", url, "-j", "50"]
     with subprocess.Popen([sys.executable, "-c", producer], stdout=subprocess.PIPE) as source:
@@ -340,11 +340,11 @@ def peak_memory(url: str, calls: int) -> int:
 @pytest.mark.slow
 def test_more_calls_take_no_more_memory(server: LoopbackServer) -> None:
     few, many = peak_memory(server.url, 1_000), peak_memory(server.url, 20_000)
-    # Kept, 19,000 answers of this length would take 10 MiB and more.
+    # If the answers were kept, 19,000 of them would take more than 10 MiB.
     assert many - few < 3 * 1024
 
 
-def test_a_real_meteor_server_does_the_same(ddp: Command, meteor_server: MeteorServer) -> None:
+def test_a_real_meteor_server_answers_a_batch_in_order(ddp: Command, meteor_server: MeteorServer) -> None:
     calls = [["upper", str(number)] for number in range(500)]
     ran = ddp("batch", "-u", meteor_server.url, "-j", "50", stdin=lines(*calls, ["boom"], ["nothing"], ["nullResult"]))
     *plain, boom, nothing, null = answers(ran.out)
@@ -360,7 +360,9 @@ def test_a_real_meteor_server_does_the_same(ddp: Command, meteor_server: MeteorS
 
 @pytest.mark.usefixtures("server")
 class TestRetryFile:
-    def test_it_has_the_lines_that_failed_and_can_be_the_next_input(self, ddp: Command, tmp_path: Path) -> None:
+    def test_the_retry_file_has_the_lines_that_failed_and_can_be_the_next_input(
+        self, ddp: Command, tmp_path: Path
+    ) -> None:
         calls, todo = tmp_path / "calls", tmp_path / "to do"
         todo.write_text("old\n")
         calls.write_text('["upper", "a"]\n\n  ["nope"]  \n["upper", "b"]\n["upper"\n')
@@ -371,7 +373,7 @@ class TestRetryFile:
         assert ddp("batch", str(todo), "--retry-file", str(calls)).code == 0
         assert calls.read_text() == ""
 
-    def test_it_has_the_lines_that_were_never_sent(self, ddp: Command, tmp_path: Path) -> None:
+    def test_the_retry_file_has_the_lines_that_were_never_sent(self, ddp: Command, tmp_path: Path) -> None:
         calls, todo = tmp_path / "calls", tmp_path / "todo"
         calls.write_text('["nope"]\n["upper", "b"]\n["upper", "c"]')
         assert ddp("batch", str(calls), "-j", "1", "--fail-fast", "--retry-file", str(todo)).code == 1
@@ -379,7 +381,7 @@ class TestRetryFile:
         assert ddp("batch", str(calls), "-u", "127.0.0.1:1", "--retry-file", str(todo)).code == 3
         assert todo.read_text() == calls.read_text() + "\n"
 
-    def test_it_has_the_lines_whose_answer_was_lost(self, ddp: Command, tmp_path: Path) -> None:
+    def test_the_retry_file_has_the_lines_whose_answer_was_lost(self, ddp: Command, tmp_path: Path) -> None:
         calls, todo = tmp_path / "calls", tmp_path / "todo"
         calls.write_text('["upper", "a"]\n["kick"]\n["upper", "c"]\n')
         assert ddp("batch", str(calls), "-j", "1", "--retry-file", str(todo)).code == 6
@@ -395,7 +397,7 @@ class TestRetryFile:
             ),
         ],
     )
-    def test_a_wrong_file_is_reported_before_anything_is_sent(
+    def test_an_unusable_retry_file_is_reported_before_anything_is_sent(
         self, ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], error: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -428,36 +430,36 @@ def test_calls_are_sent_no_faster_than_the_rate(ddp: Command) -> None:
         pytest.param('{"method": "m", "params": [1]}', Request("m", [1], {}), id="with arguments"),
         pytest.param('{"method": "m", "id": null}', Request("m", [], {"id": None}), id="an id that is null"),
         pytest.param('{"id": {"$date": 0}, "method": "m"}', Request("m", [], {"id": {"$date": 0}}), id="an id is JSON, not EJSON"),
-        pytest.param('["\\ud800"]', Request("\ud800", [], {}), id="half a character"),
-        pytest.param("['m', {a: [1,]}]  // why", Request("m", [{"a": [1]}], {}), id="values as of ddp call"),
-        pytest.param("{method: 'm', params: [Binary('AQID')], id: {$date: 0}}", Request("m", [b"\x01\x02\x03"], {"id": {"$date": 0}}), id="an object of them"),
+        pytest.param('["\\ud800"]', Request("\ud800", [], {}), id="a lone surrogate"),
+        pytest.param("['m', {a: [1,]}]  // why", Request("m", [{"a": [1]}], {}), id="values as for ddp call"),
+        pytest.param("{method: 'm', params: [Binary('AQID')], id: {$date: 0}}", Request("m", [b"\x01\x02\x03"], {"id": {"$date": 0}}), id="an object with values as for ddp call"),
         pytest.param(f"['m', Text(@{__file__})]", Request("m", [Path(__file__).read_text()], {}), id="a file"),
     ],
 )  # fmt: skip
-def test_a_line_is_a_call(line: str, request_: Request) -> None:
+def test_a_line_is_parsed_as_a_call(line: str, request_: Request) -> None:
     assert parse_request(line.encode()) == request_
 
 
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        pytest.param(b"m", "not a valid call; write ", id="no JSON"),
-        pytest.param(b'["m"', "not a valid call: [ is not closed", id="half of it"),
-        pytest.param(b'["m"] ["n"]', "not a valid call: unexpected text after the value: [", id="two of them"),
-        pytest.param(b"[" * 100_000, "nested too deeply", id="deep"),
-        pytest.param(b"['m', {a: }]", "not a valid call: missing a value before }", id="no value"),
+        pytest.param(b"m", "not a valid call; write ", id="not JSON"),
+        pytest.param(b'["m"', "not a valid call: [ is not closed", id="not closed"),
+        pytest.param(b'["m"] ["n"]', "not a valid call: unexpected text after the value: [", id="two calls"),
+        pytest.param(b"[" * 100_000, "nested too deeply", id="nested too deeply"),
+        pytest.param(b"['m', {a: }]", "not a valid call: missing a value before }", id="a missing value"),
         pytest.param(b"['m', Text(@/nowhere)]", "cannot read /nowhere: No such file", id="no file"),
-        pytest.param(b"['m', {$date: null}]", "null is not a valid $date", id="E4: null, as of ddp call"),
-        pytest.param(b"{method: 'm', args: []}", "unknown key 'args'; the keys are method, params and id", id="a wrong key"),
-        pytest.param(b'["\xff"]', "not UTF-8 text: invalid byte at position 2", id="no text"),
+        pytest.param(b"['m', {$date: null}]", "null is not a valid $date", id="E4: null, as for ddp call"),
+        pytest.param(b"{method: 'm', args: []}", "unknown key 'args'; the keys are method, params and id", id="an unknown key"),
+        pytest.param(b'["\xff"]', "not UTF-8 text: invalid byte at position 2", id="not UTF-8"),
         pytest.param(b"[]", 'not a valid call; write ["method", ARG...] or ', id="empty"),
-        pytest.param(b"[5]", "not a valid call; ", id="no name"),
+        pytest.param(b"[5]", "not a valid call; ", id="a name that is not a string"),
         pytest.param(b'"m"', "not a valid call; ", id="a name alone"),
-        pytest.param(b"{}", "not a valid call; ", id="no method"),
+        pytest.param(b"{}", "not a valid call; ", id="an object without a method"),
         pytest.param(b'{"method": 5}', "not a valid call; ", id="a method that is not a string"),
-        pytest.param(b'{"method": "m", "params": {"a": 1}}', "params must be an array", id="no array"),
-        pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; the keys are method, params and id", id="misspelled"),
-        pytest.param(b'["m", {"$binary": "!"}]', "params: ", id="no EJSON"),
+        pytest.param(b'{"method": "m", "params": {"a": 1}}', "params must be an array", id="params that are not an array"),
+        pytest.param(b'{"method": "m", "args": []}', "unknown key 'args'; the keys are method, params and id", id="an unknown key in JSON"),
+        pytest.param(b'["m", {"$binary": "!"}]', "params: ", id="not EJSON"),
         pytest.param(b'["m", {"$date": null}]', "params: null is not a valid $date", id="E4: null"),
         pytest.param(b'{"method": "m", "params": [{"$date": "x"}]}', 'params: "x" is not a valid $date', id="V46"),
     ],
@@ -469,7 +471,7 @@ def test_an_invalid_call_is_reported(line: bytes, error: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_line_is_anything_else(line: bytes) -> None:
+def test_any_other_line_raises_only_command_errors(line: bytes) -> None:
     try:
         parse_request(line)
     except CommandError:
@@ -477,7 +479,7 @@ def test_no_line_is_anything_else(line: bytes) -> None:
 
 
 def read_all(data: bytes, sizes: list[int]) -> list[bytes]:
-    """What comes through a pipe, written in pieces of these sizes and the rest in one."""
+    """Write the data to a pipe, in pieces of these sizes and then the rest, and return the lines that are read."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as source:
         reader = LineReader(InputFile(source.fileno()))
@@ -497,7 +499,7 @@ def read_all(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 @given(st.binary(max_size=100).map(lambda data: data.replace(b"x", b"\n")), st.lists(st.integers(1, 9)))
-def test_lines_are_the_same_in_pieces_of_any_size(data: bytes, sizes: list[int]) -> None:
+def test_lines_can_arrive_in_pieces_of_any_size(data: bytes, sizes: list[int]) -> None:
     expected = [line.strip(b" \t\r") for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     if data.endswith(b"\n") or not data:
         expected.pop()
@@ -509,12 +511,12 @@ def test_lines_are_the_same_in_pieces_of_any_size(data: bytes, sizes: list[int])
     [
         pytest.param(b"", [], id="nothing"),
         pytest.param(b"a\nb\n", [b"a", b"b"], id="lines"),
-        pytest.param(b"a\nb", [b"a", b"b"], id="without the last end"),
-        pytest.param(b"a\r\n\r\nb\r\n", [b"a", b"", b"b"], id="of Windows, one empty"),
+        pytest.param(b"a\nb", [b"a", b"b"], id="without a final newline"),
+        pytest.param(b"a\r\n\r\nb\r\n", [b"a", b"", b"b"], id="line endings of Windows, and an empty line"),
         pytest.param(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", [b"a", b"\xef\xbb\xbfb"], id="a byte order mark"),
     ],
 )
-def test_lines_end_as_they_do(data: bytes, lines: list[bytes]) -> None:
+def test_any_line_ending_ends_a_line(data: bytes, lines: list[bytes]) -> None:
     assert read_all(data, []) == lines
 
 

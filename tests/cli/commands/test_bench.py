@@ -31,7 +31,7 @@ def bench(ddp: Command, *words: str, code: int = 0) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("server")
 class TestKinds:
-    def test_call(self, ddp: Command) -> None:
+    def test_call_measures_a_method(self, ddp: Command) -> None:
         found = bench(ddp, "call", "upper", "Hello", "-c", "3", "-n", "30")
         assert (found["kind"], found["name"], found["clients"], found["connected"]) == ("call", "upper", 3, 3)
         assert (found["requests"], found["answered"], found["errors"]) == (30, 30, {})
@@ -40,24 +40,24 @@ class TestKinds:
         assert found["client"]["lag_ms"]["p50"] >= 0
         assert "ddp bench ... -o json" not in found
 
-    def test_call_with_a_rate(self, ddp: Command) -> None:
+    def test_call_measures_from_the_due_time_with_a_rate(self, ddp: Command) -> None:
         found = bench(ddp, "call", "upper", "Hello", "-n", "20", "--rate", "12000/m")
         assert (found["target_rate"], found["latency_from"], found["answered"]) == (200, "due", 20)
 
-    def test_sub(self, ddp: Command) -> None:
+    def test_sub_counts_the_messages_of_each_subscription(self, ddp: Command) -> None:
         found = bench(ddp, "sub", "items", "5", "-c", "2", "-n", "8")
         assert found["answered"] == 8
         # Each of the documents is added and removed.
         assert found["messages"] == 80
 
-    def test_fanout(self, ddp: Command) -> None:
+    def test_fanout_counts_the_expected_deliveries(self, ddp: Command) -> None:
         words = ["tasks", '{"done": true}', "--write", "/tasks/update", '{_id: "a"}', "{$inc: {n: 1}}"]
         found = bench(ddp, "fanout", *words, "-c", "3", "-n", "4")
         assert found["deliveries"] == {"expected": 12, "received": 12, "missing": 0, "extra": 0}
         assert found["answered"] == 4
 
     def test_the_arguments_before_write_belong_to_the_publication(self, ddp: Command) -> None:
-        """No task that is not done changes."""
+        """The written task is done, so a selector for tasks that are not done gets no change."""
         words = ["tasks", '{"done": false}', "--write=/tasks/update", '{_id: "a"}', "{$inc: {n: 1}}"]
         found = bench(ddp, "fanout", *words, "-c", "2", "-n", "1", "--timeout", "0.5", code=1)
         assert found["deliveries"] == {"expected": 2, "received": 0, "missing": 2, "extra": 0}
@@ -73,19 +73,19 @@ class TestKinds:
             ),
         ],
     )
-    def test_the_words_of_fanout_in_other_forms(self, ddp: Command, words: list[str]) -> None:
+    def test_fanout_accepts_its_arguments_in_any_order(self, ddp: Command, words: list[str]) -> None:
         assert bench(ddp, "fanout", *words, "-c", "2", "-n", "1")["deliveries"]["received"] == 2
 
-    def test_connect(self, ddp: Command) -> None:
+    def test_connect_counts_the_open_connections(self, ddp: Command) -> None:
         found = bench(ddp, "connect", "-c", "12")
         assert (found["answered"], found["connected"], found["refused"]) == (12, 12, 0)
 
-    def test_no_more_clients_than_connections_are_expected(self, ddp: Command) -> None:
+    def test_connect_opens_only_as_many_clients_as_connections(self, ddp: Command) -> None:
         found = bench(ddp, "connect", "-n", "3")
         assert (found["connected"], found["clients"]) == (3, 3)
         assert not [warning for warning in found["warnings"] if "were connected" in warning]
 
-    def test_a_login_is_made_by_each_client(self, ddp: Command, tmp_path: Path) -> None:
+    def test_each_client_logs_in(self, ddp: Command, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("wonderland\n")
         login = ["--login", "alice", "--password-file", str(tmp_path / "secret")]
         assert bench(ddp, "call", "whoami", "-c", "3", "-n", "9", *login)["answered"] == 9
@@ -93,15 +93,15 @@ class TestKinds:
     def test_all_connections_can_be_recorded(self, ddp: Command, tmp_path: Path) -> None:
         bench(ddp, "call", "upper", "a", "-c", "2", "-n", "4", "--record", str(tmp_path / "r"))
         found = json.loads(ddp("read", str(tmp_path / "r")).out)
-        # One more client finds out whether the server is there.
+        # One more connection checks at the beginning that the server can be reached.
         assert found["connections"] == 3
         assert [(row["method"], row["count"], row["unanswered"]) for row in found["calls"]] == [("upper", 4, 0)]
 
-    def test_with_sockjs(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_bench_works_over_sockjs(self, ddp: Command, server: LoopbackServer) -> None:
         url = f"http://127.0.0.1:{server.port}/sockjs"
         assert bench(ddp, "call", "upper", "a", "-c", "2", "-n", "4", "-u", url)["answered"] == 4
 
-    def test_for_people_there_is_a_short_text(self, ddp: Command) -> None:
+    def test_people_get_a_short_text(self, ddp: Command) -> None:
         ran = ddp("bench", "call", "upper", "a", "-n", "20", "-c", "2", "-o", "pretty")
         lines = ran.out.splitlines()
         assert lines[0].startswith("call upper  ws://")
@@ -113,7 +113,7 @@ class TestKinds:
         assert alone.out.endswith("connected   1 client at the same time\n")
         assert "without --rate" in ran.err
 
-    def test_on_a_terminal_there_is_a_live_line(self, terminal: Callable[..., str]) -> None:
+    def test_a_terminal_shows_a_live_line(self, terminal: Callable[..., str]) -> None:
         shown = terminal("bench", "call", "slow", "20", "-c", "2", "-d", "0.5")
         assert " done  " in shown
         assert "answered of" in shown.split("\r\x1b[K")[-1]
@@ -127,18 +127,18 @@ class TestFaults:
         assert bench(ddp, "sub", "nope", "-n", "5", code=1)["errors"] == {"404": 5}
 
     @pytest.mark.usefixtures("server")
-    def test_an_unknown_publication_has_no_fanout(self, ddp: Command) -> None:
+    def test_fanout_reports_an_unknown_publication(self, ddp: Command) -> None:
         ran = ddp("bench", "fanout", "nope", "--write", "upper", "a")
         assert (ran.code, ran.out) == (1, "")
         assert "Subscription 'nope' not found" in ran.err
 
     @pytest.mark.usefixtures("server")
-    def test_answers_that_never_come(self, ddp: Command) -> None:
+    def test_answers_that_never_come_are_counted(self, ddp: Command) -> None:
         found = bench(ddp, "call", "slow", "60000", "-n", "2", "--timeout", "0.3", code=1)
         assert (found["answered"], found["unanswered"]) == (0, 2)
 
     @pytest.mark.slow
-    def test_a_stall_of_a_second_is_seen_with_a_rate_only(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_only_a_test_with_a_rate_shows_a_stall_of_a_second(self, ddp: Command, server: LoopbackServer) -> None:
         """The figures of a stall in simulated time are in tests/cli/test_load.py."""
         numbers = iter(range(1000))
 
@@ -159,7 +159,7 @@ class TestFaults:
         assert alone["latency_ms"]["max"] > 900
         assert alone["notes"]
 
-    def test_lost_connections(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_lost_connections_are_counted(self, ddp: Command, server: LoopbackServer) -> None:
         calls: list[None] = []
 
         @server.server.method
@@ -173,13 +173,13 @@ class TestFaults:
         assert (found["disconnects"], found["errors"]) == (1, {"disconnected": 1})
         assert found["answered"] == 9
 
-    def test_without_a_server(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_a_refused_connection_is_reported(self, ddp: Command, server: LoopbackServer) -> None:
         server.stop()
         ran = ddp("bench", "call", "upper", "a")
         assert (ran.code, ran.out) == (3, "")
         assert "refused the connection" in ran.err
 
-    def test_ctrl_c_ends_it_with_the_figures_so_far(
+    def test_ctrl_c_ends_the_test_with_the_figures_so_far(
         self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
     ) -> None:
         enough = threading.Event()
@@ -212,20 +212,22 @@ class TestUsage:
             pytest.param(["fanout", "tasks"], "missing --write", id="no write"),
             pytest.param(["fanout", "--write", "upper"], "missing PUB", id="no publication"),
             pytest.param(["call", "-d", "upper"], "-d/--duration: 'upper' is not a number", id="-d"),
-            pytest.param(["call", "upper", "-d", "0"], "longer than 0 s", id="no time"),
+            pytest.param(["call", "upper", "-d", "0"], "longer than 0 s", id="zero duration"),
             pytest.param(["call", "upper", "--rate", "0"], "'0' is not a valid rate", id="rate 0"),
-            pytest.param(["call", "upper", "--rate", "5/y"], "'5/y' is not a valid rate", id="unit"),
-            pytest.param(["call", "upper", "-n", "0"], "-n/--count", id="no count"),
+            pytest.param(
+                ["call", "upper", "--rate", "5/y"], "'5/y' is not a valid rate", id="an unknown unit of the rate"
+            ),
+            pytest.param(["call", "upper", "-n", "0"], "-n/--count", id="count 0"),
             pytest.param(["call", "upper", "--debug"], "--debug", id="debug"),
             pytest.param(["call", "upper", "-o", "table"], "does not take -o table", id="table"),
         ],
     )
-    def test_mistakes(self, ddp: Command, words: list[str], message: str) -> None:
+    def test_an_invalid_command_line_is_reported(self, ddp: Command, words: list[str], message: str) -> None:
         ran = ddp("bench", *words)
         assert (ran.code, ran.out) == (2, "")
         assert message in ran.err
 
-    def test_in_front_d_is_debug(self, ddp: Command) -> None:
+    def test_d_before_bench_means_debug(self, ddp: Command) -> None:
         ran = ddp("-d", "bench", "call", "upper", "a")
         assert ran.code == 2
         assert "ddp bench call does not take -d/--debug" in ran.err
@@ -238,7 +240,7 @@ class TestUsage:
         assert process_without_terminal.code == 2
         assert "is another machine; add --yes if you may load it" in process_without_terminal.err
 
-    def test_with_yes_it_is_not_asked(self, ddp: Command) -> None:
+    def test_another_machine_is_tested_with_yes(self, ddp: Command) -> None:
         ran = ddp("bench", "connect", "-u", "ws://192.0.2.1:1", "--yes", "--connect-timeout", "0.2")
         assert ran.code in (3, 5)
 
@@ -264,7 +266,9 @@ class TestCompare:
         same = ddp("bench", "compare", old, old, "-o", "pretty")
         assert same.out.endswith("verdict: no difference\n")
 
-    def test_other_files_are_rejected(self, ddp: Command, results: tuple[str, str], tmp_path: Path) -> None:
+    def test_files_that_are_not_results_are_rejected(
+        self, ddp: Command, results: tuple[str, str], tmp_path: Path
+    ) -> None:
         other = tmp_path / "other.json"
         for text, words in (("{}\n", "is not the output of"), ("x\n", "cannot read"), ("", "is not the output of")):
             other.write_text(text)
@@ -292,7 +296,7 @@ class TestCompare:
         assert "only runs of the same test can be compared" in ddp("bench", "compare", results[0], str(other)).err
 
 
-def test_with_tls(ddp: Command) -> None:
+def test_bench_works_over_tls(ddp: Command) -> None:
     authority = trustme.CA()
     secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(secure)
@@ -301,7 +305,7 @@ def test_with_tls(ddp: Command) -> None:
         for _ in range(20):
             server.finish(server.expect("method"), result="x" * 10_000)
 
-    # The first connection finds out whether the server is there.
+    # The first connection only checks that the server can be reached.
     scripts = (converse(lambda server: None), converse(answer))
     with authority.cert_pem.tempfile() as file, ScriptedServer(*scripts, tls=secure) as server:
         words = ["call", "m", "-c", "1", "-n", "20", "-u", server.url, "--cacert", file]

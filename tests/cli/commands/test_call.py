@@ -27,10 +27,10 @@ class TestResults:
             pytest.param(["upper", "Hello, World!"], '"HELLO, WORLD!"\n', id="a string"),
             pytest.param(["add", "2", "-3"], "-1\n", id="numbers"),
             pytest.param(["null"], "null\n", id="C15: null"),
-            pytest.param(["nothing"], "", id="C15: nothing at all"),
+            pytest.param(["nothing"], "", id="C15: no result"),
         ],
     )
-    def test_what_a_method_returns_is_printed(self, ddp: Command, words: list[str], out: str) -> None:
+    def test_the_result_of_a_method_is_printed(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("call", *words) == (0, out, "")
 
     def test_values_survive_unchanged(self, ddp: Command) -> None:
@@ -53,10 +53,10 @@ class TestResults:
             pytest.param(["run"], "sub large\nfind large", ["a document"], id="run, documents"),
         ],
     )  # fmt: skip
-    def test_large_integers_are_reported_whichever_way_they_go(
+    def test_large_integers_are_reported_in_arguments_results_and_documents(
         self, ddp: Command, words: list[str], stdin: str, notes: list[str]
     ) -> None:
-        """E20."""
+        """E20: JavaScript rounds such integers."""
         server = Server()
 
         @server.method
@@ -97,7 +97,7 @@ class TestPartOfResult:
         ("path", "out"),
         [("[0].n", "5\n"), ("[0].t[1]", '"y"\n'), ("[0]", '{"n":5,"t":["x","y"]}\n'), (".[0]", None), ("[1]", "7\n")],
     )
-    def test_a_part_is_printed(self, ddp: Command, path: str, out: str | None) -> None:
+    def test_get_prints_a_part_of_the_result(self, ddp: Command, path: str, out: str | None) -> None:
         ran = ddp("call", "echo", "{n: 5, t: [x, y]}".replace("x, y", '"x", "y"'), "7", "--get", path)
         assert (ran.code, ran.out) == ((0, out) if out is not None else (2, ""))
 
@@ -113,7 +113,7 @@ class TestPartOfResult:
         ],
     )
     def test_a_part_that_is_missing_ends_with_code_1(self, ddp: Command, path: str, error: str) -> None:
-        """The server has run the method."""
+        """It is not a usage error, because the server has already run the method."""
         ran = ddp("call", "identity", "{a: 1}", "--get", path)
         hint = 'ddp: hint: the whole result is {"a": 1}'
         assert (ran.code, ran.out, ran.err) == (1, "", f"ddp: error: {error}\n{hint}\n")
@@ -125,7 +125,7 @@ class TestPartOfResult:
 
 
 def test_a_dry_run_prints_the_frames_and_sends_nothing(ddp: Command, tmp_path: Path) -> None:
-    """C1, C10, A1: nothing listens there, and the secrets are masked."""
+    """C1, C10, A1: no server listens at the URL, and secrets are masked."""
     (tmp_path / "password").write_text("wonderland")
     words = ["-u", "127.0.0.1:1", "--login", "ann", "--password-file", str(tmp_path / "password")]
     ran = ddp("call", "resetPassword", "-S", "t0ken", "{a: 1}", "--dry-run", *words)
@@ -154,25 +154,25 @@ class TestErrors:
                 id="with details",
             ),
             pytest.param(["upper", "5", "-q"], "ddp: error: Match failed [400]\n", id="400"),
-            pytest.param(["fail", "7", "-q", "-o", "json"], '{"error":7,"reason":"This method always fails","details":{"hint":"call another one","at":1},"kind":"server"}\n', id="C28: a number stays one"),
+            pytest.param(["fail", "7", "-q", "-o", "json"], '{"error":7,"reason":"This method always fails","details":{"hint":"call another one","at":1},"kind":"server"}\n', id="C28: the code is a number"),
             pytest.param(["hostileError"], 'ddp: error: \\x1b]52;c;Zm9v\\x07 reason [\\x1b[31mred]\nddp: details: {"\\u202edetail": "\\x9b2J"}\n', id="hostile"),
         ],
     )  # fmt: skip
     def test_an_error_of_the_server_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
         assert ddp("call", *words) == (1, "", err)
 
-    def test_the_server_hides_what_went_wrong_inside_it(self, ddp: Command) -> None:
+    def test_an_internal_error_of_the_server_has_no_details(self, ddp: Command) -> None:
         ran = ddp("call", "crash")
         assert ran.code == 1
         assert "look in its log" in ran.err
 
-    def test_a_connection_that_goes_in_mid_call_leaves_the_outcome_open(self, ddp: Command) -> None:
+    def test_a_connection_lost_during_a_call_leaves_the_outcome_unknown(self, ddp: Command) -> None:
         ran = ddp("call", "kick")
         assert (ran.code, ran.out) == (6, "")
         assert ran.err.startswith("ddp: error: outcome of 'kick' unknown: ")
         assert "find out whether it ran" in ran.err
 
-    def test_a_call_that_takes_too_long_is_given_up(self, ddp: Command) -> None:
+    def test_a_call_that_takes_too_long_times_out(self, ddp: Command) -> None:
         ran = ddp("call", "slow", "60000", "--timeout", "0.1")
         assert (ran.code, ran.out) == (5, "")
         assert ran.err.startswith(
@@ -187,7 +187,7 @@ class TestErrors:
         pytest.param({"error": "Unknown method"}, '{"msg":"error","error":"Unknown method"}', id="C77"),
     ],
 )
-def test_an_error_that_names_no_request_is_the_answer_to_the_only_one(
+def test_an_error_that_names_no_request_is_the_answer_to_the_only_request(
     ddp: Command, error: dict[str, str], said: str
 ) -> None:
     def talk(server: Conversation) -> None:
@@ -232,7 +232,7 @@ class TestUnconfirmed:
     NOTE = "has arrived, but the server did not confirm the writes within 0.3 s"
 
     @pytest.mark.parametrize("extra", [{}, {"msg": "updated", "id": "1"}], ids=["no updated", "C78: updated with id"])
-    def test_the_result_is_shown(self, ddp: Command, extra: dict[str, str]) -> None:
+    def test_an_unconfirmed_result_is_shown_with_a_note(self, ddp: Command, extra: dict[str, str]) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="result", id=server.expect("method")["id"], result="kept")
             if extra:
@@ -243,7 +243,7 @@ class TestUnconfirmed:
         assert (ran.code, ran.out) == (0, '"kept"\n')
         assert ran.err.endswith(f"ddp: note: the result of 'm' {self.NOTE}\n")
 
-    def test_an_error_is_reported_as_the_error_that_it_is(self, ddp: Command) -> None:
+    def test_an_unconfirmed_error_is_reported_as_that_error(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="result", id=server.expect("method")["id"], error={"error": "e", "reason": "Kept"})
 
@@ -252,8 +252,8 @@ class TestUnconfirmed:
         assert (ran.code, ran.out) == (1, "")
         assert ran.err.endswith("ddp: error: Kept [e]\n")
 
-    def test_nothing_is_a_result_too(self, ddp: Command) -> None:
-        """C15."""
+    def test_an_unconfirmed_answer_without_a_result_succeeds(self, ddp: Command) -> None:
+        """C15: a result may be absent."""
 
         def talk(server: Conversation) -> None:
             server.send(msg="result", id=server.expect("method")["id"])
@@ -262,7 +262,7 @@ class TestUnconfirmed:
             assert ddp("call", "-q", "-u", server.url, "m", "--timeout", "0.3") == (0, "", "")
             assert ddp("run", "-qq", "-u", server.url, "--timeout", "0.3", stdin=b"call m") == (0, "", "")
 
-    def test_each_line_of_a_batch_has_its_result(self, ddp: Command) -> None:
+    def test_a_batch_shows_unconfirmed_results_with_a_note(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             first, second = server.expect("method"), server.expect("method")
             server.send(msg="result", id=first["id"], result=1)
@@ -274,7 +274,7 @@ class TestUnconfirmed:
         assert ran.err == f"ddp: note: line 1: the result of 'm' {self.NOTE}\n"
 
     @pytest.mark.parametrize("line", ["call m", "apply m []"])
-    def test_a_script_shows_it(self, ddp: Command, line: str) -> None:
+    def test_a_script_shows_an_unconfirmed_result_with_a_note(self, ddp: Command, line: str) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="result", id=server.expect("method")["id"], result="kept")
 
@@ -283,7 +283,7 @@ class TestUnconfirmed:
         assert (ran.code, ran.out) == (0, '"kept"\n')
         assert "the server answered call m, but did not confirm its writes\n" in ran.err
 
-    def test_the_library_says_what_is_here_and_gives_it(self) -> None:
+    def test_settle_accepts_an_unconfirmed_result_in_the_library(self) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="result", id=server.expect("method")["id"], result="kept")
             server.expect("method")
@@ -305,7 +305,7 @@ class TestUnconfirmed:
             assert not other.settle()
 
 
-def test_an_answer_that_cannot_be_read_is_reported(ddp: Command) -> None:
+def test_an_unreadable_answer_is_reported(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         server.finish(server.expect("method"), result={"$binary": "!"})
 
@@ -315,7 +315,7 @@ def test_an_answer_that_cannot_be_read_is_reported(ddp: Command) -> None:
     assert ran.err.startswith("ddp: error: the answer is not valid: ")
 
 
-def test_a_lone_surrogate_goes_both_ways(ddp: Command) -> None:
+def test_a_lone_surrogate_can_be_sent_and_received(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         call = server.receive_text()
         assert '"params":["\\ud800"]' in call
@@ -326,7 +326,7 @@ def test_a_lone_surrogate_goes_both_ways(ddp: Command) -> None:
         assert ddp("call", "-u", server.url, "m", '"\\ud800"') == (0, '"\\ud800"\n', "")
 
 
-def test_a_result_with_ten_thousand_levels_is_printed(ddp: Command) -> None:
+def test_a_result_with_ten_thousand_levels_causes_no_traceback(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         server.receive_text()
         server.send_text('{"msg":"result","id":"1","result":' + "[" * 10_000 + "]" * 10_000 + "}")
@@ -353,13 +353,13 @@ class TestResending:
             " connected",
         ]
 
-    def test_but_not_if_it_must_not_be(self, ddp: Command) -> None:
+    def test_no_retry_reports_a_lost_call_as_unknown(self, ddp: Command) -> None:
         with ScriptedServer(close_after(1), converse(lambda server: None)) as server:
             ran = ddp("call", "--reconnect", "--no-retry", "-u", server.url, "m")
         assert (ran.code, ran.out) == (6, "")
         assert "outcome of 'm' unknown" in ran.err
 
-    def test_without_reconnect_the_first_loss_is_the_end(self, ddp: Command) -> None:
+    def test_without_reconnect_a_lost_call_is_not_sent_again(self, ddp: Command) -> None:
         with ScriptedServer(close_after(1)) as server:
             assert ddp("call", "-u", server.url, "m").code == 6
             assert len(server.conversations) == 1
@@ -383,16 +383,16 @@ class TestWatching:
         assert '"method":"login"' in ran.err
         assert "hunter2" not in ran.err
 
-    def test_verbose_shows_the_steps(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_verbose_shows_the_steps_of_connecting(self, ddp: Command, server: LoopbackServer) -> None:
         err = ddp("call", "-v", "upper", "x").err.splitlines()
         assert err[0] == f"ddp: note: connecting to {server.url}"
         assert re.fullmatch(r"ddp: note: connected: new session \w{17}, \d+ ms", err[1])
 
-    def test_quiet_beats_verbose(self, ddp: Command) -> None:
+    def test_quiet_wins_over_verbose(self, ddp: Command) -> None:
         assert ddp("call", "-v", "-q", "upper", "x") == (0, '"X"\n', "")
 
 
-def test_what_the_server_should_not_have_said_is_reported(ddp: Command) -> None:
+def test_an_unexpected_error_message_of_the_server_is_reported(ddp: Command) -> None:
     def talk(server: Conversation) -> None:
         server.send(msg="error", reason="Bad \x1b[2J request", offendingMessage={"msg": "nonsense"})
         server.finish(server.expect("method"), result=1)
@@ -408,7 +408,7 @@ def test_what_the_server_should_not_have_said_is_reported(ddp: Command) -> None:
 
 
 def timing(ran: Run) -> dict[str, Any]:
-    """The times that a run printed on standard error."""
+    """The times that a command printed on standard error."""
     tree = json.loads(ran.err.splitlines()[0])
     assert list(tree) == ["timing"]
     found = tree["timing"]
@@ -417,7 +417,7 @@ def timing(ran: Run) -> dict[str, Any]:
 
 
 class Delays:
-    """A server that takes a known time in each phase of a call. It is real time, since a network cannot be moved by hand."""
+    """A server that takes a known time in each phase of a call. The time is real, because a test cannot move the clock of a network."""
 
     network, login, queue, run, fence, change = 0.1, 0.15, 0.2, 0.25, 0.15, 0.1
 
@@ -480,7 +480,7 @@ class TestTiming:
             found = timing(ran)
             return {name for name, seconds in sums.items() if abs(found[name] - seconds * 1000) > max(5, seconds * 50)}
 
-        # Another program may take the processor at any moment, but not in the same phase each time.
+        # Another program may delay one phase of a run, but rarely the same phase in every run.
         always_wrong = set(sums)
         for _ in range(10):
             always_wrong &= wrong()
@@ -499,7 +499,7 @@ class TestTiming:
         @server.publish
         def large(sub: Subscription) -> None:
             sub.ready()
-            # The server begins with the call when this function returns.
+            # The server starts the call when this function returns.
             assert not never.wait(0.1)
             sub.added("large", "a", {})
 
@@ -563,10 +563,10 @@ class TestTiming:
         ("words", "message"),
         [
             pytest.param(["--sub", "tasks"], "--sub needs --timing", id="without --timing"),
-            pytest.param(["--timing", "--sub", "tasks {"], "--sub: ", id="a value that does not end"),
+            pytest.param(["--timing", "--sub", "tasks {"], "--sub: ", id="an unterminated value"),
             pytest.param(["--timing", "--sub", "tasks > file"], "--sub: give one publication", id="an output"),
             pytest.param(["--timing", "--sub", ""], "--sub: must not be empty", id="an empty text"),
-            pytest.param(["--timing", "--sub", " "], "--sub: give one publication", id="nothing"),
+            pytest.param(["--timing", "--sub", " "], "--sub: give one publication", id="no argument"),
             pytest.param(["--timing", "--sub", "tasks @file"], "--sub does not read files", id="a file"),
         ],
     )

@@ -1,4 +1,4 @@
-"""What may stand where the cursor is."""
+"""Completion of the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_script_is_printed(ddp: Command, shell: str) -> None:
     assert f"{shell}_complete" in ran.out
 
 
-def test_the_shell_is_the_users_own(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_name_the_script_is_for_the_users_shell(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/usr/bin/fish")
     assert "fish_complete" in ddp("completion").out
     for other in ("/bin/tcsh", ""):
@@ -43,8 +43,8 @@ def completions(ddp: Command, patch: pytest.MonkeyPatch, line: str) -> list[str]
     ("line", "expected"),
     [
         pytest.param("ddp lo", ["plain,login", "plain,logout"], id="commands"),
-        pytest.param("ddp call --connect", ["plain,--connect-timeout"], id="options behind a command"),
-        pytest.param("ddp --connect", ["plain,--connect-timeout"], id="and before it"),
+        pytest.param("ddp call --connect", ["plain,--connect-timeout"], id="options after a command"),
+        pytest.param("ddp --connect", ["plain,--connect-timeout"], id="options before a command"),
         pytest.param("ddp call -o j", ["plain,json"], id="choices"),
         pytest.param("ddp completion ", ["plain,bash", "plain,zsh", "plain,fish", "plain,powershell"], id="arguments"),
         pytest.param("ddp call --cacert x", ["file,x"], id="files"),
@@ -52,9 +52,9 @@ def completions(ddp: Command, patch: pytest.MonkeyPatch, line: str) -> list[str]
         pytest.param("ddp run ", ["file,"], id="a script"),
         pytest.param("ddp serve ap", ["file,ap"], id="an application"),
         pytest.param("ddp call upper @@va", [], id="a string that begins with @"),
-        pytest.param("ddp call -H x", [], id="what cannot be known"),
+        pytest.param("ddp call -H x", [], id="a header"),
         pytest.param("ddp -p t", ["plain,test"], id="profiles"),
-        pytest.param("ddp call --timeout x --out", ["plain,--output"], id="behind what is wrong"),
+        pytest.param("ddp call --timeout x --out", ["plain,--output"], id="after an invalid value"),
     ],
 )
 def test_a_line_is_completed(
@@ -70,12 +70,12 @@ def test_a_line_is_completed(
     ("line", "expected"),
     [
         pytest.param("ddp call ", ["plain,tasks.add", "plain,tasks.count"], id="methods, the latest first"),
-        pytest.param("ddp call tasks.c", ["plain,tasks.count"], id="those that begin so"),
+        pytest.param("ddp call tasks.c", ["plain,tasks.count"], id="methods with a prefix"),
         pytest.param("ddp sub ", ["plain,tasks"], id="publications"),
         pytest.param("ddp call tasks.add tas", [], id="arguments are not completed"),
     ],
 )
-def test_names_are_those_that_were_typed_in_the_shell(
+def test_names_that_were_typed_in_the_shell_are_completed(
     ddp: Command, monkeypatch: pytest.MonkeyPatch, home: Path, line: str, expected: list[str]
 ) -> None:
     assert [item for item in completions(ddp, monkeypatch, line) if item] == []
@@ -93,12 +93,14 @@ def test_every_command_is_offered(ddp: Command, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("instruction", ["bash", "tcsh_complete", "bash_dance", "x"])
-def test_an_unknown_instruction_is_rejected(ddp: Command, monkeypatch: pytest.MonkeyPatch, instruction: str) -> None:
+def test_an_unknown_completion_request_is_rejected(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, instruction: str
+) -> None:
     monkeypatch.setenv("_DDP_COMPLETE", instruction)
     assert ddp("call", "m") == (2, "", "")
 
 
-def test_clicks_own_way_to_get_the_script_works_too(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_of_click_prints_the_same_script(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_DDP_COMPLETE", "zsh_source")
     assert ddp().out == script("zsh", group).rstrip("\n") + "\n"
 
@@ -106,12 +108,12 @@ def test_clicks_own_way_to_get_the_script_works_too(ddp: Command, monkeypatch: p
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        pytest.param("@", ["@calls.json", "@folder/", "@values.json"], id="all"),
-        pytest.param("@v", ["@values.json"], id="one"),
-        pytest.param("@f", ["@folder/a.json", "@folder/b.json"], id="a folder alone"),
-        pytest.param("@folder/b", ["@folder/b.json"], id="in a folder"),
-        pytest.param("@.", ["@.hidden"], id="hidden"),
-        pytest.param("@nowhere/x", [], id="nothing"),
+        pytest.param("@", ["@calls.json", "@folder/", "@values.json"], id="all files"),
+        pytest.param("@v", ["@values.json"], id="one file"),
+        pytest.param("@f", ["@folder/a.json", "@folder/b.json"], id="a folder"),
+        pytest.param("@folder/b", ["@folder/b.json"], id="the files of a folder"),
+        pytest.param("@.", ["@.hidden"], id="hidden files"),
+        pytest.param("@nowhere/x", [], id="no match"),
         pytest.param("@~/h", ["@~/home.json"], id="in the home folder"),
     ],
 )
@@ -134,14 +136,14 @@ def test_files_are_found_after_an_at_sign(
     (home / "home.json").touch()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("_DDP_COMPLETE", f"{shell}_complete")
-    # bash divides at the sign.
+    # bash splits words at the @ sign.
     line = f"ddp {before} {typed.replace('@', '@ ').rstrip() if shell == 'bash' else typed}"
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", typed if shell in ("fish", "powershell") else str(line.count(" ")))
     assert [word for word in ddp().out.replace("\t", "\n").replace("plain,", "").split("\n") if "@" in word] == expected
 
 
-def test_descriptions_for_fish_and_powershell_are_whole(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_descriptions_for_fish_and_powershell_are_not_cut(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_WORDS", "ddp bat")
     monkeypatch.setenv("COMP_CWORD", "bat")
     for shell, line in (("fish", "plain,batch\t{}\n"), ("powershell", "plain\tbatch\t{}\n")):
@@ -150,7 +152,7 @@ def test_descriptions_for_fish_and_powershell_are_whole(ddp: Command, monkeypatc
 
 
 def test_powershell_may_complete_an_empty_word(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PowerShell removes a variable that is set to an empty text."""
+    """PowerShell deletes a variable that is set to an empty string."""
     monkeypatch.setenv("_DDP_COMPLETE", "powershell_complete")
     monkeypatch.setenv("COMP_WORDS", "ddp completion ")
     monkeypatch.delenv("COMP_CWORD", raising=False)
@@ -158,7 +160,7 @@ def test_powershell_may_complete_an_empty_word(ddp: Command, monkeypatch: pytest
 
 
 def test_every_file_on_the_command_line_is_completed() -> None:
-    """An option or an argument whose name says that it is a file."""
+    """This includes each option and argument whose placeholder says that it is a file."""
     context = group.make_context("ddp", [], resilient_parsing=True)
     for name in group.list_commands(context):
         command = group.get_command(context, name)

@@ -1,4 +1,4 @@
-"""Each setting is shown with its value and its origin, and no secret is."""
+"""`ddp config` shows each setting with its value and origin, but no secret."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_each_value_has_its_origin(ddp: Command, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("file")
 @pytest.mark.parametrize("form", ["json", "pretty"])
-def test_no_secret_is_shown(ddp: Command, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+def test_config_shows_no_secret(ddp: Command, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     monkeypatch.setenv("DDP_TOKEN", "hunter2")
     ran = ddp("config", "-p", "prod", "-o", form, "-H", "X: hunter2")
     assert ran.code == 0
@@ -57,7 +57,7 @@ def test_no_secret_is_shown(ddp: Command, monkeypatch: pytest.MonkeyPatch, form:
 
 
 @pytest.mark.usefixtures("file")
-def test_for_people_it_is_a_table(ddp: Command) -> None:
+def test_people_get_a_table_of_settings(ddp: Command) -> None:
     lines = ddp("config", "-p", "prod", "-o", "pretty").out.splitlines()
     assert lines[0] == "url                    https://***@app.example.com  [servers.prod]"
     assert "timeout                60                           [default]" in lines
@@ -65,7 +65,7 @@ def test_for_people_it_is_a_table(ddp: Command) -> None:
     assert lines[-1] == "login                  ann                          [servers.prod], not saved"
 
 
-def test_the_login_is_that_of_other_commands(ddp: Command, server: LoopbackServer) -> None:
+def test_config_shows_the_login_that_other_commands_use(ddp: Command, server: LoopbackServer) -> None:
     ddp("login", "alice", "--password-file", "-", stdin=b"wonderland")
     told = json.loads(ddp("config").out)["login"]
     assert told["value"] == "alice"
@@ -88,7 +88,7 @@ def test_the_servers_are_listed(ddp: Command) -> None:
     assert ddp("config", "--list", "--path").code == 2
 
 
-def test_a_note_says_that_there_are_no_servers(ddp: Command, home: Path) -> None:
+def test_a_note_reports_that_there_are_no_servers(ddp: Command, home: Path) -> None:
     path = home / "config/ddpshell/config.toml"
     assert ddp("config", "--list", "-o", "pretty") == (
         0, "", f"ddp: note: there is no config file; it would be {path}\n",
@@ -114,7 +114,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_file_is_edited_and_checked(ddp: Command, home: Path, editor: Path) -> None:
     path = home / "config/ddpshell/config.toml"
-    # To begin with there is an example, which says nothing yet.
+    # A new file has only an example in comments.
     assert ddp("config", "--edit") == (0, "", "")
     assert "# [servers.prod]" in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -154,7 +154,7 @@ def test_the_place_of_the_file_is_reported(ddp: Command, home: Path) -> None:
     assert ran.err == f"ddp: note: there is no config file; it would be {path}\n"
 
 
-def test_without_a_home_that_is_reported(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_home_folder_is_reported(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", "nowhere")
     ran = ddp("config", "--path")
@@ -185,7 +185,9 @@ def test_a_demo_needs_no_profile(ddp: Command) -> None:
 
 
 @pytest.mark.parametrize("variable", ["DDP_TOKEN", "DDP_URL"])
-def test_a_demo_does_without_the_environment(ddp: Command, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_a_demo_ignores_the_url_and_token_of_the_environment(
+    ddp: Command, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     monkeypatch.setenv(variable, "nowhere.invalid")
     assert ddp("demo", "call", "upper", "x") == (0, '"X"\n', "")
 
@@ -248,7 +250,7 @@ class TestChanges:
             ("[servers.x]\nurl = 'h'", ["set", "timeout", "5"], "[servers.x]\nurl = 'h'\n\n[default]\ntimeout = 5\n"),
         ],
     )  # fmt: skip
-    def test_the_rest_of_the_file_stays_as_it_is(
+    def test_a_change_keeps_the_rest_of_the_file(
         self, ddp: Command, file: Path, before: str, words: list[str], after: str
     ) -> None:
         file.parent.mkdir()
@@ -280,7 +282,7 @@ class TestChanges:
             (["frob", "x"], "get|set|unset: 'frob' is not one of"),
         ],
     )
-    def test_a_wrong_change_is_reported_and_leaves_the_file(
+    def test_an_invalid_change_is_reported_and_does_not_change_the_file(
         self, ddp: Command, file: Path, words: list[str], error: str
     ) -> None:
         file.parent.mkdir()
@@ -338,12 +340,12 @@ def test_a_mistake_in_the_section_of_the_shell_has_its_line(ddp: Command, file: 
     assert error in ran.err
 
 
-def test_a_server_has_settings_for_the_prompt(ddp: Command, file: Path) -> None:
+def test_the_settings_of_a_server_for_the_prompt_can_be_changed(ddp: Command, file: Path) -> None:
     assert ddp("config", "set", "color", "red", "-p", "prod").code == 0
     assert ddp("config", "set", "confirm", "yes", "-p", "prod").code == 0
     assert ddp("config", "set", "allow", "tasks.*, users.get", "-p", "prod").code == 0
     assert 'color = "red"\nconfirm = true\nallow = ["tasks.*", "users.get"]\n' in file.read_text()
-    # The form of the file is accepted too. Otherwise a pattern would have brackets, and match nothing that the user meant.
+    # A TOML array is accepted too. Otherwise the brackets would be part of a pattern, which would never match.
     assert ddp("config", "set", "allow", '["tasks.*", "users.get"]', "-p", "prod").code == 0
     assert 'allow = ["tasks.*", "users.get"]\n' in file.read_text()
     for text in ('["tasks.*"', "[5]", "[]", "", ","):

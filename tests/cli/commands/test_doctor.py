@@ -40,12 +40,12 @@ class Setup:
 
     Args:
         words: The words after `ddp doctor`.
-        layer: The layer to be named.
-        advice: What the advice contains.
-        mend: Mends it, and returns the words with which it is examined again.
+        layer: The layer that the doctor must name.
+        advice: A part of the expected advice.
+        mend: Mends the set-up, and returns the words after `ddp doctor` for the second examination.
         status: The status of the layer.
         code: The exit code.
-        found: What the layer's finding contains.
+        found: A part of the layer's expected finding.
         works: Whether all layers of the mended set-up work, without warnings.
     """
 
@@ -510,7 +510,7 @@ def a_proxy_that_removes_Upgrade(world: World) -> Setup:  # noqa: N802 - it beco
     gateway.answer = answer
 
     def mend(layer: dict[str, Any]) -> list[str]:
-        # The name of the proxy is unknown, so the lines for each are shown.
+        # The response does not name the proxy, so the advice has the lines for every kind.
         assert all(line in layer["advice"] for lines in REVERSE_PROXIES.values() for line in lines)
         gateway.answer = lambda request: None
         return [f"localhost:{gateway.port}"]
@@ -545,7 +545,7 @@ def nginx_before_a_closed_port(world: World) -> Setup:
 
 
 class Nginx:
-    """The real nginx from Debian, before a server."""
+    """The real nginx from Debian, as a proxy for a server."""
 
     def __init__(self, world: World, backend: int) -> None:
         self.backend = backend
@@ -556,7 +556,7 @@ class Nginx:
         world.stack.callback(self.stop)
 
     def start(self, location: str, *, secure: bool = False) -> None:
-        """Start it with these lines of configuration; it listens when this returns."""
+        """Start nginx with these lines of configuration, and wait until nginx listens."""
         self.stop()
         paths = " ".join(
             f"{name}_temp_path {self._folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -575,7 +575,7 @@ class Nginx:
         subprocess.run(self._words(), check=True, capture_output=True)
 
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Stop nginx if it runs."""
         if (self._folder / "nginx.pid").exists():
             subprocess.run([*self._words(), "-s", "stop"], check=True, capture_output=True)
             wait_until_free(self._port)
@@ -638,7 +638,7 @@ def a_policy_without_the_socket(world: World) -> Setup:
 
 @setup
 def a_policy_of_another_page(world: World) -> Setup:
-    """The application may have another page than Meteor's own."""
+    """An application can replace Meteor's page."""
     gateway = world.gateway(world.server().port)
     url = f"localhost:{gateway.port}"
     gateway.answer = answering(http_page("200 OK", "<html>", Content_Security_Policy="default-src 'none'"))
@@ -858,7 +858,7 @@ def a_server_that_accepts_a_client_only_once(world: World) -> Setup:
     def answer(request: Request) -> bytes | None:
         if request.wants_websocket:
             upgrades.append(request)
-        # Those of the layers upgrade, ddp, size and resume.
+        # These are the clients of the layers upgrade, ddp, size and resume.
         return http_page("429 Too Many Requests") if len(upgrades) > 4 else None
 
     gateway.answer = answer
@@ -924,7 +924,7 @@ def test_a_healthy_server_is_examined_in_all_layers(ddp: Command, server: Loopba
     assert {"layer", "status", "ms", "found", "advice"} <= layers[0].keys()
 
 
-def test_nothing_is_waited_for_without_need(ddp: Command, server: LoopbackServer) -> None:
+def test_a_healthy_server_is_examined_without_a_pause(ddp: Command, server: LoopbackServer) -> None:
     """The times of the layers, without a pause, are far below a second, also on a slow machine."""
     _, layers = examined(ddp)
     assert sum(layer["ms"] or 0 for layer in layers) < 5_000
@@ -940,7 +940,7 @@ def test_the_server_is_named_in_any_way(ddp: Command, server: LoopbackServer, ho
 
 
 @pytest.mark.parametrize("words", [["-u", "localhost:1"], ["-p", "prod"]], ids=" ".join)
-def test_the_server_is_named_only_once(ddp: Command, words: list[str]) -> None:
+def test_two_servers_are_an_error(ddp: Command, words: list[str]) -> None:
     ran = ddp("doctor", "localhost:2", *words)
     assert (ran.code, ran.out) == (2, "")
     assert "cannot be used together; name the server once" in ran.err
@@ -963,7 +963,7 @@ def test_options_of_the_connection_count_on_every_layer(ddp: Command, world: Wor
     words = ["-H", "X-Key: 1", "--cookie", "a=b", "--origin", "https://o.example", "--user-agent", "probe"]
     code, _ = examined(ddp, *words, "--proxy", proxy.url, f"http://ann:secret@127.0.0.1:{gateway.port}")
     assert code == 0
-    # The page, SockJS, the upgrade, and the clients of the layers ddp, size and resume, of which the last comes back.
+    # The layers page, sockjs, upgrade, ddp and size send one request each, and resume sends two.
     assert len(requests) == len(proxy.targets) == 7
     for request in requests:
         sent = [request.headers.get(name) for name in ("x-key", "cookie", "origin", "user-agent")]
@@ -972,7 +972,7 @@ def test_options_of_the_connection_count_on_every_layer(ddp: Command, world: Wor
 
 
 def test_a_server_with_sockjs_framing_is_examined_through_it(ddp: Command, server: LoopbackServer) -> None:
-    """U9-U11."""
+    """U9-U11: the framing of SockJS is used for every message."""
     code, layers = examined(ddp, f"ws://127.0.0.1:{server.port}/sockjs")
     assert (code, {layer["status"] for layer in layers}) == (0, {"ok", "skip"})
     assert layers[LAYERS.index("size")]["bytes"] == 1 << 20
@@ -987,7 +987,7 @@ def test_sizes_up_to_the_limit_are_tried(ddp: Command, server: LoopbackServer) -
 
 @pytest.mark.parametrize(("release", "status"), [("3.4.1", "ok"), ("2.16", "ok"), ("3.5.0", "warn"), ("", "warn")])
 def test_meteor_before_3_5_need_not_keep_sessions(ddp: Command, world: World, release: str, status: str) -> None:
-    """C5."""
+    """C5: older versions of Meteor do not keep sessions."""
     server = world.server(Server(options=Options(grace_period=0)))
     page = http_page("200 OK", meteor_page({"meteorRelease": f"METEOR@{release}"}))
     gateway = world.gateway(server.port, answer=answering(page))
@@ -1027,7 +1027,7 @@ def test_a_certificate_that_ends_soon_or_is_not_checked_is_a_warning(
     assert (code, tls["status"], tls["days"]) == (0, "warn", 5)
 
 
-def test_text_of_a_server_is_shown_harmlessly(ddp: Command, world: World) -> None:
+def test_control_characters_in_text_of_the_server_are_escaped(ddp: Command, world: World) -> None:
     page = http_page("500 \x1b[2J", "<p>bad \x1b]0;x\x07 \u202e</p>", Server="\x1b[31mnginx")
     gateway = world.gateway(answer=lambda request: page)
     for form in ("pretty", "json"):
@@ -1049,7 +1049,7 @@ def test_people_read_one_line_for_each_layer_and_the_advice_below_it(ddp: Comman
     assert lines[-1].endswith("ends at tcp")
 
 
-def test_colors_are_for_those_who_want_them(ddp: Command) -> None:
+def test_colors_are_used_only_on_request(ddp: Command) -> None:
     words = ["doctor", f"localhost:{free_port()}", "-o", "pretty"]
     assert "\x1b" not in ddp(*words).out
     colored = ddp(*words, "--color", "always").out
@@ -1106,7 +1106,7 @@ def test_a_check_that_fails_at_the_login_is_CRITICAL(ddp: Command, server: Loopb
         (["-p", "unknown"], "unknown profile 'unknown'"),
     ],
 )
-def test_a_check_of_nothing_is_UNKNOWN(ddp: Command, words: list[str], text: str) -> None:  # noqa: N802
+def test_a_check_that_cannot_be_made_is_UNKNOWN(ddp: Command, words: list[str], text: str) -> None:  # noqa: N802
     code, shown, _ = checked(ddp, *words)
     assert code == 3
     assert shown.startswith(f"DDP UNKNOWN - {text}")
@@ -1115,7 +1115,7 @@ def test_a_check_of_nothing_is_UNKNOWN(ddp: Command, words: list[str], text: str
 # ---------------------------------------------------------------------------------------------------- the real Meteor
 
 
-def test_the_real_meteor_works(ddp: Command, meteor_server: MeteorServer) -> None:
+def test_a_real_meteor_server_passes_all_layers(ddp: Command, meteor_server: MeteorServer) -> None:
     code, layers = examined(ddp, meteor_server.url)
     found = {layer["layer"]: layer for layer in layers}
     assert code == 0

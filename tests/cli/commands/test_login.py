@@ -1,4 +1,4 @@
-"""Who has logged in once stays so in every command, for this server and no other; and no secret is ever shown."""
+"""A saved login is used by every command for its server and for no other, and no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def saved(home: Path) -> Callable[[], list[Path]]:
     return lambda: sorted((home / "state/ddpshell/logins").glob("*"))
 
 
-def test_a_login_lasts(ddp: Command, server: LoopbackServer, secret: Path) -> None:
+def test_a_login_is_saved_and_used_by_later_commands(ddp: Command, server: LoopbackServer, secret: Path) -> None:
     ran = ddp("login", "alice", "--password-file", str(secret))
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.startswith(f"ddp: note: logged in as alice ({ALICE}) at ws://127.0.0.1:{server.port}, until 20")
@@ -56,7 +56,7 @@ def test_a_login_lasts(ddp: Command, server: LoopbackServer, secret: Path) -> No
 def test_a_login_whose_writes_are_not_confirmed_is_kept(
     ddp: Command, secret: Path, saved: Callable[[], list[Path]]
 ) -> None:
-    """C79: `result` and no `updated`; the token is worth as much."""
+    """C79: a server can send `result` without `updated`; the token is valid all the same."""
 
     def log_in(server: Conversation) -> None:
         login = {"id": "u1", "token": "T", "tokenExpires": {"$date": 4_000_000_000_000}, "type": "password"}
@@ -85,7 +85,7 @@ def test_a_login_whose_writes_are_not_confirmed_is_kept(
         pytest.param(["alice"], id="a name"),
         pytest.param(["alice@example.com"], id="an address"),
         pytest.param([ALICE, "--id"], id="an id"),
-        pytest.param(["--login", "alice"], id="as for other commands"),
+        pytest.param(["--login", "alice"], id="--login"),
     ],
 )
 @pytest.mark.usefixtures("server")
@@ -95,13 +95,13 @@ def test_a_user_has_several_names(ddp: Command, words: list[str], secret: Path) 
         assert ddp("call", "whoami", "--login", name).out == f'"{ALICE}"\n'
 
 
-def test_every_way_to_write_the_address_finds_the_login(ddp: Command, server: LoopbackServer, secret: Path) -> None:
+def test_the_login_is_found_for_every_spelling_of_the_url(ddp: Command, server: LoopbackServer, secret: Path) -> None:
     ddp("login", "alice", "--password-file", str(secret))
     for url in (f"127.0.0.1:{server.port}", f"http://127.0.0.1:{server.port}/sockjs"):
         assert ddp("call", "whoami", "-u", url).out == f'"{ALICE}"\n'
 
 
-def test_no_other_server_gets_the_token(ddp: Command, server: LoopbackServer, secret: Path) -> None:
+def test_the_token_is_sent_to_no_other_server(ddp: Command, server: LoopbackServer, secret: Path) -> None:
     heard: list[list[str]] = []
 
     def talk(server: Conversation) -> None:
@@ -143,7 +143,7 @@ def test_a_second_login_ends_the_first_on_the_server(
         assert (ran.code, ran.err.count("\n")) == (0, 1)
         assert tokens() == 1
     assert ddp("whoami").code == 0
-    # The same login once more replaces nothing.
+    # A second login with the same token does not end the first one.
     [file] = saved()
     token = tmp_path / "token"
     token.write_text(json.loads(file.read_text())["token"])
@@ -160,14 +160,14 @@ def test_a_second_login_ends_the_first_on_the_server(
     assert (ran.code, ran.err.count("\n")) == (0, 1)
 
 
-def test_several_users_of_one_server(ddp: Command, tmp_path: Path) -> None:
+def test_several_users_can_log_in_at_one_server(ddp: Command, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("pw")
     with LoopbackServer(_server(ann=User("pw", id="a"), bob=User("pw", id="b"))) as server:
         url = ["-u", server.url]
         for user in ("ann", "bob"):
             ddp("login", user, *url, "--password-file", str(password))
-        # Whoever came last, unless one is named.
+        # The last login is used unless another user is named.
         assert ddp("call", "whoami", *url).out == '"b"\n'
         assert ddp("call", "whoami", *url, "--login", "ann").out == '"a"\n'
         ran = ddp("call", "whoami", *url, "--login", "eve")
@@ -221,8 +221,8 @@ class TestSecrets:
         assert (ran.code, ran.out) == (4, "")
         assert "the server rejected the login of 'alice': Incorrect password" in ran.err
 
-    def test_a_login_for_one_command_is_ended_with_it(self, ddp: Command, secret: Path) -> None:
-        """Its token is valid for 90 days, but it is not saved anywhere."""
+    def test_a_login_for_one_command_ends_with_the_command(self, ddp: Command, secret: Path) -> None:
+        """Without the logout, the token would stay valid for 90 days, although it is not saved."""
         ended: list[dict[str, object]] = []
 
         def talk(server: Conversation) -> None:
@@ -241,7 +241,7 @@ class TestSecrets:
             assert ddp(*words) == (0, "1\n", "")
         assert [call["method"] for call in ended] == ["logout"]
 
-    def test_a_server_that_does_not_end_it_is_not_waited_for_long(self, ddp: Command, secret: Path) -> None:
+    def test_a_command_does_not_wait_long_for_an_unanswered_logout(self, ddp: Command, secret: Path) -> None:
         def talk(server: Conversation) -> None:
             server.finish(
                 server.expect("method"), result={"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}}
@@ -257,7 +257,7 @@ class TestSecrets:
             assert clock.now() - began < 3
 
     @pytest.mark.parametrize("kind", ["saved", "token"])
-    def test_a_login_that_was_there_before_stays(
+    def test_a_login_for_one_command_keeps_earlier_logins(
         self,
         ddp: Command,
         server: LoopbackServer,
@@ -291,7 +291,7 @@ class TestSecrets:
         token = tmp_path / "token"
         token.write_text(file.read_text().split('"token": "')[1].split('"')[0])
         file.unlink()
-        # For one command, and for all.
+        # A token can be used by one command, or saved for all of them.
         assert ddp("call", "whoami", "--token-file", str(token)).out == f'"{ALICE}"\n'
         assert saved() == []
         assert ddp("login", "ann", "--token-file", str(token)).err.startswith("ddp: note: logged in as alice ")
@@ -311,7 +311,9 @@ class TestSecrets:
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("ddp: error: the server rejected the token of $DDP_TOKEN: ")
 
-    def test_others_on_the_way_are_warned_of(self, ddp: Command, server: LoopbackServer, secret: Path) -> None:
+    def test_a_login_without_encryption_shows_a_warning(
+        self, ddp: Command, server: LoopbackServer, secret: Path
+    ) -> None:
         with HTTPProxy(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
             way = ["-u", "ddp.invalid", "--proxy", proxy.url]
             warning = "ddp: warning: ws://ddp.invalid/websocket is not encrypted: others on the network can take over the login"
@@ -335,7 +337,7 @@ class TestEnd:
         )
         assert ran.err.endswith("ddp: hint: log in again: ddp login alice\n")
 
-    def test_a_login_that_has_ended_by_its_time_is_not_even_tried(
+    def test_an_expired_login_is_not_sent(
         self, ddp: Command, server: LoopbackServer, secret: Path, saved: Callable[[], list[Path]]
     ) -> None:
         ddp("login", "alice", "--password-file", str(secret))
@@ -348,7 +350,9 @@ class TestEnd:
         assert server.sessions == sessions
 
     @pytest.mark.usefixtures("server")
-    def test_an_end_that_is_near_is_reported(self, ddp: Command, secret: Path, saved: Callable[[], list[Path]]) -> None:
+    def test_a_login_that_expires_soon_is_reported(
+        self, ddp: Command, secret: Path, saved: Callable[[], list[Path]]
+    ) -> None:
         from datetime import timedelta
 
         from ddpshell.clock import SystemClock
@@ -383,7 +387,7 @@ class TestTwoFactors:
         assert (ran.code, ran.out) == (4, "")
         assert "[invalid-2fa-code]" in ran.err
 
-    def test_without_one_the_way_is_reported(
+    def test_without_a_code_the_error_names_the_option_for_it(
         self, start: Callable[..., subprocess.Popen[str]], url: str, tmp_path: Path
     ) -> None:
         password = tmp_path / "password"
@@ -393,11 +397,11 @@ class TestTwoFactors:
         assert (ran.code, ran.out) == (4, "")
         assert "there is no terminal to ask at: One-time code\nddp: hint: --code-file" in ran.err
 
-    def test_password_and_code_are_two_files(self, ddp: Command, url: str) -> None:
+    def test_password_and_code_cannot_both_come_from_standard_input(self, ddp: Command, url: str) -> None:
         words = ["login", "bob", "-u", url, "--password-file", "-", "--code-file", "-"]
         assert ddp(*words, stdin=b"pw\n123456").code == 2
 
-    def test_a_command_with_a_password_alone_is_reported_of_the_code(self, ddp: Command, url: str) -> None:
+    def test_a_command_with_a_password_alone_reports_the_missing_code(self, ddp: Command, url: str) -> None:
         ran = ddp("call", "m", "-u", url, "--login", "bob", "--password-file", "-", stdin=b"pw")
         assert ran.code == 4
         assert "[no-2fa-code]" in ran.err
@@ -435,7 +439,7 @@ def rocket_chat(code: str = "123456") -> Server:
 
 
 class TestRocketChat:
-    """K35: not Meteor's codes, and the first login inside the second."""
+    """K35: Rocket.Chat has its own error codes, and the second login contains the first one."""
 
     @pytest.fixture
     def url(self) -> Iterator[str]:
@@ -473,13 +477,13 @@ class TestRocketChat:
         assert ran.code == 4
         assert "[403]" in ran.err
 
-    def test_a_command_with_a_password_alone_is_reported_of_the_code(self, ddp: Command, url: str) -> None:
+    def test_a_command_with_a_password_alone_reports_the_missing_code(self, ddp: Command, url: str) -> None:
         ran = ddp("call", "m", "-u", url, "--login", "bob", "--password-file", "-", stdin=b"pw")
         assert ran.code == 4
         assert "[totp-required]" in ran.err
         assert "ddp login asks for the code" in ran.err
 
-    def test_a_code_is_asked_for(self, ddp: Command, url: str) -> None:
+    def test_login_asks_for_the_code(self, ddp: Command, url: str) -> None:
         child = TestTerminal.spawn("login", "bob", "-u", url)
         for question, answer in (
             ("Password of bob at .*: ", "pw"),
@@ -495,7 +499,7 @@ class TestRocketChat:
 
 
 class TestTerminal:
-    """At a real terminal, whatever standard input is."""
+    """Questions are asked at the terminal, also if standard input is something else."""
 
     @staticmethod
     def spawn(*words: str) -> pexpect.spawn[str]:
@@ -518,7 +522,7 @@ class TestTerminal:
         assert child.exitstatus == 0
         assert ddp("call", "whoami").out == f'"{ALICE}"\n'
 
-    def test_that_others_could_read_it_is_reported_before_it_is_typed(self) -> None:
+    def test_the_warning_of_a_missing_encryption_precedes_the_password(self) -> None:
         child = self.spawn("login", "alice", "-u", "ddp.invalid")
         child.expect_exact("Password of alice at ws://ddp.invalid/websocket: ")
         assert child.before is not None
@@ -551,7 +555,7 @@ class TestTerminal:
         child.sendline(f"PS1='ready> '; {sys.executable} -m ddpshell login alice")
         child.expect("Password of alice at .*: ")
         child.sendintr()
-        # It ends the line of the shell's as well.
+        # Ctrl-C reaches the shell as well, which shows a new prompt.
         child.expect("ready> ")
         child.sendline("echo code $?")
         child.expect("code 130")
@@ -572,7 +576,9 @@ class TestTerminal:
         assert child.exitstatus == 4
 
     @pytest.mark.usefixtures("server")
-    def test_without_a_terminal_the_way_is_reported(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+    def test_without_a_terminal_the_error_names_the_option_for_the_password(
+        self, start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
         ran = finished(start("login", "alice", start_new_session=True))
         assert (ran.code, ran.out) == (4, "")
         assert ran.err.startswith("ddp: error: there is no terminal to ask at: Password of alice")
@@ -594,7 +600,7 @@ class TestHome:
         assert user["services"]["resume"]["loginTokens"] == []
 
     @pytest.mark.parametrize("state", [None, "relative/state"])
-    def test_nothing_is_written_but_into_its_folders(
+    def test_files_are_written_only_into_the_folders_of_ddp(
         self, server: LoopbackServer, home: Path, tmp_path: Path, secret: Path, state: str | None
     ) -> None:
         """The specification says to ignore relative paths."""
@@ -637,8 +643,8 @@ def test_a_server_without_accounts_is_reported(ddp: Command) -> None:
     assert ran.err == "ddp: error: this server does not support logins: it has no accounts\n"
 
 
-def test_after_a_loss_one_is_still_oneself(ddp: Command, secret: Path) -> None:
-    """What is sent again is sent as the same user, or not at all."""
+def test_calls_after_a_lost_connection_have_the_same_user(ddp: Command, secret: Path) -> None:
+    """A call is sent again only as the same user."""
 
     def first(server: Conversation) -> None:
         server.finish(server.expect("method"), result={"id": "x", "token": "t"})
@@ -654,7 +660,7 @@ def test_after_a_loss_one_is_still_oneself(ddp: Command, secret: Path) -> None:
     with ScriptedServer(converse(first), converse(second, "another-session")) as server:
         words = ["call", "m", "-u", server.url, "--reconnect", "--login", "alice", "--password-file", str(secret)]
         ran = ddp(*words)
-    # It may have run the first time, as the right user.
+    # The method may have run when it was sent first, as the right user.
     assert (ran.code, ran.out) == (6, "")
     assert "outcome of 'm' unknown" in ran.err
 
@@ -668,10 +674,10 @@ def test_after_a_loss_one_is_still_oneself(ddp: Command, secret: Path) -> None:
         pytest.param(["batch"], b'{"method": "m"}\n{"method": "other"}\n', None, id="batch"),
     ],
 )
-def test_what_a_user_asked_for_is_not_done_without_the_user(
+def test_requests_of_a_user_are_not_sent_without_the_login(
     ddp: Command, secret: Path, words: list[str], stdin: bytes, code: int | None
 ) -> None:
-    """A54: neither what was sent, nor what follows."""
+    """A54: neither the earlier requests nor later ones are sent."""
 
     def first(server: Conversation) -> None:
         server.finish(server.expect("method"), result={"id": "x", "token": "t"})
@@ -692,7 +698,7 @@ def test_what_a_user_asked_for_is_not_done_without_the_user(
     assert "other" not in methods
 
 
-def test_a_real_meteor_server_knows_us(ddp: Command, meteor_server: MeteorServer) -> None:
+def test_a_real_meteor_server_accepts_logins_and_logouts(ddp: Command, meteor_server: MeteorServer) -> None:
     url = ["-u", meteor_server.url]
     assert ddp("login", "alice@example.com", *url, "--password-file", "-", stdin=b"wonderland").code == 0
     user_id = ddp("call", "whoami", *url).out
@@ -722,7 +728,7 @@ def _set_end(file: Path, end: str) -> None:
 
 
 class TestBrokenStore:
-    """A login that cannot be read is never replaced by no login at all."""
+    """An unreadable login is an error; commands do not run without a login instead."""
 
     @pytest.mark.usefixtures("server")
     @pytest.mark.parametrize(
@@ -740,7 +746,7 @@ class TestBrokenStore:
         [["call", "upper", "x"], ["sub", "tasks"], ["batch"], ["run"], ["whoami"], ["logout"], ["call", "upper", "x", "--login", "alice"]],
         ids=" ".join,
     )  # fmt: skip
-    def test_commands_end_with_4(
+    def test_commands_end_with_4_if_the_login_is_unreadable(
         self,
         ddp: Command,
         secret: Path,
@@ -754,7 +760,7 @@ class TestBrokenStore:
         ran = ddp(*words, stdin=b'{"method": "upper", "params": ["x"]}\n')
         assert (ran.code, ran.out) == (4, "")
         assert f"{file.parent}" in ran.err
-        # Who wants no login, needs none.
+        # --no-login does not read the file.
         assert ddp("call", "upper", "x", "--no-login") == (0, '"X"\n', "")
 
     @pytest.mark.usefixtures("server")
@@ -773,7 +779,7 @@ class TestBrokenStore:
     def test_the_files_of_another_user_are_not_silently_ignored(
         self, ddp: Command, server: LoopbackServer, secret: Path
     ) -> None:
-        """All of the home folder is for its owner alone, as pytest makes it."""
+        """Only the owner can read the home folder, because pytest creates it so."""
         assert ddp("login", "alice", "--password-file", str(secret)).code == 0
         # The other user may not be able to read the checkout and the standard library, so everything is loaded before.
         code = (

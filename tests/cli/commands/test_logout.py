@@ -1,4 +1,4 @@
-"""A logout ends the login on the server and here, and says so when it cannot."""
+"""A logout ends the login on the server and deletes the saved one, and an error says what was not done."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def saved(home: Path) -> Callable[[], list[Path]]:
 
 
 def tokens(server: LoopbackServer) -> int:
-    """How many logins the server knows."""
+    """The number of logins that the server knows."""
     [user] = server.server.accounts.users.find({"username": "alice"})
     services = user["services"]
     assert isinstance(services, dict)
     return len(services.get("resume", {}).get("loginTokens", []))
 
 
-def test_it_ends_on_the_server_and_here(
+def test_a_logout_ends_the_login_on_the_server_and_deletes_the_saved_one(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()
@@ -70,7 +70,7 @@ def test_all_logins_can_be_ended_at_once(
     assert ddp("logout", "--all") == (0, "", "ddp: note: there are no saved logins\n")
 
 
-def test_a_server_that_is_gone_does_not_keep_the_other_logins(
+def test_an_unreachable_server_does_not_prevent_the_other_logouts(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     with LoopbackServer() as other:
@@ -83,7 +83,7 @@ def test_a_server_that_is_gone_does_not_keep_the_other_logins(
     assert saved() == []
 
 
-def test_all_has_no_user(ddp: Command) -> None:
+def test_all_does_not_take_a_user(ddp: Command) -> None:
     assert ddp("logout", "--all", "--login", "ann").err.startswith("ddp: error: --all and --login cannot be used")
 
 
@@ -95,7 +95,7 @@ def test_logout_without_a_login_is_an_error(ddp: Command, server: LoopbackServer
     )
 
 
-def test_a_login_that_was_ended_elsewhere_is_forgotten(
+def test_a_login_that_was_ended_elsewhere_is_deleted(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()
@@ -105,7 +105,7 @@ def test_a_login_that_was_ended_elsewhere_is_forgotten(
     assert saved() == []
 
 
-def test_a_server_that_is_gone_is_reported_with_what_can_be_done(
+def test_an_unreachable_server_is_reported_with_a_hint(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()
@@ -124,7 +124,7 @@ def test_a_server_that_is_gone_is_reported_with_what_can_be_done(
     server.start()
 
 
-def test_one_of_several_is_chosen_by_name(
+def test_a_saved_login_is_chosen_by_the_name_of_its_user(
     ddp: Command, server: LoopbackServer, log_in: LogIn, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()
@@ -135,7 +135,7 @@ def test_one_of_several_is_chosen_by_name(
     assert '"bob"' in ddp("whoami").out
 
 
-def test_a_token_from_elsewhere_is_ended_too(
+def test_a_token_of_a_file_can_be_ended(
     ddp: Command, server: LoopbackServer, log_in: LogIn, tmp_path: Path, saved: Callable[[], list[Path]]
 ) -> None:
     log_in()
@@ -145,13 +145,13 @@ def test_a_token_from_elsewhere_is_ended_too(
     ran = ddp("logout", "--token-file", str(token))
     assert ran == (0, "", f"ddp: note: ended the login at ws://127.0.0.1:{server.port}\n")
     assert tokens(server) == 0
-    # There was one saved as well, by chance the same.
+    # The saved login is not deleted; in this test, it has the same token.
     assert len(saved()) == 1
     assert ddp("whoami").code == 4
 
 
-def test_a_server_that_closes_the_connection_instead_of_answering_has_logged_out(ddp: Command) -> None:
-    """A42: Meteor closes what uses a token that it has forgotten, now and then before it says that it has."""
+def test_a_connection_closed_instead_of_an_answer_counts_as_a_logout(ddp: Command) -> None:
+    """A42: Meteor closes the connections with a deleted token, sometimes before it answers the logout."""
     refusal: dict[str, JSONValue] = {"error": 403, "reason": "You've been logged out by the server."}
 
     def log_in(server: Conversation) -> None:
@@ -167,7 +167,7 @@ def test_a_server_that_closes_the_connection_instead_of_answering_has_logged_out
         log_out(server)
 
     def refuse_once(server: Conversation) -> None:
-        # By the session itself, or for the command.
+        # The login can come from the session or from the command.
         server.finish(server.expect("method"), error=refusal)
 
     with ScriptedServer(converse(log_in), converse(replace), converse(refuse_once)) as server:

@@ -1,4 +1,4 @@
-"""Round trips are printed when they come back, and the statistics at any end."""
+"""Each round trip is printed at its pong, and the statistics whenever ping ends."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ TEXT = re.compile(
 
 
 def mute(server: Conversation) -> None:
-    """Answer no ping: what follows `converse`'s beginning is read, and that is all."""
+    """Answer no ping; `converse` only reads the messages."""
 
 
 class TestSummary:
     @pytest.mark.parametrize(
         ("sent", "times", "summary"),
         [
-            pytest.param(0, [], Summary(0, 0, None), id="nothing"),
-            pytest.param(2, [], Summary(2, 0, None), id="nothing came back"),
-            pytest.param(1, [0.5], Summary(1, 1, (0.5, 0.5, 0.5, 0.0)), id="one"),
-            pytest.param(4, [1.0, 2.0, 3.0, 2.0], Summary(4, 4, (1.0, 2.0, 3.0, 0.5**0.5)), id="several"),
+            pytest.param(0, [], Summary(0, 0, None), id="no ping"),
+            pytest.param(2, [], Summary(2, 0, None), id="no answer"),
+            pytest.param(1, [0.5], Summary(1, 1, (0.5, 0.5, 0.5, 0.0)), id="one ping"),
+            pytest.param(4, [1.0, 2.0, 3.0, 2.0], Summary(4, 4, (1.0, 2.0, 3.0, 0.5**0.5)), id="several pings"),
         ],
     )
-    def test_it_adds_up(self, sent: int, times: list[float], summary: Summary) -> None:
+    def test_the_summary_has_the_figures_of_the_round_trips(
+        self, sent: int, times: list[float], summary: Summary
+    ) -> None:
         assert summary_of(sent, times) == summary
         assert summary.lost == sent - len(times)
 
@@ -58,7 +60,7 @@ class TestSummary:
 
 @pytest.mark.usefixtures("server")
 class TestOutput:
-    def test_for_programs_it_is_json(self, ddp: Command) -> None:
+    def test_programs_get_json(self, ddp: Command) -> None:
         ran = ddp("ping", "-c", "3", "-i", "0.01")
         *pongs, summary = [json.loads(line) for line in ran.out.splitlines()]
         assert (ran.code, ran.err) == (0, "")
@@ -68,10 +70,10 @@ class TestOutput:
         assert (summary["min"], summary["max"]) == (min(times), max(times))
         assert list(summary) == ["sent", "received", "lost", "min", "avg", "max", "mdev"]
 
-    def test_for_people_it_is_as_ping_has_it(self, ddp: Command) -> None:
+    def test_people_get_the_format_of_ping(self, ddp: Command) -> None:
         assert TEXT.fullmatch(ddp("ping", "-o", "pretty", "-c", "3", "-i", "0").out)
 
-    def test_on_a_terminal_it_is_for_people(self, terminal: Callable[..., str]) -> None:
+    def test_a_terminal_gets_the_format_for_people(self, terminal: Callable[..., str]) -> None:
         assert TEXT.fullmatch(terminal("ping", "-c", "3", "-i", "0"))
 
     def test_a_lost_ping_is_marked_in_the_line_of_blocks(self, ddp: Command) -> None:
@@ -102,7 +104,7 @@ class TestOutput:
         assert summary["histogram"][0][0] <= summary["min"]
         assert summary["max"] < summary["histogram"][-1][1]
 
-    def test_a_table_it_is_not(self, ddp: Command) -> None:
+    def test_ping_has_no_table_format(self, ddp: Command) -> None:
         ran = ddp("ping", "-o", "table")
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith("ddp: error: ddp ping does not take -o table, only pretty and json\n")
@@ -110,13 +112,13 @@ class TestOutput:
 
 class TestPace:
     @pytest.mark.usefixtures("server")
-    def test_the_next_one_comes_after_the_interval(self, ddp: Command) -> None:
+    def test_the_next_ping_follows_after_the_interval(self, ddp: Command) -> None:
         clock = SystemClock()
         began = clock.now()
         assert ddp("ping", "-c", "3", "-i", "0.2").code == 0
         assert 0.4 <= clock.now() - began < 10
 
-    def test_it_does_not_wait_for_an_answer(self, ddp: Command) -> None:
+    def test_the_next_ping_does_not_wait_for_the_answer(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             ids = [server.expect("ping")["id"] for _ in range(3)]
             for ping_id in reversed(ids):
@@ -127,7 +129,7 @@ class TestPace:
         assert [json.loads(line).get("seq") for line in ran.out.splitlines()] == [3, 2, 1, None]
         assert ran.code == 0
 
-    def test_with_no_interval_it_does(self, ddp: Command) -> None:
+    def test_with_interval_0_the_next_ping_waits_for_the_answer(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             for _ in range(2):
                 server.send(msg="pong", id=server.expect("ping")["id"])
@@ -138,9 +140,9 @@ class TestPace:
     @pytest.mark.parametrize(
         ("words", "err"),
         [
-            pytest.param(["-c", "0"], "-c/--count: 0 is not in the range", id="none"),
-            pytest.param(["-i", "-1"], "-i/--interval: -1 is not a valid number of seconds", id="back in time"),
-            pytest.param(["-W", "x"], "-W/--wait: 'x' is not a number of seconds", id="no number"),
+            pytest.param(["-c", "0"], "-c/--count: 0 is not in the range", id="count 0"),
+            pytest.param(["-i", "-1"], "-i/--interval: -1 is not a valid number of seconds", id="a negative interval"),
+            pytest.param(["-W", "x"], "-W/--wait: 'x' is not a number of seconds", id="not a number"),
         ],
     )
     def test_an_invalid_number_is_reported(self, ddp: Command, words: list[str], err: str) -> None:
@@ -150,21 +152,21 @@ class TestPace:
 
 
 class TestEnding:
-    def test_that_nothing_came_back_is_exit_code_1(self, ddp: Command) -> None:
+    def test_without_any_answer_the_exit_code_is_1(self, ddp: Command) -> None:
         with ScriptedServer(converse(mute)) as server:
             ran = ddp("ping", "-u", server.url, "-c", "3", "-i", "0.01", "-W", "0.1", "-o", "pretty")
         assert ran.code == 1
         assert "\n3 sent, 0 received, 3 lost (100%), 0." in ran.out
         assert "rtt" not in ran.out
 
-    def test_no_times_are_null(self, ddp: Command) -> None:
+    def test_without_any_answer_the_times_are_null(self, ddp: Command) -> None:
         with ScriptedServer(converse(mute)) as server:
             ran = ddp("ping", "-u", server.url, "-c", "1", "-W", "0.1")
         assert json.loads(ran.out) == {
             "sent": 1, "received": 0, "lost": 1, "min": None, "avg": None, "max": None, "mdev": None
         }  # fmt: skip
 
-    def test_a_connection_that_goes_is_the_end(self, ddp: Command) -> None:
+    def test_a_lost_connection_ends_ping_with_a_summary(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="pong", id=server.expect("ping")["id"])
             server.expect("ping")
@@ -176,7 +178,7 @@ class TestEnding:
         assert json.loads(ran.out.splitlines()[-1])["received"] == 1
         assert "ddp: note: no answer to ping 2: " in ran.err
 
-    def test_with_reconnect_it_goes_on(self, ddp: Command) -> None:
+    def test_with_reconnect_ping_continues_after_a_lost_connection(self, ddp: Command) -> None:
         def lose(server: Conversation) -> None:
             server.expect("ping")
             server.drop()
@@ -198,7 +200,7 @@ class TestEnding:
         assert "(use -u URL for another server)" in ran.err
 
     @pytest.mark.usefixtures("server")
-    def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
+    def test_ping_ends_after_its_timeout(self, ddp: Command) -> None:
         ran = ddp("ping", "--timeout", "1.5", "-i", "0.1")
         assert ran.code == 5
         assert json.loads(ran.out.splitlines()[-1])["received"] >= 1
@@ -208,12 +210,12 @@ class TestEnding:
     @pytest.mark.parametrize(
         ("words", "number", "code"),
         [
-            pytest.param([], signal.SIGINT, 0, id="Ctrl-C is the proper end"),
+            pytest.param([], signal.SIGINT, 0, id="Ctrl-C without a count"),
             pytest.param(["-c", "1000"], signal.SIGINT, 130, id="Ctrl-C before all were sent"),
             pytest.param([], signal.SIGTERM, 143, id="SIGTERM"),
         ],
     )
-    def test_a_signal_has_it_summed_up(
+    def test_a_signal_ends_ping_with_a_summary(
         self,
         start: Callable[..., subprocess.Popen[str]],
         words: list[str],
@@ -229,7 +231,7 @@ class TestEnding:
         assert json.loads(first)["seq"] == 1
         assert json.loads(ran.out)["received"] == 1
 
-    def test_ctrl_c_without_any_answer_is_exit_code_1(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+    def test_ctrl_c_without_any_answer_ends_with_code_1(self, start: Callable[..., subprocess.Popen[str]]) -> None:
         processes: list[subprocess.Popen[str]] = []
         said: list[object] = []
 
@@ -245,7 +247,7 @@ class TestEnding:
         assert said == [{"msg": "disconnect"}]
 
     @pytest.mark.usefixtures("server")
-    def test_it_ends_when_its_reader_is_gone(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+    def test_ping_ends_when_the_reader_of_its_output_is_gone(self, start: Callable[..., subprocess.Popen[str]]) -> None:
         process = start("ping", "-i", "60")
         assert process.stdout is not None
         process.stdout.readline()
@@ -262,7 +264,7 @@ class TestEnding:
         assert (ran.code, ran.err) == (7, "ddp: error: cannot write to standard output: No space left on device\n")
 
 
-def test_a_real_meteor_server_answers(ddp: Command, meteor_server: MeteorServer) -> None:
+def test_a_real_meteor_server_answers_pings(ddp: Command, meteor_server: MeteorServer) -> None:
     ran = ddp("ping", "-u", meteor_server.url, "-c", "3", "-i", "0.01")
     assert ran.code == 0
     assert json.loads(ran.out.splitlines()[-1])["received"] == 3

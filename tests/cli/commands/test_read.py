@@ -56,7 +56,7 @@ def test_programs_get_the_summary_as_one_object(ddp: Command, file: str) -> None
     assert ddp("read", file, "-o", "json").out == ran.out
 
 
-def test_people_get_tables(terminal: Callable[..., str], file: str) -> None:
+def test_people_get_the_summary_as_tables(terminal: Callable[..., str], file: str) -> None:
     shown = terminal("read", file, "--no-pager")
     assert "ws://app.example/websocket  2026-01-31T12:00:00.000Z  ddpshell 1" in shown
     assert "1 connection, 2.000 s, 4 frames in (" in shown
@@ -109,16 +109,18 @@ def test_a_har_file_is_read_too(ddp: Command, tmp_path: Path) -> None:
     [
         pytest.param(["{missing}"], "cannot read", id="missing"),
         pytest.param(["{text}"], "is not a JSON object: it begins with 'hello'; ddp reads recordings", id="text"),
-        pytest.param(["{file}", "--from", "5", "--to", "1"], "nothing is between --from 5 and --to 1", id="no time"),
-        pytest.param([""], "FILE: must not be empty", id="no name"),
-        pytest.param(["{file}", "--grep", ""], "--grep: must not be empty", id="no pattern"),
-        pytest.param(["{file}", "--html", ""], "--html: must not be empty", id="no page"),
+        pytest.param(
+            ["{file}", "--from", "5", "--to", "1"], "nothing is between --from 5 and --to 1", id="an empty span of time"
+        ),
+        pytest.param([""], "FILE: must not be empty", id="an empty name"),
+        pytest.param(["{file}", "--grep", ""], "--grep: must not be empty", id="an empty pattern"),
+        pytest.param(["{file}", "--html", ""], "--html: must not be empty", id="an empty name of a page"),
         pytest.param(["{file}", "--only", "x"], "'x' is not a valid selection", id="selection"),
         pytest.param(["{file}", "--timeline", "--against", "{file}"], "cannot be used together", id="two views"),
-        pytest.param(["{file}", "-u", "ws://h"], "unknown option -u", id="no server"),
+        pytest.param(["{file}", "-u", "ws://h"], "unknown option -u", id="a server"),
     ],
 )
-def test_what_cannot_be_read_is_a_usage_error(
+def test_an_unreadable_file_or_invalid_option_is_a_usage_error(
     ddp: Command, tmp_path: Path, file: str, words: list[str], problem: str
 ) -> None:
     (tmp_path / "text").write_text("hello\n")
@@ -153,7 +155,7 @@ def test_a_page_for_the_browser_is_written(ddp: Command, tmp_path: Path, file: s
     assert text.endswith("</html>\n")
 
 
-def test_a_page_is_not_written_over_its_recording_or_where_nothing_can_be_written(ddp: Command, file: str) -> None:
+def test_a_page_cannot_replace_its_recording_or_be_written_to_a_missing_folder(ddp: Command, file: str) -> None:
     before = Path(file).read_bytes()
     assert ddp("read", file, "--html", file).code == 2
     assert Path(file).read_bytes() == before
@@ -164,7 +166,7 @@ def test_a_page_is_not_written_over_its_recording_or_where_nothing_can_be_writte
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_page_for_which_there_is_no_room_is_named(ddp: Command, file: str) -> None:
+def test_the_error_names_a_page_that_does_not_fit_on_the_disk(ddp: Command, file: str) -> None:
     ran = ddp("read", file, "--html", "/dev/full")
     assert (ran.code, ran.err) == (7, "ddp: error: cannot write '/dev/full': No space left on device\n")
 
@@ -184,7 +186,7 @@ def test_secrets_in_a_har_file_are_masked_in_every_view(ddp: Command, tmp_path: 
     assert "login" in shown
 
 
-def test_a_page_shows_the_whole_file(ddp: Command, file: str) -> None:
+def test_a_page_cannot_show_a_part_of_the_file(ddp: Command, file: str) -> None:
     ran = ddp("read", file, "--html", "a.html", "--only", "call:add")
     assert (ran.code, "--html always shows the whole file" in ran.err) == (2, True)
     assert not Path("a.html").exists()

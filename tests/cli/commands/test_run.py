@@ -1,4 +1,4 @@
-"""The shell's commands are run from a file or a pipe, up to the first error."""
+"""`ddp run` runs commands of the shell from a file or a pipe until the first error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ call upper two
 @pytest.mark.usefixtures("server")
 class TestScripts:
     @pytest.mark.parametrize("source", ["a file", "standard input", "-"])
-    def test_the_first_error_ends_it(self, ddp: Command, tmp_path: Path, source: str) -> None:
+    def test_the_first_error_ends_the_script(self, ddp: Command, tmp_path: Path, source: str) -> None:
         (tmp_path / "script").write_bytes(SCRIPT)
         words = {"a file": [str(tmp_path / "script")], "-": ["-"]}.get(source, [])
         ran = ddp("run", *words, stdin=SCRIPT)
@@ -48,19 +48,21 @@ class TestScripts:
         )
 
     @pytest.mark.parametrize("option", ["-k", "--keep-going"])
-    def test_it_goes_on_if_so_wanted_and_the_code_is_the_first_errors(self, ddp: Command, option: str) -> None:
+    def test_keep_going_runs_all_lines_and_ends_with_the_code_of_the_first_error(
+        self, ddp: Command, option: str
+    ) -> None:
         ran = ddp("run", option, stdin=SCRIPT + b"frobnicate\n")
         assert (ran.code, ran.out) == (1, '"ONE"\n"TWO"\n')
 
-    def test_a_line_that_is_wrong_is_named(self, ddp: Command, tmp_path: Path) -> None:
+    def test_the_error_names_an_invalid_line(self, ddp: Command, tmp_path: Path) -> None:
         script = tmp_path / "script"
         script.write_bytes(b"call upper one\ncall upper {\n")
         ran = ddp("run", str(script))
         assert (ran.code, ran.out) == (2, '"ONE"\n')
         assert ran.err.startswith(f"ddp: error: {script}, line 2: ")
-        assert "hint" not in ran.err, "what helps on the command line does not here"
+        assert "hint" not in ran.err, "hints for the command line do not apply to a line of a script"
 
-    def test_for_programs_an_error_has_its_line_beside_what_the_server_said(self, ddp: Command) -> None:
+    def test_an_error_for_programs_has_its_line_and_the_fields_of_the_servers_error(self, ddp: Command) -> None:
         ran = ddp("run", "-o", "json", stdin=SCRIPT)
         assert json.loads(ran.err) == {
             "error": 404,
@@ -105,7 +107,7 @@ def test_a_closed_standard_input_is_reported() -> None:
     ("number", "code"),
     [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
 )
-def test_an_interruption_says_goodbye_to_the_server(
+def test_an_interruption_closes_the_connection_in_order(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     processes: list[subprocess.Popen[str]] = []
@@ -127,15 +129,15 @@ def test_an_interruption_says_goodbye_to_the_server(
 
 @pytest.mark.usefixtures("server")
 class TestTime:
-    def test_the_timeout_is_for_all_of_the_script(self, ddp: Command) -> None:
-        """Each of the calls would be in time by itself."""
+    def test_the_timeout_covers_the_whole_script(self, ddp: Command) -> None:
+        """Each call takes less time than the limit."""
         ran = ddp("run", "--timeout", "1", stdin=b"call slow 300\n" * 50)
         assert ran.code == 5
         assert 1 <= ran.out.count("300\n") <= 3
         assert "no answer to call within the time limit" in ran.err
         assert "--timeout S allows more time" in ran.err
 
-    def test_waiting_for_the_next_line_takes_time_too(self, ddp: Command) -> None:
+    def test_the_timeout_includes_the_wait_for_the_next_line(self, ddp: Command) -> None:
         reading, writing = os.pipe()
         os.write(writing, b"call upper one\n")
         with os.fdopen(reading, "rb") as pipe:
@@ -144,13 +146,13 @@ class TestTime:
         assert (ran.code, ran.out) == (5, '"ONE"\n')
         assert "no more of standard input within 0.5 s" in ran.err
 
-    def test_without_a_limit_there_is_all_the_time_in_the_world(self, ddp: Command) -> None:
+    def test_timeout_0_means_no_limit(self, ddp: Command) -> None:
         ran = ddp("run", "--timeout", "0", stdin=b"call slow 1\n")
         assert (ran.code, ran.out) == (0, "1\n")
 
 
 def test_after_unsub_the_documents_are_gone(ddp: Command) -> None:
-    """C36: the server removes them, and then says `nosub`."""
+    """C36: the server sends `removed` for each document, and then `nosub`."""
 
     def talk(conversation: Conversation) -> None:
         ids = [conversation.expect("sub")["id"]]
@@ -172,10 +174,10 @@ def test_after_unsub_the_documents_are_gone(ddp: Command) -> None:
         assert ddp("run", "-u", server.url, stdin=script) == (0, '0\n0\n"after"\n', "")
 
 
-def test_a_reader_that_pauses_costs_neither_the_connection_nor_a_line(
+def test_a_pausing_reader_loses_neither_the_connection_nor_a_line(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    """H2, H5: answers come on the client's thread, which must not wait for the reader."""
+    """H2, H5: the client's thread answers pings, so it must not wait for a slow reader of the output."""
     serving = demo_server(Options(heartbeat_interval=1.5, heartbeat_timeout=1.5))
     frames: queue.SimpleQueue[str] = queue.SimpleQueue()
     serving.on_frame(lambda frame: frames.put(frame.text) if not frame.is_sent else None)
@@ -212,7 +214,7 @@ def test_a_script_can_log_in(meteor_server: MeteorServer, tmp_path: Path) -> Non
     assert done.stdout == ""
 
 
-def test_the_shell_logs_in_with_what_the_options_say(meteor_server: MeteorServer, tmp_path: Path) -> None:
+def test_the_shell_logs_in_with_the_login_options(meteor_server: MeteorServer, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wonderland\n")
     with Window(
         "-u", meteor_server.url, "--login", "alice", "--password-file", f"{tmp_path}/password"
@@ -240,8 +242,8 @@ def log_in(server: LoopbackServer) -> None:
 
 
 @pytest.mark.parametrize("kind", ["environment", "option"])
-def test_whether_there_is_a_proxy_is_found_out_for_each_server(kind: str) -> None:
-    """U20: none of the environment's for this machine, wherever one comes from."""
+def test_the_proxy_is_chosen_for_each_server(kind: str) -> None:
+    """U20: a proxy of the environment is not used for this machine, whichever server was used before."""
     with LoopbackServer() as server, HTTPProxy(hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
         script = f"call upper a\nconnect {server.url}\ncall upper b\nconnect ddp.invalid\ncall upper c\n"
         words, environment = (["--proxy", proxy.url], {}) if kind == "option" else ([], {"ALL_PROXY": proxy.url})
@@ -251,7 +253,7 @@ def test_whether_there_is_a_proxy_is_found_out_for_each_server(kind: str) -> Non
     assert named == ["ddp.invalid", *(["127.0.0.1"] if kind == "option" else []), "ddp.invalid"]
 
 
-def test_a_saved_login_counts_in_the_shell_from_its_start_until_a_logout(home: Path) -> None:
+def test_a_saved_login_is_used_in_the_shell_from_its_start_until_a_logout(home: Path) -> None:
     with LoopbackServer() as server:
         log_in(server)
         with Window("-u", server.url) as window:
@@ -264,12 +266,12 @@ def test_a_saved_login_counts_in_the_shell_from_its_start_until_a_logout(home: P
 
 
 def tokens(server: LoopbackServer) -> int:
-    """How many logins of alice's the server knows."""
+    """The number of logins of alice that the server knows."""
     [user] = server.server.accounts.users.find({"username": "alice"})
     return len(user["services"]["resume"]["loginTokens"])
 
 
-def test_a_login_by_password_for_the_shell_ends_with_it(tmp_path: Path) -> None:
+def test_a_login_by_password_for_the_shell_ends_with_the_shell(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("wonderland\n")
     with LoopbackServer() as server:
@@ -282,7 +284,7 @@ def test_a_login_by_password_for_the_shell_ends_with_it(tmp_path: Path) -> None:
             window.press("\x04")
             assert window.wait_for_end() == 0
         assert tokens(server) == 0
-        # Another login, made in there to stay, does.
+        # A login that is made in the shell and saved outlives the shell.
         with Window(*words) as window:
             window.wait_for(lambda: bool(window.rows) and "· alice ·" in window.rows[-1])
             window.press("login alice\r")
@@ -294,7 +296,7 @@ def test_a_login_by_password_for_the_shell_ends_with_it(tmp_path: Path) -> None:
         assert ddp_apart("call", "whoami", "-u", server.url, script="").stdout == '"alice-in-wonderland"\n'
 
 
-def test_a_login_in_the_shell_counts_for_every_command_of_that_server(home: Path) -> None:
+def test_a_login_in_the_shell_is_used_by_every_command_for_that_server(home: Path) -> None:
     with LoopbackServer() as server, LoopbackServer() as other:
         with Window("-u", server.url) as window:
             window.wait_for("connected to")
@@ -327,7 +329,7 @@ def test_a_saved_login_that_is_rejected_is_reported_and_the_shell_goes_on(home: 
         assert ddp_apart("-u", server.url, script="call whoami\n").returncode == 4
 
 
-def test_a_demos_login_ends_with_the_demo(home: Path) -> None:
+def test_a_login_in_the_demo_ends_with_the_demo(home: Path) -> None:
     with Window("demo") as window:
         window.wait_for("connected to")
         window.press("login alice\r")
@@ -340,7 +342,7 @@ def test_a_demos_login_ends_with_the_demo(home: Path) -> None:
 def test_a_server_of_the_config_file_gets_no_secret_of_another_server(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`connect NAME` uses the settings of that server, and none that the options or `$DDP_TOKEN` have for the first one."""
+    """`connect NAME` uses the settings of that server. Options and `$DDP_TOKEN` are for the first server only."""
     (home / "config/ddpshell").mkdir(parents=True)
     (home / "config/ddpshell/config.toml").write_text(
         '[servers.other]\nurl = "other.example.com"\nheaders = { X-Own = "own" }\n[default]\nconnect-timeout = 7\n'

@@ -35,34 +35,34 @@ from tests.server.wire import WireClient
 
 
 def url_of(process: subprocess.Popen[str]) -> str:
-    """Wait until the server says where it is."""
+    """Wait until the server prints its URL, and return the URL."""
     assert process.stderr is not None
     for line in process.stderr:
         if found := re.match(r"ddp: note: serving at (ws://\S+); stop with Ctrl-C$", line):
             return found[1]
-    raise AssertionError("it does not serve")
+    raise AssertionError("the server does not start")
 
 
 def wait_for_port(port: int) -> None:
-    """Wait until a server that says nothing listens."""
+    """Wait until a server that prints nothing listens on the port."""
     for _ in range(1000):
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), PATIENCE):
             return
         threading.Event().wait(PATIENCE / 1000)
-    raise AssertionError("it does not serve")
+    raise AssertionError("the server does not start")
 
 
 def line_with(process: subprocess.Popen[str], text: str) -> str:
-    """Wait until the server says this, and take the line."""
+    """Wait until the server prints a line with the text, and return the line."""
     assert process.stderr is not None
     for line in process.stderr:
         if text in line:
             return line.rstrip("\n")
-    raise AssertionError(f"it never says {text!r}")
+    raise AssertionError(f"the server never prints {text!r}")
 
 
 def ended(process: subprocess.Popen[str]) -> list[str]:
-    """End it, and take the lines that were not read yet."""
+    """End the server, and return the lines that were not read yet."""
     assert process.stderr is not None
     process.send_signal(signal.SIGTERM)
     lines = process.stderr.read().splitlines()
@@ -92,7 +92,7 @@ def app(tmp_path: Path) -> Path:
     ("number", "code"),
     [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
 )
-def test_it_serves_until_it_is_reported_to_end(
+def test_the_server_runs_until_a_signal_ends_it(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int
 ) -> None:
     process = start("serve", "--port", "0")
@@ -103,16 +103,16 @@ def test_it_serves_until_it_is_reported_to_end(
     process.send_signal(number)
     ran = finished(process)
     assert (ran.code, ran.out) == (code, "")
-    # What the client was not told is here.
+    # The log has the details that the client does not get.
     assert "RuntimeError: internal, and not for the client" in ran.err
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin a process to a processor")
 @pytest.mark.parametrize("is_script", [False, True], ids=["ddp serve", "a script's own server"])
-def test_ctrl_c_right_after_it_says_that_it_serves_is_not_lost(
+def test_ctrl_c_right_after_the_line_with_the_url_is_not_lost(
     start: Callable[..., subprocess.Popen[str]], is_script: bool
 ) -> None:
-    """On one processor the signal comes while the main thread is on its way to the wait, and not there yet."""
+    """With only one processor, the signal arrives before the main thread begins to wait."""
     script = (
         "import sys; from ddpshell.server import Server; server = Server(); server.start(port=0);"
         "print(f'ddp: note: serving at {server.url}; stop with Ctrl-C', file=sys.stderr, flush=True); server.wait()"
@@ -132,7 +132,7 @@ def test_ctrl_c_right_after_it_says_that_it_serves_is_not_lost(
         os.sched_setaffinity(0, processors)
 
 
-def test_it_says_what_there_is_to_call(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_the_first_lines_name_the_methods_and_publications(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start("serve", "--port", "0")
     url_of(process)
     assert process.stderr is not None
@@ -141,7 +141,7 @@ def test_it_says_what_there_is_to_call(start: Callable[..., subprocess.Popen[str
     assert process.stderr.readline().startswith("ddp: note: try it: ddp call -u ws://127.0.0.1:")
 
 
-def test_a_port_that_is_taken_is_reported(ddp: Command) -> None:
+def test_a_port_in_use_is_reported(ddp: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         ran = ddp("serve", "--port", str(port))
@@ -179,7 +179,7 @@ def test_the_server_of_a_file_is_served(ddp: Command, start: Callable[..., subpr
     assert finished(process).code == 143
 
 
-def test_a_method_may_import_what_is_beside_it_when_it_is_called(
+def test_a_method_can_import_a_module_of_its_folder_when_it_is_called(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
 ) -> None:
     (app.parent / "beside_of_a_test.py").write_text("NUMBER = 5\n")
@@ -188,7 +188,7 @@ def test_a_method_may_import_what_is_beside_it_when_it_is_called(
     assert ddp("call", "-u", url, "version").out == "5\n"
 
 
-def test_a_file_that_stops_its_server_ends_the_command_well(
+def test_a_server_that_stops_itself_ends_the_command_with_code_0(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], app: Path
 ) -> None:
     app.write_text(APP.replace("return 1", "server.call_later(0, server.stop)"))
@@ -200,20 +200,26 @@ def test_a_file_that_stops_its_server_ends_the_command_well(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("x = 1\nx = = 2\n", "app.py, line 2: SyntaxError: invalid syntax", id="no Python"),
+        pytest.param("x = 1\nx = = 2\n", "app.py, line 2: SyntaxError: invalid syntax", id="not Python"),
         pytest.param("x = 1\n\nx.y\n", "app.py, line 3: AttributeError: 'int' object has no attribute 'y'", id="error"),
         pytest.param(
-            APP + "other = Server()\ndel server\nmore = Server()\n", "assign the one to run to `server`", id="two"
+            APP + "other = Server()\ndel server\nmore = Server()\n",
+            "assign the one to run to `server`",
+            id="two servers",
         ),
         pytest.param(
             "x = 1\n",
             "makes no server; add `from ddpshell.server import Server` and `server = Server()`",
             id="no server",
         ),
-        pytest.param(APP + "server.serve_forever()\n", "app.py, line 9: RuntimeError: the file starts", id="it runs"),
+        pytest.param(
+            APP + "server.serve_forever()\n",
+            "app.py, line 9: RuntimeError: the file starts",
+            id="a file that runs its server",
+        ),
     ],
 )
-def test_a_bad_file_is_reported_with_its_line(ddp: Command, app: Path, text: str, expected: str) -> None:
+def test_an_error_in_the_file_is_reported_with_its_line(ddp: Command, app: Path, text: str, expected: str) -> None:
     app.write_text(text)
     path = list(sys.path)
     ran = ddp("serve", str(app))
@@ -224,7 +230,7 @@ def test_a_bad_file_is_reported_with_its_line(ddp: Command, app: Path, text: str
     assert sys.path == path
 
 
-def test_a_file_that_is_not_there_is_reported(ddp: Command, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(ddp: Command, tmp_path: Path) -> None:
     missing = tmp_path / "app.py"
     assert ddp("serve", str(missing)) == (2, "", f"ddp: error: cannot read {missing}: No such file or directory\n")
 
@@ -252,14 +258,14 @@ def test_an_address_of_another_machine_is_reported_for_a_file_as_well(ddp: Comma
         (["--from", "/nonexistent/file"], "--from: cannot read '/nonexistent/file': No such file or directory"),
     ],
 )
-def test_options_that_make_no_sense_are_rejected(ddp: Command, words: list[str], expected: str) -> None:
+def test_options_that_cannot_be_combined_are_rejected(ddp: Command, words: list[str], expected: str) -> None:
     ran = ddp("serve", *words)
     assert ran.code == 2
     assert ran.err.startswith(f"ddp: error: {expected}")
 
 
 @pytest.mark.parametrize("is_app", [False, True], ids=["demo", "file"])
-def test_only_pages_of_the_origins_that_are_named_connect(
+def test_only_pages_of_the_given_origins_can_connect(
     start: Callable[..., subprocess.Popen[str]], app: Path, is_app: bool
 ) -> None:
     words = [str(app)] if is_app else []
@@ -272,14 +278,14 @@ def test_only_pages_of_the_origins_that_are_named_connect(
     assert "refused a web page from 'http://evil.example'" in line_with(process, "web page")
 
 
-def test_a_page_from_elsewhere_is_noted(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_page_of_another_origin_is_logged(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start("serve", "--port", "0")
     WireClient(url_of(process), origin="http://evil.example").drop()
     assert "a web page from 'http://evil.example' connected" in line_with(process, "web page")
 
 
-def test_it_greets_if_it_is_to(start: Callable[..., subprocess.Popen[str]]) -> None:
-    """U14."""
+def test_the_greeting_is_sent_on_request(start: Callable[..., subprocess.Popen[str]]) -> None:
+    """U14: Meteor's servers send a greeting before `connected`."""
     with WireClient(url_of(start("serve", "--port", "0", "--greeting"))) as client:
         assert client.greeting == ['{"server_id":"0"}']
 
@@ -303,7 +309,7 @@ def test_a_changed_file_is_served_on_the_same_port_and_clients_come_back(
         assert line_with(process, "reloaded") == f"ddp: note: reloaded {app}"
         assert sessions.acquire(timeout=PATIENCE)
         assert client.call("version").result(PATIENCE) == 22
-        # The new server's calls are logged like the old one's.
+        # Calls are logged as before the change.
         assert "  ok  " in line_with(process, "version()")
     process.send_signal(signal.SIGTERM)
     assert finished(process).code == 143
@@ -360,9 +366,7 @@ def test_each_call_is_a_line_and_its_arguments_are_not_in_it(
 
 
 @pytest.mark.parametrize("option", ["-v", "-d"])
-def test_frames_are_shown_too_with_their_secrets_masked(
-    start: Callable[..., subprocess.Popen[str]], option: str
-) -> None:
+def test_frames_are_shown_with_secrets_masked(start: Callable[..., subprocess.Popen[str]], option: str) -> None:
     process = start("serve", "--port", "0", option)
     url = url_of(process)
     with WireClient(url) as client:
@@ -379,7 +383,7 @@ def test_frames_are_shown_too_with_their_secrets_masked(
 
 
 def test_too_many_clients_are_reported_once_and_do_not_disturb_the_others() -> None:
-    """They wait, and are served once there is room."""
+    """The others wait until there is room."""
     command = ["bash", "-c", f"ulimit -n 60; exec {sys.executable} -m ddpshell serve --port 0"]
     process = subprocess.Popen(command, env=ENVIRONMENT, cwd=TOP, stderr=subprocess.PIPE, text=True)
     url = url_of(process)
@@ -394,7 +398,7 @@ def test_too_many_clients_are_reported_once_and_do_not_disturb_the_others() -> N
         crowd.close()
         with WireClient(url) as another:
             assert another.call("upper", "in again") == "IN AGAIN"
-        # Nor is there anything to tell if it ends while it is full.
+        # A server that ends while it is full reports nothing more.
         for _ in range(100):
             crowd.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
         assert client.call("upper", "still here") == "STILL HERE"
@@ -404,7 +408,7 @@ def test_too_many_clients_are_reported_once_and_do_not_disturb_the_others() -> N
     process.stderr.close()
 
 
-def test_quietly_nothing_but_errors_is_said(start: Callable[..., subprocess.Popen[str]], app: Path) -> None:
+def test_quiet_shows_only_errors(start: Callable[..., subprocess.Popen[str]], app: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     app.write_text(APP.replace("return 1", "1 / 0 if args else 1"))
@@ -423,7 +427,7 @@ def test_quietly_nothing_but_errors_is_said(start: Callable[..., subprocess.Pope
 def test_a_log_without_a_reader_delays_no_client(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start("serve", "--port", "0")
     with ddpshell.Client(url_of(process)) as client:
-        # Many times what a pipe holds.
+        # The log of these calls is many times larger than the buffer of a pipe.
         calls = [client.call("upper", "x") for _ in range(10_000)]
         assert {call.result(PATIENCE) for call in calls} == {"X"}
     assert len([line for line in ended(process) if "upper(1 argument)  ok" in line]) == 10_000
@@ -446,14 +450,14 @@ def activity(
         pytest.param(activity(), "m()", id="no arguments"),
         pytest.param(activity("sub", "tasks"), "sub tasks", id="a subscription"),
         pytest.param(activity("sub", "tasks", 1), "sub tasks(1 argument)", id="with an argument"),
-        pytest.param(activity("nosub", "tasks"), "unsub tasks", id="its end"),
-        pytest.param(activity(name=""), '""()', id="no name at all"),
+        pytest.param(activity("nosub", "tasks"), "unsub tasks", id="the end of a subscription"),
+        pytest.param(activity(name=""), '""()', id="an empty name"),
         pytest.param(activity(name="upper()  ok"), '"upper()  ok"()', id="a name that looks like a line"),
         pytest.param(activity(name="\x1b[2J\n\u202e"), r'"\x1b[2J\n\u202e"()', id="a hostile name"),
         pytest.param(activity(name="x" * 1000), "x" * 80 + "...()", id="a long name"),
     ],
 )
-def test_what_was_called_is_said_and_cannot_pass_for_something_else(item: Activity, text: str) -> None:
+def test_a_name_in_the_log_cannot_imitate_other_text(item: Activity, text: str) -> None:
     assert what(item) == text
 
 
@@ -467,7 +471,7 @@ def test_what_was_called_is_said_and_cannot_pass_for_something_else(item: Activi
         ("e" * 1000, "error " + "e" * 80),
     ],
 )
-def test_what_came_of_it_is_said(error: str | int | None, text: str) -> None:
+def test_the_log_shows_the_outcome_of_a_call(error: str | int | None, text: str) -> None:
     assert outcome(activity(error=error)) == text
 
 
@@ -508,7 +512,7 @@ call whoami
 
 
 def record(path: Path, session: Callable[[str], Run]) -> Run:
-    """Record what clients say to the demo server, with secrets masked."""
+    """Record the messages of a client and the demo server, with secrets masked."""
     writer = RecordingWriter(path, Header("", "", "a test"))
     conns: dict[str | None, int] = {}
     clock = SystemClock()
@@ -529,7 +533,7 @@ def record(path: Path, session: Callable[[str], Run]) -> Run:
 
 
 @pytest.mark.parametrize("speed", [(), ("--speed", "0"), ("--speed", "10")], ids=" ".join)
-def test_a_recorded_session_has_the_same_output_again(
+def test_a_served_recording_gives_a_session_the_same_output(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, speed: tuple[str, ...]
 ) -> None:
     file = tmp_path / "session.ddprec"
@@ -549,7 +553,7 @@ def test_a_recorded_session_has_the_same_output_again(
     assert session(url, "any other password") == first
 
 
-def test_each_command_of_a_script_takes_its_turn(
+def test_each_command_of_a_script_gets_the_next_recorded_answer(
     ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     file = tmp_path / "calls.ddprec"
@@ -596,7 +600,7 @@ def test_a_file_that_is_not_a_recording_is_rejected(ddp: Command, tmp_path: Path
     assert ran.err.startswith(f"ddp: error: {file} is not a JSON object: it begins with 'hello'; ddp reads recordings")
 
 
-def test_a_har_file_is_served_too(ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_a_har_file_can_be_served(ddp: Command, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     texts = [
         ("send", '{"msg":"connect","version":"1","support":["1"]}'),
         ("receive", '{"msg":"connected","session":"s"}'),
@@ -620,9 +624,7 @@ def test_a_har_file_is_served_too(ddp: Command, start: Callable[..., subprocess.
         (":3100", "ddp serve --port 3100 --reload"),
     ],
 )
-def test_an_address_in_the_place_of_the_file_is_answered_with_the_command_that_was_meant(
-    ddp: Command, app: str, meant: str
-) -> None:
+def test_an_address_in_place_of_the_file_gets_a_hint_with_the_right_command(ddp: Command, app: str, meant: str) -> None:
     ran = ddp("serve", app, "--reload")
     assert (ran.code, ran.err.splitlines()[0]) == (
         2, f"ddp: error: {app!r} is an address, not a file; did you mean `{meant}`?"

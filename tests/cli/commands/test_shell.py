@@ -1,4 +1,4 @@
-"""`ddp` without a command is the shell: on a terminal a prompt, from a pipe a script."""
+"""`ddp` without a command opens the shell, or runs a script if standard input is not a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.machine import TOP
 from tests.shell.window import Window
 
 
-def test_a_script_writes_results_and_nothing_else_to_standard_output() -> None:
+def test_a_script_writes_only_results_to_standard_output() -> None:
     done = ddp_apart("demo", script="# a comment\ncall upper Hello\nsub tasks\nfind tasks {n: 1} --fields title\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, '"HELLO"\n{"_id":"a","title":"write a client"}\n', "")
 
@@ -31,10 +31,10 @@ def test_a_script_writes_results_and_nothing_else_to_standard_output() -> None:
             "ddp: error: standard input, line 1: This method always fails [demo-failure]",
             id="the server's error",
         ),
-        pytest.param("zzz", 2, "ddp: error: standard input, line 1: unknown command zzz", id="no command"),
-        pytest.param("call f {a 1}", 2, "expected ':' after the key", id="a bad literal"),
+        pytest.param("zzz", 2, "ddp: error: standard input, line 1: unknown command zzz", id="an unknown command"),
+        pytest.param("call f {a 1}", 2, "expected ':' after the key", id="an invalid literal"),
         pytest.param("source /nowhere/x", 2, "cannot read /nowhere/x", id="no file"),
-        pytest.param("call upper a | exit 7", 2, "exit 7 ended with code 7", id="a program"),
+        pytest.param("call upper a | exit 7", 2, "exit 7 ended with code 7", id="a failed program"),
     ],
 )
 def test_an_error_has_its_exit_code(script: str, code: int, message: str) -> None:
@@ -45,7 +45,7 @@ def test_an_error_has_its_exit_code(script: str, code: int, message: str) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_that_is_not_there_has_its_own() -> None:
+def test_an_unreachable_server_ends_a_script_with_code_3() -> None:
     done = ddp_apart("-u", "127.0.0.1:1", script="call upper a\n")
     assert done.returncode == 3
     assert done.stdout == ""
@@ -62,7 +62,7 @@ def test_a_command_that_takes_too_long_is_a_timeout() -> None:
     assert done.returncode == 5
 
 
-def test_programs_of_a_script_write_to_its_output() -> None:
+def test_the_output_of_programs_is_part_of_the_output_of_a_script() -> None:
     done = ddp_apart("demo", script="call upper a | tr A B\ncall upper c\n")
     assert done.stdout == '"B"\n"C"\n'
 
@@ -72,7 +72,7 @@ def test_notes_are_shown_with_verbose() -> None:
     assert "ddp: sub tasks: ready, 3 documents\n" in done.stderr
 
 
-def test_a_reader_that_stops_is_not_an_error(tmp_path: Path) -> None:
+def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("call upper a\n" * 2000)
     command = f"{sys.executable} -m ddpshell demo < {script} | head -1"
@@ -82,7 +82,7 @@ def test_a_reader_that_stops_is_not_an_error(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ('"A"\n', "")
 
 
-def test_the_shell_is_what_there_is_without_a_command() -> None:
+def test_without_a_command_ddp_opens_the_shell() -> None:
     with LoopbackServer() as server:
         for arguments in ((), ("shell",)):
             with Window("-u", server.url, *arguments) as window:
@@ -91,7 +91,7 @@ def test_the_shell_is_what_there_is_without_a_command() -> None:
                 assert window.wait_for_end() == 0
 
 
-def test_what_the_library_logs_is_shown_above_the_line_being_typed() -> None:
+def test_log_messages_of_the_library_are_shown_above_the_typed_line() -> None:
     with Window("-v", "demo") as window:
         window.wait_for("connected to ws://127.0.0.1:")
         window.wait_for_prompt()
@@ -99,7 +99,7 @@ def test_what_the_library_logs_is_shown_above_the_line_being_typed() -> None:
         assert found
         window.press("call upper 'half a li")
         window.wait_for_prompt("call upper 'half a li")
-        # Somebody else makes a mistake, which the demo's server logs.
+        # Another client causes an error, which the demo server logs.
         assert ddp_apart("-u", found[0], script="call crash\n").returncode == 1
         window.wait_for("RuntimeError: internal, and not for the client")
         window.press("ne'")

@@ -1,4 +1,4 @@
-"""A subscription's documents are printed, or followed, until what the command line asks for has come about."""
+"""`ddp sub` prints the documents of a subscription, or follows them until the condition of the command line is met."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ class TestSnapshot:
     @pytest.mark.parametrize(
         ("words", "out"),
         [
-            pytest.param(["tasks"], TASKS, id="what was added"),
+            pytest.param(["tasks"], TASKS, id="the added documents"),
             pytest.param(["tasks", "{n: {$gt: 2}}"], TASKS.splitlines(keepends=True)[2], id="of a publication with arguments"),
-            pytest.param(["tasks", "-o", "raw"], TASKS, id="raw leaves it"),
+            pytest.param(["tasks", "-o", "raw"], TASKS, id="raw"),
             pytest.param(["part", "-s", "5"], '{"msg":"added","collection":"parts","id":"doc","fields":{}}\n', id="arguments as strings"),
             pytest.param(["--docs", "items", "2"], '{"_id":"id0","n":0,"s":"item 0"}\n{"_id":"id1","n":1,"s":"item 1"}\n', id="whole documents"),
             pytest.param(["-o", "pretty", "items", "1"], '+ items/id0 {"n": 0, "s": "item 0"}\n', id="pretty"),
-            pytest.param(["-o", "pretty", "--docs", "items", "1"], '{"_id": "id0", "n": 0, "s": "item 0"}\n', id="whole and pretty"),
+            pytest.param(["-o", "pretty", "--docs", "items", "1"], '{"_id": "id0", "n": 0, "s": "item 0"}\n', id="whole documents, pretty"),
             pytest.param(["-o", "table", "items", "2"], "_id  n  s\n---  -  ------\nid0  0  item 0\nid1  1  item 1\n", id="a table"),
-            pytest.param(["-o", "table", "items", "0"], "", id="a table of nothing"),
-            pytest.param(["--count", "items", "12"], "12\n", id="how many"),
-            pytest.param(["--count", "items", "0"], "0\n", id="none"),
-            pytest.param(["--count", "-o", "table", "items", "3"], "3\n", id="how many, as a table"),
+            pytest.param(["-o", "table", "items", "0"], "", id="an empty table"),
+            pytest.param(["--count", "items", "12"], "12\n", id="the number"),
+            pytest.param(["--count", "items", "0"], "0\n", id="the number 0"),
+            pytest.param(["--count", "-o", "table", "items", "3"], "3\n", id="the number, as a table"),
             pytest.param(["--collection", "tasks", "tasks"], TASKS, id="of a collection"),
             pytest.param(["--collection", "items", "tasks"], "", id="of another collection"),
             pytest.param(["--collection", "x", "--collection", "items", "--count", "items", "3"], "3\n", id="of two collections"),
             pytest.param(["stopsItself"], '{"msg":"added","collection":"brief","id":"x","fields":{"here":true}}\n', id="of a publication that ends"),
         ],
     )  # fmt: skip
-    def test_what_is_there_when_all_is_there_is_printed(self, ddp: Command, words: list[str], out: str) -> None:
+    def test_the_documents_at_ready_are_printed(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("sub", *words) == (0, out, "")
 
     def test_ids_of_all_kinds_are_exact(self, ddp: Command) -> None:
@@ -78,10 +78,10 @@ class TestSnapshot:
         oid = "0123456789abcdef01234567"
         assert ids == [{"$type": "oid", "$value": oid}, oid, "-dash", "~tilde", "{brace", 42, True, ""]
 
-    def test_on_a_terminal_it_is_for_people(self, terminal: Callable[..., str]) -> None:
+    def test_a_terminal_gets_the_format_for_people(self, terminal: Callable[..., str]) -> None:
         assert terminal("sub", "--color", "never", "items", "1") == '+ items/id0 {"n": 0, "s": "item 0"}\n'
 
-    def test_what_is_not_ready_in_time_is_an_error_and_no_output(self, ddp: Command) -> None:
+    def test_a_subscription_that_is_not_ready_in_time_is_an_error_without_output(self, ddp: Command) -> None:
         ran = ddp("sub", "neverReady", "--timeout", "0.2")
         assert (ran.code, ran.out) == (5, "")
         assert ran.err.startswith(
@@ -102,41 +102,41 @@ class TestErrors:
             pytest.param("crashes", "ddp: error: Internal server error [500]\n", id="500"),
         ],
     )
-    def test_a_refusal_is_reported(self, ddp: Command, options: list[str], name: str, err: str) -> None:
+    def test_a_refused_subscription_is_reported(self, ddp: Command, options: list[str], name: str, err: str) -> None:
         assert ddp("sub", "-q", *options, name) == (1, "", err)
 
     @pytest.mark.parametrize(
         ("words", "err"),
         [
             pytest.param([], "missing NAME", id="no name"),
-            pytest.param(["x", "--docs", "--events"], "--events and --docs cannot be used together", id="merged or not"),
-            pytest.param(["x", "--count", "--events"], "--events and --count cannot be used together", id="counted or not"),
+            pytest.param(["x", "--docs", "--events"], "--events and --docs cannot be used together", id="documents and messages"),
+            pytest.param(["x", "--count", "--events"], "--events and --count cannot be used together", id="a number and messages"),
             pytest.param(["x", "-o", "table", "--events"], "-o table cannot show changes", id="a table of events"),
-            pytest.param(["x", "--docs", "--count"], "--docs and --count cannot be used together", id="two ways to show it"),
-            pytest.param(["x", "--live", "--count"], "--live cannot be used with other options", id="a live count"),
-            pytest.param(["x", "-o", "table", "--follow"], "-o table cannot show changes; use it without --follow", id="a table that grows"),
-            pytest.param(["x", "-o", "table", "--until", "{}"], "-o table cannot show", id="a table that grows until"),
-            pytest.param(["x", "--until", "{a: "], "--until: missing a value", id="no literal"),
-            pytest.param(["x", "--until", "{a: {$near: 1}}"], "--until: ", id="no operator"),
-            pytest.param(["x", "--until", "[1]"], "--until: a selector must be", id="no selector"),
-            pytest.param(["x", "{a"], "argument 1: ", id="no argument"),
-            pytest.param(["x\udcff"], "NAME is not UTF-8 text", id="no text"),
+            pytest.param(["x", "--docs", "--count"], "--docs and --count cannot be used together", id="two formats"),
+            pytest.param(["x", "--live", "--count"], "--live cannot be used with other options", id="a live number"),
+            pytest.param(["x", "-o", "table", "--follow"], "-o table cannot show changes; use it without --follow", id="a table with --follow"),
+            pytest.param(["x", "-o", "table", "--until", "{}"], "-o table cannot show", id="a table with --until"),
+            pytest.param(["x", "--until", "{a: "], "--until: missing a value", id="an invalid literal"),
+            pytest.param(["x", "--until", "{a: {$near: 1}}"], "--until: ", id="an unknown operator"),
+            pytest.param(["x", "--until", "[1]"], "--until: a selector must be", id="not a selector"),
+            pytest.param(["x", "{a"], "argument 1: ", id="an invalid argument"),
+            pytest.param(["x\udcff"], "NAME is not UTF-8 text", id="not UTF-8"),
         ],
     )  # fmt: skip
-    def test_a_wrong_command_line_is_reported_before_anything_is_sent(
+    def test_an_invalid_command_line_is_reported_before_anything_is_sent(
         self, ddp: Command, words: list[str], err: str
     ) -> None:
         ran = ddp("sub", "-u", "localhost:1", *words)
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith(f"ddp: error: {err}")
 
-    def test_no_server_is_reported_with_a_hint(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_server_is_reported_with_a_hint(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DDP_URL", "localhost:1")
         ran = ddp("sub", "x", "--follow")
         assert (ran.code, ran.out) == (3, "")
         assert "(use -u URL for another server)" in ran.err
 
-    def test_a_publication_that_ends_before_it_is_ready_has_failed(self, ddp: Command) -> None:
+    def test_a_subscription_that_ends_before_it_is_ready_is_an_error(self, ddp: Command) -> None:
         def talk(server: Conversation) -> None:
             server.send(msg="nosub", id=server.expect("sub")["id"])
 
@@ -159,7 +159,7 @@ class TestFollowing:
         process.send_signal(signal.SIGINT)
         assert finished(process).code == 130
 
-    def test_documents_that_go_are_reported(
+    def test_removed_documents_are_printed(
         self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
     ) -> None:
         process = start("sub", "tasks", "--follow", "--docs")
@@ -185,23 +185,23 @@ class TestFollowing:
             == '{"msg":"changed","collection":"tasks","id":"b","fields":{"n":7},"cleared":[]}\n'
         )
 
-    def test_a_publication_that_ends_by_itself_is_the_end(self, ddp: Command) -> None:
+    def test_the_command_ends_when_the_server_stops_the_subscription(self, ddp: Command) -> None:
         ran = ddp("sub", "stopsItself", "50", "--follow")
-        assert ddp("sub", "stopsItself", "50", "--live").out == ran.out, "without a terminal, it is the same"
+        assert ddp("sub", "stopsItself", "50", "--live").out == ran.out, "without a terminal, --live is like --follow"
         assert ran.code == 0
         assert [message["msg"] for message in messages(ran.out)] == ["added", "removed"]
         assert ran.err == "ddp: note: the server stopped 'stopsItself'\n"
 
-    def test_one_that_fails_later_has_failed(self, ddp: Command) -> None:
+    def test_a_subscription_that_fails_later_is_an_error(self, ddp: Command) -> None:
         ran = ddp("sub", "failsLater", "50", "--follow")
         assert (ran.code, ran.err) == (1, "ddp: error: it failed in the end [later]\n")
 
-    def test_a_time_that_is_given_ends_it(self, ddp: Command) -> None:
+    def test_following_ends_after_the_timeout(self, ddp: Command) -> None:
         ran = ddp("sub", "tasks", "--follow", "--timeout", "0.3")
         assert (ran.code, ran.out) == (5, TASKS)
         assert ran.err.startswith("ddp: error: stopped following 'tasks' after 0.3 s\n")
 
-    def test_the_usual_time_does_not_once_it_is_ready(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_default_timeout_does_not_limit_following(self, ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         usual = ConnectionSettings.of
 
         def shorter(given: GivenOptions) -> ConnectionSettings:
@@ -214,22 +214,22 @@ class TestFollowing:
         assert ddp("sub", "stopsItself", "600", "--follow").code == 0
         assert ddp("sub", "stopsItself", "600", "--until", "{here: false}").code == 5
 
-    def test_verbose_reports_that_it_is_ready(self, ddp: Command) -> None:
+    def test_verbose_reports_that_the_subscription_is_ready(self, ddp: Command) -> None:
         err = ddp("sub", "-v", "stopsItself", "50", "--follow").err
         assert "ddp: note: 'stopsItself' is ready, documents: 1\n" in err
 
 
 @pytest.mark.parametrize("words", [["--follow"], ["--events"]])
-def test_a_consumer_that_pauses_costs_neither_the_connection_nor_a_line(
+def test_a_pausing_consumer_loses_neither_the_connection_nor_a_line(
     start: Callable[..., subprocess.Popen[str]], words: list[str]
 ) -> None:
-    """H2, H5: the server is pinged while nothing is read, and the rest comes when the consumer goes on."""
+    """H2, H5: pings are answered while the consumer does not read, and no document is lost when it reads again."""
     serving = demo_server(Options(heartbeat_interval=1.5, heartbeat_timeout=1.5))
     pings: queue.SimpleQueue[str] = queue.SimpleQueue()
     serving.on_frame(lambda frame: pings.put("") if "ping" in frame.text and not frame.is_sent else None)
     with LoopbackServer(serving) as server:
         process = start("sub", "items", "40000", "-u", server.url, *words)
-        # The server's patience, and more.
+        # Without answers to these pings, the server would close the connection.
         for _ in range(4):
             pings.get(timeout=PATIENCE)
         assert len(server.server.connections) == 1
@@ -242,12 +242,12 @@ def test_a_consumer_that_pauses_costs_neither_the_connection_nor_a_line(
 
 
 class TestEvents:
-    """K33, K34: Rocket.Chat's streams send the same change again, of a document that was never added."""
+    """K33, K34: Rocket.Chat's streams send the same change of a document again and again, and never add the document."""
 
     TYPING = '{"msg":"changed","collection":"stream-notify-room","id":"id","fields":{"eventName":"r/typing","args":["bob",true]}}'
 
     def printed(self, ddp: Command, *texts: str, words: tuple[str, ...] = ()) -> list[str]:
-        """Subscribe to a stream, and give the lines."""
+        """Subscribe to a stream that sends these messages, and return the printed lines."""
 
         def talk(server: Conversation) -> None:
             subscription = server.expect("sub")
@@ -262,13 +262,13 @@ class TestEvents:
         assert (ran.code, ran.err) == (0, "")
         return ran.out.splitlines()
 
-    def test_each_message_is_a_line_as_it_came(self, ddp: Command) -> None:
+    def test_each_message_is_printed_unchanged_on_a_line(self, ddp: Command) -> None:
         other = self.TYPING.replace("true", "false")
         dated = self.TYPING.replace("true", '{"$date":1.0}')
         texts = [self.TYPING, self.TYPING, other, self.TYPING, dated]
         assert self.printed(ddp, *texts) == texts
 
-    def test_messages_of_all_kinds_are(self, ddp: Command) -> None:
+    def test_messages_of_all_kinds_are_printed_unchanged(self, ddp: Command) -> None:
         texts = [
             '{"msg":"added","collection":"c","id":"-1","fields":{"a":{"$date":0}},"unknown":[]}',
             '{"msg":"added","collection":"c","id":"-1","fields":{"a":{"$date":0}}}',
@@ -281,15 +281,15 @@ class TestEvents:
         assert self.printed(ddp, *texts) == texts
         assert self.printed(ddp, *texts, words=("--follow", "-o", "pretty")) == texts
 
-    def test_of_one_collection(self, ddp: Command) -> None:
+    def test_messages_can_be_limited_to_one_collection(self, ddp: Command) -> None:
         other = '{"msg":"removed","collection":"x","id":"a"}'
         assert self.printed(ddp, other, self.TYPING, words=("--collection", "stream-notify-room")) == [self.TYPING]
 
-    def test_a_message_stays_on_its_line_and_off_the_terminal(self, ddp: Command) -> None:
+    def test_control_characters_in_a_message_are_replaced_or_escaped(self, ddp: Command) -> None:
         text = '{"msg": "removed",\r\n"collection": "x",\t"id": "a\\u001b\\n\x9b"}'
         assert self.printed(ddp, text) == ['{"msg": "removed", "collection": "x", "id": "a\\u001b\\n\\u009b"}']
 
-    def test_it_ends_when_a_document_matches(self, ddp: Command) -> None:
+    def test_until_ends_the_messages_when_a_document_matches(self, ddp: Command) -> None:
         words = ("--until", "{args: 'ann'}")
         assert self.printed(ddp, self.TYPING, self.TYPING.replace("bob", "ann"), self.TYPING, words=words)[:2] == [
             self.TYPING,
@@ -299,12 +299,12 @@ class TestEvents:
 
 @pytest.mark.usefixtures("server")
 class TestUntil:
-    def test_it_ends_when_a_document_matches(self, ddp: Command) -> None:
+    def test_the_command_ends_when_a_document_matches(self, ddp: Command) -> None:
         ran = ddp("sub", "ticker", "5", "--until", "{n: {$gte: 3}}")
         assert (ran.code, ran.err) == (0, "")
         assert [message["fields"]["n"] for message in messages(ran.out)] == [0, 1, 2, 3]
 
-    def test_one_that_matches_already_will_do(self, ddp: Command) -> None:
+    def test_a_document_that_matches_before_ready_ends_the_command(self, ddp: Command) -> None:
         ran = ddp("sub", "tasks", "--docs", "--until", "{title: {$what: 1}, n: 1}", "-o", "json")
         assert ran.code == 2
         ran = ddp("sub", "tasks", "--docs", "--until", "{n: 1}")
@@ -313,30 +313,30 @@ class TestUntil:
     @pytest.mark.parametrize(
         ("words", "out"),
         [
-            pytest.param(["tasks", "--until", "{}"], "1\n", id="the first of all"),
-            pytest.param(["items", "5", "--until", "{n: 2}"], "3\n", id="one of the first"),
-            pytest.param(["ticker", "5", "--until", "{n: 2}"], "1\n", id="one that changes"),
+            pytest.param(["tasks", "--until", "{}"], "1\n", id="the first document"),
+            pytest.param(["items", "5", "--until", "{n: 2}"], "3\n", id="a later document"),
+            pytest.param(["ticker", "5", "--until", "{n: 2}"], "1\n", id="a change"),
         ],
     )
-    def test_the_number_of_documents_is_reported_in_the_end(self, ddp: Command, words: list[str], out: str) -> None:
+    def test_count_prints_the_number_of_documents_at_the_end(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("sub", *words, "--count") == (0, out, "")
 
     def test_an_id_is_a_selector(self, ddp: Command) -> None:
         assert len(messages(ddp("sub", "tasks", "--until", "b").out)) == 2
 
-    def test_a_document_of_another_collection_does_not_matter(self, ddp: Command) -> None:
+    def test_a_document_of_another_collection_does_not_end_the_command(self, ddp: Command) -> None:
         ran = ddp("sub", "tasks", "--until", "{n: 1}", "--collection", "items", "--timeout", "0.3")
         assert (ran.code, ran.out) == (5, "")
         assert ran.err.startswith("ddp: error: no document matched within 0.3 s\n")
 
-    def test_the_end_of_the_publication_is_too_early(self, ddp: Command) -> None:
+    def test_a_subscription_that_ends_before_a_match_is_an_error(self, ddp: Command) -> None:
         ran = ddp("sub", "stopsItself", "50", "--until", "{here: false}")
         assert ran.code == 1
         assert ran.err == "ddp: error: the server stopped 'stopsItself' before a document matched [stopped]\n"
 
 
 class TestConnection:
-    def test_without_reconnect_a_loss_is_the_end(
+    def test_without_reconnect_a_lost_connection_ends_the_command(
         self, start: Callable[..., subprocess.Popen[str]], server: LoopbackServer
     ) -> None:
         process = start("sub", "tasks", "--follow")
@@ -348,7 +348,7 @@ class TestConnection:
         assert (ran.code, ran.out) == (6, "")
         assert ran.err.endswith("ddp: hint: with --reconnect, ddp connects again after a lost connection\n")
 
-    def test_with_reconnect_what_changed_meanwhile_is_an_ordinary_change(
+    def test_with_reconnect_changes_made_meanwhile_are_printed_as_changes(
         self, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         def first(server: Conversation) -> None:
@@ -382,7 +382,7 @@ class TestConnection:
 
 class TestPipes:
     @pytest.mark.usefixtures("server")
-    def test_it_ends_when_its_reader_is_gone_even_if_nothing_happens(
+    def test_sub_ends_when_its_reader_is_gone_even_if_no_document_changes(
         self, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         process = start("sub", "tasks", "--follow")
@@ -406,7 +406,7 @@ class TestPipes:
         ("number", "code"),
         [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
     )
-    def test_an_interruption_says_goodbye_to_the_server(
+    def test_an_interruption_closes_the_connection_in_order(
         self, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, code: int
     ) -> None:
         processes: list[subprocess.Popen[str]] = []
@@ -424,8 +424,8 @@ class TestPipes:
         assert ran == (code, "", "")
         assert said == [{"msg": "disconnect"}, 1000]
 
-    def test_an_interruption_leaves_no_line_half_written(self, start: Callable[..., subprocess.Popen[str]]) -> None:
-        # More than the pipe takes, so that the signal comes while the line is being written.
+    def test_an_interruption_does_not_cut_a_line(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+        # The line does not fit into the pipe, so the signal comes while it is being written.
         long = "x" * 300_000
 
         def talk(server: Conversation) -> None:
@@ -448,22 +448,24 @@ class TestAgainstMeteor:
         ("words", "code", "out"),
         [
             pytest.param(["--docs", "items", "1"], 0, '{"_id":"id0","n":0,"s":"item 0","d":{"$date":0}}\n', id="documents"),
-            pytest.param(["--count", "items", "1000"], 0, "1000\n", id="many"),
-            pytest.param(["stopsItself"], 0, '{"msg":"added","collection":"brief","id":"x","fields":{"here":true}}\n', id="one that ends"),
-            pytest.param(["bad"], 1, "", id="one that refuses"),
-            pytest.param(["crashes"], 1, "", id="one that crashes"),
-            pytest.param(["nope"], 1, "", id="one that there is not"),
-            pytest.param(["membersOnly"], 1, "", id="one for others"),
-            pytest.param(["--timeout", "0.3", "neverReady"], 5, "", id="one that is never ready"),
+            pytest.param(["--count", "items", "1000"], 0, "1000\n", id="many documents"),
+            pytest.param(["stopsItself"], 0, '{"msg":"added","collection":"brief","id":"x","fields":{"here":true}}\n', id="a publication that ends"),
+            pytest.param(["bad"], 1, "", id="a publication that refuses"),
+            pytest.param(["crashes"], 1, "", id="a publication that crashes"),
+            pytest.param(["nope"], 1, "", id="an unknown publication"),
+            pytest.param(["membersOnly"], 1, "", id="a publication for other users"),
+            pytest.param(["--timeout", "0.3", "neverReady"], 5, "", id="a publication that is never ready"),
         ],
     )  # fmt: skip
-    def test_it_does_the_same(
+    def test_the_documents_of_a_real_server_are_printed(
         self, ddp: Command, meteor_server: MeteorServer, words: list[str], code: int, out: str
     ) -> None:
         ran = ddp("sub", "-u", meteor_server.url, *words)
         assert (ran.code, ran.out) == (code, out)
 
-    def test_it_follows_until(self, ddp: Command, meteor_server: MeteorServer) -> None:
+    def test_changes_of_a_real_server_are_followed_until_a_document_matches(
+        self, ddp: Command, meteor_server: MeteorServer
+    ) -> None:
         ran = ddp("sub", "-u", meteor_server.url, "ticker", "5", "--until", "{n: 5, fifth: true}")
         assert ran.code == 0
         assert messages(ran.out)[1] == {
@@ -495,7 +497,7 @@ class TestDocumentCopies:
         assert copies.apply(DocumentChanged("tasks", "a", {"n": 2}, ("done",))) == {"_id": "a", "n": 2}
         assert list(copies.collections()) == [("tasks", [{"_id": "a", "n": 2}])]
 
-    def test_what_is_removed_is_gone_and_an_empty_collection_with_it(self) -> None:
+    def test_a_removed_document_is_deleted_and_so_is_an_empty_collection(self) -> None:
         copies = DocumentCopies()
         copies.apply(ADDED)
         assert copies.apply(DocumentRemoved("tasks", "a")) is None
@@ -512,12 +514,12 @@ class TestDocumentCopies:
         ("before", "order"),
         [
             pytest.param("a", ["c", "a", "b"], id="to the beginning"),
-            pytest.param("b", ["a", "c", "b"], id="between two"),
+            pytest.param("b", ["a", "c", "b"], id="between two documents"),
             pytest.param(None, ["a", "b", "c"], id="to the end"),
-            pytest.param("unheard-of", ["a", "b", "c"], id="before one that is not there"),
+            pytest.param("unheard-of", ["a", "b", "c"], id="before an unknown document"),
         ],
     )
-    def test_a_document_moves(self, before: str | None, order: list[str]) -> None:
+    def test_a_document_can_move(self, before: str | None, order: list[str]) -> None:
         copies = DocumentCopies()
         for id_ in "abc":
             copies.apply(DocumentAdded("ordered", id_, {}))
@@ -530,7 +532,7 @@ class TestDocumentCopies:
             max_size=30,
         )
     )
-    def test_it_is_what_the_client_has(self, steps: list[tuple[str, str, str, str]]) -> None:
+    def test_the_copies_equal_the_documents_of_the_client(self, steps: list[tuple[str, str, str, str]]) -> None:
         copies = DocumentCopies()
 
         def tell(event: DocumentEvent) -> None:
@@ -553,7 +555,7 @@ class TestDocumentCopies:
 
 
 class TestSnapshots:
-    """Lines that are made from the texts of documents are the lines that are made from their values."""
+    """The fast way makes lines from the texts of documents. The lines must equal those that are made from values."""
 
     @staticmethod
     def lines(paper: Paper, texts: dict[str, str], *, is_fast: bool) -> tuple[str, bool]:
@@ -593,7 +595,7 @@ class TestSnapshots:
             max_size=6,
         )
     )
-    def test_random_documents(
+    def test_both_ways_print_the_same_lines_of_random_documents(
         self, tmp_path_factory: pytest.TempPathFactory, documents: dict[str, tuple[Any, bool, int | None]]
     ) -> None:
         texts = {
@@ -622,7 +624,7 @@ class TestSnapshots:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("beside", ["", '"d":{"$date":1767323045678},'])
-    def test_every_form(self, tmp_path: Path, value: str, beside: str) -> None:
+    def test_both_ways_print_the_same_line_of_every_value(self, tmp_path: Path, value: str, beside: str) -> None:
         texts = {"a": '{"n":1}', "b": f'{{{beside}"v":{value}}}', "c": '{"n":2}'}
         with (tmp_path / "out").open("a") as file:
             paper = Paper(file)
@@ -727,12 +729,12 @@ def test_changes_are_colored_if_colors_are_used(paper: Paper) -> None:
     assert "\x1b[32m+ tasks/a \x1b[0m" in paper.read()
 
 
-def test_documents_are_whole_as_they_come_and_change(paper: Paper) -> None:
+def test_each_added_or_changed_document_is_printed_whole(paper: Paper) -> None:
     follow(DocumentLines(paper), [ADDED, DocumentChanged("tasks", "a", {"n": 2}, ("done",)), EVENTS[-1]])
     assert paper.read() == '{"_id":"a","n":1,"done":false}\n{"_id":"a","n":2}\n'
 
 
-def test_the_number_is_reported_when_all_is_here_and_whenever_it_changes(paper: Paper) -> None:
+def test_the_number_is_printed_at_ready_and_whenever_it_changes(paper: Paper) -> None:
     events: list[DocumentEvent] = [
         *(DocumentAdded("tasks", str(number), {}) for number in range(4)),
         DocumentChanged("tasks", "1", {"n": 5}, ()),
@@ -758,7 +760,7 @@ def test_tables_of_several_collections_have_their_names(paper: Paper) -> None:
 
 @pytest.mark.usefixtures("server")
 class TestSelection:
-    """What of the documents is printed."""
+    """Options select the part of the documents that is printed."""
 
     @pytest.mark.parametrize(
         ("words", "out"),
@@ -773,7 +775,7 @@ class TestSelection:
             (["--limit", "9", "--docs", "--fields", "n", "--sort", "-n"], '{"_id":"c","n":3}\n{"_id":"b","n":2}\n{"_id":"a","n":1}\n'),
         ],
     )  # fmt: skip
-    def test_the_documents_have_the_fields_the_order_and_the_number(
+    def test_options_select_fields_order_and_number_of_the_documents(
         self, ddp: Command, words: list[str], out: str
     ) -> None:
         assert ddp("sub", "tasks", *words) == (0, out, "")
@@ -801,19 +803,19 @@ class TestSelection:
             (["--limit", "0"], "--limit: 0 is not in the range"),
         ],
     )
-    def test_a_wrong_choice_is_reported(self, ddp: Command, words: list[str], error: str) -> None:
+    def test_an_invalid_selection_is_reported(self, ddp: Command, words: list[str], error: str) -> None:
         ran = ddp("sub", "tasks", *words)
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith(f"ddp: error: {error}")
 
     @pytest.mark.parametrize("option", ["--follow", "--events"])
-    def test_following_ends_after_so_many_changes(self, ddp: Command, option: str) -> None:
+    def test_limit_ends_following_after_that_many_changes(self, ddp: Command, option: str) -> None:
         ran = ddp("sub", "ticker", option, "--limit", "3")
         assert (ran.code, ran.err) == (0, "")
         assert [json.loads(line)["msg"] for line in ran.out.splitlines()] == ["added", "changed", "changed"]
 
-    def test_a_change_without_a_chosen_field_is_not_printed(self, ddp: Command) -> None:
-        """The ticker's first document and each fifth one have the field; the messages between them do not count."""
+    def test_a_change_without_a_selected_field_is_not_printed(self, ddp: Command) -> None:
+        """Only the ticker's first message and every fifth one have the field. The messages between them are not counted."""
         ran = ddp("sub", "ticker", "--follow", "--fields", "fifth", "--limit", "3")
         changes = [json.loads(line) for line in ran.out.splitlines()]
         assert [(change["msg"], change["fields"], change.get("cleared")) for change in changes] == [

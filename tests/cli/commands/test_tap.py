@@ -1,4 +1,4 @@
-"""`ddp tap` shows and records what passes, and ends cleanly."""
+"""`ddp tap` shows and records the messages that pass, and ends cleanly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.loopback import PATIENCE, Conversation, LoopbackServer, ScriptedServe
 
 Start = Callable[..., subprocess.Popen[str]]
 
-#: A line of a frame, without its time.
+#: A line that shows a frame, without the time.
 FRAME = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (#\d+ .*)")
 
 
@@ -42,7 +42,7 @@ def shown(text: str) -> list[str]:
     ("number", "code"),
     [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")],
 )
-def test_it_shows_messages_until_it_is_stopped(
+def test_messages_are_shown_until_tap_is_stopped(
     ddp: Command, start: Start, server: LoopbackServer, number: signal.Signals, code: int
 ) -> None:
     """The target is that of $DDP_URL. SockJS framing is removed, and secrets are masked."""
@@ -64,14 +64,14 @@ def test_it_shows_messages_until_it_is_stopped(
     assert any(re.fullmatch(r"#2 open /sockjs/\d{3}/\w{8}/websocket from \S+", line) for line in lines)
     assert any(re.fullmatch(r'#2 <- \{"msg":"result",.*"token":"\*\*\*".*\}', line) for line in lines)
     assert '"wonderland' not in ran.out + ran.err
-    # The client that was connected at the end is not forgotten.
+    # The client that is still connected at the end is recorded as well.
     assert lines[-1] == "#3 close: ddp tap was stopped"
 
 
 def test_a_recording_has_all_messages_and_no_secrets(
     ddp: Command, start: Start, server: LoopbackServer, tmp_path: Path
 ) -> None:
-    """Nothing is printed then. `ddp read` reads the file, also if the process is killed."""
+    """With --record, nothing is printed. `ddp read` can read the file, also if the process is killed."""
     file = tmp_path / "app.ddprec"
     process = start("tap", "--listen", "127.0.0.1:0", "--to", server.url, "--record", str(file))
     url = url_of(process)
@@ -97,7 +97,7 @@ def test_a_recording_has_all_messages_and_no_secrets(
 def test_many_messages_in_both_directions_are_all_recorded(
     ddp: Command, start: Start, server: LoopbackServer, tmp_path: Path
 ) -> None:
-    """More than the queue of the display holds, as fast as they come."""
+    """The client sends more messages than the queue of the display holds."""
     file, calls = tmp_path / "app.ddprec", 3000
     process = start("tap", "--listen", "0", "--record", str(file))
     with ddpshell.Client(url_of(process)) as client:
@@ -113,7 +113,7 @@ def test_many_messages_in_both_directions_are_all_recorded(
     assert summary["lint"] == []
 
 
-def test_json_is_a_recording(ddp: Command, start: Start, server: LoopbackServer, tmp_path: Path) -> None:
+def test_json_output_is_a_recording(ddp: Command, start: Start, server: LoopbackServer, tmp_path: Path) -> None:
     process = start("tap", "--listen", "0", "-o", "json")
     url = url_of(process)
     assert ddp("call", "-u", url, "add", "1", "2").code == 0
@@ -129,7 +129,7 @@ def test_json_is_a_recording(ddp: Command, start: Start, server: LoopbackServer,
     assert (summary["connections"], summary["calls"][0]["method"], summary["calls"][0]["count"]) == (2, "add", 2)
 
 
-def test_frames_are_on_stderr_with_record_and_debug(
+def test_record_and_debug_show_frames_on_stderr(
     ddp: Command, start: Start, server: LoopbackServer, tmp_path: Path
 ) -> None:
     process = start("tap", "--listen", "0", "--record", str(tmp_path / "x"), "-d")
@@ -141,8 +141,8 @@ def test_frames_are_on_stderr_with_record_and_debug(
     assert '#1 <- {"msg":"result","id":"1","result":"X"}' in shown(ran.err)
 
 
-def test_it_ends_when_its_reader_is_gone(ddp: Command, start: Start, server: LoopbackServer) -> None:
-    """As in `ddp tap | head -1`, even if nothing more is said."""
+def test_tap_ends_when_the_reader_of_its_output_is_gone(ddp: Command, start: Start, server: LoopbackServer) -> None:
+    """`ddp tap | head -1` ends, even if no other message passes."""
     process = start("tap", "--listen", "0")
     url = url_of(process)
     assert process.stdout is not None
@@ -153,20 +153,20 @@ def test_it_ends_when_its_reader_is_gone(ddp: Command, start: Start, server: Loo
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_reader_that_does_not_read_neither_stops_the_clients_nor_the_end(
+def test_a_reader_that_does_not_read_delays_neither_the_clients_nor_the_end(
     start: Start, server: LoopbackServer
 ) -> None:
     process = start("tap", "--listen", "0")
     with ddpshell.Client(url_of(process)) as client:
-        # More than a pipe holds.
+        # These messages do not fit into a pipe.
         client.subscribe("items", 5000).ready.result(PATIENCE)
         assert client.call("upper", "x").result(PATIENCE) == "X"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == -signal.SIGTERM
 
 
-def test_a_port_that_is_taken_leaves_the_recording_alone(ddp: Command, tmp_path: Path) -> None:
-    """Another proxy may be writing it."""
+def test_a_port_in_use_does_not_change_the_recording(ddp: Command, tmp_path: Path) -> None:
+    """The proxy that uses the port may be writing the same file."""
     file = tmp_path / "app.ddprec"
     file.write_text("recorded")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -192,7 +192,7 @@ def test_a_message_over_the_limit_passes_and_is_reported(ddp: Command, start: St
     assert text not in ran.out
 
 
-def test_problems_are_warned_of_once(ddp: Command, start: Start) -> None:
+def test_each_problem_causes_one_warning(ddp: Command, start: Start) -> None:
     with LoopbackServer() as server:
         process = start("tap", "--listen", "0", "--to", server.url)
         url = url_of(process)
@@ -240,7 +240,7 @@ def test_hostile_text_cannot_control_the_terminal(ddp: Command, start: Start) ->
         (["--to", "https://localhost", "--cacert", os.devnull], "cannot use the certificate files"),
     ],
 )
-def test_usage_errors(ddp: Command, words: list[str], message: str) -> None:
+def test_an_invalid_command_line_is_reported(ddp: Command, words: list[str], message: str) -> None:
     ran = ddp("tap", *words)
     assert ran.code in (2, 3)
     assert message in ran.err

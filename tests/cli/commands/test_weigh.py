@@ -22,7 +22,7 @@ from tests.meteor import MeteorServer
 
 
 @pytest.mark.parametrize("publication", [["tasks"], ["items", "500"], ["mixed"]])
-def test_the_bytes_are_those_that_a_proxy_counts(ddp: Command, publication: list[str]) -> None:
+def test_the_bytes_equal_those_that_a_proxy_counts(ddp: Command, publication: list[str]) -> None:
     server = LoopbackServer()
 
     @server.server.publish
@@ -56,7 +56,7 @@ def test_the_bytes_are_those_that_a_proxy_counts(ddp: Command, publication: list
         assert {field["field"]: field["bytes"] for field in collection["fields"]} == wanted
 
 
-def test_the_document_of_the_user_counts_as_on_the_wire(ddp: Command, tmp_path: Path) -> None:
+def test_the_users_document_is_counted(ddp: Command, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wonderland")
     words = ["--login", "alice", "--password-file", str(tmp_path / "password")]
     with LoopbackServer() as server, FaultProxy(server.port, record=True) as proxy:
@@ -69,7 +69,7 @@ def test_the_document_of_the_user_counts_as_on_the_wire(ddp: Command, tmp_path: 
     assert {one["collection"] for one in weight["collections"]} == {"tasks", "users"}
 
 
-def test_the_bytes_of_a_real_meteor_server_are_those_that_a_proxy_counts(
+def test_the_bytes_of_a_real_meteor_server_equal_those_that_a_proxy_counts(
     ddp: Command, meteor_server: MeteorServer
 ) -> None:
     with FaultProxy(meteor_server.port, record=True) as proxy:
@@ -100,7 +100,9 @@ def test_people_get_tables_with_a_bar_for_each_share(terminal: Callable[..., str
         pytest.param(["--max-documents", "0", "--max-bytes", "299"], r"tasks: 300 bytes, 1 more .*; 3 documents, 3 more .*", id="both"),
     ],
 )  # fmt: skip
-def test_too_heavy_a_publication_fails_and_says_by_how_much(ddp: Command, words: list[str], problem: str) -> None:
+def test_a_publication_over_its_limit_fails_and_the_error_has_the_figures(
+    ddp: Command, words: list[str], problem: str
+) -> None:
     ran = ddp("weigh", "tasks", *words)
     assert ran.code == 1
     assert json.loads(ran.out)["bytes"] == 300
@@ -137,7 +139,7 @@ def test_a_publication_that_is_never_ready_exceeds_a_limit(
     assert re.search(problem, run.err), run.err
 
 
-def test_a_limit_that_is_longer_than_the_time_limit_is_not_exceeded(ddp: Command, endless: LoopbackServer) -> None:
+def test_a_ready_limit_above_the_timeout_is_not_exceeded(ddp: Command, endless: LoopbackServer) -> None:
     run = ddp("weigh", "endless", "-u", endless.url, "--timeout", "0.2", "--max-ready", "9", "--max-documents", "1")
     assert run.code == 5
 
@@ -149,7 +151,7 @@ def test_a_publication_within_its_limits_succeeds(ddp: Command) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_weight_is_compared_with_an_earlier_one(ddp: Command, tmp_path: Path) -> None:
+def test_the_weight_is_compared_with_an_earlier_weight(ddp: Command, tmp_path: Path) -> None:
     old = tmp_path / "old.json"
     old.write_text(ddp("weigh", "items", "2").out)
     compared = json.loads(ddp("weigh", "items", "3", "--against", str(old)).out)
@@ -181,7 +183,7 @@ def test_a_file_that_is_not_a_weight_is_a_usage_error(ddp: Command, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("server")
-def test_errors_of_the_server_are_those_of_sub(ddp: Command) -> None:
+def test_errors_of_the_server_are_reported_as_by_sub(ddp: Command) -> None:
     refused = ddp("weigh", "bad")
     assert (refused.code, refused.out) == (1, "")
     assert "denied" in refused.err
@@ -189,7 +191,7 @@ def test_errors_of_the_server_are_those_of_sub(ddp: Command) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_the_frames_can_be_recorded_too(ddp: Command, tmp_path: Path) -> None:
+def test_the_frames_can_be_recorded(ddp: Command, tmp_path: Path) -> None:
     file = str(tmp_path / "a.ddprec")
     weight = json.loads(ddp("weigh", "tasks", "--record", file).out)
     [sub] = json.loads(ddp("read", file).out)["subs"]

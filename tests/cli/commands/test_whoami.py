@@ -1,4 +1,4 @@
-"""`ddp whoami` asks the server for the user; no login has its own exit code."""
+"""`ddp whoami` asks the server for the user, and ends with an exit code of its own if there is no login."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_error_without_a_login_says_how_to_log_in(ddp: Command, server: Loop
     )  # fmt: skip
 
 
-def test_the_user_is_shown_with_all_names(ddp: Command, server: LoopbackServer) -> None:
+def test_whoami_shows_all_names_of_the_user(ddp: Command, server: LoopbackServer) -> None:
     ddp("login", "alice", "--password-file", "-", stdin=b"wonderland")
     ran = ddp("whoami")
     assert (ran.code, ran.err) == (0, "")
