@@ -63,7 +63,7 @@ def interact(
     from .terminal.history import ShellHistory
     from .terminal.modes import quiet
     from .terminal.output import PlainScreen, TerminalOutput, has_256_colors, is_terminal, standard_output
-    from .terminal.prompt import PlainPrompt, Prompt
+    from .terminal.prompt import Prompt
 
     can_draw = not is_dumb and not is_tour
     screen: TerminalOutput | PlainScreen = standard_output() if can_draw else PlainScreen(sys.stdout)
@@ -86,14 +86,15 @@ def interact(
         prompt: Prompt | PlainPrompt
         if isinstance(screen, TerminalOutput):
             prompt = Prompt(shell, printer, screen, history, when_drawn=on_first_prompt)
-        elif is_tour:
-            from .terminal.tour import TourPrompt
-
-            keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None
-            prompt = TourPrompt(shell, printer, screen, keys, lambda: settings.is_on("color"))
-            shell.link.open(None)
         else:
-            prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
+            from .terminal.tour import PlainPrompt, TourPrompt
+
+            if is_tour:
+                keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None
+                prompt = TourPrompt(shell, printer, screen, keys, lambda: settings.is_on("color"))
+                shell.link.open(None)
+            else:
+                prompt = PlainPrompt(shell, printer, screen, sys.stdin, history.append_string)
         if not is_tour:
             shell.log.typed_lines = history.oldest_first
             shell.names.use_history(history.oldest_first, history_path.with_name("unknown-names"))

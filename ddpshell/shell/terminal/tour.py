@@ -1,20 +1,130 @@
-"""The tour of `ddp demo --tour`: commands that are typed by themselves, one after another, when the reader presses Enter."""
+"""A plain prompt for terminals that cannot move the cursor, and the tour of `ddp demo --tour`, which uses that prompt."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from msgspec import Struct
 
 from ...text.palette import terminal_text
+from ..parser import Continuation
 from ..state import Shell
+from .modes import ask_at_terminal, has_modes, hidden
 from .output import PlainScreen
 from .printer import Printer
-from .prompt import PlainPrompt, prompt_text
+from .prompt import prompt_text
 
-__all__ = ["STEPS", "Step", "TourPrompt"]
+__all__ = ["STEPS", "PlainPrompt", "Step", "TourPrompt"]
+
+
+class PlainPrompt:
+    """A prompt for terminals that cannot move the cursor (TERM=dumb). The terminal itself edits the line.
+
+    Output during the input goes on rows of its own, and the prompt appears again below it. The text that the user has typed
+    stays above, and still counts.
+
+    Args:
+        shell: The shell that runs the lines.
+        printer: Writes to the terminal.
+        screen: The output of the terminal.
+        keys: Standard input.
+        remember: Called with each text, for the history.
+    """
+
+    def __init__(
+        self, shell: Shell, printer: Printer, screen: PlainScreen, keys: TextIO, remember: Callable[[str], object]
+    ) -> None:
+        self.can_draw = False
+        self._shell = shell
+        self._printer = printer
+        self._screen = screen
+        self._keys = keys
+        self._remember = remember
+
+    def read(self) -> str:
+        """Read a command. It ends with Enter, unless a bracket or a comment is open.
+
+        Raises:
+            KeyboardInterrupt: The user pressed Ctrl-C, which discards the text.
+            EOFError: The user pressed Ctrl-D on an empty line.
+        """
+        continuation = Continuation()
+        lines = [self._read_line(prompt_text(self._shell, self._screen.columns))]
+        while continuation.continues_after(lines[-1]):
+            lines.append(self._read_line("... "))
+        text = "\n".join(lines)
+        self._remember(text)
+        return text
+
+    def ask_secret(self, question: str) -> str:
+        """Ask for a secret, which is not shown."""
+        if not has_modes():
+            self._printer.flush()
+            return ask_at_terminal(question, is_hidden=True)
+        with hidden(self._keys):
+            answer = self._read_line(question)
+        self._printer.flush()
+        self._screen.write_raw("\n")
+        self._screen.flush()
+        return answer
+
+    def ask(self, question: str) -> str:
+        """Ask for a text."""
+        return self._read_line(question)
+
+    def clear(self) -> None:
+        """Do nothing, because this terminal cannot be cleared."""
+
+    @contextlib.contextmanager
+    def hand_over(self) -> Iterator[None]:
+        """Let another program use the terminal during a `with` block."""
+        self._printer.flush()
+        with self._printer.paused():
+            yield
+
+    def _read_line(self, question: str) -> str:
+        self._printer.flush()
+        # Other threads must not write between the question and `attach`.
+        with self._printer.paused():
+            self._screen.write_raw(question)
+            self._screen.flush()
+            self._printer.attach(_PlainLine(self._screen, question))
+        try:
+            with self._shell.interrupts.allowed():
+                text = self._keys.readline()
+        except KeyboardInterrupt:
+            with self._printer.paused():
+                self._screen.write_raw("\n")
+            raise
+        finally:
+            self._printer.detach()
+        if not text:
+            raise EOFError
+        return text.rstrip("\n")
+
+
+class _PlainLine:
+    """The line of a plain prompt; see `PromptLine`."""
+
+    def __init__(self, screen: PlainScreen, question: str) -> None:
+        self._screen = screen
+        self._question = question
+
+    def request_flush(self, flush: Callable[[], None]) -> None:
+        """Call `flush` at once, because no other thread writes."""
+        flush()
+
+    def print_above(self, text: str) -> bool:
+        """Write below the typed text, and write the question again."""
+        self._screen.write_raw(f"\n{text}{self._question}")
+        self._screen.flush()
+        return True
+
+
+# ---------------------------------------------------------------------------------------------------------------- the tour
 
 # Seconds to wait for the connection, and for the answers to a command, before the next step.
 _PATIENCE = 10.0

@@ -16,7 +16,7 @@ from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
 from ddpshell.shell.terminal.output import PlainScreen
 from ddpshell.shell.terminal.printer import Printer
-from ddpshell.shell.terminal.prompt import PlainPrompt
+from ddpshell.shell.terminal.tour import PlainPrompt
 from tests.shell.window import Buffer
 
 
