@@ -87,7 +87,7 @@ def interact(
         if isinstance(screen, TerminalOutput):
             prompt = Prompt(shell, printer, screen, history, when_drawn=on_first_prompt)
         else:
-            from .terminal.tour import PlainPrompt, TourPrompt
+            from .terminal.plain_prompt import PlainPrompt, TourPrompt
 
             if is_tour:
                 keys = sys.stdin if is_terminal(sys.stdin, sys.stdout) else None

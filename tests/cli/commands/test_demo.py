@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.shell.terminal.tour import STEPS
+from ddpshell.shell.terminal.plain_prompt import STEPS
 from tests.cli.conftest import Command
 from tests.loopback import LoopbackServer
 from tests.shell.window import Window

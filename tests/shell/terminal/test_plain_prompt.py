@@ -15,8 +15,8 @@ from ddpshell.shell.settings import Settings
 from ddpshell.shell.state import Shell
 from ddpshell.shell.terminal.display import ScreenDisplay
 from ddpshell.shell.terminal.output import PlainScreen
+from ddpshell.shell.terminal.plain_prompt import PlainPrompt
 from ddpshell.shell.terminal.printer import Printer
-from ddpshell.shell.terminal.tour import PlainPrompt
 from tests.shell.window import Buffer
 
 
