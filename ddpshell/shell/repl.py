@@ -60,10 +60,9 @@ def interact(
         is_tour: Play the tour of the demo server, in place of what the user types.
     """
     # prompt_toolkit is slow to load, and scripts do not need it.
-    from .terminal.history import ShellHistory
     from .terminal.modes import quiet
     from .terminal.output import PlainScreen, TerminalOutput, has_256_colors, is_terminal, standard_output
-    from .terminal.prompt import Prompt
+    from .terminal.prompt import Prompt, ShellHistory
 
     can_draw = not is_dumb and not is_tour
     screen: TerminalOutput | PlainScreen = standard_output() if can_draw else PlainScreen(sys.stdout)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
@@ -14,7 +16,7 @@ from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition, emacs_mode, has_completions, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.history import History
+from prompt_toolkit.history import FileHistory, History
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -30,18 +32,19 @@ from prompt_toolkit.lexers import DynamicLexer, PygmentsLexer
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import BaseStyle, DynamicStyle, Style, merge_styles
 
+from ...logins import make_private
 from ...text.escaping import escape_line
 from ...text.palette import StyledText, named_style
 from ...text.prose import cell_width, clip, duration, plural
 from ..commands.session import state_text
-from ..parser import is_open
+from ..parser import is_open, is_private
 from ..state import UNCONFIRMED, Shell
 from .completion import LineCompleter, LineSuggester, suggestions
 from .modes import sane
 from .output import TerminalOutput
 from .printer import Printer
 
-__all__ = ["Prompt", "prompt_text", "short_url", "toolbar"]
+__all__ = ["Prompt", "ShellHistory", "prompt_text", "short_url", "toolbar"]
 
 #: Seconds between two updates of the toolbar.
 _REFRESH = 1.0
@@ -389,3 +392,70 @@ def _toolbar_parts(shell: Shell) -> StyledText:
     if shell.link.frame_filter is not None:
         parts.append(("", "debug"))
     return parts
+
+
+# ---------------------------------------------------------------------------------------------------------- the history
+
+#: The largest size of the file in bytes. If it is larger, the shell deletes the older half.
+SIZE_LIMIT = 4 << 20
+
+
+class ShellHistory(FileHistory):
+    """The history of a user, in a file that other users cannot read.
+
+    Args:
+        path: The file. A missing folder is created.
+        warn: Called once with a message if the history cannot be read or written.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
+        super().__init__(path)
+        self._path = path
+        self._warn: Callable[[str], object] | None = warn
+
+    def append_string(self, string: str) -> None:
+        """Add a line, unless it contains a secret."""
+        if string.strip() and not is_private(string):
+            super().append_string(string)
+
+    def oldest_first(self) -> list[str]:
+        """Return all lines of this session and of earlier ones."""
+        return list(reversed(self.load_history_strings()))
+
+    def load_history_strings(self) -> list[str]:
+        """Read the file. If it cannot be read, return no lines."""
+        try:
+            self._shorten()
+            return list(super().load_history_strings())
+        except OSError as error:
+            self._fail(error)
+            return []
+
+    def store_string(self, string: str) -> None:
+        """Append a line to the file."""
+        try:
+            make_private(self._path.parent)
+            if not self._path.exists():
+                os.close(os.open(self._path, os.O_CREAT | os.O_APPEND, 0o600))
+            if self._path.is_file() and self._path.stat().st_mode & 0o777 != 0o600:
+                self._path.chmod(0o600)
+            super().store_string(string)
+        except OSError as error:
+            self._fail(error)
+
+    def _shorten(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_size <= SIZE_LIMIT:
+                return
+            data = self._path.read_bytes()[-SIZE_LIMIT // 2 :]
+            # Each entry begins with a comment line.
+            start = data.find(b"\n# ")
+            temporary = self._path.with_name(self._path.name + ".new")
+            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(data[start:])
+            temporary.replace(self._path)
+
+    def _fail(self, error: OSError) -> None:
+        warn, self._warn = self._warn, None
+        if warn is not None:
+            warn(f"the history is not saved: {error.filename or self._path}: {error.strerror}")

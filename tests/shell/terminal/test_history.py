@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpshell.shell.terminal import history as history_module
-from ddpshell.shell.terminal.history import ShellHistory
+from ddpshell.shell.terminal import prompt as prompt_module
+from ddpshell.shell.terminal.prompt import ShellHistory
 
 
 def history_of(path: Path) -> tuple[ShellHistory, list[str]]:
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read_causes_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_loses_its_older_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "SIZE_LIMIT", 2000)
+    monkeypatch.setattr(prompt_module, "SIZE_LIMIT", 2000)
     path = tmp_path / "history"
     history, _ = history_of(path)
     for number in range(100):
