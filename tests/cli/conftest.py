@@ -1,4 +1,4 @@
-"""The command, run within the test's process or as one of its own, and a server for it."""
+"""Fixtures that run the command, in the test's process or in another one, and a server for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.machine import TOP
 
 
 class Run(NamedTuple):
-    """How one run of the command ended."""
+    """The result of one run of the command."""
 
     code: int
     out: str
@@ -33,7 +33,7 @@ class Command(Protocol):
 
 
 def ddp_apart(*arguments: str, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line in a process of its own, with a script for its standard input."""
+    """Run a command line in another process, with a script as standard input."""
     return subprocess.run(
         [sys.executable, "-m", "ddpshell", *arguments],
         cwd=TOP,
@@ -48,7 +48,7 @@ def ddp_apart(*arguments: str, script: str, **environment: str) -> subprocess.Co
 
 @pytest.fixture
 def ddp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command line, in this process, its streams being files."""
+    """Run a command line in this process, with files as its streams."""
 
     def command(*words: str, stdin: bytes | Path | IO[bytes] = b"") -> Run:
         given = tmp_path / "stdin"
@@ -66,7 +66,7 @@ def ddp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
             patch.setattr(sys, "stdout", out_file)
             patch.setattr(sys, "stderr", err_file)
             code = run(words)
-        # As they were written: a newline is one.
+        # Newlines are not translated.
         return Run(code, out.read_bytes().decode(), err.read_bytes().decode())
 
     return command
@@ -74,7 +74,7 @@ def ddp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Run a command line in this process with a terminal as standard output and error; returns what it shows."""
+    """Run a command line in this process, with a terminal as standard output and error. Returns the text on the terminal."""
     master, slave = pty.openpty()
 
     def command(*words: str) -> str:
@@ -104,7 +104,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
-    """The demo server, which commands without -u connect to."""
+    """The demo server. Commands without -u connect to it."""
     with LoopbackServer() as running:
         monkeypatch.setenv("DDP_URL", running.url)
         yield running
@@ -112,7 +112,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackServer]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command as a process; it is gone when the test is over."""
+    """Start the command as a process, which is killed at the end of the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def command(*words: str, **settings: object) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""Streams that are written by a thread of their own."""
+"""Streams that a background thread writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reader(Stream):
 
 
 class Place(NamedTuple):
-    """A stream, and its reader."""
+    """A stream and its reader."""
 
     reader: Reader
     stream: LogStream
@@ -69,14 +69,14 @@ def test_lines_beyond_the_limit_are_counted_and_reported(place: Place) -> None:
     assert told == "ddp: warning: left out 4 lines, because the lines before were not read in time"
 
 
-def test_what_was_left_out_is_reported_at_the_end_too(place: Place) -> None:
+def test_lines_left_out_are_also_reported_at_the_end(place: Place) -> None:
     place.stream.write("too long for it\n")
     place.reader.allowed.release()
     place.stream.close()
     assert place.reader.texts == ["ddp: warning: left out 1 line, because the lines before were not read in time\n"]
 
 
-def test_the_end_does_not_wait_for_ever() -> None:
+def test_close_does_not_wait_forever() -> None:
     reading, writing = os.pipe()
     with open(writing, "w") as file, open(reading, "rb") as kept:  # noqa: PTH123 - descriptors
         stream = LogStream(Stream(file))
@@ -85,7 +85,7 @@ def test_the_end_does_not_wait_for_ever() -> None:
         assert len(kept.read(200_001)) == 200_001
 
 
-def test_a_console_has_its_own_stream_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_console_gets_its_own_stream_back(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console()
     before = console.err
     with written_in_background(console):
@@ -93,10 +93,10 @@ def test_a_console_has_its_own_stream_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert console.err is before
 
 
-def test_results_that_a_reader_does_not_take_are_written_later_and_hold_their_source(
+def test_results_for_a_slow_reader_are_queued_and_hold_their_source(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """None is left out, and none out of order; the thread that receives never waits."""
+    """All results are written in order, and the thread that receives them never waits."""
     reading, writing = os.pipe()
     held: list[bool] = []
     with os.fdopen(writing, "w") as file, os.fdopen(reading, "rb") as pipe:

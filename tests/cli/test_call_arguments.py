@@ -1,4 +1,4 @@
-"""Arguments mean what the help says."""
+"""Words of the command line become arguments as the help says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.loopback import LoopbackServer
 
 
 @pytest.mark.parametrize("command", ["call", "sub"])
-def test_the_commands_that_take_such_words_explain_them(ddp: Command, command: str) -> None:
+def test_the_help_of_each_command_with_arguments_explains_their_grammar(ddp: Command, command: str) -> None:
     out = ddp(command, "--help").out
     assert "[ARG]..." in out
     assert "-s, --string" in out
@@ -33,7 +33,9 @@ def test_the_commands_that_take_such_words_explain_them(ddp: Command, command: s
 
 
 @pytest.mark.usefixtures("server")
-def test_the_words_mean_what_help_says(ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_have_the_values_that_the_help_describes(
+    ddp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE").write_text("[5]")
     words = ["5", "-1", "true", "null", "Hello", "http://x", '"5"', "{a: [1, 2]}", 'Date("2026-01-02")', '{"$date": 0}']
@@ -46,7 +48,7 @@ def test_the_words_mean_what_help_says(ddp: Command, tmp_path: Path, monkeypatch
 
 
 @given(st.sampled_from([*CONSTANTS, *CONSTRUCTORS, "undefined", "None"]) | st.text().filter(str.isidentifier))
-def test_plain_words_are_read_as_the_grammar_of_literals_reads_them(word: str) -> None:
+def test_plain_words_have_the_value_that_the_grammar_of_literals_gives_them(word: str) -> None:
     [value] = read_arguments([word], Process(), as_strings=False)
     assert repr(value) == repr(parse_argument(word))
 
@@ -61,28 +63,28 @@ class TestSources:
         [
             pytest.param(["Hello", "5", '"5"', "{a: 1}"], '["Hello",5,"5",{"a":1}]', id="literals and strings"),
             pytest.param(['Date("2026-01-02")', "{$date: 0}"], '[{"$date":1767312000000},{"$date":0}]', id="EJSON"),
-            pytest.param(["@@x", "@@"], '["@x","@"]', id="two at signs are one"),
-            pytest.param(["@@5"], '["@5"]', id="and always a string"),
-            pytest.param(["a@b", ""], '["a@b",""]', id="an at sign elsewhere"),
-            pytest.param(["-s", "5", "@x", "@@x", "-", "{a:"], '["5","@x","@@x","-","{a:"]', id="-s takes all as it stands"),
-            pytest.param(["5", "6", "--string"], '["5","6"]', id="--string behind"),
-            pytest.param([], "[]", id="none"),
+            pytest.param(["@@x", "@@"], '["@x","@"]', id="two at signs"),
+            pytest.param(["@@5"], '["@5"]', id="a number after two at signs"),
+            pytest.param(["a@b", ""], '["a@b",""]', id="an at sign inside a word"),
+            pytest.param(["-s", "5", "@x", "@@x", "-", "{a:"], '["5","@x","@@x","-","{a:"]', id="-s"),
+            pytest.param(["5", "6", "--string"], '["5","6"]', id="--string after the arguments"),
+            pytest.param([], "[]", id="no arguments"),
         ],
     )  # fmt: skip
-    def test_arguments_are(self, ddp: Command, words: list[str], out: str) -> None:
+    def test_a_word_becomes_an_argument(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("call", "echo", *words) == (0, f"{out}\n", "")
 
     @pytest.mark.parametrize(
         ("content", "out"),
         [
             pytest.param(b"[1,\n 2]\n", "[1,2]", id="a literal"),
-            pytest.param(b'{\n  "a": [\n    1\n  ]\n}\n', '{"a":[1]}', id="JSON, laid out"),
-            pytest.param(b"// what for\n{a: 1}\n", '{"a":1}', id="a literal behind a comment"),
-            pytest.param(b"Hello\nyou\n", '"Hello\\nyou"', id="a text, without its last newline"),
-            pytest.param(b"Hello\r\n", '"Hello"', id="a text from Windows"),
-            pytest.param(b"Hello\n\n", '"Hello\\n"', id="no more than one newline goes"),
+            pytest.param(b'{\n  "a": [\n    1\n  ]\n}\n', '{"a":[1]}', id="indented JSON"),
+            pytest.param(b"// what for\n{a: 1}\n", '{"a":1}', id="a literal after a comment"),
+            pytest.param(b"Hello\nyou\n", '"Hello\\nyou"', id="text without its last newline"),
+            pytest.param(b"Hello\r\n", '"Hello"', id="text with line endings of Windows"),
+            pytest.param(b"Hello\n\n", '"Hello\\n"', id="text with two newlines at its end"),
             pytest.param(b"\xef\xbb\xbf5", "5", id="a byte order mark"),
-            pytest.param(b"", '""', id="nothing"),
+            pytest.param(b"", '""', id="an empty file"),
         ],
     )
     def test_a_value_is_read_from_a_file_or_standard_input(
@@ -105,10 +107,10 @@ class TestSources:
             ('{"$date": {"$numberLong": "-5"}}', -5),
         ],
     )
-    def test_e12_mongodbs_dates_are_dates_whichever_way_they_come_in(
+    def test_e12_dates_of_mongodb_are_read_from_every_source(
         self, ddp: Command, tmp_path: Path, text: str, ms: int
     ) -> None:
-        """V45, V47."""
+        """V45, V47: a date can be an ISO string or an extended number."""
         file = tmp_path / "value"
         file.write_text(text)
         out = f'{{"$date":{ms}}}\n'
@@ -120,11 +122,11 @@ class TestSources:
             answer = f'{{"line":1,"result":{out[:-1]}}}\n'
             assert ddp("batch", stdin=f'["identity", {text}]'.encode()) == (0, answer, "")
 
-    def test_a_file_may_stand_in_the_home_folder(self, ddp: Command, home: Path) -> None:
+    def test_an_argument_can_name_a_file_in_the_home_folder(self, ddp: Command, home: Path) -> None:
         (home / "value").write_text("5")
         assert ddp("call", "identity", "@~/value").out == "5\n"
 
-    def test_ten_thousand_levels_are_too_deep_and_reported_so(self, ddp: Command, tmp_path: Path) -> None:
+    def test_ten_thousand_levels_are_reported_as_nested_too_deeply(self, ddp: Command, tmp_path: Path) -> None:
         file = tmp_path / "deep.json"
         file.write_text("[" * 10_000 + "]" * 10_000)
         ran = ddp("call", "echo", f"@{file}")
@@ -137,22 +139,22 @@ class TestExactText:
     @pytest.mark.parametrize(
         "text", ["@/etc/passwd", "-", "--", "-1", "-S", "--help", "", "{a:", "5", "@@", "Text(@x)", "a\nb", "\x1b"]
     )
-    def test_it_is_always_exactly_that_string(self, ddp: Command, text: str) -> None:
+    def test_the_text_after_s_is_always_exactly_that_string(self, ddp: Command, text: str) -> None:
         assert json.loads(ddp("call", "echo", "-S", text).out) == [text]
         assert json.loads(ddp("call", "-S", text, "echo", "1", "-S", text, "{a: 1}").out) == [text, 1, text, {"a": 1}]
 
-    def test_its_order_among_the_other_arguments_is_kept(self, ddp: Command) -> None:
+    def test_exact_texts_keep_their_order_among_the_other_arguments(self, ddp: Command) -> None:
         words = ["1", "-S", "2", "-q", "3", "-S4", "-S", "5", "--", "-S", "6"]
         assert ddp("call", "echo", *words) == (0, '[1,"2",3,"4","5","-S",6]\n', "")
 
-    def test_no_note_is_printed_about_it(self, ddp: Command) -> None:
+    def test_an_exact_text_causes_no_note(self, ddp: Command) -> None:
         assert ddp("call", "echo", "-S", "tru", "-S", "a:1", "-S", "b:2").err == ""
 
-    def test_it_is_an_argument_of_a_subscription_too(self, ddp: Command) -> None:
+    def test_a_subscription_takes_an_exact_text_as_well(self, ddp: Command) -> None:
         assert ddp("sub", "items", "-S", "2").code == 1
         assert ddp("sub", "items", "2", "--count").out == "2\n"
 
-    def test_without_another_word_the_name_is_missing(self, ddp: Command) -> None:
+    def test_an_exact_text_is_never_the_name_of_the_method(self, ddp: Command) -> None:
         assert ddp("call", "-S", "x", "-S", "y").err.startswith("ddp: error: missing METHOD")
 
     def test_bytes_that_are_not_text_are_reported(self, ddp: Command) -> None:
@@ -161,7 +163,7 @@ class TestExactText:
 
 @pytest.mark.usefixtures("server")
 class TestParams:
-    def test_the_whole_array_is_given(self, ddp: Command, tmp_path: Path) -> None:
+    def test_params_has_the_whole_array_of_arguments(self, ddp: Command, tmp_path: Path) -> None:
         (tmp_path / "params").write_text('[1, "@x", Date(0)]')
         out = '[1,"@x",{"$date":0}]\n'
         assert ddp("call", "echo", "--params", '[1, "@x", Date(0)]').out == out
@@ -182,7 +184,7 @@ class TestParams:
             (["--params", "[]", "-s"], "--params has all arguments, so it cannot be used with -s"),
         ],
     )
-    def test_a_wrong_one_is_reported(self, ddp: Command, words: list[str], error: str) -> None:
+    def test_invalid_params_are_reported(self, ddp: Command, words: list[str], error: str) -> None:
         ran = ddp("call", "echo", *words)
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith(f"ddp: error: {error}")
@@ -196,7 +198,7 @@ class TestFilesInValues:
         (tmp_path / "my notes.md").write_text("\ufeff[5]\n", encoding="utf-8")
         (tmp_path / "photo.png").write_bytes(b"\x89PNG\xff")
 
-    def test_text_and_bytes_are_read_whatever_they_look_like(self, ddp: Command) -> None:
+    def test_text_and_bytes_of_a_file_are_read_unchanged(self, ddp: Command) -> None:
         words = ["""{t: Text(@"my notes.md"), b: [Binary(@photo.png)]}"""]
         out = '{"t":"[5]\\n","b":[{"$binary":"iVBOR/8="}]}\n'
         assert ddp("call", "identity", *words).out == out
@@ -214,12 +216,12 @@ class TestFilesInValues:
             ("Date(@photo.png)", "argument 1: Date takes a text"),
         ],
     )
-    def test_a_wrong_file_is_reported_with_its_place(self, ddp: Command, word: str, error: str) -> None:
+    def test_an_unreadable_file_is_reported_with_its_position(self, ddp: Command, word: str, error: str) -> None:
         ran = ddp("call", "echo", word)
         assert (ran.code, ran.out, ran.err.splitlines()[0][: len(error) + 12]) == (2, "", f"ddp: error: {error}")
 
     def test_a_value_that_is_read_from_a_file_or_a_pipe_cannot_read_files(self, ddp: Command, tmp_path: Path) -> None:
-        """A script may pass on a value that another user wrote."""
+        """Another user may have written the value, and must not choose files to read."""
         (tmp_path / "value").write_text("[Text(@photo.png)]")
         for words, stdin in (
             (["echo", "-"], b"[Text(@photo.png)]"),
@@ -254,12 +256,12 @@ class TestMistypedValues:
             ("done:=true", "an object is written as '{name: value}'"),
         ],
     )
-    def test_one_is_sent_as_it_stands_with_a_note(self, ddp: Command, word: str, meant: str) -> None:
+    def test_a_mistyped_value_is_sent_unchanged_with_a_note(self, ddp: Command, word: str, meant: str) -> None:
         ran = ddp("call", "echo", word)
         assert (ran.code, json.loads(ran.out)) == (0, [word])
         assert ran.err == f"ddp: note: argument 1 is sent as the text {json.dumps(word, ensure_ascii=False)}; {meant}\n"
 
-    def test_none_is_printed_if_it_is_not_wanted_or_the_text_is_plain(self, ddp: Command) -> None:
+    def test_there_is_no_note_for_plain_text_or_with_quiet_or_string(self, ddp: Command) -> None:
         assert ddp("call", "-q", "echo", "tru").err == ""
         assert ddp("call", "-s", "echo", "tru").err == ""
         plain = [
@@ -296,10 +298,8 @@ class TestMistypedValues:
         '{"$escape": []}',
     ],
 )
-def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_in(
-    ddp: Command, tmp_path: Path, form: str
-) -> None:
-    """Without a server: nothing is sent, since even connecting would be an error of another kind."""
+def test_an_invalid_ejson_form_is_a_usage_error_from_every_source(ddp: Command, tmp_path: Path, form: str) -> None:
+    """There is no server, so an attempt to connect would end with another exit code."""
     file = tmp_path / "value"
     file.write_text(form)
     for words, stdin in (
@@ -330,14 +330,14 @@ def test_a_form_that_is_not_understood_is_a_usage_error_whichever_way_it_comes_i
         pytest.param(["{\x1b: 1}"], ["argument 1: \\x1b is not a valid value", "  {\\x1b: 1}", "   ^"], id="a harmful literal"),
         pytest.param(["@/nowhere"], ["argument 1: cannot read /nowhere: No such file or directory; write @@/nowhere for"], id="no file"),
         pytest.param(["@/"], ["argument 1: cannot read /: Is a directory"], id="a folder"),
-        pytest.param(["@"], ["argument 1: the name of a file is missing after @"], id="no name"),
+        pytest.param(["@"], ["argument 1: the name of a file is missing after @"], id="an empty name"),
         pytest.param(["-", "-"], ["argument 2: standard input can be read only once"], id="standard input twice"),
-        pytest.param(["\udcff"], ["argument 1 is not UTF-8 text"], id="bytes"),
-        pytest.param(["-s", "\udcff"], ["argument 1 is not UTF-8 text"], id="bytes as a string"),
-        pytest.param(["@/dev/zero"], ["argument 1 (/dev/zero) is too large for a message (more than 64 MiB)"], id="a file without end"),
+        pytest.param(["\udcff"], ["argument 1 is not UTF-8 text"], id="invalid UTF-8"),
+        pytest.param(["-s", "\udcff"], ["argument 1 is not UTF-8 text"], id="invalid UTF-8 with -s"),
+        pytest.param(["@/dev/zero"], ["argument 1 (/dev/zero) is too large for a message (more than 64 MiB)"], id="an endless file"),
     ],
 )  # fmt: skip
-def test_a_wrong_argument_is_reported_with_its_place(ddp: Command, words: list[str], lines: list[str]) -> None:
+def test_an_invalid_argument_is_reported_with_its_position(ddp: Command, words: list[str], lines: list[str]) -> None:
     ran = ddp("call", "echo", *words)
     assert (ran.code, ran.out) == (2, "")
     shown = ran.err.splitlines()
@@ -348,7 +348,7 @@ def test_a_wrong_argument_is_reported_with_its_place(ddp: Command, words: list[s
 
 
 @pytest.mark.parametrize("file", ["/nowhere", ""])
-def test_a_missing_file_of_params_is_not_advised_to_be_a_string(ddp: Command, file: str) -> None:
+def test_a_missing_file_of_params_has_no_hint_about_strings(ddp: Command, file: str) -> None:
     ran = ddp("call", "echo", "--params", f"@{file}")
     assert (ran.code, "@@" in ran.err) == (2, False)
 
@@ -362,15 +362,13 @@ def test_a_missing_file_of_params_is_not_advised_to_be_a_string(ddp: Command, fi
         (["{name:", "ann", "lee,", "n:", "[x]}"], 'ddp call m \'{name: "ann lee", n: ["x"]}\''),
     ],
 )
-def test_a_literal_that_the_shell_has_split_or_stripped_is_answered_with_its_quotes(
-    ddp: Command, words: list[str], meant: str
-) -> None:
+def test_a_literal_that_lost_its_quotes_gets_a_hint_with_the_quotes(ddp: Command, words: list[str], meant: str) -> None:
     ran = ddp("call", "m", *words)
     assert (ran.code, ran.err.splitlines()[-1]) == (2, f"ddp: hint: did you mean `{meant}`?")
 
 
 @pytest.mark.parametrize("word", ["[draft] hi", "{a:b} c", "[a] [b]"])
-def test_a_command_that_would_fail_too_is_not_proposed(ddp: Command, word: str) -> None:
+def test_a_hint_never_has_a_command_that_would_fail(ddp: Command, word: str) -> None:
     ran = ddp("call", "m", word)
     assert ran.code == 2
     assert "did you mean" not in ran.err
@@ -388,7 +386,7 @@ def test_a_command_that_would_fail_too_is_not_proposed(ddp: Command, word: str) 
          "if so, put it in quotes: ddp call echo 5 '{name: \"ann\", age: 5, x: [1]}'")),
     ],
 )  # fmt: skip
-def test_an_object_that_the_shell_has_expanded_is_noted_and_sent_as_it_stands(
+def test_an_object_that_the_shell_has_expanded_is_sent_unchanged_with_a_note(
     ddp: Command, words: list[str], note: str
 ) -> None:
     ran = ddp("call", "echo", *words)
@@ -409,7 +407,7 @@ def test_an_object_that_the_shell_has_expanded_is_noted_and_sent_as_it_stands(
         (["--token-file", "-"], "the script", "--token-file", "--token-file FILE"),
     ],
 )  # fmt: skip
-def test_two_readers_of_standard_input_are_reported_before_anything_is_sent(
+def test_standard_input_cannot_be_read_twice(
     ddp: Command, words: list[str], first: str, second: str, file: str
 ) -> None:
     ran = ddp(*words, stdin=b"5\n6\n")
@@ -424,7 +422,7 @@ def test_the_method_must_be_text(ddp: Command) -> None:
     assert ddp("call", "\udcff").err.startswith("ddp: error: METHOD is not UTF-8 text")
 
 
-def test_a_wrong_file_is_reported_with_its_line(ddp: Command, tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_with_its_line(ddp: Command, tmp_path: Path) -> None:
     file = tmp_path / "tasks.json"
     file.write_text('{\n  "title": "write",\n  "done": maybe\n}\n')
     first, line, caret, *_ = ddp("call", "echo", f"@{file}").err.splitlines()
@@ -439,13 +437,13 @@ def test_a_file_that_is_not_text_is_reported(ddp: Command, tmp_path: Path) -> No
 
 
 def test_an_unreadable_file_is_reported(ddp: Command, tmp_path: Path) -> None:
-    # Root can read any file, but not a loop of symbolic links.
+    # The tests may run as root, who can read any file, but not a loop of symbolic links.
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert "cannot read" in ddp("call", "echo", f"@{tmp_path / 'a'}").err
 
 
-def test_standard_input_that_does_not_end_is_given_up(ddp: Command, server: LoopbackServer) -> None:
+def test_reading_endless_standard_input_times_out(ddp: Command, server: LoopbackServer) -> None:
     reading, writing = os.pipe()
     clock = SystemClock()
     began = clock.now()

@@ -64,7 +64,7 @@ def test_every_kind_of_setting_is_read(tmp_path: Path) -> None:
     assert config.profile("a.b").values == {"url": "localhost", "cookies": {"session": "1"}}
 
 
-def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_or_missing_file_has_no_settings(tmp_path: Path) -> None:
     config = read(tmp_path, "")
     assert (config.default.values, config.servers) == ({}, {})
     assert read_config(str(tmp_path / "nowhere")).servers == {}
@@ -73,31 +73,31 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        pytest.param("[default]\ntimeuot = 5", "line 2, [default]: unknown setting 'timeuot'; did you mean timeout?", id="a wrong key"),
-        pytest.param("# x\n[default]\n\n'xyz' = 5", "line 4, [default]: unknown setting 'xyz'", id="one like no other"),
-        pytest.param("[defualt]", "line 1: unknown section 'defualt'; did you mean default?", id="a wrong section"),
-        pytest.param("[server.a]\nurl = 'x'", "line 1: unknown section 'server'; did you mean servers?", id="and another"),
-        pytest.param("url = 'x'", "line 1: url must be in [default] or in a [servers.NAME] section", id="outside of sections"),
-        pytest.param("[default]\nurl = 5", "line 2, [default]: url must be text in quotes", id="no text"),
+        pytest.param("[default]\ntimeuot = 5", "line 2, [default]: unknown setting 'timeuot'; did you mean timeout?", id="a misspelled key"),
+        pytest.param("# x\n[default]\n\n'xyz' = 5", "line 4, [default]: unknown setting 'xyz'", id="an unknown key"),
+        pytest.param("[defualt]", "line 1: unknown section 'defualt'; did you mean default?", id="a misspelled section"),
+        pytest.param("[server.a]\nurl = 'x'", "line 1: unknown section 'server'; did you mean servers?", id="a section for a server without the s"),
+        pytest.param("url = 'x'", "line 1: url must be in [default] or in a [servers.NAME] section", id="a key outside of sections"),
+        pytest.param("[default]\nurl = 5", "line 2, [default]: url must be text in quotes", id="not a string"),
         pytest.param("[default]\nurl = ''", "line 2, [default]: url must be text in quotes", id="an empty text"),
-        pytest.param("[default]\ntimeout = '5'", "line 2, [default]: timeout must be a number of seconds", id="no number"),
+        pytest.param("[default]\ntimeout = '5'", "line 2, [default]: timeout must be a number of seconds", id="not a number"),
         pytest.param("[default]\ntimeout = true", "line 2, [default]: timeout must be a number of seconds", id="a flag for a number"),
         pytest.param("[default]\ntimeout = -5", "line 2, [default]: timeout: -5 is not a valid number of seconds; use 0 for no limit", id="a negative number"),
-        pytest.param("[default]\nno-retry = 1", "line 2, [default]: no-retry must be true or false", id="no flag"),
-        pytest.param("[servers.a]\nurl = 'x'\nheaders = 'A: b'", "line 3, [servers.a]: headers must be a table of strings", id="no table"),
+        pytest.param("[default]\nno-retry = 1", "line 2, [default]: no-retry must be true or false", id="not a flag"),
+        pytest.param("[servers.a]\nurl = 'x'\nheaders = 'A: b'", "line 3, [servers.a]: headers must be a table of strings", id="not a table"),
         pytest.param("[servers.a]\nurl = 'x'\nheaders = { A = 5 }", "line 3, [servers.a]: headers must be a table of strings", id="a table of numbers"),
         pytest.param('[servers.a]\nurl = "x"\nheaders = { A = "secret\\n" }', "line 3, [servers.a]: headers: must look like 'Name: value'", id="a header of two lines"),
-        pytest.param("[servers.a]\nurl = 'x'\n[servers.a.cookies]\na = 'secret;'", "[servers.a]: cookies: must look like name=value", id="no cookie"),
+        pytest.param("[servers.a]\nurl = 'x'\n[servers.a.cookies]\na = 'secret;'", "[servers.a]: cookies: must look like name=value", id="not a cookie"),
         pytest.param("[servers.a]\nlogin = 'ann'", "line 1, [servers.a]: url is missing", id="a server without an address"),
         pytest.param("[default]\nlogin = 'ann'", "line 2, [default]: login is for one server; put it into a [servers.NAME] section with the url of that server", id="a user of every server"),
         pytest.param("[default]\ninsecure = true", "line 2, [default]: insecure is for one server", id="trust in every server"),
-        pytest.param("[servers]\na = 'x'", "[servers.a] must be a section", id="no section for a server"),
-        pytest.param("default = 5", "[default] must be a section", id="no section"),
-        pytest.param("[default\n", "is not valid TOML: Expected", id="no TOML"),
-        pytest.param("[default]\na = " + "[" * 5000, "is not valid TOML: ", id="depth"),
+        pytest.param("[servers]\na = 'x'", "[servers.a] must be a section", id="a server that is not a section"),
+        pytest.param("default = 5", "[default] must be a section", id="a default that is not a section"),
+        pytest.param("[default\n", "is not valid TOML: Expected", id="not TOML"),
+        pytest.param("[default]\na = " + "[" * 5000, "is not valid TOML: ", id="nested too deeply"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_reported_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+def test_a_mistake_is_reported_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(CommandError) as raised:
         read(tmp_path, text)
     assert str(raised.value).startswith(str(tmp_path / "config.toml"))
@@ -116,11 +116,11 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        pytest.param("", "it has no servers", id="none"),
-        pytest.param("[servers.prod]\nurl='a'\n[servers.test]\nurl='b'", "its servers are: prod, test; did you mean prod?", id="one like it"),
+        pytest.param("", "it has no servers", id="a file without servers"),
+        pytest.param("[servers.prod]\nurl='a'\n[servers.test]\nurl='b'", "its servers are: prod, test; did you mean prod?", id="a similar name"),
     ],
 )  # fmt: skip
-def test_an_unknown_profile_is_reported_with_those_there_are(tmp_path: Path, text: str, advice: str) -> None:
+def test_an_unknown_profile_is_reported_with_the_known_ones(tmp_path: Path, text: str, advice: str) -> None:
     with pytest.raises(CommandError) as raised:
         read(tmp_path, text).profile("prd")
     assert str(raised.value).startswith("unknown profile 'prd': ")
@@ -134,7 +134,7 @@ def test_settings_have_the_names_of_options() -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text())
-def test_any_text_is_a_config_file_or_rejected(tmp_path: Path, text: str) -> None:
+def test_any_text_is_a_config_file_or_raises_our_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:

@@ -1,4 +1,4 @@
-"""Whatever a server does instead of serving, the command ends in time, with the right code and one line that helps."""
+"""If a connection fails for any reason, the command ends in time, with the right code, one line and a hint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.proxies import HTTPProxy, Proxy, SOCKSProxy
 
 
 def garbage(server: Conversation) -> None:
-    """The upgrade, and then an answer that is not a WebSocket frame."""
+    """Answer the upgrade, and then send bytes that are not a WebSocket frame."""
     server.upgrade()
     server.expect("connect")
     server.expect("method")
@@ -54,7 +54,7 @@ def close_early(server: Conversation) -> None:
 
 
 def no_http(server: Conversation) -> None:
-    """Another protocol altogether."""
+    """Answer in a protocol that is not HTTP."""
     server.send_bytes(b"220 mail.example.com ESMTP\r\n")
     server.hold()
 
@@ -66,7 +66,7 @@ def no_http(server: Conversation) -> None:
         pytest.param(http_answer(404, "Not Found", "no such \x1b[2J app"), 3, "HTTP 404 Not Found: no such \\x1b[2J app", id="404"),
         pytest.param(http_answer(503, "Busy"), 3, "HTTP 503 Busy", id="503"),
         pytest.param(http_answer(301, "Moved", Location="https://example.com"), 3, "HTTP 301", id="a redirect"),
-        pytest.param(no_http, 3, "is not a WebSocket server", id="no HTTP"),
+        pytest.param(no_http, 3, "is not a WebSocket server", id="not HTTP"),
         pytest.param(silent_tcp, 3, "did not answer the upgrade in time", id="a silent port"),
         pytest.param(silent_websocket, 6, "did not send `connected` in time", id="C6, C8: a silent WebSocket"),
         pytest.param(close_early, 6, "closed the connection (code 4001: go away)", id="C6: closed before `connected`"),
@@ -74,7 +74,7 @@ def no_http(server: Conversation) -> None:
         pytest.param(garbage, 6, "invalid WebSocket frame", id="C6: garbage"),
     ],
 )  # fmt: skip
-def test_no_session_is_reported_in_one_line_with_a_hint(
+def test_a_failed_connection_is_reported_in_one_line_with_a_hint(
     ddp: Command, script: Callable[[Conversation], object], code: int, line: str
 ) -> None:
     clock = SystemClock()
@@ -91,7 +91,7 @@ def test_no_session_is_reported_in_one_line_with_a_hint(
 
 
 def going(server: Conversation) -> None:
-    """A server that closes the connection for a reason of its own as soon as it is asked for something."""
+    """Close the connection with a code and a reason at the first request."""
     server.establish()
     while server.receive()["msg"] not in ("method", "sub", "ping"):
         pass
@@ -113,7 +113,7 @@ def going(server: Conversation) -> None:
     ],
 )
 def test_the_code_and_the_reason_of_a_close_frame_are_quoted(ddp: Command, tmp_path: Path, words: list[str]) -> None:
-    """U22: Meteor's own code is always 1000, so another one comes from a proxy or another server and says why."""
+    """U22: Meteor always sends code 1000. Another code comes from a proxy or another kind of server, and tells the cause."""
     password = tmp_path / "password"
     password.write_text("secret\n")
     words = [str(password) if word == "PASSWORD" else word for word in words]
@@ -132,7 +132,7 @@ def compressing(server: Conversation) -> None:
 
 
 def test_nothing_is_sent_to_a_server_that_breaks_the_handshake(ddp: Command) -> None:
-    """RFC 6455, section 4.1."""
+    """RFC 6455, section 4.1: the client must fail such a connection."""
     with ScriptedServer(compressing) as server:
         ran = ddp("call", "upper", "x", "-u", server.url, "--reconnect")
         assert server.conversations[0].received == []
@@ -141,7 +141,7 @@ def test_nothing_is_sent_to_a_server_that_breaks_the_handshake(ddp: Command) -> 
 
 
 @pytest.mark.parametrize("script", [silent_tcp, silent_websocket])
-def test_the_whole_commands_time_bounds_the_connection_too(
+def test_the_timeout_of_the_command_includes_the_connection(
     ddp: Command, script: Callable[[Conversation], object]
 ) -> None:
     clock = SystemClock()
@@ -156,7 +156,7 @@ def test_the_whole_commands_time_bounds_the_connection_too(
 
 @pytest.mark.parametrize("seconds", ["3000000", "1e10", "1e300"])
 def test_any_number_of_seconds_is_a_limit(ddp: Command, server: LoopbackServer, tmp_path: Path, seconds: str) -> None:
-    """The system's own calls take no more than some weeks or years; 3,000,000 s are more than 2^31 ms."""
+    """Waiting functions of the system have limits; 3,000,000 s are more than 2^31 ms."""
     limits = ("--timeout", seconds, "--connect-timeout", seconds, "-u", server.url)
     assert ddp("call", *limits, "upper", "x") == (0, '"X"\n', "")
     assert ddp("call", *limits, "upper", "-", stdin=b"x") == (0, '"X"\n', "")
@@ -167,7 +167,7 @@ def test_any_number_of_seconds_is_a_limit(ddp: Command, server: LoopbackServer, 
     assert ddp("run", *limits, stdin=script) == (0, '"X"\n', "")
 
 
-def test_a_connection_that_is_tried_again_and_again_ends_with_the_time(ddp: Command) -> None:
+def test_repeated_attempts_to_connect_end_at_the_timeout(ddp: Command) -> None:
     with ScriptedServer(accept_then_close) as server:
         ran = ddp("call", "--reconnect", "--timeout", "0.3", "-u", server.url, "m")
     assert ran.code == 5
@@ -185,8 +185,8 @@ def test_frames_that_are_not_ddp_are_ignored(ddp: Command) -> None:
 
 
 @pytest.mark.parametrize("connected", ['{"msg":"connected"}', '{"msg":"connected","session":7}'])
-def test_greetings_and_sessions_of_other_servers_draw_no_warning(ddp: Command, connected: str) -> None:
-    """C9, C71, U23: what we do not know is a note, and only with `-v`."""
+def test_greetings_and_sessions_of_other_servers_cause_no_warning(ddp: Command, connected: str) -> None:
+    """C9, C71, U23: an unknown message is reported as a note, and only with `-v`."""
 
     def talk(server: Conversation) -> None:
         server.upgrade()
@@ -205,8 +205,8 @@ def test_greetings_and_sessions_of_other_servers_draw_no_warning(ddp: Command, c
     assert "warning" not in ran.err
 
 
-def test_versions_suggested_in_turns_come_to_an_end(ddp: Command) -> None:
-    """C4."""
+def test_a_server_that_suggests_versions_in_turn_is_rejected(ddp: Command) -> None:
+    """C4: a version that the client proposed once is not proposed again."""
     with ScriptedServer(*map(refuse_version, ("pre1", "pre2", "pre1"))) as server:
         ran = ddp("call", "-u", server.url, "m")
     assert (ran.code, ran.out) == (3, "")
@@ -228,7 +228,7 @@ def test_a_closed_port_is_reported(ddp: Command) -> None:
 def test_a_server_that_starts_later_is_waited_for(
     start: Callable[..., subprocess.Popen[str]], words: list[str]
 ) -> None:
-    """The time does not count for --timeout, and nothing is recorded or sent before."""
+    """The time is not part of --timeout, and nothing is recorded or sent before the server starts."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     stdin = {"run": "call upper x\n", "batch": '["upper", "x"]\n'}.get(words[0], "")
@@ -263,7 +263,7 @@ def test_a_server_that_does_not_start_in_time_is_reported(ddp: Command) -> None:
     )
 
 
-def test_a_failure_that_would_stay_is_not_waited_for(ddp: Command) -> None:
+def test_a_permanent_failure_is_not_retried_by_wait_for_server(ddp: Command) -> None:
     with ScriptedServer(http_answer(404, "Not Found")) as server:
         ran = ddp("call", "m", "-u", server.url, "--wait-for-server", "60")
     assert (ran.code, ran.err.count("waiting")) == (3, 0)
@@ -283,10 +283,10 @@ def test_a_failure_that_would_stay_is_not_waited_for(ddp: Command) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_error_of_the_connection_ends_with_the_command_that_finds_the_cause(
+def test_a_connection_error_ends_with_the_doctor_command_for_its_server(
     ddp: Command, tmp_path: Path, words: list[str], script: str
 ) -> None:
-    """It has the options that change the way to the server, and no secrets."""
+    """The command has the options that affect the connection, but no secrets."""
     (tmp_path / "password").write_text("secret\n")
     words = [str(tmp_path / "password") if word == "FILE" else word for word in words]
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -299,7 +299,7 @@ def test_an_error_of_the_connection_ends_with_the_command_that_finds_the_cause(
     assert "secret" not in ran.err
 
 
-def test_the_command_that_finds_the_cause_names_the_server_as_the_user_did(
+def test_the_doctor_command_names_the_server_as_the_user_did(
     ddp: Command, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -312,7 +312,7 @@ def test_the_command_that_finds_the_cause_names_the_server_as_the_user_did(
     assert ddp("call", "m").err.endswith(f"ddp doctor ws://127.0.0.1:{port}/here\n")
 
 
-def test_a_version_that_is_refused_is_a_case_for_the_doctor_and_a_slow_method_is_not(ddp: Command) -> None:
+def test_the_doctor_is_suggested_for_a_refused_version_but_not_for_a_slow_method(ddp: Command) -> None:
     with ScriptedServer(refuse_version("9")) as other:
         assert ddp("call", "m", "-u", other.url).err.endswith(f"ddp doctor {other.url}\n")
     with ScriptedServer(converse(lambda conversation: conversation.wait_closed())) as other:
@@ -320,7 +320,7 @@ def test_a_version_that_is_refused_is_a_case_for_the_doctor_and_a_slow_method_is
     assert (ran.code, "doctor" in ran.err) == (5, False)
 
 
-def test_who_named_no_server_learns_how(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_explains_u_if_the_user_named_no_server(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("DDP_URL", f"127.0.0.1:{listener.getsockname()[1]}")
     assert "(use -u URL for another server)" in ddp("call", "m").err
@@ -332,7 +332,7 @@ def test_an_unknown_host_is_reported(ddp: Command) -> None:
     assert ran.err.startswith("ddp: error: cannot find the host 'nowhere.invalid'")
 
 
-def test_a_name_server_that_is_silent_is_given_up_in_time(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_name_server_is_given_up_in_time(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
 
     def silent(*arguments: object) -> None:
@@ -369,7 +369,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def secure(authority: trustme.CA) -> ssl.SSLContext:
-    """What a server for ddp.example.com presents."""
+    """The TLS context of a server with a certificate for ddp.example.com."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("ddp.example.com").configure_cert(context)
     return context
@@ -387,7 +387,7 @@ class TestTLS:
         assert "is not trusted" in ran.err
         assert "--cacert" in ran.err
 
-    def test_the_authority_and_the_name_can_be_set(
+    def test_the_authority_and_the_expected_name_can_be_set(
         self, ddp: Command, secure: ssl.SSLContext, authority: trustme.CA
     ) -> None:
         with authority.cert_pem.tempfile() as file, ScriptedServer(converse(self.answer), tls=secure) as server:
@@ -395,7 +395,7 @@ class TestTLS:
             assert ddp(*words).code == 3
             assert ddp(*words, "--servername", "ddp.example.com") == (0, "1\n", "")
 
-    def test_the_check_can_be_left_out_with_a_warning(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_insecure_accepts_any_certificate_with_a_warning(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", server.url, "--insecure", "m")
         assert (ran.code, ran.out) == (0, "1\n")
@@ -404,7 +404,7 @@ class TestTLS:
             == "ddp: warning: --insecure: the server's certificate is not checked, so another server could pose as this one\n"
         )
 
-    def test_that_is_never_remembered(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_insecure_is_not_saved_with_a_login(self, ddp: Command, secure: ssl.SSLContext) -> None:
         def talk(server: Conversation) -> None:
             login = {"id": "a", "token": "t0ken", "tokenExpires": {"$date": 1 << 42}}
             server.finish(server.expect("method"), result=login)
@@ -433,7 +433,7 @@ class TestTLS:
 
     @pytest.fixture
     def demanding(self, secure: ssl.SSLContext, authority: trustme.CA, tmp_path: Path) -> list[str]:
-        """Have the server want a certificate; the options that name ours, whose key has a passphrase."""
+        """Make the server require a certificate, and return options for one whose key has a passphrase."""
         authority.configure_trust(secure)
         secure.verify_mode = ssl.CERT_REQUIRED
         ours = authority.issue_cert("client.example.com")
@@ -464,7 +464,7 @@ class TestTLS:
         assert "barley" not in ran.err
 
     @pytest.mark.parametrize("words", [["call", "m"], ["shell"]])
-    def test_or_is_asked_for(
+    def test_the_passphrase_of_a_key_is_asked_for_at_a_terminal(
         self,
         start: Callable[..., subprocess.Popen[str]],
         secure: ssl.SSLContext,
@@ -506,14 +506,14 @@ class TestTLS:
             assert ddp("call", "-u", server.url, "m").code == 3
 
     @pytest.mark.parametrize("path", ["/nowhere", "/"])
-    def test_a_variable_that_names_no_file_is_reported_before_connecting(
+    def test_a_variable_that_names_a_missing_file_is_reported_before_connecting(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", path)
         ran = ddp("call", "-u", "wss://127.0.0.1:1", "m")
         assert ran.code == 2
         assert ran.err.startswith(f"ddp: error: $SSL_CERT_FILE names {path!r}, which cannot be read: ")
-        # Where the variable is not used, it does not matter.
+        # The variable is checked only if it would be used.
         for words in (["-u", "ws://127.0.0.1:1"], ["-u", "wss://127.0.0.1:1", "--insecure"]):
             assert ddp("call", *words, "m").code == 3
 
@@ -524,13 +524,13 @@ class TestTLS:
         with ours.cert_chain_pems[0].tempfile() as cert, ours.private_key_and_cert_chain_pem.tempfile() as both:
             ran = ddp("call", "-u", "wss://127.0.0.1:1", "--cert", cert, "m")
             assert ddp("call", "-u", "wss://127.0.0.1:1", "--cert", both, "m").code == 3
-            # It is a mistake without TLS as well.
+            # The missing key is reported without TLS as well.
             assert ddp("call", "-u", "127.0.0.1:1", "--cert", cert, "m").code == 2
         assert (ran.code, ran.err) == (
             2, f"ddp: error: {cert} has no private key; name its file too: --cert {cert} --key FILE\n"
         )  # fmt: skip
 
-    def test_a_server_with_tls_is_reported_where_none_is_spoken(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_a_server_with_tls_at_a_url_without_tls_is_reported(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", f"ws://127.0.0.1:{server.port}", "m")
         assert (ran.code, ran.out) == (3, "")
@@ -541,7 +541,7 @@ class TestTLS:
         assert ran.code == 3
         assert ran.err.startswith("ddp: error: no TLS with ")
 
-    def test_a_certificate_file_that_holds_none_is_reported(self, ddp: Command, secure: ssl.SSLContext) -> None:
+    def test_a_certificate_file_without_a_certificate_is_reported(self, ddp: Command, secure: ssl.SSLContext) -> None:
         with ScriptedServer(converse(self.answer), tls=secure) as server:
             ran = ddp("call", "-u", server.url, "--cacert", __file__, "m")
         assert ran.code == 3
@@ -551,16 +551,16 @@ class TestTLS:
 class TestProxy:
     @pytest.fixture(params=[HTTPProxy, SOCKSProxy], ids=["HTTP", "SOCKS5"])
     def proxy(self, request: pytest.FixtureRequest, server: LoopbackServer) -> Iterator[Proxy]:
-        """A proxy that knows ddp.invalid, and who may use it."""
+        """A proxy that knows the host ddp.invalid, with and without credentials."""
         with request.param("ann", "hunter2", hosts={"ddp.invalid": ("127.0.0.1", server.port)}) as proxy:
             yield proxy
 
-    def test_a_call_goes_through_the_one_that_is_named(self, ddp: Command, proxy: Proxy) -> None:
+    def test_a_call_goes_through_the_named_proxy(self, ddp: Command, proxy: Proxy) -> None:
         assert ddp("call", "-qq", "-u", "ddp.invalid", "--proxy", proxy.url, "upper", "x") == (0, '"X"\n', "")
         assert proxy.targets == [("ddp.invalid", 80)]
 
     @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
-    def test_or_that_of_the_environment(
+    def test_a_call_goes_through_the_proxy_of_the_environment(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, proxy: Proxy, variable: str
     ) -> None:
         monkeypatch.setenv(variable, proxy.url)
@@ -575,20 +575,20 @@ class TestProxy:
     @pytest.mark.parametrize(
         ("listed", "goes_through"),
         [
-            pytest.param("", True, id="nothing"),
-            pytest.param("*", False, id="everything"),
-            pytest.param("example.invalid", False, id="a domain above it"),
-            pytest.param(".example.invalid", False, id="written with a dot"),
-            pytest.param("other.invalid, example.invalid", False, id="one of a list"),
+            pytest.param("", True, id="an empty list"),
+            pytest.param("*", False, id="a star"),
+            pytest.param("example.invalid", False, id="the parent domain"),
+            pytest.param(".example.invalid", False, id="the parent domain, after a dot"),
+            pytest.param("other.invalid, example.invalid", False, id="a domain in a list"),
             pytest.param("ample.invalid", True, id="the end of a domain"),
-            pytest.param(".ample.invalid", True, id="written with a dot too"),
-            pytest.param("www.example.invalid:3000", False, id="its port"),
+            pytest.param(".ample.invalid", True, id="the end of a domain, after a dot"),
+            pytest.param("www.example.invalid:3000", False, id="the same port"),
             pytest.param("www.example.invalid:3001", True, id="another port"),
-            pytest.param("10.0.0.0/8", True, id="a network, of which no name is"),
+            pytest.param("10.0.0.0/8", True, id="a network"),
         ],
     )
     @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-    def test_what_is_listed_goes_without(
+    def test_hosts_in_no_proxy_are_reached_without_a_proxy(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, server: LoopbackServer, variable: str, listed: str,
         *, goes_through: bool,
     ) -> None:  # fmt: skip
@@ -599,7 +599,7 @@ class TestProxy:
         assert ran.code == (0 if goes_through else 3)
         assert proxy.targets == ([("www.example.invalid", 3000)] if goes_through else [])
 
-    def test_a_real_meteor_server_is_reached_through_it(
+    def test_a_real_meteor_server_is_reached_through_a_proxy(
         self, ddp: Command, meteor_server: MeteorServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with HTTPProxy("ann", "hunter2", hosts={"meteor.invalid": ("127.0.0.1", meteor_server.port)}) as proxy:
@@ -607,10 +607,10 @@ class TestProxy:
             assert ddp("call", "-u", "http://meteor.invalid", "upper", "x") == (0, '"X"\n', "")
             assert ddp("call", "-u", "http://meteor.invalid/sockjs", "upper", "x") == (0, '"X"\n', "")
 
-    def test_this_machine_is_reached_without_it_unless_it_is_named(
+    def test_this_machine_is_reached_without_a_proxy_unless_the_proxy_is_named(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, proxy: Proxy
     ) -> None:
-        """U20"""
+        """U20: a proxy of the environment is not used for loopback addresses."""
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert ddp("call", "upper", "x").code == 0
         assert proxy.targets == []
@@ -630,7 +630,7 @@ class TestProxy:
         assert (ran.code, ran.out) == (3, "")
         assert f"the certificate of the proxy {proxy.address} is not trusted" in ran.err
 
-    def test_its_credentials_are_never_shown(self, ddp: Command, proxy: Proxy) -> None:
+    def test_the_credentials_of_a_proxy_are_never_shown(self, ddp: Command, proxy: Proxy) -> None:
         words = ["call", "-u", "ddp.invalid", "-d", "-v", "upper", "x", "--proxy"]
         shown = ddp(*words, proxy.url).err
         assert f"ddp: note: connecting through the proxy {proxy.scheme}://***@{proxy.address}\n" in shown
@@ -645,7 +645,7 @@ class TestProxy:
 
 
 class TestHandshake:
-    def test_what_was_given_is_sent(self, ddp: Command, tmp_path: Path) -> None:
+    def test_headers_cookies_origin_and_user_agent_are_sent(self, ddp: Command, tmp_path: Path) -> None:
         headers = tmp_path / "headers"
         headers.write_text("X-One: 1\nX-Two: 2\n")
         seen: list[dict[str, str]] = []
@@ -675,17 +675,15 @@ class TestHandshake:
         assert seen[1]["user-agent"] == "ddpshell"
         assert not {"cookie", "origin"} & seen[1].keys()
 
-    def test_one_kind_of_addresses_can_be_asked_for(self, ddp: Command, server: LoopbackServer) -> None:
+    def test_ipv4_or_ipv6_can_be_required(self, ddp: Command, server: LoopbackServer) -> None:
         assert ddp("call", "--ipv4", "upper", "x") == (0, '"X"\n', "")
         ran = ddp("call", "--ipv6", "upper", "x")
         assert (ran.code, ran.out) == (3, "")
         assert ran.err.startswith("ddp: error: cannot find an IPv6 address of the host '127.0.0.1'")
-        # As everywhere, what begins like a number is one.
+        # The options --ipv4 and --ipv6 do not make -4 and -6 options.
         assert ddp("call", "add", "-4", "-6") == (0, "-10\n", "")
 
-    def test_where_a_redirect_points_to_is_reported_and_not_followed(
-        self, ddp: Command, server: LoopbackServer
-    ) -> None:
+    def test_the_target_of_a_redirect_is_reported_and_not_followed(self, ddp: Command, server: LoopbackServer) -> None:
         moved = http_answer(302, "Found", "moved", Location=f"http://127.0.0.1:{server.port}/websocket")
         with ScriptedServer(moved) as other:
             ran = ddp("call", "-u", other.url, "upper", "x")
@@ -710,7 +708,7 @@ class TestHandshake:
             server.stop()
 
 
-#: Ends of all kinds, for a server at an address with a password in it.
+#: Failures of all kinds, of a server whose URL has a password.
 ENDS = [
     pytest.param(http_answer(401, "Unauthorized", "no"), [], id="refused"),
     pytest.param(silent_tcp, ["--connect-timeout", "0.2"], id="silent"),

@@ -1,4 +1,4 @@
-"""What there is to log in with is found before anything is sent, and shown nowhere."""
+"""Credentials are found before anything is sent, and are never shown."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def settings(process: Process, **environment: str) -> ConnectionSettings:
 @pytest.mark.parametrize(
     ("given", "command"),
     [
-        pytest.param({}, "ddp login ann", id="the usual server"),
-        pytest.param({"url": "h:1"}, "ddp login ann -u h:1", id="a server"),
-        pytest.param({"url": "a:b@h:1"}, "ddp login ann -u '***@h:1'", id="without its password"),
-        pytest.param({"profile": "my prod"}, "ddp login ann -p 'my prod'", id="a profile, to be copied as it stands"),
+        pytest.param({}, "ddp login ann", id="the default server"),
+        pytest.param({"url": "h:1"}, "ddp login ann -u h:1", id="another server"),
+        pytest.param({"url": "a:b@h:1"}, "ddp login ann -u '***@h:1'", id="a URL with a password"),
+        pytest.param({"profile": "my prod"}, "ddp login ann -p 'my prod'", id="a profile with a space in its name"),
     ],
 )
-def test_how_to_log_in_again_names_the_server(given: dict[str, object], command: str) -> None:
+def test_the_login_command_names_the_server(given: dict[str, object], command: str) -> None:
     process = Process()
     process.options.update(given)
     assert login_command("ann", server_options(process)) == command
@@ -40,7 +40,7 @@ def test_an_anonymous_user_has_no_credential() -> None:
     assert find_credential(process, settings(process)) is None
 
 
-def test_a_user_who_never_logged_in_is_missed() -> None:
+def test_a_user_without_a_saved_login_is_an_error() -> None:
     process = Process()
     process.options["login"] = "ann"
     with pytest.raises(LoginNeeded, match="no saved login of 'ann'") as raised:
@@ -69,21 +69,21 @@ def test_a_refusal_says_what_was_rejected_and_what_to_do() -> None:
     ("content", "secret"),
     [
         pytest.param(b"pw", "pw", id="a line"),
-        pytest.param(b"pw\n", "pw", id="with its end"),
-        pytest.param(b"pw\r\nx", "pw", id="the first one"),
-        pytest.param(b" p w \n", " p w ", id="spaces are part of it"),
-        pytest.param(b"\xef\xbb\xbfpw", "pw", id="the mark of some editors is not"),
-        pytest.param("pässwörd\n".encode(), "pässwörd", id="other letters"),
+        pytest.param(b"pw\n", "pw", id="a line with its newline"),
+        pytest.param(b"pw\r\nx", "pw", id="the first of two lines"),
+        pytest.param(b" p w \n", " p w ", id="spaces"),
+        pytest.param(b"\xef\xbb\xbfpw", "pw", id="a byte order mark"),
+        pytest.param("pässwörd\n".encode(), "pässwörd", id="letters that are not ASCII"),
     ],
 )
-def test_a_secret_is_the_first_line(tmp_path: Path, content: bytes, secret: str) -> None:
+def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path, content: bytes, secret: str) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
     assert read_secret(str(file), "password", Process()) == secret
 
 
 @pytest.mark.parametrize("prepare", [Path.mkdir, Path.touch], ids=["a folder", "an empty file"])
-def test_a_file_without_one_is_reported(tmp_path: Path, prepare: Callable[[Path], object]) -> None:
+def test_a_file_without_a_password_is_reported(tmp_path: Path, prepare: Callable[[Path], object]) -> None:
     file = tmp_path / "secret"
     prepare(file)
     with pytest.raises(CommandError, match="password"):

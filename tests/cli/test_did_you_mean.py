@@ -1,4 +1,4 @@
-"""Of a name that the server does not know, the one that may be meant is named, if it has been seen."""
+"""If the server does not know a name, a similar name is suggested: one that was typed, or that an embedded server has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN_PUBLICATION = "Subscription 'tusks' not found"
 
 
 def history(home: Path, *lines: str) -> Path:
-    """What was typed in the shell, kept as the shell keeps it."""
+    """Write a history file as the shell does, and return its folder."""
     folder = home / "state/ddpshell"
     folder.mkdir(parents=True)
     kept = FileHistory(str(folder / "history"))
@@ -33,13 +33,13 @@ def history(home: Path, *lines: str) -> Path:
         pytest.param(MethodError(404, UNKNOWN_METHOD), "uper", ["did you mean upper?"], id="a method"),
         pytest.param(SubscriptionError(404, UNKNOWN_PUBLICATION), "tusks", ["did you mean tasks?"], id="a publication"),
         pytest.param(MethodError(404, "Method 'tusks' not found"), "tusks", [], id="a publication is not a method"),
-        pytest.param(MethodError(404, "Method 'zzz' not found"), "zzz", [], id="nothing like it"),
-        pytest.param(MethodError(404, "Post not found"), "uper", [], id="something else was not found"),
+        pytest.param(MethodError(404, "Method 'zzz' not found"), "zzz", [], id="no similar name"),
+        pytest.param(MethodError(404, "Post not found"), "uper", [], id="another reason for 404"),
         pytest.param(MethodError(403, UNKNOWN_METHOD), "uper", [], id="another error"),
     ],
 )
-@pytest.mark.parametrize("is_typed", [True, False], ids=["typed before", "of a server here"])
-def test_the_name_that_may_be_meant_is(
+@pytest.mark.parametrize("is_typed", [True, False], ids=["names in the history", "names of an embedded server"])
+def test_a_similar_known_name_is_suggested(
     home: Path, error: ServerError, name: str, advice: list[str], is_typed: bool
 ) -> None:
     process = Process()
@@ -52,7 +52,7 @@ def test_the_name_that_may_be_meant_is(
     assert getattr(error, "__notes__", []) == advice
 
 
-def test_what_was_typed_is_read_as_it_was(home: Path) -> None:
+def test_history_lines_are_read_unchanged(home: Path) -> None:
     lines = ["call a", "call b {\n\n+ 1}", " ", "call ünï"]
     assert [text.removesuffix("\n") for text in earlier_lines(history(home, *lines) / "history")] == lines
 
@@ -62,7 +62,7 @@ def test_a_missing_history_has_no_lines(history: str) -> None:
     assert list(earlier_lines(Path(history))) == []
 
 
-def test_a_demo_servers_names_are_known(ddp: Command) -> None:
+def test_names_of_the_demo_server_are_suggested(ddp: Command) -> None:
     assert ddp("demo", "call", "uper", "x") == (
         1,
         "",

@@ -1,4 +1,4 @@
-"""What went wrong is said once, in one line, with what to do next."""
+"""An error is reported once, in one line, with a hint."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from ddpshell.exceptions import (
     [
         pytest.param(MethodError(404, "Method 'x' not found"), "Method 'x' not found [404]", "check the spelling", id="404"),
         pytest.param(SubscriptionError(404, "Subscription 'x' not found"), "Subscription 'x' not found [404]", "check the spelling", id="404 of a publication"),
-        pytest.param(MethodError(404, "Post not found"), "Post not found [404]", "", id="404 of a method's own"),
-        pytest.param(MethodError(404), "[404]", "", id="404 without words"),
+        pytest.param(MethodError(404, "Post not found"), "Post not found [404]", "", id="404 raised by a method"),
+        pytest.param(MethodError(404), "[404]", "", id="404 without a reason"),
         pytest.param(MethodError(500, "Internal"), "Internal [500]", "look in its log", id="500"),
         pytest.param(MethodError(400, "Match failed"), "Match failed [400]", "does not accept these arguments", id="400"),
         pytest.param(MethodError("d", {"a": 1}), '{"a":1} [d]', "", id="C28: a reason that is an object"),
@@ -39,28 +39,28 @@ from ddpshell.exceptions import (
         pytest.param(SubscriptionError(None, "why"), "why", "", id="C28: no code"),
         pytest.param(MethodError(None), "[null]", "", id="C16: null"),
         pytest.param(MethodError({}), "[{}]", "", id="an empty object"),
-        pytest.param(MethodError("500"), "[500]", "", id="a text is no 500"),
+        pytest.param(MethodError("500"), "[500]", "", id="500 as a string"),
         pytest.param(MethodError("too-many-requests", "Slow down", {"timeToReset": 2400}), "Slow down [too-many-requests]", "try again in 3 s", id="S50"),
         pytest.param(MethodError("too-many-requests", None, {"timeToReset": "x"}), "[too-many-requests]", "", id="S50 without a number"),
         pytest.param(MethodError(403, "denied"), "denied [403]", "", id="403"),
         pytest.param(LoginError(403, "Incorrect password"), "Incorrect password [403]", "check user name and password", id="a wrong password"),
-        pytest.param(LoginError(400, "Unrecognized options"), "Unrecognized options [400]", "this kind of login", id="no such login"),
-        pytest.param(TwoFactorError("no-2fa-code", "no code"), "no code [no-2fa-code]", "--code-file", id="two factors"),
+        pytest.param(LoginError(400, "Unrecognized options"), "Unrecognized options [400]", "this kind of login", id="an unknown kind of login"),
+        pytest.param(TwoFactorError("no-2fa-code", "no code"), "no code [no-2fa-code]", "--code-file", id="a missing second factor"),
         pytest.param(LoginNeeded("not logged in", user="ann"), "not logged in", "ddp login ann", id="a login needed"),
         pytest.param(ConnectError("no", problem="refused"), "no", "is the server running there?", id="no connection"),
-        pytest.param(ConnectError("no"), "no", "", id="no connection, and no idea"),
+        pytest.param(ConnectError("no"), "no", "", id="no connection for an unknown reason"),
         pytest.param(NegotiationError("1", "9"), "DDP version negotiation failed; server requested version 9", "1, pre2, pre1", id="C4"),
         pytest.param(OutcomeUnknown("m", "it went"), "outcome of 'm' unknown: it went before its result arrived; the method may or may not have run", "find out", id="C23"),
-        pytest.param(DDPTimeout("late"), "late", "--timeout S", id="too late"),
-        pytest.param(EJSONError("bad"), "the answer is not valid: bad", "-d shows", id="no EJSON"),
-        pytest.param(InvalidURL("x:y", "odd"), "invalid server URL 'x:y': odd", "", id="no URL"),
-        pytest.param(CommandError("wrong"), "wrong", "", id="a wrong command"),
+        pytest.param(DDPTimeout("late"), "late", "--timeout S", id="a timeout"),
+        pytest.param(EJSONError("bad"), "the answer is not valid: bad", "-d shows", id="not EJSON"),
+        pytest.param(InvalidURL("x:y", "odd"), "invalid server URL 'x:y': odd", "", id="an invalid URL"),
+        pytest.param(CommandError("wrong"), "wrong", "", id="a usage error"),
         pytest.param(OSError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied", "", id="a file"),
-        pytest.param(KeyError("x"), "'x'", "", id="a fault"),
-        pytest.param(DDPError(), "DDPError", "", id="an error without words"),
+        pytest.param(KeyError("x"), "'x'", "", id="a bug"),
+        pytest.param(DDPError(), "DDPError", "", id="an error without a message"),
     ],
 )  # fmt: skip
-def test_an_error_says(error: BaseException, line: str, hint: str) -> None:
+def test_an_error_has_one_line_and_a_hint(error: BaseException, line: str, hint: str) -> None:
     failed = failure(error)
     assert failed.line == line
     assert hint in failed.hint
@@ -78,7 +78,7 @@ def lines(
     return captured.err.splitlines()
 
 
-def test_the_place_of_a_mistake_is_pointed_at(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_caret_marks_the_position_of_a_mistake(capfd: pytest.CaptureFixture[str]) -> None:
     failed = failure(CommandError("odd", "line 1\n{\x1b: x}\nline 3", 12))
     assert lines(failed, capfd, quiet=True) == ["ddp: error: odd", r"  {\x1b: x}", "          ^"]
 
@@ -89,7 +89,7 @@ def test_quiet_keeps_the_error_and_leaves_the_hint(capfd: pytest.CaptureFixture[
     assert lines(failed, capfd, quiet=True) == ["ddp: error: no"]
 
 
-def test_no_text_can_forge_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_text_of_an_error_cannot_forge_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     forged = "gone\nddp: error: forged\r\x1b[2J"
     error = MethodError(forged, forged, {forged: forged})
     written = lines(failure(error), capfd)

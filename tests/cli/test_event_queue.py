@@ -1,4 +1,4 @@
-"""The main thread waits for items, for a file, for the time, and for the reader of its output to go: for all at once."""
+"""The main thread waits at the same time for items, a file, a deadline and the end of the reader of its output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         yield read_end.fileno(), write_end.fileno()
 
 
-def test_items_come_in_order_and_once(queue: EventQueue[int]) -> None:
+def test_items_are_taken_once_and_in_order(queue: EventQueue[int]) -> None:
     for number in range(3):
         queue.put(number)
     assert queue.take_all() == [0, 1, 2]
@@ -49,12 +49,12 @@ def test_an_item_ends_the_wait() -> None:
         thread.start()
         assert queue.take_all() == [1]
         thread.join(PATIENCE)
-        # What woke it is used up.
+        # The wake-up is used only once.
         clock.advance(1)
         assert queue.take_all(clock.now()) == []
 
 
-def test_the_time_ends_the_wait() -> None:
+def test_the_wait_ends_at_its_deadline() -> None:
     clock = FakeClock()
     with EventQueue[int](clock) as queue:
 
@@ -74,7 +74,7 @@ def test_a_file_that_can_be_read_ends_the_wait(queue: EventQueue[int], pipe: tup
     os.write(writing, b"x")
     assert queue.take_all_or_read(file) == ([], True)
     queue.put(1)
-    # The file is not checked as long as there are items.
+    # The file is not checked while there are items.
     assert queue.take_all_or_read(file) == ([1], False)
     assert file.read(10) == b"x"
     assert queue.take_all_or_read(file, 0) == ([], False)
@@ -104,8 +104,8 @@ def test_an_output_that_is_not_a_pipe_is_ignored(tmp_path: Path, name: str) -> N
         assert queue.take_all(0) == []
 
 
-def test_too_many_items_hold_up_the_source_and_not_those_who_leave_them() -> None:
-    """The client's thread has pings to answer."""
+def test_a_full_queue_holds_its_source_but_put_never_waits() -> None:
+    """The client's thread must stay free to answer pings."""
     with EventQueue[int](SystemClock(), capacity=2) as queue:
         held: list[bool] = []
         queue.hold = held.append
@@ -121,14 +121,14 @@ def test_too_many_items_hold_up_the_source_and_not_those_who_leave_them() -> Non
         assert held == [True, False]
 
 
-def test_what_comes_after_closing_is_dropped() -> None:
+def test_items_after_close_are_dropped() -> None:
     queue = EventQueue[int](SystemClock(), capacity=1)
     queue.close()
     queue.put(3)
     queue.close()
 
 
-def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
+def test_a_signal_that_another_thread_gets_ends_the_wait() -> None:
     clock = FakeClock()
     with EventQueue[int](clock) as queue:
 
@@ -143,7 +143,7 @@ def test_a_signal_that_another_thread_gets_is_not_slept_over() -> None:
         thread.join(PATIENCE)
 
 
-def test_a_signal_that_asks_for_nothing_does_not_end_the_wait() -> None:
+def test_a_signal_whose_handler_returns_does_not_end_the_wait() -> None:
     clock = FakeClock()
     before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
     try:
@@ -163,7 +163,7 @@ def test_a_signal_that_asks_for_nothing_does_not_end_the_wait() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_signals_wake_whom_they_woke_before() -> None:
+def test_close_restores_the_previous_wakeup_descriptor() -> None:
     before = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(before)
     with EventQueue[int](SystemClock()):
@@ -172,7 +172,7 @@ def test_signals_wake_whom_they_woke_before() -> None:
 
 
 class TestFuture:
-    def test_its_end_ends_the_wait(self) -> None:
+    def test_a_finished_future_ends_the_wait(self) -> None:
         clock = FakeClock()
         future: Future[int] = Future()
 
@@ -186,19 +186,19 @@ class TestFuture:
         thread.join(PATIENCE)
         assert future.result(0) == 5
 
-    def test_one_that_has_ended_is_not_waited_for(self) -> None:
+    def test_there_is_no_wait_for_a_finished_future(self) -> None:
         future: Future[int] = Future()
         future.cancel()
         wait_until_done(future, FakeClock(), None)
 
-    def test_the_time_ends_the_wait_and_it_may_end_later(self) -> None:
+    def test_the_wait_ends_at_its_deadline_and_the_future_can_finish_later(self) -> None:
         clock = FakeClock()
         future: Future[int] = Future()
         wait_until_done(future, clock, clock.now())
         assert not future.done()
         future.set_result(5)
 
-    def test_a_signal_that_another_thread_gets_is_not_slept_over(self) -> None:
+    def test_a_signal_that_another_thread_gets_ends_the_wait(self) -> None:
         clock = FakeClock()
 
         def strike() -> None:

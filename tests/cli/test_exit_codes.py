@@ -1,4 +1,4 @@
-"""Every error has its code, and the codes are those of the README."""
+"""Every error has an exit code, and the codes are those of the README."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ from tests.machine import TOP
         pytest.param(MethodError(404), 1, "server", id="a method's error"),
         pytest.param(SubscriptionError(403), 1, "server", id="a subscription's error"),
         pytest.param(RateLimited("too-many-requests"), 1, "server", id="too many calls"),
-        pytest.param(LoginError(403), 4, "login", id="a login refused"),
+        pytest.param(LoginError(403), 4, "login", id="a refused login"),
         pytest.param(TwoFactorError("no-2fa-code"), 4, "login", id="a login without its second factor"),
         pytest.param(LoginNeeded("x"), 4, "login", id="a login needed"),
         pytest.param(EJSONError("x"), 1, "unreadable", id="a result that cannot be read"),
-        pytest.param(RemoteProtocolError("x"), 1, "unreadable", id="an answer that is no DDP"),
-        pytest.param(CommandError("x"), 2, "usage", id="a bad argument"),
+        pytest.param(RemoteProtocolError("x"), 1, "unreadable", id="an answer that is not DDP"),
+        pytest.param(CommandError("x"), 2, "usage", id="an invalid argument"),
         pytest.param(MessageTooLarge("x", 1), 1, "unreadable", id="an answer that is too large"),
-        pytest.param(QueryError("x"), 2, "usage", id="a bad selector"),
-        pytest.param(InvalidURL("x", "y"), 2, "usage", id="a bad URL"),
+        pytest.param(QueryError("x"), 2, "usage", id="an invalid selector"),
+        pytest.param(InvalidURL("x", "y"), 2, "usage", id="an invalid URL"),
         pytest.param(OSError(28, "full"), 7, "system", id="a full disk"),
         pytest.param(ConnectError("x"), 3, "connect", id="no connection"),
         pytest.param(NegotiationError("1", "9"), 3, "connect", id="no common version"),
-        pytest.param(DDPTimeout("x"), 5, "timeout", id="too late"),
-        pytest.param(ConnectionLost("x"), 6, "lost", id="a connection that went"),
+        pytest.param(DDPTimeout("x"), 5, "timeout", id="a timeout"),
+        pytest.param(ConnectionLost("x"), 6, "lost", id="a lost connection"),
         pytest.param(OutcomeUnknown("m", "x"), 6, "lost", id="a call with an unknown outcome"),
         pytest.param(ClientClosed("x"), 6, "lost", id="a client that was closed"),
         pytest.param(KeyError("x"), 70, "internal", id="a bug"),
@@ -76,22 +76,22 @@ from tests.machine import TOP
         pytest.param(Terminated(), 143, "terminated", id="SIGTERM"),
     ],
 )
-def test_an_error_has_its_code_and_its_word(error: BaseException, code: int, word: str) -> None:
+def test_an_error_has_an_exit_code_and_a_kind(error: BaseException, code: int, word: str) -> None:
     assert (exit_code(error), kind(error)) == (code, word)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO])
 @pytest.mark.parametrize("cls", [CommandError, ConnectError])
-def test_a_failure_of_the_local_system_has_its_code_wherever_it_is_noticed(
+def test_a_failure_of_the_local_system_has_code_7_in_any_error(
     cls: type[CommandError | ConnectError], number: int
 ) -> None:
     error = cls("cannot read x")
-    # As `raise ... from None` in an `except` sets it.
+    # `raise ... from None` in an `except` sets the context as well.
     error.__context__ = OSError(number, "x")
     assert (exit_code(error), kind(error)) == (7, "system")
 
 
-# Starts the command when all that it imports before it connects is loaded, because a module is a file too.
+# Imports everything that the command needs before it connects. Importing a module opens a file, too.
 _LIMITED = """
 import resource, sys
 import ddpshell.cli.connection, ddpshell.cli.event_queue
@@ -120,7 +120,7 @@ def test_too_many_open_files_are_a_failure_of_the_local_system(tmp_path: Path, w
     assert "hint" not in ran.stderr
 
 
-def test_the_codes_of_shells_are_kept() -> None:
+def test_signals_have_the_exit_codes_of_shells() -> None:
     assert ExitCode.INTERRUPTED == 128 + 2
     assert ExitCode.TERMINATED == 128 + 15
 
@@ -132,16 +132,16 @@ def test_no_error_of_the_library_is_reported_as_a_bug(name: str) -> None:
     assert issubclass(cls, DDPError)
 
 
-# ------------------------------------------------------------------------------------------------- all ways in
+# -------------------------------------------------------------------------------------------- every command
 
-# A request, its words on the command line, its line in a script, and its line in a batch.
+# For each request: its words on the command line, its line in a script, and its line in a batch.
 _CALL = (["call", "m"], "call m", '["m"]')
 _SUB = (["sub", "s"], "sub s", None)
 _PING = (["ping", "-c", "1", "-W", "20"], "ping", None)
 
 
 def _answering(**answer: object) -> Script:
-    """A server that answers the first request."""
+    """Return the script of a server that answers the first request."""
 
     def talk(server: Conversation) -> None:
         request = server.receive()
@@ -168,7 +168,7 @@ _UNANSWERED = [
 
 
 def _ends(ddp: Command, folder: Path, script: Script, request: tuple[list[str], str, str | None]) -> dict[str, int]:
-    """The codes that a request ends with in all ways in; of a line of a batch, its own error's."""
+    """Return the exit code of a request as a command, in a script, in a file of a script, and as a line of a batch."""
     words, line, batched = request
     file = folder / "script.ddp"
     file.write_text(line)
@@ -189,7 +189,7 @@ def _ends(ddp: Command, folder: Path, script: Script, request: tuple[list[str], 
 
 @pytest.mark.parametrize(("script", "code"), [*_NOT_CONNECTED, *_UNANSWERED])
 @pytest.mark.parametrize("request_", [_CALL, _SUB, _PING], ids=["call", "sub", "ping"])
-def test_a_connection_that_fails_has_one_code_for_all_ways_in(
+def test_a_failed_connection_has_the_same_code_in_every_command(
     ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], script: Script, code: int
 ) -> None:
     if request_ is _PING and script is _UNANSWERED[1].values[0]:
@@ -199,7 +199,7 @@ def test_a_connection_that_fails_has_one_code_for_all_ways_in(
 
 
 def _without_session(request: str) -> Script:
-    """A server that ends the connection before `connected`, when it has got the request, if that comes so early."""
+    """Return the script of a server that drops the connection before `connected`, after the request if there is one."""
 
     def script(server: Conversation) -> None:
         server.upgrade()
@@ -219,22 +219,22 @@ def _without_session(request: str) -> Script:
         pytest.param(_PING, _without_session(""), 3, id="ping"),
     ],
 )
-def test_only_a_call_can_have_run_without_a_session(
+def test_a_call_without_a_session_is_the_only_request_that_may_have_run(
     ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], script: Script, code: int
 ) -> None:
-    """C6: it was sent together with `connect`."""
+    """C6: the call was sent together with `connect`."""
     codes = _ends(ddp, tmp_path, script, request_)
     assert codes == dict.fromkeys(codes, code)
 
 
-def test_a_call_that_waits_for_connected_has_not_run_without_it(ddp: Command) -> None:
+def test_a_call_that_still_waits_for_connected_has_not_run(ddp: Command) -> None:
     with ScriptedServer(*[_without_session("")] * 2) as server:
         assert ddp("call", "m", "--no-retry", "-u", server.url).code == 3
         assert ddp("batch", "-u", server.url, stdin=b'["m"]').code == 3
         assert [len(conversation.received) for conversation in server.conversations] == [1, 1]
 
 
-def test_a_login_that_was_sent_together_with_connect_has_run_nothing(ddp: Command, tmp_path: Path) -> None:
+def test_a_call_that_waits_for_a_login_has_not_run(ddp: Command, tmp_path: Path) -> None:
     """A51: the call waits for the login, also if the server refuses it."""
     secret = tmp_path / "secret"
     secret.write_text("T")
@@ -257,9 +257,12 @@ def test_a_login_that_was_sent_together_with_connect_has_run_nothing(ddp: Comman
         pytest.param(_CALL, _answering(msg="result", error={"error": "e"}), 1, id="method error"),
         pytest.param(_CALL, _answering(msg="result", result={"$binary": "!"}), 1, id="unreadable result"),
         pytest.param(_CALL, _answering(msg="result"), 0, id="C15"),
-        pytest.param(_CALL, _answering(msg="result", result="x" * 200_000), 1, id="too large a result"),
+        pytest.param(_CALL, _answering(msg="result", result="x" * 200_000), 1, id="a result that is too large"),
         pytest.param(
-            _SUB, _answering(msg="added", collection="c", fields={"a": "x" * 200_000}), 1, id="too large a document"
+            _SUB,
+            _answering(msg="added", collection="c", fields={"a": "x" * 200_000}),
+            1,
+            id="a document that is too large",
         ),
         pytest.param(_CALL, converse(_silent), 5, id="no result"),
         pytest.param(_SUB, _answering(msg="nosub", error={"error": "e"}), 1, id="nosub with error"),
@@ -267,7 +270,7 @@ def test_a_login_that_was_sent_together_with_connect_has_run_nothing(ddp: Comman
         pytest.param(_SUB, converse(_silent), 5, id="no ready"),
     ],
 )
-def test_an_answer_has_one_code_for_all_ways_in(
+def test_an_answer_has_the_same_code_in_every_command(
     ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], script: Script, code: int
 ) -> None:
     codes = _ends(ddp, tmp_path, script, request_)
@@ -288,14 +291,14 @@ def test_an_answer_has_one_code_for_all_ways_in(
         pytest.param((["nonsense"], "nonsense", "{}"), 2, id="no command"),
     ],
 )  # fmt: skip
-def test_a_mistake_has_one_code_for_all_ways_in(
+def test_a_usage_error_has_the_same_code_in_every_command(
     ddp: Command, tmp_path: Path, request_: tuple[list[str], str, str | None], code: int
 ) -> None:
     codes = _ends(ddp, tmp_path, converse(lambda server: None), request_)
     assert codes == dict.fromkeys(codes, code)
 
 
-def test_a_login_that_is_rejected_has_one_code_for_all_ways_in(ddp: Command, tmp_path: Path) -> None:
+def test_a_rejected_login_has_the_same_code_in_every_command(ddp: Command, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("T")
     refused = _answering(msg="result", error={"error": 403, "reason": "You've been logged out by the server."})

@@ -35,7 +35,7 @@ def test_files_are_where_the_specification_says(
 
 
 @pytest.mark.parametrize(("find", "place"), PLACES)
-def test_on_macos_a_file_of_an_earlier_version_is_found(
+def test_a_file_of_an_earlier_version_is_found_on_macos(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, find: Find, place: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
@@ -52,7 +52,7 @@ def test_on_macos_a_file_of_an_earlier_version_is_found(
 
 
 @pytest.mark.parametrize(("find", "place"), PLACES)
-def test_on_windows_files_are_in_its_folders_or_where_an_earlier_version_left_them(
+def test_files_on_windows_are_in_its_folders_or_where_an_earlier_version_left_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, find: Find, place: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
@@ -83,13 +83,13 @@ def test_a_variable_names_the_config_file(home: Path) -> None:
     assert config_file({"DDP_CONFIG": "~/ddp.toml"}) == f"{home}/ddp.toml"
 
 
-def test_what_is_there_is_there(tmp_path: Path) -> None:
+def test_a_folder_exists_or_not(tmp_path: Path) -> None:
     assert is_there(str(tmp_path))
     assert not is_there(str(tmp_path / "x"))
 
 
-def test_what_is_in_the_place_of_a_folder_is_there(tmp_path: Path) -> None:
-    """It cannot be read, which must be said."""
+def test_a_file_in_place_of_a_folder_counts_as_existing(tmp_path: Path) -> None:
+    """The file cannot be read as a folder, which must be reported."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     assert is_there(str(tmp_path / "file/logins"))

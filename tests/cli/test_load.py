@@ -1,4 +1,4 @@
-"""A load test, with a simulated server and a simulated clock: its figures are exact, whatever the machine does."""
+"""Load tests of a simulated server with a simulated clock, whose figures are exact on any machine."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Message = dict[str, Any]
 
 
 class SimulatedServer:
-    """Answers in simulated time. A test sets the attributes; the load test moves the clock.
+    """Answers in simulated time. A test sets the attributes, and the load test moves the clock.
 
     Attributes:
         service: Seconds until the answer to each request.
         stall: The server does nothing from the first of these times to the second, in seconds after the clock's start.
-        answer: Returns the messages that answer a request; [] answers nothing.
+        answer: Returns the messages that answer a request; [] means no answer.
     """
 
     def __init__(self) -> None:
@@ -48,16 +48,16 @@ class SimulatedServer:
         self.opened: list[Connection] = []
         self.subscribers: dict[Connection, str] = {}
         self.requests: Counter[str] = Counter()
-        #: The next things that happen: at which time, and what.
+        #: The next events, each with its time.
         self._future: list[tuple[float, int, Callable[[], Iterator[Arrival]]]] = []
         self._numbers = count()
-        #: Which subscribers get the change of a write.
+        #: Whether a subscriber gets the change of a write.
         self.reaches: Callable[[Connection], bool] = lambda connection: True
         self.login = False
-        #: How late the load test reads answers.
+        #: Seconds by which the load test reads answers too late.
         self.lag = 0.0
 
-    # As `Connections` has them
+    # The attributes of `Connections`
 
     def open(self) -> Connection:
         session = ClientSession(random.random, heartbeat_interval=0)
@@ -110,7 +110,7 @@ class SimulatedServer:
             assert deadline is not None, "the load test waits for ever"
             self.clock.advance(max(0.0, deadline - self.clock.now()))
 
-    # For the tests
+    # For tests
 
     def at(self, time: float, happen: Callable[[], Iterator[Arrival]]) -> None:
         heapq.heappush(self._future, (time, next(self._numbers), happen))
@@ -124,7 +124,7 @@ class SimulatedServer:
         yield Arrival(connection, events, self.clock.now(), 0.0)
 
     def obey(self, connection: Connection, message: Message) -> Sequence[Message]:
-        """Answer as a server does; each call is a write whose change all subscribers get."""
+        """Answer as a server does. Each call is a write whose change all subscribers get."""
         match message:
             case {"msg": "method", "id": call_id}:
                 if message["method"] == "fail":
@@ -175,9 +175,9 @@ def server() -> SimulatedServer:
 
 
 class TestStall:
-    """A server with a service time of 10 ms that stalls for one second."""
+    """The server needs 10 ms for a request, and stalls for one second."""
 
-    def test_with_a_rate_the_percentiles_show_it(self, server: SimulatedServer) -> None:
+    def test_with_a_rate_the_percentiles_show_the_stall(self, server: SimulatedServer) -> None:
         server.stall = (2.0, 3.0)
         found = run(server, Plan("call", 1, "m", seconds=5, rate=100))
         assert (found["requests"], found["answered"]) == (500, 500)
@@ -188,7 +188,7 @@ class TestStall:
         assert found["latency_ms"]["p90"] > 450
         assert found["notes"] == []
 
-    def test_without_a_rate_they_cannot_and_this_is_said(self, server: SimulatedServer) -> None:
+    def test_without_a_rate_a_note_says_that_the_percentiles_hide_stalls(self, server: SimulatedServer) -> None:
         server.stall = (2.0, 3.0)
         found = run(server, Plan("call", 1, "m", seconds=5))
         assert found["latency_ms"]["p99"] == 10
@@ -205,7 +205,7 @@ class TestRate:
         assert found["seconds"] == pytest.approx(49 / 20 + 0.01)
         assert found["client"]["lag_ms"]["max"] == pytest.approx(0, abs=0.001)
 
-    def test_the_lateness_of_the_client_is_counted(self, server: SimulatedServer) -> None:
+    def test_late_sending_is_counted(self, server: SimulatedServer) -> None:
         pauses = iter([0.25])
 
         def stumble(test: LoadTest) -> None:
@@ -215,15 +215,13 @@ class TestRate:
         test = load(server, Plan("call", 1, "m", count=5, rate=10), stumble)
         test.run()
         found = reported(test)
-        # The next request was due 0.1 s after the first one, and its latency counts from then.
+        # The latency of the second request counts from its due time, 0.1 s after the first one.
         assert found["client"]["lag_ms"]["max"] == pytest.approx(160, abs=20)
         assert found["latency_ms"]["max"] == pytest.approx(170, abs=20)
 
-    def test_many_overdue_requests_are_sent_in_parts_so_that_answers_are_read_in_between(
-        self, server: SimulatedServer
-    ) -> None:
+    def test_answers_are_read_while_many_overdue_requests_are_sent(self, server: SimulatedServer) -> None:
         pauses = iter([1.0])
-        # How many were sent when answers were read.
+        # The number of sent requests at each time when answers were read.
         sent = [0]
 
         def stumble(test: LoadTest) -> None:
@@ -243,7 +241,7 @@ class TestRate:
         assert found["client"]["lag_ms"]["p50"] == 20
         assert any("20.0 ms late" in warning for warning in found["warnings"])
 
-    def test_requests_without_any_connection_fail(self, server: SimulatedServer) -> None:
+    def test_requests_fail_if_there_is_no_connection(self, server: SimulatedServer) -> None:
         server.at(1.0, lambda: server.drop(server.opened[0]))
         server.refusal = lambda number: None if number == 0 else ConnectError("no", problem="refused")
         found = run(server, Plan("call", 1, "m", seconds=3, rate=10))
@@ -265,7 +263,7 @@ class TestRate:
 
 
 class TestCounts:
-    def test_a_number_of_requests(self, server: SimulatedServer) -> None:
+    def test_a_test_can_have_a_number_of_requests(self, server: SimulatedServer) -> None:
         found = run(server, Plan("call", 3, "m", count=10))
         assert (found["requests"], found["answered"], server.requests["method"]) == (10, 10, 10)
         assert found["rate"] == pytest.approx(10 / found["seconds"], rel=0.01)
@@ -276,7 +274,7 @@ class TestCounts:
         assert server.requests["method"] == pytest.approx(300, abs=2)
         assert found["seconds"] == 1
 
-    def test_the_cpu_time_after_the_warm_up_is_related_to_the_same_time(self, server: SimulatedServer) -> None:
+    def test_the_share_of_the_cpu_excludes_the_warm_up(self, server: SimulatedServer) -> None:
         def cpu() -> float:
             return server.clock.now() * 0.25 if server.clock.now() < 2 else 0.5 + (server.clock.now() - 2) * 0.5
 
@@ -290,7 +288,7 @@ class TestCounts:
         assert (found["answered"], found["errors"], found["reasons"]) == (0, {"403": 6}, {"403": "denied"})
         assert found["latency_ms"]["p99"] is None
 
-    def test_answers_that_never_come_are_counted_and_the_client_goes_on(self, server: SimulatedServer) -> None:
+    def test_answers_that_never_come_are_counted_and_the_client_continues(self, server: SimulatedServer) -> None:
         numbers = count(1)
 
         def answer(connection: Connection, message: Message) -> Sequence[Message]:
@@ -302,7 +300,7 @@ class TestCounts:
         assert found["latency_ms"]["max"] == 10
 
     def test_a_result_without_updated_is_not_an_answer(self, server: SimulatedServer) -> None:
-        """C13"""
+        """C13: a call is done after `result` and `updated`."""
         server.answer = lambda connection, message: server.obey(connection, message)[:1]
         found = run(server, Plan("call", 1, "m", count=2, timeout=1))
         assert (found["answered"], found["unanswered"]) == (0, 2)
@@ -313,7 +311,7 @@ class TestCounts:
         assert found["disconnects"] == 1
         assert found["errors"] == {"disconnected": 1}
         assert found["requests"] == found["answered"] + 1
-        # A second without a connection.
+        # There is no connection for a second.
         assert found["answered"] == pytest.approx(300, abs=3)
 
     def test_refused_connections_are_counted(self, server: SimulatedServer) -> None:
@@ -322,7 +320,7 @@ class TestCounts:
         assert (found["connected"], found["refused"], found["refusals"]) == (3, 2, {"server error": 2})
         assert any("only 3 of 5 clients" in warning for warning in found["warnings"])
 
-    def test_without_any_connection_there_is_no_test(self, server: SimulatedServer) -> None:
+    def test_a_test_without_any_connection_raises_an_error(self, server: SimulatedServer) -> None:
         server.refusal = lambda number: ConnectError("it is off")
         with pytest.raises(ConnectError, match="no client could connect: it is off"):
             run(server, Plan("call", 5, "m", count=10))
@@ -379,7 +377,7 @@ class TestCounts:
         found = run(server, Plan("call", 3, "m", count=5, timeout=5))
         assert (found["answered"], found["connected"], found["disconnects"]) == (5, 2, int(is_dropped))
 
-    def test_no_login_is_answered(self, server: SimulatedServer) -> None:
+    def test_unanswered_logins_of_all_clients_raise_an_error(self, server: SimulatedServer) -> None:
         server.login = True
         server.answer = lambda connection, message: []
         with pytest.raises(DDPTimeout, match="no client was ready within 5 s"):
@@ -396,23 +394,23 @@ class TestSub:
         found = run(server, Plan("sub", 2, "p", count=10))
         assert (found["answered"], found["latency_ms"]["max"]) == (10, 10)
         assert (server.requests["sub"], server.requests["unsub"]) == (10, 10)
-        # Each has a document that is added and removed.
+        # Each subscription has a document that is added and removed.
         assert found["messages"] == 20
 
-    def test_one_that_is_never_ready_is_counted_and_stopped(self, server: SimulatedServer) -> None:
+    def test_a_subscription_that_is_never_ready_is_counted_and_stopped(self, server: SimulatedServer) -> None:
         server.answer = lambda connection, message: (
             server.obey(connection, message) if message["msg"] == "unsub" else []
         )
         found = run(server, Plan("sub", 1, "p", count=3, timeout=1))
         assert (found["answered"], found["unanswered"], server.requests["unsub"]) == (0, 3, 3)
 
-    def test_one_that_is_refused_is_an_error(self, server: SimulatedServer) -> None:
+    def test_a_refused_subscription_is_an_error(self, server: SimulatedServer) -> None:
         error = {"error": 404, "reason": "not found"}
         server.answer = lambda connection, message: [{"msg": "nosub", "id": message["id"], "error": error}]
         found = run(server, Plan("sub", 2, "p", count=4))
         assert (found["answered"], found["errors"]) == (0, {"404": 4})
 
-    def test_one_that_the_server_stops_is_an_error(self, server: SimulatedServer) -> None:
+    def test_a_subscription_that_the_server_stops_is_an_error(self, server: SimulatedServer) -> None:
         server.answer = lambda connection, message: [{"msg": "nosub", "id": message["id"]}]
         found = run(server, Plan("sub", 2, "p", count=4))
         assert (found["answered"], found["errors"]) == (0, {"stopped": 4})
@@ -423,17 +421,17 @@ class TestConnect:
         found = run(server, Plan("connect", 100, count=100))
         assert (found["answered"], found["connected"], found["latency_ms"]["max"]) == (100, 100, 10)
 
-    def test_the_oldest_makes_room(self, server: SimulatedServer) -> None:
+    def test_the_oldest_connection_is_closed_for_a_new_one(self, server: SimulatedServer) -> None:
         found = run(server, Plan("connect", 3, count=10))
         assert (found["answered"], found["connected"], found["disconnects"]) == (10, 3, 0)
         assert sum(connection.is_leaving for connection in server.opened) == 7
 
-    def test_refused_connections(self, server: SimulatedServer) -> None:
+    def test_refused_connections_are_counted(self, server: SimulatedServer) -> None:
         server.refusal = lambda number: ConnectError("no", problem="refused") if number % 2 else None
         found = run(server, Plan("connect", 10, count=10))
         assert (found["answered"], found["refused"]) == (5, 5)
 
-    def test_a_server_that_hangs_up(self, server: SimulatedServer) -> None:
+    def test_a_connection_that_the_server_closes_is_counted(self, server: SimulatedServer) -> None:
         server.at(0.015, lambda: server.drop(server.opened[0]))
         found = run(server, Plan("connect", 5, count=5, rate=100))
         assert (found["answered"], found["disconnects"]) == (5, 1)
@@ -459,14 +457,14 @@ class TestFanout:
         found = run(server, Plan("fanout", 4, "p", (), "fail", count=5, timeout=1))
         assert (found["errors"], found["deliveries"]["expected"]) == ({"403": 5}, 0)
 
-    def test_a_subscriber_that_is_gone_misses_its_delivery(self, server: SimulatedServer) -> None:
+    def test_a_disconnected_subscriber_misses_its_delivery(self, server: SimulatedServer) -> None:
         server.at(0.035, lambda: server.drop(server.opened[2]))
         found = run(server, self.PLAN)
         assert found["disconnects"] == 1
         assert found["deliveries"]["missing"] == 1
         assert found["deliveries"]["expected"] == found["deliveries"]["received"] + 1
 
-    def test_changes_of_others_are_noticed(self, server: SimulatedServer) -> None:
+    def test_changes_by_others_cause_a_warning(self, server: SimulatedServer) -> None:
         change = {"msg": "changed", "collection": "c", "id": "b", "fields": {"n": 1}}
         server.service = 0.001
         server.at(0.05, lambda: server.deliver(server.opened[1], [change]))
@@ -474,7 +472,7 @@ class TestFanout:
         assert found["deliveries"]["extra"] == 1
         assert any("not the first change of a write" in warning for warning in found["warnings"])
 
-    def test_a_write_that_waits_for_the_one_before_counts_from_when_it_was_due(self, server: SimulatedServer) -> None:
+    def test_the_latency_of_a_delayed_write_counts_from_its_due_time(self, server: SimulatedServer) -> None:
         server.stall = (1.0, 2.0)
         found = run(server, Plan("fanout", 2, "p", (), "write", seconds=5, rate=10, timeout=5))
         assert found["deliveries"]["missing"] == found["unsent"] == 0
@@ -505,7 +503,7 @@ class TestFanout:
         with pytest.raises(SubscriptionError):
             run(server, self.PLAN)
 
-    def test_another_client_writes_when_the_writer_is_gone(self, server: SimulatedServer) -> None:
+    def test_another_client_writes_when_the_writer_is_disconnected(self, server: SimulatedServer) -> None:
         server.at(0.025, lambda: server.drop(server.opened[0]))
         found = run(server, self.PLAN)
         assert found["disconnects"] == 1

@@ -34,14 +34,14 @@ def test_for_programs_the_version_is_an_object(ddp: Command, words: list[str]) -
     assert json.loads(ran.out) == {"ddp": ddpshell.__version__, "python": platform.python_version()}
 
 
-def test_the_module_is_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_python_m_ddpshell_runs_the_command(start: Callable[..., subprocess.Popen[str]]) -> None:
     assert finished(start("--version")) == (0, f"ddp {ddpshell.__version__}\n", "")
 
 
 @pytest.mark.parametrize(
     "words", [["--version"], ["-h"], ["call", "--help"], ["config"], ["config", "--list"], ["completion", "bash"]]
 )
-def test_no_network_access_without_a_command_that_needs_it(
+def test_commands_that_need_no_server_do_not_use_the_network(
     ddp: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     def refuse(*arguments: object, **settings: object) -> None:
@@ -58,7 +58,7 @@ BOTH_SIGNALS = pytest.mark.parametrize(
 
 
 @BOTH_SIGNALS
-def test_an_interrupted_call_says_goodbye_to_the_server(
+def test_an_interrupted_call_closes_the_connection_in_order(
     start: Callable[..., subprocess.Popen[str]], number: signal.Signals
 ) -> None:
     processes: list[subprocess.Popen[str]] = []
@@ -98,20 +98,20 @@ main()
     assert (ran.returncode, ran.stdout, ran.stderr) == (-number, "", "")
 
 
-def test_ctrl_c_ends_the_script_that_it_is_run_in(server: LoopbackServer) -> None:
+def test_ctrl_c_ends_the_script_that_runs_the_command(server: LoopbackServer) -> None:
     script = f"for number in 1 2 3; do {sys.executable} -m ddpshell call slow 60000; echo goes on; done"
     with subprocess.Popen(
         ["bash", "-c", script], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
         server.wait_for_sessions(1)
-        # As a terminal does: to all of them.
+        # A terminal sends the signal to the whole process group.
         os.killpg(process.pid, signal.SIGINT)
         assert process.communicate(timeout=PATIENCE) == (b"", b"")
     assert process.returncode == -signal.SIGINT
 
 
-def test_what_is_reported_to_ignore_ctrl_c_does(start: Callable[..., subprocess.Popen[str]]) -> None:
-    """As a shell starts a background job."""
+def test_a_process_that_inherits_an_ignored_ctrl_c_ignores_it(start: Callable[..., subprocess.Popen[str]]) -> None:
+    """A shell without job control starts background jobs so."""
 
     def talk(server: Conversation) -> None:
         call = server.expect("method")
@@ -129,7 +129,7 @@ def _ignore_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("words", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
-def test_a_wrong_command_line_is_an_object_for_programs(ddp: Command, words: list[str]) -> None:
+def test_an_invalid_command_line_is_an_object_for_programs(ddp: Command, words: list[str]) -> None:
     ran = ddp("call", "m", "--timeout", "x", *words)
     assert (ran.code, ran.out) == (2, "")
     told = json.loads(ran.err)
@@ -157,7 +157,7 @@ def test_a_bug_is_shown_with_its_traceback(ddp: Command, monkeypatch: pytest.Mon
 def test_a_signal_that_becomes_another_error_is_not_reported_as_a_bug(
     ddp: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    """As it does in modules written in C, while they are being loaded."""
+    """Modules written in C convert the exception while they are being loaded."""
 
     def load(process: Process) -> None:
         try:
@@ -169,24 +169,24 @@ def test_a_signal_that_becomes_another_error_is_not_reported_as_a_bug(
     assert ddp("call") == (128 + number, "", "")
 
 
-def test_a_command_may_end_with_a_code_of_its_own(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_can_end_with_any_exit_code(ddp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_module, "call", ClickCommand("call", callback=lambda process: ExitCode.LOGIN))
     assert ddp("call") == (4, "", "")
 
 
 class TestLogs:
-    def test_the_logs_of_a_server_within_are_shown_on_request(self, ddp: Command) -> None:
+    def test_the_log_of_an_embedded_server_is_shown_on_request(self, ddp: Command) -> None:
         assert "Traceback" not in ddp("demo", "call", "crash").err
         err = ddp("demo", "-v", "call", "crash").err
         assert re.search(r"^\d\d:\d\d:\d\d error: .*'crash'\nTraceback", err, re.MULTILINE)
 
-    def test_what_is_logged_is_harmless(self, ddp: Command) -> None:
+    def test_control_characters_in_the_log_are_escaped(self, ddp: Command) -> None:
         err = ddp("demo", "-v", "call", "hostileError").err
         assert "\\x1b]52" in err
         assert "\x1b" not in err
 
 
-def test_nothing_is_left_of_a_run(ddp: Command, server: LoopbackServer) -> None:
+def test_signal_handlers_are_restored_after_a_run(ddp: Command, server: LoopbackServer) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert ddp("call", "upper", "x").code == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

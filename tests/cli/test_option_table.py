@@ -1,4 +1,4 @@
-"""The simple reading of `ddp call` and `ddp` is the same as click's."""
+"""Simple command lines of `ddp call` and `ddp` are read without click, but with the same result."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _LINE = st.one_of(
 
 
 def _by_click(words: list[str]) -> SimpleCommand | None:
-    """What click makes of a command line; None if that is an error or another command."""
+    """The command line as click reads it, or None if it is an error or another command."""
     seen: list[SimpleCommand] = []
 
     def call_method(process: Process, method: str, arguments: tuple[str, ...], **options: Any) -> None:
@@ -79,7 +79,7 @@ def _by_click(words: list[str]) -> SimpleCommand | None:
 
 
 @given(_LINE)
-def test_what_is_read_without_click_is_what_click_reads(words: list[str]) -> None:
+def test_a_simple_command_is_read_as_click_reads_it(words: list[str]) -> None:
     simple = read_simple_command(words)
     if simple is not None:
         assert simple == _by_click(words)
@@ -89,10 +89,10 @@ def test_what_is_read_without_click_is_what_click_reads(words: list[str]) -> Non
     ("words", "options"),
     [
         pytest.param(["call", "upper", "Hello", "5"], {}, id="no options"),
-        pytest.param(["-u", "h:1", "call", "upper", "-o", "json", "Hello", "5"], {"url": "h:1", "output": "json"}, id="on both sides"),
-        pytest.param(["-v", "call", "upper", "Hello", "-v", "5", "-q"], {"verbose": 2, "quiet": 1}, id="counted"),
-        pytest.param(["--output=json", "call", "upper", "Hello", "5", "--url=h=1"], {"url": "h=1", "output": "json"}, id="in one word"),
-        pytest.param(["call", "--url", "a", "-u", "b", "upper", "Hello", "5"], {"url": "b"}, id="the last one counts"),
+        pytest.param(["-u", "h:1", "call", "upper", "-o", "json", "Hello", "5"], {"url": "h:1", "output": "json"}, id="options before and after the command"),
+        pytest.param(["-v", "call", "upper", "Hello", "-v", "5", "-q"], {"verbose": 2, "quiet": 1}, id="a repeated flag"),
+        pytest.param(["--output=json", "call", "upper", "Hello", "5", "--url=h=1"], {"url": "h=1", "output": "json"}, id="an option and its value in one word"),
+        pytest.param(["call", "--url", "a", "-u", "b", "upper", "Hello", "5"], {"url": "b"}, id="a repeated option"),
     ],
 )  # fmt: skip
 def test_the_usual_calls_are_read_without_click(words: list[str], options: GivenOptions) -> None:
@@ -120,10 +120,10 @@ def test_an_error_shows_the_usage_of_the_command_as_with_click(ddp: Command, wor
     [
         pytest.param(["call"], id="no method"),
         pytest.param(["call", "localhost:3000", "upper"], id="a server in place of the method"),
-        pytest.param(["call", "upper", "-u"], id="no value"),
-        pytest.param(["call", "upper", "-o", "yaml"], id="no such format"),
+        pytest.param(["call", "upper", "-u"], id="a missing value"),
+        pytest.param(["call", "upper", "-o", "yaml"], id="an unknown format"),
         pytest.param(["call", "upper", "-1"], id="a number that looks like an option"),
-        pytest.param(["call", "upper", "--timeout", "5"], id="a value that must be read"),
+        pytest.param(["call", "upper", "--timeout", "5"], id="a value that must be parsed"),
         pytest.param(["call", "upper", "--ipv4"], id="an option with alternatives"),
         pytest.param(["sub", "tasks"], id="another command"),
         pytest.param(["shell"], id="the name of the shell"),

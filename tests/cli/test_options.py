@@ -1,4 +1,4 @@
-"""An option means the same before and after the command's name."""
+"""An option has the same meaning before and after the command's name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.loopback import LoopbackServer
 
 FILE = __file__
 
-#: For each shared option: how it is typed, and what comes of it.
+#: For each shared option: its words, and its value.
 TYPED: dict[str, tuple[list[str], object]] = {
     "url": (["-u", "h:1"], "h:1"),
     "timeout": (["--timeout", "1.5"], 1.5),
@@ -59,7 +59,7 @@ SHARED = [*CONNECTION_OPTIONS, *OUTPUT_OPTIONS]
 
 
 def given(*words: str) -> GivenOptions:
-    """What is known of the options when the command would run; nothing is run."""
+    """Parse a command line, and return the given options without running the command."""
     process = Process()
     with group.make_context("ddp", list(words), obj=process) as ctx:
         rest = [*ctx._protected_args, *ctx.args]  # noqa: SLF001 - where click keeps the subcommand until it is invoked
@@ -81,51 +81,53 @@ def test_an_option_works_before_and_after_the_command(option: SharedOption) -> N
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        pytest.param(["-u", "a", "call", "-u", "b", "m"], {"url": "b"}, id="the last one counts"),
-        pytest.param(["--reconnect", "call", "--no-reconnect", "m"], {"reconnect": False}, id="and of opposites"),
-        pytest.param(["-v", "call", "-vv", "m"], {"verbose": 3}, id="what is counted adds up"),
+        pytest.param(["-u", "a", "call", "-u", "b", "m"], {"url": "b"}, id="the last of two values"),
+        pytest.param(
+            ["--reconnect", "call", "--no-reconnect", "m"], {"reconnect": False}, id="the last of opposite flags"
+        ),
+        pytest.param(["-v", "call", "-vv", "m"], {"verbose": 3}, id="counted flags"),
         pytest.param(
             ["-H", "A: 1", "call", "-H", "B: 2", "m", "-H", "C:3"],
             {"headers": (("A", "1"), ("B", "2"), ("C", "3"))},
-            id="what is repeated adds up",
+            id="repeated headers",
         ),
-        pytest.param(["call", "m"], {}, id="nothing is nothing"),
+        pytest.param(["call", "m"], {}, id="no options"),
     ],
 )
-def test_options_in_both_places_are_taken_together(words: list[str], expected: GivenOptions) -> None:
+def test_options_before_and_after_the_command_are_combined(words: list[str], expected: GivenOptions) -> None:
     assert given(*words) == expected
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        pytest.param(["--timeout", "x"], "--timeout: 'x' is not a number of seconds", id="no number"),
+        pytest.param(["--timeout", "x"], "--timeout: 'x' is not a number of seconds", id="text instead of a number"),
         pytest.param(["--timeout", "nan"], "--timeout: nan is not a valid number of seconds", id="not a number"),
         pytest.param(["--timeout", "inf"], "--timeout: inf is not a valid number of seconds", id="infinite"),
         pytest.param(["--connect-timeout", "-1"], "--connect-timeout: -1 is not a valid number of seconds", id="negative"),
-        pytest.param(["--max-message", "0"], "--max-message: '0' is not a size, such as 500K, 100M or 2G", id="no size"),
+        pytest.param(["--max-message", "0"], "--max-message: '0' is not a size, such as 500K, 100M or 2G", id="size 0"),
         pytest.param(["--max-message", "1T"], "--max-message: '1T' is not a size, such as 500K, 100M or 2G", id="unknown unit"),
-        pytest.param(["-H", "no colon"], "-H/--header: must look like 'Name: value'", id="no header"),
+        pytest.param(["-H", "no colon"], "-H/--header: must look like 'Name: value'", id="a header without a colon"),
         pytest.param(["-H", "A: b\r\nC: d"], "-H/--header: must look like 'Name: value'", id="two headers in one"),
         pytest.param(["--origin", "x\r\nA: b"], "--origin: must be in Latin letters, without line breaks", id="a header in an origin"),
         pytest.param(["--user-agent", "x\nA: b"], "--user-agent: must be in Latin letters", id="a header in a user agent"),
         pytest.param(["-H", "A B: c"], "-H/--header: must look like 'Name: value'", id="a name with a space"),
         pytest.param(["-H", "upgrade: h2c"], "-H/--header: the header upgrade is part of the WebSocket handshake", id="a header of the handshake"),
-        pytest.param(["-H", "Sec-WebSocket-Key: x"], "-H/--header: the header Sec-WebSocket-Key is part of", id="a key"),
-        pytest.param(["-H", "Content-Length: 3"], "-H/--header: the header Content-Length is part of", id="a body"),
+        pytest.param(["-H", "Sec-WebSocket-Key: x"], "-H/--header: the header Sec-WebSocket-Key is part of", id="another header of the handshake"),
+        pytest.param(["-H", "Content-Length: 3"], "-H/--header: the header Content-Length is part of", id="the length of a body"),
         pytest.param(["-H", "Host: a", "-H", "host: b"], "the Host header can be given only once", id="two hosts"),
-        pytest.param(["--cacert", "/nowhere"], "--cacert: cannot read '/nowhere': No such file", id="no file"),
+        pytest.param(["--cacert", "/nowhere"], "--cacert: cannot read '/nowhere': No such file", id="a missing file"),
         pytest.param(["--key", FILE], "--key needs --cert", id="a key without its certificate"),
-        pytest.param(["--color", "maybe"], "--color: 'maybe' is not one of", id="no choice"),
-        pytest.param(["-u", "ftp://h"], "invalid server URL 'ftp://h'", id="another protocol"),
+        pytest.param(["--color", "maybe"], "--color: 'maybe' is not one of", id="an unknown choice"),
+        pytest.param(["-u", "ftp://h"], "invalid server URL 'ftp://h'", id="an unknown scheme"),
         pytest.param(["-u", ""], "invalid server URL ''", id="an empty URL"),
-        pytest.param(["--proxy", "ftp://u:s@h"], "invalid proxy URL 'ftp://***@h'", id="another protocol for a proxy"),
-        pytest.param(["--token-file", "/nowhere"], "--token-file: cannot read '/nowhere'", id="no token"),
+        pytest.param(["--proxy", "ftp://u:s@h"], "invalid proxy URL 'ftp://***@h'", id="an unknown scheme of a proxy"),
+        pytest.param(["--token-file", "/nowhere"], "--token-file: cannot read '/nowhere'", id="a missing token file"),
         pytest.param(["--password-file", FILE], "--password-file needs --login USER", id="a password without a user"),
-        pytest.param(["--cookie", "x"], "--cookie: must look like name=value", id="no cookie"),
+        pytest.param(["--cookie", "x"], "--cookie: must look like name=value", id="an invalid cookie"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_rejected_before_anything_is_sent(ddp: Command, words: list[str], error: str) -> None:
+def test_an_invalid_value_is_rejected_before_anything_is_sent(ddp: Command, words: list[str], error: str) -> None:
     ran = ddp("call", "m", *words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"ddp: error: {error}")
@@ -141,10 +143,10 @@ def test_a_header_that_is_rejected_is_not_shown(ddp: Command) -> None:
         pytest.param({}, {}, "localhost:3000", id="the default"),
         pytest.param({}, {"DDP_URL": "e:1"}, "e:1", id="the environment"),
         pytest.param({}, {"DDP_URL": ""}, "localhost:3000", id="an empty variable is ignored"),
-        pytest.param({"url": "o:1"}, {"DDP_URL": "e:1"}, "o:1", id="the option first"),
+        pytest.param({"url": "o:1"}, {"DDP_URL": "e:1"}, "o:1", id="the option"),
     ],
 )
-def test_the_server_is_named_by_option_environment_or_default(
+def test_the_url_comes_from_the_option_the_environment_or_the_default(
     given: GivenOptions, environment: dict[str, str], url: str
 ) -> None:
     assert ConnectionSettings.of(given, environment).url == url
@@ -157,7 +159,7 @@ def test_limits_have_their_defaults_and_zero_means_no_limit() -> None:
 
 
 def test_no_option_takes_a_secret_as_its_value() -> None:
-    """Others on the machine could see it. What could be one is the name of a file, or - for standard input."""
+    """Other users of the machine can see command lines. Options for secrets take the name of a file, or - for standard input."""
     context = group.make_context("ddp", [], obj=Process(), resilient_parsing=True)
     commands = [group, *filter(None, [group.get_command(context, name) for name in group.list_commands(context)])]
     options = {
@@ -165,7 +167,7 @@ def test_no_option_takes_a_secret_as_its_value() -> None:
     }
     secrets = {name for name in options if re.match("--(pass|token|secret|code|key|cookie|header|auth)", name)}
     assert {name for name in secrets if not isinstance(options[name].type, ReadableFile)} == {"--cookie", "--header"}
-    # These two may be secrets or not; they take @FILE.
+    # Headers and cookies are not always secrets. Both options take @FILE as well.
     assert isinstance(options["--cookie"].type, Cookie)
     assert isinstance(options["--header"].type, Header)
     assert {"--password-file", "--token-file", "--passphrase-file", "--code-file"} <= secrets
@@ -185,6 +187,6 @@ def test_headers_and_origin_reach_the_server(ddp: Command, server: LoopbackServe
     assert '"x-real-ip":"1.2.3.4"' in ran.out
 
 
-def test_a_file_may_stand_in_the_home_folder(home: Path) -> None:
+def test_a_file_option_can_name_a_file_in_the_home_folder(home: Path) -> None:
     (home / "ca.pem").write_text("")
     assert given("call", "--cacert", "~/ca.pem", "m") == {"cacert": str(home / "ca.pem")}

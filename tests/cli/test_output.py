@@ -1,4 +1,4 @@
-"""Results go to stdout and nothing else does; all of it is harmless, and each line is there at once."""
+"""Only results go to stdout. Output never controls the terminal, and each line is written at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ddpshell.cli.process import Terminated, terminable
 from tests.cli.conftest import Command, finished
 from tests.loopback import Conversation, LoopbackServer, ScriptedServer, converse, http_answer
 
-#: What no terminal may be sent: C0 but for newline and tab, DEL, C1, and what turns text round.
+#: Characters that must never reach a terminal: C0 except newline and tab, DEL, C1, and those that reverse text.
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
 
 
@@ -38,16 +38,20 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
         pytest.param("auto", {"NO_COLOR": "1", "TERM": "xterm"}, True, False, id="NO_COLOR"),
         pytest.param("auto", {"NO_COLOR": "", "TERM": "xterm"}, True, True, id="an empty NO_COLOR is ignored"),
         pytest.param("auto", {"FORCE_COLOR": "1"}, False, True, id="FORCE_COLOR"),
-        pytest.param("auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, False, True, id="FORCE_COLOR beats the terminal"),
+        pytest.param(
+            "auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, False, True, id="FORCE_COLOR wins over the terminal"
+        ),
         pytest.param("auto", {"FORCE_COLOR": ""}, False, False, id="an empty FORCE_COLOR is ignored"),
         pytest.param("auto", {"FORCE_COLOR": "0"}, False, False, id="FORCE_COLOR=0"),
         pytest.param("auto", {"CLICOLOR_FORCE": "1"}, False, True, id="CLICOLOR_FORCE"),
-        pytest.param("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False, id="NO_COLOR beats FORCE_COLOR"),
-        pytest.param("always", {"NO_COLOR": "1", "TERM": "dumb"}, False, True, id="the option beats all: always"),
-        pytest.param("never", {"FORCE_COLOR": "1"}, True, False, id="the option beats all: never"),
+        pytest.param("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False, id="NO_COLOR wins over FORCE_COLOR"),
+        pytest.param("always", {"NO_COLOR": "1", "TERM": "dumb"}, False, True, id="the option wins: always"),
+        pytest.param("never", {"FORCE_COLOR": "1"}, True, False, id="the option wins: never"),
     ],
 )
-def test_color_depends_on(choice: str, environment: dict[str, str], is_terminal: bool, wanted: bool) -> None:
+def test_color_depends_on_option_environment_and_terminal(
+    choice: str, environment: dict[str, str], is_terminal: bool, wanted: bool
+) -> None:
     assert wants_color(choice, environment, is_terminal=is_terminal) is wanted
 
 
@@ -60,15 +64,17 @@ class TestFormats:
             pytest.param(["-o", "json", "Date(0)"], '{"$date":0}\n', id="json is EJSON"),
             pytest.param(["-o", "pretty", "{a: Date(0)}"], '{"a": Date("1970-01-01T00:00:00.000Z")}\n', id="pretty"),
             pytest.param(["-o", "raw", "Hello\nyou"], "Hello\nyou\n", id="raw strings have no quotes"),
-            pytest.param(["-o", "raw", "[1, 'a']"], '[1,"a"]\n', id="raw leaves the rest"),
+            pytest.param(["-o", "raw", "[1, 'a']"], '[1,"a"]\n', id="raw arrays are JSON"),
             pytest.param(["-o", "raw", "\x1b[2J\x9b"], "\x1b[2J\x9b\n", id="raw is exact on a pipe"),
             pytest.param(["-o", "table", "[{a: 1}, {a: 22}]"], "a\n--\n 1\n22\n", id="a table"),
             pytest.param(["-o", "table", "5"], "5\n", id="a value that is not a table is pretty"),
             pytest.param(["-o", "auto", "null"], "null\n", id="auto"),
-            pytest.param(["\x7f\x9b\u202e\x1b"], '"\\u007f\\u009b\\u202e\\u001b"\n', id="JSON is harmless"),
+            pytest.param(
+                ["\x7f\x9b\u202e\x1b"], '"\\u007f\\u009b\\u202e\\u001b"\n', id="control characters are escaped in JSON"
+            ),
         ],
     )
-    def test_a_result_looks_like(self, ddp: Command, words: list[str], out: str) -> None:
+    def test_a_result_has_the_requested_format(self, ddp: Command, words: list[str], out: str) -> None:
         assert ddp("call", "identity", *words) == (0, out, "")
 
     def test_pretty_output_on_a_pipe_is_complete_and_not_colored(self, ddp: Command) -> None:
@@ -111,7 +117,7 @@ class TestFormats:
     def test_an_error_in_json_is_colored_if_that_is_requested(
         self, ddp: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
     ) -> None:
-        """Also if the command line itself is wrong, so that the options were not read."""
+        """Errors are colored also if the command line is invalid, so that the options were not parsed."""
         plain = ddp(*words).err
         assert json.loads(plain)["kind"] in ("server", "usage")
         colored = ddp(*words[:1], "--color", "always", *words[1:]).err
@@ -126,7 +132,7 @@ class TestFormats:
         assert (ran.code, ran.out) == (0, "a\\ud800\n")
         assert "lone surrogates" in ran.err
 
-    def test_half_a_pair_in_json_is_exact(self, ddp: Command) -> None:
+    def test_a_lone_surrogate_in_json_is_exact(self, ddp: Command) -> None:
         assert ddp("call", "identity", '"a\\ud800"') == (0, '"a\\ud800"\n', "")
 
 
@@ -139,14 +145,16 @@ class TestTerminal:
 
     @pytest.mark.parametrize("output", ["auto", "pretty", "json", "raw", "table"])
     @pytest.mark.parametrize("method", ["hostile", "hostileError"])
-    def test_nothing_that_a_server_sends_reaches_a_terminal(
+    def test_control_characters_of_an_answer_never_reach_a_terminal(
         self, terminal: Callable[..., str], method: str, output: str
     ) -> None:
         shown = terminal("call", "-d", "-v", "--color", "always", "-o", output, method)
         assert not HARMFUL.search(COLOUR.sub("", shown))
 
     @pytest.mark.parametrize("options", [["-o", "pretty"], ["-o", "json"], ["-o", "table"], ["--docs"], ["-f"]])
-    def test_nothing_that_a_publication_brings_does(self, terminal: Callable[..., str], options: list[str]) -> None:
+    def test_control_characters_of_a_publication_never_reach_a_terminal(
+        self, terminal: Callable[..., str], options: list[str]
+    ) -> None:
         harm = "\x1b]0;x\x07\x9b2J\r\x7f\u202e"
 
         def talk(server: Conversation) -> None:
@@ -163,7 +171,7 @@ class TestTerminal:
         assert "x1b" in shown.replace("u001b", "x1b")
         assert not HARMFUL.search(COLOUR.sub("", shown))
 
-    def test_text_from_something_that_is_not_a_server_is_escaped(self, terminal: Callable[..., str]) -> None:
+    def test_text_of_a_refused_upgrade_is_escaped(self, terminal: Callable[..., str]) -> None:
         harm = "\x1b[2J\x9b\x7f"
         refuse = http_answer(503, f"Busy{harm}", f"<p>{harm}", Location=f"http://x/{harm}", Server=harm)
         with ScriptedServer(refuse) as server:
@@ -174,18 +182,20 @@ class TestTerminal:
     @pytest.mark.parametrize(
         ("value", "more"),
         [
-            pytest.param("[" * 60 + "]" * 60, "... 1 more, use -o json", id="deep"),
-            pytest.param(json.dumps("x" * 32_345), "... 12,345 more characters, use -o json", id="long"),
+            pytest.param("[" * 60 + "]" * 60, "... 1 more, use -o json", id="a deep value"),
+            pytest.param(json.dumps("x" * 32_345), "... 12,345 more characters, use -o json", id="a long string"),
         ],
     )
-    def test_what_is_too_much_to_read_is_cut(self, terminal: Callable[..., str], value: str, more: str) -> None:
+    def test_deep_or_long_values_are_cut_on_a_terminal(
+        self, terminal: Callable[..., str], value: str, more: str
+    ) -> None:
         assert more in COLOUR.sub("", terminal("call", "identity", value))
         assert more not in terminal("call", "-o", "json", "identity", value)
 
     def test_raw_text_is_escaped_on_a_terminal(self, terminal: Callable[..., str]) -> None:
         assert terminal("call", "-o", "raw", "identity", "a\x1b[2Jb\nc") == "a\\x1b[2Jb\nc\n"
 
-    def test_what_is_too_long_to_read_is_counted(self, terminal: Callable[..., str]) -> None:
+    def test_elements_of_a_long_array_are_counted_on_a_terminal(self, terminal: Callable[..., str]) -> None:
         shown = COLOUR.sub("", terminal("call", "echo", json.dumps([0] * 14_345)))
         assert "... 12,345 more, use -o json" in shown
         assert shown.count("\n") < 2020
@@ -204,15 +214,15 @@ class TestTerminal:
 @pytest.mark.parametrize(
     ("options", "kinds"),
     [
-        pytest.param([], ["warning", "note", "error", "hint"], id="all"),
-        pytest.param(["-q"], ["warning", "error"], id="-q: no notes and hints"),
-        pytest.param(["-q", "-v"], ["warning", "error"], id="and no steps of the connection"),
-        pytest.param(["-qq"], ["error"], id="-qq: no warnings"),
+        pytest.param([], ["warning", "note", "error", "hint"], id="no option"),
+        pytest.param(["-q"], ["warning", "error"], id="-q: without notes and hints"),
+        pytest.param(["-q", "-v"], ["warning", "error"], id="-q -v: without the steps of the connection"),
+        pytest.param(["-qq"], ["error"], id="-qq: without warnings"),
     ],
 )
-def test_what_is_reported_on_standard_error_can_be_less(ddp: Command, options: list[str], kinds: list[str]) -> None:
+def test_quiet_reduces_the_messages_on_standard_error(ddp: Command, options: list[str], kinds: list[str]) -> None:
     def talk(server: Conversation) -> None:
-        server.send(msg="removed", collection="c")  # an invalid message without an id is worth a warning
+        server.send(msg="removed", collection="c")  # an invalid message without an id causes a warning
         server.finish(server.expect("method"), error={"error": 404, "reason": "Method 'm' not found"})
 
     with ScriptedServer(converse(talk)) as server:
@@ -221,7 +231,7 @@ def test_what_is_reported_on_standard_error_can_be_less(ddp: Command, options: l
 
 
 class TestPager:
-    """What is longer than the screen is shown by a program of the user's; what goes on and on is not."""
+    """The user's pager shows output that is longer than the screen, but not output that continues to grow."""
 
     @pytest.fixture(autouse=True)
     def _screen(self, server: LoopbackServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,22 +250,22 @@ class TestPager:
             pytest.param(["sub", "items", "10", "-o", "table"], id="a table"),
         ],
     )
-    def test_what_is_longer_than_the_screen_is_paged(self, terminal: Callable[..., str], words: list[str]) -> None:
+    def test_output_longer_than_the_screen_is_paged(self, terminal: Callable[..., str], words: list[str]) -> None:
         assert terminal(*words).startswith("paged FRX\n")
 
     @pytest.mark.parametrize(
         "words",
         [
             pytest.param(["call", "identity", "-o", "pretty", json.dumps(["x" * 30] * 7)], id="nine lines"),
-            pytest.param(["call", "text", "358"], id="one line of nine times the width"),
+            pytest.param(["call", "text", "358"], id="one line of nine rows"),
             pytest.param(["sub", "items", "9"], id="documents that fit"),
             pytest.param(["call", "--no-pager", "text", "400"], id="--no-pager"),
             pytest.param(["ping", "-c", "20", "-i", "0"], id="ping"),
-            pytest.param(["sub", "items", "10", "--until", "{n: 9}"], id="what is followed"),
+            pytest.param(["sub", "items", "10", "--until", "{n: 9}"], id="documents that are followed"),
             pytest.param(["call", "--help"], id="help"),
         ],
     )
-    def test_other_things_are_not(self, terminal: Callable[..., str], words: list[str]) -> None:
+    def test_short_or_continuing_output_is_not_paged(self, terminal: Callable[..., str], words: list[str]) -> None:
         shown = terminal(*words)
         assert shown
         assert "paged" not in shown
@@ -270,7 +280,7 @@ class TestPager:
         assert terminal("call", "text", "400") == f'"{"x" * 400}"\n'
 
     @pytest.mark.parametrize("pager", ["", " ", "cat", "no-such-program 2>&-", "exit 127"])
-    def test_without_a_pager_it_is_written_as_ever(
+    def test_without_a_pager_output_is_written_directly(
         self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, pager: str
     ) -> None:
         monkeypatch.setenv("PAGER", pager)
@@ -279,7 +289,9 @@ class TestPager:
     def test_the_pager_shows_colors(self, terminal: Callable[..., str]) -> None:
         assert "^[[" in terminal("call", "--color", "always", "echo", json.dumps(["x" * 30] * 8))
 
-    def test_what_is_harmful_does_not(self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_control_characters_never_reach_the_pager(
+        self, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("PAGER", "echo paged; cat")
         monkeypatch.setenv("LINES", "2")
         shown = terminal("call", "hostile")
@@ -326,7 +338,7 @@ class TestStreams:
         ran = finished(start("call", "-d", "nope", stderr=None, preexec_fn=lambda: os.close(2)))
         assert (ran.code, ran.out) == (1, "")
 
-    def test_a_result_that_does_not_fit_into_a_pipe_that_refuses_to_wait_is_whole(
+    def test_a_large_result_is_whole_on_a_nonblocking_pipe(
         self, server: LoopbackServer, start: Callable[..., subprocess.Popen[str]]
     ) -> None:
         process = start("call", "text", "5000000", preexec_fn=lambda: os.set_blocking(1, False))
@@ -344,37 +356,39 @@ BOTH = pytest.mark.parametrize(
 
 
 def work(steps: list[str], *signals: signal.Signals) -> None:
-    """Get signals while what must not be broken is done."""
+    """Send the signals to this process during a piece of work that must not be interrupted."""
     with terminable(), unbroken():
         for number in signals:
             signal.raise_signal(number)
-        steps.append("done all the same")
+        steps.append("done")
 
 
 @BOTH
-def test_one_signal_waits_for_the_end(number: signal.Signals, error: type[BaseException]) -> None:
+def test_the_first_signal_waits_for_the_end_of_unbroken_work(
+    number: signal.Signals, error: type[BaseException]
+) -> None:
     steps: list[str] = []
     with pytest.raises(error):
         work(steps, number)
-    assert steps == ["done all the same"]
+    assert steps == ["done"]
 
 
 @BOTH
-def test_two_do_not(number: signal.Signals, error: type[BaseException]) -> None:
+def test_a_second_signal_ends_unbroken_work_at_once(number: signal.Signals, error: type[BaseException]) -> None:
     steps: list[str] = []
     with pytest.raises(error):
         work(steps, number, number)
     assert steps == []
 
 
-def test_afterwards_all_is_as_it_was() -> None:
+def test_signal_handlers_are_restored_after_unbroken_work() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with unbroken():
         pass
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_what_is_ignored_stays_so() -> None:
+def test_an_ignored_signal_remains_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with unbroken():
@@ -383,7 +397,7 @@ def test_what_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_other_threads_have_no_signals_to_put_off() -> None:
+def test_unbroken_has_no_effect_in_other_threads() -> None:
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -405,43 +419,43 @@ def test_other_threads_have_no_signals_to_put_off() -> None:
 @pytest.mark.parametrize(
     ("text", "is_more"),
     [
-        pytest.param("", False, id="nothing"),
-        pytest.param("a\nb\n", False, id="two lines, and one for the prompt"),
-        pytest.param("a\nb\nc\n", True, id="three"),
-        pytest.param("a" * 10 + "\n" + "b" * 10 + "\n", False, id="lines that are full"),
-        pytest.param("a" * 11 + "\n" + "b\n", True, id="a line that goes on in the next one"),
-        pytest.param("\x1b[1;31m" + "a" * 10 + "\x1b[0m\nb\n", False, id="colors have no width"),
+        pytest.param("", False, id="no text"),
+        pytest.param("a\nb\n", False, id="two lines and the prompt"),
+        pytest.param("a\nb\nc\n", True, id="three lines and the prompt"),
+        pytest.param("a" * 10 + "\n" + "b" * 10 + "\n", False, id="lines that fill the width"),
+        pytest.param("a" * 11 + "\n" + "b\n", True, id="a line that is wrapped"),
+        pytest.param("\x1b[1;31m" + "a" * 10 + "\x1b[0m\nb\n", False, id="colors"),
         pytest.param("a\n\n", False, id="an empty line"),
     ],
 )
-def test_a_screen_of_three_lines_has_no_room_for(text: str, is_more: bool) -> None:
+def test_a_text_overflows_a_screen_of_three_lines_or_not(text: str, is_more: bool) -> None:
     assert overflows(text, 3, 10) is is_more
 
 
-def test_a_screen_of_unknown_size_has_room_for_all() -> None:
+def test_no_text_overflows_a_screen_of_unknown_size() -> None:
     assert not overflows("a\n" * 1000, 0, 80)
 
 
 @pytest.mark.parametrize(
     ("command", "is_shown"),
     [
-        pytest.param("cat >/dev/null", True, id="one that reads all"),
+        pytest.param("cat >/dev/null", True, id="a pager that reads everything"),
         pytest.param("cat >/dev/null; true", True, id="two programs"),
-        pytest.param("true", True, id="one that reads nothing"),
-        pytest.param("false", True, id="one that fails, having been there"),
-        pytest.param("exec /nowhere/less 2>&-", False, id="one that is not there"),
-        pytest.param("exec / 2>&-", False, id="a pager that is not a program"),
-        pytest.param("", False, id="none"),
-        pytest.param("cat", False, id="cat, which is not a pager"),
+        pytest.param("true", True, id="a pager that reads nothing"),
+        pytest.param("false", True, id="a pager that fails"),
+        pytest.param("exec /nowhere/less 2>&-", False, id="a missing pager"),
+        pytest.param("exec / 2>&-", False, id="a folder as a pager"),
+        pytest.param("", False, id="no pager"),
+        pytest.param("cat", False, id="cat"),
     ],
 )
-def test_a_pager_was_there_or_not(command: str, is_shown: bool) -> None:
+def test_page_returns_whether_the_pager_ran(command: str, is_shown: bool) -> None:
     before = signal.getsignal(signal.SIGINT)
     assert page(b"x" * 1_000_000, None, {"PAGER": command, "PATH": "/usr/bin:/bin"}) is is_shown
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_when_we_are_reported_to_end_the_pager_is_too(tmp_path: Path) -> None:
+def test_sigterm_ends_the_pager_as_well(tmp_path: Path) -> None:
     pager = tmp_path / "pager"
     pager.write_text(
         "#!/bin/sh\ntrap 'echo tidy > \"$0.out\"; exit' TERM\ncat\nkill -TERM $PPID\nwhile :; do sleep 0.01; done\n"
@@ -452,5 +466,5 @@ def test_when_we_are_reported_to_end_the_pager_is_too(tmp_path: Path) -> None:
     assert (tmp_path / "pager.out").read_text() == "tidy\n"
 
 
-def test_ctrl_c_is_for_the_pager() -> None:
+def test_ctrl_c_in_the_pager_does_not_end_the_command() -> None:
     assert page(b"x", None, {"PAGER": "kill -INT $PPID; cat >/dev/null", "PATH": "/usr/bin:/bin"})

@@ -1,4 +1,4 @@
-"""A run has its time, and does not outlive it."""
+"""A run of a command ends at its deadline, and at a signal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes import FakeClock
 from tests.machine import Interrupted, interrupting_another_thread
 
 
-def test_a_run_must_end_at_its_time_after_it_began() -> None:
+def test_the_deadline_counts_from_the_start_of_the_process() -> None:
     clock = FakeClock()
     began = clock.now()
     process = Process(clock=clock)
@@ -23,7 +23,7 @@ def test_a_run_must_end_at_its_time_after_it_began() -> None:
     assert process.deadline == began + 30
 
 
-def test_the_time_to_ask_the_user_does_not_count() -> None:
+def test_the_time_for_questions_extends_the_deadline() -> None:
     clock = FakeClock()
     began = clock.now()
     process = Process(clock=clock)
@@ -33,7 +33,7 @@ def test_the_time_to_ask_the_user_does_not_count() -> None:
     assert process.deadline == began + 330
 
 
-def test_a_read_that_has_no_timeout_of_its_own_is_ended() -> None:
+def test_a_blocking_read_ends_at_the_deadline() -> None:
     process = Process()
     process.timeout = 0.01
     reading, writing = os.pipe()
@@ -66,7 +66,7 @@ def test_ctrl_c_ends_a_read() -> None:
         os.close(reading)
 
 
-def test_a_request_to_end_is_an_exception() -> None:
+def test_sigterm_raises_an_exception() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated), terminable():
         signal.raise_signal(signal.SIGTERM)

@@ -35,7 +35,7 @@ def _output_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
 
 
-def test_it_is_shown_when_it_is_due_and_then_taken_away(screen: tuple[Console, Callable[[], str]]) -> None:
+def test_the_line_is_shown_when_it_is_due_and_then_removed(screen: tuple[Console, Callable[[], str]]) -> None:
     console, written = screen
     clock = FakeClock()
     progress = Progress(console, clock, 1000)
@@ -53,7 +53,7 @@ def test_it_is_shown_when_it_is_due_and_then_taken_away(screen: tuple[Console, C
 
 
 @pytest.mark.parametrize("terminal", ["dumb", None])
-def test_a_terminal_that_cannot_erase_a_line_has_none(
+def test_a_terminal_that_cannot_erase_a_line_shows_no_progress(
     screen: tuple[Console, Callable[[], str]], monkeypatch: pytest.MonkeyPatch, terminal: str | None
 ) -> None:
     monkeypatch.delenv("TERM") if terminal is None else monkeypatch.setenv("TERM", terminal)
@@ -75,7 +75,7 @@ def test_without_a_total_there_is_no_bar(screen: tuple[Console, Callable[[], str
     assert written() == "\r\x1b[K10 calls\r"
 
 
-def test_it_fits_on_a_narrow_terminal(
+def test_the_line_fits_on_a_narrow_terminal(
     screen: tuple[Console, Callable[[], str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
@@ -87,7 +87,7 @@ def test_it_fits_on_a_narrow_terminal(
     assert written() == "\r\x1b[K[##################\r"
 
 
-def test_quiet_has_none(screen: tuple[Console, Callable[[], str]]) -> None:
+def test_quiet_shows_no_progress(screen: tuple[Console, Callable[[], str]]) -> None:
     console, written = screen
     console.configure(OutputFormat.AUTO, quiet=True)
     clock = FakeClock()
@@ -109,7 +109,7 @@ def test_there_is_no_progress_line_if_the_results_are_on_the_terminal(
     assert written() == ""
 
 
-def test_it_can_be_shown_before_results_on_the_same_terminal_and_later(
+def test_the_line_can_be_shown_before_and_after_results_on_the_same_terminal(
     screen: tuple[Console, Callable[[], str]],
 ) -> None:
     console, written = screen

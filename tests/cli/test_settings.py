@@ -1,4 +1,4 @@
-"""Options count before the environment, that before the profile, and that before the defaults."""
+"""Options win over the environment, the environment over the profile, and the profile over the defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Resolve = Callable[..., ResolvedSettings]
 
 @pytest.fixture
 def merge(tmp_path: Path) -> Resolve:
-    """`merge(given, "config", VARIABLE="value")`: what these come to."""
+    """`merge(given, "config", VARIABLE="value")` resolves these settings."""
 
     def call(given: GivenOptions | None = None, config: str | None = None, **environment: str) -> ResolvedSettings:
         if config is not None:
@@ -35,15 +35,15 @@ class TestURL:
     @pytest.mark.parametrize(
         ("given", "config", "environment", "url", "origin"),
         [
-            pytest.param({"url": "o:1"}, BOTH, {"DDP_URL": "e:1"}, "o:1", "--url", id="the option first"),
-            pytest.param({"profile": "p"}, BOTH, {"DDP_URL": "e:1"}, "p:1", "[servers.p]", id="a profile is an option too"),
-            pytest.param({}, BOTH, {"DDP_URL": "e:1"}, "e:1", "$DDP_URL", id="then the environment"),
-            pytest.param({}, BOTH, {}, "d:1", "[default]", id="then the file"),
+            pytest.param({"url": "o:1"}, BOTH, {"DDP_URL": "e:1"}, "o:1", "--url", id="the option"),
+            pytest.param({"profile": "p"}, BOTH, {"DDP_URL": "e:1"}, "p:1", "[servers.p]", id="a profile wins over the environment"),
+            pytest.param({}, BOTH, {"DDP_URL": "e:1"}, "e:1", "$DDP_URL", id="the environment"),
+            pytest.param({}, BOTH, {}, "d:1", "[default]", id="the default section"),
             pytest.param({}, BOTH, {"DDP_URL": ""}, "d:1", "[default]", id="an empty variable is ignored"),
-            pytest.param({}, None, {}, "localhost:3000", "default", id="then what everybody has"),
+            pytest.param({}, None, {}, "localhost:3000", "default", id="the default"),
         ],
     )  # fmt: skip
-    def test_the_server(
+    def test_the_url_comes_from_option_environment_or_file(
         self,
         merge: Resolve,
         given: GivenOptions,
@@ -54,7 +54,7 @@ class TestURL:
     ) -> None:
         assert merge(given, config, **environment).values["url"] == ResolvedValue(url, origin)
 
-    def test_two_servers_are_one_too_many(self, merge: Resolve) -> None:
+    def test_a_url_and_a_profile_cannot_be_used_together(self, merge: Resolve) -> None:
         with pytest.raises(click.UsageError, match="-u/--url and -p/--profile cannot be used together"):
             merge({"url": "a", "profile": "p"}, BOTH)
 
@@ -62,32 +62,34 @@ class TestURL:
 @pytest.mark.parametrize(
     ("given", "value", "origin"),
     [
-        pytest.param({"timeout": 2.0, "profile": "p"}, 2.0, "--timeout", id="the option first"),
-        pytest.param({"profile": "p"}, 3.0, "[servers.p]", id="then the profile"),
-        pytest.param({"profile": "q"}, 4.0, "[default]", id="then the default section"),
-        pytest.param({}, 4.0, "[default]", id="which needs no profile"),
+        pytest.param({"timeout": 2.0, "profile": "p"}, 2.0, "--timeout", id="the option"),
+        pytest.param({"profile": "p"}, 3.0, "[servers.p]", id="the profile"),
+        pytest.param({"profile": "q"}, 4.0, "[default]", id="the default section"),
+        pytest.param({}, 4.0, "[default]", id="the default section without a profile"),
     ],
 )
-def test_a_setting(merge: Resolve, given: GivenOptions, value: float, origin: str) -> None:
+def test_a_setting_comes_from_option_profile_or_default_section(
+    merge: Resolve, given: GivenOptions, value: float, origin: str
+) -> None:
     assert merge(given, BOTH).values["timeout"] == ResolvedValue(value, origin)
 
 
 @pytest.mark.parametrize(
     ("given", "config", "version", "origin"),
     [
-        pytest.param({"ip_version": 4}, "[default]\nipv6 = true", 4, "--ipv4", id="the option first"),
-        pytest.param({"profile": "p"}, "[default]\nipv6 = true\n[servers.p]\nurl = 'p'\nipv4 = true", 4, "[servers.p]", id="then the profile"),
-        pytest.param({}, "[default]\nipv6 = true", 6, "[default]", id="then the default section"),
-        pytest.param({}, "[default]\nipv4 = false", None, "default", id="what is off is not said"),
+        pytest.param({"ip_version": 4}, "[default]\nipv6 = true", 4, "--ipv4", id="the option"),
+        pytest.param({"profile": "p"}, "[default]\nipv6 = true\n[servers.p]\nurl = 'p'\nipv4 = true", 4, "[servers.p]", id="the profile"),
+        pytest.param({}, "[default]\nipv6 = true", 6, "[default]", id="the default section"),
+        pytest.param({}, "[default]\nipv4 = false", None, "default", id="a flag that is off"),
     ],
 )  # fmt: skip
-def test_one_kind_of_addresses(
+def test_the_ip_version_comes_from_option_profile_or_default_section(
     merge: Resolve, given: GivenOptions, config: str, version: int | None, origin: str
 ) -> None:
     assert merge(given, config).values["ip-version"] == ResolvedValue(version, origin)
 
 
-def test_two_exclusive_ip_versions_are_an_error(merge: Resolve) -> None:
+def test_ipv4_and_ipv6_cannot_both_be_set(merge: Resolve) -> None:
     with pytest.raises(CommandError, match="ipv4 and ipv6 cannot both be true"):
         merge({}, "[default]\nipv4 = true\nipv6 = true")
 
@@ -102,7 +104,7 @@ def test_settings_that_nothing_sets_have_their_defaults(merge: Resolve) -> None:
     )  # fmt: skip
 
 
-def test_every_setting_of_a_profile_gets_to_the_client(merge: Resolve) -> None:
+def test_every_setting_of_a_profile_is_used_for_the_connection(merge: Resolve) -> None:
     config = """
         [servers.p]
         url = "p:1"
@@ -145,7 +147,7 @@ class TestPersonal:
     @pytest.mark.parametrize(
         ("url", "is_same"),
         [
-            pytest.param("https://a.example.com/websocket", True, id="the same words"),
+            pytest.param("https://a.example.com/websocket", True, id="the same URL"),
             pytest.param("wss://A.example.com:443", True, id="the same server"),
             pytest.param("http://a.example.com", False, id="without TLS"),
             pytest.param("https://b.example.com", False, id="another host"),
@@ -155,7 +157,9 @@ class TestPersonal:
             pytest.param("https://a.example.com/sockjs-other", False, id="a path that begins like SockJS"),
         ],
     )
-    def test_what_is_for_one_server_goes_to_no_other(self, merge: Resolve, url: str, *, is_same: bool) -> None:
+    def test_personal_settings_for_a_server_are_not_used_for_another(
+        self, merge: Resolve, url: str, *, is_same: bool
+    ) -> None:
         for settings in (merge({"url": url}, self.CONFIG), merge({}, self.CONFIG, DDP_URL=url)):
             connection = settings.connection()
             assert connection.headers == ((("Authorization", "secret"),) if is_same else ())
@@ -171,12 +175,12 @@ class TestPersonal:
 class TestPairs:
     CONFIG = "[servers.p]\nurl = 'p'\nheaders = { A = '1', B = '2' }\n[servers.p.cookies]\nc = '3'\n"
 
-    def test_headers_of_options_and_of_a_profile_are_taken_together(self, merge: Resolve) -> None:
+    def test_headers_of_options_and_of_a_profile_are_combined(self, merge: Resolve) -> None:
         resolved = merge({"profile": "p", "headers": (("C", "9"),)}, self.CONFIG)
         assert [setting.value for setting in resolved.headers] == [("C", "9"), ("A", "1"), ("B", "2")]
         assert [setting.origin for setting in resolved.headers] == ["-H", "[servers.p]", "[servers.p]"]
 
-    def test_one_of_the_same_name_counts_before_it(self, merge: Resolve) -> None:
+    def test_a_header_of_an_option_replaces_that_of_the_profile(self, merge: Resolve) -> None:
         resolved = merge({"profile": "p", "headers": (("a", "9"), ("a", "8")), "cookies": (("c", "7"),)}, self.CONFIG)
         assert [setting.value for setting in resolved.headers] == [("a", "9"), ("a", "8"), ("B", "2")]
         assert resolved.connection().headers[-1] == ("Cookie", "c=7")
@@ -189,22 +193,22 @@ class TestProxy:
     @pytest.mark.parametrize(
         ("given", "config", "environment", "proxy", "origin"),
         [
-            pytest.param({"proxy": "o:1", "profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, "o:1", "--proxy", id="the option first"),
-            pytest.param({"no_proxy": True, "profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "--no-proxy", id="its opposite too"),
-            pytest.param({"profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, "p:1", "[servers.p]", id="then that of the server"),
-            pytest.param({"profile": "p"}, NONE, {"HTTP_PROXY": "e:1"}, None, "[servers.p]", id="or its having none"),
-            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1"}, "e:1", "$HTTP_PROXY", id="then the environment"),
-            pytest.param({"url": "example.com"}, PROFILE, {}, "d:1", "[default]", id="then that of all"),
-            pytest.param({"url": "example.com"}, None, {}, None, "default", id="then none"),
-            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1", "NO_PROXY": "example.com"}, None, "not used for this machine or hosts in $NO_PROXY", id="NO_PROXY is for the environment's"),
-            pytest.param({"url": "example.com"}, PROFILE, {"NO_PROXY": "example.com"}, None, "not used for this machine or hosts in $NO_PROXY", id="and for that of all"),
+            pytest.param({"proxy": "o:1", "profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, "o:1", "--proxy", id="the option"),
+            pytest.param({"no_proxy": True, "profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "--no-proxy", id="the opposite option"),
+            pytest.param({"profile": "p"}, PROFILE, {"HTTP_PROXY": "e:1"}, "p:1", "[servers.p]", id="the profile"),
+            pytest.param({"profile": "p"}, NONE, {"HTTP_PROXY": "e:1"}, None, "[servers.p]", id="a profile without a proxy"),
+            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1"}, "e:1", "$HTTP_PROXY", id="the environment"),
+            pytest.param({"url": "example.com"}, PROFILE, {}, "d:1", "[default]", id="the default section"),
+            pytest.param({"url": "example.com"}, None, {}, None, "default", id="no proxy"),
+            pytest.param({"url": "example.com"}, PROFILE, {"HTTP_PROXY": "e:1", "NO_PROXY": "example.com"}, None, "not used for this machine or hosts in $NO_PROXY", id="NO_PROXY excludes the proxy of the environment"),
+            pytest.param({"url": "example.com"}, PROFILE, {"NO_PROXY": "example.com"}, None, "not used for this machine or hosts in $NO_PROXY", id="NO_PROXY excludes the proxy of the default section"),
             pytest.param({"url": "localhost"}, PROFILE, {"HTTP_PROXY": "e:1"}, None, "not used for this machine or hosts in $NO_PROXY", id="U20: this machine"),
-            pytest.param({"url": "localhost", "proxy": "o:1"}, None, {"NO_PROXY": "*"}, "o:1", "--proxy", id="but who asks for one gets it"),
-            pytest.param({"profile": "p"}, PROFILE, {"NO_PROXY": "*"}, "p:1", "[servers.p]", id="in a profile as well"),
-            pytest.param({"url": "wss://example.com"}, None, {"HTTP_PROXY": "e:1"}, None, "default", id="the other kind of server"),
+            pytest.param({"url": "localhost", "proxy": "o:1"}, None, {"NO_PROXY": "*"}, "o:1", "--proxy", id="NO_PROXY does not exclude the proxy of an option"),
+            pytest.param({"profile": "p"}, PROFILE, {"NO_PROXY": "*"}, "p:1", "[servers.p]", id="NO_PROXY does not exclude the proxy of a profile"),
+            pytest.param({"url": "wss://example.com"}, None, {"HTTP_PROXY": "e:1"}, None, "default", id="HTTP_PROXY is not for wss"),
         ],
     )  # fmt: skip
-    def test_which_proxy(
+    def test_the_proxy_comes_from_option_profile_environment_or_default_section(
         self,
         merge: Resolve,
         given: GivenOptions,
@@ -244,14 +248,14 @@ class TestIdentity:
             pytest.param({"login": "bob", "profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("saved", "bob", origin="--login"), id="a user"),
             pytest.param({"login": "bob", "password_file": "f"}, None, {}, Identity("password", "bob", "f", "--login"), id="a user and a password"),
             pytest.param({"profile": "p", "password_file": "f"}, SAVED, {}, Identity("password", "ann", "f", "--password-file"), id="a password for the profile's user"),
-            pytest.param({"profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("token", origin="$DDP_TOKEN"), id="the environment before the profile"),
+            pytest.param({"profile": "p"}, SAVED, {"DDP_TOKEN": "t"}, Identity("token", origin="$DDP_TOKEN"), id="the environment wins over the profile"),
             pytest.param({"profile": "p"}, SAVED, {}, Identity("saved", "ann", origin="[servers.p]"), id="the profile's user"),
             pytest.param({"profile": "p"}, TOKEN, {}, Identity("token", file="/t", origin="[servers.p]"), id="the profile's token"),
             pytest.param({"url": "a"}, None, {"DDP_TOKEN": "t", "DDP_URL": "ws://a/websocket"}, Identity("token", origin="$DDP_TOKEN"), id="the environment's token is for its server"),
-            pytest.param({"url": "b"}, None, {"DDP_TOKEN": "t", "DDP_URL": "ws://a/websocket"}, Identity("saved"), id="and for no other"),
+            pytest.param({"url": "b"}, None, {"DDP_TOKEN": "t", "DDP_URL": "ws://a/websocket"}, Identity("saved"), id="the environment's token is not for another server"),
         ],
     )  # fmt: skip
-    def test_who(
+    def test_the_login_comes_from_option_environment_or_profile(
         self, merge: Resolve, given: GivenOptions, config: str | None, environment: dict[str, str], identity: Identity
     ) -> None:
         assert merge(given, config, **environment).identity == identity
@@ -263,10 +267,10 @@ class TestIdentity:
             pytest.param({"no_login": True, "token_file": "f"}, id="anonymous with a token"),
             pytest.param({"token_file": "f", "login": "a"}, id="a token and a user"),
             pytest.param({"token_file": "f", "password_file": "g"}, id="a token and a password"),
-            pytest.param({"proxy": "a", "no_proxy": True}, id="a proxy and none"),
+            pytest.param({"proxy": "a", "no_proxy": True}, id="a proxy and no proxy"),
         ],
     )
-    def test_contradictions_are_rejected(self, merge: Resolve, given: GivenOptions) -> None:
+    def test_contradictory_options_are_rejected(self, merge: Resolve, given: GivenOptions) -> None:
         with pytest.raises(click.UsageError, match="cannot be used together"):
             merge(given)
 
@@ -276,7 +280,7 @@ class TestFile:
         with pytest.raises(CommandError, match=f"there is no config file {tmp_path}/.config/ddpshell/config.toml"):
             merge({"profile": "p"})
 
-    def test_a_file_that_was_named_must_be_there(self, merge: Resolve) -> None:
+    def test_the_file_named_by_the_environment_must_exist(self, merge: Resolve) -> None:
         with pytest.raises(CommandError, match=r"the config file /nowhere in \$DDP_CONFIG does not exist"):
             merge(DDP_CONFIG="/nowhere")
         merge(DDP_CONFIG="/dev/null")

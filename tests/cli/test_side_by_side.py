@@ -65,7 +65,7 @@ b    (not seen)     title, owner  (not seen)
     )
 
 
-def test_programs_get_one_object(ddp: Command) -> None:
+def test_programs_get_one_object_for_all_users(ddp: Command) -> None:
     tree = json.loads(ddp("sub", "notes", "--as", "ann", "--as", "anonymous").out)
     assert tree["views"] == [{"as": "ann", "error": None}, {"as": "anonymous", "error": None}]
     assert [one["collection"] for one in tree["collections"]] == ["notes", "extra"]
@@ -73,7 +73,7 @@ def test_programs_get_one_object(ddp: Command) -> None:
     assert note == {"id": "a", "fields": {"ann": ["title", "owner"], "anonymous": ["title"]}, "differs": ["title"]}
 
 
-def test_equal_views_have_no_second_table(ddp: Command) -> None:
+def test_equal_views_are_shown_without_the_table_of_documents(ddp: Command) -> None:
     out = ddp("sub", "notes", "--as", "anonymous", "-o", "table").out
     assert "not the same" not in out
     assert out.count("how many documents") == 2
@@ -97,16 +97,18 @@ def test_the_frames_of_all_users_are_recorded(ddp: Command, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
     [
-        pytest.param(["notes", "--as", "ann", "--as", "ann"], 2, "--as ann is given twice", id="twice"),
+        pytest.param(["notes", "--as", "ann", "--as", "ann"], 2, "--as ann is given twice", id="the same user twice"),
         pytest.param(["notes", "--as", "ann", "--login", "bob"], 2, "--as and --login cannot be used together", id="login"),
-        pytest.param(["notes", "--as", "ann", "--no-login"], 2, "--as and --no-login cannot be used together", id="none"),
+        pytest.param(["notes", "--as", "ann", "--no-login"], 2, "--as and --no-login cannot be used together", id="no login"),
         pytest.param(["notes", "--as", "ann", "-f"], 2, "--as can be used with --collection", id="follow"),
         pytest.param(["notes", "--as", "ann", "--count"], 2, "--as can be used with --collection", id="count"),
         pytest.param(["notes", "--as", "zed"], 4, "there is no saved login of 'zed'", id="unknown user"),
         pytest.param(["nope", "--as", "ann", "--as", "bob"], 1, "Subscription 'nope' not found", id="unknown publication"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_an_error(ddp: Command, words: list[str], code: int, problem: str) -> None:
+def test_options_and_users_that_cannot_be_compared_are_errors(
+    ddp: Command, words: list[str], code: int, problem: str
+) -> None:
     ran = ddp("sub", *words)
     assert (ran.code, ran.out) == (code, "")
     assert problem in ran.err

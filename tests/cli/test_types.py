@@ -1,4 +1,4 @@
-"""What an option's value can be."""
+"""Values of options are checked and converted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTEXT = click.Context(click.Command("x"))
 
 
 @given(st.floats(min_value=0, allow_infinity=False, allow_nan=False))
-def test_any_time_is_read_as_it_was_written(seconds: float) -> None:
+def test_any_number_of_seconds_is_read_unchanged(seconds: float) -> None:
     assert Seconds().convert(repr(seconds), None, None) == seconds
 
 
@@ -55,18 +55,18 @@ def test_only_a_time_limit_can_be_switched_off_with_0(kind: Seconds, hint: str) 
         (Text(), "a\udcff", "is not UTF-8 text"),
     ],
 )
-def test_an_invalid_value_is_named(kind: click.ParamType[object], text: str, problem: str) -> None:
+def test_the_error_names_an_invalid_value(kind: click.ParamType[object], text: str, problem: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
         kind.convert(text, None, None)
     assert caught.value.message == problem
 
 
-def test_the_name_of_a_file_can_have_any_bytes() -> None:
+def test_a_file_name_can_have_any_bytes() -> None:
     assert FileName().convert("a\udcff", None, None) == "a\udcff"
 
 
 @pytest.mark.parametrize("kind", [Text(), FileName(), ReadableFile(), OutputFile(), SecretFile()])
-def test_text_and_names_of_files_are_not_empty(kind: Text) -> None:
+def test_text_and_file_names_must_not_be_empty(kind: Text) -> None:
     with pytest.raises(click.BadParameter, match="must not be empty"):
         kind.convert("", None, None)
 
@@ -76,7 +76,7 @@ def test_text_and_names_of_files_are_not_empty(kind: Text) -> None:
     [
         pytest.param("a=b", ("a", "b"), id="plain"),
         pytest.param("a=", ("a", ""), id="empty"),
-        pytest.param('a="x y=z,1"', ("a", '"x y=z,1"'), id="what servers set"),
+        pytest.param('a="x y=z,1"', ("a", '"x y=z,1"'), id="characters that servers use"),
     ],
 )
 def test_a_cookie_is_a_name_and_a_value(text: str, pair: tuple[str, str]) -> None:
@@ -91,12 +91,12 @@ def test_an_invalid_cookie_is_rejected_and_not_shown(text: str) -> None:
 
 
 class TestFiles:
-    def test_headers_can_stand_in_a_file(self, tmp_path: Path) -> None:
+    def test_headers_can_come_from_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "headers"
         file.write_text("# ours\n\nAuthorization: Bearer x\n  X-Team:red  \r\n")
         assert Header().convert(f"@{file}", None, None) == (("Authorization", "Bearer x"), ("X-Team", "red"))
 
-    def test_a_wrong_line_is_reported_by_its_number(self, tmp_path: Path) -> None:
+    def test_an_invalid_line_is_reported_with_its_number(self, tmp_path: Path) -> None:
         file = tmp_path / "headers"
         file.write_text("A: b\nsecret\n")
         with pytest.raises(click.BadParameter) as raised:
@@ -104,7 +104,7 @@ class TestFiles:
         assert raised.value.message.startswith(f"{file}, line 2, must look like 'Name: value'")
         assert "secret" not in raised.value.message
 
-    @pytest.mark.parametrize("content", [None, b"\xff"], ids=["not there", "no text"])
+    @pytest.mark.parametrize("content", [None, b"\xff"], ids=["a missing file", "not UTF-8"])
     def test_a_file_that_cannot_be_read_is_reported(self, tmp_path: Path, content: bytes | None) -> None:
         file = tmp_path / "headers"
         if content is not None:
@@ -132,13 +132,15 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("content", "typed", "names"),
         [
-            pytest.param('[servers.prod]\nurl="a"\n[servers.test]\nurl="b"', "", ["prod", "test"], id="all"),
-            pytest.param('[servers.prod]\nurl="a"\n[servers.test]\nurl="b"', "t", ["test"], id="those that fit"),
-            pytest.param("rubbish", "", [], id="a broken file has none"),
-            pytest.param(None, "", [], id="nor has no file"),
+            pytest.param('[servers.prod]\nurl="a"\n[servers.test]\nurl="b"', "", ["prod", "test"], id="all profiles"),
+            pytest.param(
+                '[servers.prod]\nurl="a"\n[servers.test]\nurl="b"', "t", ["test"], id="profiles with a prefix"
+            ),
+            pytest.param("rubbish", "", [], id="an invalid file"),
+            pytest.param(None, "", [], id="a missing file"),
         ],
     )
-    def test_profiles_are_those_of_the_config_file(
+    def test_profiles_of_the_config_file_are_completed(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, typed: str, names: list[str]
     ) -> None:
         file = tmp_path / "config.toml"
