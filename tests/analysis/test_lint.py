@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ddpshell.analysis.exchanges import Exchanges
-from ddpshell.analysis.lint import Lint
 from ddpshell.analysis.recording import Entry
+from ddpshell.analysis.summary import Lint
 from tests.analysis.frames import close, frames, open_, received, sent
 
 

@@ -12,9 +12,8 @@ import click
 from ...analysis.exchanges import Exchanges
 from ...analysis.files import FrameFile, open_frames
 from ...analysis.html_page import html_page
-from ...analysis.lint import Lint
 from ...analysis.recording import Header
-from ...analysis.summary import Summary, changes
+from ...analysis.summary import Lint, Summary, changes
 from ...analysis.timeline import Selection, timeline_line, timeline_row
 from ...ejson import JSONValue
 from ...exceptions import CommandError
