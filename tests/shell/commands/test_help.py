@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpshell.minimongo.selector import compile_selector
-from ddpshell.shell.commands.help import TOPICS, command_help, general_help
-from ddpshell.shell.commands.shell import shell_registry
+from ddpshell.shell.commands.shell import TOPICS, command_help, general_help, shell_registry
 from ddpshell.shell.parser import parse
 from ddpshell.shell.registry import Command
 from ddpshell.text.literals import parse as parse_value
