@@ -228,7 +228,7 @@ def likely_meant(word: str) -> str | None:
         return f"for the number, write {int(word, 16)}"
     if word[:1] in "\u201c\u201d\u201e\u2018\u2019\u00ab" and len(word) > 1:
         return "if its quotes are not part of the text, write '\"...\"'"
-    from ..text.constructors import CONSTRUCTORS
+    from ..text.tokens import CONSTRUCTORS
 
     opened = re.match(r"(?:new\s+)?([A-Za-z]+)\(", word)
     constructor = opened and {name.lower(): name for name in CONSTRUCTORS}.get(opened[1].lower())

@@ -22,7 +22,6 @@ from msgspec import Struct
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
 from ..protocol.secrets import mask, mask_params, takes_credentials
-from ..text.constructors import CONSTRUCTORS
 from ..text.literals import (
     Expected,
     Files,
@@ -33,7 +32,7 @@ from ..text.literals import (
     read,
     read_file,
 )
-from ..text.tokens import Token, TokenKind, tokens
+from ..text.tokens import CONSTRUCTORS, Token, TokenKind, tokens
 
 __all__ = ["Continuation", "Line", "Redirection", "Word", "is_open", "is_private", "parse", "reparse"]
 

@@ -17,12 +17,11 @@ from msgspec import Struct
 from .. import ejson
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..exceptions import EJSONError
-from .constructors import CONSTRUCTORS
 from .escaping import escape_json, quote
 from .literals import CONSTANTS
 from .palette import StyledText
 from .prose import omission
-from .tokens import Token, TokenKind, tokens
+from .tokens import CONSTRUCTORS, Token, TokenKind, tokens
 
 __all__ = [
     "NO_LIMITS",

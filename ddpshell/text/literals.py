@@ -34,9 +34,8 @@ from .. import ejson
 from ..ejson import EJSONValue, RegExp, json_text
 from ..ejson.json_text import JSONValue
 from ..exceptions import CommandError, EJSONError
-from .constructors import CONSTRUCTORS, FileContent
 from .escaping import quote
-from .tokens import Token, TokenKind, tokens
+from .tokens import CONSTRUCTORS, FileContent, Token, TokenKind, tokens
 
 __all__ = [
     "CONSTANTS",

@@ -10,9 +10,9 @@ import pytest
 from ddpshell import ejson
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import EJSONError
-from ddpshell.text.constructors import CONSTRUCTORS
 from ddpshell.text.formatting import format_value
 from ddpshell.text.literals import parse
+from ddpshell.text.tokens import CONSTRUCTORS
 
 OID = "507f1f77bcf86cd799439011"
 
