@@ -51,7 +51,7 @@ ROOMS = {
 #: Files that may import more than their room. The stand-in answers as a recording did: it is a server, and must know what
 #: the recorded server answered, which only `analysis` finds in frames. `analysis` never imports `server`.
 #: `Date()` is the present time, and the literal is the only place that knows when it is read.
-FILES_WITH_MORE = {"server/stand_in.py": ("analysis",), "text/tokens.py": ("clock",)}
+FILES_WITH_MORE = {"server/stand_in.py": ("analysis",), "text/grammar.py": ("clock",)}
 
 #: Modules that only compute, for every room. (Reading the clock through `datetime` is checked below.)
 PURE = set(

@@ -228,7 +228,7 @@ def likely_meant(word: str) -> str | None:
         return f"for the number, write {int(word, 16)}"
     if word[:1] in "\u201c\u201d\u201e\u2018\u2019\u00ab" and len(word) > 1:
         return "if its quotes are not part of the text, write '\"...\"'"
-    from ..text.tokens import CONSTRUCTORS
+    from ..text.grammar import CONSTRUCTORS
 
     opened = re.match(r"(?:new\s+)?([A-Za-z]+)\(", word)
     constructor = opened and {name.lower(): name for name in CONSTRUCTORS}.get(opened[1].lower())
@@ -316,7 +316,7 @@ def read_publication(text: str, where: str) -> tuple[str, list[EJSONValue]]:
         CommandError: The text is not valid.
     """
     from ..shell.parser import parse
-    from ..text.tokens import TokenKind
+    from ..text.grammar import TokenKind
 
     lines = parse(text)
     if len(lines) != 1 or lines[0].redirection is not None:

@@ -22,6 +22,7 @@ from msgspec import Struct
 from ..ejson import EJSONValue
 from ..exceptions import CommandError
 from ..protocol.secrets import mask, mask_params, takes_credentials
+from ..text.grammar import CONSTRUCTORS, Token, TokenKind, tokens
 from ..text.literals import (
     Expected,
     Files,
@@ -32,7 +33,6 @@ from ..text.literals import (
     read,
     read_file,
 )
-from ..text.tokens import CONSTRUCTORS, Token, TokenKind, tokens
 
 __all__ = ["Continuation", "Line", "Redirection", "Word", "is_open", "is_private", "parse", "reparse"]
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from ..exceptions import CommandError, DDPError, DDPTimeout
 from ..protocol.server_error import quoted
+from ..text.grammar import TokenKind
 from ..text.literals import read_file
-from ..text.tokens import TokenKind
 from .dispatch import dispatch
 from .parser import Continuation, Line, parse
 from .registry import given

@@ -18,10 +18,10 @@ from .. import ejson
 from ..ejson import Custom, Date, EJSONValue, ObjectID, RegExp, json_text
 from ..exceptions import EJSONError
 from .escaping import escape_json, quote
+from .grammar import CONSTRUCTORS, Token, TokenKind, tokens
 from .literals import CONSTANTS
 from .palette import StyledText
 from .prose import omission
-from .tokens import CONSTRUCTORS, Token, TokenKind, tokens
 
 __all__ = [
     "NO_LIMITS",

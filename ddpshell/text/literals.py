@@ -35,7 +35,7 @@ from ..ejson import EJSONValue, RegExp, json_text
 from ..ejson.json_text import JSONValue
 from ..exceptions import CommandError, EJSONError
 from .escaping import quote
-from .tokens import CONSTRUCTORS, FileContent, Token, TokenKind, tokens
+from .grammar import CONSTRUCTORS, FileContent, Token, TokenKind, tokens
 
 __all__ = [
     "CONSTANTS",

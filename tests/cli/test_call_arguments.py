@@ -16,8 +16,8 @@ from ddpshell.cli.call_arguments import read_arguments
 from ddpshell.cli.options import GRAMMAR
 from ddpshell.cli.process import Process
 from ddpshell.clock import SystemClock
+from ddpshell.text.grammar import CONSTRUCTORS
 from ddpshell.text.literals import CONSTANTS, parse_argument
-from ddpshell.text.tokens import CONSTRUCTORS
 from tests.cli.conftest import Command, finished
 from tests.loopback import LoopbackServer
 

@@ -12,7 +12,7 @@ from ddpshell.shell import parser
 from ddpshell.shell.parser import Continuation, is_open
 from ddpshell.text import literals
 from ddpshell.text.formatting import format_value
-from ddpshell.text.tokens import Token, tokens
+from ddpshell.text.grammar import Token, tokens
 from tests.strategies import ejson_values, texts
 
 

@@ -11,8 +11,8 @@ from ddpshell import ejson
 from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import EJSONError
 from ddpshell.text.formatting import format_value
+from ddpshell.text.grammar import CONSTRUCTORS
 from ddpshell.text.literals import parse
-from ddpshell.text.tokens import CONSTRUCTORS
 
 OID = "507f1f77bcf86cd799439011"
 

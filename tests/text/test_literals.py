@@ -18,8 +18,8 @@ from ddpshell.ejson import Custom, Date, EJSONValue, ObjectID, RegExp
 from ddpshell.exceptions import CommandError, EJSONError
 from ddpshell.text import literals
 from ddpshell.text.formatting import format_value
+from ddpshell.text.grammar import tokens
 from ddpshell.text.literals import Expected, opens_literal, parse, parse_argument, read, read_text, read_value
-from ddpshell.text.tokens import tokens
 from tests.strategies import ejson_values, json_trees
 from tests.text.test_tokens import lines
 

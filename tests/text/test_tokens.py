@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ddpshell.text.tokens import Token, TokenKind, tokens
+from ddpshell.text.grammar import Token, TokenKind, tokens
 from tests.strategies import hostile_text
 
 _PIECES = [

@@ -18,8 +18,8 @@ from prompt_toolkit.document import Document
 from ...ejson import EJSONValue
 from ...exceptions import CommandError
 from ...text.escaping import escape_line, quote
+from ...text.grammar import CONSTRUCTORS
 from ...text.literals import Expected, Reading, as_name, read
-from ...text.tokens import CONSTRUCTORS
 from ..names import Names
 from ..parser import Line, Word, parse
 from ..registry import Command, Parameter, Registry, Role, given

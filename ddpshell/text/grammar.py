@@ -1,7 +1,8 @@
-"""The tokenizer for literals. It accepts any text and raises no exceptions.
+"""The parts of the grammar of literals: its tokens, and the constructors, such as `Date("2026-01-02")`.
 
-White space separates tokens. An invalid token, such as an unterminated string, describes its `problem`, and tokenizing
-continues after it. So half-typed and invalid lines can be colored.
+The tokenizer accepts any text and raises no exceptions. White space separates tokens. An invalid token, such as an
+unterminated string, describes its `problem`, and tokenizing continues after it. So half-typed and invalid lines can be
+colored. The constructors make the values that JSON lacks.
 """
 
 from __future__ import annotations
