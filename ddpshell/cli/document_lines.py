@@ -18,7 +18,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from .. import ejson
-from ..ejson import EJSONValue, JSONValue
+from ..ejson import EJSONValue
 from ..protocol.codec import DocumentID
 from ..protocol.documents import Copies, Document
 from ..protocol.events import DocumentAdded, DocumentChanged, DocumentEvent
@@ -162,20 +162,21 @@ class ChangeLines(Lines):
             return False
         is_noted = False
         for name, snapshot in snapshots.items():
-            for documents in snapshot.trees(_BLOCK):
-                trees: list[JSONValue] = []
-                for id_, fields, is_tree in documents:
-                    if not is_tree:
-                        is_noted = is_noted or note(fields.values())
-                    trees.append(
+            for documents in snapshot.texts(_BLOCK):
+                is_noted = is_noted or any(
+                    isinstance(fields, dict) and note(fields.values()) for _, fields in documents
+                )
+                self._console.trees(
+                    [
                         {
                             "msg": "added",
                             "collection": name,
                             "id": id_ if isinstance(id_, str) else ejson.encode(id_),
-                            "fields": fields if is_tree else ejson.encode(fields),
+                            "fields": ejson.encode(fields) if isinstance(fields, dict) else fields,
                         }
-                    )
-                self._console.trees(trees)
+                        for id_, fields in documents
+                    ]
+                )
         return True
 
     def print_change(self, event: DocumentEvent, document: Document | None, copies: DocumentCopies) -> bool:

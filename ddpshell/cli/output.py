@@ -23,6 +23,7 @@ from ..text.escaping import escape_json, escape_line, escape_text
 if TYPE_CHECKING:
     from ..ejson import EJSONValue
     from ..ejson.json_text import JSONValue
+    from ..protocol.messages import Raw
     from ..text.formatting import Limits
 
 __all__ = [
@@ -43,6 +44,10 @@ END_KEYS = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
 
 # Bytes that every pipe accepts in one piece (POSIX).
 _PIPE_BUF = 512
+
+
+# The characters of ASCII that need no escape in lines of JSON.
+_PLAIN = bytes([*range(0x20, 0x7F), ord("\n")])
 
 
 # White space that JSON may have between values, but a line may not.
@@ -257,18 +262,23 @@ class Console:
 
         self.write(_json(json_text.dump(tree), colored=self.colors_out))
 
-    def trees(self, trees: Sequence[JSONValue]) -> None:
+    def trees(self, trees: Sequence[Mapping[str, JSONValue | Raw]]) -> None:
         """Write a line of JSON for each tree, whatever the format, all in one piece.
+
+        Args:
+            trees: The trees, at least one; a `Raw` among their values is a JSON text without spaces.
 
         Raises:
             OutputError: It could not be written.
         """
         from ..ejson import json_text
 
-        text = json_text.dump_lines(trees)
+        data = json_text.dump_lines(trees)
+        text = data.decode()
         if self.colors_out:
             text = "\n".join(_json(line, colored=True) for line in text.split("\n"))
-        elif not text.replace("\n", "").isprintable():
+        # Looking at each character takes longer than all the rest.
+        elif (others := data.translate(None, _PLAIN)) and not others.decode().isprintable():
             text = escape_json(text)
         self.write(text)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -71,7 +71,7 @@ def parse(text: str | bytes | msgspec.Raw) -> JSONValue:
 def dump(tree: JSONValue) -> str:
     """Write a JSON tree as compact text that can always be encoded as UTF-8 (E32).
 
-    JSON has no infinities and no NaN (E30): use `ejson.encode` first.
+    JSON has no infinities and no NaN (E30): use `ejson.encode` first. A `msgspec.Raw` stands for the JSON text in it.
 
     Raises:
         NestingError: The tree is nested too deeply, or contains itself.
@@ -80,21 +80,21 @@ def dump(tree: JSONValue) -> str:
         return _encoder.encode(tree).decode()
     except UnicodeEncodeError:
         # UTF-8 has no lone surrogates, so they are escaped.
-        return json.dumps(tree, separators=(",", ":"), allow_nan=False)
+        return json.dumps(tree, separators=(",", ":"), allow_nan=False, default=parse)
     except RecursionError:
         raise NestingError("the value is nested too deeply, or contains itself") from None
 
 
-def dump_lines(trees: Sequence[JSONValue]) -> str:
+def dump_lines(trees: Sequence[Mapping[str, JSONValue | msgspec.Raw]]) -> bytes:
     """Write each JSON tree as `dump` does, with a newline between two of them.
 
     Raises:
         NestingError: A tree is nested too deeply, or contains itself.
     """
     try:
-        return _encoder.encode_lines(trees).decode().removesuffix("\n")
+        return _encoder.encode_lines(trees)[:-1]
     except (UnicodeEncodeError, RecursionError):
-        return "\n".join(map(dump, trees))
+        return "\n".join(map(dump, cast("Sequence[JSONValue]", trees))).encode()
 
 
 def parse_slowly(text: str) -> JSONValue:
