@@ -18,6 +18,7 @@ from ..protocol.codec import DocumentID, encode_document_id
 from ..protocol.messages import Result, Updated
 from ..protocol.random_stream import RandomStream
 from .handlers import Handler
+from .merge_box import Change
 
 __all__ = [
     "ConnectionHandle",
@@ -300,18 +301,7 @@ class _Publisher(Protocol):
 
     @property
     def handle(self) -> ConnectionHandle: ...
-    def added(
-        self, subscription: Subscription, collection: str, id_: str, fields: Mapping[str, EJSONValue]
-    ) -> None: ...
-    def changed(
-        self,
-        subscription: Subscription,
-        collection: str,
-        id_: str,
-        fields: Mapping[str, EJSONValue],
-        cleared: Iterable[str],
-    ) -> None: ...
-    def removed(self, subscription: Subscription, collection: str, id_: str) -> None: ...
+    def publish(self, subscription: Subscription, change: Change) -> None: ...
     def ready(self, subscription: Subscription) -> None: ...
     def stop(self, subscription: Subscription, error: BaseException | None = None) -> None: ...
 
@@ -362,7 +352,7 @@ class Subscription:
         Raises:
             EJSONError: A value cannot be encoded as EJSON, or the id is not valid.
         """
-        self._publisher.added(self, collection, encode_document_id(id_), fields or {})
+        self.publish(Change("added", collection, encode_document_id(id_), dict(fields or {})))
 
     def changed(
         self,
@@ -377,7 +367,10 @@ class Subscription:
             EJSONError: A value cannot be encoded as EJSON, or the id is not valid.
             LookupError: The document was not published.
         """
-        self._publisher.changed(self, collection, encode_document_id(id_), fields or {}, cleared)
+        cleared = tuple(cleared)
+        # A field in both is removed (C42).
+        values = {key: value for key, value in (fields or {}).items() if key not in cleared}
+        self.publish(Change("changed", collection, encode_document_id(id_), values, cleared))
 
     def removed(self, collection: str, id_: DocumentID) -> None:
         """Stop publishing a document.
@@ -385,7 +378,16 @@ class Subscription:
         Raises:
             LookupError: The document was not published.
         """
-        self._publisher.removed(self, collection, encode_document_id(id_))
+        self.publish(Change("removed", collection, encode_document_id(id_)))
+
+    def publish(self, change: Change) -> None:
+        """Publish a change. Without `for_many`, an `_id` among the fields is ignored, and the fields are copied.
+
+        Raises:
+            EJSONError: A value cannot be encoded as EJSON.
+            LookupError: The document was not published, and is not added now.
+        """
+        self._publisher.publish(self, change)
 
     def ready(self) -> None:
         """Tell the client that all initial documents have been sent. Later calls have no effect (S63)."""

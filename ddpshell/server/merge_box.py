@@ -21,7 +21,7 @@ from msgspec import Struct
 from .. import ejson
 from ..ejson import EJSONValue
 
-__all__ = ["Change", "MergeBox", "PublicationStrategy", "SharedFields"]
+__all__ = ["Change", "MergeBox", "PublicationStrategy", "differing"]
 
 Fields: TypeAlias = dict[str, EJSONValue]
 
@@ -39,32 +39,23 @@ class PublicationStrategy(enum.Enum):
     NO_MERGE_MULTI = "no merge, multi"
 
 
+_SERVER_MERGE = PublicationStrategy.SERVER_MERGE
 _WITHOUT_VIEW = (PublicationStrategy.NO_MERGE, PublicationStrategy.NO_MERGE_NO_HISTORY)
 
 
-class SharedFields(dict[str, EJSONValue]):
-    """Fields that many clients get, without `_id`. They never change: they are not copied, and encoded only once.
-
-    Attributes:
-        encoded: What the fields are encoded as, for the code that sends them.
-    """
-
-    __slots__ = ("encoded",)
-
-    def __init__(self, fields: Fields) -> None:
-        super().__init__(fields)
-        self.encoded: Any = None
-
-
-class Change(Struct, frozen=True, gc=False):
-    """A change of the client's documents, from which a data message is made.
+class Change(Struct, gc=False):
+    """A change of published documents, from which a data message is made.
 
     Args:
         kind: The message's `msg`.
         collection: The collection's name.
         id: The document's wire id (I11).
-        fields: Top-level fields with new values.
-        cleared: The names of removed fields.
+        fields: Top-level fields with new values. They never change.
+        cleared: The names of removed fields. None of them is in `fields`.
+        for_many: Whether many clients get the change.
+
+    Attributes:
+        encoded: What a change for many clients is encoded as, for the code that sends it.
     """
 
     kind: Literal["added", "changed", "removed"]
@@ -72,6 +63,8 @@ class Change(Struct, frozen=True, gc=False):
     id: str
     fields: Fields = {}
     cleared: tuple[str, ...] = ()
+    for_many: bool = False
+    encoded: Any = None
 
 
 class MergeBox:
@@ -83,72 +76,56 @@ class MergeBox:
         # The ids that each subscription publishes, by collection. The inner dicts are ordered sets.
         self._published: dict[Hashable, dict[str, dict[str, None]]] = {}
 
-    def added(
-        self, subscription: Hashable, collection: str, id_: str, fields: Mapping[str, EJSONValue]
-    ) -> Change | None:
-        """Publish a document, or more fields of a published document (S56, S61)."""
-        fields = _cloned(fields)
-        strategy = self._strategy(collection)
-        if strategy is not PublicationStrategy.NO_MERGE_NO_HISTORY:
+    def apply(self, subscription: Hashable, change: Change) -> Change | None:
+        """Publish a change for a subscription (S56-S58, S61).
+
+        Returns:
+            The change for the client: the same object if the client must get it unchanged. When a document is removed, the
+            client can get the values of other subscriptions.
+
+        Raises:
+            LookupError: No subscription has published the document that is changed or removed (S62).
+        """
+        kind, collection, id_ = change.kind, change.collection, change.id
+        strategy = self._strategies.get(collection, _SERVER_MERGE)
+        if kind == "added" and strategy is not PublicationStrategy.NO_MERGE_NO_HISTORY:
             try:
                 self._published[subscription][collection][id_] = None
             except KeyError:
                 self._published.setdefault(subscription, {})[collection] = {id_: None}
+        elif kind == "removed":
+            self._published.get(subscription, {}).get(collection, {}).pop(id_, None)
         if strategy in _WITHOUT_VIEW:
-            return Change("added", collection, id_, fields)
-        documents = self._views.setdefault(collection, {})
+            return _visible(change, change.fields, change.cleared)
+        try:
+            documents = self._views[collection]
+        except KeyError:
+            documents = self._views[collection] = {}
         view = documents.get(id_)
         if view is None:
-            documents[id_] = _DocumentView(subscription, fields, strategy is PublicationStrategy.SERVER_MERGE)
-            return Change("added", collection, id_, fields)
-        return _changed(collection, id_, view.add(subscription, fields), ())
-
-    def changed(
-        self,
-        subscription: Hashable,
-        collection: str,
-        id_: str,
-        fields: Mapping[str, EJSONValue],
-        cleared: Iterable[str] = (),
-    ) -> Change | None:
-        """Publish new values of top-level fields, and remove the `cleared` fields (S57).
-
-        Raises:
-            LookupError: No subscription has published the document (S62).
-        """
-        cleared = tuple(cleared)
-        fields = _cloned(fields)
-        if cleared:
-            # A field in both is removed (C42).
-            fields = {key: value for key, value in fields.items() if key not in cleared}
-        if self._strategy(collection) in _WITHOUT_VIEW:
-            return _changed(collection, id_, fields, cleared)
-        view = self._view(collection, id_, "changed")
-        changes = view.change(subscription, fields)
-        shown, removed = view.clear(subscription, cleared)
-        changes.update(shown)
-        return _changed(collection, id_, changes, removed)
-
-    def removed(self, subscription: Hashable, collection: str, id_: str) -> Change | None:
-        """Stop publishing a document. The client then sees the values of the other subscriptions, if there are any (S58).
-
-        Raises:
-            LookupError: No subscription has published the document (S62).
-        """
-        view = None if self._strategy(collection) in _WITHOUT_VIEW else self._view(collection, id_, "removed")
-        self._published.get(subscription, {}).get(collection, {}).pop(id_, None)
-        if view is not None:
+            if kind != "added":
+                raise LookupError(f"{kind}: no document {id_!r} in {collection!r} was published to this client")
+            documents[id_] = _DocumentView(subscription, change.fields, strategy is _SERVER_MERGE)
+            return change
+        if kind == "removed":
             remaining = view.remove(subscription)
             if remaining is not None:
-                return _changed(collection, id_, *remaining)
-            del self._views[collection][id_]
-        return Change("removed", collection, id_)
+                return _visible(Change("changed", collection, id_), *remaining)
+            del documents[id_]
+            return change
+        if kind == "added":
+            return _visible(Change("changed", collection, id_), view.add(subscription, change.fields), ())
+        fields = view.change(subscription, change.fields)
+        if not change.cleared:
+            return _visible(change, fields, ())
+        shown, removed = view.clear(subscription, change.cleared)
+        return _visible(change, {**fields, **shown}, removed)
 
     def remove_all(self, subscription: Hashable) -> Iterator[Change]:
         """Stop publishing all documents of a subscription, because it has ended (S25)."""
         for collection, ids in self._published.pop(subscription, {}).items():
             for id_ in ids:
-                change = self.removed(subscription, collection, id_)
+                change = self.apply(subscription, Change("removed", collection, id_))
                 if change is not None:
                     yield change
 
@@ -162,21 +139,12 @@ class MergeBox:
                     continue
                 fields = new[id_].fields()
                 removed = tuple(key for key in old_view.fields() if key not in fields)
-                change = _changed(collection, id_, _update(dict(old_view.fields()), fields), removed)
+                change = _visible(Change("changed", collection, id_), differing(old_view.fields(), fields), removed)
                 if change is not None:
                     yield change
             for id_, new_view in new.items():
                 if id_ not in old:
                     yield Change("added", collection, id_, new_view.fields())
-
-    def _strategy(self, collection: str) -> PublicationStrategy:
-        return self._strategies.get(collection, PublicationStrategy.SERVER_MERGE)
-
-    def _view(self, collection: str, id_: str, verb: str) -> _DocumentView:
-        view = self._views.get(collection, {}).get(id_)
-        if view is None:
-            raise LookupError(f"{verb}: no document {id_!r} in {collection!r} was published to this client")
-        return view
 
 
 class _DocumentView:
@@ -199,12 +167,6 @@ class _DocumentView:
         self._values: dict[str, OrderedDict[Hashable, EJSONValue]] | None = None
         self._merging = merging
 
-    def _own_fields(self) -> Fields:
-        """Return the fields of the only subscription, to change them."""
-        if isinstance(self._fields, SharedFields):
-            self._fields = dict(self._fields)
-        return self._fields
-
     def fields(self) -> Fields:
         """Return the fields that the client sees."""
         if self._values is None:
@@ -226,10 +188,12 @@ class _DocumentView:
             return dict(fields)
         if self._values is None:
             if subscription == self._subscription:
-                return _update(self._own_fields(), fields)
+                visible = differing(self._fields, fields)
+                self._fields = {**self._fields, **fields}
+                return visible
             # A subscription can change a document that only another subscription has added, as in Meteor.
             return self.add(subscription, fields)
-        visible: Fields = {}
+        visible = {}
         for key, value in fields.items():
             values = self._values.get(key)
             if values is None:
@@ -246,14 +210,14 @@ class _DocumentView:
         """Forget a subscription's values of some fields. Returns the values that now show, and the names of removed fields."""
         if not self._merging:
             return {}, tuple(keys)
+        if self._values is None:
+            if subscription != self._subscription:
+                return {}, ()
+            self._fields = fields = dict(self._fields)
+            return {}, tuple(key for key in keys if fields.pop(key, fields) is not fields)
         shown: Fields = {}
         removed: list[str] = []
         for key in keys:
-            if self._values is None:
-                if subscription == self._subscription and key in self._fields:
-                    del self._own_fields()[key]
-                    removed.append(key)
-                continue
             values = self._values.get(key)
             if values is None or subscription not in values:
                 continue
@@ -278,30 +242,14 @@ class _DocumentView:
         return self.clear(subscription, list(self._values or ()))
 
 
-def _update(fields: Fields, changes: Fields) -> Fields:
-    """Update fields, and return those whose values differ from the earlier ones."""
-    visible = {}
-    for key, value in changes.items():
-        if key not in fields or not ejson.equals(value, fields[key]):
-            visible[key] = value
-        fields[key] = value
-    return visible
+def differing(before: Mapping[str, EJSONValue], fields: Mapping[str, EJSONValue]) -> Fields:
+    """Return the fields whose values are new or differ from the values before."""
+    return {key: value for key, value in fields.items() if key not in before or not ejson.equals(value, before[key])}
 
 
-def _changed(collection: str, id_: str, fields: Fields, cleared: tuple[str, ...]) -> Change | None:
-    # Empty changes are never sent (S56).
-    return Change("changed", collection, id_, fields, cleared) if fields or cleared else None
-
-
-_IMMUTABLE = (str, int, float, type(None), bytes)
-
-
-def _cloned(fields: Mapping[str, EJSONValue]) -> Fields:
-    """Copy fields, so that the application cannot change them later, and leave out `_id` (S60)."""
-    if isinstance(fields, SharedFields):
-        return fields
-    return {
-        key: value if isinstance(value, _IMMUTABLE) else ejson.clone(value)
-        for key, value in fields.items()
-        if key != "_id"
-    }
+def _visible(change: Change, fields: Fields, cleared: tuple[str, ...]) -> Change | None:
+    """Return what the client gets if it sees only these parts of a change, or None if it sees nothing new."""
+    if len(fields) == len(change.fields) and len(cleared) == len(change.cleared):
+        # Empty changes are never sent (S56).
+        return change if fields or cleared or change.kind != "changed" else None
+    return Change("changed", change.collection, change.id, fields, cleared) if fields or cleared else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, cast
 
+from .. import ejson
 from ..ejson import EJSONValue
 from ..exceptions import EJSONError
 from ..protocol import codec
@@ -15,26 +16,12 @@ from ..protocol.messages import EMPTY_OBJECT, Added, Changed, Message, Nosub, Ra
 from .contexts import ConnectionHandle, Subscription, current_invocation
 from .errors import wire_error
 from .handlers import Handler, call_all, result_or_error, result_or_error_async
-from .merge_box import Change, MergeBox, SharedFields
+from .merge_box import Change, MergeBox
 from .registrations import ActivityKind
 from .runtime import Runtime
 from .transport import SharedText
 
 __all__ = ["Client", "Subscriptions"]
-
-
-class _EncodedFields(NamedTuple):
-    """Fields as they are sent.
-
-    Args:
-        text: The fields.
-        number: How many fields there are.
-        messages: The whole messages by kind, collection and id, if many clients get them.
-    """
-
-    text: Raw
-    number: int
-    messages: dict[tuple[str, str, str], SharedText] | None
 
 
 class Client(Protocol):
@@ -148,7 +135,8 @@ class Subscriptions:
             if self._closed or subscription.stopped:
                 return
             for change in self._view.remove_all(subscription):
-                self._send(change)
+                if not self._is_user_changing:
+                    self._client.send(_message(change, self._empty_fields))
             callbacks = subscription.deactivate()
             if subscription.id is None:
                 self._universal.remove(subscription)
@@ -186,39 +174,15 @@ class Subscriptions:
 
     # ------------------------------------------------------------------------------------------- what they publish
 
-    def added(self, subscription: Subscription, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> None:
-        """See Subscription.added."""
-        encoded = None if subscription.stopped else self._encode(collection, id_, fields)
+    def publish(self, subscription: Subscription, change: Change) -> None:
+        """See Subscription.publish."""
+        encoded = None if subscription.stopped else change.encoded or self._encode(change)
         with self.lock:
-            if subscription.stopped:
+            if encoded is None or subscription.stopped:
                 return
-            self._send(self._view.added(subscription, collection, id_, fields), encoded)
-        self._client.wait_for_reader()
-
-    def changed(
-        self,
-        subscription: Subscription,
-        collection: str,
-        id_: str,
-        fields: Mapping[str, EJSONValue],
-        cleared: Iterable[str],
-    ) -> None:
-        """See Subscription.changed."""
-        cleared = tuple(cleared)
-        encoded = None if subscription.stopped else self._encode(collection, id_, fields)
-        with self.lock:
-            if subscription.stopped:
-                return
-            change = self._view.changed(subscription, collection, id_, fields, cleared)
-            self._send(change, None if cleared else encoded)
-        self._client.wait_for_reader()
-
-    def removed(self, subscription: Subscription, collection: str, id_: str) -> None:
-        """See Subscription.removed."""
-        with self.lock:
-            if subscription.stopped:
-                return
-            self._send(self._view.removed(subscription, collection, id_))
+            visible = self._view.apply(subscription, change)
+            if visible is not None and not self._is_user_changing:
+                self._client.send(encoded if visible is change else _message(visible, self._empty_fields))
         self._client.wait_for_reader()
 
     def ready(self, subscription: Subscription) -> None:
@@ -237,54 +201,30 @@ class Subscriptions:
             else:
                 self._client.send(Ready((subscription.id,)))
 
-    def _encode(self, collection: str, id_: str, fields: Mapping[str, EJSONValue]) -> _EncodedFields:
-        """Encode fields before they are added to the view, because the view must only have what can be sent.
+    def _encode(self, change: Change) -> Message | SharedText:
+        """Encode a change before it is added to the view, because the view must only have what can be sent.
 
         Raises:
             EJSONError: The fields cannot be encoded, or they are larger than a message can be.
         """
-        encoded: _EncodedFields | None = fields.encoded if isinstance(fields, SharedFields) else None
-        if encoded is None:
-            try:
-                text = codec.ejson_text({key: value for key, value in fields.items() if key != "_id"})
-            except EJSONError as error:
-                raise EJSONError(f"document {id_!r} of {collection!r} cannot be sent: {error}") from None
-            encoded = _EncodedFields(text, len(fields) - ("_id" in fields), None)
-            if isinstance(fields, SharedFields):
-                encoded = fields.encoded = encoded._replace(messages={})
-        length, most = len(encoded.text), self._registrations.options.message_limit
-        if length > most:
-            raise EJSONError(
-                f"document {id_!r} of {collection!r} cannot be sent: it has {length} bytes; the limit for a message is {most}"
-            )
-        return encoded
+        try:
+            if not change.for_many:
+                change.fields = cast(dict[str, EJSONValue], ejson.clone(change.fields))
+                change.fields.pop("_id", None)  # S60
+            message = _message(change, self._empty_fields)
+            if not isinstance(message, Removed):
+                self._check_size(len(message.fields))
+        except EJSONError as error:
+            raise EJSONError(f"document {change.id!r} of {change.collection!r} cannot be sent: {error}") from None
+        if not change.for_many or (change.kind == "added" and not change.fields):
+            return message  # How an empty document is encoded depends on the server's options.
+        change.encoded = text = SharedText(codec.encode(message))
+        return text
 
-    def _send(self, change: Change | None, encoded: _EncodedFields | None = None) -> None:
-        """Send a change. If it has as many fields as `encoded`, they are the same and need not be encoded again."""
-        if change is None or self._is_user_changing:
-            return
-        if encoded is None or encoded.number != len(change.fields) or not change.fields:
-            self._client.send(self._message(change))
-        elif encoded.messages is None:
-            self._client.send(self._message(change, encoded.text))
-        else:
-            key = change.kind, change.collection, change.id
-            text = encoded.messages.get(key)
-            if text is None:
-                text = encoded.messages[key] = SharedText(codec.encode(self._message(change, encoded.text)))
-            self._client.send(text)
-
-    def _message(self, change: Change, fields: Raw | None = None) -> Message:
-        if change.kind == "removed":
-            return Removed(change.collection, change.id)
-        if fields is None:
-            fields = codec.ejson_text(change.fields) if change.fields else EMPTY_OBJECT
-        if change.kind == "changed":
-            return Changed(change.collection, change.id, fields, change.cleared)
-        # The codec leaves out EMPTY_OBJECT itself, and writes another empty object (K14).
-        if not change.fields and self._empty_fields:
-            fields = Raw(b"{}")
-        return Added(change.collection, change.id, fields)
+    def _check_size(self, size: int) -> None:
+        most = self._registrations.options.message_limit
+        if size > most:
+            raise EJSONError(f"it has {size} bytes; the limit for a message is {most}")
 
     # ------------------------------------------------------------------------------------------------------- the user
 
@@ -354,6 +294,17 @@ class Subscriptions:
             if self._closed:
                 return
             for change in self._view.differences(before):
-                self._send(change)
+                self._client.send(_message(change, self._empty_fields))
             if ready:
                 self._client.send(Ready(tuple(ready)))
+
+
+def _message(change: Change, empty_fields: bool) -> Added | Changed | Removed:
+    """Make the message about a change; see `Options.empty_fields`."""
+    if change.kind == "removed":
+        return Removed(change.collection, change.id)
+    # The codec leaves out EMPTY_OBJECT itself, and writes another empty object (K14).
+    fields = codec.ejson_text(change.fields) if change.fields else EMPTY_OBJECT
+    if change.kind == "changed":
+        return Changed(change.collection, change.id, fields, change.cleared)
+    return Added(change.collection, change.id, Raw(b"{}") if empty_fields and not change.fields else fields)

@@ -71,6 +71,36 @@ def test_changes_and_removals_are_sent_in_order(server: Server, connect: Connect
     ]
 
 
+def test_a_cleared_field_is_not_in_fields(server: Server, connect: Connect) -> None:
+    """The client would delete the new value (C42)."""
+
+    @server.publish
+    def live(sub: Subscription) -> None:
+        sub.added("c", "x", {"a": 1})
+        sub.changed("c", "x", {"a": 2}, ["a", "never", "a"])
+        sub.ready()
+
+    client = connect(server)
+    assert client.subscribe("live")[1] == {"msg": "changed", "collection": "c", "id": "x", "cleared": ["a"]}
+
+
+def test_published_fields_are_copied_without_id(server: Server, connect: Connect) -> None:
+    """S60."""
+
+    @server.publish
+    def live(sub: Subscription) -> None:
+        fields: dict[str, Any] = {"_id": "other", "a": [1]}
+        sub.added("c", "x", fields)
+        fields["a"].append(2)
+        sub.changed("c", "x", {"a": [1], "_id": "y"})
+        sub.ready()
+
+    assert connect(server).subscribe("live") == [
+        {"msg": "added", "collection": "c", "id": "x", "fields": {"a": [1]}},
+        {"msg": "ready", "subs": ["live"]},
+    ]
+
+
 def test_unsub_removes_documents_then_calls_callbacks_then_sends_nosub(server: Server, connect: Connect) -> None:
     """The callbacks are called only once (S25)."""
     calls: list[str] = []

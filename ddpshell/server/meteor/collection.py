@@ -33,7 +33,7 @@ from ...protocol.documents import Document
 from ...protocol.random_stream import random_hex, random_id
 from ..contexts import MethodInvocation, Subscription, current_invocation
 from ..errors import check
-from ..merge_box import SharedFields
+from ..merge_box import Change, differing
 from ..registrations import Registrations
 from ..runtime import one_wake_up, wake_up_now
 from ..workers import no_waiting
@@ -100,7 +100,7 @@ class Collection:
         self._id_generation = id_generation
         self._documents: dict[str, Document] = {}
         self._queries: dict[_LiveQuery, None] = {}
-        self._changes: deque[_Change] = deque()
+        self._writes: deque[_Write] = deque()
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -245,31 +245,30 @@ class Collection:
             del self._documents[key]
         else:
             self._documents[key] = document
-        self._changes.append(_Change(key, old, document))
-        if len(self._changes) > 1:
+        self._writes.append(_Write(key, old, document))
+        if len(self._writes) > 1:
             # An observer made this write, so the loop below is running and will notify the queries.
             return
         with no_waiting(), one_wake_up():
-            while self._changes:
-                change = self._changes[0]
+            while self._writes:
+                write = self._writes[0]
                 try:
                     for query in list(self._queries):
-                        self._notify(query, change)
+                        self._notify(query, write)
                 finally:
-                    self._changes.popleft()
+                    self._writes.popleft()
 
-    def _notify(self, query: _LiveQuery, change: _Change) -> None:
+    def _notify(self, query: _LiveQuery, write: _Write) -> None:
         if not query.is_published:
             wake_up_now()
         try:
-            query.document_changed(change)
+            query.document_written(write)
         except Exception as error:
             wake_up_now()
             # The caller who writes and the other observers must not get this exception.
-            failed = query.observer.failed
-            if failed is not None and (query.is_published or isinstance(error, QueryError)):
+            if query.failed is not None and (query.is_published or isinstance(error, QueryError)):
                 self.detach(query)
-                failed(error)
+                query.failed(error)
             else:
                 logger.exception("exception in an observer of the collection %r", self.name)
 
@@ -321,42 +320,46 @@ class Cursor:
         Returns:
             A function that ends the observation.
         """
-        return self._observe(observer, None)
 
-    def _observe(self, observer: Observer, shape: Hashable) -> Callable[[], None]:
+        def notify(change: Change) -> None:
+            id_ = decode_document_id(change.id)
+            match change.kind:
+                case "added":
+                    observer.added(id_, change.fields)
+                case "changed":
+                    observer.changed(id_, change.fields, change.cleared)
+                case "removed":
+                    observer.removed(id_)
+
+        return self._observe(notify, observer.failed, None)
+
+    def publish_to(self, subscription: Subscription) -> None:
+        """Publish the results and their changes until the subscription ends. If that fails, it ends with an error (S62)."""
+        subscription.on_stop(self._observe(subscription.publish, subscription.error, self._shape))
+
+    def _observe(
+        self, notify: Callable[[Change], object], failed: Callable[[Any], object] | None, shape: Hashable
+    ) -> Callable[[], None]:
         matches = _CachedMatcher(self._matches)
         matches.prepare(document for _, document in self._collection.documents())
         with _lock, no_waiting():
             query: _LiveQuery
             results = self._results(matches)
             if self._skip or self._limit:
-                query = _WindowQuery(lambda: self._results(matches.renewed()), results, self._fields, observer, shape)
+                query = _WindowQuery(self, notify, failed, shape, lambda: self._results(matches.renewed()), results)
             else:
-                query = _PlainQuery(self._matches, self._fields, observer, shape)
+                query = _PlainQuery(self, notify, failed, shape)
             for key, document in results:
-                observer.added(decode_document_id(key), self._fields(document))
+                notify(Change("added", self.collection_name, key, self.fields(document)))
             self._collection.attach(query)
+        return partial(self._collection.detach, query)
 
-        def stop() -> None:
-            self._collection.detach(query)
+    def matches(self, document: Document | None) -> bool:
+        """Return whether there is a document and the selector matches it."""
+        return document is not None and self._matches(document)
 
-        return stop
-
-    def publish_to(self, subscription: Subscription) -> None:
-        """Publish the results and their changes until the subscription ends. If that fails, it ends with an error (S62)."""
-        name = self._collection.name
-        stop = self._observe(
-            Observer(
-                partial(subscription.added, name),
-                partial(subscription.changed, name),
-                partial(subscription.removed, name),
-                subscription.error,
-            ),
-            self._shape,
-        )
-        subscription.on_stop(stop)
-
-    def _fields(self, document: Document) -> Document:
+    def fields(self, document: Document) -> Document:
+        """Return a copy of a document's selected fields, without `_id`."""
         fields = self._project(document)
         fields.pop("_id", None)
         return fields
@@ -402,79 +405,73 @@ class _CachedMatcher:
         return self
 
 
-class _Change:
-    """A change of a document: the document before and after it, and what it means for published queries, by their shape."""
+class _Write:
+    """A document before and after a write, and what the write means for published queries, by their shape."""
 
     def __init__(self, key: str, old: Document | None, new: Document | None) -> None:
         self.key = key
         self.old = old
         self.new = new
-        self.shared: dict[Hashable, tuple[Any, ...] | None] = {}
+        self.changes: dict[Hashable, Change | None] = {}
 
 
 class _LiveQuery:
-    """Turns a change in the collection into changes of the results, and notifies the observer.
+    """Turns a write into changes of the results.
 
     Args:
-        fields: Returns the fields of a document that the observer gets.
-        observer: The observer.
+        cursor: The query.
+        notify: Called with each change of the results.
+        failed: See `Observer`.
         shape: If a publication observes, what decides which documents and fields it gets; otherwise None.
     """
 
-    def __init__(self, fields: Callable[[Document], Document], observer: Observer, shape: Hashable) -> None:
-        self._fields = fields
+    def __init__(
+        self,
+        cursor: Cursor,
+        notify: Callable[[Change], object],
+        failed: Callable[[Any], object] | None,
+        shape: Hashable,
+    ) -> None:
+        self._cursor = cursor
+        self._notify = notify
         self._shape = shape
-        self.observer = observer
+        self.failed = failed
         # Whether a publication observes, and not a function of the application.
         self.is_published = shape is not None
 
-    def document_changed(self, change: _Change) -> None:
+    def document_written(self, write: _Write) -> None:
         raise AssertionError
 
-    def _difference(self, key: str, old: Document | None, new: Document | None) -> tuple[Any, ...] | None:
-        """Return the name of the observer's function to call, and its arguments; or None."""
-        id_ = decode_document_id(key)
+    def _change(self, key: str, old: Document | None, new: Document | None) -> Change | None:
+        """Return how a result changes, whose documents before and after are given."""
+        name, for_many = self._cursor.collection_name, self.is_published
         if new is None:
-            return None if old is None else ("removed", id_)
-        fields, copy = self._fields(new), SharedFields if self.is_published else dict
+            return None if old is None else Change("removed", name, key, for_many=for_many)
+        fields = self._cursor.fields(new)
         if old is None:
-            return "added", id_, copy(fields)
-        before = self._fields(old)
-        changed = {
-            name: value for name, value in fields.items() if name not in before or not ejson.equals(value, before[name])
-        }
+            return Change("added", name, key, fields, for_many=for_many)
+        before = self._cursor.fields(old)
+        changed = differing(before, fields)
         cleared = tuple(name for name in before if name not in fields)
-        return ("changed", id_, copy(changed), cleared) if changed or cleared else None
-
-    def _notify(self, difference: tuple[Any, ...] | None) -> None:
-        if difference is not None:
-            name, *arguments = difference
-            getattr(self.observer, name)(*arguments)
+        return Change("changed", name, key, changed, cleared, for_many) if changed or cleared else None
 
 
 class _PlainQuery(_LiveQuery):
     """A query without skip and limit. Whether a document is a result depends on nothing else, so no state is needed."""
 
-    def __init__(
-        self, matches: Matcher, fields: Callable[[Document], Document], observer: Observer, shape: Hashable
-    ) -> None:
-        super().__init__(fields, observer, shape)
-        self._matches = matches
-
-    def document_changed(self, change: _Change) -> None:
-        if not self.is_published:
-            self._notify(self._result(change))
-            return
+    def document_written(self, write: _Write) -> None:
         try:
-            difference = change.shared[self._shape]
+            change = write.changes[self._shape]
         except KeyError:
-            difference = change.shared[self._shape] = self._result(change)
-        self._notify(difference)
-
-    def _result(self, change: _Change) -> tuple[Any, ...] | None:
-        was = change.old if change.old is not None and self._matches(change.old) else None
-        is_now = change.new if change.new is not None and self._matches(change.new) else None
-        return self._difference(change.key, was, is_now)
+            change = self._change(
+                write.key,
+                write.old if self._cursor.matches(write.old) else None,
+                write.new if self._cursor.matches(write.new) else None,
+            )
+            if self.is_published:
+                write.changes[self._shape] = change
+        if change is not None:
+            self._notify(change)
 
 
 class _WindowQuery(_LiveQuery):
@@ -482,25 +479,25 @@ class _WindowQuery(_LiveQuery):
 
     def __init__(
         self,
+        cursor: Cursor,
+        notify: Callable[[Change], object],
+        failed: Callable[[Any], object] | None,
+        shape: Hashable,
         results: Callable[[], list[tuple[str, Document]]],
         shown: list[tuple[str, Document]],
-        fields: Callable[[Document], Document],
-        observer: Observer,
-        shape: Hashable,
     ) -> None:
-        super().__init__(fields, observer, shape)
+        super().__init__(cursor, notify, failed, shape)
         self._results = results
         self._shown = dict(shown)
 
-    def document_changed(self, change: _Change) -> None:
+    def document_written(self, write: _Write) -> None:
         before, self._shown = self._shown, dict(self._results())
-        for shown_key, document in before.items():
-            if shown_key not in self._shown:
-                self._notify(self._difference(shown_key, document, None))
-        for shown_key, document in self._shown.items():
-            earlier = before.get(shown_key)
-            if earlier is not document:
-                self._notify(self._difference(shown_key, earlier, document))
+        gone = [key for key in before if key not in self._shown]
+        for key in [*gone, *self._shown]:
+            old, new = before.get(key), self._shown.get(key)
+            change = None if old is new else self._change(key, old, new)
+            if change is not None:
+                self._notify(change)
 
 
 def _upsert_base(selector: Mapping[str, EJSONValue]) -> Document:
